@@ -1,0 +1,47 @@
+"""The ladder of delivery intervals. A subscription is always on one of its steps."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """A delivery interval that may be offered."""
+
+    frequency: str
+    """Its name, such as `weekly`."""
+    interval_days: int
+    """Days between deliveries."""
+
+
+# Three-weekly is on the ladder because 19 % of real repeat items are bought so (84.51° Complete Journey, 2017).
+LADDER = (
+    Cadence("weekly", 7),
+    Cadence("biweekly", 14),
+    Cadence("every_3_weeks", 21),
+    Cadence("monthly", 28),
+    Cadence("every_6_weeks", 42),
+    Cadence("bimonthly", 56),
+    Cadence("quarterly", 84),
+)
+
+
+def nearest_cadence(interval_days: float) -> Cadence:
+    """The step nearest to an interval by ratio; the longer one when two are equally near.
+
+    By ratio, because a week more matters much for a weekly item and little for a quarterly one.
+
+    Args:
+        interval_days: days, greater than 0.
+    """
+    return min(
+        LADDER,
+        key=lambda step: (
+            max(step.interval_days / interval_days, interval_days / step.interval_days),
+            -step.interval_days,
+        ),
+    )
+
+
+def cadence_at_least(interval_days: float) -> Cadence:
+    """The shortest step that is not shorter than an interval; the longest step when all are shorter."""
+    return next((step for step in LADDER if step.interval_days >= interval_days), LADDER[-1])

@@ -1,0 +1,52 @@
+"""One household's purchases as arrays."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+_EPOCH = date(1970, 1, 1)
+
+
+def day_number(day: date) -> int:
+    """Days from 1970-01-01 to a calendar day."""
+    return (day - _EPOCH).days
+
+
+def calendar_day(number: int) -> date:
+    """Calendar day that lies a number of days after 1970-01-01."""
+    return _EPOCH + timedelta(days=int(number))
+
+
+@dataclass(frozen=True, eq=False)
+class PurchaseHistory:
+    """Receipt lines of one household: a dictionary of `k` items and `n` lines."""
+
+    item_names: tuple[str, ...]
+    """`k` distinct names."""
+    item_categories: tuple[str, ...]
+    """`k` categories; an empty string means unknown."""
+    item_indices: NDArray[np.int32]
+    """[n], position of each line's item in the dictionary, 0 to k−1."""
+    days: NDArray[np.int32]
+    """[n], days since 1970-01-01."""
+    quantities: NDArray[np.int32]
+    """[n], units, at least 1."""
+    prices: NDArray[np.float64]
+    """[n], shelf price of one unit."""
+    savings: NDArray[np.float64]
+    """[n], what was taken off the whole line, at most price × quantity."""
+
+    def __len__(self) -> int:
+        return len(self.days)
+
+    @property
+    def paid(self) -> NDArray[np.float64]:
+        """float64[n], what was paid for each line, after savings."""
+        return self.prices * self.quantities - self.savings
+
+    @property
+    def trip_days(self) -> NDArray[np.int32]:
+        """int32[t], the distinct days with a purchase, ascending."""
+        return np.unique(self.days)

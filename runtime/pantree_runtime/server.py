@@ -1,0 +1,207 @@
+"""Serves a part: gRPC with health, reflection and interceptors, and a drain that loses no call."""
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from pantree_runtime.channel import LEAST_PING_INTERVAL_MS, open_channel
+from pantree_runtime.interceptors import server_interceptors
+from pantree_runtime.logging import configure_logging
+from pantree_runtime.settings import PartSettings, load_settings
+
+_log = structlog.get_logger(__name__)
+
+_OPTIONS = [
+    # Two processes on one port would take turns answering; a port in use must be an error.
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Clients connect anew now and then, or a new replica would never get traffic; the grace outlasts any stream.
+    ("grpc.max_connection_age_ms", 300_000),
+    ("grpc.max_connection_age_grace_ms", 600_000),
+]
+
+SettingsT = TypeVar("SettingsT", bound=PartSettings)
+
+
+async def _nothing() -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the mesh, built and ready to be served."""
+
+    name: str
+    """Name of the part, such as `frequency`."""
+    services: Mapping[str, Callable[[grpc.aio.Server], None]]
+    """Adds the servicer of each service, by full service name, to a server."""
+    warm_up: Callable[[], Awaitable[None]] = field(default=_nothing)
+    """Loads and connects what the part needs; it is SERVING only afterwards."""
+    close: Callable[[], Awaitable[None]] = field(default=_nothing)
+    """Lets go of everything, after the last call."""
+
+
+class RunningPart:
+    """A part that is being served. Made by `start`."""
+
+    def __init__(
+        self, part: Part, server: grpc.aio.Server, health_servicer: health.aio.HealthServicer, address: str
+    ) -> None:
+        self._part = part
+        self._server = server
+        self._health = health_servicer
+        self.name = part.name
+        self.address = address
+        """Where it listens, `host:port`."""
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Tells health checks to look elsewhere, lets calls under way finish, then closes the part.
+
+        Args:
+            grace_seconds: calls that take longer are cancelled.
+        """
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)
+        await self._part.close()
+
+    async def wait(self) -> None:
+        """Returns when the server has ended."""
+        await self._server.wait_for_termination()
+
+
+async def start(part: Part, *, host: str, port: int) -> RunningPart:
+    """Starts to serve a part and returns when it is SERVING.
+
+    Args:
+        part: what to serve.
+        host: address to listen on.
+        port: port to listen on; 0 picks a free one.
+
+    Raises:
+        OSError: when the port cannot be had.
+    """
+    server = grpc.aio.server(interceptors=server_interceptors(), options=_OPTIONS)
+    health_servicer = health.aio.HealthServicer()
+    names = ["", *part.services]  # "" is the health of the whole server
+    for name in names:
+        await health_servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    for add_to in part.services.values():
+        add_to(server)
+    reflection.enable_server_reflection([*part.services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    try:
+        bound_port = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        await part.close()
+        raise OSError(
+            f"{part.name} cannot listen on {host}:{port}; is the port in use? Set PANTREE_{part.name.upper()}_PORT"
+        ) from error
+    await server.start()
+    running = RunningPart(part, server, health_servicer, f"{host}:{bound_port}")
+    try:
+        await part.warm_up()
+    except BaseException:
+        await running.stop(0)
+        raise
+    for name in names:
+        await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    return running
+
+
+@contextlib.asynccontextmanager
+async def running(
+    part: Part, *, host: str = "127.0.0.1", port: int = 0, grace_seconds: float = 0
+) -> AsyncIterator[RunningPart]:
+    """Serves a part as long as the context lasts."""
+    running_part = await start(part, host=host, port=port)
+    try:
+        yield running_part
+    finally:
+        await running_part.stop(grace_seconds)
+
+
+async def _serve(build: Callable[[SettingsT], Awaitable[Part]], settings: SettingsT) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    part = await build(settings)
+    running_part = await start(part, host=settings.host, port=settings.port)
+    _log.info("serving", address=running_part.address)
+    await stop.wait()
+    _log.info("draining", longest_seconds=settings.drain_seconds)
+    await running_part.stop(settings.drain_seconds)
+    _log.info("stopped")
+
+
+async def _demonstrate(
+    build: Callable[[SettingsT], Awaitable[Part]],
+    settings: SettingsT,
+    demo: Callable[[grpc.aio.Channel], Awaitable[None]],
+) -> None:
+    async with running(await build(settings)) as part:
+        channel = open_channel(part.address, longest_seconds=30)
+        async with channel:
+            await demo(channel)
+
+
+def run(coroutine_function: Callable[[], Awaitable[None]]) -> None:
+    """Runs an asynchronous main function on the fastest event loop there is."""
+
+    async def main() -> None:
+        await coroutine_function()
+
+    if sys.platform == "win32":
+        asyncio.run(main())
+    else:
+        import uvloop
+
+        uvloop.run(main())
+
+
+def main(
+    name: str,
+    settings_class: type[SettingsT],
+    build: Callable[[SettingsT], Awaitable[Part]],
+    demo: Callable[[grpc.aio.Channel], Awaitable[None]],
+) -> None:
+    """The main function of every service: serves until SIGTERM or Ctrl-C, or shows with `--demo` what it answers.
+
+    Exit codes: 0 after a clean stop, 1 when it cannot start, 2 for wrong settings or arguments.
+
+    Args:
+        name: name of the part.
+        settings_class: the settings to read from the environment.
+        build: composition root of the part, called inside the event loop.
+        demo: calls the part once and prints the answer.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pantree_{name}", description=f"Serves the {name} part of Pantree over gRPC."
+    )
+    parser.add_argument(
+        "--demo", action="store_true", help="start on a free port, make one call, print the answer, and stop"
+    )
+    arguments = parser.parse_args()
+    settings = load_settings(settings_class)
+    if arguments.demo and not settings.debug:
+        settings = settings.model_copy(update={"log_level": "WARNING"})
+    configure_logging(name, settings)
+    try:
+        if arguments.demo:
+            run(lambda: _demonstrate(build, settings, demo))
+        else:
+            run(lambda: _serve(build, settings))
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1) from None

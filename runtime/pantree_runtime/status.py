@@ -1,0 +1,111 @@
+"""Pantree's errors as gRPC statuses, and back.
+
+A status carries `google.rpc.ErrorInfo` (reason, domain `pantree`, metadata) and, for wrong fields,
+`google.rpc.BadRequest`, so that nothing is lost from hop to hop.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import cast
+
+import grpc
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from pantree_runtime.errors import (
+    ComponentUnavailable,
+    DeadlineExceeded,
+    DeadlineTooShort,
+    FieldViolation,
+    InternalError,
+    InvalidInput,
+    NotFound,
+    PantreeError,
+    StoreMismatch,
+    TooLarge,
+)
+
+DOMAIN = "pantree"
+
+_CODES: dict[type[PantreeError], int] = {
+    InvalidInput: code_pb2.INVALID_ARGUMENT,
+    NotFound: code_pb2.NOT_FOUND,
+    StoreMismatch: code_pb2.FAILED_PRECONDITION,
+    TooLarge: code_pb2.OUT_OF_RANGE,
+    DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
+    DeadlineTooShort: code_pb2.DEADLINE_EXCEEDED,
+    ComponentUnavailable: code_pb2.UNAVAILABLE,
+    InternalError: code_pb2.INTERNAL,
+}
+
+_PLAIN_ERRORS: dict[str, type[PantreeError]] = {
+    error.reason: error
+    for error in (NotFound, StoreMismatch, TooLarge, DeadlineExceeded, DeadlineTooShort, InternalError)
+}
+
+
+def status_of(error: PantreeError) -> status_pb2.Status:
+    """Status message of an error, with its details."""
+    details: list[error_details_pb2.ErrorInfo | error_details_pb2.BadRequest] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    ]
+    if isinstance(error, InvalidInput):
+        details.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
+                    for v in error.violations
+                ]
+            )
+        )
+    status = status_pb2.Status(code=_CODES[type(error)], message=error.message)
+    for detail in details:
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
+    """Error that a failed call to a part stands for.
+
+    Args:
+        rpc_error: what the call raised.
+        component: name of the part that was called, for errors that its server did not get to describe.
+    """
+    status = rpc_status.from_call(cast(grpc.Call, rpc_error))
+    info = error_details_pb2.ErrorInfo()
+    bad_request = error_details_pb2.BadRequest()
+    for detail in status.details if status else ():
+        detail.Unpack(info) or detail.Unpack(bad_request)
+    message = rpc_error.details() or f"{component} failed without a message"
+    if info.reason == InvalidInput.reason:
+        return InvalidInput([FieldViolation(v.field, v.description) for v in bad_request.field_violations])
+    if info.reason == ComponentUnavailable.reason:
+        return ComponentUnavailable(info.metadata.get("component", component), message)
+    if info.reason in _PLAIN_ERRORS:
+        return _PLAIN_ERRORS[info.reason](message, info.metadata)
+    if rpc_error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(f"{component} did not answer in time")
+    if rpc_error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return TooLarge(f"{component}: {message}")
+    if rpc_error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNIMPLEMENTED):
+        return ComponentUnavailable(component, f"{component} is not available; try again later")
+    return InternalError(f"{component} failed: {message}", {"component": component})
+
+
+@contextlib.contextmanager
+def calling(component: str) -> Iterator[None]:
+    """Turns the gRPC errors of the calls inside into Pantree's own.
+
+    Args:
+        component: name of the part that is called.
+
+    Raises:
+        PantreeError: when a call inside fails.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as rpc_error:
+        raise error_of(rpc_error, component) from rpc_error

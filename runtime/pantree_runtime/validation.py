@@ -1,0 +1,96 @@
+"""Collects everything that is wrong with a request, so that the caller can mend it in one go."""
+
+import math
+from datetime import date
+
+from pantree_domain.limits import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, MAX_PRICE, MAX_QUANTITY
+
+from pantree_runtime.errors import FieldViolation, InvalidInput
+
+# A request with thousands of bad rows is told about the first ones only.
+MAX_VIOLATIONS = 50
+
+
+class Violations:
+    """The wrong fields of one request. Each check returns whether its field is right."""
+
+    def __init__(self) -> None:
+        self._violations: list[FieldViolation] = []
+        self._count = 0
+
+    def add(self, field: str, description: str) -> None:
+        """Notes that a field is wrong.
+
+        Args:
+            field: path in the request, such as `items[0].price`.
+            description: what is expected, in a form that tells the remedy.
+        """
+        self._count += 1
+        if len(self._violations) < MAX_VIOLATIONS:
+            self._violations.append(FieldViolation(field, description))
+
+    def text(self, field: str, value: str, *, longest: int = MAX_NAME_CHARACTERS, required: bool = True) -> bool:
+        """Whether a text is there (if required), not too long, and free of control characters."""
+        if required and not value.strip():
+            self.add(field, "is required; give a text that is not blank")
+        elif len(value) > longest:
+            self.add(field, f"has {len(value):,} characters; shorten it to at most {longest}")
+        elif any(ord(character) < 32 or ord(character) == 127 for character in value):
+            self.add(field, "has control characters; remove them")
+        else:
+            return True
+        return False
+
+    def identifier(self, field: str, value: str, *, required: bool = True) -> bool:
+        """Whether an id is there (if required) and not too long."""
+        return self.text(field, value, longest=MAX_ID_CHARACTERS, required=required)
+
+    def whole_number(self, field: str, value: int, least: int, most: int) -> bool:
+        """Whether a whole number lies between two others, both included."""
+        if least <= value <= most:
+            return True
+        self.add(field, f"is {value:,}; give a whole number from {least:,} to {most:,}")
+        return False
+
+    def number(self, field: str, value: float, least: float, most: float) -> bool:
+        """Whether a number is finite and lies between two others, both included."""
+        if math.isfinite(value) and least <= value <= most:
+            return True
+        self.add(field, f"is {value:g}; give a number from {least:,g} to {most:,.10g}")
+        return False
+
+    def price(self, field: str, value: float | None) -> bool:
+        """Whether the price of a unit is there, finite and not negative."""
+        if value is None:
+            self.add(field, "is required; give the shelf price of one unit, such as 1.99")
+            return False
+        return self.number(field, value, 0, MAX_PRICE)
+
+    def quantity(self, field: str, value: int) -> bool:
+        """Whether a number of units is at least 1 and not absurd."""
+        return self.whole_number(field, value, 1, MAX_QUANTITY)
+
+    def day(self, field: str, value: str) -> date | None:
+        """The calendar day that an ISO 8601 text names, or None when it names none from 1970 to 2199."""
+        try:
+            day = date.fromisoformat(value) if len(value) == len("2026-05-22") else None
+        except ValueError:
+            day = None
+        if day is None or not 1970 <= day.year < 2200:
+            shown = value if len(value) <= 40 else f"{value[:40]}…"
+            self.add(field, f"is {shown!r}; give a calendar day from 1970 to 2199 such as 2026-05-22")
+            return None
+        return day
+
+    def raise_if_any(self) -> None:
+        """Ends the request when anything is wrong.
+
+        Raises:
+            InvalidInput: with every violation, up to `MAX_VIOLATIONS`.
+        """
+        if not self._count:
+            return
+        hidden = self._count - len(self._violations)
+        if hidden:
+            self._violations.append(FieldViolation("", f"and {hidden:,} more"))
+        raise InvalidInput(self._violations)

@@ -1,0 +1,13 @@
+"""Settings of the frequency service."""
+
+from pantree_runtime.settings import PartSettings
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+
+class FrequencySettings(PartSettings):
+    """What the frequency service can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="PANTREE_FREQUENCY_")
+
+    port: int = Field(default=50054, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
