@@ -1,22 +1,9 @@
 """One household's purchases as arrays."""
 
 from dataclasses import dataclass
-from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-
-_EPOCH = date(1970, 1, 1)
-
-
-def day_number(day: date) -> int:
-    """Days from 1970-01-01 to a calendar day."""
-    return (day - _EPOCH).days
-
-
-def calendar_day(number: int) -> date:
-    """Calendar day that lies a number of days after 1970-01-01."""
-    return _EPOCH + timedelta(days=int(number))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,14 +1,27 @@
 """The columnar purchase message and the arrays that cores work on. For services that have numpy."""
 
 import numpy as np
+
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree_domain.limits import MAX_HISTORY_LINES, MAX_PRICE, MAX_QUANTITY
 from pantree_domain.purchases import PurchaseHistory
-
 from pantree_runtime.validation import Violations
 
 # 1970-01-01 to 2199-12-31, the days that `Violations.day` accepts.
 _LAST_DAY = 84_005
+
+
+def arrays_of(columns: PurchaseColumns) -> PurchaseHistory:
+    """Purchases of a message as arrays, unchecked: for messages from our own services."""
+    return PurchaseHistory(
+        item_names=tuple(columns.item_names),
+        item_categories=tuple(columns.item_categories) or ("",) * len(columns.item_names),
+        item_indices=np.asarray(columns.item_indices, dtype=np.int32),
+        days=np.asarray(columns.days, dtype=np.int32),
+        quantities=np.asarray(columns.quantities, dtype=np.int32),
+        prices=np.asarray(columns.prices, dtype=np.float64),
+        savings=np.asarray(columns.savings, dtype=np.float64),
+    )
 
 
 def history_of(
@@ -22,15 +35,7 @@ def history_of(
         violations: collects what is wrong; when anything is, the history must not be used.
         last_day: latest day that a purchase may have, days since 1970-01-01; None for no limit.
     """
-    history = PurchaseHistory(
-        item_names=tuple(columns.item_names),
-        item_categories=tuple(columns.item_categories) or ("",) * len(columns.item_names),
-        item_indices=np.asarray(columns.item_indices, dtype=np.int32),
-        days=np.asarray(columns.days, dtype=np.int32),
-        quantities=np.asarray(columns.quantities, dtype=np.int32),
-        prices=np.asarray(columns.prices, dtype=np.float64),
-        savings=np.asarray(columns.savings, dtype=np.float64),
-    )
+    history = arrays_of(columns)
     line_count = len(history.days)
     if line_count > MAX_HISTORY_LINES:
         violations.add(f"{field}.days", f"has {line_count:,} lines; send at most {MAX_HISTORY_LINES:,}")

@@ -5,9 +5,9 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
 import structlog
@@ -15,9 +15,11 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from pantree_runtime.channel import LEAST_PING_INTERVAL_MS, open_channel
+from pantree_runtime.errors import PantreeError
 from pantree_runtime.interceptors import server_interceptors
 from pantree_runtime.logging import configure_logging
 from pantree_runtime.settings import PartSettings, load_settings
+from pantree_runtime.status import calling
 
 _log = structlog.get_logger(__name__)
 
@@ -131,77 +133,78 @@ async def running(
         await running_part.stop(grace_seconds)
 
 
-async def _serve(build: Callable[[SettingsT], Awaitable[Part]], settings: SettingsT) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    part = await build(settings)
-    running_part = await start(part, host=settings.host, port=settings.port)
-    _log.info("serving", address=running_part.address)
-    await stop.wait()
-    _log.info("draining", longest_seconds=settings.drain_seconds)
-    await running_part.stop(settings.drain_seconds)
-    _log.info("stopped")
+@dataclass(frozen=True)
+class Program(Generic[SettingsT]):
+    """A service as a program: every service's `__main__` makes one and runs it."""
+
+    name: str
+    """Name of the part, such as `frequency`."""
+    settings_class: type[SettingsT]
+    """The settings to read from the environment."""
+    build: Callable[[SettingsT], Awaitable[Part]]
+    """Composition root of the part, called inside the event loop."""
+    demo: Callable[[grpc.aio.Channel], Awaitable[None]]
+    """Calls the part once and prints the answer."""
+
+    async def start(self) -> RunningPart:
+        """Reads the settings, builds the part and serves it, inside the running event loop.
+
+        Raises:
+            OSError: when the port cannot be had.
+        """
+        return await self._start(load_settings(self.settings_class))
+
+    def main(self) -> None:
+        """Serves until SIGTERM or Ctrl-C, or shows with `--demo` what the part answers.
+
+        Exit codes: 0 after a clean stop, 1 when it cannot start, 2 for wrong settings or arguments.
+        """
+        parser = argparse.ArgumentParser(
+            prog=f"python -m pantree_{self.name}", description=f"Serves the {self.name} part of Pantree over gRPC."
+        )
+        parser.add_argument(
+            "--demo", action="store_true", help="start on a free port, make one call, print the answer, and stop"
+        )
+        show_demo = parser.parse_args().demo
+        settings = load_settings(self.settings_class)
+        if show_demo and not settings.debug:
+            settings = settings.model_copy(update={"log_level": "WARNING"})
+        configure_logging(self.name, settings)
+        try:
+            run(lambda: self._demonstrate(settings) if show_demo else self._serve(settings))
+        except (OSError, PantreeError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+
+    async def _start(self, settings: SettingsT) -> RunningPart:
+        return await start(await self.build(settings), host=settings.host, port=settings.port)
+
+    async def _serve(self, settings: SettingsT) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        running_part = await self._start(settings)
+        _log.info("serving", address=running_part.address)
+        await stop.wait()
+        _log.info("draining", longest_seconds=settings.drain_seconds)
+        await running_part.stop(settings.drain_seconds)
+        _log.info("stopped")
+
+    async def _demonstrate(self, settings: SettingsT) -> None:
+        async with (
+            running(await self.build(settings)) as part,
+            open_channel(part.address, longest_seconds=30) as channel,
+        ):
+            with calling(self.name):
+                await self.demo(channel)
 
 
-async def _demonstrate(
-    build: Callable[[SettingsT], Awaitable[Part]],
-    settings: SettingsT,
-    demo: Callable[[grpc.aio.Channel], Awaitable[None]],
-) -> None:
-    async with running(await build(settings)) as part:
-        channel = open_channel(part.address, longest_seconds=30)
-        async with channel:
-            await demo(channel)
-
-
-def run(coroutine_function: Callable[[], Awaitable[None]]) -> None:
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Runs an asynchronous main function on the fastest event loop there is."""
-
-    async def main() -> None:
-        await coroutine_function()
-
     if sys.platform == "win32":
         asyncio.run(main())
     else:
         import uvloop
 
         uvloop.run(main())
-
-
-def main(
-    name: str,
-    settings_class: type[SettingsT],
-    build: Callable[[SettingsT], Awaitable[Part]],
-    demo: Callable[[grpc.aio.Channel], Awaitable[None]],
-) -> None:
-    """The main function of every service: serves until SIGTERM or Ctrl-C, or shows with `--demo` what it answers.
-
-    Exit codes: 0 after a clean stop, 1 when it cannot start, 2 for wrong settings or arguments.
-
-    Args:
-        name: name of the part.
-        settings_class: the settings to read from the environment.
-        build: composition root of the part, called inside the event loop.
-        demo: calls the part once and prints the answer.
-    """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m pantree_{name}", description=f"Serves the {name} part of Pantree over gRPC."
-    )
-    parser.add_argument(
-        "--demo", action="store_true", help="start on a free port, make one call, print the answer, and stop"
-    )
-    arguments = parser.parse_args()
-    settings = load_settings(settings_class)
-    if arguments.demo and not settings.debug:
-        settings = settings.model_copy(update={"log_level": "WARNING"})
-    configure_logging(name, settings)
-    try:
-        if arguments.demo:
-            run(lambda: _demonstrate(build, settings, demo))
-        else:
-            run(lambda: _serve(build, settings))
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1) from None

@@ -4,7 +4,6 @@ import math
 from datetime import date
 
 from pantree_domain.limits import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, MAX_PRICE, MAX_QUANTITY
-
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 # A request with thousands of bad rows is told about the first ones only.

@@ -1,11 +1,10 @@
 """Composition root of the frequency service: `python -m pantree_frequency [--demo]`."""
 
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
-from pantree_runtime.server import Part, main
-
 from pantree_frequency.demo import demo
 from pantree_frequency.servicer import FrequencyServicer
 from pantree_frequency.settings import FrequencySettings
+from pantree_runtime.server import Part, Program
 
 NAME = "frequency"
 
@@ -23,5 +22,7 @@ async def build(settings: FrequencySettings) -> Part:
     )
 
 
+PROGRAM = Program(NAME, FrequencySettings, build, demo)
+
 if __name__ == "__main__":
-    main(NAME, FrequencySettings, build, demo)
+    PROGRAM.main()

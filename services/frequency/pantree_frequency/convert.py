@@ -2,12 +2,12 @@
 
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.model.v1.model_pb2 import Model
+from pantree_domain.days import calendar_day, day_number
 from pantree_domain.money import round_to_cent
-from pantree_domain.purchases import PurchaseHistory, calendar_day, day_number
+from pantree_domain.purchases import PurchaseHistory
+from pantree_frequency.core import HistoryAnalysis, ItemFrequency, Trend
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.validation import Violations
-
-from pantree_frequency.core import HistoryAnalysis, ItemFrequency, Trend
 
 _TRENDS = {
     Trend.UNKNOWN: messages.TREND_UNSPECIFIED,

@@ -2,6 +2,7 @@
 
 import grpc
 from google.protobuf import json_format
+
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns

@@ -4,10 +4,9 @@ import asyncio
 
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
-from pantree_runtime.grpc_types import Context
-
 from pantree_frequency import convert
 from pantree_frequency.core import analyze_history
+from pantree_runtime.grpc_types import Context
 
 
 class FrequencyServicer(rpc.FrequencyServiceServicer):

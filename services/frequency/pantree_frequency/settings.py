@@ -1,8 +1,9 @@
 """Settings of the frequency service."""
 
-from pantree_runtime.settings import PartSettings
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
+
+from pantree_runtime.settings import PartSettings
 
 
 class FrequencySettings(PartSettings):

@@ -40,9 +40,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_STORE_MISMATCH means that a vector collection was made by another embedding model or dimension."""
     ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 7
     """ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or send it in parts."""
-    ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 8
-    """ERROR_REASON_SHUTTING_DOWN means that the server is draining; call again to reach another replica."""
-    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 9
+    ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 8
     """ERROR_REASON_INTERNAL means that something unexpected happened; the server's log has the details."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -68,8 +66,6 @@ ERROR_REASON_STORE_MISMATCH: ErrorReason.ValueType  # 6
 """ERROR_REASON_STORE_MISMATCH means that a vector collection was made by another embedding model or dimension."""
 ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 7
 """ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or send it in parts."""
-ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 8
-"""ERROR_REASON_SHUTTING_DOWN means that the server is draining; call again to reach another replica."""
-ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 9
+ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 8
 """ERROR_REASON_INTERNAL means that something unexpected happened; the server's log has the details."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

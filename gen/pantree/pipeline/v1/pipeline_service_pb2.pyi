@@ -12,6 +12,7 @@ from pantree.catalog.v1 import catalog_pb2 as _catalog_pb2
 from pantree.model.v1 import model_pb2 as _model_pb2
 from pantree.purchase.v1 import purchase_pb2 as _purchase_pb2
 from pantree.recommendation.v1 import recommendation_service_pb2 as _recommendation_service_pb2
+from pantree.vector.v1 import vector_service_pb2 as _vector_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -196,7 +197,7 @@ class ProcessInput(_message.Message):
     """simulation_months is the number of months to simulate, 1 to 60; 6 when absent. It goes with items only."""
     as_of: _builtins.str
     """as_of is the day on which the question is asked, ISO 8601. When empty it is today for a simulation, and the day of
-    the latest purchase for a real history. A simulated history ends on the day before.
+    the latest purchase for a real history. A simulated history ends before that day.
     """
     seed: _builtins.int
     """seed makes the answer repeatable: equal input, as_of and seed give equal answers. When absent one is drawn; the
@@ -368,6 +369,7 @@ class ProcessResult(_message.Message):
     ARCHETYPE_FIELD_NUMBER: _builtins.int
     HISTORY_SUMMARY_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    CUSTOMER_PROFILE_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     recommendation_id: _builtins.str
@@ -402,6 +404,10 @@ class ProcessResult(_message.Message):
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
         """warnings say what is missing from the answer and why; empty when all parts did their work."""
 
+    @_builtins.property
+    def customer_profile(self) -> _vector_service_pb2.CustomerProfile:
+        """customer_profile sums up what the household buys; absent when the vector part could not make it."""
+
     def __init__(
         self,
         *,
@@ -417,10 +423,11 @@ class ProcessResult(_message.Message):
         archetype: _builtins.str = ...,
         history_summary: Global___HistorySummary | None = ...,
         warnings: _abc.Iterable[Global___Warning] | None = ...,
+        customer_profile: _vector_service_pb2.CustomerProfile | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["confidence_model", b"confidence_model", "history_summary", b"history_summary", "model", b"model", "recommendations", b"recommendations"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confidence_model", b"confidence_model", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "recommendations", b"recommendations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "customer_id", b"customer_id", "customer_name", b"customer_name", "history_summary", b"history_summary", "model", b"model", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "customer_id", b"customer_id", "customer_name", b"customer_name", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

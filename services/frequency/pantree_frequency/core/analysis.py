@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from pantree_domain.purchases import PurchaseHistory
-
 from pantree_frequency.core import heuristic
 from pantree_frequency.core.statistics import ItemStatistics, item_statistics
 

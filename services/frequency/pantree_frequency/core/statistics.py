@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
 from pantree_domain.purchases import PurchaseHistory
 
 # A trend is told when the interval changes by more than this share of its mean from one interval to the next.

@@ -1,0 +1,89 @@
+# Everything a checkout needs is in .venv, made on first use from pinned versions (scripts/constraints.txt).
+# PYTHON names the interpreter that .venv is made with; 3.11 or newer.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+CODE := runtime services gateway clients scripts tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging bench pins clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/pip.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Pantree needs Python 3.11 or newer; name one with make PYTHON=python3.11"; exit 1; }
+	@echo "making .venv"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --constraint scripts/constraints.txt --upgrade pip
+	@touch $@
+
+.venv/run.stamp: .venv/pip.stamp pyproject.toml scripts/constraints.txt
+	@echo "installing Pantree into .venv (a minute or two the first time)"
+	@$(PIP) install --constraint scripts/constraints.txt --editable '.[all]'
+	@touch $@
+
+.venv/dev.stamp: .venv/run.stamp
+	@echo "installing the development tools into .venv"
+	@$(PIP) install --constraint scripts/constraints.txt --group dev
+	@touch $@
+
+install: .venv/run.stamp ## Install Pantree into .venv
+
+demo: .venv/run.stamp ## Start the mesh, run a first purchase through it, show the recommendations
+	@$(BIN)/pantree demo
+
+up: .venv/run.stamp ## Start all parts and keep them running until Ctrl-C
+	@$(BIN)/pantree up
+
+test: .venv/dev.stamp ## Run the tests
+	@$(BIN)/pytest -m "not packaging"
+
+check: .venv/dev.stamp format-check lint types imports buf protos-clean test packaging ## All that CI runs
+
+format: .venv/dev.stamp ## Format the code and the protos
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/buf format --write protos
+
+.PHONY: format-check
+format-check: .venv/dev.stamp
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/buf format --diff --exit-code protos
+
+lint: .venv/dev.stamp ## Lint the code
+	@$(BIN)/ruff check $(CODE)
+
+types: .venv/dev.stamp ## Check the types
+	@$(BIN)/mypy
+
+imports: .venv/dev.stamp ## Check who imports whom
+	@$(BIN)/lint-imports
+
+protos: .venv/dev.stamp ## Generate gen/ from protos/
+	@$(BIN)/python scripts/generate_protos.py
+
+protos-clean: protos ## Check that gen/ is what the protos give
+	@git diff --exit-code -- gen || { echo "gen/ is not what protos/ gives: run make protos and commit"; exit 1; }
+	@test -z "$$(git status --porcelain -- gen)" || { echo "gen/ has files that are not committed"; exit 1; }
+
+# BASE names the commit whose contract must stay readable: the last one, or main for a branch.
+BASE ?= HEAD
+buf: protos ## Lint the contract, and compare it with that of BASE (default HEAD)
+	@$(BIN)/buf lint gen/pantree/contract.binpb
+	@BASE=$(BASE) BUF=$(BIN)/buf sh scripts/check_breaking.sh
+
+packaging: .venv/dev.stamp ## Build the wheel and start every part from an environment with its own extra only
+	@$(BIN)/pytest -m packaging
+
+bench: .venv/dev.stamp ## Measure against yardsticks; prints a table and writes bench.json
+	@$(BIN)/python -m tests.benchmarks
+
+pins: ## Pin the versions of everything in .venv anew
+	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pantree > scripts/constraints.txt
+
+clean: ## Remove .venv and caches
+	@rm -rf .venv dist bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

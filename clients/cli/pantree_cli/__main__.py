@@ -1,0 +1,19 @@
+"""`pantree` and `python -m pantree_cli`."""
+
+import sys
+
+
+def main() -> None:
+    """Runs the command line; says what to install when it came without its extra."""
+    try:
+        from pantree_cli.app import run
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in {"typer", "rich"}:
+            raise
+        print("error: the command line needs more packages: pip install 'pantree[all]'", file=sys.stderr)
+        raise SystemExit(2) from None
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+"""The commands.
+
+Exit codes: 0 done · 1 something failed · 2 wrong input or usage · 3 a part is not available · 4 out of time ·
+130 Ctrl-C.
+"""
+
+import asyncio
+import contextlib
+import json
+import runpy
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from google.protobuf import json_format
+from rich.console import Console
+from rich.table import Table
+
+from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
+from pantree_cli import inputs, view
+from pantree_cli.mesh import PARTS, Mesh, running_mesh
+from pantree_client import (
+    ComponentUnavailable,
+    DeadlineExceeded,
+    History,
+    InvalidInput,
+    MonthlyUpdate,
+    PantreeClient,
+    PantreeError,
+    Result,
+)
+from pantree_runtime.server import run as run_event_loop
+
+app = typer.Typer(
+    help="Says which groceries a household should subscribe to, how often, and how sure that is.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+errors = Console(stderr=True)
+
+# The seed documentation's own example.
+DEMO_REQUEST = """
+{
+  "customer_id": "cust_001",
+  "customer_name": "John Doe",
+  "archetype": "health_conscious",
+  "items": [
+    {"name": "Bananas", "price": 1.99, "quantity": 1},
+    {"name": "Chicken Breast", "price": 12.99, "quantity": 1}
+  ],
+  "simulation_months": 6
+}
+"""
+
+InProcess = Annotated[bool, typer.Option("--in-process", help="Run all parts in this process: for small machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Address = Annotated[
+    str,
+    typer.Option(
+        envvar="PANTREE_PIPELINE_ADDRESS",
+        help="host:port of a running pipeline service; without it, a mesh is started for this command alone.",
+    ),
+]
+
+
+def run() -> None:
+    """Runs the command line; user errors end in one line, not in a traceback."""
+    try:
+        app()
+    except InvalidInput as error:
+        for violation in error.violations:
+            errors.print(
+                f"error: {violation.field}: {violation.description}", markup=False, highlight=False, soft_wrap=True
+            )
+        raise SystemExit(2) from None
+    except PantreeError as error:
+        errors.print(f"error: {error.message}", markup=False, highlight=False, soft_wrap=True)
+        codes = {ComponentUnavailable: 3, DeadlineExceeded: 4}
+        raise SystemExit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1)) from None
+    except OSError as error:
+        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+@app.command()
+def up(in_process: InProcess = False) -> None:
+    """Starts all parts on their usual ports and keeps them running until Ctrl-C.
+
+    Ports come from PANTREE_<PART>_PORT; the gateway listens on 8000 unless told otherwise.
+    """
+    _run(lambda: _up(in_process))
+
+
+@app.command()
+def demo(
+    in_process: InProcess = False,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Start of the random streams.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Starts the mesh, runs a first purchase through it, shows months and recommendations, and stops."""
+    request = inputs.read_request(DEMO_REQUEST)
+    request.seed = seed
+    _run(lambda: _process(request, "", in_process, as_json))
+
+
+@app.command()
+def process(
+    request_file: Annotated[
+        str,
+        typer.Argument(
+            metavar="[FILE.json]", help="Request as JSON, in the form that the gateway takes; - is standard input."
+        ),
+    ] = "",
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PURCHASES.csv",
+            help="A real history instead: columns date, item, price and, if there, quantity, category, saving.",
+        ),
+    ] = None,
+    customer_id: Annotated[str, typer.Option(help="Household of the history; the file's name when left out.")] = "",
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Day on which the question is asked; the history's last day when left out."
+        ),
+    ] = None,
+    address: Address = "",
+    in_process: InProcess = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recommends subscriptions from a first purchase (JSON) or a real history (CSV).
+
+    Examples:
+        pantree process request.json
+
+        pantree process --history purchases.csv --json
+    """
+    if bool(request_file) == bool(history):
+        raise typer.BadParameter("give either FILE.json or --history PURCHASES.csv")
+    if history is not None:
+        day = None if as_of is None else as_of.date()
+        message = History(customer_id or history.stem, inputs.read_history(history), as_of=day).message()
+    else:
+        text = sys.stdin.read() if request_file == "-" else Path(request_file).read_text(encoding="utf-8")
+        message = inputs.read_request(text)
+        if customer_id:
+            message.customer_id = customer_id
+        if as_of is not None:
+            message.as_of = as_of.date().isoformat()
+    try:
+        _run(lambda: _process(message, address, in_process or not address, as_json))
+    except InvalidInput as error:
+        raise (inputs.in_lines_of_file(error) if history else inputs.without_envelope(error)) from None
+
+
+@app.command()
+def status(
+    address: Annotated[
+        str, typer.Option(envvar="PANTREE_PIPELINE_ADDRESS", help="host:port of the pipeline service.")
+    ] = "127.0.0.1:50051",
+    as_json: AsJson = False,
+) -> None:
+    """Asks a running mesh for the state of each part. Exit code 3 when it cannot give answers."""
+    _run(lambda: _status(address, as_json))
+
+
+@app.command()
+def serve(
+    part: Annotated[str, typer.Argument(click_type=click.Choice([part.name for part in PARTS]), help="Which part.")],
+) -> None:
+    """Serves one part in this process, until SIGTERM or Ctrl-C."""
+    sys.argv = [f"pantree_{part}"]
+    runpy.run_module(f"pantree_{part}", run_name="__main__", alter_sys=True)
+
+
+@app.command()
+def version() -> None:
+    """Prints the version."""
+    from importlib.metadata import version as version_of
+
+    console.print(version_of("pantree"), highlight=False)
+
+
+def _run(coroutine_function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    run_event_loop(coroutine_function)
+
+
+async def _up(in_process: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    started = time.perf_counter()
+    mesh_context = running_mesh(in_process=in_process, own_ports=False, told=_tell_serving)
+    starting = asyncio.create_task(mesh_context.__aenter__())
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        return
+    mesh = starting.result()
+    try:
+        _print_addresses(mesh, time.perf_counter() - started)
+        failure = asyncio.create_task(mesh.first_failure())
+        await asyncio.wait({failure, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
+            errors.print(f"error: {failure.result()}; stopping the others", markup=False)
+            raise ComponentUnavailable("mesh", "a part ended by itself; its last log lines are above")
+        failure.cancel()
+        errors.print("stopping")
+    finally:
+        await mesh_context.__aexit__(None, None, None)
+        errors.print("stopped")
+
+
+def _tell_serving(part: str, state: str) -> None:
+    if state == "serving":
+        errors.print(f"{part:<15} serving", markup=False, highlight=False)
+
+
+def _print_addresses(mesh: Mesh, seconds: float) -> None:
+    table = Table(header_style="bold", pad_edge=False)
+    table.add_column("part")
+    table.add_column("listens on")
+    for part in PARTS:
+        scheme = "http://" if part.name == "gateway" else ""
+        table.add_row(part.name, f"{scheme}{mesh.addresses[part.name]}")
+    console.print(table)
+    console.print(
+        f"All parts serve after {seconds:.1f} s. API page: http://{mesh.addresses['gateway']}/docs. Ctrl-C stops."
+    )
+
+
+@contextlib.asynccontextmanager
+async def _pipeline_address(address: str, in_process: bool, quiet: bool) -> AsyncIterator[str]:
+    """Address of the pipeline to ask: the one given, or that of a mesh started for the purpose."""
+    if address:
+        yield address
+        return
+    status_line = Console(stderr=True, quiet=quiet).status("starting the mesh")
+    states: dict[str, str] = {}
+
+    def told(part: str, state: str) -> None:
+        states[part] = state
+        serving = [name for name, value in states.items() if value == "serving"]
+        status_line.update(f"starting the mesh: {len(serving)} of {len(PARTS)} parts serve")
+
+    started = time.perf_counter()
+    async with contextlib.AsyncExitStack() as stack:
+        with status_line:
+            mesh = await stack.enter_async_context(running_mesh(in_process=in_process, own_ports=True, told=told))
+        if not quiet:
+            how = "in this process" if in_process else "each in its own process"
+            console.print(f"{len(PARTS)} parts serve, {how}, after {time.perf_counter() - started:.1f} s.")
+        yield mesh.addresses["pipeline"]
+
+
+async def _process(message: ProcessInput, address: str, in_process: bool, as_json: bool) -> None:
+    async with _pipeline_address(address, in_process, quiet=as_json) as pipeline_address:
+        started = time.perf_counter()
+        async with PantreeClient(pipeline_address) as client:
+            result = await _follow(client, message, quiet=as_json)
+        seconds = time.perf_counter() - started
+    if as_json:
+        print(
+            json.dumps(
+                json_format.MessageToDict(
+                    result.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+                ),
+                ensure_ascii=False,
+            )
+        )
+        return
+    view.print_result(console, result)
+    console.print(f"{seconds:.2f} s from all services SERVING to the result." if not address else f"{seconds:.2f} s.")
+
+
+async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool) -> Result:
+    """Shows the months as they come and returns the result."""
+    with contextlib.nullcontext() if quiet else view.month_progress(console) as progress:
+        task = None
+        async for event in client.stream_message(message):
+            if isinstance(event, Result):
+                return event
+            if progress is None:
+                continue
+            if isinstance(event, MonthlyUpdate):
+                if task is None:
+                    task = progress.add_task("", total=100, detail="")
+                progress.update(
+                    task, completed=event.progress, description=event.month_display, detail=view.month_detail(event)
+                )
+    raise ComponentUnavailable("pipeline", "the pipeline ended without a result; try again")
+
+
+async def _status(address: str, as_json: bool) -> None:
+    async with PantreeClient(address, timeout_seconds=5) as client:
+        state = await client.status()
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "state": state.state,
+                    "version": state.version,
+                    "components": [vars(item) for item in state.components],
+                }
+            )
+        )
+    else:
+        console.print(view.status_table(state.components))
+        console.print(f"The mesh is {state.state}.")
+    if state.state == "unavailable":
+        raise ComponentUnavailable("mesh", "a part that every answer needs is not available")

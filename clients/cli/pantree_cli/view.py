@@ -1,0 +1,84 @@
+"""What people see: progress by month, recommendations as a table, the state of the parts."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from pantree_client import ComponentStatus, MonthlyUpdate, Recommendation, Result
+
+# The confidence bar is this many characters wide.
+_BAR_WIDTH = 10
+
+
+def month_progress(console: Console) -> Progress:
+    """Progress bar that shows the month, its trips and what was spent."""
+    return Progress(
+        TextColumn("{task.description:<15}"),
+        BarColumn(bar_width=30),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[detail]}", style="dim"),
+        console=console,
+    )
+
+
+def month_detail(update: MonthlyUpdate) -> str:
+    """A month in a few words."""
+    return f"{update.trip_count} trips, {update.purchase_count} purchases, {update.total_spend:.2f} spent"
+
+
+def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
+    """Recommendations, best first."""
+    table = Table(title="Worth a subscription", title_justify="left", header_style="bold", pad_edge=False)
+    table.add_column("item", overflow="fold")
+    table.add_column("confidence", justify="right")
+    table.add_column("bought", justify="right")
+    table.add_column("every", justify="right")
+    table.add_column("subscribe", style="bold")
+    table.add_column("next due")
+    table.add_column("saves up to*", justify="right")
+    for item in recommendations:
+        filled = round(item.confidence / 100 * _BAR_WIDTH)
+        quantity = f"{item.quantity} × " if item.quantity > 1 else ""
+        table.add_row(
+            item.name,
+            f"{'█' * filled}{'░' * (_BAR_WIDTH - filled)} {item.confidence:5.1f}",
+            f"{item.count} ×",
+            f"{item.avg_interval:.1f} d",
+            f"{quantity}{item.frequency.replace('_', ' ')}",
+            f"{item.next_due_date:%d %b %Y}",
+            f"{item.estimated_annual_savings:.2f}",
+        )
+    return table
+
+
+def print_result(console: Console, result: Result) -> None:
+    """A result: the table, what it rests on, and what is missing from it."""
+    if result.recommendations:
+        console.print(recommendations_table(result.recommendations))
+        console.print("* a year, against the shelf price; who buys on promotion saves less", style="dim")
+    else:
+        console.print("No item is bought regularly enough to be worth a subscription.")
+    console.print(
+        f"From {result.month_count} months: {result.trip_count} trips, {result.purchase_count} purchases of "
+        f"{result.item_count} items, as of {result.as_of.isoformat()}."
+    )
+    for warning in result.warnings:
+        console.print(f"warning: {warning.component}: {warning.message}", style="yellow", markup=False)
+
+
+def status_table(components: Iterable[ComponentStatus]) -> Table:
+    """State of each part."""
+    table = Table(header_style="bold", pad_edge=False)
+    for column in ("part", "state", "needed", "answers in", ""):
+        table.add_column(column)
+    for component in components:
+        table.add_row(
+            component.name,
+            component.state,
+            "always" if component.required else "optional",
+            f"{component.latency_ms:.1f} ms" if component.state == "serving" else "",
+            component.message,
+        )
+    return table

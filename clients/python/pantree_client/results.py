@@ -1,0 +1,188 @@
+"""What a caller gets: frozen values. `message` holds the contract's own message, for whoever wants all of it."""
+
+from dataclasses import dataclass, field
+from datetime import date
+
+from pantree.pipeline.v1 import pipeline_service_pb2 as messages
+from pantree.recommendation.v1 import recommendation_service_pb2
+
+
+@dataclass(frozen=True)
+class Started:
+    """The request is accepted and the work has begun."""
+
+    customer_id: str
+    month_count: int
+    seed: int
+    as_of: date
+    message: messages.Started = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class MonthlyUpdate:
+    """A month of purchases."""
+
+    month_display: str
+    progress: float
+    """0 to 100."""
+    month_number: int
+    """From 1."""
+    month_count: int
+    trip_count: int
+    purchase_count: int
+    total_spend: float
+    total_savings: float
+    message: messages.MonthlyUpdate = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """An item worth a subscription."""
+
+    name: str
+    category: str
+    confidence: float
+    """0 to 100."""
+    count: int
+    """Days on which it was bought."""
+    avg_interval: float
+    """Days."""
+    frequency: str
+    """Such as `weekly`."""
+    interval_days: int
+    quantity: int
+    """Units per delivery."""
+    estimated_annual_savings: float
+    next_due_date: date
+    reasons: tuple[str, ...]
+    """For people, most important first."""
+    message: recommendation_service_pb2.Recommendation = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Warning:
+    """What is missing from an answer, and why."""
+
+    component: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """The recommendations, and what they rest on."""
+
+    customer_id: str
+    recommendation_id: str
+    recommendations: tuple[Recommendation, ...]
+    warnings: tuple[Warning, ...]
+    as_of: date
+    seed: int
+    """0 for a real history."""
+    source: str
+    """`embedded` or `sagemaker`."""
+    month_count: int
+    trip_count: int
+    purchase_count: int
+    item_count: int
+    message: messages.ProcessResult = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class ComponentStatus:
+    """The state of one part."""
+
+    name: str
+    state: str
+    """serving, unavailable or disabled."""
+    required: bool
+    latency_ms: float
+    message: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of the whole."""
+
+    state: str
+    """serving, degraded or unavailable."""
+    components: tuple[ComponentStatus, ...]
+    version: str
+
+
+Event = Started | MonthlyUpdate | Result
+
+
+def event_of(message: messages.StreamProcessResponse) -> Event:
+    """Value of whichever event a message holds."""
+    if message.HasField("started"):
+        started = message.started
+        return Started(
+            started.customer_id, started.month_count, started.seed, date.fromisoformat(started.as_of), started
+        )
+    if message.HasField("monthly_update"):
+        update = message.monthly_update
+        return MonthlyUpdate(
+            month_display=update.month_display,
+            progress=update.progress,
+            month_number=update.month_number,
+            month_count=update.month_count,
+            trip_count=update.trip_count,
+            purchase_count=update.purchase_count,
+            total_spend=update.total_spend,
+            total_savings=update.total_savings,
+            message=update,
+        )
+    return result_of(message.completed)
+
+
+def result_of(message: messages.ProcessResult) -> Result:
+    """Value of a message."""
+    summary = message.history_summary
+    return Result(
+        customer_id=message.customer_id,
+        recommendation_id=message.recommendation_id,
+        recommendations=tuple(_recommendation(item) for item in message.recommendations.recommendations),
+        warnings=tuple(Warning(item.component, item.code, item.message) for item in message.warnings),
+        as_of=date.fromisoformat(message.as_of),
+        seed=message.seed,
+        source=message.source,
+        month_count=summary.month_count,
+        trip_count=summary.trip_count,
+        purchase_count=summary.purchase_count,
+        item_count=summary.item_count,
+        message=message,
+    )
+
+
+def _recommendation(message: recommendation_service_pb2.Recommendation) -> Recommendation:
+    return Recommendation(
+        name=message.name,
+        category=message.category,
+        confidence=message.confidence,
+        count=message.count,
+        avg_interval=message.avg_interval,
+        frequency=message.subscription.frequency,
+        interval_days=message.subscription.interval_days,
+        quantity=message.subscription.quantity,
+        estimated_annual_savings=message.subscription.estimated_annual_savings,
+        next_due_date=date.fromisoformat(message.next_due_date),
+        reasons=tuple(reason.text for reason in message.reasons),
+        message=message,
+    )
+
+
+def status_of(message: messages.GetStatusResponse) -> Status:
+    """Value of a message."""
+    return Status(
+        state=_state_name(message.state),
+        components=tuple(
+            ComponentStatus(item.name, _state_name(item.state), item.required, item.latency_ms, item.message)
+            for item in message.components
+        ),
+        version=message.version,
+    )
+
+
+def _state_name(state: messages.ComponentState.ValueType) -> str:
+    return messages.ComponentState.Name(state).removeprefix("COMPONENT_STATE_").lower()

@@ -1,0 +1,37 @@
+"""The frequency service over gRPC."""
+
+from datetime import date
+
+import grpc
+
+from pantree.frequency.v1 import frequency_service_pb2 as messages
+from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
+from pantree_domain.purchases import PurchaseHistory
+from pantree_pipeline.core import HistoryAnalysis, ItemEvidence, ModelName
+from pantree_runtime.purchase_columns import columns_of
+from pantree_runtime.status import calling
+
+NAME = "frequency"
+
+
+class GrpcFrequencyAnalyzer:
+    """Asks the frequency service. Evidence is handed on as its message, `ItemFrequency`."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = rpc.FrequencyServiceStub(channel)
+
+    async def analyze(self, history: PurchaseHistory, as_of: date) -> HistoryAnalysis:
+        """The evidence on every item of a history.
+
+        Raises:
+            PantreeError: when the service fails.
+        """
+        request = messages.AnalyzeHistoryRequest(purchases=columns_of(history), as_of=as_of.isoformat())
+        with calling(NAME):
+            response = await self._stub.AnalyzeHistory(request)
+        return HistoryAnalysis(
+            items=tuple(
+                ItemEvidence(item.name, item.category, item.purchase_count, payload=item) for item in response.items
+            ),
+            model=ModelName(response.model.name, response.model.version),
+        )

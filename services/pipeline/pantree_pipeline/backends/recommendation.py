@@ -1,0 +1,56 @@
+"""The recommendation service over gRPC."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import cast
+
+import grpc
+
+from pantree.enrichment.v1.enrichment_service_pb2 import EnrichedItem
+from pantree.frequency.v1.frequency_service_pb2 import ItemFrequency
+from pantree.recommendation.v1 import recommendation_service_pb2 as messages
+from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
+from pantree_pipeline.core import Candidate, ModelName, Recommendations
+from pantree_runtime.status import calling
+
+NAME = "recommendation"
+
+
+class GrpcRecommender:
+    """Asks the recommendation service. What it recommends is handed on as its message, `RecommendResponse`."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = rpc.RecommendationServiceStub(channel)
+
+    async def recommend(
+        self, candidates: Sequence[Candidate], as_of: date, max_recommendations: int | None, include_omitted: bool
+    ) -> Recommendations:
+        """The items worth a subscription.
+
+        Raises:
+            PantreeError: when the service fails.
+        """
+        request = messages.RecommendRequest(
+            candidates=[_message(candidate) for candidate in candidates],
+            as_of=as_of.isoformat(),
+            max_recommendations=max_recommendations,
+            include_omitted=include_omitted,
+        )
+        with calling(NAME):
+            response = await self._stub.Recommend(request)
+        return Recommendations(
+            payload=response,
+            names=tuple(recommendation.name for recommendation in response.recommendations),
+            model=ModelName(response.model.name, response.model.version),
+            source=response.source,
+            fallback_reason=response.fallback_reason,
+        )
+
+
+def _message(candidate: Candidate) -> messages.Candidate:
+    message = messages.Candidate(frequency=cast(ItemFrequency, candidate.evidence.payload))
+    if candidate.enrichment is not None:
+        enriched = cast(EnrichedItem, candidate.enrichment.payload)
+        message.perishability = enriched.perishability
+        message.suggested_interval_days = enriched.suggested_interval_days
+    return message

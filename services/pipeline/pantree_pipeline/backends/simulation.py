@@ -1,0 +1,72 @@
+"""The simulation service over gRPC."""
+
+from collections.abc import AsyncGenerator
+from datetime import date
+from typing import cast
+
+import grpc
+
+from pantree.purchase.v1.purchase_pb2 import BasketItem
+from pantree.simulation.v1 import simulation_service_pb2 as messages
+from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
+from pantree_domain.limits import MAX_BASKET_ITEMS
+from pantree_pipeline.core import Archetypes, FirstPurchase, Month
+from pantree_runtime.purchase_columns import arrays_of
+from pantree_runtime.status import calling
+
+NAME = "simulation"
+
+
+class GrpcSimulator:
+    """Asks the simulation service. Archetypes are asked for once: they change only with a new deployment."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = rpc.SimulationServiceStub(channel)
+        self._archetypes: Archetypes | None = None
+
+    async def archetypes(self) -> Archetypes:
+        """The kinds of shopper that can be simulated.
+
+        Raises:
+            PantreeError: when the service does not answer.
+        """
+        if self._archetypes is None:
+            ids: list[str] = []
+            request = messages.ListArchetypesRequest(page_size=MAX_BASKET_ITEMS)
+            with calling(NAME):
+                while True:
+                    response = await self._stub.ListArchetypes(request)
+                    ids.extend(archetype.id for archetype in response.archetypes)
+                    if not response.next_page_token:
+                        break
+                    request.page_token = response.next_page_token
+            self._archetypes = Archetypes(tuple(ids), response.default_archetype)
+        return self._archetypes
+
+    async def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncGenerator[Month]:
+        """The months that follow a first purchase, each as soon as it is made.
+
+        Raises:
+            PantreeError: when the service fails.
+        """
+        request = messages.StreamPurchasesRequest(
+            household_id=customer_id,
+            archetype=first_purchase.archetype,
+            items=cast("tuple[BasketItem, ...]", first_purchase.items),
+            simulation_months=first_purchase.simulation_months,
+            start_date=first_purchase.start.isoformat(),
+            seed=first_purchase.seed,
+        )
+        call = self._stub.StreamPurchases(request)
+        try:
+            with calling(NAME):
+                async for response in call:
+                    yield Month(
+                        month_number=response.month_number,
+                        month_count=response.month_count,
+                        period_start=date.fromisoformat(response.period_start),
+                        period_end=date.fromisoformat(response.period_end),
+                        purchases=arrays_of(response.purchases),
+                    )
+        finally:
+            call.cancel()  # does nothing after the last message

@@ -1,0 +1,33 @@
+"""The vector service over gRPC."""
+
+from datetime import date
+
+import grpc
+
+from pantree.vector.v1 import vector_service_pb2 as messages
+from pantree.vector.v1 import vector_service_pb2_grpc as rpc
+from pantree_domain.purchases import PurchaseHistory
+from pantree_runtime.purchase_columns import columns_of
+from pantree_runtime.status import calling
+
+NAME = "vector"
+
+
+class GrpcVectorIndex:
+    """Asks the vector service. A profile is handed on as its message, `CustomerProfile`."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = rpc.VectorServiceStub(channel)
+
+    async def index(self, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
+        """Stores a history and returns the customer's profile.
+
+        Raises:
+            PantreeError: when the service fails.
+        """
+        request = messages.IndexHistoryRequest(
+            customer_id=customer_id, purchases=columns_of(history), as_of=as_of.isoformat()
+        )
+        with calling(NAME):
+            response = await self._stub.IndexHistory(request)
+        return response.profile

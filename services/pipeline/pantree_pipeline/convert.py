@@ -1,0 +1,335 @@
+"""Messages of the pipeline service ↔ core types."""
+
+import itertools
+import uuid
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from typing import cast
+
+import numpy as np
+
+from pantree.enrichment.v1.enrichment_service_pb2 import EnrichedItem
+from pantree.model.v1.model_pb2 import Model
+from pantree.pipeline.v1 import pipeline_service_pb2 as messages
+from pantree.purchase.v1.purchase_pb2 import Purchase
+from pantree.recommendation.v1.recommendation_service_pb2 import RecommendResponse
+from pantree.vector.v1.vector_service_pb2 import CustomerProfile
+from pantree_domain.cadence import LADDER
+from pantree_domain.catalog import load_catalog
+from pantree_domain.days import calendar_day, day_number
+from pantree_domain.limits import (
+    DEFAULT_SIMULATION_MONTHS,
+    MAX_BASKET_ITEMS,
+    MAX_HISTORY_ROWS,
+    MAX_RECOMMENDATIONS,
+    MAX_SIMULATION_MONTHS,
+)
+from pantree_domain.money import round_to_cent
+from pantree_domain.months import add_months, month_display
+from pantree_domain.purchases import PurchaseHistory
+from pantree_pipeline.backends.health import Component, ComponentHealth
+from pantree_pipeline.core import Archetypes, Completed, Event, FirstPurchase, ModelName, Month, Order, Started
+from pantree_runtime.basket_items import check_basket_items
+from pantree_runtime.purchase_columns import history_of
+from pantree_runtime.validation import Violations
+
+# A month of more lines is summed up; its first lines are shown.
+MOST_PURCHASES_SHOWN = 1_000
+# Half a cent of slack: price × quantity is not exact in binary.
+_CENT_SLACK = 0.005
+# Namespace of recommendation ids; any fixed UUID will do.
+_RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
+
+
+def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, today: date, drawn_seed: int) -> Order:
+    """Order that a request stands for.
+
+    Args:
+        message: the request's input.
+        archetypes: what can be simulated; needed when the input has items.
+        today: the day on which a simulation's question is asked when the input names none.
+        drawn_seed: seed of a simulation when the input names none.
+
+    Raises:
+        InvalidInput: naming every wrong field, by its path in `ProcessRequest`.
+    """
+    violations = Violations()
+    violations.identifier("input.customer_id", message.customer_id)
+    violations.text("input.customer_name", message.customer_name, required=False)
+    as_of = violations.day("input.as_of", message.as_of) if message.as_of else None
+    if message.HasField("max_recommendations"):
+        violations.whole_number("input.max_recommendations", message.max_recommendations, 1, MAX_RECOMMENDATIONS)
+    source: FirstPurchase | PurchaseHistory
+    if message.history or message.HasField("history_columns"):
+        source = _history(message, as_of, violations)
+        violations.raise_if_any()
+        as_of = as_of or calendar_day(int(source.days.max()))
+    else:
+        as_of = as_of or today
+        source = _first_purchase(message, archetypes, as_of, drawn_seed, violations)
+        violations.raise_if_any()
+    return Order(
+        customer_id=message.customer_id,
+        customer_name=message.customer_name,
+        source=source,
+        as_of=as_of,
+        max_recommendations=message.max_recommendations if message.HasField("max_recommendations") else None,
+        include_omitted=message.include_omitted,
+    )
+
+
+def _first_purchase(
+    message: messages.ProcessInput, archetypes: Archetypes | None, as_of: date, drawn_seed: int, violations: Violations
+) -> FirstPurchase:
+    if message.items:
+        check_basket_items(message.items, "input.items", violations)
+    else:
+        violations.add("input.items", f"is required; give 1 to {MAX_BASKET_ITEMS} items, or a history")
+    months = message.simulation_months if message.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
+    if not violations.whole_number("input.simulation_months", months, 1, MAX_SIMULATION_MONTHS):
+        months = 1
+    archetype = message.archetype
+    if archetypes is not None:
+        archetype = archetype or archetypes.default
+        if archetype not in archetypes.ids:
+            shown = archetype if len(archetype) <= 40 else f"{archetype[:40]}…"
+            violations.add("input.archetype", f"is {shown!r}; give one of {', '.join(archetypes.ids)}")
+    return FirstPurchase(
+        items=tuple(message.items),
+        archetype=archetype,
+        simulation_months=months,
+        start=add_months(as_of, -months),
+        seed=message.seed if message.HasField("seed") else drawn_seed,
+    )
+
+
+def _history(message: messages.ProcessInput, as_of: date | None, violations: Violations) -> PurchaseHistory:
+    if message.items:
+        violations.add("input.items", "goes with a simulation only; give either items or a history")
+    if message.archetype:
+        violations.add("input.archetype", "goes with a simulation only; leave it out with a history")
+    if message.HasField("simulation_months"):
+        violations.add("input.simulation_months", "goes with a simulation only; leave it out with a history")
+    if message.history and message.HasField("history_columns"):
+        violations.add("input.history_columns", "is given beside history; give one of the two")
+    last_day = None if as_of is None else day_number(as_of)
+    if message.history:
+        return _history_of_rows(message.history, last_day, violations)
+    history = history_of(message.history_columns, "input.history_columns", violations, last_day=last_day)
+    if not len(history):
+        violations.add("input.history_columns", "has no lines; give at least one purchase")
+    return history
+
+
+def _history_of_rows(rows: Sequence[Purchase], last_day: int | None, violations: Violations) -> PurchaseHistory:
+    if len(rows) > MAX_HISTORY_ROWS:
+        violations.add(
+            "input.history", f"has {len(rows):,} rows; send at most {MAX_HISTORY_ROWS:,}, or history_columns"
+        )
+        rows = rows[:0]
+    positions: dict[str, int] = {}
+    categories: list[str] = []
+    indices: list[int] = []
+    days: list[int] = []
+    for number, row in enumerate(rows):
+        path = f"input.history[{number}]"
+        day = violations.day(f"{path}.date", row.date)
+        if day is not None and last_day is not None and day_number(day) > last_day:
+            violations.add(f"{path}.date", "is later than as_of; give the day on which the question is asked as as_of")
+        quantity = row.quantity if row.HasField("quantity") else 1
+        price_is_right = violations.price(f"{path}.price", row.price if row.HasField("price") else None)
+        if violations.quantity(f"{path}.quantity", quantity) and price_is_right:
+            violations.number(f"{path}.saving", row.saving, 0, row.price * quantity + _CENT_SLACK)
+        violations.text(f"{path}.name", row.name)
+        violations.text(f"{path}.category", row.category, required=False)
+        name = row.name.strip()
+        if name not in positions:
+            positions[name] = len(positions)
+            categories.append(row.category)
+        indices.append(positions[name])
+        days.append(0 if day is None else day_number(day))
+    return PurchaseHistory(
+        item_names=tuple(positions),
+        item_categories=tuple(categories),
+        item_indices=np.array(indices, dtype=np.int32),
+        days=np.array(days, dtype=np.int32),
+        quantities=np.array([row.quantity if row.HasField("quantity") else 1 for row in rows], dtype=np.int32),
+        prices=np.array([row.price for row in rows], dtype=np.float64),
+        savings=np.array([row.saving for row in rows], dtype=np.float64),
+    )
+
+
+def with_categories(order: Order) -> Order:
+    """The order, with categories from the catalogue for the items of a real history that have none."""
+    if isinstance(order.source, FirstPurchase):
+        return order
+    catalog = load_catalog()
+    categories = tuple(
+        category or catalog.categorize(name).category
+        for name, category in zip(order.source.item_names, order.source.item_categories, strict=True)
+    )
+    return replace(order, source=replace(order.source, item_categories=categories))
+
+
+def event_message(event: Event) -> messages.StreamProcessResponse:
+    """Message that tells an event."""
+    if isinstance(event, Started):
+        return messages.StreamProcessResponse(started=_started(event))
+    if isinstance(event, Month):
+        return messages.StreamProcessResponse(monthly_update=_monthly_update(event))
+    return messages.StreamProcessResponse(completed=result_message(event))
+
+
+def _started(event: Started) -> messages.Started:
+    order = event.order
+    return messages.Started(
+        customer_id=order.customer_id,
+        month_count=event.month_count,
+        seed=order.source.seed if isinstance(order.source, FirstPurchase) else 0,
+        as_of=order.as_of.isoformat(),
+    )
+
+
+def _monthly_update(month: Month) -> messages.MonthlyUpdate:
+    purchases = month.purchases
+    return messages.MonthlyUpdate(
+        month_display=month_display(month.period_start),
+        progress=round(month.progress, 1),
+        month_number=month.month_number,
+        month_count=month.month_count,
+        period_start=month.period_start.isoformat(),
+        period_end=month.period_end.isoformat(),
+        trip_count=len(purchases.trip_days),
+        total_spend=round_to_cent(float(purchases.paid.sum())),
+        total_savings=round_to_cent(float(purchases.savings.sum())),
+        purchases=_rows(purchases),
+        purchase_count=len(purchases),
+    )
+
+
+def _rows(purchases: PurchaseHistory) -> list[Purchase]:
+    lines = zip(
+        purchases.item_indices.tolist(),
+        purchases.days.tolist(),
+        purchases.quantities.tolist(),
+        purchases.prices.tolist(),
+        purchases.savings.tolist(),
+        strict=True,
+    )
+    return [
+        Purchase(
+            name=purchases.item_names[item],
+            category=purchases.item_categories[item],
+            date=calendar_day(day).isoformat(),
+            quantity=quantity,
+            price=price,
+            saving=saving,
+        )
+        for item, day, quantity, price, saving in itertools.islice(lines, MOST_PURCHASES_SHOWN)
+    ]
+
+
+def result_message(result: Completed) -> messages.ProcessResult:
+    """Message that tells a result. Its id is made from all it says, so that equal results have equal ids."""
+    order = result.order
+    response = cast(RecommendResponse, result.recommendations.payload)
+    message = messages.ProcessResult(
+        customer_id=order.customer_id,
+        recommendations=messages.RecommendationSet(
+            recommendations=response.recommendations, omitted=response.omitted, related=_related(result)
+        ),
+        model=_model(result.recommendations.model),
+        source=result.recommendations.source,
+        confidence_model=_model(result.confidence_model),
+        as_of=order.as_of.isoformat(),
+        customer_name=order.customer_name,
+        history_summary=_summary(result),
+        warnings=[
+            messages.Warning(component=warning.component, code=warning.code, message=warning.message)
+            for warning in result.warnings
+        ],
+        customer_profile=cast("CustomerProfile | None", result.profile),
+    )
+    if isinstance(order.source, FirstPurchase):
+        message.archetype = order.source.archetype
+        message.seed = order.source.seed
+    message.recommendation_id = str(
+        uuid.uuid5(_RECOMMENDATION_NAMESPACE, message.SerializeToString(deterministic=True).hex())
+    )
+    return message
+
+
+def _related(result: Completed) -> list[messages.RelatedItems]:
+    related = []
+    for name in result.recommendations.names:
+        if enrichment := result.enrichments.get(name):
+            enriched = cast(EnrichedItem, enrichment.payload)
+            items = [messages.RelatedItem(name=item.name, relation=item.relation) for item in enriched.related_items]
+            if items:
+                related.append(messages.RelatedItems(name=name, items=items, source=enrichment.source))
+    return related
+
+
+def _summary(result: Completed) -> messages.HistorySummary:
+    history = result.history
+    return messages.HistorySummary(
+        month_count=result.month_count,
+        trip_count=len(history.trip_days),
+        purchase_count=len(history),
+        item_count=len(history.item_names),
+        first_date=calendar_day(int(history.days.min())).isoformat(),
+        last_date=calendar_day(int(history.days.max())).isoformat(),
+        total_spend=round_to_cent(float(history.paid.sum())),
+        simulated=isinstance(result.order.source, FirstPurchase),
+    )
+
+
+def _model(model: ModelName) -> Model:
+    return Model(name=model.name, version=model.version)
+
+
+def config_response(
+    components: Sequence[Component], default_archetype: str, version: str
+) -> messages.GetConfigResponse:
+    """Message that tells how the pipeline is set up."""
+    return messages.GetConfigResponse(
+        version=version,
+        default_archetype=default_archetype,
+        default_simulation_months=DEFAULT_SIMULATION_MONTHS,
+        max_simulation_months=MAX_SIMULATION_MONTHS,
+        max_items=MAX_BASKET_ITEMS,
+        max_history_rows=MAX_HISTORY_ROWS,
+        components=[
+            messages.ComponentConfig(
+                name=component.name, required=component.required, enabled=component.channel is not None
+            )
+            for component in components
+        ],
+        cadences=[messages.Cadence(frequency=step.frequency, interval_days=step.interval_days) for step in LADDER],
+    )
+
+
+def status_response(healths: Sequence[ComponentHealth], version: str) -> messages.GetStatusResponse:
+    """Message that tells the state of the whole."""
+    down = [health.component for health in healths if health.component.channel is not None and not health.is_serving]
+    state = messages.COMPONENT_STATE_SERVING
+    if down:
+        is_required = any(component.required for component in down)
+        state = messages.COMPONENT_STATE_UNAVAILABLE if is_required else messages.COMPONENT_STATE_DEGRADED
+    return messages.GetStatusResponse(
+        state=state, components=[_component_status(health) for health in healths], version=version
+    )
+
+
+def _component_status(health: ComponentHealth) -> messages.ComponentStatus:
+    state = messages.COMPONENT_STATE_SERVING if health.is_serving else messages.COMPONENT_STATE_UNAVAILABLE
+    if health.component.channel is None:
+        state = messages.COMPONENT_STATE_DISABLED
+    return messages.ComponentStatus(
+        name=health.component.name,
+        state=state,
+        required=health.component.required,
+        latency_ms=round(health.latency_ms, 1),
+        message=health.message,
+    )

@@ -1,0 +1,32 @@
+"""What is asked of the pipeline."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from pantree_domain.purchases import PurchaseHistory
+
+
+@dataclass(frozen=True)
+class FirstPurchase:
+    """A first purchase, from which a history is to be simulated."""
+
+    items: tuple[object, ...]
+    """The items in the simulation service's own form; handed on untouched."""
+    archetype: str
+    simulation_months: int
+    start: date
+    """Day of the first basket."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class Order:
+    """One household's request: its first purchase or its real history."""
+
+    customer_id: str
+    customer_name: str
+    source: FirstPurchase | PurchaseHistory
+    as_of: date
+    max_recommendations: int | None
+    """None leaves it to the recommendation service."""
+    include_omitted: bool

@@ -1,0 +1,177 @@
+"""The stages of an answer: history, then frequency and vector side by side, then enrichment, then recommendation.
+
+History, frequency and recommendation are required: when one fails, so does the answer. Vector and enrichment are
+optional: when one fails, the answer comes without what it would have added, and says so.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import aclosing
+from typing import TypeVar
+
+from pantree_domain.purchases import PurchaseHistory
+from pantree_pipeline.core.events import Completed, Event, Started, Warning
+from pantree_pipeline.core.history import Month, join, month_count, months_of
+from pantree_pipeline.core.order import FirstPurchase, Order
+from pantree_pipeline.core.ports import (
+    Archetypes,
+    Candidate,
+    Enricher,
+    Enrichment,
+    EnrichmentResult,
+    FrequencyAnalyzer,
+    HistoryAnalysis,
+    ItemEvidence,
+    Recommendations,
+    Recommender,
+    Simulator,
+    VectorIndex,
+)
+from pantree_runtime.errors import ComponentUnavailable, PantreeError
+
+# An item bought fewer times has no spread of intervals, so nothing that is said about it could support a subscription.
+LEAST_PURCHASES_TO_ENRICH = 3
+# Enrichment may ask a language model, which is slow; the most confident items are the ones that may be recommended.
+MOST_ITEMS_TO_ENRICH = 200
+
+ResultT = TypeVar("ResultT")
+
+
+class Pipeline:
+    """Runs the stages of one answer after another, or side by side where they don't need each other."""
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        frequency: FrequencyAnalyzer,
+        recommender: Recommender,
+        vector: VectorIndex | None,
+        enricher: Enricher | None,
+    ) -> None:
+        self._simulator = simulator
+        self._frequency = frequency
+        self._recommender = recommender
+        self._vector = vector
+        self._enricher = enricher
+
+    async def archetypes(self) -> Archetypes:
+        """The kinds of shopper that can be simulated."""
+        return await self._simulator.archetypes()
+
+    async def run(self, order: Order) -> AsyncGenerator[Event]:
+        """One `Started`, a `Month` for each month as soon as it is there, and one `Completed`.
+
+        Raises:
+            PantreeError: when a required stage fails.
+        """
+        months: list[PurchaseHistory] = []
+        if isinstance(order.source, FirstPurchase):
+            count = order.source.simulation_months
+            yield Started(order, count)
+            async with aclosing(self._simulated_months(order.customer_id, order.source)) as simulated:
+                async for month in simulated:
+                    months.append(month.purchases)
+                    yield month
+        else:
+            count = month_count(order.source)
+            yield Started(order, count)
+            for month in months_of(order.source):
+                months.append(month.purchases)
+                yield month
+        yield await self._complete(order, count, join(months))
+
+    async def _simulated_months(self, customer_id: str, source: FirstPurchase) -> AsyncGenerator[Month]:
+        """The simulated months; a stream that ends too early is a failure of simulation, not a short answer."""
+        received = 0
+        async with aclosing(self._simulator.months(customer_id, source)) as months:
+            async for month in months:
+                received += 1
+                yield month
+        if received != source.simulation_months:
+            raise ComponentUnavailable(
+                "simulation", f"simulation ended after {received} of {source.simulation_months} months; try again"
+            )
+
+    async def _complete(self, order: Order, count: int, history: PurchaseHistory) -> Completed:
+        warnings: list[Warning] = []
+        profile, (analysis, enrichments, recommendations) = await _side_by_side(
+            self._profile(order, history, warnings), self._recommend(order, history, warnings)
+        )
+        return Completed(
+            order=order,
+            month_count=count,
+            history=history,
+            confidence_model=analysis.model,
+            recommendations=recommendations,
+            enrichments=enrichments,
+            profile=profile,
+            # Stages that run side by side warn in any order; equal answers must be equal to the byte.
+            warnings=tuple(sorted(warnings, key=lambda warning: (warning.component, warning.code))),
+        )
+
+    async def _profile(self, order: Order, history: PurchaseHistory, warnings: list[Warning]) -> object | None:
+        if self._vector is None:
+            return None
+        return await _optional(
+            "vector", "the customer's profile", self._vector.index(order.customer_id, history, order.as_of), warnings
+        )
+
+    async def _recommend(
+        self, order: Order, history: PurchaseHistory, warnings: list[Warning]
+    ) -> tuple[HistoryAnalysis, dict[str, Enrichment], Recommendations]:
+        analysis = await self._frequency.analyze(history, order.as_of)
+        enrichments = await self._enrich(analysis.items, warnings)
+        recommendations = await self._recommender.recommend(
+            [Candidate(item, enrichments.get(item.name)) for item in analysis.items],
+            order.as_of,
+            order.max_recommendations,
+            order.include_omitted,
+        )
+        if recommendations.fallback_reason:
+            warnings.append(Warning("sagemaker", "FALLBACK", recommendations.fallback_reason))
+        return analysis, enrichments, recommendations
+
+    async def _enrich(self, evidence: tuple[ItemEvidence, ...], warnings: list[Warning]) -> dict[str, Enrichment]:
+        items = [item for item in evidence if item.purchase_count >= LEAST_PURCHASES_TO_ENRICH][:MOST_ITEMS_TO_ENRICH]
+        if self._enricher is None or not items:
+            return {}
+        result: EnrichmentResult | None = await _optional(
+            "enrichment", "what goes with the items", self._enricher.enrich(items), warnings
+        )
+        if result is None:
+            return {}
+        if result.missing_count:
+            message = f"{result.missing_count} of {len(items)} items could not be enriched in time"
+            warnings.append(Warning("enrichment", "INCOMPLETE", message))
+        if result.fallback_reason:
+            warnings.append(Warning("nim", "FALLBACK", result.fallback_reason))
+        return {enrichment.name: enrichment for enrichment in result.items}
+
+
+async def _optional(component: str, what: str, work: Awaitable[ResultT], warnings: list[Warning]) -> ResultT | None:
+    """Result of a stage that the answer can do without; None, with a warning, when it fails."""
+    try:
+        return await work
+    except PantreeError as error:
+        warnings.append(Warning(component, error.reason, f"the answer comes without {what}: {error.message}"))
+        return None
+
+
+FirstT = TypeVar("FirstT")
+SecondT = TypeVar("SecondT")
+
+
+async def _side_by_side(first: Awaitable[FirstT], second: Awaitable[SecondT]) -> tuple[FirstT, SecondT]:
+    """Both results; when one fails the other is cancelled, and its error is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            first_task = group.create_task(_coroutine(first))
+            second_task = group.create_task(_coroutine(second))
+    except* PantreeError as errors:
+        error = errors.exceptions[0]
+        raise error from error.__cause__
+    return first_task.result(), second_task.result()
+
+
+async def _coroutine(work: Awaitable[ResultT]) -> ResultT:
+    return await work

@@ -1,0 +1,73 @@
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from grpc_status import rpc_status
+
+from pantree.error.v1.error_pb2 import ErrorReason
+from pantree_runtime.errors import (
+    ComponentUnavailable,
+    DeadlineTooShort,
+    FieldViolation,
+    InternalError,
+    InvalidInput,
+    NotFound,
+    PantreeError,
+    StoreMismatch,
+    TooLarge,
+)
+from pantree_runtime.status import calling, status_of
+
+
+def every_error(kind: type[PantreeError] = PantreeError) -> Iterator[type[PantreeError]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from every_error(subclass)
+
+
+def rpc_error_of(error: PantreeError) -> grpc.aio.AioRpcError:
+    status = rpc_status.to_status(status_of(error))
+    return grpc.aio.AioRpcError(
+        status.code, grpc.aio.Metadata(), grpc.aio.Metadata(*status.trailing_metadata), details=status.details
+    )
+
+
+def plain_rpc_error(code: grpc.StatusCode, details: str = "") -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)
+
+
+def test_reasons_are_those_of_the_contract() -> None:
+    declared = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name} - {"UNSPECIFIED"}
+    assert {error.reason for error in every_error()} == declared
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidInput([FieldViolation("items[0].price", "is -1; give more"), FieldViolation("seed", "is bad")]),
+        NotFound("no such customer", {"customer": "x"}),
+        StoreMismatch("made by another model"),
+        TooLarge("too large"),
+        DeadlineTooShort("only 3 ms left"),
+        ComponentUnavailable("frequency", "frequency is down"),
+        InternalError("internal error"),
+    ],
+)
+def test_error_survives_the_way_over_grpc(error: PantreeError) -> None:
+    with pytest.raises(type(error)) as raised, calling("pipeline"):
+        raise rpc_error_of(error)
+    assert (raised.value.message, raised.value.metadata) == (error.message, error.metadata)
+    if isinstance(error, InvalidInput):
+        assert isinstance(raised.value, InvalidInput)
+        assert raised.value.violations == error.violations
+
+
+def test_unreachable_part_is_named() -> None:
+    with pytest.raises(ComponentUnavailable) as raised, calling("frequency"):
+        raise plain_rpc_error(grpc.StatusCode.UNAVAILABLE, "failed to connect")
+    assert raised.value.component == "frequency"
+
+
+def test_unknown_failure_of_a_part_is_internal_and_names_it() -> None:
+    with pytest.raises(InternalError, match="vector"), calling("vector"):
+        raise plain_rpc_error(grpc.StatusCode.DATA_LOSS)

@@ -1,0 +1,246 @@
+"""The server with its interceptors, on a service of the contract whose behaviour each test chooses."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from structlog.testing import capture_logs
+
+from pantree.enrichment.v1 import enrichment_service_pb2 as messages
+from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
+from pantree.frequency.v1 import frequency_service_pb2, frequency_service_pb2_grpc
+from pantree_runtime.channel import open_channel
+from pantree_runtime.deadline import remaining_seconds
+from pantree_runtime.errors import (
+    ComponentUnavailable,
+    DeadlineExceeded,
+    DeadlineTooShort,
+    InternalError,
+    NotFound,
+    PantreeError,
+)
+from pantree_runtime.grpc_types import Context
+from pantree_runtime.server import Part, running, start
+from pantree_runtime.status import calling
+from tests.loopback import loopback
+
+SERVICE = "pantree.enrichment.v1.EnrichmentService"
+Stream = Callable[[Context], AsyncIterator[messages.EnrichItemsResponse]]
+
+
+class Streaming(rpc.EnrichmentServiceServicer):
+    def __init__(self, behavior: Stream) -> None:
+        self._behavior = behavior
+
+    async def EnrichItems(
+        self, request: messages.EnrichItemsRequest, context: Context
+    ) -> AsyncIterator[messages.EnrichItemsResponse]:
+        async for response in self._behavior(context):
+            yield response
+
+
+class Unary(frequency_service_pb2_grpc.FrequencyServiceServicer):
+    def __init__(self, behavior: Callable[[], Awaitable[None]]) -> None:
+        self._behavior = behavior
+
+    async def AnalyzeHistory(
+        self, request: frequency_service_pb2.AnalyzeHistoryRequest, context: Context
+    ) -> frequency_service_pb2.AnalyzeHistoryResponse:
+        await self._behavior()
+        return frequency_service_pb2.AnalyzeHistoryResponse()
+
+
+def streaming_part(behavior: Stream, **part: Callable[[], Awaitable[None]]) -> Part:
+    return Part(
+        "enrichment",
+        {SERVICE: lambda server: rpc.add_EnrichmentServiceServicer_to_server(Streaming(behavior), server)},
+        **part,
+    )
+
+
+def unary_part(behavior: Callable[[], Awaitable[None]]) -> Part:
+    def add_to(server: grpc.aio.Server) -> None:
+        frequency_service_pb2_grpc.add_FrequencyServiceServicer_to_server(Unary(behavior), server)
+
+    return Part("frequency", {"pantree.frequency.v1.FrequencyService": add_to})
+
+
+def response(index: int) -> messages.EnrichItemsResponse:
+    return messages.EnrichItemsResponse(item_index=index)
+
+
+async def health_of(channel: grpc.aio.Channel, service: str = "") -> int:
+    check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+    return int((await check(health_pb2.HealthCheckRequest(service=service))).status)
+
+
+async def call_unary(channel: grpc.aio.Channel, seconds: float | None = None) -> None:
+    stub = frequency_service_pb2_grpc.FrequencyServiceStub(channel)
+    with calling("frequency"):
+        await stub.AnalyzeHistory(frequency_service_pb2.AnalyzeHistoryRequest(), timeout=seconds)
+
+
+async def test_error_in_mid_stream_keeps_its_reason_and_the_messages_before_it() -> None:
+    async def two_then_failure(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
+        yield response(0)
+        yield response(1)
+        raise ComponentUnavailable("nim", "nim is down")
+
+    received = []
+    async with loopback(streaming_part(two_then_failure)) as channel:
+        with pytest.raises(ComponentUnavailable) as raised, calling("enrichment"):
+            async for item in rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()):
+                received.append(item.item_index)
+    assert received == [0, 1]
+    assert raised.value.component == "nim"
+
+
+async def test_unexpected_error_is_told_to_the_log_alone() -> None:
+    async def fail() -> None:
+        raise RuntimeError("the secret inside")
+
+    async with loopback(unary_part(fail)) as channel:
+        with capture_logs() as logs, pytest.raises(InternalError) as raised:
+            await call_unary(channel)
+    assert "secret" not in raised.value.message
+    assert any(log["event"] == "unexpected error" and log["exc_info"] for log in logs)
+
+
+async def test_each_call_is_logged_with_its_code() -> None:
+    async def fail() -> None:
+        raise NotFound("nobody")
+
+    async with loopback(unary_part(fail)) as channel:
+        with capture_logs() as logs, contextlib.suppress(PantreeError):
+            await call_unary(channel)
+    (call,) = [log for log in logs if log["event"] == "call"]
+    assert (call["method"], call["code"]) == ("/pantree.frequency.v1.FrequencyService/AnalyzeHistory", "NOT_FOUND")
+
+
+async def test_handler_knows_what_is_left_of_the_deadline() -> None:
+    left: list[float | None] = []
+
+    async def note() -> None:
+        left.append(remaining_seconds())
+
+    async with loopback(unary_part(note)) as channel:
+        await call_unary(channel, seconds=20)
+    assert left[0] is not None
+    assert 0 < left[0] <= 20
+
+
+async def test_call_with_hardly_any_time_left_is_refused_before_the_work() -> None:
+    calls = []
+
+    async def note() -> None:
+        calls.append(1)
+
+    async with loopback(unary_part(note)) as channel:
+        await call_unary(channel)  # connect first, so that the short deadline below is met by the server
+        calls.clear()
+        with pytest.raises(DeadlineExceeded) as raised:
+            await call_unary(channel, seconds=0.04)
+    assert not calls
+    assert isinstance(raised.value, DeadlineTooShort | DeadlineExceeded)
+
+
+async def test_caller_who_leaves_ends_the_stream() -> None:
+    closed = asyncio.Event()
+
+    async def endless(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
+        try:
+            while True:
+                yield response(0)
+                await asyncio.sleep(0.01)
+        finally:
+            closed.set()
+
+    async with loopback(streaming_part(endless)) as channel:
+        call = rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest())
+        await anext(aiter(call))
+        call.cancel()
+        await asyncio.wait_for(closed.wait(), timeout=10)
+
+
+async def test_part_is_serving_only_after_warm_up() -> None:
+    warm = asyncio.Event()
+
+    async def nothing(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
+        yield response(0)
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    async def warm_up() -> None:
+        await warm.wait()
+
+    starting = asyncio.create_task(start(streaming_part(nothing, warm_up=warm_up), host="127.0.0.1", port=port))
+    async with open_channel(f"127.0.0.1:{port}", longest_seconds=10) as channel:
+        await channel.channel_ready()
+        assert await health_of(channel) == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert await health_of(channel, SERVICE) == health_pb2.HealthCheckResponse.NOT_SERVING
+        warm.set()
+        part = await starting
+        assert await health_of(channel, SERVICE) == health_pb2.HealthCheckResponse.SERVING
+    await part.stop(0)
+
+
+async def test_failed_warm_up_closes_the_part() -> None:
+    closed = asyncio.Event()
+
+    async def nothing(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
+        yield response(0)
+
+    async def fail() -> None:
+        raise ComponentUnavailable("store", "no store")
+
+    async def close() -> None:
+        closed.set()
+
+    with pytest.raises(ComponentUnavailable):
+        await start(streaming_part(nothing, warm_up=fail, close=close), host="127.0.0.1", port=0)
+    assert closed.is_set()
+
+
+async def test_stopping_lets_a_stream_finish() -> None:
+    proceed = asyncio.Event()
+
+    async def slow(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
+        yield response(0)
+        await proceed.wait()
+        yield response(1)
+
+    async with running(streaming_part(slow)) as part, open_channel(part.address, longest_seconds=30) as channel:
+        stream = aiter(rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()))
+        await anext(stream)
+        stopping = asyncio.create_task(part.stop(10))
+        await asyncio.sleep(0.1)
+        assert not stopping.done()
+        proceed.set()
+        assert [item.item_index async for item in stream] == [1]
+        await stopping
+
+
+async def test_port_in_use_is_an_error_that_names_the_setting() -> None:
+    async def nothing() -> None:
+        pass
+
+    async with running(unary_part(nothing)) as part:
+        port = int(part.address.rsplit(":", 1)[1])
+        with pytest.raises(OSError, match="PANTREE_FREQUENCY_PORT"):
+            await start(unary_part(nothing), host="127.0.0.1", port=port)
+
+
+async def test_health_answers_without_our_interceptors() -> None:
+    async def nothing() -> None:
+        pass
+
+    async with loopback(unary_part(nothing)) as channel:
+        with capture_logs() as logs:
+            assert await health_of(channel) == health_pb2.HealthCheckResponse.SERVING
+    assert not [log for log in logs if log["event"] == "call"]
