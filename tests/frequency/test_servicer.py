@@ -1,5 +1,6 @@
 import grpc
 import pytest
+
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
@@ -7,7 +8,6 @@ from pantree_frequency.__main__ import build
 from pantree_frequency.settings import FrequencySettings
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.status import calling
-
 from tests.loopback import loopback
 
 

@@ -1,0 +1,195 @@
+"""The order of the stages and what becomes of their failures, with ports that answer as each test wants."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from datetime import date
+
+import numpy as np
+import pytest
+
+from pantree_domain.days import day_number
+from pantree_domain.months import add_months
+from pantree_domain.purchases import PurchaseHistory
+from pantree_pipeline.core import (
+    Archetypes,
+    Candidate,
+    Completed,
+    Enrichment,
+    EnrichmentResult,
+    FirstPurchase,
+    HistoryAnalysis,
+    ItemEvidence,
+    ModelName,
+    Month,
+    Order,
+    Pipeline,
+    Recommendations,
+    Started,
+)
+from pantree_runtime.errors import ComponentUnavailable, PantreeError
+
+START = date(2026, 1, 15)
+MODEL = ModelName("test", "1")
+
+
+def purchases(day: date) -> PurchaseHistory:
+    return PurchaseHistory(
+        item_names=("Bananas",),
+        item_categories=("produce",),
+        item_indices=np.zeros(1, dtype=np.int32),
+        days=np.array([day_number(day)], dtype=np.int32),
+        quantities=np.ones(1, dtype=np.int32),
+        prices=np.array([1.99]),
+        savings=np.zeros(1),
+    )
+
+
+class Simulator:
+    def __init__(self, months_made: int | None = None) -> None:
+        self._months_made = months_made
+        self.made = 0
+        self.closed = False
+
+    async def archetypes(self) -> Archetypes:
+        return Archetypes(("health_conscious",), "health_conscious")
+
+    async def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncGenerator[Month]:
+        count = first_purchase.simulation_months
+        try:
+            for number in range(count if self._months_made is None else self._months_made):
+                self.made += 1
+                start = add_months(first_purchase.start, number)
+                yield Month(number + 1, count, start, start, purchases(start))
+        finally:
+            self.closed = True
+
+
+class Frequency:
+    def __init__(self, error: PantreeError | None = None, after: asyncio.Event | None = None) -> None:
+        self._error = error
+        self._after = after
+
+    async def analyze(self, history: PurchaseHistory, as_of: date) -> HistoryAnalysis:
+        if self._after:
+            await self._after.wait()
+        if self._error:
+            raise self._error
+        count = len(history.days)
+        return HistoryAnalysis((ItemEvidence("Bananas", "produce", count, payload=None),), MODEL)
+
+
+class Vector:
+    def __init__(self, error: PantreeError | None = None, started: asyncio.Event | None = None) -> None:
+        self._error = error
+        self._started = started
+
+    async def index(self, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
+        if self._started:
+            self._started.set()
+        if self._error:
+            raise self._error
+        return f"profile of {customer_id}"
+
+
+class Enricher:
+    def __init__(self, error: PantreeError | None = None, result: EnrichmentResult | None = None) -> None:
+        self._error = error
+        self._result = result
+
+    async def enrich(self, items: Sequence[ItemEvidence]) -> EnrichmentResult:
+        if self._error:
+            raise self._error
+        return self._result or EnrichmentResult(tuple(Enrichment(item.name, "rules", None) for item in items), 0, "")
+
+
+class Recommender:
+    def __init__(self, fallback_reason: str = "") -> None:
+        self.candidates: Sequence[Candidate] = ()
+        self._fallback_reason = fallback_reason
+
+    async def recommend(
+        self, candidates: Sequence[Candidate], as_of: date, max_recommendations: int | None, include_omitted: bool
+    ) -> Recommendations:
+        self.candidates = candidates
+        return Recommendations(None, ("Bananas",), MODEL, "embedded", self._fallback_reason)
+
+
+def order(months: int = 6) -> Order:
+    source = FirstPurchase((), "health_conscious", months, START, seed=1)
+    return Order("cust_001", "", source, add_months(START, months), None, False)
+
+
+async def completed(pipeline: Pipeline) -> Completed:
+    *_, last = [event async for event in pipeline.run(order())]
+    assert isinstance(last, Completed)
+    return last
+
+
+async def test_events_are_started_then_every_month_then_completed() -> None:
+    events = [event async for event in Pipeline(Simulator(), Frequency(), Recommender(), None, None).run(order(3))]
+    assert [type(event) for event in events] == [Started, Month, Month, Month, Completed]
+
+
+async def test_month_is_forwarded_before_the_next_one_is_made() -> None:
+    simulator = Simulator()
+    events = Pipeline(simulator, Frequency(), Recommender(), None, None).run(order(3))
+    await anext(events)
+    await anext(events)
+    assert simulator.made == 1
+    await events.aclose()
+    assert simulator.closed
+
+
+async def test_frequency_and_vector_run_side_by_side() -> None:
+    vector_started = asyncio.Event()  # frequency waits for it: one after the other would never end
+    pipeline = Pipeline(
+        Simulator(), Frequency(after=vector_started), Recommender(), Vector(started=vector_started), None
+    )
+    result = await asyncio.wait_for(completed(pipeline), timeout=10)
+    assert result.profile == "profile of cust_001"
+
+
+async def test_failing_optional_stages_are_warnings() -> None:
+    down = ComponentUnavailable("vector", "vector is down")
+    pipeline = Pipeline(
+        Simulator(), Frequency(), Recommender(), Vector(down), Enricher(ComponentUnavailable("enrichment", "gone"))
+    )
+    result = await completed(pipeline)
+    assert result.profile is None
+    assert not result.enrichments
+    assert [(warning.component, warning.code) for warning in result.warnings] == [
+        ("enrichment", "COMPONENT_UNAVAILABLE"),
+        ("vector", "COMPONENT_UNAVAILABLE"),
+    ]
+
+
+async def test_failing_required_stage_fails_the_answer_with_its_name() -> None:
+    pipeline = Pipeline(
+        Simulator(), Frequency(ComponentUnavailable("frequency", "down")), Recommender(), Vector(), Enricher()
+    )
+    with pytest.raises(ComponentUnavailable) as raised:
+        await completed(pipeline)
+    assert raised.value.component == "frequency"
+
+
+async def test_simulation_that_ends_too_early_is_no_short_answer() -> None:
+    with pytest.raises(ComponentUnavailable, match="4 of 6"):
+        await completed(Pipeline(Simulator(months_made=4), Frequency(), Recommender(), None, None))
+
+
+async def test_fallbacks_and_gaps_are_warnings() -> None:
+    enricher = Enricher(result=EnrichmentResult((), missing_count=1, fallback_reason="nim is slow"))
+    pipeline = Pipeline(Simulator(), Frequency(), Recommender("the endpoint is gone"), None, enricher)
+    result = await completed(pipeline)
+    assert [(warning.component, warning.code) for warning in result.warnings] == [
+        ("enrichment", "INCOMPLETE"),
+        ("nim", "FALLBACK"),
+        ("sagemaker", "FALLBACK"),
+    ]
+
+
+async def test_enrichment_reaches_the_recommendation() -> None:
+    recommender = Recommender()
+    await completed(Pipeline(Simulator(), Frequency(), recommender, None, Enricher()))
+    (candidate,) = recommender.candidates
+    assert candidate.enrichment is not None
