@@ -15,17 +15,18 @@ def check_basket_items(items: Sequence[BasketItem], field: str, violations: Viol
         field: their path in the request.
         violations: collects what is wrong.
     """
-    if not 1 <= len(items) <= MAX_BASKET_ITEMS:
-        violations.add(field, f"has {len(items):,} items; give 1 to {MAX_BASKET_ITEMS}")
+    if not items:
+        violations.add(field, f"is required; give 1 to {MAX_BASKET_ITEMS} items")
+    elif len(items) > MAX_BASKET_ITEMS:
+        violations.add(field, f"has {len(items):,} items; give at most {MAX_BASKET_ITEMS}")
         return
-    seen: dict[str, int] = {}
+    first_positions: dict[str, int] = {}
     for position, item in enumerate(items):
         path = f"{field}[{position}]"
         if violations.text(f"{path}.name", item.name):
-            first = seen.setdefault(item.name.strip().casefold(), position)
+            first = first_positions.setdefault(item.name.strip().casefold(), position)
             if first != position:
-                violations.add(f"{path}.name", f"is the same item as {field}[{first}]; give it once, with its quantity")
+                violations.add(f"{path}.name", f"is the same as {field}[{first}].name; give it once, with a quantity")
         violations.price(f"{path}.price", item.price if item.HasField("price") else None)
-        if item.HasField("quantity"):
-            violations.quantity(f"{path}.quantity", item.quantity)
+        violations.quantity(f"{path}.quantity", item.quantity if item.HasField("quantity") else 1)
         violations.text(f"{path}.category", item.category, required=False)

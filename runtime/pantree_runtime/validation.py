@@ -6,6 +6,8 @@ from datetime import date
 from pantree_domain.limits import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, MAX_PRICE, MAX_QUANTITY
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
+# The years whose days are accepted.
+FIRST_YEAR, LAST_YEAR = 1970, 2199
 # A request with thousands of bad rows is told about the first ones only.
 MAX_VIOLATIONS = 50
 
@@ -75,9 +77,9 @@ class Violations:
             day = date.fromisoformat(value) if len(value) == len("2026-05-22") else None
         except ValueError:
             day = None
-        if day is None or not 1970 <= day.year < 2200:
+        if day is None or not FIRST_YEAR <= day.year <= LAST_YEAR:
             shown = value if len(value) <= 40 else f"{value[:40]}…"
-            self.add(field, f"is {shown!r}; give a calendar day from 1970 to 2199 such as 2026-05-22")
+            self.add(field, f"is {shown!r}; give a calendar day from {FIRST_YEAR} to {LAST_YEAR} such as 2026-05-22")
             return None
         return day
 

@@ -16,7 +16,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from google.protobuf import json_format
 from rich.console import Console
@@ -24,7 +23,7 @@ from rich.table import Table
 
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
-from pantree_cli.mesh import PARTS, Mesh, running_mesh
+from pantree_cli.mesh import PARTS, Mesh, PartName, running_mesh
 from pantree_client import (
     ComponentUnavailable,
     DeadlineExceeded,
@@ -153,7 +152,7 @@ def process(
         day = None if as_of is None else as_of.date()
         message = History(customer_id or history.stem, inputs.read_history(history), as_of=day).message()
     else:
-        text = sys.stdin.read() if request_file == "-" else Path(request_file).read_text(encoding="utf-8")
+        text = sys.stdin.read() if request_file == "-" else inputs.read_text(Path(request_file))
         message = inputs.read_request(text)
         if customer_id:
             message.customer_id = customer_id
@@ -162,7 +161,7 @@ def process(
     try:
         _run(lambda: _process(message, address, in_process or not address, as_json))
     except InvalidInput as error:
-        raise (inputs.in_lines_of_file(error) if history else inputs.without_envelope(error)) from None
+        raise inputs.without_envelope(inputs.in_lines_of_file(error) if history else error) from None
 
 
 @app.command()
@@ -178,7 +177,7 @@ def status(
 
 @app.command()
 def serve(
-    part: Annotated[str, typer.Argument(click_type=click.Choice([part.name for part in PARTS]), help="Which part.")],
+    part: Annotated[PartName, typer.Argument(help="Which part.")],
 ) -> None:
     """Serves one part in this process, until SIGTERM or Ctrl-C."""
     sys.argv = [f"pantree_{part}"]

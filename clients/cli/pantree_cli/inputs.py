@@ -1,6 +1,8 @@
 """What people hand to the command line: a request as JSON, a history as CSV."""
 
 import csv
+import io
+import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -38,25 +40,39 @@ def read_request(text: str) -> ProcessInput:
         InvalidInput: when it is no JSON, or has fields that a request has not.
     """
     try:
-        return json_format.Parse(text, ProcessInput())
+        document = json.loads(text)
+        if not isinstance(document, dict):
+            raise InvalidInput([FieldViolation("request", 'is no JSON object; give one such as {"customer_id": …}')])
+        return json_format.ParseDict(document, ProcessInput())
+    except json.JSONDecodeError as error:
+        problem = f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        raise InvalidInput([FieldViolation("request", problem)]) from None
     except json_format.ParseError as error:
         raise InvalidInput([FieldViolation("request", str(error))]) from None
+
+
+def read_text(path: Path) -> str:
+    """Text of a file in UTF-8.
+
+    Raises:
+        InvalidInput: when there is no such file, or it is no UTF-8 text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InvalidInput([FieldViolation(str(path), f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8 text ({error.reason}); save it as UTF-8"
+        raise InvalidInput([FieldViolation(str(path), problem)]) from None
 
 
 def read_history(path: Path) -> list[Purchase]:
     """Purchases of a CSV file with a header: date, item, price and, if there, quantity, category, saving.
 
     Raises:
-        InvalidInput: naming every wrong line.
-        OSError: when the file cannot be read.
+        InvalidInput: naming every wrong line; or the file, when it cannot be read.
     """
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        try:
-            return _read_rows(file)
-        except UnicodeDecodeError as error:
-            raise InvalidInput(
-                [FieldViolation("file", f"is not UTF-8 text ({error.reason}); save it as UTF-8")]
-            ) from None
+    return _read_rows(io.StringIO(read_text(path), newline=""))
 
 
 def _read_rows(file: TextIO) -> list[Purchase]:
@@ -83,12 +99,12 @@ def _read_rows(file: TextIO) -> list[Purchase]:
             line = _Line(row, positions, rows.line_num, problems)
             purchases.append(
                 Purchase(
-                    name=line.value("item", str, "is empty; give the item's name"),
-                    date=line.value("date", date.fromisoformat, "is no day; write it as 2026-05-22", date.min),
-                    price=line.value("price", float, "is no number; write it as 1.99", 0.0),
-                    quantity=line.value("quantity", _whole_number, "is no whole number; write it as 2", 1, default="1"),
-                    category=line.value("category", str, "", default=""),
-                    saving=line.value("saving", float, "is no number; write it as 0.50", 0.0, default="0"),
+                    name=line.value("item", str, "the item's name", ""),
+                    date=line.value("date", date.fromisoformat, "a day such as 2026-05-22", date.min),
+                    price=line.value("price", float, "a number such as 1.99", 0.0),
+                    quantity=line.value("quantity", _whole_number, "a whole number such as 2", 1, default="1"),
+                    category=line.text("category"),
+                    saving=line.value("saving", float, "a number such as 0.50", 0.0, default="0"),
                 )
             )
         if len(problems) >= _MOST_PROBLEMS:
@@ -111,29 +127,24 @@ class _Line:
         self._number = number
         self._problems = problems
 
-    def value(
-        self,
-        column: str,
-        parse: Callable[[str], ValueT],
-        problem: str,
-        when_wrong: ValueT | None = None,
-        default: str | None = None,
-    ) -> ValueT:
-        """Value of a column; a wrong one is noted, and `when_wrong` stands in until all lines are read."""
+    def text(self, column: str) -> str:
+        """Text of a column; empty when the line or the file has no such column."""
         position = self._positions.get(column, len(self._row))
-        text = self._row[position].strip() if position < len(self._row) else ""
-        if not text and default is not None:
-            text = default
-        elif not text:
-            self._problems.append(FieldViolation(f"line {self._number}, {column}", "is empty"))
-            return when_wrong if when_wrong is not None else parse(text)
+        return self._row[position].strip() if position < len(self._row) else ""
+
+    def value(
+        self, column: str, parse: Callable[[str], ValueT], expected: str, stand_in: ValueT, default: str = ""
+    ) -> ValueT:
+        """Value of a column; when it is wrong, that is noted, and `stand_in` serves until all lines are read."""
+        text = self.text(column)
         try:
-            return parse(text)
-        except ValueError:
-            self._problems.append(FieldViolation(f"line {self._number}, {column}", f"{text[:40]!r} {problem}"))
-            if when_wrong is None:
-                raise
-            return when_wrong
+            if not (text or default):
+                raise ValueError
+            return parse(text or default)
+        except (ValueError, OverflowError):
+            shown = f"is {text[:40]!r}" if text else "is empty"
+            self._problems.append(FieldViolation(f"line {self._number}, {column}", f"{shown}; give {expected}"))
+            return stand_in
 
 
 def _whole_number(text: str) -> int:

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -22,11 +22,14 @@ LONGEST_START_SECONDS = 90.0
 _POLL_SECONDS = 0.05
 
 
+PartName = Literal["gateway", "pipeline", "simulation", "vector", "frequency", "enrichment", "recommendation"]
+
+
 @dataclass(frozen=True)
 class PartKind:
     """A part as the command line knows it."""
 
-    name: str
+    name: PartName
     port: int
     """The port that it listens on unless told otherwise."""
 
@@ -113,6 +116,10 @@ class ProcessMesh:
         """Process id of each part."""
         return {name: process.pid for name, process in self._processes.items()}
 
+    async def wait(self, part: str) -> int:
+        """Waits until a part ends, and returns its exit code."""
+        return await self._processes[part].wait()
+
     async def first_failure(self) -> str:
         """Waits until a part ends by itself, and says which and how."""
         waits = {asyncio.create_task(process.wait()): name for name, process in self._processes.items()}
@@ -175,7 +182,7 @@ async def start_processes(variables: Mapping[str, str], told: Told) -> ProcessMe
     """
     environment = {"PANTREE_LOG_LEVEL": "WARNING", **os.environ, **variables}
     processes: dict[str, asyncio.subprocess.Process] = {}
-    addresses = {part.name: variables[part.address_variable] for part in PARTS}
+    addresses: dict[str, str] = {part.name: variables[part.address_variable] for part in PARTS}
     mesh = ProcessMesh(processes, addresses)
     try:
         for part in PARTS:

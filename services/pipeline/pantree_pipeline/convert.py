@@ -32,7 +32,7 @@ from pantree_pipeline.backends.health import Component, ComponentHealth
 from pantree_pipeline.core import Archetypes, Completed, Event, FirstPurchase, ModelName, Month, Order, Started
 from pantree_runtime.basket_items import check_basket_items
 from pantree_runtime.purchase_columns import history_of
-from pantree_runtime.validation import Violations
+from pantree_runtime.validation import FIRST_YEAR, Violations
 
 # A month of more lines is summed up; its first lines are shown.
 MOST_PURCHASES_SHOWN = 1_000
@@ -64,6 +64,7 @@ def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, toda
     if message.history or message.HasField("history_columns"):
         source = _history(message, as_of, violations)
         violations.raise_if_any()
+        source = _with_categories(source)
         as_of = as_of or calendar_day(int(source.days.max()))
     else:
         as_of = as_of or today
@@ -89,6 +90,9 @@ def _first_purchase(
     months = message.simulation_months if message.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
     if not violations.whole_number("input.simulation_months", months, 1, MAX_SIMULATION_MONTHS):
         months = 1
+    start = add_months(as_of, -months)
+    if start.year < FIRST_YEAR:
+        violations.add("input.as_of", f"lets the simulation begin before {FIRST_YEAR}; give a later day")
     archetype = message.archetype
     if archetypes is not None:
         archetype = archetype or archetypes.default
@@ -99,7 +103,7 @@ def _first_purchase(
         items=tuple(message.items),
         archetype=archetype,
         simulation_months=months,
-        start=add_months(as_of, -months),
+        start=start,
         seed=message.seed if message.HasField("seed") else drawn_seed,
     )
 
@@ -160,16 +164,14 @@ def _history_of_rows(rows: Sequence[Purchase], last_day: int | None, violations:
     )
 
 
-def with_categories(order: Order) -> Order:
-    """The order, with categories from the catalogue for the items of a real history that have none."""
-    if isinstance(order.source, FirstPurchase):
-        return order
+def _with_categories(history: PurchaseHistory) -> PurchaseHistory:
+    """The history, with categories from the catalogue for the items that have none."""
     catalog = load_catalog()
     categories = tuple(
         category or catalog.categorize(name).category
-        for name, category in zip(order.source.item_names, order.source.item_categories, strict=True)
+        for name, category in zip(history.item_names, history.item_categories, strict=True)
     )
-    return replace(order, source=replace(order.source, item_categories=categories))
+    return replace(history, item_categories=categories)
 
 
 def event_message(event: Event) -> messages.StreamProcessResponse:

@@ -1,5 +1,6 @@
 """The RPCs of the pipeline service."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -69,5 +70,5 @@ class PipelineServicer(rpc.PipelineServiceServicer):
     async def _order(self, message: messages.ProcessInput) -> Order:
         """The order that a request stands for; archetypes are asked for only when a simulation needs them."""
         archetypes = await self._pipeline.archetypes() if message.items else None
-        order = convert.order_of(message, archetypes, self._today(), self._draw_seed())
-        return convert.with_categories(order)
+        # In a thread, for a long history takes a while to check and to categorise.
+        return await asyncio.to_thread(convert.order_of, message, archetypes, self._today(), self._draw_seed())

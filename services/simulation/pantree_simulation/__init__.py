@@ -1,0 +1,1 @@
+"""The simulation service: what would this shopper buy over the next months?"""

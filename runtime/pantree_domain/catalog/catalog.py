@@ -1,0 +1,186 @@
+"""The catalogue, and how it finds the category of a free item name."""
+
+import enum
+import functools
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pantree_domain.catalog.data import Words, read_items, read_words
+from pantree_domain.catalog.item import OTHER, CatalogItem
+from pantree_domain.catalog.names import normalize_name
+
+# How sure a category is. These are judgements that order the cases; nothing is fitted.
+_EXACT_CERTAINTY = 1.0
+_LEAST_WORD_CERTAINTY = 0.5
+_MOST_WORD_CERTAINTY = 0.95
+_CONTRADICTED_RATIO = 0.85  # when another word of the name speaks for another category
+_UNKNOWN_CERTAINTY = 0.1
+
+# An item is named beside the category when it shares at least this much of its words with the name.
+_LEAST_SIMILARITY = 0.5
+_MODIFIER_WEIGHT = 0.25
+
+# What follows one of these only describes: "beans in tomato sauce" are beans.
+_DESCRIPTIONS_BEGIN_WITH = frozenset({"with", "in", "for", "on", "from"})
+
+
+class _Strength(enum.IntEnum):
+    INGREDIENT = 1
+    FORM = 2
+    MARKER = 3
+
+
+@dataclass(frozen=True)
+class Categorization:
+    """What the catalogue makes of a free item name."""
+
+    category: str
+    """One of `CATEGORIES`; `other` when nothing in the name is known."""
+    certainty_ratio: float
+    """0 to 1; 1 only for the name of an item of the catalogue."""
+    item: CatalogItem | None
+    """The item of the catalogue that the name most likely means, if any comes near."""
+
+
+@dataclass(frozen=True)
+class _Clue:
+    """A word or phrase that speaks for a category."""
+
+    category: str
+    strength: _Strength
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """A clue and where it was found: words `start` to `end`, exclusive."""
+
+    clue: _Clue
+    start: int
+    end: int
+
+    def lies_in(self, other: "_Finding") -> bool:
+        return other.start <= self.start and self.end <= other.end and self.end - self.start < other.end - other.start
+
+
+class Catalog:
+    """Ordinary grocery items and the words by which others are recognised.
+
+    Args:
+        items: the items; their names are distinct in normalised form.
+        words: words by which other names are recognised.
+    """
+
+    def __init__(self, items: Sequence[CatalogItem], words: Words) -> None:
+        self.items = tuple(items)
+        self._by_name = {normalize_name(item.name): item for item in self.items}
+        self._by_word: defaultdict[str, list[tuple[CatalogItem, frozenset[str]]]] = defaultdict(list)
+        for name, item in self._by_name.items():
+            item_words = frozenset(name.split())
+            for word in sorted(item_words):
+                self._by_word[word].append((item, item_words))
+        self._modifiers = frozenset(words.modifiers)
+        self._by_category: defaultdict[str, list[CatalogItem]] = defaultdict(list)
+        self._by_kind: defaultdict[str, list[CatalogItem]] = defaultdict(list)
+        for item in self.items:
+            self._by_category[item.category].append(item)
+            self._by_kind[item.kind].append(item)
+        self._clues = {
+            tuple(name.split()): _Clue(item.category, _Strength.FORM if " " in name else _Strength.INGREDIENT)
+            for name, item in self._by_name.items()
+        }
+        for words_by_category, strength in (
+            (words.ingredients, _Strength.INGREDIENT),
+            (words.forms, _Strength.FORM),
+            (words.markers, _Strength.MARKER),
+        ):
+            for category, phrases in words_by_category.items():
+                self._clues.update({tuple(phrase.split()): _Clue(category, strength) for phrase in phrases})
+        self._longest_clue = max(map(len, self._clues))
+
+    def items_in(self, category: str) -> tuple[CatalogItem, ...]:
+        """Items of a category, in the order of the file; none when there is no such category."""
+        return tuple(self._by_category.get(category, ()))
+
+    def items_of_kind(self, kind: str) -> tuple[CatalogItem, ...]:
+        """Items that replace each other, in the order of the file; none when there is no such kind."""
+        return tuple(self._by_kind.get(kind, ()))
+
+    def categorize(self, name: str) -> Categorization:
+        """Category of a free item name, how sure it is, and the item of the catalogue that comes nearest.
+
+        The name of an item decides. Otherwise the words do: a marker before a form before an ingredient, and of equally
+        strong ones the last, since English puts the thing itself last: "orange juice", "chocolate milk".
+        """
+        normalized = normalize_name(name)
+        exact = self._by_name.get(normalized)
+        if exact is not None:
+            return Categorization(exact.category, _EXACT_CERTAINTY, exact)
+        words = normalized.split()
+        findings = self._findings(words)
+        if not findings:
+            return Categorization(OTHER, _UNKNOWN_CERTAINTY, None)
+        described = next((at for at, word in enumerate(words) if word in _DESCRIPTIONS_BEGIN_WITH), len(words))
+        decisive = max(
+            findings,
+            key=lambda finding: (
+                finding.clue.strength is _Strength.MARKER,
+                finding.start < described,
+                finding.clue.strength,
+                finding.end,
+                -finding.start,
+            ),
+        )
+        return Categorization(
+            decisive.clue.category,
+            self._certainty(words, findings, decisive.clue.category),
+            self._nearest_item(words, decisive),
+        )
+
+    def _findings(self, words: Sequence[str]) -> list[_Finding]:
+        """Clues in a name, without those that lie inside a longer one."""
+        findings = [
+            _Finding(clue, start, start + length)
+            for length in range(1, self._longest_clue + 1)
+            for start in range(len(words) - length + 1)
+            if (clue := self._clues.get(tuple(words[start : start + length]))) is not None
+        ]
+        return [finding for finding in findings if not any(finding.lies_in(other) for other in findings)]
+
+    def _certainty(self, words: Sequence[str], findings: Sequence[_Finding], category: str) -> float:
+        """More of the name understood gives more certainty; a word that speaks for another category takes some away."""
+        understood = {
+            at for finding in findings if finding.clue.category == category for at in range(finding.start, finding.end)
+        }
+        known_weight = sum(self._weight(words[at]) for at in understood)
+        share = known_weight / sum(map(self._weight, words))
+        certainty = _LEAST_WORD_CERTAINTY + (_MOST_WORD_CERTAINTY - _LEAST_WORD_CERTAINTY) * share
+        contradicted = any(finding.clue.category != category for finding in findings)
+        return certainty * _CONTRADICTED_RATIO if contradicted else certainty
+
+    def _nearest_item(self, words: Sequence[str], decisive: _Finding) -> CatalogItem | None:
+        """The most similar item of the decided category that shares the word that decided, or one of that kind."""
+        category, name_words = decisive.clue.category, frozenset(words)
+        candidates = [
+            (self._similarity(name_words, item_words), item)
+            for item, item_words in self._by_word.get(words[decisive.end - 1], ())
+            if item.category == category
+        ]
+        similarity, nearest = max(candidates, key=lambda candidate: candidate[0], default=(0.0, None))
+        if similarity >= _LEAST_SIMILARITY:
+            return nearest
+        kind = "_".join(words[decisive.start : decisive.end])
+        return next((item for item in self.items_of_kind(kind) if item.category == category), None)
+
+    def _similarity(self, some: frozenset[str], others: frozenset[str]) -> float:
+        """Weight of the common words over the weight of all words, 0 to 1."""
+        return sum(map(self._weight, some & others)) / sum(map(self._weight, some | others))
+
+    def _weight(self, word: str) -> float:
+        return _MODIFIER_WEIGHT if word in self._modifiers else 1.0
+
+
+@functools.cache
+def load_catalog() -> Catalog:
+    """The catalogue that comes with Pantree; read once."""
+    return Catalog(read_items(), read_words())

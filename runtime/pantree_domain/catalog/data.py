@@ -1,0 +1,55 @@
+"""The catalogue's data files: `items.csv` and `words.toml`."""
+
+import csv
+import functools
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from pantree_domain.catalog.item import CatalogItem, Perishability
+
+
+@dataclass(frozen=True)
+class Words:
+    """Words by which the category of a free item name is told, in normalised form."""
+
+    modifiers: Sequence[str]
+    """Words that tell of the make, not of the kind of thing."""
+    markers: Mapping[str, Sequence[str]]
+    """By category: words that decide wherever they stand."""
+    forms: Mapping[str, Sequence[str]]
+    """By category: words that say what was made of the ingredients."""
+    ingredients: Mapping[str, Sequence[str]]
+    """By category: words that decide when there is nothing else."""
+    abbreviations: Mapping[str, str]
+    """What tills print for want of room, and what it stands for."""
+
+
+def read_items() -> tuple[CatalogItem, ...]:
+    """Every item of `items.csv`, in its order."""
+    rows = csv.DictReader(_text("items.csv").splitlines())
+    return tuple(
+        CatalogItem(
+            name=row["name"],
+            kind=row["kind"],
+            category=row["category"],
+            pack=row["pack"],
+            price_low=float(row["price_low"]),
+            price_high=float(row["price_high"]),
+            perishability=Perishability(row["perishability"]),
+            typical_interval_days=float(row["typical_interval_days"]),
+            complements=tuple(row["complements"].split()),
+        )
+        for row in rows
+    )
+
+
+@functools.cache
+def read_words() -> Words:
+    """The words of `words.toml`; read once."""
+    return Words(**tomllib.loads(_text("words.toml")))
+
+
+def _text(file_name: str) -> str:
+    return (resources.files("pantree_domain.catalog") / file_name).read_text(encoding="utf-8")

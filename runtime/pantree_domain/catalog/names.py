@@ -1,0 +1,54 @@
+"""Item names in one plain form, so that names from tills, shops and people can be compared."""
+
+import re
+import unicodedata
+
+from pantree_domain.catalog.data import read_words
+
+_UNIT = (
+    r"(?:fl ?oz|oz|ounces?|lbs?|pounds?|kg|kilos?|g|gr|grams?|mg|ml|cl|l|lt|ltr|lit(?:er|re)s?|gal|gallons?|qt|quarts?|"
+    r"pt|pints?|ct|count|pk|pks|packs?|pcs?|pieces?|ea|each|dz|doz|dozen|in|inch|ft|feet|yd|sq ?ft|rolls?|sheets?|"
+    r"bags?|box|boxes|cans?|bottles?|jars?|loads?|x)"
+)
+_AMOUNT = re.compile(rf"(?<!\w)\d+(?:[.,/]\d+)*(?: ?%| ?-?{_UNIT}(?!\w)\.?)?(?!\w)")
+_LONE_UNIT = re.compile(r"(?<!\w)(?:oz|lbs?|ct|pk|ea|each|per|gal|doz)(?!\w)")
+_APOSTROPHE = re.compile(r"['’`]")
+_NOT_A_WORD = re.compile(r"[\W_]+")
+
+# Nouns whose singular the rules below would get wrong.
+_SINGULARS = {
+    "brownies": "brownie", "cookies": "cookie", "greens": "greens", "halves": "half", "leaves": "leaf",
+    "loaves": "loaf", "molasses": "molasses", "pies": "pie", "potpies": "potpie", "quiches": "quiche",
+    "smoothies": "smoothie", "veggies": "veggie",
+}  # fmt: skip
+
+
+def normalize_name(text: str) -> str:
+    """An item name in lower case and the singular, without pack sizes and punctuation, abbreviations written out.
+
+    `OG BNLS CHKN BRST 2LB` gives `organic boneless chicken breast`. A name of which nothing would remain, such as `7`,
+    keeps its letters and digits.
+    """
+    plain = _APOSTROPHE.sub("", _without_accents(text).casefold())
+    without_amounts = _LONE_UNIT.sub(" ", _AMOUNT.sub(" ", plain.replace("w/", " with ").replace("&", " and ")))
+    words = _NOT_A_WORD.sub(" ", without_amounts).split() or _NOT_A_WORD.sub(" ", plain).split()
+    written_out = " ".join(read_words().abbreviations.get(word, word) for word in words).split()
+    return " ".join(map(_singular, written_out))
+
+
+def _singular(word: str) -> str:
+    """The singular of a lower-case English noun, by rule; other words come back as they are."""
+    if word in _SINGULARS:
+        return _SINGULARS[word]
+    if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
+        return word
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("shes", "ches", "xes", "sses", "oes", "zzes")):
+        return word[:-2]
+    return word[:-1]
+
+
+def _without_accents(text: str) -> str:
+    decomposed = unicodedata.normalize("NFKD", text)
+    return "".join(character for character in decomposed if not unicodedata.combining(character))

@@ -1,0 +1,40 @@
+"""What a simulation starts from."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from pantree_domain.months import add_months
+from pantree_simulation.core.archetypes import Archetype
+
+
+@dataclass(frozen=True)
+class FirstItem:
+    """An item of the household's first purchase."""
+
+    name: str
+    price: float
+    """Shelf price of one unit."""
+    quantity: int
+    """Units, at least 1."""
+    category: str
+    """The shop's own category; empty when it is to be derived from the name."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Whom to simulate, and for how long."""
+
+    household_id: str
+    archetype: Archetype
+    items: tuple[FirstItem, ...]
+    """The first purchase; names are distinct."""
+    start: date
+    """Day of the first purchase."""
+    month_count: int
+    """Months to simulate, at least 1."""
+    seed: int
+    """Equal scenarios with equal seeds have equal histories."""
+
+    def month_start(self, month: int) -> date:
+        """First day of a month of the simulation, counted from 0; the first day after it for `month_count`."""
+        return add_months(self.start, month)

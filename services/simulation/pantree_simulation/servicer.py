@@ -1,0 +1,47 @@
+"""The RPCs of the simulation service."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TypeVar
+
+from pantree.simulation.v1 import simulation_service_pb2 as messages
+from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
+from pantree_runtime.grpc_types import Context
+from pantree_simulation import convert
+from pantree_simulation.core import Archetypes, Scenario, SimulatedMonth
+
+T = TypeVar("T")
+
+
+class SimulationServicer(rpc.SimulationServiceServicer):
+    """Answers from the request alone; keeps no state.
+
+    Args:
+        archetypes: the kinds of shopper that can be simulated.
+        simulate: gives the months of a scenario, each made when it is asked for.
+    """
+
+    def __init__(self, archetypes: Archetypes, simulate: Callable[[Scenario], Iterator[SimulatedMonth]]) -> None:
+        self._archetypes = archetypes
+        self._simulate = simulate
+
+    async def ListArchetypes(
+        self, request: messages.ListArchetypesRequest, context: Context
+    ) -> messages.ListArchetypesResponse:
+        """A page of archetypes."""
+        first_id, size = convert.page_start_and_size(request, self._archetypes)
+        return convert.archetypes_response(self._archetypes.page(first_id, size))
+
+    async def StreamPurchases(
+        self, request: messages.StreamPurchasesRequest, context: Context
+    ) -> AsyncIterator[messages.StreamPurchasesResponse]:
+        """The months of a simulation, each sent before the next one is made."""
+        scenario = convert.scenario(request, self._archetypes)
+        async for month in _made_off_the_loop(self._simulate(scenario)):
+            yield convert.month_response(month)
+
+
+async def _made_off_the_loop(values: Iterator[T]) -> AsyncIterator[T]:
+    """Values of an iterator that computes, each in a thread. A caller who leaves is noticed between two values."""
+    while (value := await asyncio.to_thread(next, values, None)) is not None:
+        yield value

@@ -1,0 +1,14 @@
+"""Settings of the simulation service."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from pantree_runtime.settings import PartSettings
+
+
+class SimulationSettings(PartSettings):
+    """What the simulation service can be told."""
+
+    model_config = SettingsConfigDict(env_prefix="PANTREE_SIMULATION_")
+
+    port: int = Field(default=50052, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")

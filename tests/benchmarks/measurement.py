@@ -1,0 +1,36 @@
+"""What a benchmark reports, and how work and yardstick are timed in turn."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Work and yardstick, timed in one run."""
+
+    id: str
+    """Benchmark, such as `B5`."""
+    work: str
+    yardstick: str
+    work_seconds: float
+    yardstick_seconds: float
+    ratio: float
+    """In the direction of `level`: how many times faster than the yardstick, or how many times its duration."""
+    level: str
+    """What is to be reached, such as `≥ 5 × faster`."""
+
+
+def alternate(work: Callable[[], object], yardstick: Callable[[], object], rounds: int = 7) -> tuple[float, float]:
+    """Least seconds of the work and of its yardstick over some rounds, taken in turn after one round to warm up.
+
+    The least, because whatever else the machine does only ever adds.
+    """
+    times: tuple[list[float], list[float]] = ([], [])
+    for number in range(rounds + 1):
+        for run, seconds in zip((work, yardstick), times, strict=True):
+            started = time.perf_counter()
+            run()
+            if number:
+                seconds.append(time.perf_counter() - started)
+    return min(times[0]), min(times[1])

@@ -1,0 +1,84 @@
+"""Rules of the contract that buf does not know."""
+
+from collections.abc import Iterator
+from importlib import resources
+
+import pytest
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2
+
+# Every file of the contract, with the services whose options the extension above makes readable.
+IMAGE = descriptor_pb2.FileDescriptorSet.FromString(resources.files("pantree").joinpath("contract.binpb").read_bytes())
+FILES = [file for file in IMAGE.file if file.package.startswith("pantree.")]
+
+
+def methods() -> Iterator[tuple[str, descriptor_pb2.MethodDescriptorProto]]:
+    for file in FILES:
+        for service in file.service:
+            for method in service.method:
+                yield f"{file.package}.{service.name}/{method.name}", method
+
+
+def routes() -> dict[str, str]:
+    found = {}
+    for name, method in methods():
+        if method.options.HasExtension(annotations_pb2.http):
+            rule = method.options.Extensions[annotations_pb2.http]
+            kind = rule.WhichOneof("pattern")
+            path = rule.custom.path if kind == "custom" else getattr(rule, kind)
+            found[f"{rule.custom.kind if kind == 'custom' else kind.upper()} {path}"] = name
+    return found
+
+
+def test_public_routes_are_those_of_the_seed() -> None:
+    assert routes() == {
+        "POST /api/v1/process": "pantree.pipeline.v1.PipelineService/Process",
+        "WEBSOCKET /ws/stream/{input.customer_id}": "pantree.pipeline.v1.PipelineService/StreamProcess",
+        "GET /api/v1/config": "pantree.pipeline.v1.PipelineService/GetConfig",
+        "GET /api/v1/archetypes": "pantree.simulation.v1.SimulationService/ListArchetypes",
+    }
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_comments_open_with_the_name_they_describe(file: descriptor_pb2.FileDescriptorProto) -> None:
+    strangers = [
+        f"{name}: {comment!r}"
+        for path, comment in comments(file).items()
+        if not comment.startswith(((name := name_at(file, path)) + " ", name + ","))
+    ]
+    assert not strangers
+
+
+def comments(file: descriptor_pb2.FileDescriptorProto) -> dict[tuple[int, ...], str]:
+    return {
+        tuple(location.path): location.leading_comments.strip()
+        for location in file.source_code_info.location
+        if location.leading_comments
+    }
+
+
+def name_at(file: descriptor_pb2.FileDescriptorProto, path: tuple[int, ...]) -> str:
+    """Name of whatever stands at a path of a file descriptor."""
+    place: object = file
+    for number, index in zip(path[::2], path[1::2], strict=True):
+        field = place.DESCRIPTOR.fields_by_number[number]  # type: ignore[attr-defined]
+        place = getattr(place, field.name)[index]
+    return str(place.name)  # type: ignore[attr-defined]
+
+
+def test_money_and_counts_are_numbers_in_json() -> None:
+    """64-bit integers are strings in JSON; messages that the gateway shows have none."""
+    shown = {"pantree.pipeline.v1", "pantree.recommendation.v1", "pantree.simulation.v1", "pantree.purchase.v1"}
+    wide = {
+        descriptor_pb2.FieldDescriptorProto.TYPE_INT64,
+        descriptor_pb2.FieldDescriptorProto.TYPE_UINT64,
+    }
+    fields = [
+        f"{message.name}.{field.name}"
+        for file in FILES
+        if file.package in shown
+        for message in file.message_type
+        for field in message.field
+        if field.type in wide
+    ]
+    assert not fields

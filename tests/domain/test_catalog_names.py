@@ -1,0 +1,43 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pantree_domain.catalog import normalize_name
+
+
+@pytest.mark.parametrize(
+    ("text", "normalized"),
+    [
+        ("OG BNLS CHKN BRST 2LB", "organic boneless chicken breast"),
+        ("Bananas", "banana"),
+        ("  Strawberries,   16 oz. ", "strawberry"),
+        ("Roma Tomatoes (per lb)", "roma tomato"),
+        ("2% Milk 1 Gallon", "milk"),
+        ("Sparkling Water 12-pack 355ml", "sparkling water"),
+        ("Eggs, 1 dozen", "egg"),
+        ("Mac & Cheese", "macaroni and cheese"),
+        ("Jalapeño Crème", "jalapeno creme"),
+        ("Kellogg's", "kellogg"),
+        ("WHL WHT BRD", "whole wheat bread"),
+        ("OJ", "orange juice"),
+        ("Sandwiches", "sandwich"),
+        ("Cookies", "cookie"),
+        ("Hummus", "hummus"),
+        ("Asparagus", "asparagus"),
+        ("Lemon grass", "lemon grass"),
+        ("French fries", "french fry"),
+        ("7", "7"),
+        ("365", "365"),
+        ("7UP", "7up"),
+        ("...", ""),
+    ],
+)
+def test_name_in_plain_form(text: str, normalized: str) -> None:
+    assert normalize_name(text) == normalized
+
+
+@given(st.text(max_size=200))
+def test_normalized_name_is_plain(text: str) -> None:
+    normalized = normalize_name(text)
+    assert normalized == " ".join(normalized.split())
+    assert normalized == normalized.lower()

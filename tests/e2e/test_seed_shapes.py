@@ -1,0 +1,123 @@
+"""The seed documentation's own requests, unchanged, get the answers that it shows."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+
+from tests.e2e.mesh import RunningMesh
+
+# The body of the seed's curl example.
+CURL_BODY = """{
+    "customer_id": "test_001",
+    "items": [
+      {"name": "Bananas", "price": 1.99},
+      {"name": "Milk", "price": 5.49}
+    ]
+  }"""
+
+# The request of the seed's API reference.
+REFERENCE_BODY = """{
+  "customer_id": "cust_001",
+  "customer_name": "John Doe",
+  "archetype": "health_conscious",
+  "items": [
+    {"name": "Bananas", "price": 1.99, "quantity": 1},
+    {"name": "Chicken Breast", "price": 12.99, "quantity": 1}
+  ],
+  "simulation_months": 6
+}"""
+
+# What the seed's JavaScript example sends to /ws/stream/cust_001.
+JAVASCRIPT_BODY = {
+    "items": [{"name": "Bananas", "price": 1.99}, {"name": "Milk", "price": 5.49}],
+    "archetype": "health_conscious",
+}
+
+
+async def post(mesh: RunningMesh, body: str) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=mesh.http, timeout=30) as client:
+        return await client.post("/api/v1/process", content=body, headers={"Content-Type": "application/json"})
+
+
+async def stream(mesh: RunningMesh, customer_id: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    async with websockets.connect(f"{mesh.websocket}/ws/stream/{customer_id}", max_size=None) as socket:
+        await socket.send(json.dumps(body))
+        return [json.loads(message) async for message in socket]
+
+
+@pytest.mark.parametrize("body", [CURL_BODY, REFERENCE_BODY])
+async def test_process_answers_in_the_shape_of_the_seed(mesh: RunningMesh, body: str) -> None:
+    answer = await post(mesh, body)
+    assert answer.status_code == 200, answer.text
+    document = answer.json()
+    assert document["customer_id"] == json.loads(body)["customer_id"]
+    recommendations = document["recommendations"]["recommendations"]
+    assert recommendations
+    for recommendation in recommendations:
+        assert isinstance(recommendation["name"], str)
+        assert 0 <= recommendation["confidence"] <= 100
+        assert recommendation["count"] >= 2
+        assert recommendation["avg_interval"] > 0
+        subscription = recommendation["subscription"]
+        steps = {
+            "weekly": 7,
+            "biweekly": 14,
+            "every_3_weeks": 21,
+            "monthly": 28,
+            "every_6_weeks": 42,
+            "bimonthly": 56,
+            "quarterly": 84,
+        }
+        assert subscription["interval_days"] == steps[subscription["frequency"]]
+        assert subscription["estimated_annual_savings"] >= 0
+    assert document["recommendation_id"]
+    assert set(document["model"]) == {"name", "version"}
+    assert document["as_of"]
+    assert document["warnings"] == []
+
+
+@pytest.mark.parametrize("months", [None, 1, 13])
+async def test_stream_tells_started_then_every_month_then_completed(mesh: RunningMesh, months: int | None) -> None:
+    body = JAVASCRIPT_BODY if months is None else {**JAVASCRIPT_BODY, "simulation_months": months}
+    first, *updates, last = await stream(mesh, "cust_001", body)
+    assert first["type"] == "started"
+    assert [update["type"] for update in updates] == ["monthly_update"] * (months or 6)
+    assert all(update["data"]["month_display"] for update in updates)
+    progress = [update["data"]["progress"] for update in updates]
+    assert progress == sorted(progress)
+    assert progress[-1] == 100
+    assert last["type"] == "completed"
+    assert last["data"]["recommendations"]["recommendations"] or months == 1
+
+
+async def test_same_request_and_seed_give_the_same_bytes(mesh: RunningMesh) -> None:
+    body = json.dumps({**json.loads(REFERENCE_BODY), "seed": 7})
+    first, second = await post(mesh, body), await post(mesh, body)
+    assert first.status_code == 200
+    assert first.content == second.content
+    other = await post(mesh, json.dumps({**json.loads(REFERENCE_BODY), "seed": 8}))
+    assert other.json()["recommendation_id"] != first.json()["recommendation_id"]
+
+
+async def test_rest_and_websocket_give_the_same_result(mesh: RunningMesh) -> None:
+    body = {**json.loads(CURL_BODY), "seed": 11}
+    rest = (await post(mesh, json.dumps(body))).json()
+    *_, completed = await stream(mesh, "test_001", body)
+    assert completed["data"] == rest
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/api/v1/archetypes", "/api/v1/config", "/docs", "/openapi.json"])
+async def test_every_page_of_the_seed_answers(mesh: RunningMesh, path: str) -> None:
+    async with httpx.AsyncClient(base_url=mesh.http) as client:
+        assert (await client.get(path)).status_code == 200
+
+
+async def test_archetypes_are_those_of_the_seed(mesh: RunningMesh) -> None:
+    async with httpx.AsyncClient(base_url=mesh.http) as client:
+        document = (await client.get("/api/v1/archetypes")).json()
+    gaps = {archetype["id"]: archetype["mean_trip_gap_days"] for archetype in document["archetypes"]}
+    assert gaps == {"health_conscious": 8, "busy_family": 12, "budget_conscious": 12, "single_professional": 6}
+    assert document["default_archetype"] in gaps

@@ -1,0 +1,98 @@
+"""The wheel in new environments: every part with its own extra only, and the demo with all of them."""
+
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from pantree_cli.mesh import HOST, PARTS, PartKind, free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+LONGEST_START_SECONDS = 60
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    subprocess.run([sys.executable, "-m", "build", "--outdir", folder, ROOT], check=True, stdout=subprocess.DEVNULL)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def environment(folder: Path, wheel: Path, extra: str) -> Path:
+    """`bin` of a new environment that holds the wheel with one extra."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    constraints = ROOT / "scripts" / "constraints.txt"
+    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*install, "--constraint", str(constraints), f"{wheel}[{extra}]"], check=True)
+    return folder / "bin"
+
+
+@contextmanager
+def serving(part: PartKind, binaries: Path) -> Iterator[str]:
+    """Address of a part that runs in an environment, outside this checkout."""
+    (port,) = free_ports(1)
+    variables = {**os.environ, part.port_variable: str(port), "PANTREE_LOG_LEVEL": "WARNING"}
+    command = [str(binaries / "python"), "-m", part.package]
+    with subprocess.Popen(command, env=variables, cwd=binaries.parent) as process:
+        try:
+            yield f"{HOST}:{port}"
+        finally:
+            process.terminate()
+        assert process.wait(30) == 0
+
+
+def is_serving(part: PartKind, address: str) -> bool:
+    if part.name == "gateway":
+        try:
+            return httpx.get(f"http://{address}/live").is_success
+        except httpx.HTTPError:
+            return False
+    with grpc.insecure_channel(address) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # made at run time
+        try:
+            response = check(health_pb2.HealthCheckRequest(), timeout=1)
+        except grpc.RpcError:
+            return False
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+def test_part_starts_with_its_own_extra_only(part: PartKind, wheel: Path, tmp_path: Path) -> None:
+    binaries = environment(tmp_path / "env", wheel, part.name)
+    with serving(part, binaries) as address:
+        ends = time.monotonic() + LONGEST_START_SECONDS
+        while not is_serving(part, address):
+            assert time.monotonic() < ends, f"{part.name} does not serve"
+            time.sleep(0.1)
+
+
+def test_demo_runs_in_a_bare_environment(wheel: Path, tmp_path: Path) -> None:
+    binaries = environment(tmp_path / "env", wheel, "all")
+    result = subprocess.run([binaries / "pantree", "demo"], cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stderr
+    assert "Worth a subscription" in result.stdout
+    assert "from all services SERVING to the result" in result.stdout
+
+
+def test_command_line_without_its_extra_says_what_to_install(wheel: Path, tmp_path: Path) -> None:
+    binaries = environment(tmp_path / "env", wheel, "pipeline")
+    result = subprocess.run([binaries / "pantree", "demo"], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert "pantree[all]" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_wheel_brings_only_names_of_pantree(wheel: Path) -> None:
+    top_level = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in top_level if not name.startswith("pantree")} == set()

@@ -1,0 +1,85 @@
+"""Scenarios for the tests of the simulation."""
+
+from datetime import date
+from importlib import resources
+
+from hypothesis import strategies as st
+
+from pantree_domain.catalog import load_catalog
+from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
+from pantree_simulation.core import Archetypes, FirstItem, Scenario, SimulatedMonth, parse_archetypes, simulate
+
+BANANAS = FirstItem("Bananas", 1.99, 1, "")
+CHICKEN = FirstItem("Chicken Breast", 12.99, 1, "")
+
+
+def our_archetypes() -> Archetypes:
+    return parse_archetypes((resources.files("pantree_simulation") / "archetypes.toml").read_text("utf-8"))
+
+
+def a_scenario(
+    *,
+    household_id: str = "household",
+    archetype: str = "",
+    items: tuple[FirstItem, ...] = (BANANAS, CHICKEN),
+    start: date = date(2026, 1, 15),
+    month_count: int = 6,
+    seed: int = 0,
+) -> Scenario:
+    found = our_archetypes().get(archetype)
+    assert found is not None
+    return Scenario(household_id, found, items, start, month_count, seed)
+
+
+def months_of(scenario: Scenario) -> list[SimulatedMonth]:
+    return list(simulate(scenario, load_catalog()))
+
+
+# A line as (day, name, category, quantity, price, saving).
+Line = tuple[int, str, str, int, float, float]
+
+
+def lines_of(month: SimulatedMonth) -> list[Line]:
+    purchases = month.purchases
+    return [
+        (
+            int(purchases.days[at]),
+            purchases.item_names[item],
+            purchases.item_categories[item],
+            int(purchases.quantities[at]),
+            float(purchases.prices[at]),
+            float(purchases.savings[at]),
+        )
+        for at, item in enumerate(purchases.item_indices)
+    ]
+
+
+def all_lines_of(scenario: Scenario) -> list[Line]:
+    return [line for month in months_of(scenario) for line in lines_of(month)]
+
+
+_names = st.one_of(
+    st.sampled_from([item.name for item in load_catalog().items]),
+    st.text("abcdefgh -'é", min_size=1, max_size=20).filter(str.strip),
+)
+_first_items = st.builds(
+    FirstItem,
+    name=_names,
+    price=st.one_of(st.integers(0, 10_000).map(lambda cents: cents / 100), st.floats(0, MAX_PRICE)),
+    quantity=st.one_of(st.integers(1, 5), st.integers(1, MAX_QUANTITY)),
+    category=st.sampled_from(["", "", "produce", "baby", "Obst und Gemüse"]),
+)
+
+
+def scenarios(most_months: int = 4) -> st.SearchStrategy[Scenario]:
+    return st.builds(
+        a_scenario,
+        household_id=st.text(max_size=10),
+        archetype=st.sampled_from(our_archetypes().ids),
+        items=st.lists(_first_items, min_size=1, max_size=8, unique_by=lambda item: item.name.strip().casefold()).map(
+            tuple
+        ),
+        start=st.dates(date(1970, 1, 1), date(2190, 12, 31)),
+        month_count=st.integers(1, most_months),
+        seed=st.integers(0, 2**32 - 1),
+    )

@@ -1,0 +1,178 @@
+import itertools
+import os
+import subprocess
+import sys
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pantree_domain.catalog import load_catalog, normalize_name
+from pantree_domain.days import day_number
+from pantree_domain.limits import MAX_QUANTITY
+from pantree_domain.money import exact
+from pantree_simulation.core import FirstItem, Scenario, simulate
+from tests.simulation.scenarios import BANANAS, CHICKEN, a_scenario, all_lines_of, lines_of, months_of, scenarios
+
+few_examples = settings(max_examples=15, deadline=None)
+
+
+@few_examples
+@given(scenarios())
+def test_lines_lie_in_their_month_in_ascending_order(scenario: Scenario) -> None:
+    for month in months_of(scenario):
+        days = month.purchases.days
+        assert np.all(np.diff(days) >= 0)
+        assert np.all((days >= day_number(month.start)) & (days <= day_number(month.end)))
+
+
+@few_examples
+@given(scenarios())
+def test_lines_are_valid_purchases(scenario: Scenario) -> None:
+    for month in months_of(scenario):
+        names = month.purchases.item_names
+        assert len(set(names)) == len(names)
+        lines = lines_of(month)
+        assert {line[1] for line in lines} == set(names)
+        for _, name, category, quantity, price, saving in lines:
+            assert name
+            assert category
+            assert 1 <= quantity <= MAX_QUANTITY
+            assert 0 <= exact(saving) <= exact(price) * quantity
+            assert (exact(saving) * 100).denominator == 1
+
+
+@few_examples
+@given(scenarios())
+def test_prices_are_those_of_the_first_purchase_or_whole_cents(scenario: Scenario) -> None:
+    prices = {item.name: item.price for item in scenario.items}
+    for month in months_of(scenario):
+        for _, name, _, _, price, _ in lines_of(month):
+            assert price == prices.setdefault(name, price)
+            assert name in {item.name for item in scenario.items} or (exact(price) * 100).denominator == 1
+
+
+@few_examples
+@given(scenarios())
+def test_first_basket_is_the_first_purchase(scenario: Scenario) -> None:
+    start = day_number(scenario.start)
+    first_basket = [line for line in lines_of(months_of(scenario)[0]) if line[0] == start]
+    assert [(name, quantity, price, saving) for _, name, _, quantity, price, saving in first_basket] == [
+        (item.name, item.quantity, item.price, 0.0) for item in scenario.items
+    ]
+    for item, line in zip(scenario.items, first_basket, strict=True):
+        assert line[2] == (item.category or load_catalog().categorize(item.name).category)
+
+
+@few_examples
+@given(scenarios())
+def test_first_items_have_no_double_in_the_catalogue(scenario: Scenario) -> None:
+    first_names = {item.name for item in scenario.items}
+    normalized = {normalize_name(name) for name in first_names}
+    others = {line[1] for line in all_lines_of(scenario)} - first_names
+    assert not {normalize_name(name) for name in others} & normalized
+
+
+@few_examples
+@given(scenarios(), st.integers(1, 4))
+def test_longer_simulation_begins_like_a_shorter_one(scenario: Scenario, more_months: int) -> None:
+    longer = Scenario(**{**vars(scenario), "month_count": scenario.month_count + more_months})
+    for short, long in zip(months_of(scenario), months_of(longer)[: scenario.month_count], strict=True):
+        assert lines_of(short) == lines_of(long)
+        assert (short.number, short.start, short.end) == (long.number, long.start, long.end)
+
+
+@few_examples
+@given(scenarios())
+def test_equal_scenarios_have_equal_histories(scenario: Scenario) -> None:
+    assert all_lines_of(scenario) == all_lines_of(scenario)
+
+
+@pytest.mark.parametrize("change", [{"household_id": "other"}, {"seed": 1}])
+def test_other_household_or_seed_has_another_history(change: dict[str, str | int]) -> None:
+    assert all_lines_of(a_scenario()) != all_lines_of(a_scenario(**change))  # type: ignore[arg-type]
+
+
+def test_history_is_the_same_in_another_process() -> None:
+    program = (
+        "from tests.simulation.scenarios import *; print([lines_of(month) for month in months_of(a_scenario(seed=7))])"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    printed = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+    )
+    assert printed.stdout.strip() == str([lines_of(month) for month in months_of(a_scenario(seed=7))])
+
+
+@few_examples
+@given(st.dates(date(1970, 1, 1), date(2190, 12, 31)), st.integers(1, 60))
+def test_months_are_contiguous_calendar_months(start: date, month_count: int) -> None:
+    scenario = a_scenario(start=start, month_count=month_count)
+    boundaries = [scenario.month_start(month) for month in range(month_count + 1)]
+    assert boundaries[0] == start
+    for month, boundary in enumerate(boundaries):
+        months = start.year * 12 + start.month - 1 + month
+        assert (boundary.year * 12 + boundary.month - 1) == months
+        assert boundary.day == start.day or (boundary.day < start.day and (boundary + timedelta(days=1)).day == 1)
+
+
+def test_month_that_is_too_short_ends_a_period_at_its_end() -> None:
+    months = months_of(a_scenario(start=date(2027, 1, 31), month_count=3))
+    assert [(month.start, month.end) for month in months] == [
+        (date(2027, 1, 31), date(2027, 2, 27)),
+        (date(2027, 2, 28), date(2027, 3, 30)),
+        (date(2027, 3, 31), date(2027, 4, 29)),
+    ]
+    assert [(month.number, month.count) for month in months] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_months_follow_without_gap_or_overlap() -> None:
+    for month, next_month in itertools.pairwise(months_of(a_scenario(start=date(2026, 12, 30), month_count=12))):
+        assert month.end + timedelta(days=1) == next_month.start
+
+
+def test_first_items_recur_about_as_often_as_is_typical() -> None:
+    intervals: dict[str, list[float]] = {"Bananas": [], "Paper Towels": []}
+    for household in range(20):
+        scenario = a_scenario(
+            household_id=str(household), items=(BANANAS, FirstItem("Paper Towels", 9.99, 1, "")), month_count=24
+        )
+        lines = all_lines_of(scenario)
+        for name, of_item in intervals.items():
+            of_item.extend(np.diff([line[0] for line in lines if line[1] == name]))
+    assert 7 <= np.mean(intervals["Bananas"]) <= 11  # typical are 8 days, as long as between two trips
+    assert 20 <= np.mean(intervals["Paper Towels"]) <= 28  # typical are 24 days
+
+
+def test_item_of_a_category_without_weight_brings_more_of_it() -> None:
+    def share_of_pet_items(item: FirstItem) -> float:
+        lines = all_lines_of(a_scenario(items=(item,), month_count=12))
+        return sum(line[2] == "pet" and line[1] != item.name for line in lines) / len(lines)
+
+    assert share_of_pet_items(FirstItem("Cat Litter", 10.99, 1, "")) > 0
+    assert share_of_pet_items(BANANAS) == 0
+
+
+def test_most_units_are_never_exceeded() -> None:
+    scenario = a_scenario(
+        archetype="busy_family", items=(FirstItem("Bananas", 0.01, MAX_QUANTITY, ""),), month_count=24
+    )
+    quantities = {line[3] for month in months_of(scenario) for line in lines_of(month) if line[1] == "Bananas"}
+    assert quantities == {MAX_QUANTITY}
+
+
+def test_savings_are_a_share_of_the_shelf_price() -> None:
+    items = (FirstItem("Free Sample", 0, 1, ""), FirstItem("Gold Caviar", 1_000_000, 1, ""), CHICKEN)
+    lines = all_lines_of(a_scenario(items=items, month_count=36))
+    assert {line[5] for line in lines if line[1] == "Free Sample"} == {0}
+    for item in items[1:]:
+        depths = [saving / (price * quantity) for _, name, _, quantity, price, saving in lines if name == item.name]
+        assert 0.2 < max(depths) < 0.9
+
+
+def test_month_is_made_only_when_asked_for() -> None:
+    # 100,000 years would not come back, and there are no dates for them.
+    months = simulate(a_scenario(month_count=1_200_000), load_catalog())
+    assert [next(months).number for _ in range(3)] == [1, 2, 3]

@@ -1,0 +1,114 @@
+"""What must agree in the tree: folders, packages, extras, settings and their documents."""
+
+import importlib
+import inspect
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from pantree_cli.mesh import PARTS
+from pantree_runtime.settings import PartSettings, environment_variables
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SERVICES = sorted(folder.name for folder in (ROOT / "services").iterdir() if folder.is_dir())
+PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+
+
+def settings_classes() -> dict[str, type[PartSettings]]:
+    classes = {}
+    for part in PARTS:
+        module = importlib.import_module(f"{part.package}.settings")
+        (classes[part.name],) = [
+            value
+            for _, value in inspect.getmembers(module, inspect.isclass)
+            if issubclass(value, PartSettings) and value.__module__ == module.__name__
+        ]
+    return classes
+
+
+def documented_variables() -> dict[str, str]:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    return dict(match.groups() for line in lines if (match := re.fullmatch(r"#? ?([A-Z][A-Z0-9_]*)=(.*)", line)))
+
+
+def default_text(settings: type[BaseSettings], field: str) -> str:
+    default = settings.model_fields[field].get_default(call_default_factory=True, validated_data={})
+    if default is None:
+        return ""
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, tuple | list):
+        return str(list(default)).replace("'", '"')
+    if hasattr(default, "get_secret_value"):
+        return str(default.get_secret_value())
+    return str(default)
+
+
+def test_wheel_holds_every_package() -> None:
+    folders = {
+        str(package.parent.relative_to(ROOT))
+        for pattern in ("gen/*", "runtime/*", "services/*/*", "gateway/*", "clients/*/*")
+        for package in (file for folder in ROOT.glob(pattern) for file in folder.glob("__init__.py"))
+    }
+    assert set(PACKAGES) == folders
+    assert all((ROOT / package / "py.typed").exists() for package in PACKAGES)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_service_folder_looks_the_same(service: str) -> None:
+    package = ROOT / "services" / service / f"pantree_{service}"
+    for name in ("__init__", "__main__", "settings", "servicer", "convert", "demo", "core/__init__"):
+        assert (package / f"{name}.py").exists(), f"{service} lacks {name}.py"
+    assert (package.parent / "README.md").exists()
+    assert (ROOT / "tests" / service).is_dir()
+    allowed = {"__pycache__", "core", "backends"}
+    assert {folder.name for folder in package.iterdir() if folder.is_dir()} <= allowed | {"prompts"}
+
+
+def test_every_part_has_an_extra() -> None:
+    extras = PROJECT["project"]["optional-dependencies"]
+    assert {part.name for part in PARTS} <= set(extras)
+    assert set(re.findall(r"\w+", extras["all"][0].split("[")[1])) == set(extras) - {"all"}
+
+
+def test_usual_ports_are_those_of_the_settings() -> None:
+    for part in PARTS:
+        assert settings_classes()[part.name].model_fields["port"].default == part.port
+
+
+def test_env_example_lists_every_variable_with_its_default() -> None:
+    expected = {
+        variable: default_text(settings, field)
+        for settings in settings_classes().values()
+        for variable, field in environment_variables(settings).items()
+    }
+    # Read by boto3 itself, as the seed documents them; Pantree never touches them.
+    expected |= {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    assert documented_variables() == expected
+
+
+@pytest.mark.parametrize("part", [part.name for part in PARTS])
+def test_readme_of_a_part_lists_its_settings(part: str) -> None:
+    readme = (ROOT / ("gateway" if part == "gateway" else f"services/{part}") / "README.md").read_text()
+    shared = set(environment_variables(PartSettings))
+    own = [name for name in environment_variables(settings_classes()[part]) if name not in shared]
+    assert [name for name in own if f"`{name}`" not in readme] == []
+
+
+def test_pinned_generator_is_not_newer_than_the_declared_runtime() -> None:
+    pins = dict(
+        line.split("==") for line in (ROOT / "scripts/constraints.txt").read_text().splitlines() if "==" in line
+    )
+    declared = dict(
+        match.groups()
+        for line in PROJECT["project"]["dependencies"]
+        if (match := re.match(r"([\w-]+)>=([\d.]+)", line))
+    )
+    assert declared["grpcio"] == pins["grpcio-tools"]
+    generated = (ROOT / "gen/pantree/pipeline/v1/pipeline_service_pb2.py").read_text()
+    (protobuf,) = re.findall(r"# Protobuf Python Version: ([\d.]+)", generated)
+    assert protobuf.startswith(declared["protobuf"])
