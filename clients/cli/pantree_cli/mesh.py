@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import grpc
+from dotenv import dotenv_values
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pantree_client import ComponentUnavailable
@@ -92,11 +93,10 @@ def port_settings(own_ports: bool) -> dict[str, str]:
 
     Args:
         own_ports: whether to use free ports, so as to be in nobody's way; otherwise the usual ones, or what the
-            environment says.
+            environment or `.env` says.
     """
-    ports = (
-        free_ports(len(PARTS)) if own_ports else [int(os.environ.get(part.port_variable, part.port)) for part in PARTS]
-    )
+    told = {**dotenv_values(".env"), **os.environ}
+    ports = free_ports(len(PARTS)) if own_ports else [int(told.get(part.port_variable) or part.port) for part in PARTS]
     variables: dict[str, str] = {}
     for part, port in zip(PARTS, ports, strict=True):
         variables[part.port_variable] = str(port)

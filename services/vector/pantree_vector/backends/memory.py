@@ -1,0 +1,162 @@
+"""A store in this process: exact, quick to start, gone when the process ends."""
+
+import asyncio
+import itertools
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from pantree_vector.core import CustomerMatch, CustomerPoint, EmbeddingModel, ItemMatch, ItemPoint, Vector
+
+PointT = TypeVar("PointT")
+ResultT = TypeVar("ResultT")
+
+_FIRST_CAPACITY = 64
+
+
+class _Table(Generic[PointT]):
+    """Points by key, with their vectors in one matrix."""
+
+    def __init__(self, dimension: int) -> None:
+        self._vectors = np.empty((_FIRST_CAPACITY, dimension), dtype=np.float32)
+        self._points: list[PointT] = []
+        self._keys: list[str] = []
+        self._rows: dict[str, int] = {}
+
+    def get(self, key: str) -> PointT | None:
+        row = self._rows.get(key)
+        return None if row is None else self._points[row]
+
+    def put(self, key: str, point: PointT, vector: Vector) -> None:
+        row = self._rows.setdefault(key, len(self._points))
+        if row == len(self._points):
+            self._points.append(point)
+            self._keys.append(key)
+            if row == len(self._vectors):
+                self._vectors = np.concatenate([self._vectors, np.empty_like(self._vectors)])
+        self._points[row] = point
+        self._vectors[row] = vector
+
+    def remove(self, key: str) -> None:
+        row = self._rows.pop(key)
+        last_point, last_key = self._points.pop(), self._keys.pop()
+        if last_key != key:
+            self._points[row], self._keys[row] = last_point, last_key
+            self._vectors[row] = self._vectors[len(self._points)]
+            self._rows[last_key] = row
+
+    def search(self, vector: Vector, is_wanted: Callable[[PointT], bool]) -> Iterator[tuple[PointT, float]]:
+        """Wanted points with their cosine similarity, most alike first."""
+        scores = np.clip(self._vectors[: len(self._points)] @ vector, -1.0, 1.0)
+        for row in np.argsort(-scores, kind="stable").tolist():
+            if is_wanted(self._points[row]):
+                yield self._points[row], float(scores[row])
+
+
+class _Tenant:
+    def __init__(self, dimension: int) -> None:
+        self.items: _Table[ItemPoint] = _Table(dimension)
+        self.customers: _Table[CustomerPoint] = _Table(dimension)
+        self.item_ids: dict[str, set[str]] = {}
+        """Ids of the items of each customer."""
+
+
+class MemoryStore:
+    """Keeps points in numpy arrays and compares with every one of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tenants: dict[str, _Tenant] = {}
+
+    async def open(self, model: EmbeddingModel) -> None:
+        """Starts empty."""
+        self._tenants = defaultdict(lambda: _Tenant(model.dimension))
+
+    async def close(self) -> None:
+        """Forgets everything."""
+        self._tenants = {}
+
+    async def replace_household(self, customer: CustomerPoint, items: Sequence[ItemPoint]) -> None:
+        """Stores a customer and exactly these items."""
+
+        def replace() -> None:
+            tenant = self._tenants[customer.tenant_id]
+            tenant.customers.put(customer.customer_id, customer, customer.vector)
+            new_ids = {item.point_id for item in items}
+            for point_id in tenant.item_ids.get(customer.customer_id, set()) - new_ids:
+                tenant.items.remove(point_id)
+            for item in items:
+                tenant.items.put(item.point_id, item, item.vector)
+            tenant.item_ids[customer.customer_id] = new_ids
+
+        await self._in_thread(replace)
+
+    async def remove_household(self, tenant_id: str, customer_id: str) -> int:
+        """Removes a customer and all items of the customer."""
+
+        def remove() -> int:
+            tenant = self._tenants.get(tenant_id)
+            if tenant is None or tenant.customers.get(customer_id) is None:
+                return 0
+            tenant.customers.remove(customer_id)
+            item_ids = tenant.item_ids.pop(customer_id)
+            for point_id in item_ids:
+                tenant.items.remove(point_id)
+            return 1 + len(item_ids)
+
+        return await self._in_thread(remove)
+
+    async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
+        """The stored customer, or None."""
+
+        def find() -> CustomerPoint | None:
+            tenant = self._tenants.get(tenant_id)
+            return None if tenant is None else tenant.customers.get(customer_id)
+
+        return await self._in_thread(find)
+
+    async def search_items(
+        self, tenant_id: str, vector: Vector, *, category: str, without_names: Collection[str], limit: int
+    ) -> list[ItemMatch]:
+        """Items most alike to a vector, most alike first."""
+        unwanted = frozenset(without_names)
+
+        def is_wanted(item: ItemPoint) -> bool:
+            return category in ("", item.category) and item.normalised_name not in unwanted
+
+        def search() -> list[ItemMatch]:
+            tenant = self._tenants.get(tenant_id)
+            found = iter(()) if tenant is None else tenant.items.search(vector, is_wanted)
+            return [
+                ItemMatch(item.normalised_name, item.name, item.category, score)
+                for item, score in itertools.islice(found, limit)
+            ]
+
+        return await self._in_thread(search)
+
+    async def search_customers(
+        self, tenant_id: str, vector: Vector, *, without_customer_id: str, limit: int
+    ) -> list[CustomerMatch]:
+        """Customers most alike to a vector, most alike first."""
+
+        def is_wanted(customer: CustomerPoint) -> bool:
+            return customer.customer_id != without_customer_id
+
+        def search() -> list[CustomerMatch]:
+            tenant = self._tenants.get(tenant_id)
+            found = iter(()) if tenant is None else tenant.customers.search(vector, is_wanted)
+            return [CustomerMatch(customer.customer_id, score) for customer, score in itertools.islice(found, limit)]
+
+        return await self._in_thread(search)
+
+    async def _in_thread(self, operation: Callable[[], ResultT]) -> ResultT:
+        """Runs one operation at a time, in a thread: a search over many points must not hold up the event loop."""
+
+        def run() -> ResultT:
+            with self._lock:
+                return operation()
+
+        return await asyncio.to_thread(run)

@@ -1,0 +1,206 @@
+"""Messages of the vector service ↔ core types."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pantree.model.v1.model_pb2 import Model
+from pantree.vector.v1 import vector_service_pb2 as messages
+from pantree_domain.days import calendar_day, day_number
+from pantree_domain.purchases import PurchaseHistory
+from pantree_runtime.purchase_columns import history_of
+from pantree_runtime.validation import Violations
+from pantree_vector.core import (
+    CustomerMatch,
+    CustomerProfile,
+    EmbeddingModel,
+    IndexedHistory,
+    ItemMatch,
+    Vectors,
+)
+
+MAX_NAMES = 1_000
+MAX_HITS = 100
+DEFAULT_HITS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class HistoryToIndex:
+    """A checked IndexHistoryRequest."""
+
+    tenant_id: str
+    customer_id: str
+    history: PurchaseHistory
+    as_of_day: int
+
+
+@dataclass(frozen=True)
+class ItemSearch:
+    """A checked SearchItemsRequest."""
+
+    tenant_id: str
+    text: str
+    category: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class CustomerSearch:
+    """A checked SearchCustomersRequest."""
+
+    tenant_id: str
+    customer_id: str
+    limit: int
+
+
+@dataclass(frozen=True)
+class CustomerName:
+    """A checked request that names a customer and nothing else."""
+
+    tenant_id: str
+    customer_id: str
+
+
+def names_to_embed(request: messages.EmbedItemsRequest) -> list[str]:
+    """Names to embed.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    violations = Violations()
+    if 1 <= len(request.names) <= MAX_NAMES:
+        for position, name in enumerate(request.names):
+            violations.text(f"names[{position}]", name)
+    else:
+        violations.add("names", f"has {len(request.names):,} names; give 1 to {MAX_NAMES:,}")
+    violations.raise_if_any()
+    return list(request.names)
+
+
+def item_search(request: messages.SearchItemsRequest) -> ItemSearch:
+    """What items to search for.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    violations = Violations()
+    violations.identifier("tenant_id", request.tenant_id, required=False)
+    violations.text("text", request.text)
+    violations.text("category", request.category, required=False)
+    limit = _limit(request.limit, violations)
+    violations.raise_if_any()
+    return ItemSearch(request.tenant_id, request.text, request.category, limit)
+
+
+def history_to_index(request: messages.IndexHistoryRequest) -> HistoryToIndex:
+    """What history to store.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    violations = Violations()
+    _check_customer(request.tenant_id, request.customer_id, violations)
+    as_of = violations.day("as_of", request.as_of)
+    as_of_day = None if as_of is None else day_number(as_of)
+    history = history_of(request.purchases, "purchases", violations, last_day=as_of_day)
+    if not len(history):
+        violations.add("purchases.days", "has no lines; give at least one purchase, or call DeleteCustomer")
+    violations.raise_if_any()
+    assert as_of_day is not None  # a missing day is a violation
+    return HistoryToIndex(request.tenant_id, request.customer_id, history, as_of_day)
+
+
+def customer_search(request: messages.SearchCustomersRequest) -> CustomerSearch:
+    """What customers to search for.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    violations = Violations()
+    _check_customer(request.tenant_id, request.customer_id, violations)
+    limit = _limit(request.limit, violations)
+    violations.raise_if_any()
+    return CustomerSearch(request.tenant_id, request.customer_id, limit)
+
+
+def customer_name(request: messages.GetCustomerProfileRequest | messages.DeleteCustomerRequest) -> CustomerName:
+    """The customer that a request names.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    violations = Violations()
+    _check_customer(request.tenant_id, request.customer_id, violations)
+    violations.raise_if_any()
+    return CustomerName(request.tenant_id, request.customer_id)
+
+
+def _check_customer(tenant_id: str, customer_id: str, violations: Violations) -> None:
+    violations.identifier("tenant_id", tenant_id, required=False)
+    violations.identifier("customer_id", customer_id)
+
+
+def _limit(limit: int, violations: Violations) -> int:
+    if limit == 0:
+        return DEFAULT_HITS
+    violations.whole_number("limit", limit, 1, MAX_HITS)
+    return limit
+
+
+def embed_response(names: Sequence[str], vectors: Vectors, model: EmbeddingModel) -> messages.EmbedItemsResponse:
+    """Message that holds vectors."""
+    return messages.EmbedItemsResponse(
+        embeddings=[
+            messages.Embedding(name=name, vector=vector) for name, vector in zip(names, vectors.tolist(), strict=True)
+        ],
+        model=_model_message(model),
+    )
+
+
+def items_response(matches: Sequence[ItemMatch]) -> messages.SearchItemsResponse:
+    """Message that tells the items found."""
+    return messages.SearchItemsResponse(
+        hits=[messages.ItemHit(name=match.name, category=match.category, score=match.score) for match in matches]
+    )
+
+
+def index_response(indexed: IndexedHistory, model: EmbeddingModel) -> messages.IndexHistoryResponse:
+    """Message that tells what was stored."""
+    return messages.IndexHistoryResponse(
+        item_count=indexed.item_count, profile=_profile_message(indexed.profile), model=_model_message(model)
+    )
+
+
+def profile_response(profile: CustomerProfile) -> messages.GetCustomerProfileResponse:
+    """Message that holds a profile."""
+    return messages.GetCustomerProfileResponse(profile=_profile_message(profile))
+
+
+def customers_response(matches: Sequence[CustomerMatch]) -> messages.SearchCustomersResponse:
+    """Message that tells the customers found."""
+    return messages.SearchCustomersResponse(
+        hits=[messages.CustomerHit(customer_id=match.customer_id, score=match.score) for match in matches]
+    )
+
+
+def delete_response(removed_count: int) -> messages.DeleteCustomerResponse:
+    """Message that tells how much was removed."""
+    return messages.DeleteCustomerResponse(removed_count=removed_count)
+
+
+def _profile_message(profile: CustomerProfile) -> messages.CustomerProfile:
+    return messages.CustomerProfile(
+        customer_id=profile.customer_id,
+        purchase_count=profile.purchase_count,
+        trip_count=profile.trip_count,
+        total_spend=profile.total_spend,
+        mean_trip_gap_days=profile.mean_trip_gap_days,
+        category_shares=[
+            messages.CategoryShare(category=share.category, share_ratio=share.share_ratio)
+            for share in profile.category_shares
+        ],
+        as_of=calendar_day(profile.as_of_day).isoformat(),
+    )
+
+
+def _model_message(model: EmbeddingModel) -> Model:
+    return Model(name=model.name, version=model.version)

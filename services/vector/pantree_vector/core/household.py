@@ -1,0 +1,71 @@
+"""A household's purchases with its items told apart by normalised name, in an order of their own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_domain.purchases import PurchaseHistory
+from pantree_vector.core.identity import normalise_name
+
+
+@dataclass(frozen=True)
+class BoughtItem:
+    """An item that a household has bought."""
+
+    normalised_name: str
+    name: str
+    """As on its latest receipt line."""
+    category: str
+    """As on its latest receipt line that has one; an empty string when none has."""
+
+
+@dataclass(frozen=True, eq=False)
+class Household:
+    """`k` items and `n` lines. Equal purchases give equal arrays, whatever order they came in."""
+
+    items: tuple[BoughtItem, ...]
+    """`k` items that were bought, by normalised name."""
+    item_indices: NDArray[np.intp]
+    """[n], position of each line's item in `items`."""
+    days: NDArray[np.int32]
+    """[n], days since 1970-01-01, ascending."""
+    paid: NDArray[np.float64]
+    """[n], what was paid for each line, at least 0."""
+
+
+def household_of(history: PurchaseHistory) -> Household:
+    """The household behind a history.
+
+    Args:
+        history: at least one receipt line, in any order.
+    """
+    keys = [normalise_name(name) for name in history.item_names]
+    # Lines in an order that depends on what they hold alone: sums come out the same to the last digit.
+    by_name = sorted(
+        range(len(keys)), key=lambda item: (keys[item], history.item_names[item], history.item_categories[item])
+    )
+    rank = np.empty(len(keys), dtype=np.intp)
+    rank[by_name] = np.arange(len(keys))
+    order = np.lexsort((history.savings, history.prices, history.quantities, rank[history.item_indices], history.days))
+    dictionary_indices = history.item_indices[order]
+
+    bought: dict[str, BoughtItem] = {}
+    # From the latest line back to the first, each dictionary entry once, where it was bought last.
+    for item in dict.fromkeys(dictionary_indices[::-1].tolist()):
+        known = bought.get(keys[item])
+        category = history.item_categories[item]
+        if known is None:
+            bought[keys[item]] = BoughtItem(keys[item], history.item_names[item], category)
+        elif not known.category:
+            bought[keys[item]] = BoughtItem(keys[item], known.name, category)
+    items = tuple(bought[key] for key in sorted(bought))
+    position = {item.normalised_name: index for index, item in enumerate(items)}
+    item_of_entry = np.array([position.get(key, -1) for key in keys], dtype=np.intp)
+    return Household(
+        items=items,
+        item_indices=item_of_entry[dictionary_indices],
+        days=history.days[order],
+        # A saving may exceed price × quantity by half a cent, since those are not exact in binary.
+        paid=np.maximum(history.paid[order], 0.0),
+    )

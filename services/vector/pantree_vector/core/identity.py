@@ -1,0 +1,29 @@
+"""When two names mean one item, and the ids under which points are stored."""
+
+import unicodedata
+import uuid
+
+# Any fixed id would do; it must never change, or a second run would store everything again.
+_NAMESPACE = uuid.UUID("6f1d7c0e-6c0b-5b5a-9d0e-6a2f7f6f2c11")
+# Ids and names hold no control characters (requests with them are refused), so joined parts cannot be confused.
+_SEPARATOR = "\x1f"
+
+
+def normalise_name(name: str) -> str:
+    """The form in which names are compared: compatible characters made one, lower case, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def stable_id(*parts: str) -> str:
+    """UUID (version 5) of some texts, the same in every process."""
+    return str(uuid.uuid5(_NAMESPACE, _SEPARATOR.join(parts)))
+
+
+def customer_point_id(tenant_id: str, customer_id: str) -> str:
+    """Id of a customer's point."""
+    return stable_id("customer", tenant_id, customer_id)
+
+
+def item_point_id(tenant_id: str, customer_id: str, normalised_name: str) -> str:
+    """Id of the point of an item that a customer buys."""
+    return stable_id("item", tenant_id, customer_id, normalised_name)

@@ -1,0 +1,42 @@
+"""The points that a history stands for."""
+
+from pantree_domain.purchases import PurchaseHistory
+from pantree_vector.core.embedder import Embedder
+from pantree_vector.core.household import household_of
+from pantree_vector.core.identity import item_point_id
+from pantree_vector.core.profile import profile_of, profile_vector
+from pantree_vector.core.store import CustomerPoint, ItemPoint
+
+
+def points_of(
+    tenant_id: str, customer_id: str, history: PurchaseHistory, as_of_day: int, embedder: Embedder
+) -> tuple[CustomerPoint, tuple[ItemPoint, ...]]:
+    """The customer and the customer's items, each once, as they are to be stored.
+
+    Args:
+        tenant_id: the retailer.
+        customer_id: the household.
+        history: at least one receipt line, none later than `as_of_day`; items whose names differ only in case, spaces
+            or width are one item.
+        as_of_day: the day for which the profile is made, days since 1970-01-01.
+        embedder: makes the vectors.
+    """
+    household = household_of(history)
+    vectors = embedder.embed([item.normalised_name for item in household.items])
+    customer = CustomerPoint(
+        tenant_id=tenant_id,
+        customer_id=customer_id,
+        vector=profile_vector(household, vectors),
+        profile=profile_of(customer_id, household, as_of_day),
+    )
+    items = tuple(
+        ItemPoint(
+            point_id=item_point_id(tenant_id, customer_id, item.normalised_name),
+            normalised_name=item.normalised_name,
+            name=item.name,
+            category=item.category,
+            vector=vector,
+        )
+        for item, vector in zip(household.items, vectors, strict=True)
+    )
+    return customer, items

@@ -1,0 +1,124 @@
+"""What sums up a household: its spend, its categories, its trips, and its place among the items."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_domain.money import round_to_cent
+from pantree_vector.core.embedder import Vector, Vectors
+from pantree_vector.core.household import Household
+
+# A purchase counts half as much as one made 60 days later: two monthly shops back. A judgement, not a fit.
+RECENCY_HALF_LIFE_DAYS = 60.0
+# The category of items without one, and of what is beyond the largest categories.
+OTHER_CATEGORY = "other"
+# Keeps a profile with the longest names below the 65,535 bytes that stores allow for a text.
+MAX_CATEGORY_SHARES = 64
+
+
+@dataclass(frozen=True)
+class CategoryShare:
+    """The share of a household's spend in one category."""
+
+    category: str
+    share_ratio: float
+    """0 to 1."""
+
+
+@dataclass(frozen=True)
+class CustomerProfile:
+    """What a household buys, summed up."""
+
+    customer_id: str
+    purchase_count: int
+    """Receipt lines."""
+    trip_count: int
+    """Distinct days with a purchase."""
+    total_spend: float
+    """Paid, after savings, rounded to cents."""
+    mean_trip_gap_days: float | None
+    """None with fewer than two trips."""
+    category_shares: tuple[CategoryShare, ...]
+    """Largest first; they sum to 1, or there are none when nothing was paid."""
+    as_of_day: int
+    """Days since 1970-01-01."""
+
+    def to_json(self) -> str:
+        """The profile as a JSON object, as stores keep it."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "CustomerProfile":
+        """The profile that `to_json` wrote."""
+        fields: Mapping[str, Any] = json.loads(text)
+        return cls(
+            **{**fields, "category_shares": tuple(CategoryShare(**share) for share in fields["category_shares"])}
+        )
+
+
+def profile_of(customer_id: str, household: Household, as_of_day: int) -> CustomerProfile:
+    """The profile of a household.
+
+    Args:
+        customer_id: whose profile.
+        household: what was bought.
+        as_of_day: the day for which the profile is made, days since 1970-01-01.
+    """
+    trip_days = np.unique(household.days)
+    gap_count = len(trip_days) - 1
+    return CustomerProfile(
+        customer_id=customer_id,
+        purchase_count=len(household.days),
+        trip_count=len(trip_days),
+        total_spend=round_to_cent(float(household.paid.sum())),
+        mean_trip_gap_days=float(trip_days[-1] - trip_days[0]) / gap_count if gap_count else None,
+        category_shares=_category_shares(household),
+        as_of_day=as_of_day,
+    )
+
+
+def _category_shares(household: Household) -> tuple[CategoryShare, ...]:
+    total = float(household.paid.sum())
+    if total <= 0:
+        return ()
+    spend_of_items = np.bincount(household.item_indices, weights=household.paid, minlength=len(household.items))
+    spend: dict[str, float] = {}
+    for item, item_spend in zip(household.items, spend_of_items.tolist(), strict=True):
+        category = item.category or OTHER_CATEGORY
+        spend[category] = spend.get(category, 0.0) + item_spend
+    ranked = _by_spend(spend)
+    if len(ranked) > MAX_CATEGORY_SHARES:
+        for category in ranked[MAX_CATEGORY_SHARES - 1 :]:
+            if category != OTHER_CATEGORY:
+                spend[OTHER_CATEGORY] = spend.get(OTHER_CATEGORY, 0.0) + spend.pop(category)
+    return tuple(CategoryShare(category, spend[category] / total) for category in _by_spend(spend))
+
+
+def _by_spend(spend: Mapping[str, float]) -> list[str]:
+    return sorted(spend, key=lambda category: (-spend[category], category))
+
+
+def profile_vector(household: Household, item_vectors: Vectors) -> Vector:
+    """The mean of a household's item vectors, weighted by spend and recency, brought to length 1.
+
+    Recency is counted back from the household's latest purchase: counted from any later day, all weights would shrink
+    by one factor, and the direction would stay.
+
+    Args:
+        household: what was bought.
+        item_vectors: float32[k, d], vector of each of its items.
+    """
+    recency = 0.5 ** ((household.days[-1] - household.days) / RECENCY_HALF_LIFE_DAYS)
+    weights = np.bincount(household.item_indices, weights=household.paid * recency, minlength=len(household.items))
+    if not weights.any():  # nothing was paid for: every line counts alike
+        weights = np.bincount(household.item_indices, weights=recency, minlength=len(household.items))
+    mean: NDArray[np.float64] = (weights / weights.max()) @ item_vectors.astype(np.float64)
+    length = float(np.linalg.norm(mean))
+    if length < 1e-6:  # opposite items cancel out; the weightiest one stands for all
+        heaviest: Vector = item_vectors[int(weights.argmax())]
+        return heaviest
+    return (mean / length).astype(np.float32)

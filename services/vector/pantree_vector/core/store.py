@@ -1,0 +1,126 @@
+"""The port through which points are kept and searched."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pantree_vector.core.embedder import EmbeddingModel, Vector
+from pantree_vector.core.profile import CustomerProfile
+
+
+@dataclass(frozen=True, eq=False)
+class ItemPoint:
+    """An item that a customer buys."""
+
+    point_id: str
+    """UUID from tenant, customer and item, so that storing it again overwrites it."""
+    normalised_name: str
+    """Names that mean the same item have the same one."""
+    name: str
+    """The name as shown to people."""
+    category: str
+    """An empty string when unknown."""
+    vector: Vector
+
+
+@dataclass(frozen=True, eq=False)
+class CustomerPoint:
+    """A customer's profile and where it lies among the items."""
+
+    tenant_id: str
+    customer_id: str
+    vector: Vector
+    profile: CustomerProfile
+
+
+@dataclass(frozen=True)
+class ItemMatch:
+    """An item found."""
+
+    normalised_name: str
+    name: str
+    category: str
+    score: float
+    """Cosine similarity, −1 to 1."""
+
+
+@dataclass(frozen=True)
+class CustomerMatch:
+    """A customer found."""
+
+    customer_id: str
+    score: float
+    """Cosine similarity, −1 to 1."""
+
+
+class VectorStore(Protocol):
+    """Keeps the points of all tenants; what one tenant stores, no call for another one finds.
+
+    What a finished call has stored or removed, the next call sees. Every method raises ComponentUnavailable for
+    `vector-store` when the store does not answer.
+    """
+
+    async def open(self, model: EmbeddingModel) -> None:
+        """Connects, and makes what is missing. No other method may be called before.
+
+        Args:
+            model: what makes the vectors.
+
+        Raises:
+            StoreMismatch: when the stored vectors were made by another model.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Lets go of connections and files. Closing twice is no error."""
+        ...
+
+    async def replace_household(self, customer: CustomerPoint, items: Sequence[ItemPoint]) -> None:
+        """Stores a customer and exactly these items; other items of the customer are removed.
+
+        A call that fails may leave items of both the old and the new state; calling again mends it.
+
+        Args:
+            customer: the customer.
+            items: the customer's items, with distinct ids.
+        """
+        ...
+
+    async def remove_household(self, tenant_id: str, customer_id: str) -> int:
+        """Removes a customer and all items of the customer.
+
+        Returns:
+            Number of points removed, 0 when nothing was stored.
+        """
+        ...
+
+    async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
+        """The stored customer, or None."""
+        ...
+
+    async def search_items(
+        self, tenant_id: str, vector: Vector, *, category: str, without_names: Collection[str], limit: int
+    ) -> list[ItemMatch]:
+        """Items most alike to a vector, most alike first; an item comes once for each customer who buys it.
+
+        Args:
+            tenant_id: whose items.
+            vector: float32[d], what to compare with.
+            category: only items of this category; empty for all.
+            without_names: normalised names of items to leave out.
+            limit: largest number of matches, 1 to 16,384; fewer come only when there are no more.
+        """
+        ...
+
+    async def search_customers(
+        self, tenant_id: str, vector: Vector, *, without_customer_id: str, limit: int
+    ) -> list[CustomerMatch]:
+        """Customers most alike to a vector, most alike first.
+
+        Args:
+            tenant_id: whose customers.
+            vector: float32[d], what to compare with.
+            without_customer_id: the customer to leave out.
+            limit: largest number of matches.
+        """
+        ...

@@ -1,0 +1,165 @@
+import asyncio
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pantree_domain.limits import MAX_NAME_CHARACTERS
+from pantree_vector.backends.hashing import HashedTrigrams
+from pantree_vector.backends.memory import MemoryStore
+from pantree_vector.core import CustomerProfile, Similarity
+from pantree_vector.core.household import household_of
+from pantree_vector.core.indexing import points_of
+from pantree_vector.core.profile import MAX_CATEGORY_SHARES, profile_of, profile_vector
+from tests.vector.households import FAMILY, Line, history_of_lines
+
+EMBEDDER = HashedTrigrams()
+
+# Examples are not timed: a busy machine must not fail a test.
+unhurried = settings(deadline=None, max_examples=40)
+
+names = st.sampled_from(["Bananas", "bananas ", "BANANAS", "Milk", "Oat Milk", "Straße", "strasse", "!!!"])
+lines_of_households = st.lists(
+    st.tuples(
+        names,
+        st.sampled_from(["", "produce", "dairy"]),
+        st.integers(0, 20_000),
+        st.floats(0, 1_000, allow_subnormal=False).map(lambda paid: round(paid, 2)),
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+def profile(lines: list[Line], as_of_day: int = 20_020) -> CustomerProfile:
+    return profile_of("family", household_of(history_of_lines(lines)), as_of_day)
+
+
+def test_profile_sums_up_spend_trips_and_categories() -> None:
+    made = profile(list(FAMILY))
+    assert (made.purchase_count, made.trip_count, made.total_spend) == (4, 3, 16.0)
+    assert made.mean_trip_gap_days == 7.0
+    assert [(share.category, share.share_ratio) for share in made.category_shares] == [
+        ("household", 0.5),
+        ("dairy", 0.25),
+        ("produce", 0.25),
+    ]
+
+
+def test_profile_of_one_trip_has_no_gap() -> None:
+    assert profile([("Bananas", "", 20_000, 1.0), ("Milk", "", 20_000, 1.0)]).mean_trip_gap_days is None
+
+
+def test_profile_of_free_items_has_no_shares_and_still_a_vector() -> None:
+    lines: list[Line] = [("Bananas", "produce", 20_000, 0.0), ("Milk", "dairy", 20_000, 0.0)]
+    assert profile(lines).category_shares == ()
+    customer, _ = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)
+    bananas, milk = EMBEDDER.embed(["bananas", "milk"])
+    assert customer.vector @ bananas == pytest.approx(float(customer.vector @ milk), abs=1e-6)
+
+
+def test_item_without_category_counts_as_other() -> None:
+    (share,) = profile([("Bananas", "", 20_000, 1.0)]).category_shares
+    assert (share.category, share.share_ratio) == ("other", 1.0)
+
+
+@pytest.mark.parametrize("with_other", [False, True])
+def test_profile_with_many_long_categories_fits_into_a_store(with_other: bool) -> None:
+    lines: list[Line] = [
+        (f"Item {number}", f"{number:03}" + "𝔘" * (MAX_NAME_CHARACTERS - 3), 20_000, 1.0 + number)
+        for number in range(200)
+    ]
+    if with_other:
+        lines.append(("Anything", "", 20_000, 500.0))
+    made = profile(lines)
+    assert len(made.category_shares) == MAX_CATEGORY_SHARES - with_other
+    assert sum(share.share_ratio for share in made.category_shares) == pytest.approx(1.0)
+    assert "other" in {share.category for share in made.category_shares}
+    assert len(made.to_json().encode()) <= 65_535
+
+
+def test_vector_leans_to_what_is_bought_lately_and_for_more_money() -> None:
+    bananas, milk = EMBEDDER.embed(["bananas", "milk"])
+
+    def lean_to_milk(milk_day: int, milk_paid: float) -> float:
+        lines: list[Line] = [("Bananas", "", 20_000, 2.0), ("Milk", "", milk_day, milk_paid)]
+        vector = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)[0].vector
+        return float(vector @ milk - vector @ bananas)
+
+    assert lean_to_milk(20_000, 2.0) == pytest.approx(0.0, abs=1e-6)
+    assert lean_to_milk(19_900, 2.0) < 0 < lean_to_milk(20_000, 4.0)
+    assert lean_to_milk(19_940, 4.0) == pytest.approx(0.0, abs=1e-6)  # one half-life, twice the money
+
+
+def test_vector_of_items_that_cancel_out_is_that_of_the_weightiest() -> None:
+    household = household_of(history_of_lines([("a", "", 20_000, 1.0), ("b", "", 20_000, 1.0)]))
+    vectors = np.array([[1.0, 0.0], [-1.0, 0.0]], dtype=np.float32)
+    assert profile_vector(household, vectors).tolist() == [1.0, 0.0]
+
+
+def test_names_that_mean_one_item_are_one_item_with_its_latest_name_and_category() -> None:
+    (item,) = household_of(history_of_lines([("Bananas", "produce", 20_000, 1.0), ("BANANAS ", "", 20_007, 1.0)])).items
+    assert (item.normalised_name, item.name, item.category) == ("bananas", "BANANAS ", "produce")
+
+
+def test_item_of_the_dictionary_that_was_not_bought_is_not_stored() -> None:
+    history = history_of_lines([("Bananas", "", 20_000, 1.0), ("Milk", "", 20_000, 1.0)])
+    only_bananas = type(history)(
+        history.item_names,
+        history.item_categories,
+        history.item_indices[:1],
+        history.days[:1],
+        history.quantities[:1],
+        history.prices[:1],
+        history.savings[:1],
+    )
+    assert [item.name for item in household_of(only_bananas).items] == ["Bananas"]
+
+
+@unhurried
+@given(lines_of_households, st.randoms(use_true_random=False))
+def test_order_of_lines_does_not_change_the_points(lines: list[Line], shuffler: random.Random) -> None:
+    categories = {name: category for name, category, _, _ in lines}
+    lines = [(name, categories[name], day, paid) for name, _, day, paid in lines]
+    shuffled = shuffler.sample(lines, len(lines))
+    customer, items = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)
+    other_customer, other_items = points_of("", "family", history_of_lines(shuffled), 20_020, EMBEDDER)
+    assert customer.profile == other_customer.profile
+    assert customer.vector.tolist() == other_customer.vector.tolist()
+    assert [(item.point_id, item.name, item.category) for item in items] == [
+        (item.point_id, item.name, item.category) for item in other_items
+    ]
+
+
+@unhurried
+@given(lines_of_households)
+def test_profile_vector_has_unit_norm_and_shares_sum_to_one(lines: list[Line]) -> None:
+    customer, _ = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)
+    assert np.linalg.norm(customer.vector) == pytest.approx(1.0, abs=1e-5)
+    shares = customer.profile.category_shares
+    assert sum(share.share_ratio for share in shares) == pytest.approx(1.0 if any(line[3] for line in lines) else 0.0)
+
+
+@unhurried
+@given(lines_of_households)
+def test_profile_survives_json(lines: list[Line]) -> None:
+    made = profile(lines)
+    assert CustomerProfile.from_json(made.to_json()) == made
+
+
+@unhurried
+@given(lines_of_households, lines_of_households)
+def test_indexing_twice_is_indexing_once(before: list[Line], lines: list[Line]) -> None:
+    async def found(times: int) -> tuple[object, object, int]:
+        similarity = Similarity(MemoryStore(), EMBEDDER)
+        await similarity.open()
+        await similarity.index_history("", "family", history_of_lines(before), 20_020)
+        for _ in range(times):
+            await similarity.index_history("", "family", history_of_lines(lines), 20_020)
+        matches = await similarity.search_items("", "bananas", category="", limit=100)
+        stored_profile = await similarity.customer_profile("", "family")
+        return matches, stored_profile, await similarity.delete_customer("", "family")
+
+    assert asyncio.run(found(1)) == asyncio.run(found(2))

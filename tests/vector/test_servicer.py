@@ -1,0 +1,195 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
+from pantree.vector.v1 import vector_service_pb2 as messages
+from pantree.vector.v1 import vector_service_pb2_grpc as rpc
+from pantree_runtime.errors import InvalidInput, NotFound, StoreMismatch
+from pantree_runtime.purchase_columns import columns_of
+from pantree_runtime.server import running
+from pantree_runtime.status import calling
+from pantree_vector.__main__ import build
+from pantree_vector.backends.milvus import MilvusStore
+from pantree_vector.core import EmbeddingModel
+from pantree_vector.demo import DEMO_TENANT, demo
+from pantree_vector.settings import VectorSettings
+from tests.loopback import loopback
+from tests.vector.households import FAMILY, NEIGHBOURS, history_of_lines
+
+FAMILY_COLUMNS = columns_of(history_of_lines(FAMILY))
+
+
+@pytest.fixture
+async def vector() -> AsyncIterator["rpc.VectorServiceAsyncStub"]:
+    async with loopback(await build(VectorSettings(store_url="memory://"))) as channel:
+        yield rpc.VectorServiceStub(channel)
+
+
+def index_request(**changes: object) -> messages.IndexHistoryRequest:
+    fields: dict[str, object] = {"customer_id": "family", "purchases": FAMILY_COLUMNS, "as_of": "2024-11-05"}
+    return messages.IndexHistoryRequest(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def fields_of(error: InvalidInput) -> set[str]:
+    return {violation.field for violation in error.violations}
+
+
+async def test_embeddings_are_unit_vectors_in_request_order(vector: "rpc.VectorServiceAsyncStub") -> None:
+    response = await vector.EmbedItems(messages.EmbedItemsRequest(names=["Milk", "Bananas", "  MILK"]))
+    assert [embedding.name for embedding in response.embeddings] == ["Milk", "Bananas", "  MILK"]
+    vectors = np.array([embedding.vector for embedding in response.embeddings])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    assert vectors[0].tolist() == vectors[2].tolist() != vectors[1].tolist()
+    assert (response.model.name, response.model.version) == ("hashed-trigrams", "1")
+
+
+async def test_index_then_search_then_delete(vector: "rpc.VectorServiceAsyncStub") -> None:
+    indexed = await vector.IndexHistory(index_request())
+    assert indexed.item_count == 3
+    assert (indexed.profile.customer_id, indexed.profile.as_of) == ("family", "2024-11-05")
+    assert indexed.profile.mean_trip_gap_days == 7.0
+    assert indexed.model.name == "hashed-trigrams"
+    await vector.IndexHistory(
+        index_request(customer_id="neighbours", purchases=columns_of(history_of_lines(NEIGHBOURS)))
+    )
+
+    items = await vector.SearchItems(messages.SearchItemsRequest(text="Organic bananas", limit=2))
+    assert [hit.name for hit in items.hits] == ["Organic Bananas", "Bananas"]
+    assert items.hits[0].score == pytest.approx(1.0, abs=1e-5)
+    customers = await vector.SearchCustomers(messages.SearchCustomersRequest(customer_id="family"))
+    assert [hit.customer_id for hit in customers.hits] == ["neighbours"]
+    stored = await vector.GetCustomerProfile(messages.GetCustomerProfileRequest(customer_id="family"))
+    assert stored.profile == indexed.profile
+
+    deleted = await vector.DeleteCustomer(messages.DeleteCustomerRequest(customer_id="family"))
+    assert deleted.removed_count == 4
+    items = await vector.SearchItems(messages.SearchItemsRequest(text="bananas"))
+    assert {hit.name for hit in items.hits} == {"Organic Bananas", "Skim Milk"}
+
+
+async def test_search_without_limit_gives_ten_items(vector: "rpc.VectorServiceAsyncStub") -> None:
+    lines = [(f"Item {number}", "", 20_000, 1.0) for number in range(12)]
+    await vector.IndexHistory(index_request(purchases=columns_of(history_of_lines(lines))))
+    assert len((await vector.SearchItems(messages.SearchItemsRequest(text="item"))).hits) == 10
+    assert len((await vector.SearchItems(messages.SearchItemsRequest(text="item", limit=100))).hits) == 12
+
+
+async def test_profile_of_one_trip_has_no_gap_field(vector: "rpc.VectorServiceAsyncStub") -> None:
+    purchases = columns_of(history_of_lines([("Bananas", "", 20_000, 1.0)]))
+    indexed = await vector.IndexHistory(index_request(purchases=purchases))
+    assert not indexed.profile.HasField("mean_trip_gap_days")
+
+
+@pytest.mark.parametrize("method", ["GetCustomerProfile", "SearchCustomers"])
+async def test_customer_who_is_not_stored_is_not_found(vector: "rpc.VectorServiceAsyncStub", method: str) -> None:
+    request = getattr(messages, f"{method}Request")(customer_id="nobody")
+    with pytest.raises(NotFound, match="IndexHistory"), calling("vector"):
+        await getattr(vector, method)(request)
+
+
+async def test_deleting_a_customer_who_is_not_stored_is_no_error(vector: "rpc.VectorServiceAsyncStub") -> None:
+    response = await vector.DeleteCustomer(messages.DeleteCustomerRequest(customer_id="nobody"))
+    assert response.removed_count == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "request_message", "fields"),
+    [
+        ("EmbedItems", messages.EmbedItemsRequest(), {"names"}),
+        ("EmbedItems", messages.EmbedItemsRequest(names=["milk"] * 1_001), {"names"}),
+        ("EmbedItems", messages.EmbedItemsRequest(names=["milk", " ", "x" * 201]), {"names[1]", "names[2]"}),
+        ("EmbedItems", messages.EmbedItemsRequest(names=["x" * 100_000]), {"names[0]"}),
+        (
+            "SearchItems",
+            messages.SearchItemsRequest(tenant_id="t" * 129, category="c" * 201, limit=101),
+            {"tenant_id", "text", "category", "limit"},
+        ),
+        ("SearchItems", messages.SearchItemsRequest(text="milk", limit=-1), {"limit"}),
+        ("SearchCustomers", messages.SearchCustomersRequest(limit=101), {"customer_id", "limit"}),
+        ("GetCustomerProfile", messages.GetCustomerProfileRequest(), {"customer_id"}),
+        ("DeleteCustomer", messages.DeleteCustomerRequest(customer_id="a\x1fb"), {"customer_id"}),
+        (
+            "IndexHistory",
+            messages.IndexHistoryRequest(customer_id="c" * 129),
+            {"customer_id", "as_of", "purchases.days"},
+        ),
+        (
+            "IndexHistory",
+            index_request(
+                as_of="2024-10-02",
+                purchases=PurchaseColumns(
+                    item_names=["Bananas"],
+                    item_indices=[0, 1],
+                    days=[20_000, 19_998],
+                    quantities=[0, 1],
+                    prices=[1.0, float("nan")],
+                    savings=[0.0, 0.0],
+                ),
+            ),
+            {
+                "purchases.item_indices[1]",
+                "purchases.days[0]",
+                "purchases.quantities[0]",
+                "purchases.prices[1]",
+                "purchases.savings[1]",
+            },
+        ),
+    ],
+)
+async def test_every_wrong_field_is_named(
+    vector: "rpc.VectorServiceAsyncStub", method: str, request_message: object, fields: set[str]
+) -> None:
+    with pytest.raises(InvalidInput) as raised, calling("vector"):
+        await getattr(vector, method)(request_message)
+    assert fields_of(raised.value) == fields
+
+
+async def test_refused_history_stores_nothing(vector: "rpc.VectorServiceAsyncStub") -> None:
+    with pytest.raises(InvalidInput), calling("vector"):
+        await vector.IndexHistory(index_request(as_of="yesterday"))
+    assert not (await vector.SearchItems(messages.SearchItemsRequest(text="bananas"))).hits
+
+
+async def test_part_on_a_milvus_file_answers(tmp_path: Path) -> None:
+    settings = VectorSettings(store_url=f"milvus+lite://{tmp_path}/vectors.db")
+    async with loopback(await build(settings)) as channel:
+        vector = rpc.VectorServiceStub(channel)
+        assert (await vector.IndexHistory(index_request())).item_count == 3
+        items = await vector.SearchItems(messages.SearchItemsRequest(text="bananas", limit=1))
+        assert [hit.name for hit in items.hits] == ["Bananas"]
+
+
+async def test_part_on_a_store_of_another_model_does_not_start(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.db"
+    store = MilvusStore(path, collection_prefix="pantree", timeout_seconds=10)
+    await store.open(EmbeddingModel("hashed-trigrams", "1", 64))
+    await store.close()
+    with pytest.raises(StoreMismatch, match="64 dimensions"):
+        async with running(await build(VectorSettings(store_url=f"milvus+lite://{path}"))):
+            pass
+
+
+def test_demo_prints_json_alone() -> None:
+    environment = {**os.environ, "PANTREE_VECTOR_STORE_URL": "memory://"}
+    command = [sys.executable, "-m", "pantree_vector", "--demo"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    answers = json.loads(printed)
+    assert answers["embedding_similarities"]["Bananas ~ Organic Bananas"] > 0.5
+    assert [hit["name"] for hit in answers["items_like_banana"]][:2] == ["Bananas", "Organic Bananas"]
+    assert [hit["customer_id"] for hit in answers["customers_like_household-1"]] == ["household-2"]
+
+
+async def test_demo_leaves_nothing_in_the_store() -> None:
+    async with loopback(await build(VectorSettings(store_url="memory://"))) as channel:
+        await demo(channel)
+        items = await rpc.VectorServiceStub(channel).SearchItems(
+            messages.SearchItemsRequest(tenant_id=DEMO_TENANT, text="bananas")
+        )
+    assert not items.hits

@@ -1,0 +1,199 @@
+"""What every store must do. A new back end joins by an entry in `STORES`."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pantree_runtime.errors import NotFound
+from pantree_vector.backends.hashing import HashedTrigrams
+from pantree_vector.backends.memory import MemoryStore
+from pantree_vector.backends.milvus import MilvusStore
+from pantree_vector.core import Similarity, VectorStore
+from tests.vector.households import FAMILY, NEIGHBOURS, history_of_lines
+
+DAY = 20_020
+
+
+def milvus_file(folder: Path) -> VectorStore:
+    return MilvusStore(folder / "vectors.db", collection_prefix="suite", timeout_seconds=20)
+
+
+def milvus_server(folder: Path) -> VectorStore:
+    prefix = f"suite_{uuid.uuid4().hex}"
+    return MilvusStore(os.environ["PANTREE_TEST_MILVUS_URI"], collection_prefix=prefix, timeout_seconds=20)
+
+
+STORES: dict[str, Callable[[Path], VectorStore]] = {"memory": lambda folder: MemoryStore(), "milvus-lite": milvus_file}
+if "PANTREE_TEST_MILVUS_URI" in os.environ:
+    STORES["milvus-server"] = milvus_server
+
+
+@pytest.fixture(scope="module", params=STORES)
+def similarity(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Similarity]:
+    """One open store for all tests; each test has tenants of its own."""
+    similarity = Similarity(STORES[request.param](tmp_path_factory.mktemp("store")), HashedTrigrams())
+    asyncio.run(similarity.open())
+    yield similarity
+    asyncio.run(similarity.close())
+
+
+@pytest.fixture
+def tenant() -> str:
+    return f"tenant-{uuid.uuid4()}"
+
+
+async def index(
+    similarity: Similarity, tenant: str, customer: str, lines: list[tuple[str, str, int, float]] | None = None
+) -> int:
+    history = history_of_lines(FAMILY if lines is None else lines)
+    return (await similarity.index_history(tenant, customer, history, DAY)).item_count
+
+
+async def names_like(
+    similarity: Similarity, tenant: str, text: str, *, category: str = "", limit: int = 100
+) -> list[str]:
+    return [match.name for match in await similarity.search_items(tenant, text, category=category, limit=limit)]
+
+
+async def test_indexed_household_is_found_by_the_next_search(similarity: Similarity, tenant: str) -> None:
+    assert await index(similarity, tenant, "family") == 3
+    matches = await similarity.search_items(tenant, "bananas", category="", limit=10)
+    assert (matches[0].name, matches[0].category) == ("Bananas", "produce")
+    assert matches[0].score == pytest.approx(1.0, abs=1e-5)
+    assert [match.score for match in matches] == sorted((match.score for match in matches), reverse=True)
+    assert (await similarity.customer_profile(tenant, "family")).total_spend == 16.0
+
+
+async def test_scores_are_cosine_similarities(similarity: Similarity, tenant: str) -> None:
+    await index(similarity, tenant, "family")
+    vectors = await similarity.embed(["ripe bananas", "Bananas", "Whole Milk", "Paper Towels"])
+    expected = dict(zip(["Bananas", "Whole Milk", "Paper Towels"], (vectors[1:] @ vectors[0]).tolist(), strict=True))
+    matches = await similarity.search_items(tenant, "ripe bananas", category="", limit=10)
+    assert {match.name: match.score for match in matches} == pytest.approx(expected, abs=1e-5)
+
+
+async def test_indexing_twice_changes_nothing(similarity: Similarity, tenant: str) -> None:
+    await index(similarity, tenant, "family")
+    once = await similarity.search_items(tenant, "milk", category="", limit=100)
+    assert await index(similarity, tenant, "family") == 3
+    assert await similarity.search_items(tenant, "milk", category="", limit=100) == once
+    assert await similarity.delete_customer(tenant, "family") == 4
+
+
+async def test_item_that_is_no_longer_bought_is_removed(similarity: Similarity, tenant: str) -> None:
+    await index(similarity, tenant, "family")
+    await index(similarity, tenant, "neighbours", list(NEIGHBOURS))
+    await index(similarity, tenant, "family", [("Bananas", "fruit", 20_010, 2.0)])
+    assert set(await names_like(similarity, tenant, "milk")) == {"Bananas", "Organic Bananas", "Skim Milk"}
+    assert await names_like(similarity, tenant, "bananas", category="fruit") == ["Bananas"]
+    assert (await similarity.customer_profile(tenant, "family")).purchase_count == 1
+
+
+async def test_deleted_customer_leaves_no_trace(similarity: Similarity, tenant: str) -> None:
+    await index(similarity, tenant, "family")
+    await index(similarity, tenant, "neighbours", list(NEIGHBOURS))
+    assert await similarity.delete_customer(tenant, "family") == 4
+    assert set(await names_like(similarity, tenant, "bananas")) == {"Organic Bananas", "Skim Milk"}
+    assert await similarity.search_customers(tenant, "neighbours", limit=10) == []
+    with pytest.raises(NotFound):
+        await similarity.customer_profile(tenant, "family")
+    assert await similarity.delete_customer(tenant, "family") == 0
+
+
+async def test_deleted_customer_can_be_indexed_again(similarity: Similarity, tenant: str) -> None:
+    await index(similarity, tenant, "family")
+    await similarity.delete_customer(tenant, "family")
+    await index(similarity, tenant, "family")
+    assert len(await names_like(similarity, tenant, "bananas")) == 3
+
+
+async def test_tenant_never_sees_another_tenant(similarity: Similarity, tenant: str) -> None:
+    other = f"{tenant}-other"
+    await index(similarity, tenant, "family")
+    await index(similarity, other, "family", list(NEIGHBOURS))
+    await index(similarity, other, "someone", list(NEIGHBOURS))
+    assert set(await names_like(similarity, tenant, "bananas")) == {"Bananas", "Whole Milk", "Paper Towels"}
+    assert await similarity.search_customers(tenant, "family", limit=10) == []
+    with pytest.raises(NotFound):
+        await similarity.customer_profile(tenant, "someone")
+    assert await similarity.delete_customer(tenant, "someone") == 0
+    assert await similarity.delete_customer(tenant, "family") == 4
+    assert set(await names_like(similarity, other, "bananas")) == {"Organic Bananas", "Skim Milk"}
+
+
+async def test_unknown_tenant_has_nothing(similarity: Similarity, tenant: str) -> None:
+    assert await names_like(similarity, tenant, "bananas") == []
+    with pytest.raises(NotFound, match="IndexHistory"):
+        await similarity.search_customers(tenant, "family", limit=10)
+
+
+@pytest.mark.parametrize(
+    "awkward", ['" or tenant_key != "', "\\", "O'Brien", "客户 ☕", "{name}", "a" * 128, "𝔘" * 128]
+)
+async def test_ids_and_categories_may_hold_any_character(similarity: Similarity, tenant: str, awkward: str) -> None:
+    mine = tenant[:-1] + awkward
+    await index(similarity, tenant, "family")
+    await index(similarity, mine, awkward, [(awkward, awkward, 20_000, 1.0)])
+    assert await names_like(similarity, mine, "bananas") == [awkward]
+    assert await names_like(similarity, mine, "bananas", category=awkward) == [awkward]
+    assert await names_like(similarity, mine, "bananas", category="produce") == []
+    assert (await similarity.customer_profile(mine, awkward)).customer_id == awkward
+    assert await similarity.delete_customer(mine, awkward) == 2
+    assert len(await names_like(similarity, tenant, "bananas")) == 3
+
+
+async def test_category_limits_the_search(similarity: Similarity, tenant: str) -> None:
+    await index(similarity, tenant, "family")
+    assert await names_like(similarity, tenant, "bananas", category="dairy") == ["Whole Milk"]
+    assert await names_like(similarity, tenant, "bananas", category="Dairy ") == []
+
+
+async def test_item_of_many_customers_comes_once_and_leaves_room_for_others(
+    similarity: Similarity, tenant: str
+) -> None:
+    # 30 × bananas come before anything else, more than a search for two items fetches at first.
+    for number in range(30):
+        spelling = "Bananas" if number % 2 else " BANANAS "
+        await index(similarity, tenant, f"customer-{number}", [(spelling, "produce", 20_000, 1.0)])
+    await index(similarity, tenant, "family")
+    found = await names_like(similarity, tenant, "bananas", limit=2)
+    assert len(found) == 2
+    assert found[0].strip().casefold() == "bananas"
+    assert found[1] in {"Whole Milk", "Paper Towels"}
+    assert len(await names_like(similarity, tenant, "bananas", limit=1)) == 1
+
+
+async def test_customers_are_ordered_by_how_alike_they_are(similarity: Similarity, tenant: str) -> None:
+    await index(similarity, tenant, "family")
+    await index(similarity, tenant, "twin")
+    await index(similarity, tenant, "neighbours", list(NEIGHBOURS))
+    await index(similarity, tenant, "hardware", [("Hammer", "tools", 20_000, 20.0)])
+    matches = await similarity.search_customers(tenant, "family", limit=10)
+    assert [match.customer_id for match in matches] == ["twin", "neighbours", "hardware"]
+    assert matches[0].score == pytest.approx(1.0, abs=1e-5)
+    assert [match.customer_id for match in await similarity.search_customers(tenant, "family", limit=1)] == ["twin"]
+
+
+async def test_profile_comes_back_as_it_was_made(similarity: Similarity, tenant: str) -> None:
+    indexed = await similarity.index_history(tenant, "family", history_of_lines(FAMILY), DAY)
+    assert await similarity.customer_profile(tenant, "family") == indexed.profile
+
+
+async def test_same_household_indexed_at_the_same_time_is_whole(similarity: Similarity, tenant: str) -> None:
+    await asyncio.gather(
+        *(index(similarity, tenant, "family", list(lines)) for lines in (FAMILY, NEIGHBOURS, FAMILY, NEIGHBOURS))
+    )
+    found = set(await names_like(similarity, tenant, "bananas"))
+    assert found in ({"Bananas", "Whole Milk", "Paper Towels"}, {"Organic Bananas", "Skim Milk"})
+
+
+async def test_household_larger_than_a_batch_is_stored_and_removed(similarity: Similarity, tenant: str) -> None:
+    lines = [(f"Item {number}", "many", 20_000, 1.0) for number in range(1_100)]
+    assert await index(similarity, tenant, "warehouse", lines) == 1_100
+    assert await names_like(similarity, tenant, "item 1099", limit=1) == ["Item 1099"]
+    assert await index(similarity, tenant, "warehouse", lines[:50]) == 50
+    assert await similarity.delete_customer(tenant, "warehouse") == 51
