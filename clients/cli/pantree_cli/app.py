@@ -18,6 +18,7 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf import json_format
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -232,7 +233,7 @@ def _tell_serving(part: str, state: str) -> None:
 
 
 def _print_addresses(mesh: Mesh, seconds: float) -> None:
-    table = Table(header_style="bold", pad_edge=False)
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("part")
     table.add_column("listens on")
     for part in PARTS:

@@ -15,7 +15,7 @@ import grpc
 from dotenv import dotenv_values
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pantree_client import ComponentUnavailable
+from pantree_client import ComponentUnavailable, FieldViolation, InvalidInput
 
 HOST = "127.0.0.1"
 # A cold machine compiles a thousand modules on the first start.
@@ -102,6 +102,18 @@ def port_settings(own_ports: bool) -> dict[str, str]:
         variables[part.port_variable] = str(port)
         variables[part.address_variable] = f"{HOST}:{port}"
     return variables
+
+
+def _usual_ports() -> list[int]:
+    told = {**dotenv_values(".env"), **os.environ}
+    wrong = [
+        FieldViolation(part.port_variable, f"is {text!r}; give a port from 1 to 65535")
+        for part in PARTS
+        if (text := told.get(part.port_variable)) and not (text.isdecimal() and 1 <= int(text) <= 65_535)
+    ]
+    if wrong:
+        raise InvalidInput(wrong)
+    return [int(told.get(part.port_variable) or part.port) for part in PARTS]
 
 
 class ProcessMesh:

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from pantree_client import ComponentStatus, MonthlyUpdate, Recommendation, Result
-
-# The confidence bar is this many characters wide.
-_BAR_WIDTH = 10
 
 
 def month_progress(console: Console) -> Progress:
@@ -29,25 +27,30 @@ def month_detail(update: MonthlyUpdate) -> str:
 
 
 def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
-    """Recommendations, best first."""
-    table = Table(title="Worth a subscription", title_justify="left", header_style="bold", pad_edge=False)
-    table.add_column("item", overflow="fold")
-    table.add_column("confidence", justify="right")
-    table.add_column("bought", justify="right")
-    table.add_column("every", justify="right")
-    table.add_column("subscribe", style="bold")
-    table.add_column("next due")
-    table.add_column("saves up to*", justify="right")
+    """Recommendations, best first; fits 80 columns."""
+    table = Table(
+        title="Worth a subscription",
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("item", min_width=16, overflow="fold")
+    table.add_column("bought", justify="right", no_wrap=True)
+    table.add_column("every", justify="right", no_wrap=True)
+    table.add_column("confidence", justify="right", no_wrap=True)
+    table.add_column("subscribe", style="bold", no_wrap=True)
+    table.add_column("next due", no_wrap=True)
+    table.add_column("saves*", justify="right", no_wrap=True)
     for item in recommendations:
-        filled = round(item.confidence / 100 * _BAR_WIDTH)
         quantity = f"{item.quantity} × " if item.quantity > 1 else ""
         table.add_row(
             item.name,
-            f"{'█' * filled}{'░' * (_BAR_WIDTH - filled)} {item.confidence:5.1f}",
             f"{item.count} ×",
             f"{item.avg_interval:.1f} d",
+            f"{item.confidence:.0f}",
             f"{quantity}{item.frequency.replace('_', ' ')}",
-            f"{item.next_due_date:%d %b %Y}",
+            f"{item.next_due_date.day} {item.next_due_date:%b}",
             f"{item.estimated_annual_savings:.2f}",
         )
     return table
@@ -57,7 +60,7 @@ def print_result(console: Console, result: Result) -> None:
     """A result: the table, what it rests on, and what is missing from it."""
     if result.recommendations:
         console.print(recommendations_table(result.recommendations))
-        console.print("* a year, against the shelf price; who buys on promotion saves less", style="dim")
+        console.print("* a year, at most: against the shelf price; who buys on promotion saves less", style="dim")
     else:
         console.print("No item is bought regularly enough to be worth a subscription.")
     console.print(
@@ -70,7 +73,7 @@ def print_result(console: Console, result: Result) -> None:
 
 def status_table(components: Iterable[ComponentStatus]) -> Table:
     """State of each part."""
-    table = Table(header_style="bold", pad_edge=False)
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD)
     for column in ("part", "state", "needed", "answers in", ""):
         table.add_column(column)
     for component in components:
