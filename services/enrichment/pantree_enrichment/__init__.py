@@ -1,0 +1,1 @@
+"""The enrichment service: what is this item, and what goes with it?"""

@@ -1,0 +1,1 @@
+"""The recommendation service: which items to subscribe to, and at which cadence?"""

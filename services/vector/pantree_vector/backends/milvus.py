@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import grpc
 import numpy as np
 import structlog
-from pymilvus import DataType, MilvusClient, MilvusException  # type: ignore[import-untyped]
+from pymilvus import DataType, MilvusClient, MilvusException
 
 from pantree_domain.limits import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS
 from pantree_runtime.deadline import seconds_for_call
@@ -128,7 +128,7 @@ class MilvusStore:
                 self._client = None
             if self._file:
                 # Here, since milvus-lite does not exist for every system that can reach a server.
-                from milvus_lite.server_manager import server_manager_instance  # type: ignore[import-untyped]
+                from milvus_lite.server_manager import server_manager_instance
 
                 server_manager_instance.release_server(self._uri)
 

@@ -1,0 +1,1 @@
+"""Language models that know about items. The rules are knowledge, and live in the core."""

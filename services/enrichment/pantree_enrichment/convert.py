@@ -1,0 +1,58 @@
+"""Messages of the enrichment service ↔ core types."""
+
+from pantree.catalog.v1 import catalog_pb2
+from pantree.enrichment.v1 import enrichment_service_pb2 as messages
+from pantree_domain.catalog import Perishability
+from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Relation
+from pantree_runtime.validation import Violations
+
+MAX_ITEMS = 1_000
+
+_PERISHABILITIES = {
+    None: catalog_pb2.PERISHABILITY_UNSPECIFIED,
+    Perishability.DAYS: catalog_pb2.PERISHABILITY_DAYS,
+    Perishability.WEEKS: catalog_pb2.PERISHABILITY_WEEKS,
+    Perishability.MONTHS: catalog_pb2.PERISHABILITY_MONTHS,
+}
+
+_RELATIONS = {
+    Relation.COMPLEMENT: catalog_pb2.RELATION_COMPLEMENT,
+    Relation.SUBSTITUTE: catalog_pb2.RELATION_SUBSTITUTE,
+}
+
+
+def items_to_enrich(request: messages.EnrichItemsRequest) -> list[ItemToEnrich]:
+    """Items to enrich.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    violations = Violations()
+    if not 1 <= len(request.items) <= MAX_ITEMS:
+        violations.add("items", f"has {len(request.items):,} items; send 1 to {MAX_ITEMS:,}")
+    for position, item in enumerate(request.items):
+        violations.text(f"items[{position}].name", item.name)
+        violations.text(f"items[{position}].category", item.category, required=False)
+    violations.raise_if_any()
+    return [ItemToEnrich(item.name, item.category) for item in request.items]
+
+
+def enrich_items_response(position: int, item: EnrichedItem) -> messages.EnrichItemsResponse:
+    """Message that tells what is known about the item at a position of the request."""
+    return messages.EnrichItemsResponse(
+        item_index=position,
+        item=messages.EnrichedItem(
+            name=item.name,
+            normalized_name=item.normalized_name,
+            category=item.category,
+            certainty_ratio=item.certainty_ratio,
+            perishability=_PERISHABILITIES[item.perishability],
+            related_items=[
+                messages.RelatedItem(name=related.name, relation=_RELATIONS[related.relation])
+                for related in item.related_items
+            ],
+            suggested_interval_days=item.suggested_interval_days or 0,
+            source=item.source,
+            fallback_reason=item.fallback_reason,
+        ),
+    )

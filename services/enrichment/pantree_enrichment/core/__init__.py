@@ -1,0 +1,25 @@
+"""What the enrichment service knows: what an item is by the catalogue, and how far a language model is believed."""
+
+from pantree_enrichment.core.enrichment import Enrichment
+from pantree_enrichment.core.item import (
+    MAX_SUGGESTED_INTERVAL_DAYS,
+    EnrichedItem,
+    ItemEnricher,
+    ItemToEnrich,
+    RelatedItem,
+    Relation,
+    Unanswered,
+)
+from pantree_enrichment.core.rules import RulesEnricher
+
+__all__ = [
+    "MAX_SUGGESTED_INTERVAL_DAYS",
+    "EnrichedItem",
+    "Enrichment",
+    "ItemEnricher",
+    "ItemToEnrich",
+    "RelatedItem",
+    "Relation",
+    "RulesEnricher",
+    "Unanswered",
+]

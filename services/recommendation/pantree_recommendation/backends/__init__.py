@@ -1,0 +1,1 @@
+"""Where the items are ranked: in this process, or on SageMaker."""

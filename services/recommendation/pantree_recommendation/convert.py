@@ -1,0 +1,196 @@
+"""Messages of the recommendation service ↔ core types."""
+
+from datetime import date
+
+from pantree.catalog.v1 import catalog_pb2
+from pantree.frequency.v1 import frequency_service_pb2 as frequency
+from pantree.model.v1.model_pb2 import Model
+from pantree.recommendation.v1 import recommendation_service_pb2 as messages
+from pantree_domain.catalog import Perishability
+from pantree_domain.limits import DEFAULT_RECOMMENDATIONS, MAX_HISTORY_LINES, MAX_RECOMMENDATIONS
+from pantree_recommendation.core import (
+    Answer,
+    Candidate,
+    ModelName,
+    Question,
+    Ranker,
+    Reason,
+    Recommendation,
+    Trend,
+)
+from pantree_runtime.validation import Violations
+
+MAX_CANDIDATES = 10_000
+MAX_INTERVAL_DAYS = 100_000
+MAX_SUGGESTED_INTERVAL_DAYS = 365
+
+_TRENDS = {
+    frequency.TREND_UNSPECIFIED: Trend.UNKNOWN,
+    frequency.TREND_STABLE: Trend.STABLE,
+    frequency.TREND_ACCELERATING: Trend.ACCELERATING,
+    frequency.TREND_SLOWING: Trend.SLOWING,
+}
+
+_PERISHABILITIES = {
+    catalog_pb2.PERISHABILITY_UNSPECIFIED: None,
+    catalog_pb2.PERISHABILITY_DAYS: Perishability.DAYS,
+    catalog_pb2.PERISHABILITY_WEEKS: Perishability.WEEKS,
+    catalog_pb2.PERISHABILITY_MONTHS: Perishability.MONTHS,
+}
+
+
+def question(request: messages.RecommendRequest) -> Question:
+    """What is asked.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    violations = Violations()
+    as_of = violations.day("as_of", request.as_of)
+    max_recommendations = DEFAULT_RECOMMENDATIONS
+    if request.HasField("max_recommendations"):
+        max_recommendations = request.max_recommendations
+        violations.whole_number("max_recommendations", max_recommendations, 1, MAX_RECOMMENDATIONS)
+    min_confidence = request.min_confidence if request.HasField("min_confidence") else None
+    if min_confidence is not None:
+        violations.number("min_confidence", min_confidence, 0, 100)
+    candidates = _candidates(request, as_of, violations)
+    violations.raise_if_any()
+    assert as_of is not None  # a missing day is a violation
+    return Question(
+        candidates=tuple(candidates),
+        as_of=as_of,
+        max_recommendations=max_recommendations,
+        min_confidence=min_confidence,
+        include_omitted=request.include_omitted,
+    )
+
+
+def _candidates(request: messages.RecommendRequest, as_of: date | None, violations: Violations) -> list[Candidate]:
+    """The candidates that are right; the others are noted."""
+    if len(request.candidates) > MAX_CANDIDATES:
+        violations.add("candidates", f"has {len(request.candidates):,} items; send at most {MAX_CANDIDATES:,}")
+        return []
+    candidates = []
+    positions: dict[str, int] = {}
+    for position, message in enumerate(request.candidates):
+        field = f"candidates[{position}]"
+        if not message.HasField("frequency"):
+            violations.add(f"{field}.frequency", "is required; give what FrequencyService says of the item")
+            continue
+        first = positions.setdefault(message.frequency.name, position)
+        if first != position:
+            violations.add(f"{field}.frequency.name", f"is also the name of candidates[{first}]; send each item once")
+        candidate = _candidate(message, field, as_of, violations)
+        if candidate is not None:
+            candidates.append(candidate)
+    return candidates
+
+
+def _candidate(message: messages.Candidate, field: str, as_of: date | None, violations: Violations) -> Candidate | None:
+    """Evidence on one item; None, with the violations noted, when it is not right."""
+    item = message.frequency
+    within = f"{field}.frequency"
+    right = [
+        violations.text(f"{within}.name", item.name),
+        violations.text(f"{within}.category", item.category, required=False),
+        violations.whole_number(f"{within}.purchase_count", item.purchase_count, 1, MAX_HISTORY_LINES),
+        violations.number(f"{within}.consistency_ratio", item.consistency_ratio, 0, 1),
+        violations.number(f"{within}.recency_weight_ratio", item.recency_weight_ratio, 0, 1),
+        violations.number(f"{within}.confidence", item.confidence, 0, 100),
+        violations.price(f"{within}.latest_unit_price", item.latest_unit_price),
+        violations.quantity(f"{within}.typical_quantity", item.typical_quantity),
+        violations.whole_number(
+            f"{field}.suggested_interval_days", message.suggested_interval_days, 0, MAX_SUGGESTED_INTERVAL_DAYS
+        ),
+    ]
+    if item.trend not in _TRENDS:
+        violations.add(f"{within}.trend", f"is {item.trend}; give a value of pantree.frequency.v1.Trend")
+        right.append(False)
+    if message.perishability not in _PERISHABILITIES:
+        violations.add(
+            f"{field}.perishability", f"is {message.perishability}; give a value of pantree.catalog.v1.Perishability"
+        )
+        right.append(False)
+    last_day = violations.day(f"{within}.last_date", item.last_date)
+    if last_day is not None and as_of is not None and last_day > as_of:
+        violations.add(f"{within}.last_date", f"is {last_day}; give a day that is not after as_of, {as_of}")
+        right.append(False)
+    # One purchase has no interval; from two on there is one.
+    mean_interval_days = item.mean_interval_days if item.HasField("mean_interval_days") else None
+    if mean_interval_days is not None:
+        right.append(violations.number(f"{within}.mean_interval_days", mean_interval_days, 1, MAX_INTERVAL_DAYS))
+    elif item.purchase_count > 1:
+        violations.add(f"{within}.mean_interval_days", "is required for two purchases or more")
+        right.append(False)
+    next_due_day = None
+    if item.next_due_date or item.purchase_count > 1:
+        next_due_day = violations.day(f"{within}.next_due_date", item.next_due_date)
+        right.append(next_due_day is not None)
+    if last_day is None or not all(right):
+        return None
+    return Candidate(
+        name=item.name,
+        category=item.category,
+        purchase_count=item.purchase_count,
+        mean_interval_days=mean_interval_days,
+        consistency_ratio=item.consistency_ratio,
+        recency_weight_ratio=item.recency_weight_ratio,
+        trend=_TRENDS[item.trend],
+        confidence=item.confidence,
+        last_day=last_day,
+        next_due_day=next_due_day,
+        latest_unit_price=item.latest_unit_price,
+        typical_quantity=item.typical_quantity,
+        perishability=_PERISHABILITIES[message.perishability],
+        suggested_interval_days=message.suggested_interval_days or None,
+    )
+
+
+def recommend_response(answer: Answer) -> messages.RecommendResponse:
+    """Message that tells an answer."""
+    return messages.RecommendResponse(
+        recommendations=[_recommendation_message(recommendation) for recommendation in answer.recommendations],
+        omitted=[messages.OmittedItem(name=item.name, reason=_reason_message(item.reason)) for item in answer.omitted],
+        model=_model_message(answer.model),
+        source=answer.source,
+        fallback_reason=answer.fallback_reason,
+    )
+
+
+def get_model_response(first: Ranker, fallback: Ranker) -> messages.GetModelResponse:
+    """Message that tells which model is asked first and which one stands in."""
+    return messages.GetModelResponse(
+        model=_model_message(first.model), source=first.source, fallback=_model_message(fallback.model)
+    )
+
+
+def _recommendation_message(recommendation: Recommendation) -> messages.Recommendation:
+    candidate, offer = recommendation.candidate, recommendation.offer
+    assert candidate.mean_interval_days is not None  # or it were not recommended
+    return messages.Recommendation(
+        name=candidate.name,
+        confidence=round(candidate.confidence, 1),
+        count=candidate.purchase_count,
+        avg_interval=round(candidate.mean_interval_days, 1),
+        subscription=messages.Subscription(
+            frequency=offer.cadence.frequency,
+            interval_days=offer.cadence.interval_days,
+            estimated_annual_savings=offer.estimated_annual_savings,
+            discount_ratio=offer.discount_ratio,
+            quantity=offer.quantity,
+        ),
+        category=candidate.category,
+        score=recommendation.score,
+        last_date=candidate.last_day.isoformat(),
+        next_due_date=recommendation.next_due_day.isoformat(),
+        reasons=[_reason_message(reason) for reason in recommendation.reasons],
+    )
+
+
+def _reason_message(reason: Reason) -> messages.Reason:
+    return messages.Reason(code=reason.code, text=reason.text, values=reason.values)
+
+
+def _model_message(model: ModelName) -> Model:
+    return Model(name=model.name, version=model.version)

@@ -1,0 +1,99 @@
+"""What a model sees of an item, and the port behind which a model ranks items."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Protocol
+
+from pantree_recommendation.core.candidate import Candidate
+from pantree_recommendation.core.offer import Offer
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """What produced the scores, so that an answer can be traced back to it."""
+
+    name: str
+    version: str
+    """Changes whenever equal input may give other output; empty when nobody but the endpoint knows."""
+
+
+@dataclass(frozen=True)
+class ItemFeatures:
+    """What a model sees of an item. The names are part of the contract with models on SageMaker."""
+
+    name: str
+    category: str
+    """An empty string when unknown."""
+    purchase_count: int
+    mean_interval_days: float
+    consistency_ratio: float
+    recency_weight_ratio: float
+    trend: str
+    """`unknown`, `stable`, `accelerating` or `slowing`."""
+    confidence: float
+    """0 to 100."""
+    days_since_last_purchase: int
+    perishability: str
+    """`days`, `weeks`, `months`, or an empty string when unknown."""
+    suggested_interval_days: int
+    """0 when unknown."""
+    interval_days: int
+    """Days between deliveries."""
+    quantity: int
+    """Units per delivery."""
+    latest_unit_price: float
+    discount_ratio: float
+    estimated_annual_savings: float
+
+
+def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures:
+    """What a model sees of an item that is offered.
+
+    Args:
+        candidate: the evidence, with at least one interval.
+        offer: the subscription.
+        as_of: the day on which the question is asked.
+    """
+    assert candidate.mean_interval_days is not None  # or there were no offer
+    return ItemFeatures(
+        name=candidate.name,
+        category=candidate.category,
+        purchase_count=candidate.purchase_count,
+        mean_interval_days=candidate.mean_interval_days,
+        consistency_ratio=candidate.consistency_ratio,
+        recency_weight_ratio=candidate.recency_weight_ratio,
+        trend=candidate.trend.value,
+        confidence=candidate.confidence,
+        days_since_last_purchase=(as_of - candidate.last_day).days,
+        perishability="" if candidate.perishability is None else candidate.perishability.value,
+        suggested_interval_days=candidate.suggested_interval_days or 0,
+        interval_days=offer.cadence.interval_days,
+        quantity=offer.quantity,
+        latest_unit_price=candidate.latest_unit_price,
+        discount_ratio=offer.discount_ratio,
+        estimated_annual_savings=offer.estimated_annual_savings,
+    )
+
+
+class RankerFailure(Exception):
+    """A model did not give usable scores. The message goes to callers: what failed and what to do, never a secret."""
+
+
+class Ranker(Protocol):
+    """A model that ranks items."""
+
+    @property
+    def model(self) -> ModelName:
+        """What it is."""
+
+    @property
+    def source(self) -> str:
+        """Where it runs: `embedded` or `sagemaker`."""
+
+    async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
+        """Score of each item, in the order of the items, 0 to 1; higher is better.
+
+        Raises:
+            RankerFailure: when there are no usable scores for all items.
+        """

@@ -1,0 +1,84 @@
+"""A server of the OpenAI chat API that answers what a test wants, without a network."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+# What the stub makes of a call: its JSON body, and the items asked about.
+Behavior = Callable[[dict[str, Any], list[dict[str, Any]]], "httpx.Response | Awaitable[httpx.Response]"]
+
+
+def entry(item: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """A usable entry about an item that was asked about."""
+    return {
+        "index": item["index"],
+        "name": item["name"],
+        "category": "snacks",
+        "certainty_ratio": 0.9,
+        "perishability": "months",
+        "suggested_interval_days": 21,
+        "related_items": [{"name": "Milk", "relation": "complement"}],
+        **changes,
+    }
+
+
+def completion(content: str) -> httpx.Response:
+    """A chat completion with that content."""
+    return httpx.Response(200, json={"choices": [{"message": {"role": "assistant", "content": content}}]})
+
+
+def entries(listed: Sequence[Any]) -> httpx.Response:
+    """A chat completion that lists entries."""
+    return completion(json.dumps({"items": listed}))
+
+
+def answer(_: dict[str, Any], items: list[dict[str, Any]]) -> httpx.Response:
+    """Understands everything and knows all items."""
+    return entries([entry(item) for item in items])
+
+
+def speak(dialect: str, refusal: httpx.Response) -> Behavior:
+    """Answers calls of one dialect, and refuses all others."""
+    return lambda call, items: answer(call, items) if dialect in call else refusal
+
+
+def status(code: int, **headers: str) -> Behavior:
+    """Always that status, with a body that must not be passed on."""
+    return lambda call, items: httpx.Response(code, text="top-secret", headers=headers)
+
+
+async def hang(_: dict[str, Any], __: list[dict[str, Any]]) -> httpx.Response:
+    """Never answers."""
+    await asyncio.Event().wait()
+    raise AssertionError("unreachable")
+
+
+@dataclass
+class NimStub:
+    """What the server does next, and what it was asked."""
+
+    behavior: Behavior = answer
+    calls: list[dict[str, Any]] = field(default_factory=list)
+    """Body of each call."""
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    @property
+    def dialects(self) -> list[str]:
+        """Dialect of each call."""
+        return ["response_format" if "response_format" in call else "nvext" for call in self.calls]
+
+    @property
+    def transport(self) -> httpx.MockTransport:
+        """The way to this server."""
+        return httpx.MockTransport(self._handle)
+
+    async def _handle(self, request: httpx.Request) -> httpx.Response:
+        call = json.loads(request.content)
+        self.requests.append(request)
+        self.calls.append(call)
+        response = self.behavior(call, json.loads(call["messages"][1]["content"])["items"])
+        return response if isinstance(response, httpx.Response) else await response

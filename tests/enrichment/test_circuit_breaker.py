@@ -1,0 +1,45 @@
+from pantree_enrichment.backends.circuit_breaker import CircuitBreaker
+
+
+class Clock:
+    seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_working_system_may_be_asked() -> None:
+    breaker = CircuitBreaker(30, Clock())
+    assert breaker.allows()
+    breaker.succeeded()
+    assert breaker.allows()
+
+
+def test_failed_system_is_left_alone_until_the_cool_down_is_over() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(30, clock)
+    breaker.failed()
+    clock.seconds += 29.9
+    assert not breaker.allows()
+    clock.seconds += 0.1
+    assert breaker.allows()
+
+
+def test_one_caller_tries_after_the_cool_down_and_the_others_wait_for_it() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(30, clock)
+    breaker.failed()
+    clock.seconds += 30
+    assert [breaker.allows(), breaker.allows()] == [True, False]
+    breaker.succeeded()
+    assert [breaker.allows(), breaker.allows()] == [True, True]
+
+
+def test_system_that_asks_for_more_time_gets_it() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(30, clock)
+    breaker.failed(least_seconds=60)
+    clock.seconds += 59
+    assert not breaker.allows()
+    clock.seconds += 1
+    assert breaker.allows()

@@ -1,0 +1,105 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pantree_domain.catalog import CATEGORIES, Perishability, load_catalog, normalize_name
+from pantree_enrichment.core import EnrichedItem, ItemToEnrich, RelatedItem, Relation, RulesEnricher
+
+RULES = RulesEnricher(load_catalog())
+
+
+def enrich(name: str, category: str = "") -> EnrichedItem:
+    return RULES.enrich_item(ItemToEnrich(name, category))
+
+
+def related(item: EnrichedItem, relation: Relation) -> list[str]:
+    return [other.name for other in item.related_items if other.relation is relation]
+
+
+def test_item_of_the_catalogue_is_known_for_certain() -> None:
+    milk = enrich("Milk")
+    assert (milk.category, milk.certainty_ratio, milk.source) == ("dairy", 1.0, "rules")
+    assert milk.suggested_interval_days == 7
+    assert "Cereal" in related(milk, Relation.COMPLEMENT)
+    assert "Whole Milk" in related(milk, Relation.SUBSTITUTE)
+    assert "Milk" not in related(milk, Relation.SUBSTITUTE)
+
+
+def test_line_of_a_receipt_is_understood() -> None:
+    chicken = enrich("OG BNLS CHKN BRST 2LB")
+    assert chicken.normalized_name == "organic boneless chicken breast"
+    assert (chicken.category, chicken.perishability) == ("protein", Perishability.DAYS)
+    assert 0.5 < chicken.certainty_ratio < 1
+    assert "Chicken Breast" in related(chicken, Relation.SUBSTITUTE)
+
+
+def test_unknown_item_says_so() -> None:
+    item = enrich("Zorblax 3000")
+    assert (item.category, item.perishability, item.suggested_interval_days) == ("other", None, None)
+    assert item.related_items == ()
+    assert item.certainty_ratio < 0.5
+
+
+@pytest.mark.parametrize(
+    ("shop_category", "category"),
+    [
+        ("produce", "produce"),
+        ("Fresh Produce", "produce"),
+        ("Health & Personal Care", "personal_care"),
+        ("FROZEN", "frozen"),
+        ("Milk and Cream", "dairy"),
+        ("Aisle 7", "other"),
+    ],
+)
+def test_category_of_the_shop_helps_with_an_unknown_name(shop_category: str, category: str) -> None:
+    item = enrich("Zorblax", shop_category)
+    assert item.category == category
+    assert item.certainty_ratio <= 0.5
+
+
+def test_category_of_the_shop_does_not_overrule_the_name() -> None:
+    assert enrich("Milk", "household").category == "dairy"
+
+
+def test_perishability_of_an_unknown_item_is_that_of_a_uniform_category_only() -> None:
+    assert enrich("Zorblax", "frozen").perishability is Perishability.MONTHS
+    assert enrich("Zorblax", "produce").perishability is None
+
+
+def test_related_items_of_others_are_shown_by_the_catalogues_names_or_not_at_all() -> None:
+    item = enrich("Bananas")
+    claimed = EnrichedItem(
+        name=item.name,
+        normalized_name=item.normalized_name,
+        category=item.category,
+        certainty_ratio=1.0,
+        perishability=None,
+        related_items=(
+            RelatedItem("WHL MILK 1GAL", Relation.COMPLEMENT),
+            RelatedItem("whole milk", Relation.SUBSTITUTE),
+            RelatedItem("visit evil.example", Relation.COMPLEMENT),
+            RelatedItem("banana", Relation.SUBSTITUTE),
+        ),
+        suggested_interval_days=None,
+        source="nim",
+    )
+    assert RULES.recognized(claimed) == (RelatedItem("Whole Milk", Relation.COMPLEMENT),)
+
+
+@given(st.text(max_size=200), st.text(max_size=40))
+def test_every_name_gets_an_answer_within_the_contract(name: str, category: str) -> None:
+    item = enrich(name, category)
+    assert item.name == name
+    assert item.normalized_name == normalize_name(name)
+    assert item.category in CATEGORIES
+    assert 0 <= item.certainty_ratio <= 1
+    assert item.suggested_interval_days is None or 1 <= item.suggested_interval_days <= 365
+    assert len(item.related_items) <= 8
+
+
+def test_every_item_of_the_catalogue_has_an_interval_and_never_names_itself() -> None:
+    for known in load_catalog().items:
+        item = enrich(known.name)
+        assert item.category == known.category
+        assert item.suggested_interval_days is not None
+        assert known.name not in {other.name for other in item.related_items}

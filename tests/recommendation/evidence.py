@@ -1,0 +1,79 @@
+"""Evidence for the tests: one ordinary candidate, and hypothesis strategies for all sorts."""
+
+import dataclasses
+from datetime import date, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from pantree_domain.catalog import Perishability
+from pantree_recommendation.core import Candidate, ItemFeatures, Policy, Question, Trend, offer_of
+from pantree_recommendation.core.ranking import features_of
+
+AS_OF = date(2026, 6, 20)
+
+WEEKLY_BANANAS = Candidate(
+    name="Bananas",
+    category="produce",
+    purchase_count=8,
+    mean_interval_days=7.2,
+    consistency_ratio=0.9,
+    recency_weight_ratio=1.0,
+    trend=Trend.STABLE,
+    confidence=85.34,
+    last_day=date(2026, 6, 18),
+    next_due_day=date(2026, 6, 25),
+    latest_unit_price=1.99,
+    typical_quantity=1,
+    perishability=Perishability.DAYS,
+)
+
+
+def bananas(**changes: Any) -> Candidate:
+    return dataclasses.replace(WEEKLY_BANANAS, **changes)
+
+
+def features(**changes: Any) -> ItemFeatures:
+    item = features_of(WEEKLY_BANANAS, offer_of(WEEKLY_BANANAS, Policy().discount_ratio), AS_OF)
+    return dataclasses.replace(item, **changes)
+
+
+def question(*candidates: Candidate, max_recommendations: int = 100, **changes: Any) -> Question:
+    return Question(candidates=candidates, as_of=AS_OF, max_recommendations=max_recommendations, **changes)
+
+
+_ratios = st.floats(0, 1)
+_days = st.integers(-400, 0).map(lambda offset: AS_OF + timedelta(days=offset))
+
+
+@st.composite
+def _candidate(draw: st.DrawFn, name: str) -> Candidate:
+    purchase_count = draw(st.integers(1, 40))
+    once = purchase_count == 1
+    return Candidate(
+        name=name,
+        category=draw(st.sampled_from(["", "produce", "pantry"])),
+        purchase_count=purchase_count,
+        mean_interval_days=None if once else draw(st.floats(1, 400)),
+        consistency_ratio=draw(_ratios),
+        recency_weight_ratio=draw(_ratios),
+        trend=draw(st.sampled_from(Trend)),
+        confidence=draw(st.floats(0, 100)),
+        last_day=draw(_days),
+        next_due_day=None if once else draw(_days) + timedelta(days=draw(st.integers(0, 400))),
+        latest_unit_price=draw(st.decimals(0, 1_000_000, places=2).map(float) | st.floats(0, 1_000_000)),
+        typical_quantity=draw(st.integers(1, 10_000)),
+        perishability=draw(st.none() | st.sampled_from(Perishability)),
+        suggested_interval_days=draw(st.none() | st.integers(1, 365)),
+    )
+
+
+def candidates(most: int = 5) -> st.SearchStrategy[list[Candidate]]:
+    names = st.permutations("abcde"[:most]).flatmap(
+        lambda letters: st.integers(0, most).map(lambda count: letters[:count])
+    )
+    return names.flatmap(lambda chosen: st.tuples(*map(_candidate, chosen)).map(list))
+
+
+def candidate() -> st.SearchStrategy[Candidate]:
+    return _candidate("Item")

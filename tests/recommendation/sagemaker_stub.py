@@ -1,0 +1,93 @@
+"""A SageMaker runtime on a loopback port: `POST /endpoints/{name}/invocations` as boto3 speaks it."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+# Writes the reply to a request with the given body.
+Behavior = Callable[[BaseHTTPRequestHandler, bytes], None]
+
+
+@dataclass
+class SageMakerStub:
+    """What the endpoint does next, and what it was asked."""
+
+    url: str
+    behavior: Behavior
+    requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
+    """Path, headers and body of each attempt."""
+    released: threading.Event = field(default_factory=threading.Event)
+    """Set at the end; ends what hangs."""
+
+    def hang(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        """Behaviour that never answers."""
+        self.released.wait()
+
+    @property
+    def instances(self) -> list[list[dict[str, Any]]]:
+        """Instances of each attempt."""
+        return [json.loads(body)["instances"] for _, _, body in self.requests]
+
+
+def reply(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Behavior:
+    """Always the same answer."""
+
+    def write(handler: BaseHTTPRequestHandler, _: bytes) -> None:
+        handler.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return write
+
+
+def error(code: str, status: int) -> Behavior:
+    """The service's error of that name; its message holds what must not be passed on."""
+    body = json.dumps({"Message": "endpoint of account 123456789012 says top-secret"}).encode()
+    return reply(
+        body, status, {"x-amzn-ErrorType": f"{code}:http://internal.amazon.com/", "Content-Type": "application/json"}
+    )
+
+
+def rank_by_confidence(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+    """A model that gives each instance its confidence as a ratio."""
+    scores = [instance["confidence"] / 100 for instance in json.loads(body)["instances"]]
+    reply(json.dumps({"predictions": scores}).encode())(handler, body)
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[SageMakerStub]:
+    """A runtime with a working model, as long as the context lasts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            stub.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            stub.behavior(self, body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Keeps quiet."""
+
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A caller that gave up is what some tests are about."""
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        stub = SageMakerStub(f"http://127.0.0.1:{server.server_port}", rank_by_confidence)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield stub
+        finally:
+            stub.released.set()
+            server.shutdown()
+            thread.join()

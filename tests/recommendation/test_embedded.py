@@ -1,0 +1,38 @@
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pantree_recommendation.backends.embedded import EmbeddedRanker
+from tests.recommendation.evidence import features
+
+
+async def score(**changes: Any) -> float:
+    (value,) = await EmbeddedRanker().scores([features(**changes)])
+    return value
+
+
+@given(
+    confidence=st.floats(0, 100),
+    consistency_ratio=st.floats(0, 1),
+    estimated_annual_savings=st.floats(0, 1e12),
+    perishability=st.sampled_from(["", "days", "weeks", "months"]),
+)
+async def test_score_is_a_ratio(**changes: Any) -> None:
+    assert 0 <= await score(**changes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("better", "worse"),
+    [
+        ({"confidence": 80.0}, {"confidence": 70.0}),
+        ({"estimated_annual_savings": 20.0}, {"estimated_annual_savings": 2.0}),
+        ({"perishability": "months"}, {"perishability": "days"}),
+        ({"consistency_ratio": 0.9}, {"consistency_ratio": 0.5}),
+    ],
+)
+async def test_surer_dearer_longer_keeping_and_steadier_items_rank_higher(
+    better: dict[str, Any], worse: dict[str, Any]
+) -> None:
+    assert await score(**better) > await score(**worse)

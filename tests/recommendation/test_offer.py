@@ -1,0 +1,73 @@
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pantree_domain.cadence import LADDER
+from pantree_recommendation.core import Candidate, annual_savings, offer_of
+from tests.recommendation.evidence import bananas, candidate
+
+WEEKLY = LADDER[0]
+
+
+def test_savings_of_bananas_are_those_of_the_published_formula() -> None:
+    assert annual_savings(1.99, 1, 0.05, WEEKLY) == 5.18
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "discount_ratio", "expected"), [(0.0, 1, 0.05, 0.0), (7.0, 2, 0.1, 73.0), (1.99, 1, 0.0, 0.0)]
+)
+def test_savings_of_free_and_round_cases(price: float, quantity: int, discount_ratio: float, expected: float) -> None:
+    assert annual_savings(price, quantity, discount_ratio, WEEKLY) == expected
+
+
+@given(
+    price=st.decimals(0, 1_000_000, places=2),
+    quantity=st.integers(1, 10_000),
+    discount=st.decimals(0, 1, places=3),
+    cadence=st.sampled_from(LADDER),
+)
+def test_savings_are_less_than_a_cent_below_the_exact_value_and_never_above(
+    price: object, quantity: int, discount: object, cadence: object
+) -> None:
+    assert cadence in LADDER
+    exact = Fraction(str(price)) * quantity * Fraction(str(discount)) * 365 / cadence.interval_days
+    savings = Fraction(repr(annual_savings(float(str(price)), quantity, float(str(discount)), cadence)))
+    assert 0 <= exact - savings < Fraction(1, 100)
+
+
+@given(candidate().filter(lambda item: item.mean_interval_days is not None))
+def test_cadence_is_on_the_ladder_and_never_shorter_than_purchases_support(item: Candidate) -> None:
+    offer = offer_of(item, 0.05)
+    assert offer.cadence in LADDER
+    assert offer.cadence.interval_days >= offer.supported_cadence.interval_days
+    assert offer.supported_cadence == offer_of(bananas(mean_interval_days=item.mean_interval_days), 0.05).cadence
+
+
+def test_cadence_with_thin_evidence_and_a_longer_suggestion_is_one_step_longer() -> None:
+    offer = offer_of(bananas(purchase_count=3, suggested_interval_days=84), 0.05)
+    assert (offer.supported_cadence.interval_days, offer.cadence.interval_days) == (7, 14)
+
+
+def test_cadence_with_much_evidence_ignores_a_longer_suggestion() -> None:
+    assert offer_of(bananas(purchase_count=8, suggested_interval_days=84), 0.05).cadence == WEEKLY
+
+
+def test_cadence_with_a_shorter_suggestion_is_unchanged() -> None:
+    item = bananas(purchase_count=3, mean_interval_days=28.0, suggested_interval_days=7)
+    assert offer_of(item, 0.05).cadence.frequency == "monthly"
+
+
+def test_cadence_with_a_suggestion_of_the_same_step_is_unchanged() -> None:
+    assert offer_of(bananas(purchase_count=3, suggested_interval_days=9), 0.05).cadence == WEEKLY
+
+
+def test_cadence_on_the_last_step_is_unchanged() -> None:
+    item = bananas(purchase_count=3, mean_interval_days=90.0, suggested_interval_days=365)
+    assert offer_of(item, 0.05).cadence.frequency == "quarterly"
+
+
+def test_offer_without_an_interval_is_refused() -> None:
+    with pytest.raises(ValueError, match="no interval"):
+        offer_of(bananas(mean_interval_days=None), 0.05)

@@ -1,0 +1,62 @@
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pantree_recommendation.core import Candidate, Policy, ReasonCode, ground_for_omission
+from pantree_recommendation.core.policy import LEAST_RECENCY_WEIGHT
+from tests.recommendation.evidence import AS_OF, bananas, candidate
+
+
+def code(item: Candidate, policy: Policy | None = None) -> ReasonCode | None:
+    ground = ground_for_omission(item, AS_OF, policy or Policy())
+    return None if ground is None else ground.code
+
+
+@pytest.mark.parametrize(
+    ("item", "expected"),
+    [
+        (bananas(), None),
+        (bananas(purchase_count=3, confidence=50.0, recency_weight_ratio=LEAST_RECENCY_WEIGHT), None),
+        (bananas(purchase_count=2), ReasonCode.TOO_FEW_PURCHASES),
+        (bananas(purchase_count=1, mean_interval_days=None, confidence=0.0), ReasonCode.TOO_FEW_PURCHASES),
+        (bananas(recency_weight_ratio=0.12), ReasonCode.NEED_ENDED),
+        (bananas(mean_interval_days=102.0), None),
+        (bananas(mean_interval_days=103.0), ReasonCode.INTERVAL_TOO_LONG),
+        (bananas(confidence=49.99), ReasonCode.LOW_CONFIDENCE),
+    ],
+)
+def test_candidate_is_left_out_on_the_ground_that_applies(item: Candidate, expected: ReasonCode | None) -> None:
+    assert code(item) is expected
+
+
+def test_thresholds_come_from_the_policy() -> None:
+    assert code(bananas(purchase_count=5), Policy(min_purchases=6)) is ReasonCode.TOO_FEW_PURCHASES
+    assert code(bananas(confidence=85.3), Policy(min_confidence=85.4)) is ReasonCode.LOW_CONFIDENCE
+
+
+def test_ground_tells_the_numbers_behind_it() -> None:
+    ground = ground_for_omission(bananas(last_day=date(2026, 3, 20), recency_weight_ratio=0.01), AS_OF, Policy())
+    assert ground is not None
+    assert ground.values == {
+        "days_since_last_purchase": 92,
+        "mean_interval_days": 7.2,
+        "recency_weight_ratio": 0.01,
+    }
+    assert ground.text.startswith("Not bought for 92 days, though its mean interval is 7.2 days")
+
+
+def test_text_of_a_near_miss_does_not_round_it_to_a_hit() -> None:
+    ground = ground_for_omission(bananas(confidence=49.99), AS_OF, Policy())
+    assert ground is not None
+    assert ground.text == "A confidence of 49.99 is below the 50 that is needed."
+
+
+@given(candidate(), st.floats(0, 100), st.floats(0, 100))
+def test_item_left_out_at_a_threshold_is_left_out_at_every_higher_one(
+    item: Candidate, one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+    if code(item, Policy(min_confidence=low)) is not None:
+        assert code(item, Policy(min_confidence=high)) is not None

@@ -1,0 +1,168 @@
+from collections.abc import Sequence
+from datetime import date
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pantree_domain.cadence import LADDER
+from pantree_domain.catalog import Perishability
+from pantree_recommendation.backends.embedded import EmbeddedRanker
+from pantree_recommendation.core import (
+    Answer,
+    Candidate,
+    ItemFeatures,
+    ModelName,
+    Policy,
+    Question,
+    RankerFailure,
+    ReasonCode,
+    Recommender,
+    Trend,
+)
+from pantree_recommendation.core.policy import LEAST_RECENCY_WEIGHT
+from tests.recommendation.evidence import AS_OF, bananas, candidates, question
+
+
+class ByPrice:
+    """A model on SageMaker that ranks by price."""
+
+    model = ModelName("by-price", "")
+    source = "sagemaker"
+
+    async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
+        return [min(1.0, item.latest_unit_price / 100) for item in items]
+
+
+class OutOfOrder(ByPrice):
+    async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
+        raise RankerFailure("SageMaker is out of order")
+
+
+async def recommend(asked: Question) -> Answer:
+    return await Recommender(Policy(), EmbeddedRanker()).recommend(asked)
+
+
+def names(given_answer: Answer) -> list[str]:
+    return [recommendation.candidate.name for recommendation in given_answer.recommendations]
+
+
+@settings(max_examples=30)
+@given(candidates())
+async def test_every_candidate_is_either_recommended_or_left_out(items: list[Candidate]) -> None:
+    given_answer = await recommend(question(*items, include_omitted=True))
+    omitted = [item.name for item in given_answer.omitted]
+    assert sorted(names(given_answer) + omitted) == sorted(item.name for item in items)
+    assert omitted == sorted(omitted)
+
+
+@settings(max_examples=30)
+@given(candidates())
+async def test_recommendation_keeps_what_the_contract_promises(items: list[Candidate]) -> None:
+    recommendations = (await recommend(question(*items))).recommendations
+    assert [(-item.score, item.candidate.name) for item in recommendations] == sorted(
+        (-item.score, item.candidate.name) for item in recommendations
+    )
+    for item in recommendations:
+        assert 0 <= item.score <= 1
+        assert item.offer.cadence in LADDER
+        assert item.next_due_day >= AS_OF
+        assert item.candidate.confidence >= 50
+        assert item.candidate.recency_weight_ratio >= LEAST_RECENCY_WEIGHT
+        assert item.reasons
+        assert all(reason.text for reason in item.reasons)
+
+
+@settings(max_examples=30)
+@given(candidates().flatmap(lambda items: st.tuples(st.just(items), st.permutations(items))), st.integers(1, 4))
+async def test_answer_is_the_same_for_every_order_of_the_candidates(
+    items_and_permutation: tuple[list[Candidate], list[Candidate]], limit: int
+) -> None:
+    one, other = [
+        await recommend(question(*items, max_recommendations=limit, include_omitted=True))
+        for items in items_and_permutation
+    ]
+    assert one == other
+
+
+@settings(max_examples=30)
+@given(candidates(), st.floats(0, 100), st.floats(0, 100))
+async def test_higher_threshold_recommends_a_subset_in_the_same_order(
+    items: list[Candidate], one: float, other: float
+) -> None:
+    low, high = sorted((one, other))
+    at_low, at_high = [names(await recommend(question(*items, min_confidence=threshold))) for threshold in (low, high)]
+    assert at_high == [name for name in at_low if name in set(at_high)]
+
+
+async def test_items_of_equal_score_are_ordered_by_name() -> None:
+    given_answer = await recommend(question(bananas(name="Pears"), bananas(name="Apples")))
+    assert names(given_answer) == ["Apples", "Pears"]
+
+
+async def test_items_beyond_the_limit_are_left_out_with_their_place() -> None:
+    items = [bananas(name=name) for name in "cab"]
+    given_answer = await recommend(question(*items, max_recommendations=1, include_omitted=True))
+    assert names(given_answer) == ["a"]
+    assert [(item.name, item.reason.code, item.reason.values["place"]) for item in given_answer.omitted] == [
+        ("b", ReasonCode.OUTRANKED, 2),
+        ("c", ReasonCode.OUTRANKED, 3),
+    ]
+
+
+async def test_omitted_items_are_kept_back_unless_asked_for() -> None:
+    assert (await recommend(question(bananas(confidence=1.0)))).omitted == ()
+
+
+async def test_overdue_item_is_due_on_the_day_of_the_question() -> None:
+    (item,) = (await recommend(question(bananas(next_due_day=date(2026, 6, 17))))).recommendations
+    assert item.next_due_day == AS_OF
+    (due,) = [reason for reason in item.reasons if reason.code is ReasonCode.DUE_NOW]
+    assert due.values == {"overdue_days": 3}
+
+
+async def test_reasons_begin_with_regularity_and_name_all_that_applies() -> None:
+    item = bananas(
+        purchase_count=4,
+        suggested_interval_days=28,
+        next_due_day=AS_OF,
+        trend=Trend.ACCELERATING,
+        perishability=Perishability.MONTHS,
+    )
+    (recommendation,) = (await recommend(question(item))).recommendations
+    assert [reason.code for reason in recommendation.reasons] == [
+        "BOUGHT_REGULARLY",
+        "DUE_NOW",
+        "CADENCE_LENGTHENED",
+        "SAVES_MONEY",
+        "BOUGHT_MORE_OFTEN",
+        "KEEPS_FOR_MONTHS",
+    ]
+
+
+async def test_irregular_free_item_is_called_neither_regular_nor_a_saving() -> None:
+    item = bananas(consistency_ratio=0.6, latest_unit_price=0.0, confidence=100.0)
+    (recommendation,) = (await recommend(question(item))).recommendations
+    assert [reason.code for reason in recommendation.reasons] == ["BOUGHT_REPEATEDLY"]
+
+
+async def test_remote_model_ranks_when_there_is_one() -> None:
+    recommender = Recommender(Policy(), EmbeddedRanker(), ByPrice())
+    given_answer = await recommender.recommend(
+        question(bananas(name="Cheap", confidence=90.0), bananas(name="Dear", confidence=60.0, latest_unit_price=50.0))
+    )
+    assert names(given_answer) == ["Dear", "Cheap"]
+    assert (given_answer.model.name, given_answer.source, given_answer.fallback_reason) == ("by-price", "sagemaker", "")
+
+
+async def test_embedded_model_stands_in_and_says_so_when_the_remote_one_fails() -> None:
+    asked = question(bananas(), bananas(name="Oats", confidence=70.0))
+    given_answer = await Recommender(Policy(), EmbeddedRanker(), OutOfOrder()).recommend(asked)
+    assert given_answer.recommendations == (await recommend(asked)).recommendations
+    assert (given_answer.model.name, given_answer.source) == ("embedded-heuristic", "embedded")
+    assert given_answer.fallback_reason == "SageMaker is out of order"
+
+
+async def test_failure_of_the_only_model_is_no_empty_answer() -> None:
+    with pytest.raises(RankerFailure):
+        await Recommender(Policy(), OutOfOrder()).recommend(question(bananas()))

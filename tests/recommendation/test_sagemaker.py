@@ -1,0 +1,251 @@
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pantree_recommendation.backends.sagemaker import (
+    MAX_BODY_BYTES,
+    SageMakerRanker,
+    open_client,
+    predictions,
+    request_bodies,
+)
+from pantree_recommendation.core import RankerFailure
+from pantree_runtime.deadline import set_remaining_seconds
+from tests.recommendation.evidence import features
+from tests.recommendation.sagemaker_stub import SageMakerStub, error, reply, serving
+
+SECRET = "not-a-real-key"
+
+
+@pytest.fixture
+def stub() -> Iterator[SageMakerStub]:
+    with serving() as started:
+        yield started
+
+
+@contextlib.asynccontextmanager
+async def ranker(url: str, *, timeout_seconds: float = 20.0, **changes: Any) -> AsyncIterator[SageMakerRanker]:
+    max_body_bytes = changes.pop("max_body_bytes", MAX_BODY_BYTES)
+    options = {
+        "region": "us-west-2",
+        "access_key_id": "AKIDEXAMPLE",
+        "secret_access_key": SECRET,
+        "total_max_attempts": 2,
+        "connect_timeout_seconds": 2.0,
+        "read_timeout_seconds": 5.0,
+        "max_calls": 2,
+        **changes,
+    }
+    opened = SageMakerRanker(
+        open_client(url=url, **options),
+        "subscribe-save",
+        timeout_seconds=timeout_seconds,
+        max_calls=2,
+        max_body_bytes=max_body_bytes,
+    )
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+async def failure_of(url: str, *, remaining_seconds: float | None = None, **changes: Any) -> str:
+    async with ranker(url, **changes) as opened:
+        set_remaining_seconds(remaining_seconds)
+        with pytest.raises(RankerFailure) as raised:
+            await opened.scores([features()])
+    message = str(raised.value)
+    assert SECRET not in message
+    assert "top-secret" not in message
+    assert "123456789012" not in message
+    return message
+
+
+async def test_scores_are_those_of_the_endpoint_in_order(stub: SageMakerStub) -> None:
+    items = [features(name="Käse", confidence=70.0), features(confidence=30.0)]
+    async with ranker(stub.url) as opened:
+        assert await opened.scores(items) == [0.7, 0.3]
+    ((path, headers, _),) = stub.requests
+    assert path == "/endpoints/subscribe-save/invocations"
+    assert headers["content-type"] == headers["accept"] == "application/json"
+    assert headers["authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+    assert stub.instances[0][0]["name"] == "Käse"
+    assert stub.instances[0][1]["mean_interval_days"] == 7.2
+
+
+async def test_nothing_to_rank_asks_nobody(stub: SageMakerStub) -> None:
+    async with ranker(stub.url) as opened:
+        assert await opened.scores([]) == []
+    assert not stub.requests
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "told", "attempts"),
+    [
+        ("ValidationError", 400, "refused the request; check SAGEMAKER_ENDPOINT", 1),
+        ("ModelError", 424, "the model in the endpoint failed", 1),
+        ("ModelNotReadyException", 429, "still being loaded", 1),
+        ("InternalFailure", 500, "failed by itself", 2),
+        ("ServiceUnavailable", 503, "overloaded or down", 2),
+        ("InternalDependencyException", 530, "something that it depends on failed", 1),
+        ("AccessDeniedException", 403, "check the AWS credentials and the permission", 1),
+        ("SomethingNew", 418, "refused the request", 1),
+    ],
+)
+async def test_error_of_sagemaker_is_told_after_its_number_of_attempts(
+    stub: SageMakerStub, code: str, status: int, told: str, attempts: int
+) -> None:
+    stub.behavior = error(code, status)
+    message = await failure_of(stub.url)
+    assert told in message
+    assert message.endswith(f"({code}, HTTP {status})")
+    assert len(stub.requests) == attempts
+
+
+async def test_error_page_of_a_proxy_is_not_quoted(stub: SageMakerStub) -> None:
+    stub.behavior = reply(b"<html>top-secret</html>", 502, {"Content-Type": "text/html"})
+    assert "HTTP 502" in await failure_of(stub.url, total_max_attempts=1)
+
+
+async def test_second_attempt_after_a_passing_failure_counts(stub: SageMakerStub) -> None:
+    working = stub.behavior
+
+    def fail_once(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        behavior = error("ServiceUnavailable", 503) if len(stub.requests) == 1 else working
+        behavior(handler, body)
+
+    stub.behavior = fail_once
+    async with ranker(stub.url) as opened:
+        assert await opened.scores([features(confidence=40.0)]) == [0.4]
+    assert len(stub.requests) == 2
+
+
+async def test_hang_ends_with_the_read_timeout_of_each_attempt(stub: SageMakerStub) -> None:
+    stub.behavior = stub.hang
+    assert "took too long" in await failure_of(stub.url, read_timeout_seconds=0.3)
+    assert len(stub.requests) == 2
+
+
+async def test_hang_is_given_up_when_the_time_is_over(stub: SageMakerStub) -> None:
+    stub.behavior = stub.hang
+    message = await failure_of(stub.url, timeout_seconds=0.2, read_timeout_seconds=1.0, total_max_attempts=1)
+    assert message == "SageMaker did not answer in the time there was"
+
+
+async def test_hang_is_given_up_before_the_deadline_of_the_request(stub: SageMakerStub) -> None:
+    stub.behavior = stub.hang
+    message = await failure_of(stub.url, remaining_seconds=0.6, read_timeout_seconds=1.0, total_max_attempts=1)
+    assert message == "SageMaker did not answer in the time there was"
+
+
+async def test_request_with_too_little_time_left_is_not_sent(stub: SageMakerStub) -> None:
+    assert "too little of the request's time was left" in await failure_of(stub.url, remaining_seconds=0.2)
+    assert not stub.requests
+
+
+async def test_unreachable_endpoint_is_told() -> None:
+    with socket.socket() as reserved:  # bound and not listening: connections are refused
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+        assert "cannot be reached" in await failure_of(url, total_max_attempts=1)
+
+
+async def test_dropped_connection_is_told(stub: SageMakerStub) -> None:
+    stub.behavior = lambda handler, body: handler.connection.shutdown(socket.SHUT_RDWR)
+    assert "the connection failed (ConnectionClosedError)" in await failure_of(stub.url)
+    assert len(stub.requests) == 2
+
+
+async def test_truncated_body_is_told(stub: SageMakerStub) -> None:
+    stub.behavior = reply(b'{"predictions": [0.', headers={"Content-Length": "1000", "Connection": "close"})
+    message = await failure_of(stub.url, read_timeout_seconds=0.2)
+    assert "no valid JSON" in message
+    assert len(stub.requests) == 1
+
+
+async def test_missing_credentials_are_told(stub: SageMakerStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    message = await failure_of(stub.url, access_key_id=None, secret_access_key=None)
+    assert "there are no AWS credentials" in message
+    assert not stub.requests
+
+
+def test_unknown_profile_keeps_the_service_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    with pytest.raises(OSError, match=r"cannot be set up: The config profile \(nobody\)"):
+        open_client(
+            region="us-west-2",
+            total_max_attempts=1,
+            connect_timeout_seconds=1,
+            read_timeout_seconds=1,
+            max_calls=1,
+        )
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "no valid JSON"),
+        (b"the scores are 0.5", "no valid JSON"),
+        (b"\xff\xfe", "no valid JSON"),
+        (b"[" * 100_000, "no valid JSON"),
+        (b"[0.5]", 'no list of "predictions"'),
+        (b'{"predictions": 0.5}', 'no list of "predictions"'),
+        (b'{"predictions": []}', "gave 0 predictions for 1 items"),
+        (b'{"predictions": [0.5, 0.5]}', "gave 2 predictions for 1 items"),
+        (b'{"predictions": [1.5]}', "no number from 0 to 1 for item 0"),
+        (b'{"predictions": [-0.1]}', "no number from 0 to 1 for item 0"),
+        (b'{"predictions": [NaN]}', "no number from 0 to 1 for item 0"),
+        (b'{"predictions": [1e999]}', "no number from 0 to 1 for item 0"),
+        (b'{"predictions": [' + b"9" * 400 + b"]}", "no number from 0 to 1 for item 0"),
+        (b'{"predictions": [true]}', "no number from 0 to 1 for item 0"),
+        (b'{"predictions": ["0.5"]}', "no number from 0 to 1 for item 0"),
+        (b'{"predictions": [null]}', "no number from 0 to 1 for item 0"),
+    ],
+)
+async def test_unusable_reply_is_a_failure(stub: SageMakerStub, body: bytes, told: str) -> None:
+    with pytest.raises(RankerFailure, match=told):
+        predictions(body, 1)
+    if len(body) < 20:  # the shorter ones over the wire, too
+        stub.behavior = reply(body)
+        assert told in await failure_of(stub.url)
+        assert len(stub.requests) == 1
+
+
+async def test_request_above_the_body_limit_is_sent_in_parts_and_keeps_the_order(stub: SageMakerStub) -> None:
+    items = [features(name=f"Item {number}", confidence=float(number)) for number in range(25)]
+    async with ranker(stub.url, max_body_bytes=2_000) as opened:
+        assert await opened.scores(items) == [number / 100 for number in range(25)]
+    assert len(stub.requests) > 1
+    assert all(len(body) <= 2_000 for _, _, body in stub.requests)
+    assert [instance["name"] for part in stub.instances for instance in part] == [item.name for item in items]
+
+
+async def test_largest_request_stays_below_the_limit_of_sagemaker(stub: SageMakerStub) -> None:
+    items = [features(name="乾" * 200, category="物" * 200)] * 6_000
+    async with ranker(stub.url) as opened:
+        assert len(await opened.scores(items)) == len(items)
+    assert len(stub.requests) == 2
+    assert all(len(body) <= 6_291_456 for _, _, body in stub.requests)
+
+
+@given(st.lists(st.text(max_size=9), max_size=8), st.integers(1, 3_000))
+def test_bodies_hold_all_items_in_order_within_the_limit(names: list[str], limit: int) -> None:
+    bodies = list(request_bodies([features(name=name) for name in names], limit))
+    parts = [json.loads(body)["instances"] for body, _ in bodies]
+    assert [instance["name"] for part in parts for instance in part] == names
+    assert [len(part) for part in parts] == [count for _, count in bodies]
+    assert all(len(body) <= limit or count == 1 for body, count in bodies)
