@@ -78,7 +78,7 @@ async def test_milvus_file_open_in_another_process_is_unavailable(file_held_by_a
 
 
 async def test_milvus_that_is_lost_after_the_start_is_unavailable(tmp_path: Path) -> None:
-    from milvus_lite.server_manager import server_manager_instance  # type: ignore[import-untyped]
+    from milvus_lite.server_manager import server_manager_instance
 
     path = tmp_path / "vectors.db"
     store = MilvusStore(path, collection_prefix="pantree", timeout_seconds=1)
