@@ -1,0 +1,1 @@
+"""The gateway: REST, WebSocket and their documentation, translated from the contract."""

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import grpc
 import structlog
@@ -133,6 +133,35 @@ async def running(
         await running_part.stop(grace_seconds)
 
 
+class Running(Protocol):
+    """Something that is being served: a `RunningPart`, or the gateway."""
+
+    address: str
+    """Where it listens, `host:port`."""
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Lets calls under way finish, then ends."""
+
+
+async def serve_until_told(start: Callable[[], Awaitable[Running]], drain_seconds: float) -> None:
+    """Serves until SIGTERM or SIGINT, then lets calls under way finish.
+
+    Args:
+        start: starts to serve.
+        drain_seconds: calls that then take longer are cancelled.
+    """
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    running = await start()
+    _log.info("serving", address=running.address)
+    await told.wait()
+    _log.info("draining", longest_seconds=drain_seconds)
+    await running.stop(drain_seconds)
+    _log.info("stopped")
+
+
 @dataclass(frozen=True)
 class Program(Generic[SettingsT]):
     """A service as a program: every service's `__main__` makes one and runs it."""
@@ -171,25 +200,19 @@ class Program(Generic[SettingsT]):
             settings = settings.model_copy(update={"log_level": "WARNING"})
         configure_logging(self.name, settings)
         try:
-            run(lambda: self._demonstrate(settings) if show_demo else self._serve(settings))
+            run(
+                lambda: (
+                    self._demonstrate(settings)
+                    if show_demo
+                    else serve_until_told(lambda: self._start(settings), settings.drain_seconds)
+                )
+            )
         except (OSError, PantreeError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
 
     async def _start(self, settings: SettingsT) -> RunningPart:
         return await start(await self.build(settings), host=settings.host, port=settings.port)
-
-    async def _serve(self, settings: SettingsT) -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        running_part = await self._start(settings)
-        _log.info("serving", address=running_part.address)
-        await stop.wait()
-        _log.info("draining", longest_seconds=settings.drain_seconds)
-        await running_part.stop(settings.drain_seconds)
-        _log.info("stopped")
 
     async def _demonstrate(self, settings: SettingsT) -> None:
         async with (

@@ -1,0 +1,55 @@
+"""Composition root of the gateway: `python -m pantree_gateway`."""
+
+import argparse
+import sys
+
+from fastapi import FastAPI
+
+from pantree_gateway.app import create_app
+from pantree_gateway.server import NAME, RunningGateway, start
+from pantree_gateway.settings import GatewaySettings
+from pantree_runtime.logging import configure_logging
+from pantree_runtime.server import run, serve_until_told
+from pantree_runtime.settings import load_settings
+
+
+def app() -> FastAPI:
+    """The application, for another ASGI server: `uvicorn --factory pantree_gateway.__main__:app`."""
+    settings = load_settings(GatewaySettings)
+    configure_logging(NAME, settings)
+    return create_app(settings)
+
+
+class Program:
+    """The gateway as a program, with the same face as the services' programs."""
+
+    async def start(self) -> RunningGateway:
+        """Reads the settings and serves the gateway, inside the running event loop.
+
+        Raises:
+            OSError: when the port cannot be had.
+        """
+        return await start(load_settings(GatewaySettings))
+
+    def main(self) -> None:
+        """Serves until SIGTERM or Ctrl-C.
+
+        Exit codes: 0 after a clean stop, 1 when it cannot start, 2 for wrong settings or arguments.
+        """
+        parser = argparse.ArgumentParser(
+            prog="python -m pantree_gateway", description="Serves Pantree over REST and WebSocket."
+        )
+        parser.parse_args()
+        settings = load_settings(GatewaySettings)
+        configure_logging(NAME, settings)
+        try:
+            run(lambda: serve_until_told(lambda: start(settings), settings.drain_seconds))
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(1) from None
+
+
+PROGRAM = Program()
+
+if __name__ == "__main__":
+    PROGRAM.main()

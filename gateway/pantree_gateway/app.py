@@ -1,0 +1,132 @@
+"""The web application: the contract's routes, the gateway's own, and what surrounds them."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from importlib import metadata, resources
+from typing import Any
+
+import grpc
+from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
+
+from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
+from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
+from pantree_gateway.docs import add_docs, packaged_assets
+from pantree_gateway.edge import Edge, Traffic
+from pantree_gateway.settings import GatewaySettings
+from pantree_gateway.status import STATUS_TAG, add_status_routes
+from pantree_gateway.transcoding.comments import comments_of
+from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.openapi import SchemaCollection
+from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem
+from pantree_gateway.transcoding.rest import add_rest_routes
+from pantree_gateway.transcoding.upstream import Limits, Upstream
+from pantree_gateway.transcoding.websocket import add_websocket_routes
+from pantree_runtime.channel import open_channel
+
+DESCRIPTION = (
+    "Says which groceries a household should subscribe to, how often, how sure that is, and why.\n\n"
+    "`POST /api/v1/process` answers at once; a WebSocket at `/ws/stream/{customer_id}` takes the same body and sends "
+    "`started`, one `monthly_update` per month, then `completed`, or `error`.\n\n"
+    "Every error is a problem document (RFC 9457)."
+)
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "pantree.pipeline.v1.PipelineService.Process": {
+        "A first purchase": {
+            "customer_id": "cust_001",
+            "customer_name": "John Doe",
+            "archetype": "health_conscious",
+            "items": [
+                {"name": "Bananas", "price": 1.99, "quantity": 1},
+                {"name": "Chicken Breast", "price": 12.99, "quantity": 1},
+            ],
+            "simulation_months": 6,
+        }
+    }
+}
+"""Request bodies for the documentation, by title, by full name of the method."""
+
+
+class _Gateway(FastAPI):
+    """FastAPI, with what it cannot know in its document: the schemas of the contract's messages."""
+
+    def __init__(self, schemas: SchemaCollection, **options: Any) -> None:
+        super().__init__(**options)
+        self._schemas = schemas
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        document["components"]["schemas"].update(self._schemas.components())
+        return document
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """The application; `app.state.traffic` is its `Traffic`. Its channels open and close with its lifespan."""
+    addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
+    channels: dict[str, grpc.aio.Channel] = {}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for component, address in addresses.items():
+                channel = open_channel(address, longest_seconds=settings.request_timeout_seconds)
+                channels[component] = await stack.enter_async_context(channel)
+            yield
+
+    upstreams = [
+        Upstream(_PIPELINE.services_by_name["PipelineService"], "pipeline", lambda: channels["pipeline"]),
+        Upstream(_SIMULATION.services_by_name["SimulationService"], "simulation", lambda: channels["simulation"]),
+    ]
+    schemas = SchemaCollection(comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes()))
+    version = metadata.version("pantree")
+    traffic = Traffic()
+    app = _Gateway(
+        schemas,
+        title="Pantree",
+        version=version,
+        description=DESCRIPTION,
+        openapi_tags=[*schemas.tags([upstream.service for upstream in upstreams]), STATUS_TAG],
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.traffic = traffic
+    codec = JsonCodec()
+    limits = Limits(
+        request_timeout_seconds=settings.request_timeout_seconds,
+        stream_timeout_seconds=settings.stream_timeout_seconds,
+    )
+    add_rest_routes(app.router, upstreams, codec, schemas, limits, EXAMPLES)
+    add_websocket_routes(app.router, upstreams, codec, limits)
+    add_status_routes(app.router, lambda: channels["pipeline"], traffic, version)
+    add_docs(app, packaged_assets())
+    app.add_exception_handler(HTTPException, _answer_http_exception)
+
+    # The one added last is outermost: an unexpected error, too, is answered inside of CORS, so that pages may read it.
+    app.add_middleware(Edge, traffic=traffic)
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
+        allow_methods=["*"],
+        allow_headers=["*"],
+        expose_headers=[TRACE_HEADER],
+    )
+    return app
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    """Problem document of what the router itself refuses."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        detail = f"there is nothing at {request.url.path[:200]}; /docs lists what there is"
+        problem = Problem(404, "NOT_FOUND", detail)
+    elif error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        problem = Problem(405, "METHOD_NOT_ALLOWED", f"{request.method} is not possible here; use {allowed}")
+    else:
+        problem = Problem(error.status_code, "HTTP_ERROR", error.detail)
+    return problem.response(request.scope, error.headers)

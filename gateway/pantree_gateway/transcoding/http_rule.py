@@ -1,0 +1,170 @@
+"""HTTP bindings of a method, read from its `google.api.http` annotation.
+
+The grammar of path templates and the meaning of the parts are those of `google/api/http.proto`. A custom verb such as
+`custom { kind: "WEBSOCKET" path: … }` is read like any other; what it means is up to the reader of the binding.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.api import annotations_pb2
+from google.protobuf.descriptor import MethodDescriptor
+
+_FIELD_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+_LITERAL = re.compile(r"[^*{}/]+")
+# A colon begins the custom verb only behind the last slash and outside of variables.
+_CUSTOM_VERB = re.compile(r":([^:/{}*]+)$")
+_SEGMENT = re.compile(r"\{[^{}]*\}|[^/{}]+")
+
+
+@dataclass(frozen=True)
+class PathVariable:
+    """A field of the request that the path holds."""
+
+    field_path: str
+    """Path of the field in the request message, such as `input.customer_id`."""
+    pieces: tuple[tuple[bool, str], ...]
+    """Segments of the value in order: (True, name of a route parameter) or (False, a fixed text)."""
+
+
+@dataclass(frozen=True)
+class PathTemplate:
+    """A path template, as a router takes it."""
+
+    route_path: str
+    """Path in the router's notation, such as `/ws/stream/{customer_id}` or `/v1/{name:path}`."""
+    variables: tuple[PathVariable, ...]
+    specificity: tuple[int, ...]
+    """Sorts templates so that the more specific one comes first: fixed texts before one segment before many."""
+
+    def values(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Text of each field in the path, by field path.
+
+        Args:
+            parameters: what the router found for each parameter of `route_path`.
+        """
+        return {
+            variable.field_path: "/".join(parameters[text] if bound else text for bound, text in variable.pieces)
+            for variable in self.variables
+        }
+
+
+@dataclass(frozen=True)
+class HttpBinding:
+    """One way to call a method over HTTP."""
+
+    verb: str
+    """`GET`, `PUT`, `POST`, `DELETE`, `PATCH`, or the kind of a custom pattern."""
+    template: PathTemplate
+    body: str
+    """`*` when the body is the whole request, the name of a field when it is that field, empty when there is none."""
+    response_body: str
+    """Name of the field that is answered; empty when it is the whole response."""
+
+
+def bindings_of(method: MethodDescriptor) -> tuple[HttpBinding, ...]:
+    """Bindings of a method, the main one first; none when it has no annotation.
+
+    Raises:
+        ValueError: when the annotation is wrong.
+    """
+    options = method.GetOptions()
+    if not options.HasExtension(annotations_pb2.http):
+        return ()
+    rule = options.Extensions[annotations_pb2.http]
+    try:
+        return tuple(_binding(one) for one in (rule, *rule.additional_bindings))
+    except ValueError as error:
+        raise ValueError(f"google.api.http of {method.full_name}: {error}") from None
+
+
+def _binding(rule: Any) -> HttpBinding:
+    pattern = rule.WhichOneof("pattern")
+    if pattern is None:
+        raise ValueError("has no pattern; give get, put, post, delete, patch or custom")
+    verb, path = (rule.custom.kind, rule.custom.path) if pattern == "custom" else (pattern, getattr(rule, pattern))
+    return HttpBinding(
+        verb=verb.upper(), template=parse_template(path), body=rule.body, response_body=rule.response_body
+    )
+
+
+def parse_template(template: str) -> PathTemplate:
+    """Path template of `google/api/http.proto`, such as `/v1/{name=shelves/*}:archive`.
+
+    Raises:
+        ValueError: when it is not well formed, or names a field twice.
+    """
+    if not template.startswith("/"):
+        raise ValueError(f"path {template!r} does not begin with a slash")
+    custom_verb = _CUSTOM_VERB.search(template)
+    segments = _split(template[: custom_verb.start()] if custom_verb else template)
+    variables = [_variable(segment) for segment in segments if segment.startswith("{")]
+    field_paths = [field_path for field_path, _ in variables]
+    if len(set(field_paths)) < len(field_paths):
+        raise ValueError(f"path {template!r} names a field twice")
+    names = _parameter_names(field_paths)
+
+    route: list[str] = []
+    specificity: list[int] = []
+    bound: list[PathVariable] = []
+    unnamed = 0
+    for segment in segments:
+        if segment.startswith("{"):
+            field_path, parts = _variable(segment)
+            pieces = list(_pieces(names[field_path], parts))
+            bound.append(PathVariable(field_path, tuple((is_bound, text) for is_bound, text, _ in pieces)))
+        elif segment in ("*", "**"):
+            unnamed += 1
+            pieces = list(_pieces(f"wildcard_{unnamed}", [segment]))
+        else:
+            pieces = [(False, segment, 0)]
+        for is_bound, text, width in pieces:
+            route.append(text if not is_bound else f"{{{text}:path}}" if width == 2 else f"{{{text}}}")
+            specificity.append(width)
+    verb = custom_verb.group() if custom_verb else ""
+    return PathTemplate(
+        route_path=f"/{'/'.join(route)}{verb}",
+        variables=tuple(bound),
+        specificity=(0 if verb else 1, *specificity),
+    )
+
+
+def _split(path: str) -> list[str]:
+    segments = _SEGMENT.findall(path)
+    if f"/{'/'.join(segments)}" != path:
+        raise ValueError(f"path {path!r} is not well formed")
+    for segment in segments:
+        if not segment.startswith("{") and segment not in ("*", "**") and not _LITERAL.fullmatch(segment):
+            raise ValueError(f"path {path!r} has the segment {segment!r}; a * stands alone")
+    return segments
+
+
+def _variable(segment: str) -> tuple[str, list[str]]:
+    """Field path and inner segments of `{field}` or `{field=segments}`."""
+    field_path, _, pattern = segment[1:-1].partition("=")
+    if not _FIELD_PATH.fullmatch(field_path):
+        raise ValueError(f"{segment!r} does not name a field")
+    return field_path, _split(f"/{pattern}") if pattern else ["*"]
+
+
+def _parameter_names(field_paths: list[str]) -> dict[str, str]:
+    """Route parameter of each field: its own name when that is clear, else its whole path."""
+    short = [field_path.rpartition(".")[2] for field_path in field_paths]
+    return {
+        field_path: name if short.count(name) == 1 else field_path.replace(".", "_")
+        for field_path, name in zip(field_paths, short, strict=True)
+    }
+
+
+def _pieces(name: str, segments: list[str]) -> Iterator[tuple[bool, str, int]]:
+    """Each segment as (is it a parameter, its name or fixed text, 0 fixed · 1 one segment · 2 many)."""
+    wildcards = sum(segment in ("*", "**") for segment in segments)
+    number = 0
+    for segment in segments:
+        if segment in ("*", "**"):
+            number += 1
+            yield True, name if wildcards == 1 else f"{name}_{number}", len(segment)
+        else:
+            yield False, segment, 0

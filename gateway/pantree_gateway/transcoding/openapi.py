@@ -1,0 +1,225 @@
+"""OpenAPI schemas of messages and descriptions of operations, with the texts of the contract's comments."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.api import field_behavior_pb2
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
+
+from pantree_gateway.transcoding.binding import BoundMethod
+from pantree_gateway.transcoding.problem import MEDIA_TYPE, PROBLEM_SCHEMA
+
+_INT32 = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
+_UINT32 = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**32 - 1}
+# JSON numbers lose digits beyond 2^53 in many languages, so proto3 JSON writes these as texts.
+_INT64 = {"type": "string", "format": "int64"}
+_UINT64 = {"type": "string", "format": "uint64"}
+_SCALARS: Mapping[int, dict[str, Any]] = {
+    FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    FieldDescriptor.TYPE_FLOAT: {"type": "number", "format": "float"},
+    FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
+    FieldDescriptor.TYPE_STRING: {"type": "string"},
+    FieldDescriptor.TYPE_BYTES: {"type": "string", "format": "byte"},
+    FieldDescriptor.TYPE_INT32: _INT32,
+    FieldDescriptor.TYPE_SINT32: _INT32,
+    FieldDescriptor.TYPE_SFIXED32: _INT32,
+    FieldDescriptor.TYPE_UINT32: _UINT32,
+    FieldDescriptor.TYPE_FIXED32: _UINT32,
+    FieldDescriptor.TYPE_INT64: _INT64,
+    FieldDescriptor.TYPE_SINT64: _INT64,
+    FieldDescriptor.TYPE_SFIXED64: _INT64,
+    FieldDescriptor.TYPE_UINT64: _UINT64,
+    FieldDescriptor.TYPE_FIXED64: _UINT64,
+}
+_WELL_KNOWN: Mapping[str, dict[str, Any]] = {
+    "google.protobuf.Any": {"type": "object", "properties": {"@type": {"type": "string"}}},
+    "google.protobuf.BoolValue": {"type": ["boolean", "null"]},
+    "google.protobuf.BytesValue": {"type": ["string", "null"], "format": "byte"},
+    "google.protobuf.DoubleValue": {"type": ["number", "null"]},
+    "google.protobuf.Duration": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]{1,9})?s$"},
+    "google.protobuf.FieldMask": {"type": "string"},
+    "google.protobuf.FloatValue": {"type": ["number", "null"]},
+    "google.protobuf.Int32Value": {"type": ["integer", "null"]},
+    "google.protobuf.Int64Value": {"type": ["string", "null"], "format": "int64"},
+    "google.protobuf.ListValue": {"type": "array"},
+    "google.protobuf.NullValue": {"type": "null"},
+    "google.protobuf.StringValue": {"type": ["string", "null"]},
+    "google.protobuf.Struct": {"type": "object"},
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    "google.protobuf.UInt32Value": {"type": ["integer", "null"]},
+    "google.protobuf.UInt64Value": {"type": ["string", "null"], "format": "uint64"},
+    "google.protobuf.Value": {},
+}
+_PROBLEM_RESPONSES: Mapping[str, str] = {
+    "400": "The request is wrong; `errors` names every wrong field.",
+    "404": "What the request names does not exist.",
+    "500": "Something unexpected happened; the log has the details under the trace id.",
+    "503": "A part that the answer needs is not available; `component` names it.",
+    "504": "The answer was not ready in time.",
+    "default": "Any other problem.",
+}
+_BODY_PROBLEM_RESPONSES: Mapping[str, str] = {
+    "413": "The request is too large.",
+    "415": "The body is not declared as JSON.",
+}
+
+
+class SchemaCollection:
+    """Schemas of the messages that operations use, each under `#/components/schemas`.
+
+    Args:
+        comments: comment of everything that has one, by full name.
+    """
+
+    def __init__(self, comments: Mapping[str, str]) -> None:
+        self._comments = comments
+        self._kinds: dict[str, Descriptor | EnumDescriptor] = {}
+        self._closed: set[Descriptor] = set()
+
+    def components(self) -> dict[str, Any]:
+        """Schema of every message and enum that was referred to, and of problems, by name."""
+        schemas: dict[str, Any] = {"Problem": PROBLEM_SCHEMA}
+        # Describing a message may refer to further ones, so this list grows while it is read.
+        for name in (waiting := list(self._kinds)):
+            kind = self._kinds[name]
+            schemas[name] = self._enum(kind) if isinstance(kind, EnumDescriptor) else self._message(kind)
+            waiting.extend(other for other in self._kinds if other not in waiting)
+        return dict(sorted(schemas.items()))
+
+    def tags(self, services: Sequence[ServiceDescriptor]) -> list[dict[str, str]]:
+        """Tags of the services' operations."""
+        return [
+            {"name": _tag(service), "description": self._comments.get(service.full_name, "")} for service in services
+        ]
+
+    def operation_metadata(self, method: MethodDescriptor) -> dict[str, Any]:
+        """Summary, description and tags of an operation, named as FastAPI's routes take them."""
+        comment = self._comments.get(method.full_name, "")
+        return {
+            "summary": _words(method.name),
+            "description": comment,
+            "tags": [_tag(method.containing_service)],
+            "response_description": self._comments.get(method.output_type.full_name, "The answer."),
+        }
+
+    def operation(self, bound: BoundMethod, examples: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters, body and responses of an operation.
+
+        Args:
+            bound: the method and its binding.
+            examples: request bodies by title.
+        """
+        operation: dict[str, Any] = {}
+        parameters = [
+            *(
+                self._parameter("path", bound.relative_to_body(field_path).rpartition(".")[2], field)
+                for field_path, field in bound.path_fields.items()
+            ),
+            *(self._parameter("query", field.name, field) for field in bound.query_fields()),
+        ]
+        if parameters:
+            operation["parameters"] = parameters
+        problems = dict(_PROBLEM_RESPONSES)
+        if bound.has_body:
+            problems |= _BODY_PROBLEM_RESPONSES
+            content: dict[str, Any] = {"schema": self._body(bound)}
+            if examples:
+                content["examples"] = {title: {"summary": title, "value": value} for title, value in examples.items()}
+            operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+        name = bound.binding.response_body
+        output = bound.method.output_type
+        answer = self._value(output.fields_by_name[name]) if name else self.refer_to(output)
+        operation["responses"] = {
+            "200": {"content": {"application/json": {"schema": answer}}},
+            **{
+                status: {
+                    "description": text,
+                    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+                }
+                for status, text in sorted(problems.items())
+            },
+        }
+        return operation
+
+    def _body(self, bound: BoundMethod) -> dict[str, Any]:
+        field = bound.body_field
+        descriptor = bound.method.input_type if field is None else field.message_type
+        if descriptor is not None:
+            self._close(descriptor)
+        return self.refer_to(bound.method.input_type) if field is None else self._value(field)
+
+    def _close(self, descriptor: Descriptor) -> None:
+        """Notes that unknown fields are errors in this message and in all that it holds."""
+        if descriptor not in self._closed and descriptor.full_name not in _WELL_KNOWN:
+            self._closed.add(descriptor)
+            for field in descriptor.fields:
+                if field.message_type is not None:
+                    self._close(field.message_type)
+
+    def _parameter(self, place: str, name: str, field: FieldDescriptor) -> dict[str, Any]:
+        return {
+            "name": name,
+            "in": place,
+            "required": place == "path" or _is_required(field),
+            "description": self._comments.get(field.full_name, ""),
+            "schema": self._value(field),
+        }
+
+    def refer_to(self, kind: Descriptor | EnumDescriptor) -> dict[str, Any]:
+        """Reference to the schema of a message or enum, which `components` will then hold."""
+        name = kind.name
+        if self._kinds.setdefault(name, kind) is not kind or name == "Problem":
+            name = kind.full_name
+            self._kinds[name] = kind
+        return {"$ref": f"#/components/schemas/{name}"}
+
+    def _message(self, descriptor: Descriptor) -> dict[str, Any]:
+        schema: dict[str, Any] = {
+            "type": "object",
+            "title": descriptor.name,
+            "description": self._comments.get(descriptor.full_name, ""),
+            "properties": {field.name: self._property(field) for field in descriptor.fields},
+        }
+        required = [field.name for field in descriptor.fields if _is_required(field)]
+        if required:
+            schema["required"] = required
+        if descriptor in self._closed:
+            schema["additionalProperties"] = False
+        return schema
+
+    def _property(self, field: FieldDescriptor) -> dict[str, Any]:
+        return {**self._value(field), "description": self._comments.get(field.full_name, "")}
+
+    def _value(self, field: FieldDescriptor) -> dict[str, Any]:
+        if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            return {"type": "object", "additionalProperties": self._single(field.message_type.fields_by_name["value"])}
+        return {"type": "array", "items": self._single(field)} if field.is_repeated else self._single(field)
+
+    def _single(self, field: FieldDescriptor) -> dict[str, Any]:
+        kind = field.message_type or field.enum_type
+        if kind is None:
+            return dict(_SCALARS[field.type])
+        return dict(_WELL_KNOWN[kind.full_name]) if kind.full_name in _WELL_KNOWN else self.refer_to(kind)
+
+    def _enum(self, descriptor: EnumDescriptor) -> dict[str, Any]:
+        comment = self._comments.get(descriptor.full_name, "")
+        values = [self._comments.get(f"{descriptor.full_name}.{value.name}", "") for value in descriptor.values]
+        return {
+            "type": "string",
+            "title": descriptor.name,
+            "description": "\n\n".join([comment, *(f"- {text}" for text in values if text)]),
+            "enum": [value.name for value in descriptor.values],
+        }
+
+
+def _is_required(field: FieldDescriptor) -> bool:
+    return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+
+
+def _tag(service: ServiceDescriptor) -> str:
+    return service.name.removesuffix("Service")
+
+
+def _words(name: str) -> str:
+    """`ListArchetypes` as `List archetypes`."""
+    return "".join(f" {letter}" if letter.isupper() else letter for letter in name).strip().capitalize()

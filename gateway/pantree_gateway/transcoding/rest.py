@@ -1,0 +1,98 @@
+"""REST routes of unary methods."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from pantree_gateway.transcoding.binding import BoundMethod
+from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.openapi import SchemaCollection
+from pantree_gateway.transcoding.problem import Problem, ProblemRaised
+from pantree_gateway.transcoding.upstream import (
+    TIMEOUT_HEADER,
+    Limits,
+    Upstream,
+    bound_methods,
+    request_of,
+    timeout_of,
+    too_large,
+)
+
+VERBS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH"})
+
+
+def add_rest_routes(
+    router: APIRouter,
+    upstreams: Sequence[Upstream],
+    codec: JsonCodec,
+    schemas: SchemaCollection,
+    limits: Limits,
+    examples: Mapping[str, Mapping[str, Any]],
+) -> None:
+    """Adds a route for every binding of a unary method to an ordinary verb.
+
+    Args:
+        router: gets the routes.
+        upstreams: the services.
+        codec: reads and writes the messages.
+        schemas: gets the schemas of the messages.
+        limits: of all requests.
+        examples: request bodies by title, by full name of the method, for the OpenAPI document.
+    """
+    operation_counts: Counter[str] = Counter()
+    for upstream, bound in bound_methods(upstreams, codec):
+        method, binding = bound.method, bound.binding
+        if binding.verb not in VERBS or method.client_streaming or method.server_streaming:
+            continue
+        name = f"{method.containing_service.name}_{method.name}"
+        operation_counts[name] += 1
+        number = operation_counts[name]
+        router.add_api_route(
+            binding.template.route_path,
+            _endpoint(upstream, bound, limits),
+            methods=[binding.verb],
+            operation_id=name if number == 1 else f"{name}_{number}",
+            response_class=Response,
+            openapi_extra=schemas.operation(bound, examples.get(method.full_name, {})),
+            **schemas.operation_metadata(method),
+        )
+
+
+def _endpoint(upstream: Upstream, bound: BoundMethod, limits: Limits) -> Callable[[Request], Awaitable[Response]]:
+    async def respond(request: Request) -> Response:
+        try:
+            timeout_seconds = timeout_of(request.headers.get(TIMEOUT_HEADER), limits.request_timeout_seconds)
+            body = await _json_body(request, limits.body_bytes) if bound.has_body else b""
+            message = await request_of(bound, request, body, limits)
+            response = await upstream.call(bound, message, timeout_seconds)
+        except Exception as error:
+            return upstream.problem_of(error, bound).response(request.scope)
+        return Response(bound.write_response(response), media_type="application/json")
+
+    return respond
+
+
+async def _json_body(request: Request, most_bytes: int) -> bytes:
+    """Body of a request.
+
+    Raises:
+        ProblemRaised: when it is declared as something other than JSON, or too large.
+    """
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json" and not kind.endswith("+json"):
+        detail = f"the body is declared as {kind[:80]!r}; send JSON with Content-Type: application/json"
+        raise ProblemRaised(Problem(415, "UNSUPPORTED_MEDIA_TYPE", detail))
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > most_bytes:
+        raise ProblemRaised(too_large(f"the body has {int(declared):,} bytes", most_bytes))
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most_bytes:
+            raise ProblemRaised(too_large(f"the body has over {most_bytes:,} bytes", most_bytes))
+        chunks.append(chunk)
+    return b"".join(chunks)

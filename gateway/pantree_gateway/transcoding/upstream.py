@@ -1,0 +1,132 @@
+"""Calls to the services behind the routes, and what a request may ask of them."""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message
+from starlette.requests import HTTPConnection
+
+from pantree_gateway.transcoding.binding import BoundMethod
+from pantree_gateway.transcoding.http_rule import bindings_of
+from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.problem import Problem, ProblemRaised, problem_of_error, problem_of_rpc_error
+from pantree_runtime.channel import MAX_MESSAGE_BYTES
+from pantree_runtime.errors import FieldViolation, InvalidInput, PantreeError
+
+TIMEOUT_HEADER = "X-Request-Timeout"
+LONGEST_TIMEOUT_SECONDS = 3600.0
+# Reading a longer body takes long enough to be worth a thread of its own.
+_LENGTH_WORTH_A_THREAD = 128 * 1024
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large a request may be, and how long it may take."""
+
+    body_bytes: int = 16 * 1024 * 1024
+    """Most bytes of a body."""
+    message_bytes: int = MAX_MESSAGE_BYTES
+    """Most bytes of a request message; more than a server takes would only be refused there."""
+    request_timeout_seconds: float = 30.0
+    """Longest time for a request that names none."""
+    stream_timeout_seconds: float = 300.0
+    """Longest time for a stream that names none."""
+    first_message_seconds: float = 30.0
+    """How long a WebSocket client may take to send its request."""
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """A service whose methods get routes, and where calls to it go."""
+
+    service: ServiceDescriptor
+    component: str
+    """Name of the part that serves it, for people."""
+    channel: Callable[[], grpc.aio.Channel]
+    """The channel to it; asked for with each call, since channels live inside an event loop."""
+
+    def call(self, bound: BoundMethod, request: Message, timeout_seconds: float) -> Any:
+        """A call of a method: to be awaited when it is unary, to be iterated when it streams."""
+        channel = self.channel()
+        make = channel.unary_stream if bound.method.server_streaming else channel.unary_unary
+        multi_callable = make(
+            bound.path,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=bound.response_class.FromString,
+        )
+        return multi_callable(request, timeout=timeout_seconds)
+
+    def problem_of(self, error: Exception, bound: BoundMethod) -> Problem:
+        """Problem that an error of a request to this service stands for.
+
+        Raises:
+            Exception: the error itself when it is an unexpected one.
+        """
+        if isinstance(error, ProblemRaised):
+            return error.problem
+        if isinstance(error, PantreeError):
+            return problem_of_error(error)
+        if isinstance(error, grpc.aio.AioRpcError):
+            return problem_of_rpc_error(error, self.component, bound.relative_to_body)
+        raise error
+
+
+def bound_methods(upstreams: Sequence[Upstream], codec: JsonCodec) -> Iterator[tuple[Upstream, BoundMethod]]:
+    """Every annotated method of the services with each of its bindings, more specific paths first."""
+    found = [
+        (upstream, BoundMethod(method, binding, codec))
+        for upstream in upstreams
+        for method in upstream.service.methods
+        for binding in bindings_of(method)
+    ]
+    yield from sorted(found, key=lambda pair: pair[1].binding.template.specificity)
+
+
+def timeout_of(header: str | None, otherwise: float) -> float:
+    """Seconds that a request may take.
+
+    Args:
+        header: value of the `X-Request-Timeout` header.
+        otherwise: when there is none.
+
+    Raises:
+        InvalidInput: when the value is no decimal number, not positive, or absurd.
+    """
+    if header is None:
+        return otherwise
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= LONGEST_TIMEOUT_SECONDS:
+        remedy = f"give seconds above 0 and up to {LONGEST_TIMEOUT_SECONDS:g}, such as 2.5"
+        raise InvalidInput([FieldViolation(TIMEOUT_HEADER, f"is {header[:40]!r}; {remedy}")])
+    return seconds
+
+
+async def request_of(bound: BoundMethod, connection: HTTPConnection, body: bytes | str, limits: Limits) -> Message:
+    """Request message of an HTTP request or a WebSocket's message.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+        ProblemRaised: when the message is larger than servers take.
+    """
+    arguments = (connection.path_params, connection.query_params.multi_items(), body)
+    if len(body) > _LENGTH_WORTH_A_THREAD:
+        request = await asyncio.to_thread(bound.request, *arguments)
+    else:
+        request = bound.request(*arguments)
+    size = request.ByteSize()
+    if size > limits.message_bytes:
+        raise ProblemRaised(too_large(f"the request makes a message of {size:,} bytes", limits.message_bytes))
+    return request
+
+
+def too_large(what: str, most: int) -> Problem:
+    """Problem of something over a limit in bytes."""
+    return Problem(413, "TOO_LARGE", f"{what}; send at most {most:,}")

@@ -1,0 +1,159 @@
+"""The command line as people and programs use it, in processes of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from pantree_cli.mesh import PARTS, port_settings
+from tests.e2e.mesh import RunningMesh
+
+PANTREE = [sys.executable, "-m", "pantree_cli"]
+REQUEST = {"customer_id": "cust_001", "items": [{"name": "Bananas", "price": 1.99}], "seed": 5}
+
+
+def pantree(*arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PANTREE, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, "COLUMNS": "80", **variables},
+    )
+
+
+@pytest.mark.parametrize("how", [[], ["--in-process"]], ids=["processes", "in one process"])
+def test_demo_shows_months_and_recommendations(how: list[str]) -> None:
+    result = pantree("demo", *how)
+    assert result.returncode == 0, result.stderr
+    assert "7 parts serve" in result.stdout
+    assert "Worth a subscription" in result.stdout
+    assert "Bananas" in result.stdout
+    assert "from all services SERVING to the result" in result.stdout
+    assert result.stderr == ""
+
+
+def test_demo_in_processes_and_in_one_process_give_the_same_answer() -> None:
+    one, other = (json.loads(pantree("demo", "--json", *how).stdout) for how in ([], ["--in-process"]))
+    assert one == other
+
+
+def test_process_reads_a_request_and_asks_a_running_mesh(mesh: RunningMesh, tmp_path: Path) -> None:
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(REQUEST))
+    result = pantree("process", str(file), "--json", "--address", mesh.address("pipeline"))
+    assert result.returncode == 0, result.stderr
+    answer = httpx.post(f"{mesh.http}/api/v1/process", json=REQUEST, timeout=30)
+    assert json.loads(result.stdout) == answer.json()
+
+
+def test_process_without_a_mesh_starts_its_own() -> None:
+    result = pantree("process", "-", stdin=json.dumps(REQUEST))
+    assert result.returncode == 0, result.stderr
+    assert "Worth a subscription" in result.stdout
+
+
+def test_wrong_request_ends_with_2_and_names_each_field(mesh: RunningMesh) -> None:
+    request = {**REQUEST, "simulation_months": 0, "items": [{"name": "Bananas", "price": -1}]}
+    result = pantree("process", "-", "--address", mesh.address("pipeline"), stdin=json.dumps(request))
+    assert result.returncode == 2
+    assert "simulation_months" in result.stderr
+    assert "items[0].price" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_wrong_history_ends_with_2_and_names_the_purchase(mesh: RunningMesh, tmp_path: Path) -> None:
+    file = tmp_path / "purchases.csv"
+    file.write_text("date,item,price,quantity\n2026-05-22,Milk,1.99,1\n2026-05-29,Milk,-1,1\n")
+    result = pantree("process", "--history", str(file), "--address", mesh.address("pipeline"))
+    assert result.returncode == 2
+    assert "purchase 2, price" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["process"], ["process", "nowhere.json"], ["serve", "nobody"], ["nonsense"]])
+def test_wrong_usage_ends_with_2_without_a_traceback(arguments: list[str]) -> None:
+    result = pantree(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_status_tells_each_part(mesh: RunningMesh) -> None:
+    result = pantree("status", "--json", "--address", mesh.address("pipeline"))
+    assert result.returncode == 0
+    document = json.loads(result.stdout)
+    assert document["state"] == "serving"
+    assert {part["name"]: part["state"] for part in document["components"]} == {
+        part.name: "serving" for part in PARTS if part.name not in ("gateway", "pipeline")
+    }
+
+
+def test_status_of_nothing_ends_with_3() -> None:
+    result = pantree("status", "--address", "127.0.0.1:9")
+    assert result.returncode == 3
+    assert "pipeline" in result.stderr
+
+
+@pytest.mark.parametrize("how", [[], ["--in-process"]], ids=["processes", "in one process"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_serves_until_it_is_told_to_stop(how: list[str], number: signal.Signals) -> None:
+    variables = {**os.environ, **port_settings(own_ports=True), "COLUMNS": "80"}
+    process = subprocess.Popen(
+        [*PANTREE, "up", *how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
+    )
+    assert process.stdout is not None
+    try:
+        for line in process.stdout:
+            if "All parts serve" in line:
+                break
+        gateway = variables["PANTREE_GATEWAY_ADDRESS"]
+        assert httpx.get(f"http://{gateway}/health").json()["status"] == "healthy"
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{gateway}/health")
+
+
+def test_up_on_a_port_in_use_names_the_setting_and_leaves_nothing_running(mesh: RunningMesh) -> None:
+    variables = {**port_settings(own_ports=True), "PANTREE_VECTOR_PORT": mesh.address("vector").split(":")[1]}
+    result = pantree("up", **variables)
+    assert result.returncode == 3
+    assert "PANTREE_VECTOR_PORT" in result.stderr
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"http://{variables['PANTREE_GATEWAY_ADDRESS']}/health")
+
+
+@pytest.mark.parametrize("part", ["simulation", "vector", "frequency", "enrichment", "recommendation"])
+def test_each_component_shows_itself(part: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", f"pantree_{part}", "--demo"], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+    assert result.stderr == ""
+
+
+def test_pipeline_shows_itself_with_the_others_running(mesh: RunningMesh) -> None:
+    command = [sys.executable, "-m", "pantree_pipeline", "--demo"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **mesh.variables})
+    assert result.returncode == 0, result.stderr
+    assert "recommendation_id" in result.stdout
+
+
+def test_wrong_setting_ends_with_2_and_names_the_variable() -> None:
+    environment = {**os.environ, "PANTREE_FREQUENCY_PORT": "many"}
+    result = subprocess.run(
+        [sys.executable, "-m", "pantree_frequency"], capture_output=True, text=True, timeout=60, env=environment
+    )
+    assert result.returncode == 2
+    assert "PANTREE_FREQUENCY_PORT" in result.stderr
+    assert "Traceback" not in result.stderr

@@ -1,0 +1,139 @@
+"""The services behind the gateway, as its tests need them: they answer what they are told to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import grpc
+
+from pantree.pipeline.v1 import pipeline_service_pb2 as messages
+from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
+from pantree.recommendation.v1.recommendation_service_pb2 import Recommendation
+from pantree.simulation.v1 import simulation_service_pb2
+from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
+from pantree_runtime.grpc_types import Context
+from pantree_runtime.server import Part
+
+
+class PipelineServicer(rpc.PipelineServiceServicer):
+    """Recommends the first item of the request, and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what it was told and asked."""
+        self.requests: list[messages.ProcessInput] = []
+        self.seconds_left: float | None = None
+        self.before_answer: Callable[[Context], Awaitable[None]] | None = None
+        """Called before the answer, and in a stream after each month; it may fail or wait."""
+        self.months_may_go_on = asyncio.Event()
+        self.months_may_go_on.set()
+        self.stream_ended = asyncio.Event()
+        self.state = messages.GetStatusResponse(state=messages.COMPONENT_STATE_SERVING)
+
+    async def Process(self, request: messages.ProcessRequest, context: Context) -> messages.ProcessResponse:
+        self.requests.append(request.input)
+        self.seconds_left = context.time_remaining()
+        if self.before_answer is not None:
+            await self.before_answer(context)
+        return messages.ProcessResponse(result=_result(request.input))
+
+    async def StreamProcess(
+        self, request: messages.StreamProcessRequest, context: Context
+    ) -> AsyncIterator[messages.StreamProcessResponse]:
+        self.requests.append(request.input)
+        self.seconds_left = context.time_remaining()
+        count = request.input.simulation_months or 6
+        try:
+            yield messages.StreamProcessResponse(started=messages.Started(month_count=count))
+            for number in range(1, count + 1):
+                yield messages.StreamProcessResponse(
+                    monthly_update=messages.MonthlyUpdate(
+                        month_display="May 2026", month_number=number, month_count=count, progress=100 * number / count
+                    )
+                )
+                if self.before_answer is not None:
+                    await self.before_answer(context)
+                await self.months_may_go_on.wait()
+            yield messages.StreamProcessResponse(completed=_result(request.input))
+        finally:
+            self.stream_ended.set()
+
+    async def GetConfig(self, request: messages.GetConfigRequest, context: Context) -> messages.GetConfigResponse:
+        return messages.GetConfigResponse(default_archetype="health_conscious", max_items=100)
+
+    async def GetStatus(self, request: messages.GetStatusRequest, context: Context) -> messages.GetStatusResponse:
+        return self.state
+
+
+def raising(error: Exception) -> Callable[[Context], Awaitable[None]]:
+    """For `before_answer`: fails with an error of ours."""
+
+    async def fail(_context: Context) -> None:
+        raise error
+
+    return fail
+
+
+def aborting(code: str, message: str) -> Callable[[Context], Awaitable[None]]:
+    """For `before_answer`: ends the call with a bare status, as a server of others would."""
+
+    async def fail(context: Context) -> None:
+        await context.abort(grpc.StatusCode[code], message)
+
+    return fail
+
+
+class SimulationServicer(simulation_rpc.SimulationServiceServicer):
+    """Knows one archetype."""
+
+    def __init__(self) -> None:
+        self.requests: list[simulation_service_pb2.ListArchetypesRequest] = []
+
+    async def ListArchetypes(
+        self, request: simulation_service_pb2.ListArchetypesRequest, context: Context
+    ) -> simulation_service_pb2.ListArchetypesResponse:
+        self.requests.append(request)
+        archetype = simulation_service_pb2.Archetype(id="health_conscious", mean_trip_gap_days=8)
+        return simulation_service_pb2.ListArchetypesResponse(
+            archetypes=[archetype], default_archetype="health_conscious"
+        )
+
+    async def StreamPurchases(
+        self, request: simulation_service_pb2.StreamPurchasesRequest, context: Context
+    ) -> AsyncIterator[simulation_service_pb2.StreamPurchasesResponse]:
+        months: list[simulation_service_pb2.StreamPurchasesResponse] = []
+        for month in months:
+            yield month
+
+
+def pipeline_part(servicer: PipelineServicer) -> Part:
+    """The servicer behind the real interceptors."""
+    return Part(
+        name="pipeline",
+        services={
+            "pantree.pipeline.v1.PipelineService": lambda server: rpc.add_PipelineServiceServicer_to_server(
+                servicer, server
+            )
+        },
+    )
+
+
+def simulation_part(servicer: SimulationServicer) -> Part:
+    """The servicer behind the real interceptors."""
+    return Part(
+        name="simulation",
+        services={
+            "pantree.simulation.v1.SimulationService": lambda server: (
+                simulation_rpc.add_SimulationServiceServicer_to_server(servicer, server)
+            )
+        },
+    )
+
+
+def _result(request: messages.ProcessInput) -> messages.ProcessResult:
+    names = [item.name for item in request.items][:1]
+    return messages.ProcessResult(
+        customer_id=request.customer_id,
+        recommendations=messages.RecommendationSet(recommendations=[Recommendation(name=name) for name in names]),
+    )

@@ -1,0 +1,119 @@
+import httpx
+import pytest
+from google.rpc import code_pb2
+
+from pantree_gateway.transcoding.problem import HTTP_STATUSES, PROBLEM_SCHEMA, Problem, trace_id_of
+from pantree_runtime.errors import ComponentUnavailable, FieldViolation, InvalidInput, NotFound
+from tests.gateway.mesh import Mesh
+from tests.gateway.schemas import assert_valid
+from tests.gateway.servicers import aborting, raising
+
+BODY = {"customer_id": "cust_001", "items": [{"name": "Bananas", "price": 1.99}]}
+
+STATUSES = {
+    "OK": 200,
+    "CANCELLED": 499,
+    "UNKNOWN": 500,
+    "INVALID_ARGUMENT": 400,
+    "DEADLINE_EXCEEDED": 504,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "PERMISSION_DENIED": 403,
+    "RESOURCE_EXHAUSTED": 429,
+    "FAILED_PRECONDITION": 400,
+    "ABORTED": 409,
+    "OUT_OF_RANGE": 400,
+    "UNIMPLEMENTED": 501,
+    "INTERNAL": 500,
+    "UNAVAILABLE": 503,
+    "DATA_LOSS": 500,
+    "UNAUTHENTICATED": 401,
+}
+
+
+def test_table_has_every_status_of_grpc() -> None:
+    assert {code.name: status for code, status in HTTP_STATUSES.items()} == STATUSES
+    assert set(STATUSES) == set(code_pb2.Code.keys())
+
+
+@pytest.mark.parametrize("name", [name for name in STATUSES if name != "OK"])
+async def test_status_of_a_call_becomes_a_problem(name: str, mesh: Mesh, client: httpx.AsyncClient) -> None:
+    mesh.pipeline.before_answer = aborting(name, "said so")
+    response = await client.post("/api/v1/process", json=BODY)
+    assert response.status_code == STATUSES[name]
+    assert response.headers["content-type"] == "application/problem+json"
+    problem = response.json()
+    assert_valid(problem, PROBLEM_SCHEMA)
+    assert problem["status"] == STATUSES[name]
+    assert problem["instance"] == "/api/v1/process"
+
+
+async def test_message_that_no_server_of_ours_meant_to_send_is_not_shown(mesh: Mesh, client: httpx.AsyncClient) -> None:
+    mesh.pipeline.before_answer = aborting("UNKNOWN", "password is 1234")
+    assert "1234" not in (await client.post("/api/v1/process", json=BODY)).text
+
+
+async def test_violations_are_relative_to_the_body(mesh: Mesh, client: httpx.AsyncClient) -> None:
+    mesh.pipeline.before_answer = raising(
+        InvalidInput([FieldViolation("input.items[0].price", "is -1; give 0 or more"), FieldViolation("", "and more")])
+    )
+    problem = (await client.post("/api/v1/process", json=BODY)).json()
+    assert problem["code"] == "INVALID_INPUT"
+    assert problem["errors"] == [
+        {"field": "items[0].price", "message": "is -1; give 0 or more"},
+        {"field": "", "message": "and more"},
+    ]
+    assert problem["detail"] == "items[0].price: is -1; give 0 or more; and more"
+
+
+async def test_component_that_is_missing_behind_the_pipeline_is_named(mesh: Mesh, client: httpx.AsyncClient) -> None:
+    mesh.pipeline.before_answer = raising(ComponentUnavailable("frequency", "is not available; try again later"))
+    response = await client.post("/api/v1/process", json=BODY)
+    problem = response.json()
+    assert response.status_code == 503
+    assert (problem["code"], problem["component"]) == ("COMPONENT_UNAVAILABLE", "frequency")
+    assert "frequency" in problem["detail"]
+
+
+async def test_pipeline_that_is_not_there_is_named(mesh: Mesh) -> None:
+    async with mesh.client(pipeline_address="127.0.0.1:1") as client:
+        response = await client.post("/api/v1/process", json=BODY)
+    problem = response.json()
+    assert response.status_code == 503
+    assert (problem["code"], problem["component"]) == ("COMPONENT_UNAVAILABLE", "pipeline")
+    assert "pipeline" in problem["detail"]
+    assert "127.0.0.1" not in response.text
+
+
+async def test_reason_of_an_error_is_the_code(mesh: Mesh, client: httpx.AsyncClient) -> None:
+    mesh.pipeline.before_answer = raising(NotFound("nothing is stored under this id"))
+    response = await client.post("/api/v1/process", json=BODY)
+    assert (response.status_code, response.json()["code"]) == (404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, 4400),
+        (413, 4400),
+        (401, 4401),
+        (403, 4401),
+        (404, 4404),
+        (429, 4429),
+        (499, 4500),
+        (503, 4500),
+        (504, 4500),
+    ],
+)
+def test_close_code_mirrors_the_status(status: int, code: int) -> None:
+    assert Problem(status, "X", "x").close_code == code
+
+
+def test_trace_id_is_that_of_the_caller_or_a_new_one() -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    header = f"00-{trace_id}-b7ad6b7169203331-01".encode()
+    assert trace_id_of({"headers": [(b"traceparent", header)]}) == trace_id
+    for wrong in (b"nonsense", header.replace(trace_id.encode(), b"0" * 32)):
+        made = trace_id_of({"headers": [(b"traceparent", wrong)]})
+        assert len(made) == 32
+        assert made not in ("0" * 32, trace_id)

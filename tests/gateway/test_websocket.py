@@ -1,0 +1,232 @@
+import asyncio
+import contextlib
+import json
+import logging
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from structlog.testing import capture_logs
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from pantree.pipeline.v1 import pipeline_service_pb2
+from pantree_gateway.server import RunningGateway
+from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.problem import PROBLEM_SCHEMA
+from pantree_gateway.transcoding.upstream import Limits, Upstream
+from pantree_gateway.transcoding.websocket import LONGEST_REASON_BYTES, add_websocket_routes
+from pantree_runtime.channel import open_channel
+from pantree_runtime.errors import FieldViolation, InvalidInput
+from tests.gateway.mesh import Mesh
+from tests.gateway.sample import BROKEN
+from tests.gateway.schemas import assert_valid
+from tests.gateway.servicers import aborting, raising
+
+# What the seed's JavaScript sends.
+SEED_REQUEST = {
+    "items": [{"name": "Bananas", "price": 1.99}, {"name": "Milk", "price": 5.49}],
+    "archetype": "health_conscious",
+}
+
+
+@pytest.fixture
+def address(mesh: Mesh, gateway: RunningGateway) -> str:
+    return f"ws://{gateway.address}/ws/stream/cust_001"
+
+
+async def converse(address: str, request: Any, **options: Any) -> tuple[list[Any], int, str]:
+    """Frames that a request gets, then the close code and its reason."""
+    frames: list[Any] = []
+    async with connect(address, **options) as websocket:
+        await websocket.send(request if isinstance(request, str | bytes) else json.dumps(request))
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                frames.append(json.loads(await websocket.recv()))
+        assert websocket.close_code is not None
+        return frames, websocket.close_code, websocket.close_reason or ""
+
+
+async def assert_refused(address: str, request: Any, code: int = 4400, **options: Any) -> dict[str, Any]:
+    """Problem of the only frame that a request gets."""
+    (frame,), close_code, reason = await converse(address, request, **options)
+    assert (frame["type"], close_code) == ("error", code)
+    assert set(frame) == {"type", "error", "problem"}
+    assert frame["error"] == frame["problem"]["detail"]
+    assert frame["error"].startswith(reason)
+    assert len(reason.encode()) <= LONGEST_REASON_BYTES
+    assert_valid(frame["problem"], PROBLEM_SCHEMA)
+    problem: dict[str, Any] = frame["problem"]
+    return problem
+
+
+async def test_seed_example_gets_started_months_and_completed(mesh: Mesh, address: str) -> None:
+    frames, code, _ = await converse(address, SEED_REQUEST)
+    assert [frame["type"] for frame in frames] == ["started", *["monthly_update"] * 6, "completed"]
+    months = [frame["data"] for frame in frames[1:-1]]
+    assert [month["progress"] for month in months][-1] == 100
+    assert months[0]["month_display"] == "May 2026"
+    assert frames[-1]["data"]["recommendations"]["recommendations"][0]["name"] == "Bananas"
+    assert code == 1000
+    assert mesh.pipeline.requests[0].customer_id == "cust_001"
+    assert mesh.pipeline.requests[0].archetype == "health_conscious"
+
+
+async def test_months_are_sent_while_later_ones_are_still_made(mesh: Mesh, address: str) -> None:
+    mesh.pipeline.months_may_go_on.clear()
+    async with connect(address) as websocket:
+        await websocket.send(json.dumps(SEED_REQUEST))
+        types = [json.loads(await websocket.recv())["type"] for _ in range(2)]
+        assert types == ["started", "monthly_update"]
+        assert not mesh.pipeline.stream_ended.is_set()
+        mesh.pipeline.months_may_go_on.set()
+        assert len([frame async for frame in websocket]) == 6
+
+
+async def test_customer_in_the_body_may_repeat_the_one_in_the_path(address: str) -> None:
+    _, code, _ = await converse(address, {**SEED_REQUEST, "customer_id": "cust_001"})
+    assert code == 1000
+
+
+async def test_other_customer_in_the_body_is_refused(address: str) -> None:
+    problem = await assert_refused(address, {**SEED_REQUEST, "customer_id": "cust_002"})
+    assert [error["field"] for error in problem["errors"]] == ["customer_id"]
+
+
+@pytest.mark.parametrize(
+    ("request_text", "field"),
+    [
+        ('{"items": [', ""),
+        ("[]", ""),
+        (b"{}", ""),
+        ('{"item": []}', "item"),
+        ('{"items": [{"name": "Milk", "price": NaN}]}', "items[0].price"),
+        (json.dumps({"items": [{"name": "x" * 5_000_000}]}), "items[0].name"),
+    ],
+)
+async def test_wrong_request_is_refused_with_its_field(request_text: Any, field: str, address: str) -> None:
+    problem = await assert_refused(address, request_text)
+    assert [error["field"] for error in problem["errors"]] == [field]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [("INVALID_ARGUMENT", 4400), ("UNAUTHENTICATED", 4401), ("NOT_FOUND", 4404), ("RESOURCE_EXHAUSTED", 4429),
+     ("INTERNAL", 4500), ("UNAVAILABLE", 4500)],
+)  # fmt: skip
+async def test_error_in_mid_stream_is_sent_and_closes(status: str, code: int, mesh: Mesh, address: str) -> None:
+    mesh.pipeline.before_answer = aborting(status, "ü" * 200)
+    frames, close_code, reason = await converse(address, SEED_REQUEST)
+    assert [frame["type"] for frame in frames] == ["started", "monthly_update", "error"]
+    assert close_code == code
+    assert len(reason.encode()) <= LONGEST_REASON_BYTES
+
+
+async def test_violation_from_the_pipeline_is_relative_to_the_message(mesh: Mesh, address: str) -> None:
+    error = InvalidInput([FieldViolation("input.items[0].price", "is -1; give 0 or more")])
+    mesh.pipeline.before_answer = raising(error)
+    frames, code, _ = await converse(address, SEED_REQUEST)
+    assert code == 4400
+    assert frames[-1]["problem"]["errors"][0]["field"] == "items[0].price"
+
+
+async def test_missing_pipeline_is_named(mesh: Mesh) -> None:
+    async with mesh.gateway(pipeline_address="127.0.0.1:1") as gateway:
+        problem = await assert_refused(f"ws://{gateway.address}/ws/stream/a", SEED_REQUEST, 4500)
+    assert problem["component"] == "pipeline"
+
+
+async def test_stream_has_a_deadline(mesh: Mesh, address: str) -> None:
+    mesh.pipeline.months_may_go_on.clear()
+    frames, code, _ = await converse(address, SEED_REQUEST, additional_headers={"X-Request-Timeout": "0.3"})
+    assert (frames[-1]["problem"]["code"], code) == ("DEADLINE_EXCEEDED", 4500)
+
+
+async def test_stream_gets_the_default_deadline(mesh: Mesh) -> None:
+    async with mesh.gateway(stream_timeout_seconds=200.0) as gateway:
+        await converse(f"ws://{gateway.address}/ws/stream/a", SEED_REQUEST)
+    assert mesh.pipeline.seconds_left is not None
+    assert 150 < mesh.pipeline.seconds_left < 205
+
+
+async def test_wrong_timeout_is_named(address: str) -> None:
+    problem = await assert_refused(address, SEED_REQUEST, additional_headers={"X-Request-Timeout": "soon"})
+    assert [error["field"] for error in problem["errors"]] == ["X-Request-Timeout"]
+
+
+async def started(mesh: Mesh, websocket: ClientConnection) -> None:
+    """Brings a stream to where it waits for its second month."""
+    mesh.pipeline.months_may_go_on.clear()
+    await websocket.send(json.dumps(SEED_REQUEST))
+    for _ in range(2):
+        await websocket.recv()
+
+
+async def test_client_that_closes_ends_the_upstream_call(mesh: Mesh, address: str) -> None:
+    async with connect(address) as websocket:
+        await started(mesh, websocket)
+    await mesh.pipeline.stream_ended.wait()
+
+
+async def test_client_that_vanishes_ends_the_upstream_call(mesh: Mesh, address: str) -> None:
+    async with connect(address) as websocket:
+        await started(mesh, websocket)
+        websocket.transport.abort()
+        await mesh.pipeline.stream_ended.wait()
+
+
+async def test_client_that_talks_on_and_vanishes_ends_the_upstream_call(mesh: Mesh, address: str) -> None:
+    async with connect(address) as websocket:
+        await started(mesh, websocket)
+        for _ in range(100):
+            await websocket.send("more")
+        websocket.transport.abort()
+        await mesh.pipeline.stream_ended.wait()
+
+
+async def test_client_that_leaves_before_its_request_does_no_harm(mesh: Mesh, address: str) -> None:
+    async with connect(address):
+        pass
+    _, code, _ = await converse(address, SEED_REQUEST)
+    assert code == 1000
+    assert len(mesh.pipeline.requests) == 1
+
+
+async def test_log_has_no_customer(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG), capture_logs() as events:
+        await converse(address, SEED_REQUEST)
+        await converse(address, "broken")
+    accesses = [event for event in events if event["event"] == "request"]
+    assert [(event["route"], event["status"]) for event in accesses] == [
+        ("/ws/stream/{customer_id}", 1000),
+        ("/ws/stream/{customer_id}", 4400),
+    ]
+    # The test's own client logs what it does; the server's libraries must not.
+    logged = [record.getMessage() for record in caplog.records if not record.name.startswith("websockets.client")]
+    assert "cust_001" not in str([events, logged])
+
+
+async def test_client_that_sends_no_request_in_time_is_refused(mesh: Mesh) -> None:
+    service = pipeline_service_pb2.DESCRIPTOR.services_by_name["PipelineService"]
+    app = FastAPI()
+    async with open_channel(mesh.pipeline_address, longest_seconds=30) as channel:
+        upstream = Upstream(service, "pipeline", lambda: channel)
+        add_websocket_routes(app.router, [upstream], JsonCodec(), Limits(first_message_seconds=0.01))
+        received: asyncio.Queue[Any] = asyncio.Queue()
+        received.put_nowait({"type": "websocket.connect"})
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "websocket", "path": "/ws/stream/a", "headers": [], "query_string": b""}
+        await app(scope, received.get, send)
+    assert [message["type"] for message in sent] == ["websocket.accept", "websocket.send", "websocket.close"]
+    assert sent[-1]["code"] == 4400
+    assert "first message" in json.loads(sent[1]["text"])["error"]
+
+
+def test_stream_that_is_no_single_oneof_is_refused_when_routes_are_made() -> None:
+    upstream = Upstream(BROKEN, "library", lambda: pytest.fail("no call is made"))
+    with pytest.raises(ValueError, match="single oneof"):
+        add_websocket_routes(FastAPI().router, [upstream], JsonCodec(), Limits())
