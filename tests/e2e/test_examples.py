@@ -1,0 +1,101 @@
+"""Examples of the documentation run as they stand, but for the address."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.mesh import RunningMesh
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+
+# The seed documentation's own example, with the function that it calls but does not show.
+JAVASCRIPT = """
+function updateProgress(progress) { console.log('Progress:', progress); }
+
+const ws = new WebSocket('ws://localhost:8000/ws/stream/cust_001');
+
+ws.onopen = () => {
+  ws.send(JSON.stringify({
+    items: [
+      {name: 'Bananas', price: 1.99},
+      {name: 'Milk', price: 5.49}
+    ],
+    archetype: 'health_conscious'
+  }));
+};
+
+ws.onmessage = (event) => {
+  const message = JSON.parse(event.data);
+
+  switch(message.type) {
+    case 'started':
+      console.log('Processing started');
+      break;
+    case 'monthly_update':
+      console.log('Month:', message.data.month_display);
+      updateProgress(message.data.progress);
+      break;
+    case 'completed':
+      console.log('Recommendations:', message.data.recommendations);
+      break;
+    case 'error':
+      console.error('Error:', message.error);
+      break;
+  }
+};
+"""
+
+
+def node_with_websocket() -> str | None:
+    """Node.js, when there is one that has WebSocket as browsers have."""
+    node = shutil.which("node")
+    if node is None:
+        return None
+    check = [node, "--experimental-websocket", "-e", "process.exit(typeof WebSocket === 'function' ? 0 : 1)"]
+    return node if subprocess.run(check, capture_output=True).returncode == 0 else None
+
+
+NODE = node_with_websocket()
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js 20 or newer, which has the browsers' WebSocket")
+def test_javascript_of_the_seed(mesh: RunningMesh) -> None:
+    assert NODE is not None
+    script = JAVASCRIPT.replace("localhost:8000", mesh.address("gateway"))
+    result = subprocess.run(
+        [NODE, "--experimental-websocket", "-e", script], capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    first, *months_and_progress = result.stdout.splitlines()[:13]
+    assert first == "Processing started"
+    assert [line.split(":")[0] for line in months_and_progress] == ["Month", "Progress"] * 6
+    assert months_and_progress[-1] == "Progress: 100"
+    assert "Recommendations: {" in result.stdout
+    assert "Error" not in result.stderr
+
+
+def test_python_of_the_readme(mesh: RunningMesh, tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    script = tmp_path / "example.py"
+    script.write_text(code.replace("127.0.0.1:50051", mesh.address("pipeline")))
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert re.search(
+        r"^\S.* (weekly|biweekly|every_3_weeks|monthly|every_6_weeks|bimonthly|quarterly) [\d.]+$",
+        result.stdout,
+        re.MULTILINE,
+    )
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_curl_of_the_readme(mesh: RunningMesh) -> None:
+    (block,) = re.findall(r"```bash\n(curl.*?)```", README, re.DOTALL)
+    script = block.replace("http://localhost:8000", mesh.http).replace("curl ", "curl --fail --silent --show-error ")
+    result = subprocess.run(["bash", "-e", "-c", script], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert '"status":"healthy"' in result.stdout
+    assert '"recommendation_id"' in result.stdout
