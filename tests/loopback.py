@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import grpc
+
 from pantree_runtime.channel import open_channel
 from pantree_runtime.server import Part, running
 
