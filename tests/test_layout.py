@@ -19,7 +19,7 @@ PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 
 def settings_classes() -> dict[str, type[PartSettings]]:
-    classes = {}
+    classes: dict[str, type[PartSettings]] = {}
     for part in PARTS:
         module = importlib.import_module(f"{part.package}.settings")
         (classes[part.name],) = [
@@ -32,7 +32,8 @@ def settings_classes() -> dict[str, type[PartSettings]]:
 
 def documented_variables() -> dict[str, str]:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    return dict(match.groups() for line in lines if (match := re.fullmatch(r"#? ?([A-Z][A-Z0-9_]*)=(.*)", line)))
+    assignments = [line.partition("=") for line in lines if re.match(r"[A-Z][A-Z0-9_]*=", line)]
+    return {name: value for name, _, value in assignments}
 
 
 def default_text(settings: type[BaseSettings], field: str) -> str:
@@ -98,14 +99,11 @@ def test_readme_of_a_part_lists_its_settings(part: str) -> None:
 
 
 def test_pinned_generator_is_not_newer_than_the_declared_runtime() -> None:
-    pins = dict(
-        line.split("==") for line in (ROOT / "scripts/constraints.txt").read_text().splitlines() if "==" in line
-    )
-    declared = dict(
-        match.groups()
-        for line in PROJECT["project"]["dependencies"]
-        if (match := re.match(r"([\w-]+)>=([\d.]+)", line))
-    )
+    lines = (ROOT / "scripts/constraints.txt").read_text().splitlines()
+    pins = {name: version for name, _, version in (line.partition("==") for line in lines)}
+    declared = {
+        name: version for name, _, version in (line.partition(">=") for line in PROJECT["project"]["dependencies"])
+    }
     assert declared["grpcio"] == pins["grpcio-tools"]
     generated = (ROOT / "gen/pantree/pipeline/v1/pipeline_service_pb2.py").read_text()
     (protobuf,) = re.findall(r"# Protobuf Python Version: ([\d.]+)", generated)
