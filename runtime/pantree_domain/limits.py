@@ -5,6 +5,8 @@ MAX_ID_CHARACTERS = 128
 MAX_BASKET_ITEMS = 100
 MAX_HISTORY_ROWS = 20_000
 MAX_HISTORY_LINES = 100_000
+# So that what is said of every item still fits one message of 4 MiB, were each name as long as it may be.
+MAX_HISTORY_ITEMS = 8_000
 MAX_PRICE = 1_000_000.0
 MAX_QUANTITY = 10_000
 MAX_SIMULATION_MONTHS = 60

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
-from pantree_domain.limits import MAX_HISTORY_LINES, MAX_PRICE, MAX_QUANTITY
+from pantree_domain.limits import MAX_HISTORY_ITEMS, MAX_HISTORY_LINES, MAX_PRICE, MAX_QUANTITY
 from pantree_domain.purchases import PurchaseHistory
 from pantree_runtime.validation import Violations
 
@@ -39,6 +39,11 @@ def history_of(
     line_count = len(history.days)
     if line_count > MAX_HISTORY_LINES:
         violations.add(f"{field}.days", f"has {line_count:,} lines; send at most {MAX_HISTORY_LINES:,}")
+        return history
+    if len(history.item_names) > MAX_HISTORY_ITEMS:
+        violations.add(
+            f"{field}.item_names", f"has {len(history.item_names):,} items; send at most {MAX_HISTORY_ITEMS:,}"
+        )
         return history
     _check_dictionary(history, field, violations)
     lengths_differ = False

@@ -21,6 +21,7 @@ from pantree_domain.days import calendar_day, day_number
 from pantree_domain.limits import (
     DEFAULT_SIMULATION_MONTHS,
     MAX_BASKET_ITEMS,
+    MAX_HISTORY_ITEMS,
     MAX_HISTORY_ROWS,
     MAX_RECOMMENDATIONS,
     MAX_SIMULATION_MONTHS,
@@ -153,6 +154,8 @@ def _history_of_rows(rows: Sequence[Purchase], last_day: int | None, violations:
             categories.append(row.category)
         indices.append(positions[name])
         days.append(0 if day is None else day_number(day))
+    if len(positions) > MAX_HISTORY_ITEMS:
+        violations.add("input.history", f"has {len(positions):,} distinct items; send at most {MAX_HISTORY_ITEMS:,}")
     return PurchaseHistory(
         item_names=tuple(positions),
         item_categories=tuple(categories),

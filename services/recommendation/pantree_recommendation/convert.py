@@ -7,7 +7,7 @@ from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.model.v1.model_pb2 import Model
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree_domain.catalog import Perishability
-from pantree_domain.limits import DEFAULT_RECOMMENDATIONS, MAX_HISTORY_LINES, MAX_RECOMMENDATIONS
+from pantree_domain.limits import DEFAULT_RECOMMENDATIONS, MAX_HISTORY_LINES, MAX_QUANTITY, MAX_RECOMMENDATIONS
 from pantree_recommendation.core import (
     Answer,
     Candidate,
@@ -22,6 +22,8 @@ from pantree_runtime.validation import Violations
 
 MAX_CANDIDATES = 10_000
 MAX_INTERVAL_DAYS = 100_000
+# A day's purchase may have many lines.
+MAX_TYPICAL_QUANTITY = MAX_HISTORY_LINES * MAX_QUANTITY
 MAX_SUGGESTED_INTERVAL_DAYS = 365
 
 _TRENDS = {
@@ -99,7 +101,7 @@ def _candidate(message: messages.Candidate, field: str, as_of: date | None, viol
         violations.number(f"{within}.recency_weight_ratio", item.recency_weight_ratio, 0, 1),
         violations.number(f"{within}.confidence", item.confidence, 0, 100),
         violations.price(f"{within}.latest_unit_price", item.latest_unit_price),
-        violations.quantity(f"{within}.typical_quantity", item.typical_quantity),
+        violations.whole_number(f"{within}.typical_quantity", item.typical_quantity, 1, MAX_TYPICAL_QUANTITY),
         violations.whole_number(
             f"{field}.suggested_interval_days", message.suggested_interval_days, 0, MAX_SUGGESTED_INTERVAL_DAYS
         ),

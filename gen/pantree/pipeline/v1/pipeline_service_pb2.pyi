@@ -213,11 +213,11 @@ class ProcessInput(_message.Message):
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.Purchase]:
-        """history is the real history as rows, at most 20,000."""
+        """history is the real history as rows, at most 20,000 of at most 8,000 distinct items."""
 
     @_builtins.property
     def history_columns(self) -> _purchase_pb2.PurchaseColumns:
-        """history_columns is the real history in columnar form, at most 100,000 lines."""
+        """history_columns is the real history in columnar form, at most 100,000 lines of at most 8,000 distinct items."""
 
     def __init__(
         self,

@@ -6,9 +6,9 @@ import grpc
 
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
+from pantree_pipeline.backends.calls import asking
 from pantree_pipeline.core import Enrichment, EnrichmentResult, ItemEvidence
 from pantree_runtime.errors import DeadlineExceeded
-from pantree_runtime.status import calling
 
 NAME = "enrichment"
 
@@ -30,7 +30,7 @@ class GrpcEnricher:
         )
         enriched: dict[int, messages.EnrichedItem] = {}
         try:
-            with calling(NAME):
+            with asking(NAME):
                 async for response in self._stub.EnrichItems(request):
                     if response.HasField("item"):
                         enriched[response.item_index] = response.item

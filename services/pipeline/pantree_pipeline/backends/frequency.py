@@ -7,9 +7,9 @@ import grpc
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree_domain.purchases import PurchaseHistory
+from pantree_pipeline.backends.calls import asking
 from pantree_pipeline.core import HistoryAnalysis, ItemEvidence, ModelName
 from pantree_runtime.purchase_columns import columns_of
-from pantree_runtime.status import calling
 
 NAME = "frequency"
 
@@ -27,7 +27,7 @@ class GrpcFrequencyAnalyzer:
             PantreeError: when the service fails.
         """
         request = messages.AnalyzeHistoryRequest(purchases=columns_of(history), as_of=as_of.isoformat())
-        with calling(NAME):
+        with asking(NAME):
             response = await self._stub.AnalyzeHistory(request)
         return HistoryAnalysis(
             items=tuple(

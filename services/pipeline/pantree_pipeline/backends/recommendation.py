@@ -10,8 +10,8 @@ from pantree.enrichment.v1.enrichment_service_pb2 import EnrichedItem
 from pantree.frequency.v1.frequency_service_pb2 import ItemFrequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
+from pantree_pipeline.backends.calls import asking
 from pantree_pipeline.core import Candidate, ModelName, Recommendations
-from pantree_runtime.status import calling
 
 NAME = "recommendation"
 
@@ -36,7 +36,7 @@ class GrpcRecommender:
             max_recommendations=max_recommendations,
             include_omitted=include_omitted,
         )
-        with calling(NAME):
+        with asking(NAME):
             response = await self._stub.Recommend(request)
         return Recommendations(
             payload=response,

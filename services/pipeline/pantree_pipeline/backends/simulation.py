@@ -10,9 +10,9 @@ from pantree.purchase.v1.purchase_pb2 import BasketItem
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_domain.limits import MAX_BASKET_ITEMS
+from pantree_pipeline.backends.calls import asking
 from pantree_pipeline.core import Archetypes, FirstPurchase, Month
 from pantree_runtime.purchase_columns import arrays_of
-from pantree_runtime.status import calling
 
 NAME = "simulation"
 
@@ -33,7 +33,7 @@ class GrpcSimulator:
         if self._archetypes is None:
             ids: list[str] = []
             request = messages.ListArchetypesRequest(page_size=MAX_BASKET_ITEMS)
-            with calling(NAME):
+            with asking(NAME):
                 while True:
                     response = await self._stub.ListArchetypes(request)
                     ids.extend(archetype.id for archetype in response.archetypes)
@@ -59,7 +59,7 @@ class GrpcSimulator:
         )
         call = self._stub.StreamPurchases(request)
         try:
-            with calling(NAME):
+            with asking(NAME):
                 async for response in call:
                     yield Month(
                         month_number=response.month_number,

@@ -7,8 +7,8 @@ import grpc
 from pantree.vector.v1 import vector_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_domain.purchases import PurchaseHistory
+from pantree_pipeline.backends.calls import asking
 from pantree_runtime.purchase_columns import columns_of
-from pantree_runtime.status import calling
 
 NAME = "vector"
 
@@ -28,6 +28,6 @@ class GrpcVectorIndex:
         request = messages.IndexHistoryRequest(
             customer_id=customer_id, purchases=columns_of(history), as_of=as_of.isoformat()
         )
-        with calling(NAME):
+        with asking(NAME):
             response = await self._stub.IndexHistory(request)
         return response.profile
