@@ -26,6 +26,7 @@ from pantree_domain.catalog import normalize_name
         ("Asparagus", "asparagus"),
         ("Lemon grass", "lemon grass"),
         ("French fries", "french fry"),
+        ("Tea w/o sugar, w/lemon", "tea without sugar with lemon"),
         ("7", "7"),
         ("365", "365"),
         ("7UP", "7up"),

@@ -30,7 +30,8 @@ def normalize_name(text: str) -> str:
     keeps its letters and digits.
     """
     plain = _APOSTROPHE.sub("", _without_accents(text).casefold())
-    without_amounts = _LONE_UNIT.sub(" ", _AMOUNT.sub(" ", plain.replace("w/", " with ").replace("&", " and ")))
+    plain = plain.replace("w/o", " without ").replace("w/", " with ")
+    without_amounts = _LONE_UNIT.sub(" ", _AMOUNT.sub(" ", plain.replace("&", " and ")))
     words = _NOT_A_WORD.sub(" ", without_amounts).split() or _NOT_A_WORD.sub(" ", plain).split()
     written_out = " ".join(read_words().abbreviations.get(word, word) for word in words).split()
     return " ".join(map(_singular, written_out))
