@@ -99,12 +99,12 @@ class SharedAnswers:
             self._ask_for_later(missing)
             yield group({question: Unanswered(reason) for question in missing})
             return
-        calls = self._ask(missing)
+        call_of = self._ask(missing)
+        calls = set(call_of.values())
         for call in calls:
             call.waiting_requests += 1
         try:
-            pending = {calls_of.outcomes[question]: question for calls_of in calls for question in calls_of.outcomes}
-            pending = {future: question for future, question in pending.items() if question in positions}
+            pending = {call.outcomes[question]: question for question, call in call_of.items()}
             while pending:
                 done, _ = await asyncio.wait(pending, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
                 if not done:
@@ -123,11 +123,11 @@ class SharedAnswers:
         await self._model.close()
         await self._cache.close()
 
-    def _ask(self, questions: Sequence[ItemToEnrich]) -> list[_Call]:
-        """The calls that answer questions: those that others caused already, and new ones."""
+    def _ask(self, questions: Sequence[ItemToEnrich]) -> dict[ItemToEnrich, _Call]:
+        """The call that answers each question: one that another request caused already, or a new one."""
         for batch in self._model.batches([question for question in questions if question not in self._calls]):
             self._begin(batch)
-        return list(dict.fromkeys(self._calls[question] for question in questions))
+        return {question: self._calls[question] for question in questions}
 
     def _ask_for_later(self, questions: Sequence[ItemToEnrich]) -> None:
         """Begins as many calls as can run at once, for the cache; nobody waits for them."""

@@ -59,11 +59,11 @@ class Enrichment:
 
     def _settled(self, item: ItemToEnrich, outcome: Outcome) -> EnrichedItem:
         """The model's answer as far as the catalogue lets it pass, or else the rules'."""
-        if isinstance(outcome, EnrichedItem) and not self._rules.contradicts(outcome):
-            return replace(outcome, related_items=self._rules.recognized(outcome))
-        reason = (
-            outcome.reason
-            if isinstance(outcome, Unanswered)
-            else "the language model's category contradicts the catalogue, which knows this very item"
-        )
-        return replace(self._rules.enrich_item(item), fallback_reason=reason)
+        if isinstance(outcome, Unanswered):
+            return replace(self._rules.enrich_item(item), fallback_reason=outcome.reason)
+        # The model was asked about the name in plain form.
+        answer = replace(outcome, name=item.name)
+        if self._rules.contradicts(answer):
+            reason = "the language model's category contradicts the catalogue, which knows this very item"
+            return replace(self._rules.enrich_item(item), fallback_reason=reason)
+        return replace(answer, related_items=self._rules.recognized(answer))
