@@ -20,6 +20,7 @@ from pantree_enrichment.backends.circuit_breaker import CircuitBreaker
 from pantree_enrichment.backends.prompt import Prompt
 from pantree_enrichment.backends.reply import outcomes_in, reply_schema
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome, Unanswered
+from pantree_runtime.deadline import LEAST_SECONDS
 
 _log = structlog.get_logger(__name__)
 
@@ -41,7 +42,6 @@ _TRY_LATER = "it is asked again later"
 _LEFT_ALONE = f"the language model failed a short while ago; {_TRY_LATER}"
 _TOO_SLOW = "the language model takes longer at present than the request may wait; the next one may find its answer"
 _NO_TIME = "the language model was not waited for: too little of the request's time was left"
-_LEAST_SECONDS_TO_WAIT = 0.05
 
 
 # Fields of a call that hold the model to a schema.
@@ -127,7 +127,7 @@ class NimEnricher:
             model: name of the model.
             timeout_seconds: how long asking about a batch may take in all, a second try included.
             cool_down_seconds: how long nothing is asked after a failure.
-            batch_size: about how many items one call asks at most.
+            batch_size: how many items one call asks about at most.
             token_budget: how many tokens one call may take, prompt and reply together.
             clock: seconds, never going backwards.
         """
@@ -143,7 +143,7 @@ class NimEnricher:
         self._dialect: Dialect = _response_format
         self._dialect_works = False
         self._schema = reply_schema()
-        self._usual_seconds = 0.0
+        self._last_seconds = 0.0
         self._began_at: dict[object, float] = {}
 
     @property
@@ -153,7 +153,7 @@ class NimEnricher:
 
     def batches(self, questions: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
         """Questions cut into lists that fit into the token budget and the batch size, in their order."""
-        fixed = _tokens(self._prompt.system) + _tokens(json.dumps(self._schema))
+        fixed = _tokens(self._prompt.system) + _tokens(self._prompt.repair("")) + _tokens(json.dumps(self._schema))
         batches: list[list[ItemToEnrich]] = []
         used = 0
         for question in questions:
@@ -175,10 +175,10 @@ class NimEnricher:
             return _LEFT_ALONE
         if seconds is None:
             return ""
-        if seconds < _LEAST_SECONDS_TO_WAIT:
+        if seconds < LEAST_SECONDS:
             return _NO_TIME
         under_way = max((self._clock() - began_at for began_at in self._began_at.values()), default=0.0)
-        return _TOO_SLOW if max(self._usual_seconds, under_way) > seconds else ""
+        return _TOO_SLOW if max(self._last_seconds, under_way) > seconds else ""
 
     async def ask(self, questions: Sequence[ItemToEnrich], answered: Callable[[int, Outcome], None]) -> None:
         """Asks about one batch. Never raises: each item fails by itself.
@@ -217,7 +217,7 @@ class NimEnricher:
             reason = str(failure)
         else:
             self._unusable_replies = 0
-            self._usual_seconds = self._clock() - began_at
+            self._last_seconds = self._clock() - began_at
             self._breaker.succeeded()
             return Unanswered("")  # nothing is lacking
         finally:
@@ -291,10 +291,12 @@ class NimEnricher:
     async def _complete(self, questions: Sequence[ItemToEnrich], dialect: Dialect, problem: str) -> bytes:
         """Body of the server's reply to one call."""
         items = [_asked(index, question) for index, question in enumerate(questions)]
-        messages = [{"role": "system", "content": self._prompt.system}]
-        if problem:
-            messages.append({"role": "user", "content": self._prompt.repair(problem)})
-        messages.append({"role": "user", "content": json.dumps({"items": items}, ensure_ascii=False)})
+        # One message of each role: some models' chat templates refuse two users' in a row.
+        told = f"{self._prompt.system}\n\n{self._prompt.repair(problem)}" if problem else self._prompt.system
+        messages = [
+            {"role": "system", "content": told},
+            {"role": "user", "content": json.dumps({"items": items}, ensure_ascii=False)},
+        ]
         request = {
             "model": self._model,
             "messages": messages,
