@@ -17,7 +17,8 @@ WORDS = ["bread", "board", "plastic", "butter", "broccoli", "cracker", "crackers
         ("shldr", "shoulder"),
         ("brocoli", "broccoli"),
         ("broccolli", "broccoli"),
-        ("broccloi", "broccloi"),  # two letters away
+        ("broccloi", "broccoli"),
+        ("brakkoli", "brakkoli"),  # too far away
         ("brd", "brd"),  # bread or board
         ("better", "better"),  # a word of its own
         ("btr", "btr"),  # too short to tell

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 # Shorter ones stand for too many words: "ban" is a banana, a bandage and a ban; "better" is no misspelt butter.
 _LEAST_LETTERS_OF_BEGINNING = 5
 _LEAST_CONSONANTS = 4
-_LEAST_LETTERS_OF_MISSPELT_WORD = 8
+_LEAST_LETTERS_OF_MISSPELT_WORD = 8  # rightly spelt
 
 _VOWEL = re.compile(r"[aeiouy]")
 _MOST_VOWELS_OF_ABBREVIATION = 1
@@ -43,7 +43,8 @@ class Vocabulary:
         return word in self._words
 
     def _nearest(self, word: str) -> str:
-        """The known word that a word means: itself, one that it begins or abbreviates, or one spelt nearly so.
+        """The known word that a word means: itself, one that it begins or abbreviates, or one spelt nearly so:
+        with a letter more, less or another, or two swapped.
 
         A word that is near to none comes back as it is.
         """
@@ -56,7 +57,7 @@ class Vocabulary:
             abbreviated = self._by_consonants.get(consonants)
             if abbreviated is not None and abbreviated[0] == word[0]:
                 return abbreviated
-        if len(word) >= _LEAST_LETTERS_OF_MISSPELT_WORD:
+        if len(word) >= _LEAST_LETTERS_OF_MISSPELT_WORD - 1:
             for spelling in (word, *_one_letter_less(word)):
                 meant = spelling if spelling in self._words else self._by_spelling.get(spelling)
                 if meant is not None and meant[0] == word[0] and len(meant) >= _LEAST_LETTERS_OF_MISSPELT_WORD:
