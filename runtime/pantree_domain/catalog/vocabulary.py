@@ -43,10 +43,10 @@ class Vocabulary:
         return word in self._words
 
     def _nearest(self, word: str) -> str:
-        """The known word that a word means: itself, one that it begins or abbreviates, or one spelt nearly so:
-        with a letter more, less or another, or two swapped.
+        """The known word that a word means: itself, one that it begins or abbreviates, or one spelt nearly so.
 
-        A word that is near to none comes back as it is.
+        Nearly so is with one letter more, less or another, or with two swapped. A word that is near to none comes back
+        as it is.
         """
         if word in self._words:
             return word
