@@ -179,7 +179,7 @@ async def attempt(
         clock=time.monotonic,
     )
     cache = MemoryCache(size=len(items) + 1, seconds_to_keep=3600, clock=time.monotonic)
-    shared = SharedAnswers(nim, cache, max_calls=max_calls, seconds_left=lambda: None)
+    shared = SharedAnswers(nim, cache, max_calls=max_calls, seconds_left=lambda item_count: None)
     outcomes: dict[int, Outcome] = {}
     began_at = time.monotonic()
     try:

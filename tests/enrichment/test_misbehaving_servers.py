@@ -127,6 +127,13 @@ async def test_rules_answer_in_time_for_a_server_that_misbehaves(behavior: Behav
         assert {item.source for item in await enriched(stub, *NAMES)} == {"rules"}
 
 
+async def test_rules_answer_in_time_about_as_many_items_as_a_request_may_have() -> None:
+    names = [f"Zorblax{number} soup" for number in range(1_000)]
+    async with nim_at_loopback(hangs) as server, loopback(await build(on_nim(server.address))) as channel:
+        items = await enriched(rpc.EnrichmentServiceStub(channel), *names, seconds=2.5)
+    assert {item.category for item in items} == {"pantry"}
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

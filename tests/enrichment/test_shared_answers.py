@@ -53,7 +53,7 @@ async def sharing(
     model: Model, *, seconds_left: float | None = None, clock: Clock | None = None
 ) -> AsyncIterator[SharedAnswers]:
     cache = MemoryCache(size=100, seconds_to_keep=3600, clock=clock or Clock())
-    shared = SharedAnswers(model, cache, max_calls=2, seconds_left=lambda: seconds_left)
+    shared = SharedAnswers(model, cache, max_calls=2, seconds_left=lambda item_count: seconds_left)
     try:
         yield shared
     finally:

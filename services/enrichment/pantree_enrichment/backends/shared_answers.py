@@ -61,7 +61,7 @@ class SharedAnswers:
         cache: AnswerCache,
         *,
         max_calls: int,
-        seconds_left: Callable[[], float | None],
+        seconds_left: Callable[[int], float | None],
     ) -> None:
         """Takes whom it asks.
 
@@ -69,7 +69,7 @@ class SharedAnswers:
             model: is closed by `close`.
             cache: keeps the answers; is closed by `close`.
             max_calls: how many calls run at a time.
-            seconds_left: how long the request being served may wait; None for no limit.
+            seconds_left: how long the request being served, about so many items, may wait; None for no limit.
         """
         self._model = model
         self._cache = cache
@@ -94,7 +94,7 @@ class SharedAnswers:
         missing = [question for question in positions if question not in kept]
         if not missing:
             return
-        reason = self._model.why_not_to_wait(self._seconds_left())
+        reason = self._model.why_not_to_wait(self._seconds_left(len(items)))
         if reason:
             self._ask_for_later(missing)
             yield group({question: Unanswered(reason) for question in missing})
@@ -106,7 +106,9 @@ class SharedAnswers:
         try:
             pending = {call.outcomes[question]: question for question, call in call_of.items()}
             while pending:
-                done, _ = await asyncio.wait(pending, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    pending, timeout=self._seconds_left(len(items)), return_when=asyncio.FIRST_COMPLETED
+                )
                 if not done:
                     yield group(dict.fromkeys(pending.values(), _TOO_LATE))
                     return
