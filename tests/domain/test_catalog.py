@@ -126,10 +126,36 @@ def test_every_item_is_recognised_by_its_own_name(catalog: Catalog) -> None:
         ("dish soap", "household"),
         ("bread flour", "pantry"),
         ("garlic bread", "bakery"),
+        ("SFT DRNK 2 LITER BTL CARB", "beverages"),
+        ("APPLES GALA (BULK&BAG)", "produce"),
+        ("DRY ROAST PEANUTS", "snacks"),
+        ("ICE CREAM TOPPINGS", "pantry"),
+        ("TEA MIX W/O SUGAR", "beverages"),
+        ("coffee beans", "beverages"),
     ],
 )
 def test_category_of_free_name(catalog: Catalog, name: str, category: str) -> None:
     assert catalog.categorize(name).category == category
+
+
+@pytest.mark.parametrize(
+    ("name", "category"),
+    [
+        ("VENDING SIZE CRACKE", "snacks"),  # cut off by the till
+        ("PLSTC 12CT", "household"),  # consonants alone
+        ("Cauliflowr", "produce"),  # misspelt
+        ("Broccolli", "produce"),
+    ],
+)
+def test_strange_words_count_as_the_known_ones_they_stand_for(catalog: Catalog, name: str, category: str) -> None:
+    categorization = catalog.categorize(name)
+    assert categorization.category == category
+    assert categorization.certainty_ratio < 0.85
+
+
+def test_known_words_are_never_taken_for_others(catalog: Catalog) -> None:
+    assert catalog.categorize("better bacon").certainty_ratio == catalog.categorize("zork bacon").certainty_ratio
+    assert catalog.categorize("Better") == catalog.categorize("Zork")
 
 
 @pytest.mark.parametrize("name", ["Flux capacitor", "牛乳", "100", "", "!!!"])

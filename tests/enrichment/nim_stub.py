@@ -21,6 +21,7 @@ def entry(item: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "certainty_ratio": 0.9,
         "perishability": "months",
         "suggested_interval_days": 21,
+        "interval_reason": "used_now_and_then",
         "related_items": [{"name": "Milk", "relation": "complement"}],
         **changes,
     }
@@ -67,6 +68,11 @@ class NimStub:
     requests: list[httpx.Request] = field(default_factory=list)
 
     @property
+    def asked(self) -> list[list[str]]:
+        """Names that each call asked about."""
+        return [[item["name"] for item in json.loads(call["messages"][-1]["content"])["items"]] for call in self.calls]
+
+    @property
     def dialects(self) -> list[str]:
         """Dialect of each call."""
         return ["response_format" if "response_format" in call else "nvext" for call in self.calls]
@@ -80,5 +86,5 @@ class NimStub:
         call = json.loads(request.content)
         self.requests.append(request)
         self.calls.append(call)
-        response = self.behavior(call, json.loads(call["messages"][1]["content"])["items"])
+        response = self.behavior(call, json.loads(call["messages"][-1]["content"])["items"])
         return response if isinstance(response, httpx.Response) else await response

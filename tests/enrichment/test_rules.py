@@ -33,10 +33,19 @@ def test_line_of_a_receipt_is_understood() -> None:
     assert "Chicken Breast" in related(chicken, Relation.SUBSTITUTE)
 
 
+def test_interval_comes_with_its_reason() -> None:
+    milk, chicken = enrich("Milk"), enrich("OG BNLS CHKN BRST 2LB")
+    assert milk.interval_reason is not None
+    assert (milk.interval_reason.code, "every 7 days" in milk.interval_reason.text) == ("known_item", True)
+    assert chicken.interval_reason is not None
+    assert chicken.interval_reason.code == "similar_item"
+    assert f"every {chicken.suggested_interval_days} days" in chicken.interval_reason.text
+
+
 def test_unknown_item_says_so() -> None:
     item = enrich("Zorblax 3000")
     assert (item.category, item.perishability, item.suggested_interval_days) == ("other", None, None)
-    assert item.related_items == ()
+    assert (item.related_items, item.interval_reason) == ((), None)
     assert item.certainty_ratio < 0.5
 
 
@@ -81,6 +90,7 @@ def test_related_items_of_others_are_shown_by_the_catalogues_names_or_not_at_all
             RelatedItem("banana", Relation.SUBSTITUTE),
         ),
         suggested_interval_days=None,
+        interval_reason=None,
         source="nim",
     )
     assert RULES.recognized(claimed) == (RelatedItem("Whole Milk", Relation.COMPLEMENT),)
@@ -94,6 +104,7 @@ def test_every_name_gets_an_answer_within_the_contract(name: str, category: str)
     assert item.category in CATEGORIES
     assert 0 <= item.certainty_ratio <= 1
     assert item.suggested_interval_days is None or 1 <= item.suggested_interval_days <= 365
+    assert (item.suggested_interval_days is None) == (item.interval_reason is None)
     assert len(item.related_items) <= 8
 
 

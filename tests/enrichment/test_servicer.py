@@ -25,11 +25,13 @@ README = Path(__file__).parents[2] / "services" / "enrichment" / "README.md"
 
 
 def by_rules() -> EnrichmentSettings:
-    return EnrichmentSettings(nim_endpoint="", nim_api_key=SecretStr(""))
+    return EnrichmentSettings(nim_endpoint="", nim_api_key=SecretStr(""), redis_url=SecretStr(""))
 
 
 def on_nim(endpoint: str, **changes: Any) -> EnrichmentSettings:
-    return EnrichmentSettings(nim_endpoint=endpoint, nim_api_key=SecretStr("not-a-real-key"), **changes)
+    return EnrichmentSettings(
+        nim_endpoint=endpoint, nim_api_key=SecretStr("not-a-real-key"), redis_url=SecretStr(""), **changes
+    )
 
 
 def request(*names: str) -> messages.EnrichItemsRequest:
@@ -52,7 +54,7 @@ def nim_server(reply_status: int = 200) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            items = json.loads(call["messages"][1]["content"])["items"]
+            items = json.loads(call["messages"][-1]["content"])["items"]
             content = json.dumps({"items": [entry(item) for item in items]})
             body = json.dumps({"choices": [{"message": {"content": content}}]}).encode()
             self.send_response(reply_status)
@@ -92,6 +94,8 @@ async def test_items_are_enriched_by_the_catalogue() -> None:
     }
     assert unknown.perishability == catalog_pb2.PERISHABILITY_UNSPECIFIED
     assert unknown.suggested_interval_days == 0
+    assert bananas.suggested_interval_reason.code == "known_item"
+    assert not unknown.HasField("suggested_interval_reason")
 
 
 async def test_thousand_items_get_a_thousand_answers() -> None:
@@ -119,9 +123,12 @@ async def test_wrong_number_of_items_is_refused(count: int) -> None:
 
 async def test_language_model_answers_when_it_is_configured() -> None:
     with nim_server() as address:
-        items = await enrich(request("Zorblax", "Milk"), on_nim(address))
+        items = await enrich(request("Zorblax 12OZ", "Milk"), on_nim(address))
+    assert (items[0].name, items[0].normalized_name) == ("Zorblax 12OZ", "zorblax")
     assert (items[0].source, items[0].category, items[0].suggested_interval_days) == ("nim", "snacks", 21)
     assert [related.name for related in items[0].related_items] == ["Milk"]
+    assert items[0].suggested_interval_reason.code == "used_now_and_then"
+    assert items[0].suggested_interval_reason.text == "it is used now and then"
     assert (items[1].source, items[1].category) == ("rules", "dairy")
 
 

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pantree_domain.catalog.data import Words, read_items, read_words
 from pantree_domain.catalog.item import OTHER, CatalogItem
 from pantree_domain.catalog.names import normalize_name
+from pantree_domain.catalog.vocabulary import Vocabulary
 
 # How sure a category is. These are judgements that order the cases; nothing is fitted.
 _EXACT_CERTAINTY = 1.0
 _LEAST_WORD_CERTAINTY = 0.5
 _MOST_WORD_CERTAINTY = 0.95
 _CONTRADICTED_RATIO = 0.85  # when another word of the name speaks for another category
+_GUESSED_WORD_RATIO = 0.85  # when a word was taken for another one that it abbreviates or misspells
 _UNKNOWN_CERTAINTY = 0.1
 
 # An item is named beside the category when it shares at least this much of its words with the name.
@@ -22,7 +24,7 @@ _LEAST_SIMILARITY = 0.5
 _MODIFIER_WEIGHT = 0.25
 
 # What follows one of these only describes: "beans in tomato sauce" are beans.
-_DESCRIPTIONS_BEGIN_WITH = frozenset({"with", "in", "for", "on", "from"})
+_DESCRIPTIONS_BEGIN_WITH = frozenset({"with", "without", "in", "for", "on", "from"})
 
 
 class _Strength(enum.IntEnum):
@@ -97,6 +99,13 @@ class Catalog:
             for category, phrases in words_by_category.items():
                 self._clues.update({tuple(phrase.split()): _Clue(category, strength) for phrase in phrases})
         self._longest_clue = max(map(len, self._clues))
+        self._vocabulary = Vocabulary(
+            [
+                *(word for clue in self._clues for word in clue),
+                *sorted(self._modifiers),
+                *sorted(_DESCRIPTIONS_BEGIN_WITH),
+            ]
+        )
 
     def items_in(self, category: str) -> tuple[CatalogItem, ...]:
         """Items of a category, in the order of the file; none when there is no such category."""
@@ -110,7 +119,8 @@ class Catalog:
         """Category of a free item name, how sure it is, and the item of the catalogue that comes nearest.
 
         The name of an item decides. Otherwise the words do: a marker before a form before an ingredient, and of equally
-        strong ones the last, since English puts the thing itself last: "orange juice", "chocolate milk".
+        strong ones the last, since English puts the thing itself last: "orange juice", "chocolate milk". When none is
+        known, strange words count as the known ones that they abbreviate or misspell, with less certainty.
         """
         normalized = normalize_name(name)
         exact = self._by_name.get(normalized)
@@ -118,6 +128,10 @@ class Catalog:
             return Categorization(exact.category, _EXACT_CERTAINTY, exact)
         words = normalized.split()
         findings = self._findings(words)
+        guessed = not findings
+        if guessed:
+            words = [self._vocabulary.nearest(word) for word in words]
+            findings = self._findings(words)
         if not findings:
             return Categorization(OTHER, _UNKNOWN_CERTAINTY, None)
         described = next((at for at, word in enumerate(words) if word in _DESCRIPTIONS_BEGIN_WITH), len(words))
@@ -131,9 +145,10 @@ class Catalog:
                 -finding.start,
             ),
         )
+        certainty_ratio = self._certainty(words, findings, decisive.clue.category)
         return Categorization(
             decisive.clue.category,
-            self._certainty(words, findings, decisive.clue.category),
+            certainty_ratio * _GUESSED_WORD_RATIO if guessed else certainty_ratio,
             self._nearest_item(words, decisive),
         )
 

@@ -6,12 +6,14 @@ import unicodedata
 from pantree_domain.catalog.data import read_words
 
 _UNIT = (
-    r"(?:fl ?oz|oz|ounces?|lbs?|pounds?|kg|kilos?|g|gr|grams?|mg|ml|cl|l|lt|ltr|lit(?:er|re)s?|gal|gallons?|qt|quarts?|"
-    r"pt|pints?|ct|count|pk|pks|packs?|pcs?|pieces?|ea|each|dz|doz|dozen|in|inch|ft|feet|yd|sq ?ft|rolls?|sheets?|"
-    r"bags?|box|boxes|cans?|bottles?|jars?|loads?|x)"
+    r"(?:fl\.? ?oz|fz|oz|ounces?|lbs?|pounds?|kg|kilos?|gm?|gr|grams?|mg|ml|cl|l|lt|ltr|lit(?:er|re)s?|ga|gal|gallons?|"
+    r"qt|quarts?|pt|pints?|ct|count|pk|pks|packs?|pcs?|pieces?|ea|each|dz|doz|dozen|ld|stems?|in|inch|ft|feet|yd|"
+    r"sq ?ft|rolls?|sheets?|bags?|box|boxes|cans?|bottles?|jars?|loads?|x)"
 )
-_AMOUNT = re.compile(rf"(?<!\w)\d+(?:[.,/]\d+)*(?: ?%| ?-?{_UNIT}(?!\w)\.?)?(?!\w)")
-_LONE_UNIT = re.compile(r"(?<!\w)(?:oz|lbs?|ct|pk|ea|each|per|gal|doz)(?!\w)")
+# What follows an amount and its unit only says what it is packed in: "20 OZ PET" is a plastic bottle, no pet.
+_CONTAINER = r"(?:bags?|btls?|bottles?|cans?|ctn|cartons?|jars?|nr|pet|tubes?|tubs?)"
+_AMOUNT = re.compile(rf"(?<!\w)\d+(?: ?[.,/=x-] ?\d+)*(?: *%| *-?{_UNIT}(?!\w)\.?(?: +{_CONTAINER}(?!\w))?)?(?!\w)")
+_LONE_UNIT = re.compile(r"(?<!\w)(?:half gal(?:lon)?|oz|lbs?|ct|ctn|pk|pck|pt|qt|ea|each|per|gal|dz|doz)(?!\w)")
 _APOSTROPHE = re.compile(r"['’`]")
 _NOT_A_WORD = re.compile(r"[\W_]+")
 
@@ -30,7 +32,8 @@ def normalize_name(text: str) -> str:
     keeps its letters and digits.
     """
     plain = _APOSTROPHE.sub("", _without_accents(text).casefold())
-    without_amounts = _LONE_UNIT.sub(" ", _AMOUNT.sub(" ", plain.replace("w/", " with ").replace("&", " and ")))
+    plain = plain.replace("w/o", " without ").replace("w/", " with ")
+    without_amounts = _LONE_UNIT.sub(" ", _AMOUNT.sub(" ", plain.replace("&", " and ")))
     words = _NOT_A_WORD.sub(" ", without_amounts).split() or _NOT_A_WORD.sub(" ", plain).split()
     written_out = " ".join(read_words().abbreviations.get(word, word) for word in words).split()
     return " ".join(map(_singular, written_out))

@@ -52,6 +52,9 @@ def enrich_items_response(position: int, item: EnrichedItem) -> messages.EnrichI
                 for related in item.related_items
             ],
             suggested_interval_days=item.suggested_interval_days or 0,
+            suggested_interval_reason=None
+            if item.interval_reason is None
+            else messages.IntervalReason(code=item.interval_reason.code, text=item.interval_reason.text),
             source=item.source,
             fallback_reason=item.fallback_reason,
         ),

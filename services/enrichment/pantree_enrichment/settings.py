@@ -26,13 +26,39 @@ class EnrichmentSettings(PartSettings):
         default="meta/llama-3.1-8b-instruct", min_length=1, description="Name of the model that Llama NIM serves."
     )
     nim_timeout_seconds: float = Field(
-        default=10.0, gt=0, le=600, description="How long one call to Llama NIM may take in all."
+        default=20.0,
+        gt=0,
+        le=600,
+        description="How long asking Llama NIM about a batch may take in all, a second try included.",
     )
     nim_cool_down_seconds: float = Field(
         default=30.0, gt=0, description="How long Llama NIM is left alone after it failed."
     )
-    nim_batch_size: int = Field(default=8, ge=1, le=50, description="How many items one call asks about.")
+    nim_batch_size: int = Field(default=8, ge=1, le=50, description="How many items one call asks about at most.")
+    nim_token_budget: int = Field(
+        default=4096, ge=2048, description="How many tokens one call may take, prompt and reply together."
+    )
     nim_max_calls: int = Field(default=4, ge=1, le=64, description="How many calls to Llama NIM run at a time.")
+
+    redis_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Redis that keeps what replicas may share, such as redis://localhost:6379/0; empty for none.",
+        validation_alias="PANTREE_REDIS_URL",
+    )
+    cache_size: int = Field(
+        default=20_000, ge=1, description="How many answers of Llama NIM are kept in memory; about 1 KiB each."
+    )
+    cache_seconds: float = Field(
+        default=2_592_000.0, gt=0, description="How long an answer of Llama NIM is kept; 30 days unless told otherwise."
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis_url(cls, value: SecretStr) -> SecretStr:
+        """The URL as it is; it may hold a password, so it is never shown."""
+        if value.get_secret_value() and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("give a URL such as redis://localhost:6379/0, rediss://... or unix://...")
+        return value
 
     @field_validator("nim_endpoint")
     @classmethod

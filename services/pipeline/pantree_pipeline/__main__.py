@@ -42,7 +42,9 @@ async def build(settings: PipelineSettings) -> Part:
         frequency=GrpcFrequencyAnalyzer(frequency),
         recommender=GrpcRecommender(recommendation),
         vector=None if vector is None else GrpcVectorIndex(vector),
-        enricher=None if enrichment is None else GrpcEnricher(enrichment),
+        enricher=None
+        if enrichment is None
+        else GrpcEnricher(enrichment, longest_seconds=settings.optional_call_seconds),
     )
     components = (
         Component("simulation", True, simulation),

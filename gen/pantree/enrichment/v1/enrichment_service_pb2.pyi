@@ -121,6 +121,7 @@ class EnrichedItem(_message.Message):
     SUGGESTED_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     FALLBACK_REASON_FIELD_NUMBER: _builtins.int
+    SUGGESTED_INTERVAL_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name as asked."""
     normalized_name: _builtins.str
@@ -143,6 +144,10 @@ class EnrichedItem(_message.Message):
     def related_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelatedItem]:
         """related_items are items that go with it or replace it, best first."""
 
+    @_builtins.property
+    def suggested_interval_reason(self) -> Global___IntervalReason:
+        """suggested_interval_reason says why that often; absent when suggested_interval_days is 0."""
+
     def __init__(
         self,
         *,
@@ -155,14 +160,43 @@ class EnrichedItem(_message.Message):
         suggested_interval_days: _builtins.int = ...,
         source: _builtins.str = ...,
         fallback_reason: _builtins.str = ...,
+        suggested_interval_reason: Global___IntervalReason | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["suggested_interval_reason", b"suggested_interval_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "certainty_ratio", b"certainty_ratio", "fallback_reason", b"fallback_reason", "name", b"name", "normalized_name", b"normalized_name", "perishability", b"perishability", "related_items", b"related_items", "source", b"source", "suggested_interval_days", b"suggested_interval_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "certainty_ratio", b"certainty_ratio", "fallback_reason", b"fallback_reason", "name", b"name", "normalized_name", b"normalized_name", "perishability", b"perishability", "related_items", b"related_items", "source", b"source", "suggested_interval_days", b"suggested_interval_days", "suggested_interval_reason", b"suggested_interval_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnrichedItem: _TypeAlias = EnrichedItem  # noqa: Y015
+
+@_typing.final
+class IntervalReason(_message.Message):
+    """IntervalReason is why an interval is suggested."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """code is stable and meant for programs: `known_item` or `similar_item` of the catalogue, or a language model's choice
+    of `spoils_soon`, `used_daily`, `used_weekly`, `used_now_and_then` and `lasts_long`.
+    """
+    text: _builtins.str
+    """text is the same for people; it never holds words of a language model."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IntervalReason: _TypeAlias = IntervalReason  # noqa: Y015
 
 @_typing.final
 class RelatedItem(_message.Message):

@@ -20,6 +20,11 @@ class CircuitBreaker:
         self._clock = clock
         self._open_until: float | None = None
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the system answered when it was asked last, or has not been asked yet."""
+        return self._open_until is None
+
     def allows(self) -> bool:
         """Whether the caller may ask now."""
         if self._open_until is None:

@@ -2,43 +2,46 @@
 
 Two dialects of structured output live behind the same image name: NIM 2.x takes `response_format`, as OpenAI, vLLM and
 llama.cpp do; NIM 1.x takes `nvext.guided_json`. Some servers ignore what they do not know and answer with prose. So the
-first is tried, then the second once, the one that worked is remembered, and every reply is checked.
+first is tried, then the second, the one that worked is remembered, and every reply is checked. A reply that lacks
+something is asked for once more, and what is still lacking then is left to the rules.
 """
 
 import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
-from string import Template
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
 import structlog
 
-from pantree_domain.catalog import CATEGORIES
 from pantree_enrichment.backends.circuit_breaker import CircuitBreaker
-from pantree_enrichment.backends.nim_reply import UnusableReply, answers_in, reply_schema
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Unanswered
-from pantree_runtime.deadline import LEAST_SECONDS, remaining_seconds
+from pantree_enrichment.backends.prompt import Prompt
+from pantree_enrichment.backends.reply import outcomes_in, reply_schema
+from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome, Unanswered
+from pantree_runtime.deadline import LEAST_SECONDS
 
 _log = structlog.get_logger(__name__)
 
-PROMPT_FILE = "enrich_items.v1.txt"
-# Fewer than the check allows, so that a model that counts badly still passes.
-_RELATED_ITEMS_ASKED = 4
-
-# What is kept of a request's time, so that the rules can still answer when the model does not.
-SECONDS_KEPT_FOR_RULES = 0.25
 # A reply is a few hundred bytes per item; far more is no reply of ours.
 MAX_REPLY_BYTES = 1024 * 1024
-# An item takes about a hundred tokens, its name up to as many again.
-_TOKENS_PER_ITEM = 300
+# Tokens are estimated from above, since every model cuts text differently: Llama 3 makes one token of about four
+# characters of English, and of about three bytes of other scripts.
+_BYTES_PER_TOKEN = 3
+# Keys, punctuation, and the longest values of an entry with its related items.
+_REPLY_TOKENS_PER_ITEM = 220
+# What frames messages and entries.
+_TOKENS_AROUND = 16
 # One strange name may spoil the reply to its batch; a server whose replies are all spoilt is not worth asking.
 _UNUSABLE_REPLIES_IN_A_ROW = 3
 # A server may ask to be left alone, but not for good.
 _MOST_SECONDS_TO_RETRY = 300.0
 
 _TRY_LATER = "it is asked again later"
+_LEFT_ALONE = f"the language model failed a short while ago; {_TRY_LATER}"
+_TOO_SLOW = "the language model takes longer at present than the request may wait; the next one may find its answer"
+_NO_TIME = "the language model was not waited for: too little of the request's time was left"
 
 
 # Fields of a call that hold the model to a schema.
@@ -58,8 +61,7 @@ def _guided_json(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"nvext": {"guided_json": schema}}
 
 
-def _other(dialect: Dialect) -> Dialect:
-    return _guided_json if dialect is _response_format else _response_format
+_DIALECTS: Mapping[Dialect, str] = {_response_format: "response_format", _guided_json: "nvext.guided_json"}
 
 
 class _Failure(Exception):
@@ -74,8 +76,12 @@ class _Unavailable(_Failure):
         self.retry_after_seconds = retry_after_seconds
 
 
-class _NotUnderstood(_Failure):
-    """The server did not understand the call, or the model did not keep to the schema."""
+class _Refused(_Failure):
+    """The server did not understand the call."""
+
+
+class _Unusable(_Failure):
+    """No word of a reply could be used."""
 
 
 def open_client(
@@ -99,80 +105,130 @@ def open_client(
 
 
 class NimEnricher:
-    """What a language model says about items."""
+    """What a language model says about items. A `LanguageModel` for `SharedAnswers`."""
 
     def __init__(
         self,
         client: httpx.AsyncClient,
+        prompt: Prompt,
         *,
         model: str,
         timeout_seconds: float,
         cool_down_seconds: float,
-        max_calls: int,
+        batch_size: int,
+        token_budget: int,
         clock: Callable[[], float],
     ) -> None:
         """Takes what it asks with.
 
         Args:
             client: from `open_client`; closed by `close`.
+            prompt: what the model is told.
             model: name of the model.
-            timeout_seconds: how long a call may take in all.
+            timeout_seconds: how long asking about a batch may take in all, a second try included.
             cool_down_seconds: how long nothing is asked after a failure.
-            max_calls: how many calls run at a time.
+            batch_size: how many items one call asks about at most.
+            token_budget: how many tokens one call may take, prompt and reply together.
             clock: seconds, never going backwards.
         """
         self._client = client
+        self._prompt = prompt
         self._model = model
         self._timeout_seconds = timeout_seconds
-        self._slots = asyncio.Semaphore(max_calls)
+        self._batch_size = batch_size
+        self._token_budget = token_budget
+        self._clock = clock
         self._breaker = CircuitBreaker(cool_down_seconds, clock)
         self._unusable_replies = 0
         self._dialect: Dialect = _response_format
         self._dialect_works = False
         self._schema = reply_schema()
-        prompt = (resources.files(__package__) / "prompts" / PROMPT_FILE).read_text(encoding="utf-8")
-        self._prompt = Template(prompt).substitute(
-            categories=", ".join(f'"{category}"' for category in CATEGORIES), max_related=_RELATED_ITEMS_ASKED
-        )
+        self._last_seconds = 0.0
+        self._began_at: dict[object, float] = {}
 
-    async def enrich(self, items: Sequence[ItemToEnrich]) -> Sequence[EnrichedItem | Unanswered]:
-        """What the model says about each item, in their order, in one call; each item fails by itself."""
-        try:
-            # The deadline holds while others are being served, too.
-            async with asyncio.timeout(_seconds_left()), self._slots:
-                if not self._breaker.allows():
-                    return [Unanswered(f"the language model failed a short while ago; {_TRY_LATER}")] * len(items)
-                return await self._ask(items)
-        except TimeoutError:
-            reason = "the language model did not answer in the time that the request had"
-        except _Failure as failure:
-            reason = str(failure)
-        _log.warning("language model failed", reason=reason)
-        return [Unanswered(reason)] * len(items)
+    @property
+    def dialect(self) -> str:
+        """Dialect that the server is known to speak: `response_format` or `nvext.guided_json`; empty when unknown."""
+        return _DIALECTS[self._dialect] if self._dialect_works else ""
+
+    def batches(self, questions: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
+        """Questions cut into lists that fit into the token budget and the batch size, in their order."""
+        fixed = _tokens(self._prompt.system) + _tokens(self._prompt.repair("")) + _tokens(json.dumps(self._schema))
+        batches: list[list[ItemToEnrich]] = []
+        used = 0
+        for question in questions:
+            tokens = _REPLY_TOKENS_PER_ITEM + _tokens(json.dumps(_asked(0, question), ensure_ascii=False))
+            if not batches or len(batches[-1]) == self._batch_size or used + tokens > self._token_budget:
+                batches.append([])
+                used = fixed
+            batches[-1].append(question)
+            used += tokens
+        return list(batches)
+
+    def why_not_to_wait(self, seconds: float | None) -> str:
+        """Why a request that has so much time left should not wait for an answer; empty when it should.
+
+        It should not while the server is not well, nor when it took longer for the last answer, or has been taking
+        longer for one under way, than the request has. Requests that don't wait may still ask, for the next ones.
+        """
+        if not self._breaker.is_closed:
+            return _LEFT_ALONE
+        if seconds is None:
+            return ""
+        if seconds < LEAST_SECONDS:
+            return _NO_TIME
+        under_way = max((self._clock() - began_at for began_at in self._began_at.values()), default=0.0)
+        return _TOO_SLOW if max(self._last_seconds, under_way) > seconds else ""
+
+    async def ask(self, questions: Sequence[ItemToEnrich], answered: Callable[[int, Outcome], None]) -> None:
+        """Asks about one batch. Never raises: each item fails by itself.
+
+        Args:
+            questions: one of `batches`.
+            answered: called once for each question, as soon as its outcome is known, with its position.
+        """
+        lacking = dict(enumerate(questions))
+        if self._breaker.allows():
+            outcome = await self._ask(lacking, answered)
+        else:
+            outcome = Unanswered(_LEFT_ALONE)
+        for position in lacking:
+            answered(position, outcome)
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def _ask(self, items: Sequence[ItemToEnrich]) -> list[EnrichedItem | Unanswered]:
+    async def _ask(self, lacking: dict[int, ItemToEnrich], answered: Callable[[int, Outcome], None]) -> Unanswered:
+        """Asks about what is lacking, and takes out what was answered. Returns why the rest was not."""
+        call, began_at = object(), self._clock()
+        self._began_at[call] = began_at
         try:
-            answers = await self._ask_in_time(items)
+            await self._ask_in_time(lacking, answered)
         except _Unavailable as failure:
             self._breaker.failed(failure.retry_after_seconds)
-            raise
-        except _NotUnderstood:
+            reason = str(failure)
+        except _Failure as failure:
             self._unusable_replies += 1
             if self._unusable_replies >= _UNUSABLE_REPLIES_IN_A_ROW:
+                self._unusable_replies = 0
+                self._dialect_works = False  # the server may have been replaced by one of the other dialect
                 self._breaker.failed()
-            raise
-        self._unusable_replies = 0
-        self._breaker.succeeded()
-        return answers
+            reason = str(failure)
+        else:
+            self._unusable_replies = 0
+            self._last_seconds = self._clock() - began_at
+            self._breaker.succeeded()
+            return Unanswered("")  # nothing is lacking
+        finally:
+            del self._began_at[call]
+        _log.warning("language model failed", reason=reason)
+        return Unanswered(reason)
 
-    async def _ask_in_time(self, items: Sequence[ItemToEnrich]) -> list[EnrichedItem | Unanswered]:
+    async def _ask_in_time(self, lacking: dict[int, ItemToEnrich], answered: Callable[[int, Outcome], None]) -> None:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await self._ask_in_dialects(items)
+                await self._ask_and_repair(lacking, answered)
         except TimeoutError:
             raise _Unavailable(
                 f"the language model did not answer within {self._timeout_seconds:g} s; {_TRY_LATER}"
@@ -184,36 +240,69 @@ class NimEnricher:
                 f"the connection to the language model failed ({type(error).__name__}); {_TRY_LATER}"
             ) from None
 
-    async def _ask_in_dialects(self, items: Sequence[ItemToEnrich]) -> list[EnrichedItem | Unanswered]:
-        """Answers in the dialect that is known to work, or else in the first one that does."""
-        dialect, works = self._dialect, self._dialect_works
-        refusal = ""
-        for tried in (dialect,) if works else (dialect, _other(dialect)):
-            try:
-                answers = answers_in(await self._complete(items, tried(self._schema)), items)
-            except (UnusableReply, _NotUnderstood) as raised:
-                refusal = str(raised)
-                # The server may have been replaced by one of the other dialect. And should the time be over before the
-                # second one has answered, the next call begins with that one.
-                self._dialect_works = False
-                self._dialect = dialect if works else _other(tried)
-            else:
-                self._dialect, self._dialect_works = tried, True
-                return answers
-        raise _NotUnderstood(refusal or "the language model's reply was not usable")
+    async def _ask_and_repair(self, lacking: dict[int, ItemToEnrich], answered: Callable[[int, Outcome], None]) -> None:
+        """Asks about all, then once more about those whose answer was missing or wrong.
 
-    async def _complete(self, items: Sequence[ItemToEnrich], dialect_fields: Mapping[str, Any]) -> bytes:
+        Raises:
+            _Failure: when there is no usable answer to any of them.
+        """
+        count = len(lacking)
+        failures: dict[int, Unanswered] = {}
+        problem = ""
+        for _ in range(2):
+            dialect, reply = await self._complete_in_dialects(list(lacking.values()), problem)
+            failures = {}
+            for position, outcome in zip(list(lacking), outcomes_in(reply, list(lacking.values())), strict=True):
+                if isinstance(outcome, EnrichedItem):
+                    self._dialect, self._dialect_works = dialect, True
+                    del lacking[position]
+                    answered(position, outcome)
+                else:
+                    failures[position] = outcome
+            if not lacking:
+                return
+            problem = next(iter(failures.values())).reason
+            if len(lacking) == count:
+                # It may have ignored what it does not know. Should the time be over before the other dialect has
+                # answered, the next call begins with that one.
+                self._doubt(dialect)
+        if len(lacking) == count:
+            raise _Unusable(problem)
+        for position, failure in failures.items():
+            del lacking[position]
+            answered(position, replace(failure, concerns_item_alone=True))
+
+    async def _complete_in_dialects(self, questions: Sequence[ItemToEnrich], problem: str) -> tuple[Dialect, bytes]:
+        """Reply to one call and the dialect it was made in: the known one, or the other one when that is refused."""
+        dialect = self._dialect
+        try:
+            return dialect, await self._complete(questions, dialect, problem)
+        except _Refused:
+            if dialect is self._dialect:
+                self._dialect_works = False
+            self._doubt(dialect)
+        return self._dialect, await self._complete(questions, self._dialect, problem)
+
+    def _doubt(self, dialect: Dialect) -> None:
+        """Makes the other dialect the next to try, unless this one is known to work or another call did so already."""
+        if not self._dialect_works and self._dialect is dialect:
+            self._dialect = _guided_json if dialect is _response_format else _response_format
+
+    async def _complete(self, questions: Sequence[ItemToEnrich], dialect: Dialect, problem: str) -> bytes:
         """Body of the server's reply to one call."""
-        data = [{"index": index, "name": item.name, "category": item.category} for index, item in enumerate(items)]
+        items = [_asked(index, question) for index, question in enumerate(questions)]
+        # One message of each role: some models' chat templates refuse two users' in a row.
+        told = f"{self._prompt.system}\n\n{self._prompt.repair(problem)}" if problem else self._prompt.system
+        messages = [
+            {"role": "system", "content": told},
+            {"role": "user", "content": json.dumps({"items": items}, ensure_ascii=False)},
+        ]
         request = {
             "model": self._model,
-            "messages": [
-                {"role": "system", "content": self._prompt},
-                {"role": "user", "content": json.dumps({"items": data}, ensure_ascii=False)},
-            ],
+            "messages": messages,
             "temperature": 0,
-            "max_tokens": _TOKENS_PER_ITEM * (len(items) + 1),
-            **dialect_fields,
+            "max_tokens": _REPLY_TOKENS_PER_ITEM * len(items) + _TOKENS_AROUND,
+            **dialect(self._schema),
         }
         async with self._client.stream("POST", "/v1/chat/completions", json=request) as response:
             _check_status(response)
@@ -221,23 +310,17 @@ class NimEnricher:
             async for part in response.aiter_bytes():
                 body += part
                 if len(body) > MAX_REPLY_BYTES:
-                    raise _NotUnderstood("the language model's reply was far too long")
+                    raise _Unusable("the language model's reply was far too long")
         return bytes(body)
 
 
-def _seconds_left() -> float | None:
-    """How long the request may still wait; None for no limit.
+def _asked(index: int, question: ItemToEnrich) -> dict[str, object]:
+    return {"index": index, "name": question.name, "category": question.category}
 
-    Raises:
-        _Failure: when it cannot wait at all.
-    """
-    remaining = remaining_seconds()
-    if remaining is None:
-        return None
-    left = remaining - SECONDS_KEPT_FOR_RULES
-    if left < LEAST_SECONDS:
-        raise _Failure("the language model was not asked: too little of the request's time was left")
-    return left
+
+def _tokens(text: str) -> int:
+    """About how many tokens a text is, rather too many than too few."""
+    return len(text.encode()) // _BYTES_PER_TOKEN + _TOKENS_AROUND
 
 
 def _check_status(response: httpx.Response) -> None:
@@ -247,7 +330,7 @@ def _check_status(response: httpx.Response) -> None:
         case 200:
             return
         case 400 | 422:
-            raise _NotUnderstood(f"the language model refused the request (HTTP {status})")
+            raise _Refused(f"the language model refused the request (HTTP {status})")
         case 401 | 403:
             raise _Unavailable(f"the language model denied access (HTTP {status}); check LLAMA_NIM_API_KEY")
         case 404:
@@ -257,12 +340,22 @@ def _check_status(response: httpx.Response) -> None:
         case 429:
             raise _Unavailable(
                 f"the language model is asked too often (HTTP 429); {_TRY_LATER}",
-                _seconds_to_retry(response.headers.get("Retry-After", "")),
+                _seconds_to_retry(response.headers),
             )
         case _:
             raise _Unavailable(f"the language model failed (HTTP {status}); {_TRY_LATER}")
 
 
-def _seconds_to_retry(value: str) -> float:
-    """Seconds that a Retry-After header asks for; 0 when it names a date or nothing."""
-    return min(float(value), _MOST_SECONDS_TO_RETRY) if value.isascii() and value.isdigit() else 0.0
+def _seconds_to_retry(headers: httpx.Headers) -> float:
+    """Seconds that a Retry-After header asks for, as a number or as a date; 0 when it says nothing usable."""
+    value = headers.get("Retry-After", "")
+    if value.isascii() and value.isdigit():
+        seconds = float(value)
+    else:
+        try:
+            # By the server's own clock, which need not agree with ours.
+            wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
+        except (ValueError, TypeError):  # TypeError: one of them names no time zone
+            return 0.0
+        seconds = wait.total_seconds()
+    return min(max(seconds, 0.0), _MOST_SECONDS_TO_RETRY)

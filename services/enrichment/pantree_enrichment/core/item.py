@@ -1,7 +1,7 @@
 """An item, what is known about it, and the port behind which something knows it."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,6 +38,16 @@ class RelatedItem:
 
 
 @dataclass(frozen=True)
+class IntervalReason:
+    """Why an interval is suggested."""
+
+    code: str
+    """Stable, for programs."""
+    text: str
+    """For people; never words of a language model."""
+
+
+@dataclass(frozen=True)
 class EnrichedItem:
     """What is known about an item."""
 
@@ -54,6 +64,8 @@ class EnrichedItem:
     """Best first."""
     suggested_interval_days: int | None
     """How often such an item is typically bought, 1 to `MAX_SUGGESTED_INTERVAL_DAYS`; None when unknown."""
+    interval_reason: IntervalReason | None
+    """Why that often; None when no interval is known."""
     source: str
     """Who said it: `rules` or `nim`."""
     fallback_reason: str = ""
@@ -66,10 +78,18 @@ class Unanswered:
 
     reason: str
     """Goes to callers: what failed and what to do, never a secret."""
+    concerns_item_alone: bool = False
+    """Whether it failed at this item while it answered about others; it would most likely do so again."""
+
+
+Outcome = EnrichedItem | Unanswered
 
 
 class ItemEnricher(Protocol):
-    """Something that knows about items, or may fail to."""
+    """Something that knows about items, may be slow, and may fail."""
 
-    async def enrich(self, items: Sequence[ItemToEnrich]) -> Sequence[EnrichedItem | Unanswered]:
-        """What is known about each item, in the order of the items. Never raises: each item fails by itself."""
+    def stream(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[Sequence[tuple[int, Outcome]]]:
+        """Position and outcome of each item once, as soon as they are known, in any order.
+
+        Never raises: each item fails by itself. Ends before the request's time is over.
+        """

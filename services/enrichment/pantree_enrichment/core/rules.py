@@ -7,6 +7,7 @@ from pantree_domain.catalog import CATEGORIES, OTHER, Catalog, CatalogItem, Peri
 from pantree_enrichment.core.item import (
     MAX_SUGGESTED_INTERVAL_DAYS,
     EnrichedItem,
+    IntervalReason,
     ItemToEnrich,
     RelatedItem,
     Relation,
@@ -51,6 +52,7 @@ class RulesEnricher:
             perishability=self._perishabilities[category] if known is None else known.perishability,
             related_items=() if known is None else tuple(self._related(item.name, known)),
             suggested_interval_days=None if known is None else _interval_days(known),
+            interval_reason=None if known is None else _interval_reason(known, found.certainty_ratio),
             source=SOURCE,
         )
 
@@ -100,3 +102,10 @@ class RulesEnricher:
 
 def _interval_days(item: CatalogItem) -> int:
     return min(max(round(item.typical_interval_days), 1), MAX_SUGGESTED_INTERVAL_DAYS)
+
+
+def _interval_reason(item: CatalogItem, certainty_ratio: float) -> IntervalReason:
+    days = _interval_days(item)
+    if certainty_ratio == 1:
+        return IntervalReason("known_item", f"households that use it regularly buy it about every {days} days")
+    return IntervalReason("similar_item", f"{item.name}, which is much like it, is bought about every {days} days")

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pantree_domain.catalog import CATEGORIES, Perishability, normalize_name
+from pantree_domain.catalog import CATEGORIES, Perishability
 from pantree_enrichment.core import (
     MAX_SUGGESTED_INTERVAL_DAYS,
     EnrichedItem,
+    IntervalReason,
     ItemToEnrich,
+    Outcome,
     RelatedItem,
     Relation,
     Unanswered,
@@ -20,12 +22,18 @@ SOURCE = "nim"
 MAX_RELATED_ITEMS = 6
 MAX_RELATED_NAME_CHARACTERS = 60
 
-_LEFT_OUT = Unanswered("the language model left this item out")
-_WRONG = Unanswered("the language model's answer for this item was not usable")
+# A model picks one of these; the words that people read are ours.
+INTERVAL_REASONS = {
+    "spoils_soon": "it spoils soon, so it is bought often and in small amounts",
+    "used_daily": "it is used every day",
+    "used_weekly": "it is used about every week",
+    "used_now_and_then": "it is used now and then",
+    "lasts_long": "it keeps well, and one pack lasts for many uses",
+}
 
-
-class UnusableReply(Exception):
-    """A reply says nothing usable about any item."""
+_LEFT_OUT = Unanswered("the language model left this item out", concerns_item_alone=True)
+_WRONG = Unanswered("the language model's answer for this item was not usable", concerns_item_alone=True)
+_UNUSABLE = Unanswered("the language model's reply was not usable")
 
 
 def reply_schema() -> dict[str, Any]:
@@ -38,6 +46,7 @@ def reply_schema() -> dict[str, Any]:
             "certainty_ratio": {"type": "number", "minimum": 0, "maximum": 1},
             "perishability": {"type": "string", "enum": [perishability.value for perishability in Perishability]},
             "suggested_interval_days": {"type": "integer", "minimum": 1, "maximum": MAX_SUGGESTED_INTERVAL_DAYS},
+            "interval_reason": {"type": "string", "enum": list(INTERVAL_REASONS)},
             "related_items": {
                 "type": "array",
                 "maxItems": MAX_RELATED_ITEMS,
@@ -62,65 +71,83 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def answers_in(reply: bytes, items: Sequence[ItemToEnrich]) -> list[EnrichedItem | Unanswered]:
-    """What a reply says about each item that was asked about, in their order.
+def outcomes_in(reply: bytes, questions: Sequence[ItemToEnrich]) -> list[Outcome]:
+    """What a reply says about each item that was asked about, in their order; each item fails by itself.
 
     Args:
         reply: body of a chat completion.
-        items: what was asked.
-
-    Raises:
-        UnusableReply: when no item has a usable answer.
+        questions: what was asked.
     """
+    listed = _entries(reply)
+    if listed is None:
+        return [_UNUSABLE] * len(questions)
     entries: dict[int, Any] = {}
     counts: Counter[int] = Counter()
-    for entry in _entries(reply):
-        if isinstance(entry, dict) and _is_whole_number(entry.get("index"), 0, len(items) - 1):
+    for entry in listed:
+        if isinstance(entry, dict) and _is_whole_number(entry.get("index"), 0, len(questions) - 1):
             entries[entry["index"]] = entry
             counts[entry["index"]] += 1
-    answers = [
-        _LEFT_OUT if index not in entries else _WRONG if counts[index] > 1 else _answer(entries[index], item)
-        for index, item in enumerate(items)
-    ]
-    if all(isinstance(answer, Unanswered) for answer in answers):
-        raise UnusableReply
-    return answers
+    outcomes: list[Outcome] = []
+    for index, question in enumerate(questions):
+        if index not in entries:
+            outcomes.append(_LEFT_OUT)
+            continue
+        entry = entries[index]
+        answer = answer_from(entry, question) if counts[index] == 1 and entry.get("name") == question.name else None
+        outcomes.append(answer or _WRONG)
+    return outcomes
 
 
-def _entries(reply: bytes) -> list[Any]:
-    """The entries that a completion lists, unchecked."""
+def _entries(reply: bytes) -> list[Any] | None:
+    """The entries that a completion lists, unchecked; None when it lists none."""
     try:
-        content = json.loads(json.loads(reply)["choices"][0]["message"]["content"])
-        entries = content["items"]
-    except (ValueError, LookupError, TypeError, RecursionError) as error:
-        raise UnusableReply from error
-    if not isinstance(entries, list):
-        raise UnusableReply
-    return entries
+        entries = json.loads(json.loads(reply)["choices"][0]["message"]["content"])["items"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return entries if isinstance(entries, list) else None
 
 
-def _answer(entry: Mapping[str, Any], item: ItemToEnrich) -> EnrichedItem | Unanswered:
-    """What an entry says about an item, if all of it is as the schema wants it."""
+def answer_from(entry: object, question: ItemToEnrich) -> EnrichedItem | None:
+    """What an entry says about an item; None unless all of it is as the schema wants it."""
+    if not isinstance(entry, Mapping):
+        return None
     related_items = _related_items(entry.get("related_items"))
     usable = (
-        entry.get("name") == item.name
-        and _is_one_of(entry.get("category"), CATEGORIES)
+        _is_one_of(entry.get("category"), CATEGORIES)
         and _is_ratio(entry.get("certainty_ratio"))
         and _is_one_of(entry.get("perishability"), [perishability.value for perishability in Perishability])
         and _is_whole_number(entry.get("suggested_interval_days"), 1, MAX_SUGGESTED_INTERVAL_DAYS)
+        and _is_one_of(entry.get("interval_reason"), tuple(INTERVAL_REASONS))
     )
     if not usable or related_items is None:
-        return _WRONG
+        return None
     return EnrichedItem(
-        name=item.name,
-        normalized_name=normalize_name(item.name),
+        name=question.name,
+        normalized_name=question.name,
         category=entry["category"],
         certainty_ratio=float(entry["certainty_ratio"]),
         perishability=Perishability(entry["perishability"]),
         related_items=related_items,
         suggested_interval_days=entry["suggested_interval_days"],
+        interval_reason=IntervalReason(entry["interval_reason"], INTERVAL_REASONS[entry["interval_reason"]]),
         source=SOURCE,
     )
+
+
+def entry_of(answer: EnrichedItem) -> dict[str, Any]:
+    """An answer as a reply's entry, from which `answer_from` makes it again."""
+    assert answer.perishability is not None
+    assert answer.interval_reason is not None
+    return {
+        "category": answer.category,
+        "certainty_ratio": answer.certainty_ratio,
+        "perishability": answer.perishability.value,
+        "suggested_interval_days": answer.suggested_interval_days,
+        "interval_reason": answer.interval_reason.code,
+        "related_items": [
+            {"name": related.name, "relation": related.relation.value} for related in answer.related_items
+        ],
+    }
 
 
 def _related_items(entries: object) -> tuple[RelatedItem, ...] | None:

@@ -1,0 +1,75 @@
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pantree_domain.catalog import CATEGORIES
+from pantree_enrichment.backends.prompt import PROMPT_VERSION, load_prompt
+from pantree_enrichment.backends.reply import INTERVAL_REASONS, answer_from, entry_of, outcomes_in, reply_schema
+from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome
+from tests.enrichment.answers import answer_about
+
+REPLIES = sorted((Path(__file__).parent / "replies").glob("*.json"))
+
+# What each version says. An answer is kept by version: who changes a text or the schema makes a new version.
+DIGESTS = {"v2": "7f140b62fbe59d095e67438270b882dc050261b9a432fe3f16a799971f00251d"}
+
+
+def outcomes_of(recorded: dict[str, Any]) -> list[Outcome]:
+    questions = [ItemToEnrich(item["name"], item["category"]) for item in recorded["items"]]
+    return outcomes_in(recorded["reply"].encode(), questions)
+
+
+def test_changed_prompt_has_a_new_version() -> None:
+    prompt = load_prompt()
+    said = json.dumps([prompt.system, prompt.repair("PROBLEM"), reply_schema()])
+    assert hashlib.sha256(said.encode()).hexdigest() == DIGESTS[PROMPT_VERSION]
+
+
+def test_prompt_names_everything_that_the_schema_asks_for() -> None:
+    prompt = load_prompt().system
+    entry = reply_schema()["properties"]["items"]["items"]
+    for word in (
+        *entry["required"],
+        *CATEGORIES,
+        *INTERVAL_REASONS,
+        "complement",
+        "substitute",
+        "days",
+        "weeks",
+        "months",
+    ):
+        assert word in prompt
+    assert "$" not in prompt
+
+
+@pytest.mark.parametrize("file", REPLIES, ids=[file.stem for file in REPLIES])
+def test_recorded_reply_is_understood(file: Path) -> None:
+    recorded = json.loads(file.read_text(encoding="utf-8"))
+    assert recorded["prompt_version"] == PROMPT_VERSION
+    outcomes = outcomes_of(recorded)
+    assert [outcome.category if isinstance(outcome, EnrichedItem) else None for outcome in outcomes] == recorded[
+        "usable"
+    ]
+
+
+def test_recorded_reply_is_read_to_the_last_field() -> None:
+    recorded = json.loads((Path(__file__).parent / "replies" / "compact.json").read_text(encoding="utf-8"))
+    chicken = outcomes_of(recorded)[0]
+    assert isinstance(chicken, EnrichedItem)
+    assert (chicken.certainty_ratio, chicken.suggested_interval_days) == (0.97, 10)
+    assert chicken.interval_reason is not None
+    assert chicken.interval_reason.code == "spoils_soon"
+    assert [(related.name, related.relation.value) for related in chicken.related_items] == [
+        ("rice", "complement"),
+        ("broccoli", "complement"),
+        ("turkey breast", "substitute"),
+    ]
+
+
+def test_answer_becomes_an_entry_and_an_answer_again() -> None:
+    question = ItemToEnrich("milk")
+    answer = answer_about(question)
+    assert answer_from(json.loads(json.dumps(entry_of(answer))), question) == answer

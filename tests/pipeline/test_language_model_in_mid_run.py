@@ -1,0 +1,176 @@
+"""The pipeline with a language model that dies, hangs or lies in the middle of a run: real parts over loopback."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+import pantree_enrichment.__main__ as enrichment
+import pantree_frequency.__main__ as frequency
+import pantree_pipeline.__main__ as pipeline
+import pantree_recommendation.__main__ as recommendation
+from pantree.enrichment.v1 import enrichment_service_pb2 as enrichment_messages
+from pantree.enrichment.v1 import enrichment_service_pb2_grpc as enrichment_rpc
+from pantree.pipeline.v1 import pipeline_service_pb2 as messages
+from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
+from pantree_client.requests import History, Purchase
+from pantree_enrichment.settings import EnrichmentSettings
+from pantree_frequency.settings import FrequencySettings
+from pantree_pipeline.settings import PipelineSettings
+from pantree_recommendation.settings import RecommendationSettings
+from pantree_runtime.grpc_types import Context
+from pantree_runtime.server import Part, running
+from tests.enrichment.nim_server import answers, completion, drops, hangs, knowing, nim_at_loopback
+from tests.enrichment.nim_stub import entry
+from tests.loopback import loopback
+
+# Shorter than the pipeline's own limits, so that the request's deadline is what everything must keep.
+SECONDS = 3.0
+AS_OF = date(2026, 6, 1)
+STRANGE = [f"Zorblax {word}" for word in ("Crisps", "Juice", "Soap", "Bread")]
+INTERVALS = {"Milk": 7, "Bananas": 9, **dict(zip(STRANGE, (14, 21, 28, 7), strict=True))}
+
+
+def household() -> messages.ProcessInput:
+    """A household that buys six items, two of which the catalogue knows, each in a rhythm of its own."""
+    purchases = [
+        Purchase(name, AS_OF - timedelta(days=interval_days * ago), price=3.0)
+        for name, interval_days in INTERVALS.items()
+        for ago in range(8)
+    ]
+    return History("cust_001", purchases, as_of=AS_OF).message()
+
+
+@contextlib.asynccontextmanager
+async def pipeline_with(enricher: Part) -> AsyncIterator["rpc.PipelineServiceAsyncStub"]:
+    """The pipeline, over real parts and this enrichment service."""
+    async with contextlib.AsyncExitStack() as stack:
+        addresses = {
+            name: (await stack.enter_async_context(running(part))).address
+            for name, part in {
+                "frequency_address": await frequency.build(FrequencySettings()),
+                "recommendation_address": await recommendation.build(RecommendationSettings(sagemaker_endpoint="")),
+                "enrichment_address": enricher,
+            }.items()
+        }
+        settings = PipelineSettings(vector_address="", simulation_address="127.0.0.1:1", **addresses)  # type: ignore[arg-type]
+        channel = await stack.enter_async_context(loopback(await pipeline.build(settings)))
+        yield rpc.PipelineServiceStub(channel)
+
+
+async def enrichment_with(nim_address: str, **changes: Any) -> Part:
+    return await enrichment.build(
+        EnrichmentSettings(nim_endpoint=nim_address, nim_api_key=SecretStr(""), redis_url=SecretStr(""), **changes)
+    )
+
+
+async def process(stub: "rpc.PipelineServiceAsyncStub") -> messages.ProcessResult:
+    """The answer; a later one would be DEADLINE_EXCEEDED."""
+    return (await stub.Process(messages.ProcessRequest(input=household()), timeout=SECONDS)).result
+
+
+def intervals(result: messages.ProcessResult) -> dict[str, int]:
+    return {item.name: item.subscription.interval_days for item in result.recommendations.recommendations}
+
+
+async def test_answer_with_a_well_language_model_has_no_warnings() -> None:
+    async with nim_at_loopback(answers) as server, pipeline_with(await enrichment_with(server.address)) as stub:
+        result = await process(stub)
+    assert len(intervals(result)) >= 4
+    sources = {related.name: related.source for related in result.recommendations.related}
+    assert {sources[name] for name in STRANGE if name in sources} == {"nim"}
+    # To the stub milk is a snack, which the catalogue does not let pass.
+    assert {warning.component for warning in result.warnings} == {"nim"}
+    assert "contradicts the catalogue" in result.warnings[0].message
+
+
+@pytest.mark.parametrize("behavior", [hangs, drops], ids=["hangs", "drops"])
+async def test_answer_comes_in_time_when_the_language_model_fails(behavior: Any) -> None:
+    async with nim_at_loopback(behavior) as server, pipeline_with(await enrichment_with(server.address)) as stub:
+        result = await process(stub)
+        assert server.calls
+    assert len(intervals(result)) >= 4
+    assert [(warning.component, warning.code) for warning in result.warnings] == [("nim", "FALLBACK")]
+
+
+async def test_answer_comes_in_time_when_the_language_model_is_killed_in_mid_run() -> None:
+    answered = asyncio.Event()
+
+    async def answers_once(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
+        if answered.is_set():
+            await asyncio.Event().wait()
+        writer.write(completion(knowing(items)))
+        await writer.drain()
+        answered.set()
+
+    async with contextlib.AsyncExitStack() as nim:
+        server = await nim.enter_async_context(nim_at_loopback(answers_once))
+        async with pipeline_with(await enrichment_with(server.address, nim_batch_size=1, nim_max_calls=1)) as stub:
+            request = asyncio.create_task(process(stub))
+            await answered.wait()
+            await nim.aclose()  # cuts off every connection and listens no more
+            result = await request
+            assert len(intervals(result)) >= 4
+            assert [(warning.component, warning.code) for warning in result.warnings] == [("nim", "FALLBACK")]
+            assert {related.source for related in result.recommendations.related} <= {"rules", "nim"}
+
+            # Nobody waits for it from now on.
+            again = await process(stub)
+            assert intervals(again) == intervals(result)
+            assert again.warnings[0].code == "FALLBACK"
+
+
+async def test_lies_of_a_language_model_never_shorten_a_cadence() -> None:
+    async def daily(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
+        entries = [entry(item, suggested_interval_days=1, interval_reason="used_daily") for item in items]
+        writer.write(completion(json.dumps({"items": entries})))
+
+    async with pipeline_with(await enrichment_with("")) as stub:
+        by_rules = await process(stub)
+    async with nim_at_loopback(daily) as server, pipeline_with(await enrichment_with(server.address)) as stub:
+        result = await process(stub)
+    assert intervals(result) == intervals(by_rules)
+
+
+class StopsInTheMiddle(enrichment_rpc.EnrichmentServiceServicer):
+    """An enrichment service that tells of one item and then nothing more."""
+
+    def __init__(self, told_count: int) -> None:
+        self.told_count = told_count
+        self.seconds_given: list[float] = []
+
+    async def EnrichItems(
+        self, request: enrichment_messages.EnrichItemsRequest, context: Context
+    ) -> AsyncIterator[enrichment_messages.EnrichItemsResponse]:
+        self.seconds_given.append(context.time_remaining())
+        for index in range(self.told_count):
+            name = request.items[index].name
+            yield enrichment_messages.EnrichItemsResponse(
+                item_index=index,
+                item=enrichment_messages.EnrichedItem(name=name, category="snacks", source="rules"),
+            )
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize(("told_count", "code"), [(1, "INCOMPLETE"), (0, "DEADLINE_EXCEEDED")])
+async def test_what_arrived_in_time_is_used_and_the_rest_is_marked(told_count: int, code: str) -> None:
+    servicer = StopsInTheMiddle(told_count)
+    part = Part(
+        name="enrichment",
+        services={
+            "pantree.enrichment.v1.EnrichmentService": lambda server: (
+                enrichment_rpc.add_EnrichmentServiceServicer_to_server(servicer, server)
+            )
+        },
+    )
+    async with pipeline_with(part) as stub:
+        result = await process(stub)
+    assert len(intervals(result)) >= 4
+    assert [(warning.component, warning.code) for warning in result.warnings] == [("enrichment", code)]
+    # What comes after enrichment has time left.
+    assert servicer.seconds_given[0] <= SECONDS / 2
