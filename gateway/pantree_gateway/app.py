@@ -9,21 +9,24 @@ import grpc
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
 from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
-from pantree_gateway.docs import add_docs, packaged_assets
+from pantree_gateway.docs import add_asyncapi_route, add_docs, packaged_assets
 from pantree_gateway.edge import Edge, Traffic
 from pantree_gateway.settings import GatewaySettings
 from pantree_gateway.status import STATUS_TAG, add_status_routes
+from pantree_gateway.transcoding.asyncapi import asyncapi_document
 from pantree_gateway.transcoding.comments import comments_of
 from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.metadata import header_policy_of
 from pantree_gateway.transcoding.openapi import SchemaCollection
 from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem
 from pantree_gateway.transcoding.rest import add_rest_routes
 from pantree_gateway.transcoding.upstream import Limits, Upstream
-from pantree_gateway.transcoding.websocket import add_websocket_routes
+from pantree_gateway.transcoding.websocket import Surroundings, add_websocket_routes, websocket_methods
 from pantree_runtime.channel import open_channel
 
 DESCRIPTION = (
@@ -31,6 +34,17 @@ DESCRIPTION = (
     "`POST /api/v1/process` answers at once; a WebSocket at `/ws/stream/{customer_id}` takes the same body and sends "
     "`started`, one `monthly_update` per month, then `completed`, or `error`.\n\n"
     "Every error is a problem document (RFC 9457)."
+)
+
+CONTACT = {"name": "Pantree"}
+LICENSE = {"name": "Proprietary"}
+
+STREAM_DESCRIPTION = (
+    "Streams over WebSocket. Requests of one socket are answered in turn. A request with an `id` gets it back in every "
+    "frame, and keeps the socket open; after the answer to any other request the socket is closed, unless the next "
+    "request comes soon.\n\n"
+    "Close codes: 1000 done, 4400 wrong request, 4401 not allowed, 4404 not found, 4429 too many requests, 4500 any "
+    "other problem, 1012 the gateway had to stop."
 )
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -65,7 +79,10 @@ class _Gateway(FastAPI):
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
-    """The application; `app.state.traffic` is its `Traffic`. Its channels open and close with its lifespan."""
+    """The application; `app.state.traffic` is its `Traffic`, `app.state.asyncapi` its AsyncAPI document.
+
+    Its channels open and close with its lifespan.
+    """
     addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
     channels: dict[str, grpc.aio.Channel] = {}
 
@@ -81,7 +98,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         Upstream(_PIPELINE.services_by_name["PipelineService"], "pipeline", lambda: channels["pipeline"]),
         Upstream(_SIMULATION.services_by_name["SimulationService"], "simulation", lambda: channels["simulation"]),
     ]
-    schemas = SchemaCollection(comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes()))
+    comments = comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes())
+    schemas = SchemaCollection(comments)
     version = metadata.version("pantree")
     traffic = Traffic()
     app = _Gateway(
@@ -89,6 +107,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         title="Pantree",
         version=version,
         description=DESCRIPTION,
+        contact=CONTACT,
+        license_info=LICENSE,
+        servers=[{"url": "/", "description": "This gateway."}],
         openapi_tags=[*schemas.tags([upstream.service for upstream in upstreams]), STATUS_TAG],
         docs_url=None,
         redoc_url=None,
@@ -99,9 +120,26 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     limits = Limits(
         request_timeout_seconds=settings.request_timeout_seconds,
         stream_timeout_seconds=settings.stream_timeout_seconds,
+        linger_seconds=settings.stream_linger_seconds,
     )
-    add_rest_routes(app.router, upstreams, codec, schemas, limits, EXAMPLES)
-    add_websocket_routes(app.router, upstreams, codec, limits)
+    policy = header_policy_of(settings.forwarded_headers)
+    add_rest_routes(app.router, upstreams, codec, schemas, limits, policy, EXAMPLES)
+    surroundings = Surroundings(codec, limits, policy, _admit_all, traffic.stopping)
+    add_websocket_routes(app.router, upstreams, surroundings)
+    asyncapi = asyncapi_document(
+        {
+            "title": "Pantree",
+            "version": version,
+            "description": STREAM_DESCRIPTION,
+            "contact": CONTACT,
+            "license": LICENSE,
+            "tags": [{"name": "Pipeline", "description": "From purchases to recommendations."}],
+        },
+        websocket_methods(upstreams, codec),
+        SchemaCollection(comments),
+    )
+    app.state.asyncapi = asyncapi
+    add_asyncapi_route(app.router, asyncapi)
     add_status_routes(app.router, lambda: channels["pipeline"], traffic, version)
     add_docs(app, packaged_assets())
     app.add_exception_handler(HTTPException, _answer_http_exception)
@@ -116,6 +154,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         expose_headers=[TRACE_HEADER],
     )
     return app
+
+
+async def _admit_all(_connection: HTTPConnection) -> None:
+    pass
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

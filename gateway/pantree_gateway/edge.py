@@ -20,8 +20,14 @@ class Traffic:
     """The requests under way, and whether new streams are still welcome."""
 
     def __init__(self) -> None:
-        self.draining = False
+        self.stopping = asyncio.Event()
+        """Set once no new stream is welcome."""
         self._under_way: set[asyncio.Task[Any]] = set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether new streams are refused."""
+        return self.stopping.is_set()
 
     def enter(self) -> None:
         """Notes that the current task has begun to serve a request."""
@@ -36,7 +42,7 @@ class Traffic:
         Args:
             longest_seconds: how long to wait at most.
         """
-        self.draining = True
+        self.stopping.set()
         if self._under_way:
             await asyncio.wait(set(self._under_way), timeout=longest_seconds)
 

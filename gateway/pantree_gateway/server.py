@@ -75,6 +75,8 @@ async def start(settings: GatewaySettings) -> RunningGateway:
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=Limits.body_bytes,
+        ws_ping_interval=settings.heartbeat_seconds,
+        ws_ping_timeout=settings.heartbeat_seconds,
         lifespan="on",
         # Ours instead: uvicorn's own lines hold paths, and with them ids of customers.
         log_config=None,

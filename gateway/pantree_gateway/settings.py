@@ -32,3 +32,19 @@ class GatewaySettings(PartSettings):
     stream_timeout_seconds: float = Field(
         default=300.0, gt=0, le=3600, description="Longest time for a WebSocket stream without X-Request-Timeout."
     )
+    stream_linger_seconds: float = Field(
+        default=1.0,
+        ge=0,
+        le=3600,
+        description="How long a WebSocket waits for another request after the answer to one without an id.",
+    )
+    heartbeat_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        le=3600,
+        description="How often a WebSocket client is pinged; one that does not answer for as long is let go.",
+    )
+    forwarded_headers: str = Field(
+        default="",
+        description="Headers passed on to the services as metadata, and metadata passed back, separated by commas.",
+    )

@@ -81,7 +81,7 @@ def add_status_routes(
             name="Pantree",
             version=version,
             status="draining" if traffic.draining else "running",
-            links={"health": "/health", "docs": "/docs", "openapi": "/openapi.json"},
+            links={"health": "/health", "docs": "/docs", "openapi": "/openapi.json", "asyncapi": "/asyncapi.json"},
         )
 
     @router.get("/live", tags=tags, summary="Liveness probe")

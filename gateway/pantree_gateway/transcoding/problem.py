@@ -132,6 +132,13 @@ def trace_id_of(scope: Scope) -> str:
     return cast(str, state["trace_id"])
 
 
+def trace_parent_of(scope: Scope) -> str:
+    """W3C `traceparent` for calls that serve the request of an ASGI scope: the given one, or a new one."""
+    trace_id = trace_id_of(scope)
+    given = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
+    return given if f"-{trace_id}-" in given else f"00-{trace_id}-{secrets.token_hex(8)}-01"
+
+
 def problem_of_error(error: PantreeError) -> Problem:
     """Problem that an error of our own stands for."""
     return _problem_of_status(status_of(error), lambda field: field)

@@ -1,4 +1,4 @@
-"""REST routes of unary methods."""
+"""REST routes of methods with an ordinary HTTP verb: one answer, or a stream of them."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -9,10 +9,11 @@ from fastapi.responses import Response
 
 from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.metadata import HeaderPolicy
 from pantree_gateway.transcoding.openapi import SchemaCollection
 from pantree_gateway.transcoding.problem import Problem, ProblemRaised
+from pantree_gateway.transcoding.streaming import HttpStream
 from pantree_gateway.transcoding.upstream import (
-    TIMEOUT_HEADER,
     Limits,
     Upstream,
     bound_methods,
@@ -21,7 +22,8 @@ from pantree_gateway.transcoding.upstream import (
     too_large,
 )
 
-VERBS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH"})
+VERBS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS"})
+"""Verbs that make a route; the last two are written as `custom { kind: "HEAD" path: … }`."""
 
 
 def add_rest_routes(
@@ -30,9 +32,10 @@ def add_rest_routes(
     codec: JsonCodec,
     schemas: SchemaCollection,
     limits: Limits,
+    policy: HeaderPolicy,
     examples: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Adds a route for every binding of a unary method to an ordinary verb.
+    """Adds a route for every binding of a method to an ordinary verb; a method that streams its request has none.
 
     Args:
         router: gets the routes.
@@ -40,19 +43,20 @@ def add_rest_routes(
         codec: reads and writes the messages.
         schemas: gets the schemas of the messages.
         limits: of all requests.
+        policy: which headers are passed on and back.
         examples: request bodies by title, by full name of the method, for the OpenAPI document.
     """
     operation_counts: Counter[str] = Counter()
     for upstream, bound in bound_methods(upstreams, codec):
         method, binding = bound.method, bound.binding
-        if binding.verb not in VERBS or method.client_streaming or method.server_streaming:
+        if binding.verb not in VERBS or method.client_streaming:
             continue
         name = f"{method.containing_service.name}_{method.name}"
         operation_counts[name] += 1
         number = operation_counts[name]
         router.add_api_route(
             binding.template.route_path,
-            _endpoint(upstream, bound, limits),
+            _endpoint(upstream, bound, codec, limits, policy),
             methods=[binding.verb],
             operation_id=name if number == 1 else f"{name}_{number}",
             response_class=Response,
@@ -61,16 +65,25 @@ def add_rest_routes(
         )
 
 
-def _endpoint(upstream: Upstream, bound: BoundMethod, limits: Limits) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    upstream: Upstream, bound: BoundMethod, codec: JsonCodec, limits: Limits, policy: HeaderPolicy
+) -> Callable[[Request], Awaitable[Response]]:
+    stream = HttpStream(upstream, bound, codec) if bound.method.server_streaming else None
+    longest_seconds = limits.request_timeout_seconds if stream is None else limits.stream_timeout_seconds
+
     async def respond(request: Request) -> Response:
         try:
-            timeout_seconds = timeout_of(request.headers.get(TIMEOUT_HEADER), limits.request_timeout_seconds)
+            timeout_seconds = timeout_of(request.headers, longest_seconds)
             body = await _json_body(request, limits.body_bytes) if bound.has_body else b""
             message = await request_of(bound, request, body, limits)
-            response = await upstream.call(bound, message, timeout_seconds)
+            call = upstream.call(bound, message, timeout_seconds, policy.metadata_of(request))
+            if stream is not None:
+                return await stream.respond(request, call)
+            response = await call
+            headers = policy.headers_of(await call.initial_metadata()) if policy.allowed else None
         except Exception as error:
             return upstream.problem_of(error, bound).response(request.scope)
-        return Response(bound.write_response(response), media_type="application/json")
+        return Response(bound.write_response(response), headers=headers, media_type="application/json")
 
     return respond
 
