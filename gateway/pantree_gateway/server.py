@@ -67,9 +67,10 @@ async def start(settings: GatewaySettings) -> RunningGateway:
 
     Raises:
         OSError: when the port cannot be had.
+        ValueError: when a file that the settings name cannot be read.
     """
-    listener = _listen(settings.host, settings.port)
     app = create_app(settings)
+    listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,
         http="httptools",

@@ -9,12 +9,11 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
-from pantree_gateway.transcoding.json_codec import JsonCodec
-from pantree_gateway.transcoding.metadata import HeaderPolicy
 from pantree_gateway.transcoding.openapi import SchemaCollection
 from pantree_gateway.transcoding.rest import add_rest_routes
 from pantree_gateway.transcoding.streaming import kept_alive, wants_events
-from pantree_gateway.transcoding.upstream import Limits, Upstream
+from pantree_gateway.transcoding.surroundings import Surroundings
+from pantree_gateway.transcoding.upstream import Upstream
 from tests.gateway.library import Library, client_of, served
 from tests.gateway.schemas import assert_valid
 
@@ -110,7 +109,7 @@ async def test_lines_fit_the_openapi_document(
     library: Library, client: httpx.AsyncClient, served_library: tuple[Library, Upstream, httpx.AsyncClient]
 ) -> None:
     app, schemas = FastAPI(), SchemaCollection({})
-    add_rest_routes(app.router, [served_library[1]], JsonCodec(), schemas, Limits(), HeaderPolicy(), {})
+    add_rest_routes(app.router, [served_library[1]], Surroundings(), schemas, {})
     components = {"components": {"schemas": schemas.components()}}
     library.between = fail_after_two
     for path, described in (("/v1/books:watch", "/v1/books:watch"), ("/v1/books/8:follow", "/v1/books/{name}:follow")):
@@ -130,7 +129,7 @@ async def test_client_that_leaves_ends_the_upstream_call(library: Library, clien
     received.put_nowait({"type": "http.request", "body": b"", "more_body": False})
     sent: asyncio.Queue[Any] = asyncio.Queue()
     async with served(library) as upstream:
-        add_rest_routes(app.router, [upstream], JsonCodec(), SchemaCollection({}), Limits(), HeaderPolicy(), {})
+        add_rest_routes(app.router, [upstream], Surroundings(), SchemaCollection({}), {})
         scope = {"type": "http", "method": "GET", "path": "/v1/books:watch", "headers": [], "query_string": b""}
         answering = asyncio.create_task(app(scope, received.get, sent.put))
         while (await sent.get())["type"] != "http.response.body":

@@ -6,18 +6,16 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from starlette.requests import HTTPConnection
 from structlog.testing import capture_logs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from pantree.pipeline.v1 import pipeline_service_pb2
 from pantree_gateway.server import RunningGateway
-from pantree_gateway.transcoding.json_codec import JsonCodec
-from pantree_gateway.transcoding.metadata import HeaderPolicy
 from pantree_gateway.transcoding.problem import PROBLEM_SCHEMA
+from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import Limits, Upstream
-from pantree_gateway.transcoding.websocket import LONGEST_REASON_BYTES, Surroundings, add_websocket_routes
+from pantree_gateway.transcoding.websocket import LONGEST_REASON_BYTES, add_websocket_routes
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from tests.gateway.mesh import Mesh
@@ -35,14 +33,6 @@ SEED_REQUEST = {
 @pytest.fixture
 def address(mesh: Mesh, gateway: RunningGateway) -> str:
     return f"ws://{gateway.address}/ws/stream/cust_001"
-
-
-async def admit(_connection: HTTPConnection) -> None:
-    pass
-
-
-def surroundings(limits: Limits) -> Surroundings:
-    return Surroundings(JsonCodec(), limits, HeaderPolicy(), admit, asyncio.Event())
 
 
 async def converse(address: str, request: Any, **options: Any) -> tuple[list[Any], int, str]:
@@ -221,7 +211,7 @@ async def test_client_that_sends_no_request_in_time_is_refused(mesh: Mesh) -> No
     app = FastAPI()
     async with open_channel(mesh.pipeline_address, longest_seconds=30) as channel:
         upstream = Upstream(service, "pipeline", lambda: channel)
-        add_websocket_routes(app.router, [upstream], surroundings(Limits(first_message_seconds=0.01)))
+        add_websocket_routes(app.router, [upstream], Surroundings(limits=Limits(first_message_seconds=0.01)))
         received: asyncio.Queue[Any] = asyncio.Queue()
         received.put_nowait({"type": "websocket.connect"})
         sent: list[Any] = []
@@ -239,13 +229,13 @@ async def test_client_that_sends_no_request_in_time_is_refused(mesh: Mesh) -> No
 def test_stream_that_is_no_single_oneof_is_refused_when_routes_are_made() -> None:
     upstream = Upstream(BROKEN, "library", lambda: pytest.fail("no call is made"))
     with pytest.raises(ValueError, match="single oneof"):
-        add_websocket_routes(FastAPI().router, [upstream], surroundings(Limits()))
+        add_websocket_routes(FastAPI().router, [upstream], Surroundings())
 
 
 async def ask(websocket: ClientConnection, **changes: Any) -> list[Any]:
     """Frames of the answer to one of several requests."""
     await websocket.send(json.dumps({**SEED_REQUEST, **changes}))
-    frames = []
+    frames: list[Any] = []
     while not frames or frames[-1]["type"] not in ("completed", "error"):
         frames.append(checked(json.loads(await websocket.recv())))
     return frames
@@ -314,4 +304,4 @@ async def test_idle_socket_is_closed_with_1012_when_the_gateway_stops(mesh: Mesh
 def test_body_with_an_id_of_its_own_is_refused_when_routes_are_made() -> None:
     upstream = Upstream(ID_OF_ITS_OWN, "library", lambda: pytest.fail("no call is made"))
     with pytest.raises(ValueError, match="field id"):
-        add_websocket_routes(FastAPI().router, [upstream], surroundings(Limits()))
+        add_websocket_routes(FastAPI().router, [upstream], Surroundings())

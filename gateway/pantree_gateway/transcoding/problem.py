@@ -87,6 +87,8 @@ class Problem:
     detail: str
     errors: tuple[FieldViolation, ...] = ()
     component: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Of its response."""
 
     def document(self, scope: Scope) -> dict[str, Any]:
         """The problem document for the request of an ASGI scope."""
@@ -104,7 +106,9 @@ class Problem:
 
     def response(self, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
         """HTTP response with the problem document."""
-        return Response(write_json(self.document(scope)), self.status, dict(headers or {}), MEDIA_TYPE)
+        return Response(
+            write_json(self.document(scope)), self.status, {**dict(self.headers), **(headers or {})}, MEDIA_TYPE
+        )
 
     @property
     def close_code(self) -> int:

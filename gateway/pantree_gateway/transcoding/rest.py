@@ -6,15 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from google.protobuf.message import Message
 
 from pantree_gateway.transcoding.binding import BoundMethod
-from pantree_gateway.transcoding.json_codec import JsonCodec
-from pantree_gateway.transcoding.metadata import HeaderPolicy
 from pantree_gateway.transcoding.openapi import SchemaCollection
 from pantree_gateway.transcoding.problem import Problem, ProblemRaised
 from pantree_gateway.transcoding.streaming import HttpStream
+from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import (
-    Limits,
     Upstream,
     bound_methods,
     request_of,
@@ -29,10 +28,8 @@ VERBS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS"})
 def add_rest_routes(
     router: APIRouter,
     upstreams: Sequence[Upstream],
-    codec: JsonCodec,
+    surroundings: Surroundings,
     schemas: SchemaCollection,
-    limits: Limits,
-    policy: HeaderPolicy,
     examples: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Adds a route for every binding of a method to an ordinary verb; a method that streams its request has none.
@@ -40,14 +37,12 @@ def add_rest_routes(
     Args:
         router: gets the routes.
         upstreams: the services.
-        codec: reads and writes the messages.
+        surroundings: what all routes have in common.
         schemas: gets the schemas of the messages.
-        limits: of all requests.
-        policy: which headers are passed on and back.
         examples: request bodies by title, by full name of the method, for the OpenAPI document.
     """
     operation_counts: Counter[str] = Counter()
-    for upstream, bound in bound_methods(upstreams, codec):
+    for upstream, bound in bound_methods(upstreams, surroundings.codec):
         method, binding = bound.method, bound.binding
         if binding.verb not in VERBS or method.client_streaming:
             continue
@@ -56,7 +51,7 @@ def add_rest_routes(
         number = operation_counts[name]
         router.add_api_route(
             binding.template.route_path,
-            _endpoint(upstream, bound, codec, limits, policy),
+            _endpoint(upstream, bound, surroundings),
             methods=[binding.verb],
             operation_id=name if number == 1 else f"{name}_{number}",
             response_class=Response,
@@ -66,24 +61,35 @@ def add_rest_routes(
 
 
 def _endpoint(
-    upstream: Upstream, bound: BoundMethod, codec: JsonCodec, limits: Limits, policy: HeaderPolicy
+    upstream: Upstream, bound: BoundMethod, surroundings: Surroundings
 ) -> Callable[[Request], Awaitable[Response]]:
-    stream = HttpStream(upstream, bound, codec) if bound.method.server_streaming else None
+    limits, policy, guard = surroundings.limits, surroundings.policy, surroundings.guard
+    stream = HttpStream(upstream, bound, surroundings.codec) if bound.method.server_streaming else None
     longest_seconds = limits.request_timeout_seconds if stream is None else limits.stream_timeout_seconds
 
     async def respond(request: Request) -> Response:
         try:
+            await guard.admit(request, upstream, first=True)
             timeout_seconds = timeout_of(request.headers, longest_seconds)
             body = await _json_body(request, limits.body_bytes) if bound.has_body else b""
             message = await request_of(bound, request, body, limits)
-            call = upstream.call(bound, message, timeout_seconds, policy.metadata_of(request))
+
+            def call() -> Any:
+                return upstream.call(bound, message, timeout_seconds, policy.metadata_of(request))
+
+            async def answer() -> tuple[Response, Message]:
+                calling = call()
+                response = await calling
+                headers = policy.headers_of(await calling.initial_metadata()) if policy.allowed else None
+                return Response(
+                    bound.write_response(response), headers=headers, media_type="application/json"
+                ), response
+
             if stream is not None:
-                return await stream.respond(request, call)
-            response = await call
-            headers = policy.headers_of(await call.initial_metadata()) if policy.allowed else None
+                return await stream.respond(request, call())
+            return await guard.respond(request, bound, message, answer)
         except Exception as error:
             return upstream.problem_of(error, bound).response(request.scope)
-        return Response(bound.write_response(response), headers=headers, media_type="application/json")
 
     return respond
 

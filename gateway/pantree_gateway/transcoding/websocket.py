@@ -13,22 +13,19 @@ comes soon: with 1000 after the last message, otherwise with the code that mirro
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from fastapi import APIRouter
-from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.events import EventWriter, error_event, event_kinds, event_writer
 from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json, write_json
-from pantree_gateway.transcoding.metadata import HeaderPolicy
 from pantree_gateway.transcoding.problem import Problem, problem_of_error
+from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import (
-    Limits,
     Upstream,
     beside_if_long,
     bound_methods,
@@ -47,22 +44,10 @@ SERVICE_RESTART = 1012
 # A client that reads nothing gets no last frame, either.
 _CLOSING_SECONDS = 5.0
 
-# Called before every request of a socket but the first; raises ProblemRaised when it is one too many.
-Admit = Callable[[HTTPConnection], Awaitable[None]]
+# The subprotocol that browsers get back when they offer a key or token beside it.
+SUBPROTOCOL = "pantree"
 
 _log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What every socket of a gateway has in common."""
-
-    codec: JsonCodec
-    limits: Limits
-    policy: HeaderPolicy
-    admit: Admit
-    stopping: asyncio.Event
-    """Set when no further request is wanted."""
 
 
 def add_websocket_routes(router: APIRouter, upstreams: Sequence[Upstream], surroundings: Surroundings) -> None:
@@ -101,7 +86,7 @@ def _endpoint(
     write = event_writer(method.output_type, surroundings.codec)
 
     async def respond(websocket: WebSocket) -> None:
-        await websocket.accept()
+        await websocket.accept(subprotocol_of(websocket))
         conversation = _Conversation(websocket, upstream, bound, write, surroundings)
         with contextlib.suppress(WebSocketDisconnect):
             code, reason = await conversation.run()
@@ -128,7 +113,7 @@ class _Conversation:
         self._codec = surroundings.codec
         self._limits = surroundings.limits
         self._policy = surroundings.policy
-        self._admit = surroundings.admit
+        self._guard = surroundings.guard
         self._stopping = surroundings.stopping
         self._waiting: asyncio.Queue[Any] = asyncio.Queue(self._limits.waiting_requests)
         self._waiting_size = 0
@@ -185,7 +170,10 @@ class _Conversation:
                 remedy = "send the request as the first message"
                 wrong = f"no message came within {self._limits.first_message_seconds:g} seconds; {remedy}"
                 raise InvalidInput([FieldViolation("", wrong)])
+            first = True
             while True:
+                await self._guard.admit(self._websocket, self._upstream, first=first)
+                first = False
                 problem = await self._answer(text)
                 keep_open = self._id is not None
                 if problem is not None and not keep_open:
@@ -194,7 +182,6 @@ class _Conversation:
                 if text is None:
                     stopped = keep_open and self._stopping.is_set()
                     return (SERVICE_RESTART, "this gateway is shutting down") if stopped else (DONE, "")
-                await self._admit(self._websocket)
         except WebSocketDisconnect:
             raise
         except Exception as error:
@@ -259,9 +246,7 @@ class _Conversation:
         self._seq += 1
         if self._id is not None:
             frame[ID] = self._id
-        frame["seq"] = self._seq
-        frame["ts"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        await self._websocket.send_text(write_json(frame).decode())
+        await _send_frame(self._websocket, frame, self._seq)
 
     async def _send_error(self, problem: Problem) -> None:
         with contextlib.suppress(TimeoutError):
@@ -283,6 +268,26 @@ def _checked_id(value: Any) -> str | int:
         return value
     wrong = f"is no text of 1 to {LONGEST_ID} characters and no whole number below 2^53; give one of them"
     raise InvalidInput([FieldViolation(ID, wrong)])
+
+
+def subprotocol_of(websocket: WebSocket) -> str | None:
+    """Subprotocol to accept."""
+    return SUBPROTOCOL if SUBPROTOCOL in websocket.scope.get("subprotocols", []) else None
+
+
+async def refuse(websocket: WebSocket, problem: Problem) -> None:
+    """Tells a client why it is not let in: after the handshake, since browsers show nothing of a failed one."""
+    with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(_CLOSING_SECONDS):
+            await websocket.accept(subprotocol_of(websocket))
+            await _send_frame(websocket, error_event(problem, websocket.scope), 1)
+        await _close(websocket, problem.close_code, problem.detail)
+
+
+async def _send_frame(websocket: WebSocket, frame: dict[str, Any], seq: int) -> None:
+    frame["seq"] = seq
+    frame["ts"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    await websocket.send_text(write_json(frame).decode())
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
