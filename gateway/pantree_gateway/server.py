@@ -76,6 +76,8 @@ async def start(settings: GatewaySettings) -> RunningGateway:
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=Limits.body_bytes,
+        # A compressor for each socket would take as much memory as all else of it, and time from every frame.
+        ws_per_message_deflate=False,
         ws_ping_interval=settings.heartbeat_seconds,
         ws_ping_timeout=settings.heartbeat_seconds,
         lifespan="on",

@@ -277,7 +277,7 @@ async def test_allowed_headers_pass_both_ways(mesh: Mesh) -> None:
 
 async def test_header_that_grpc_cannot_carry_is_left_out(mesh: Mesh) -> None:
     async with mesh.client(forwarded_headers="X-Request-Tag") as client:
-        headers = {"X-Request-Tag": "für".encode("latin-1")}
+        headers = {b"X-Request-Tag": "für".encode("latin-1")}
         response = await client.post("/api/v1/process", json={"customer_id": "a"}, headers=headers)
     assert response.status_code == 200
     assert "x-request-tag" not in mesh.pipeline.metadata

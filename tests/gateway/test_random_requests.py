@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -30,15 +31,22 @@ PATHS = ["/", "/api/v1/archetypes", "/api/v1/config", "/api/v1/process", "/healt
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("path", PATHS)
-async def test_random_requests_get_answers_as_described(path: str, mesh: Mesh, gateway: RunningGateway) -> None:
-    answers = await asyncio.to_thread(answers_to_random_requests, f"http://{gateway.address}", path)
-    assert len(answers) >= 1
-    if path == "/api/v1/process":
-        assert {200, 400} <= set(answers)
+@pytest.mark.parametrize(
+    ("path", "mode", "expected"),
+    [
+        *((path, GenerationMode.POSITIVE, 200) for path in PATHS),
+        ("/api/v1/process", GenerationMode.NEGATIVE, 400),
+        ("/api/v1/archetypes", GenerationMode.NEGATIVE, 400),
+    ],
+)
+async def test_random_requests_get_answers_as_described(
+    path: str, mode: GenerationMode, expected: int, mesh: Mesh, gateway: RunningGateway
+) -> None:
+    answers = await asyncio.to_thread(answers_to_random_requests, f"http://{gateway.address}", path, mode)
+    assert expected in answers
 
 
-def answers_to_random_requests(base_url: str, path: str) -> list[int]:
+def answers_to_random_requests(base_url: str, path: str, mode: GenerationMode) -> list[int]:
     """Statuses of the answers, each of which fits the document."""
     schema = schemathesis.openapi.from_url(f"{base_url}/openapi.json")
     (operation,) = schema[path].values()
@@ -52,7 +60,7 @@ def answers_to_random_requests(base_url: str, path: str) -> list[int]:
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(case=operation.as_strategy())
+    @given(case=operation.as_strategy(generation_mode=mode))
     def run(case: Any) -> None:
         response = case.call()
         answers.append(response.status_code)
