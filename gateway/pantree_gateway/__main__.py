@@ -44,7 +44,7 @@ class Program:
         configure_logging(NAME, settings)
         try:
             run(lambda: serve_until_told(lambda: start(settings), settings.drain_seconds))
-        except OSError as error:
+        except (OSError, ValueError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
 

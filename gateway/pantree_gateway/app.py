@@ -6,6 +6,7 @@ from importlib import metadata, resources
 from typing import Any
 
 import grpc
+import structlog
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
@@ -13,17 +14,26 @@ from starlette.responses import Response
 
 from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
 from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
-from pantree_gateway.docs import add_docs, packaged_assets
+from pantree_gateway.access import Authenticator, TokenRules, is_loopback, read_api_keys
+from pantree_gateway.docs import add_asyncapi_route, add_docs, packaged_assets
 from pantree_gateway.edge import Edge, Traffic
+from pantree_gateway.guard import EdgeGuard
+from pantree_gateway.metrics import Metrics
+from pantree_gateway.rate_limit import RateLimiter
+from pantree_gateway.repeats import CACHE_HEADER, Repeats
 from pantree_gateway.settings import GatewaySettings
 from pantree_gateway.status import STATUS_TAG, add_status_routes
+from pantree_gateway.stores import MemoryStore, SharedRedis
+from pantree_gateway.transcoding.asyncapi import asyncapi_document
 from pantree_gateway.transcoding.comments import comments_of
 from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.metadata import header_policy_of
 from pantree_gateway.transcoding.openapi import SchemaCollection
 from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem
 from pantree_gateway.transcoding.rest import add_rest_routes
-from pantree_gateway.transcoding.upstream import Limits, Upstream
-from pantree_gateway.transcoding.websocket import add_websocket_routes
+from pantree_gateway.transcoding.surroundings import Surroundings
+from pantree_gateway.transcoding.upstream import LONGEST_TIMEOUT_SECONDS, Limits, Upstream
+from pantree_gateway.transcoding.websocket import add_websocket_routes, websocket_methods
 from pantree_runtime.channel import open_channel
 
 DESCRIPTION = (
@@ -31,6 +41,19 @@ DESCRIPTION = (
     "`POST /api/v1/process` answers at once; a WebSocket at `/ws/stream/{customer_id}` takes the same body and sends "
     "`started`, one `monthly_update` per month, then `completed`, or `error`.\n\n"
     "Every error is a problem document (RFC 9457)."
+)
+
+_log = structlog.get_logger(__name__)
+
+CONTACT = {"name": "Pantree"}
+LICENSE = {"name": "Proprietary"}
+
+STREAM_DESCRIPTION = (
+    "Streams over WebSocket. Requests of one socket are answered in turn. A request with an `id` gets it back in every "
+    "frame, and keeps the socket open; after the answer to any other request the socket is closed, unless the next "
+    "request comes soon.\n\n"
+    "Close codes: 1000 done, 4400 wrong request, 4401 not allowed, 4404 not found, 4429 too many requests, 4500 any "
+    "other problem, 1012 the gateway had to stop."
 )
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -65,9 +88,13 @@ class _Gateway(FastAPI):
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
-    """The application; `app.state.traffic` is its `Traffic`. Its channels open and close with its lifespan."""
+    """The application; `app.state.traffic` is its `Traffic`, `app.state.asyncapi` its AsyncAPI document.
+
+    Its channels open and close with its lifespan.
+    """
     addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
     channels: dict[str, grpc.aio.Channel] = {}
+    redis = SharedRedis(settings.redis_url) if settings.redis_url else None
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -75,20 +102,27 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             for component, address in addresses.items():
                 channel = open_channel(address, longest_seconds=settings.request_timeout_seconds)
                 channels[component] = await stack.enter_async_context(channel)
+            if redis is not None:
+                stack.push_async_callback(redis.close)
             yield
 
     upstreams = [
         Upstream(_PIPELINE.services_by_name["PipelineService"], "pipeline", lambda: channels["pipeline"]),
         Upstream(_SIMULATION.services_by_name["SimulationService"], "simulation", lambda: channels["simulation"]),
     ]
-    schemas = SchemaCollection(comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes()))
+    comments = comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes())
+    schemas = SchemaCollection(comments)
     version = metadata.version("pantree")
     traffic = Traffic()
+    metrics = Metrics()
     app = _Gateway(
         schemas,
         title="Pantree",
         version=version,
         description=DESCRIPTION,
+        contact=CONTACT,
+        license_info=LICENSE,
+        servers=[{"url": "/", "description": "This gateway."}],
         openapi_tags=[*schemas.tags([upstream.service for upstream in upstreams]), STATUS_TAG],
         docs_url=None,
         redoc_url=None,
@@ -99,23 +133,67 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     limits = Limits(
         request_timeout_seconds=settings.request_timeout_seconds,
         stream_timeout_seconds=settings.stream_timeout_seconds,
+        linger_seconds=settings.stream_linger_seconds,
     )
-    add_rest_routes(app.router, upstreams, codec, schemas, limits, EXAMPLES)
-    add_websocket_routes(app.router, upstreams, codec, limits)
-    add_status_routes(app.router, lambda: channels["pipeline"], traffic, version)
+    policy = header_policy_of(settings.forwarded_headers)
+    guard = _guard_of(settings, redis)
+    surroundings = Surroundings(codec, limits, policy, guard, traffic.stopping)
+    add_rest_routes(app.router, upstreams, surroundings, schemas, EXAMPLES)
+    add_websocket_routes(app.router, upstreams, surroundings)
+    asyncapi = asyncapi_document(
+        {
+            "title": "Pantree",
+            "version": version,
+            "description": STREAM_DESCRIPTION,
+            "contact": CONTACT,
+            "license": LICENSE,
+            "tags": [{"name": "Pipeline", "description": "From purchases to recommendations."}],
+        },
+        websocket_methods(upstreams, codec),
+        SchemaCollection(comments),
+    )
+    app.state.asyncapi = asyncapi
+    add_asyncapi_route(app.router, asyncapi)
+    add_status_routes(app.router, lambda: channels["pipeline"], traffic, version, redis.health if redis else None)
+    app.add_api_route("/metrics", metrics.response, include_in_schema=False)
     add_docs(app, packaged_assets())
     app.add_exception_handler(HTTPException, _answer_http_exception)
 
     # The one added last is outermost: an unexpected error, too, is answered inside of CORS, so that pages may read it.
-    app.add_middleware(Edge, traffic=traffic)
+    app.add_middleware(Edge, traffic=traffic, guard=guard, metrics=metrics)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=[TRACE_HEADER],
+        expose_headers=[TRACE_HEADER, CACHE_HEADER, "RateLimit", "RateLimit-Policy", "Retry-After"],
     )
     return app
+
+
+def _guard_of(settings: GatewaySettings, redis: SharedRedis | None) -> EdgeGuard:
+    """The guard that the settings ask for.
+
+    Raises:
+        ValueError: when a file that they name cannot be read.
+    """
+    keys = read_api_keys(settings.api_keys_file) if settings.api_keys_file else {}
+    rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, settings.jwt_jwks, settings.jwt_tenant_claim)
+    authenticator = Authenticator(keys, rules if settings.jwt_issuer else None)
+    if not authenticator.required and not is_loopback(settings.host):
+        _log.warning(
+            "anybody who reaches this address may call: no API keys or tokens are asked for",
+            host=settings.host,
+            remedy="set PANTREE_GATEWAY_API_KEYS_FILE, or PANTREE_GATEWAY_JWT_ISSUER, _JWT_AUDIENCE and _JWT_JWKS; "
+            "or listen on 127.0.0.1",
+        )
+    repeats = Repeats(
+        redis.store if redis else MemoryStore(),
+        cache_seconds=settings.cache_seconds,
+        idempotency_seconds=settings.idempotency_seconds,
+        longest_seconds=LONGEST_TIMEOUT_SECONDS,
+    )
+    return EdgeGuard(authenticator, RateLimiter(settings.rate_limit, redis), repeats)
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -1,11 +1,12 @@
-"""The page at `/docs`: Swagger UI over the OpenAPI document."""
+"""The page at `/docs`, Swagger UI over the OpenAPI document, and the AsyncAPI document."""
 
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
 ASSETS_PATH = "/docs-assets"
@@ -14,6 +15,21 @@ ASSETS_PATH = "/docs-assets"
 def packaged_assets() -> Path:
     """Folder with Swagger UI's files that the `fastapi-offline` package brings; nothing else of it is used."""
     return Path(str(resources.files("fastapi_offline"))) / "static"
+
+
+def add_asyncapi_route(router: APIRouter, document: dict[str, Any]) -> None:
+    """Adds `/asyncapi.json`.
+
+    Args:
+        router: gets the route.
+        document: the AsyncAPI document.
+    """
+
+    @router.get("/asyncapi.json", include_in_schema=False)
+    async def asyncapi(request: Request) -> JSONResponse:
+        protocol = "wss" if request.url.scheme == "https" else "ws"
+        server = {"host": request.url.netloc, "protocol": protocol, "description": "This gateway."}
+        return JSONResponse({**document, "servers": {"gateway": server}})
 
 
 def add_docs(app: FastAPI, assets: Path) -> None:

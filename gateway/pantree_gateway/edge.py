@@ -1,4 +1,4 @@
-"""What happens to every request at the edge: trace id, access log, drain, and an answer to unexpected errors."""
+"""What happens to every request at the edge: trace id, guard, counts, log, drain, an answer to unexpected errors."""
 
 import asyncio
 import time
@@ -7,21 +7,44 @@ from typing import Any
 import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, trace_id_of
+from pantree_gateway.guard import EdgeGuard
+from pantree_gateway.metrics import Metrics
+from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, ProblemRaised, trace_id_of
+from pantree_gateway.transcoding.websocket import refuse
 
 _log = structlog.get_logger(__name__)
 
 _SHUTTING_DOWN = Problem(503, "SHUTTING_DOWN", "this gateway is shutting down; connect again to reach another one")
 _INTERNAL = Problem(500, "INTERNAL", "internal error")
 
+_SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_TRANSPORT_HEADERS = ((b"strict-transport-security", b"max-age=31536000"),)
+_API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
+# Swagger UI's page starts itself with a script in the page, and draws with styles and images in the page.
+_PAGE_POLICY = (
+    b"default-src 'none'; connect-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    b"img-src 'self' data:; frame-ancestors 'none'"
+)
+
 
 class Traffic:
     """The requests under way, and whether new streams are still welcome."""
 
     def __init__(self) -> None:
-        self.draining = False
+        self.stopping = asyncio.Event()
+        """Set once no new stream is welcome."""
         self._under_way: set[asyncio.Task[Any]] = set()
+
+    @property
+    def draining(self) -> bool:
+        """Whether new streams are refused."""
+        return self.stopping.is_set()
 
     def enter(self) -> None:
         """Notes that the current task has begun to serve a request."""
@@ -36,7 +59,7 @@ class Traffic:
         Args:
             longest_seconds: how long to wait at most.
         """
-        self.draining = True
+        self.stopping.set()
         if self._under_way:
             await asyncio.wait(set(self._under_way), timeout=longest_seconds)
 
@@ -47,9 +70,11 @@ class Edge:
     The access log tells the route's template, never the path: that may hold the id of a customer.
     """
 
-    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
+    def __init__(self, app: ASGIApp, traffic: Traffic, guard: EdgeGuard, metrics: Metrics) -> None:
         self._app = app
         self._traffic = traffic
+        self._guard = guard
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request."""
@@ -57,30 +82,45 @@ class Edge:
             await self._app(scope, receive, send)
             return
         self._traffic.enter()
+        self._metrics.under_way.labels(scope["type"]).inc()
         started = time.perf_counter()
         trace_id = trace_id_of(scope)
         status: int | None = None
         begun = False
+        told: dict[str, str] = {}
+        kind = scope["type"]
+        method = scope.get("method", "WEBSOCKET")
 
         async def send_noting(message: Message) -> None:
             nonlocal status, begun
-            kind = message["type"]
-            if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
+            step = message["type"]
+            if step in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
                 begun = True
                 status = message.get("status", status)
                 headers = [*message.get("headers", []), (TRACE_HEADER.lower().encode(), trace_id.encode())]
-                if self._traffic.draining and kind == "http.response.start":
+                headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
+                if step == "http.response.start":
+                    headers += _security_headers(scope)
+                if self._traffic.draining and step == "http.response.start":
                     headers.append((b"connection", b"close"))
                 message = {**message, "headers": headers}
-            elif kind == "websocket.close":
+            elif step == "websocket.close":
                 status = message.get("code", 1000)
             await send(message)
 
         try:
-            if self._traffic.draining and scope["type"] == "websocket":
+            if self._traffic.draining and kind == "websocket":
                 await _refuse(scope, receive, send_noting)
-            else:
-                await self._app(scope, receive, send_noting)
+                return
+            try:
+                told = await self._guard.enter(scope)
+            except ProblemRaised as refused:
+                if kind == "websocket":
+                    await refuse(WebSocket(scope, receive, send_noting), refused.problem)
+                else:
+                    await refused.problem.response(scope)(scope, receive, send_noting)
+                return
+            await self._app(scope, receive, send_noting)
         except ClientDisconnect:
             status = 499
         except Exception:
@@ -89,14 +129,25 @@ class Edge:
                 raise
             await _INTERNAL.response(scope)(scope, receive, send_noting)
         finally:
+            seconds = time.perf_counter() - started
+            route = _route(scope)
+            self._metrics.under_way.labels(kind).dec()
+            self._metrics.requests.labels(method if route != "unknown" else "any", route, status or "none").inc()
+            self._metrics.durations.labels(method if route != "unknown" else "any", route).observe(seconds)
             _log.info(
                 "request",
-                method=scope.get("method", "WEBSOCKET"),
-                route=_route(scope),
+                method=method,
+                route=route,
                 status=status,
-                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+                duration_ms=round(seconds * 1000, 1),
                 trace_id=trace_id,
             )
+
+
+def _security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    policy = _PAGE_POLICY if scope["path"] == "/docs" else _API_POLICY
+    transport = _TRANSPORT_HEADERS if scope.get("scheme") == "https" else ()
+    return [*_SECURITY_HEADERS, *transport, (b"content-security-policy", policy)]
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:

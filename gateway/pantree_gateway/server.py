@@ -67,14 +67,19 @@ async def start(settings: GatewaySettings) -> RunningGateway:
 
     Raises:
         OSError: when the port cannot be had.
+        ValueError: when a file that the settings name cannot be read.
     """
-    listener = _listen(settings.host, settings.port)
     app = create_app(settings)
+    listener = _listen(settings.host, settings.port)
     config = uvicorn.Config(
         app,
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=Limits.body_bytes,
+        # A compressor for each socket would take as much memory as all else of it, and time from every frame.
+        ws_per_message_deflate=False,
+        ws_ping_interval=settings.heartbeat_seconds,
+        ws_ping_timeout=settings.heartbeat_seconds,
         lifespan="on",
         # Ours instead: uvicorn's own lines hold paths, and with them ids of customers.
         log_config=None,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
 from pantree_gateway.edge import Traffic
+from pantree_gateway.stores import RedisHealth
 from pantree_gateway.transcoding.problem import problem_of_rpc_error
 
 # A health check that takes longer would only pile up behind the next one.
@@ -62,7 +63,11 @@ class Health(BaseModel):
 
 
 def add_status_routes(
-    router: APIRouter, pipeline_channel: Callable[[], grpc.aio.Channel], traffic: Traffic, version: str
+    router: APIRouter,
+    pipeline_channel: Callable[[], grpc.aio.Channel],
+    traffic: Traffic,
+    version: str,
+    redis: RedisHealth | None,
 ) -> None:
     """Adds `/`, `/live`, `/ready` and `/health`.
 
@@ -71,6 +76,7 @@ def add_status_routes(
         pipeline_channel: the channel to the pipeline, inside the event loop.
         traffic: tells whether the gateway is draining.
         version: version of the gateway.
+        redis: how the shared Redis is; None without one.
     """
     tags: list[str | Enum] = [STATUS_TAG["name"]]
 
@@ -81,7 +87,13 @@ def add_status_routes(
             name="Pantree",
             version=version,
             status="draining" if traffic.draining else "running",
-            links={"health": "/health", "docs": "/docs", "openapi": "/openapi.json"},
+            links={
+                "health": "/health",
+                "docs": "/docs",
+                "openapi": "/openapi.json",
+                "asyncapi": "/asyncapi.json",
+                "metrics": "/metrics",
+            },
         )
 
     @router.get("/live", tags=tags, summary="Liveness probe")
@@ -101,6 +113,12 @@ def add_status_routes(
     async def health(response: Response) -> Health:
         """200 when answers can be given, even when optional parts are missing; otherwise 503."""
         state = await _health(pipeline_channel(), version)
+        if redis is not None:
+            state.components["redis"] = ComponentHealth(
+                status="degraded" if redis.message else "healthy", required=False, latency_ms=0, message=redis.message
+            )
+            if redis.message and state.status == "healthy":
+                state.status = "degraded"
         if state.status == "unavailable":
             response.status_code = 503
         return state

@@ -26,6 +26,7 @@ class Mesh:
             update={
                 "pipeline_address": self.pipeline_address,
                 "simulation_address": self.simulation_address,
+                "stream_linger_seconds": 0.02,
                 **changes,
             }
         )

@@ -41,6 +41,7 @@ Default().AddSerializedFile(_FILE.SerializeToString())
 _DESCRIPTOR = Default().FindFileByName(_NAME)
 LIBRARY = _DESCRIPTOR.services_by_name["LibraryService"]
 BROKEN = _DESCRIPTOR.services_by_name["BrokenService"]
+ID_OF_ITS_OWN = _DESCRIPTOR.services_by_name["IdOfItsOwnService"]
 
 
 def message_class(name: str) -> Any:

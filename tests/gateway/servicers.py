@@ -29,14 +29,24 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         self.months_may_go_on = asyncio.Event()
         self.months_may_go_on.set()
         self.stream_ended = asyncio.Event()
+        self.months_sent = 0
+        self.metadata: dict[str, str | bytes] = {}
+        self.initial_metadata: tuple[tuple[str, str], ...] = ()
+        self.warnings: list[messages.Warning] = []
+        self.month_display = "May 2026"
         self.state = messages.GetStatusResponse(state=messages.COMPONENT_STATE_SERVING)
 
     async def Process(self, request: messages.ProcessRequest, context: Context) -> messages.ProcessResponse:
         self.requests.append(request.input)
         self.seconds_left = context.time_remaining()
+        self.metadata = dict(context.invocation_metadata() or ())
+        if self.initial_metadata:
+            await context.send_initial_metadata(self.initial_metadata)
         if self.before_answer is not None:
             await self.before_answer(context)
-        return messages.ProcessResponse(result=_result(request.input))
+        result = _result(request.input)
+        result.warnings.extend(self.warnings)
+        return messages.ProcessResponse(result=result)
 
     async def StreamProcess(
         self, request: messages.StreamProcessRequest, context: Context
@@ -49,9 +59,13 @@ class PipelineServicer(rpc.PipelineServiceServicer):
             for number in range(1, count + 1):
                 yield messages.StreamProcessResponse(
                     monthly_update=messages.MonthlyUpdate(
-                        month_display="May 2026", month_number=number, month_count=count, progress=100 * number / count
+                        month_display=self.month_display,
+                        month_number=number,
+                        month_count=count,
+                        progress=100 * number / count,
                     )
                 )
+                self.months_sent += 1
                 if self.before_answer is not None:
                     await self.before_answer(context)
                 await self.months_may_go_on.wait()

@@ -12,15 +12,15 @@ from websockets.exceptions import ConnectionClosed
 
 from pantree.pipeline.v1 import pipeline_service_pb2
 from pantree_gateway.server import RunningGateway
-from pantree_gateway.transcoding.json_codec import JsonCodec
 from pantree_gateway.transcoding.problem import PROBLEM_SCHEMA
+from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import Limits, Upstream
 from pantree_gateway.transcoding.websocket import LONGEST_REASON_BYTES, add_websocket_routes
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from tests.gateway.mesh import Mesh
-from tests.gateway.sample import BROKEN
-from tests.gateway.schemas import assert_valid
+from tests.gateway.sample import BROKEN, ID_OF_ITS_OWN
+from tests.gateway.schemas import assert_valid, checked
 from tests.gateway.servicers import aborting, raising
 
 # What the seed's JavaScript sends.
@@ -42,7 +42,7 @@ async def converse(address: str, request: Any, **options: Any) -> tuple[list[Any
         await websocket.send(request if isinstance(request, str | bytes) else json.dumps(request))
         with contextlib.suppress(ConnectionClosed):
             while True:
-                frames.append(json.loads(await websocket.recv()))
+                frames.append(checked(json.loads(await websocket.recv())))
         assert websocket.close_code is not None
         return frames, websocket.close_code, websocket.close_reason or ""
 
@@ -51,7 +51,7 @@ async def assert_refused(address: str, request: Any, code: int = 4400, **options
     """Problem of the only frame that a request gets."""
     (frame,), close_code, reason = await converse(address, request, **options)
     assert (frame["type"], close_code) == ("error", code)
-    assert set(frame) == {"type", "error", "problem"}
+    assert set(frame) == {"type", "error", "problem", "seq", "ts"}
     assert frame["error"] == frame["problem"]["detail"]
     assert frame["error"].startswith(reason)
     assert len(reason.encode()) <= LONGEST_REASON_BYTES
@@ -76,7 +76,7 @@ async def test_months_are_sent_while_later_ones_are_still_made(mesh: Mesh, addre
     mesh.pipeline.months_may_go_on.clear()
     async with connect(address) as websocket:
         await websocket.send(json.dumps(SEED_REQUEST))
-        types = [json.loads(await websocket.recv())["type"] for _ in range(2)]
+        types = [checked(json.loads(await websocket.recv()))["type"] for _ in range(2)]
         assert types == ["started", "monthly_update"]
         assert not mesh.pipeline.stream_ended.is_set()
         mesh.pipeline.months_may_go_on.set()
@@ -211,7 +211,7 @@ async def test_client_that_sends_no_request_in_time_is_refused(mesh: Mesh) -> No
     app = FastAPI()
     async with open_channel(mesh.pipeline_address, longest_seconds=30) as channel:
         upstream = Upstream(service, "pipeline", lambda: channel)
-        add_websocket_routes(app.router, [upstream], JsonCodec(), Limits(first_message_seconds=0.01))
+        add_websocket_routes(app.router, [upstream], Surroundings(limits=Limits(first_message_seconds=0.01)))
         received: asyncio.Queue[Any] = asyncio.Queue()
         received.put_nowait({"type": "websocket.connect"})
         sent: list[Any] = []
@@ -229,4 +229,79 @@ async def test_client_that_sends_no_request_in_time_is_refused(mesh: Mesh) -> No
 def test_stream_that_is_no_single_oneof_is_refused_when_routes_are_made() -> None:
     upstream = Upstream(BROKEN, "library", lambda: pytest.fail("no call is made"))
     with pytest.raises(ValueError, match="single oneof"):
-        add_websocket_routes(FastAPI().router, [upstream], JsonCodec(), Limits())
+        add_websocket_routes(FastAPI().router, [upstream], Surroundings())
+
+
+async def ask(websocket: ClientConnection, **changes: Any) -> list[Any]:
+    """Frames of the answer to one of several requests."""
+    await websocket.send(json.dumps({**SEED_REQUEST, **changes}))
+    frames: list[Any] = []
+    while not frames or frames[-1]["type"] not in ("completed", "error"):
+        frames.append(checked(json.loads(await websocket.recv())))
+    return frames
+
+
+async def test_requests_with_ids_are_answered_in_turn_on_one_socket(mesh: Mesh, address: str) -> None:
+    async with connect(address) as websocket:
+        for number, request_id in enumerate(["first", "second", 3]):
+            frames = await ask(websocket, id=request_id, simulation_months=number + 1)
+            assert {frame["id"] for frame in frames} == {request_id}
+            assert [frame["seq"] for frame in frames] == list(range(1, number + 4))
+    assert len(mesh.pipeline.requests) == 3
+
+
+async def test_equal_requests_get_equal_data(address: str) -> None:
+    async with connect(address) as websocket:
+        first, second = [await ask(websocket, id=request_id) for request_id in ("a", "b")]
+    assert [frame["data"] for frame in first] == [frame["data"] for frame in second]
+
+
+async def test_requests_sent_together_are_answered_in_turn(address: str) -> None:
+    async with connect(address) as websocket:
+        for request_id in ("a", "b", "c"):
+            await websocket.send(json.dumps({**SEED_REQUEST, "id": request_id, "simulation_months": 1}))
+        frames = [checked(json.loads(await websocket.recv())) for _ in range(9)]
+    assert [frame["id"] for frame in frames] == [*"aaabbbccc"]
+
+
+async def test_error_of_a_request_with_an_id_leaves_the_socket_open(address: str) -> None:
+    async with connect(address) as websocket:
+        (error,) = await ask(websocket, id="a", months=6)
+        assert (error["type"], error["id"]) == ("error", "a")
+        frames = await ask(websocket, id="b")
+        assert frames[-1]["type"] == "completed"
+        # What is no JSON has no id, either.
+        await websocket.send("garbage")
+        frame = checked(json.loads(await websocket.recv()))
+        assert "id" not in frame
+        await websocket.wait_closed()
+        assert websocket.close_code == 4400
+
+
+@pytest.mark.parametrize("request_id", ["", "x" * 129, True, 1.5, {}, None, 2**53, "\n"])
+async def test_wrong_id_is_named(request_id: Any, address: str) -> None:
+    problem = await assert_refused(address, {**SEED_REQUEST, "id": request_id})
+    assert [error["field"] for error in problem["errors"]] == ["id"]
+
+
+async def test_request_without_id_may_be_followed_by_another_one_soon(mesh: Mesh) -> None:
+    async with (
+        mesh.gateway(stream_linger_seconds=60) as gateway,
+        connect(f"ws://{gateway.address}/ws/stream/cust_001") as websocket,
+    ):
+        assert (await ask(websocket))[-1]["type"] == "completed"
+        assert (await ask(websocket))[-1]["type"] == "completed"
+
+
+async def test_idle_socket_is_closed_with_1012_when_the_gateway_stops(mesh: Mesh) -> None:
+    async with mesh.gateway() as gateway, connect(f"ws://{gateway.address}/ws/stream/cust_001") as websocket:
+        await ask(websocket, id="a")
+        await gateway.stop(60)
+        await websocket.wait_closed()
+    assert websocket.close_code == 1012
+
+
+def test_body_with_an_id_of_its_own_is_refused_when_routes_are_made() -> None:
+    upstream = Upstream(ID_OF_ITS_OWN, "library", lambda: pytest.fail("no call is made"))
+    with pytest.raises(ValueError, match="field id"):
+        add_websocket_routes(FastAPI().router, [upstream], Surroundings())

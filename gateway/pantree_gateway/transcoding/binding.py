@@ -1,6 +1,6 @@
 """Makes request messages of HTTP requests and JSON of response messages, after the rule of one binding."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
@@ -19,6 +19,10 @@ _WRITTEN_AS_TEXT = frozenset(
         "Int64Value", "StringValue", "UInt32Value", "UInt64Value",
     )
 )  # fmt: skip
+
+
+_MASK = "update_mask"
+_NOTHING = object()
 
 
 class BoundMethod:
@@ -65,6 +69,12 @@ class BoundMethod:
         """Fields that the path holds, by field path."""
         return self._path_fields
 
+    def body_names(self) -> frozenset[str]:
+        """Names that the fields of the body go by in JSON; none when it is no message."""
+        kind = self.method.input_type if self._body_field is None else self._body_field.message_type
+        fields = kind.fields if self.has_body and kind is not None else ()
+        return frozenset(name for field in fields for name in (field.name, field.json_name))
+
     def query_fields(self) -> list[FieldDescriptor]:
         """Fields of the request itself that a query may set; fields of its messages are set as `field.inner`."""
         if self.binding.body == "*":
@@ -84,14 +94,20 @@ class BoundMethod:
             InvalidInput: naming every wrong field by its path in the JSON body, its name in the query, or the name of
                 its path parameter.
         """
+        # A whole request without anything in it may be sent as nothing at all, as with `:archive` and the like.
+        has_value = self.has_body and (bool(body) or self._body_field is not None)
+        return self.request_of_value(parameters, query, parse_json(body) if has_value else _NOTHING)
+
+    def request_of_value(self, parameters: Mapping[str, str], query: Iterable[tuple[str, str]], value: Any) -> Message:
+        """Request message of an HTTP request whose body has been parsed; otherwise as `request`."""
         violations = Violations()
         request = self._request_class()
-        if self.has_body:
-            value = parse_json(body)
+        if self.has_body and value is not _NOTHING:
             if self._body_field is None:
                 self._codec.read(request, value, violations)
             else:
                 self._codec.read_field(request, self._body_field, value, violations)
+                self._read_mask_from(value, request)
         self._read_query(request, query, violations)
         self._read_path(request, self.binding.template.values(parameters), violations)
         violations.raise_if_any()
@@ -137,7 +153,23 @@ class BoundMethod:
                 known = ", ".join(field.name for field in allowed) or "none"
                 violations.add(name[:40], f"is no parameter of this query; known are {known}")
             else:
-                self._codec.read_texts(_holder(request, name), field, values, name, violations)
+                holder = _holder(request, name)
+                oneof = field.containing_oneof
+                given = holder.WhichOneof(oneof.name) if oneof is not None else None
+                if given not in (None, field.name):
+                    violations.add(name, f"excludes {given}; give one of them")
+                else:
+                    self._codec.read_texts(holder, field, values, name, violations)
+
+    def _read_mask_from(self, value: Any, request: Any) -> None:
+        """Sets the mask of a PATCH to the fields of its body, as grpc-gateway does; one in the query replaces it."""
+        mask = self.method.input_type.fields_by_name.get(_MASK)
+        kind = mask.message_type if mask is not None else None
+        body_kind = self._body_field.message_type if self._body_field is not None else None
+        if self.binding.verb != "PATCH" or kind is None or kind.full_name != "google.protobuf.FieldMask":
+            return
+        if body_kind is not None and isinstance(value, dict):
+            getattr(request, _MASK).paths.extend(_leaf_paths(value, body_kind))
 
     def _query_field(self, name: str, allowed: list[FieldDescriptor]) -> FieldDescriptor | None:
         first, _, _ = name.partition(".")
@@ -177,6 +209,19 @@ def _holder(message: Any, field_path: str) -> Any:
     for name in field_path.split(".")[:-1]:
         message = getattr(message, name)
     return message
+
+
+def _leaf_paths(value: Mapping[str, Any], descriptor: Descriptor) -> Iterator[str]:
+    """Path of every field that a JSON object sets, in the message's own names; those of a message lead inside."""
+    for key, part in value.items():
+        field = next((one for one in descriptor.fields if key in (one.name, one.json_name)), None)
+        if field is None:
+            continue
+        kind = field.message_type
+        if kind is None or field.is_repeated or not isinstance(part, dict) or kind.file.package == "google.protobuf":
+            yield field.name
+        else:
+            yield from (f"{field.name}.{path}" for path in _leaf_paths(part, kind))
 
 
 def _is_text_like(field: FieldDescriptor) -> bool:

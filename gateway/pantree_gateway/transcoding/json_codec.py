@@ -132,7 +132,7 @@ class JsonCodec:
             name: what to call the field in errors.
             violations: gets what is wrong.
         """
-        values = [_bool_of(text) if _is_bool(field) else text for text in texts]
+        values = [_value_of_text(text, field) for text in texts]
         if field.is_repeated:
             self._field_setter(field)(message, values, (None, name), violations)
         elif len(values) > 1:
@@ -373,8 +373,24 @@ def _is_bool(field: FieldDescriptor) -> bool:
 
 
 def _bool_of(text: str) -> bool | str:
-    """Truth value that a path, a query or the key of a map writes as a text; the text itself when it is none."""
+    """Truth value that the key of a map writes as a text; the text itself when it is none."""
     return {"true": True, "false": False}.get(text, text)
+
+
+# What Go's strconv.ParseBool takes, and with it grpc-gateway.
+_TRUTH_TEXTS = {
+    **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),
+    **dict.fromkeys(("false", "False", "FALSE", "f", "F", "0"), False),
+}
+
+
+def _value_of_text(text: str, field: FieldDescriptor) -> Any:
+    """JSON value that a text in a path or a query stands for, where that is no text."""
+    if _is_bool(field):
+        return _TRUTH_TEXTS.get(text, text)
+    if field.enum_type is not None and (number := _whole_number(text)) is not None:
+        return number
+    return text
 
 
 def _nullable(field: FieldDescriptor) -> bool:

@@ -7,7 +7,9 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 from pantree_gateway.transcoding.binding import BoundMethod
+from pantree_gateway.transcoding.events import event_kinds
 from pantree_gateway.transcoding.problem import MEDIA_TYPE, PROBLEM_SCHEMA
+from pantree_gateway.transcoding.streaming import EVENT_STREAM, NDJSON
 
 _INT32 = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
 _UINT32 = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**32 - 1}
@@ -86,6 +88,10 @@ class SchemaCollection:
             waiting.extend(other for other in self._kinds if other not in waiting)
         return dict(sorted(schemas.items()))
 
+    def text(self, described: Descriptor | MethodDescriptor | FieldDescriptor) -> str:
+        """Comment of something; empty when it has none."""
+        return self._comments.get(described.full_name, "")
+
     def tags(self, services: Sequence[ServiceDescriptor]) -> list[dict[str, str]]:
         """Tags of the services' operations."""
         return [
@@ -122,15 +128,18 @@ class SchemaCollection:
         problems = dict(_PROBLEM_RESPONSES)
         if bound.has_body:
             problems |= _BODY_PROBLEM_RESPONSES
-            content: dict[str, Any] = {"schema": self._body(bound)}
+            body: dict[str, Any] = {"schema": self.body(bound)}
             if examples:
-                content["examples"] = {title: {"summary": title, "value": value} for title, value in examples.items()}
-            operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+                body["examples"] = {title: {"summary": title, "value": value} for title, value in examples.items()}
+            operation["requestBody"] = {"required": True, "content": {"application/json": body}}
         name = bound.binding.response_body
         output = bound.method.output_type
         answer = self._value(output.fields_by_name[name]) if name else self.refer_to(output)
+        content = (
+            self._stream_content(output) if bound.method.server_streaming else {"application/json": {"schema": answer}}
+        )
         operation["responses"] = {
-            "200": {"content": {"application/json": {"schema": answer}}},
+            "200": {"content": content},
             **{
                 status: {
                     "description": text,
@@ -141,7 +150,28 @@ class SchemaCollection:
         }
         return operation
 
-    def _body(self, bound: BoundMethod) -> dict[str, Any]:
+    def _stream_content(self, output: Descriptor) -> dict[str, Any]:
+        """Content of a stream: the schema of one line, and that events are texts."""
+        problem = {"$ref": "#/components/schemas/Problem"}
+        kinds = event_kinds(output)
+        lines = (
+            [closed_object({"result": self.refer_to(output)}), closed_object({"error": problem})]
+            if kinds is None
+            else [
+                *(
+                    closed_object({"type": {"const": name}, "data": self.refer_to(kind)})
+                    for name, kind in kinds.items()
+                ),
+                closed_object({"type": {"const": "error"}, "error": {"type": "string"}, "problem": problem}),
+            ]
+        )
+        return {
+            NDJSON: {"schema": {"description": "Schema of each line.", "oneOf": lines}},
+            EVENT_STREAM: {"schema": {"type": "string", "description": "Server-sent events with such lines as data."}},
+        }
+
+    def body(self, bound: BoundMethod) -> dict[str, Any]:
+        """Schema of the body of a method; what it does not know is an error."""
         field = bound.body_field
         descriptor = bound.method.input_type if field is None else field.message_type
         if descriptor is not None:
@@ -210,6 +240,16 @@ class SchemaCollection:
             "description": "\n\n".join([comment, *(f"- {text}" for text in values if text)]),
             "enum": [value.name for value in descriptor.values],
         }
+
+
+def closed_object(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Schema of an object with just these properties, all of them required."""
+    return {
+        "type": "object",
+        "required": list(properties),
+        "properties": dict(properties),
+        "additionalProperties": False,
+    }
 
 
 def _is_required(field: FieldDescriptor) -> bool:

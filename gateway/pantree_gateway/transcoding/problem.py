@@ -87,6 +87,8 @@ class Problem:
     detail: str
     errors: tuple[FieldViolation, ...] = ()
     component: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Of its response."""
 
     def document(self, scope: Scope) -> dict[str, Any]:
         """The problem document for the request of an ASGI scope."""
@@ -104,7 +106,9 @@ class Problem:
 
     def response(self, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
         """HTTP response with the problem document."""
-        return Response(write_json(self.document(scope)), self.status, dict(headers or {}), MEDIA_TYPE)
+        return Response(
+            write_json(self.document(scope)), self.status, {**dict(self.headers), **(headers or {})}, MEDIA_TYPE
+        )
 
     @property
     def close_code(self) -> int:
@@ -130,6 +134,13 @@ def trace_id_of(scope: Scope) -> str:
         # All zeros means no trace.
         state["trace_id"] = given if given.strip("0") else secrets.token_hex(16)
     return cast(str, state["trace_id"])
+
+
+def trace_parent_of(scope: Scope) -> str:
+    """W3C `traceparent` for calls that serve the request of an ASGI scope: the given one, or a new one."""
+    trace_id = trace_id_of(scope)
+    given = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
+    return given if f"-{trace_id}-" in given else f"00-{trace_id}-{secrets.token_hex(8)}-01"
 
 
 def problem_of_error(error: PantreeError) -> Problem:

@@ -2,26 +2,35 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
+from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 
 from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.http_rule import bindings_of
 from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.metadata import Metadata
 from pantree_gateway.transcoding.problem import Problem, ProblemRaised, problem_of_error, problem_of_rpc_error
 from pantree_runtime.channel import MAX_MESSAGE_BYTES
 from pantree_runtime.errors import FieldViolation, InvalidInput, PantreeError
 
 TIMEOUT_HEADER = "X-Request-Timeout"
+GRPC_TIMEOUT_HEADER = "grpc-timeout"
 LONGEST_TIMEOUT_SECONDS = 3600.0
+# The form that gRPC's own header has on the wire.
+_GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+_GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 # Reading a longer body takes long enough to be worth a thread of its own.
 _LENGTH_WORTH_A_THREAD = 128 * 1024
+
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,12 @@ class Limits:
     """Longest time for a stream that names none."""
     first_message_seconds: float = 30.0
     """How long a WebSocket client may take to send its request."""
+    linger_seconds: float = 1.0
+    """How long a WebSocket waits for another request after the answer to one without an id."""
+    idle_seconds: float = 300.0
+    """How long a WebSocket waits for another request after the answer to one with an id."""
+    waiting_requests: int = 16
+    """Most requests of one WebSocket that wait for their turn."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ class Upstream:
     channel: Callable[[], grpc.aio.Channel]
     """The channel to it; asked for with each call, since channels live inside an event loop."""
 
-    def call(self, bound: BoundMethod, request: Message, timeout_seconds: float) -> Any:
+    def call(self, bound: BoundMethod, request: Message, timeout_seconds: float, metadata: Metadata = ()) -> Any:
         """A call of a method: to be awaited when it is unary, to be iterated when it streams."""
         channel = self.channel()
         make = channel.unary_stream if bound.method.server_streaming else channel.unary_unary
@@ -59,7 +74,7 @@ class Upstream:
             request_serializer=type(request).SerializeToString,
             response_deserializer=bound.response_class.FromString,
         )
-        return multi_callable(request, timeout=timeout_seconds)
+        return multi_callable(request, timeout=timeout_seconds, metadata=metadata)
 
     def problem_of(self, error: Exception, bound: BoundMethod) -> Problem:
         """Problem that an error of a request to this service stands for.
@@ -87,18 +102,19 @@ def bound_methods(upstreams: Sequence[Upstream], codec: JsonCodec) -> Iterator[t
     yield from sorted(found, key=lambda pair: pair[1].binding.template.specificity)
 
 
-def timeout_of(header: str | None, otherwise: float) -> float:
-    """Seconds that a request may take.
+def timeout_of(headers: Headers, otherwise: float) -> float:
+    """Seconds that a request may take, from `X-Request-Timeout` or, when there is none, from `grpc-timeout`.
 
     Args:
-        header: value of the `X-Request-Timeout` header.
-        otherwise: when there is none.
+        headers: of the request.
+        otherwise: when there is neither.
 
     Raises:
-        InvalidInput: when the value is no decimal number, not positive, or absurd.
+        InvalidInput: when the value is no such number, not positive, or absurd.
     """
+    header = headers.get(TIMEOUT_HEADER)
     if header is None:
-        return otherwise
+        return _grpc_timeout(headers, otherwise)
     try:
         seconds = float(header)
     except ValueError:
@@ -109,22 +125,46 @@ def timeout_of(header: str | None, otherwise: float) -> float:
     return seconds
 
 
+def _grpc_timeout(headers: Headers, otherwise: float) -> float:
+    header = headers.get(GRPC_TIMEOUT_HEADER)
+    if header is None:
+        return otherwise
+    match = _GRPC_TIMEOUT.fullmatch(header)
+    if match is None or int(match[1]) == 0:
+        remedy = "give up to 8 digits and a unit of H, M, S, m, u or n, such as 2500m"
+        raise InvalidInput([FieldViolation(GRPC_TIMEOUT_HEADER, f"is {header[:40]!r}; {remedy}")])
+    return min(int(match[1]) * _GRPC_UNITS[match[2]], LONGEST_TIMEOUT_SECONDS)
+
+
 async def request_of(bound: BoundMethod, connection: HTTPConnection, body: bytes | str, limits: Limits) -> Message:
-    """Request message of an HTTP request or a WebSocket's message.
+    """Request message of an HTTP request.
 
     Raises:
         InvalidInput: naming every wrong field.
         ProblemRaised: when the message is larger than servers take.
     """
-    arguments = (connection.path_params, connection.query_params.multi_items(), body)
-    if len(body) > _LENGTH_WORTH_A_THREAD:
-        request = await asyncio.to_thread(bound.request, *arguments)
-    else:
-        request = bound.request(*arguments)
+    query = connection.query_params.multi_items()
+    request = await beside_if_long(len(body), bound.request, connection.path_params, query, body)
+    check_size(request, limits)
+    return request
+
+
+async def beside_if_long(length: int, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
+    """Result of a function that reads a text: in a thread of its own when that text is long."""
+    if length > _LENGTH_WORTH_A_THREAD:
+        return await asyncio.to_thread(function, *arguments)
+    return function(*arguments)
+
+
+def check_size(request: Message, limits: Limits) -> None:
+    """Checks that servers will take a message.
+
+    Raises:
+        ProblemRaised: when it is too large.
+    """
     size = request.ByteSize()
     if size > limits.message_bytes:
         raise ProblemRaised(too_large(f"the request makes a message of {size:,} bytes", limits.message_bytes))
-    return request
 
 
 def too_large(what: str, most: int) -> Problem:

@@ -1,182 +1,298 @@
-"""WebSocket routes of methods that stream their response.
+"""WebSocket routes of methods that stream events.
 
-A binding `custom { kind: "WEBSOCKET" path: … }` gives one. The client sends its request as one JSON text; every message
+A binding `custom { kind: "WEBSOCKET" path: … }` gives one. The client sends a request as one JSON text; every message
 of the stream comes back as `{"type": <member of its oneof>, "data": {…}}`, an error as `{"type": "error",
-"error": <text>, "problem": {…}}`. The close code is 1000 after the last message, otherwise the one that mirrors the
-problem's HTTP status.
+"error": <text>, "problem": {…}}`. Beside these keys stand `seq`, which counts the frames of an answer from 1, and `ts`,
+the time of day.
+
+Requests are answered in turn. One with an `id` gets it back in every frame of its answer, and the socket stays open for
+further ones, also after an error. After the answer to one without an id the socket is closed, unless another request
+comes soon: with 1000 after the last message, otherwise with the code that mirrors the problem's HTTP status.
 """
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from fastapi import APIRouter
-from google.protobuf.descriptor import Descriptor
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from pantree_gateway.transcoding.binding import BoundMethod
-from pantree_gateway.transcoding.json_codec import JsonCodec, write_json
+from pantree_gateway.transcoding.events import EventWriter, error_event, event_kinds, event_writer
+from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json, write_json
 from pantree_gateway.transcoding.problem import Problem, problem_of_error
+from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import (
-    TIMEOUT_HEADER,
-    Limits,
     Upstream,
+    beside_if_long,
     bound_methods,
-    request_of,
+    check_size,
     timeout_of,
 )
 from pantree_runtime.errors import FieldViolation, InternalError, InvalidInput
 
 VERB = "WEBSOCKET"
+ID = "id"
+LONGEST_ID = 128
 # RFC 6455: a control frame holds 125 bytes, two of which are the close code.
 LONGEST_REASON_BYTES = 123
+DONE = 1000
+SERVICE_RESTART = 1012
+# A client that reads nothing gets no last frame, either.
+_CLOSING_SECONDS = 5.0
+
+# The subprotocol that browsers get back when they offer a key or token beside it.
+SUBPROTOCOL = "pantree"
 
 _log = structlog.get_logger(__name__)
 
 
-def add_websocket_routes(router: APIRouter, upstreams: Sequence[Upstream], codec: JsonCodec, limits: Limits) -> None:
+def add_websocket_routes(router: APIRouter, upstreams: Sequence[Upstream], surroundings: Surroundings) -> None:
     """Adds a route for every WEBSOCKET binding.
 
     Args:
         router: gets the routes.
         upstreams: the services.
-        codec: reads and writes the messages.
-        limits: of all requests.
+        surroundings: what all sockets have in common.
 
     Raises:
-        ValueError: when such a method does not stream its response, or when what it streams is no single oneof.
+        ValueError: when such a method does not stream its response, when what it streams is no single oneof, or when
+            its body has a field `id` of its own.
     """
-    for upstream, bound in bound_methods(upstreams, codec):
-        if bound.binding.verb == VERB:
-            router.add_api_websocket_route(
-                bound.binding.template.route_path,
-                _endpoint(upstream, bound, codec, limits),
-                name=bound.method.full_name,
-            )
+    for upstream, bound in websocket_methods(upstreams, surroundings.codec):
+        router.add_api_websocket_route(
+            bound.binding.template.route_path, _endpoint(upstream, bound, surroundings), name=bound.method.full_name
+        )
+
+
+def websocket_methods(upstreams: Sequence[Upstream], codec: JsonCodec) -> list[tuple[Upstream, BoundMethod]]:
+    """Every method of the services with each of its WEBSOCKET bindings."""
+    return [pair for pair in bound_methods(upstreams, codec) if pair[1].binding.verb == VERB]
 
 
 def _endpoint(
-    upstream: Upstream, bound: BoundMethod, codec: JsonCodec, limits: Limits
+    upstream: Upstream, bound: BoundMethod, surroundings: Surroundings
 ) -> Callable[[WebSocket], Awaitable[None]]:
-    if not bound.method.server_streaming or bound.method.client_streaming:
-        raise ValueError(f"{bound.method.full_name} has a {VERB} binding; only a method that streams its response may")
-    envelope_of = _envelope_writer(bound.method.output_type, codec)
-
-    async def converse(websocket: WebSocket) -> None:
-        text = await _first_message(websocket, limits.first_message_seconds)
-        timeout_seconds = timeout_of(websocket.headers.get(TIMEOUT_HEADER), limits.stream_timeout_seconds)
-        request = await request_of(bound, websocket, text, limits)
-        call = upstream.call(bound, request, timeout_seconds)
-        try:
-            await _unless_gone(websocket, _forward(call, envelope_of, websocket))
-        finally:
-            # Ends the work at once when the client is gone; a call that has ended does not mind.
-            call.cancel()
+    method = bound.method
+    if not method.server_streaming or method.client_streaming:
+        raise ValueError(f"{method.full_name} has a {VERB} binding; only a method that streams its response may")
+    if event_kinds(method.output_type) is None:
+        raise ValueError(f"{method.output_type.full_name} is streamed over WebSocket; it must be a single oneof")
+    if ID in bound.body_names():
+        raise ValueError(f"{method.full_name} has a {VERB} binding; its body cannot have a field {ID} of its own")
+    write = event_writer(method.output_type, surroundings.codec)
 
     async def respond(websocket: WebSocket) -> None:
-        await websocket.accept()
-        try:
-            await converse(websocket)
-        except WebSocketDisconnect:
-            return
-        except Exception as error:
-            await _close_with(websocket, _problem_of(error, upstream, bound))
-        else:
-            await _close(websocket, 1000, "")
+        await websocket.accept(subprotocol_of(websocket))
+        conversation = _Conversation(websocket, upstream, bound, write, surroundings)
+        with contextlib.suppress(WebSocketDisconnect):
+            code, reason = await conversation.run()
+            await _close(websocket, code, reason)
 
     return respond
 
 
-def _problem_of(error: Exception, upstream: Upstream, bound: BoundMethod) -> Problem:
-    try:
-        return upstream.problem_of(error, bound)
-    except Exception:
-        _log.exception("unexpected error", method=bound.method.full_name)
-        return problem_of_error(InternalError("internal error"))
+class _Conversation:
+    """The requests of one socket and their answers."""
+
+    def __init__(
+        self,
+        websocket: WebSocket,
+        upstream: Upstream,
+        bound: BoundMethod,
+        write: EventWriter,
+        surroundings: Surroundings,
+    ) -> None:
+        self._websocket = websocket
+        self._upstream = upstream
+        self._bound = bound
+        self._write = write
+        self._codec = surroundings.codec
+        self._limits = surroundings.limits
+        self._policy = surroundings.policy
+        self._guard = surroundings.guard
+        self._stopping = surroundings.stopping
+        self._waiting: asyncio.Queue[Any] = asyncio.Queue(self._limits.waiting_requests)
+        self._waiting_size = 0
+        # Of the answer under way.
+        self._id: str | int | None = None
+        self._seq = 0
+
+    async def run(self) -> tuple[int, str]:
+        """Answers requests until there are no more, and returns the code and the reason to close with.
+
+        A client's leaving is noticed at once, because its messages are read also while an answer is being sent.
+
+        Raises:
+            WebSocketDisconnect: when the client left.
+        """
+        answering = asyncio.create_task(self._answer_all())
+        listening = asyncio.create_task(self._listen())
+        try:
+            await asyncio.wait({answering, listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            answering.cancel()
+            listening.cancel()
+            # Not before the call upstream is cancelled, and the frame under way is whole.
+            await asyncio.wait({answering, listening})
+        if answering.cancelled():
+            problem = listening.result()
+            await self._send_error(problem)
+            return problem.close_code, problem.detail
+        return answering.result()
+
+    async def _listen(self) -> Problem:
+        """Lets messages wait for their turn; returns when there are too many.
+
+        Raises:
+            WebSocketDisconnect: when the client left.
+        """
+        while True:
+            message = await self._websocket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", 1005))
+            self._waiting_size += len(message.get("text") or "")
+            if self._waiting.full() or self._waiting_size > self._limits.body_bytes:
+                most = f"{self._limits.waiting_requests} requests or {self._limits.body_bytes:,} bytes"
+                detail = f"more than {most} wait for their turn; send the next request after an answer"
+                return Problem(429, "TOO_MANY_REQUESTS", detail)
+            self._waiting.put_nowait(message)
+
+    async def _answer_all(self) -> tuple[int, str]:
+        try:
+            text = await self._next_text(self._limits.first_message_seconds)
+            if text is None:
+                if self._stopping.is_set():
+                    return SERVICE_RESTART, "this gateway is shutting down"
+                remedy = "send the request as the first message"
+                wrong = f"no message came within {self._limits.first_message_seconds:g} seconds; {remedy}"
+                raise InvalidInput([FieldViolation("", wrong)])
+            first = True
+            while True:
+                await self._guard.admit(self._websocket, self._upstream, first=first)
+                first = False
+                problem = await self._answer(text)
+                keep_open = self._id is not None
+                if problem is not None and not keep_open:
+                    return problem.close_code, problem.detail
+                text = await self._next_text(self._limits.idle_seconds if keep_open else self._limits.linger_seconds)
+                if text is None:
+                    stopped = keep_open and self._stopping.is_set()
+                    return (SERVICE_RESTART, "this gateway is shutting down") if stopped else (DONE, "")
+        except WebSocketDisconnect:
+            raise
+        except Exception as error:
+            self._id = None
+            problem = self._problem_of(error)
+            await self._send_error(problem)
+            return problem.close_code, problem.detail
+
+    async def _next_text(self, longest_seconds: float) -> str | None:
+        """Next request; None when none comes in time, or when none is wanted any more.
+
+        Raises:
+            InvalidInput: when it is no text.
+        """
+        if self._waiting.empty():
+            getting = asyncio.create_task(self._waiting.get())
+            stopping = asyncio.create_task(self._stopping.wait())
+            try:
+                await asyncio.wait({getting, stopping}, timeout=longest_seconds, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                getting.cancel()
+                stopping.cancel()
+            if not getting.done() or getting.cancelled():
+                return None
+            message = getting.result()
+        else:
+            message = self._waiting.get_nowait()
+        text: str | None = message.get("text")
+        if text is None:
+            raise InvalidInput([FieldViolation("", "the message is binary; send JSON as a text message")])
+        self._waiting_size -= len(text)
+        return text
+
+    async def _answer(self, text: str) -> Problem | None:
+        """Sends all frames of an answer, and returns the problem that it ends with, if any."""
+        self._id, self._seq = None, 0
+        try:
+            value = await beside_if_long(len(text), parse_json, text)
+            if isinstance(value, dict) and ID in value:
+                self._id = _checked_id(value.pop(ID))
+            seconds = timeout_of(self._websocket.headers, self._limits.stream_timeout_seconds)
+            parameters, query = self._websocket.path_params, self._websocket.query_params.multi_items()
+            request = await beside_if_long(len(text), self._bound.request_of_value, parameters, query, value)
+            check_size(request, self._limits)
+            call = self._upstream.call(self._bound, request, seconds, self._policy.metadata_of(self._websocket))
+            try:
+                async for message in call:
+                    # Waits while the client's buffer is full, and with it gRPC's flow control makes the server wait.
+                    await self._send(self._write(message)[1])
+            finally:
+                # Ends the work at once when the client is gone; a call that has ended does not mind.
+                call.cancel()
+        except WebSocketDisconnect:
+            raise
+        except Exception as error:
+            problem = self._problem_of(error)
+            await self._send_error(problem)
+            return problem
+        return None
+
+    async def _send(self, frame: dict[str, Any]) -> None:
+        self._seq += 1
+        if self._id is not None:
+            frame[ID] = self._id
+        await _send_frame(self._websocket, frame, self._seq)
+
+    async def _send_error(self, problem: Problem) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_SECONDS):
+                await self._send(error_event(problem, self._websocket.scope))
+
+    def _problem_of(self, error: Exception) -> Problem:
+        try:
+            return self._upstream.problem_of(error, self._bound)
+        except Exception:
+            _log.exception("unexpected error", method=self._bound.method.full_name)
+            return problem_of_error(InternalError("internal error"))
 
 
-async def _first_message(websocket: WebSocket, longest_seconds: float) -> str:
-    """First message of a client.
-
-    Raises:
-        InvalidInput: when it does not come in time, or is no text.
-        WebSocketDisconnect: when the client leaves instead.
-    """
-    try:
-        async with asyncio.timeout(longest_seconds):
-            message = await websocket.receive()
-    except TimeoutError:
-        remedy = "send the request as the first message"
-        raise InvalidInput(
-            [FieldViolation("", f"no message came within {longest_seconds:g} seconds; {remedy}")]
-        ) from None
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect
-    text = message.get("text")
-    if text is None:
-        raise InvalidInput([FieldViolation("", "the message is binary; send JSON as a text message")])
-    return str(text)
+def _checked_id(value: Any) -> str | int:
+    if isinstance(value, str) and 1 <= len(value) <= LONGEST_ID and value.isprintable():
+        return value
+    if type(value) is int and abs(value) < 2**53:
+        return value
+    wrong = f"is no text of 1 to {LONGEST_ID} characters and no whole number below 2^53; give one of them"
+    raise InvalidInput([FieldViolation(ID, wrong)])
 
 
-async def _unless_gone(websocket: WebSocket, sending: Coroutine[Any, Any, None]) -> None:
-    """Runs what sends to a client, and cancels it as soon as the client leaves.
-
-    Messages that the client sends meanwhile are read, or its leaving would go unnoticed behind them, and dropped.
-
-    Raises:
-        WebSocketDisconnect: when the client left.
-    """
-    send_task = asyncio.create_task(sending)
-    receive_task = asyncio.create_task(_wait_until_gone(websocket))
-    try:
-        await asyncio.wait({send_task, receive_task}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        send_task.cancel()
-        receive_task.cancel()
-        await asyncio.wait({send_task, receive_task})
-    if send_task.cancelled():
-        raise WebSocketDisconnect
-    send_task.result()
+def subprotocol_of(websocket: WebSocket) -> str | None:
+    """Subprotocol to accept."""
+    return SUBPROTOCOL if SUBPROTOCOL in websocket.scope.get("subprotocols", []) else None
 
 
-async def _wait_until_gone(websocket: WebSocket) -> None:
-    while (await websocket.receive())["type"] != "websocket.disconnect":
-        pass
+async def refuse(websocket: WebSocket, problem: Problem) -> None:
+    """Tells a client why it is not let in: after the handshake, since browsers show nothing of a failed one."""
+    with contextlib.suppress(WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(_CLOSING_SECONDS):
+            await websocket.accept(subprotocol_of(websocket))
+            await _send_frame(websocket, error_event(problem, websocket.scope), 1)
+        await _close(websocket, problem.close_code, problem.detail)
 
 
-async def _forward(call: Any, envelope_of: Callable[[Any], Any], websocket: WebSocket) -> None:
-    async for message in call:
-        # Waits while the client's buffer is full, and with it gRPC's flow control makes the server wait.
-        await websocket.send_text(write_json(envelope_of(message)).decode())
-
-
-def _envelope_writer(descriptor: Descriptor, codec: JsonCodec) -> Callable[[Any], dict[str, Any]]:
-    kinds = {field.name: field.message_type for oneof in descriptor.oneofs for field in oneof.fields}
-    if len(descriptor.oneofs) != 1 or len(kinds) != len(descriptor.fields) or None in kinds.values():
-        raise ValueError(f"{descriptor.full_name} is streamed over WebSocket; it must be a single oneof of messages")
-    oneof = descriptor.oneofs[0].name
-    writers = {name: codec.writer(kind) for name, kind in kinds.items() if kind is not None}
-
-    def envelope_of(message: Any) -> dict[str, Any]:
-        member = message.WhichOneof(oneof)
-        if member is None:
-            raise ValueError(f"{descriptor.full_name} came without any member that this contract knows")
-        return {"type": member, "data": writers[member](getattr(message, member))}
-
-    return envelope_of
-
-
-async def _close_with(websocket: WebSocket, problem: Problem) -> None:
-    frame = {"type": "error", "error": problem.detail, "problem": problem.document(websocket.scope)}
-    with contextlib.suppress(WebSocketDisconnect):
-        await websocket.send_text(write_json(frame).decode())
-    await _close(websocket, problem.close_code, problem.detail)
+async def _send_frame(websocket: WebSocket, frame: dict[str, Any], seq: int) -> None:
+    frame["seq"] = seq
+    frame["ts"] = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    await websocket.send_text(write_json(frame).decode())
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
     if websocket.application_state is WebSocketState.CONNECTED:
         short = reason.encode()[:LONGEST_REASON_BYTES].decode(errors="ignore")
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
-            await websocket.close(code, short)
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
+            async with asyncio.timeout(_CLOSING_SECONDS):
+                await websocket.close(code, short)

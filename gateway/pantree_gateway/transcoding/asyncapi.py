@@ -1,0 +1,129 @@
+"""The AsyncAPI 3 document of the WebSocket routes, made from the contract's descriptors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf.descriptor import MethodDescriptor
+
+from pantree_gateway.transcoding.binding import BoundMethod
+from pantree_gateway.transcoding.events import ERROR, event_kinds
+from pantree_gateway.transcoding.openapi import SchemaCollection
+from pantree_gateway.transcoding.upstream import Upstream
+from pantree_gateway.transcoding.websocket import LONGEST_ID
+
+_ID = {
+    "description": "The request's own id; absent when it had none.",
+    "anyOf": [{"type": "string", "minLength": 1, "maxLength": LONGEST_ID}, {"type": "integer"}],
+}
+_SEQ = {"type": "integer", "minimum": 1, "description": "Counts the frames of an answer from 1."}
+_TS = {"type": "string", "format": "date-time", "description": "When the frame was sent, in UTC."}
+
+
+def asyncapi_document(
+    info: Mapping[str, Any],
+    methods: Sequence[tuple[Upstream, BoundMethod]],
+    schemas: SchemaCollection,
+) -> dict[str, Any]:
+    """The document.
+
+    Args:
+        info: title, version, description and the like.
+        methods: methods with a WEBSOCKET binding, each with that binding.
+        schemas: gets the schemas of the messages.
+    """
+    channels: dict[str, Any] = {}
+    operations: dict[str, Any] = {}
+    messages: dict[str, Any] = {}
+    requests: dict[str, tuple[dict[str, Any], BoundMethod]] = {}
+    for _, bound in methods:
+        name = _name(bound.method, taken=channels)
+        sent = {ERROR: _message(name, ERROR, _error_frame(), "What is wrong, and what to do about it.")}
+        for kind, descriptor in (event_kinds(bound.method.output_type) or {}).items():
+            sent[kind] = _message(
+                name, kind, _event_frame(kind, schemas.refer_to(descriptor)), schemas.text(descriptor)
+            )
+        body = schemas.body(bound)
+        requests[f"{name}Request"] = (body, bound)
+        reference = {"$ref": f"#/components/schemas/{name}Request"}
+        received = {"request": _message(name, "request", reference, "Asks for a stream; one JSON text.")}
+        for key, message in {**received, **sent}.items():
+            messages[f"{name}_{key}"] = message
+        channels[name] = {
+            "address": bound.binding.template.route_path.replace(":path}", "}"),
+            "title": name,
+            "description": schemas.text(bound.method),
+            "messages": {key: {"$ref": f"#/components/messages/{name}_{key}"} for key in (*received, *sent)},
+            "parameters": {
+                bound.relative_to_body(path).rpartition(".")[2]: {"description": schemas.text(field)}
+                for path, field in bound.path_fields.items()
+            },
+            "bindings": {"ws": {"method": "GET", "bindingVersion": "0.1.0"}},
+        }
+        channel = {"$ref": f"#/channels/{name}"}
+        operations[name] = {
+            "action": "receive",
+            "title": name,
+            "summary": f"Answers a request with a stream: {', '.join(kind for kind in sent if kind != ERROR)}.",
+            "description": schemas.text(bound.method),
+            "channel": channel,
+            "messages": [{"$ref": f"#/channels/{name}/messages/{key}"} for key in received],
+            "reply": {
+                "channel": channel,
+                "messages": [{"$ref": f"#/channels/{name}/messages/{key}"} for key in sent],
+            },
+        }
+    described = schemas.components()
+    components = {**described, **{name: _request(described, *request) for name, request in requests.items()}}
+    # Bodies without an id, which only the requests above were made of.
+    for body, _ in requests.values():
+        if str(body) not in str({**messages, **components}):
+            components.pop(body["$ref"].rpartition("/")[2], None)
+    return {
+        "asyncapi": "3.0.0",
+        "info": info,
+        "defaultContentType": "application/json",
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages, "schemas": components},
+    }
+
+
+def _name(method: MethodDescriptor, taken: Mapping[str, Any]) -> str:
+    name, number = method.name, 2
+    while name in taken:
+        name, number = f"{method.name}{number}", number + 1
+    return name
+
+
+def _message(channel: str, kind: str, payload: dict[str, Any], summary: str) -> dict[str, Any]:
+    return {"name": kind, "title": f"{channel} {kind}", "summary": summary, "payload": payload}
+
+
+def _event_frame(kind: str, data: dict[str, Any]) -> dict[str, Any]:
+    return _frame({"type": {"const": kind}, "data": data})
+
+
+def _error_frame() -> dict[str, Any]:
+    error = {"type": "string", "description": "What is wrong, for people."}
+    return _frame({"type": {"const": ERROR}, "error": error, "problem": {"$ref": "#/components/schemas/Problem"}})
+
+
+def _frame(own: Mapping[str, Any]) -> dict[str, Any]:
+    properties = {**own, "seq": _SEQ, "ts": _TS}
+    return {
+        "type": "object",
+        "required": list(properties),
+        "properties": {**properties, "id": _ID},
+        "additionalProperties": False,
+    }
+
+
+def _request(components: Mapping[str, Any], body: Mapping[str, Any], bound: BoundMethod) -> dict[str, Any]:
+    """Schema of a request: the body, with an id, and without the need to repeat what the path says."""
+    schema = dict(components[body["$ref"].rpartition("/")[2]])
+    in_path = {bound.relative_to_body(path) for path in bound.path_fields}
+    schema["properties"] = {**schema["properties"], "id": {**_ID, "description": "Comes back in every frame."}}
+    schema["required"] = [name for name in schema.get("required", []) if name not in in_path]
+    if not schema["required"]:
+        del schema["required"]
+    return schema
