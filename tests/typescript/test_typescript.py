@@ -38,12 +38,18 @@ pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 needs_chromium = pytest.mark.skipif(shutil.which(CHROMIUM) is None, reason=f"needs Chromium at {CHROMIUM}")
 
 
-def run(*command: str, folder: Path = CLIENT, **variables: str) -> str:
+def run(*command: str, folder: Path = CLIENT, gateway: str = "") -> str:
     """Output of a program; the test fails, and shows it, when the program does."""
     result = subprocess.run(
         command,
         cwd=folder,
-        env={**os.environ, "CI": "1", "NO_COLOR": "1", "CHROMIUM": CHROMIUM, **variables},
+        env={
+            **os.environ,
+            "CI": "1",
+            "NO_COLOR": "1",
+            "CHROMIUM": CHROMIUM,
+            **({"PANTREE_URL": gateway} if gateway else {}),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -53,12 +59,12 @@ def run(*command: str, folder: Path = CLIENT, **variables: str) -> str:
     return result.stdout
 
 
-def run_tests(project: str, **variables: str) -> None:
+def run_tests(project: str, gateway: str = "") -> None:
     """Runs a vitest project and checks that there was something to run."""
     report = CLIENT / f"node_modules/.vitest-{project}.json"
     run(
         "node_modules/.bin/vitest", "run", "--project", project,
-        "--reporter", "default", "--reporter", "json", "--outputFile.json", str(report), **variables,
+        "--reporter", "default", "--reporter", "json", "--outputFile.json", str(report), gateway=gateway,
     )  # fmt: skip
     document: dict[str, Any] = json.loads(report.read_text())
     assert document["numPassedTests"] == document["numTotalTests"] > 0
@@ -131,11 +137,11 @@ def test_errors_and_retries(built: Path) -> None:
 
 
 def test_against_a_mesh_in_node(built: Path, mesh: RunningMesh) -> None:
-    run("node", "scripts/readme-examples.mjs", PANTREE_URL=mesh.http)
-    run_tests("node", PANTREE_URL=mesh.http)
+    run("node", "scripts/readme-examples.mjs", gateway=mesh.http)
+    run_tests("node", gateway=mesh.http)
 
 
 @needs_chromium
 def test_against_a_mesh_in_chromium(built: Path, mesh: RunningMesh) -> None:
-    run("node", "scripts/readme-examples.mjs", PANTREE_URL=mesh.http)
-    run_tests("chromium", PANTREE_URL=mesh.http)
+    run("node", "scripts/readme-examples.mjs", gateway=mesh.http)
+    run_tests("chromium", gateway=mesh.http)
