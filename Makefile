@@ -75,6 +75,20 @@ buf: protos ## Lint the contract, and compare it with that of BASE (default HEAD
 	@$(BIN)/buf lint gen/pantree/contract.binpb
 	@BASE=$(BASE) BUF=$(BIN)/buf sh scripts/check_breaking.sh
 
+TYPESCRIPT := clients/typescript
+$(TYPESCRIPT)/node_modules/install.stamp: $(TYPESCRIPT)/package.json $(TYPESCRIPT)/package-lock.json
+	@echo "installing the development tools of the TypeScript client"
+	@cd $(TYPESCRIPT) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: typescript typescript-install
+typescript-install: ## Install what the TypeScript client is built and tested with, where there is npm
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(TYPESCRIPT)/node_modules/install.stamp; \
+	  else echo "no npm here: the tests of the TypeScript client will be skipped"; fi
+
+typescript: .venv/dev.stamp $(TYPESCRIPT)/node_modules/install.stamp ## Build the TypeScript client and test it in Node.js and Chromium
+	@$(BIN)/pytest tests/typescript
+
 packaging: .venv/dev.stamp ## Build the wheel and start every part from an environment with its own extra only
 	@$(BIN)/pytest -m packaging
 

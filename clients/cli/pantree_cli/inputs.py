@@ -154,7 +154,7 @@ def _whole_number(text: str) -> int:
     return int(number)
 
 
-_ROW = re.compile(r"^input\.history(?:_columns\.\w+)?\[(\d+)\]\.?")
+_ROW = re.compile(r"^(?:input\.)?history(?:_columns\.\w+)?\[(\d+)\]\.?")
 
 
 def in_lines_of_file(error: InvalidInput) -> InvalidInput:

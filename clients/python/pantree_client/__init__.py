@@ -1,9 +1,12 @@
-"""Typed async client of Pantree for gRPC callers.
+"""Typed client of Pantree, async and sync, straight to the mesh over gRPC or through the gateway.
 
     async with PantreeClient("127.0.0.1:50051") as client:
         result = await client.process(FirstPurchase("cust_001", [Item("Bananas", 1.99)]))
         for recommendation in result.recommendations:
             print(recommendation.name, recommendation.frequency)
+
+`SyncPantreeClient` is the same for programs without an event loop; `pantree_client.testing` stands in for the mesh in
+tests.
 
 Errors are those of `pantree_runtime.errors`: a `PantreeError` with a reason and, for `InvalidInput`, every wrong field.
 """
@@ -11,7 +14,13 @@ Errors are those of `pantree_runtime.errors`: a `PantreeError` with a reason and
 from pantree_client.client import PantreeClient
 from pantree_client.requests import FirstPurchase, History, Item, Purchase
 from pantree_client.results import (
+    Archetype,
+    Cadence,
+    CategoryWeight,
+    ComponentConfig,
     ComponentStatus,
+    Config,
+    Event,
     MonthlyUpdate,
     Recommendation,
     Result,
@@ -19,21 +28,31 @@ from pantree_client.results import (
     Status,
     Warning,
 )
+from pantree_client.sync import SyncPantreeClient
 from pantree_runtime.errors import (
     ComponentUnavailable,
     DeadlineExceeded,
+    DeadlineTooShort,
     FieldViolation,
     InternalError,
     InvalidInput,
     NotFound,
     PantreeError,
+    StoreMismatch,
     TooLarge,
 )
 
 __all__ = [
+    "Archetype",
+    "Cadence",
+    "CategoryWeight",
+    "ComponentConfig",
     "ComponentStatus",
     "ComponentUnavailable",
+    "Config",
     "DeadlineExceeded",
+    "DeadlineTooShort",
+    "Event",
     "FieldViolation",
     "FirstPurchase",
     "History",
@@ -49,6 +68,8 @@ __all__ = [
     "Result",
     "Started",
     "Status",
+    "StoreMismatch",
+    "SyncPantreeClient",
     "TooLarge",
     "Warning",
 ]

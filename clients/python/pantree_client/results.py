@@ -5,6 +5,7 @@ from datetime import date
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2
+from pantree.simulation.v1 import simulation_service_pb2
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,65 @@ class Status:
     version: str
 
 
+@dataclass(frozen=True)
+class CategoryWeight:
+    """The share of an archetype's purchases that fall into one category."""
+
+    category: str
+    weight_ratio: float
+    """0 to 1."""
+
+
+@dataclass(frozen=True)
+class Archetype:
+    """A kind of shopper that can be simulated."""
+
+    id: str
+    """What requests name it by."""
+    display_name: str
+    description: str
+    mean_trip_gap_days: float
+    mean_basket_items: float
+    category_weights: tuple[CategoryWeight, ...]
+    """Largest first; they sum to 1."""
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """A delivery interval that may be offered."""
+
+    frequency: str
+    """Such as `weekly`."""
+    interval_days: int
+
+
+@dataclass(frozen=True)
+class ComponentConfig:
+    """A part behind the pipeline."""
+
+    name: str
+    required: bool
+    """No answer can be given without it."""
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Config:
+    """How the pipeline is set up."""
+
+    version: str
+    default_archetype: str
+    default_simulation_months: int
+    max_simulation_months: int
+    max_items: int
+    """In a first purchase."""
+    max_history_rows: int
+    components: tuple[ComponentConfig, ...]
+    cadences: tuple[Cadence, ...]
+    """Shortest first."""
+    message: messages.GetConfigResponse = field(repr=False, compare=False)
+
+
 Event = Started | MonthlyUpdate | Result
 
 
@@ -181,6 +241,33 @@ def status_of(message: messages.GetStatusResponse) -> Status:
             for item in message.components
         ),
         version=message.version,
+    )
+
+
+def config_of(message: messages.GetConfigResponse) -> Config:
+    """Value of a message."""
+    return Config(
+        version=message.version,
+        default_archetype=message.default_archetype,
+        default_simulation_months=message.default_simulation_months,
+        max_simulation_months=message.max_simulation_months,
+        max_items=message.max_items,
+        max_history_rows=message.max_history_rows,
+        components=tuple(ComponentConfig(item.name, item.required, item.enabled) for item in message.components),
+        cadences=tuple(Cadence(item.frequency, item.interval_days) for item in message.cadences),
+        message=message,
+    )
+
+
+def archetype_of(message: simulation_service_pb2.Archetype) -> Archetype:
+    """Value of a message."""
+    return Archetype(
+        id=message.id,
+        display_name=message.display_name,
+        description=message.description,
+        mean_trip_gap_days=message.mean_trip_gap_days,
+        mean_basket_items=message.mean_basket_items,
+        category_weights=tuple(CategoryWeight(item.category, item.weight_ratio) for item in message.category_weights),
     )
 
 

@@ -1,0 +1,136 @@
+"""The client for programs without an event loop."""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from pantree_client.client import DEFAULT_ADDRESS, DEFAULT_SIMULATION_ADDRESS, PantreeClient
+from pantree_client.requests import FirstPurchase, History
+from pantree_client.results import Archetype, Config, Event, Result, Status
+from pantree_client.transports import Transport
+
+Value = TypeVar("Value")
+
+
+class SyncPantreeClient:
+    """Asks Pantree and waits for the answers: `PantreeClient` with an event loop of its own, in a thread of its own.
+
+    Use it as a context manager. It may be used from several threads at once. Arguments and errors are those of
+    `PantreeClient`.
+    """
+
+    def __init__(
+        self,
+        address: str = DEFAULT_ADDRESS,
+        *,
+        simulation_address: str = DEFAULT_SIMULATION_ADDRESS,
+        timeout_seconds: float = 60.0,
+        ssl_context: ssl.SSLContext | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self._client = PantreeClient(
+            address,
+            simulation_address=simulation_address,
+            timeout_seconds=timeout_seconds,
+            ssl_context=ssl_context,
+            transport=transport,
+        )
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        # A daemon, so that a program that forgets to close the client can still end.
+        self._thread = threading.Thread(target=self._loop.run_forever, name="pantree-client", daemon=True)
+        self._thread.start()
+        try:
+            self._wait_for(self._client.__aenter__())
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._wait_for(self._client.__aexit__(kind, error, traceback))
+        finally:
+            self._stop()
+
+    def process(self, request: FirstPurchase | History, *, timeout_seconds: float | None = None) -> Result:
+        """As `PantreeClient.process`."""
+        return self._wait_for(self._client.process(request, timeout_seconds=timeout_seconds))
+
+    def stream(self, request: FirstPurchase | History, *, timeout_seconds: float | None = None) -> Generator[Event]:
+        """As `PantreeClient.stream`; leaving the loop early ends the work in the mesh when the generator is closed."""
+        return self._iterate(self._client.stream(request, timeout_seconds=timeout_seconds))
+
+    def archetypes(self, *, page_size: int = 0, timeout_seconds: float | None = None) -> Generator[Archetype]:
+        """As `PantreeClient.archetypes`."""
+        return self._iterate(self._client.archetypes(page_size=page_size, timeout_seconds=timeout_seconds))
+
+    def status(self, *, timeout_seconds: float | None = None) -> Status:
+        """As `PantreeClient.status`."""
+        return self._wait_for(self._client.status(timeout_seconds=timeout_seconds))
+
+    def config(self, *, timeout_seconds: float | None = None) -> Config:
+        """As `PantreeClient.config`."""
+        return self._wait_for(self._client.config(timeout_seconds=timeout_seconds))
+
+    def _wait_for(self, work: Coroutine[Any, Any, Value]) -> Value:
+        if self._loop is None:
+            work.close()
+            raise RuntimeError("use the client as a context manager: with SyncPantreeClient(...) as client")
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # Ctrl-C ends the waiting; it shall end the work, too
+            raise
+
+    def _iterate(self, values: AsyncGenerator[Value]) -> Generator[Value]:
+        arrivals: asyncio.Queue[Value | None] = asyncio.Queue()
+
+        async def pump() -> None:
+            try:
+                async with aclosing(values):
+                    async for value in values:
+                        arrivals.put_nowait(value)
+            finally:
+                arrivals.put_nowait(None)
+
+        async def begin() -> "asyncio.Task[None]":
+            # One task runs the generator from beginning to end: it may hold what belongs to a task.
+            return asyncio.create_task(pump())
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.wait([task])
+
+        async def failure() -> BaseException | None:
+            await asyncio.wait([task])
+            return task.exception()
+
+        task = self._wait_for(begin())
+        try:
+            while (value := self._wait_for(arrivals.get())) is not None:
+                yield value
+            error = self._wait_for(failure())
+            if error is not None:
+                raise error
+        finally:
+            if self._loop is not None:  # the client may have been closed before a generator that nobody finished
+                self._wait_for(end())
+
+    def _stop(self) -> None:
+        assert self._loop is not None
+        assert self._thread is not None
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+        self._loop = self._thread = None

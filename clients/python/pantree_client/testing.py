@@ -1,0 +1,262 @@
+"""Stands in for Pantree in the tests of programs that ask it: in process, without a port, with answers as told.
+
+    fake = FakePantree([("Bananas", "weekly"), ("Milk", "biweekly")])
+    async with fake.client() as client:
+        result = await client.process(FirstPurchase("cust_001", [Item("Bananas", 1.99)]))
+    assert [recommendation.name for recommendation in result.recommendations] == ["Bananas", "Milk"]
+    assert fake.requests[0].customer_id == "cust_001"
+
+What it answers has the shape of real answers, down to the order of events, but is made up: it does not read the
+purchases, and it refuses nothing by itself. Tell it what to raise, as the mesh would.
+"""
+
+import calendar
+from collections.abc import AsyncGenerator, Sequence
+from datetime import date, timedelta
+
+from pantree.model.v1.model_pb2 import Model
+from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
+from pantree.recommendation.v1.recommendation_service_pb2 import Reason, Recommendation, Subscription
+from pantree.simulation.v1 import simulation_service_pb2 as simulation
+from pantree_client.client import PantreeClient
+from pantree_client.sync import SyncPantreeClient
+from pantree_domain.cadence import LADDER
+from pantree_runtime.errors import PantreeError
+
+_MODEL = Model(name="fake", version="1")
+_MONTHS = 6
+_DEFAULT_AS_OF = date(2026, 6, 1)
+"""Always the same, so that tests that use it repeat."""
+_ARCHETYPES = ("busy_family", "single_professional")
+_INTERVAL_DAYS = {cadence.frequency: cadence.interval_days for cadence in LADDER}
+
+
+class FakePantree:
+    """Answers the calls of a client, and remembers them.
+
+    Args:
+        recommendations: name and frequency, such as `weekly`, of the items to recommend, best first.
+        warnings: component, code and message of what is to be missing from answers.
+        state: `serving`, `degraded` or `unavailable`, for `status`.
+
+    Raises:
+        ValueError: when a frequency is none that Pantree offers.
+    """
+
+    def __init__(
+        self,
+        recommendations: Sequence[tuple[str, str]] = (("Bananas", "weekly"),),
+        *,
+        warnings: Sequence[tuple[str, str, str]] = (),
+        state: str = "serving",
+    ) -> None:
+        unknown = [frequency for _, frequency in recommendations if frequency not in _INTERVAL_DAYS]
+        if unknown:
+            raise ValueError(f"no such frequency: {', '.join(unknown)}; give one of {', '.join(_INTERVAL_DAYS)}")
+        self._recommendations = tuple(recommendations)
+        self._warnings = tuple(warnings)
+        self._state = pipeline.ComponentState.Value(f"COMPONENT_STATE_{state.upper()}")
+        self._failures: list[tuple[PantreeError, int]] = []
+        self.requests: list[pipeline.ProcessInput] = []
+        """Every request for recommendations, as the contract's message, oldest first."""
+        self.streams_under_way = 0
+        """Streams that have begun and not ended; 0 when a program leaves none behind."""
+
+    def client(self) -> PantreeClient:
+        """A client that asks this stand-in."""
+        return PantreeClient("fake", transport=self)
+
+    def sync_client(self) -> SyncPantreeClient:
+        """The same for programs without an event loop."""
+        return SyncPantreeClient("fake", transport=self)
+
+    def fail_next(self, error: PantreeError, *, after_events: int = 0) -> None:
+        """Makes the next call raise an error; calls of this method add up, one for each call of the client.
+
+        Args:
+            error: what to raise, such as `ComponentUnavailable("frequency", "frequency is not available")`.
+            after_events: for a stream: how many events come before it.
+        """
+        self._failures.append((error, after_events))
+
+    async def open(self) -> None:
+        """Part of `Transport`."""
+
+    async def close(self) -> None:
+        """Part of `Transport`."""
+
+    async def process(self, request: pipeline.ProcessInput, timeout_seconds: float) -> pipeline.ProcessResult:
+        """Part of `Transport`."""
+        self.requests.append(request)
+        self._fail_if_told()
+        return self._result(request)
+
+    async def stream_process(
+        self, request: pipeline.ProcessInput, timeout_seconds: float
+    ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
+        """Part of `Transport`."""
+        self.requests.append(request)
+        error, events_before = self._failures.pop(0) if self._failures else (None, 0)
+        self.streams_under_way += 1
+        try:
+            for position, event in enumerate(self._events(request)):
+                if error is not None and position == events_before:
+                    raise error
+                yield event
+        finally:
+            self.streams_under_way -= 1
+
+    async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
+        """Part of `Transport`."""
+        self._fail_if_told()
+        return pipeline.GetConfigResponse(
+            version="fake",
+            default_archetype=_ARCHETYPES[0],
+            default_simulation_months=_MONTHS,
+            max_simulation_months=60,
+            max_items=100,
+            max_history_rows=20_000,
+            components=[pipeline.ComponentConfig(name="fake", required=True, enabled=True)],
+            cadences=[
+                pipeline.Cadence(frequency=frequency, interval_days=days) for frequency, days in _INTERVAL_DAYS.items()
+            ],
+        )
+
+    async def get_status(self, timeout_seconds: float) -> pipeline.GetStatusResponse:
+        """Part of `Transport`."""
+        self._fail_if_told()
+        component = pipeline.ComponentStatus(name="fake", state=self._state, required=True)
+        return pipeline.GetStatusResponse(state=self._state, version="fake", components=[component])
+
+    async def list_archetypes(
+        self, request: simulation.ListArchetypesRequest, timeout_seconds: float
+    ) -> simulation.ListArchetypesResponse:
+        """Part of `Transport`; the token of a page is the number of archetypes before it."""
+        self._fail_if_told()
+        first = int(request.page_token or 0)
+        end = first + (request.page_size or len(_ARCHETYPES))
+        return simulation.ListArchetypesResponse(
+            archetypes=[
+                simulation.Archetype(
+                    id=name,
+                    display_name=name.replace("_", " ").title(),
+                    description="Made up.",
+                    mean_trip_gap_days=10,
+                    mean_basket_items=8,
+                    category_weights=[simulation.CategoryWeight(category="produce", weight_ratio=1)],
+                )
+                for name in _ARCHETYPES[first:end]
+            ],
+            next_page_token=str(end) if end < len(_ARCHETYPES) else "",
+            default_archetype=_ARCHETYPES[0],
+        )
+
+    def _fail_if_told(self) -> None:
+        if self._failures:
+            raise self._failures.pop(0)[0]
+
+    def _events(self, request: pipeline.ProcessInput) -> list[pipeline.StreamProcessResponse]:
+        as_of = _as_of(request)
+        months = _months(request)
+        started = pipeline.Started(
+            customer_id=request.customer_id, month_count=months, seed=_seed(request), as_of=as_of.isoformat()
+        )
+        updates = []
+        for number in range(1, months + 1):
+            begin, end = _month_before(as_of, months - number)
+            updates.append(
+                pipeline.MonthlyUpdate(
+                    month_display=f"{calendar.month_name[begin.month]} {begin.year}",
+                    progress=round(100 * number / months, 1),
+                    month_number=number,
+                    month_count=months,
+                    period_start=begin.isoformat(),
+                    period_end=end.isoformat(),
+                )
+            )
+        return [
+            pipeline.StreamProcessResponse(started=started),
+            *(pipeline.StreamProcessResponse(monthly_update=update) for update in updates),
+            pipeline.StreamProcessResponse(completed=self._result(request)),
+        ]
+
+    def _result(self, request: pipeline.ProcessInput) -> pipeline.ProcessResult:
+        as_of = _as_of(request)
+        months = _months(request)
+        chosen = self._recommendations[: request.max_recommendations or None]
+        return pipeline.ProcessResult(
+            customer_id=request.customer_id,
+            customer_name=request.customer_name,
+            archetype=(request.archetype or _ARCHETYPES[0]) if request.items else "",
+            recommendation_id=f"fake-{request.customer_id}",
+            recommendations=pipeline.RecommendationSet(
+                recommendations=[
+                    _recommendation(name, _INTERVAL_DAYS[frequency], frequency, as_of) for name, frequency in chosen
+                ]
+            ),
+            model=_MODEL,
+            confidence_model=_MODEL,
+            source="embedded",
+            as_of=as_of.isoformat(),
+            seed=_seed(request),
+            history_summary=pipeline.HistorySummary(
+                month_count=months,
+                trip_count=4 * months,
+                purchase_count=4 * months * len(chosen),
+                item_count=len(chosen),
+                first_date=_month_before(as_of, months - 1)[0].isoformat(),
+                last_date=(as_of - timedelta(days=1)).isoformat(),
+                total_spend=100.0 * months,
+                simulated=bool(request.items),
+            ),
+            warnings=[pipeline.Warning(component=part, code=code, message=text) for part, code, text in self._warnings],
+        )
+
+
+def _recommendation(name: str, interval_days: int, frequency: str, as_of: date) -> Recommendation:
+    return Recommendation(
+        name=name,
+        confidence=90,
+        count=12,
+        avg_interval=interval_days,
+        subscription=Subscription(
+            frequency=frequency,
+            interval_days=interval_days,
+            estimated_annual_savings=5.0,
+            discount_ratio=0.05,
+            quantity=1,
+        ),
+        category="produce",
+        score=0.9,
+        last_date=(as_of - timedelta(days=1)).isoformat(),
+        next_due_date=(as_of + timedelta(days=interval_days - 1)).isoformat(),
+        reasons=[
+            Reason(
+                code="BOUGHT_REGULARLY",
+                text=f"Bought every {interval_days} days",
+                values={"avg_interval": interval_days},
+            )
+        ],
+    )
+
+
+def _as_of(request: pipeline.ProcessInput) -> date:
+    return date.fromisoformat(request.as_of) if request.as_of else _DEFAULT_AS_OF
+
+
+def _months(request: pipeline.ProcessInput) -> int:
+    return request.simulation_months if request.HasField("simulation_months") else _MONTHS
+
+
+def _seed(request: pipeline.ProcessInput) -> int:
+    if not request.items:
+        return 0
+    return request.seed if request.HasField("seed") else 1
+
+
+def _month_before(as_of: date, count: int) -> tuple[date, date]:
+    """First and last day of the calendar month that lies `count` months before the last one that ended by a day."""
+    last = as_of.replace(day=1) - timedelta(days=1)
+    for _ in range(count):
+        last = last.replace(day=1) - timedelta(days=1)
+    return last.replace(day=1), last

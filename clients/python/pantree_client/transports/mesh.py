@@ -1,0 +1,89 @@
+"""Straight to the services, over gRPC."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Iterator
+
+import grpc
+
+from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
+from pantree.pipeline.v1 import pipeline_service_pb2_grpc as pipeline_rpc
+from pantree.simulation.v1 import simulation_service_pb2 as simulation
+from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
+from pantree_runtime.channel import open_channel
+from pantree_runtime.errors import FieldViolation, InvalidInput
+from pantree_runtime.status import calling
+
+_LONGEST_SECONDS = 3600.0  # every call has a timeout of its own
+
+
+class MeshTransport:
+    """Calls the pipeline and simulation services. What a part does not take at once is tried again by the channel.
+
+    Args:
+        pipeline_address: `host:port`, or `dns:///name:port` for several replicas.
+        simulation_address: likewise.
+    """
+
+    def __init__(self, pipeline_address: str, simulation_address: str) -> None:
+        self._addresses = (pipeline_address, simulation_address)
+        self._channels: list[grpc.aio.Channel] = []
+
+    async def open(self) -> None:
+        """Opens the channels; they connect with the first call."""
+        self._channels = [open_channel(address, longest_seconds=_LONGEST_SECONDS) for address in self._addresses]
+
+    async def close(self) -> None:
+        """Closes the channels."""
+        while self._channels:
+            await self._channels.pop().close()
+
+    async def process(self, request: pipeline.ProcessInput, timeout_seconds: float) -> pipeline.ProcessResult:
+        """As `PipelineService.Process`."""
+        with _calling_pipeline():
+            answer = await self._pipeline.Process(pipeline.ProcessRequest(input=request), timeout=timeout_seconds)
+        return answer.result
+
+    async def stream_process(
+        self, request: pipeline.ProcessInput, timeout_seconds: float
+    ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
+        """As `PipelineService.StreamProcess`."""
+        call = self._pipeline.StreamProcess(pipeline.StreamProcessRequest(input=request), timeout=timeout_seconds)
+        try:
+            with _calling_pipeline():
+                async for response in call:
+                    yield response
+        finally:
+            call.cancel()  # does nothing after the last event
+
+    async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
+        """As `PipelineService.GetConfig`."""
+        with _calling_pipeline():
+            return await self._pipeline.GetConfig(pipeline.GetConfigRequest(), timeout=timeout_seconds)
+
+    async def get_status(self, timeout_seconds: float) -> pipeline.GetStatusResponse:
+        """As `PipelineService.GetStatus`."""
+        with _calling_pipeline():
+            return await self._pipeline.GetStatus(pipeline.GetStatusRequest(), timeout=timeout_seconds)
+
+    async def list_archetypes(
+        self, request: simulation.ListArchetypesRequest, timeout_seconds: float
+    ) -> simulation.ListArchetypesResponse:
+        """As `SimulationService.ListArchetypes`."""
+        with calling("simulation"):
+            stub: simulation_rpc.SimulationServiceAsyncStub = simulation_rpc.SimulationServiceStub(self._channels[1])
+            return await stub.ListArchetypes(request, timeout=timeout_seconds)
+
+    @property
+    def _pipeline(self) -> "pipeline_rpc.PipelineServiceAsyncStub":
+        return pipeline_rpc.PipelineServiceStub(self._channels[0])
+
+
+@contextlib.contextmanager
+def _calling_pipeline() -> Iterator[None]:
+    try:
+        with calling("pipeline"):
+            yield
+    except InvalidInput as error:
+        # The message around the input is no concern of whoever calls this client.
+        violations = [FieldViolation(v.field.removeprefix("input."), v.description) for v in error.violations]
+        raise InvalidInput(violations) from error

@@ -1,0 +1,47 @@
+// Writes src/generated from the contract: `npm run generate`, or `node scripts/generate.mjs FOLDER` to look first.
+//
+// The contract comes as the descriptor image that `make protos` writes, with its comments, so no protoc is needed.
+// @ts-check
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  CodeGeneratorRequestSchema,
+  CodeGeneratorResponseSchema,
+  FileDescriptorSetSchema,
+} from "@bufbuild/protobuf/wkt";
+import { restPlugin } from "./rest-plugin.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+const image = join(root, "../../gen/pantree/contract.binpb");
+const target = process.argv[2] ?? join(root, "src/generated");
+
+const { file: protoFile } = fromBinary(FileDescriptorSetSchema, readFileSync(image));
+const names = protoFile.map((file) => file.name);
+// Google's annotations are imported by ours; the well-known types come with @bufbuild/protobuf.
+const fileToGenerate = names.filter((name) => !name.startsWith("google/protobuf/"));
+
+/** @param {string} parameter */
+const request = (parameter) =>
+  create(CodeGeneratorRequestSchema, { fileToGenerate, parameter, protoFile });
+
+const messages = fromBinary(
+  CodeGeneratorResponseSchema,
+  execFileSync(process.execPath, [join(root, "node_modules/@bufbuild/protoc-gen-es/bin/protoc-gen-es")], {
+    input: toBinary(CodeGeneratorRequestSchema, request("target=ts,import_extension=js")),
+    maxBuffer: 64 * 1024 * 1024,
+  }),
+);
+const rest = restPlugin.run(request("target=ts,import_extension=js"));
+
+rmSync(target, { recursive: true, force: true });
+for (const [folder, response] of /** @type {const} */ ([["messages", messages], ["", rest]])) {
+  if (response.error) throw new Error(response.error);
+  for (const file of response.file) {
+    const path = join(target, folder, /** @type {string} */ (file.name));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, /** @type {string} */ (file.content));
+  }
+}

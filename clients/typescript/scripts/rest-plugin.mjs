@@ -1,0 +1,270 @@
+// A plugin of protobuf-es that writes the JSON of the gateway as TypeScript types, and its routes.
+//
+// protobuf-es's own JSON types use lowerCamelCase and make every field optional. The gateway answers with the contract's
+// field names and writes every field without presence, so a caller need not ask whether it is there; and a request
+// needs only what the contract marks as required. One message can therefore become two types: `Purchase` as answered,
+// `PurchaseInput` as asked.
+// @ts-check
+import { getOption, hasOption, ScalarType } from "@bufbuild/protobuf";
+import { createEcmaScriptPlugin, getComments } from "@bufbuild/protoplugin";
+
+/** @typedef {import("@bufbuild/protobuf").DescMessage} DescMessage */
+/** @typedef {import("@bufbuild/protobuf").DescEnum} DescEnum */
+/** @typedef {import("@bufbuild/protobuf").DescField} DescField */
+/** @typedef {import("@bufbuild/protobuf").DescMethod} DescMethod */
+/** @typedef {import("@bufbuild/protobuf").DescExtension} DescExtension */
+/** @typedef {import("@bufbuild/protoplugin").Schema} Schema */
+/** @typedef {{method: DescMethod, verb: string, path: string, asked: DescMessage, answered: DescMessage}} Route */
+
+const REQUIRED = 2; // google.api.FieldBehavior.REQUIRED
+
+export const restPlugin = createEcmaScriptPlugin({ name: "rest-plugin", version: "v1", generateTs });
+
+/** @param {Schema} schema */
+function generateTs(schema) {
+  const http = extension(schema, "google.api.http");
+  const behavior = extension(schema, "google.api.field_behavior");
+  const routes = schema.files
+    .flatMap((file) => file.services)
+    .flatMap((service) => service.methods)
+    .filter((method) => hasOption(method, http))
+    .map((method) => routeOf(method, getOption(method, http)));
+
+  const writer = new TypeWriter(behavior);
+  for (const { method, asked, answered } of routes) {
+    if (asked.fields.length > 0) writer.add(asked, "asked");
+    if (method.methodKind !== "server_streaming") writer.add(answered, "answered");
+    else for (const field of eventsOf(answered)) writer.add(messageOf(field), "answered");
+  }
+
+  const types = schema.generateFile("rest.ts");
+  types.print("// Generated from the contract by `npm run generate`. Do not edit.");
+  for (const { method, answered } of routes.filter((route) => route.method.methodKind === "server_streaming")) {
+    const fields = eventsOf(answered);
+    types.print();
+    types.print(doc(commentOf(answered)));
+    types.print(`export type ${method.name}Event = ${fields.map((field) => `${pascal(field.name)}Event`).join(" | ")};`);
+    for (const field of fields) {
+      types.print();
+      types.print(doc(commentOf(field)));
+      types.print(`export interface ${pascal(field.name)}Event {`);
+      types.print(`  type: "${field.name}";`);
+      types.print(`  data: ${messageOf(field).name};`);
+      types.print("}");
+    }
+  }
+  writer.print(types);
+  printReasons(schema, types);
+
+  const table = schema.generateFile("routes.ts");
+  table.print("// Generated from the contract by `npm run generate`. Do not edit.");
+  table.print();
+  table.print("/** Where the gateway answers each public method of the contract. */");
+  table.print("export const ROUTES = {");
+  for (const { method, verb, path } of routes) {
+    table.print(`  ${method.localName}: { verb: "${verb}", path: "${path}" },`);
+  }
+  table.print("} as const;");
+}
+
+/**
+ * @param {Schema} schema
+ * @param {string} name
+ * @returns {DescExtension}
+ */
+function extension(schema, name) {
+  const found = schema.allFiles.flatMap((file) => file.extensions).find((one) => one.typeName === name);
+  if (!found) throw new Error(`the contract does not import ${name}`);
+  return found;
+}
+
+/**
+ * @param {DescMethod} method
+ * @param {any} rule google.api.HttpRule
+ * @returns {Route}
+ */
+function routeOf(method, rule) {
+  const { case: kind, value } = rule.pattern;
+  const [verb, path] = kind === "custom" ? [value.kind, value.path] : [kind.toUpperCase(), value];
+  return {
+    method,
+    verb,
+    // A parameter inside of the body's field is named as people see it: `{input.customer_id}` is `{customer_id}`.
+    path: path.replaceAll(`{${rule.body}.`, "{"),
+    asked: part(method.input, rule.body === "*" ? "" : rule.body),
+    answered: part(method.output, rule.responseBody),
+  };
+}
+
+/**
+ * @param {DescMessage} message
+ * @param {string} name of the field that is meant; empty for the whole message
+ */
+function part(message, name) {
+  const field = message.fields.find((one) => one.name === name);
+  return field ? messageOf(field) : message;
+}
+
+/** @param {DescMessage} message a message that is one oneof */
+function eventsOf(message) {
+  const [oneof] = message.oneofs;
+  if (!oneof || oneof.fields.length !== message.fields.length) {
+    throw new Error(`${message.typeName} is streamed, but is not a single oneof`);
+  }
+  return oneof.fields;
+}
+
+/**
+ * @param {DescField} field
+ * @returns {DescMessage}
+ */
+function messageOf(field) {
+  if (!field.message) throw new Error(`${field} holds no message`);
+  return field.message;
+}
+
+/** Collects the types that the routes need, each once. */
+class TypeWriter {
+  /** @param {DescExtension} behavior google.api.field_behavior */
+  constructor(behavior) {
+    this.behavior = behavior;
+    /** @type {Map<string, {message: DescMessage, role: "asked" | "answered"}>} */
+    this.messages = new Map();
+    /** @type {Map<string, DescEnum>} */
+    this.enums = new Map();
+  }
+
+  /**
+   * @param {DescMessage} message
+   * @param {"asked" | "answered"} role
+   */
+  add(message, role) {
+    const name = typeName(message, role);
+    const known = this.messages.get(name);
+    if (known) {
+      if (known.message !== message) throw new Error(`${message.typeName} and ${known.message.typeName} share a name`);
+      return;
+    }
+    this.messages.set(name, { message, role });
+    for (const field of message.fields) {
+      if (field.enum) this.enums.set(field.enum.name, field.enum);
+      if (field.message) this.add(field.message, role);
+    }
+  }
+
+  /** @param {import("@bufbuild/protoplugin").GeneratedFile} file */
+  print(file) {
+    for (const [name, { message, role }] of this.messages) {
+      file.print();
+      file.print(doc(commentOf(message)));
+      if (message.fields.length === 0) {
+        file.print(`export type ${name} = Record<string, never>;`);
+        continue;
+      }
+      file.print(`export interface ${name} {`);
+      for (const field of message.fields) {
+        file.print(doc(commentOf(field), "  "));
+        file.print(`  ${field.name}${this.canBeAbsent(field, role) ? "?" : ""}: ${valueType(field, role)};`);
+      }
+      file.print("}");
+    }
+    for (const [name, description] of this.enums) {
+      file.print();
+      file.print(doc(commentOf(description)));
+      file.print(`export type ${name} =\n${description.values.map((value) => `  | "${value.name}"`).join("\n")};`);
+    }
+  }
+
+  /**
+   * @param {DescField} field
+   * @param {"asked" | "answered"} role
+   */
+  canBeAbsent(field, role) {
+    const behaviors = hasOption(field, this.behavior) ? /** @type {number[]} */ (getOption(field, this.behavior)) : [];
+    if (behaviors.includes(REQUIRED)) return false;
+    if (role === "asked") return true;
+    if (field.proto.proto3Optional || field.oneof) return true;
+    // Proto3 cannot say that a message is always there; the contract's comments say when it is not.
+    return field.fieldKind === "message" && /\babsent\b/.test(commentOf(field));
+  }
+}
+
+/**
+ * @param {Schema} schema
+ * @param {import("@bufbuild/protoplugin").GeneratedFile} file
+ */
+function printReasons(schema, file) {
+  const reasons = schema.files.flatMap((one) => one.enums).find((one) => one.typeName === "pantree.error.v1.ErrorReason");
+  if (!reasons) throw new Error("the contract has no pantree.error.v1.ErrorReason");
+  const names = reasons.values.slice(1).map((value) => value.name.replace("ERROR_REASON_", ""));
+  file.print();
+  file.print(doc(commentOf(reasons)));
+  file.print(`export type ErrorReason =\n${names.map((name) => `  | "${name}"`).join("\n")};`);
+}
+
+/**
+ * @param {DescMessage} message
+ * @param {"asked" | "answered"} role
+ */
+function typeName(message, role) {
+  return role === "answered" || /(Input|Request)$/.test(message.name) ? message.name : `${message.name}Input`;
+}
+
+/**
+ * @param {DescField} field
+ * @param {"asked" | "answered"} role
+ * @returns {string}
+ */
+function valueType(field, role) {
+  if (field.fieldKind === "map") {
+    return `Record<string, ${oneType(field.scalar, field.enum, field.message, role)}>`;
+  }
+  const type = oneType(field.scalar, field.enum, field.message, role);
+  if (field.fieldKind !== "list") return type;
+  return role === "asked" ? `readonly ${type}[]` : `${type}[]`;
+}
+
+/**
+ * @param {ScalarType | undefined} scalar
+ * @param {DescEnum | undefined} enumeration
+ * @param {DescMessage | undefined} message
+ * @param {"asked" | "answered"} role
+ */
+function oneType(scalar, enumeration, message, role) {
+  if (enumeration) return enumeration.name;
+  if (message) return typeName(message, role);
+  switch (scalar) {
+    case ScalarType.BOOL:
+      return "boolean";
+    case ScalarType.STRING:
+    case ScalarType.BYTES: // in base64
+    case ScalarType.INT64: // JSON's numbers do not hold 64 bits
+    case ScalarType.UINT64:
+    case ScalarType.SINT64:
+    case ScalarType.FIXED64:
+    case ScalarType.SFIXED64:
+      return "string";
+    default:
+      return "number";
+  }
+}
+
+/** @param {DescMessage | DescField | DescEnum} description */
+function commentOf(description) {
+  return (getComments(description).leading ?? "").trim();
+}
+
+/**
+ * @param {string} text
+ * @param {string} [indentation]
+ */
+function doc(text, indentation = "") {
+  const lines = text.split("\n").map((line) => line.trim());
+  if (lines.length === 1) return `${indentation}/** ${lines[0]} */`;
+  return [`${indentation}/**`, ...lines.map((line) => `${indentation} * ${line}`), `${indentation} */`].join("\n");
+}
+
+/** @param {string} name in snake_case */
+function pascal(name) {
+  return name.replace(/(?:^|_)(\w)/g, (_, letter) => letter.toUpperCase());
+}

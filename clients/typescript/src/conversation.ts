@@ -1,0 +1,80 @@
+/** One WebSocket: a request goes out, events come back until the last one. */
+import { ComponentUnavailableError, errorOfProblem, PantreeError, type Problem } from "./errors.js";
+import type { StreamProcessEvent } from "./generated/rest.js";
+
+/** What the client needs of a WebSocket: browsers' own, Node.js 22's, or that of the package `ws`. */
+export interface WebSocketLike {
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: never) => void) | null;
+  onclose: ((event: never) => void) | null;
+  onerror: ((event: never) => void) | null;
+  send(data: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+/** Makes WebSockets. */
+export type WebSocketConstructor = new (url: string) => WebSocketLike;
+
+type Frame = { type: "error"; error: string; problem: Problem } | StreamProcessEvent;
+type Arrival = { frame: Frame } | { error: unknown };
+
+/**
+ * The events of one WebSocket.
+ *
+ * @param socket a new one, still connecting
+ * @param request JSON text to send as soon as it is open
+ * @param signal ends it; the gateway then stops the work
+ * @throws PantreeError what the gateway tells, or ComponentUnavailableError when the connection ends before the result
+ */
+export async function* converse(
+  socket: WebSocketLike,
+  request: string,
+  signal: AbortSignal,
+): AsyncGenerator<StreamProcessEvent, void, undefined> {
+  const arrivals: Arrival[] = [];
+  let wake = (): void => {};
+  const arrive = (arrival: Arrival): void => {
+    arrivals.push(arrival);
+    wake();
+  };
+  const abort = (): void => {
+    arrivals.length = 0;
+    arrive({ error: signal.reason });
+  };
+
+  socket.onopen = () => socket.send(request);
+  socket.onmessage = (event: { data: unknown }) => {
+    try {
+      arrive({ frame: JSON.parse(String(event.data)) as Frame });
+    } catch (cause) {
+      arrive({ error: new PantreeError("the gateway sent no JSON", { code: "PROTOCOL_ERROR", cause }) });
+    }
+  };
+  // Browsers tell nothing about an error, and the close that follows has the code.
+  socket.onerror = () => {};
+  socket.onclose = (event: { code: number; reason: string }) => {
+    const said = event.reason ? `: ${event.reason}` : "";
+    const message = `the connection ended with code ${event.code} before the result${said}; try again`;
+    arrive({ error: new ComponentUnavailableError(message, { code: "COMPONENT_UNAVAILABLE" }) });
+  };
+  if (signal.aborted) abort();
+  else signal.addEventListener("abort", abort, { once: true });
+
+  try {
+    for (;;) {
+      const arrival = arrivals.shift();
+      if (arrival === undefined) {
+        await new Promise<void>((resolve) => (wake = resolve));
+        continue;
+      }
+      if ("error" in arrival) throw arrival.error;
+      if (arrival.frame.type === "error") throw errorOfProblem(arrival.frame.problem);
+      yield arrival.frame;
+      if (arrival.frame.type === "completed") return;
+    }
+  } finally {
+    signal.removeEventListener("abort", abort);
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(1000);
+  }
+}

@@ -1,0 +1,448 @@
+// Generated from the contract by `npm run generate`. Do not edit.
+
+/**
+ * StreamProcessResponse is an event of a pipeline: one started, then one monthly_update for each month, then one
+ * completed.
+ */
+export type StreamProcessEvent = StartedEvent | MonthlyUpdateEvent | CompletedEvent;
+
+/** started says that the input is accepted. */
+export interface StartedEvent {
+  type: "started";
+  data: Started;
+}
+
+/** monthly_update holds the purchases of a month. */
+export interface MonthlyUpdateEvent {
+  type: "monthly_update";
+  data: MonthlyUpdate;
+}
+
+/** completed holds the result; it is the last event. */
+export interface CompletedEvent {
+  type: "completed";
+  data: ProcessResult;
+}
+
+/**
+ * ProcessInput is what is known about a household: its first purchase, from which a history is simulated, or its real
+ * history. Exactly one of items, history and history_columns must be given.
+ */
+export interface ProcessInput {
+  /** customer_id is the household, 1 to 128 characters. */
+  customer_id: string;
+  /** customer_name is for people; it is returned as given, at most 200 characters. */
+  customer_name?: string;
+  /** archetype is the kind of shopper to simulate; empty means the default one. It goes with items only. */
+  archetype?: string;
+  /** items are the first purchase, 1 to 100 items. */
+  items?: readonly BasketItemInput[];
+  /** simulation_months is the number of months to simulate, 1 to 60; 6 when absent. It goes with items only. */
+  simulation_months?: number;
+  /** history is the real history as rows, at most 20,000 of at most 8,000 distinct items. */
+  history?: readonly PurchaseInput[];
+  /** history_columns is the real history in columnar form, at most 100,000 lines of at most 8,000 distinct items. */
+  history_columns?: PurchaseColumnsInput;
+  /**
+   * as_of is the day on which the question is asked, ISO 8601. When empty it is today for a simulation, and the day of
+   * the latest purchase for a real history. A simulated history ends before that day.
+   */
+  as_of?: string;
+  /**
+   * seed makes the answer repeatable: equal input, as_of and seed give equal answers. When absent one is drawn; the
+   * result tells it.
+   */
+  seed?: number;
+  /** max_recommendations is the largest number to return, 1 to 100; 20 when absent. */
+  max_recommendations?: number;
+  /** include_omitted asks for the items left out, with the reason for each. */
+  include_omitted?: boolean;
+}
+
+/** BasketItem is one item of a first purchase, as a customer puts it into a basket. */
+export interface BasketItemInput {
+  /** name is what the shop calls the item; 1 to 200 characters. */
+  name: string;
+  /** price is the shelf price of one unit in the currency of the request; 0 to 1,000,000. */
+  price: number;
+  /** quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit. */
+  quantity?: number;
+  /** category is the shop's own category; when empty it is derived from the name. */
+  category?: string;
+}
+
+/** Purchase is one line of a receipt, as people read and write it. */
+export interface PurchaseInput {
+  /** name is what the shop calls the item; 1 to 200 characters. */
+  name: string;
+  /** category is the shop's own category; when empty it is derived from the name. */
+  category?: string;
+  /** date is the calendar day in the shop's time zone, ISO 8601, such as `2026-05-22`. */
+  date: string;
+  /** quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit. */
+  quantity?: number;
+  /** price is the shelf price of one unit, before any saving; 0 to 1,000,000. */
+  price: number;
+  /** saving is what was taken off the whole line by promotions; 0 up to price × quantity. */
+  saving?: number;
+}
+
+/**
+ * PurchaseColumns is one household's purchases in columnar form: a dictionary of items and parallel arrays with one
+ * element per receipt line. It is what travels between services, since packed arrays decode several times faster
+ * than rows. All arrays that describe lines have the same length; lines are ordered by day, then as bought.
+ */
+export interface PurchaseColumnsInput {
+  /** item_names is the dictionary of items; names are distinct. */
+  item_names?: readonly string[];
+  /** item_categories is parallel to item_names; an empty string means unknown. */
+  item_categories?: readonly string[];
+  /** item_indices holds, for each line, the position of its item in item_names. */
+  item_indices?: readonly number[];
+  /** days holds, for each line, the calendar day as days since 1970-01-01. */
+  days?: readonly number[];
+  /** quantities holds, for each line, the number of units, at least 1. */
+  quantities?: readonly number[];
+  /** prices holds, for each line, the shelf price of one unit. */
+  prices?: readonly number[];
+  /** savings holds, for each line, what was taken off the whole line. */
+  savings?: readonly number[];
+}
+
+/** ProcessResult is what the pipeline found out. */
+export interface ProcessResult {
+  /** customer_id is the household. */
+  customer_id: string;
+  /** recommendations are the items worth a subscription. */
+  recommendations: RecommendationSet;
+  /** recommendation_id identifies this answer; equal answers to equal input have equal ids. */
+  recommendation_id: string;
+  /** model is the model that ranked the items. */
+  model: Model;
+  /** source is where that model ran: `embedded` or `sagemaker`. */
+  source: string;
+  /** confidence_model is the model that judged the confidence. */
+  confidence_model: Model;
+  /** as_of is the day for which the answer holds, ISO 8601. */
+  as_of: string;
+  /** seed is the seed of the simulation; 0 for a real history. */
+  seed: number;
+  /** customer_name is the name as given. */
+  customer_name: string;
+  /** archetype is the kind of shopper that was simulated; empty for a real history. */
+  archetype: string;
+  /** history_summary says what the answer rests on. */
+  history_summary: HistorySummary;
+  /** warnings say what is missing from the answer and why; empty when all parts did their work. */
+  warnings: Warning[];
+  /** customer_profile sums up what the household buys; absent when the vector part could not make it. */
+  customer_profile?: CustomerProfile;
+}
+
+/** RecommendationSet holds the items worth a subscription, and what was left out. */
+export interface RecommendationSet {
+  /** recommendations are ordered best first. */
+  recommendations: Recommendation[];
+  /** omitted are the items left out, ordered by name; empty unless asked for. */
+  omitted: OmittedItem[];
+  /** related are the items that go with or replace recommended ones, in the order of the recommendations. */
+  related: RelatedItems[];
+}
+
+/** Recommendation is an item worth a subscription. */
+export interface Recommendation {
+  /** name is the item's name. */
+  name: string;
+  /** confidence, 0 to 100, is the evidence's confidence that the household buys the item again soon. */
+  confidence: number;
+  /** count is the number of distinct days on which the item was bought. */
+  count: number;
+  /** avg_interval is the mean number of days between purchases, rounded to a tenth. */
+  avg_interval: number;
+  /** subscription is the offer. */
+  subscription: Subscription;
+  /** category is the item's category; empty when unknown. */
+  category: string;
+  /** score orders the recommendations, 0 to 1; higher is better. */
+  score: number;
+  /** last_date is the day of the latest purchase, ISO 8601. */
+  last_date: string;
+  /** next_due_date is when the item is expected to be needed again, ISO 8601; never before as_of. */
+  next_due_date: string;
+  /** reasons are why the item is recommended, most important first. */
+  reasons: Reason[];
+}
+
+/** Subscription is an offer to deliver an item again and again. */
+export interface Subscription {
+  /**
+   * frequency is the name of the cadence: weekly, biweekly, every_3_weeks, monthly, every_6_weeks, bimonthly or
+   * quarterly.
+   */
+  frequency: string;
+  /** interval_days is the number of days between deliveries: 7, 14, 21, 28, 42, 56 or 84. */
+  interval_days: number;
+  /**
+   * estimated_annual_savings is price × quantity × discount × 365 / interval_days, rounded down to a cent, against the
+   * shelf price. A household that buys on promotion may save less.
+   */
+  estimated_annual_savings: number;
+  /** discount_ratio is the subscription's discount on the shelf price, 0 to 1. */
+  discount_ratio: number;
+  /** quantity is the number of units per delivery. */
+  quantity: number;
+}
+
+/** Reason is one ground for a recommendation, with the numbers behind it. */
+export interface Reason {
+  /** code is stable and meant for programs, such as `BOUGHT_REGULARLY`. */
+  code: string;
+  /** text is the same for people. */
+  text: string;
+  /** values are the numbers behind it, by name. */
+  values: Record<string, number>;
+}
+
+/** OmittedItem is an item that was left out. */
+export interface OmittedItem {
+  /** name is the item's name. */
+  name: string;
+  /** reason is why, with the numbers behind it. */
+  reason: Reason;
+}
+
+/** RelatedItems are what goes with or replaces a recommended item. */
+export interface RelatedItems {
+  /** name is the recommended item's name. */
+  name: string;
+  /** items are the related items, best first. */
+  items: RelatedItem[];
+  /** source is who said it: `rules` or `nim`. */
+  source: string;
+}
+
+/** RelatedItem is an item that goes with another one. */
+export interface RelatedItem {
+  /** name is the related item's name. */
+  name: string;
+  /** relation says how the two are related. */
+  relation: Relation;
+}
+
+/** Model names what produced a figure, so that an answer can be traced back to it. */
+export interface Model {
+  /** name is the model's stable name, such as `heuristic` or `hashed-trigrams`. */
+  name: string;
+  /** version changes whenever equal input may give other output. */
+  version: string;
+}
+
+/** HistorySummary says what an answer rests on. */
+export interface HistorySummary {
+  /** month_count is the number of months. */
+  month_count: number;
+  /** trip_count is the number of distinct days with a purchase. */
+  trip_count: number;
+  /** purchase_count is the number of receipt lines. */
+  purchase_count: number;
+  /** item_count is the number of distinct items. */
+  item_count: number;
+  /** first_date is the day of the first purchase, ISO 8601. */
+  first_date: string;
+  /** last_date is the day of the latest purchase, ISO 8601. */
+  last_date: string;
+  /** total_spend is what was paid, after savings, rounded to cents. */
+  total_spend: number;
+  /** simulated says that the history was simulated. */
+  simulated: boolean;
+}
+
+/** Warning says what is missing from an answer and why. */
+export interface Warning {
+  /** component is the part that could not do its work, such as `vector`. */
+  component: string;
+  /** code is stable and meant for programs, such as `COMPONENT_UNAVAILABLE`. */
+  code: string;
+  /** message is for people: what is missing and what to do. */
+  message: string;
+}
+
+/** CustomerProfile sums up what a household buys. */
+export interface CustomerProfile {
+  /** customer_id is the household. */
+  customer_id: string;
+  /** purchase_count is the number of receipt lines. */
+  purchase_count: number;
+  /** trip_count is the number of distinct days with a purchase. */
+  trip_count: number;
+  /** total_spend is what was paid, after savings, rounded to cents. */
+  total_spend: number;
+  /** mean_trip_gap_days is the mean number of days between trips; absent with fewer than two trips. */
+  mean_trip_gap_days?: number;
+  /** category_shares are the shares of spend, largest first; they sum to 1 when anything was paid. */
+  category_shares: CategoryShare[];
+  /** as_of is the day for which the profile was made, ISO 8601. */
+  as_of: string;
+}
+
+/** CategoryShare is the share of a household's spend in one category. */
+export interface CategoryShare {
+  /** category is the category; `other` when unknown. */
+  category: string;
+  /** share_ratio is the share, 0 to 1. */
+  share_ratio: number;
+}
+
+/** Started says that the input is accepted and the work has begun. */
+export interface Started {
+  /** customer_id is the household. */
+  customer_id: string;
+  /** month_count is the number of monthly updates that will follow. */
+  month_count: number;
+  /** seed is the seed of the simulation; 0 for a real history. */
+  seed: number;
+  /** as_of is the day for which the answer will hold, ISO 8601. */
+  as_of: string;
+}
+
+/** MonthlyUpdate is one month of purchases. */
+export interface MonthlyUpdate {
+  /** month_display is the month for people, such as `May 2026`: the month in which the period begins. */
+  month_display: string;
+  /** progress is how far the months have come, 0 to 100; it never falls, and the last month has 100. */
+  progress: number;
+  /** month_number counts the months from 1. */
+  month_number: number;
+  /** month_count is the number of months that there will be. */
+  month_count: number;
+  /** period_start is the first day of the month, ISO 8601, inclusive. */
+  period_start: string;
+  /** period_end is the last day of the month, ISO 8601, inclusive. */
+  period_end: string;
+  /** trip_count is the number of distinct days with a purchase. */
+  trip_count: number;
+  /** total_spend is what was paid, after savings, rounded to cents. */
+  total_spend: number;
+  /** total_savings is what promotions took off, rounded to cents. */
+  total_savings: number;
+  /** purchases are the month's receipt lines, ordered by date; the first 1,000 of them. */
+  purchases: Purchase[];
+  /** purchase_count is the number of the month's receipt lines. */
+  purchase_count: number;
+}
+
+/** Purchase is one line of a receipt, as people read and write it. */
+export interface Purchase {
+  /** name is what the shop calls the item; 1 to 200 characters. */
+  name: string;
+  /** category is the shop's own category; when empty it is derived from the name. */
+  category: string;
+  /** date is the calendar day in the shop's time zone, ISO 8601, such as `2026-05-22`. */
+  date: string;
+  /** quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit. */
+  quantity?: number;
+  /** price is the shelf price of one unit, before any saving; 0 to 1,000,000. */
+  price: number;
+  /** saving is what was taken off the whole line by promotions; 0 up to price × quantity. */
+  saving: number;
+}
+
+/** GetConfigResponse tells how the pipeline is set up. */
+export interface GetConfigResponse {
+  /** version is the version of Pantree. */
+  version: string;
+  /** default_archetype is the kind of shopper when a request names none. */
+  default_archetype: string;
+  /** default_simulation_months is the number of months when a request names none. */
+  default_simulation_months: number;
+  /** max_simulation_months is the largest number of months. */
+  max_simulation_months: number;
+  /** max_items is the largest number of items in a first purchase. */
+  max_items: number;
+  /** max_history_rows is the largest number of rows in a history. */
+  max_history_rows: number;
+  /** components are the parts behind the pipeline. */
+  components: ComponentConfig[];
+  /** cadences are the delivery intervals that may be offered, shortest first. */
+  cadences: Cadence[];
+}
+
+/** ComponentConfig is a part behind the pipeline. */
+export interface ComponentConfig {
+  /** name is the part's name, such as `frequency`. */
+  name: string;
+  /** required says that no answer can be given without it. */
+  required: boolean;
+  /** enabled says that the pipeline uses it. */
+  enabled: boolean;
+}
+
+/** Cadence is a delivery interval that may be offered. */
+export interface Cadence {
+  /** frequency is its name, such as `weekly`. */
+  frequency: string;
+  /** interval_days is the number of days between deliveries. */
+  interval_days: number;
+}
+
+/** ListArchetypesRequest asks for a page of archetypes. */
+export interface ListArchetypesRequest {
+  /** page_size is the largest number of archetypes to return; 0 means 50, more than 100 counts as 100. */
+  page_size?: number;
+  /** page_token is the next_page_token of the page before; empty for the first page. */
+  page_token?: string;
+}
+
+/** ListArchetypesResponse is a page of archetypes. */
+export interface ListArchetypesResponse {
+  /** archetypes are the kinds of shopper on this page. */
+  archetypes: Archetype[];
+  /** next_page_token asks for the next page; empty on the last one. */
+  next_page_token: string;
+  /** default_archetype is the id that applies when a request names none. */
+  default_archetype: string;
+}
+
+/** Archetype is a kind of shopper. */
+export interface Archetype {
+  /** id is what requests name it by, such as `health_conscious`. */
+  id: string;
+  /** display_name is its name for people. */
+  display_name: string;
+  /** description says in a sentence what its baskets look like. */
+  description: string;
+  /** mean_trip_gap_days is the mean number of days between two shopping trips. */
+  mean_trip_gap_days: number;
+  /** mean_basket_items is the mean number of distinct items in a trip's basket. */
+  mean_basket_items: number;
+  /** category_weights are the shares of purchases by category, largest first; they sum to 1. */
+  category_weights: CategoryWeight[];
+}
+
+/** CategoryWeight is the share of an archetype's purchases that fall into one category. */
+export interface CategoryWeight {
+  /** category is a category id of the catalogue, such as `produce`. */
+  category: string;
+  /** weight_ratio is the share, 0 to 1. */
+  weight_ratio: number;
+}
+
+/** Relation says how two items are related in a kitchen. */
+export type Relation =
+  | "RELATION_UNSPECIFIED"
+  | "RELATION_COMPLEMENT"
+  | "RELATION_SUBSTITUTE";
+
+/**
+ * ErrorReason says why a call failed. It travels, without its prefix, as `google.rpc.ErrorInfo.reason` with the
+ * domain `pantree`, and as `code` in the gateway's problem documents. Callers may branch on it; messages may change.
+ */
+export type ErrorReason =
+  | "INVALID_INPUT"
+  | "NOT_FOUND"
+  | "COMPONENT_UNAVAILABLE"
+  | "DEADLINE_EXCEEDED"
+  | "DEADLINE_TOO_SHORT"
+  | "STORE_MISMATCH"
+  | "TOO_LARGE"
+  | "INTERNAL";

@@ -1,0 +1,25 @@
+/** Typed client of Pantree's gateway, for browsers and Node.js. */
+export {
+  PantreeClient,
+  type Archetypes,
+  type CallOptions,
+  type ClientOptions,
+  type ComponentHealth,
+  type Health,
+} from "./client.js";
+export type { WebSocketConstructor, WebSocketLike } from "./conversation.js";
+export {
+  ComponentUnavailableError,
+  DeadlineExceededError,
+  DeadlineTooShortError,
+  InternalError,
+  InvalidInputError,
+  NotFoundError,
+  PantreeError,
+  StoreMismatchError,
+  TooLargeError,
+  type FieldProblem,
+  type Problem,
+} from "./errors.js";
+export type * from "./generated/rest.js";
+export { ROUTES } from "./generated/routes.js";

@@ -1,0 +1,194 @@
+// Runs against a mesh, in Node.js and in Chromium.
+import {
+  ComponentUnavailableError,
+  DeadlineExceededError,
+  InvalidInputError,
+  PantreeClient,
+  ROUTES,
+  type ProcessInput,
+  type StreamProcessEvent,
+} from "pantree-client";
+import { expect, inject, test } from "vitest";
+
+const pantree = new PantreeClient(inject("gateway"));
+
+const FIRST_PURCHASE: ProcessInput = {
+  customer_id: "cust 001 ä",
+  items: [
+    { name: "Bananas", price: 1.99 },
+    { name: "Milk", price: 5.49 },
+  ],
+  archetype: "health_conscious",
+  seed: 7,
+  as_of: "2026-11-23",
+};
+
+async function collect(events: AsyncIterable<StreamProcessEvent>): Promise<StreamProcessEvent[]> {
+  const collected = [];
+  for await (const event of events) collected.push(event);
+  return collected;
+}
+
+async function failure(promise: Promise<unknown>): Promise<unknown> {
+  return promise.then(
+    () => expect.unreachable("the call succeeded"),
+    (error: unknown) => error,
+  );
+}
+
+test("stream tells started, six months with their progress, and the recommendations", async () => {
+  const progress: number[] = [];
+  const kinds: string[] = [];
+  for await (const event of pantree.stream(FIRST_PURCHASE)) {
+    kinds.push(event.type);
+    if (event.type === "started") expect(event.data.month_count).toBe(6);
+    if (event.type === "monthly_update") {
+      expect(event.data.month_display).toMatch(/^[A-Z][a-z]+ \d{4}$/);
+      expect(event.data.purchases.length).toBe(event.data.purchase_count);
+      progress.push(event.data.progress);
+    }
+    if (event.type === "completed") {
+      expect(event.data.recommendations.recommendations.length).toBeGreaterThan(0);
+      expect(event.data.warnings).toEqual([]);
+    }
+  }
+  expect(kinds).toEqual(["started", ...Array<string>(6).fill("monthly_update"), "completed"]);
+  expect(progress).toEqual([...progress].sort((one, other) => one - other));
+  expect(progress.at(-1)).toBe(100);
+});
+
+test("process and stream give the same result", async () => {
+  const result = await pantree.process(FIRST_PURCHASE);
+  const events = await collect(pantree.stream(FIRST_PURCHASE));
+  expect(events.at(-1)).toMatchObject({ type: "completed", data: result });
+  expect(result.customer_id).toBe(FIRST_PURCHASE.customer_id);
+});
+
+test("two streams at once do not disturb each other", async () => {
+  const [one, other] = await Promise.all([
+    collect(pantree.stream({ ...FIRST_PURCHASE, customer_id: "one" })),
+    collect(pantree.stream({ ...FIRST_PURCHASE, customer_id: "other", simulation_months: 2 })),
+  ]);
+  expect(one.length).toBe(8);
+  expect(other.length).toBe(4);
+  expect(other[0]?.data).toMatchObject({ customer_id: "other" });
+});
+
+test.each(["process", "stream"] as const)("%s names every wrong field", async (method) => {
+  const wrong = { ...FIRST_PURCHASE, simulation_months: 99, items: [{ name: "", price: -1 }] };
+  const error = await failure(method === "process" ? pantree.process(wrong) : collect(pantree.stream(wrong)));
+  expect(error).toBeInstanceOf(InvalidInputError);
+  const { code, fields, status, traceId, message } = error as InvalidInputError;
+  expect(code).toBe("INVALID_INPUT");
+  expect(status).toBe(400);
+  expect(fields.map(({ field }) => field).sort()).toEqual(["items[0].name", "items[0].price", "simulation_months"]);
+  expect(traceId).toMatch(/^[0-9a-f]{32}$/);
+  expect(message).toContain("simulation_months");
+});
+
+test("stream refuses an id that a path cannot hold", async () => {
+  const error = await failure(collect(pantree.stream({ ...FIRST_PURCHASE, customer_id: "a/b" })));
+  expect(error).toBeInstanceOf(InvalidInputError);
+  expect((error as InvalidInputError).fields[0]?.field).toBe("customer_id");
+});
+
+test("the timeout reaches the mesh, which says that it is too short", async () => {
+  // A request that nobody has made yet: the gateway keeps answers.
+  const request = { ...FIRST_PURCHASE, customer_id: "in a hurry" };
+  const error = await failure(pantree.process(request, { timeoutSeconds: 0.01 }));
+  expect(error).toBeInstanceOf(DeadlineExceededError);
+  expect((error as DeadlineExceededError).status).toBe(504);
+});
+
+test("a stream that takes longer than it may ends with DeadlineExceededError", async () => {
+  const error = await failure(
+    (async () => {
+      for await (const event of pantree.stream({ ...FIRST_PURCHASE, simulation_months: 60 }, { timeoutSeconds: 0.001 })) {
+        expect(event.type).not.toBe("completed");
+      }
+    })(),
+  );
+  expect(error).toBeInstanceOf(DeadlineExceededError);
+});
+
+test("an abort in mid-stream ends it with the caller's own reason", async () => {
+  const controller = new AbortController();
+  const reason = new Error("the page was left");
+  const error = await failure(
+    (async () => {
+      for await (const event of pantree.stream(FIRST_PURCHASE, { signal: controller.signal })) {
+        expect(event.type).not.toBe("completed");
+        if (event.type === "started") controller.abort(reason);
+      }
+    })(),
+  );
+  expect(error).toBe(reason);
+});
+
+test("an aborted signal ends process before it begins", async () => {
+  const reason = new Error("not wanted any more");
+  expect(await failure(pantree.process(FIRST_PURCHASE, { signal: AbortSignal.abort(reason) }))).toBe(reason);
+});
+
+test("leaving the loop ends the stream, and the client can be used again", async () => {
+  for await (const event of pantree.stream(FIRST_PURCHASE)) {
+    if (event.type === "monthly_update") break;
+  }
+  expect((await collect(pantree.stream(FIRST_PURCHASE))).length).toBe(8);
+});
+
+test("a real history is answered without a simulation", async () => {
+  const history = Array.from({ length: 12 }, (_, week) => ({
+    name: "Milk",
+    price: 1.5,
+    date: new Date(Date.UTC(2026, 5, 1 + 7 * week)).toISOString().slice(0, 10),
+  }));
+  const { recommendations, history_summary, seed } = await pantree.process({ customer_id: "real", history });
+  expect(recommendations.recommendations[0]).toMatchObject({
+    name: "Milk",
+    count: 12,
+    avg_interval: 7,
+    subscription: { frequency: "weekly", interval_days: 7 },
+  });
+  expect(history_summary.simulated).toBe(false);
+  expect(seed).toBe(0);
+});
+
+test("archetypes are those that a request may name", async () => {
+  const { archetypes, default_archetype } = await pantree.archetypes();
+  const ids = archetypes.map(({ id }) => id);
+  expect(ids).toEqual(expect.arrayContaining(["health_conscious", "busy_family", default_archetype]));
+});
+
+test("config tells limits and parts", async () => {
+  const config = await pantree.config();
+  expect(config.default_simulation_months).toBe(6);
+  expect(config.cadences[0]).toEqual({ frequency: "weekly", interval_days: 7 });
+  expect(config.components.map(({ name }) => name)).toContain("frequency");
+});
+
+test("health lists every part", async () => {
+  const health = await pantree.health();
+  expect(health.status).toBe("healthy");
+  expect(health.components["pipeline"]).toMatchObject({ status: "healthy", required: true });
+});
+
+test("a gateway that does not answer is a component that is not available", async () => {
+  const nowhere = new PantreeClient("http://127.0.0.1:2", { maxAttempts: 2 });
+  for (const call of [() => nowhere.process(FIRST_PURCHASE), () => collect(nowhere.stream(FIRST_PURCHASE))]) {
+    const error = await failure(call());
+    expect(error).toBeInstanceOf(ComponentUnavailableError);
+    expect((error as ComponentUnavailableError).component).toBe("gateway");
+  }
+});
+
+test("the client covers every public method of the contract", () => {
+  const methods: Record<keyof typeof ROUTES, keyof PantreeClient> = {
+    process: "process",
+    streamProcess: "stream",
+    getConfig: "config",
+    listArchetypes: "archetypes",
+  };
+  expect(Object.keys(methods).sort()).toEqual(Object.keys(ROUTES).sort());
+  for (const method of Object.values(methods)) expect(pantree[method]).toBeTypeOf("function");
+});

@@ -1,0 +1,110 @@
+"""The client covers what the contract offers to everyone."""
+
+import importlib
+import inspect
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.api import annotations_pb2
+from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+
+import pantree
+from pantree_client import FirstPurchase, Item, PantreeClient, PantreeError, SyncPantreeClient
+from pantree_client.testing import FakePantree
+from pantree_client.transports import Transport
+from pantree_client.transports.gateway import GatewayTransport
+from pantree_client.transports.mesh import MeshTransport
+
+GEN = Path(pantree.__path__[0])
+
+
+def generated_methods() -> list[MethodDescriptor]:
+    """Every RPC of every generated stub."""
+    methods: list[MethodDescriptor] = []
+    for stub in sorted(GEN.rglob("*_pb2_grpc.py")):
+        name = ".".join(stub.relative_to(GEN.parent).with_suffix("").parts).removesuffix("_grpc")
+        descriptor: FileDescriptor = importlib.import_module(name).DESCRIPTOR
+        rpc = importlib.import_module(f"{name}_grpc")
+        for service in descriptor.services_by_name.values():
+            assert hasattr(rpc, f"{service.name}Stub")
+            methods += service.methods
+    return methods
+
+
+def is_public(method: MethodDescriptor) -> bool:
+    """Whether a front-end may call it, too: it has a route."""
+    return bool(method.GetOptions().HasExtension(annotations_pb2.http))
+
+
+PUBLIC = [method for method in generated_methods() if is_public(method)]
+
+
+def snake_case(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+def path_of(method: MethodDescriptor) -> str:
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def test_there_are_public_methods() -> None:
+    assert {method.name for method in PUBLIC} >= {"Process", "StreamProcess", "ListArchetypes", "GetConfig"}
+
+
+def test_every_transport_has_every_public_method() -> None:
+    for method in PUBLIC:
+        for transport in (Transport, MeshTransport, GatewayTransport, FakePantree):
+            assert callable(getattr(transport, snake_case(method.name), None)), f"{transport} lacks {method.full_name}"
+
+
+async def exhausted(values: Any) -> None:
+    async for _ in values:
+        pass
+
+
+async def test_client_calls_every_public_method() -> None:
+    """A server that only remembers what was called stands for both services."""
+    called: list[str] = []
+
+    class Recorder(grpc.GenericRpcHandler):
+        def service(self, details: grpc.HandlerCallDetails) -> None:
+            called.append(details.method)
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([Recorder()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    basket = FirstPurchase("cust_001", [Item("Bananas", 1.99)])
+    address = f"127.0.0.1:{port}"
+    try:
+        async with PantreeClient(address, simulation_address=address) as client:
+            calls: dict[str, Callable[[], Awaitable[object]]] = {
+                "process": lambda: client.process(basket),
+                "stream": lambda: exhausted(client.stream(basket)),
+                "stream_message": lambda: exhausted(client.stream_message(basket.message())),
+                "archetypes": lambda: exhausted(client.archetypes()),
+                "status": client.status,
+                "config": client.config,
+            }
+            for call in calls.values():
+                try:
+                    await call()
+                except PantreeError:
+                    continue  # nobody answers; what counts is what was asked
+                raise AssertionError("a call was answered by nobody")
+    finally:
+        await server.stop(None)
+    assert set(calls) == {name for name in vars(PantreeClient) if not name.startswith("_")}
+    assert {path_of(method) for method in PUBLIC} <= set(called)
+
+
+def test_sync_client_has_the_methods_and_arguments_of_the_async_one() -> None:
+    # The contract's own message is for programs that have an event loop.
+    names = {name for name in vars(PantreeClient) if not name.startswith("_")} - {"stream_message"}
+    assert names == {name for name in vars(SyncPantreeClient) if not name.startswith("_")}
+    for name in [*names, "__init__"]:
+        one, other = (inspect.signature(getattr(kind, name)) for kind in (PantreeClient, SyncPantreeClient))
+        assert one.parameters == other.parameters, name

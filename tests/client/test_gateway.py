@@ -1,0 +1,192 @@
+"""Attempts, timeouts and errors through a gateway, against real servers on loopback that misbehave as told."""
+
+import asyncio
+import contextlib
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
+
+from pantree_client import (
+    ComponentUnavailable,
+    DeadlineExceeded,
+    DeadlineTooShort,
+    FieldViolation,
+    FirstPurchase,
+    InternalError,
+    InvalidInput,
+    Item,
+    NotFound,
+    PantreeClient,
+    PantreeError,
+    Result,
+    Started,
+    StoreMismatch,
+    TooLarge,
+)
+
+BASKET = FirstPurchase("cust_001", [Item("Bananas", 1.99)])
+STARTED = {"customer_id": "cust_001", "month_count": 1, "seed": 1, "as_of": "2026-11-23"}
+RESULT = {"customer_id": "cust_001", "as_of": "2026-11-23", "something_newer": 1}
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
+def problem(code: str, status: int, **more: Any) -> dict[str, Any]:
+    return {"code": code, "status": status, "detail": "what is wrong", "errors": [], "trace_id": TRACE_ID, **more}
+
+
+UNAVAILABLE = problem("COMPONENT_UNAVAILABLE", 503, component="frequency")
+
+# Status, content type and body of each answer in turn; the last one goes on for ever.
+Answers = Sequence[tuple[int, str, str]]
+
+
+def json_answer(status: int, document: dict[str, Any]) -> tuple[int, str, str]:
+    return status, "application/json" if status < 400 else "application/problem+json", json.dumps(document)
+
+
+@contextlib.asynccontextmanager
+async def http_server(answers: Answers) -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
+    """URL of a server, and the headers of each request that it got."""
+    requests: list[dict[str, str]] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
+        await reader.readexactly(int(headers.get("content-length", 0)))
+        status, kind, body = answers[min(len(requests), len(answers) - 1)]
+        requests.append(headers)
+        writer.write(
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {kind}\r\n"
+            f"Content-Length: {len(body.encode())}\r\nConnection: close\r\n\r\n{body}".encode()
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", requests
+
+
+@contextlib.asynccontextmanager
+async def websocket_server(script: Sequence[str]) -> AsyncIterator[tuple[str, list[str]]]:
+    """URL of a server, and what it did with each connection in turn: refuse, drop, stop, hang or answer."""
+    done: list[str] = []
+
+    def begin(connection: ServerConnection, request: Request) -> Response | None:
+        done.append(script[len(done)])
+        return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "draining") if done[-1] == "refuse" else None
+
+    async def converse(connection: ServerConnection) -> None:
+        act = done[-1]
+        await connection.recv()
+        if act == "drop":
+            return
+        await connection.send(json.dumps({"type": "started", "data": STARTED}))
+        if act == "hang":
+            await connection.wait_closed()
+        elif act == "stop":
+            await connection.close(1012, "the gateway stops")
+        else:
+            await connection.send(json.dumps({"type": "completed", "data": RESULT}))
+
+    async with serve(converse, "127.0.0.1", 0, process_request=begin) as server:
+        (socket,) = server.sockets
+        yield f"http://127.0.0.1:{socket.getsockname()[1]}", done
+
+
+async def asked(url: str, ask: Callable[[PantreeClient], Awaitable[Any]], **options: Any) -> Any:
+    async with PantreeClient(url, **options) as client:
+        return await ask(client)
+
+
+async def test_process_asks_again_while_a_part_does_not_answer() -> None:
+    answers = [json_answer(503, UNAVAILABLE), json_answer(503, UNAVAILABLE), json_answer(200, RESULT)]
+    async with http_server(answers) as (url, requests):
+        result = await asked(url, lambda client: client.process(BASKET), timeout_seconds=20)
+    assert isinstance(result, Result)
+    timeouts = [float(headers["x-request-timeout"]) for headers in requests]
+    assert len(timeouts) == 3
+    assert 20 >= timeouts[0] > timeouts[1] > timeouts[2]
+
+
+async def test_process_gives_up_after_four_attempts() -> None:
+    async with http_server([json_answer(503, UNAVAILABLE)]) as (url, requests):
+        with pytest.raises(ComponentUnavailable) as raised:
+            await asked(url, lambda client: client.process(BASKET))
+    assert len(requests) == 4
+    assert raised.value.component == "frequency"
+    assert raised.value.metadata["trace_id"] == TRACE_ID
+
+
+async def test_wrong_input_is_not_asked_again() -> None:
+    wrong = problem("INVALID_INPUT", 400, errors=[{"field": "items", "message": "is empty"}])
+    async with http_server([json_answer(400, wrong)]) as (url, requests):
+        with pytest.raises(InvalidInput) as raised:
+            await asked(url, lambda client: client.process(BASKET))
+    assert raised.value.violations == (FieldViolation("items", "is empty"),)
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (json_answer(404, problem("NOT_FOUND", 404)), NotFound),
+        (json_answer(400, problem("STORE_MISMATCH", 400)), StoreMismatch),
+        (json_answer(413, problem("TOO_LARGE", 413)), TooLarge),
+        (json_answer(504, problem("DEADLINE_EXCEEDED", 504)), DeadlineExceeded),
+        (json_answer(504, problem("DEADLINE_TOO_SHORT", 504)), DeadlineTooShort),
+        (json_answer(500, problem("INTERNAL", 500)), InternalError),
+        (json_answer(504, problem("SOMETHING_NEWER", 504)), DeadlineExceeded),
+        ((413, "text/html", "<h1>too large</h1>"), TooLarge),
+        ((418, "text/html", "<h1>teapot</h1>"), InternalError),
+    ],
+)
+async def test_every_problem_has_its_error(answer: tuple[int, str, str], expected: type[PantreeError]) -> None:
+    async with http_server([answer]) as (url, _):
+        with pytest.raises(PantreeError) as raised:
+            await asked(url, lambda client: client.config())
+    assert type(raised.value) is expected
+
+
+async def test_health_that_names_the_pipeline_unavailable_is_an_error() -> None:
+    part = {"status": "unavailable", "required": True, "latency_ms": 1.0, "message": "pipeline is not available"}
+    health = {"status": "unavailable", "components": {"pipeline": part}, "version": "1"}
+    async with http_server([(503, "application/json", json.dumps(health))]) as (url, requests):
+        with pytest.raises(ComponentUnavailable, match="pipeline is not available"):
+            await asked(url, lambda client: client.status())
+    assert len(requests) == 1
+
+
+async def events_of(client: PantreeClient) -> list[type]:
+    return [type(event) async for event in client.stream(BASKET)]
+
+
+async def test_stream_connects_again_until_there_is_a_first_event() -> None:
+    async with websocket_server(["refuse", "drop", "answer"]) as (url, done):
+        assert await asked(url, events_of) == [Started, Result]
+    assert done == ["refuse", "drop", "answer"]
+
+
+async def test_stream_does_not_begin_anew_after_its_first_event() -> None:
+    async with websocket_server(["stop", "answer"]) as (url, done):
+        with pytest.raises(ComponentUnavailable, match="the gateway stops"):
+            await asked(url, events_of)
+    assert done == ["stop"]
+
+
+async def test_stream_of_a_gateway_that_says_no_more_ends_with_the_time() -> None:
+    async with websocket_server(["hang"]) as (url, _):
+        with pytest.raises(DeadlineExceeded):
+            await asked(url, events_of, timeout_seconds=0.5)
+
+
+def test_ssl_context_without_https_is_refused() -> None:
+    for address in ("127.0.0.1:50051", "http://localhost:8000"):
+        with pytest.raises(ValueError, match="https"):
+            PantreeClient(address, ssl_context=ssl.create_default_context())

@@ -1,0 +1,31 @@
+"""The examples of the client's README run as they stand, but for the addresses."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.mesh import RunningMesh
+
+README = (Path(__file__).resolve().parents[2] / "clients/python/README.md").read_text()
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+EXPECTED = [
+    r"^\S.* (weekly|biweekly|every_3_weeks|monthly|every_6_weeks|bimonthly|quarterly) [\d.]+$",
+    r"^[A-Z][a-z]+ \d{4} 100\.0$",
+    r"^weekly\n.*price .*$",
+    r"^\['Bananas', 'Milk'\]\nStarted\nMonthlyUpdate\nfrequency$",
+]
+
+
+@pytest.mark.parametrize(("example", "expected"), list(zip(EXAMPLES, EXPECTED, strict=True)))
+def test_example(mesh: RunningMesh, tmp_path: Path, example: str, expected: str) -> None:
+    code = example.replace('"127.0.0.1:50051"', f'"{mesh.address("pipeline")}"')
+    code = code.replace("http://localhost:8000", mesh.http)
+    code = code.replace("SyncPantreeClient()", f'SyncPantreeClient("{mesh.address("pipeline")}")')
+    script = tmp_path / "example.py"
+    script.write_text(code)
+    result = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert re.search(expected, result.stdout, re.MULTILINE), result.stdout
