@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 from websockets.asyncio.client import connect
@@ -70,10 +71,11 @@ async def _bare_streams(process_id: int, address: str) -> float:
     async with grpc.aio.insecure_channel(address) as channel:
         before = 0.0
         calls = []
+        make_call: Any = channel.unary_stream(_PATH)
         for number in range(_WARM_UP + _STREAMS):
             if number == _WARM_UP:
                 before = _resident_mib(process_id)
-            call = channel.unary_stream(_PATH)(b"")
+            call = make_call(b"")
             await call.read()
             calls.append(call)
         taken = (_resident_mib(process_id) - before) / _STREAMS

@@ -56,8 +56,8 @@ async def _leaf() -> None:
 
 async def _middle(addresses: list[str]) -> None:
     channels = [grpc.aio.insecure_channel(address) for address in addresses]
-    calls = [channel.unary_unary(CALL) for channel in channels]
-    first_stream = channels[0].unary_stream(STREAM)
+    calls: list[Any] = [channel.unary_unary(CALL) for channel in channels]
+    first_stream: Any = channels[0].unary_stream(STREAM)
 
     async def call(request: bytes, _context: Any) -> bytes:
         for one in calls:
@@ -94,7 +94,8 @@ async def _hold() -> None:
 async def _front(address: str) -> None:
     app = FastAPI()
     channel = grpc.aio.insecure_channel(address)
-    call, stream = channel.unary_unary(CALL), channel.unary_stream(STREAM)
+    call: Any = channel.unary_unary(CALL)
+    stream: Any = channel.unary_stream(STREAM)
 
     @app.post("/echo")
     async def echo(request: Request) -> Response:
