@@ -14,6 +14,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 OVERLAYS = sorted(folder.name for folder in (ROOT / "k8s" / "overlays").iterdir())
 NAME = "app.kubernetes.io/name"
+WORKLOADS = ("Deployment", "StatefulSet")
 
 Manifest = dict[str, Any]
 
@@ -50,6 +51,12 @@ def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
 def pod_of(workload: Manifest) -> Manifest:
     """Specification of a workload's pods."""
     return workload["spec"]["template"]["spec"]  # type: ignore[no-any-return]
+
+
+def containers(manifests: list[Manifest]) -> list[Manifest]:
+    """All containers of all workloads."""
+    pods = [pod_of(workload) for workload in of_kind(manifests, *WORKLOADS)]
+    return [container for pod in pods for container in [*pod["containers"], *pod.get("initContainers", [])]]
 
 
 def server_of(manifests: list[Manifest], part: str) -> Manifest:

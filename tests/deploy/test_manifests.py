@@ -1,4 +1,4 @@
-"""What the rendered manifests promise: valid, small rights, probes that match the code, and only the edges that are documented."""
+"""What the manifests promise: small rights, probes that match the code, and only the edges that are documented."""
 
 import copy
 import re
@@ -17,7 +17,8 @@ from tests.deploy.manifests import (
     NAME,
     OVERLAYS,
     ROOT,
-    Manifest,
+    WORKLOADS,
+    containers,
     environment_of,
     named,
     of_kind,
@@ -33,7 +34,6 @@ PART_NAMES = [part.name for part in PARTS]
 KUBERNETES_VERSIONS = ["1.30", "1.34"]
 # Custom resources: their schemas are no part of Kubernetes.
 CUSTOM_KINDS = {"ExternalSecret", "HTTPRoute"}
-WORKLOADS = ("Deployment", "StatefulSet")
 
 pytestmark = pytest.mark.parametrize("name", OVERLAYS)
 of_parts = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
@@ -70,11 +70,6 @@ def test_every_part_is_deployed_in_the_version_of_the_project(name: str) -> None
         assert labels["app.kubernetes.io/version"] == VERSION
         assert labels[NAME] == part
         assert labels["app.kubernetes.io/part-of"] == "pantree"
-
-
-def containers(manifests: list[Manifest]) -> list[Manifest]:
-    pods = [pod_of(workload) for workload in of_kind(manifests, *WORKLOADS)]
-    return [container for pod in pods for container in [*pod["containers"], *pod.get("initContainers", [])]]
 
 
 def test_every_image_has_a_fixed_tag(name: str) -> None:
