@@ -296,8 +296,7 @@ def test_requests_are_within_the_limits(name: str, part: PartKind) -> None:
     assert memory["requests"] <= memory["limits"]
 
 
-def test_rendering_is_what_the_files_say(name: str) -> None:
-    """No component stands in the tree that no overlay uses, and nothing is rendered twice."""
+def test_every_component_is_used_and_nothing_is_rendered_twice(name: str) -> None:
     keys = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in overlay(name)]
     assert len(keys) == len(set(keys))
     files = [path.read_text() for path in (ROOT / "k8s").rglob("kustomization.yaml")]
