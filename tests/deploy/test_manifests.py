@@ -31,7 +31,7 @@ from tests.deploy.parts import health_names, settings_class
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 PART_NAMES = [part.name for part in PARTS]
 # The oldest Kubernetes that knows all fields (the sleep of preStop), and the newest that the schemas hold.
-KUBERNETES_VERSIONS = ["1.30", "1.34"]
+KUBERNETES_VERSIONS = ["1.30", "1.37"]
 # Custom resources: their schemas are no part of Kubernetes.
 CUSTOM_KINDS = {"ExternalSecret", "HTTPRoute"}
 
