@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := runtime services gateway clients scripts tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging bench pins clean
+.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,9 +39,9 @@ up: .venv/run.stamp ## Start all parts and keep them running until Ctrl-C
 	@$(BIN)/pantree up
 
 test: .venv/dev.stamp ## Run the tests
-	@$(BIN)/pytest -m "not packaging"
+	@$(BIN)/pytest -m "not packaging and not images"
 
-check: .venv/dev.stamp format-check lint types imports buf protos-clean test packaging ## All that CI runs
+check: .venv/dev.stamp format-check lint types imports buf protos-clean typescript-install test packaging ## All that CI runs
 
 format: .venv/dev.stamp ## Format the code and the protos
 	@$(BIN)/ruff format $(CODE)
@@ -92,6 +92,16 @@ typescript: .venv/dev.stamp $(TYPESCRIPT)/node_modules/install.stamp ## Build th
 packaging: .venv/dev.stamp ## Build the wheel and start every part from an environment with its own extra only
 	@$(BIN)/pytest -m packaging
 
+manifests: .venv/dev.stamp ## Check the Kubernetes manifests, the Dockerfiles and the compose file
+	@$(BIN)/pytest -m "not images" tests/deploy
+
+# PARTS names some of the parts, BASE_IMAGE another base; scripts/debian_base_image.sh makes one without a registry.
+images: .venv/run.stamp ## Build the container images with docker, podman or buildah
+	@$(BIN)/python scripts/build_images.py $(PARTS)
+
+image-tests: .venv/dev.stamp ## Build images and run them read-only (PANTREE_TEST_IMAGES=frequency,...)
+	@$(BIN)/pytest -m images -s tests/deploy
+
 bench: .venv/dev.stamp ## Measure against yardsticks; prints a table and writes bench.json
 	@$(BIN)/python -m tests.benchmarks
 
@@ -99,5 +109,5 @@ pins: ## Pin the versions of everything in .venv anew
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pantree > scripts/constraints.txt
 
 clean: ## Remove .venv and caches
-	@rm -rf .venv dist bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv dist bench.json clients/typescript/node_modules clients/typescript/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

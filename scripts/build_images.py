@@ -1,0 +1,102 @@
+"""Builds the container images of the parts with the engine that is there: docker, podman or buildah.
+
+`python scripts/build_images.py [PART ...]` builds all parts, or those named, and prints the size of each image;
+`make images PARTS=frequency` does the same. `BASE_IMAGE` in the environment names another base than the Dockerfiles'.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+MEBIBYTE = 1024 * 1024
+
+
+def dockerfiles() -> Mapping[str, Path]:
+    """Dockerfile of each part, by the part's name."""
+    services = {path.parent.name: path for path in sorted(ROOT.glob("services/*/Dockerfile"))}
+    return {"gateway": ROOT / "gateway" / "Dockerfile", **services}
+
+
+def version() -> str:
+    """Version of the project, which is the tag of its images."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A program that builds images."""
+
+    name: str
+    """docker, podman or buildah."""
+
+    @classmethod
+    def find(cls) -> "Engine":
+        """The first engine that works here.
+
+        Raises:
+            SystemExit: when there is none.
+        """
+        for name in ("docker", "podman", "buildah"):
+            # docker may be there as a client alone.
+            works = shutil.which(name) and subprocess.run([name, "info"], capture_output=True).returncode == 0  # noqa: S603
+            if works:
+                return cls(name)
+        raise SystemExit("error: no engine builds images here; install docker, podman or buildah, and start it")
+
+    def build(self, part: str, base_image: str | None) -> str:
+        """Builds the image of a part and returns its name.
+
+        Args:
+            part: name of the part.
+            base_image: another base than the Dockerfile's.
+
+        Raises:
+            subprocess.CalledProcessError: when it cannot be built; what the engine said was printed.
+        """
+        image = f"pantree/{part}:{version()}"
+        base = ["--build-arg", f"BASE_IMAGE={base_image}"] if base_image else []
+        command = [self.name, "build", "--file", str(dockerfiles()[part]), "--tag", image, *base, str(ROOT)]
+        subprocess.run(command, check=True)  # noqa: S603 # made of our own file names
+        return image
+
+    def bytes_of(self, image: str) -> int:
+        """Size of an image, that of its base included."""
+        if self.name == "buildah":
+            listed = json.loads(self._output("images", "--json", image))
+            return int(sum(_bytes_of_text(entry["size"]) for entry in listed[:1]))
+        return int(self._output("image", "inspect", "--format", "{{.Size}}", image))
+
+    def _output(self, *arguments: str) -> str:
+        command = [self.name, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 # our own words
+
+
+def _bytes_of_text(size: str) -> float:
+    """Bytes of a size as buildah prints it, such as `253 MB`."""
+    number, unit = size.split()
+    return float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit.upper()]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Builds the images that the command line names, and prints a table of their sizes."""
+    parser = argparse.ArgumentParser(description="Builds the container images of the parts.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(dockerfiles())}; all if none is named")
+    named = parser.parse_args(arguments).parts
+    if unknown := set(named) - set(dockerfiles()):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(dockerfiles())}")
+    engine = Engine.find()
+    images = [engine.build(part, os.environ.get("BASE_IMAGE")) for part in named or dockerfiles()]
+    print(f"\n{'image':<32}size, MiB")
+    for image in images:
+        print(f"{image:<32}{engine.bytes_of(image) / MEBIBYTE:>9.0f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The rendered manifests of an overlay, and what the tests look up in them."""
+
+import functools
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+OVERLAYS = sorted(folder.name for folder in (ROOT / "k8s" / "overlays").iterdir())
+NAME = "app.kubernetes.io/name"
+WORKLOADS = ("Deployment", "StatefulSet")
+
+Manifest = dict[str, Any]
+
+
+def kustomize() -> list[str]:
+    """Command that renders a folder; skips the test where there is none, but not in CI."""
+    if shutil.which("kubectl"):
+        return ["kubectl", "kustomize"]
+    if shutil.which("kustomize"):
+        return ["kustomize", "build"]
+    message = "neither kubectl nor kustomize is installed; manifests are not checked"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@functools.cache
+def overlay(name: str) -> list[Manifest]:
+    """All manifests of an overlay; shared, so not to be changed."""
+    command = [*kustomize(), str(ROOT / "k8s" / "overlays" / name)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [manifest for manifest in yaml.safe_load_all(text) if manifest is not None]
+
+
+def of_kind(manifests: list[Manifest], *kinds: str) -> Iterator[Manifest]:
+    return (manifest for manifest in manifests if manifest["kind"] in kinds)
+
+
+def named(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = (manifest for manifest in of_kind(manifests, kind) if manifest["metadata"]["name"] == name)
+    return found
+
+
+def pod_of(workload: Manifest) -> Manifest:
+    """Specification of a workload's pods."""
+    return workload["spec"]["template"]["spec"]  # type: ignore[no-any-return]
+
+
+def containers(manifests: list[Manifest]) -> list[Manifest]:
+    """All containers of all workloads."""
+    pods = [pod_of(workload) for workload in of_kind(manifests, *WORKLOADS)]
+    return [container for pod in pods for container in [*pod["containers"], *pod.get("initContainers", [])]]
+
+
+def server_of(manifests: list[Manifest], part: str) -> Manifest:
+    """Container of a part."""
+    (container,) = pod_of(named(manifests, "Deployment", part))["containers"]
+    return container  # type: ignore[no-any-return]
+
+
+def environment_of(manifests: list[Manifest], part: str) -> Mapping[str, str]:
+    """Variables that the manifests set for a part, those from Secrets left out."""
+    container = server_of(manifests, part)
+    variables: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        if "configMapRef" in source:
+            variables |= named(manifests, "ConfigMap", source["configMapRef"]["name"])["data"]
+    return variables | {entry["name"]: entry["value"] for entry in container.get("env", []) if "value" in entry}

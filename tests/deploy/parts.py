@@ -1,0 +1,26 @@
+"""What the code of a part says about itself."""
+
+import importlib
+import inspect
+
+from pantree_cli.mesh import PartKind
+from pantree_runtime.settings import PartSettings
+
+
+def settings_class(part: PartKind) -> type[PartSettings]:
+    """Settings of a part."""
+    module = importlib.import_module(f"{part.package}.settings")
+    (found,) = (
+        value
+        for _, value in inspect.getmembers(module, inspect.isclass)
+        if issubclass(value, PartSettings) and value.__module__ == module.__name__
+    )
+    return found
+
+
+async def health_names(part: PartKind) -> set[str]:
+    """Names under which a part that is built with the default settings tells its health."""
+    program = importlib.import_module(f"{part.package}.__main__").PROGRAM
+    built = await program.build(settings_class(part)(_env_file=None))  # type: ignore[call-arg] # pydantic-settings' own
+    await built.close()
+    return set(built.services)

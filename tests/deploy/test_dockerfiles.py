@@ -1,0 +1,43 @@
+"""The Dockerfiles: lint, and all of them the same but for the part."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from pantree_cli.mesh import PARTS
+from scripts.build_images import ROOT, dockerfiles
+
+
+def test_every_part_has_a_dockerfile() -> None:
+    assert set(dockerfiles()) == {part.name for part in PARTS}
+
+
+@pytest.mark.parametrize("part", dockerfiles())
+def test_dockerfile_has_no_finding(part: str) -> None:
+    hadolint = shutil.which("hadolint") or str(Path(sys.executable).with_name("hadolint"))
+    result = subprocess.run([hadolint, str(dockerfiles()[part])], capture_output=True, text=True)
+    assert result.stdout + result.stderr == ""
+
+
+@pytest.mark.parametrize("part", dockerfiles())
+def test_dockerfiles_differ_in_the_part_alone(part: str) -> None:
+    def neutral(name: str) -> str:
+        path = dockerfiles()[name]
+        return path.read_text().replace(str(path.relative_to(ROOT)), "FILE").replace(name, "PART")
+
+    assert neutral(part) == neutral("frequency")
+
+
+def test_build_sees_what_the_wheel_is_made_of_and_no_settings() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
+    assert lines[0] == "*", "everything is left out unless it is named"
+    let_in = {line.removeprefix("!") for line in lines if line.startswith("!")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert {package.split("/")[0] for package in packages} <= let_in
+    assert {project["project"]["readme"], *project["project"]["license-files"], "scripts/constraints.txt"} <= let_in
+    assert not {".env", ".git", "tests"} & let_in

@@ -1,0 +1,304 @@
+"""What the manifests promise: small rights, probes that match the code, and only the edges that are documented."""
+
+import copy
+import re
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from pantree_cli.mesh import PARTS, PartKind
+from pantree_runtime.settings import environment_variables
+from tests.deploy.edges import ARCHITECTURE, OUTSIDE, egress_edges, ingress_edges
+from tests.deploy.manifests import (
+    NAME,
+    OVERLAYS,
+    ROOT,
+    WORKLOADS,
+    containers,
+    environment_of,
+    named,
+    of_kind,
+    overlay,
+    pod_of,
+    server_of,
+)
+from tests.deploy.parts import health_names, settings_class
+
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+PART_NAMES = [part.name for part in PARTS]
+# The oldest Kubernetes that knows all fields (the sleep of preStop), and the newest that the schemas hold.
+KUBERNETES_VERSIONS = ["1.30", "1.37"]
+# Custom resources: their schemas are no part of Kubernetes.
+CUSTOM_KINDS = {"ExternalSecret", "HTTPRoute"}
+
+pytestmark = pytest.mark.parametrize("name", OVERLAYS)
+of_parts = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+of_services = pytest.mark.parametrize(
+    "part", [part for part in PARTS if part.name != "gateway"], ids=lambda part: part.name
+)
+
+
+@pytest.mark.parametrize("version", KUBERNETES_VERSIONS)
+def test_manifests_pass_the_schemas_of_kubernetes(name: str, version: str) -> None:
+    manifests = overlay(name)
+    assert {manifest["kind"] for manifest in manifests} >= {"Deployment", "Service", "NetworkPolicy", "ConfigMap"}
+    for manifest in manifests:
+        if manifest["kind"] not in CUSTOM_KINDS:
+            kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_schemas_refuse_an_unknown_field(name: str) -> None:
+    deployment = copy.deepcopy(named(overlay(name), "Deployment", "frequency"))
+    deployment["spec"]["replica"] = 2
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(deployment, KUBERNETES_VERSIONS[-1], strict=True)
+
+
+def test_every_part_is_deployed_in_the_version_of_the_project(name: str) -> None:
+    manifests = overlay(name)
+    deployed = {manifest["metadata"]["name"] for manifest in of_kind(manifests, "Deployment")}
+    assert deployed >= set(PART_NAMES)
+    for part in PART_NAMES:
+        image, _, tag = server_of(manifests, part)["image"].rpartition(":")
+        assert image.endswith(f"pantree/{part}")
+        assert tag == VERSION
+        labels = named(manifests, "Deployment", part)["metadata"]["labels"]
+        assert labels["app.kubernetes.io/version"] == VERSION
+        assert labels[NAME] == part
+        assert labels["app.kubernetes.io/part-of"] == "pantree"
+
+
+def test_every_image_has_a_fixed_tag(name: str) -> None:
+    for container in containers(overlay(name)):
+        _, separator, tag = container["image"].rpartition("/")[2].partition(":")
+        assert separator, f"{container['image']} has no tag"
+        assert tag != "latest"
+
+
+def test_every_container_has_requests_and_limits(name: str) -> None:
+    for container in containers(overlay(name)):
+        for bound in ("requests", "limits"):
+            assert {"cpu", "memory"} <= set(container["resources"][bound]), container["name"]
+
+
+def test_no_workload_has_more_rights_than_it_needs(name: str) -> None:
+    manifests = overlay(name)
+    for workload in of_kind(manifests, *WORKLOADS):
+        pod = pod_of(workload)
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["runAsUser"] > 0
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & set(pod)
+        for container in pod["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            read_only = container["securityContext"].get("readOnlyRootFilesystem", False)
+            assert read_only or workload["metadata"]["name"] not in PART_NAMES
+
+
+def test_no_service_can_set_a_variable_of_a_part(name: str) -> None:
+    for workload in of_kind(overlay(name), *WORKLOADS):
+        assert pod_of(workload)["enableServiceLinks"] is False
+
+
+@of_services
+async def test_probes_of_a_service_ask_for_its_health_names(name: str, part: PartKind) -> None:
+    container = server_of(overlay(name), part.name)
+    (service,) = await health_names(part)
+    assert container["startupProbe"]["grpc"] == {"port": part.port, "service": service}
+    assert container["readinessProbe"]["grpc"] == {"port": part.port, "service": service}
+    # The server as a whole, which every part answers for.
+    assert container["livenessProbe"]["grpc"] == {"port": part.port, "service": ""}
+
+
+def test_probes_of_the_gateway_are_its_routes(name: str) -> None:
+    container = server_of(overlay(name), "gateway")
+    assert container["startupProbe"]["httpGet"]["path"] == "/live"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
+    # Not /health, which tells the state of other parts.
+    assert container["livenessProbe"]["httpGet"]["path"] == "/live"
+
+
+@of_parts
+def test_ports_are_those_of_the_settings(name: str, part: PartKind) -> None:
+    manifests = overlay(name)
+    (port,) = server_of(manifests, part.name)["ports"]
+    assert port["containerPort"] == part.port
+    service = named(manifests, "Service", part.name)["spec"]
+    assert {"name": port["name"], "port": part.port, "targetPort": port["name"]}.items() <= service["ports"][0].items()
+    assert all(own["targetPort"] == port["name"] for own in service["ports"])
+    assert (service.get("clusterIP") == "None") == (part.name != "gateway")
+    assert service["selector"] == {NAME: part.name}
+
+
+@of_parts
+def test_variables_are_settings_of_their_part(name: str, part: PartKind) -> None:
+    variables = environment_of(overlay(name), part.name)
+    assert set(variables) - set(environment_variables(settings_class(part))) == set()
+
+
+@of_parts
+def test_settings_accept_the_values(name: str, part: PartKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in environment_of(overlay(name), part.name).items():
+        monkeypatch.setenv(variable, value)
+    settings = settings_class(part)(_env_file=None)  # type: ignore[call-arg] # pydantic-settings' own
+    assert settings.host == "0.0.0.0"
+    assert settings.port == part.port
+
+
+@of_parts
+def test_addresses_are_those_of_headless_services(name: str, part: PartKind) -> None:
+    manifests = overlay(name)
+    ports = {kind.name: kind.port for kind in PARTS}
+    variables = environment_of(manifests, part.name)
+    addresses = {variable: value for variable, value in variables.items() if variable.endswith("_ADDRESS")}
+    called = set()
+    for variable, value in addresses.items():
+        match = re.fullmatch(r"dns:///([a-z]+):(\d+)", value)
+        assert match, f"{variable}={value}"
+        assert named(manifests, "Service", match[1])["spec"]["clusterIP"] == "None"
+        assert int(match[2]) == ports[match[1]]  # type: ignore[index] # a service's name is a part's
+        called.add(match[1])
+    assert called == {called for caller, called in ARCHITECTURE if caller == part.name}
+
+
+@of_parts
+def test_grace_outlasts_the_drain(name: str, part: PartKind) -> None:
+    manifests = overlay(name)
+    pod = pod_of(named(manifests, "Deployment", part.name))
+    sleep = server_of(manifests, part.name)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drain = float(environment_of(manifests, part.name)["PANTREE_DRAIN_SECONDS"])
+    assert pod["terminationGracePeriodSeconds"] >= sleep + drain + 5
+
+
+def test_drain_outlasts_the_longest_call(name: str) -> None:
+    manifests = overlay(name)
+
+    def seconds(part: str, variable: str) -> float:
+        kind = next(kind for kind in PARTS if kind.name == part)
+        field = environment_variables(settings_class(kind))[variable]
+        default = settings_class(kind).model_fields[field].default
+        return float(environment_of(manifests, part).get(variable, default))
+
+    stream = seconds("gateway", "PANTREE_GATEWAY_STREAM_TIMEOUT_SECONDS")
+    request = seconds("gateway", "PANTREE_GATEWAY_REQUEST_TIMEOUT_SECONDS")
+    call = seconds("pipeline", "PANTREE_PIPELINE_CALL_SECONDS")
+    for part in PART_NAMES:
+        longest = max(stream, request) if part in ("gateway", "pipeline") else call
+        assert seconds(part, "PANTREE_DRAIN_SECONDS") >= longest, part
+
+
+def test_routes_wait_longer_than_the_gateway(name: str) -> None:
+    manifests = overlay(name)
+    stream = float(environment_of(manifests, "gateway")["PANTREE_GATEWAY_STREAM_TIMEOUT_SECONDS"])
+    routes = list(of_kind(manifests, "Ingress", "HTTPRoute"))
+    assert routes
+    for route in routes:
+        if route["kind"] == "Ingress":
+            annotations = route["metadata"]["annotations"]
+            assert float(annotations["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > stream
+            continue
+        ports = {port["port"] for port in named(manifests, "Service", "gateway")["spec"]["ports"]}
+        assert {backend["port"] for rule in route["spec"]["rules"] for backend in rule["backendRefs"]} == ports
+        (websocket,) = [rule for rule in route["spec"]["rules"] if rule["matches"][0]["path"]["value"] == "/ws"]
+        assert float(websocket["timeouts"]["request"].removesuffix("s")) > stream
+
+
+def test_policies_begin_with_deny_all(name: str) -> None:
+    specification = named(overlay(name), "NetworkPolicy", "deny-all")["spec"]
+    assert specification == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_edges_are_those_of_the_documents(name: str) -> None:
+    manifests = overlay(name)
+    ports = {part.name: part.port for part in PARTS}
+    expected = {(caller, called, ports[called]) for caller, called in ARCHITECTURE}  # type: ignore[index]
+    inside = {edge for edge in ingress_edges(manifests) if {edge.caller, edge.called} <= set(PART_NAMES)}
+    assert inside == expected
+    assert {edge for edge in egress_edges(manifests) if {edge.caller, edge.called} <= set(PART_NAMES)} == expected
+    outside = {(edge.caller, edge.called) for edge in (ingress_edges(manifests) | egress_edges(manifests)) - inside}
+    assert outside <= OUTSIDE
+    if name == "prod":
+        assert outside == OUTSIDE
+
+
+def test_both_ends_of_an_edge_agree(name: str) -> None:
+    manifests = overlay(name)
+    inside = {str(workload["metadata"]["name"]) for workload in of_kind(manifests, *WORKLOADS)}
+    let_in = {edge for edge in ingress_edges(manifests) if edge.caller in inside}
+    assert let_in == {edge for edge in egress_edges(manifests) if edge.called in inside}
+
+
+def test_no_secret_is_in_the_manifests(name: str) -> None:
+    manifests = overlay(name)
+    assert list(of_kind(manifests, "Secret")) == []
+    secret = re.compile(r"KEY|SECRET|TOKEN|PASSWORD")
+    for settings in of_kind(manifests, "ConfigMap"):
+        assert [key for key in settings["data"] if secret.search(key)] == []
+    for container in containers(manifests):
+        named_values = [entry["name"] for entry in container.get("env", []) if "value" in entry]
+        assert [entry for entry in named_values if secret.search(entry)] == []
+
+
+@of_parts
+def test_external_secrets_hold_settings_of_their_part(name: str, part: PartKind) -> None:
+    manifests = overlay(name)
+    known = environment_variables(settings_class(part))
+    for source in server_of(manifests, part.name)["envFrom"]:
+        wanted = source.get("secretRef", {}).get("name")
+        for secret in of_kind(manifests, "ExternalSecret"):
+            if secret["spec"]["target"]["name"] == wanted:
+                assert {entry["secretKey"] for entry in secret["spec"]["data"]} <= set(known)
+
+
+def test_disruption_budgets_leave_a_pod_and_let_one_go(name: str) -> None:
+    manifests = overlay(name)
+    least = {
+        scaler["spec"]["scaleTargetRef"]["name"]: scaler["spec"]["minReplicas"]
+        for scaler in of_kind(manifests, "HorizontalPodAutoscaler")
+    }
+    budgets = {budget["metadata"]["name"]: budget["spec"] for budget in of_kind(manifests, "PodDisruptionBudget")}
+    assert set(budgets) == set(least) == (set(PART_NAMES) if name == "prod" else set())
+    for part, budget in budgets.items():
+        assert budget["selector"]["matchLabels"] == {NAME: part}
+        assert "minAvailable" not in budget
+        assert 0 < budget["maxUnavailable"] < least[part]
+
+
+@of_parts
+def test_autoscaled_parts_have_no_fixed_number_and_are_spread(name: str, part: PartKind) -> None:
+    manifests = overlay(name)
+    deployment = named(manifests, "Deployment", part.name)
+    if not list(of_kind(manifests, "HorizontalPodAutoscaler")):
+        assert deployment["spec"].get("replicas", 1) == 1
+        return
+    assert "replicas" not in deployment["spec"], "every kubectl apply would undo the autoscaler"
+    keys = {spread["topologyKey"] for spread in pod_of(deployment)["topologySpreadConstraints"]}
+    assert keys == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    classes = {manifest["metadata"]["name"] for manifest in of_kind(manifests, "PriorityClass")}
+    assert pod_of(deployment)["priorityClassName"] in classes
+
+
+def cores(quantity: str) -> Decimal:
+    return Decimal(quantity.removesuffix("m")) / 1000 if quantity.endswith("m") else Decimal(quantity)
+
+
+@of_parts
+def test_requests_are_within_the_limits(name: str, part: PartKind) -> None:
+    resources = server_of(overlay(name), part.name)["resources"]
+    assert cores(resources["requests"]["cpu"]) <= cores(resources["limits"]["cpu"])
+    memory = {bound: int(resources[bound]["memory"].removesuffix("Mi")) for bound in ("requests", "limits")}
+    assert memory["requests"] <= memory["limits"]
+
+
+def test_every_component_is_used_and_nothing_is_rendered_twice(name: str) -> None:
+    keys = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in overlay(name)]
+    assert len(keys) == len(set(keys))
+    files = [path.read_text() for path in (ROOT / "k8s").rglob("kustomization.yaml")]
+    used = {Path(entry).name for text in files for entry in yaml.safe_load(text).get("components", [])}
+    assert used == {folder.name for folder in (ROOT / "k8s" / "components").iterdir()}
