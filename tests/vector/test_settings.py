@@ -59,6 +59,9 @@ def test_store_is_picked_by_url_then_by_host(
         ("VECTORDB_HOST", "http://db:19530", "VECTORDB_PORT"),
         ("VECTORDB_PORT", "many", "integer"),
         ("VECTORDB_PORT", "0", "greater than"),
+        ("PANTREE_VECTOR_EMBEDDER", "minilm", "hashed-trigrams"),
+        ("PANTREE_VECTOR_EMBEDDER", "sentence-transformers", "sentence-transformers:<model name or path>"),
+        ("PANTREE_VECTOR_EMBEDDER", "static:large", "hashed-trigrams"),
     ],
 )
 def test_wrong_setting_is_named_with_a_remedy(

@@ -5,10 +5,17 @@ from pantree_runtime.server import Part, Program
 from pantree_vector.backends.caching import CachedEmbedder
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.memory import MemoryStore
-from pantree_vector.core import Similarity, VectorStore
+from pantree_vector.backends.static import StaticEmbedder
+from pantree_vector.core import Embedder, Similarity, VectorStore
 from pantree_vector.demo import demo
 from pantree_vector.servicer import VectorServicer
-from pantree_vector.settings import MemoryLocation, MilvusFileLocation, VectorSettings
+from pantree_vector.settings import (
+    HASHED_TRIGRAMS,
+    STATIC,
+    MemoryLocation,
+    MilvusFileLocation,
+    VectorSettings,
+)
 
 NAME = "vector"
 
@@ -28,9 +35,31 @@ def store_of(settings: VectorSettings) -> VectorStore:
     )
 
 
+def embedder_of(settings: VectorSettings) -> Embedder:
+    """The embedder that the settings pick, loaded, without a cache.
+
+    Raises:
+        OSError: when a sentence-transformers model is neither a folder nor can be downloaded.
+    """
+    kind, _, model = settings.embedder.partition(":")
+    if kind == STATIC:
+        return StaticEmbedder()
+    if kind == HASHED_TRIGRAMS:
+        return HashedTrigrams()
+    try:
+        # torch takes seconds to import, and is in an extra of its own.
+        from pantree_vector.backends.sentence_transformers import SentenceTransformerEmbedder
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"error: PANTREE_VECTOR_EMBEDDER={settings.embedder} needs {error.name}: "
+            "pip install 'pantree[sentence-transformers]', or set PANTREE_VECTOR_EMBEDDER=static"
+        ) from None
+    return SentenceTransformerEmbedder(model, threads=settings.embedder_threads)
+
+
 async def build(settings: VectorSettings) -> Part:
     """The service, ready to be served."""
-    similarity = Similarity(store_of(settings), CachedEmbedder(HashedTrigrams(), settings.embedding_cache_size))
+    similarity = Similarity(store_of(settings), CachedEmbedder(embedder_of(settings), settings.embedding_cache_size))
     servicer = VectorServicer(similarity)
     return Part(
         name=NAME,

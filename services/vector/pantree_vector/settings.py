@@ -11,8 +11,11 @@ from pydantic_settings import SettingsConfigDict
 from pantree_runtime.settings import PartSettings
 
 DEFAULT_MILVUS_PORT = 19530
+STATIC, HASHED_TRIGRAMS, SENTENCE_TRANSFORMERS = "static", "hashed-trigrams", "sentence-transformers"
+EMBEDDED_EMBEDDERS = (STATIC, HASHED_TRIGRAMS)
 
 _FORMS = "memory://, milvus+lite:///path/file.db, milvus:// (a file in your data folder) or milvus://host:19530"
+_EMBEDDERS = "static, hashed-trigrams, or sentence-transformers:<model name or path>"
 
 
 @dataclass(frozen=True)
@@ -105,9 +108,24 @@ class VectorSettings(PartSettings):
         pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",
         description="Start of the names of the Milvus collections: <prefix>_items and <prefix>_customers.",
     )
+    embedder: str = Field(
+        default="static",
+        description=f"What turns names into vectors: {_EMBEDDERS}.",
+    )
+    embedder_threads: int = Field(
+        default=1, ge=1, le=256, description="Threads of a sentence-transformers model; other embedders need one."
+    )
     embedding_cache_size: int = Field(
         default=20_000, ge=1, description="How many embedded names are remembered; about 1 KiB each."
     )
+
+    @field_validator("embedder")
+    @classmethod
+    def _embedder_is_known(cls, embedder: str) -> str:
+        kind, _, model = embedder.partition(":")
+        if (kind == SENTENCE_TRANSFORMERS) != bool(model) or kind not in (*EMBEDDED_EMBEDDERS, SENTENCE_TRANSFORMERS):
+            raise ValueError(f"{embedder!r} names no embedder; give {_EMBEDDERS}")
+        return embedder
 
     @field_validator("store_url")
     @classmethod
