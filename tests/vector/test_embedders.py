@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pantree_vector.__main__ import embedder_of
 from pantree_vector.backends.caching import CachedEmbedder
 from pantree_vector.backends.hashing import HashedTrigrams
-from pantree_vector.__main__ import embedder_of
 from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.backends.wordpiece import WordPieces
 from pantree_vector.core import Embedder, EmbeddingModel, Vectors

@@ -1,5 +1,8 @@
 """Composition root of the vector service: `python -m pantree_vector [--demo]`."""
 
+from pathlib import Path
+from typing import TypedDict
+
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime.server import Part, Program
 from pantree_vector.backends.caching import CachedEmbedder
@@ -14,10 +17,20 @@ from pantree_vector.settings import (
     STATIC,
     MemoryLocation,
     MilvusFileLocation,
+    MilvusServerLocation,
+    QdrantFolderLocation,
+    QdrantMemoryLocation,
+    QdrantServerLocation,
     VectorSettings,
 )
 
 NAME = "vector"
+
+
+class _StoreOptions(TypedDict):
+    collection_prefix: str
+    timeout_seconds: float
+    token: str | None
 
 
 def store_of(settings: VectorSettings) -> VectorStore:
@@ -25,14 +38,32 @@ def store_of(settings: VectorSettings) -> VectorStore:
     location = settings.store
     if isinstance(location, MemoryLocation):
         return MemoryStore()
-    # pymilvus takes a second to import; who keeps points in memory need not wait for it.
-    from pantree_vector.backends.milvus import MilvusStore
-
-    return MilvusStore(
-        location.path if isinstance(location, MilvusFileLocation) else f"http://{location.host}:{location.port}",
+    place: Path | str
+    match location:
+        case MilvusFileLocation(path) | QdrantFolderLocation(path):
+            place = path
+        case QdrantMemoryLocation():
+            place = ":memory:"
+        case MilvusServerLocation(host, port, has_tls) | QdrantServerLocation(host, port, has_tls):
+            place = f"{'https' if has_tls else 'http'}://{host}:{port}"
+    options = _StoreOptions(
         collection_prefix=settings.collection_prefix,
         timeout_seconds=settings.store_timeout_seconds,
+        token=settings.store_token.get_secret_value() or None,
     )
+    # A client takes a second to import; who does not use it need not wait for it, nor have it.
+    if isinstance(location, MilvusFileLocation | MilvusServerLocation):
+        from pantree_vector.backends.milvus import MilvusStore
+
+        return MilvusStore(place, **options)
+    try:
+        from pantree_vector.backends.qdrant import QdrantStore
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"error: PANTREE_VECTOR_STORE_URL={settings.store_url} needs {error.name}: pip install 'pantree[qdrant]', "
+            "or name another store"
+        ) from None
+    return QdrantStore(place, **options)
 
 
 def embedder_of(settings: VectorSettings) -> Embedder:

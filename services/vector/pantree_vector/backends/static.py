@@ -53,7 +53,7 @@ class StaticEmbedder:
             starts = np.cumsum(counts[known]) - counts[known]
             vectors[known] = np.add.reduceat(self._table[pieces] * self._scales[pieces, None], starts, axis=0)
         lengths = np.linalg.norm(vectors, axis=1)
-        for row in np.flatnonzero(lengths < _LEAST_LENGTH):
+        for row in np.flatnonzero(lengths < _LEAST_LENGTH).tolist():
             vectors[row] = _lonely_vector(names[row], vectors.shape[1])
             lengths[row] = 1
         vectors /= lengths[:, None]
