@@ -13,6 +13,7 @@ Rounding differs between machines: a table made anew gets a version of its own, 
 import argparse
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +39,8 @@ def default_model() -> str:
 
 def piece_vectors(model: SentenceTransformer, piece_count: int) -> NDArray[np.float32]:
     """The vector of each piece between the marks for start and end, float32[piece_count, d]."""
-    tokenizer, encoder = model.tokenizer, model[0].auto_model
+    tokenizer: Any = model.tokenizer
+    encoder: Any = model[0].auto_model
     batches = []
     with torch.inference_mode():
         for start in range(0, piece_count, _BATCH):

@@ -1,14 +1,15 @@
 """B6: vector upsert and search through the service, against pymilvus used directly.
 
-On milvus-lite, and on a server too when PANTREE_TEST_MILVUS_URI names one, such as `http://localhost:19530`; collections
-named `bench_…` are left there. Both sides store the same rows, in collections of the same form.
+On milvus-lite, and on a server too when PANTREE_TEST_MILVUS_URI names one, such as `http://localhost:19530`;
+collections named `bench_…` are left there. Both sides store the same rows, in collections of the same form.
 """
 
 import asyncio
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,15 +110,16 @@ def _measure(where: str, ours: VectorSettings, theirs: VectorSettings, uri: str)
 
                 loop = asyncio.get_running_loop()
 
+                def waited_for(call: Callable[[], Coroutine[None, None, None]]) -> None:
+                    asyncio.run_coroutine_threadsafe(call(), loop).result()
+
                 def timed() -> list[Measurement]:
                     measurements = []
                     for work, run, yardstick, rounds, level in (
                         (f"upsert of {len(rows[items]):,} items", upsert, upsert_directly, 5, _UPSERT_LEVEL),
                         ("search for 10 items", search, search_directly, 20, _SEARCH_LEVEL),
                     ):
-                        seconds = alternate(
-                            lambda run=run: asyncio.run_coroutine_threadsafe(run(), loop).result(), yardstick, rounds
-                        )
+                        seconds = alternate(partial(waited_for, run), yardstick, rounds)
                         ratio = seconds[0] / seconds[1]
                         measurements.append(Measurement("B6", f"{work}, {where}", "pymilvus", *seconds, ratio, level))
                     return measurements

@@ -60,7 +60,10 @@ async def test_qdrant_server_that_does_not_answer_is_unavailable() -> None:
 
 @pytest.fixture
 def folder_held_by_another_process(tmp_path: Path) -> Iterator[Path]:
-    code = "import sys; from qdrant_client import QdrantClient as C; c = C(path=sys.argv[1]); print('open', flush=True); input()"
+    code = (
+        "import sys; from qdrant_client import QdrantClient;"
+        "client = QdrantClient(path=sys.argv[1]); print('open', flush=True); input()"
+    )
     command = [sys.executable, "-c", code, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None

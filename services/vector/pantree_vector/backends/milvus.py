@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -51,6 +52,7 @@ _FILE_MEMORY_BYTES = 2 * 1024 * 1024
 _BYTES_PER_CHARACTER = 4
 _UUID_CHARACTERS = 36
 _LONGEST_TEXT_BYTES = 65_535
+_KEPT_KEYS = 20_000
 _MODEL_NAME = "pantree.embedding_model"
 _MODEL_VERSION = "pantree.embedding_version"
 _SCHEMA = "pantree.schema"
@@ -146,24 +148,32 @@ class MilvusStore:
 
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
         """Stores customers and exactly these items: new ones first, so that a failure never loses any."""
+        customer_keys = [customer_point_id(one.customer.tenant_id, one.customer.customer_id) for one in households]
+        new_ids = {item.point_id for one in households for item in one.items}
 
-        def replace(client: MilvusClient, timeout: float) -> None:
+        def upsert(client: MilvusClient, timeout: float) -> None:
             # By id: servers refuse a batch that has one twice.
             item_rows: dict[str, _Row] = {}
             customer_rows: dict[str, _Row] = {}
-            for customer, items in households:
+            for customer_key, (customer, items) in zip(customer_keys, households, strict=True):
                 tenant_key = _tenant_key(customer.tenant_id)
-                customer_key = customer_point_id(customer.tenant_id, customer.customer_id)
                 customer_rows[customer_key] = _customer_row(customer, tenant_key, customer_key)
-                item_rows |= {item.point_id: _item_row(item, tenant_key, customer_key) for item in items}
-            stored_ids = self._item_ids(client, list(customer_rows), timeout)
+                item_rows.update((item.point_id, _item_row(item, tenant_key, customer_key)) for item in items)
             for batch in _batches(list(item_rows.values())):
                 client.upsert(self._items, batch, timeout=timeout)
             for batch in _batches(list(customer_rows.values())):
                 client.upsert(self._customers, batch, timeout=timeout)
-            self._delete_items(client, [point_id for point_id in stored_ids if point_id not in item_rows], timeout)
 
-        await self._call(replace)
+        # What is stored is asked for beside the upsert, which changes nothing in the answer: servers make such a
+        # question wait for up to 0.2 s, until they have seen all that was written before it.
+        asked = asyncio.create_task(self._call(lambda client, timeout: self._item_ids(client, customer_keys, timeout)))
+        try:
+            await self._call(upsert)
+        finally:
+            await asyncio.gather(asked, return_exceptions=True)  # not left running when the upsert fails
+        stale_ids = [point_id for point_id in await asked if point_id not in new_ids]
+        if stale_ids:
+            await self._call(lambda client, timeout: self._delete_items(client, stale_ids, timeout))
 
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
         """Removes a customer and all items of the customer: the customer last, so that a failure can be mended."""
@@ -349,14 +359,17 @@ def _item_row(item: ItemPoint, tenant_key: str, customer_key: str) -> _Row:
     }
 
 
+@lru_cache(_KEPT_KEYS)
 def _tenant_key(tenant_id: str) -> str:
     return stable_id("tenant", tenant_id)
 
 
+@lru_cache(_KEPT_KEYS)
 def _name_key(normalised_name: str) -> str:
     return stable_id("name", normalised_name)
 
 
+@lru_cache(_KEPT_KEYS)
 def _category_key(category: str) -> str:
     return stable_id("category", category)
 
