@@ -33,7 +33,15 @@ def environment(folder: Path, wheel: Path, extra: str) -> Path:
     """`bin` of a new environment that holds the wheel with one extra."""
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     constraints = ROOT / "scripts" / "constraints.txt"
-    install = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    install = [
+        str(folder / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+    ]
     subprocess.run([*install, "--constraint", str(constraints), f"{wheel}[{extra}]"], check=True)
     return folder / "bin"
 

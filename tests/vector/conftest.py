@@ -35,10 +35,19 @@ class MilvusServerProcess:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with contextlib.ExitStack() as held:
-            sockets = [held.enter_context(socket.socket()) for _ in _PORTS]
+            sockets = [held.enter_context(socket.socket()) for _ in (*_PORTS, "etcd-peer")]
             for one in sockets:
                 one.bind(("127.0.0.1", 0))
-            self._ports = {name: one.getsockname()[1] for name, one in zip(_PORTS, sockets, strict=True)}
+            *ports, peer_port = (one.getsockname()[1] for one in sockets)
+        self._ports = dict(zip(_PORTS, ports, strict=True))
+        self._etcd_configuration = folder.with_name(f"{folder.name}-etcd.yaml")
+        # etcd's own second port is no option of the command, and two servers would meet there.
+        client_url, peer_url = (f"http://127.0.0.1:{port}" for port in (self._ports["etcd"], peer_port))
+        self._etcd_configuration.write_text(
+            f"listen-client-urls: {client_url}\nadvertise-client-urls: {client_url}\n"
+            f"listen-peer-urls: {peer_url}\ninitial-advertise-peer-urls: {peer_url}\n"
+            f"initial-cluster: default={peer_url}\n"
+        )
         self.uri = f"http://127.0.0.1:{self._ports['proxy']}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -48,7 +57,12 @@ class MilvusServerProcess:
         command = [str(Path(sys.executable).parent / "milvus-server"), "--data", str(self._folder), *ports]
         # A group of its own: the command starts the server itself as a process that does not end with it.
         self._process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            # A server that was killed is remembered this long, and one that starts meanwhile waits for it in vain.
+            env={**os.environ, "ETCD_CONFIG_PATH": str(self._etcd_configuration), "COMMON_SESSION_TTL": "10"},
         )
         ends = time.monotonic() + LONGEST_START_SECONDS
         while not self._answers():

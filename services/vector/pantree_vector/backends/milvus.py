@@ -147,7 +147,7 @@ class MilvusStore:
         await asyncio.to_thread(disconnect)
 
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
-        """Stores customers and exactly these items: new ones first, so that a failure never loses any."""
+        """Stores customers and exactly these items: stale ones go last, so that a failure never loses any."""
         customer_keys = [customer_point_id(one.customer.tenant_id, one.customer.customer_id) for one in households]
         new_ids = {item.point_id for one in households for item in one.items}
 
@@ -159,14 +159,24 @@ class MilvusStore:
                 tenant_key = _tenant_key(customer.tenant_id)
                 customer_rows[customer_key] = _customer_row(customer, tenant_key, customer_key)
                 item_rows.update((item.point_id, _item_row(item, tenant_key, customer_key)) for item in items)
-            for batch in _batches(list(item_rows.values())):
-                client.upsert(self._items, batch, timeout=timeout)
+            # Customers first: an item whose customer is not stored could be overlooked by a later call.
             for batch in _batches(list(customer_rows.values())):
                 client.upsert(self._customers, batch, timeout=timeout)
+            for batch in _batches(list(item_rows.values())):
+                client.upsert(self._items, batch, timeout=timeout)
 
-        # What is stored is asked for beside the upsert, which changes nothing in the answer: servers make such a
-        # question wait for up to 0.2 s, until they have seen all that was written before it.
-        asked = asyncio.create_task(self._call(lambda client, timeout: self._item_ids(client, customer_keys, timeout)))
+        def stored_item_ids(client: MilvusClient, timeout: float) -> list[str]:
+            if not self._file:
+                return self._item_ids(client, customer_keys, timeout)
+            # milvus-lite reads every item to find those of a customer: not for customers who are new.
+            known = client.query(self._customers, ids=customer_keys, output_fields=["id"], timeout=timeout)
+            return self._item_ids(client, [row["id"] for row in known], timeout) if known else []
+
+        asked = asyncio.create_task(self._call(stored_item_ids))
+        if self._file:
+            await asyncio.wait([asked])
+        # A server is asked beside the upsert, which changes nothing in what is stale: it makes such a question wait
+        # for up to 0.2 s, until it has seen all that was written before.
         try:
             await self._call(upsert)
         finally:
