@@ -15,6 +15,9 @@ import pytest
 from pymilvus import MilvusClient, MilvusException
 
 LONGEST_START_SECONDS = 300
+LONGEST_STOP_SECONDS = 20
+_SESSION_SECONDS = 10
+SECONDS_UNTIL_A_KILLED_SERVER_IS_FORGOTTEN = 3 * _SESSION_SECONDS
 _PORTS = (
     "etcd",
     "root-coord",
@@ -51,8 +54,7 @@ class MilvusServerProcess:
         self.uri = f"http://127.0.0.1:{self._ports['proxy']}"
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Starts the server, and waits until it answers."""
+    def _launch(self) -> None:
         ports = [text for name, port in self._ports.items() for text in (f"--{name}-port", str(port))]
         command = [str(Path(sys.executable).parent / "milvus-server"), "--data", str(self._folder), *ports]
         # A group of its own: the command starts the server itself as a process that does not end with it.
@@ -61,14 +63,34 @@ class MilvusServerProcess:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            # A server that was killed is remembered this long, and one that starts meanwhile waits for it in vain.
-            env={**os.environ, "ETCD_CONFIG_PATH": str(self._etcd_configuration), "COMMON_SESSION_TTL": "10"},
+            env={
+                **os.environ,
+                "ETCD_CONFIG_PATH": str(self._etcd_configuration),
+                "COMMON_SESSION_TTL": str(_SESSION_SECONDS),
+            },
         )
-        ends = time.monotonic() + LONGEST_START_SECONDS
+
+    def start(self) -> None:
+        """Starts the server, and waits until it answers."""
+        self._launch()
+        assert self._process is not None
+        started = time.monotonic()
         while not self._answers():
+            waited = time.monotonic() - started
+            assert waited < LONGEST_START_SECONDS, f"milvus-server does not answer; see {self._folder}/logs"
             assert self._process.poll() is None, f"milvus-server ended; see {self._folder}/logs"
-            assert time.monotonic() < ends, f"milvus-server does not answer; see {self._folder}/logs"
             time.sleep(0.5)
+
+    def start_after_a_crash(self) -> None:
+        """Starts the server twice: the first one waits for the killed one in vain, but clears up what it left."""
+        self._launch()
+        time.sleep(SECONDS_UNTIL_A_KILLED_SERVER_IS_FORGOTTEN)
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(LONGEST_STOP_SECONDS)
+        self.kill()
+        self.start()
 
     def kill(self) -> None:
         """Ends the server at once, as a crash would."""

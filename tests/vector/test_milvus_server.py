@@ -40,7 +40,7 @@ async def test_server_killed_during_an_upsert_loses_nothing_that_a_second_run_do
     assert raised.value.component == "vector-store"
     await similarity.close()
 
-    await asyncio.to_thread(milvus_process.start)
+    await asyncio.to_thread(milvus_process.start_after_a_crash)
     mended = similarity_there()
     for attempt in range(30):  # a server that has just started loads its collections
         try:
