@@ -13,7 +13,7 @@ from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.core import Embedder
 from tests.benchmarks.measurement import Measurement, alternate
 
-_NAME_COUNT = 1_000
+_NAME_COUNT = 500
 _KINDS = ("milk", "bread", "bananas", "chicken breast", "paper towels", "coffee", "cheddar", "tomatoes", "rice", "soap")
 _QUALITIES = (
     "organic",
