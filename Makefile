@@ -39,7 +39,7 @@ up: .venv/run.stamp ## Start all parts and keep them running until Ctrl-C
 	@$(BIN)/pantree up
 
 test: .venv/dev.stamp ## Run the tests
-	@$(BIN)/pytest -m "not packaging and not images"
+	@$(BIN)/pytest -m "not packaging and not images and not milvus_server"
 
 check: .venv/dev.stamp format-check lint types imports buf protos-clean typescript-install test packaging ## All that CI runs
 
@@ -80,6 +80,10 @@ $(TYPESCRIPT)/node_modules/install.stamp: $(TYPESCRIPT)/package.json $(TYPESCRIP
 	@echo "installing the development tools of the TypeScript client"
 	@cd $(TYPESCRIPT) && npm ci --silent --no-audit --no-fund
 	@touch $@
+
+.PHONY: milvus
+milvus: .venv/dev.stamp ## Run the vector store's tests against a real Milvus server (installed from a wheel; minutes)
+	@$(BIN)/pytest -m milvus_server tests/vector
 
 .PHONY: typescript typescript-install
 typescript-install: ## Install what the TypeScript client is built and tested with, where there is npm

@@ -25,7 +25,7 @@ async def test_milvus_file_keeps_points_when_opened_again(tmp_path: Path) -> Non
 
     second = Similarity(store_in(path), HashedTrigrams())
     await second.open()
-    assert [match.name for match in await second.search_items("", "bananas", category="", limit=1)] == ["Bananas"]
+    assert [match.name for match in await second.search_items("", "bananas", limit=1)] == ["Bananas"]
     await second.close()
 
 

@@ -158,7 +158,7 @@ def test_indexing_twice_is_indexing_once(before: list[Line], lines: list[Line]) 
         await similarity.index_history("", "family", history_of_lines(before), 20_020)
         for _ in range(times):
             await similarity.index_history("", "family", history_of_lines(lines), 20_020)
-        matches = await similarity.search_items("", "bananas", category="", limit=100)
+        matches = await similarity.search_items("", "bananas", limit=100)
         stored_profile = await similarity.customer_profile("", "family")
         return matches, stored_profile, await similarity.delete_customer("", "family")
 

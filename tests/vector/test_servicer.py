@@ -2,7 +2,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +47,7 @@ async def test_embeddings_are_unit_vectors_in_request_order(vector: "rpc.VectorS
     vectors = np.array([embedding.vector for embedding in response.embeddings])
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(3), abs=1e-5)
     assert vectors[0].tolist() == vectors[2].tolist() != vectors[1].tolist()
-    assert (response.model.name, response.model.version) == ("hashed-trigrams", "1")
+    assert response.model.name == "static"
 
 
 async def test_index_then_search_then_delete(vector: "rpc.VectorServiceAsyncStub") -> None:
@@ -55,7 +55,7 @@ async def test_index_then_search_then_delete(vector: "rpc.VectorServiceAsyncStub
     assert indexed.item_count == 3
     assert (indexed.profile.customer_id, indexed.profile.as_of) == ("family", "2024-11-05")
     assert indexed.profile.mean_trip_gap_days == 7.0
-    assert indexed.model.name == "hashed-trigrams"
+    assert indexed.model.name == "static"
     await vector.IndexHistory(
         index_request(customer_id="neighbours", purchases=columns_of(history_of_lines(NEIGHBOURS)))
     )
@@ -112,6 +112,12 @@ async def test_deleting_a_customer_who_is_not_stored_is_no_error(vector: "rpc.Ve
             {"tenant_id", "text", "category", "limit"},
         ),
         ("SearchItems", messages.SearchItemsRequest(text="milk", limit=-1), {"limit"}),
+        (
+            "SearchItems",
+            messages.SearchItemsRequest(text="milk", min_price=-1, max_price=float("inf"), diversity=1.5),
+            {"min_price", "max_price", "diversity"},
+        ),
+        ("SearchItems", messages.SearchItemsRequest(text="milk", min_price=2, max_price=1), {"max_price"}),
         ("SearchCustomers", messages.SearchCustomersRequest(limit=101), {"customer_id", "limit"}),
         ("GetCustomerProfile", messages.GetCustomerProfileRequest(), {"customer_id"}),
         ("DeleteCustomer", messages.DeleteCustomerRequest(customer_id="a\x1fb"), {"customer_id"}),
@@ -155,6 +161,53 @@ async def test_refused_history_stores_nothing(vector: "rpc.VectorServiceAsyncStu
     with pytest.raises(InvalidInput), calling("vector"):
         await vector.IndexHistory(index_request(as_of="yesterday"))
     assert not (await vector.SearchItems(messages.SearchItemsRequest(text="bananas"))).hits
+
+
+async def test_prices_limit_the_search_and_come_with_the_hits(vector: "rpc.VectorServiceAsyncStub") -> None:
+    await vector.IndexHistory(index_request())
+    found = await vector.SearchItems(messages.SearchItemsRequest(text="milk", min_price=2.0, max_price=4.0))
+    assert {hit.name: hit.unit_price for hit in found.hits} == {"Bananas": 2.0, "Whole Milk": 4.0}
+
+
+async def test_diversity_brings_items_that_are_not_alike(vector: "rpc.VectorServiceAsyncStub") -> None:
+    names = ["Whole Milk", "Skim Milk", "Organic Whole Milk", "Milk Whole", "Cheddar"]
+    lines = [(name, "", 20_000, 1.0) for name in names]
+    await vector.IndexHistory(index_request(purchases=columns_of(history_of_lines(lines))))
+
+    async def found(diversity: float) -> list[str]:
+        request = messages.SearchItemsRequest(text="whole milk", limit=2, diversity=diversity)
+        return [hit.name for hit in (await vector.SearchItems(request)).hits]
+
+    assert set(await found(0)) == {"Whole Milk", "Milk Whole"}
+    assert await found(0.6) == ["Milk Whole", "Cheddar"]
+
+
+async def test_histories_are_stored_in_batches_and_wrong_ones_told_by_position(
+    vector: "rpc.VectorServiceAsyncStub",
+) -> None:
+    def batches() -> Iterator[messages.IndexHistoriesRequest]:
+        yield messages.IndexHistoriesRequest(histories=[index_request(), index_request(customer_id="")])
+        yield messages.IndexHistoriesRequest(histories=[index_request(as_of="yesterday")])
+        yield messages.IndexHistoriesRequest(histories=[index_request(customer_id="twin")])
+
+    responses = [response async for response in vector.IndexHistories(batches())]
+    outcomes = [outcome for response in responses for outcome in response.outcomes]
+    assert [outcome.history_index for outcome in outcomes] == [0, 1, 2, 3]
+    assert [outcome.item_count for outcome in outcomes] == [3, 0, 0, 3]
+    assert "customer_id" in outcomes[1].error.message
+    assert "as_of" in outcomes[2].error.message
+    assert {response.model.name for response in responses} == {"static"}
+    customers = await vector.SearchCustomers(messages.SearchCustomersRequest(customer_id="family"))
+    assert [hit.customer_id for hit in customers.hits] == ["twin"]
+
+
+@pytest.mark.parametrize("count", [0, 1_001])
+async def test_batch_of_no_or_too_many_histories_is_refused(vector: "rpc.VectorServiceAsyncStub", count: int) -> None:
+    request = messages.IndexHistoriesRequest(histories=[messages.IndexHistoryRequest()] * count)
+    with pytest.raises(InvalidInput) as raised, calling("vector"):
+        async for _ in vector.IndexHistories(iter([request])):
+            pass
+    assert fields_of(raised.value) == {"histories"}
 
 
 async def test_part_on_a_milvus_file_answers(tmp_path: Path) -> None:

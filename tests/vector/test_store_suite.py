@@ -12,30 +12,37 @@ from pantree_runtime.errors import NotFound
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.milvus import MilvusStore
-from pantree_vector.core import Similarity, VectorStore
+from pantree_vector.backends.qdrant import QdrantStore
+from pantree_vector.core import HistoryToIndex, ItemFilter, Similarity, VectorStore
 from tests.vector.households import FAMILY, NEIGHBOURS, history_of_lines
 
 DAY = 20_020
 
 
-def milvus_file(folder: Path) -> VectorStore:
-    return MilvusStore(folder / "vectors.db", collection_prefix="suite", timeout_seconds=20)
+def on_server(store: type[MilvusStore] | type[QdrantStore], url: str) -> VectorStore:
+    return store(url, collection_prefix=f"suite_{uuid.uuid4().hex}", timeout_seconds=20)
 
 
-def milvus_server(folder: Path) -> VectorStore:
-    prefix = f"suite_{uuid.uuid4().hex}"
-    return MilvusStore(os.environ["PANTREE_TEST_MILVUS_URI"], collection_prefix=prefix, timeout_seconds=20)
+STORES: dict[str, Callable[[Path, pytest.FixtureRequest], VectorStore]] = {
+    "memory": lambda folder, request: MemoryStore(),
+    "milvus-lite": lambda folder, request: MilvusStore(
+        folder / "vectors.db", collection_prefix="suite", timeout_seconds=20
+    ),
+    "milvus-server": lambda folder, request: on_server(MilvusStore, request.getfixturevalue("milvus_server")),
+    "qdrant-memory": lambda folder, request: QdrantStore(":memory:", collection_prefix="suite", timeout_seconds=20),
+    # Not in a folder: the same code behind it, but each point is a transaction, which takes minutes here.
+    "qdrant-server": lambda folder, request: on_server(QdrantStore, os.environ["QDRANT_URL"]),
+}
+MARKS = {
+    "milvus-server": pytest.mark.milvus_server,
+    "qdrant-server": pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server"),
+}
 
 
-STORES: dict[str, Callable[[Path], VectorStore]] = {"memory": lambda folder: MemoryStore(), "milvus-lite": milvus_file}
-if "PANTREE_TEST_MILVUS_URI" in os.environ:
-    STORES["milvus-server"] = milvus_server
-
-
-@pytest.fixture(scope="module", params=STORES)
+@pytest.fixture(scope="module", params=[pytest.param(name, marks=MARKS.get(name, ())) for name in STORES])
 def similarity(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Similarity]:
     """One open store for all tests; each test has tenants of its own."""
-    similarity = Similarity(STORES[request.param](tmp_path_factory.mktemp("store")), HashedTrigrams())
+    similarity = Similarity(STORES[request.param](tmp_path_factory.mktemp("store"), request), HashedTrigrams())
     asyncio.run(similarity.open())
     yield similarity
     asyncio.run(similarity.close())
@@ -56,12 +63,14 @@ async def index(
 async def names_like(
     similarity: Similarity, tenant: str, text: str, *, category: str = "", limit: int = 100
 ) -> list[str]:
-    return [match.name for match in await similarity.search_items(tenant, text, category=category, limit=limit)]
+    return [
+        match.name for match in await similarity.search_items(tenant, text, limit=limit, wanted=ItemFilter(category))
+    ]
 
 
 async def test_indexed_household_is_found_by_the_next_search(similarity: Similarity, tenant: str) -> None:
     assert await index(similarity, tenant, "family") == 3
-    matches = await similarity.search_items(tenant, "bananas", category="", limit=10)
+    matches = await similarity.search_items(tenant, "bananas", limit=10)
     assert (matches[0].name, matches[0].category) == ("Bananas", "produce")
     assert matches[0].score == pytest.approx(1.0, abs=1e-5)
     assert [match.score for match in matches] == sorted((match.score for match in matches), reverse=True)
@@ -72,15 +81,15 @@ async def test_scores_are_cosine_similarities(similarity: Similarity, tenant: st
     await index(similarity, tenant, "family")
     vectors = await similarity.embed(["ripe bananas", "Bananas", "Whole Milk", "Paper Towels"])
     expected = dict(zip(["Bananas", "Whole Milk", "Paper Towels"], (vectors[1:] @ vectors[0]).tolist(), strict=True))
-    matches = await similarity.search_items(tenant, "ripe bananas", category="", limit=10)
+    matches = await similarity.search_items(tenant, "ripe bananas", limit=10)
     assert {match.name: match.score for match in matches} == pytest.approx(expected, abs=1e-5)
 
 
 async def test_indexing_twice_changes_nothing(similarity: Similarity, tenant: str) -> None:
     await index(similarity, tenant, "family")
-    once = await similarity.search_items(tenant, "milk", category="", limit=100)
+    once = await similarity.search_items(tenant, "milk", limit=100)
     assert await index(similarity, tenant, "family") == 3
-    assert await similarity.search_items(tenant, "milk", category="", limit=100) == once
+    assert await similarity.search_items(tenant, "milk", limit=100) == once
     assert await similarity.delete_customer(tenant, "family") == 4
 
 
@@ -150,6 +159,34 @@ async def test_category_limits_the_search(similarity: Similarity, tenant: str) -
     await index(similarity, tenant, "family")
     assert await names_like(similarity, tenant, "bananas", category="dairy") == ["Whole Milk"]
     assert await names_like(similarity, tenant, "bananas", category="Dairy ") == []
+
+
+async def test_price_limits_the_search(similarity: Similarity, tenant: str) -> None:
+    await index(similarity, tenant, "family")
+
+    async def names_from(least: float | None, most: float | None) -> set[str]:
+        wanted = ItemFilter(least_price=least, most_price=most)
+        return {match.name for match in await similarity.search_items(tenant, "bananas", limit=10, wanted=wanted)}
+
+    assert await names_from(None, 4.0) == {"Bananas", "Whole Milk"}
+    assert await names_from(4.0, None) == {"Whole Milk", "Paper Towels"}
+    assert await names_from(4.0, 4.0) == {"Whole Milk"}
+    assert await names_from(8.01, None) == set()
+    (match, *_) = await similarity.search_items(tenant, "paper towels", limit=1)
+    assert match.unit_price == 8.0
+
+
+async def test_many_households_are_stored_in_one_go(similarity: Similarity, tenant: str) -> None:
+    lines = [("Bananas", "produce", 20_000, 1.0), ("Milk", "", 20_001, 2.0)]
+    histories = [HistoryToIndex(tenant, f"customer-{n}", history_of_lines(lines), DAY) for n in range(30)]
+    twice = HistoryToIndex(tenant, "customer-3", history_of_lines(FAMILY), DAY)
+    for _ in range(2):
+        indexed = await similarity.index_histories([*histories, twice])
+        assert [one.item_count for one in indexed] == [2] * 30 + [3]
+    assert set(await names_like(similarity, tenant, "milk")) == {"Bananas", "Milk", "Whole Milk", "Paper Towels"}
+    assert len(await similarity.search_customers(tenant, "customer-3", limit=100)) == 29
+    assert await similarity.delete_customer(tenant, "customer-3") == 4
+    assert await similarity.delete_customer(tenant, "customer-4") == 3
 
 
 async def test_item_of_many_customers_comes_once_and_leaves_room_for_others(

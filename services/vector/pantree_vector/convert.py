@@ -6,31 +6,25 @@ from dataclasses import dataclass
 from pantree.model.v1.model_pb2 import Model
 from pantree.vector.v1 import vector_service_pb2 as messages
 from pantree_domain.days import calendar_day, day_number
-from pantree_domain.purchases import PurchaseHistory
+from pantree_runtime.errors import InvalidInput
 from pantree_runtime.purchase_columns import history_of
+from pantree_runtime.status import status_of
 from pantree_runtime.validation import Violations
 from pantree_vector.core import (
     CustomerMatch,
     CustomerProfile,
     EmbeddingModel,
+    HistoryToIndex,
     IndexedHistory,
+    ItemFilter,
     ItemMatch,
     Vectors,
 )
 
 MAX_NAMES = 1_000
+MAX_HISTORIES = 1_000
 MAX_HITS = 100
 DEFAULT_HITS = 10
-
-
-@dataclass(frozen=True, eq=False)
-class HistoryToIndex:
-    """A checked IndexHistoryRequest."""
-
-    tenant_id: str
-    customer_id: str
-    history: PurchaseHistory
-    as_of_day: int
 
 
 @dataclass(frozen=True)
@@ -39,7 +33,8 @@ class ItemSearch:
 
     tenant_id: str
     text: str
-    category: str
+    wanted: ItemFilter
+    diversity: float
     limit: int
 
 
@@ -86,9 +81,18 @@ def item_search(request: messages.SearchItemsRequest) -> ItemSearch:
     violations.identifier("tenant_id", request.tenant_id, required=False)
     violations.text("text", request.text)
     violations.text("category", request.category, required=False)
+    least_price = request.min_price if request.HasField("min_price") else None
+    most_price = request.max_price if request.HasField("max_price") else None
+    for field, price in (("min_price", least_price), ("max_price", most_price)):
+        if price is not None:
+            violations.price(field, price)
+    if least_price is not None and most_price is not None and least_price > most_price:
+        violations.add("max_price", f"is {most_price:g}; give at least min_price, {least_price:g}")
+    violations.number("diversity", request.diversity, 0, 1)
     limit = _limit(request.limit, violations)
     violations.raise_if_any()
-    return ItemSearch(request.tenant_id, request.text, request.category, limit)
+    wanted = ItemFilter(request.category, least_price, most_price)
+    return ItemSearch(request.tenant_id, request.text, wanted, request.diversity, limit)
 
 
 def history_to_index(request: messages.IndexHistoryRequest) -> HistoryToIndex:
@@ -107,6 +111,28 @@ def history_to_index(request: messages.IndexHistoryRequest) -> HistoryToIndex:
     violations.raise_if_any()
     assert as_of_day is not None  # a missing day is a violation
     return HistoryToIndex(request.tenant_id, request.customer_id, history, as_of_day)
+
+
+def histories_to_index(request: messages.IndexHistoriesRequest) -> list[HistoryToIndex | InvalidInput]:
+    """What histories to store, each checked by itself.
+
+    Returns:
+        For each history what to store, or what is wrong with it; fields are named as in an IndexHistoryRequest.
+
+    Raises:
+        InvalidInput: when there are no histories, or too many.
+    """
+    violations = Violations()
+    if not 1 <= len(request.histories) <= MAX_HISTORIES:
+        violations.add("histories", f"has {len(request.histories):,} histories; give 1 to {MAX_HISTORIES:,}")
+    violations.raise_if_any()
+    checked: list[HistoryToIndex | InvalidInput] = []
+    for history in request.histories:
+        try:
+            checked.append(history_to_index(history))
+        except InvalidInput as error:
+            checked.append(error)
+    return checked
 
 
 def customer_search(request: messages.SearchCustomersRequest) -> CustomerSearch:
@@ -159,7 +185,10 @@ def embed_response(names: Sequence[str], vectors: Vectors, model: EmbeddingModel
 def items_response(matches: Sequence[ItemMatch]) -> messages.SearchItemsResponse:
     """Message that tells the items found."""
     return messages.SearchItemsResponse(
-        hits=[messages.ItemHit(name=match.name, category=match.category, score=match.score) for match in matches]
+        hits=[
+            messages.ItemHit(name=match.name, category=match.category, score=match.score, unit_price=match.unit_price)
+            for match in matches
+        ]
     )
 
 
@@ -167,6 +196,32 @@ def index_response(indexed: IndexedHistory, model: EmbeddingModel) -> messages.I
     """Message that tells what was stored."""
     return messages.IndexHistoryResponse(
         item_count=indexed.item_count, profile=_profile_message(indexed.profile), model=_model_message(model)
+    )
+
+
+def outcomes_response(
+    first_index: int,
+    checked: Sequence[HistoryToIndex | InvalidInput],
+    indexed: Sequence[IndexedHistory],
+    model: EmbeddingModel,
+) -> messages.IndexHistoriesResponse:
+    """Message that tells what became of a batch.
+
+    Args:
+        first_index: position of the batch's first history in the whole call.
+        checked: what the batch held.
+        indexed: what was stored of those that were right, in their order.
+        model: what made the vectors.
+    """
+    stored = iter(indexed)
+    return messages.IndexHistoriesResponse(
+        outcomes=[
+            messages.IndexedHistory(history_index=index, error=status_of(one))
+            if isinstance(one, InvalidInput)
+            else messages.IndexedHistory(history_index=index, item_count=next(stored).item_count)
+            for index, one in enumerate(checked, first_index)
+        ],
+        model=_model_message(model),
     )
 
 

@@ -1,10 +1,13 @@
 """The RPCs of the vector service."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 from pantree.vector.v1 import vector_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime.grpc_types import Context
 from pantree_vector import convert
-from pantree_vector.core import Similarity
+from pantree_vector.core import HistoryToIndex, Similarity
 
 
 class VectorServicer(rpc.VectorServiceServicer):
@@ -23,7 +26,7 @@ class VectorServicer(rpc.VectorServiceServicer):
         """The stored items most alike to a text."""
         search = convert.item_search(request)
         matches = await self._similarity.search_items(
-            search.tenant_id, search.text, category=search.category, limit=search.limit
+            search.tenant_id, search.text, limit=search.limit, wanted=search.wanted, diversity=search.diversity
         )
         return convert.items_response(matches)
 
@@ -36,6 +39,18 @@ class VectorServicer(rpc.VectorServiceServicer):
             to_index.tenant_id, to_index.customer_id, to_index.history, to_index.as_of_day
         )
         return convert.index_response(indexed, self._similarity.model)
+
+    async def IndexHistories(
+        self, request_iterator: AsyncIterator[messages.IndexHistoriesRequest], context: Context
+    ) -> AsyncIterator[messages.IndexHistoriesResponse]:
+        """Stores households batch by batch."""
+        first_index = 0
+        async for request in request_iterator:
+            checked = await asyncio.to_thread(convert.histories_to_index, request)
+            right = [one for one in checked if isinstance(one, HistoryToIndex)]
+            indexed = await self._similarity.index_histories(right)
+            yield convert.outcomes_response(first_index, checked, indexed, self._similarity.model)
+            first_index += len(checked)
 
     async def GetCustomerProfile(
         self, request: messages.GetCustomerProfileRequest, context: Context

@@ -5,14 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from pantree_runtime.settings import PartSettings
 
 DEFAULT_MILVUS_PORT = 19530
+STATIC, HASHED_TRIGRAMS, SENTENCE_TRANSFORMERS = "static", "hashed-trigrams", "sentence-transformers"
+EMBEDDED_EMBEDDERS = (STATIC, HASHED_TRIGRAMS)
 
-_FORMS = "memory://, milvus+lite:///path/file.db, milvus:// (a file in your data folder) or milvus://host:19530"
+DEFAULT_QDRANT_PORT = 6333
+_FORMS = (
+    "memory://, milvus+lite:///path/file.db, milvus:// (a file in your data folder), milvus://host:19530, "
+    "qdrant://:memory:, qdrant:///path/folder or qdrant://host:6333 (milvus+tls:// and qdrant+tls:// for TLS)"
+)
+_EMBEDDERS = "static, hashed-trigrams, or sentence-transformers:<model name or path>"
 
 
 @dataclass(frozen=True)
@@ -34,29 +41,66 @@ class MilvusServerLocation:
 
     host: str
     port: int
+    has_tls: bool = False
 
 
-StoreLocation = MemoryLocation | MilvusFileLocation | MilvusServerLocation
+@dataclass(frozen=True)
+class QdrantMemoryLocation:
+    """Points are kept by qdrant-client in this process and lost with it."""
+
+
+@dataclass(frozen=True)
+class QdrantFolderLocation:
+    """Points are kept by qdrant-client in a folder, open in one process at a time."""
+
+    path: Path
+    """Absolute."""
+
+
+@dataclass(frozen=True)
+class QdrantServerLocation:
+    """Points are kept by a Qdrant server or cluster."""
+
+    host: str
+    port: int
+    """Of its REST interface."""
+    has_tls: bool = False
+
+
+StoreLocation = (
+    MemoryLocation
+    | MilvusFileLocation
+    | MilvusServerLocation
+    | QdrantMemoryLocation
+    | QdrantFolderLocation
+    | QdrantServerLocation
+)
 
 
 def store_location(url: str) -> StoreLocation:
     """Where the points are kept, as a URL says.
 
     Args:
-        url: `memory://`, `milvus+lite:///path/file.db`, `milvus://` or `milvus://host[:port]`.
+        url: `memory://`, `milvus+lite:///path/file.db`, `milvus://`, `milvus[+tls]://host[:port]`, `qdrant://:memory:`,
+            `qdrant:///path/folder` or `qdrant[+tls]://host[:port]`.
 
     Raises:
         ValueError: when the URL names no store; the message tells the right forms.
     """
+    if url == "memory://":
+        return MemoryLocation()
+    if url == "qdrant://:memory:":
+        return QdrantMemoryLocation()
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise ValueError(f"{url!r} is no URL ({error}); give {_FORMS}") from None
     if parts.username is not None or parts.query or parts.fragment:
-        raise ValueError(f"has credentials or options, which are not supported; give {_FORMS}")
-    if url == "memory://":
-        return MemoryLocation()
+        raise ValueError(
+            "has credentials or options, which are not supported; put credentials into PANTREE_VECTOR_STORE_TOKEN, "
+            f"and give {_FORMS}"
+        )
     if url == "milvus://":
         return MilvusFileLocation(_data_folder() / "vectors.db")
     if parts.scheme == "milvus+lite" and not parts.netloc and len(parts.path) > len("/.db"):
@@ -64,8 +108,14 @@ def store_location(url: str) -> StoreLocation:
         if path.suffix != ".db":
             raise ValueError(f"{url!r} must end with .db, as milvus-lite asks for; give {_FORMS}")
         return MilvusFileLocation(path)
-    if parts.scheme == "milvus" and host and not parts.path.strip("/"):
-        return MilvusServerLocation(host, DEFAULT_MILVUS_PORT if port is None else port)
+    if parts.scheme == "qdrant" and not parts.netloc and parts.path.strip("/"):
+        return QdrantFolderLocation(Path(unquote(parts.path)))
+    if host and not parts.path.strip("/"):
+        system, _, security = parts.scheme.partition("+")
+        if system == "milvus" and security in ("", "tls"):
+            return MilvusServerLocation(host, DEFAULT_MILVUS_PORT if port is None else port, security == "tls")
+        if system == "qdrant" and security in ("", "tls"):
+            return QdrantServerLocation(host, DEFAULT_QDRANT_PORT if port is None else port, security == "tls")
     raise ValueError(f"{url!r} names no store; give {_FORMS}")
 
 
@@ -85,6 +135,9 @@ class VectorSettings(PartSettings):
         default="",
         description=f"Where points are kept: {_FORMS}. Empty: the Milvus server at VECTORDB_HOST, else memory://.",
     )
+    store_token: SecretStr = Field(
+        default=SecretStr(""), description="What the store's server asks for: user:password or an API key."
+    )
     vectordb_host: str = Field(
         default="",
         description="Host of a Milvus server, used when PANTREE_VECTOR_STORE_URL is empty.",
@@ -98,16 +151,31 @@ class VectorSettings(PartSettings):
         validation_alias="VECTORDB_PORT",
     )
     store_timeout_seconds: float = Field(
-        default=10.0, gt=0, description="How long one call to a Milvus store may take, retries included."
+        default=10.0, gt=0, description="How long one call to a Milvus or Qdrant store may take, retries included."
     )
     collection_prefix: str = Field(
         default="pantree",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",
-        description="Start of the names of the Milvus collections: <prefix>_items and <prefix>_customers.",
+        description="Start of the names of the collections: <prefix>_items and <prefix>_customers.",
+    )
+    embedder: str = Field(
+        default="static",
+        description=f"What turns names into vectors: {_EMBEDDERS}.",
+    )
+    embedder_threads: int = Field(
+        default=1, ge=1, le=256, description="Threads of a sentence-transformers model; other embedders need one."
     )
     embedding_cache_size: int = Field(
         default=20_000, ge=1, description="How many embedded names are remembered; about 1 KiB each."
     )
+
+    @field_validator("embedder")
+    @classmethod
+    def _embedder_is_known(cls, embedder: str) -> str:
+        kind, _, model = embedder.partition(":")
+        if (kind == SENTENCE_TRANSFORMERS) != bool(model) or kind not in (*EMBEDDED_EMBEDDERS, SENTENCE_TRANSFORMERS):
+            raise ValueError(f"{embedder!r} names no embedder; give {_EMBEDDERS}")
+        return embedder
 
     @field_validator("store_url")
     @classmethod

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from pantree.model.v1 import model_pb2 as pantree_dot_model_dot_v1_dot_model__pb2
 from pantree.purchase.v1 import purchase_pb2 as pantree_dot_purchase_dot_v1_dot_purchase__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&pantree/vector/v1/vector_service.proto\x12\x11pantree.vector.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1cpantree/model/v1/model.proto\x1a\"pantree/purchase/v1/purchase.proto\"(\n\x11\x45mbedItemsRequest\x12\x13\n\x05names\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"n\n\x12\x45mbedItemsResponse\x12\x30\n\nembeddings\x18\x01 \x03(\x0b\x32\x1c.pantree.vector.v1.Embedding\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\")\n\tEmbedding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x03(\x02\"\\\n\x12SearchItemsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\x05\"?\n\x13SearchItemsResponse\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.pantree.vector.v1.ItemHit\"8\n\x07ItemHit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\"\x97\x01\n\x13IndexHistoryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\tpurchases\x18\x03 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumnsB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x61s_of\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"\x87\x01\n\x14IndexHistoryResponse\x12\x12\n\nitem_count\x18\x01 \x01(\x05\x12\x33\n\x07profile\x18\x02 \x01(\x0b\x32\".pantree.vector.v1.CustomerProfile\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\"\xe9\x01\n\x0f\x43ustomerProfile\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x16\n\x0epurchase_count\x18\x02 \x01(\x05\x12\x12\n\ntrip_count\x18\x03 \x01(\x05\x12\x13\n\x0btotal_spend\x18\x04 \x01(\x01\x12\x1f\n\x12mean_trip_gap_days\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x39\n\x0f\x63\x61tegory_shares\x18\x06 \x03(\x0b\x32 .pantree.vector.v1.CategoryShare\x12\r\n\x05\x61s_of\x18\x07 \x01(\tB\x15\n\x13_mean_trip_gap_days\"6\n\rCategoryShare\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x13\n\x0bshare_ratio\x18\x02 \x01(\x01\"I\n\x19GetCustomerProfileRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x1aGetCustomerProfileResponse\x12\x33\n\x07profile\x18\x01 \x01(\x0b\x32\".pantree.vector.v1.CustomerProfile\"U\n\x16SearchCustomersRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05limit\x18\x03 \x01(\x05\"G\n\x17SearchCustomersResponse\x12,\n\x04hits\x18\x01 \x03(\x0b\x32\x1e.pantree.vector.v1.CustomerHit\"1\n\x0b\x43ustomerHit\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"E\n\x15\x44\x65leteCustomerRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"/\n\x16\x44\x65leteCustomerResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x05\x32\xed\x04\n\rVectorService\x12Y\n\nEmbedItems\x12$.pantree.vector.v1.EmbedItemsRequest\x1a%.pantree.vector.v1.EmbedItemsResponse\x12\\\n\x0bSearchItems\x12%.pantree.vector.v1.SearchItemsRequest\x1a&.pantree.vector.v1.SearchItemsResponse\x12_\n\x0cIndexHistory\x12&.pantree.vector.v1.IndexHistoryRequest\x1a\'.pantree.vector.v1.IndexHistoryResponse\x12q\n\x12GetCustomerProfile\x12,.pantree.vector.v1.GetCustomerProfileRequest\x1a-.pantree.vector.v1.GetCustomerProfileResponse\x12h\n\x0fSearchCustomers\x12).pantree.vector.v1.SearchCustomersRequest\x1a*.pantree.vector.v1.SearchCustomersResponse\x12\x65\n\x0e\x44\x65leteCustomer\x12(.pantree.vector.v1.DeleteCustomerRequest\x1a).pantree.vector.v1.DeleteCustomerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&pantree/vector/v1/vector_service.proto\x12\x11pantree.vector.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a\x1cpantree/model/v1/model.proto\x1a\"pantree/purchase/v1/purchase.proto\"(\n\x11\x45mbedItemsRequest\x12\x13\n\x05names\x18\x01 \x03(\tB\x04\xe2\x41\x01\x02\"n\n\x12\x45mbedItemsResponse\x12\x30\n\nembeddings\x18\x01 \x03(\x0b\x32\x1c.pantree.vector.v1.Embedding\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\")\n\tEmbedding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06vector\x18\x02 \x03(\x02\"\xbb\x01\n\x12SearchItemsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x16\n\tmin_price\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tmax_price\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x11\n\tdiversity\x18\x07 \x01(\x01\x42\x0c\n\n_min_priceB\x0c\n\n_max_price\"?\n\x13SearchItemsResponse\x12(\n\x04hits\x18\x01 \x03(\x0b\x32\x1a.pantree.vector.v1.ItemHit\"L\n\x07ItemHit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x12\n\nunit_price\x18\x04 \x01(\x01\"\x97\x01\n\x13IndexHistoryRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\tpurchases\x18\x03 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumnsB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x61s_of\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"\x87\x01\n\x14IndexHistoryResponse\x12\x12\n\nitem_count\x18\x01 \x01(\x05\x12\x33\n\x07profile\x18\x02 \x01(\x0b\x32\".pantree.vector.v1.CustomerProfile\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\"X\n\x15IndexHistoriesRequest\x12?\n\thistories\x18\x01 \x03(\x0b\x32&.pantree.vector.v1.IndexHistoryRequestB\x04\xe2\x41\x01\x02\"u\n\x16IndexHistoriesResponse\x12\x33\n\x08outcomes\x18\x01 \x03(\x0b\x32!.pantree.vector.v1.IndexedHistory\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\"m\n\x0eIndexedHistory\x12\x15\n\rhistory_index\x18\x01 \x01(\x03\x12\x14\n\nitem_count\x18\x02 \x01(\x05H\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xe9\x01\n\x0f\x43ustomerProfile\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x16\n\x0epurchase_count\x18\x02 \x01(\x05\x12\x12\n\ntrip_count\x18\x03 \x01(\x05\x12\x13\n\x0btotal_spend\x18\x04 \x01(\x01\x12\x1f\n\x12mean_trip_gap_days\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x39\n\x0f\x63\x61tegory_shares\x18\x06 \x03(\x0b\x32 .pantree.vector.v1.CategoryShare\x12\r\n\x05\x61s_of\x18\x07 \x01(\tB\x15\n\x13_mean_trip_gap_days\"6\n\rCategoryShare\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x13\n\x0bshare_ratio\x18\x02 \x01(\x01\"I\n\x19GetCustomerProfileRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Q\n\x1aGetCustomerProfileResponse\x12\x33\n\x07profile\x18\x01 \x01(\x0b\x32\".pantree.vector.v1.CustomerProfile\"U\n\x16SearchCustomersRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\r\n\x05limit\x18\x03 \x01(\x05\"G\n\x17SearchCustomersResponse\x12,\n\x04hits\x18\x01 \x03(\x0b\x32\x1e.pantree.vector.v1.CustomerHit\"1\n\x0b\x43ustomerHit\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x01\"E\n\x15\x44\x65leteCustomerRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x19\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"/\n\x16\x44\x65leteCustomerResponse\x12\x15\n\rremoved_count\x18\x01 \x01(\x05\x32\xd8\x05\n\rVectorService\x12Y\n\nEmbedItems\x12$.pantree.vector.v1.EmbedItemsRequest\x1a%.pantree.vector.v1.EmbedItemsResponse\x12\\\n\x0bSearchItems\x12%.pantree.vector.v1.SearchItemsRequest\x1a&.pantree.vector.v1.SearchItemsResponse\x12_\n\x0cIndexHistory\x12&.pantree.vector.v1.IndexHistoryRequest\x1a\'.pantree.vector.v1.IndexHistoryResponse\x12i\n\x0eIndexHistories\x12(.pantree.vector.v1.IndexHistoriesRequest\x1a).pantree.vector.v1.IndexHistoriesResponse(\x01\x30\x01\x12q\n\x12GetCustomerProfile\x12,.pantree.vector.v1.GetCustomerProfileRequest\x1a-.pantree.vector.v1.GetCustomerProfileResponse\x12h\n\x0fSearchCustomers\x12).pantree.vector.v1.SearchCustomersRequest\x1a*.pantree.vector.v1.SearchCustomersResponse\x12\x65\n\x0e\x44\x65leteCustomer\x12(.pantree.vector.v1.DeleteCustomerRequest\x1a).pantree.vector.v1.DeleteCustomerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,46 +45,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INDEXHISTORYREQUEST'].fields_by_name['purchases']._serialized_options = b'\342A\001\002'
   _globals['_INDEXHISTORYREQUEST'].fields_by_name['as_of']._loaded_options = None
   _globals['_INDEXHISTORYREQUEST'].fields_by_name['as_of']._serialized_options = b'\342A\001\002'
+  _globals['_INDEXHISTORIESREQUEST'].fields_by_name['histories']._loaded_options = None
+  _globals['_INDEXHISTORIESREQUEST'].fields_by_name['histories']._serialized_options = b'\342A\001\002'
   _globals['_GETCUSTOMERPROFILEREQUEST'].fields_by_name['customer_id']._loaded_options = None
   _globals['_GETCUSTOMERPROFILEREQUEST'].fields_by_name['customer_id']._serialized_options = b'\342A\001\002'
   _globals['_SEARCHCUSTOMERSREQUEST'].fields_by_name['customer_id']._loaded_options = None
   _globals['_SEARCHCUSTOMERSREQUEST'].fields_by_name['customer_id']._serialized_options = b'\342A\001\002'
   _globals['_DELETECUSTOMERREQUEST'].fields_by_name['customer_id']._loaded_options = None
   _globals['_DELETECUSTOMERREQUEST'].fields_by_name['customer_id']._serialized_options = b'\342A\001\002'
-  _globals['_EMBEDITEMSREQUEST']._serialized_start=160
-  _globals['_EMBEDITEMSREQUEST']._serialized_end=200
-  _globals['_EMBEDITEMSRESPONSE']._serialized_start=202
-  _globals['_EMBEDITEMSRESPONSE']._serialized_end=312
-  _globals['_EMBEDDING']._serialized_start=314
-  _globals['_EMBEDDING']._serialized_end=355
-  _globals['_SEARCHITEMSREQUEST']._serialized_start=357
-  _globals['_SEARCHITEMSREQUEST']._serialized_end=449
-  _globals['_SEARCHITEMSRESPONSE']._serialized_start=451
-  _globals['_SEARCHITEMSRESPONSE']._serialized_end=514
-  _globals['_ITEMHIT']._serialized_start=516
-  _globals['_ITEMHIT']._serialized_end=572
-  _globals['_INDEXHISTORYREQUEST']._serialized_start=575
-  _globals['_INDEXHISTORYREQUEST']._serialized_end=726
-  _globals['_INDEXHISTORYRESPONSE']._serialized_start=729
-  _globals['_INDEXHISTORYRESPONSE']._serialized_end=864
-  _globals['_CUSTOMERPROFILE']._serialized_start=867
-  _globals['_CUSTOMERPROFILE']._serialized_end=1100
-  _globals['_CATEGORYSHARE']._serialized_start=1102
-  _globals['_CATEGORYSHARE']._serialized_end=1156
-  _globals['_GETCUSTOMERPROFILEREQUEST']._serialized_start=1158
-  _globals['_GETCUSTOMERPROFILEREQUEST']._serialized_end=1231
-  _globals['_GETCUSTOMERPROFILERESPONSE']._serialized_start=1233
-  _globals['_GETCUSTOMERPROFILERESPONSE']._serialized_end=1314
-  _globals['_SEARCHCUSTOMERSREQUEST']._serialized_start=1316
-  _globals['_SEARCHCUSTOMERSREQUEST']._serialized_end=1401
-  _globals['_SEARCHCUSTOMERSRESPONSE']._serialized_start=1403
-  _globals['_SEARCHCUSTOMERSRESPONSE']._serialized_end=1474
-  _globals['_CUSTOMERHIT']._serialized_start=1476
-  _globals['_CUSTOMERHIT']._serialized_end=1525
-  _globals['_DELETECUSTOMERREQUEST']._serialized_start=1527
-  _globals['_DELETECUSTOMERREQUEST']._serialized_end=1596
-  _globals['_DELETECUSTOMERRESPONSE']._serialized_start=1598
-  _globals['_DELETECUSTOMERRESPONSE']._serialized_end=1645
-  _globals['_VECTORSERVICE']._serialized_start=1648
-  _globals['_VECTORSERVICE']._serialized_end=2269
+  _globals['_EMBEDITEMSREQUEST']._serialized_start=185
+  _globals['_EMBEDITEMSREQUEST']._serialized_end=225
+  _globals['_EMBEDITEMSRESPONSE']._serialized_start=227
+  _globals['_EMBEDITEMSRESPONSE']._serialized_end=337
+  _globals['_EMBEDDING']._serialized_start=339
+  _globals['_EMBEDDING']._serialized_end=380
+  _globals['_SEARCHITEMSREQUEST']._serialized_start=383
+  _globals['_SEARCHITEMSREQUEST']._serialized_end=570
+  _globals['_SEARCHITEMSRESPONSE']._serialized_start=572
+  _globals['_SEARCHITEMSRESPONSE']._serialized_end=635
+  _globals['_ITEMHIT']._serialized_start=637
+  _globals['_ITEMHIT']._serialized_end=713
+  _globals['_INDEXHISTORYREQUEST']._serialized_start=716
+  _globals['_INDEXHISTORYREQUEST']._serialized_end=867
+  _globals['_INDEXHISTORYRESPONSE']._serialized_start=870
+  _globals['_INDEXHISTORYRESPONSE']._serialized_end=1005
+  _globals['_INDEXHISTORIESREQUEST']._serialized_start=1007
+  _globals['_INDEXHISTORIESREQUEST']._serialized_end=1095
+  _globals['_INDEXHISTORIESRESPONSE']._serialized_start=1097
+  _globals['_INDEXHISTORIESRESPONSE']._serialized_end=1214
+  _globals['_INDEXEDHISTORY']._serialized_start=1216
+  _globals['_INDEXEDHISTORY']._serialized_end=1325
+  _globals['_CUSTOMERPROFILE']._serialized_start=1328
+  _globals['_CUSTOMERPROFILE']._serialized_end=1561
+  _globals['_CATEGORYSHARE']._serialized_start=1563
+  _globals['_CATEGORYSHARE']._serialized_end=1617
+  _globals['_GETCUSTOMERPROFILEREQUEST']._serialized_start=1619
+  _globals['_GETCUSTOMERPROFILEREQUEST']._serialized_end=1692
+  _globals['_GETCUSTOMERPROFILERESPONSE']._serialized_start=1694
+  _globals['_GETCUSTOMERPROFILERESPONSE']._serialized_end=1775
+  _globals['_SEARCHCUSTOMERSREQUEST']._serialized_start=1777
+  _globals['_SEARCHCUSTOMERSREQUEST']._serialized_end=1862
+  _globals['_SEARCHCUSTOMERSRESPONSE']._serialized_start=1864
+  _globals['_SEARCHCUSTOMERSRESPONSE']._serialized_end=1935
+  _globals['_CUSTOMERHIT']._serialized_start=1937
+  _globals['_CUSTOMERHIT']._serialized_end=1986
+  _globals['_DELETECUSTOMERREQUEST']._serialized_start=1988
+  _globals['_DELETECUSTOMERREQUEST']._serialized_end=2057
+  _globals['_DELETECUSTOMERRESPONSE']._serialized_start=2059
+  _globals['_DELETECUSTOMERRESPONSE']._serialized_end=2106
+  _globals['_VECTORSERVICE']._serialized_start=2109
+  _globals['_VECTORSERVICE']._serialized_end=2837
 # @@protoc_insertion_point(module_scope)

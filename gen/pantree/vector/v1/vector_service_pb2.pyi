@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 from pantree.model.v1 import model_pb2 as _model_pb2
 from pantree.purchase.v1 import purchase_pb2 as _purchase_pb2
 import builtins as _builtins
@@ -112,6 +113,9 @@ class SearchItemsRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    MIN_PRICE_FIELD_NUMBER: _builtins.int
+    MAX_PRICE_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """tenant_id is the retailer; empty is the default tenant."""
     text: _builtins.str
@@ -120,6 +124,14 @@ class SearchItemsRequest(_message.Message):
     """category limits the search to one category when not empty."""
     limit: _builtins.int
     """limit is the largest number of hits, 1 to 100; 0 means 10."""
+    min_price: _builtins.float
+    """min_price is the smallest unit price of items to find; absent means no limit."""
+    max_price: _builtins.float
+    """max_price is the largest unit price of items to find; absent means no limit."""
+    diversity: _builtins.float
+    """diversity, 0 to 1, is how much unlikeness to the hits before it counts for a hit against likeness to the text; 0
+    orders by score alone.
+    """
     def __init__(
         self,
         *,
@@ -127,12 +139,22 @@ class SearchItemsRequest(_message.Message):
         text: _builtins.str = ...,
         category: _builtins.str = ...,
         limit: _builtins.int = ...,
+        min_price: _builtins.float | None = ...,
+        max_price: _builtins.float | None = ...,
+        diversity: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_price", b"_max_price", "_min_price", b"_min_price", "max_price", b"max_price", "min_price", b"min_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "limit", b"limit", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_price", b"_max_price", "_min_price", b"_min_price", "category", b"category", "diversity", b"diversity", "limit", b"limit", "max_price", b"max_price", "min_price", b"min_price", "tenant_id", b"tenant_id", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_price: _TypeAlias = _typing.Literal["max_price"]  # noqa: Y015
+    _WhichOneofArgType__max_price: _TypeAlias = _typing.Literal["_max_price", b"_max_price"]  # noqa: Y015
+    _WhichOneofReturnType__min_price: _TypeAlias = _typing.Literal["min_price"]  # noqa: Y015
+    _WhichOneofArgType__min_price: _TypeAlias = _typing.Literal["_min_price", b"_min_price"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_price) -> _WhichOneofReturnType__max_price | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_price) -> _WhichOneofReturnType__min_price | None: ...
 
 Global___SearchItemsRequest: _TypeAlias = SearchItemsRequest  # noqa: Y015
 
@@ -145,7 +167,7 @@ class SearchItemsResponse(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemHit]:
-        """hits are ordered by score, highest first; each item name appears once."""
+        """hits are ordered by score, highest first, unless diversity was asked for; each item name appears once."""
 
     def __init__(
         self,
@@ -169,22 +191,26 @@ class ItemHit(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
+    UNIT_PRICE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
     category: _builtins.str
     """category is the item's category; empty when unknown."""
     score: _builtins.float
     """score is the cosine similarity, −1 to 1, higher is more alike."""
+    unit_price: _builtins.float
+    """unit_price is the shelf price of one unit when a buyer of the item bought it last."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         category: _builtins.str = ...,
         score: _builtins.float = ...,
+        unit_price: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "name", b"name", "score", b"score"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "name", b"name", "score", b"score", "unit_price", b"unit_price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -259,6 +285,96 @@ class IndexHistoryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IndexHistoryResponse: _TypeAlias = IndexHistoryResponse  # noqa: Y015
+
+@_typing.final
+class IndexHistoriesRequest(_message.Message):
+    """IndexHistoriesRequest holds a batch of histories."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HISTORIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def histories(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexHistoryRequest]:
+        """histories are 1 to 1,000 histories; of two with the same customer the later one counts. A message holds at most
+        4 MiB: send smaller batches of long histories.
+        """
+
+    def __init__(
+        self,
+        *,
+        histories: _abc.Iterable[Global___IndexHistoryRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["histories", b"histories"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexHistoriesRequest: _TypeAlias = IndexHistoriesRequest  # noqa: Y015
+
+@_typing.final
+class IndexHistoriesResponse(_message.Message):
+    """IndexHistoriesResponse says what was stored of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexedHistory]:
+        """outcomes are in the order of the histories, one for each."""
+
+    @_builtins.property
+    def model(self) -> _model_pb2.Model:
+        """model is the embedding model of the collection."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[Global___IndexedHistory] | None = ...,
+        model: _model_pb2.Model | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IndexHistoriesResponse: _TypeAlias = IndexHistoriesResponse  # noqa: Y015
+
+@_typing.final
+class IndexedHistory(_message.Message):
+    """IndexedHistory says what became of one history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HISTORY_INDEX_FIELD_NUMBER: _builtins.int
+    ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    history_index: _builtins.int
+    """history_index is the position of the history among all that were sent in this call, from 0."""
+    item_count: _builtins.int
+    """item_count is the number of distinct items stored for the customer."""
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """error says what is wrong with the history, which was not stored."""
+
+    def __init__(
+        self,
+        *,
+        history_index: _builtins.int = ...,
+        item_count: _builtins.int = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "item_count", b"item_count", "outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "history_index", b"history_index", "item_count", b"item_count", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["item_count", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___IndexedHistory: _TypeAlias = IndexedHistory  # noqa: Y015
 
 @_typing.final
 class CustomerProfile(_message.Message):

@@ -50,6 +50,11 @@ class VectorServiceStub:
                 request_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoryRequest.SerializeToString,
                 response_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoryResponse.FromString,
                 _registered_method=True)
+        self.IndexHistories = channel.stream_stream(
+                '/pantree.vector.v1.VectorService/IndexHistories',
+                request_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoriesRequest.SerializeToString,
+                response_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoriesResponse.FromString,
+                _registered_method=True)
         self.GetCustomerProfile = channel.unary_unary(
                 '/pantree.vector.v1.VectorService/GetCustomerProfile',
                 request_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.GetCustomerProfileRequest.SerializeToString,
@@ -79,7 +84,7 @@ class VectorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchItems(self, request, context):
-        """SearchItems returns the stored items most alike to a text, most alike first.
+        """SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +93,15 @@ class VectorServiceServicer:
     def IndexHistory(self, request, context):
         """IndexHistory stores a household's items and its profile. Running it twice changes nothing the second time; items
         that the household no longer buys are removed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IndexHistories(self, request_iterator, context):
+        """IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
+        message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
+        from being stored. When the call fails, sending everything again completes the work.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,6 +145,11 @@ def add_VectorServiceServicer_to_server(servicer, server):
                     servicer.IndexHistory,
                     request_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoryRequest.FromString,
                     response_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoryResponse.SerializeToString,
+            ),
+            'IndexHistories': grpc.stream_stream_rpc_method_handler(
+                    servicer.IndexHistories,
+                    request_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoriesRequest.FromString,
+                    response_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoriesResponse.SerializeToString,
             ),
             'GetCustomerProfile': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCustomerProfile,
@@ -230,6 +249,33 @@ class VectorService:
             '/pantree.vector.v1.VectorService/IndexHistory',
             pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoryRequest.SerializeToString,
             pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IndexHistories(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/pantree.vector.v1.VectorService/IndexHistories',
+            pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoriesRequest.SerializeToString,
+            pantree_dot_vector_dot_v1_dot_vector__service__pb2.IndexHistoriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

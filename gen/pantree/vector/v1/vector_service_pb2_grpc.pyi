@@ -36,10 +36,15 @@ class VectorServiceStub:
     EmbedItems: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.EmbedItemsRequest, _vector_service_pb2.EmbedItemsResponse]
     """EmbedItems returns a unit vector for each name, in request order."""
     SearchItems: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.SearchItemsRequest, _vector_service_pb2.SearchItemsResponse]
-    """SearchItems returns the stored items most alike to a text, most alike first."""
+    """SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for."""
     IndexHistory: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.IndexHistoryRequest, _vector_service_pb2.IndexHistoryResponse]
     """IndexHistory stores a household's items and its profile. Running it twice changes nothing the second time; items
     that the household no longer buys are removed.
+    """
+    IndexHistories: _grpc.StreamStreamMultiCallable[_vector_service_pb2.IndexHistoriesRequest, _vector_service_pb2.IndexHistoriesResponse]
+    """IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
+    message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
+    from being stored. When the call fails, sending everything again completes the work.
     """
     GetCustomerProfile: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.GetCustomerProfileRequest, _vector_service_pb2.GetCustomerProfileResponse]
     """GetCustomerProfile returns the profile stored by the latest IndexHistory of a customer, or NOT_FOUND."""
@@ -56,10 +61,15 @@ class VectorServiceAsyncStub(VectorServiceStub):
     EmbedItems: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.EmbedItemsRequest, _vector_service_pb2.EmbedItemsResponse]  # type: ignore[assignment]
     """EmbedItems returns a unit vector for each name, in request order."""
     SearchItems: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.SearchItemsRequest, _vector_service_pb2.SearchItemsResponse]  # type: ignore[assignment]
-    """SearchItems returns the stored items most alike to a text, most alike first."""
+    """SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for."""
     IndexHistory: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.IndexHistoryRequest, _vector_service_pb2.IndexHistoryResponse]  # type: ignore[assignment]
     """IndexHistory stores a household's items and its profile. Running it twice changes nothing the second time; items
     that the household no longer buys are removed.
+    """
+    IndexHistories: _aio.StreamStreamMultiCallable[_vector_service_pb2.IndexHistoriesRequest, _vector_service_pb2.IndexHistoriesResponse]  # type: ignore[assignment]
+    """IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
+    message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
+    from being stored. When the call fails, sending everything again completes the work.
     """
     GetCustomerProfile: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.GetCustomerProfileRequest, _vector_service_pb2.GetCustomerProfileResponse]  # type: ignore[assignment]
     """GetCustomerProfile returns the profile stored by the latest IndexHistory of a customer, or NOT_FOUND."""
@@ -85,7 +95,7 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vector_service_pb2.SearchItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vector_service_pb2.SearchItemsResponse, _abc.Awaitable[_vector_service_pb2.SearchItemsResponse]]:
-        """SearchItems returns the stored items most alike to a text, most alike first."""
+        """SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for."""
 
     @_abc_1.abstractmethod
     def IndexHistory(
@@ -95,6 +105,17 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_vector_service_pb2.IndexHistoryResponse, _abc.Awaitable[_vector_service_pb2.IndexHistoryResponse]]:
         """IndexHistory stores a household's items and its profile. Running it twice changes nothing the second time; items
         that the household no longer buys are removed.
+        """
+
+    @_abc_1.abstractmethod
+    def IndexHistories(
+        self,
+        request_iterator: _MaybeAsyncIterator[_vector_service_pb2.IndexHistoriesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_vector_service_pb2.IndexHistoriesResponse], _abc.AsyncIterator[_vector_service_pb2.IndexHistoriesResponse]]:
+        """IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
+        message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
+        from being stored. When the call fails, sending everything again completes the work.
         """
 
     @_abc_1.abstractmethod

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pantree_vector.core import Embedder, EmbeddingModel, Vector, Vectors
+from pantree_vector.core import Embedder, EmbeddingModel, Vectors
+
+_FIRST_CAPACITY = 1_024
 
 
 class CachedEmbedder:
@@ -21,7 +23,9 @@ class CachedEmbedder:
         """
         self._embedder = embedder
         self._size = size
-        self._vectors: OrderedDict[str, Vector] = OrderedDict()
+        # Vectors stand in one matrix: an answer is one copy of its rows, and not an object for each name.
+        self._table = np.empty((min(size, _FIRST_CAPACITY), self.model.dimension), dtype=np.float32)
+        self._rows: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -31,19 +35,33 @@ class CachedEmbedder:
 
     def embed(self, names: Sequence[str]) -> Vectors:
         """Vectors of normalised names, in their order: float32[n, d], each row of length 1."""
-        vectors: dict[str, Vector] = {}
         with self._lock:
-            for name in names:
-                if name in self._vectors:
-                    self._vectors.move_to_end(name)
-                    vectors[name] = self._vectors[name]
-        missing = list(dict.fromkeys(name for name in names if name not in vectors))
+            rows = [self._rows.get(name, -1) for name in names]
+            for name, row in zip(names, rows, strict=True):
+                if row >= 0:
+                    self._rows.move_to_end(name)
+            vectors: Vectors = self._table[rows] if rows else self._table[:0].copy()
+        missing = list(dict.fromkeys(name for name, row in zip(names, rows, strict=True) if row < 0))
         if missing:
-            # Copies: a row of the batch would keep the whole batch in memory.
-            made = {name: row.copy() for name, row in zip(missing, self._embedder.embed(missing), strict=True)}
-            vectors |= made
-            with self._lock:
-                self._vectors |= made
-                while len(self._vectors) > self._size:
-                    self._vectors.popitem(last=False)
-        return np.array([vectors[name] for name in names], dtype=np.float32).reshape(-1, self.model.dimension)
+            made = self._embedder.embed(missing)
+            position = {name: index for index, name in enumerate(missing)}
+            for index, (name, row) in enumerate(zip(names, rows, strict=True)):
+                if row < 0:
+                    vectors[index] = made[position[name]]
+            # What would be dropped at once need not be kept.
+            self._keep(missing[-self._size :], made[-self._size :])
+        return vectors
+
+    def _keep(self, names: Sequence[str], vectors: Vectors) -> None:
+        with self._lock:
+            for name, vector in zip(names, vectors, strict=True):
+                row = self._rows.pop(name, None)  # another thread may have been quicker
+                if row is None:
+                    row = len(self._rows)
+                    if row == self._size:
+                        _, row = self._rows.popitem(last=False)
+                    elif row == len(self._table):
+                        free = min(self._size, 2 * row) - row
+                        self._table = np.concatenate([self._table, np.empty_like(self._table[:free])])
+                self._rows[name] = row
+                self._table[row] = vector

@@ -9,7 +9,16 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from pantree_vector.core import CustomerMatch, CustomerPoint, EmbeddingModel, ItemMatch, ItemPoint, Vector
+from pantree_vector.core import (
+    CustomerMatch,
+    CustomerPoint,
+    EmbeddingModel,
+    HouseholdPoints,
+    ItemFilter,
+    ItemMatch,
+    ItemPoint,
+    Vector,
+)
 
 PointT = TypeVar("PointT")
 ResultT = TypeVar("ResultT")
@@ -79,10 +88,10 @@ class MemoryStore:
         """Forgets everything."""
         self._tenants = {}
 
-    async def replace_household(self, customer: CustomerPoint, items: Sequence[ItemPoint]) -> None:
-        """Stores a customer and exactly these items."""
+    async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
+        """Stores customers and exactly these items."""
 
-        def replace() -> None:
+        def replace_one(customer: CustomerPoint, items: Sequence[ItemPoint]) -> None:
             tenant = self._tenants[customer.tenant_id]
             tenant.customers.put(customer.customer_id, customer, customer.vector)
             new_ids = {item.point_id for item in items}
@@ -91,6 +100,10 @@ class MemoryStore:
             for item in items:
                 tenant.items.put(item.point_id, item, item.vector)
             tenant.item_ids[customer.customer_id] = new_ids
+
+        def replace() -> None:
+            for household in households:
+                replace_one(*household)
 
         await self._in_thread(replace)
 
@@ -119,19 +132,24 @@ class MemoryStore:
         return await self._in_thread(find)
 
     async def search_items(
-        self, tenant_id: str, vector: Vector, *, category: str, without_names: Collection[str], limit: int
+        self, tenant_id: str, vector: Vector, *, wanted: ItemFilter, without_names: Collection[str], limit: int
     ) -> list[ItemMatch]:
         """Items most alike to a vector, most alike first."""
         unwanted = frozenset(without_names)
 
         def is_wanted(item: ItemPoint) -> bool:
-            return category in ("", item.category) and item.normalised_name not in unwanted
+            return (
+                wanted.category in ("", item.category)
+                and (wanted.least_price is None or item.unit_price >= wanted.least_price)
+                and (wanted.most_price is None or item.unit_price <= wanted.most_price)
+                and item.normalised_name not in unwanted
+            )
 
         def search() -> list[ItemMatch]:
             tenant = self._tenants.get(tenant_id)
             found = iter(()) if tenant is None else tenant.items.search(vector, is_wanted)
             return [
-                ItemMatch(item.normalised_name, item.name, item.category, score)
+                ItemMatch(item.normalised_name, item.name, item.category, item.unit_price, score)
                 for item, score in itertools.islice(found, limit)
             ]
 

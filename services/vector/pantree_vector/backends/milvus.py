@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +31,8 @@ from pantree_vector.core import (
     CustomerPoint,
     CustomerProfile,
     EmbeddingModel,
+    HouseholdPoints,
+    ItemFilter,
     ItemMatch,
     ItemPoint,
     Vector,
@@ -49,8 +52,12 @@ _FILE_MEMORY_BYTES = 2 * 1024 * 1024
 _BYTES_PER_CHARACTER = 4
 _UUID_CHARACTERS = 36
 _LONGEST_TEXT_BYTES = 65_535
+_KEPT_KEYS = 20_000
 _MODEL_NAME = "pantree.embedding_model"
 _MODEL_VERSION = "pantree.embedding_version"
+_SCHEMA = "pantree.schema"
+# Goes up whenever the fields below change: collections cannot be given new ones everywhere.
+_SCHEMA_VERSION = "2"
 
 ResultT = TypeVar("ResultT")
 _Row = dict[str, Any]
@@ -81,7 +88,9 @@ _CUSTOMER_FIELDS = (
 class MilvusStore:
     """Keeps items in one Milvus collection and customers in another."""
 
-    def __init__(self, place: Path | str, *, collection_prefix: str, timeout_seconds: float) -> None:
+    def __init__(
+        self, place: Path | str, *, collection_prefix: str, timeout_seconds: float, token: str | None = None
+    ) -> None:
         """A store that is not open yet.
 
         Args:
@@ -89,12 +98,14 @@ class MilvusStore:
                 `http://localhost:19530`.
             collection_prefix: start of the collections' names.
             timeout_seconds: how long one call to Milvus may take, retries included.
+            token: `user:password` or API key of the server; None for none.
         """
         self._file = place if isinstance(place, Path) else None
         self._uri = str(place)
         self._items = f"{collection_prefix}_items"
         self._customers = f"{collection_prefix}_customers"
         self._timeout_seconds = timeout_seconds
+        self._token = token or ""
         self._client: MilvusClient | None = None
         self._executor = ThreadPoolExecutor(1 if self._file else _SERVER_THREADS, thread_name_prefix="milvus")
 
@@ -112,7 +123,7 @@ class MilvusStore:
 
         def connect(timeout: float) -> None:
             # Dedicated: a shared connection outlives its clients, and the port of a milvus-lite file may be reused.
-            client = MilvusClient(self._uri, timeout=timeout, dedicated=True)
+            client = MilvusClient(self._uri, token=self._token, timeout=timeout, dedicated=True)
             self._client = client
             for name, fields in ((self._items, _ITEM_FIELDS), (self._customers, _CUSTOMER_FIELDS)):
                 self._prepare_collection(client, name, fields, model, timeout)
@@ -135,35 +146,51 @@ class MilvusStore:
         await asyncio.to_thread(self._executor.shutdown)
         await asyncio.to_thread(disconnect)
 
-    async def replace_household(self, customer: CustomerPoint, items: Sequence[ItemPoint]) -> None:
-        """Stores a customer and exactly these items: new ones first, so that a failure never loses any."""
-        tenant_key = _tenant_key(customer.tenant_id)
-        customer_key = customer_point_id(customer.tenant_id, customer.customer_id)
-        # Servers refuse a batch that has an id twice.
-        item_rows = {item.point_id: _item_row(item, tenant_key, customer_key) for item in items}
-        customer_row = {
-            "id": customer_key,
-            "tenant_key": tenant_key,
-            "customer_id": customer.customer_id,
-            "profile": customer.profile.to_json(),
-            "vector": customer.vector,
-        }
+    async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
+        """Stores customers and exactly these items: stale ones go last, so that a failure never loses any."""
+        customer_keys = [customer_point_id(one.customer.tenant_id, one.customer.customer_id) for one in households]
+        new_ids = {item.point_id for one in households for item in one.items}
 
-        def replace(client: MilvusClient, timeout: float) -> None:
-            stored_ids = self._item_ids(client, customer_key, timeout)
+        def upsert(client: MilvusClient, timeout: float) -> None:
+            # By id: servers refuse a batch that has one twice.
+            item_rows: dict[str, _Row] = {}
+            customer_rows: dict[str, _Row] = {}
+            for customer_key, (customer, items) in zip(customer_keys, households, strict=True):
+                tenant_key = _tenant_key(customer.tenant_id)
+                customer_rows[customer_key] = _customer_row(customer, tenant_key, customer_key)
+                item_rows.update((item.point_id, _item_row(item, tenant_key, customer_key)) for item in items)
+            # Customers first: an item whose customer is not stored could be overlooked by a later call.
+            for batch in _batches(list(customer_rows.values())):
+                client.upsert(self._customers, batch, timeout=timeout)
             for batch in _batches(list(item_rows.values())):
                 client.upsert(self._items, batch, timeout=timeout)
-            client.upsert(self._customers, [customer_row], timeout=timeout)
-            self._delete_items(client, [point_id for point_id in stored_ids if point_id not in item_rows], timeout)
 
-        await self._call(replace)
+        def stored_item_ids(client: MilvusClient, timeout: float) -> list[str]:
+            if not self._file:
+                return self._item_ids(client, customer_keys, timeout)
+            # milvus-lite reads every item to find those of a customer: not for customers who are new.
+            known = client.query(self._customers, ids=customer_keys, output_fields=["id"], timeout=timeout)
+            return self._item_ids(client, [row["id"] for row in known], timeout) if known else []
+
+        asked = asyncio.create_task(self._call(stored_item_ids))
+        if self._file:
+            await asyncio.wait([asked])
+        # A server is asked beside the upsert, which changes nothing in what is stale: it makes such a question wait
+        # for up to 0.2 s, until it has seen all that was written before.
+        try:
+            await self._call(upsert)
+        finally:
+            await asyncio.gather(asked, return_exceptions=True)  # not left running when the upsert fails
+        stale_ids = [point_id for point_id in await asked if point_id not in new_ids]
+        if stale_ids:
+            await self._call(lambda client, timeout: self._delete_items(client, stale_ids, timeout))
 
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
         """Removes a customer and all items of the customer: the customer last, so that a failure can be mended."""
         customer_key = customer_point_id(tenant_id, customer_id)
 
         def remove(client: MilvusClient, timeout: float) -> int:
-            item_ids = self._item_ids(client, customer_key, timeout)
+            item_ids = self._item_ids(client, [customer_key], timeout)
             is_stored = bool(client.query(self._customers, ids=[customer_key], output_fields=["id"], timeout=timeout))
             self._delete_items(client, item_ids, timeout)
             if is_stored:
@@ -188,16 +215,21 @@ class MilvusStore:
         return None
 
     async def search_items(
-        self, tenant_id: str, vector: Vector, *, category: str, without_names: Collection[str], limit: int
+        self, tenant_id: str, vector: Vector, *, wanted: ItemFilter, without_names: Collection[str], limit: int
     ) -> list[ItemMatch]:
         """Items most alike to a vector, most alike first."""
         conditions = [f'tenant_key == "{_tenant_key(tenant_id)}"']
-        if category:
-            conditions.append(f'category_key == "{_category_key(category)}"')
+        if wanted.category:
+            conditions.append(f'category_key == "{_category_key(wanted.category)}"')
+        if wanted.least_price is not None:
+            conditions.append(f"unit_price >= {wanted.least_price:.9f}")
+        if wanted.most_price is not None:
+            conditions.append(f"unit_price <= {wanted.most_price:.9f}")
         if without_names:
             conditions.append(f"name_key not in {_list(_name_key(name) for name in without_names)}")
-        found = await self._search(self._items, vector, conditions, ["normalised_name", "name", "category"], limit)
-        return [ItemMatch(row["normalised_name"], row["name"], row["category"], score) for row, score in found]
+        fields = ["normalised_name", "name", "category", "unit_price"]
+        found = await self._search(self._items, vector, conditions, fields, limit)
+        return [ItemMatch(**row, score=score) for row, score in found]
 
     async def search_customers(
         self, tenant_id: str, vector: Vector, *, without_customer_id: str, limit: int
@@ -227,9 +259,9 @@ class MilvusStore:
 
         return await self._call(search)
 
-    def _item_ids(self, client: MilvusClient, customer_key: str, timeout: float) -> list[str]:
+    def _item_ids(self, client: MilvusClient, customer_keys: Sequence[str], timeout: float) -> list[str]:
         rows = client.query(
-            self._items, filter=f'customer_key == "{customer_key}"', output_fields=["id"], timeout=timeout
+            self._items, filter=f"customer_key in {_list(customer_keys)}", output_fields=["id"], timeout=timeout
         )
         return [row["id"] for row in rows]
 
@@ -247,12 +279,14 @@ class MilvusStore:
             schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=_UUID_CHARACTERS)
             for field in fields:
                 schema.add_field(field.name, DataType.VARCHAR, max_length=field.longest_bytes)
+            if name == self._items:
+                schema.add_field("unit_price", DataType.DOUBLE)
             schema.add_field("vector", DataType.FLOAT_VECTOR, dim=model.dimension)
             client.create_collection(
                 name,
                 schema=schema,
                 consistency_level="Strong",
-                properties={_MODEL_NAME: model.name, _MODEL_VERSION: model.version},
+                properties={_MODEL_NAME: model.name, _MODEL_VERSION: model.version, _SCHEMA: _SCHEMA_VERSION},
                 timeout=timeout,
             )
         if not client.list_indexes(name, timeout=timeout):
@@ -263,6 +297,13 @@ class MilvusStore:
 
     def _check_model(self, collection: str, description: Mapping[str, Any], model: EmbeddingModel) -> None:
         properties = description.get("properties", {})
+        if properties.get(_SCHEMA) != _SCHEMA_VERSION:
+            raise StoreMismatch(
+                f"collection {collection} at {self._uri} was made by another version of Pantree; set "
+                "PANTREE_VECTOR_COLLECTION_PREFIX or PANTREE_VECTOR_STORE_URL to an empty place and index the "
+                "histories again",
+                {"collection": collection},
+            )
         dimensions = [field["params"]["dim"] for field in description["fields"] if field["name"] == "vector"]
         stored = EmbeddingModel(
             name=properties.get(_MODEL_NAME, "an unknown model"),
@@ -303,6 +344,16 @@ class MilvusStore:
         )
 
 
+def _customer_row(customer: CustomerPoint, tenant_key: str, customer_key: str) -> _Row:
+    return {
+        "id": customer_key,
+        "tenant_key": tenant_key,
+        "customer_id": customer.customer_id,
+        "profile": customer.profile.to_json(),
+        "vector": customer.vector,
+    }
+
+
 def _item_row(item: ItemPoint, tenant_key: str, customer_key: str) -> _Row:
     return {
         "id": item.point_id,
@@ -313,18 +364,22 @@ def _item_row(item: ItemPoint, tenant_key: str, customer_key: str) -> _Row:
         "normalised_name": item.normalised_name,
         "name": item.name,
         "category": item.category,
+        "unit_price": item.unit_price,
         "vector": item.vector,
     }
 
 
+@lru_cache(_KEPT_KEYS)
 def _tenant_key(tenant_id: str) -> str:
     return stable_id("tenant", tenant_id)
 
 
+@lru_cache(_KEPT_KEYS)
 def _name_key(normalised_name: str) -> str:
     return stable_id("name", normalised_name)
 
 
+@lru_cache(_KEPT_KEYS)
 def _category_key(category: str) -> str:
     return stable_id("category", category)
 

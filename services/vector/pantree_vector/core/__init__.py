@@ -1,18 +1,32 @@
 """What the vector service knows: how items become vectors, households become profiles, and which of them are alike."""
 
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vector, Vectors
+from pantree_vector.core.indexing import HistoryToIndex
 from pantree_vector.core.profile import CategoryShare, CustomerProfile
 from pantree_vector.core.similarity import IndexedHistory, Similarity
-from pantree_vector.core.store import CustomerMatch, CustomerPoint, ItemMatch, ItemPoint, VectorStore
+from pantree_vector.core.store import (
+    ALL_ITEMS,
+    CustomerMatch,
+    CustomerPoint,
+    HouseholdPoints,
+    ItemFilter,
+    ItemMatch,
+    ItemPoint,
+    VectorStore,
+)
 
 __all__ = [
+    "ALL_ITEMS",
     "CategoryShare",
     "CustomerMatch",
     "CustomerPoint",
     "CustomerProfile",
     "Embedder",
     "EmbeddingModel",
+    "HistoryToIndex",
+    "HouseholdPoints",
     "IndexedHistory",
+    "ItemFilter",
     "ItemMatch",
     "ItemPoint",
     "Similarity",

@@ -1,6 +1,6 @@
 """A household's purchases with its items told apart by normalised name, in an order of their own."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ class BoughtItem:
     """As on its latest receipt line."""
     category: str
     """As on its latest receipt line that has one; an empty string when none has."""
+    unit_price: float
+    """Shelf price of one unit on its latest receipt line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,16 +51,20 @@ def household_of(history: PurchaseHistory) -> Household:
     rank[by_name] = np.arange(len(keys))
     order = np.lexsort((history.savings, history.prices, history.quantities, rank[history.item_indices], history.days))
     dictionary_indices = history.item_indices[order]
+    prices = history.prices[order]
+    last_lines = np.full(len(keys), -1)
+    np.maximum.at(last_lines, dictionary_indices, np.arange(len(order)))
 
     bought: dict[str, BoughtItem] = {}
     # From the latest line back to the first, each dictionary entry once, where it was bought last.
-    for item in dict.fromkeys(dictionary_indices[::-1].tolist()):
+    for item in np.argsort(-last_lines)[: np.count_nonzero(last_lines >= 0)].tolist():
         known = bought.get(keys[item])
         category = history.item_categories[item]
         if known is None:
-            bought[keys[item]] = BoughtItem(keys[item], history.item_names[item], category)
+            unit_price = float(prices[last_lines[item]])
+            bought[keys[item]] = BoughtItem(keys[item], history.item_names[item], category, unit_price)
         elif not known.category:
-            bought[keys[item]] = BoughtItem(keys[item], known.name, category)
+            bought[keys[item]] = replace(known, category=category)
     items = tuple(bought[key] for key in sorted(bought))
     position = {item.normalised_name: index for index, item in enumerate(items)}
     item_of_entry = np.array([position.get(key, -1) for key in keys], dtype=np.intp)

@@ -1,5 +1,6 @@
 """When two names mean one item, and the ids under which points are stored."""
 
+import hashlib
 import unicodedata
 import uuid
 
@@ -7,6 +8,8 @@ import uuid
 _NAMESPACE = uuid.UUID("6f1d7c0e-6c0b-5b5a-9d0e-6a2f7f6f2c11")
 # Ids and names hold no control characters (requests with them are refused), so joined parts cannot be confused.
 _SEPARATOR = "\x1f"
+_FREE_BITS = (1 << 128) - 1 & ~(0xF << 76) & ~(0b11 << 62)
+_VERSION_5 = (5 << 76) | (0b10 << 62)
 
 
 def normalise_name(name: str) -> str:
@@ -15,8 +18,15 @@ def normalise_name(name: str) -> str:
 
 
 def stable_id(*parts: str) -> str:
-    """UUID (version 5) of some texts, the same in every process."""
-    return str(uuid.uuid5(_NAMESPACE, _SEPARATOR.join(parts)))
+    """UUID (version 5) of some texts, the same in every process.
+
+    Put together by hand, several times faster than by `uuid.uuid5`: every item of every household needs some.
+    Source: RFC 9562, section 5.5.
+    """
+    digest = hashlib.sha1(_NAMESPACE.bytes + _SEPARATOR.join(parts).encode(), usedforsecurity=False).digest()
+    bits = int.from_bytes(digest[:16]) & _FREE_BITS | _VERSION_5
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def customer_point_id(tenant_id: str, customer_id: str) -> str:

@@ -1,16 +1,32 @@
 """The points that a history stands for."""
 
+from dataclasses import dataclass
+
 from pantree_domain.purchases import PurchaseHistory
 from pantree_vector.core.embedder import Embedder
 from pantree_vector.core.household import household_of
 from pantree_vector.core.identity import item_point_id
 from pantree_vector.core.profile import profile_of, profile_vector
-from pantree_vector.core.store import CustomerPoint, ItemPoint
+from pantree_vector.core.store import CustomerPoint, HouseholdPoints, ItemPoint
+
+
+@dataclass(frozen=True, eq=False)
+class HistoryToIndex:
+    """A household's purchases that are to be known from now on."""
+
+    tenant_id: str
+    """The retailer."""
+    customer_id: str
+    """The household."""
+    history: PurchaseHistory
+    """At least one receipt line, none later than `as_of_day`."""
+    as_of_day: int
+    """The day for which the profile is made, days since 1970-01-01."""
 
 
 def points_of(
     tenant_id: str, customer_id: str, history: PurchaseHistory, as_of_day: int, embedder: Embedder
-) -> tuple[CustomerPoint, tuple[ItemPoint, ...]]:
+) -> HouseholdPoints:
     """The customer and the customer's items, each once, as they are to be stored.
 
     Args:
@@ -35,8 +51,9 @@ def points_of(
             normalised_name=item.normalised_name,
             name=item.name,
             category=item.category,
+            unit_price=item.unit_price,
             vector=vector,
         )
         for item, vector in zip(household.items, vectors, strict=True)
     )
-    return customer, items
+    return HouseholdPoints(customer, items)

@@ -1,18 +1,30 @@
 """The service's whole knowledge behind one object: it embeds, indexes, searches and forgets."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_runtime.errors import NotFound
+from pantree_vector.core.diversity import diverse_order
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vectors
 from pantree_vector.core.identity import normalise_name
-from pantree_vector.core.indexing import points_of
+from pantree_vector.core.indexing import HistoryToIndex, points_of
 from pantree_vector.core.profile import CustomerProfile
 from pantree_vector.core.searching import search_distinct_items
-from pantree_vector.core.store import CustomerMatch, CustomerPoint, ItemMatch, VectorStore
+from pantree_vector.core.store import (
+    ALL_ITEMS,
+    CustomerMatch,
+    CustomerPoint,
+    HouseholdPoints,
+    ItemFilter,
+    ItemMatch,
+    VectorStore,
+)
+
+_CANDIDATES_PER_DIVERSE_HIT = 5
 
 
 @dataclass(frozen=True)
@@ -75,22 +87,51 @@ class Similarity:
             history: at least one receipt line, none later than `as_of_day`.
             as_of_day: the day for which the profile is made, days since 1970-01-01.
         """
-        customer, items = await asyncio.to_thread(points_of, tenant_id, customer_id, history, as_of_day, self._embedder)
-        async with self._household_lock(tenant_id, customer_id):
-            await self._store.replace_household(customer, items)
-        return IndexedHistory(item_count=len(items), profile=customer.profile)
+        (indexed,) = await self.index_histories([HistoryToIndex(tenant_id, customer_id, history, as_of_day)])
+        return indexed
 
-    async def search_items(self, tenant_id: str, text: str, *, category: str, limit: int) -> list[ItemMatch]:
-        """Stored items most alike to a text, most alike first, each once.
+    async def index_histories(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
+        """Stores many households like `index_history`, in one go; of two histories of one household the later counts.
+
+        Returns:
+            What was stored, in the order of the histories.
+        """
+        if not histories:
+            return []
+        households = await asyncio.to_thread(self._points_of_all, histories)
+        latest = {(one.customer.tenant_id, one.customer.customer_id): one for one in households}
+        async with contextlib.AsyncExitStack() as held:
+            for household in sorted(latest):  # in one order everywhere, or two calls could wait for each other
+                await held.enter_async_context(self._household_lock(*household))
+            await self._store.replace_households(list(latest.values()))
+        return [IndexedHistory(item_count=len(one.items), profile=one.customer.profile) for one in households]
+
+    def _points_of_all(self, histories: Sequence[HistoryToIndex]) -> list[HouseholdPoints]:
+        return [
+            points_of(one.tenant_id, one.customer_id, one.history, one.as_of_day, self._embedder) for one in histories
+        ]
+
+    async def search_items(
+        self, tenant_id: str, text: str, *, limit: int, wanted: ItemFilter = ALL_ITEMS, diversity: float = 0.0
+    ) -> list[ItemMatch]:
+        """Stored items most alike to a text, each once, most alike first unless diversity is asked for.
 
         Args:
             tenant_id: the retailer.
             text: an item name or a description, not blank.
-            category: only items of this category; empty for all.
             limit: largest number of items.
+            wanted: which items.
+            diversity: 0 to 1, how much unlikeness to the hits before it counts for a hit against likeness to the text.
         """
         (vector,) = await self.embed([text])
-        return await search_distinct_items(self._store, tenant_id, vector, category=category, limit=limit)
+        fetched = limit * _CANDIDATES_PER_DIVERSE_HIT if diversity else limit
+        matches = await search_distinct_items(self._store, tenant_id, vector, wanted=wanted, limit=fetched)
+        if not diversity:
+            return matches
+        # An item's vector is that of its normalised name, so that the store need not send it.
+        vectors = await asyncio.to_thread(self._embedder.embed, [match.normalised_name for match in matches])
+        order = diverse_order([match.score for match in matches], vectors, diversity=diversity, limit=limit)
+        return [matches[position] for position in order]
 
     async def customer_profile(self, tenant_id: str, customer_id: str) -> CustomerProfile:
         """The profile stored last for a customer.

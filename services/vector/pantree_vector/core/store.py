@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pantree_vector.core.embedder import EmbeddingModel, Vector
 from pantree_vector.core.profile import CustomerProfile
@@ -20,6 +20,8 @@ class ItemPoint:
     """The name as shown to people."""
     category: str
     """An empty string when unknown."""
+    unit_price: float
+    """Shelf price of one unit when the customer bought it last."""
     vector: Vector
 
 
@@ -33,6 +35,28 @@ class CustomerPoint:
     profile: CustomerProfile
 
 
+class HouseholdPoints(NamedTuple):
+    """A customer with exactly the items that are to be known of the customer, with distinct ids."""
+
+    customer: CustomerPoint
+    items: tuple[ItemPoint, ...]
+
+
+@dataclass(frozen=True)
+class ItemFilter:
+    """Which items are wanted."""
+
+    category: str = ""
+    """Only items of this category; an empty string for all."""
+    least_price: float | None = None
+    """Smallest unit price; None for no limit."""
+    most_price: float | None = None
+    """Largest unit price; None for no limit."""
+
+
+ALL_ITEMS = ItemFilter()
+
+
 @dataclass(frozen=True)
 class ItemMatch:
     """An item found."""
@@ -40,6 +64,8 @@ class ItemMatch:
     normalised_name: str
     name: str
     category: str
+    unit_price: float
+    """What its buyer paid last for one unit, before savings; another buyer of the item may have paid otherwise."""
     score: float
     """Cosine similarity, −1 to 1."""
 
@@ -75,14 +101,13 @@ class VectorStore(Protocol):
         """Lets go of connections and files. Closing twice is no error."""
         ...
 
-    async def replace_household(self, customer: CustomerPoint, items: Sequence[ItemPoint]) -> None:
-        """Stores a customer and exactly these items; other items of the customer are removed.
+    async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
+        """Stores customers and exactly these items; other items of the customers are removed.
 
         A call that fails may leave items of both the old and the new state; calling again mends it.
 
         Args:
-            customer: the customer.
-            items: the customer's items, with distinct ids.
+            households: distinct customers with their items.
         """
         ...
 
@@ -99,14 +124,14 @@ class VectorStore(Protocol):
         ...
 
     async def search_items(
-        self, tenant_id: str, vector: Vector, *, category: str, without_names: Collection[str], limit: int
+        self, tenant_id: str, vector: Vector, *, wanted: ItemFilter, without_names: Collection[str], limit: int
     ) -> list[ItemMatch]:
         """Items most alike to a vector, most alike first; an item comes once for each customer who buys it.
 
         Args:
             tenant_id: whose items.
             vector: float32[d], what to compare with.
-            category: only items of this category; empty for all.
+            wanted: which items.
             without_names: normalised names of items to leave out.
             limit: largest number of matches, 1 to 16,384; fewer come only when there are no more.
         """

@@ -1,0 +1,74 @@
+"""Splits names into the pieces of a WordPiece vocabulary, as BERT models read them."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Longer words are unknown to BERT too; the bound keeps the search for pieces short.
+_LONGEST_WORD = 100
+_KEPT_WORDS = 65_536
+# Words; of what is neither space nor word, each character alone; and of Chinese characters, each alone as well.
+_IDEOGRAPHS = "\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\U00020000-\U0002fa1f"
+_TOKEN = re.compile(rf"[{_IDEOGRAPHS}]|(?:(?!_)[^\W{_IDEOGRAPHS}])+|[^\w\s]|_")
+
+
+class WordPieces:
+    """The longest piece of the vocabulary first, then the longest that goes on, to the end of each word.
+
+    Source: Wu et al., arXiv:1609.08144, section 4.1, in the form of BERT's uncased models.
+    """
+
+    def __init__(self, vocabulary: Iterable[str]) -> None:
+        """A splitter.
+
+        Args:
+            vocabulary: the pieces; one that goes on a word starts with `##`.
+        """
+        self._positions = {piece: position for position, piece in enumerate(vocabulary)}
+        # A grocer's words repeat: the pieces of those seen lately are kept.
+        self._pieces = lru_cache(_KEPT_WORDS)(self._find_pieces)
+
+    def split(self, names: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Pieces of names.
+
+        Args:
+            names: `n` names in lower case.
+
+        Returns:
+            int[m], positions in the vocabulary of the pieces of all names in order, words without pieces left out;
+            int[n], number of pieces of each name, which may be 0.
+        """
+        positions: list[int] = []
+        counts = np.empty(len(names), dtype=np.intp)
+        for row, name in enumerate(names):
+            before = len(positions)
+            for word in _TOKEN.findall(name if name.isascii() else _without_accents(name)):
+                positions += self._pieces(word)
+            counts[row] = len(positions) - before
+        return np.array(positions, dtype=np.intp), counts
+
+    def _find_pieces(self, word: str) -> tuple[int, ...]:
+        if len(word) > _LONGEST_WORD:
+            return ()
+        found: list[int] = []
+        start = 0
+        while start < len(word):
+            prefix = "##" if start else ""
+            for end in range(len(word), start, -1):
+                position = self._positions.get(prefix + word[start:end])
+                if position is not None:
+                    found.append(position)
+                    start = end
+                    break
+            else:
+                return ()
+        return tuple(found)
+
+
+def _without_accents(name: str) -> str:
+    decomposed = unicodedata.normalize("NFD", name)
+    return "".join(character for character in decomposed if unicodedata.category(character) != "Mn")

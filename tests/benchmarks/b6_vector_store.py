@@ -1,0 +1,148 @@
+"""B6: vector upsert and search through the service, against pymilvus used directly.
+
+On milvus-lite, and on a server too when PANTREE_TEST_MILVUS_URI names one, such as `http://localhost:19530`;
+collections named `bench_…` are left there. Both sides store the same rows, in collections of the same form.
+"""
+
+import asyncio
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from pymilvus import MilvusClient
+
+from pantree.vector.v1 import vector_service_pb2 as messages
+from pantree.vector.v1 import vector_service_pb2_grpc as rpc
+from pantree_domain.purchases import PurchaseHistory
+from pantree_runtime.channel import open_channel
+from pantree_runtime.purchase_columns import columns_of
+from pantree_runtime.server import running
+from pantree_vector.__main__ import build, embedder_of, store_of
+from pantree_vector.core import Embedder
+from pantree_vector.core.indexing import points_of
+from pantree_vector.settings import VectorSettings
+from tests.benchmarks.measurement import Measurement, alternate
+
+_DAY = 20_020
+_AS_OF = "2024-10-24"
+_HOUSEHOLDS = 100
+_ITEMS = 10
+_UPSERT_LEVEL = "≤ 1.25 × its time"
+_SEARCH_LEVEL = "≤ 1.5 × its time"
+
+
+def _histories() -> Iterator[tuple[str, PurchaseHistory]]:
+    """100 households with 10 items each: 1,000 item points and 100 customers."""
+    for number in range(_HOUSEHOLDS):
+        names = tuple(f"item {(number * 7 + item * 13) % 300}" for item in range(_ITEMS))
+        count = len(names)
+        yield (
+            f"household-{number}",
+            PurchaseHistory(
+                item_names=names,
+                item_categories=("",) * count,
+                item_indices=np.arange(count, dtype=np.int32),
+                days=np.full(count, _DAY - number % 30, dtype=np.int32),
+                quantities=np.ones(count, dtype=np.int32),
+                prices=np.full(count, 2.5),
+                savings=np.zeros(count),
+            ),
+        )
+
+
+def _request() -> messages.IndexHistoriesRequest:
+    return messages.IndexHistoriesRequest(
+        histories=[
+            messages.IndexHistoryRequest(customer_id=customer_id, purchases=columns_of(history), as_of=_AS_OF)
+            for customer_id, history in _histories()
+        ]
+    )
+
+
+async def _stored_directly(settings: VectorSettings, embedder: Embedder) -> None:
+    """Makes the collections of the yardstick, with everything in them."""
+    store = store_of(settings)
+    await store.open(embedder.model)
+    points = [points_of("", customer_id, history, _DAY, embedder) for customer_id, history in _histories()]
+    await store.replace_households(points)
+    await store.close()
+
+
+def _measure(where: str, ours: VectorSettings, theirs: VectorSettings, uri: str) -> list[Measurement]:
+    embedder = embedder_of(ours)
+    items, customers = (f"{theirs.collection_prefix}_{kind}" for kind in ("items", "customers"))
+    with asyncio.Runner() as runner:
+        runner.run(_stored_directly(theirs, embedder))
+        client = MilvusClient(uri, dedicated=True)
+        for collection in (items, customers):
+            client.load_collection(collection)
+        rows: dict[str, list[dict[str, Any]]] = {
+            collection: client.query(collection, filter='id != ""', output_fields=["*"])
+            for collection in (items, customers)
+        }
+        tenant_key = rows[items][0]["tenant_key"]
+        vector = embedder.embed(["item 42"])[0]
+        request = _request()
+
+        def upsert_directly() -> None:
+            for collection, of_collection in rows.items():
+                client.upsert(collection, of_collection)
+
+        def search_directly() -> None:
+            fields = ["normalised_name", "name", "category", "unit_price"]
+            client.search(items, data=[vector], filter=f'tenant_key == "{tenant_key}"', limit=40, output_fields=fields)
+
+        async def with_service() -> list[Measurement]:
+            async with running(await build(ours)) as part, open_channel(part.address, longest_seconds=60) as channel:
+                stub = rpc.VectorServiceStub(channel)
+
+                async def upsert() -> None:
+                    async for response in stub.IndexHistories(iter([request])):
+                        assert len(response.outcomes) == _HOUSEHOLDS
+
+                async def search() -> None:
+                    found = await stub.SearchItems(messages.SearchItemsRequest(text="item 42"))
+                    assert len(found.hits) == 10
+
+                loop = asyncio.get_running_loop()
+
+                def waited_for(call: Callable[[], Coroutine[None, None, None]]) -> None:
+                    asyncio.run_coroutine_threadsafe(call(), loop).result()
+
+                def timed() -> list[Measurement]:
+                    measurements = []
+                    for work, run, yardstick, rounds, level in (
+                        (f"upsert of {len(rows[items]):,} items", upsert, upsert_directly, 5, _UPSERT_LEVEL),
+                        ("search for 10 items", search, search_directly, 20, _SEARCH_LEVEL),
+                    ):
+                        seconds = alternate(partial(waited_for, run), yardstick, rounds)
+                        ratio = seconds[0] / seconds[1]
+                        measurements.append(Measurement("B6", f"{work}, {where}", "pymilvus", *seconds, ratio, level))
+                    return measurements
+
+                return await asyncio.to_thread(timed)
+
+        measurements = runner.run(with_service())
+        client.close()
+        return measurements
+
+
+def measure() -> list[Measurement]:
+    """A batch of 100 households with 1,000 items in all, and one search among them."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [f"{folder}/{name}.db" for name in ("ours", "theirs")]
+        ours, theirs = (VectorSettings(store_url=f"milvus+lite://{path}") for path in paths)
+        measurements = _measure("milvus-lite", ours, theirs, paths[1])
+    uri = os.environ.get("PANTREE_TEST_MILVUS_URI", "")
+    if uri:
+        url = f"milvus://{uri.removeprefix('http://')}"
+        ours, theirs = (
+            VectorSettings(store_url=url, collection_prefix=f"bench_{uuid.uuid4().hex}", store_timeout_seconds=60)
+            for _ in range(2)
+        )
+        measurements += _measure("Milvus server", ours, theirs, uri)
+    return measurements

@@ -1,0 +1,57 @@
+"""What only a real server can show; the store suite runs against it too."""
+
+import asyncio
+
+import pytest
+
+from pantree_runtime.errors import ComponentUnavailable
+from pantree_vector.backends.hashing import HashedTrigrams
+from pantree_vector.backends.milvus import MilvusStore
+from pantree_vector.core import HistoryToIndex, Similarity
+from tests.vector.conftest import MilvusServerProcess
+from tests.vector.households import FAMILY, history_of_lines
+
+pytestmark = [pytest.mark.milvus_server, pytest.mark.timeout(900)]
+
+CUSTOMERS = 300
+
+
+async def test_server_killed_during_an_upsert_loses_nothing_that_a_second_run_does_not_mend(
+    milvus_process: MilvusServerProcess,
+) -> None:
+    def similarity_there() -> Similarity:
+        store = MilvusStore(milvus_process.uri, collection_prefix="killed", timeout_seconds=15)
+        return Similarity(store, HashedTrigrams())
+
+    similarity = similarity_there()
+    await similarity.open()
+    histories = [HistoryToIndex("", f"customer-{n}", history_of_lines(FAMILY), 20_020) for n in range(CUSTOMERS)]
+    await similarity.index_histories(histories[:10])
+
+    async def index_until_it_fails() -> None:
+        while True:
+            await similarity.index_histories(histories)
+
+    indexing = asyncio.create_task(index_until_it_fails())
+    await asyncio.sleep(1)
+    await asyncio.to_thread(milvus_process.kill)
+    with pytest.raises(ComponentUnavailable) as raised:
+        await indexing
+    assert raised.value.component == "vector-store"
+    await similarity.close()
+
+    await asyncio.to_thread(milvus_process.start_after_a_crash)
+    mended = similarity_there()
+    for attempt in range(30):  # a server that has just started loads its collections
+        try:
+            await mended.open()
+            break
+        except ComponentUnavailable:
+            assert attempt < 29
+            await asyncio.sleep(2)
+    assert (await mended.customer_profile("", "customer-0")).total_spend == 16.0  # stored before, and still whole
+    await mended.index_histories(histories)
+    for number in (0, CUSTOMERS - 1):
+        assert await mended.delete_customer("", f"customer-{number}") == 4
+    assert len(await mended.search_customers("", "customer-1", limit=100)) == 100
+    await mended.close()
