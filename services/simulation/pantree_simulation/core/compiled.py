@@ -1,0 +1,18 @@
+"""How the hot functions are compiled: to machine code that holds no interpreter lock, cached beside the source.
+
+With `NUMBA_DISABLE_JIT=1` they stay ordinary Python and give the same results, only slowly.
+"""
+
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
+
+import numba
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """The function, compiled when it is first called."""
+    return cast(Callable[Parameters, Result], numba.njit(nogil=True, cache=True)(function))
+
