@@ -5,6 +5,7 @@ from pantree_simulation.core.behaviour import Behaviour, parse_behaviour
 from pantree_simulation.core.population import ArchetypeShare, Population, PopulationBatch, PopulationSimulator
 from pantree_simulation.core.scenario import FirstItem, Scenario
 from pantree_simulation.core.simulation import SimulatedMonth, Simulator
+from pantree_simulation.core.warm_up import warm_up
 
 __all__ = [
     "Archetype",
@@ -21,4 +22,5 @@ __all__ = [
     "Simulator",
     "parse_archetypes",
     "parse_behaviour",
+    "warm_up",
 ]

@@ -16,10 +16,12 @@ from pantree_simulation.core.kernel import simulate_households
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
 from pantree_simulation.core.records import Integers, Lines
 from pantree_simulation.core.shop import Shop
-from pantree_simulation.core.streams import Purpose, key_of
+from pantree_simulation.core.streams import household_keys
 
-# A batch has room for this many lines; at 32 bytes each it stays well below the message limit of 4 MiB.
+# A batch has room for this many lines: enough that the work for a batch does not count, few enough for one message.
 BATCH_LINES = 65_536
+_FIRST_HOUSEHOLDS = 16
+_FILL_RATIO = 0.95
 _MOST_HOUSEHOLDS = 4_096
 
 
@@ -47,7 +49,7 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class PopulationBatch:
-    """Purchases of `h` households that follow each other, `n` lines."""
+    """Purchases of `h` households that follow each other, `n` lines: at most `BATCH_LINES`, or those of one household."""
 
     first_household: int
     line_counts: Integers
@@ -89,10 +91,10 @@ class PopulationSimulator:
         work = new_workspace(until_day - from_day, arrays, self._behaviour, len(assortment.categories))
         room = BATCH_LINES
         household, end = population.first_household, population.first_household + population.household_count
-        wanted = 16
+        wanted = _FIRST_HOUSEHOLDS
         while household < end:
             numbers = range(household, min(household + wanted, end))
-            keys = np.array([key_of(Purpose.HOUSEHOLD, population.seed, str(number)) for number in numbers], np.uint64)
+            keys = household_keys(population.seed, numbers)
             lines = new_lines(room)
             line_counts = np.zeros(len(keys), np.int32)
             indices = np.zeros(len(keys), np.int32)
@@ -101,7 +103,7 @@ class PopulationSimulator:
                     keys, until_day, calendar, arrays, archetypes, model, household_record, work, lines, line_counts, indices
                 )
             if not done:  # a single household buys more than has room
-                room *= 2
+                room, wanted = 2 * room, 1
                 continue
             count = int(line_counts[:done].sum())
             yield PopulationBatch(
@@ -111,6 +113,6 @@ class PopulationSimulator:
                 lines=Lines(*(column[:count] for column in lines)),
                 assortment=assortment,
             )
-            household += done
+            household, room = household + done, BATCH_LINES
             # As many households as will just have room, by the lines of those before.
-            wanted = min(max(int(0.95 * room * done / max(count, 1)), 1), _MOST_HOUSEHOLDS)
+            wanted = min(max(int(_FILL_RATIO * room * done / max(count, 1)), 1), _MOST_HOUSEHOLDS)

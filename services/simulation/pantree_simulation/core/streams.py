@@ -12,18 +12,20 @@ Generators, OOPSLA 2014; constants of Stafford's variant 13), in plain 64-bit in
 import enum
 import hashlib
 import json
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pantree_simulation.core.compiled import compiled
 
 _WEYL = np.uint64(0x9E3779B97F4A7C15)
 _FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 _SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
-_SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
-_FIRST_SHIFT, _SECOND_SHIFT, _THIRD_SHIFT = _SHIFTS
+_FIRST_SHIFT, _SECOND_SHIFT, _THIRD_SHIFT = np.uint64(30), np.uint64(27), np.uint64(31)
 _HALF = np.uint64(32)
 _LOW_HALF = np.uint64(0xFFFFFFFF)
+_KEY_BYTES = 8
 _TO_UNIT = 1.0 / 2**32
 
 
@@ -45,8 +47,19 @@ def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
         purpose: what the key is used for.
         subject: what tells it from others of that purpose, such as a seed and a household id.
     """
-    digest = hashlib.blake2b(json.dumps([purpose.value, *subject]).encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(json.dumps([purpose.value, *subject]).encode(), digest_size=_KEY_BYTES).digest()
     return np.uint64(int.from_bytes(digest, "little"))
+
+
+def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.uint64]:
+    """Keys of households whose ids are their numbers in digits: `key_of(Purpose.HOUSEHOLD, seed, str(number))` of each."""
+    beginning = hashlib.blake2b(json.dumps([Purpose.HOUSEHOLD.value, seed])[:-1].encode(), digest_size=_KEY_BYTES)
+    keys = bytearray()
+    for number in household_numbers:
+        key = beginning.copy()
+        key.update(b', "%d"]' % number)
+        keys += key.digest()
+    return np.frombuffer(keys, dtype="<u8").astype(np.uint64)
 
 
 @compiled
