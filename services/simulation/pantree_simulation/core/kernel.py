@@ -8,10 +8,12 @@ All that lasts from one period to the next is in the household's record and thos
 go and month by month give the same purchases. All random numbers come from counter-based streams.
 """
 
+from typing import Any
+
 import numpy as np
 
 from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
-from pantree_simulation.core.compiled import compiled
+from pantree_simulation.core.compiled import compiled, inlined
 from pantree_simulation.core.records import (
     BASKET_FACTORS,
     EXTRA_UNIT_ENDS,
@@ -63,8 +65,9 @@ _WANTED, _STAPLES, _OCCASIONAL, _SCALES = 0, 1, 2, 3
 
 
 @compiled
-def simulate_households(
+def simulate(
     keys: Keys,
+    is_new: bool,
     until_day: int,
     calendar: Calendar,
     assortment: Assortment,
@@ -80,14 +83,17 @@ def simulate_households(
 
     Args:
         keys: uint64[h], keys of the households.
+        is_new: whether the households begin with the period. Otherwise there is one, and it goes on as `household` and the
+            needs of `assortment` say.
         until_day: first day after the period, which begins with the calendar.
         calendar: shelf prices and promotions of the period.
-        assortment: what there is to be needed; is used.
+        assortment: what there is to be needed. Its needs are written: how the last household has them, as they stand at
+            the end of the period. With items of a first purchase, which come first, the first trip is on the first day.
         archetypes: the archetypes of the population.
         model: behaviour.
-        household: HOUSEHOLD[1], is used.
+        household: HOUSEHOLD[1], the last household, as it stands at the end of the period.
         work: is used.
-        lines: receives the lines, household by household.
+        lines: receives the lines, household by household, each by day, within a day by need.
         line_counts: int32[h], receives the number of lines of each household.
         archetype_indices: int32[h], receives the archetype of each household.
 
@@ -96,19 +102,20 @@ def simulate_households(
     """
     start = 0
     for at in range(len(keys)):
-        archetype = archetype_of(keys[at], archetypes.figures)
-        settle(keys[at], archetype, calendar.from_day, assortment, archetypes, model, household, work.sums)
-        count = advance(keys[at], until_day, calendar, assortment, model, household, work, lines, start)
+        if is_new:
+            archetype = _archetype_of(keys[at], archetypes.figures)
+            archetype_indices[at] = archetype
+            _settle(keys[at], archetype, calendar.from_day, assortment, archetypes, model, household, work.sums)
+        count = _advance(keys[at], until_day, calendar, assortment, model, household, work, lines, start)
         if start + count > len(lines.days):
             return at
         line_counts[at] = count
-        archetype_indices[at] = archetype
         start += count
     return len(keys)
 
 
 @compiled
-def archetype_of(key: np.uint64, archetypes: Records) -> int:
+def _archetype_of(key: np.uint64, archetypes: Records) -> int:
     """The archetype of a household of a mixed population."""
     ratio = high_ratio(number_at(key, _ARCHETYPE))
     archetype = 0
@@ -117,8 +124,8 @@ def archetype_of(key: np.uint64, archetypes: Records) -> int:
     return archetype
 
 
-@compiled
-def settle(
+@inlined
+def _settle(
     key: np.uint64,
     archetype: int,
     start_day: int,
@@ -128,19 +135,7 @@ def settle(
     household: Records,
     sums: Floats,
 ) -> None:
-    """Makes a household: how it differs from its archetype, what it needs, and how often.
-
-    Args:
-        key: key of the household.
-        archetype: its archetype.
-        start_day: first day of the simulation, days since 1970-01-01.
-        assortment: what there is to be needed. Its needs are written. With items of a first purchase, which come first,
-            the first trip is on the start day.
-        archetypes: the archetypes.
-        model: behaviour.
-        household: HOUSEHOLD[1], is written.
-        sums: float64[4, c], is used.
-    """
+    """Makes a household: how it differs from its archetype, what it needs, and how often."""
     own, figures = household[0], archetypes.figures[archetype]
     bits = number_at(key, _RHYTHM)
     own["gap_days"] = (
@@ -163,8 +158,8 @@ def settle(
     _begin_needs(start_day, begins_with_purchase, assortment, model, household)
 
 
-@compiled
-def advance(
+@inlined
+def _advance(
     key: np.uint64,
     until_day: int,
     calendar: Calendar,
@@ -175,22 +170,7 @@ def advance(
     lines: Lines,
     start: int,
 ) -> int:
-    """Lets a household live through a period, from the calendar's first day on, and writes its receipt lines.
-
-    Args:
-        key: key of the household.
-        until_day: first day after the period.
-        calendar: shelf prices and promotions of the period.
-        assortment: the household's needs, as they stand at the beginning of the period; become those at its end.
-        model: behaviour.
-        household: HOUSEHOLD[1], as it stands at the beginning of the period; becomes that at its end.
-        work: is used.
-        lines: receives the lines, by day, within a day by need.
-        start: where in `lines` to begin.
-
-    Returns:
-        Number of lines; when there is no room for them in `lines`, none is written.
-    """
+    """Lets a household live through a period and writes its lines, if there is room. Returns how many there are."""
     first_number = household[0]["trip_number"]
     trips = _plan_trips(key, calendar.from_day, until_day, model, household, work)
     count = _fill_needs(calendar.from_day, until_day, assortment, model, household, work)
@@ -217,6 +197,12 @@ def _place(parts: Floats, row: int, ratio: float) -> int:
 
 
 @compiled
+def _chosen_item(need: Any, bits: np.uint64, members: Integers) -> int:
+    """The item of its kind that a household prefers at first."""
+    return members[need["member_start"] + int(high_ratio(bits) * need["member_count"])]  # type: ignore[no-any-return]
+
+
+@inlined
 def _draw_needs(
     key: np.uint64,
     archetype: int,
@@ -247,7 +233,7 @@ def _draw_needs(
             need["regularity"] = 0  # what people put into a first basket is what they buy most regularly
             sums[_WANTED, category] -= rate
         else:
-            item = assortment.members[need["member_start"] + int(high_ratio(choice) * need["member_count"])]
+            item = _chosen_item(need, choice, assortment.members)
             if high_ratio(role) < staple_ratio * need["preference"]:
                 rate = drawn(tables, STAPLE_FACTORS, low_ratio(role)) / assortment.items[item]["interval_days"]
                 need["regularity"] = _place(model.parts, REGULARITY_ENDS, low_ratio(choice))
@@ -265,7 +251,7 @@ def _draw_needs(
         need["price_level"] = min(max(level + spread * difference, 0.0), 1.0)
 
 
-@compiled
+@inlined
 def _scale_needs(
     weights: Floats, archetype: int, needs: Records, model: Model, household: Records, sums: Floats
 ) -> None:
@@ -312,7 +298,7 @@ def _scale_needs(
         need["rate_end"] = total
 
 
-@compiled
+@inlined
 def _begin_needs(
     start_day: int, begins_with_purchase: bool, assortment: Assortment, model: Model, household: Records
 ) -> None:
@@ -371,7 +357,7 @@ def _passed_trips(parts: Floats, reluctance: float) -> float:
     return passed / reluctance
 
 
-@compiled
+@inlined
 def _plan_trips(
     key: np.uint64, from_day: int, until_day: int, model: Model, household: Records, work: Workspace
 ) -> int:
@@ -414,7 +400,7 @@ def _plan_trips(
     return count
 
 
-@compiled
+@inlined
 def _fill_needs(
     from_day: int, until_day: int, assortment: Assortment, model: Model, household: Records, work: Workspace
 ) -> int:
@@ -466,7 +452,7 @@ def _fill_needs(
     return count
 
 
-@compiled
+@inlined
 def _fill_empty_trips(
     key: np.uint64, trips: int, first_number: int, assortment: Assortment, work: Workspace, count: int
 ) -> int:
@@ -486,7 +472,10 @@ def _fill_empty_trips(
                 high = middle
             else:
                 low = middle + 1
-        item = needs[low]["item"]
+        # What the household began with: what it has swapped to since is not known of a trip in the past.
+        item = needs[low]["first_item"]
+        if item < 0:
+            item = _chosen_item(needs[low], number_at(needs[low]["key"], _CHOICE), assortment.members)
         events[count, _TRIP] = trip
         events[count, _NEED] = low
         events[count, _ITEM] = item
@@ -496,7 +485,7 @@ def _fill_empty_trips(
     return count
 
 
-@compiled
+@inlined
 def _write_lines(
     start: int,
     count: int,

@@ -12,7 +12,7 @@ from pantree_domain.months import add_months
 from pantree_simulation.core.archetypes import Archetype
 from pantree_simulation.core.assortment import NamedAssortment, catalog_assortment
 from pantree_simulation.core.behaviour import Behaviour
-from pantree_simulation.core.kernel import simulate_households
+from pantree_simulation.core.kernel import simulate
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
 from pantree_simulation.core.records import Integers, Lines
 from pantree_simulation.core.shop import Shop
@@ -99,8 +99,8 @@ class PopulationSimulator:
             line_counts = np.zeros(len(keys), np.int32)
             indices = np.zeros(len(keys), np.int32)
             with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
-                done = simulate_households(
-                    keys, until_day, calendar, arrays, archetypes, model, household_record, work, lines, line_counts, indices
+                done = simulate(
+                    keys, True, until_day, calendar, arrays, archetypes, model, household_record, work, lines, line_counts, indices
                 )
             if not done:  # a single household buys more than has room
                 room, wanted = 2 * room, 1

@@ -99,10 +99,11 @@ FIGURES = np.dtype(
 )
 
 # Rows of `Model.tables`; the tables of intervals follow, then those of the time left of an interval.
-GAP_FACTORS, BASKET_FACTORS, NORMAL, GAPS, FIRST_GAPS, PAUSES, STAPLE_FACTORS, OCCASIONAL_FACTORS, FIRST_ITEM_FACTORS = range(9)
-INTERVALS = 9
+# (Numbers of numpy's, since numba would compile a function anew for each constant of Python's that it is called with.)
+GAP_FACTORS, BASKET_FACTORS, NORMAL, GAPS, FIRST_GAPS = map(np.int64, range(5))
+PAUSES, STAPLE_FACTORS, OCCASIONAL_FACTORS, FIRST_ITEM_FACTORS, INTERVALS = map(np.int64, range(5, 10))
 # Rows of `Model.parts`: cumulative shares, and what goes with them.
-REGULARITY_ENDS, TRIP_ENDS, REACHES, PASSED_TRIPS, EXTRA_UNIT_ENDS, WEEKDAYS, PACK_ENDS, PACK_PRICES = range(8)
+REGULARITY_ENDS, TRIP_ENDS, REACHES, PASSED_TRIPS, EXTRA_UNIT_ENDS, WEEKDAYS, PACK_ENDS, PACK_PRICES = map(np.int64, range(8))
 MOST_PARTS = 8
 
 

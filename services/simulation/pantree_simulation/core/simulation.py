@@ -11,7 +11,7 @@ from pantree_domain.days import day_number
 from pantree_domain.purchases import PurchaseHistory
 from pantree_simulation.core.assortment import NamedAssortment, assortment_after
 from pantree_simulation.core.behaviour import Behaviour
-from pantree_simulation.core.kernel import advance, settle
+from pantree_simulation.core.kernel import simulate
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
 from pantree_simulation.core.records import Lines
 from pantree_simulation.core.scenario import Scenario
@@ -66,24 +66,36 @@ class Simulator:
         shop = Shop(scenario.seed, assortment.item_names, behaviour)
         arrays = assortment.arrays
         arrays.items["first_drift"] = shop.drifts(day_number(scenario.start))
-        key = key_of(Purpose.HOUSEHOLD, scenario.seed, scenario.household_id)
+        keys = np.array([key_of(Purpose.HOUSEHOLD, scenario.seed, scenario.household_id)])
         archetypes = archetypes_of([scenario.archetype], [1.0], assortment.categories, assortment.added_weights)
         household = new_household()
         work = new_workspace(_LONGEST_MONTH_DAYS, arrays, behaviour, len(assortment.categories))
         lines = new_lines(_LONGEST_MONTH_DAYS * len(arrays.needs))
-        with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
-            settle(key, 0, day_number(scenario.start), arrays, archetypes, model, household, work.sums)
+        counts, indices = np.zeros(1, np.int32), np.zeros(1, np.int32)
         for month in range(scenario.month_count):
             start, next_start = scenario.month_start(month), scenario.month_start(month + 1)
             calendar = shop.calendar(day_number(start), day_number(next_start))
-            with np.errstate(over="ignore"):
-                count = advance(key, day_number(next_start), calendar, arrays, model, household, work, lines, 0)
+            with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
+                simulate(
+                    keys,
+                    month == 0,
+                    day_number(next_start),
+                    calendar,
+                    arrays,
+                    archetypes,
+                    model,
+                    household,
+                    work,
+                    lines,
+                    counts,
+                    indices,
+                )
             yield SimulatedMonth(
                 number=month + 1,
                 count=scenario.month_count,
                 start=start,
                 end=next_start - timedelta(days=1),
-                purchases=_history(lines, count, assortment),
+                purchases=_history(lines, int(counts[0]), assortment),
             )
 
 
