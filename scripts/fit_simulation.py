@@ -39,26 +39,27 @@ _LEAST_LINES = 1000
 
 # What is searched for, and where the search starts.
 START: Mapping[str, float] = {
-    "trips.gap_ratio": 1.12,
-    "trips.basket_spread": 0.3,
-    "trips.short_share": 0.27,
-    "trips.short_mean": 0.30,
-    "trips.long_share": 0.15,
-    "trips.long_mean": 2.20,
-    "trips.errand_share": 0.15,
-    "trips.errand_reach": 0.12,
-    "trips.top_up_reach": 0.35,
-    "trips.shop_reach": 0.68,
-    "needs.staple_ratio": 0.22,
-    "needs.staple_spread": 0.8,
-    "needs.occasional_volume_ratio": 0.27,
-    "needs.occasional_spread": 0.5,
-    "needs.patience": 3.0,
-    "needs.variation": 0.55,
-    "changes.days_until_pause": 300.0,
-    "changes.pause_days": 90.0,
-    "prices.small_share": 0.30,
-    "prices.large_share": 0.20,
+    "trips.gap_ratio": 1.17,
+    "trips.basket_spread": 0.335,
+    "trips.short_share": 0.259,
+    "trips.short_mean": 0.273,
+    "trips.long_share": 0.14,
+    "trips.long_mean": 2.42,
+    "trips.errand_share": 0.125,
+    "trips.errand_reach": 0.108,
+    "trips.top_up_reach": 0.297,
+    "trips.shop_reach": 0.667,
+    "needs.staple_ratio": 0.177,
+    "needs.staple_spread": 0.981,
+    "needs.occasional_volume_ratio": 0.389,
+    "needs.occasional_spread": 0.314,
+    "needs.patience": 2.38,
+    "needs.habit": 0.15,
+    "needs.variation": 0.61,
+    "changes.days_until_pause": 276.0,
+    "changes.pause_days": 70.0,
+    "prices.small_share": 0.264,
+    "prices.large_share": 0.179,
 }
 # Beyond these the parameters lose their meaning.
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -77,6 +78,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "needs.occasional_volume_ratio": (0.1, 0.45),
     "needs.occasional_spread": (0.1, 1.0),
     "needs.patience": (1.5, 8.0),
+    "needs.habit": (0.05, 0.4),
     "needs.variation": (0.3, 1.0),
     "changes.days_until_pause": (150.0, 900.0),
     "changes.pause_days": (45.0, 150.0),
@@ -153,6 +155,7 @@ def behaviour_with(parameters: Mapping[str, float], before: Behaviour) -> Behavi
             occasional_volume_ratio=own["needs.occasional_volume_ratio"],
             occasional_spread=own["needs.occasional_spread"],
             patience=own["needs.patience"],
+            habit=own["needs.habit"],
             regularity=(
                 Regularity(0.3, _rounded(0.5 * variation)),
                 Regularity(0.4, variation),
@@ -247,6 +250,7 @@ occasional_spread = {needs.occasional_spread}
 occasional_variation = {needs.occasional_variation} # chosen: by chance
 most_purchases_per_trip = {needs.most_purchases_per_trip} # chosen
 patience = {needs.patience}
+habit = {needs.habit}
 first_item_spread = {needs.first_item_spread} # chosen
 complement_preference = {needs.complement_preference} # chosen
 regularity = [

@@ -74,6 +74,8 @@ class Needs:
     """Even a daily need is now and then left out."""
     patience: float
     """A need that returns only after this many trip gaps, or more, can wait for a large shop; others are urgent."""
+    habit: float
+    """Share of intervals that are as long as the one before, 0 to 0.5: what is quickly used up is so for a while."""
     regularity: Sequence[Regularity]
     first_item_spread: float
     """Spread of how often the items of a first purchase are bought, around what is typical."""
@@ -173,6 +175,8 @@ class Behaviour:
             raise ValueError("promotions.depths and depth_shares must be equally long and ascending")
         if shares[0] != 0 or shares[-1] != 1 or not 0 < depths[0] <= depths[-1] <= 1:
             raise ValueError("promotions.depths must lie between 0 and 1, depth_shares go from 0 to 1")
+        if not 0 <= self.needs.habit <= 0.5:
+            raise ValueError("needs.habit must lie between 0 and 0.5")
         if self.prices.drift_days < 1 or self.promotions.campaign_days < 1:
             raise ValueError("prices.drift_days and promotions.campaign_days must be at least 1")
 

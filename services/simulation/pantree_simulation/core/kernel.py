@@ -327,11 +327,12 @@ def _begin_needs(
         need["swap_chance"] = min(interval / figures["days_until_swap"], _MOST_CHANCE)
         need["reluctance"] = reluctance
         need["need_days"] = max(interval - wait - pause_chance * figures["pause_days"], _LEAST_NEED_RATIO * gap)
+        bits = number_at(need["key"], _PHASE)
+        need["pace"] = high_ratio(bits)
         if need["first_item"] >= 0:
             need["needed_at"] = start_day
             need["least_kind"] = 0
             continue
-        bits = number_at(need["key"], _PHASE)
         needed_at = start_day - wait
         needed_at += interval * drawn(model.tables, first_residual + need["regularity"], high_ratio(bits))
         if begins_with_purchase:
@@ -406,7 +407,7 @@ def _fill_needs(
 ) -> int:
     """Follows each need through a period and notes its purchases. Returns how many there are."""
     tables, parts, items, events = model.tables, model.parts, assortment.items, work.events
-    pause_days = model.figures[0]["pause_days"]
+    pause_days, habit = model.figures[0]["pause_days"], model.figures[0]["habit"]
     multiple = household[0]["multiple_units_ratio"]
     count = 0
     for at in range(len(assortment.needs)):
@@ -416,7 +417,7 @@ def _fill_needs(
             continue
         stream, number, item, least_kind = need["key"], need["purchase_count"], need["item"], need["least_kind"]
         need_days, swap_chance, pause_chance = need["need_days"], need["swap_chance"], need["pause_chance"]
-        reluctance = need["reluctance"]
+        reluctance, pace = need["reluctance"], need["pace"]
         table = INTERVALS + need["regularity"]
         while needed_at < until_day:
             trip = work.next_trips[least_kind, max(int(needed_at) - from_day, 0)]
@@ -437,8 +438,10 @@ def _fill_needs(
             events[count, _QUANTITY] = quantity
             count += 1
             number += 1
-            days = drawn(tables, table, high_ratio(bits)) * need_days
             fate = high_ratio(fate_and_units)
+            if fate < 1 - habit:
+                pace = high_ratio(bits)
+            days = drawn(tables, table, pace) * need_days
             if fate < swap_chance:
                 members = need["member_count"]
                 if members > 0:
@@ -449,6 +452,7 @@ def _fill_needs(
             needed_at = work.trip_days[trip] + max(days, 1.0)
             least_kind = _place(parts, REACHES, low_ratio(bits) * reluctance)
         need["needed_at"], need["purchase_count"], need["item"], need["least_kind"] = needed_at, number, item, least_kind
+        need["pace"] = pace
     return count
 
 

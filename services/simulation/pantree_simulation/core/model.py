@@ -88,6 +88,7 @@ def model_of(behaviour: Behaviour) -> Model:
         "occasional_volume_ratio": needs.occasional_volume_ratio,
         "most_purchases_per_trip": needs.most_purchases_per_trip,
         "patience": needs.patience,
+        "habit": needs.habit,
         "days_until_pause": changes.days_until_pause,
         "pause_days": changes.pause_days,
         "days_until_swap": changes.days_until_swap,

@@ -33,6 +33,7 @@ NEED = np.dtype(
         # How things stand: changes with each purchase.
         ("item", np.int32),  # that fills it
         ("least_kind", np.int32),  # smallest kind of trip that fills it
+        ("pace", np.float64),  # share of intervals that are shorter than the present one
         ("needed_at", np.float64),  # when it returns, days since 1970-01-01
         ("purchase_count", np.int64),
     ],
@@ -89,6 +90,7 @@ FIGURES = np.dtype(
         ("occasional_volume_ratio", np.float64),
         ("most_purchases_per_trip", np.float64),
         ("patience", np.float64),
+        ("habit", np.float64),
         ("days_until_pause", np.float64),
         ("pause_days", np.float64),
         ("days_until_swap", np.float64),
