@@ -24,6 +24,7 @@ from rich.table import Table
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
 from pantree_cli.mesh import PARTS, Mesh, PartName, running_mesh
+from pantree_cli.simulate import simulate
 from pantree_client import (
     ComponentUnavailable,
     DeadlineExceeded,
@@ -190,6 +191,9 @@ def version() -> None:
     from importlib.metadata import version as version_of
 
     console.print(version_of("pantree"), highlight=False)
+
+
+app.command()(simulate)
 
 
 def _run(coroutine_function: Callable[[], Coroutine[Any, Any, None]]) -> None:
