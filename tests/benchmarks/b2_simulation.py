@@ -7,6 +7,7 @@ import numpy as np
 from tests.benchmarks.measurement import Measurement, alternate
 from tests.benchmarks.numpy_simulation import numbers_drawn, simulated_with_numpy
 from tests.simulation.populations import a_population, all_lines, batches_of
+from tests.simulation.scenarios import POPULATION_SIMULATOR
 
 _HOUSEHOLDS = 2_000
 _ROUNDS = 5
@@ -24,8 +25,8 @@ def measure() -> list[Measurement]:
     floors = {kind.__name__: np.random.Generator(kind(1)) for kind in (np.random.Philox, np.random.PCG64)}
     buffer = np.empty(count)
 
-    def work() -> object:
-        return batches_of(population)
+    def work() -> int:
+        return sum(len(batch.lines.days) for batch in POPULATION_SIMULATOR.batches(population))
 
     def floor(generator: np.random.Generator) -> Callable[[], object]:
         return lambda: generator.random(out=buffer)

@@ -146,7 +146,7 @@ def _chunk(
     factor = np.where(
         staple, _drawn(model, STAPLE_FACTORS, _low(role)), _drawn(model, OCCASIONAL_FACTORS, _low(role))
     )
-    rate = np.where(wanted, factor / items["interval_days"][chosen], 0.0)
+    rate = np.where(wanted, factor * items["purchases_a_day"][chosen], 0.0)
     regularity = np.where(staple, _place(model, REGULARITY_ENDS, _low(choice)), occasional)
     price_bits = _number(streams, 3)
     pack_price = model.parts[PACK_PRICES][_place(model, PACK_ENDS, _low(price_bits))]
@@ -182,7 +182,7 @@ def _chunk(
     gaps = gap[:, None]
     exists = rate > 0
     interval = 1 / np.where(exists, rate, 1.0)
-    reluctance = np.minimum(np.maximum(interval / gaps - 1, 0.02) / figures["patience"], 1.0)
+    reluctance = np.minimum(np.maximum(interval / gaps - 1, 0.02) * figures["impatience"], 1.0)
     passed, low = np.zeros_like(interval), np.zeros_like(interval)
     for kind in range(int(figures["trip_kinds"])):
         high = np.minimum(model.parts[REACHES, kind], reluctance)

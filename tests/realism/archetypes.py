@@ -9,6 +9,7 @@ import numpy as np
 from pantree_domain.catalog import CATEGORIES, load_catalog
 from pantree_simulation.core import Archetype, ArchetypeShare, Behaviour, Population, PopulationSimulator
 from tests.realism.simulated import our_archetypes
+from tests.simulation.populations import kept
 from tests.realism.statistics import Floats
 
 _RATIO_TOLERANCE = 0.15
@@ -29,7 +30,7 @@ class ArchetypeFigures:
 def figures_of(archetype: Archetype, behaviour: Behaviour, household_count: int, seed: int = 1) -> ArchetypeFigures:
     """Figures of households of an archetype over half a year."""
     population = Population(0, household_count, [ArchetypeShare(archetype, 1.0)], date(2026, 1, 1), _MONTHS, seed)
-    batches = list(PopulationSimulator(load_catalog(), behaviour).batches(population))
+    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behaviour).batches(population)]
     households = np.repeat(np.arange(household_count), np.concatenate([batch.line_counts for batch in batches]))
     days = np.concatenate([batch.lines.days for batch in batches])
     items = np.concatenate([batch.lines.items for batch in batches])

@@ -15,6 +15,7 @@ from pantree_simulation.core import (
     parse_archetypes,
     parse_behaviour,
 )
+from tests.simulation.populations import kept
 from tests.realism.statistics import Purchases
 
 FIRST_DAY = date(2017, 1, 1)  # as in the real data
@@ -40,7 +41,7 @@ def simulated_purchases(behaviour: Behaviour, household_count: int, seed: int = 
     archetypes = our_archetypes()
     mix = [ArchetypeShare(archetype, 1 / len(archetypes)) for archetype in archetypes]
     population = Population(0, household_count, mix, FIRST_DAY, MONTHS, seed)
-    batches = list(PopulationSimulator(load_catalog(), behaviour).batches(population))
+    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behaviour).batches(population)]
     kinds = {kind: number for number, kind in enumerate(dict.fromkeys(item.kind for item in load_catalog().items))}
     type_of_item = np.array([kinds[item.kind] for item in load_catalog().items])
     category_of_item = np.array([CATEGORIES.index(item.category) for item in load_catalog().items])

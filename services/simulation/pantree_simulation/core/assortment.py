@@ -127,7 +127,8 @@ def _item_records(
     records = np.zeros(count + len(catalog.items), ITEM)
     records["first_drift"] = 1.0
     records["given_price"] = [*(item.price for item in first_items), *([_NO_PRICE] * len(catalog.items))]
-    records["interval_days"] = [*first_intervals, *(item.typical_interval_days for item in catalog.items)]
+    intervals = [*first_intervals, *(item.typical_interval_days for item in catalog.items)]
+    records["purchases_a_day"] = 1 / np.array(intervals)
     records["usual_quantity"] = [*(item.quantity for item in first_items), *([1] * len(catalog.items))]
     levels = np.array([price_levels[item.category] for item in catalog.items])
     records["lowest_price"][count:] = levels * [item.price_low for item in catalog.items]

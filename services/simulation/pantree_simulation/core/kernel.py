@@ -22,6 +22,7 @@ from pantree_simulation.core.records import (
     GAP_FACTORS,
     GAPS,
     INTERVALS,
+    MOST_PARTS,
     NORMAL,
     OCCASIONAL_FACTORS,
     PACK_ENDS,
@@ -58,6 +59,8 @@ _WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
 _LEAST_NEED_RATIO = 0.05
 _LEAST_RELUCTANCE = 0.02
 _MOST_CHANCE = 0.5
+# Purchases of a need that has not come to its first one.
+_UNPREPARED = -1
 # Columns of events.
 _TRIP, _NEED, _ITEM, _QUANTITY = 0, 1, 2, 3
 # Rows of sums by category: purchases a day still wanted, of staples, of occasional needs; scale of staples.
@@ -178,7 +181,7 @@ def _advance(
     starts[: trips + 1] = 0
     for event in range(count):
         starts[work.events[event, _TRIP] + 1] += 1
-    count = _fill_empty_trips(key, trips, first_number, assortment, work, count)
+    count = _fill_empty_trips(key, trips, first_number, assortment, model, household, work, count)
     if start + count > len(lines.days):
         return count
     for trip in range(trips):
@@ -191,8 +194,8 @@ def _advance(
 def _place(parts: Floats, row: int, ratio: float) -> int:
     """The first part whose cumulative share exceeds a ratio."""
     place = 0
-    while parts[row, place] <= ratio:
-        place += 1
+    for part in range(MOST_PARTS):  # to the end, since a loop that ends by chance takes longer
+        place += parts[row, part] <= ratio
     return place
 
 
@@ -215,7 +218,7 @@ def _draw_needs(
     """Draws each need's role, item and purchases a day (in `need_days` for now), before they are scaled."""
     figures, tables, own = model.figures[0], model.tables, household[0]
     occasional = figures["regularities"]
-    staple_ratio, spread, level = figures["staple_ratio"], figures["price_spread"], own["price_level"]
+    staple_ratio = figures["staple_ratio"]
     most_a_day = figures["most_purchases_per_trip"] / own["gap_days"]
     sums[:] = 0.0
     for at in range(len(assortment.needs)):
@@ -229,26 +232,22 @@ def _draw_needs(
         item = need["first_item"]
         if item >= 0:
             factor = drawn(tables, FIRST_ITEM_FACTORS, low_ratio(role))
-            rate = min(1 / (assortment.items[item]["interval_days"] * factor), most_a_day)
+            rate = min(assortment.items[item]["purchases_a_day"] / factor, most_a_day)
             need["regularity"] = 0  # what people put into a first basket is what they buy most regularly
             sums[_WANTED, category] -= rate
         else:
             item = _chosen_item(need, choice, assortment.members)
             if high_ratio(role) < staple_ratio * need["preference"]:
-                rate = drawn(tables, STAPLE_FACTORS, low_ratio(role)) / assortment.items[item]["interval_days"]
+                rate = drawn(tables, STAPLE_FACTORS, low_ratio(role)) * assortment.items[item]["purchases_a_day"]
                 need["regularity"] = _place(model.parts, REGULARITY_ENDS, low_ratio(choice))
                 sums[_STAPLES, category] += rate
             else:
-                rate = drawn(tables, OCCASIONAL_FACTORS, low_ratio(role)) / assortment.items[item]["interval_days"]
+                rate = drawn(tables, OCCASIONAL_FACTORS, low_ratio(role)) * assortment.items[item]["purchases_a_day"]
                 need["regularity"] = occasional
                 sums[_OCCASIONAL, category] += rate
         need["key"] = stream
         need["item"] = item
         need["need_days"] = rate
-        bits = number_at(stream, _PRICE)
-        need["pack_price"] = model.parts[PACK_PRICES, _place(model.parts, PACK_ENDS, low_ratio(bits))]
-        difference = drawn(tables, NORMAL, high_ratio(bits))
-        need["price_level"] = min(max(level + spread * difference, 0.0), 1.0)
 
 
 @inlined
@@ -309,36 +308,65 @@ def _begin_needs(
     first_residual = INTERVALS + occasional + 1
     for at in range(len(assortment.needs)):
         need = assortment.needs[at]
-        need["purchase_count"] = 0
+        need["purchase_count"] = _UNPREPARED
         rate = need["need_days"]
         if rate <= 0:
             need["needed_at"] = np.inf
             continue
         interval = 1 / rate
-        reluctance = min(max(interval / gap - 1, _LEAST_RELUCTANCE) / figures["patience"], 1.0)
-        passed = figures["most_passed_trips"] if reluctance == 1.0 else _passed_trips(parts, reluctance)
-        wait = gap * (figures["first_wait_ratio"] + passed)
-        pause_chance = 0.0
-        if need["regularity"] != occasional:
-            # The most frequent needs have no time for pauses.
-            left = max(interval - wait - _LEAST_NEED_RATIO * gap, 0.0) / figures["pause_days"]
-            pause_chance = min(interval / figures["days_until_pause"], left, _MOST_CHANCE)
-        need["pause_chance"] = pause_chance
-        need["swap_chance"] = min(interval / figures["days_until_swap"], _MOST_CHANCE)
+        reluctance = _reluctance(interval, gap, figures["impatience"])
         need["reluctance"] = reluctance
-        need["need_days"] = max(interval - wait - pause_chance * figures["pause_days"], _LEAST_NEED_RATIO * gap)
+        need["need_days"] = interval
         bits = number_at(need["key"], _PHASE)
         need["pace"] = high_ratio(bits)
         if need["first_item"] >= 0:
             need["needed_at"] = start_day
             need["least_kind"] = 0
             continue
-        needed_at = start_day - wait
+        needed_at = start_day - _wait(gap, reluctance, model)
         needed_at += interval * drawn(model.tables, first_residual + need["regularity"], high_ratio(bits))
         if begins_with_purchase:
             needed_at = max(needed_at, start_day + 1.0)
         need["needed_at"] = needed_at
         need["least_kind"] = _place(parts, REACHES, low_ratio(bits) * reluctance)
+
+
+@compiled
+def _reluctance(interval: float, gap: float, impatience: float) -> float:
+    return min(max(interval / gap - 1, _LEAST_RELUCTANCE) * impatience, 1.0)
+
+
+@compiled
+def _wait(gap: float, reluctance: float, model: Model) -> float:
+    """Mean days that a need waits for a trip that fills it."""
+    figures = model.figures[0]
+    passed = figures["most_passed_trips"] if reluctance == 1.0 else _passed_trips(model.parts, reluctance)
+    return gap * (figures["first_wait_ratio"] + passed)  # type: ignore[no-any-return]
+
+
+@compiled
+def _prepare_need(need: Any, gap: float, model: Model) -> None:
+    """Draws and works out what only matters from a need's first purchase on; most needs of a period never come to it."""
+    figures = model.figures[0]
+    interval = need["need_days"]
+    wait = _wait(gap, need["reluctance"], model)
+    pause_chance = 0.0
+    if need["regularity"] != figures["regularities"]:
+        # The most frequent needs have no time for pauses.
+        left = max(interval - wait - _LEAST_NEED_RATIO * gap, 0.0) / figures["pause_days"]
+        pause_chance = min(interval / figures["days_until_pause"], left, _MOST_CHANCE)
+    need["pause_chance"] = pause_chance
+    need["swap_chance"] = min(interval / figures["days_until_swap"], _MOST_CHANCE)
+    need["need_days"] = max(interval - wait - pause_chance * figures["pause_days"], _LEAST_NEED_RATIO * gap)
+
+
+@compiled
+def _draw_price(need: Any, level: float, model: Model) -> None:
+    """Draws which pack of its kind a household buys, and where in the range of prices."""
+    bits = number_at(need["key"], _PRICE)
+    need["pack_price"] = model.parts[PACK_PRICES, _place(model.parts, PACK_ENDS, low_ratio(bits))]
+    difference = model.figures[0]["price_spread"] * drawn(model.tables, NORMAL, high_ratio(bits))
+    need["price_level"] = min(max(level + difference, 0.0), 1.0)
 
 
 @compiled
@@ -408,7 +436,8 @@ def _fill_needs(
     """Follows each need through a period and notes its purchases. Returns how many there are."""
     tables, parts, items, events = model.tables, model.parts, assortment.items, work.events
     pause_days, habit = model.figures[0]["pause_days"], model.figures[0]["habit"]
-    multiple = household[0]["multiple_units_ratio"]
+    own = household[0]
+    gap, level, multiple = own["gap_days"], own["price_level"], own["multiple_units_ratio"]
     count = 0
     for at in range(len(assortment.needs)):
         need = assortment.needs[at]
@@ -416,6 +445,10 @@ def _fill_needs(
         if needed_at >= until_day:
             continue
         stream, number, item, least_kind = need["key"], need["purchase_count"], need["item"], need["least_kind"]
+        if number == _UNPREPARED:
+            number = 0
+            _prepare_need(need, gap, model)
+            _draw_price(need, level, model)
         need_days, swap_chance, pause_chance = need["need_days"], need["swap_chance"], need["pause_chance"]
         reluctance, pace = need["reluctance"], need["pace"]
         table = INTERVALS + need["regularity"]
@@ -458,7 +491,14 @@ def _fill_needs(
 
 @inlined
 def _fill_empty_trips(
-    key: np.uint64, trips: int, first_number: int, assortment: Assortment, work: Workspace, count: int
+    key: np.uint64,
+    trips: int,
+    first_number: int,
+    assortment: Assortment,
+    model: Model,
+    household: Records,
+    work: Workspace,
+    count: int,
 ) -> int:
     """Lets each trip that fills no need fetch something anyway: nobody goes shopping for nothing."""
     needs, events = assortment.needs, work.events
@@ -480,6 +520,7 @@ def _fill_empty_trips(
         item = needs[low]["first_item"]
         if item < 0:
             item = _chosen_item(needs[low], number_at(needs[low]["key"], _CHOICE), assortment.members)
+        _draw_price(needs[low], household[0]["price_level"], model)
         events[count, _TRIP] = trip
         events[count, _NEED] = low
         events[count, _ITEM] = item

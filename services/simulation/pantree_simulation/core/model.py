@@ -11,7 +11,7 @@ from pantree_simulation.core.records import (
     ARCHETYPE,
     FIGURES,
     HOUSEHOLD,
-    MOST_PARTS,
+    PARTS_WIDTH,
     Archetypes,
     Assortment,
     Floats,
@@ -60,7 +60,7 @@ def model_of(behaviour: Behaviour) -> Model:
         *intervals,
         *(residual_table(table) for table in intervals),
     ]
-    parts = np.full((8, MOST_PARTS), _BEYOND_ANY_RATIO)
+    parts = np.full((8, PARTS_WIDTH), _BEYOND_ANY_RATIO)
     for row, values in enumerate(
         (
             _ends([regularity.share for regularity in needs.regularity]),
@@ -87,7 +87,7 @@ def model_of(behaviour: Behaviour) -> Model:
         "staple_ratio": needs.staple_ratio,
         "occasional_volume_ratio": needs.occasional_volume_ratio,
         "most_purchases_per_trip": needs.most_purchases_per_trip,
-        "patience": needs.patience,
+        "impatience": 1 / needs.patience,
         "habit": needs.habit,
         "days_until_pause": changes.days_until_pause,
         "pause_days": changes.pause_days,

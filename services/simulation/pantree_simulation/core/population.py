@@ -75,7 +75,7 @@ class PopulationSimulator:
         self._assortment = catalog_assortment(catalog, behaviour.prices.levels)
 
     def batches(self, population: Population) -> Iterator[PopulationBatch]:
-        """The households in order. Each batch is made when it is asked for, and stays valid afterwards.
+        """The households in order. Each batch is made when it is asked for, and holds until the next one is.
 
         A household's purchases depend on the seed, its id and the mix, not on which households are asked for with it.
         """
@@ -90,14 +90,16 @@ class PopulationSimulator:
         arrays = assortment.arrays._replace(needs=assortment.arrays.needs.copy())
         work = new_workspace(until_day - from_day, arrays, self._behaviour, len(assortment.categories))
         room = BATCH_LINES
+        # The same arrays for all batches: fresh memory costs as much as what is written into it.
+        lines = new_lines(room)
+        line_counts, indices = np.zeros(_MOST_HOUSEHOLDS, np.int32), np.zeros(_MOST_HOUSEHOLDS, np.int32)
         household, end = population.first_household, population.first_household + population.household_count
         wanted = _FIRST_HOUSEHOLDS
         while household < end:
             numbers = range(household, min(household + wanted, end))
             keys = household_keys(population.seed, numbers)
-            lines = new_lines(room)
-            line_counts = np.zeros(len(keys), np.int32)
-            indices = np.zeros(len(keys), np.int32)
+            if len(lines.days) != room:
+                lines = new_lines(room)
             with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
                 done = simulate(
                     keys, True, until_day, calendar, arrays, archetypes, model, household_record, work, lines, line_counts, indices

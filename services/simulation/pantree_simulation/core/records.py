@@ -22,7 +22,7 @@ NEED = np.dtype(
         ("member_count", np.int32),
         # How a household has it: drawn when the household settles.
         ("key", np.uint64),  # of its stream
-        ("need_days", np.float64),  # mean days from a purchase until it returns
+        ("need_days", np.float64),  # mean days from a purchase until it returns; before the first, between purchases
         ("reluctance", np.float64),  # what its urgency is drawn up to, 0 to 1
         ("price_level", np.float64),  # where in an item's price range the household buys
         ("pack_price", np.float64),  # price of the household's pack, in proportion to the catalogue's
@@ -42,7 +42,7 @@ NEED = np.dtype(
 
 ITEM = np.dtype(
     [
-        ("interval_days", np.float64),  # typical days between purchases
+        ("purchases_a_day", np.float64),  # of a household that uses it regularly
         ("lowest_price", np.float64),
         ("highest_price", np.float64),
         ("given_price", np.float64),  # in the first purchase; -1 for other items
@@ -89,7 +89,7 @@ FIGURES = np.dtype(
         ("staple_ratio", np.float64),
         ("occasional_volume_ratio", np.float64),
         ("most_purchases_per_trip", np.float64),
-        ("patience", np.float64),
+        ("impatience", np.float64),  # the reciprocal of patience
         ("habit", np.float64),
         ("days_until_pause", np.float64),
         ("pause_days", np.float64),
@@ -106,7 +106,8 @@ GAP_FACTORS, BASKET_FACTORS, NORMAL, GAPS, FIRST_GAPS = map(np.int64, range(5))
 PAUSES, STAPLE_FACTORS, OCCASIONAL_FACTORS, FIRST_ITEM_FACTORS, INTERVALS = map(np.int64, range(5, 10))
 # Rows of `Model.parts`: cumulative shares, and what goes with them.
 REGULARITY_ENDS, TRIP_ENDS, REACHES, PASSED_TRIPS, EXTRA_UNIT_ENDS, WEEKDAYS, PACK_ENDS, PACK_PRICES = map(np.int64, range(8))
-MOST_PARTS = 8
+PARTS_WIDTH = 8
+MOST_PARTS = 4
 
 
 class Model(NamedTuple):
@@ -117,7 +118,7 @@ class Model(NamedTuple):
     tables: Floats
     """[t, CELLS + 1], quantile tables."""
     parts: Floats
-    """[8, MOST_PARTS]; rows that are shorter end with a number above 1."""
+    """[8, PARTS_WIDTH]; rows that are shorter end with a number above 1."""
 
 
 class Archetypes(NamedTuple):
