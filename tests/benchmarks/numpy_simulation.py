@@ -1,7 +1,7 @@
 """The simulation's model in vectorised numpy: what one would write without a compiler. Gives the same purchases.
 
-Households of a chunk are worked on side by side: arrays are [h, s] for the needs of each household, and events are found in
-rounds, the next purchase of every need that has one.
+Households of a chunk are worked on side by side: arrays are [h, s] for the needs of each household, and events are
+found in rounds, the next purchase of every need that has one.
 """
 
 import functools
@@ -90,7 +90,12 @@ def simulated_with_numpy(population: Population) -> Lines:
     return Lines(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
 
 
-def _number(keys: Keys, counter: Integers | int) -> Keys:
+def same_lines(some: Lines, others: Lines) -> bool:
+    """Whether two simulations gave the same purchases, to the last bit."""
+    return all(getattr(some, name).tobytes() == getattr(others, name).tobytes() for name in Lines._fields)
+
+
+def _number(keys: Keys, counter: Integers | Keys | int) -> Keys:
     bits = keys + (np.atleast_1d(counter).astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -105,14 +110,14 @@ def _low(bits: Keys) -> Floats:
     return np.asarray((bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * (1 / 2**32))
 
 
-def _drawn(model: Model, rows: Integers | np.int64, ratios: Floats) -> Floats:
+def _drawn(model: Model, rows: Integers | int, ratios: Floats) -> Floats:
     places = ratios * CELLS
     cells = places.astype(np.int64)
     low = model.tables[rows, cells]
     return np.asarray(low + (model.tables[rows, cells + 1] - low) * (places - cells))
 
 
-def _place(model: Model, row: np.int64, ratios: Floats) -> Integers:
+def _place(model: Model, row: int, ratios: Floats) -> Integers:
     return np.searchsorted(model.parts[row], ratios, side="right")
 
 
@@ -143,9 +148,7 @@ def _chunk(
     chosen = assortment.members[needs["member_start"] + (_high(choice) * needs["member_count"]).astype(np.int64)]
     staple = wanted & (_high(role) < figures["staple_ratio"] * needs["preference"])
     other = wanted & ~staple
-    factor = np.where(
-        staple, _drawn(model, STAPLE_FACTORS, _low(role)), _drawn(model, OCCASIONAL_FACTORS, _low(role))
-    )
+    factor = np.where(staple, _drawn(model, STAPLE_FACTORS, _low(role)), _drawn(model, OCCASIONAL_FACTORS, _low(role)))
     rate = np.where(wanted, factor * items["purchases_a_day"][chosen], 0.0)
     regularity = np.where(staple, _place(model, REGULARITY_ENDS, _low(choice)), occasional)
     price_bits = _number(streams, 3)
@@ -156,7 +159,11 @@ def _chunk(
     def by_category(values: Floats, mask: Booleans) -> Floats:
         """[h, c], sums in the order of the needs."""
         sums = np.zeros(archetypes.weights[archetype].shape)
-        np.add.at(sums, (np.broadcast_to(everyone, mask.shape)[mask], np.broadcast_to(category, mask.shape)[mask]), values[mask])
+        np.add.at(
+            sums,
+            (np.broadcast_to(everyone, mask.shape)[mask], np.broadcast_to(category, mask.shape)[mask]),
+            values[mask],
+        )
         return sums
 
     most = (figures["most_purchases_per_trip"] / gap)[:, None]
@@ -170,7 +177,11 @@ def _chunk(
         scaled = rate * scale[everyone, category]
         capped = staple & (scaled >= most)
         # One at a time, as the kernel does it, for the same rounding.
-        np.subtract.at(left, (np.broadcast_to(everyone, capped.shape)[capped], np.broadcast_to(category, capped.shape)[capped]), np.broadcast_to(most, capped.shape)[capped])
+        np.subtract.at(
+            left,
+            (np.broadcast_to(everyone, capped.shape)[capped], np.broadcast_to(category, capped.shape)[capped]),
+            np.broadcast_to(most, capped.shape)[capped],
+        )
         uncapped = by_category(scaled, staple & ~capped)
         more = np.where(uncapped > 0, np.maximum(left, 0.0) / uncapped, 1.0)
     scaled = np.where(staple & ~capped, scaled * more[everyone, category], scaled)
@@ -236,8 +247,8 @@ def _chunk(
     purchase = 0
     while len(household):
         at = (household, need)
-        day = np.maximum(needed_at[at].astype(np.int64) - from_day, 0)
-        trip = next_trips[least_kind[at], household, day]
+        needed_on = np.maximum(needed_at[at].astype(np.int64) - from_day, 0)
+        trip = next_trips[least_kind[at], household, needed_on]
         filled = trip >= 0
         household, need, trip = household[filled], need[filled], trip[filled]
         at = (household, need)

@@ -26,7 +26,9 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 def main() -> None:
     """Measures both, prints and writes the report."""
-    parser = argparse.ArgumentParser(prog="python -m tests.realism", description="Holds the simulation against real data.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.realism", description="Holds the simulation against real data."
+    )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="transactions and products, Parquet or CSV")
     parser.add_argument("--households", type=int, default=2000, help="how many households to simulate")
     parser.add_argument("--out", type=Path, default=Path("realism"), help="folder for the report")

@@ -9,8 +9,8 @@ import numpy as np
 from pantree_domain.catalog import CATEGORIES, load_catalog
 from pantree_simulation.core import Archetype, ArchetypeShare, Behaviour, Population, PopulationSimulator
 from tests.realism.simulated import our_archetypes
-from tests.simulation.populations import kept
 from tests.realism.statistics import Floats
+from tests.simulation.populations import kept
 
 _RATIO_TOLERANCE = 0.15
 _SHARE_TOLERANCE = 0.03

@@ -15,8 +15,8 @@ from pantree_simulation.core import (
     parse_archetypes,
     parse_behaviour,
 )
-from tests.simulation.populations import kept
 from tests.realism.statistics import Purchases
+from tests.simulation.populations import kept
 
 FIRST_DAY = date(2017, 1, 1)  # as in the real data
 MONTHS = 12

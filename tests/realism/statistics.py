@@ -126,9 +126,7 @@ def _firsts(*columns: Integers) -> Integers:
     major, middle, minor = columns
     order = np.lexsort((minor, middle, major))
     differs = np.ones(len(order), dtype=np.bool_)
-    differs[1:] = (
-        (np.diff(major[order]) != 0) | (np.diff(middle[order]) != 0) | (np.diff(minor[order]) != 0)
-    )
+    differs[1:] = (np.diff(major[order]) != 0) | (np.diff(middle[order]) != 0) | (np.diff(minor[order]) != 0)
     return order[differs]
 
 

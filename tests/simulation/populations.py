@@ -37,7 +37,7 @@ def kept(batch: PopulationBatch) -> PopulationBatch:
         batch,
         line_counts=batch.line_counts.copy(),
         archetype_indices=batch.archetype_indices.copy(),
-        lines=Lines(*(column.copy() for column in batch.lines)),
+        lines=Lines(*(column.copy() for column in batch.lines)),  # type: ignore[arg-type] # a column each,
     )
 
 

@@ -1,13 +1,13 @@
 """`pantree simulate`: a population's purchases as a Parquet file."""
 
 import contextlib
+import os
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import grpc
 import numpy as np
 import typer
 from rich.console import Console
@@ -32,7 +32,7 @@ def simulate(
     first_household: Annotated[int, typer.Option(min=0, help="Number of the first household.")] = 0,
     months: Annotated[int, typer.Option(min=1, max=60, help="How many months.")] = 6,
     start_date: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day; half a year or so ago when left out.")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day; so many months ago when left out.")
     ] = None,
     archetype: Annotated[
         list[str] | None,
@@ -96,7 +96,10 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
     unfinished = file.with_name(f".{file.name}.unfinished")
     started, lines = time.perf_counter(), 0
     try:
-        async with _service_address(address) as service, open_channel(service, longest_seconds=_LONGEST_SECONDS) as channel:
+        async with (
+            _service_address(address) as service,
+            open_channel(service, longest_seconds=_LONGEST_SECONDS) as channel,
+        ):
             started = time.perf_counter()
             with parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer, progress:
                 task = progress.add_task("simulating", total=request.household_count, lines=0)
@@ -121,10 +124,15 @@ async def _service_address(address: str) -> AsyncIterator[str]:
     if address:
         yield address
         return
+    from pantree_runtime.logging import configure_logging
+    from pantree_runtime.settings import load_settings
     from pantree_simulation.__main__ import build
     from pantree_simulation.settings import SimulationSettings
 
-    async with running(await build(SimulationSettings())) as part:
+    os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")  # the progress bar says enough
+    settings = load_settings(SimulationSettings)
+    configure_logging("simulation", settings)
+    async with running(await build(settings)) as part:
         yield part.address
 
 

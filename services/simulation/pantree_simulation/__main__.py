@@ -10,7 +10,14 @@ from pantree_domain.catalog import load_catalog
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.server import Part, Program
 from pantree_runtime.settings import environment_variable
-from pantree_simulation.core import Archetypes, PopulationSimulator, Simulator, parse_archetypes, parse_behaviour, warm_up
+from pantree_simulation.core import (
+    Archetypes,
+    PopulationSimulator,
+    Simulator,
+    parse_archetypes,
+    parse_behaviour,
+    warm_up,
+)
 from pantree_simulation.demo import demo
 from pantree_simulation.servicer import SimulationServicer
 from pantree_simulation.settings import SimulationSettings

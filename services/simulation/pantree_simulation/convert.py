@@ -25,15 +25,15 @@ from pantree_simulation.core import (
     Scenario,
     SimulatedMonth,
 )
-from pantree_simulation.core.records import Lines
+from pantree_simulation.core.records import part_of
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 100
 _MAX_HOUSEHOLDS = 1_000_000_000
 # A line takes 28 bytes, so this many stay well below the message limit of 4 MiB.
 MAX_LINES_OF_MESSAGE = 131_072
-# Numbers of households that a signed 64-bit number holds, and shares that can be told from nothing.
-MAX_HOUSEHOLD_NUMBER = 2**62
+_MAX_HOUSEHOLD_NUMBER = 2**31 - 1
+# Shares that can be told from nothing and from everything.
 _LEAST_SHARE, _MOST_SHARE = 1e-6, 1e6
 _LENGTH_DELIMITED = 2  # wire type of packed fields
 
@@ -106,8 +106,9 @@ def population(request: messages.SimulatePopulationRequest, archetypes: Archetyp
         InvalidInput: naming every wrong field.
     """
     violations = Violations()
-    violations.whole_number("first_household", request.first_household, 0, MAX_HOUSEHOLD_NUMBER)
-    violations.whole_number("household_count", request.household_count, 1, _MAX_HOUSEHOLDS)
+    if violations.whole_number("first_household", request.first_household, 0, _MAX_HOUSEHOLD_NUMBER):
+        most = min(_MAX_HOUSEHOLDS, _MAX_HOUSEHOLD_NUMBER - request.first_household + 1)
+        violations.whole_number("household_count", request.household_count, 1, most)
     mix = _mix(request, archetypes, violations)
     start, month_count = _period(request, violations)
     violations.raise_if_any()
@@ -131,7 +132,7 @@ def population_responses(
             yield _batch_message(batch, population)
             continue
         for start in range(0, len(batch.lines.days), MAX_LINES_OF_MESSAGE):
-            lines = Lines(*(column[start : start + MAX_LINES_OF_MESSAGE] for column in batch.lines))
+            lines = part_of(batch.lines, start, start + MAX_LINES_OF_MESSAGE)
             line_counts = np.array([len(lines.days)], dtype=np.int32)
             yield _batch_message(dataclasses.replace(batch, lines=lines, line_counts=line_counts), population)
 
@@ -163,7 +164,7 @@ def _batch_message(batch: PopulationBatch, population: Population) -> messages.S
 
 
 def _packed(field_number: int, column: NDArray[np.int32] | NDArray[np.float64]) -> bytes:
-    """A packed field of fixed width, 4 or 8 bytes an element, as it is on the wire: tag, length, little-endian values."""
+    """A packed field of 4 or 8 bytes an element as it is on the wire: tag, length, little-endian values."""
     values = column.astype(column.dtype.newbyteorder("<"), copy=False).tobytes()
     return _varint(field_number << 3 | _LENGTH_DELIMITED) + _varint(len(values)) + values
 

@@ -248,7 +248,7 @@ class SimulatePopulationRequest(_message.Message):
     first_household: _builtins.int
     """first_household is the number of the first household, 0 or more; a household's id is its number in digits."""
     household_count: _builtins.int
-    """household_count is the number of households, 1 to 1,000,000,000."""
+    """household_count is the number of households, 1 to 1,000,000,000; the last one's number is at most 2,147,483,647."""
     simulation_months: _builtins.int
     """simulation_months is the number of months to simulate, 1 to 60; 6 when absent."""
     start_date: _builtins.str

@@ -89,8 +89,8 @@ def parse_archetypes(text: str, known: Archetypes | None = None) -> Archetypes:
 
     Args:
         text: the file.
-        known: archetypes to begin with. Those of the file come after them, or in their place when ids are equal, and the
-            file need not name a default.
+        known: archetypes to begin with. Those of the file come after them, or in their place when ids are equal, and
+            the file need not name a default.
 
     Raises:
         ValueError: when a figure makes no sense, naming the archetype.

@@ -62,14 +62,16 @@ def assortment_after(
         (categorization.item,) if categorization.item else catalog.items_in(categorization.category) or catalog.items
         for categorization in found
     ]
-    first_categories = [item.category or categorization.category for item, categorization in zip(first_items, found)]
+    first_categories = [
+        item.category or categorization.category for item, categorization in zip(first_items, found, strict=True)
+    ]
     complements = {kind for item in known if item for kind in item.complements}
     count = len(first_items)
     position = {item.name: count + at for at, item in enumerate(catalog.items)}
 
     needs: list[_Need] = []
     kinds: set[str] = set()
-    for at, (item, nearest) in enumerate(zip(first_items, known)):
+    for at, (item, nearest) in enumerate(zip(first_items, known, strict=True)):
         others: list[int] = []
         if nearest and nearest.kind not in kinds:
             others = [position[other.name] for other in catalog.items_of_kind(nearest.kind) if other not in known]

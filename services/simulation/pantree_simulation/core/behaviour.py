@@ -160,7 +160,9 @@ class Behaviour:
         ):
             _check_shares(f"{name}.share", [part.share for part in parts])
         _check_shares("quantities.extra_units", self.quantities.extra_units)
-        longest = max(map(len, (self.trips.kinds, self.needs.regularity, self.quantities.extra_units, self.prices.packs)))
+        longest = max(
+            map(len, (self.trips.kinds, self.needs.regularity, self.quantities.extra_units, self.prices.packs))
+        )
         if longest > MOST_PARTS:
             raise ValueError(f"nothing may have more than {MOST_PARTS} parts")
         reaches = [kind.reach for kind in self.trips.kinds]

@@ -17,7 +17,6 @@ def compiled(function: Callable[Parameters, Result]) -> Callable[Parameters, Res
     return cast(Callable[Parameters, Result], numba.njit(nogil=True, cache=True, error_model="numpy")(function))
 
 
-
 def inlined(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """The function, compiled as a part of its only caller: compiling it on its own as well would take as long again."""
     return cast(Callable[Parameters, Result], numba.njit(inline="always", error_model="numpy")(function))

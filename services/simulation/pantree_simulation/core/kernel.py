@@ -1,11 +1,11 @@
 """The simulation itself: one household at a time, compiled.
 
-A household goes on trips, and has needs. A need returns some time after it was filled (a renewal process) and is filled on
-the next trip that is large enough for its urgency. Needs know nothing of each other, so each is followed through the whole
-period on its own; the purchases are then put in the order of the trips.
+A household goes on trips, and has needs. A need returns some time after it was filled (a renewal process) and is filled
+on the next trip that is large enough for its urgency. Needs know nothing of each other, so each is followed through the
+whole period on its own; the purchases are then put in the order of the trips.
 
-All that lasts from one period to the next is in the household's record and those of its needs, so that a simulation in one
-go and month by month give the same purchases. All random numbers come from counter-based streams.
+All that lasts from one period to the next is in the household's record and those of its needs, so that a simulation in
+one go and month by month give the same purchases. All random numbers come from counter-based streams.
 """
 
 from typing import Any
@@ -86,8 +86,8 @@ def simulate(
 
     Args:
         keys: uint64[h], keys of the households.
-        is_new: whether the households begin with the period. Otherwise there is one, and it goes on as `household` and the
-            needs of `assortment` say.
+        is_new: whether the households begin with the period. Otherwise there is one, and it goes on as `household` and
+            the needs of `assortment` say.
         until_day: first day after the period, which begins with the calendar.
         calendar: shelf prices and promotions of the period.
         assortment: what there is to be needed. Its needs are written: how the last household has them, as they stand at
@@ -346,7 +346,7 @@ def _wait(gap: float, reluctance: float, model: Model) -> float:
 
 @compiled
 def _prepare_need(need: Any, gap: float, model: Model) -> None:
-    """Draws and works out what only matters from a need's first purchase on; most needs of a period never come to it."""
+    """Works out what only matters from a need's first purchase on; most needs never come to it within a period."""
     figures = model.figures[0]
     interval = need["need_days"]
     wait = _wait(gap, need["reluctance"], model)
@@ -484,7 +484,12 @@ def _fill_needs(
                 days += drawn(tables, PAUSES, (fate - swap_chance) / pause_chance) * pause_days
             needed_at = work.trip_days[trip] + max(days, 1.0)
             least_kind = _place(parts, REACHES, low_ratio(bits) * reluctance)
-        need["needed_at"], need["purchase_count"], need["item"], need["least_kind"] = needed_at, number, item, least_kind
+        need["needed_at"], need["purchase_count"], need["item"], need["least_kind"] = (
+            needed_at,
+            number,
+            item,
+            least_kind,
+        )
         need["pace"] = pace
     return count
 
@@ -556,7 +561,9 @@ def _write_lines(
         else:
             need, low = needs[events[event, _NEED]], items[item]["lowest_price"]
             price = low + need["price_level"] * (items[item]["highest_price"] - low)
-            price = (max(int(price * need["pack_price"] * drift * 10 + 0.5), 1) * 10 - 1) / 100  # ends in 9, as shelf prices do
+            price = (
+                max(int(price * need["pack_price"] * drift * 10 + 0.5), 1) * 10 - 1
+            ) / 100  # ends in 9, as shelf prices do
         saving = 0.0
         if quantity < 0:
             quantity = -quantity

@@ -31,7 +31,6 @@ from pantree_simulation.core.tables import (
     table_mean_square,
 )
 
-
 _BEYOND_ANY_RATIO = 2.0
 
 

@@ -14,7 +14,7 @@ from pantree_simulation.core.assortment import NamedAssortment, catalog_assortme
 from pantree_simulation.core.behaviour import Behaviour
 from pantree_simulation.core.kernel import simulate
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
-from pantree_simulation.core.records import Integers, Lines
+from pantree_simulation.core.records import Integers, Lines, part_of
 from pantree_simulation.core.shop import Shop
 from pantree_simulation.core.streams import household_keys
 
@@ -49,7 +49,10 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class PopulationBatch:
-    """Purchases of `h` households that follow each other, `n` lines: at most `BATCH_LINES`, or those of one household."""
+    """Purchases of `h` households that follow each other, `n` lines.
+
+    `n` is at most `BATCH_LINES`, unless there is only one household.
+    """
 
     first_household: int
     line_counts: Integers
@@ -102,7 +105,18 @@ class PopulationSimulator:
                 lines = new_lines(room)
             with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
                 done = simulate(
-                    keys, True, until_day, calendar, arrays, archetypes, model, household_record, work, lines, line_counts, indices
+                    keys,
+                    True,
+                    until_day,
+                    calendar,
+                    arrays,
+                    archetypes,
+                    model,
+                    household_record,
+                    work,
+                    lines,
+                    line_counts,
+                    indices,
                 )
             if not done:  # a single household buys more than has room
                 room, wanted = 2 * room, 1
@@ -112,7 +126,7 @@ class PopulationSimulator:
                 first_household=household,
                 line_counts=line_counts[:done],
                 archetype_indices=indices[:done],
-                lines=Lines(*(column[:count] for column in lines)),
+                lines=part_of(lines, 0, count),
                 assortment=assortment,
             )
             household, room = household + done, BATCH_LINES

@@ -1,6 +1,6 @@
 """The arrays that the kernel works on: records for what has many figures, so that each thing is one piece of memory."""
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,12 +100,19 @@ FIGURES = np.dtype(
     align=True,
 )
 
+
+def _rows(first: int, end: int) -> tuple[int, ...]:
+    """Numbers of numpy's: numba would compile a function anew for each constant of Python's that it is called with."""
+    return cast(tuple[int, ...], tuple(map(np.int64, range(first, end))))
+
+
 # Rows of `Model.tables`; the tables of intervals follow, then those of the time left of an interval.
-# (Numbers of numpy's, since numba would compile a function anew for each constant of Python's that it is called with.)
-GAP_FACTORS, BASKET_FACTORS, NORMAL, GAPS, FIRST_GAPS = map(np.int64, range(5))
-PAUSES, STAPLE_FACTORS, OCCASIONAL_FACTORS, FIRST_ITEM_FACTORS, INTERVALS = map(np.int64, range(5, 10))
+GAP_FACTORS, BASKET_FACTORS, NORMAL, GAPS, FIRST_GAPS = _rows(0, 5)
+PAUSES, STAPLE_FACTORS, OCCASIONAL_FACTORS, FIRST_ITEM_FACTORS, INTERVALS = _rows(5, 10)
 # Rows of `Model.parts`: cumulative shares, and what goes with them.
-REGULARITY_ENDS, TRIP_ENDS, REACHES, PASSED_TRIPS, EXTRA_UNIT_ENDS, WEEKDAYS, PACK_ENDS, PACK_PRICES = map(np.int64, range(8))
+REGULARITY_ENDS, TRIP_ENDS, REACHES, PASSED_TRIPS, EXTRA_UNIT_ENDS, WEEKDAYS, PACK_ENDS, PACK_PRICES = _rows(
+    0, 8
+)
 PARTS_WIDTH = 8
 MOST_PARTS = 4
 
@@ -184,3 +191,14 @@ class Lines(NamedTuple):
     """Shelf price of one unit."""
     savings: Floats
     """What was taken off the line."""
+
+
+def part_of(lines: Lines, start: int, end: int) -> Lines:
+    """Some of the lines; the same memory."""
+    return Lines(
+        lines.days[start:end],
+        lines.items[start:end],
+        lines.quantities[start:end],
+        lines.prices[start:end],
+        lines.savings[start:end],
+    )

@@ -17,7 +17,7 @@ _SHIFT, _PRICES, _CAMPAIGNS = np.uint64(0), np.uint64(1), np.uint64(2)
 _REMEMBERED_CHANGES = 4
 _MOVEMENT_SPREAD = 2.0  # standard deviation of the sum of so many standard normal numbers
 _LEAST_DRIFT = 0.1
-_NORMAL, _DEPTHS = np.int64(0), np.int64(1)
+_NORMAL, _DEPTHS = 0, 1
 
 
 class Shop:

@@ -1,12 +1,12 @@
 """Random streams that depend on nothing but what they are for.
 
-Counter-based: number `k` of a stream is a hash of the stream's key and `k`, so that any number can be had without the ones
-before it, in any order, by any thread. Each household has a key, each thing in it (its trips, each of its needs) a key made
-from that. What one item does changes neither another item's numbers nor the days of the trips, and a longer simulation
-begins like a shorter one.
+Counter-based: number `k` of a stream is a hash of the stream's key and `k`, so that any number can be had without the
+ones before it, in any order, by any thread. Each household has a key, each thing in it (its trips, each of its needs) a
+key made from that. What one item does changes neither another item's numbers nor the days of the trips, and a longer
+simulation begins like a shorter one.
 
-The hash is the output function of SplitMix64 over a Weyl sequence (Steele, Lea, Flood: Fast Splittable Pseudorandom Number
-Generators, OOPSLA 2014; constants of Stafford's variant 13), in plain 64-bit integers.
+The hash is the output function of SplitMix64 over a Weyl sequence (Steele, Lea, Flood: Fast Splittable Pseudorandom
+Number Generators, OOPSLA 2014; constants of Stafford's variant 13), in plain 64-bit integers.
 """
 
 import enum
@@ -52,7 +52,7 @@ def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
 
 
 def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.uint64]:
-    """Keys of households whose ids are their numbers in digits: `key_of(Purpose.HOUSEHOLD, seed, str(number))` of each."""
+    """uint64[h], `key_of(Purpose.HOUSEHOLD, seed, str(number))` of each: a household's id is its number in digits."""
     beginning = hashlib.blake2b(json.dumps([Purpose.HOUSEHOLD.value, seed])[:-1].encode(), digest_size=_KEY_BYTES)
     keys = bytearray()
     for number in household_numbers:

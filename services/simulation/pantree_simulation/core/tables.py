@@ -71,13 +71,13 @@ def exponential_table() -> Table:
 
 
 def residual_table(intervals: Table) -> Table:
-    """Time left of an interval that is under way at a random moment (the equilibrium distribution of renewal theory)."""
+    """Time left of an interval under way at a random moment (the equilibrium distribution of renewal theory)."""
     # The density of the time left is the share of intervals that are longer, over their mean.
     lengths = np.diff(intervals, prepend=0.0)
     longer = 1 - np.linspace(0, 1, CELLS + 1)
     shares = np.concatenate([[0.0], np.cumsum(lengths * np.append(1.0, longer[:-1]))])
     times = np.append(0.0, intervals)
-    return np.interp(_ratios(), shares / shares[-1], times)
+    return np.asarray(np.interp(_ratios(), shares / shares[-1], times))
 
 
 def mixed_table(shares: Sequence[float], means: Sequence[float], variations: Sequence[float]) -> Table:
@@ -107,7 +107,7 @@ def stepped_table(values: Sequence[float], ratios: Sequence[float]) -> Table:
         values: the quantiles, ascending.
         ratios: the share of the distribution below each of them, from 0 to 1.
     """
-    return np.interp(np.linspace(0, 1, CELLS + 1), ratios, values)
+    return np.asarray(np.interp(np.linspace(0, 1, CELLS + 1), ratios, values))
 
 
 def table_mean(table: Table) -> float:
