@@ -10,7 +10,8 @@ are dropped first.
 What can be counted (weekdays, units, promotions, prices) is counted. The rest, which only shows through what it does,
 is searched for: parameters are changed a little, a population is simulated, and a change is kept when the simulation
 comes nearer to the real statistics (simulated method of moments; a (1+1) evolution strategy with the 1/5 success
-rule). The archetypes' own figures are held at the same time. The search begins at `START`, the outcome of earlier searches.
+rule). The archetypes' own figures are held at the same time. The search begins at `START`, the outcome of earlier
+searches.
 """
 
 import argparse
