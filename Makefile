@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := runtime services gateway clients scripts tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench pins clean
+.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench realism pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -109,9 +109,17 @@ image-tests: .venv/dev.stamp ## Build images and run them read-only (PANTREE_TES
 bench: .venv/dev.stamp ## Measure against yardsticks; prints a table and writes bench.json
 	@$(BIN)/python -m tests.benchmarks
 
+.venv/quality.stamp: .venv/run.stamp
+	@echo "installing what reports on quality need into .venv"
+	@$(PIP) install --constraint scripts/constraints.txt --group quality
+	@touch $@
+
+realism: .venv/quality.stamp ## Hold the simulation against real baskets: a table and plots in realism/
+	@$(BIN)/python -m tests.realism
+
 pins: ## Pin the versions of everything in .venv anew
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pantree > scripts/constraints.txt
 
 clean: ## Remove .venv and caches
-	@rm -rf .venv dist bench.json clients/typescript/node_modules clients/typescript/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv dist bench.json realism clients/typescript/node_modules clients/typescript/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

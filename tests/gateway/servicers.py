@@ -120,6 +120,13 @@ class SimulationServicer(simulation_rpc.SimulationServiceServicer):
         for month in months:
             yield month
 
+    async def SimulatePopulation(
+        self, request: simulation_service_pb2.SimulatePopulationRequest, context: Context
+    ) -> AsyncIterator[simulation_service_pb2.SimulatePopulationResponse]:
+        batches: list[simulation_service_pb2.SimulatePopulationResponse] = []
+        for batch in batches:
+            yield batch
+
 
 def pipeline_part(servicer: PipelineServicer) -> Part:
     """The servicer behind the real interceptors."""

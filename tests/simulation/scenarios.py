@@ -7,14 +7,32 @@ from hypothesis import strategies as st
 
 from pantree_domain.catalog import load_catalog
 from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
-from pantree_simulation.core import Archetypes, FirstItem, Scenario, SimulatedMonth, parse_archetypes, simulate
+from pantree_simulation.core import (
+    Archetypes,
+    FirstItem,
+    PopulationSimulator,
+    Scenario,
+    SimulatedMonth,
+    Simulator,
+    parse_archetypes,
+    parse_behaviour,
+)
 
 BANANAS = FirstItem("Bananas", 1.99, 1, "")
 CHICKEN = FirstItem("Chicken Breast", 12.99, 1, "")
 
 
+def _own_file(name: str) -> str:
+    return (resources.files("pantree_simulation") / name).read_text("utf-8")
+
+
+OUR_BEHAVIOUR = parse_behaviour(_own_file("behaviour.toml"))
+SIMULATOR = Simulator(load_catalog(), OUR_BEHAVIOUR)
+POPULATION_SIMULATOR = PopulationSimulator(load_catalog(), OUR_BEHAVIOUR)
+
+
 def our_archetypes() -> Archetypes:
-    return parse_archetypes((resources.files("pantree_simulation") / "archetypes.toml").read_text("utf-8"))
+    return parse_archetypes(_own_file("archetypes.toml"))
 
 
 def a_scenario(
@@ -32,7 +50,7 @@ def a_scenario(
 
 
 def months_of(scenario: Scenario) -> list[SimulatedMonth]:
-    return list(simulate(scenario, load_catalog()))
+    return list(SIMULATOR.months(scenario))
 
 
 # A line as (day, name, category, quantity, price, saving).

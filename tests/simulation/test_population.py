@@ -1,28 +1,28 @@
-"""Whether many simulated households together look like their archetype."""
+"""Populations: what a household buys depends on nothing but itself, and many together look like their archetype."""
 
-from collections import Counter
-from dataclasses import dataclass, field
+import os
+import subprocess
+import sys
+import threading
+from datetime import date
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.simulation.scenarios import a_scenario, months_of, our_archetypes
+from pantree_domain.days import day_number
+from pantree_domain.limits import MAX_QUANTITY
+from pantree_domain.months import add_months
+from pantree_simulation.core import ArchetypeShare
+from pantree_simulation.core.population import BATCH_LINES
+from pantree_simulation.core.streams import Purpose, household_keys, key_of
+from tests.realism.archetypes import ArchetypeFigures, figures_of
+from tests.simulation.populations import a_population, all_lines, batches_of, by_household
+from tests.simulation.scenarios import OUR_BEHAVIOUR, our_archetypes
 
-HOUSEHOLDS = 50
-
-
-@dataclass
-class Population:
-    """What a few households of one archetype did in half a year."""
-
-    trip_gaps: list[int] = field(default_factory=list)
-    weekdays: list[int] = field(default_factory=list)
-    basket_items: list[int] = field(default_factory=list)
-    quantities: list[int] = field(default_factory=list)
-    saving_ratios: list[float] = field(default_factory=list)
-    categories: Counter[str] = field(default_factory=Counter)
-    repeat_ratios: list[float] = field(default_factory=list)
-    """By household: share of items that were bought on more than two days."""
+HOUSEHOLDS = 500
+few_examples = settings(max_examples=15, deadline=None)
 
 
 @pytest.fixture(scope="module", params=our_archetypes().ids)
@@ -31,73 +31,153 @@ def archetype_id(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def population(archetype_id: str) -> Population:
-    population = Population()
-    for household in range(HOUSEHOLDS):
-        days: list[int] = []
-        item_days: Counter[str] = Counter()
-        for month in months_of(a_scenario(household_id=str(household), archetype=archetype_id)):
-            purchases = month.purchases
-            days.extend(purchases.days.tolist())
-            bought = [purchases.item_names[item] for item in purchases.item_indices]
-            item_days.update(bought)
-            population.categories.update(purchases.item_categories[item] for item in purchases.item_indices)
-            population.quantities.extend(purchases.quantities.tolist())
-            population.saving_ratios.extend((purchases.savings / purchases.prices / purchases.quantities).tolist())
-        trips, counts = np.unique(days, return_counts=True)
-        population.trip_gaps.extend(np.diff(trips).tolist())
-        population.weekdays.extend(((trips[1:] + 3) % 7).tolist())
-        population.basket_items.extend(counts[1:].tolist())
-        population.repeat_ratios.append(sum(count > 2 for count in item_days.values()) / len(item_days))
-    return population
-
-
-def test_trip_gaps_are_those_of_the_archetype(archetype_id: str, population: Population) -> None:
+def figures(archetype_id: str) -> ArchetypeFigures:
     archetype = our_archetypes().get(archetype_id)
     assert archetype is not None
-    assert np.median(population.trip_gaps) == pytest.approx(archetype.mean_trip_gap_days, rel=0.15)
-    assert np.mean(population.trip_gaps) == pytest.approx(archetype.mean_trip_gap_days, rel=0.15)
-    assert 0.35 < np.std(population.trip_gaps) / np.mean(population.trip_gaps) < 0.8
+    return figures_of(archetype, OUR_BEHAVIOUR, HOUSEHOLDS)
 
 
-def test_category_shares_are_the_weights_of_the_archetype(archetype_id: str, population: Population) -> None:
+def test_trip_gaps_are_those_of_the_archetype(archetype_id: str, figures: ArchetypeFigures) -> None:
     archetype = our_archetypes().get(archetype_id)
     assert archetype is not None
-    assert set(population.categories) == set(archetype.category_weights)
-    for category, weight in archetype.category_weights.items():
-        assert population.categories[category] / population.categories.total() == pytest.approx(weight, abs=0.03)
+    assert figures.median_trip_gap_days == pytest.approx(archetype.mean_trip_gap_days, rel=0.15)
+    assert figures.mean_trip_gap_days == pytest.approx(archetype.mean_trip_gap_days, rel=0.15)
 
 
-def test_basket_sizes_are_those_of_the_archetype(archetype_id: str, population: Population) -> None:
+def test_category_shares_are_the_weights_of_the_archetype(archetype_id: str, figures: ArchetypeFigures) -> None:
     archetype = our_archetypes().get(archetype_id)
     assert archetype is not None
-    assert np.mean(population.basket_items) == pytest.approx(archetype.mean_basket_items, rel=0.15)
-    assert np.quantile(population.basket_items, 0.9) > 2 * np.quantile(population.basket_items, 0.1)
+    for category, share in figures.category_shares.items():
+        assert share == pytest.approx(archetype.category_weights.get(category, 0), abs=0.03), category
 
 
-def test_promotions_have_the_frequency_of_the_archetype_and_realistic_depth(
-    archetype_id: str, population: Population
-) -> None:
+def test_basket_sizes_are_those_of_the_archetype(archetype_id: str, figures: ArchetypeFigures) -> None:
     archetype = our_archetypes().get(archetype_id)
     assert archetype is not None
-    ratios = np.array(population.saving_ratios)
-    assert np.mean(ratios > 0) == pytest.approx(archetype.promotion_ratio, abs=0.05)
-    # 84.51° Complete Journey, 2017: quartiles of the depth of promotions.
-    assert np.quantile(ratios[ratios > 0], [0.25, 0.5, 0.75]) == pytest.approx([0.16, 0.25, 0.37], rel=0.2)
+    assert figures.mean_basket_items == pytest.approx(archetype.mean_basket_items, rel=0.15)
 
 
-def test_quantities_above_one_are_as_rare_as_the_archetype_says(archetype_id: str, population: Population) -> None:
+def test_promotions_and_units_are_as_frequent_as_the_archetype_says(archetype_id: str) -> None:
     archetype = our_archetypes().get(archetype_id)
     assert archetype is not None
-    more = np.mean(np.array(population.quantities) > 1)
-    assert more == pytest.approx(archetype.multiple_units_ratio, abs=0.04)
+    mix = (ArchetypeShare(archetype, 1.0),)
+    lines = all_lines(batches_of(a_population(household_count=200, mix=mix)))
+    assert (lines.savings > 0).mean() == pytest.approx(archetype.promotion_ratio, abs=0.05)
+    assert (lines.quantities > 1).mean() == pytest.approx(archetype.multiple_units_ratio, abs=0.02)
 
 
-def test_weekends_are_busier_than_midweek(population: Population) -> None:
-    trips_by_weekday = np.bincount(population.weekdays, minlength=7)
-    assert trips_by_weekday.min() > 0
-    assert trips_by_weekday[5:].mean() > trips_by_weekday[1:4].mean()
+def test_mix_is_that_of_the_population() -> None:
+    family, single = our_archetypes().get("busy_family"), our_archetypes().get("single_professional")
+    assert family is not None
+    assert single is not None
+    mix = (ArchetypeShare(family, 0.2), ArchetypeShare(single, 0.8))
+    batches = batches_of(a_population(household_count=2_000, mix=mix, month_count=1))
+    indices = np.concatenate([batch.archetype_indices for batch in batches])
+    assert indices.mean() == pytest.approx(0.8, abs=0.03)
 
 
-def test_some_items_recur_and_others_come_and_go(population: Population) -> None:
-    assert 0.3 < np.mean(population.repeat_ratios) < 0.9
+@few_examples
+@given(
+    st.integers(0, 2**31 - 11),
+    st.integers(1, 10),
+    st.dates(date(1970, 1, 1), date(2190, 1, 1)),
+    st.integers(1, 8),
+    st.integers(0, 2**32 - 1),
+)
+def test_lines_are_valid_purchases(first: int, count: int, start: date, month_count: int, seed: int) -> None:
+    batches = batches_of(
+        a_population(first_household=first, household_count=count, start=start, month_count=month_count, seed=seed)
+    )
+    assert sum(len(batch.line_counts) for batch in batches) == count
+    for household in by_household(batches).values():
+        days = np.array([line[0] for line in household])
+        assert np.all(np.diff(days) >= 0)
+        assert len({(line[0], line[1]) for line in household}) == len(household)  # an item is on a receipt once
+    lines = all_lines(batches)
+    assert np.all((lines.days >= day_number(start)) & (lines.days < day_number(add_months(start, month_count))))
+    assert np.all((lines.quantities >= 1) & (lines.quantities <= MAX_QUANTITY))
+    assert np.all(lines.prices > 0)
+    assert np.all((lines.savings >= 0) & (lines.savings <= lines.prices * lines.quantities))
+    for money in (lines.prices, lines.savings):
+        assert np.array_equal(money, np.round(money * 100) / 100)
+
+
+@few_examples
+@given(st.integers(0, 30), st.integers(1, 30))
+def test_household_does_not_depend_on_those_around_it(first: int, count: int) -> None:
+    alone = by_household(batches_of(a_population(first_household=first, household_count=count)))
+    of_all = by_household(batches_of(a_population(household_count=60)))
+    assert alone == {number: of_all[number] for number in range(first, first + count)}
+
+
+def test_longer_simulation_begins_like_a_shorter_one() -> None:
+    short = by_household(batches_of(a_population(month_count=6)))
+    long = by_household(batches_of(a_population(month_count=12)))
+    assert all(long[number][: len(lines)] == lines for number, lines in short.items())
+
+
+def test_threads_do_not_change_what_households_buy() -> None:
+    populations = [a_population(first_household=first, household_count=10) for first in range(0, 80, 10)]
+    found: dict[int, object] = {}
+    threads = [
+        threading.Thread(target=lambda part=part: found.update(by_household(batches_of(part)))) for part in populations
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == by_household(batches_of(a_population(household_count=80)))
+
+
+def test_other_seed_has_other_purchases_and_prices() -> None:
+    one, other = (all_lines(batches_of(a_population(seed=seed))) for seed in (0, 1))
+    assert one.items.tolist() != other.items.tolist()
+
+
+def test_promotions_of_an_item_come_at_the_same_time_for_all() -> None:
+    lines = all_lines(batches_of(a_population(household_count=400, month_count=1)))
+    promoted: dict[tuple[int, int], list[bool]] = {
+        (item, day): [] for item, day in zip(lines.items.tolist(), lines.days.tolist(), strict=True)
+    }
+    for item, day, saving in zip(lines.items.tolist(), lines.days.tolist(), lines.savings.tolist(), strict=True):
+        promoted[item, day].append(saving > 0)
+    agreement = [np.mean(of_day) for of_day in promoted.values() if len(of_day) >= 4]
+    assert len(agreement) > 100
+    assert np.mean([max(share, 1 - share) for share in agreement]) > 0.85  # by chance it would be about 0.65
+
+
+def test_batches_fit_into_messages() -> None:
+    batches = batches_of(a_population(household_count=2_000))
+    sizes = [len(batch.lines.days) for batch in batches]
+    assert max(sizes) <= BATCH_LINES
+    assert np.mean(sizes[1:-1]) > 0.8 * BATCH_LINES  # few messages rather than many
+
+
+def test_keys_of_numbered_households_are_those_of_their_ids() -> None:
+    numbers = [0, 7, 10**15]
+    expected = [key_of(Purpose.HOUSEHOLD, 3, str(number)) for number in numbers]
+    assert household_keys(3, numbers).tolist() == expected
+
+
+_PROGRAM = """
+from tests.simulation.populations import *
+from tests.simulation.scenarios import *
+print(by_household(batches_of(a_population(household_count=3, month_count=2))))
+print([lines_of(month) for month in months_of(a_scenario(seed=7, month_count=2))])
+"""
+
+
+def test_results_are_the_same_without_compilation() -> None:
+    environments = ({"NUMBA_DISABLE_JIT": "1"}, {"NUMBA_DISABLE_JIT": "0"})
+    printed = [
+        subprocess.run(
+            [sys.executable, "-W", "error", "-c", _PROGRAM],
+            env={**os.environ, **environment},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for environment in environments
+    ]
+    assert printed[0].count("(") > 100
+    assert printed[0] == printed[1]

@@ -9,16 +9,15 @@ import pytest
 from pantree.purchase.v1.purchase_pb2 import BasketItem
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
-from pantree_domain.catalog import load_catalog
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.server import Part
 from pantree_runtime.status import calling
 from pantree_simulation.__main__ import build
-from pantree_simulation.core import Scenario, SimulatedMonth, simulate
+from pantree_simulation.core import Scenario, SimulatedMonth
 from pantree_simulation.servicer import SimulationServicer
 from pantree_simulation.settings import SimulationSettings
 from tests.loopback import loopback
-from tests.simulation.scenarios import our_archetypes
+from tests.simulation.scenarios import POPULATION_SIMULATOR, SIMULATOR, our_archetypes
 
 
 def a_request(**changes: Any) -> messages.StreamPurchasesRequest:
@@ -131,14 +130,14 @@ async def test_cancelled_stream_stops_the_work() -> None:
     second_month_begun, go_on = threading.Event(), threading.Event()
 
     def simulate_with_a_halt(scenario: Scenario) -> Iterator[SimulatedMonth]:
-        for month in simulate(scenario, load_catalog()):
+        for month in SIMULATOR.months(scenario):
             if month.number == 2:
                 second_month_begun.set()
                 go_on.wait(timeout=30)
             made.append(month.number)
             yield month
 
-    servicer = SimulationServicer(our_archetypes(), simulate_with_a_halt)
+    servicer = SimulationServicer(our_archetypes(), simulate_with_a_halt, POPULATION_SIMULATOR.batches)
     part = Part(
         name="simulation",
         services={

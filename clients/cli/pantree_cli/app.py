@@ -25,6 +25,7 @@ from rich.table import Table
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
 from pantree_cli.mesh import PARTS, Mesh, PartName, running_mesh
+from pantree_cli.simulate import simulate
 from pantree_client import (
     ComponentUnavailable,
     DeadlineExceeded,
@@ -105,7 +106,7 @@ def up(in_process: InProcess = False) -> None:
 @app.command()
 def demo(
     in_process: InProcess = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Start of the random streams.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Start of the random streams.")] = 7,
     as_json: AsJson = False,
 ) -> None:
     """Starts the mesh, runs a first purchase through it, shows months and recommendations, and stops."""
@@ -191,6 +192,9 @@ def version() -> None:
     from importlib.metadata import version as version_of
 
     console.print(version_of("pantree"), highlight=False)
+
+
+app.command()(simulate)
 
 
 def _run(coroutine_function: Callable[[], Coroutine[Any, Any, None]]) -> None:

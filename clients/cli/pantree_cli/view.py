@@ -45,11 +45,11 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
     for item in recommendations:
         quantity = f"{item.quantity} × " if item.quantity > 1 else ""
         table.add_row(
-            item.name,
+            f"{quantity}{item.name}",
             f"{item.count} ×",
             f"{item.avg_interval:.1f} d",
             f"{item.confidence:.0f}",
-            f"{quantity}{item.frequency.replace('_', ' ')}",
+            item.frequency.replace("_", " "),
             f"{item.next_due_date.day} {item.next_due_date:%b}",
             f"{item.estimated_annual_savings:.2f}",
         )

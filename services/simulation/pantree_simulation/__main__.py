@@ -1,12 +1,23 @@
 """Composition root of the simulation service: `python -m pantree_simulation [--demo]`."""
 
-import functools
+import asyncio
+import tomllib
 from importlib import resources
+from pathlib import Path
 
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_domain.catalog import load_catalog
+from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.server import Part, Program
-from pantree_simulation.core import parse_archetypes, simulate
+from pantree_runtime.settings import environment_variable
+from pantree_simulation.core import (
+    Archetypes,
+    PopulationSimulator,
+    Simulator,
+    parse_archetypes,
+    parse_behaviour,
+    warm_up,
+)
 from pantree_simulation.demo import demo
 from pantree_simulation.servicer import SimulationServicer
 from pantree_simulation.settings import SimulationSettings
@@ -15,9 +26,16 @@ NAME = "simulation"
 
 
 async def build(settings: SimulationSettings) -> Part:
-    """The service, ready to be served."""
-    archetypes = parse_archetypes((resources.files("pantree_simulation") / "archetypes.toml").read_text("utf-8"))
-    servicer = SimulationServicer(archetypes, functools.partial(simulate, catalog=load_catalog()))
+    """The service, ready to be served.
+
+    Raises:
+        InvalidInput: when the file of archetypes is wrong.
+        OSError: when it cannot be read.
+    """
+    catalog, behaviour = load_catalog(), parse_behaviour(_own_file("behaviour.toml"))
+    archetypes = _archetypes(settings.archetypes_file)
+    simulator, population_simulator = Simulator(catalog, behaviour), PopulationSimulator(catalog, behaviour)
+    servicer = SimulationServicer(archetypes, simulator.months, population_simulator.batches)
     return Part(
         name=NAME,
         services={
@@ -25,7 +43,24 @@ async def build(settings: SimulationSettings) -> Part:
                 servicer, server
             )
         },
+        warm_up=lambda: asyncio.to_thread(warm_up, simulator, population_simulator, archetypes),
     )
+
+
+def _archetypes(file: Path | None) -> Archetypes:
+    ours = parse_archetypes(_own_file("archetypes.toml"))
+    if file is None:
+        return ours
+    try:
+        return parse_archetypes(file.read_text("utf-8"), ours)
+    except (ValueError, TypeError, KeyError) as error:
+        variable = environment_variable(SimulationSettings, "archetypes_file")
+        kind = "is not TOML" if isinstance(error, tomllib.TOMLDecodeError) else "has a wrong or missing figure"
+        raise InvalidInput([FieldViolation(variable, f"{file} {kind}: {error}; see archetypes.toml")]) from error
+
+
+def _own_file(name: str) -> str:
+    return (resources.files("pantree_simulation") / name).read_text("utf-8")
 
 
 PROGRAM = Program(NAME, SimulationSettings, build, demo)

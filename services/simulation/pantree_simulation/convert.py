@@ -1,5 +1,12 @@
 """Messages of the simulation service ↔ core types."""
 
+import dataclasses
+from collections.abc import Iterable, Iterator
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
 from pantree.purchase.v1.purchase_pb2 import BasketItem
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree_domain.limits import DEFAULT_SIMULATION_MONTHS, MAX_SIMULATION_MONTHS
@@ -7,10 +14,28 @@ from pantree_domain.months import add_months
 from pantree_runtime.basket_items import check_basket_items
 from pantree_runtime.purchase_columns import columns_of
 from pantree_runtime.validation import LAST_YEAR, Violations
-from pantree_simulation.core import Archetype, ArchetypePage, Archetypes, FirstItem, Scenario, SimulatedMonth
+from pantree_simulation.core import (
+    Archetype,
+    ArchetypePage,
+    Archetypes,
+    ArchetypeShare,
+    FirstItem,
+    Population,
+    PopulationBatch,
+    Scenario,
+    SimulatedMonth,
+)
+from pantree_simulation.core.records import part_of
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 100
+_MAX_HOUSEHOLDS = 1_000_000_000
+# A line takes 28 bytes, so this many stay well below the message limit of 4 MiB.
+MAX_LINES_OF_MESSAGE = 131_072
+_MAX_HOUSEHOLD_NUMBER = 2**31 - 1
+# Shares that can be told from nothing and from everything.
+_LEAST_SHARE, _MOST_SHARE = 1e-6, 1e6
+_LENGTH_DELIMITED = 2  # wire type of packed fields
 
 
 def page_start_and_size(request: messages.ListArchetypesRequest, archetypes: Archetypes) -> tuple[str, int]:
@@ -49,11 +74,7 @@ def scenario(request: messages.StreamPurchasesRequest, archetypes: Archetypes) -
     if archetype is None and violations.identifier("archetype", request.archetype):
         violations.add("archetype", f"is unknown; give one of {', '.join(archetypes.ids)}, or leave it empty")
     check_basket_items(request.items, "items", violations)
-    month_count = request.simulation_months if request.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
-    months_are_right = violations.whole_number("simulation_months", month_count, 1, MAX_SIMULATION_MONTHS)
-    start = violations.day("start_date", request.start_date)
-    if start is not None and months_are_right and add_months(start, month_count).year > LAST_YEAR:
-        violations.add("start_date", f"lets the simulation end after {LAST_YEAR}; give an earlier day")
+    start, month_count = _period(request, violations)
     violations.raise_if_any()
     assert archetype is not None  # an unknown archetype is a violation
     assert start is not None  # a missing day is a violation
@@ -76,6 +97,118 @@ def month_response(month: SimulatedMonth) -> messages.StreamPurchasesResponse:
         period_end=month.end.isoformat(),
         purchases=columns_of(month.purchases),
     )
+
+
+def population(request: messages.SimulatePopulationRequest, archetypes: Archetypes) -> Population:
+    """Which households to simulate.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    violations = Violations()
+    if violations.whole_number("first_household", request.first_household, 0, _MAX_HOUSEHOLD_NUMBER):
+        most = min(_MAX_HOUSEHOLDS, _MAX_HOUSEHOLD_NUMBER - request.first_household + 1)
+        violations.whole_number("household_count", request.household_count, 1, most)
+    mix = _mix(request, archetypes, violations)
+    start, month_count = _period(request, violations)
+    violations.raise_if_any()
+    assert start is not None  # a missing day is a violation
+    return Population(
+        first_household=request.first_household,
+        household_count=request.household_count,
+        mix=mix,
+        start=start,
+        month_count=month_count,
+        seed=request.seed,
+    )
+
+
+def population_responses(
+    batches: Iterable[PopulationBatch], population: Population
+) -> Iterator[messages.SimulatePopulationResponse]:
+    """Messages that tell the batches of a population; a household with very many lines takes more than one."""
+    for batch in batches:
+        if len(batch.lines.days) <= MAX_LINES_OF_MESSAGE:
+            yield _batch_message(batch, population)
+            continue
+        for start in range(0, len(batch.lines.days), MAX_LINES_OF_MESSAGE):
+            lines = part_of(batch.lines, start, start + MAX_LINES_OF_MESSAGE)
+            line_counts = np.array([len(lines.days)], dtype=np.int32)
+            yield _batch_message(dataclasses.replace(batch, lines=lines, line_counts=line_counts), population)
+
+
+def _batch_message(batch: PopulationBatch, population: Population) -> messages.SimulatePopulationResponse:
+    message = messages.SimulatePopulationResponse(
+        first_household=batch.first_household,
+        archetype_ids=[part.archetype.id for part in population.mix],
+        item_names=batch.assortment.item_names,
+        item_categories=batch.assortment.item_categories,
+    )
+    # On the wire a packed column of fixed width is the array itself; protobuf would take 20 times as long to copy it
+    # element by element.
+    message.MergeFromString(
+        b"".join(
+            _packed(number, column)
+            for number, column in (
+                (message.LINE_COUNTS_FIELD_NUMBER, batch.line_counts),
+                (message.ARCHETYPE_INDICES_FIELD_NUMBER, batch.archetype_indices),
+                (message.ITEM_INDICES_FIELD_NUMBER, batch.lines.items),
+                (message.DAYS_FIELD_NUMBER, batch.lines.days),
+                (message.QUANTITIES_FIELD_NUMBER, batch.lines.quantities),
+                (message.PRICES_FIELD_NUMBER, batch.lines.prices),
+                (message.SAVINGS_FIELD_NUMBER, batch.lines.savings),
+            )
+        )
+    )
+    return message
+
+
+def _packed(field_number: int, column: NDArray[np.int32] | NDArray[np.float64]) -> bytes:
+    """A packed field of 4 or 8 bytes an element as it is on the wire: tag, length, little-endian values."""
+    values = column.astype(column.dtype.newbyteorder("<"), copy=False).tobytes()
+    return _varint(field_number << 3 | _LENGTH_DELIMITED) + _varint(len(values)) + values
+
+
+def _varint(number: int) -> bytes:
+    """A whole number in groups of seven bits, the lowest first."""
+    groups = []
+    while number > 0x7F:
+        groups.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*groups, number])
+
+
+def _mix(
+    request: messages.SimulatePopulationRequest, archetypes: Archetypes, violations: Violations
+) -> list[ArchetypeShare]:
+    """Archetypes of a population, with shares that sum to 1."""
+    if not request.archetypes:
+        return [ArchetypeShare(archetype, 1 / len(archetypes.ids)) for archetype in archetypes.all]
+    mix: dict[str, ArchetypeShare] = {}
+    for at, part in enumerate(request.archetypes):
+        share_is_right = violations.number(f"archetypes[{at}].share_ratio", part.share_ratio, _LEAST_SHARE, _MOST_SHARE)
+        if part.archetype in mix:
+            violations.add(f"archetypes[{at}].archetype", "is named twice; name each archetype once")
+        elif violations.identifier(f"archetypes[{at}].archetype", part.archetype):
+            archetype = archetypes.get(part.archetype)
+            if archetype is None:
+                violations.add(f"archetypes[{at}].archetype", f"is unknown; give one of {', '.join(archetypes.ids)}")
+            elif share_is_right:
+                mix[part.archetype] = ArchetypeShare(archetype, part.share_ratio)
+    total = sum(part.share for part in mix.values())
+    return [ArchetypeShare(part.archetype, part.share / total) for part in mix.values()]
+
+
+def _period(
+    request: messages.StreamPurchasesRequest | messages.SimulatePopulationRequest, violations: Violations
+) -> tuple[date | None, int]:
+    """First day and number of months."""
+    month_count = request.simulation_months if request.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
+    months_are_right = violations.whole_number("simulation_months", month_count, 1, MAX_SIMULATION_MONTHS)
+    start = violations.day("start_date", request.start_date)
+    if start is not None and months_are_right and add_months(start, month_count).year > LAST_YEAR:
+        violations.add("start_date", f"lets the simulation end after {LAST_YEAR}; give an earlier day")
+    return start, month_count
 
 
 def _archetype_message(archetype: Archetype) -> messages.Archetype:

@@ -8,7 +8,7 @@ from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_runtime.grpc_types import Context
 from pantree_simulation import convert
-from pantree_simulation.core import Archetypes, Scenario, SimulatedMonth
+from pantree_simulation.core import Archetypes, Population, PopulationBatch, Scenario, SimulatedMonth
 
 T = TypeVar("T")
 
@@ -19,11 +19,18 @@ class SimulationServicer(rpc.SimulationServiceServicer):
     Args:
         archetypes: the kinds of shopper that can be simulated.
         simulate: gives the months of a scenario, each made when it is asked for.
+        simulate_population: gives the batches of a population, each made when it is asked for.
     """
 
-    def __init__(self, archetypes: Archetypes, simulate: Callable[[Scenario], Iterator[SimulatedMonth]]) -> None:
+    def __init__(
+        self,
+        archetypes: Archetypes,
+        simulate: Callable[[Scenario], Iterator[SimulatedMonth]],
+        simulate_population: Callable[[Population], Iterator[PopulationBatch]],
+    ) -> None:
         self._archetypes = archetypes
         self._simulate = simulate
+        self._simulate_population = simulate_population
 
     async def ListArchetypes(
         self, request: messages.ListArchetypesRequest, context: Context
@@ -40,8 +47,28 @@ class SimulationServicer(rpc.SimulationServiceServicer):
         async for month in _made_off_the_loop(self._simulate(scenario)):
             yield convert.month_response(month)
 
+    async def SimulatePopulation(
+        self, request: messages.SimulatePopulationRequest, context: Context
+    ) -> AsyncIterator[messages.SimulatePopulationResponse]:
+        """The batches of a population; one is made while the one before it is being sent."""
+        population = convert.population(request, self._archetypes)
+        batches = self._simulate_population(population)
+        async for response in _made_ahead(convert.population_responses(batches, population)):
+            yield response
+
 
 async def _made_off_the_loop(values: Iterator[T]) -> AsyncIterator[T]:
     """Values of an iterator that computes, each in a thread. A caller who leaves is noticed between two values."""
     while (value := await asyncio.to_thread(next, values, None)) is not None:
         yield value
+
+
+async def _made_ahead(values: Iterator[T]) -> AsyncIterator[T]:
+    """Like `_made_off_the_loop`, but the next value is already being made while the caller is busy with one."""
+    making = asyncio.create_task(asyncio.to_thread(next, values, None))
+    try:
+        while (value := await making) is not None:
+            making = asyncio.create_task(asyncio.to_thread(next, values, None))
+            yield value
+    finally:
+        making.cancel()  # a value under way is finished by its thread, and dropped

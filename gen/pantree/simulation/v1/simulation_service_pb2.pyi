@@ -232,3 +232,165 @@ class StreamPurchasesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StreamPurchasesResponse: _TypeAlias = StreamPurchasesResponse  # noqa: Y015
+
+@_typing.final
+class SimulatePopulationRequest(_message.Message):
+    """SimulatePopulationRequest says which households to simulate and for how long."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_HOUSEHOLD_FIELD_NUMBER: _builtins.int
+    HOUSEHOLD_COUNT_FIELD_NUMBER: _builtins.int
+    ARCHETYPES_FIELD_NUMBER: _builtins.int
+    SIMULATION_MONTHS_FIELD_NUMBER: _builtins.int
+    START_DATE_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    first_household: _builtins.int
+    """first_household is the number of the first household, 0 or more; a household's id is its number in digits."""
+    household_count: _builtins.int
+    """household_count is the number of households, 1 to 1,000,000,000; the last one's number is at most 2,147,483,647."""
+    simulation_months: _builtins.int
+    """simulation_months is the number of months to simulate, 1 to 60; 6 when absent."""
+    start_date: _builtins.str
+    """start_date is the first day of the simulation, ISO 8601."""
+    seed: _builtins.int
+    """seed starts the random streams; equal seeds give equal histories, and the same shelf prices and promotions."""
+    @_builtins.property
+    def archetypes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArchetypeShare]:
+        """archetypes are the archetypes of the population and their shares, each archetype at most once; empty means all
+        archetypes in equal parts.
+        """
+
+    def __init__(
+        self,
+        *,
+        first_household: _builtins.int = ...,
+        household_count: _builtins.int = ...,
+        archetypes: _abc.Iterable[Global___ArchetypeShare] | None = ...,
+        simulation_months: _builtins.int | None = ...,
+        start_date: _builtins.str = ...,
+        seed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_simulation_months", b"_simulation_months", "simulation_months", b"simulation_months"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_simulation_months", b"_simulation_months", "archetypes", b"archetypes", "first_household", b"first_household", "household_count", b"household_count", "seed", b"seed", "simulation_months", b"simulation_months", "start_date", b"start_date"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__simulation_months: _TypeAlias = _typing.Literal["simulation_months"]  # noqa: Y015
+    _WhichOneofArgType__simulation_months: _TypeAlias = _typing.Literal["_simulation_months", b"_simulation_months"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__simulation_months) -> _WhichOneofReturnType__simulation_months | None: ...
+
+Global___SimulatePopulationRequest: _TypeAlias = SimulatePopulationRequest  # noqa: Y015
+
+@_typing.final
+class ArchetypeShare(_message.Message):
+    """ArchetypeShare is the share of a population's households that are of one archetype."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARCHETYPE_FIELD_NUMBER: _builtins.int
+    SHARE_RATIO_FIELD_NUMBER: _builtins.int
+    archetype: _builtins.str
+    """archetype is the id of the archetype."""
+    share_ratio: _builtins.float
+    """share_ratio is the share, greater than 0; the shares of a population are scaled to sum to 1."""
+    def __init__(
+        self,
+        *,
+        archetype: _builtins.str = ...,
+        share_ratio: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "share_ratio", b"share_ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchetypeShare: _TypeAlias = ArchetypeShare  # noqa: Y015
+
+@_typing.final
+class SimulatePopulationResponse(_message.Message):
+    """SimulatePopulationResponse is a batch of purchases of households that follow each other. A batch stands for itself:
+    its dictionaries are in it. The columns have a fixed width, so that they are copied rather than decoded.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_HOUSEHOLD_FIELD_NUMBER: _builtins.int
+    LINE_COUNTS_FIELD_NUMBER: _builtins.int
+    ARCHETYPE_IDS_FIELD_NUMBER: _builtins.int
+    ARCHETYPE_INDICES_FIELD_NUMBER: _builtins.int
+    ITEM_NAMES_FIELD_NUMBER: _builtins.int
+    ITEM_CATEGORIES_FIELD_NUMBER: _builtins.int
+    ITEM_INDICES_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    QUANTITIES_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    SAVINGS_FIELD_NUMBER: _builtins.int
+    first_household: _builtins.int
+    """first_household is the number of the batch's first household."""
+    @_builtins.property
+    def line_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """line_counts holds, for each household of the batch, the number of its lines in the batch. When a household has more
+        lines than a batch can hold, the next batch begins with the same household and goes on with its lines.
+        """
+
+    @_builtins.property
+    def archetype_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """archetype_ids is the dictionary of archetypes."""
+
+    @_builtins.property
+    def archetype_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """archetype_indices holds, for each household of the batch, the position of its archetype in archetype_ids."""
+
+    @_builtins.property
+    def item_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_names is the dictionary of items; names are distinct."""
+
+    @_builtins.property
+    def item_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_categories is parallel to item_names."""
+
+    @_builtins.property
+    def item_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """item_indices holds, for each line, the position of its item in item_names. Lines are ordered by household, then by
+        day, then as bought.
+        """
+
+    @_builtins.property
+    def days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """days holds, for each line, the calendar day as days since 1970-01-01."""
+
+    @_builtins.property
+    def quantities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """quantities holds, for each line, the number of units, at least 1."""
+
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """prices holds, for each line, the shelf price of one unit."""
+
+    @_builtins.property
+    def savings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """savings holds, for each line, what was taken off the whole line."""
+
+    def __init__(
+        self,
+        *,
+        first_household: _builtins.int = ...,
+        line_counts: _abc.Iterable[_builtins.int] | None = ...,
+        archetype_ids: _abc.Iterable[_builtins.str] | None = ...,
+        archetype_indices: _abc.Iterable[_builtins.int] | None = ...,
+        item_names: _abc.Iterable[_builtins.str] | None = ...,
+        item_categories: _abc.Iterable[_builtins.str] | None = ...,
+        item_indices: _abc.Iterable[_builtins.int] | None = ...,
+        days: _abc.Iterable[_builtins.int] | None = ...,
+        quantities: _abc.Iterable[_builtins.int] | None = ...,
+        prices: _abc.Iterable[_builtins.float] | None = ...,
+        savings: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype_ids", b"archetype_ids", "archetype_indices", b"archetype_indices", "days", b"days", "first_household", b"first_household", "item_categories", b"item_categories", "item_indices", b"item_indices", "item_names", b"item_names", "line_counts", b"line_counts", "prices", b"prices", "quantities", b"quantities", "savings", b"savings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatePopulationResponse: _TypeAlias = SimulatePopulationResponse  # noqa: Y015

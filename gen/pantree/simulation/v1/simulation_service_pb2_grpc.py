@@ -45,6 +45,11 @@ class SimulationServiceStub:
                 request_serializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.StreamPurchasesRequest.SerializeToString,
                 response_deserializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.StreamPurchasesResponse.FromString,
                 _registered_method=True)
+        self.SimulatePopulation = channel.unary_stream(
+                '/pantree.simulation.v1.SimulationService/SimulatePopulation',
+                request_serializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.SimulatePopulationRequest.SerializeToString,
+                response_deserializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.SimulatePopulationResponse.FromString,
+                _registered_method=True)
 
 
 class SimulationServiceServicer:
@@ -66,6 +71,16 @@ class SimulationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SimulatePopulation(self, request, context):
+        """SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
+        households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
+        archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
+        being read, so that a slow reader costs no memory.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SimulationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +93,11 @@ def add_SimulationServiceServicer_to_server(servicer, server):
                     servicer.StreamPurchases,
                     request_deserializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.StreamPurchasesRequest.FromString,
                     response_serializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.StreamPurchasesResponse.SerializeToString,
+            ),
+            'SimulatePopulation': grpc.unary_stream_rpc_method_handler(
+                    servicer.SimulatePopulation,
+                    request_deserializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.SimulatePopulationRequest.FromString,
+                    response_serializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.SimulatePopulationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +155,33 @@ class SimulationService:
             '/pantree.simulation.v1.SimulationService/StreamPurchases',
             pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.StreamPurchasesRequest.SerializeToString,
             pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.StreamPurchasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulatePopulation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/pantree.simulation.v1.SimulationService/SimulatePopulation',
+            pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.SimulatePopulationRequest.SerializeToString,
+            pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.SimulatePopulationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,12 @@ class SimulationServiceStub:
     """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is made. The
     same request with the same seed gives the same stream, and a longer request begins with the shorter one's months.
     """
+    SimulatePopulation: _grpc.UnaryStreamMultiCallable[_simulation_service_pb2.SimulatePopulationRequest, _simulation_service_pb2.SimulatePopulationResponse]
+    """SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
+    households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
+    archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
+    being read, so that a slow reader costs no memory.
+    """
 
 @_typing.type_check_only
 class SimulationServiceAsyncStub(SimulationServiceStub):
@@ -50,6 +56,12 @@ class SimulationServiceAsyncStub(SimulationServiceStub):
     StreamPurchases: _aio.UnaryStreamMultiCallable[_simulation_service_pb2.StreamPurchasesRequest, _simulation_service_pb2.StreamPurchasesResponse]  # type: ignore[assignment]
     """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is made. The
     same request with the same seed gives the same stream, and a longer request begins with the shorter one's months.
+    """
+    SimulatePopulation: _aio.UnaryStreamMultiCallable[_simulation_service_pb2.SimulatePopulationRequest, _simulation_service_pb2.SimulatePopulationResponse]  # type: ignore[assignment]
+    """SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
+    households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
+    archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
+    being read, so that a slow reader costs no memory.
     """
 
 class SimulationServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -71,6 +83,18 @@ class SimulationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_simulation_service_pb2.StreamPurchasesResponse], _abc.AsyncIterator[_simulation_service_pb2.StreamPurchasesResponse]]:
         """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is made. The
         same request with the same seed gives the same stream, and a longer request begins with the shorter one's months.
+        """
+
+    @_abc_1.abstractmethod
+    def SimulatePopulation(
+        self,
+        request: _simulation_service_pb2.SimulatePopulationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_simulation_service_pb2.SimulatePopulationResponse], _abc.AsyncIterator[_simulation_service_pb2.SimulatePopulationResponse]]:
+        """SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
+        households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
+        archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
+        being read, so that a slow reader costs no memory.
         """
 
 def add_SimulationServiceServicer_to_server(servicer: SimulationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,16 +1,26 @@
 """What the simulation service knows: how often shoppers go shopping, and how often they need what."""
 
 from pantree_simulation.core.archetypes import Archetype, ArchetypePage, Archetypes, parse_archetypes
+from pantree_simulation.core.behaviour import Behaviour, parse_behaviour
+from pantree_simulation.core.population import ArchetypeShare, Population, PopulationBatch, PopulationSimulator
 from pantree_simulation.core.scenario import FirstItem, Scenario
-from pantree_simulation.core.simulation import SimulatedMonth, simulate
+from pantree_simulation.core.simulation import SimulatedMonth, Simulator
+from pantree_simulation.core.warm_up import warm_up
 
 __all__ = [
     "Archetype",
     "ArchetypePage",
+    "ArchetypeShare",
     "Archetypes",
+    "Behaviour",
     "FirstItem",
+    "Population",
+    "PopulationBatch",
+    "PopulationSimulator",
     "Scenario",
     "SimulatedMonth",
+    "Simulator",
     "parse_archetypes",
-    "simulate",
+    "parse_behaviour",
+    "warm_up",
 ]

@@ -67,6 +67,11 @@ class Archetypes:
         if len(self.ids) != len(archetypes) or default_id not in self.ids:
             raise ValueError(f"archetype ids must be distinct and {default_id!r} be among them")
 
+    @property
+    def all(self) -> tuple[Archetype, ...]:
+        """The archetypes in their order."""
+        return tuple(self._by_id.values())
+
     def get(self, archetype_id: str) -> Archetype | None:
         """The archetype of an id; the default one for an empty id, None for an unknown one."""
         return self._by_id.get(archetype_id or self.default_id)
@@ -79,19 +84,30 @@ class Archetypes:
         return ArchetypePage(tuple(self._by_id[archetype_id] for archetype_id in ids), next_id, self.default_id)
 
 
-def parse_archetypes(text: str) -> Archetypes:
+def parse_archetypes(text: str, known: Archetypes | None = None) -> Archetypes:
     """Archetypes written in TOML, in the form of `archetypes.toml`.
+
+    Args:
+        text: the file.
+        known: archetypes to begin with. Those of the file come after them, or in their place when ids are equal, and
+            the file need not name a default.
 
     Raises:
         ValueError: when a figure makes no sense, naming the archetype.
         TypeError: when a figure is missing or unknown.
+        KeyError: when the archetypes, their category weights or the default are missing.
     """
     document = tomllib.loads(text)
-    archetypes = [
+    read = [
         Archetype(**{**fields, "category_weights": _largest_first(fields["category_weights"])})
         for fields in document["archetypes"]
     ]
-    return Archetypes(archetypes, document["default"])
+    if known is None:
+        return Archetypes(read, document["default"])
+    if len({archetype.id for archetype in read}) != len(read):
+        raise ValueError("archetype ids must be distinct")
+    merged = {archetype.id: archetype for archetype in (*known.all, *read)}
+    return Archetypes(list(merged.values()), document.get("default", known.default_id))
 
 
 def _largest_first(weights: Mapping[str, float]) -> dict[str, float]:

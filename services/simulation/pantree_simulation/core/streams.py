@@ -1,40 +1,83 @@
 """Random streams that depend on nothing but what they are for.
 
-Each stream is keyed by the seed, the household, a purpose and a subject, so that what one item does changes neither
-another item's draws nor the days of the trips, and a longer simulation begins like a shorter one.
+Counter-based: number `k` of a stream is a hash of the stream's key and `k`, so that any number can be had without the
+ones before it, in any order, by any thread. Each household has a key, each thing in it (its trips, each of its needs) a
+key made from that. What one item does changes neither another item's numbers nor the days of the trips, and a longer
+simulation begins like a shorter one.
+
+The hash is the output function of SplitMix64 over a Weyl sequence (Steele, Lea, Flood: Fast Splittable Pseudorandom
+Number Generators, OOPSLA 2014; constants of Stafford's variant 13), in plain 64-bit integers.
 """
 
 import enum
 import hashlib
 import json
+from collections.abc import Iterable
 
 import numpy as np
+from numpy.typing import NDArray
+
+from pantree_simulation.core.compiled import compiled
+
+_WEYL = np.uint64(0x9E3779B97F4A7C15)
+_FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
+_SECOND_FACTOR = np.uint64(0x94D049BB133111EB)
+_FIRST_SHIFT, _SECOND_SHIFT, _THIRD_SHIFT = np.uint64(30), np.uint64(27), np.uint64(31)
+_HALF = np.uint64(32)
+_LOW_HALF = np.uint64(0xFFFFFFFF)
+_KEY_BYTES = 8
+_TO_UNIT = 1.0 / 2**32
 
 
 class Purpose(enum.Enum):
-    """What a random stream is used for."""
+    """What a key is used for."""
 
     HOUSEHOLD = "household"
-    """How the household differs from its archetype."""
-    TRIPS = "trips"
-    """Days of its trips."""
-    TASTE = "taste"
-    """What it thinks of every item of the catalogue."""
-    FIRST_ITEM = "first_item"
-    """How it uses an item of the first purchase."""
-    PURCHASES = "purchases"
-    """Purchases of one item."""
+    """All that a household does."""
+    NEED = "need"
+    """One kind of thing that a household needs, or one item of its first purchase."""
+    SHOP = "shop"
+    """What all households of a seed see alike: shelf prices and promotions."""
 
 
-def random_stream(seed: int, household_id: str, purpose: Purpose, subject: str = "") -> np.random.Generator:
-    """The stream of a household for a purpose; the same in every process.
+def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
+    """The key of a subject; the same in every process.
 
     Args:
-        seed: number that starts all streams.
-        household_id: separates households that share a seed.
-        purpose: what the stream is used for.
-        subject: separates streams of one purpose, such as an item's name.
+        purpose: what the key is used for.
+        subject: what tells it from others of that purpose, such as a seed and a household id.
     """
-    key = json.dumps([seed, household_id, purpose.value, subject]).encode()
-    digest = hashlib.blake2b(key, digest_size=16).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    digest = hashlib.blake2b(json.dumps([purpose.value, *subject]).encode(), digest_size=_KEY_BYTES).digest()
+    return np.uint64(int.from_bytes(digest, "little"))
+
+
+def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.uint64]:
+    """uint64[h], `key_of(Purpose.HOUSEHOLD, seed, str(number))` of each: a household's id is its number in digits."""
+    beginning = hashlib.blake2b(json.dumps([Purpose.HOUSEHOLD.value, seed])[:-1].encode(), digest_size=_KEY_BYTES)
+    keys = bytearray()
+    for number in household_numbers:
+        key = beginning.copy()
+        key.update(b', "%d"]' % number)
+        keys += key.digest()
+    return np.frombuffer(keys, dtype="<u8").astype(np.uint64)
+
+
+@compiled
+def number_at(key: np.uint64, counter: np.uint64) -> np.uint64:
+    """Number `counter` of the stream of a key: 64 random bits."""
+    bits = key + (counter + np.uint64(1)) * _WEYL
+    bits = (bits ^ (bits >> _FIRST_SHIFT)) * _FIRST_FACTOR
+    bits = (bits ^ (bits >> _SECOND_SHIFT)) * _SECOND_FACTOR
+    return bits ^ (bits >> _THIRD_SHIFT)
+
+
+@compiled
+def high_ratio(bits: np.uint64) -> float:
+    """The upper 32 bits as a number from 0, inclusive, to 1, exclusive."""
+    return np.int64(bits >> _HALF) * _TO_UNIT
+
+
+@compiled
+def low_ratio(bits: np.uint64) -> float:
+    """The lower 32 bits as a number from 0, inclusive, to 1, exclusive; independent of the upper ones."""
+    return np.int64(bits & _LOW_HALF) * _TO_UNIT

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/simulation/v1/simulation_service.proto.
  */
 export const file_pantree_simulation_v1_simulation_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci5wYW50cmVlL3NpbXVsYXRpb24vdjEvc2ltdWxhdGlvbl9zZXJ2aWNlLnByb3RvEhVwYW50cmVlLnNpbXVsYXRpb24udjEiPgoVTGlzdEFyY2hldHlwZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIoIBChZMaXN0QXJjaGV0eXBlc1Jlc3BvbnNlEjQKCmFyY2hldHlwZXMYASADKAsyIC5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgDIAEoCSK6AQoJQXJjaGV0eXBlEgoKAmlkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIaChJtZWFuX3RyaXBfZ2FwX2RheXMYBCABKAESGQoRbWVhbl9iYXNrZXRfaXRlbXMYBSABKAESPwoQY2F0ZWdvcnlfd2VpZ2h0cxgGIAMoCzIlLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5DYXRlZ29yeVdlaWdodCI4Cg5DYXRlZ29yeVdlaWdodBIQCghjYXRlZ29yeRgBIAEoCRIUCgx3ZWlnaHRfcmF0aW8YAiABKAEi1QEKFlN0cmVhbVB1cmNoYXNlc1JlcXVlc3QSFAoMaG91c2Vob2xkX2lkGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRI0CgVpdGVtcxgDIAMoCzIfLnBhbnRyZWUucHVyY2hhc2UudjEuQmFza2V0SXRlbUIE4kEBAhIeChFzaW11bGF0aW9uX21vbnRocxgEIAEoBUgAiAEBEhgKCnN0YXJ0X2RhdGUYBSABKAlCBOJBAQISDAoEc2VlZBgGIAEoDUIUChJfc2ltdWxhdGlvbl9tb250aHMipwEKF1N0cmVhbVB1cmNoYXNlc1Jlc3BvbnNlEhQKDG1vbnRoX251bWJlchgBIAEoBRITCgttb250aF9jb3VudBgCIAEoBRIUCgxwZXJpb2Rfc3RhcnQYAyABKAkSEgoKcGVyaW9kX2VuZBgEIAEoCRI3CglwdXJjaGFzZXMYBSABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uczKTAgoRU2ltdWxhdGlvblNlcnZpY2USiQEKDkxpc3RBcmNoZXR5cGVzEiwucGFudHJlZS5zaW11bGF0aW9uLnYxLkxpc3RBcmNoZXR5cGVzUmVxdWVzdBotLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5MaXN0QXJjaGV0eXBlc1Jlc3BvbnNlIhqC0+STAhQSEi9hcGkvdjEvYXJjaGV0eXBlcxJyCg9TdHJlYW1QdXJjaGFzZXMSLS5wYW50cmVlLnNpbXVsYXRpb24udjEuU3RyZWFtUHVyY2hhc2VzUmVxdWVzdBouLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TdHJlYW1QdXJjaGFzZXNSZXNwb25zZTABYgZwcm90bzM", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
+  fileDesc("Ci5wYW50cmVlL3NpbXVsYXRpb24vdjEvc2ltdWxhdGlvbl9zZXJ2aWNlLnByb3RvEhVwYW50cmVlLnNpbXVsYXRpb24udjEiPgoVTGlzdEFyY2hldHlwZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIoIBChZMaXN0QXJjaGV0eXBlc1Jlc3BvbnNlEjQKCmFyY2hldHlwZXMYASADKAsyIC5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgDIAEoCSK6AQoJQXJjaGV0eXBlEgoKAmlkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIaChJtZWFuX3RyaXBfZ2FwX2RheXMYBCABKAESGQoRbWVhbl9iYXNrZXRfaXRlbXMYBSABKAESPwoQY2F0ZWdvcnlfd2VpZ2h0cxgGIAMoCzIlLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5DYXRlZ29yeVdlaWdodCI4Cg5DYXRlZ29yeVdlaWdodBIQCghjYXRlZ29yeRgBIAEoCRIUCgx3ZWlnaHRfcmF0aW8YAiABKAEi1QEKFlN0cmVhbVB1cmNoYXNlc1JlcXVlc3QSFAoMaG91c2Vob2xkX2lkGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRI0CgVpdGVtcxgDIAMoCzIfLnBhbnRyZWUucHVyY2hhc2UudjEuQmFza2V0SXRlbUIE4kEBAhIeChFzaW11bGF0aW9uX21vbnRocxgEIAEoBUgAiAEBEhgKCnN0YXJ0X2RhdGUYBSABKAlCBOJBAQISDAoEc2VlZBgGIAEoDUIUChJfc2ltdWxhdGlvbl9tb250aHMipwEKF1N0cmVhbVB1cmNoYXNlc1Jlc3BvbnNlEhQKDG1vbnRoX251bWJlchgBIAEoBRITCgttb250aF9jb3VudBgCIAEoBRIUCgxwZXJpb2Rfc3RhcnQYAyABKAkSEgoKcGVyaW9kX2VuZBgEIAEoCRI3CglwdXJjaGFzZXMYBSABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucyLsAQoZU2ltdWxhdGVQb3B1bGF0aW9uUmVxdWVzdBIXCg9maXJzdF9ob3VzZWhvbGQYASABKAUSHQoPaG91c2Vob2xkX2NvdW50GAIgASgFQgTiQQECEjkKCmFyY2hldHlwZXMYAyADKAsyJS5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlU2hhcmUSHgoRc2ltdWxhdGlvbl9tb250aHMYBCABKAVIAIgBARIYCgpzdGFydF9kYXRlGAUgASgJQgTiQQECEgwKBHNlZWQYBiABKA1CFAoSX3NpbXVsYXRpb25fbW9udGhzIkQKDkFyY2hldHlwZVNoYXJlEhcKCWFyY2hldHlwZRgBIAEoCUIE4kEBAhIZCgtzaGFyZV9yYXRpbxgCIAEoAUIE4kEBAiKCAgoaU2ltdWxhdGVQb3B1bGF0aW9uUmVzcG9uc2USFwoPZmlyc3RfaG91c2Vob2xkGAEgASgFEhMKC2xpbmVfY291bnRzGAIgAygHEhUKDWFyY2hldHlwZV9pZHMYAyADKAkSGQoRYXJjaGV0eXBlX2luZGljZXMYBCADKAcSEgoKaXRlbV9uYW1lcxgFIAMoCRIXCg9pdGVtX2NhdGVnb3JpZXMYBiADKAkSFAoMaXRlbV9pbmRpY2VzGAcgAygHEgwKBGRheXMYCCADKA8SEgoKcXVhbnRpdGllcxgJIAMoBxIOCgZwcmljZXMYCiADKAESDwoHc2F2aW5ncxgLIAMoATKQAwoRU2ltdWxhdGlvblNlcnZpY2USiQEKDkxpc3RBcmNoZXR5cGVzEiwucGFudHJlZS5zaW11bGF0aW9uLnYxLkxpc3RBcmNoZXR5cGVzUmVxdWVzdBotLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5MaXN0QXJjaGV0eXBlc1Jlc3BvbnNlIhqC0+STAhQSEi9hcGkvdjEvYXJjaGV0eXBlcxJyCg9TdHJlYW1QdXJjaGFzZXMSLS5wYW50cmVlLnNpbXVsYXRpb24udjEuU3RyZWFtUHVyY2hhc2VzUmVxdWVzdBouLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TdHJlYW1QdXJjaGFzZXNSZXNwb25zZTABEnsKElNpbXVsYXRlUG9wdWxhdGlvbhIwLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TaW11bGF0ZVBvcHVsYXRpb25SZXF1ZXN0GjEucGFudHJlZS5zaW11bGF0aW9uLnYxLlNpbXVsYXRlUG9wdWxhdGlvblJlc3BvbnNlMAFiBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
 
 /**
  * ListArchetypesRequest asks for a page of archetypes.
@@ -269,6 +269,185 @@ export const StreamPurchasesResponseSchema: GenMessage<StreamPurchasesResponse> 
   messageDesc(file_pantree_simulation_v1_simulation_service, 5);
 
 /**
+ * SimulatePopulationRequest says which households to simulate and for how long.
+ *
+ * @generated from message pantree.simulation.v1.SimulatePopulationRequest
+ */
+export type SimulatePopulationRequest = Message<"pantree.simulation.v1.SimulatePopulationRequest"> & {
+  /**
+   * first_household is the number of the first household, 0 or more; a household's id is its number in digits.
+   *
+   * @generated from field: int32 first_household = 1;
+   */
+  firstHousehold: number;
+
+  /**
+   * household_count is the number of households, 1 to 1,000,000,000; the last one's number is at most 2,147,483,647.
+   *
+   * @generated from field: int32 household_count = 2;
+   */
+  householdCount: number;
+
+  /**
+   * archetypes are the archetypes of the population and their shares, each archetype at most once; empty means all
+   * archetypes in equal parts.
+   *
+   * @generated from field: repeated pantree.simulation.v1.ArchetypeShare archetypes = 3;
+   */
+  archetypes: ArchetypeShare[];
+
+  /**
+   * simulation_months is the number of months to simulate, 1 to 60; 6 when absent.
+   *
+   * @generated from field: optional int32 simulation_months = 4;
+   */
+  simulationMonths?: number | undefined;
+
+  /**
+   * start_date is the first day of the simulation, ISO 8601.
+   *
+   * @generated from field: string start_date = 5;
+   */
+  startDate: string;
+
+  /**
+   * seed starts the random streams; equal seeds give equal histories, and the same shelf prices and promotions.
+   *
+   * @generated from field: uint32 seed = 6;
+   */
+  seed: number;
+};
+
+/**
+ * Describes the message pantree.simulation.v1.SimulatePopulationRequest.
+ * Use `create(SimulatePopulationRequestSchema)` to create a new message.
+ */
+export const SimulatePopulationRequestSchema: GenMessage<SimulatePopulationRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_simulation_v1_simulation_service, 6);
+
+/**
+ * ArchetypeShare is the share of a population's households that are of one archetype.
+ *
+ * @generated from message pantree.simulation.v1.ArchetypeShare
+ */
+export type ArchetypeShare = Message<"pantree.simulation.v1.ArchetypeShare"> & {
+  /**
+   * archetype is the id of the archetype.
+   *
+   * @generated from field: string archetype = 1;
+   */
+  archetype: string;
+
+  /**
+   * share_ratio is the share, greater than 0; the shares of a population are scaled to sum to 1.
+   *
+   * @generated from field: double share_ratio = 2;
+   */
+  shareRatio: number;
+};
+
+/**
+ * Describes the message pantree.simulation.v1.ArchetypeShare.
+ * Use `create(ArchetypeShareSchema)` to create a new message.
+ */
+export const ArchetypeShareSchema: GenMessage<ArchetypeShare> = /*@__PURE__*/
+  messageDesc(file_pantree_simulation_v1_simulation_service, 7);
+
+/**
+ * SimulatePopulationResponse is a batch of purchases of households that follow each other. A batch stands for itself:
+ * its dictionaries are in it. The columns have a fixed width, so that they are copied rather than decoded.
+ *
+ * @generated from message pantree.simulation.v1.SimulatePopulationResponse
+ */
+export type SimulatePopulationResponse = Message<"pantree.simulation.v1.SimulatePopulationResponse"> & {
+  /**
+   * first_household is the number of the batch's first household.
+   *
+   * @generated from field: int32 first_household = 1;
+   */
+  firstHousehold: number;
+
+  /**
+   * line_counts holds, for each household of the batch, the number of its lines in the batch. When a household has more
+   * lines than a batch can hold, the next batch begins with the same household and goes on with its lines.
+   *
+   * @generated from field: repeated fixed32 line_counts = 2;
+   */
+  lineCounts: number[];
+
+  /**
+   * archetype_ids is the dictionary of archetypes.
+   *
+   * @generated from field: repeated string archetype_ids = 3;
+   */
+  archetypeIds: string[];
+
+  /**
+   * archetype_indices holds, for each household of the batch, the position of its archetype in archetype_ids.
+   *
+   * @generated from field: repeated fixed32 archetype_indices = 4;
+   */
+  archetypeIndices: number[];
+
+  /**
+   * item_names is the dictionary of items; names are distinct.
+   *
+   * @generated from field: repeated string item_names = 5;
+   */
+  itemNames: string[];
+
+  /**
+   * item_categories is parallel to item_names.
+   *
+   * @generated from field: repeated string item_categories = 6;
+   */
+  itemCategories: string[];
+
+  /**
+   * item_indices holds, for each line, the position of its item in item_names. Lines are ordered by household, then by
+   * day, then as bought.
+   *
+   * @generated from field: repeated fixed32 item_indices = 7;
+   */
+  itemIndices: number[];
+
+  /**
+   * days holds, for each line, the calendar day as days since 1970-01-01.
+   *
+   * @generated from field: repeated sfixed32 days = 8;
+   */
+  days: number[];
+
+  /**
+   * quantities holds, for each line, the number of units, at least 1.
+   *
+   * @generated from field: repeated fixed32 quantities = 9;
+   */
+  quantities: number[];
+
+  /**
+   * prices holds, for each line, the shelf price of one unit.
+   *
+   * @generated from field: repeated double prices = 10;
+   */
+  prices: number[];
+
+  /**
+   * savings holds, for each line, what was taken off the whole line.
+   *
+   * @generated from field: repeated double savings = 11;
+   */
+  savings: number[];
+};
+
+/**
+ * Describes the message pantree.simulation.v1.SimulatePopulationResponse.
+ * Use `create(SimulatePopulationResponseSchema)` to create a new message.
+ */
+export const SimulatePopulationResponseSchema: GenMessage<SimulatePopulationResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_simulation_v1_simulation_service, 8);
+
+/**
  * SimulationService answers: what would this shopper buy over the next months?
  *
  * @generated from service pantree.simulation.v1.SimulationService
@@ -294,6 +473,19 @@ export const SimulationService: GenService<{
     methodKind: "server_streaming";
     input: typeof StreamPurchasesRequestSchema;
     output: typeof StreamPurchasesResponseSchema;
+  },
+  /**
+   * SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
+   * households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
+   * archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
+   * being read, so that a slow reader costs no memory.
+   *
+   * @generated from rpc pantree.simulation.v1.SimulationService.SimulatePopulation
+   */
+  simulatePopulation: {
+    methodKind: "server_streaming";
+    input: typeof SimulatePopulationRequestSchema;
+    output: typeof SimulatePopulationResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pantree_simulation_v1_simulation_service, 0);

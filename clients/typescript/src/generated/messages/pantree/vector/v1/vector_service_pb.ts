@@ -5,6 +5,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.js";
+import type { Status } from "../../../google/rpc/status_pb.js";
+import { file_google_rpc_status } from "../../../google/rpc/status_pb.js";
 import type { Model } from "../../model/v1/model_pb.js";
 import { file_pantree_model_v1_model } from "../../model/v1/model_pb.js";
 import type { PurchaseColumns } from "../../purchase/v1/purchase_pb.js";
@@ -15,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/vector/v1/vector_service.proto.
  */
 export const file_pantree_vector_v1_vector_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZwYW50cmVlL3ZlY3Rvci92MS92ZWN0b3Jfc2VydmljZS5wcm90bxIRcGFudHJlZS52ZWN0b3IudjEiKAoRRW1iZWRJdGVtc1JlcXVlc3QSEwoFbmFtZXMYASADKAlCBOJBAQIibgoSRW1iZWRJdGVtc1Jlc3BvbnNlEjAKCmVtYmVkZGluZ3MYASADKAsyHC5wYW50cmVlLnZlY3Rvci52MS5FbWJlZGRpbmcSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsIikKCUVtYmVkZGluZxIMCgRuYW1lGAEgASgJEg4KBnZlY3RvchgCIAMoAiJcChJTZWFyY2hJdGVtc1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEhIKBHRleHQYAiABKAlCBOJBAQISEAoIY2F0ZWdvcnkYAyABKAkSDQoFbGltaXQYBCABKAUiPwoTU2VhcmNoSXRlbXNSZXNwb25zZRIoCgRoaXRzGAEgAygLMhoucGFudHJlZS52ZWN0b3IudjEuSXRlbUhpdCI4CgdJdGVtSGl0EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSDQoFc2NvcmUYAyABKAEilwEKE0luZGV4SGlzdG9yeVJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEhkKC2N1c3RvbWVyX2lkGAIgASgJQgTiQQECEj0KCXB1cmNoYXNlcxgDIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zQgTiQQECEhMKBWFzX29mGAQgASgJQgTiQQECIocBChRJbmRleEhpc3RvcnlSZXNwb25zZRISCgppdGVtX2NvdW50GAEgASgFEjMKB3Byb2ZpbGUYAiABKAsyIi5wYW50cmVlLnZlY3Rvci52MS5DdXN0b21lclByb2ZpbGUSJgoFbW9kZWwYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsIukBCg9DdXN0b21lclByb2ZpbGUSEwoLY3VzdG9tZXJfaWQYASABKAkSFgoOcHVyY2hhc2VfY291bnQYAiABKAUSEgoKdHJpcF9jb3VudBgDIAEoBRITCgt0b3RhbF9zcGVuZBgEIAEoARIfChJtZWFuX3RyaXBfZ2FwX2RheXMYBSABKAFIAIgBARI5Cg9jYXRlZ29yeV9zaGFyZXMYBiADKAsyIC5wYW50cmVlLnZlY3Rvci52MS5DYXRlZ29yeVNoYXJlEg0KBWFzX29mGAcgASgJQhUKE19tZWFuX3RyaXBfZ2FwX2RheXMiNgoNQ2F0ZWdvcnlTaGFyZRIQCghjYXRlZ29yeRgBIAEoCRITCgtzaGFyZV9yYXRpbxgCIAEoASJJChlHZXRDdXN0b21lclByb2ZpbGVSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIZCgtjdXN0b21lcl9pZBgCIAEoCUIE4kEBAiJRChpHZXRDdXN0b21lclByb2ZpbGVSZXNwb25zZRIzCgdwcm9maWxlGAEgASgLMiIucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJQcm9maWxlIlUKFlNlYXJjaEN1c3RvbWVyc1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEhkKC2N1c3RvbWVyX2lkGAIgASgJQgTiQQECEg0KBWxpbWl0GAMgASgFIkcKF1NlYXJjaEN1c3RvbWVyc1Jlc3BvbnNlEiwKBGhpdHMYASADKAsyHi5wYW50cmVlLnZlY3Rvci52MS5DdXN0b21lckhpdCIxCgtDdXN0b21lckhpdBITCgtjdXN0b21lcl9pZBgBIAEoCRINCgVzY29yZRgCIAEoASJFChVEZWxldGVDdXN0b21lclJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEhkKC2N1c3RvbWVyX2lkGAIgASgJQgTiQQECIi8KFkRlbGV0ZUN1c3RvbWVyUmVzcG9uc2USFQoNcmVtb3ZlZF9jb3VudBgBIAEoBTLtBAoNVmVjdG9yU2VydmljZRJZCgpFbWJlZEl0ZW1zEiQucGFudHJlZS52ZWN0b3IudjEuRW1iZWRJdGVtc1JlcXVlc3QaJS5wYW50cmVlLnZlY3Rvci52MS5FbWJlZEl0ZW1zUmVzcG9uc2USXAoLU2VhcmNoSXRlbXMSJS5wYW50cmVlLnZlY3Rvci52MS5TZWFyY2hJdGVtc1JlcXVlc3QaJi5wYW50cmVlLnZlY3Rvci52MS5TZWFyY2hJdGVtc1Jlc3BvbnNlEl8KDEluZGV4SGlzdG9yeRImLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yeVJlcXVlc3QaJy5wYW50cmVlLnZlY3Rvci52MS5JbmRleEhpc3RvcnlSZXNwb25zZRJxChJHZXRDdXN0b21lclByb2ZpbGUSLC5wYW50cmVlLnZlY3Rvci52MS5HZXRDdXN0b21lclByb2ZpbGVSZXF1ZXN0Gi0ucGFudHJlZS52ZWN0b3IudjEuR2V0Q3VzdG9tZXJQcm9maWxlUmVzcG9uc2USaAoPU2VhcmNoQ3VzdG9tZXJzEikucGFudHJlZS52ZWN0b3IudjEuU2VhcmNoQ3VzdG9tZXJzUmVxdWVzdBoqLnBhbnRyZWUudmVjdG9yLnYxLlNlYXJjaEN1c3RvbWVyc1Jlc3BvbnNlEmUKDkRlbGV0ZUN1c3RvbWVyEigucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXF1ZXN0GikucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
+  fileDesc("CiZwYW50cmVlL3ZlY3Rvci92MS92ZWN0b3Jfc2VydmljZS5wcm90bxIRcGFudHJlZS52ZWN0b3IudjEiKAoRRW1iZWRJdGVtc1JlcXVlc3QSEwoFbmFtZXMYASADKAlCBOJBAQIibgoSRW1iZWRJdGVtc1Jlc3BvbnNlEjAKCmVtYmVkZGluZ3MYASADKAsyHC5wYW50cmVlLnZlY3Rvci52MS5FbWJlZGRpbmcSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsIikKCUVtYmVkZGluZxIMCgRuYW1lGAEgASgJEg4KBnZlY3RvchgCIAMoAiK7AQoSU2VhcmNoSXRlbXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRISCgR0ZXh0GAIgASgJQgTiQQECEhAKCGNhdGVnb3J5GAMgASgJEg0KBWxpbWl0GAQgASgFEhYKCW1pbl9wcmljZRgFIAEoAUgAiAEBEhYKCW1heF9wcmljZRgGIAEoAUgBiAEBEhEKCWRpdmVyc2l0eRgHIAEoAUIMCgpfbWluX3ByaWNlQgwKCl9tYXhfcHJpY2UiPwoTU2VhcmNoSXRlbXNSZXNwb25zZRIoCgRoaXRzGAEgAygLMhoucGFudHJlZS52ZWN0b3IudjEuSXRlbUhpdCJMCgdJdGVtSGl0EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSDQoFc2NvcmUYAyABKAESEgoKdW5pdF9wcmljZRgEIAEoASKXAQoTSW5kZXhIaXN0b3J5UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQISPQoJcHVyY2hhc2VzGAMgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnNCBOJBAQISEwoFYXNfb2YYBCABKAlCBOJBAQIihwEKFEluZGV4SGlzdG9yeVJlc3BvbnNlEhIKCml0ZW1fY291bnQYASABKAUSMwoHcHJvZmlsZRgCIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZRImCgVtb2RlbBgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwiWAoVSW5kZXhIaXN0b3JpZXNSZXF1ZXN0Ej8KCWhpc3RvcmllcxgBIAMoCzImLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yeVJlcXVlc3RCBOJBAQIidQoWSW5kZXhIaXN0b3JpZXNSZXNwb25zZRIzCghvdXRjb21lcxgBIAMoCzIhLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4ZWRIaXN0b3J5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbCJtCg5JbmRleGVkSGlzdG9yeRIVCg1oaXN0b3J5X2luZGV4GAEgASgDEhQKCml0ZW1fY291bnQYAiABKAVIABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSLpAQoPQ3VzdG9tZXJQcm9maWxlEhMKC2N1c3RvbWVyX2lkGAEgASgJEhYKDnB1cmNoYXNlX2NvdW50GAIgASgFEhIKCnRyaXBfY291bnQYAyABKAUSEwoLdG90YWxfc3BlbmQYBCABKAESHwoSbWVhbl90cmlwX2dhcF9kYXlzGAUgASgBSACIAQESOQoPY2F0ZWdvcnlfc2hhcmVzGAYgAygLMiAucGFudHJlZS52ZWN0b3IudjEuQ2F0ZWdvcnlTaGFyZRINCgVhc19vZhgHIAEoCUIVChNfbWVhbl90cmlwX2dhcF9kYXlzIjYKDUNhdGVnb3J5U2hhcmUSEAoIY2F0ZWdvcnkYASABKAkSEwoLc2hhcmVfcmF0aW8YAiABKAEiSQoZR2V0Q3VzdG9tZXJQcm9maWxlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQIiUQoaR2V0Q3VzdG9tZXJQcm9maWxlUmVzcG9uc2USMwoHcHJvZmlsZRgBIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZSJVChZTZWFyY2hDdXN0b21lcnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIZCgtjdXN0b21lcl9pZBgCIAEoCUIE4kEBAhINCgVsaW1pdBgDIAEoBSJHChdTZWFyY2hDdXN0b21lcnNSZXNwb25zZRIsCgRoaXRzGAEgAygLMh4ucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJIaXQiMQoLQ3VzdG9tZXJIaXQSEwoLY3VzdG9tZXJfaWQYASABKAkSDQoFc2NvcmUYAiABKAEiRQoVRGVsZXRlQ3VzdG9tZXJSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIZCgtjdXN0b21lcl9pZBgCIAEoCUIE4kEBAiIvChZEZWxldGVDdXN0b21lclJlc3BvbnNlEhUKDXJlbW92ZWRfY291bnQYASABKAUy2AUKDVZlY3RvclNlcnZpY2USWQoKRW1iZWRJdGVtcxIkLnBhbnRyZWUudmVjdG9yLnYxLkVtYmVkSXRlbXNSZXF1ZXN0GiUucGFudHJlZS52ZWN0b3IudjEuRW1iZWRJdGVtc1Jlc3BvbnNlElwKC1NlYXJjaEl0ZW1zEiUucGFudHJlZS52ZWN0b3IudjEuU2VhcmNoSXRlbXNSZXF1ZXN0GiYucGFudHJlZS52ZWN0b3IudjEuU2VhcmNoSXRlbXNSZXNwb25zZRJfCgxJbmRleEhpc3RvcnkSJi5wYW50cmVlLnZlY3Rvci52MS5JbmRleEhpc3RvcnlSZXF1ZXN0GicucGFudHJlZS52ZWN0b3IudjEuSW5kZXhIaXN0b3J5UmVzcG9uc2USaQoOSW5kZXhIaXN0b3JpZXMSKC5wYW50cmVlLnZlY3Rvci52MS5JbmRleEhpc3Rvcmllc1JlcXVlc3QaKS5wYW50cmVlLnZlY3Rvci52MS5JbmRleEhpc3Rvcmllc1Jlc3BvbnNlKAEwARJxChJHZXRDdXN0b21lclByb2ZpbGUSLC5wYW50cmVlLnZlY3Rvci52MS5HZXRDdXN0b21lclByb2ZpbGVSZXF1ZXN0Gi0ucGFudHJlZS52ZWN0b3IudjEuR2V0Q3VzdG9tZXJQcm9maWxlUmVzcG9uc2USaAoPU2VhcmNoQ3VzdG9tZXJzEikucGFudHJlZS52ZWN0b3IudjEuU2VhcmNoQ3VzdG9tZXJzUmVxdWVzdBoqLnBhbnRyZWUudmVjdG9yLnYxLlNlYXJjaEN1c3RvbWVyc1Jlc3BvbnNlEmUKDkRlbGV0ZUN1c3RvbWVyEigucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXF1ZXN0GikucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
 
 /**
  * EmbedItemsRequest holds names to embed.
@@ -127,6 +129,28 @@ export type SearchItemsRequest = Message<"pantree.vector.v1.SearchItemsRequest">
    * @generated from field: int32 limit = 4;
    */
   limit: number;
+
+  /**
+   * min_price is the smallest unit price of items to find; absent means no limit.
+   *
+   * @generated from field: optional double min_price = 5;
+   */
+  minPrice?: number | undefined;
+
+  /**
+   * max_price is the largest unit price of items to find; absent means no limit.
+   *
+   * @generated from field: optional double max_price = 6;
+   */
+  maxPrice?: number | undefined;
+
+  /**
+   * diversity, 0 to 1, is how much unlikeness to the hits before it counts for a hit against likeness to the text; 0
+   * orders by score alone.
+   *
+   * @generated from field: double diversity = 7;
+   */
+  diversity: number;
 };
 
 /**
@@ -143,7 +167,7 @@ export const SearchItemsRequestSchema: GenMessage<SearchItemsRequest> = /*@__PUR
  */
 export type SearchItemsResponse = Message<"pantree.vector.v1.SearchItemsResponse"> & {
   /**
-   * hits are ordered by score, highest first; each item name appears once.
+   * hits are ordered by score, highest first, unless diversity was asked for; each item name appears once.
    *
    * @generated from field: repeated pantree.vector.v1.ItemHit hits = 1;
    */
@@ -183,6 +207,13 @@ export type ItemHit = Message<"pantree.vector.v1.ItemHit"> & {
    * @generated from field: double score = 3;
    */
   score: number;
+
+  /**
+   * unit_price is the shelf price of one unit when a buyer of the item bought it last.
+   *
+   * @generated from field: double unit_price = 4;
+   */
+  unitPrice: number;
 };
 
 /**
@@ -270,6 +301,100 @@ export const IndexHistoryResponseSchema: GenMessage<IndexHistoryResponse> = /*@_
   messageDesc(file_pantree_vector_v1_vector_service, 7);
 
 /**
+ * IndexHistoriesRequest holds a batch of histories.
+ *
+ * @generated from message pantree.vector.v1.IndexHistoriesRequest
+ */
+export type IndexHistoriesRequest = Message<"pantree.vector.v1.IndexHistoriesRequest"> & {
+  /**
+   * histories are 1 to 1,000 histories; of two with the same customer the later one counts. A message holds at most
+   * 4 MiB: send smaller batches of long histories.
+   *
+   * @generated from field: repeated pantree.vector.v1.IndexHistoryRequest histories = 1;
+   */
+  histories: IndexHistoryRequest[];
+};
+
+/**
+ * Describes the message pantree.vector.v1.IndexHistoriesRequest.
+ * Use `create(IndexHistoriesRequestSchema)` to create a new message.
+ */
+export const IndexHistoriesRequestSchema: GenMessage<IndexHistoriesRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_vector_v1_vector_service, 8);
+
+/**
+ * IndexHistoriesResponse says what was stored of a batch.
+ *
+ * @generated from message pantree.vector.v1.IndexHistoriesResponse
+ */
+export type IndexHistoriesResponse = Message<"pantree.vector.v1.IndexHistoriesResponse"> & {
+  /**
+   * outcomes are in the order of the histories, one for each.
+   *
+   * @generated from field: repeated pantree.vector.v1.IndexedHistory outcomes = 1;
+   */
+  outcomes: IndexedHistory[];
+
+  /**
+   * model is the embedding model of the collection.
+   *
+   * @generated from field: pantree.model.v1.Model model = 2;
+   */
+  model?: Model | undefined;
+};
+
+/**
+ * Describes the message pantree.vector.v1.IndexHistoriesResponse.
+ * Use `create(IndexHistoriesResponseSchema)` to create a new message.
+ */
+export const IndexHistoriesResponseSchema: GenMessage<IndexHistoriesResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_vector_v1_vector_service, 9);
+
+/**
+ * IndexedHistory says what became of one history.
+ *
+ * @generated from message pantree.vector.v1.IndexedHistory
+ */
+export type IndexedHistory = Message<"pantree.vector.v1.IndexedHistory"> & {
+  /**
+   * history_index is the position of the history among all that were sent in this call, from 0.
+   *
+   * @generated from field: int64 history_index = 1;
+   */
+  historyIndex: bigint;
+
+  /**
+   * outcome is either what was stored or why nothing was.
+   *
+   * @generated from oneof pantree.vector.v1.IndexedHistory.outcome
+   */
+  outcome: {
+    /**
+     * item_count is the number of distinct items stored for the customer.
+     *
+     * @generated from field: int32 item_count = 2;
+     */
+    value: number;
+    case: "itemCount";
+  } | {
+    /**
+     * error says what is wrong with the history, which was not stored.
+     *
+     * @generated from field: google.rpc.Status error = 3;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pantree.vector.v1.IndexedHistory.
+ * Use `create(IndexedHistorySchema)` to create a new message.
+ */
+export const IndexedHistorySchema: GenMessage<IndexedHistory> = /*@__PURE__*/
+  messageDesc(file_pantree_vector_v1_vector_service, 10);
+
+/**
  * CustomerProfile sums up what a household buys.
  *
  * @generated from message pantree.vector.v1.CustomerProfile
@@ -330,7 +455,7 @@ export type CustomerProfile = Message<"pantree.vector.v1.CustomerProfile"> & {
  * Use `create(CustomerProfileSchema)` to create a new message.
  */
 export const CustomerProfileSchema: GenMessage<CustomerProfile> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 8);
+  messageDesc(file_pantree_vector_v1_vector_service, 11);
 
 /**
  * CategoryShare is the share of a household's spend in one category.
@@ -358,7 +483,7 @@ export type CategoryShare = Message<"pantree.vector.v1.CategoryShare"> & {
  * Use `create(CategoryShareSchema)` to create a new message.
  */
 export const CategoryShareSchema: GenMessage<CategoryShare> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 9);
+  messageDesc(file_pantree_vector_v1_vector_service, 12);
 
 /**
  * GetCustomerProfileRequest names a customer.
@@ -386,7 +511,7 @@ export type GetCustomerProfileRequest = Message<"pantree.vector.v1.GetCustomerPr
  * Use `create(GetCustomerProfileRequestSchema)` to create a new message.
  */
 export const GetCustomerProfileRequestSchema: GenMessage<GetCustomerProfileRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 10);
+  messageDesc(file_pantree_vector_v1_vector_service, 13);
 
 /**
  * GetCustomerProfileResponse holds a profile.
@@ -407,7 +532,7 @@ export type GetCustomerProfileResponse = Message<"pantree.vector.v1.GetCustomerP
  * Use `create(GetCustomerProfileResponseSchema)` to create a new message.
  */
 export const GetCustomerProfileResponseSchema: GenMessage<GetCustomerProfileResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 11);
+  messageDesc(file_pantree_vector_v1_vector_service, 14);
 
 /**
  * SearchCustomersRequest asks for customers like a stored one.
@@ -442,7 +567,7 @@ export type SearchCustomersRequest = Message<"pantree.vector.v1.SearchCustomersR
  * Use `create(SearchCustomersRequestSchema)` to create a new message.
  */
 export const SearchCustomersRequestSchema: GenMessage<SearchCustomersRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 12);
+  messageDesc(file_pantree_vector_v1_vector_service, 15);
 
 /**
  * SearchCustomersResponse holds the customers found.
@@ -463,7 +588,7 @@ export type SearchCustomersResponse = Message<"pantree.vector.v1.SearchCustomers
  * Use `create(SearchCustomersResponseSchema)` to create a new message.
  */
 export const SearchCustomersResponseSchema: GenMessage<SearchCustomersResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 13);
+  messageDesc(file_pantree_vector_v1_vector_service, 16);
 
 /**
  * CustomerHit is a customer found.
@@ -491,7 +616,7 @@ export type CustomerHit = Message<"pantree.vector.v1.CustomerHit"> & {
  * Use `create(CustomerHitSchema)` to create a new message.
  */
 export const CustomerHitSchema: GenMessage<CustomerHit> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 14);
+  messageDesc(file_pantree_vector_v1_vector_service, 17);
 
 /**
  * DeleteCustomerRequest names the customer to forget.
@@ -519,7 +644,7 @@ export type DeleteCustomerRequest = Message<"pantree.vector.v1.DeleteCustomerReq
  * Use `create(DeleteCustomerRequestSchema)` to create a new message.
  */
 export const DeleteCustomerRequestSchema: GenMessage<DeleteCustomerRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 15);
+  messageDesc(file_pantree_vector_v1_vector_service, 18);
 
 /**
  * DeleteCustomerResponse says what was removed.
@@ -540,7 +665,7 @@ export type DeleteCustomerResponse = Message<"pantree.vector.v1.DeleteCustomerRe
  * Use `create(DeleteCustomerResponseSchema)` to create a new message.
  */
 export const DeleteCustomerResponseSchema: GenMessage<DeleteCustomerResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 16);
+  messageDesc(file_pantree_vector_v1_vector_service, 19);
 
 /**
  * VectorService answers: which items and which customers are alike? A tenant never sees another tenant's data.
@@ -559,7 +684,7 @@ export const VectorService: GenService<{
     output: typeof EmbedItemsResponseSchema;
   },
   /**
-   * SearchItems returns the stored items most alike to a text, most alike first.
+   * SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for.
    *
    * @generated from rpc pantree.vector.v1.VectorService.SearchItems
    */
@@ -578,6 +703,18 @@ export const VectorService: GenService<{
     methodKind: "unary";
     input: typeof IndexHistoryRequestSchema;
     output: typeof IndexHistoryResponseSchema;
+  },
+  /**
+   * IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
+   * message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
+   * from being stored. When the call fails, sending everything again completes the work.
+   *
+   * @generated from rpc pantree.vector.v1.VectorService.IndexHistories
+   */
+  indexHistories: {
+    methodKind: "bidi_streaming";
+    input: typeof IndexHistoriesRequestSchema;
+    output: typeof IndexHistoriesResponseSchema;
   },
   /**
    * GetCustomerProfile returns the profile stored by the latest IndexHistory of a customer, or NOT_FOUND.

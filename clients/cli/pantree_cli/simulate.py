@@ -1,0 +1,179 @@
+"""`pantree simulate`: a population's purchases as a Parquet file."""
+
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pantree.simulation.v1 import simulation_service_pb2 as messages
+from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
+from pantree_runtime.channel import open_channel
+from pantree_runtime.server import run, running
+from pantree_runtime.status import calling
+
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch, Schema
+
+# A population of millions takes minutes.
+_LONGEST_SECONDS = 24 * 3600.0
+
+
+def simulate(
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="Where to write the purchases.")],
+    households: Annotated[int, typer.Option(min=1, help="How many households.")] = 1000,
+    first_household: Annotated[int, typer.Option(min=0, help="Number of the first household.")] = 0,
+    months: Annotated[int, typer.Option(min=1, max=60, help="How many months.")] = 6,
+    start_date: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day; so many months ago when left out.")
+    ] = None,
+    archetype: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ID[=SHARE]", help="An archetype of the population; all in equal parts when left out."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Start of the random streams.")] = 0,
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="PANTREE_SIMULATION_ADDRESS",
+            help="host:port of a running simulation service; without it, one is started for this command alone.",
+        ),
+    ] = "",
+) -> None:
+    """Simulates a population and writes its purchases to a Parquet file, in constant memory.
+
+    Examples:
+        pantree simulate purchases.parquet --households 100000 --months 12
+
+        pantree simulate students.parquet --archetype single_professional=0.8 --archetype budget_conscious=0.2
+    """
+    try:
+        import pyarrow  # noqa: F401 # an extra of its own: large, and only needed here
+    except ModuleNotFoundError:
+        raise typer.BadParameter("writing Parquet needs pyarrow: pip install 'pantree[parquet]'") from None
+    from pantree_domain.months import add_months
+
+    start = start_date.date() if start_date else add_months(datetime.now().date(), -months)
+    request = messages.SimulatePopulationRequest(
+        first_household=first_household,
+        household_count=households,
+        archetypes=[_share(text) for text in archetype or ()],
+        simulation_months=months,
+        start_date=start.isoformat(),
+        seed=seed,
+    )
+    run(lambda: _write(request, file, address))
+
+
+def _share(text: str) -> messages.ArchetypeShare:
+    name, _, share = text.partition("=")
+    try:
+        return messages.ArchetypeShare(archetype=name, share_ratio=float(share or 1))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no archetype with a share, such as busy_family=0.3") from None
+
+
+async def _write(request: messages.SimulatePopulationRequest, file: Path, address: str) -> None:
+    """Writes to a file beside the one wanted and renames it at the end, so that half a file is never taken for one."""
+    from pyarrow import parquet
+
+    console = Console()
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("households, {task.fields[lines]:,} purchases"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+    unfinished = file.with_name(f".{file.name}.unfinished")
+    started, lines = time.perf_counter(), 0
+    try:
+        async with (
+            _service_address(address) as service,
+            open_channel(service, longest_seconds=_LONGEST_SECONDS) as channel,
+        ):
+            started = time.perf_counter()
+            with parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer, progress:
+                task = progress.add_task("simulating", total=request.household_count, lines=0)
+                with calling("simulation"):
+                    async for batch in rpc.SimulationServiceStub(channel).SimulatePopulation(request):
+                        writer.write_batch(_record_batch(batch))
+                        lines += len(batch.days)
+                        done = batch.first_household + len(batch.line_counts) - request.first_household
+                        progress.update(task, completed=done, lines=lines)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    seconds = time.perf_counter() - started
+    console.print(
+        f"{lines:,} purchases of {request.household_count:,} households in {file}, {lines / seconds:,.0f} a second."
+    )
+
+
+@contextlib.asynccontextmanager
+async def _service_address(address: str) -> AsyncIterator[str]:
+    """Address of the service to ask: the one given, or that of a service started in this process."""
+    if address:
+        yield address
+        return
+    from pantree_runtime.logging import configure_logging
+    from pantree_runtime.settings import load_settings
+    from pantree_simulation.__main__ import build
+    from pantree_simulation.settings import SimulationSettings
+
+    os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")  # the progress bar says enough
+    settings = load_settings(SimulationSettings)
+    configure_logging("simulation", settings)
+    async with running(await build(settings)) as part:
+        yield part.address
+
+
+def _schema() -> "Schema":
+    import pyarrow as pa
+
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pa.schema(
+        {
+            "household": pa.int64(),
+            "archetype": text,
+            "date": pa.date32(),
+            "item": text,
+            "category": text,
+            "quantity": pa.int32(),
+            "price": pa.float64(),
+            "saving": pa.float64(),
+        }
+    )
+
+
+def _record_batch(batch: messages.SimulatePopulationResponse) -> "RecordBatch":
+    """A batch as Arrow columns; a message's columns become arrays without a loop over their elements."""
+    import pyarrow as pa
+
+    counts = np.array(batch.line_counts, dtype=np.int64)
+    households = np.repeat(np.arange(len(counts)) + batch.first_household, counts)
+    archetypes = np.repeat(np.array(batch.archetype_indices, dtype=np.int32), counts)
+    items = np.array(batch.item_indices, dtype=np.int32)
+    categories = list(dict.fromkeys(batch.item_categories))
+    category_of_item = np.array([categories.index(category) for category in batch.item_categories], dtype=np.int32)
+    return pa.record_batch(
+        [
+            pa.array(households),
+            pa.DictionaryArray.from_arrays(pa.array(archetypes), list(batch.archetype_ids)),
+            pa.array(np.array(batch.days, dtype=np.int32)).cast(pa.date32()),
+            pa.DictionaryArray.from_arrays(pa.array(items), list(batch.item_names)),
+            pa.DictionaryArray.from_arrays(pa.array(category_of_item[items]), categories),
+            pa.array(np.array(batch.quantities, dtype=np.int32)),
+            pa.array(np.array(batch.prices)),
+            pa.array(np.array(batch.savings)),
+        ],
+        schema=_schema(),
+    )

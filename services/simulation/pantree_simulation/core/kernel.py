@@ -1,0 +1,580 @@
+"""The simulation itself: one household at a time, compiled.
+
+A household goes on trips, and has needs. A need returns some time after it was filled (a renewal process) and is filled
+on the next trip that is large enough for its urgency. Needs know nothing of each other, so each is followed through the
+whole period on its own; the purchases are then put in the order of the trips.
+
+All that lasts from one period to the next is in the household's record and those of its needs, so that a simulation in
+one go and month by month give the same purchases. All random numbers come from counter-based streams.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
+from pantree_simulation.core.compiled import compiled, inlined
+from pantree_simulation.core.records import (
+    BASKET_FACTORS,
+    EXTRA_UNIT_ENDS,
+    FIRST_GAPS,
+    FIRST_ITEM_FACTORS,
+    GAP_FACTORS,
+    GAPS,
+    INTERVALS,
+    MOST_PARTS,
+    NORMAL,
+    OCCASIONAL_FACTORS,
+    PACK_ENDS,
+    PACK_PRICES,
+    PASSED_TRIPS,
+    PAUSES,
+    REACHES,
+    REGULARITY_ENDS,
+    STAPLE_FACTORS,
+    TRIP_ENDS,
+    WEEKDAYS,
+    Archetypes,
+    Assortment,
+    Calendar,
+    Floats,
+    Integers,
+    Keys,
+    Lines,
+    Model,
+    Records,
+    Workspace,
+)
+from pantree_simulation.core.streams import high_ratio, low_ratio, number_at
+from pantree_simulation.core.tables import drawn
+
+# Numbers of a household's own stream; the key of its trips is one of them.
+_RHYTHM, _LEVELS, _FIRST_TRIP, _ARCHETYPE, _TRIPS = map(np.uint64, range(5))
+# Numbers of a need's stream: some once, then two for each purchase.
+_ROLE, _CHOICE, _PHASE, _PRICE, _PURCHASES = map(np.uint64, range(5))
+_ONE, _TWO = np.uint64(1), np.uint64(2)
+
+_WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
+# A need takes at least this share of a trip gap to return.
+_LEAST_NEED_RATIO = 0.05
+_LEAST_RELUCTANCE = 0.02
+_MOST_CHANCE = 0.5
+# Purchases of a need that has not come to its first one.
+_UNPREPARED = -1
+# Columns of events.
+_TRIP, _NEED, _ITEM, _QUANTITY = 0, 1, 2, 3
+# Rows of sums by category: purchases a day still wanted, of staples, of occasional needs; scale of staples.
+_WANTED, _STAPLES, _OCCASIONAL, _SCALES = 0, 1, 2, 3
+
+
+@compiled
+def simulate(
+    keys: Keys,
+    is_new: bool,
+    until_day: int,
+    calendar: Calendar,
+    assortment: Assortment,
+    archetypes: Archetypes,
+    model: Model,
+    household: Records,
+    work: Workspace,
+    lines: Lines,
+    line_counts: Integers,
+    archetype_indices: Integers,
+) -> int:
+    """Simulates households one after the other, as many as have room in `lines`.
+
+    Args:
+        keys: uint64[h], keys of the households.
+        is_new: whether the households begin with the period. Otherwise there is one, and it goes on as `household` and
+            the needs of `assortment` say.
+        until_day: first day after the period, which begins with the calendar.
+        calendar: shelf prices and promotions of the period.
+        assortment: what there is to be needed. Its needs are written: how the last household has them, as they stand at
+            the end of the period. With items of a first purchase, which come first, the first trip is on the first day.
+        archetypes: the archetypes of the population.
+        model: behaviour.
+        household: HOUSEHOLD[1], the last household, as it stands at the end of the period.
+        work: is used.
+        lines: receives the lines, household by household, each by day, within a day by need.
+        line_counts: int32[h], receives the number of lines of each household.
+        archetype_indices: int32[h], receives the archetype of each household.
+
+    Returns:
+        Number of households whose lines are written.
+    """
+    start = 0
+    for at in range(len(keys)):
+        if is_new:
+            archetype = _archetype_of(keys[at], archetypes.figures)
+            archetype_indices[at] = archetype
+            _settle(keys[at], archetype, calendar.from_day, assortment, archetypes, model, household, work.sums)
+        count = _advance(keys[at], until_day, calendar, assortment, model, household, work, lines, start)
+        if start + count > len(lines.days):
+            return at
+        line_counts[at] = count
+        start += count
+    return len(keys)
+
+
+@compiled
+def _archetype_of(key: np.uint64, archetypes: Records) -> int:
+    """The archetype of a household of a mixed population."""
+    ratio = high_ratio(number_at(key, _ARCHETYPE))
+    archetype = 0
+    while archetypes[archetype]["share_end"] <= ratio:
+        archetype += 1
+    return archetype
+
+
+@inlined
+def _settle(
+    key: np.uint64,
+    archetype: int,
+    start_day: int,
+    assortment: Assortment,
+    archetypes: Archetypes,
+    model: Model,
+    household: Records,
+    sums: Floats,
+) -> None:
+    """Makes a household: how it differs from its archetype, what it needs, and how often."""
+    own, figures = household[0], archetypes.figures[archetype]
+    bits = number_at(key, _RHYTHM)
+    own["gap_days"] = (
+        figures["gap_days"] * model.figures[0]["gap_ratio"] * drawn(model.tables, GAP_FACTORS, high_ratio(bits))
+    )
+    own["basket_items"] = figures["basket_items"] * drawn(model.tables, BASKET_FACTORS, low_ratio(bits))
+    own["price_level"] = figures["price_level"]
+    own["multiple_units_ratio"] = figures["multiple_units_ratio"]
+    difference = drawn(model.tables, NORMAL, high_ratio(number_at(key, _LEVELS)))
+    own["promotion_ratio"] = figures["promotion_ratio"] + model.figures[0]["promotion_spread"] * difference
+    begins_with_purchase = assortment.needs[0]["first_item"] >= 0
+    bits = number_at(key, _FIRST_TRIP)
+    own["trip_number"] = 0
+    own["trip_kind"] = _place(model.parts, TRIP_ENDS, low_ratio(bits))
+    own["trip_day"] = start_day
+    if not begins_with_purchase:
+        own["trip_day"] += int(drawn(model.tables, FIRST_GAPS, high_ratio(bits)) * own["gap_days"])
+    _draw_needs(key, archetype, assortment, archetypes, model, household, sums)
+    _scale_needs(archetypes.weights, archetype, assortment.needs, model, household, sums)
+    _begin_needs(start_day, begins_with_purchase, assortment, model, household)
+
+
+@inlined
+def _advance(
+    key: np.uint64,
+    until_day: int,
+    calendar: Calendar,
+    assortment: Assortment,
+    model: Model,
+    household: Records,
+    work: Workspace,
+    lines: Lines,
+    start: int,
+) -> int:
+    """Lets a household live through a period and writes its lines, if there is room. Returns how many there are."""
+    first_number = household[0]["trip_number"]
+    trips = _plan_trips(key, calendar.from_day, until_day, model, household, work)
+    count = _fill_needs(calendar.from_day, until_day, assortment, model, household, work)
+    starts = work.trip_starts
+    starts[: trips + 1] = 0
+    for event in range(count):
+        starts[work.events[event, _TRIP] + 1] += 1
+    count = _fill_empty_trips(key, trips, first_number, assortment, model, household, work, count)
+    if start + count > len(lines.days):
+        return count
+    for trip in range(trips):
+        starts[trip + 1] += starts[trip]
+    _write_lines(start, count, calendar, assortment, household, work, lines)
+    return count
+
+
+@compiled
+def _place(parts: Floats, row: int, ratio: float) -> int:
+    """The first part whose cumulative share exceeds a ratio."""
+    place = 0
+    for part in range(MOST_PARTS):  # to the end, since a loop that ends by chance takes longer
+        place += parts[row, part] <= ratio
+    return place
+
+
+@compiled
+def _chosen_item(need: Any, bits: np.uint64, members: Integers) -> int:
+    """The item of its kind that a household prefers at first."""
+    return members[need["member_start"] + int(high_ratio(bits) * need["member_count"])]  # type: ignore[no-any-return]
+
+
+@inlined
+def _draw_needs(
+    key: np.uint64,
+    archetype: int,
+    assortment: Assortment,
+    archetypes: Archetypes,
+    model: Model,
+    household: Records,
+    sums: Floats,
+) -> None:
+    """Draws each need's role, item and purchases a day (in `need_days` for now), before they are scaled."""
+    figures, tables, own = model.figures[0], model.tables, household[0]
+    occasional = figures["regularities"]
+    staple_ratio = figures["staple_ratio"]
+    most_a_day = figures["most_purchases_per_trip"] / own["gap_days"]
+    sums[:] = 0.0
+    for at in range(len(assortment.needs)):
+        need = assortment.needs[at]
+        category = need["category"]
+        if archetypes.weights[archetype, category] == 0 and need["first_item"] < 0:
+            need["need_days"] = 0.0
+            continue
+        stream = number_at(key, need["code"])
+        role, choice = number_at(stream, _ROLE), number_at(stream, _CHOICE)
+        item = need["first_item"]
+        if item >= 0:
+            factor = drawn(tables, FIRST_ITEM_FACTORS, low_ratio(role))
+            rate = min(assortment.items[item]["purchases_a_day"] / factor, most_a_day)
+            need["regularity"] = 0  # what people put into a first basket is what they buy most regularly
+            sums[_WANTED, category] -= rate
+        else:
+            item = _chosen_item(need, choice, assortment.members)
+            if high_ratio(role) < staple_ratio * need["preference"]:
+                rate = drawn(tables, STAPLE_FACTORS, low_ratio(role)) * assortment.items[item]["purchases_a_day"]
+                need["regularity"] = _place(model.parts, REGULARITY_ENDS, low_ratio(choice))
+                sums[_STAPLES, category] += rate
+            else:
+                rate = drawn(tables, OCCASIONAL_FACTORS, low_ratio(role)) * assortment.items[item]["purchases_a_day"]
+                need["regularity"] = occasional
+                sums[_OCCASIONAL, category] += rate
+        need["key"] = stream
+        need["item"] = item
+        need["need_days"] = rate
+
+
+@inlined
+def _scale_needs(
+    weights: Floats, archetype: int, needs: Records, model: Model, household: Records, sums: Floats
+) -> None:
+    """Scales the needs of each category so that its share of the purchases comes to its weight."""
+    figures, own = model.figures[0], household[0]
+    occasional = figures["regularities"]
+    purchases_a_day = own["basket_items"] / own["gap_days"]
+    most_a_day = figures["most_purchases_per_trip"] / own["gap_days"]
+    for category in range(weights.shape[1]):
+        wanted = max(weights[archetype, category] * purchases_a_day + sums[_WANTED, category], 0.0)
+        staples, others = sums[_STAPLES, category], sums[_OCCASIONAL, category]
+        of_others = wanted
+        if staples > 0:
+            of_others *= figures["occasional_volume_ratio"]
+        sums[_WANTED, category] = wanted - of_others
+        sums[_SCALES, category] = (wanted - of_others) / staples if staples > 0 else 0.0
+        sums[_OCCASIONAL, category] = of_others / others if others > 0 else 0.0
+        sums[_STAPLES, category] = 0.0
+    # Nothing is bought on every trip; what the most frequent staples cannot bring, the others do.
+    for at in range(len(needs)):
+        need = needs[at]
+        if need["first_item"] < 0 and need["need_days"] > 0 and need["regularity"] != occasional:
+            category = need["category"]
+            rate = need["need_days"] * sums[_SCALES, category]
+            if rate >= most_a_day:
+                sums[_WANTED, category] -= most_a_day
+            else:
+                sums[_STAPLES, category] += rate
+    total = 0.0
+    for at in range(len(needs)):
+        need = needs[at]
+        category = need["category"]
+        rate = need["need_days"]
+        if need["first_item"] < 0 and rate > 0:
+            if need["regularity"] == occasional:
+                rate *= sums[_OCCASIONAL, category]
+            else:
+                rate *= sums[_SCALES, category]
+                if rate < most_a_day and sums[_STAPLES, category] > 0:
+                    rate *= max(sums[_WANTED, category], 0.0) / sums[_STAPLES, category]
+            rate = min(rate, most_a_day)
+        need["need_days"] = rate
+        total += rate
+        need["rate_end"] = total
+
+
+@inlined
+def _begin_needs(
+    start_day: int, begins_with_purchase: bool, assortment: Assortment, model: Model, household: Records
+) -> None:
+    """Turns purchases a day into the time until a need returns, and draws when each does so first."""
+    figures, parts = model.figures[0], model.parts
+    gap = household[0]["gap_days"]
+    occasional = figures["regularities"]
+    first_residual = INTERVALS + occasional + 1
+    for at in range(len(assortment.needs)):
+        need = assortment.needs[at]
+        need["purchase_count"] = _UNPREPARED
+        rate = need["need_days"]
+        if rate <= 0:
+            need["needed_at"] = np.inf
+            continue
+        interval = 1 / rate
+        reluctance = _reluctance(interval, gap, figures["impatience"])
+        need["reluctance"] = reluctance
+        need["need_days"] = interval
+        bits = number_at(need["key"], _PHASE)
+        need["pace"] = high_ratio(bits)
+        if need["first_item"] >= 0:
+            need["needed_at"] = start_day
+            need["least_kind"] = 0
+            continue
+        needed_at = start_day - _wait(gap, reluctance, model)
+        needed_at += interval * drawn(model.tables, first_residual + need["regularity"], high_ratio(bits))
+        if begins_with_purchase:
+            needed_at = max(needed_at, start_day + 1.0)
+        need["needed_at"] = needed_at
+        need["least_kind"] = _place(parts, REACHES, low_ratio(bits) * reluctance)
+
+
+@compiled
+def _reluctance(interval: float, gap: float, impatience: float) -> float:
+    return min(max(interval / gap - 1, _LEAST_RELUCTANCE) * impatience, 1.0)
+
+
+@compiled
+def _wait(gap: float, reluctance: float, model: Model) -> float:
+    """Mean days that a need waits for a trip that fills it."""
+    figures = model.figures[0]
+    passed = figures["most_passed_trips"] if reluctance == 1.0 else _passed_trips(model.parts, reluctance)
+    return gap * (figures["first_wait_ratio"] + passed)  # type: ignore[no-any-return]
+
+
+@compiled
+def _prepare_need(need: Any, gap: float, model: Model) -> None:
+    """Works out what only matters from a need's first purchase on; most needs never come to it within a period."""
+    figures = model.figures[0]
+    interval = need["need_days"]
+    wait = _wait(gap, need["reluctance"], model)
+    pause_chance = 0.0
+    if need["regularity"] != figures["regularities"]:
+        # The most frequent needs have no time for pauses.
+        left = max(interval - wait - _LEAST_NEED_RATIO * gap, 0.0) / figures["pause_days"]
+        pause_chance = min(interval / figures["days_until_pause"], left, _MOST_CHANCE)
+    need["pause_chance"] = pause_chance
+    need["swap_chance"] = min(interval / figures["days_until_swap"], _MOST_CHANCE)
+    need["need_days"] = max(interval - wait - pause_chance * figures["pause_days"], _LEAST_NEED_RATIO * gap)
+
+
+@compiled
+def _draw_price(need: Any, level: float, model: Model) -> None:
+    """Draws which pack of its kind a household buys, and where in the range of prices."""
+    bits = number_at(need["key"], _PRICE)
+    need["pack_price"] = model.parts[PACK_PRICES, _place(model.parts, PACK_ENDS, low_ratio(bits))]
+    difference = model.figures[0]["price_spread"] * drawn(model.tables, NORMAL, high_ratio(bits))
+    need["price_level"] = min(max(level + difference, 0.0), 1.0)
+
+
+@compiled
+def _passed_trips(parts: Floats, reluctance: float) -> float:
+    """Mean number of trips that a need lets pass because they are too small for it.
+
+    Its urgency is uniform from 0 to its reluctance; only trips that reach further fill it.
+    """
+    passed = 0.0
+    low = 0.0
+    kind = 0
+    while low < reluctance:
+        high = min(parts[REACHES, kind], reluctance)
+        passed += (high - low) * parts[PASSED_TRIPS, kind]
+        low = high
+        kind += 1
+    return passed / reluctance
+
+
+@inlined
+def _plan_trips(
+    key: np.uint64, from_day: int, until_day: int, model: Model, household: Records, work: Workspace
+) -> int:
+    """Draws the trips of a period and finds, for each day, the next trip of each kind. Returns how many there are."""
+    own, tables, parts, next_trips = household[0], model.tables, model.parts, work.next_trips
+    stream = number_at(key, _TRIPS)
+    days = until_day - from_day
+    next_trips[:, :days] = -1
+    count = 0
+    day, number, gap = own["trip_day"], own["trip_number"], own["gap_days"]
+    trip_kind = own["trip_kind"]
+    while day < until_day:
+        work.trip_days[count] = day
+        for kind in range(trip_kind + 1):
+            next_trips[kind, day - from_day] = count
+        count += 1
+        bits = number_at(stream, np.uint64(number) * _TWO)
+        trip_kind = _place(parts, TRIP_ENDS, low_ratio(bits))
+        # The day that the rhythm says or one of its neighbours, by how popular their weekdays are.
+        target = day + max(1, int(drawn(tables, GAPS, high_ratio(bits)) * gap + 0.5))
+        first = max(day + 1, target - 1)
+        total = 0.0
+        for candidate in range(first, target + 2):
+            total += parts[WEEKDAYS, (candidate + _WEEKDAY_OF_DAY_0) % 7]
+        left = high_ratio(number_at(stream, np.uint64(number) * _TWO + _ONE)) * total
+        day = first
+        left -= parts[WEEKDAYS, (day + _WEEKDAY_OF_DAY_0) % 7]
+        while left >= 0 and day < target + 1:
+            day += 1
+            left -= parts[WEEKDAYS, (day + _WEEKDAY_OF_DAY_0) % 7]
+        number += 1
+    own["trip_day"], own["trip_number"], own["trip_kind"] = day, number, trip_kind
+    for kind in range(next_trips.shape[0]):
+        later = next_trips[kind, days - 1]
+        for before in range(days - 2, -1, -1):
+            if next_trips[kind, before] >= 0:
+                later = next_trips[kind, before]
+            else:
+                next_trips[kind, before] = later
+    return count
+
+
+@inlined
+def _fill_needs(
+    from_day: int, until_day: int, assortment: Assortment, model: Model, household: Records, work: Workspace
+) -> int:
+    """Follows each need through a period and notes its purchases. Returns how many there are."""
+    tables, parts, items, events = model.tables, model.parts, assortment.items, work.events
+    pause_days, habit = model.figures[0]["pause_days"], model.figures[0]["habit"]
+    own = household[0]
+    gap, level, multiple = own["gap_days"], own["price_level"], own["multiple_units_ratio"]
+    count = 0
+    for at in range(len(assortment.needs)):
+        need = assortment.needs[at]
+        needed_at = need["needed_at"]
+        if needed_at >= until_day:
+            continue
+        stream, number, item, least_kind = need["key"], need["purchase_count"], need["item"], need["least_kind"]
+        if number == _UNPREPARED:
+            number = 0
+            _prepare_need(need, gap, model)
+            _draw_price(need, level, model)
+        need_days, swap_chance, pause_chance = need["need_days"], need["swap_chance"], need["pause_chance"]
+        reluctance, pace = need["reluctance"], need["pace"]
+        table = INTERVALS + need["regularity"]
+        while needed_at < until_day:
+            trip = work.next_trips[least_kind, max(int(needed_at) - from_day, 0)]
+            if trip < 0:
+                break
+            counter = _PURCHASES + np.uint64(number) * _TWO
+            bits = number_at(stream, counter)
+            fate_and_units = number_at(stream, counter + _ONE)
+            quantity = items[item]["usual_quantity"]
+            units = low_ratio(fate_and_units)
+            if number == 0 and need["first_item"] >= 0:
+                quantity = -quantity
+            elif units < multiple:
+                quantity = min(quantity + 1 + _place(parts, EXTRA_UNIT_ENDS, units / multiple), MAX_QUANTITY)
+            events[count, _TRIP] = trip
+            events[count, _NEED] = at
+            events[count, _ITEM] = item
+            events[count, _QUANTITY] = quantity
+            count += 1
+            number += 1
+            fate = high_ratio(fate_and_units)
+            if fate < 1 - habit:
+                pace = high_ratio(bits)
+            days = drawn(tables, table, pace) * need_days
+            if fate < swap_chance:
+                members = need["member_count"]
+                if members > 0:
+                    other = min(int(fate / swap_chance * members), members - 1)
+                    item = assortment.members[need["member_start"] + other]
+            elif fate < swap_chance + pause_chance:
+                days += drawn(tables, PAUSES, (fate - swap_chance) / pause_chance) * pause_days
+            needed_at = work.trip_days[trip] + max(days, 1.0)
+            least_kind = _place(parts, REACHES, low_ratio(bits) * reluctance)
+        need["needed_at"], need["purchase_count"], need["item"], need["least_kind"] = (
+            needed_at,
+            number,
+            item,
+            least_kind,
+        )
+        need["pace"] = pace
+    return count
+
+
+@inlined
+def _fill_empty_trips(
+    key: np.uint64,
+    trips: int,
+    first_number: int,
+    assortment: Assortment,
+    model: Model,
+    household: Records,
+    work: Workspace,
+    count: int,
+) -> int:
+    """Lets each trip that fills no need fetch something anyway: nobody goes shopping for nothing."""
+    needs, events = assortment.needs, work.events
+    stream = number_at(key, _TRIPS)
+    last = len(needs) - 1
+    for trip in range(trips):
+        if work.trip_starts[trip + 1] > 0:
+            continue
+        number = number_at(stream, np.uint64(first_number + trip) * _TWO + _ONE)
+        sought = low_ratio(number) * needs[last]["rate_end"]
+        low, high = 0, last
+        while low < high:
+            middle = (low + high) // 2
+            if needs[middle]["rate_end"] > sought:
+                high = middle
+            else:
+                low = middle + 1
+        # What the household began with: what it has swapped to since is not known of a trip in the past.
+        item = needs[low]["first_item"]
+        if item < 0:
+            item = _chosen_item(needs[low], number_at(needs[low]["key"], _CHOICE), assortment.members)
+        _draw_price(needs[low], household[0]["price_level"], model)
+        events[count, _TRIP] = trip
+        events[count, _NEED] = low
+        events[count, _ITEM] = item
+        events[count, _QUANTITY] = assortment.items[item]["usual_quantity"]
+        work.trip_starts[trip + 1] = 1
+        count += 1
+    return count
+
+
+@inlined
+def _write_lines(
+    start: int,
+    count: int,
+    calendar: Calendar,
+    assortment: Assortment,
+    household: Records,
+    work: Workspace,
+    lines: Lines,
+) -> None:
+    """Writes purchases in the order of the trips, with the prices and promotions of their days."""
+    from_day, drifts, campaigns = calendar.from_day, calendar.drifts, calendar.campaigns
+    promotion_ratio = household[0]["promotion_ratio"]
+    needs, items, events, starts = assortment.needs, assortment.items, work.events, work.trip_starts
+    for event in range(count):
+        trip, item, quantity = events[event, _TRIP], events[event, _ITEM], events[event, _QUANTITY]
+        day = work.trip_days[trip]
+        drift = drifts[item, calendar.changes[day - from_day]]
+        price = items[item]["given_price"]
+        if price >= 0:
+            drift /= items[item]["first_drift"]
+            if drift != 1.0:
+                price = min(int(price * drift * 100 + 0.5) / 100, MAX_PRICE)
+        else:
+            need, low = needs[events[event, _NEED]], items[item]["lowest_price"]
+            price = low + need["price_level"] * (items[item]["highest_price"] - low)
+            price = (
+                max(int(price * need["pack_price"] * drift * 10 + 0.5), 1) * 10 - 1
+            ) / 100  # ends in 9, as shelf prices do
+        saving = 0.0
+        if quantity < 0:
+            quantity = -quantity
+        else:
+            campaign = calendar.campaign_numbers[day - from_day + calendar.shifts[item]]
+            if campaigns[item, campaign, 0] < promotion_ratio:
+                saving = int(price * quantity * campaigns[item, campaign, 1] * 100) / 100
+        at = start + starts[trip]
+        starts[trip] += 1
+        lines.days[at] = day
+        lines.items[at] = item
+        lines.quantities[at] = quantity
+        lines.prices[at] = price
+        lines.savings[at] = saving

@@ -1,0 +1,166 @@
+"""Behaviour and archetypes in the form that the kernel works with."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pantree_simulation.core.archetypes import Archetype
+from pantree_simulation.core.behaviour import Behaviour
+from pantree_simulation.core.records import (
+    ARCHETYPE,
+    FIGURES,
+    HOUSEHOLD,
+    PARTS_WIDTH,
+    Archetypes,
+    Assortment,
+    Floats,
+    Lines,
+    Model,
+    Records,
+    Workspace,
+)
+from pantree_simulation.core.tables import (
+    exponential_table,
+    factor_table,
+    interval_table,
+    mixed_table,
+    normal_table,
+    residual_table,
+    table_mean,
+    table_mean_square,
+)
+
+_BEYOND_ANY_RATIO = 2.0
+
+
+def model_of(behaviour: Behaviour) -> Model:
+    """Behaviour as tables."""
+    trips, needs, changes = behaviour.trips, behaviour.needs, behaviour.changes
+    gaps = mixed_table(
+        [gap.share for gap in trips.gaps], [gap.mean for gap in trips.gaps], [gap.variation for gap in trips.gaps]
+    )
+    variations = [regularity.variation for regularity in needs.regularity] + [needs.occasional_variation]
+    intervals = [interval_table(variation) for variation in variations]
+    # Trips that are too small for a need before one of a kind comes that is not.
+    smaller = [0.0, *itertools.accumulate(kind.share for kind in trips.kinds[:-1])]
+    passed_trips = [1 / (1 - share) - 1 for share in smaller]
+    reaches = [0.0, *(kind.reach for kind in trips.kinds)]
+    tables = [
+        factor_table(trips.gap_spread),
+        factor_table(trips.basket_spread),
+        normal_table(),
+        gaps,
+        residual_table(gaps),
+        exponential_table(),
+        factor_table(needs.staple_spread),
+        factor_table(needs.occasional_spread),
+        factor_table(needs.first_item_spread),
+        *intervals,
+        *(residual_table(table) for table in intervals),
+    ]
+    parts = np.full((8, PARTS_WIDTH), _BEYOND_ANY_RATIO)
+    for row, values in enumerate(
+        (
+            _ends([regularity.share for regularity in needs.regularity]),
+            _ends([kind.share for kind in trips.kinds]),
+            np.array([*(kind.reach for kind in trips.kinds[:-1]), _BEYOND_ANY_RATIO]),
+            np.array(passed_trips),
+            _ends(behaviour.quantities.extra_units),
+            np.array(trips.weekday_weights),
+            _ends([pack.share for pack in behaviour.prices.packs]),
+            np.array([pack.price_ratio for pack in behaviour.prices.packs]),
+        )
+    ):
+        parts[row, : len(values)] = values
+    figures = np.zeros(1, FIGURES)
+    for name, value in {
+        "regularities": len(needs.regularity),
+        "trip_kinds": len(trips.kinds),
+        "gap_ratio": trips.gap_ratio,
+        # Time left of a gap that is under way, in mean gaps (renewal theory).
+        "first_wait_ratio": table_mean_square(gaps) / table_mean(gaps) ** 2 / 2,
+        "most_passed_trips": sum(
+            (high - low) * passed for (low, high), passed in zip(itertools.pairwise(reaches), passed_trips, strict=True)
+        ),
+        "staple_ratio": needs.staple_ratio,
+        "occasional_volume_ratio": needs.occasional_volume_ratio,
+        "most_purchases_per_trip": needs.most_purchases_per_trip,
+        "impatience": 1 / needs.patience,
+        "habit": needs.habit,
+        "days_until_pause": changes.days_until_pause,
+        "pause_days": changes.pause_days,
+        "days_until_swap": changes.days_until_swap,
+        "price_spread": behaviour.prices.spread,
+        "promotion_spread": behaviour.promotions.household_spread,
+    }.items():
+        figures[name] = value
+    return Model(figures, np.array(tables), parts)
+
+
+def archetypes_of(
+    archetypes: Sequence[Archetype],
+    shares: Sequence[float],
+    categories: Sequence[str],
+    added_weights: Mapping[str, float] | None = None,
+) -> Archetypes:
+    """Figures of archetypes.
+
+    Args:
+        archetypes: at least one.
+        shares: how many of the households are of each; they sum to 1.
+        categories: ids of the categories, in the order that the kernel counts them by.
+        added_weights: weights of categories for which an archetype has none.
+    """
+    weights = [{**(added_weights or {}), **archetype.category_weights} for archetype in archetypes]
+    figures = np.zeros(len(archetypes), ARCHETYPE)
+    figures["gap_days"] = [archetype.mean_trip_gap_days for archetype in archetypes]
+    figures["basket_items"] = [archetype.mean_basket_items for archetype in archetypes]
+    figures["price_level"] = [archetype.price_level_ratio for archetype in archetypes]
+    figures["promotion_ratio"] = [archetype.promotion_ratio for archetype in archetypes]
+    figures["multiple_units_ratio"] = [archetype.multiple_units_ratio for archetype in archetypes]
+    figures["share_end"] = _ends(shares)
+    shares_by_category = [[own.get(category, 0) / sum(own.values()) for category in categories] for own in weights]
+    return Archetypes(figures, np.array(shares_by_category, dtype=np.float64))
+
+
+def new_household() -> Records:
+    """Room for a household."""
+    return np.zeros(1, HOUSEHOLD)
+
+
+def new_workspace(days: int, assortment: Assortment, behaviour: Behaviour, category_count: int) -> Workspace:
+    """Room for the work within a period.
+
+    Args:
+        days: length of the period.
+        assortment: what there is to be needed.
+        behaviour: gives the kinds of trips.
+        category_count: number of categories.
+    """
+    return Workspace(
+        trip_days=np.zeros(days, np.int32),
+        trip_starts=np.zeros(days + 2, np.int32),
+        next_trips=np.zeros((len(behaviour.trips.kinds), days), np.int32),
+        # A need is filled at most once a day.
+        events=np.zeros((days * len(assortment.needs), 4), np.int32),
+        sums=np.zeros((4, category_count)),
+    )
+
+
+def new_lines(count: int) -> Lines:
+    """Room for receipt lines."""
+    return Lines(
+        days=np.zeros(count, np.int32),
+        items=np.zeros(count, np.int32),
+        quantities=np.zeros(count, np.int32),
+        prices=np.zeros(count),
+        savings=np.zeros(count),
+    )
+
+
+def _ends(shares: Sequence[float]) -> Floats:
+    """Cumulative shares; the last one beyond any ratio, whatever the rounding."""
+    ends = np.array(list(itertools.accumulate(shares)), dtype=np.float64)
+    ends[-1] = _BEYOND_ANY_RATIO
+    return ends

@@ -1,0 +1,125 @@
+"""Quantile tables: a distribution as the values below which equal shares of it lie.
+
+A draw is then one random number and one interpolation, the same on every machine and with or without compilation.
+"""
+
+import functools
+import math
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_simulation.core.compiled import compiled
+
+CELLS = 256
+# The outermost quantiles stand for the tails beyond; a distribution without end has none at 0 and 1.
+_TAIL_RATIO = 1 / (8 * CELLS)
+_GRID_POINTS = 200_001
+
+Table = NDArray[np.float64]
+
+
+@compiled
+def drawn(tables: NDArray[np.float64], row: int, ratio: float) -> float:
+    """The value below which a share of a distribution lies.
+
+    Args:
+        tables: float64[t, CELLS + 1].
+        row: which table.
+        ratio: the share, from 0, inclusive, to 1, exclusive.
+    """
+    place = ratio * CELLS
+    cell = int(place)
+    low = tables[row, cell]
+    return low + (tables[row, cell + 1] - low) * (place - cell)  # type: ignore[no-any-return]
+
+
+def _ratios() -> NDArray[np.float64]:
+    return np.clip(np.linspace(0, 1, CELLS + 1), _TAIL_RATIO, 1 - _TAIL_RATIO)
+
+
+@functools.cache
+def normal_table() -> Table:
+    """The standard normal distribution."""
+    normal = statistics.NormalDist()
+    return np.array([normal.inv_cdf(ratio) for ratio in _ratios()])
+
+
+def factor_table(spread: float) -> Table:
+    """Log-normal factors with mean 1.
+
+    Args:
+        spread: standard deviation of the logarithm.
+    """
+    return _with_mean_1(np.exp(normal_table() * spread))
+
+
+def interval_table(variation: float) -> Table:
+    """Log-normal intervals with mean 1.
+
+    Args:
+        variation: coefficient of variation.
+    """
+    return factor_table(math.sqrt(math.log1p(variation**2)))
+
+
+def exponential_table() -> Table:
+    """Exponentially distributed times with mean 1."""
+    return _with_mean_1(-np.log1p(-_ratios()))
+
+
+def residual_table(intervals: Table) -> Table:
+    """Time left of an interval under way at a random moment (the equilibrium distribution of renewal theory)."""
+    # The density of the time left is the share of intervals that are longer, over their mean.
+    lengths = np.diff(intervals, prepend=0.0)
+    longer = 1 - np.linspace(0, 1, CELLS + 1)
+    shares = np.concatenate([[0.0], np.cumsum(lengths * np.append(1.0, longer[:-1]))])
+    times = np.append(0.0, intervals)
+    return np.asarray(np.interp(_ratios(), shares / shares[-1], times))
+
+
+def mixed_table(shares: Sequence[float], means: Sequence[float], variations: Sequence[float]) -> Table:
+    """A mixture of gamma distributions, scaled to mean 1.
+
+    Args:
+        shares: shares of the parts; they sum to 1.
+        means: their means.
+        variations: their coefficients of variation, at most 1.
+    """
+    longest = max(mean * (1 + 12 * variation) for mean, variation in zip(means, variations, strict=True))
+    grid = np.linspace(0, longest, _GRID_POINTS)[1:]
+    density = np.zeros_like(grid)
+    for share, mean, variation in zip(shares, means, variations, strict=True):
+        shape = variation**-2
+        scale = mean / shape
+        logarithm = (shape - 1) * np.log(grid / scale) - grid / scale - math.lgamma(shape)
+        density += share / scale * np.exp(logarithm)
+    below = np.cumsum(density)
+    return _with_mean_1(np.interp(_ratios(), below / below[-1], grid))
+
+
+def stepped_table(values: Sequence[float], ratios: Sequence[float]) -> Table:
+    """A distribution known by some of its quantiles; straight lines between them.
+
+    Args:
+        values: the quantiles, ascending.
+        ratios: the share of the distribution below each of them, from 0 to 1.
+    """
+    return np.asarray(np.interp(np.linspace(0, 1, CELLS + 1), ratios, values))
+
+
+def table_mean(table: Table) -> float:
+    """Mean of the values that are drawn from a table."""
+    return float(((table[1:] + table[:-1]) / 2).mean())
+
+
+def table_mean_square(table: Table) -> float:
+    """Mean of the squares of the values that are drawn from a table."""
+    low, high = table[:-1], table[1:]
+    return float(((low * low + low * high + high * high) / 3).mean())
+
+
+def _with_mean_1(table: Table) -> Table:
+    return table / table_mean(table)

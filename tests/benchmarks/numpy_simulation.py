@@ -1,0 +1,303 @@
+"""The simulation's model in vectorised numpy: what one would write without a compiler. Gives the same purchases.
+
+Households of a chunk are worked on side by side: arrays are [h, s] for the needs of each household, and events are
+found in rounds, the next purchase of every need that has one.
+"""
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_domain.catalog import load_catalog
+from pantree_domain.days import day_number
+from pantree_domain.limits import MAX_QUANTITY
+from pantree_domain.months import add_months
+from pantree_simulation.core.assortment import NamedAssortment, catalog_assortment
+from pantree_simulation.core.model import archetypes_of, model_of
+from pantree_simulation.core.population import Population
+from pantree_simulation.core.records import (
+    BASKET_FACTORS,
+    EXTRA_UNIT_ENDS,
+    FIRST_GAPS,
+    GAP_FACTORS,
+    GAPS,
+    INTERVALS,
+    NORMAL,
+    OCCASIONAL_FACTORS,
+    PACK_ENDS,
+    PACK_PRICES,
+    PASSED_TRIPS,
+    PAUSES,
+    REACHES,
+    REGULARITY_ENDS,
+    STAPLE_FACTORS,
+    TRIP_ENDS,
+    WEEKDAYS,
+    Archetypes,
+    Assortment,
+    Calendar,
+    Lines,
+    Model,
+)
+from pantree_simulation.core.shop import Shop
+from pantree_simulation.core.streams import household_keys
+from pantree_simulation.core.tables import CELLS
+from tests.simulation.scenarios import OUR_BEHAVIOUR
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Keys = NDArray[np.uint64]
+Booleans = NDArray[np.bool_]
+
+_CHUNK = 500
+_NUMBERS_OF_A_HOUSEHOLD, _NUMBERS_OF_A_NEED, _NUMBERS_OF_A_TRIP, _NUMBERS_OF_A_LINE = 6, 8, 3, 4
+
+
+@functools.cache
+def _prepared() -> tuple[NamedAssortment, Model]:
+    return catalog_assortment(load_catalog(), OUR_BEHAVIOUR.prices.levels), model_of(OUR_BEHAVIOUR)
+
+
+def numbers_drawn(population: Population, line_count: int) -> int:
+    """How many random numbers the kernel draws for a population: two to a hash."""
+    named, _ = _prepared()
+    per_household = 0.0
+    days = day_number(add_months(population.start, population.month_count)) - day_number(population.start)
+    for part in population.mix:
+        weights = part.archetype.category_weights
+        wanted = {at for at, name in enumerate(named.categories) if weights.get(name)}
+        needs = np.isin(named.arrays.needs["category"], list(wanted)).sum()
+        trips = days / part.archetype.mean_trip_gap_days
+        numbers = _NUMBERS_OF_A_HOUSEHOLD + _NUMBERS_OF_A_NEED * needs + _NUMBERS_OF_A_TRIP * trips
+        per_household += part.share * numbers
+    return int(per_household * population.household_count) + _NUMBERS_OF_A_LINE * line_count
+
+
+def simulated_with_numpy(population: Population) -> Lines:
+    """Purchases of a population, in the order of the kernel."""
+    named, model = _prepared()
+    from_day = day_number(population.start)
+    until_day = day_number(add_months(population.start, population.month_count))
+    calendar = Shop(population.seed, named.item_names, OUR_BEHAVIOUR).calendar(from_day, until_day)
+    mix = population.mix
+    archetypes = archetypes_of([part.archetype for part in mix], [part.share for part in mix], named.categories)
+    end = population.first_household + population.household_count
+    chunks = []
+    for first in range(population.first_household, end, _CHUNK):
+        keys = household_keys(population.seed, range(first, min(first + _CHUNK, end)))
+        chunks.append(_chunk(keys, until_day, calendar, named.arrays, archetypes, model))
+    return Lines(*(np.concatenate(columns) for columns in zip(*chunks, strict=True)))
+
+
+def same_lines(some: Lines, others: Lines) -> bool:
+    """Whether two simulations gave the same purchases, to the last bit."""
+    return all(getattr(some, name).tobytes() == getattr(others, name).tobytes() for name in Lines._fields)
+
+
+def _number(keys: Keys, counter: Integers | Keys | int) -> Keys:
+    bits = keys + (np.atleast_1d(counter).astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(bits ^ (bits >> np.uint64(31)))
+
+
+def _high(bits: Keys) -> Floats:
+    return np.asarray((bits >> np.uint64(32)).astype(np.float64) * (1 / 2**32))
+
+
+def _low(bits: Keys) -> Floats:
+    return np.asarray((bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * (1 / 2**32))
+
+
+def _drawn(model: Model, rows: Integers | int, ratios: Floats) -> Floats:
+    places = ratios * CELLS
+    cells = places.astype(np.int64)
+    low = model.tables[rows, cells]
+    return np.asarray(low + (model.tables[rows, cells + 1] - low) * (places - cells))
+
+
+def _place(model: Model, row: int, ratios: Floats) -> Integers:
+    return np.searchsorted(model.parts[row], ratios, side="right")
+
+
+def _chunk(
+    keys: Keys, until_day: int, calendar: Calendar, assortment: Assortment, archetypes: Archetypes, model: Model
+) -> Lines:
+    figures, needs, items = model.figures[0], assortment.needs, assortment.items
+    from_day, days = calendar.from_day, until_day - calendar.from_day
+    everyone = np.arange(len(keys))[:, None]
+    occasional = int(figures["regularities"])
+
+    # The households.
+    archetype = np.searchsorted(archetypes.figures["share_end"], _high(_number(keys, 3)), side="right")
+    own = archetypes.figures[archetype]
+    bits = _number(keys, 0)
+    gap = own["gap_days"] * figures["gap_ratio"] * _drawn(model, GAP_FACTORS, _high(bits))
+    basket = own["basket_items"] * _drawn(model, BASKET_FACTORS, _low(bits))
+    promotion = own["promotion_ratio"] + figures["promotion_spread"] * _drawn(model, NORMAL, _high(_number(keys, 1)))
+    bits = _number(keys, 2)
+    trip_day = from_day + (_drawn(model, FIRST_GAPS, _high(bits)) * gap).astype(np.int64)
+    trip_kind = _place(model, TRIP_ENDS, _low(bits))
+
+    # Their needs, and how often they would be filled.
+    streams = _number(keys[:, None], needs["code"].astype(np.uint64)[None, :])
+    category = needs["category"][None, :]
+    wanted = np.broadcast_to(archetypes.weights[archetype][:, needs["category"]] > 0, streams.shape)
+    role, choice = _number(streams, 0), _number(streams, 1)
+    chosen = assortment.members[needs["member_start"] + (_high(choice) * needs["member_count"]).astype(np.int64)]
+    staple = wanted & (_high(role) < figures["staple_ratio"] * needs["preference"])
+    other = wanted & ~staple
+    factor = np.where(staple, _drawn(model, STAPLE_FACTORS, _low(role)), _drawn(model, OCCASIONAL_FACTORS, _low(role)))
+    rate = np.where(wanted, factor * items["purchases_a_day"][chosen], 0.0)
+    regularity = np.where(staple, _place(model, REGULARITY_ENDS, _low(choice)), occasional)
+    price_bits = _number(streams, 3)
+    pack_price = model.parts[PACK_PRICES][_place(model, PACK_ENDS, _low(price_bits))]
+    level = own["price_level"][:, None] + figures["price_spread"] * _drawn(model, NORMAL, _high(price_bits))
+    level = level.clip(0.0, 1.0)
+
+    def by_category(values: Floats, mask: Booleans) -> Floats:
+        """[h, c], sums in the order of the needs."""
+        sums = np.zeros(archetypes.weights[archetype].shape)
+        np.add.at(
+            sums,
+            (np.broadcast_to(everyone, mask.shape)[mask], np.broadcast_to(category, mask.shape)[mask]),
+            values[mask],
+        )
+        return sums
+
+    most = (figures["most_purchases_per_trip"] / gap)[:, None]
+    total = np.maximum(archetypes.weights[archetype] * (basket / gap)[:, None], 0.0)
+    staples, others = by_category(rate, staple), by_category(rate, other)
+    of_others = np.where(staples > 0, total * figures["occasional_volume_ratio"], total)
+    left = total - of_others
+    with np.errstate(divide="ignore", invalid="ignore"):
+        scale = np.where(staples > 0, left / staples, 0.0)
+        other_scale = np.where(others > 0, of_others / others, 0.0)
+        scaled = rate * scale[everyone, category]
+        capped = staple & (scaled >= most)
+        # One at a time, as the kernel does it, for the same rounding.
+        np.subtract.at(
+            left,
+            (np.broadcast_to(everyone, capped.shape)[capped], np.broadcast_to(category, capped.shape)[capped]),
+            np.broadcast_to(most, capped.shape)[capped],
+        )
+        uncapped = by_category(scaled, staple & ~capped)
+        more = np.where(uncapped > 0, np.maximum(left, 0.0) / uncapped, 1.0)
+    scaled = np.where(staple & ~capped, scaled * more[everyone, category], scaled)
+    rate = np.where(other, rate * other_scale[everyone, category], np.where(staple, scaled, 0.0))
+    rate = np.minimum(rate, most)
+    rate_end = np.cumsum(rate, axis=1)
+
+    # When each need returns.
+    gaps = gap[:, None]
+    exists = rate > 0
+    interval = 1 / np.where(exists, rate, 1.0)
+    reluctance = np.minimum(np.maximum(interval / gaps - 1, 0.02) * figures["impatience"], 1.0)
+    passed, low = np.zeros_like(interval), np.zeros_like(interval)
+    for kind in range(int(figures["trip_kinds"])):
+        high = np.minimum(model.parts[REACHES, kind], reluctance)
+        passed += np.where(high > low, (high - low) * model.parts[PASSED_TRIPS, kind], 0.0)
+        low = np.maximum(low, high)
+    passed = np.where(reluctance == 1.0, figures["most_passed_trips"], passed / reluctance)
+    wait = gaps * (figures["first_wait_ratio"] + passed)
+    room = np.maximum(interval - wait - 0.05 * gaps, 0.0) / figures["pause_days"]
+    pause_chance = np.minimum(np.minimum(interval / figures["days_until_pause"], room), 0.5)
+    pause_chance = np.where(regularity != occasional, pause_chance, 0.0)
+    swap_chance = np.minimum(interval / figures["days_until_swap"], 0.5)
+    need_days = np.maximum(interval - wait - pause_chance * figures["pause_days"], 0.05 * gaps)
+    bits = _number(streams, 2)
+    pace = _high(bits)
+    needed_at = (from_day - wait) + interval * _drawn(model, INTERVALS + occasional + 1 + regularity, pace)
+    needed_at = np.where(exists, needed_at, np.inf)
+    least_kind = _place(model, REACHES, _low(bits) * reluctance)
+
+    # Trips, in rounds: the next one of every household.
+    trip_stream = _number(keys, 4)
+    next_trips = np.full((int(figures["trip_kinds"]), len(keys), days), -1)
+    trip_days, count, number = [], np.zeros(len(keys), np.int64), 0
+    while (active := trip_day < until_day).any():
+        who = np.flatnonzero(active)
+        for kind in range(next_trips.shape[0]):
+            at_least = who[trip_kind[who] >= kind]
+            next_trips[kind, at_least, trip_day[at_least] - from_day] = number
+        trip_days.append(trip_day)
+        count += active
+        bits = _number(trip_stream, 2 * number)
+        target = trip_day + np.maximum(1, (_drawn(model, GAPS, _high(bits)) * gap + 0.5).astype(np.int64))
+        candidates = target[:, None] + np.arange(-1, 2)
+        weights = np.where(candidates > trip_day[:, None], model.parts[WEEKDAYS][(candidates + 3) % 7], 0.0)
+        sought = _high(_number(trip_stream, 2 * number + 1)) * (weights[:, 0] + weights[:, 1] + weights[:, 2])
+        sought -= weights[:, 0]
+        shift = (sought >= 0).astype(np.int64)
+        sought -= weights[:, 1]
+        shift += (shift == 1) & (sought >= 0)
+        trip_day = np.where(active, target - 1 + shift, trip_day)
+        trip_kind = np.where(active, _place(model, TRIP_ENDS, _low(bits)), trip_kind)
+        number += 1
+    for day in range(days - 2, -1, -1):
+        here = next_trips[:, :, day]
+        next_trips[:, :, day] = np.where(here >= 0, here, next_trips[:, :, day + 1])
+    day_of_trip = np.stack(trip_days, axis=1) if trip_days else np.zeros((len(keys), 0), np.int64)
+
+    # Purchases, in rounds: the next one of every need that has one.
+    found: list[tuple[Integers, Integers, Integers, Integers, Integers]] = []
+    item = chosen.astype(np.int64)
+    household, need = np.nonzero(needed_at < until_day)
+    purchase = 0
+    while len(household):
+        at = (household, need)
+        needed_on = np.maximum(needed_at[at].astype(np.int64) - from_day, 0)
+        trip = next_trips[least_kind[at], household, needed_on]
+        filled = trip >= 0
+        household, need, trip = household[filled], need[filled], trip[filled]
+        at = (household, need)
+        bits, fate_and_units = _number(streams[at], 4 + 2 * purchase), _number(streams[at], 5 + 2 * purchase)
+        units, fate = _low(fate_and_units), _high(fate_and_units)
+        multiple = own["multiple_units_ratio"][household]
+        extra = 1 + _place(model, EXTRA_UNIT_ENDS, units / multiple)
+        quantity = items["usual_quantity"][item[at]]
+        quantity = np.where(units < multiple, np.minimum(quantity + extra, MAX_QUANTITY), quantity)
+        found.append((household, trip, need, item[at], quantity))
+        pace[at] = np.where(fate < 1 - figures["habit"], _high(bits), pace[at])
+        later = _drawn(model, INTERVALS + regularity[at], pace[at]) * need_days[at]
+        swap, pause = swap_chance[at], pause_chance[at]
+        swapped = fate < swap
+        members = needs["member_count"][need]
+        position = np.minimum((fate / swap * members).astype(np.int64), members - 1)
+        item[at] = np.where(
+            swapped, assortment.members[needs["member_start"][need] + np.where(swapped, position, 0)], item[at]
+        )
+        paused = ~swapped & (fate < swap + pause)
+        ratio = np.where(paused, (fate - swap) / np.where(pause > 0, pause, 1.0), 0.0)
+        later = np.where(paused, later + _drawn(model, PAUSES, ratio) * figures["pause_days"], later)
+        needed_at[at] = day_of_trip[at[0], trip] + np.maximum(later, 1.0)
+        least_kind[at] = _place(model, REACHES, _low(bits) * reluctance[at])
+        going_on = needed_at[at] < until_day
+        household, need = household[going_on], need[going_on]
+        purchase += 1
+
+    # Trips that fill no need fetch something anyway.
+    events = [np.concatenate(column) for column in zip(*found, strict=True)]
+    filled_trips = np.zeros(day_of_trip.shape, np.bool_)
+    filled_trips[events[0], events[1]] = True
+    household, trip = np.nonzero(~filled_trips & (np.arange(day_of_trip.shape[1]) < count[:, None]))
+    sought = _low(_number(trip_stream[household], 2 * trip + 1)) * rate_end[household, -1]
+    need = np.minimum((rate_end[household] <= sought[:, None]).sum(axis=1), len(needs) - 1)
+    fetched = chosen[household, need]
+    extra_events = (household, trip, need, fetched, items["usual_quantity"][fetched])
+    events = [np.concatenate(pair) for pair in zip(events, extra_events, strict=True)]
+    order = np.lexsort((events[2], events[1], events[0]))
+    household, trip, need, bought, quantity = (column[order] for column in events)
+
+    # Receipt lines.
+    day = day_of_trip[household, trip]
+    price = items["lowest_price"][bought]
+    price = price + level[household, need] * (items["highest_price"][bought] - price)
+    drift = calendar.drifts[bought, calendar.changes[day - from_day]]
+    price = (price * pack_price[household, need] * drift * 10 + 0.5).astype(np.int64)
+    price = (np.maximum(price, 1) * 10 - 1) / 100
+    campaign = calendar.campaign_numbers[day - from_day + calendar.shifts[bought]]
+    saving = (price * quantity * calendar.campaigns[bought, campaign, 1] * 100).astype(np.int64) / 100
+    saving = np.where(calendar.campaigns[bought, campaign, 0] < promotion[household], saving, 0.0)
+    return Lines(day.astype(np.int32), bought.astype(np.int32), quantity.astype(np.int32), price, saving)

@@ -1,0 +1,66 @@
+"""Whether simulated households keep to the figures of their archetype."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+
+from pantree_domain.catalog import CATEGORIES, load_catalog
+from pantree_simulation.core import Archetype, ArchetypeShare, Behaviour, Population, PopulationSimulator
+from tests.realism.simulated import our_archetypes
+from tests.realism.statistics import Floats
+from tests.simulation.populations import kept
+
+_RATIO_TOLERANCE = 0.15
+_SHARE_TOLERANCE = 0.03
+_MONTHS = 6
+
+
+@dataclass(frozen=True)
+class ArchetypeFigures:
+    """What households of one archetype did."""
+
+    mean_trip_gap_days: float
+    median_trip_gap_days: float
+    mean_basket_items: float
+    category_shares: Mapping[str, float]
+
+
+def figures_of(archetype: Archetype, behaviour: Behaviour, household_count: int, seed: int = 1) -> ArchetypeFigures:
+    """Figures of households of an archetype over half a year."""
+    population = Population(0, household_count, [ArchetypeShare(archetype, 1.0)], date(2026, 1, 1), _MONTHS, seed)
+    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behaviour).batches(population)]
+    households = np.repeat(np.arange(household_count), np.concatenate([batch.line_counts for batch in batches]))
+    days = np.concatenate([batch.lines.days for batch in batches])
+    items = np.concatenate([batch.lines.items for batch in batches])
+    trip = (np.diff(days, prepend=-1) != 0) | (np.diff(households, prepend=-1) != 0)
+    gaps = np.diff(days[trip])[np.diff(households[trip]) == 0]
+    categories = np.array([CATEGORIES.index(item.category) for item in load_catalog().items])
+    counts = np.bincount(categories[items], minlength=len(CATEGORIES))
+    return ArchetypeFigures(
+        mean_trip_gap_days=float(gaps.mean()),
+        median_trip_gap_days=float(np.median(gaps)),
+        mean_basket_items=len(days) / int(trip.sum()),
+        category_shares=dict(zip(CATEGORIES, (counts / counts.sum()).tolist(), strict=True)),
+    )
+
+
+def archetype_deviations(behaviour: Behaviour, household_count: int) -> dict[str, Floats]:
+    """How far each archetype is off in trip gap, basket and category shares, in tolerances: 1 is just within."""
+    deviations = {}
+    for archetype in our_archetypes():
+        figures = figures_of(archetype, behaviour, household_count)
+        ratios = np.array(
+            [
+                figures.mean_trip_gap_days / archetype.mean_trip_gap_days,
+                figures.median_trip_gap_days / archetype.mean_trip_gap_days,
+                figures.mean_basket_items / archetype.mean_basket_items,
+            ]
+        )
+        weights = archetype.category_weights
+        off = [figures.category_shares[category] - weights.get(category, 0) for category in CATEGORIES]
+        deviations[archetype.id] = np.concatenate(
+            [np.abs(ratios - 1) / _RATIO_TOLERANCE, np.abs(off) / _SHARE_TOLERANCE]
+        )
+    return deviations

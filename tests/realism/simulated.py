@@ -1,0 +1,59 @@
+"""Simulated purchases: a year of a population of all archetypes in equal parts."""
+
+from datetime import date
+from importlib import resources
+
+import numpy as np
+
+from pantree_domain.catalog import CATEGORIES, load_catalog
+from pantree_simulation.core import (
+    Archetype,
+    ArchetypeShare,
+    Behaviour,
+    Population,
+    PopulationSimulator,
+    parse_archetypes,
+    parse_behaviour,
+)
+from tests.realism.statistics import Purchases
+from tests.simulation.populations import kept
+
+FIRST_DAY = date(2017, 1, 1)  # as in the real data
+MONTHS = 12
+
+
+def our_behaviour() -> Behaviour:
+    """The behaviour that comes with the service."""
+    return parse_behaviour((resources.files("pantree_simulation") / "behaviour.toml").read_text("utf-8"))
+
+
+def our_archetypes() -> tuple[Archetype, ...]:
+    """The archetypes that come with the service."""
+    text = (resources.files("pantree_simulation") / "archetypes.toml").read_text("utf-8")
+    return parse_archetypes(text).page("", 100).archetypes
+
+
+def simulated_purchases(behaviour: Behaviour, household_count: int, seed: int = 1) -> Purchases:
+    """A year of a population.
+
+    A kind of the catalogue, whose items replace each other, stands for a product type.
+    """
+    archetypes = our_archetypes()
+    mix = [ArchetypeShare(archetype, 1 / len(archetypes)) for archetype in archetypes]
+    population = Population(0, household_count, mix, FIRST_DAY, MONTHS, seed)
+    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behaviour).batches(population)]
+    kinds = {kind: number for number, kind in enumerate(dict.fromkeys(item.kind for item in load_catalog().items))}
+    type_of_item = np.array([kinds[item.kind] for item in load_catalog().items])
+    category_of_item = np.array([CATEGORIES.index(item.category) for item in load_catalog().items])
+    items = np.concatenate([batch.lines.items for batch in batches]).astype(np.int64)
+    counts = np.concatenate([batch.line_counts for batch in batches])
+    return Purchases(
+        households=np.repeat(np.arange(household_count), counts),
+        days=np.concatenate([batch.lines.days for batch in batches]).astype(np.int64),
+        items=items,
+        types=type_of_item[items],
+        categories=category_of_item[items],
+        quantities=np.concatenate([batch.lines.quantities for batch in batches]).astype(np.int64),
+        prices=np.concatenate([batch.lines.prices for batch in batches]),
+        savings=np.concatenate([batch.lines.savings for batch in batches]),
+    )
