@@ -1,0 +1,60 @@
+"""What happened after a day of asking: the labels that models are fitted on and judged by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pantree_frequency.core.features import FeatureTable
+from pantree_frequency.core.histories import Histories
+
+
+@dataclass(frozen=True, eq=False)
+class Outcomes:
+    """For each of `p` pairs the first two purchase days after the day of asking."""
+
+    days_to_first: NDArray[np.float64]
+    """[p], days from the day of asking; infinite when there was none by the end."""
+    days_to_second: NDArray[np.float64]
+    """[p], days from the day of asking; infinite when there was none by the end."""
+    follow_up: NDArray[np.float64]
+    """[p], days from the day of asking to the end of what is seen."""
+
+
+@njit(cache=True, nogil=True)
+def _next_days(starts, items, days, as_of, end_day, pair_starts, pair_items, item_count, first, second):
+    pair_of_item = np.full(item_count, -1, np.int64)
+    for household in range(len(starts) - 1):
+        for pair in range(pair_starts[household], pair_starts[household + 1]):
+            pair_of_item[pair_items[pair]] = pair
+        for line in range(starts[household], starts[household + 1]):
+            pair = pair_of_item[items[line]]
+            if pair < 0 or days[line] <= as_of[household] or days[line] > end_day:
+                continue
+            passed = np.float64(days[line] - as_of[household])
+            if passed < first[pair]:
+                second[pair] = first[pair]
+                first[pair] = passed
+            elif first[pair] < passed < second[pair]:
+                second[pair] = passed
+        for pair in range(pair_starts[household], pair_starts[household + 1]):
+            pair_of_item[pair_items[pair]] = -1
+
+
+def outcomes(histories: Histories, table: FeatureTable, as_of: NDArray[np.int32], end_day: int) -> Outcomes:
+    """What each pair of a feature table did after the day of asking.
+
+    Args:
+        histories: the histories the table was made from, which may go on after `as_of`.
+        table: p pairs, ungrouped by nothing: as `feature_table` made it.
+        as_of: int32[h], days since 1970-01-01.
+        end_day: last day that may be looked at; no label reaches beyond it.
+    """
+    first = np.full(len(table), np.inf)
+    second = np.full(len(table), np.inf)
+    _next_days(
+        histories.household_starts, histories.item_indices, histories.days, as_of, end_day,
+        table.pair_starts, table.items, len(histories.item_names), first, second,
+    )  # fmt: skip
+    return Outcomes(first, second, (end_day - as_of[table.households]).astype(np.float64))
