@@ -1,36 +1,42 @@
 """History features: what a model sees of each (household, item) pair. One code path for fitting and for serving."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-import math
 
 from pantree_frequency.core import kernels
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.priors import PRIOR, PRIOR_SIZE, PairEvidence, Priors
+from pantree_frequency.core.sorting import SortedHistories, sort_histories
 
 _DERIVED = (
     "pace",  # how much slower this household buys than others do, log days
     "log_interval",  # shrunken mean log interval
     "log_deviation",  # shrunken standard deviation of log intervals
-    "lateness",  # (log recency − log_interval) / log_deviation
-    "residual_7",  # log-normal probability within 7 days, given the days already passed
+    "due_interval",  # days after the last purchase from which the item is overdue
+    "earliness",  # (log recency − log_interval) / log_deviation, held once it is due
+    "overdue",  # log of recency over due_interval, 0 until it is due
+    "residual_7",  # log-normal probability within 7 days, given the days already passed; held once it is due
     "residual_14",
     "residual_28",
     "residual_56",
     "rate",  # shrunken purchases per day
-    "recency_by_mean",
-    "recency_by_median",
+    "recency_by_mean",  # held once it is due
     "recency_by_longest",
-    "recency_by_last",
     "decay_ratio",
+    "recency_by_median",  # held once it is due
+    "recency_by_last",  # held once it is due
+    "late",  # (log recency − log_interval) / log_deviation once it is due, 0 before
     "type_log_interval",
-    "type_residual_28",
+    "type_residual_28",  # held once the type is due
+    "type_overdue",
     "category_log_interval",
-    "category_residual_28",
+    "category_residual_28",  # held once the category is due
+    "category_overdue",
     "trip_recency_by_mean",
     "trips_expected_28",
     "hits_per_trip",
@@ -54,6 +60,8 @@ _PACE_STRENGTH = 15.0
 _RATE_STRENGTH = 0.7
 _LOG_MEAN = kernels.RHYTHM.index("log_mean")
 _LOG_SQUARES = kernels.RHYTHM.index("log_squares")
+_DECAY_28 = kernels.RHYTHM.index("decay_28")
+_IN_84 = kernels.RHYTHM.index("in_84")
 
 
 @njit(cache=True, nogil=True)
@@ -116,37 +124,82 @@ def _derive(pair_starts, pair_items, item_priors, type_priors, category_priors, 
             mean, deviation = _shrunken(
                 count - 1.0, row[_LOG_MEAN], row[_LOG_SQUARES], item_priors[item, 0] + pace, item_priors[item, 1]
             )
+            due = math.exp(mean)
+            if count > 1:
+                due = max(due, np.float64(row[3]))
+            held = min(np.float64(recency), due)
             row[_RAW] = pace
             row[_RAW + 1] = mean
             row[_RAW + 2] = deviation
-            row[_RAW + 3] = (math.log(recency + 0.5) - mean) / deviation
-            row[_RAW + 4] = _residual(recency, 7.0, mean, deviation)
-            row[_RAW + 5] = _residual(recency, 14.0, mean, deviation)
-            row[_RAW + 6] = _residual(recency, 28.0, mean, deviation)
-            row[_RAW + 7] = _residual(recency, 56.0, mean, deviation)
+            row[_RAW + 3] = due
+            row[_RAW + 4] = (math.log(held + 0.5) - mean) / deviation
+            row[_RAW + 5] = math.log(max(recency / due, 1.0))
+            row[_RAW + 6] = _residual(held, 7.0, mean, deviation)
+            row[_RAW + 7] = _residual(held, 14.0, mean, deviation)
+            row[_RAW + 8] = _residual(held, 28.0, mean, deviation)
+            row[_RAW + 9] = _residual(held, 56.0, mean, deviation)
             prior_rate = math.exp(item_priors[item, 4] - pace)
-            row[_RAW + 8] = (count - 1.0 + _RATE_STRENGTH) / (age + _RATE_STRENGTH / prior_rate)
-            row[_RAW + 9] = recency / row[3]
-            row[_RAW + 10] = recency / row[4]
-            row[_RAW + 11] = recency / row[7]
-            row[_RAW + 12] = recency / row[6]
-            row[_RAW + 13] = row[18] / max(row[20], np.float32(1e-6))
+            row[_RAW + 10] = (count - 1.0 + _RATE_STRENGTH) / (age + _RATE_STRENGTH / prior_rate)
+            row[_RAW + 11] = held / row[3]
+            row[_RAW + 12] = recency / row[7]
+            row[_RAW + 13] = row[_DECAY_28] / max(row[_DECAY_28 + 2], np.float32(1e-9))
+            row[_RAW + 14] = held / row[4]
+            row[_RAW + 15] = held / row[6]
+            row[_RAW + 16] = max((math.log(recency + 0.5) - math.log(due + 0.5)) / deviation, 0.0)
             for level in range(2):
                 base = kernels.TYPE_BASE if level == 0 else kernels.CATEGORY_BASE
                 prior = type_priors[item] if level == 0 else category_priors[item]
-                row[_RAW + 14 + 2 * level] = np.nan
-                row[_RAW + 15 + 2 * level] = np.nan
+                place = _RAW + 17 + 3 * level
+                row[place : place + 3] = np.nan
                 if row[base] > 0 and prior[1] > 0:
                     mean, deviation = _shrunken(
                         row[base] - 1.0, row[base + _LOG_MEAN], row[base + _LOG_SQUARES], prior[0] + pace, prior[1]
                     )
-                    row[_RAW + 14 + 2 * level] = mean
-                    row[_RAW + 15 + 2 * level] = _residual(row[base + 1], 28.0, mean, deviation)
+                    group_due = math.exp(mean)
+                    row[place] = mean
+                    row[place + 1] = _residual(min(np.float64(row[base + 1]), group_due), 28.0, mean, deviation)
+                    row[place + 2] = math.log(max(row[base + 1] / group_due, 1.0))
             trips = kernels.TRIP_BASE
-            row[_RAW + 18] = row[trips + 1] / row[trips + 3]
-            expected = 28.0 * (row[trips + 14] + 1.0) / (min(row[trips + 2] + 1.0, 84.0) + 14.0)
-            row[_RAW + 19] = expected
-            row[_RAW + 20] = row[18] / max(row[trips + 18], np.float32(1e-6))
+            row[_RAW + 23] = row[trips + 1] / row[trips + 3]
+            row[_RAW + 24] = 28.0 * (row[trips + _IN_84] + 1.0) / (min(row[trips + 2] + 1.0, 84.0) + 14.0)
+            row[_RAW + 25] = row[_DECAY_28] / max(row[trips + _DECAY_28], np.float32(1e-9))
+
+
+# Columns that models are fitted on: of the household's trips only a few, since fitting households are few and their trips
+# are as good as a name; nothing that goes up and down as time passes without a purchase.
+_TRIP_COLUMNS = ("recency", "mean_interval", "in_28", "in_84", "decay_14", "decay_56")
+_LEFT_OUT = ("log_squares", "ends_within_14", "ends_within_28")
+
+
+def _is_modelled(name: str) -> bool:
+    level, _, rest = name.partition("_")
+    if level == "trip" and rest in kernels.RHYTHM:
+        return rest in _TRIP_COLUMNS
+    return rest not in _LEFT_OUT or (level == "pair" and rest != "log_squares")
+
+
+MODELLED = tuple(name for name in FEATURES if _is_modelled(name))
+
+_FALLING = ("recency", "age", "sd_interval", "longest_interval")
+
+
+def monotone_direction(name: str) -> int:
+    """Whether the hazard may only rise (1) or only fall (−1) with a column; 0 for either.
+
+    As time passes without a purchase, every column that then moves is bound in the direction in which it speaks against
+    the item, so that confidence cannot rise once the item is due; less regular intervals never speak for it.
+    """
+    level, _, rest = name.partition("_")
+    if level in ("pair", "type", "category", "trip"):
+        if rest in _FALLING and not (level == "trip" and rest != "recency"):
+            return -1
+        if rest.startswith(("in_", "decay_")):
+            return 1
+    if name in (
+        "log_deviation", "overdue", "late", "type_overdue", "category_overdue", "recency_by_longest", "trip_recency_by_mean"
+    ):  # fmt: skip
+        return -1
+    return 1 if name in ("rate", "decay_ratio", "trips_expected_28") else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,52 +227,20 @@ class FeatureTable:
         return FeatureTable(self.pair_starts, self.households[chosen], self.items[chosen], self.values[chosen])
 
 
-@dataclass(frozen=True, eq=False)
-class SortedHistories:
-    """Histories with the sorted keys of their lines up to the day of asking."""
-
-    histories: Histories
-    as_of: NDArray[np.int32]
-    """[h]."""
-    keys: NDArray[np.int64]
-    line_counts: NDArray[np.int64]
-    pair_starts: NDArray[np.int64]
-
-
-def sort_histories(histories: Histories, as_of: NDArray[np.int32]) -> SortedHistories:
-    """Sorts each household's lines up to its day of asking by item and day.
-
-    Args:
-        histories: h households.
-        as_of: int32[h], days since 1970-01-01.
-    """
-    size = histories.household_count
-    keys = np.empty(len(histories.days), np.int64)
-    line_counts = np.zeros(size, np.int64)
-    pair_counts = np.zeros(size, np.int64)
-    kernels.sort_lines(
-        0, size, histories.household_starts, as_of, histories.item_indices, histories.days,
-        histories.quantities, histories.prices, histories.savings, keys, line_counts, pair_counts,
-    )  # fmt: skip
-    pair_starts = np.concatenate([[0], np.cumsum(pair_counts)]).astype(np.int64)
-    return SortedHistories(histories, as_of, keys, line_counts, pair_starts)
-
-
-def feature_table(histories: Histories, as_of: NDArray[np.int32], priors: Priors) -> FeatureTable:
+def feature_table(ordered: SortedHistories, priors: Priors) -> FeatureTable:
     """Features of every item that each household has bought by its day of asking.
 
     Args:
-        histories: h households.
-        as_of: int32[h], days since 1970-01-01; later lines are not looked at.
+        ordered: h households with their days of asking.
         priors: what other households say.
     """
-    ordered = sort_histories(histories, as_of)
-    size = int(ordered.pair_starts[-1])
+    histories = ordered.histories
+    size = ordered.pair_count
     values = np.empty((size, len(FEATURES)), np.float32)
     items = np.empty(size, np.int32)
     households = np.empty(size, np.int32)
     kernels.pair_features(
-        0, histories.household_count, histories.household_starts, as_of, ordered.keys, ordered.line_counts,
+        0, histories.household_count, histories.household_starts, ordered.as_of, ordered.keys, ordered.line_counts,
         ordered.pair_starts, histories.quantities, histories.prices, histories.savings,
         _codes(histories.item_types), _codes(histories.item_categories), items, households, values,
     )  # fmt: skip
@@ -266,8 +287,8 @@ def pair_evidence(histories: Histories, as_of: NDArray[np.int32]) -> tuple[PairE
         as_of: int32[h], days since 1970-01-01; later lines are not looked at.
     """
     nothing = Priors(np.zeros(PRIOR_SIZE, np.float32))
-    table = feature_table(histories, as_of, nothing)
     ordered = sort_histories(histories, as_of)
+    table = feature_table(ordered, nothing)
     follow_ups = np.zeros((len(table), 4))
     _count_follow_ups(
         histories.household_starts, ordered.line_counts, ordered.pair_starts, ordered.keys, as_of, follow_ups

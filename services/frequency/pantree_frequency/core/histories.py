@@ -40,6 +40,27 @@ class Histories:
         """How many households there are."""
         return len(self.household_starts) - 1
 
+    def only(self, chosen: NDArray[np.bool_]) -> "Histories":
+        """The histories of some households.
+
+        Args:
+            chosen: bool[h].
+        """
+        sizes = np.diff(self.household_starts)
+        lines = np.repeat(chosen, sizes)
+        return Histories(
+            household_ids=self.household_ids[chosen],
+            household_starts=np.concatenate([[0], np.cumsum(sizes[chosen])]).astype(np.int64),
+            item_names=self.item_names,
+            item_types=self.item_types,
+            item_categories=self.item_categories,
+            item_indices=self.item_indices[lines],
+            days=self.days[lines],
+            quantities=self.quantities[lines],
+            prices=self.prices[lines],
+            savings=self.savings[lines],
+        )
+
     @staticmethod
     def of_lines(
         *,

@@ -17,6 +17,9 @@ POSITION_BITS = 24
 _POSITION_MASK = (1 << POSITION_BITS) - 1
 _DAY_MASK = (1 << DAY_BITS) - 1
 _ITEM_SHIFT = DAY_BITS + POSITION_BITS
+# A pair's position within its household, below a group or a score.
+_PAIR_BITS = 24
+_PAIR_MASK = (1 << _PAIR_BITS) - 1
 
 # A line counts as bought on promotion from this share off the shelf price on.
 PROMOTION_RATIO = 0.05
@@ -46,6 +49,61 @@ def take(values, order):
     for position in range(len(order)):
         taken[position] = values[order[position]]
     return taken
+
+
+@njit(cache=True, nogil=True)
+def _sort(keys):
+    """Sorts whole numbers in place: quicksort down to short runs, then insertion (R. Sedgewick, 1978).
+
+    numba's own sort gives the same, but takes many seconds to compile, which the first start of a service would pay.
+    """
+    starts = np.empty(64, np.int64)
+    ends = np.empty(64, np.int64)
+    starts[0] = 0
+    ends[0] = len(keys) - 1
+    depth = 1
+    while depth:
+        depth -= 1
+        low = starts[depth]
+        high = ends[depth]
+        while high - low > 16:
+            # The middle one of three as pivot: lines often come sorted by day already.
+            middle = (low + high) >> 1
+            if keys[middle] < keys[low]:
+                keys[middle], keys[low] = keys[low], keys[middle]
+            if keys[high] < keys[low]:
+                keys[high], keys[low] = keys[low], keys[high]
+            if keys[high] < keys[middle]:
+                keys[high], keys[middle] = keys[middle], keys[high]
+            pivot = keys[middle]
+            left = low
+            right = high
+            while left <= right:
+                while keys[left] < pivot:
+                    left += 1
+                while keys[right] > pivot:
+                    right -= 1
+                if left <= right:
+                    keys[left], keys[right] = keys[right], keys[left]
+                    left += 1
+                    right -= 1
+            # The longer part waits, so that no more than log2(n) parts ever do.
+            if right - low < high - left:
+                starts[depth] = left
+                ends[depth] = high
+                high = right
+            else:
+                starts[depth] = low
+                ends[depth] = right
+                low = left
+            depth += 1
+        for position in range(low + 1, high + 1):
+            key = keys[position]
+            place = position
+            while place > low and keys[place - 1] > key:
+                keys[place] = keys[place - 1]
+                place -= 1
+            keys[place] = key
 
 
 @njit(cache=True, nogil=True)
@@ -91,7 +149,7 @@ def sort_lines(
                 count += 1
         line_counts[household] = count
         own = keys[start : start + count]
-        own.sort()
+        _sort(own)
         pairs = 0
         for line in range(count):
             if line == 0 or own[line] >> _ITEM_SHIFT != own[line - 1] >> _ITEM_SHIFT:
@@ -299,6 +357,9 @@ def rhythm(days, first, end, as_of, intervals, scratch, out, base):
         return
     longest = 0.0
     log_sum = 0.0
+    # Once it is due, what the intervals say of the days left is held as it stood then: past intervals that are longer
+    # than all this time are too few to tell, and what ages must never make a purchase likelier.
+    passed = min(np.float64(recency), (days[end - 1] - days[first]) / gaps)
     outlasting = 0
     within_14 = 0
     within_28 = 0
@@ -307,10 +368,10 @@ def rhythm(days, first, end, as_of, intervals, scratch, out, base):
         intervals[gap] = interval
         longest = max(longest, interval)
         log_sum += math.log(interval)
-        if interval > recency:
+        if interval > passed:
             outlasting += 1
-            within_14 += interval <= recency + 14
-            within_28 += interval <= recency + 28
+            within_14 += interval <= passed + 14
+            within_28 += interval <= passed + 28
     mean = (days[end - 1] - days[first]) / gaps
     log_mean = log_sum / gaps
     squares = 0.0
@@ -371,6 +432,7 @@ EXTRA_BASE = 4 * RHYTHM_SIZE
 RAW_SIZE = EXTRA_BASE + PAIR_SIZE
 RAW = tuple(f"{level}_{name}" for level in ("pair", "type", "category", "trip") for name in RHYTHM) + PAIR
 _DECAY_28 = RHYTHM.index("decay_28")
+_HIGHEST_SCORE = 1 << 38
 
 
 @njit(cache=True, nogil=True)
@@ -408,14 +470,19 @@ def _group_rhythms(groups, pair_first, pair_items, pairs, days, as_of, keys, gro
             keys[count] = (np.int64(group) << DAY_BITS) | days[position]
             count += 1
     own = keys[:count]
-    own.sort()
+    _sort(own)
     # Pairs sorted by group, so that each group's rhythm is reckoned once.
-    by_group = np.argsort(groups[pair_items[:pairs]])
+    by_group = np.empty(pairs, np.int64)
+    grouped = 0
+    for pair in range(pairs):
+        group = groups[pair_items[pair]]
+        if group >= 0:
+            by_group[grouped] = (np.int64(group) << _PAIR_BITS) | pair
+            grouped += 1
+    _sort(by_group[:grouped])
     line = 0
     filled = 0
     place = 0
-    while place < pairs and groups[pair_items[by_group[place]]] < 0:
-        place += 1
     while line < count:
         group = own[line] >> DAY_BITS
         start = filled
@@ -429,10 +496,10 @@ def _group_rhythms(groups, pair_first, pair_items, pairs, days, as_of, keys, gro
             line += 1
         rhythm(group_days, start, filled, as_of, intervals, scratch, row, 0)
         member_start = place
-        while place < pairs and groups[pair_items[by_group[place]]] == group:
+        while place < grouped and by_group[place] >> _PAIR_BITS == group:
             place += 1
         for member in range(member_start, place):
-            pair = by_group[member]
+            pair = by_group[member] & _PAIR_MASK
             first[pair] = start
             end[pair] = filled
             members[pair] = place - member_start
@@ -493,6 +560,7 @@ def pair_features(
     group_keys = np.empty(longest, np.int64)
     pair_first = np.empty(most_pairs + 1, np.int64)
     pair_items = np.empty(most_pairs, np.int32)
+    ranks = np.empty(most_pairs, np.int64)
     row = np.empty(RHYTHM_SIZE, np.float64)
     trip_row = np.empty(RHYTHM_SIZE, np.float64)
     for household in range(first_household, end_household):
@@ -504,7 +572,9 @@ def pair_features(
         first_pair = pair_starts[household]
         pairs = pair_starts[household + 1] - first_pair
         features = out[first_pair : first_pair + pairs]
-        features[:, TYPE_BASE:TRIP_BASE] = np.nan
+        for pair in range(pairs):
+            for column in range(TYPE_BASE, TRIP_BASE):
+                features[pair, column] = np.nan
         # Purchase days of every pair, and what only the lines tell.
         pair = -1
         filled = 0
@@ -562,7 +632,7 @@ def pair_features(
         # Trips: the distinct days of all lines.
         for position in range(filled):
             group_keys[position] = days[position]
-        group_keys[:filled].sort()
+        _sort(group_keys[:filled])
         trip_count = 0
         for position in range(filled):
             if position == 0 or group_keys[position] != group_keys[position - 1]:
@@ -577,11 +647,13 @@ def pair_features(
             item_categories, pair_first, pair_items, pairs, days, today, group_keys, category_days, intervals, scratch,
             row, features, CATEGORY_BASE,
         )  # fmt: skip
+        # Ranks by decayed count, the highest first; a share of a millionth is as good as a tie.
         for position in range(pairs):
-            scratch[position] = features[position, _DECAY_28 + 2]
-        ranks = np.argsort(-scratch[:pairs])
+            score = np.int64(features[position, _DECAY_28 + 2] * 1e6)
+            ranks[position] = ((_HIGHEST_SCORE - score) << _PAIR_BITS) | position
+        _sort(ranks[:pairs])
         for rank in range(pairs):
-            features[ranks[rank], EXTRA_BASE + 18] = (rank + 0.5) / pairs
+            features[ranks[rank] & _PAIR_MASK, EXTRA_BASE + 18] = (rank + 0.5) / pairs
         for pair in range(pairs):
             for column in range(RHYTHM_SIZE):
                 features[pair, TRIP_BASE + column] = trip_row[column]

@@ -21,6 +21,10 @@ class Outcomes:
     follow_up: NDArray[np.float64]
     """[p], days from the day of asking to the end of what is seen."""
 
+    def only(self, chosen: NDArray[np.bool_]) -> "Outcomes":
+        """The outcomes of some pairs."""
+        return Outcomes(self.days_to_first[chosen], self.days_to_second[chosen], self.follow_up[chosen])
+
 
 @njit(cache=True, nogil=True)
 def _next_days(starts, items, days, as_of, end_day, pair_starts, pair_items, item_count, first, second):
