@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := runtime services gateway clients scripts tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging bench pins clean
+.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging quality bench pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ help: ## List the targets
 .venv/dev.stamp: .venv/run.stamp
 	@echo "installing the development tools into .venv"
 	@$(PIP) install --constraint scripts/constraints.txt --group dev
+	@touch $@
+
+.venv/quality.stamp: .venv/dev.stamp
+	@echo "installing what measuring needs into .venv"
+	@$(PIP) install --constraint scripts/constraints.txt --group quality
 	@touch $@
 
 install: .venv/run.stamp ## Install Pantree into .venv
@@ -78,7 +83,10 @@ buf: protos ## Lint the contract, and compare it with that of BASE (default HEAD
 packaging: .venv/dev.stamp ## Build the wheel and start every part from an environment with its own extra only
 	@$(BIN)/pytest -m packaging
 
-bench: .venv/dev.stamp ## Measure against yardsticks; prints a table and writes bench.json
+quality: .venv/quality.stamp ## Fit the frequency models and judge them on real households; writes build/quality
+	@$(BIN)/python -m tests.quality
+
+bench: .venv/quality.stamp ## Measure against yardsticks; prints a table and writes bench.json
 	@$(BIN)/python -m tests.benchmarks
 
 pins: ## Pin the versions of everything in .venv anew

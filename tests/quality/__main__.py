@@ -1,7 +1,7 @@
 """Fits on the fitting households, judges on the validation households: `make quality`.
 
-Prints every model side by side with bootstrap intervals; writes `build/quality/quality.json` and plots. The same versions
-of the libraries give the same digits.
+Prints every model side by side with bootstrap intervals; writes `build/quality/quality.json` and plots. The same
+versions of the libraries give the same digits.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pantree_frequency.backends import artefact
 from pantree_frequency.core import Models, cadence
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
-from pantree_frequency.core.need import GONE_DAYS, OVERDUE_RATIO, need_probabilities
+from pantree_frequency.core.need import GONE_DAYS, is_overdue, need_probabilities
 from tests.quality import plots
 from tests.quality.households import EVALUATION_CUTOFFS, FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
 from tests.quality.metrics import MEASURES, calibration_bins, calibration_error, household_samples, interval_of
@@ -35,7 +35,7 @@ from tests.quality.protocol import (
 )
 
 FOLDER = Path("build/quality")
-BOOTSTRAP_SAMPLES = 200
+BOOTSTRAP_SAMPLES = 100
 _CURVE = np.arange(1.0, LONGEST_DAYS + 1)
 
 # How much callers tell of a product: mostly type and category, at times only one of them, at times neither.
@@ -96,11 +96,11 @@ def delivery_table(asked: Examination, models: Mapping[str, Model]) -> dict[str,
     }
     rows: dict[str, Any] = {name: asdict(deliveries(days, asked)) for name, days in rules.items()}
     limit = rows["mean interval"]["ran_out"]
-    for name in [name for name in models if name in ("hazard", "log-normal", "bg-nbd")]:
-        intervals = models[name].interval_within(asked.table, cadence.DAYS)
+    for name in [name for name in models if name in ("hazard", "log-normal")]:
+        risks = cadence.risks_of(models[name].interval_within(asked.table, cadence.DAYS))
         frontier = {}
-        for percent in range(10, 91, 2):
-            days = cadence.choose_cadences(intervals, percent / 100).interval_days
+        for percent in range(30, 71, 2):
+            days = cadence.choose_cadences(risks, percent / 100).interval_days
             frontier[percent / 100] = asdict(deliveries(days, asked))
         rows[f"{name} by risk, frontier"] = frontier
         same = [tolerance for tolerance, row in frontier.items() if row["ran_out"] <= limit]
@@ -119,10 +119,8 @@ def need_table(asked: Examination, models: Models) -> dict[str, Any]:
     """How well the states of needs are told: their mean probability, their share, and the calibration error."""
     model = models.named("")
     curve = model.within(asked.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
-    recency = asked.table["pair_recency"]
-    passed = np.clip(recency.astype(int), 1, len(cadence.DAYS)) - 1
     intervals = model.interval_within(asked.table, cadence.DAYS)
-    overdue = (intervals[np.arange(len(recency)), passed] > OVERDUE_RATIO) & (recency >= 1)
+    overdue = is_overdue(asked.table["pair_recency"], intervals)
     told = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(asked.table)).probabilities
     first = asked.truth.days_to_first
     back, soon = first <= GONE_DAYS, first <= CONFIDENCE_DAYS

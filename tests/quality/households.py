@@ -79,7 +79,8 @@ class ReceiptLines:
     """Cleaned receipt lines of some households, ordered by household and time."""
 
     frame: pd.DataFrame
-    """household_id, day (days since 1970-01-01), quantity, price, saving, product_id, product_type, product_category."""
+    """household_id, day (days since 1970-01-01), quantity, price, saving, product_id, product_type,
+    product_category."""
 
     def of(self, *splits: Split) -> "ReceiptLines":
         """The lines of the households of these splits."""

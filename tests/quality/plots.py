@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 mpl.use("Agg")
 
-from matplotlib import pyplot as plt  # noqa: E402  the back end is chosen first
+from matplotlib import pyplot as plt
 
 # Without the library's version in the file, equal plots have equal bytes.
 _METADATA = {"Software": None}

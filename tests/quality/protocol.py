@@ -45,7 +45,8 @@ class Examination:
     def next_interval(self) -> Floats:
         """float64[p], the next complete interval: the truth of T1; NaN for pairs that T1 leaves out.
 
-        T1 takes pairs whose first purchase after the cut-off leaves 84 days of follow-up and whose second comes in them.
+        T1 takes pairs whose first purchase after the cut-off leaves 84 days of follow-up and whose second comes in
+        them.
         """
         with np.errstate(invalid="ignore"):
             interval = self.truth.days_to_second - self.truth.days_to_first
@@ -113,7 +114,7 @@ def cadence_quality(predicted: Floats, truth: Floats) -> Cadence:
 def _step(days: Floats) -> NDArray[np.intp]:
     """Position of the nearest ladder step, by ratio, as the product rounds."""
     ladder = np.array([step.interval_days for step in LADDER], np.float64)
-    return np.argmin(np.abs(np.log(days[:, None] / ladder)), axis=1)
+    return np.asarray(np.argmin(np.abs(np.log(days[:, None] / ladder)), axis=1))
 
 
 def median_within(curve: Floats, days: Floats) -> Floats:
@@ -129,7 +130,9 @@ def median_within(curve: Floats, days: Floats) -> Floats:
     upper = share[rows, position]
     lower = np.where(position > 0, share[rows, position - 1], 0.0)
     before = np.where(position > 0, days[position - 1], 0.0)
-    return np.asarray(before + (days[position] - before) * np.clip((0.5 - lower) / np.maximum(upper - lower, 1e-12), 0, 1))
+    return np.asarray(
+        before + (days[position] - before) * np.clip((0.5 - lower) / np.maximum(upper - lower, 1e-12), 0, 1)
+    )
 
 
 @dataclass(frozen=True)
@@ -149,7 +152,9 @@ def deliveries(cadence_days: NDArray[np.int64], asked: Examination) -> Deliverie
     The k-th delivery, `k × cadence` days after that purchase, stands for the k-th purchase after it.
     """
     early = total = ran_out = pairs = 0
-    for days, cadence, follow_up in zip(asked.later, cadence_days.tolist(), asked.truth.follow_up.tolist(), strict=True):
+    for days, cadence, follow_up in zip(
+        asked.later, cadence_days.tolist(), asked.truth.follow_up.tolist(), strict=True
+    ):
         if not len(days) or days[0] > follow_up - LONGEST_DAYS:
             continue
         needs = days[1:] - days[0]

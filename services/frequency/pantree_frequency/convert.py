@@ -157,7 +157,7 @@ def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
         median_days=item.median_days,
         recommended_interval_days=item.recommended_interval_days,
         run_out_probability=item.run_out_probability,
-        pile_up_probability=item.pile_up_probability,
+        pile_up_ratio=item.pile_up_ratio,
         cadence_probability=item.probability_within_cadence,
         need=_NEEDS[item.need],
         need_probabilities=[

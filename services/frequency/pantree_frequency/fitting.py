@@ -12,12 +12,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_frequency.backends.artefact import Artefact
-from pantree_frequency.core.features import COLUMN, MODELLED, FeatureTable, feature_table, monotone_direction, pair_evidence
+from pantree_frequency.backends.artefact import Artefact, booster_of
+from pantree_frequency.core.features import (
+    COLUMN,
+    MODELLED,
+    FeatureTable,
+    feature_table,
+    monotone_direction,
+    pair_evidence,
+)
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models import CLOSED_FORMS
 from pantree_frequency.core.models.base import ClosedForm, Floats
-from pantree_frequency.core.models.hazard import STEPS
+from pantree_frequency.core.models.hazard import STEPS, Hazard
 from pantree_frequency.core.need import GONE_DAYS, grounds
 from pantree_frequency.core.outcomes import Outcomes, outcomes
 from pantree_frequency.core.priors import PairEvidence, Priors, fit_priors
@@ -30,8 +37,8 @@ class Level:
 
     histories: Histories
     views: tuple[str, ...]
-    """How much is known of an item's groups, in turn over the days of asking: `full`, `type as category`, `category`, or
-    `none`. Callers know more or less of their items; a model that has seen all of it serves them all."""
+    """How much is known of an item's groups, in turn over the days of asking: `full`, `type as category`, `category`,
+    or `none`. Callers know more or less of their items; a model that has seen all of it serves them all."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Plan:
     days_before_end: tuple[int, ...] = (28, 34, 41, 48, 55, 62, 69, 76, 84, 94, 105, 117, 130, 145)
     """Days of asking, counted back from the end of the labels: different weekdays, the later the closer together."""
     fold_count: int = 4
-    """Households in so many parts; priors of one part come from the others, so that no household sees itself in them."""
+    """Households in so many parts; priors of one part come from the others, so that no household sees itself in
+    them."""
     single_ratio: float = 0.1
     """Share of the pairs with one purchase that are used: they are most of all pairs and say least."""
     step_rows: int = 700_000
@@ -64,7 +72,8 @@ class Sample:
     folds: NDArray[np.int64]
     """[p], part of the household."""
     others_within: NDArray[np.float64]
-    """[p], days to the next purchase of the type (else the category) by whichever item; NaN when the group is unknown."""
+    """[p], days to the next purchase of the type (else the category) by whichever item; NaN when the group is
+    unknown."""
 
     def table(self, rows: NDArray[np.intp] | slice) -> FeatureTable:
         """The features of some rows."""
@@ -84,9 +93,11 @@ def priors_of(levels: Sequence[Level], end_day: int) -> Priors:
     for level in levels:
         histories = level.histories
         evidence, items = pair_evidence(histories, np.full(histories.household_count, end_day, np.int32))
-        parts.append(
-            (evidence, *([texts[item] for item in items.tolist()] for texts in (histories.item_names, histories.item_types, histories.item_categories)))
-        )  # fmt: skip
+        names, types, categories = (
+            [texts[item] for item in items.tolist()]
+            for texts in (histories.item_names, histories.item_types, histories.item_categories)
+        )
+        parts.append((evidence, names, types, categories))
     return fit_priors(parts)
 
 
@@ -119,9 +130,14 @@ def sample_of(levels: Sequence[Level], end_day: int, plan: Plan) -> Sample:
 
 
 def group_outcomes(histories: Histories, table: FeatureTable, known: Outcomes) -> NDArray[np.float64]:
-    """float64[p], days to the next purchase of any item of the pair's type, else its category, that the household has
-    bought before; NaN when the group is not known."""  # noqa: D205, D209
-    labels = [f"t{type_}" if type_ else f"c{category}" if category else "" for type_, category in zip(histories.item_types, histories.item_categories, strict=True)]  # fmt: skip
+    """float64[p], days until the household next buys a pair's type, else category; NaN when the group is not known.
+
+    Any item of the group counts that the household has bought before.
+    """
+    labels = [
+        f"type {type_}" if type_ else f"category {category}" if category else ""
+        for type_, category in zip(histories.item_types, histories.item_categories, strict=True)
+    ]
     numbers: dict[str, int] = {"": -1}
     groups = np.array([numbers.setdefault(label, len(numbers) - 1) for label in labels], np.int64)[table.items]
     keys = table.households.astype(np.int64) * len(numbers) + groups
@@ -131,7 +147,9 @@ def group_outcomes(histories: Histories, table: FeatureTable, known: Outcomes) -
     return np.where(groups < 0, np.nan, soonest[positions])
 
 
-def fit(levels: Sequence[Level], end_day: int, plan: Plan, *, name: str, say: Callable[[str], None] = print) -> Artefact:
+def fit(
+    levels: Sequence[Level], end_day: int, plan: Plan, *, name: str, say: Callable[[str], None] = print
+) -> Artefact:
     """Fits priors, closed forms, both sets of trees, calibration and switching.
 
     Args:
@@ -160,7 +178,9 @@ def fit(levels: Sequence[Level], end_day: int, plan: Plan, *, name: str, say: Ca
         "switching": fit_switching(sample),
     }
     priors = priors_of(levels, end_day)
-    digest = hashlib.sha256((json.dumps(description, sort_keys=True) + next_trees + interval_trees).encode()).hexdigest()
+    digest = hashlib.sha256(
+        (json.dumps(description, sort_keys=True) + next_trees + interval_trees).encode()
+    ).hexdigest()
     return Artefact({**description, "version": f"{name}-{digest[:8]}"}, priors, next_trees, interval_trees)
 
 
@@ -197,7 +217,8 @@ def fit_trees(
         "objective": "binary", "learning_rate": plan.learning_rate, "num_leaves": plan.leaves, "min_data_in_leaf": 800,
         "feature_fraction": 0.4, "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 10.0, "max_bin": 127,
         "monotone_constraints": [*map(monotone_direction, MODELLED), 0], "monotone_constraints_method": "basic",
-        "num_threads": plan.thread_count, "seed": plan.seed, "deterministic": True, "force_row_wise": True, "verbose": -1,
+        "num_threads": plan.thread_count, "seed": plan.seed, "deterministic": True, "force_row_wise": True,
+        "verbose": -1,
     }  # fmt: skip
     booster = lightgbm.train(parameters, data, plan.rounds)
     return str(booster.model_to_string(importance_type="gain"))
@@ -209,22 +230,24 @@ def fit_interval_trees(sample: Sample, plan: Plan) -> str:
 
 
 def fit_calibration(sample: Sample, plan: Plan) -> dict[str, float]:
-    """Intercept and slope of the log odds within 28 days, from trees that have not seen the last part of the households.
+    """Intercept and slope of the log odds of a purchase within 28 days.
 
-    Only pairs with three purchases or more count: those of whom confidence is asked in earnest.
+    They come from trees that have not seen the last part of the households, and from its pairs with three purchases or
+    more: those of whom confidence is asked in earnest.
     """
-    import lightgbm
     from scipy.optimize import minimize
-
-    from pantree_frequency.core.models.hazard import Hazard
 
     inside = np.flatnonzero(sample.folds != plan.fold_count - 1)
     half = dataclasses.replace(plan, step_rows=plan.step_rows // 2)
-    trees = lightgbm.Booster(model_str=fit_trees(sample, np.zeros(len(sample.values)), sample.outcomes.days_to_first, half, inside))  # fmt: skip
-    model = Hazard(version="", features=MODELLED, next_trees=trees, interval_trees=trees, calibration={"intercept": 0.0, "slope": 1.0})  # fmt: skip
+    text = fit_trees(sample, np.zeros(len(sample.values)), sample.outcomes.days_to_first, half, inside)
+    trees = booster_of(text, plan.thread_count)
+    untouched = {"intercept": 0.0, "slope": 1.0}
+    model = Hazard(version="", features=MODELLED, next_trees=trees, interval_trees=trees, calibration=untouched)
     outside = np.flatnonzero(
-        (sample.folds == plan.fold_count - 1) & (sample.values[:, COLUMN["pair_count"]] >= 3) & (sample.outcomes.follow_up <= 84)
-    )  # fmt: skip
+        (sample.folds == plan.fold_count - 1)
+        & (sample.values[:, COLUMN["pair_count"]] >= 3)
+        & (sample.outcomes.follow_up <= 84)
+    )
     probability = np.clip(model.within(sample.table(outside), np.array([28.0]))[:, 0], 1e-6, 1 - 1e-6)
     odds = np.log(probability / (1 - probability))
     bought = sample.outcomes.days_to_first[outside] <= 28
@@ -271,7 +294,9 @@ def fit_closed_form(closed_form: type[ClosedForm], sample: Sample, plan: Plan) -
 
     start = np.array(list(closed_form.START.values()))
     found = minimize(loss, start, method="L-BFGS-B", bounds=[(-12.0, 12.0)] * len(start), options={"maxiter": 60})
-    return {name: round(float(value), 6) for name, value in zip(closed_form.START, found.x, strict=True)}, float(found.fun)
+    return {name: round(float(value), 6) for name, value in zip(closed_form.START, found.x, strict=True)}, float(
+        found.fun
+    )
 
 
 def fit_switching(sample: Sample) -> dict[str, float]:
@@ -279,9 +304,11 @@ def fit_switching(sample: Sample) -> dict[str, float]:
     from scipy.optimize import minimize
 
     left = (
-        (sample.outcomes.follow_up >= GONE_DAYS) & (sample.outcomes.days_to_first > GONE_DAYS) & ~np.isnan(sample.others_within)
+        (sample.outcomes.follow_up >= GONE_DAYS)
+        & (sample.outcomes.days_to_first > GONE_DAYS)
+        & ~np.isnan(sample.others_within)
         & (sample.values[:, COLUMN["pair_count"]] >= 3)
-    )  # fmt: skip
+    )
     rows = np.flatnonzero(left)
     columns = {"intercept": np.ones(len(rows)), **grounds(sample.table(rows))}
     matrix = np.stack(list(columns.values()), axis=1)

@@ -43,7 +43,7 @@ class _NeedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Need.ValueType],
 
 class Need(_Need, metaclass=_NeedEnumTypeWrapper):
     """Need is what has become of the need for an item. An item is overdue when more time has passed than four in five of its
-    intervals last.
+    intervals last, and in any case after 84 days.
     """
 
 NEED_UNSPECIFIED: Need.ValueType  # 0
@@ -107,8 +107,9 @@ class AnalyzeHistoryRequest(_message.Message):
     the best one there is answers.
     """
     run_out_tolerance_ratio: _builtins.float
-    """run_out_tolerance_ratio is the share of intervals that may end before a delivery, above 0 and below 1; it sets the
-    trade-off between running out (low) and piling up (high). 0.5 when absent.
+    """run_out_tolerance_ratio sets the trade-off of recommended_interval_days, above 0 and below 1: the weight of early
+    deliveries against that of running out. Low means hardly ever run out, high means hardly ever pile up. When absent,
+    households run out about as often as with deliveries at the mean interval.
     """
     @_builtins.property
     def purchases(self) -> _purchase_pb2.PurchaseColumns:
@@ -333,7 +334,7 @@ class ItemFrequency(_message.Message):
     MEDIAN_DAYS_FIELD_NUMBER: _builtins.int
     RECOMMENDED_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
     RUN_OUT_PROBABILITY_FIELD_NUMBER: _builtins.int
-    PILE_UP_PROBABILITY_FIELD_NUMBER: _builtins.int
+    PILE_UP_RATIO_FIELD_NUMBER: _builtins.int
     CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
     NEED_FIELD_NUMBER: _builtins.int
     NEED_PROBABILITIES_FIELD_NUMBER: _builtins.int
@@ -392,13 +393,17 @@ class ItemFrequency(_message.Message):
     median_days: _builtins.float
     """median_days is the median of the same; absent when it is more likely than not that a year passes without a purchase."""
     recommended_interval_days: _builtins.int
-    """recommended_interval_days is the step of the ladder that best trades running out against piling up, once the need
-    goes on.
+    """recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
+    need goes on; see run_out_tolerance_ratio.
     """
     run_out_probability: _builtins.float
-    """run_out_probability is that of the household's buying the item again before a delivery at that interval, 0 to 1."""
-    pile_up_probability: _builtins.float
-    """pile_up_probability is that of the household's buying it again only after a delivery at that interval, 0 to 1."""
+    """run_out_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the
+    household would have bought the item before the delivery that replaces the purchase.
+    """
+    pile_up_ratio: _builtins.float
+    """pile_up_ratio is the share of deliveries at that interval within 84 days that come before the household would have
+    bought the item, 0 to 1.
+    """
     cadence_probability: _builtins.float
     """cadence_probability is that of a purchase within 1.5 × recommended_interval_days of as_of, 0 to 1."""
     need: Global___Need.ValueType
@@ -439,14 +444,14 @@ class ItemFrequency(_message.Message):
         median_days: _builtins.float | None = ...,
         recommended_interval_days: _builtins.int = ...,
         run_out_probability: _builtins.float = ...,
-        pile_up_probability: _builtins.float = ...,
+        pile_up_ratio: _builtins.float = ...,
         cadence_probability: _builtins.float = ...,
         need: Global___Need.ValueType = ...,
         need_probabilities: _abc.Iterable[Global___NeedProbability] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_standard_deviation_days", b"_standard_deviation_days", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "mean_interval_days", b"mean_interval_days", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "standard_deviation_days", b"standard_deviation_days", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_standard_deviation_days", b"_standard_deviation_days", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "pile_up_probability", b"pile_up_probability", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "run_out_probability", b"run_out_probability", "standard_deviation_days", b"standard_deviation_days", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_standard_deviation_days", b"_standard_deviation_days", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "pile_up_ratio", b"pile_up_ratio", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "run_out_probability", b"run_out_probability", "standard_deviation_days", b"standard_deviation_days", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__coefficient_of_variation: _TypeAlias = _typing.Literal["coefficient_of_variation"]  # noqa: Y015
     _WhichOneofArgType__coefficient_of_variation: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation"]  # noqa: Y015

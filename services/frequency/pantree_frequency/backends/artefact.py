@@ -87,8 +87,8 @@ def models_of(artefact: Artefact, *, thread_count: int = 1) -> Models:
         by_name[closed_form.NAME] = closed_form(description["closed_forms"][closed_form.NAME], version)
     default = description["best_closed_form"]
     try:
-        next_trees = _booster(artefact.next_trees, thread_count)
-        interval_trees = _booster(artefact.interval_trees, thread_count)
+        next_trees = booster_of(artefact.next_trees, thread_count)
+        interval_trees = booster_of(artefact.interval_trees, thread_count)
     except ImportError:  # LightGBM, or the OpenMP library it needs, is not installed
         pass
     else:
@@ -103,7 +103,16 @@ def models_of(artefact: Artefact, *, thread_count: int = 1) -> Models:
     return Models(by_name, default, artefact.priors, Switching(description["switching"]))
 
 
-def _booster(text: str, thread_count: int) -> Trees:
+def booster_of(text: str, thread_count: int) -> Trees:
+    """Trees from LightGBM's text.
+
+    Args:
+        text: a model.
+        thread_count: threads of one prediction.
+
+    Raises:
+        ImportError: when LightGBM, or a library that it needs, is not installed.
+    """
     try:
         import lightgbm
     except OSError as error:

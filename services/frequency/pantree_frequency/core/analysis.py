@@ -45,9 +45,9 @@ class ItemFrequency:
     recommended_interval_days: int
     """A step of the ladder."""
     run_out_probability: float
-    """That the household would buy it again before a delivery at that interval."""
-    pile_up_probability: float
-    """That it would buy it again only after a delivery at that interval."""
+    """That the household would run out at some time within 84 days of deliveries at that interval."""
+    pile_up_ratio: float
+    """Share of deliveries at that interval that would come early."""
     probability_within_cadence: float
     """Of a purchase within the recommended interval and half of it again."""
     need: Need
@@ -82,7 +82,7 @@ class Options:
     model_name: str = ""
     """A model's name; empty for the best there is."""
     run_out_tolerance: float = cadence.DEFAULT_RUN_OUT_TOLERANCE
-    """Share of intervals that may end before the delivery."""
+    """Above 0 (never run out) and below 1 (never pile up)."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,9 @@ class Models:
         """
         model = self.by_name.get(name or self.default_name)
         if model is None:
-            raise InvalidInput([FieldViolation("model_name", f"is {name!r}; give one of {', '.join(sorted(self.by_name))}")])
+            raise InvalidInput(
+                [FieldViolation("model_name", f"is {name!r}; give one of {', '.join(sorted(self.by_name))}")]
+            )
         return model
 
 
@@ -121,6 +123,8 @@ def analyze_histories(questions: Sequence[Question], models: Models, options: Op
         InvalidInput: when there is no such model.
     """
     model = models.named(options.model_name)
+    if not questions:
+        return []
     types = [question.item_types or ("",) * len(question.history.item_names) for question in questions]
     histories = Histories.of_households([question.history for question in questions], types)
     as_of = np.array([question.as_of_day for question in questions], np.int32)
@@ -160,13 +164,12 @@ class _Forecasts:
 def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tolerance: float) -> _Forecasts:
     curve = model.within(table, _CURVE_DAYS)
     intervals = model.interval_within(table, cadence.DAYS)
-    cadences = cadence.choose_cadences(intervals, tolerance)
+    cadences = cadence.choose_cadences(cadence.risks_of(intervals), tolerance)
     rows = np.arange(len(table))
     ladder = curve[:, cadence.LADDER_DAYS.astype(int) - 1]
     at = {days: curve[:, int(days) - 1] for days in (need.SOON_DAYS, need.GONE_DAYS)}
     recency = table["pair_recency"]
-    passed = np.clip(recency.astype(int), 1, int(cadence.DAYS[-1])) - 1
-    overdue = (intervals[rows, passed] > need.OVERDUE_RATIO) & (recency >= 1)
+    overdue = need.is_overdue(recency, intervals)
     needs = need.need_probabilities(at[need.SOON_DAYS], at[need.GONE_DAYS], overdue, switching(table))
     with_start = np.concatenate([np.zeros((len(table), 1)), curve], axis=1)
     days = np.concatenate([[0.0], _CURVE_DAYS])
@@ -177,11 +180,11 @@ def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tol
         recency_weight=recency_weight(recency, table["pair_mean_interval"]).tolist(),
         confidence=(100.0 * at[CONFIDENCE_DAYS]).tolist(),
         ladder=ladder.tolist(),
-        expected_days=((survival[:, 1:] + survival[:, :-1]) / 2 @ np.diff(days)).tolist(),
+        expected_days=((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(days)).sum(axis=1).tolist(),
         median_days=np.where(reached, _CURVE_DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
         cadence=cadences.interval_days.tolist(),
         run_out=cadences.run_out_probability.tolist(),
-        pile_up=cadences.pile_up_probability.tolist(),
+        pile_up=cadences.pile_up_ratio.tolist(),
         within_cadence=curve[rows, graced].tolist(),
         need=needs.likeliest,
         need_probabilities=needs.probabilities.tolist(),
@@ -200,7 +203,7 @@ def _item_frequency(statistics: ItemStatistics, forecasts: _Forecasts, pair: int
         median_days=None if np.isnan(median) else median,
         recommended_interval_days=forecasts.cadence[pair],
         run_out_probability=forecasts.run_out[pair],
-        pile_up_probability=forecasts.pile_up[pair],
+        pile_up_ratio=forecasts.pile_up[pair],
         probability_within_cadence=forecasts.within_cadence[pair],
         need=forecasts.need[pair],
         need_probabilities=dict(zip(need.NEEDS, forecasts.need_probabilities[pair], strict=True)),

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import kernels
+
+_Number = TypeVar("_Number", np.int32, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +113,7 @@ class Histories:
         """The histories of several households, in this order; their dictionaries are laid end to end.
 
         Args:
-            histories: one per household.
+            histories: one per household, at least one.
             item_types: for each household the types of its items; None when nobody knows them.
         """
         sizes = [len(history.item_names) for history in histories]
@@ -123,17 +126,17 @@ class Histories:
             item_types=tuple(type_ for household in types for type_ in household),
             item_categories=tuple(category for history in histories for category in history.item_categories),
             item_indices=_joined(
-                [history.item_indices + first for history, first in zip(histories, first_items, strict=False)], np.int32
+                [history.item_indices + first for history, first in zip(histories, first_items, strict=False)]
             ),
-            days=_joined([history.days for history in histories], np.int32),
-            quantities=_joined([history.quantities for history in histories], np.int32),
-            prices=_joined([history.prices for history in histories], np.float64),
-            savings=_joined([history.savings for history in histories], np.float64),
+            days=_joined([history.days for history in histories]),
+            quantities=_joined([history.quantities for history in histories]),
+            prices=_joined([history.prices for history in histories]),
+            savings=_joined([history.savings for history in histories]),
         )
 
 
-def _joined(arrays: list[NDArray[np.generic]], kind: type[np.generic]) -> NDArray[np.generic]:
-    return np.ascontiguousarray(np.concatenate([np.zeros(0, kind), *arrays]), dtype=kind)
+def _joined(arrays: list[NDArray[_Number]]) -> NDArray[_Number]:
+    return np.concatenate(arrays)
 
 
 def _dense_codes(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

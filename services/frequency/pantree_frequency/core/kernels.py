@@ -1,7 +1,8 @@
 """Compiled loops over purchases: one sort of a composite key, then one pass per household.
 
-Every loop takes a range of households and touches nothing outside it, so that threads can share the work: the loops hold
-no lock of the interpreter. Compiled code is kept in numba's cache (`NUMBA_CACHE_DIR` names a writable folder for it).
+Every loop takes a range of households and touches nothing outside it, so that threads can share the work: the loops
+hold no lock of the interpreter. Compiled code is kept in numba's cache (`NUMBA_CACHE_DIR` names a writable folder for
+it).
 """
 
 import math
@@ -117,7 +118,8 @@ def _comes_after(left, right, quantities, prices, savings):
 
 @njit(cache=True, nogil=True)
 def sort_lines(
-    first_household, end_household, starts, as_of, items, days, quantities, prices, savings, keys, line_counts, pair_counts
+    first_household, end_household, starts, as_of, items, days, quantities, prices, savings,
+    keys, line_counts, pair_counts,
 ):  # fmt: skip
     """Sorts the keys of each household's lines up to its day of asking.
 
@@ -249,7 +251,7 @@ def pair_statistics(
                     day = line_day
                     units[day_count] = 0.0
                     day_count += 1
-                    latest_units = 0
+                    latest_units = np.int64(0)
                     latest_shelf = 0.0
                 quantity = np.int64(quantities[position])
                 price = prices[position] * quantity
@@ -436,7 +438,9 @@ _HIGHEST_SCORE = 1 << 38
 
 
 @njit(cache=True, nogil=True)
-def _group_rhythms(groups, pair_first, pair_items, pairs, days, as_of, keys, group_days, intervals, scratch, row, out, base):
+def _group_rhythms(
+    groups, pair_first, pair_items, pairs, days, as_of, keys, group_days, intervals, scratch, row, out, base
+):
     """Rhythm of each pair's group (its type, or its category) into `out[:, base:]`.
 
     Args:
@@ -681,3 +685,67 @@ def pair_features(
             features[pair, EXTRA_BASE + 15] = repeat_days / filled
             features[pair, EXTRA_BASE + 16] = promotion_days_of_household / filled
             features[pair, EXTRA_BASE + 17] = filled / trip_count
+
+
+@njit(cache=True, nogil=True)
+def count_follow_ups(starts, line_counts, pair_starts, keys, as_of, out):
+    """Counts, per pair, purchases at least 28 days old and those followed within 28 days, and the same for 84.
+
+    Args:
+        starts: int64[h + 1], where each household's lines and keys begin.
+        line_counts: int64[h], from `sort_lines`.
+        pair_starts: int64[h + 1], where each household's pairs begin.
+        keys: int64[n], from `sort_lines`.
+        as_of: int32[h], the day of asking.
+        out: float64[p, 4], zeros to begin with.
+    """
+    for household in range(len(pair_starts) - 1):
+        end = starts[household] + line_counts[household]
+        line = starts[household]
+        for pair in range(pair_starts[household], pair_starts[household + 1]):
+            item = keys[line] >> _ITEM_SHIFT
+            while line < end and keys[line] >> _ITEM_SHIFT == item:
+                day = (keys[line] >> POSITION_BITS) & _DAY_MASK
+                while line < end and keys[line] >> POSITION_BITS == (item << DAY_BITS) | day:
+                    line += 1
+                followed = line < end and keys[line] >> _ITEM_SHIFT == item
+                gap = ((keys[line] >> POSITION_BITS) & _DAY_MASK) - day if followed else 1 << 20
+                for window in range(2):
+                    length = 28 if window == 0 else 84
+                    if as_of[household] - day >= length:
+                        out[pair, 2 * window] += 1
+                        out[pair, 2 * window + 1] += gap <= length
+
+
+@njit(cache=True, nogil=True)
+def next_days(starts, items, days, as_of, end_day, pair_starts, pair_items, item_count, first, second):
+    """Finds, per pair, the days from the day of asking to the first and the second purchase day after it.
+
+    Args:
+        starts: int64[h + 1], where each household's lines begin.
+        items: int32[n].
+        days: int32[n].
+        as_of: int32[h], the day of asking.
+        end_day: last day that is looked at.
+        pair_starts: int64[h + 1], where each household's pairs begin.
+        pair_items: int32[p].
+        item_count: size of the dictionary.
+        first: float64[p], infinite to begin with.
+        second: float64[p], infinite to begin with.
+    """
+    pair_of_item = np.full(item_count, -1, np.int64)
+    for household in range(len(starts) - 1):
+        for pair in range(pair_starts[household], pair_starts[household + 1]):
+            pair_of_item[pair_items[pair]] = pair
+        for line in range(starts[household], starts[household + 1]):
+            pair = pair_of_item[items[line]]
+            if pair < 0 or days[line] <= as_of[household] or days[line] > end_day:
+                continue
+            passed = np.float64(days[line] - as_of[household])
+            if passed < first[pair]:
+                second[pair] = first[pair]
+                first[pair] = passed
+            elif first[pair] < passed < second[pair]:
+                second[pair] = passed
+        for pair in range(pair_starts[household], pair_starts[household + 1]):
+            pair_of_item[pair_items[pair]] = -1

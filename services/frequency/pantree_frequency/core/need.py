@@ -11,7 +11,8 @@ from pantree_frequency.core.features import FeatureTable
 
 Floats = NDArray[np.float64]
 
-# An item is overdue when this share of its intervals is shorter than the time that has passed.
+# An item is overdue when this share of its intervals is shorter than the time that has passed; after `GONE_DAYS` in
+# any case.
 OVERDUE_RATIO = 0.8
 SOON_DAYS = 28.0
 # A need that brings no purchase for the longest step of the ladder is over, as far as a subscription goes.
@@ -33,7 +34,7 @@ NEEDS = tuple(Need)
 
 @dataclass(frozen=True)
 class Switching:
-    """Log odds that the household goes on buying the type (or category), given that it leaves the item: a logit model."""
+    """Log odds that the household goes on buying the type (or category), given that it leaves the item."""
 
     weights: Mapping[str, float]
     """Of `intercept` and of the features that `grounds` names."""
@@ -47,7 +48,7 @@ class Switching:
 
 
 def grounds(table: FeatureTable) -> dict[str, Floats]:
-    """What switching is judged by, float64[p] each: the purchases of the other items of the type, else of the category."""
+    """What switching is judged by, float64[p] each: purchases of the other items of the type, else category."""
     has_type = ~np.isnan(table["type_count"])
     days_since = np.where(has_type, table["type_days_since_last"], table["category_days_since_last"])
     decayed = np.where(has_type, table["type_decay_56"], table["category_decay_56"]) - table["pair_decay_56"]
@@ -71,6 +72,18 @@ class NeedProbabilities:
     def likeliest(self) -> list[Need]:
         """The likeliest state of each pair."""
         return [NEEDS[position] for position in np.argmax(self.probabilities, axis=1)]
+
+
+def is_overdue(recency: Floats, intervals: Floats) -> NDArray[np.bool_]:
+    """bool[p], whether more time has passed than most intervals last.
+
+    Args:
+        recency: float64[p], days since the last purchase.
+        intervals: float64[p, days], probability that an interval is at most 1, 2, … days long.
+    """
+    passed = np.clip(recency.astype(int), 1, intervals.shape[1])
+    usual = intervals[np.arange(len(recency)), passed - 1] > OVERDUE_RATIO
+    return np.asarray((usual & (recency >= 1)) | (recency > GONE_DAYS))
 
 
 def need_probabilities(soon: Floats, ever: Floats, overdue: NDArray[np.bool_], switching: Floats) -> NeedProbabilities:

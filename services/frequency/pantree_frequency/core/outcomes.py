@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from pantree_frequency.core import kernels
 from pantree_frequency.core.features import FeatureTable
 from pantree_frequency.core.histories import Histories
 
@@ -26,26 +26,6 @@ class Outcomes:
         return Outcomes(self.days_to_first[chosen], self.days_to_second[chosen], self.follow_up[chosen])
 
 
-@njit(cache=True, nogil=True)
-def _next_days(starts, items, days, as_of, end_day, pair_starts, pair_items, item_count, first, second):
-    pair_of_item = np.full(item_count, -1, np.int64)
-    for household in range(len(starts) - 1):
-        for pair in range(pair_starts[household], pair_starts[household + 1]):
-            pair_of_item[pair_items[pair]] = pair
-        for line in range(starts[household], starts[household + 1]):
-            pair = pair_of_item[items[line]]
-            if pair < 0 or days[line] <= as_of[household] or days[line] > end_day:
-                continue
-            passed = np.float64(days[line] - as_of[household])
-            if passed < first[pair]:
-                second[pair] = first[pair]
-                first[pair] = passed
-            elif first[pair] < passed < second[pair]:
-                second[pair] = passed
-        for pair in range(pair_starts[household], pair_starts[household + 1]):
-            pair_of_item[pair_items[pair]] = -1
-
-
 def outcomes(histories: Histories, table: FeatureTable, as_of: NDArray[np.int32], end_day: int) -> Outcomes:
     """What each pair of a feature table did after the day of asking.
 
@@ -57,7 +37,7 @@ def outcomes(histories: Histories, table: FeatureTable, as_of: NDArray[np.int32]
     """
     first = np.full(len(table), np.inf)
     second = np.full(len(table), np.inf)
-    _next_days(
+    kernels.next_days(
         histories.household_starts, histories.item_indices, histories.days, as_of, end_day,
         table.pair_starts, table.items, len(histories.item_names), first, second,
     )  # fmt: skip

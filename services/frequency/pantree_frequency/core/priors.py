@@ -1,8 +1,8 @@
 """What other households' purchases say of an item before this household's own: typical rhythm, spread, repeat rate.
 
 Priors are kept per type and per category, each in two senses: the type bought as a whole, whichever product it is
-(`own`), and a single product of the type (`member`). An unknown item falls back from its name to its type, its category,
-and to all items.
+(`own`), and a single product of the type (`member`). An unknown item falls back from its name to its type, its
+category, and to all items.
 """
 
 import re
@@ -89,7 +89,9 @@ class PairEvidence:
     """[p, 4]: purchases at least 28 days ago, those followed within 28 days, and the same for 84."""
 
 
-def summarize(evidence: PairEvidence, groups: NDArray[np.int64], group_count: int, fallback: NDArray[np.float32]) -> NDArray[np.float32]:
+def summarize(
+    evidence: PairEvidence, groups: NDArray[np.int64], group_count: int, fallback: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Priors of groups of pairs, float32[group_count, PRIOR_SIZE], shrunk towards their fallback.
 
     Args:
@@ -103,7 +105,7 @@ def summarize(evidence: PairEvidence, groups: NDArray[np.int64], group_count: in
     fallback = np.broadcast_to(fallback.astype(np.float64), (group_count, PRIOR_SIZE))
 
     def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(groups, weights=values[kept], minlength=group_count)
+        return np.bincount(groups, weights=values[kept], minlength=group_count).astype(np.float64)
 
     buyers = total(np.ones(len(kept)))
     repeated = evidence.gaps > 0
@@ -133,7 +135,9 @@ def summarize(evidence: PairEvidence, groups: NDArray[np.int64], group_count: in
 _START = np.array([3.0, 1.0, 0.3, 0.5, -4.5, 0.4, 0.4, 0.0], np.float32)
 
 
-def fit_priors(parts: Sequence[tuple[PairEvidence, Sequence[str], Sequence[str], Sequence[str]]], least_buyers: int = 5) -> Priors:
+def fit_priors(
+    parts: Sequence[tuple[PairEvidence, Sequence[str], Sequence[str], Sequence[str]]], least_buyers: int = 5
+) -> Priors:
     """Priors from the purchases of fitting households.
 
     Args:

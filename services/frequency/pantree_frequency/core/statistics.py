@@ -70,7 +70,7 @@ class PairStatistics:
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         """float64[p], one statistic, by its name in `kernels.STATISTICS`."""
-        return self.columns[kernels.STATISTICS.index(name)]
+        return np.asarray(self.columns[kernels.STATISTICS.index(name)])
 
 
 def pair_statistics(ordered: SortedHistories) -> PairStatistics:

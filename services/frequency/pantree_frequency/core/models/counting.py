@@ -1,4 +1,4 @@
-"""Poisson models: purchases come at a rate that is not known, and that the history tells the more of the longer it is."""
+"""Poisson models: purchases come at an unknown rate, of which a history tells the more the longer it is."""
 
 from typing import ClassVar
 
@@ -16,9 +16,9 @@ def _lomax(shape: Floats, scale: Floats, days: Floats) -> Floats:
 class PoissonGamma(ClosedForm):
     """A Poisson rate per pair under a Gamma prior whose mean is the item's rate over other households.
 
-    Source: the Poisson-Gamma model of R. Bhagat, S. Muralidharan, A. Lobzhanidze, S. Vishwanath, "Buy It Again: Modeling
-    Repeat Purchase Recommendations", KDD 2018. They fit a prior per item; here one shape is shared, and the item's
-    repeat rate sets the scale, so that items with few buyers have a prior too.
+    Source: the Poisson-Gamma model of R. Bhagat, S. Muralidharan, A. Lobzhanidze, S. Vishwanath, "Buy It Again:
+    Modeling Repeat Purchase Recommendations", KDD 2018. They fit a prior per item; here one shape is shared, and the
+    item's repeat rate sets the scale, so that items with few buyers have a prior too.
     """
 
     NAME = "poisson-gamma"
@@ -47,8 +47,8 @@ class PoissonGamma(ClosedForm):
 class ModifiedPoissonGamma(PoissonGamma):
     """Poisson-Gamma whose rate falls for a while after a purchase and peaks when the next one is due.
 
-    Until twice the mean interval has passed, the time of exposure is that up to the last purchase plus twice the distance
-    from the due date; afterwards it is all time that has passed.
+    Until twice the mean interval has passed, the time of exposure is that up to the last purchase plus twice the
+    distance from the due date; afterwards it is all time that has passed.
 
     Source: the modified Poisson-Gamma model of Bhagat et al., KDD 2018.
     """
@@ -107,8 +107,8 @@ class Hawkes(ClosedForm):
     a short and a long half-life, plus the same for its type or category. It rises with how often the household shops.
 
     Source: the idea of short- and long-term item and category processes is that of Target's SLH-BIA (A. Pande, R. Park,
-    D. Relyea et al., 2025, tech.target.com, "Buy It Again – Part 2"); half-lives are fixed so that decayed counts can be
-    shared with the other models, weights are fitted.
+    D. Relyea et al., 2025, tech.target.com, "Buy It Again – Part 2"); half-lives are fixed so that decayed counts can
+    be shared with the other models, weights are fitted.
     """
 
     NAME = "hawkes"
@@ -129,7 +129,9 @@ class Hawkes(ClosedForm):
             reach = -np.expm1(-scale * days) / scale
             expected = expected + positive(self[name]) * column(table[f"pair_{name}"] + fresh) * reach
         scale = np.log(2.0) / 28.0
-        group = np.nan_to_num(np.where(np.isnan(table["type_decay_28"]), table["category_decay_28"], table["type_decay_28"]))
+        group = np.nan_to_num(
+            np.where(np.isnan(table["type_decay_28"]), table["category_decay_28"], table["type_decay_28"])
+        )
         expected = expected + positive(self["category"]) * column(group) * -np.expm1(-scale * days) / scale
         shopping = column(np.exp(self["trips"] * np.log(table["trips_expected_28"] / 5.0)))
         # Right after a purchase there is still some at home.

@@ -1,8 +1,8 @@
 """The hazard model: boosted trees say, step by step, how likely a purchase is that has not come yet.
 
-Time after the day of asking is cut into steps. Each pair contributes one row per step that it reached without a purchase,
-with the step's end as one more feature; the trees learn the probability of a purchase within the step. One model so
-answers every horizon. The curve is then calibrated at 28 days, and the whole of it moved along.
+Time after the day of asking is cut into steps. Each pair contributes one row per step that it reached without a
+purchase, with the step's end as one more feature; the trees learn the probability of a purchase within the step. One
+model so answers every horizon. The curve is then calibrated at 28 days, and the whole of it moved along.
 
 Sources: discrete-time survival, P. Allison, "Discrete-Time Methods for the Analysis of Event Histories", 1982; trees,
 G. Ke et al., "LightGBM", NeurIPS 2017.

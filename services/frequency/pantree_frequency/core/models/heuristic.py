@@ -29,7 +29,7 @@ def recency_weight(recency: Floats, mean_interval: Floats) -> Floats:
 
 
 class Heuristic:
-    """The seed's score as a model. Its share of 28 days is spread evenly over them, and its interval is the mean one."""
+    """The seed's score as a model: spread evenly over 28 days, with the mean interval as its interval."""
 
     name = "heuristic"
     version = "1"

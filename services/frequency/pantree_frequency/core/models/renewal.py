@@ -12,18 +12,20 @@ from pantree_frequency.core.models.base import ClosedForm, Floats, bounded, colu
 def upper_tail(values: Floats) -> Floats:
     """Probability that a standard normal variable is greater than each value.
 
-    Source: W. J. Cody's rational approximation as given by Abramowitz and Stegun 7.1.26 is not accurate enough in the
-    tail for conditional probabilities; this is the continued form of W. H. Press et al., "Numerical Recipes", erfcc,
-    with a relative error below 1.2e-7 everywhere.
+    Source: W. Press et al., "Numerical Recipes", the complementary error function by Chebyshev fit; its relative error
+    stays below 1.2e-7, which conditional probabilities far out in the tail need.
     """
     scaled = np.abs(values) / np.sqrt(2.0)
     step = 1.0 / (1.0 + 0.5 * scaled)
-    coefficients = (0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807, -0.18628806, 0.09678418, 0.37409196, 1.00002368, -1.26551223)  # fmt: skip
+    coefficients = (
+        0.17087277, -0.82215223, 1.48851587, -1.13520398, 0.27886807,
+        -0.18628806, 0.09678418, 0.37409196, 1.00002368, -1.26551223,
+    )  # fmt: skip
     series: Floats = np.zeros_like(scaled)
     for coefficient in coefficients:
         series = series * step + coefficient
     tail = 0.5 * step * np.exp(-scaled * scaled + series)
-    return np.where(values >= 0, tail, 1.0 - tail)
+    return np.asarray(np.where(values >= 0, tail, 1.0 - tail))
 
 
 def log_normal_survival(days: NDArray[np.float64], log_mean: Floats, log_deviation: Floats) -> Floats:
