@@ -18,8 +18,8 @@ from pantree_frequency.core.statistics import pair_statistics
 from tests.benchmarks.registry import Benchmark, Measurement, Yardstick, best_of
 from tests.quality.households import EVALUATION_CUTOFFS, Level, Split, load_receipt_lines
 
-# The year's lines of all households are 1.47 million; those that are not reserved are repeated until there are ten times
-# as many, each time as other households.
+# The year's lines of all households are 1.47 million; those that are not reserved are repeated until there are ten
+# times as many, each time as other households.
 _ROWS = 14_700_000
 _THREADS = 1
 _FAR_DAY = np.iinfo(np.int32).max

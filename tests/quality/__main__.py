@@ -35,7 +35,7 @@ from tests.quality.protocol import (
 )
 
 FOLDER = Path("build/quality")
-BOOTSTRAP_SAMPLES = 100
+BOOTSTRAP_SAMPLES = 60
 _CURVE = np.arange(1.0, LONGEST_DAYS + 1)
 
 # How much callers tell of a product: mostly type and category, at times only one of them, at times neither.
