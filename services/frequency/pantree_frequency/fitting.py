@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_frequency.backends.artefact import Artefact, booster_of
+from pantree_frequency.backends.artefact import Artefact
 from pantree_frequency.core.features import (
     COLUMN,
     MODELLED,
@@ -24,11 +24,14 @@ from pantree_frequency.core.features import (
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models import CLOSED_FORMS
 from pantree_frequency.core.models.base import ClosedForm, Floats
-from pantree_frequency.core.models.hazard import STEPS, Hazard
+from pantree_frequency.core.models.hazard import STEPS
 from pantree_frequency.core.need import GONE_DAYS, grounds
 from pantree_frequency.core.outcomes import Outcomes, outcomes
 from pantree_frequency.core.priors import PairEvidence, Priors, fit_priors
 from pantree_frequency.core.sorting import sort_histories
+
+# The closed forms that speak beside the trees: the three that are best on their own.
+COMPANIONS = ("bg-nbd", "log-normal", "hawkes")
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,7 @@ def group_outcomes(histories: Histories, table: FeatureTable, known: Outcomes) -
 def fit(
     levels: Sequence[Level], end_day: int, plan: Plan, *, name: str, say: Callable[[str], None] = print
 ) -> Artefact:
-    """Fits priors, closed forms, both sets of trees, calibration and switching.
+    """Fits priors, closed forms, both sets of trees and switching.
 
     Args:
         levels: the fitting households, finest level first.
@@ -165,14 +168,12 @@ def fit(
     for closed_form in CLOSED_FORMS:
         closed_forms[closed_form.NAME], losses[closed_form.NAME] = fit_closed_form(closed_form, sample, plan)
         say(f"{closed_form.NAME}: log loss {losses[closed_form.NAME]:.4f}")
-    calibration = fit_calibration(sample, plan)
-    say(f"calibration: {calibration}")
     next_trees = fit_trees(sample, np.zeros(len(sample.values)), sample.outcomes.days_to_first, plan)
     interval_trees = fit_interval_trees(sample, plan)
     description = {
         "best_closed_form": min(losses, key=lambda model: losses[model]),
-        "calibration": calibration,
         "closed_forms": closed_forms,
+        "companions": list(COMPANIONS),
         "features": list(MODELLED),
         "plan": dataclasses.asdict(plan),
         "switching": fit_switching(sample),
@@ -227,37 +228,6 @@ def fit_trees(
 def fit_interval_trees(sample: Sample, plan: Plan) -> str:
     """Trees for the interval from the next purchase to the one after it."""
     return fit_trees(sample, sample.outcomes.days_to_first, sample.outcomes.days_to_second, plan)
-
-
-def fit_calibration(sample: Sample, plan: Plan) -> dict[str, float]:
-    """Intercept and slope of the log odds of a purchase within 28 days.
-
-    They come from trees that have not seen the last part of the households, and from its pairs with three purchases or
-    more: those of whom confidence is asked in earnest.
-    """
-    from scipy.optimize import minimize
-
-    inside = np.flatnonzero(sample.folds != plan.fold_count - 1)
-    half = dataclasses.replace(plan, step_rows=plan.step_rows // 2)
-    text = fit_trees(sample, np.zeros(len(sample.values)), sample.outcomes.days_to_first, half, inside)
-    trees = booster_of(text, plan.thread_count)
-    untouched = {"intercept": 0.0, "slope": 1.0}
-    model = Hazard(version="", features=MODELLED, next_trees=trees, interval_trees=trees, calibration=untouched)
-    outside = np.flatnonzero(
-        (sample.folds == plan.fold_count - 1)
-        & (sample.values[:, COLUMN["pair_count"]] >= 3)
-        & (sample.outcomes.follow_up <= 84)
-    )
-    probability = np.clip(model.within(sample.table(outside), np.array([28.0]))[:, 0], 1e-6, 1 - 1e-6)
-    odds = np.log(probability / (1 - probability))
-    bought = sample.outcomes.days_to_first[outside] <= 28
-
-    def loss(parameters: Floats) -> float:
-        score = parameters[0] + parameters[1] * odds
-        return float(np.mean(np.logaddexp(0, score) - bought * score))
-
-    found = minimize(loss, np.array([0.0, 1.0]), method="BFGS").x
-    return {"intercept": round(float(found[0]), 6), "slope": round(float(found[1]), 6)}
 
 
 class _RememberingTable(FeatureTable):

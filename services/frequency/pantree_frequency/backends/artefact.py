@@ -1,6 +1,6 @@
 """The fitted artefact: a folder of small files that ships with the package, or that a retailer has fitted.
 
-`model.json` has the version, the parameters of the closed forms and the calibration; `priors.npz` what other households
+`model.json` has the version, the parameters of the closed forms; `priors.npz` what other households
 say of types and categories; `next.txt.xz` and `interval.txt.xz` the two sets of trees in LightGBM's own text form.
 """
 
@@ -28,7 +28,7 @@ class Artefact:
     """Everything that is fitted."""
 
     description: Mapping[str, Any]
-    """Version, features, parameters, calibration, metrics; what JSON can hold."""
+    """Version, features, parameters, plan; what JSON can hold."""
     priors: Priors
     next_trees: str
     """LightGBM's text."""
@@ -97,7 +97,7 @@ def models_of(artefact: Artefact, *, thread_count: int = 1) -> Models:
             features=description["features"],
             next_trees=next_trees,
             interval_trees=interval_trees,
-            calibration=description["calibration"],
+            companions=[by_name[name] for name in description["companions"]],
         )
         default = Hazard.name
     return Models(by_name, default, artefact.priors, Switching(description["switching"]))

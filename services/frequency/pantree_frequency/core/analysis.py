@@ -162,8 +162,10 @@ class _Forecasts:
 
 
 def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tolerance: float) -> _Forecasts:
-    curve = model.within(table, _CURVE_DAYS)
-    intervals = model.interval_within(table, cadence.DAYS)
+    # The last bits of an exponential depend on its place in an array; equal items must stay equal, or their order would
+    # depend on their neighbours.
+    curve = model.within(table, _CURVE_DAYS).round(12)
+    intervals = model.interval_within(table, cadence.DAYS).round(12)
     cadences = cadence.choose_cadences(cadence.risks_of(intervals), tolerance)
     rows = np.arange(len(table))
     ladder = curve[:, cadence.LADDER_DAYS.astype(int) - 1]

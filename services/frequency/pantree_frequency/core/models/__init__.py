@@ -1,6 +1,6 @@
 """Models of repeat purchase behind one interface; each file cites its sources."""
 
-from pantree_frequency.core.models.base import Calibration, ClosedForm, Model
+from pantree_frequency.core.models.base import ClosedForm, Model
 from pantree_frequency.core.models.counting import (
     BetaGeometric,
     Hawkes,
@@ -26,7 +26,6 @@ __all__ = [
     "CLOSED_FORMS",
     "AggregateTimes",
     "BetaGeometric",
-    "Calibration",
     "ClosedForm",
     "Hawkes",
     "Hazard",

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -77,19 +76,6 @@ class ClosedForm(ABC):
     @abstractmethod
     def interval_within(self, table: FeatureTable, days: Floats) -> Floats:
         """float64[p, d], probability that an interval between purchases is at most each number of days long."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """An affine map of log odds: what Platt scaling fits (Platt 1999)."""
-
-    intercept: float = 0.0
-    slope: float = 1.0
-
-    def __call__(self, probabilities: Floats) -> Floats:
-        """The calibrated probabilities."""
-        bounded = np.clip(probabilities, 1e-6, 1 - 1e-6)
-        return 1.0 / (1.0 + np.exp(-self.intercept - self.slope * np.log(bounded / (1.0 - bounded))))
 
 
 def bounded(value: float, low: float, high: float) -> float:

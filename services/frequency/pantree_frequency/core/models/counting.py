@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from pantree_frequency.core.features import FeatureTable
-from pantree_frequency.core.models.base import ClosedForm, Floats, bounded, column, positive
+from pantree_frequency.core.models.base import ClosedForm, Floats, column, positive
 
 
 def _lomax(shape: Floats, scale: Floats, days: Floats) -> Floats:
@@ -166,8 +166,3 @@ class RepeatCustomers(ClosedForm):
     def interval_within(self, table: FeatureTable, days: Floats) -> Floats:
         """float64[p, d], probability that an interval between purchases is at most each number of days long."""
         return self.within(table, days)
-
-
-def alive_limits(value: float) -> float:
-    """A probability on an unbounded scale."""
-    return bounded(value, 0.0, 1.0)

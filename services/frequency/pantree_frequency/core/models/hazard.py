@@ -2,23 +2,27 @@
 
 Time after the day of asking is cut into steps. Each pair contributes one row per step that it reached without a
 purchase, with the step's end as one more feature; the trees learn the probability of a purchase within the step. One
-model so answers every horizon. The curve is then calibrated at 28 days, and the whole of it moved along.
+model so answers every horizon. Its log odds are averaged with those of a few closed forms, which err in other ways; on
+households that neither has seen the mean ranks better and is better calibrated than the trees with Platt scaling.
 
 Sources: discrete-time survival, P. Allison, "Discrete-Time Methods for the Analysis of Event Histories", 1982; trees,
 G. Ke et al., "LightGBM", NeurIPS 2017.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pantree_frequency.core.features import COLUMN, FeatureTable
-from pantree_frequency.core.models.base import Calibration, Floats
+from pantree_frequency.core.models.base import Floats, Model
 
 # Ends of the steps, days. They hold the ladder, so that its probabilities need no interpolation.
 STEPS = np.array([3.0, 7.0, 14.0, 21.0, 28.0, 42.0, 56.0, 84.0])
+
+# Weight of the companions together; between .2 and .5 it hardly matters (chosen on validation households).
+COMPANION_SHARE = 0.35
 
 
 class Trees(Protocol):
@@ -70,7 +74,7 @@ class Hazard:
         features: Sequence[str],
         next_trees: Trees,
         interval_trees: Trees,
-        calibration: Mapping[str, float],
+        companions: Sequence[Model] = (),
     ) -> None:
         """Puts the model together.
 
@@ -79,17 +83,17 @@ class Hazard:
             features: the columns that the trees were fitted on, in order.
             next_trees: score of a purchase within a step, given that there was none before it.
             interval_trees: the same for the interval from the next purchase to the one after it.
-            calibration: `intercept` and `slope` of the log odds of a purchase within 28 days.
+            companions: models whose log odds are averaged with those of `next_trees`; none leaves the trees alone.
         """
         self.version = version
         self._columns = np.array([COLUMN[name] for name in features])
         self._next_trees = next_trees
         self._interval_trees = interval_trees
-        self._calibration = Calibration(calibration["intercept"], calibration["slope"])
+        self._companions = tuple(companions)
 
     def within(self, table: FeatureTable, days: Floats) -> Floats:
         """float64[p, d], probability of a purchase within each number of days of the day of asking."""
-        return Curve(self.calibrated(self.raw_curve(self._next_trees, table))).within(days)
+        return Curve(self._blended(self.raw_curve(self._next_trees, table), table)).within(days)
 
     def interval_within(self, table: FeatureTable, days: Floats) -> Floats:
         """float64[p, d], probability that an interval between purchases is at most each number of days long."""
@@ -103,8 +107,15 @@ class Hazard:
         # log(1 − hazard) = −log(1 + e^score)
         return np.asarray(-np.expm1(-np.logaddexp(0.0, scores).reshape(len(table), len(STEPS)).cumsum(axis=1)))
 
-    def calibrated(self, curve: Floats) -> Floats:
-        """The curve with the calibrated probability at 28 days; all hazards are raised or lowered in proportion."""
-        at_28 = np.clip(curve[:, list(STEPS).index(28.0)], 1e-6, 1 - 1e-6)
-        power = np.log1p(-self._calibration(at_28)) / np.log1p(-at_28)
-        return np.asarray(-np.expm1(power[:, None] * np.log1p(-np.clip(curve, 0.0, 1 - 1e-9))))
+    def _blended(self, curve: Floats, table: FeatureTable) -> Floats:
+        """The curve with its log odds averaged with those of the companions, step by step; it still only rises."""
+        if not self._companions:
+            return curve
+        others = sum(_log_odds(companion.within(table, STEPS)) for companion in self._companions)
+        score = (1 - COMPANION_SHARE) * _log_odds(curve) + COMPANION_SHARE * others / len(self._companions)
+        return np.asarray(1.0 / (1.0 + np.exp(-score)))
+
+
+def _log_odds(probability: Floats) -> Floats:
+    bounded = np.clip(probability, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(bounded / (1 - bounded)))
