@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := runtime services gateway clients scripts tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench realism pins clean
+.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench quality realism pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ help: ## List the targets
 .venv/dev.stamp: .venv/run.stamp
 	@echo "installing the development tools into .venv"
 	@$(PIP) install --constraint scripts/constraints.txt --group dev
+	@touch $@
+
+.venv/quality.stamp: .venv/dev.stamp
+	@echo "installing what measuring needs into .venv"
+	@$(PIP) install --constraint scripts/constraints.txt --group quality
 	@touch $@
 
 install: .venv/run.stamp ## Install Pantree into .venv
@@ -106,13 +111,11 @@ images: .venv/run.stamp ## Build the container images with docker, podman or bui
 image-tests: .venv/dev.stamp ## Build images and run them read-only (PANTREE_TEST_IMAGES=frequency,...)
 	@$(BIN)/pytest -m images -s tests/deploy
 
-bench: .venv/dev.stamp ## Measure against yardsticks; prints a table and writes bench.json
+bench: .venv/quality.stamp ## Measure against yardsticks; prints a table and writes bench.json
 	@$(BIN)/python -m tests.benchmarks
 
-.venv/quality.stamp: .venv/run.stamp
-	@echo "installing what reports on quality need into .venv"
-	@$(PIP) install --constraint scripts/constraints.txt --group quality
-	@touch $@
+quality: .venv/quality.stamp ## Fit the frequency models and judge them on real households; writes build/quality
+	@$(BIN)/python -m tests.quality
 
 realism: .venv/quality.stamp ## Hold the simulation against real baskets: a table and plots in realism/
 	@$(BIN)/python -m tests.realism

@@ -1,9 +1,14 @@
 """Histories for tests: drawn by hypothesis, or written line by line."""
 
+from collections.abc import Sequence
+from functools import cache
+
 import numpy as np
 from hypothesis import strategies as st
 
 from pantree_domain.purchases import PurchaseHistory
+from pantree_frequency.backends import artefact
+from pantree_frequency.core import HistoryAnalysis, Models, Options, Question, analyze_histories
 
 # Name, day, quantity, price of a unit, saving on the line.
 Line = tuple[str, int, int, float, float]
@@ -30,12 +35,12 @@ lines = st.lists(
 )
 
 
-def history_of(rows: list[Line]) -> PurchaseHistory:
+def history_of(rows: Sequence[Line], category: str = "") -> PurchaseHistory:
     """History with these lines, in this order."""
     names = tuple(dict.fromkeys(name for name, *_ in rows))
     return PurchaseHistory(
         item_names=names,
-        item_categories=("",) * len(names),
+        item_categories=(category,) * len(names),
         item_indices=np.array([names.index(name) for name, *_ in rows], dtype=np.int32),
         days=np.array([day for _, day, *_ in rows], dtype=np.int32),
         quantities=np.array([quantity for _, _, quantity, _, _ in rows], dtype=np.int32),
@@ -47,3 +52,16 @@ def history_of(rows: list[Line]) -> PurchaseHistory:
 def bought_on(*days: int, name: str = "Bananas") -> PurchaseHistory:
     """History of one item, one unit at 2.00 on each of these days."""
     return history_of([(name, day, 1, 2.0, 0.0) for day in days])
+
+
+@cache
+def shipped_models() -> Models:
+    """The models that ship with the package."""
+    return artefact.models_of(artefact.load())
+
+
+def analyze(history: PurchaseHistory, as_of_day: int, model_name: str = "", **options: float) -> HistoryAnalysis:
+    """The analysis of one history by the models that ship."""
+    question = Question(history, as_of_day)
+    (analysis,) = analyze_histories([question], shipped_models(), Options(model_name=model_name, **options))
+    return analysis

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import grpc
 import pytest
 
@@ -38,7 +40,6 @@ async def test_weekly_item_is_due_a_week_after_the_last_purchase() -> None:
     (item,) = response.items
     assert (item.purchase_count, item.mean_interval_days, item.standard_deviation_days) == (5, 7.0, 0.0)
     assert (item.last_date, item.next_due_date) == ("2024-11-01", "2024-11-08")
-    assert response.model.name == "heuristic"
 
 
 async def test_empty_history_has_no_items() -> None:
@@ -64,3 +65,77 @@ async def test_unknown_date_is_invalid_argument() -> None:
             await rpc.FrequencyServiceStub(channel).AnalyzeHistory(messages.AnalyzeHistoryRequest(as_of="yesterday"))
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "2026-05-22" in (raised.value.details() or "")
+
+
+def household(**changes: object) -> messages.HouseholdHistory:
+    return messages.HouseholdHistory(purchases=weekly_bananas(**changes), as_of="2024-11-05")
+
+
+async def test_answer_says_which_model_spoke_and_how_sure_it_is() -> None:
+    response = await analyze(messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05"))
+    (item,) = response.items
+    assert (response.model.name, bool(response.model.version)) == ("hazard", True)
+    assert [step.horizon_days for step in item.purchase_probabilities] == [7, 14, 21, 28, 42, 56, 84]
+    assert item.purchase_probabilities[3].probability == pytest.approx(item.confidence / 100)
+    assert sum(entry.probability for entry in item.need_probabilities) == pytest.approx(1)
+    assert item.recommended_interval_days in (7, 14, 21, 28, 42, 56, 84)
+
+
+async def test_model_and_trade_off_can_be_chosen() -> None:
+    request = messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05", model_name="bg-nbd")
+    assert (await analyze(request)).model.name == "bg-nbd"
+    request.run_out_tolerance_ratio = 1.5
+    request.item_types.extend(["fruit", "one too many"])
+    with pytest.raises(InvalidInput) as raised:
+        await analyze(request)
+    assert {violation.field for violation in raised.value.violations} == {"item_types"}
+    del request.item_types[:]
+    with pytest.raises(InvalidInput, match="run_out_tolerance_ratio"):
+        await analyze(request)
+
+
+async def test_bulk_answers_in_order_and_a_wrong_household_stops_nobody() -> None:
+    batches = [
+        messages.AnalyzeHistoriesRequest(households=[household(), household(quantities=[1, 0, 1, 1, 1])]),
+        messages.AnalyzeHistoriesRequest(households=[household(item_names=["Pears"])], model_name="hawkes"),
+        messages.AnalyzeHistoriesRequest(),
+    ]
+    async with loopback(await build(FrequencySettings())) as channel:
+        stub = rpc.FrequencyServiceStub(channel)
+        answers = [answer async for answer in stub.AnalyzeHistories(iter(batches))]
+        alone = await stub.AnalyzeHistory(
+            messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05")
+        )
+    first, second, third = [outcome for answer in answers for outcome in answer.households]
+    assert first.result == alone
+    assert second.error.code == grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    assert "quantities[1]" in second.error.message
+    assert third.result.items[0].name == "Pears"
+    assert third.result.model.name == "hawkes"
+
+
+async def test_bulk_reads_the_next_batch_only_when_the_last_is_answered() -> None:
+    async with loopback(await build(FrequencySettings())) as channel:
+        call = rpc.FrequencyServiceStub(channel).AnalyzeHistories()
+        for _ in range(3):
+            await call.write(messages.AnalyzeHistoriesRequest(households=[household()]))
+            answer = await call.read()
+            assert isinstance(answer, messages.AnalyzeHistoriesResponse)
+            assert len(answer.households) == 1
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+
+
+async def test_bulk_with_an_unknown_model_is_invalid_argument() -> None:
+    async with loopback(await build(FrequencySettings())) as channel:
+        batches = [messages.AnalyzeHistoriesRequest(households=[household()], model_name="crystal-ball")]
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            [answer async for answer in rpc.FrequencyServiceStub(channel).AnalyzeHistories(iter(batches))]
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "model_name" in (raised.value.details() or "")
+
+
+async def test_service_without_an_artefact_does_not_start(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        async with loopback(await build(FrequencySettings(artefact_folder=tmp_path))):
+            pass

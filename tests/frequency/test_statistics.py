@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_frequency.core.statistics import ItemStatistics, Trend, item_statistics
+from pantree_frequency.core.statistics import ItemStatistics, item_statistics
+from pantree_frequency.core.trend import Trend
 from tests.frequency.histories import Line, bought_on, history_of, lines
 
 

@@ -53,6 +53,12 @@ class Unary(frequency_service_pb2_grpc.FrequencyServiceServicer):
         await self._behavior()
         return frequency_service_pb2.AnalyzeHistoryResponse()
 
+    async def AnalyzeHistories(
+        self, request_iterator: AsyncIterator[frequency_service_pb2.AnalyzeHistoriesRequest], context: Context
+    ) -> AsyncIterator[frequency_service_pb2.AnalyzeHistoriesResponse]:
+        async for _ in request_iterator:
+            yield frequency_service_pb2.AnalyzeHistoriesResponse()
+
 
 def streaming_part(behavior: Stream, **part: Callable[[], Awaitable[None]]) -> Part:
     return Part(

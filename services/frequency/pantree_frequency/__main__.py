@@ -1,8 +1,16 @@
 """Composition root of the frequency service: `python -m pantree_frequency [--demo]`."""
 
+import asyncio
+from pathlib import Path
+
+import numpy as np
+
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
+from pantree_domain.purchases import PurchaseHistory
+from pantree_frequency.backends import artefact
+from pantree_frequency.core import Options, Question
 from pantree_frequency.demo import demo
-from pantree_frequency.servicer import FrequencyServicer
+from pantree_frequency.servicer import Analyst, FrequencyServicer
 from pantree_frequency.settings import FrequencySettings
 from pantree_runtime.server import Part, Program
 
@@ -11,7 +19,13 @@ NAME = "frequency"
 
 async def build(settings: FrequencySettings) -> Part:
     """The service, ready to be served."""
-    servicer = FrequencyServicer()
+    analyst = Analyst()
+    servicer = FrequencyServicer(analyst)
+    folder = settings.artefact_folder or artefact.SHIPPED
+
+    async def warm_up() -> None:
+        await asyncio.to_thread(_load, analyst, folder, settings.model_threads)
+
     return Part(
         name=NAME,
         services={
@@ -19,7 +33,23 @@ async def build(settings: FrequencySettings) -> Part:
                 servicer, server
             )
         },
+        warm_up=warm_up,
     )
+
+
+def _load(analyst: Analyst, folder: Path, thread_count: int) -> None:
+    """Reads the models and answers once, so that compiled loops are there before the first caller is."""
+    analyst.load(artefact.models_of(artefact.load(folder), thread_count=thread_count))
+    history = PurchaseHistory(
+        item_names=("warm-up",),
+        item_categories=("warm-up",),
+        item_indices=np.zeros(3, np.int32),
+        days=np.array([0, 7, 14], np.int32),
+        quantities=np.ones(3, np.int32),
+        prices=np.ones(3),
+        savings=np.zeros(3),
+    )
+    analyst.analyze([Question(history, 21)], Options())
 
 
 PROGRAM = Program(NAME, FrequencySettings, build, demo)

@@ -1,13 +1,24 @@
 """Messages of the frequency service ↔ core types."""
 
+from collections.abc import Iterator, Sequence
+
+from google.rpc.status_pb2 import Status
+
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.model.v1.model_pb2 import Model
+from pantree_domain.cadence import LADDER
 from pantree_domain.days import calendar_day, day_number
 from pantree_domain.money import round_to_cent
-from pantree_domain.purchases import PurchaseHistory
-from pantree_frequency.core import HistoryAnalysis, ItemFrequency, Trend
+from pantree_frequency.core import HistoryAnalysis, ItemFrequency, Need, Options, Question, Trend
+from pantree_runtime.errors import InvalidInput
 from pantree_runtime.purchase_columns import history_of
+from pantree_runtime.status import status_of
 from pantree_runtime.validation import Violations
+
+# The contract states the same figure in its comments.
+MAX_BATCH_HOUSEHOLDS = 1_000
+# Answers are sent in messages of about this size, well under gRPC's 4 MiB.
+_RESPONSE_BYTES = 1 << 20
 
 _TRENDS = {
     Trend.UNKNOWN: messages.TREND_UNSPECIFIED,
@@ -15,10 +26,17 @@ _TRENDS = {
     Trend.ACCELERATING: messages.TREND_ACCELERATING,
     Trend.SLOWING: messages.TREND_SLOWING,
 }
+_NEEDS = {
+    Need.ACTIVE: messages.NEED_ACTIVE,
+    Need.LATE: messages.NEED_LATE,
+    Need.PAUSED: messages.NEED_PAUSED,
+    Need.ENDED: messages.NEED_ENDED,
+    Need.SWITCHED: messages.NEED_SWITCHED,
+}
 
 
-def history_and_day(request: messages.AnalyzeHistoryRequest) -> tuple[PurchaseHistory, int]:
-    """History to analyse, and the day on which the question is asked as days since 1970-01-01.
+def question(request: messages.AnalyzeHistoryRequest | messages.HouseholdHistory) -> Question:
+    """History to analyse, and the day on which the question is asked.
 
     Raises:
         InvalidInput: naming every wrong field.
@@ -27,9 +45,50 @@ def history_and_day(request: messages.AnalyzeHistoryRequest) -> tuple[PurchaseHi
     as_of = violations.day("as_of", request.as_of)
     as_of_day = None if as_of is None else day_number(as_of)
     history = history_of(request.purchases, "purchases", violations, last_day=as_of_day)
+    if request.item_types and len(request.item_types) != len(history.item_names):
+        violations.add(
+            "item_types", f"has {len(request.item_types):,} elements; give one per purchases.item_names, or none"
+        )
+    for position, type_ in enumerate(request.item_types):
+        violations.text(f"item_types[{position}]", type_, required=False)
     violations.raise_if_any()
     assert as_of_day is not None  # a missing day is a violation
-    return history, as_of_day
+    return Question(history, as_of_day, tuple(request.item_types))
+
+
+def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesRequest) -> Options:
+    """How to answer.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    if not request.HasField("run_out_tolerance_ratio"):
+        return Options(model_name=request.model_name)
+    violations = Violations()
+    tolerance = request.run_out_tolerance_ratio
+    if not 0 < tolerance < 1:
+        violations.add("run_out_tolerance_ratio", f"is {tolerance:g}; give a number above 0 and below 1, such as 0.5")
+    violations.raise_if_any()
+    return Options(model_name=request.model_name, run_out_tolerance=tolerance)
+
+
+def batch(request: messages.AnalyzeHistoriesRequest) -> list[Question | Status]:
+    """The questions of a batch; the status of what is wrong in place of those that cannot be asked.
+
+    Raises:
+        InvalidInput: when the batch itself is wrong.
+    """
+    violations = Violations()
+    violations.whole_number("households", len(request.households), 0, MAX_BATCH_HOUSEHOLDS)
+    violations.raise_if_any()
+    return [_question_or_status(household) for household in request.households]
+
+
+def _question_or_status(household: messages.HouseholdHistory) -> Question | Status:
+    try:
+        return question(household)
+    except InvalidInput as error:
+        return status_of(error)
 
 
 def analysis_response(analysis: HistoryAnalysis, as_of_day: int) -> messages.AnalyzeHistoryResponse:
@@ -39,6 +98,32 @@ def analysis_response(analysis: HistoryAnalysis, as_of_day: int) -> messages.Ana
         model=Model(name=analysis.model_name, version=analysis.model_version),
         as_of=calendar_day(as_of_day).isoformat(),
     )
+
+
+def batch_responses(
+    asked: Sequence[Question | Status], analyses: Sequence[HistoryAnalysis]
+) -> Iterator[messages.AnalyzeHistoriesResponse]:
+    """Messages that tell the answers to a batch, in the order in which they were asked.
+
+    Args:
+        asked: from `batch`.
+        analyses: of the questions among them, in order.
+    """
+    remaining = iter(analyses)
+    response, size = messages.AnalyzeHistoriesResponse(), 0
+    for entry in asked:
+        if isinstance(entry, Status):
+            answer = messages.HouseholdAnalysis(error=entry)
+        else:
+            answer = messages.HouseholdAnalysis(result=analysis_response(next(remaining), entry.as_of_day))
+        answer_size = answer.ByteSize()
+        if size and size + answer_size > _RESPONSE_BYTES:
+            yield response
+            response, size = messages.AnalyzeHistoriesResponse(), 0
+        response.households.append(answer)
+        size += answer_size
+    if size:
+        yield response
 
 
 def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
@@ -64,4 +149,19 @@ def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
         mean_unit_price=statistics.mean_unit_price,
         latest_unit_price=statistics.latest_unit_price,
         typical_quantity=statistics.typical_quantity,
+        purchase_probabilities=[
+            messages.PurchaseProbability(horizon_days=step.interval_days, probability=probability)
+            for step, probability in zip(LADDER, item.ladder_probabilities, strict=True)
+        ],
+        expected_days=item.expected_days,
+        median_days=item.median_days,
+        recommended_interval_days=item.recommended_interval_days,
+        run_out_probability=item.run_out_probability,
+        pile_up_ratio=item.pile_up_ratio,
+        cadence_probability=item.probability_within_cadence,
+        need=_NEEDS[item.need],
+        need_probabilities=[
+            messages.NeedProbability(need=_NEEDS[need], probability=probability)
+            for need, probability in item.need_probabilities.items()
+        ],
     )

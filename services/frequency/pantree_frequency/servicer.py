@@ -1,21 +1,61 @@
 """The RPCs of the frequency service."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree_frequency import convert
-from pantree_frequency.core import analyze_history
+from pantree_frequency.core import HistoryAnalysis, Models, Options, Question, analyze_histories
+from pantree_runtime.errors import InternalError
 from pantree_runtime.grpc_types import Context
+
+
+class Analyst:
+    """Analyses histories with models that are loaded once, before the first question."""
+
+    def __init__(self) -> None:
+        self._models: Models | None = None
+
+    def load(self, models: Models) -> None:
+        """Takes the models to answer with."""
+        self._models = models
+
+    def analyze(self, questions: list[Question], options: Options) -> list[HistoryAnalysis]:
+        """The analysis of each history, in order.
+
+        Raises:
+            InvalidInput: when there is no such model.
+            InternalError: before the models are loaded.
+        """
+        if self._models is None:
+            raise InternalError("the models are not loaded yet; wait until the service is SERVING")
+        return analyze_histories(questions, self._models, options)
 
 
 class FrequencyServicer(rpc.FrequencyServiceServicer):
     """Answers from the history in the request; keeps no state."""
 
+    def __init__(self, analyst: Analyst) -> None:
+        self._analyst = analyst
+
     async def AnalyzeHistory(
         self, request: messages.AnalyzeHistoryRequest, context: Context
     ) -> messages.AnalyzeHistoryResponse:
         """Statistics of every item in a household's history."""
-        history, as_of_day = convert.history_and_day(request)
-        analysis = await asyncio.to_thread(analyze_history, history, as_of_day)
-        return convert.analysis_response(analysis, as_of_day)
+        question, options = convert.question(request), convert.options(request)
+        (analysis,) = await asyncio.to_thread(self._analyst.analyze, [question], options)
+        return convert.analysis_response(analysis, question.as_of_day)
+
+    async def AnalyzeHistories(
+        self, request_iterator: AsyncIterator[messages.AnalyzeHistoriesRequest], context: Context
+    ) -> AsyncIterator[messages.AnalyzeHistoriesResponse]:
+        """The same for many households; a batch is read when the answers to the last one have been taken."""
+        async for request in request_iterator:
+            for response in await asyncio.to_thread(self._answers, request):
+                yield response
+
+    def _answers(self, request: messages.AnalyzeHistoriesRequest) -> list[messages.AnalyzeHistoriesResponse]:
+        asked, options = convert.batch(request), convert.options(request)
+        analyses = self._analyst.analyze([entry for entry in asked if isinstance(entry, Question)], options)
+        return list(convert.batch_responses(asked, analyses))

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 from pantree.model.v1 import model_pb2 as _model_pb2
 from pantree.purchase.v1 import purchase_pb2 as _purchase_pb2
 import builtins as _builtins
@@ -20,6 +21,44 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Need:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _NeedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Need.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    NEED_UNSPECIFIED: _Need.ValueType  # 0
+    """NEED_UNSPECIFIED is never sent."""
+    NEED_ACTIVE: _Need.ValueType  # 1
+    """NEED_ACTIVE means that the item is not overdue and is bought again within 84 days: keep delivering."""
+    NEED_LATE: _Need.ValueType  # 2
+    """NEED_LATE means that it is overdue and is bought again within 28 days: wait."""
+    NEED_PAUSED: _Need.ValueType  # 3
+    """NEED_PAUSED means that it is overdue and is bought again after 28 and within 84 days: pause."""
+    NEED_ENDED: _Need.ValueType  # 4
+    """NEED_ENDED means that neither it nor another item of its type (or category) is bought within 84 days: stop."""
+    NEED_SWITCHED: _Need.ValueType  # 5
+    """NEED_SWITCHED means that it is not bought within 84 days, but another item of its type (or category) is: swap."""
+
+class Need(_Need, metaclass=_NeedEnumTypeWrapper):
+    """Need is what has become of the need for an item. An item is overdue when more time has passed than four in five of its
+    intervals last, and in any case after 84 days.
+    """
+
+NEED_UNSPECIFIED: Need.ValueType  # 0
+"""NEED_UNSPECIFIED is never sent."""
+NEED_ACTIVE: Need.ValueType  # 1
+"""NEED_ACTIVE means that the item is not overdue and is bought again within 84 days: keep delivering."""
+NEED_LATE: Need.ValueType  # 2
+"""NEED_LATE means that it is overdue and is bought again within 28 days: wait."""
+NEED_PAUSED: Need.ValueType  # 3
+"""NEED_PAUSED means that it is overdue and is bought again after 28 and within 84 days: pause."""
+NEED_ENDED: Need.ValueType  # 4
+"""NEED_ENDED means that neither it nor another item of its type (or category) is bought within 84 days: stop."""
+NEED_SWITCHED: Need.ValueType  # 5
+"""NEED_SWITCHED means that it is not bought within 84 days, but another item of its type (or category) is: swap."""
+Global___Need: _TypeAlias = Need  # noqa: Y015
 
 class _Trend:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -57,23 +96,48 @@ class AnalyzeHistoryRequest(_message.Message):
 
     PURCHASES_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
+    ITEM_TYPES_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    RUN_OUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
     """as_of is the day on which the question is asked, ISO 8601; no purchase may be later."""
+    model_name: _builtins.str
+    """model_name chooses the model that judges: `hazard`, `hawkes`, `bg-nbd`, `log-normal`, `poisson-gamma`,
+    `modified-poisson-gamma`, `aggregate-time-distribution`, `repeat-customer-probability` or `heuristic`. When empty,
+    the best one there is answers.
+    """
+    run_out_tolerance_ratio: _builtins.float
+    """run_out_tolerance_ratio sets the trade-off of recommended_interval_days, above 0 and below 1: the weight of early
+    deliveries against that of running out. Low means hardly ever run out, high means hardly ever pile up. When absent,
+    households run out about as often as with deliveries at the mean interval.
+    """
     @_builtins.property
     def purchases(self) -> _purchase_pb2.PurchaseColumns:
         """purchases are the household's receipt lines in any order; lines of one item on one day count as one purchase."""
+
+    @_builtins.property
+    def item_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_types is parallel to purchases.item_names and says what each item is whoever makes it, such as `fluid milk`;
+        an empty string means unknown, an empty list that all are. Evidence is pooled over a type's items, and only with a
+        type (or a category) can a switch to another item be seen.
+        """
 
     def __init__(
         self,
         *,
         purchases: _purchase_pb2.PurchaseColumns | None = ...,
         as_of: _builtins.str = ...,
+        item_types: _abc.Iterable[_builtins.str] | None = ...,
+        model_name: _builtins.str = ...,
+        run_out_tolerance_ratio: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["purchases", b"purchases"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio", "purchases", b"purchases", "run_out_tolerance_ratio", b"run_out_tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "purchases", b"purchases"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio", "as_of", b"as_of", "item_types", b"item_types", "model_name", b"model_name", "purchases", b"purchases", "run_out_tolerance_ratio", b"run_out_tolerance_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__run_out_tolerance_ratio: _TypeAlias = _typing.Literal["run_out_tolerance_ratio"]  # noqa: Y015
+    _WhichOneofArgType__run_out_tolerance_ratio: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_out_tolerance_ratio) -> _WhichOneofReturnType__run_out_tolerance_ratio | None: ...
 
 Global___AnalyzeHistoryRequest: _TypeAlias = AnalyzeHistoryRequest  # noqa: Y015
 
@@ -112,6 +176,132 @@ class AnalyzeHistoryResponse(_message.Message):
 Global___AnalyzeHistoryResponse: _TypeAlias = AnalyzeHistoryResponse  # noqa: Y015
 
 @_typing.final
+class AnalyzeHistoriesRequest(_message.Message):
+    """AnalyzeHistoriesRequest holds a batch of households."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOUSEHOLDS_FIELD_NUMBER: _builtins.int
+    MODEL_NAME_FIELD_NUMBER: _builtins.int
+    RUN_OUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
+    model_name: _builtins.str
+    """model_name chooses the model as in AnalyzeHistoryRequest, for the whole batch."""
+    run_out_tolerance_ratio: _builtins.float
+    """run_out_tolerance_ratio is that of AnalyzeHistoryRequest, for the whole batch."""
+    @_builtins.property
+    def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseholdHistory]:
+        """households are the histories of the batch, at most 1,000; the whole message is at most 4 MiB."""
+
+    def __init__(
+        self,
+        *,
+        households: _abc.Iterable[Global___HouseholdHistory] | None = ...,
+        model_name: _builtins.str = ...,
+        run_out_tolerance_ratio: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio", "run_out_tolerance_ratio", b"run_out_tolerance_ratio"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio", "households", b"households", "model_name", b"model_name", "run_out_tolerance_ratio", b"run_out_tolerance_ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__run_out_tolerance_ratio: _TypeAlias = _typing.Literal["run_out_tolerance_ratio"]  # noqa: Y015
+    _WhichOneofArgType__run_out_tolerance_ratio: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_out_tolerance_ratio) -> _WhichOneofReturnType__run_out_tolerance_ratio | None: ...
+
+Global___AnalyzeHistoriesRequest: _TypeAlias = AnalyzeHistoriesRequest  # noqa: Y015
+
+@_typing.final
+class HouseholdHistory(_message.Message):
+    """HouseholdHistory is one household of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PURCHASES_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    ITEM_TYPES_FIELD_NUMBER: _builtins.int
+    as_of: _builtins.str
+    """as_of is the day on which the question is asked, ISO 8601; no purchase may be later."""
+    @_builtins.property
+    def purchases(self) -> _purchase_pb2.PurchaseColumns:
+        """purchases are the household's receipt lines in any order; lines of one item on one day count as one purchase."""
+
+    @_builtins.property
+    def item_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_types is that of AnalyzeHistoryRequest."""
+
+    def __init__(
+        self,
+        *,
+        purchases: _purchase_pb2.PurchaseColumns | None = ...,
+        as_of: _builtins.str = ...,
+        item_types: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["purchases", b"purchases"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "item_types", b"item_types", "purchases", b"purchases"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HouseholdHistory: _TypeAlias = HouseholdHistory  # noqa: Y015
+
+@_typing.final
+class AnalyzeHistoriesResponse(_message.Message):
+    """AnalyzeHistoriesResponse holds the answers to some households, in the order of the requests. A batch may be answered
+    in several messages, so that none is too large.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOUSEHOLDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseholdAnalysis]:
+        """households are the answers."""
+
+    def __init__(
+        self,
+        *,
+        households: _abc.Iterable[Global___HouseholdAnalysis] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["households", b"households"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalyzeHistoriesResponse: _TypeAlias = AnalyzeHistoriesResponse  # noqa: Y015
+
+@_typing.final
+class HouseholdAnalysis(_message.Message):
+    """HouseholdAnalysis answers for one household."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___AnalyzeHistoryResponse:
+        """result is what AnalyzeHistory would have answered."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """error says what is wrong with this household; its details name the fields as in AnalyzeHistoryRequest."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___AnalyzeHistoryResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___HouseholdAnalysis: _TypeAlias = HouseholdAnalysis  # noqa: Y015
+
+@_typing.final
 class ItemFrequency(_message.Message):
     """ItemFrequency is how regularly a household buys one item. An interval is the number of days between two consecutive
     purchase days; statistics that need more intervals than there are, are absent.
@@ -139,6 +329,15 @@ class ItemFrequency(_message.Message):
     MEAN_UNIT_PRICE_FIELD_NUMBER: _builtins.int
     LATEST_UNIT_PRICE_FIELD_NUMBER: _builtins.int
     TYPICAL_QUANTITY_FIELD_NUMBER: _builtins.int
+    PURCHASE_PROBABILITIES_FIELD_NUMBER: _builtins.int
+    EXPECTED_DAYS_FIELD_NUMBER: _builtins.int
+    MEDIAN_DAYS_FIELD_NUMBER: _builtins.int
+    RECOMMENDED_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    RUN_OUT_PROBABILITY_FIELD_NUMBER: _builtins.int
+    PILE_UP_RATIO_FIELD_NUMBER: _builtins.int
+    CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
+    NEED_FIELD_NUMBER: _builtins.int
+    NEED_PROBABILITIES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
     category: _builtins.str
@@ -166,8 +365,8 @@ class ItemFrequency(_message.Message):
     purchases.
     """
     confidence: _builtins.float
-    """confidence, 0 to 100, orders items by how likely the household is to buy them again soon. The model `heuristic`
-    gives a score that is not a calibrated probability.
+    """confidence, 0 to 100, is 100 × the calibrated probability that the household buys the item again within 28 days of
+    as_of. The model `heuristic` alone gives a score that is not a calibrated probability.
     """
     first_date: _builtins.str
     """first_date is the day of the first purchase, ISO 8601."""
@@ -187,6 +386,36 @@ class ItemFrequency(_message.Message):
     """latest_unit_price is the shelf price of a unit on the latest purchase day; the mean when there were several."""
     typical_quantity: _builtins.int
     """typical_quantity is the median number of units bought on a purchase day, rounded down to a whole number, at least 1."""
+    expected_days: _builtins.float
+    """expected_days is the expected number of days from as_of to the next purchase, given the days that have already passed
+    since the last one; what is longer than a year counts as a year.
+    """
+    median_days: _builtins.float
+    """median_days is the median of the same; absent when it is more likely than not that a year passes without a purchase."""
+    recommended_interval_days: _builtins.int
+    """recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
+    need goes on; see run_out_tolerance_ratio.
+    """
+    run_out_probability: _builtins.float
+    """run_out_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the
+    household would have bought the item before the delivery that replaces the purchase.
+    """
+    pile_up_ratio: _builtins.float
+    """pile_up_ratio is the share of deliveries at that interval within 84 days that come before the household would have
+    bought the item, 0 to 1.
+    """
+    cadence_probability: _builtins.float
+    """cadence_probability is that of a purchase within 1.5 × recommended_interval_days of as_of, 0 to 1."""
+    need: Global___Need.ValueType
+    """need is the likeliest state of the need."""
+    @_builtins.property
+    def purchase_probabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurchaseProbability]:
+        """purchase_probabilities say how likely the next purchase comes within each step of the ladder of as_of, shortest first."""
+
+    @_builtins.property
+    def need_probabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeedProbability]:
+        """need_probabilities are those of every state; they sum to 1."""
+
     def __init__(
         self,
         *,
@@ -210,15 +439,26 @@ class ItemFrequency(_message.Message):
         mean_unit_price: _builtins.float = ...,
         latest_unit_price: _builtins.float = ...,
         typical_quantity: _builtins.int = ...,
+        purchase_probabilities: _abc.Iterable[Global___PurchaseProbability] | None = ...,
+        expected_days: _builtins.float = ...,
+        median_days: _builtins.float | None = ...,
+        recommended_interval_days: _builtins.int = ...,
+        run_out_probability: _builtins.float = ...,
+        pile_up_ratio: _builtins.float = ...,
+        cadence_probability: _builtins.float = ...,
+        need: Global___Need.ValueType = ...,
+        need_probabilities: _abc.Iterable[Global___NeedProbability] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_median_interval_days", b"_median_interval_days", "_standard_deviation_days", b"_standard_deviation_days", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "mean_interval_days", b"mean_interval_days", "median_interval_days", b"median_interval_days", "standard_deviation_days", b"standard_deviation_days", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_standard_deviation_days", b"_standard_deviation_days", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "mean_interval_days", b"mean_interval_days", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "standard_deviation_days", b"standard_deviation_days", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_median_interval_days", b"_median_interval_days", "_standard_deviation_days", b"_standard_deviation_days", "_trend_slope_days", b"_trend_slope_days", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "first_date", b"first_date", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_unit_price", b"mean_unit_price", "median_interval_days", b"median_interval_days", "name", b"name", "next_due_date", b"next_due_date", "purchase_count", b"purchase_count", "recency_weight_ratio", b"recency_weight_ratio", "standard_deviation_days", b"standard_deviation_days", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_standard_deviation_days", b"_standard_deviation_days", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "pile_up_ratio", b"pile_up_ratio", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "run_out_probability", b"run_out_probability", "standard_deviation_days", b"standard_deviation_days", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__coefficient_of_variation: _TypeAlias = _typing.Literal["coefficient_of_variation"]  # noqa: Y015
     _WhichOneofArgType__coefficient_of_variation: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation"]  # noqa: Y015
     _WhichOneofReturnType__mean_interval_days: _TypeAlias = _typing.Literal["mean_interval_days"]  # noqa: Y015
     _WhichOneofArgType__mean_interval_days: _TypeAlias = _typing.Literal["_mean_interval_days", b"_mean_interval_days"]  # noqa: Y015
+    _WhichOneofReturnType__median_days: _TypeAlias = _typing.Literal["median_days"]  # noqa: Y015
+    _WhichOneofArgType__median_days: _TypeAlias = _typing.Literal["_median_days", b"_median_days"]  # noqa: Y015
     _WhichOneofReturnType__median_interval_days: _TypeAlias = _typing.Literal["median_interval_days"]  # noqa: Y015
     _WhichOneofArgType__median_interval_days: _TypeAlias = _typing.Literal["_median_interval_days", b"_median_interval_days"]  # noqa: Y015
     _WhichOneofReturnType__standard_deviation_days: _TypeAlias = _typing.Literal["standard_deviation_days"]  # noqa: Y015
@@ -230,6 +470,8 @@ class ItemFrequency(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_interval_days) -> _WhichOneofReturnType__mean_interval_days | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__median_days) -> _WhichOneofReturnType__median_days | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__median_interval_days) -> _WhichOneofReturnType__median_interval_days | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__standard_deviation_days) -> _WhichOneofReturnType__standard_deviation_days | None: ...
@@ -237,3 +479,55 @@ class ItemFrequency(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__trend_slope_days) -> _WhichOneofReturnType__trend_slope_days | None: ...
 
 Global___ItemFrequency: _TypeAlias = ItemFrequency  # noqa: Y015
+
+@_typing.final
+class PurchaseProbability(_message.Message):
+    """PurchaseProbability is how likely the next purchase comes within a horizon."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HORIZON_DAYS_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    horizon_days: _builtins.int
+    """horizon_days is the number of days after as_of, the last one included."""
+    probability: _builtins.float
+    """probability is that of a purchase within the horizon, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        horizon_days: _builtins.int = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["horizon_days", b"horizon_days", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PurchaseProbability: _TypeAlias = PurchaseProbability  # noqa: Y015
+
+@_typing.final
+class NeedProbability(_message.Message):
+    """NeedProbability is how likely a need is in a state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEED_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    need: Global___Need.ValueType
+    """need is the state."""
+    probability: _builtins.float
+    """probability is that of the state, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        need: Global___Need.ValueType = ...,
+        probability: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["need", b"need", "probability", b"probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NeedProbability: _TypeAlias = NeedProbability  # noqa: Y015

@@ -40,6 +40,11 @@ class FrequencyServiceStub:
                 request_serializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoryRequest.SerializeToString,
                 response_deserializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoryResponse.FromString,
                 _registered_method=True)
+        self.AnalyzeHistories = channel.stream_stream(
+                '/pantree.frequency.v1.FrequencyService/AnalyzeHistories',
+                request_serializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesRequest.SerializeToString,
+                response_deserializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesResponse.FromString,
+                _registered_method=True)
 
 
 class FrequencyServiceServicer:
@@ -54,6 +59,15 @@ class FrequencyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnalyzeHistories(self, request_iterator, context):
+        """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
+        the next batch is read only when the answers to the last one have been taken. Every household is answered on its
+        own, in the order of the requests; one that is wrong does not stop the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FrequencyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -61,6 +75,11 @@ def add_FrequencyServiceServicer_to_server(servicer, server):
                     servicer.AnalyzeHistory,
                     request_deserializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoryRequest.FromString,
                     response_serializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoryResponse.SerializeToString,
+            ),
+            'AnalyzeHistories': grpc.stream_stream_rpc_method_handler(
+                    servicer.AnalyzeHistories,
+                    request_deserializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesRequest.FromString,
+                    response_serializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -91,6 +110,33 @@ class FrequencyService:
             '/pantree.frequency.v1.FrequencyService/AnalyzeHistory',
             pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoryRequest.SerializeToString,
             pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnalyzeHistories(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/pantree.frequency.v1.FrequencyService/AnalyzeHistories',
+            pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesRequest.SerializeToString,
+            pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

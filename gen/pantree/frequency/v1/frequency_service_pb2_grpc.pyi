@@ -37,6 +37,11 @@ class FrequencyServiceStub:
     """AnalyzeHistory returns the statistics of every item in a household's history, most confident first; items of
     equal confidence are ordered by name.
     """
+    AnalyzeHistories: _grpc.StreamStreamMultiCallable[_frequency_service_pb2.AnalyzeHistoriesRequest, _frequency_service_pb2.AnalyzeHistoriesResponse]
+    """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
+    the next batch is read only when the answers to the last one have been taken. Every household is answered on its
+    own, in the order of the requests; one that is wrong does not stop the others.
+    """
 
 @_typing.type_check_only
 class FrequencyServiceAsyncStub(FrequencyServiceStub):
@@ -46,6 +51,11 @@ class FrequencyServiceAsyncStub(FrequencyServiceStub):
     AnalyzeHistory: _aio.UnaryUnaryMultiCallable[_frequency_service_pb2.AnalyzeHistoryRequest, _frequency_service_pb2.AnalyzeHistoryResponse]  # type: ignore[assignment]
     """AnalyzeHistory returns the statistics of every item in a household's history, most confident first; items of
     equal confidence are ordered by name.
+    """
+    AnalyzeHistories: _aio.StreamStreamMultiCallable[_frequency_service_pb2.AnalyzeHistoriesRequest, _frequency_service_pb2.AnalyzeHistoriesResponse]  # type: ignore[assignment]
+    """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
+    the next batch is read only when the answers to the last one have been taken. Every household is answered on its
+    own, in the order of the requests; one that is wrong does not stop the others.
     """
 
 class FrequencyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -59,6 +69,17 @@ class FrequencyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_frequency_service_pb2.AnalyzeHistoryResponse, _abc.Awaitable[_frequency_service_pb2.AnalyzeHistoryResponse]]:
         """AnalyzeHistory returns the statistics of every item in a household's history, most confident first; items of
         equal confidence are ordered by name.
+        """
+
+    @_abc_1.abstractmethod
+    def AnalyzeHistories(
+        self,
+        request_iterator: _MaybeAsyncIterator[_frequency_service_pb2.AnalyzeHistoriesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_frequency_service_pb2.AnalyzeHistoriesResponse], _abc.AsyncIterator[_frequency_service_pb2.AnalyzeHistoriesResponse]]:
+        """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
+        the next batch is read only when the answers to the last one have been taken. Every household is answered on its
+        own, in the order of the requests; one that is wrong does not stop the others.
         """
 
 def add_FrequencyServiceServicer_to_server(servicer: FrequencyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,6 +1,25 @@
-"""What the frequency service knows: statistics of purchase intervals, and how much they are worth."""
+"""What the frequency service knows: statistics of purchase intervals, and what they say about the next weeks."""
 
-from pantree_frequency.core.analysis import HistoryAnalysis, ItemFrequency, analyze_history
-from pantree_frequency.core.statistics import ItemStatistics, Trend
+from pantree_frequency.core.analysis import (
+    HistoryAnalysis,
+    ItemFrequency,
+    Models,
+    Options,
+    Question,
+    analyze_histories,
+)
+from pantree_frequency.core.need import Need
+from pantree_frequency.core.statistics import ItemStatistics
+from pantree_frequency.core.trend import Trend
 
-__all__ = ["HistoryAnalysis", "ItemFrequency", "ItemStatistics", "Trend", "analyze_history"]
+__all__ = [
+    "HistoryAnalysis",
+    "ItemFrequency",
+    "ItemStatistics",
+    "Models",
+    "Need",
+    "Options",
+    "Question",
+    "Trend",
+    "analyze_histories",
+]

@@ -1,10 +1,28 @@
-"""The analysis of a household's history: every item's statistics, with what they are worth today."""
+"""The analysis of histories: every item's statistics, when it is due, how sure that is, and how often to deliver it."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pantree_domain.purchases import PurchaseHistory
-from pantree_frequency.core import heuristic
-from pantree_frequency.core.statistics import ItemStatistics, item_statistics
+from pantree_frequency.core import cadence, need
+from pantree_frequency.core.features import FeatureTable, feature_table
+from pantree_frequency.core.histories import Histories
+from pantree_frequency.core.models import Model
+from pantree_frequency.core.models.heuristic import recency_weight
+from pantree_frequency.core.need import Need
+from pantree_frequency.core.priors import Priors
+from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.statistics import ItemStatistics, pair_statistics, statistics_of_items
+from pantree_runtime.errors import FieldViolation, InvalidInput
+
+CONFIDENCE_DAYS = 28.0
+# The second probability of the answer: within the recommended cadence and half of it again.
+_GRACE_RATIO = 1.5
+# Where the curve to the next purchase is read: every day up to a year, by which the median is known for nearly all.
+_CURVE_DAYS: NDArray[np.float64] = np.concatenate([np.arange(1.0, 85.0), np.arange(91.0, 366.0, 7.0)])
 
 
 @dataclass(frozen=True)
@@ -15,9 +33,26 @@ class ItemFrequency:
     recency_weight_ratio: float
     """1 while the item is not yet due, then falling; 0 to 1."""
     confidence: float
-    """0 to 100."""
+    """100 × the probability of a purchase within 28 days, 0 to 100."""
     next_due_day: int | None
     """Last purchase plus mean interval, days since 1970-01-01; None for one purchase."""
+    ladder_probabilities: tuple[float, ...]
+    """Probability of a purchase within each step of the ladder."""
+    expected_days: float
+    """To the next purchase, from the day of asking; what is longer than a year counts as a year."""
+    median_days: float | None
+    """To the next purchase, from the day of asking; None when even a year is more likely than not to pass without."""
+    recommended_interval_days: int
+    """A step of the ladder."""
+    run_out_probability: float
+    """That the household would run out at some time within 84 days of deliveries at that interval."""
+    pile_up_ratio: float
+    """Share of deliveries at that interval that would come early."""
+    probability_within_cadence: float
+    """Of a purchase within the recommended interval and half of it again."""
+    need: Need
+    """The likeliest state."""
+    need_probabilities: Mapping[Need, float]
 
 
 @dataclass(frozen=True)
@@ -29,23 +64,149 @@ class HistoryAnalysis:
     model_version: str
 
 
-def analyze_history(history: PurchaseHistory, as_of_day: int) -> HistoryAnalysis:
-    """Every item of a history, most confident first, then by name.
+@dataclass(frozen=True)
+class Question:
+    """One household's history, and what is asked about it."""
+
+    history: PurchaseHistory
+    as_of_day: int
+    """Days since 1970-01-01."""
+    item_types: tuple[str, ...] = ()
+    """Type of each item of the dictionary; empty when nobody knows them."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to answer."""
+
+    model_name: str = ""
+    """A model's name; empty for the best there is."""
+    run_out_tolerance: float = cadence.DEFAULT_RUN_OUT_TOLERANCE
+    """Above 0 (never run out) and below 1 (never pile up)."""
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models that can answer, with what they share."""
+
+    by_name: Mapping[str, Model]
+    default_name: str
+    """The one that answers unless another is asked for."""
+    priors: Priors
+    switching: need.Switching
+
+    def named(self, name: str) -> Model:
+        """A model by its name; the default for an empty name.
+
+        Raises:
+            InvalidInput: when there is no such model.
+        """
+        model = self.by_name.get(name or self.default_name)
+        if model is None:
+            raise InvalidInput(
+                [FieldViolation("model_name", f"is {name!r}; give one of {', '.join(sorted(self.by_name))}")]
+            )
+        return model
+
+
+def analyze_histories(questions: Sequence[Question], models: Models, options: Options) -> list[HistoryAnalysis]:
+    """The analysis of each history, in order; items most confident first, then by name.
+
+    All histories share one sort and one prediction, so that many small ones cost little more than one large one.
 
     Args:
-        history: receipt lines in any order, none later than `as_of_day`.
-        as_of_day: days since 1970-01-01.
+        questions: histories in any order of lines, none later than its day of asking.
+        models: who can answer.
+        options: how to answer.
+
+    Raises:
+        InvalidInput: when there is no such model.
     """
-    items = [_item_frequency(statistics, as_of_day) for statistics in item_statistics(history)]
-    items.sort(key=lambda item: (-item.confidence, item.statistics.name))
-    return HistoryAnalysis(tuple(items), heuristic.NAME, heuristic.VERSION)
+    model = models.named(options.model_name)
+    if not questions:
+        return []
+    types = [question.item_types or ("",) * len(question.history.item_names) for question in questions]
+    histories = Histories.of_households([question.history for question in questions], types)
+    as_of = np.array([question.as_of_day for question in questions], np.int32)
+    ordered = sort_histories(histories, as_of)
+    statistics = pair_statistics(ordered)
+    table = feature_table(ordered, models.priors)
+    forecasts = _forecasts(table, model, models.switching, options.run_out_tolerance)
+    analyses = []
+    for household in range(histories.household_count):
+        pairs = range(int(ordered.pair_starts[household]), int(ordered.pair_starts[household + 1]))
+        items = [
+            _item_frequency(item, forecasts, pair)
+            for item, pair in zip(statistics_of_items(histories, statistics, pairs), pairs, strict=True)
+        ]
+        items.sort(key=lambda item: (-item.confidence, item.statistics.name))
+        analyses.append(HistoryAnalysis(tuple(items), model.name, model.version))
+    return analyses
 
 
-def _item_frequency(statistics: ItemStatistics, as_of_day: int) -> ItemFrequency:
-    mean = statistics.mean_interval_days
+@dataclass(frozen=True, eq=False)
+class _Forecasts:
+    """What a model says of `p` pairs, as plain lists: it is read one pair at a time."""
+
+    recency_weight: list[float]
+    confidence: list[float]
+    ladder: list[list[float]]
+    expected_days: list[float]
+    median_days: list[float]
+    cadence: list[int]
+    run_out: list[float]
+    pile_up: list[float]
+    within_cadence: list[float]
+    need: list[Need]
+    need_probabilities: list[list[float]]
+
+
+def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tolerance: float) -> _Forecasts:
+    # The last bits of an exponential depend on its place in an array; equal items must stay equal, or their order would
+    # depend on their neighbours.
+    curve = model.within(table, _CURVE_DAYS).round(12)
+    intervals = model.interval_within(table, cadence.DAYS).round(12)
+    cadences = cadence.choose_cadences(cadence.risks_of(intervals), tolerance)
+    rows = np.arange(len(table))
+    ladder = curve[:, cadence.LADDER_DAYS.astype(int) - 1]
+    at = {days: curve[:, int(days) - 1] for days in (need.SOON_DAYS, need.GONE_DAYS)}
+    recency = table["pair_recency"]
+    overdue = need.is_overdue(recency, intervals)
+    needs = need.need_probabilities(at[need.SOON_DAYS], at[need.GONE_DAYS], overdue, switching(table))
+    with_start = np.concatenate([np.zeros((len(table), 1)), curve], axis=1)
+    days = np.concatenate([[0.0], _CURVE_DAYS])
+    survival = 1.0 - with_start
+    reached = curve[:, -1] >= 0.5
+    graced = np.searchsorted(_CURVE_DAYS, cadences.interval_days * _GRACE_RATIO, side="right") - 1
+    return _Forecasts(
+        recency_weight=recency_weight(recency, table["pair_mean_interval"]).tolist(),
+        confidence=(100.0 * at[CONFIDENCE_DAYS]).tolist(),
+        ladder=ladder.tolist(),
+        expected_days=((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(days)).sum(axis=1).tolist(),
+        median_days=np.where(reached, _CURVE_DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
+        cadence=cadences.interval_days.tolist(),
+        run_out=cadences.run_out_probability.tolist(),
+        pile_up=cadences.pile_up_ratio.tolist(),
+        within_cadence=curve[rows, graced].tolist(),
+        need=needs.likeliest,
+        need_probabilities=needs.probabilities.tolist(),
+    )
+
+
+def _item_frequency(statistics: ItemStatistics, forecasts: _Forecasts, pair: int) -> ItemFrequency:
+    mean, median = statistics.mean_interval_days, forecasts.median_days[pair]
     return ItemFrequency(
         statistics=statistics,
-        recency_weight_ratio=heuristic.recency_weight(statistics, as_of_day),
-        confidence=heuristic.confidence(statistics, as_of_day),
+        recency_weight_ratio=forecasts.recency_weight[pair],
+        confidence=forecasts.confidence[pair],
         next_due_day=None if mean is None else statistics.last_day + round(mean),
+        ladder_probabilities=tuple(forecasts.ladder[pair]),
+        expected_days=forecasts.expected_days[pair],
+        median_days=None if np.isnan(median) else median,
+        recommended_interval_days=forecasts.cadence[pair],
+        run_out_probability=forecasts.run_out[pair],
+        pile_up_ratio=forecasts.pile_up[pair],
+        probability_within_cadence=forecasts.within_cadence[pair],
+        need=forecasts.need[pair],
+        need_probabilities=dict(zip(need.NEEDS, forecasts.need_probabilities[pair], strict=True)),
     )

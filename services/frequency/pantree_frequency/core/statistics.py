@@ -4,28 +4,17 @@ A purchase of an item is a day on which it was bought, however many receipt line
 number of days between two consecutive purchases.
 """
 
-import enum
-import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pantree_domain.purchases import PurchaseHistory
-
-# A trend is told when the interval changes by more than this share of its mean from one interval to the next.
-TREND_THRESHOLD_RATIO = 0.1
-# A line through two points always fits; three intervals are the least that can show a trend.
-LEAST_INTERVALS_FOR_TREND = 3
-
-
-class Trend(enum.Enum):
-    """How the intervals of an item change."""
-
-    UNKNOWN = "unknown"
-    STABLE = "stable"
-    ACCELERATING = "accelerating"
-    SLOWING = "slowing"
+from pantree_frequency.core import kernels
+from pantree_frequency.core.histories import Histories
+from pantree_frequency.core.sorting import SortedHistories, sort_histories
+from pantree_frequency.core.trend import Trend, trend_of
 
 
 @dataclass(frozen=True)
@@ -70,63 +59,80 @@ class ItemStatistics:
         return 0.0 if self.coefficient_of_variation is None else 1.0 / (1.0 + self.coefficient_of_variation)
 
 
+@dataclass(frozen=True, eq=False)
+class PairStatistics:
+    """Statistics of `p` (household, item) pairs, household by household, items in dictionary order."""
+
+    items: NDArray[np.int32]
+    """[p], position of the item in the dictionary."""
+    columns: NDArray[np.float64]
+    """[len(kernels.STATISTICS), p]; NaN for what cannot be told."""
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        """float64[p], one statistic, by its name in `kernels.STATISTICS`."""
+        return np.asarray(self.columns[kernels.STATISTICS.index(name)])
+
+
+def pair_statistics(ordered: SortedHistories) -> PairStatistics:
+    """Statistics of every item that each household bought.
+
+    Args:
+        ordered: sorted histories.
+    """
+    histories = ordered.histories
+    items = np.empty(ordered.pair_count, np.int32)
+    columns = np.empty((len(kernels.STATISTICS), ordered.pair_count))
+    kernels.pair_statistics(
+        0, histories.household_count, histories.household_starts, ordered.keys, ordered.line_counts,
+        ordered.pair_starts, histories.quantities, histories.prices, histories.savings, items, columns,
+    )  # fmt: skip
+    return PairStatistics(items, columns)
+
+
+def statistics_of_items(histories: Histories, statistics: PairStatistics, pairs: range) -> list[ItemStatistics]:
+    """Statistics of some pairs, one by one.
+
+    Args:
+        histories: whose dictionary names the items.
+        statistics: of all pairs.
+        pairs: which pairs.
+    """
+    rows = statistics.columns[:, pairs.start : pairs.stop].T.tolist()
+    return [
+        _item_statistics(histories.item_names[item], histories.item_categories[item], row)
+        for item, row in zip(statistics.items[pairs.start : pairs.stop].tolist(), rows, strict=True)
+    ]
+
+
 def item_statistics(history: PurchaseHistory) -> list[ItemStatistics]:
     """Statistics of every item that was bought, in dictionary order.
 
     Args:
         history: receipt lines in any order.
     """
-    # By item, then day; lines of one day by what they hold, so that their order cannot change a sum's last digit.
-    order = np.lexsort((history.savings, history.prices, history.quantities, history.days, history.item_indices))
-    item_indices = history.item_indices[order]
-    bounds = np.append(np.flatnonzero(np.diff(item_indices, prepend=-1)), len(item_indices))
-    return [
-        _statistics_of_item(history, int(item_indices[start]), order[start:end])
-        for start, end in itertools.pairwise(bounds)
-    ]
+    histories = Histories.of_households([history])
+    ordered = sort_histories(histories, np.array([np.iinfo(np.int32).max], np.int32))
+    return statistics_of_items(histories, pair_statistics(ordered), range(ordered.pair_count))
 
 
-def _statistics_of_item(history: PurchaseHistory, item_index: int, lines: NDArray[np.intp]) -> ItemStatistics:
-    days = history.days[lines]
-    quantities = history.quantities[lines]
-    shelf_spend = history.prices[lines] * quantities
-    purchase_starts = np.flatnonzero(np.diff(days, prepend=-1))
-    intervals = np.diff(days[purchase_starts]).astype(np.float64)
-    mean = float(intervals.mean()) if len(intervals) else None
-    deviation = float(intervals.std(ddof=1)) if len(intervals) > 1 else None
-    slope = _slope(intervals) if len(intervals) >= LEAST_INTERVALS_FOR_TREND else None
-    latest = slice(purchase_starts[-1], None)
+def _item_statistics(name: str, category: str, row: list[float]) -> ItemStatistics:
+    count, *spread, first_day, last_day, quantity, spend, mean_price, latest_price, median_quantity = row
+    mean, median, deviation, variation, slope = (None if math.isnan(value) else value for value in spread)
     return ItemStatistics(
-        name=history.item_names[item_index],
-        category=history.item_categories[item_index],
-        purchase_count=len(purchase_starts),
+        name=name,
+        category=category,
+        purchase_count=int(count),
         mean_interval_days=mean,
-        median_interval_days=float(np.median(intervals)) if len(intervals) else None,
+        median_interval_days=median,
         standard_deviation_days=deviation,
-        coefficient_of_variation=None if deviation is None or mean is None else deviation / mean,
-        trend=_trend(slope, mean),
+        coefficient_of_variation=variation,
+        trend=trend_of(slope, mean),
         trend_slope_days=slope,
-        first_day=int(days[0]),
-        last_day=int(days[-1]),
-        total_quantity=int(quantities.sum(dtype=np.int64)),
-        total_spend=float(history.paid[lines].sum()),
-        mean_unit_price=float(shelf_spend.sum() / quantities.sum()),
-        latest_unit_price=float(shelf_spend[latest].sum() / quantities[latest].sum()),
-        typical_quantity=max(1, int(np.median(np.add.reduceat(quantities, purchase_starts)))),
+        first_day=int(first_day),
+        last_day=int(last_day),
+        total_quantity=int(quantity),
+        total_spend=spend,
+        mean_unit_price=mean_price,
+        latest_unit_price=latest_price,
+        typical_quantity=max(1, int(median_quantity)),
     )
-
-
-def _slope(intervals: NDArray[np.float64]) -> float:
-    """Least-squares slope of the intervals over their position, days per interval."""
-    position = np.arange(len(intervals)) - (len(intervals) - 1) / 2
-    return float(position @ intervals / (position @ position))
-
-
-def _trend(slope: float | None, mean: float | None) -> Trend:
-    if slope is None or mean is None:
-        return Trend.UNKNOWN
-    if slope > TREND_THRESHOLD_RATIO * mean:
-        return Trend.SLOWING
-    if slope < -TREND_THRESHOLD_RATIO * mean:
-        return Trend.ACCELERATING
-    return Trend.STABLE

@@ -1,0 +1,23 @@
+"""Fits the models of the frequency service and writes the artefact that ships with the package.
+
+`make quality` judges the same recipe on households it has not seen; this fits it on all that are not reserved for the
+examination. See `services/frequency/pantree_frequency/artefact/MODEL_CARD.md`.
+
+    python -m scripts.fit_frequency_models
+"""
+
+from pantree_frequency import fitting
+from pantree_frequency.backends import artefact
+from tests.quality.__main__ import levels_of
+from tests.quality.households import FITTING_END, load_receipt_lines
+
+
+def main() -> None:
+    """Fits and writes."""
+    fitted = fitting.fit(levels_of(load_receipt_lines()), FITTING_END, fitting.Plan(), name="complete-journey")
+    artefact.save(fitted, artefact.SHIPPED)
+    print(f"wrote {fitted.description['version']} to {artefact.SHIPPED}")
+
+
+if __name__ == "__main__":
+    main()

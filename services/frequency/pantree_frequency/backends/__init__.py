@@ -1,0 +1,1 @@
+"""Where fitted models come from."""

@@ -1,0 +1,121 @@
+"""The hazard model: boosted trees say, step by step, how likely a purchase is that has not come yet.
+
+Time after the day of asking is cut into steps. Each pair contributes one row per step that it reached without a
+purchase, with the step's end as one more feature; the trees learn the probability of a purchase within the step. One
+model so answers every horizon. Its log odds are averaged with those of a few closed forms, which err in other ways; on
+households that neither has seen the mean ranks better and is better calibrated than the trees with Platt scaling.
+
+Sources: discrete-time survival, P. Allison, "Discrete-Time Methods for the Analysis of Event Histories", 1982; trees,
+G. Ke et al., "LightGBM", NeurIPS 2017.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_frequency.core.features import COLUMN, FeatureTable
+from pantree_frequency.core.models.base import Floats, Model
+
+# Ends of the steps, days. They hold the ladder, so that its probabilities need no interpolation.
+STEPS = np.array([3.0, 7.0, 14.0, 21.0, 28.0, 42.0, 56.0, 84.0])
+
+# Weight of the companions together; between .2 and .5 it hardly matters (chosen on validation households).
+COMPANION_SHARE = 0.35
+
+
+class Trees(Protocol):
+    """A boosted model: LightGBM's `Booster`, or anything that scores rows."""
+
+    def predict(self, rows: NDArray[np.float32], *, raw_score: bool = False) -> Any:
+        """float64[n], a score for each row."""
+
+
+def step_rows(values: NDArray[np.float32], steps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of features with the step's end as last column: [p × s, f + 1], pair by pair.
+
+    Args:
+        values: float32[p, f].
+        steps: float32[s].
+    """
+    pairs, width = values.shape
+    rows = np.empty((pairs, len(steps), width + 1), np.float32)
+    rows[:, :, :width] = values[:, None, :]
+    rows[:, :, width] = steps
+    return rows.reshape(-1, width + 1)
+
+
+class Curve:
+    """Probability of an event by the ends of steps, and in between by a hazard that is constant within a step."""
+
+    def __init__(self, probabilities: Floats) -> None:
+        """Takes float64[p, s], by the end of each of `STEPS`."""
+        self._log_survival = np.log1p(-np.clip(probabilities, 0.0, 1.0 - 1e-9))
+
+    def within(self, days: Floats) -> Floats:
+        """float64[p, d], probability by each number of days; beyond the last step the last step's hazard goes on."""
+        ends = np.concatenate([[0.0], STEPS])
+        logs = np.concatenate([np.zeros((len(self._log_survival), 1)), self._log_survival], axis=1)
+        step = np.clip(np.searchsorted(ends, days, side="left"), 1, len(STEPS))
+        share = (days - ends[step - 1]) / (ends[step] - ends[step - 1])
+        return np.asarray(-np.expm1(logs[:, step - 1] + share * (logs[:, step] - logs[:, step - 1])))
+
+
+class Hazard:
+    """Two sets of trees over the same features: days to the next purchase, and the interval after that one."""
+
+    name = "hazard"
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        features: Sequence[str],
+        next_trees: Trees,
+        interval_trees: Trees,
+        companions: Sequence[Model] = (),
+    ) -> None:
+        """Puts the model together.
+
+        Args:
+            version: of the artefact.
+            features: the columns that the trees were fitted on, in order.
+            next_trees: score of a purchase within a step, given that there was none before it.
+            interval_trees: the same for the interval from the next purchase to the one after it.
+            companions: models whose log odds are averaged with those of `next_trees`; none leaves the trees alone.
+        """
+        self.version = version
+        self._columns = np.array([COLUMN[name] for name in features])
+        self._next_trees = next_trees
+        self._interval_trees = interval_trees
+        self._companions = tuple(companions)
+
+    def within(self, table: FeatureTable, days: Floats) -> Floats:
+        """float64[p, d], probability of a purchase within each number of days of the day of asking."""
+        return Curve(self._blended(self.raw_curve(self._next_trees, table), table)).within(days)
+
+    def interval_within(self, table: FeatureTable, days: Floats) -> Floats:
+        """float64[p, d], probability that an interval between purchases is at most each number of days long."""
+        return Curve(self.raw_curve(self._interval_trees, table)).within(days)
+
+    def raw_curve(self, trees: Trees, table: FeatureTable) -> Floats:
+        """float64[p, s], probability by the end of each step, as the trees say it."""
+        if not len(table):
+            return np.zeros((0, len(STEPS)))
+        scores = trees.predict(step_rows(table.values[:, self._columns], STEPS.astype(np.float32)), raw_score=True)
+        # log(1 − hazard) = −log(1 + e^score)
+        return np.asarray(-np.expm1(-np.logaddexp(0.0, scores).reshape(len(table), len(STEPS)).cumsum(axis=1)))
+
+    def _blended(self, curve: Floats, table: FeatureTable) -> Floats:
+        """The curve with its log odds averaged with those of the companions, step by step; it still only rises."""
+        if not self._companions:
+            return curve
+        others = sum(_log_odds(companion.within(table, STEPS)) for companion in self._companions)
+        score = (1 - COMPANION_SHARE) * _log_odds(curve) + COMPANION_SHARE * others / len(self._companions)
+        return np.asarray(1.0 / (1.0 + np.exp(-score)))
+
+
+def _log_odds(probability: Floats) -> Floats:
+    bounded = np.clip(probability, 1e-4, 1 - 1e-4)
+    return np.asarray(np.log(bounded / (1 - bounded)))

@@ -1,0 +1,171 @@
+"""What other households' purchases say of an item before this household's own: typical rhythm, spread, repeat rate.
+
+Priors are kept per type and per category, each in two senses: the type bought as a whole, whichever product it is
+(`own`), and a single product of the type (`member`). An unknown item falls back from its name to its type, its
+category, and to all items.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Columns of a prior.
+PRIOR = (
+    "log_interval",  # mean of log days between purchases
+    "log_deviation",  # standard deviation of log days, within and between households
+    "within_28",  # share of purchases that are followed by another within 28 days
+    "within_84",
+    "log_rate",  # log of repeat purchases per day since the first
+    "repeat_ratio",  # share of buyers who bought more than once
+    "promotion_ratio",  # share of purchase days on promotion
+    "log_evidence",  # log1p of the buyers behind these figures; 0 where the prior is a fallback
+)
+PRIOR_SIZE = len(PRIOR)
+
+# A group with this many buyers weighs as much as what it falls back to.
+_STRENGTH = 20.0
+
+
+def normalized(name: str) -> str:
+    """A name as priors know it: lower case, letters and digits, single spaces."""
+    return " ".join(re.findall(r"[^\W_]+", name.casefold()))
+
+
+@dataclass(frozen=True)
+class Priors:
+    """Priors by normalised name."""
+
+    everything: NDArray[np.float32]
+    """[PRIOR_SIZE], over all items."""
+    own: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Of a type or category as a whole."""
+    member: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Of a single product of a type or category."""
+
+    def of_items(
+        self, names: Sequence[str], types: Sequence[str], categories: Sequence[str]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Priors of items, of their types and of their categories, float32[k, PRIOR_SIZE] each.
+
+        Args:
+            names: k names.
+            types: k types; an empty string means unknown.
+            categories: k categories; an empty string means unknown.
+        """
+        known: dict[str, str] = {text: normalized(text) for text in {*types, *categories}}
+        size = len(names)
+        item = np.empty((size, PRIOR_SIZE), np.float32)
+        type_ = np.empty((size, PRIOR_SIZE), np.float32)
+        category = np.empty((size, PRIOR_SIZE), np.float32)
+        missing = np.full(PRIOR_SIZE, np.nan, np.float32)
+        for position, name in enumerate(names):
+            own_type, own_category = known[types[position]], known[categories[position]]
+            prior = None if own_type else self.own.get(normalized(name))
+            for group in (own_type, own_category):
+                if prior is None and group:
+                    prior = self.member.get(group)
+            item[position] = self.everything if prior is None else prior
+            type_[position] = self.own.get(own_type, missing) if own_type else missing
+            category[position] = self.own.get(own_category, missing) if own_category else missing
+        return item, type_, category
+
+
+@dataclass(frozen=True, eq=False)
+class PairEvidence:
+    """What one household's purchases of one item say, for `p` pairs; the sums that priors are made of."""
+
+    gaps: NDArray[np.float64]
+    """[p], intervals seen."""
+    log_mean: NDArray[np.float64]
+    """[p], mean log interval; NaN without one."""
+    age: NDArray[np.float64]
+    """[p], days since the first purchase."""
+    promotion_ratio: NDArray[np.float64]
+    """[p]."""
+    follow_ups: NDArray[np.float64]
+    """[p, 4]: purchases at least 28 days ago, those followed within 28 days, and the same for 84."""
+
+
+def summarize(
+    evidence: PairEvidence, groups: NDArray[np.int64], group_count: int, fallback: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Priors of groups of pairs, float32[group_count, PRIOR_SIZE], shrunk towards their fallback.
+
+    Args:
+        evidence: p pairs.
+        groups: int64[p], group of each pair, 0 to group_count − 1; -1 leaves the pair out.
+        group_count: how many groups there are.
+        fallback: float32[group_count, PRIOR_SIZE], or [PRIOR_SIZE] for all of them.
+    """
+    kept = groups >= 0
+    groups = groups[kept]
+    fallback = np.broadcast_to(fallback.astype(np.float64), (group_count, PRIOR_SIZE))
+
+    def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(groups, weights=values[kept], minlength=group_count).astype(np.float64)
+
+    buyers = total(np.ones(len(kept)))
+    repeated = evidence.gaps > 0
+    # A household that buys daily must not speak for all; its weight grows little after a few intervals.
+    weight = evidence.gaps / (evidence.gaps + 1.0)
+    log_mean = np.where(repeated, np.nan_to_num(evidence.log_mean), 0.0)
+    summary = np.empty((group_count, PRIOR_SIZE))
+    weight_sum = total(weight)
+    summary[:, 0] = (total(weight * log_mean) + _STRENGTH * fallback[:, 0]) / (weight_sum + _STRENGTH)
+    center = np.zeros(len(kept))
+    center[kept] = summary[groups, 0]
+    squares = total(weight * (log_mean - center) ** 2)
+    summary[:, 1] = np.sqrt((squares + _STRENGTH * fallback[:, 1] ** 2) / (weight_sum + _STRENGTH))
+    for column, first in ((2, 0), (3, 2)):
+        chances, hits = total(evidence.follow_ups[:, first]), total(evidence.follow_ups[:, first + 1])
+        summary[:, column] = (hits + _STRENGTH * fallback[:, column]) / (chances + _STRENGTH)
+    strength_days = _STRENGTH * 100.0
+    rate = (total(evidence.gaps) + strength_days * np.exp(fallback[:, 4])) / (total(evidence.age) + strength_days)
+    summary[:, 4] = np.log(rate)
+    summary[:, 5] = (total(repeated.astype(float)) + _STRENGTH * fallback[:, 5]) / (buyers + _STRENGTH)
+    summary[:, 6] = (total(evidence.promotion_ratio) + _STRENGTH * fallback[:, 6]) / (buyers + _STRENGTH)
+    summary[:, 7] = np.log1p(buyers)
+    return summary.astype(np.float32)
+
+
+# Where a fit starts from: a purchase a month, widely spread. Any fit with data moves far from it.
+_START = np.array([3.0, 1.0, 0.3, 0.5, -4.5, 0.4, 0.4, 0.0], np.float32)
+
+
+def fit_priors(
+    parts: Sequence[tuple[PairEvidence, Sequence[str], Sequence[str], Sequence[str]]], least_buyers: int = 5
+) -> Priors:
+    """Priors from the purchases of fitting households.
+
+    Args:
+        parts: for each level (products, types, categories): evidence of its pairs, and for each pair the item's name,
+            type and category. Levels without a type give the priors of their own names; all give those of members.
+        least_buyers: groups with fewer buyers are left out.
+    """
+    finest = parts[0][0]
+    everything = summarize(finest, np.zeros(len(finest.gaps), np.int64), 1, _START)[0]
+    own: dict[str, NDArray[np.float32]] = {}
+    member: dict[str, NDArray[np.float32]] = {}
+
+    def add(target: dict[str, NDArray[np.float32]], evidence: PairEvidence, texts: Sequence[str]) -> None:
+        names = sorted({name for text in set(texts) if (name := normalized(text))} - target.keys())
+        position = {name: index for index, name in enumerate(names)}
+        by_text = {text: position.get(normalized(text), -1) for text in set(texts)}
+        groups = np.array([by_text[text] for text in texts], np.int64)
+        buyers = np.bincount(groups[groups >= 0], minlength=len(names))
+        for name, prior, count in zip(names, summarize(evidence, groups, len(names), everything), buyers, strict=True):
+            if count >= least_buyers:
+                target[name] = prior
+
+    for evidence, names, types, categories in parts:
+        if not any(types):
+            add(own, evidence, names)
+        else:
+            add(member, evidence, types)
+        add(member, evidence, categories)
+    without_evidence = everything.copy()
+    without_evidence[7] = 0.0
+    return Priors(without_evidence, own, member)

@@ -1,0 +1,147 @@
+"""B1, bulk statistics against Polars and DuckDB; B8, bulk scoring against the bare `predict` of the model library."""
+
+import os
+import resource
+
+import duckdb
+import lightgbm
+import numpy as np
+import polars as pl
+
+from pantree_frequency.backends import artefact
+from pantree_frequency.core import kernels
+from pantree_frequency.core.features import COLUMN, feature_table
+from pantree_frequency.core.histories import Histories
+from pantree_frequency.core.models.hazard import STEPS, step_rows
+from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.statistics import pair_statistics
+from tests.benchmarks.comparison import Comparison, Yardstick, best_of
+from tests.quality.households import EVALUATION_CUTOFFS, Level, Split, load_receipt_lines
+
+# The year's lines of all households are 1.47 million; those that are not reserved are repeated until there are ten
+# times as many, each time as other households.
+_ROWS = 14_700_000
+_THREADS = 1
+_FAR_DAY = np.iinfo(np.int32).max
+
+_SQL = """
+with days as (
+  select household, item, day, sum(quantity) quantity, sum(price * quantity - saving) spend from lines group by all
+),
+gaps as (select *, day - lag(day) over (partition by household, item order by day) gap from days)
+select household, item, count(*) n, avg(gap) mean, stddev_samp(gap) sd, median(gap) median,
+  stddev_samp(gap) / avg(gap) cv, min(day) first, max(day) last, sum(quantity) quantity, sum(spend) spend
+from gaps group by household, item
+"""
+
+
+def _polars_table(lines: pl.LazyFrame) -> pl.DataFrame:
+    days = lines.group_by("household", "item", "day").agg(
+        pl.col("quantity").sum(), (pl.col("price") * pl.col("quantity") - pl.col("saving")).sum().alias("spend")
+    )
+    gaps = days.sort("household", "item", "day").with_columns(
+        pl.col("day").diff().over("household", "item").alias("gap")
+    )
+    return (
+        gaps.group_by("household", "item")
+        .agg(
+            pl.len().alias("n"),
+            pl.col("gap").mean().alias("mean"),
+            pl.col("gap").std().alias("sd"),
+            pl.col("gap").median().alias("median"),
+            (pl.col("gap").std() / pl.col("gap").mean()).alias("cv"),
+            pl.col("day").min().alias("first"),
+            pl.col("day").max().alias("last"),
+            pl.col("quantity").sum(),
+            pl.col("spend").sum(),
+        )
+        .collect()
+    )
+
+
+def bulk_statistics() -> Comparison:
+    """B1: the table of interval statistics per (household, item), from unsorted columns, on one thread each."""
+    rows = int(os.environ.get("PANTREE_BENCH_ROWS", _ROWS))
+    frame = load_receipt_lines().frame
+    copies = -(-rows // len(frame))
+    ids, items = frame.household_id.to_numpy(), np.unique(frame.product_id, return_inverse=True)[1].astype(np.int32)
+    household = np.concatenate([ids + copy * 10_000 for copy in range(copies)])[:rows]
+    columns = {
+        "item": np.tile(items, copies)[:rows],
+        "day": np.tile(frame.day.to_numpy(np.int32), copies)[:rows],
+        "quantity": np.tile(frame.quantity.to_numpy(np.int32), copies)[:rows],
+        "price": np.tile(frame.price.to_numpy(np.float64), copies)[:rows],
+        "saving": np.tile(frame.saving.to_numpy(np.float64), copies)[:rows],
+    }
+    # As they come in: by day, all households mixed.
+    order = np.argsort(columns["day"], kind="stable")
+    household, columns = household[order], {name: column[order] for name, column in columns.items()}
+    blank = ("",) * (int(items.max()) + 1)
+
+    def own() -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+        histories = Histories.of_lines(
+            households=household, item_names=blank, item_types=blank, item_categories=blank,
+            item_indices=columns["item"], days=columns["day"], quantities=columns["quantity"],
+            prices=columns["price"], savings=columns["saving"],
+        )  # fmt: skip
+        ordered = sort_histories(histories, np.full(histories.household_count, _FAR_DAY, np.int32))
+        return pair_statistics(ordered).columns
+
+    own()  # compiled before it is timed
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    own_seconds = best_of(3, own)
+    memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    key = (household * len(blank) + columns["item"]) * 512 + (columns["day"] - columns["day"].min())
+    floor_seconds = best_of(3, lambda: np.argsort(key))
+    lazy = pl.DataFrame({"household": household, **columns}).lazy()
+    polars_seconds = best_of(1, lambda: _polars_table(lazy))
+    database = duckdb.connect(config={"threads": _THREADS})
+    database.register("lines", lazy.collect().to_arrow())
+    duckdb_seconds = best_of(1, lambda: database.execute(_SQL).to_arrow_table())
+    return Comparison(
+        f"statistics of {rows:,} lines",
+        own_seconds,
+        (
+            Yardstick("Polars, lazy", polars_seconds, least_speedup=12),
+            Yardstick("DuckDB", duckdb_seconds, least_speedup=6),
+            Yardstick("np.argsort of the key", floor_seconds, most_ratio=1.6),
+        ),
+        {
+            "threads": f"{_THREADS} (Polars {pl.thread_pool_size()})",
+            "bytes per line, arrays held": _bytes_per_line(),
+            "peak growth MiB": round(memory, 1),
+        },
+    )
+
+
+def _bytes_per_line() -> float:
+    """Grouped columns (28), the order (8), codes (8) and the key (8); the table itself comes on top, 13 × 8 a pair."""
+    return 28.0 + 8 + 8 + 8
+
+
+def bulk_scoring() -> Comparison:
+    """B8: 28-day probabilities of (household, product) pairs from their lines, against `predict` on ready rows."""
+    models = artefact.models_of(artefact.load(), thread_count=_THREADS)
+    histories = load_receipt_lines().of(Split.VALIDATION).histories(Level.SKU)
+    as_of = np.full(histories.household_count, EVALUATION_CUTOFFS[0], np.int32)
+    model = models.named("hazard")
+    horizon = np.array([28.0])
+    priors = models.priors
+
+    def own() -> object:
+        return model.within(feature_table(sort_histories(histories, as_of), priors), horizon)
+
+    own()
+    loaded = artefact.load()
+    table = feature_table(sort_histories(histories, as_of), priors)
+    chosen = np.array([COLUMN[name] for name in loaded.description["features"]])
+    rows = step_rows(table.values[:, chosen], STEPS.astype(np.float32))
+    booster = lightgbm.Booster(model_str=loaded.next_trees)
+    own_seconds = best_of(2, own)
+    predict_seconds = best_of(2, lambda: booster.predict(rows, raw_score=True, num_threads=_THREADS))
+    return Comparison(
+        f"scores of {len(table):,} pairs, features included",
+        own_seconds,
+        (Yardstick("LightGBM predict on ready rows", predict_seconds, most_ratio=2),),
+        {"features": len(kernels.RAW), "pairs per second": round(len(table) / own_seconds)},
+    )

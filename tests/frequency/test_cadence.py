@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from pantree_frequency.core import cadence
+
+
+def fixed(days: int) -> cadence.Floats:
+    """An interval that is always this long."""
+    return (cadence.DAYS[None, :] >= days).astype(np.float64)
+
+
+def risk(intervals: cadence.Floats, step: int) -> tuple[float, float]:
+    risks = cadence.risks_of(intervals)
+    position = cadence.LADDER_DAYS.tolist().index(step)
+    return float(risks.run_out[0, position]), float(risks.pile_up[0, position])
+
+
+def test_delivery_on_the_day_of_need_is_neither_early_nor_late() -> None:
+    assert risk(fixed(14), 14) == pytest.approx((0.0, 0.0), abs=1e-9)
+
+
+def test_shorter_cadence_comes_early_and_never_runs_out() -> None:
+    assert risk(fixed(14), 7) == pytest.approx((0.0, 1.0), abs=1e-9)
+
+
+def test_longer_cadence_runs_out_and_never_comes_early() -> None:
+    assert risk(fixed(14), 21) == pytest.approx((1.0, 0.0), abs=1e-9)
+
+
+@pytest.mark.parametrize("days", [7, 14, 21, 28, 42, 84])
+def test_regular_need_gets_its_own_step(days: int) -> None:
+    assert cadence.choose_cadences(cadence.risks_of(fixed(days))).interval_days.tolist() == [days]
+
+
+def test_risks_equal_those_of_drawn_subscriptions() -> None:
+    generator = np.random.default_rng(3)
+    weights = generator.random(60) * np.exp(-np.arange(60) / 20)
+    weights /= weights.sum()
+    intervals = np.concatenate([np.cumsum(weights), np.ones(24)])[None, :]
+    days = np.cumsum(generator.choice(np.arange(1, 61), size=(40_000, 90), p=weights), axis=1)
+    for step in (7, 21, 42):
+        count = 84 // step
+        delivered = step * np.arange(1, count + 1)
+        early = (days[:, :count] > delivered).mean()
+        ran_out = ((days[:, :count] < delivered).any(axis=1) | (days[:, count] <= 84)).mean()
+        assert risk(intervals, step) == pytest.approx((ran_out, early), abs=0.01)
