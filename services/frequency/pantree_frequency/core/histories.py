@@ -90,20 +90,26 @@ class Histories:
             prices: float64[n].
             savings: float64[n].
         """
-        ids, codes = _dense_codes(np.asarray(households, np.int64))
-        starts, order = kernels.group_order(codes, len(ids))
+        codes = np.asarray(households, np.int64)
+        ids = _possible_ids(codes)
+        if ids is None:  # too far apart to count them all
+            ids, codes = np.unique(codes, return_inverse=True)
+            lowest = 0
+        else:
+            lowest = int(ids[0]) if len(ids) else 0
+        starts, *columns = kernels.group_lines(
+            codes, lowest, len(ids),
+            np.asarray(item_indices, np.int32), np.asarray(days, np.int32), np.asarray(quantities, np.int32),
+            np.asarray(prices, np.float64), np.asarray(savings, np.float64),
+        )  # fmt: skip
         occupied = np.flatnonzero(np.diff(starts))  # a range of ids has gaps
         return Histories(
-            household_ids=ids[occupied],
-            household_starts=np.append(starts[occupied], len(codes)),
-            item_names=tuple(item_names),
-            item_types=tuple(item_types),
-            item_categories=tuple(item_categories),
-            item_indices=kernels.take(np.asarray(item_indices, np.int32), order),
-            days=kernels.take(np.asarray(days, np.int32), order),
-            quantities=kernels.take(np.asarray(quantities, np.int32), order),
-            prices=kernels.take(np.asarray(prices, np.float64), order),
-            savings=kernels.take(np.asarray(savings, np.float64), order),
+            ids[occupied],
+            np.append(starts[occupied], len(codes)),
+            tuple(item_names),
+            tuple(item_types),
+            tuple(item_categories),
+            *columns,
         )
 
     @staticmethod
@@ -139,12 +145,9 @@ def _joined(arrays: list[NDArray[_Number]]) -> NDArray[_Number]:
     return np.concatenate(arrays)
 
 
-def _dense_codes(ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Ids in ascending order, and each line's position among them. Ids that lie close together are counted unsorted."""
+def _possible_ids(ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """All ids from the lowest to the highest, so that they can be counted unsorted; None when they lie far apart."""
     if not len(ids):
-        return ids, ids
+        return ids
     lowest, highest = int(ids.min()), int(ids.max())
-    if highest - lowest < 4 * len(ids):
-        return np.arange(lowest, highest + 1), ids - lowest
-    unique, codes = np.unique(ids, return_inverse=True)
-    return unique, codes.astype(np.int64)
+    return np.arange(lowest, highest + 1) if highest - lowest < 4 * len(ids) else None

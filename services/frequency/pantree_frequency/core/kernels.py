@@ -27,29 +27,47 @@ PROMOTION_RATIO = 0.05
 
 
 @njit(cache=True, nogil=True)
-def group_order(codes, group_count):
-    """Starts of each group, int64[group_count + 1], and int64[n] positions of the lines group by group, order kept."""
+def group_lines(codes, lowest, group_count, items, days, quantities, prices, savings):
+    """Lines grouped by a code, their order kept within each group.
+
+    Every line is read once, in turn, and written to its place: one pass of scattered writes is cheaper than a pass of
+    scattered reads per column.
+
+    Args:
+        codes: int64[n], `lowest` to `lowest + group_count - 1`.
+        lowest: the least code.
+        group_count: how many codes there are.
+        items: int32[n].
+        days: int32[n].
+        quantities: int32[n].
+        prices: float64[n].
+        savings: float64[n].
+
+    Returns:
+        int64[group_count + 1], where each group begins, and the five columns.
+    """
     starts = np.zeros(group_count + 1, np.int64)
     for code in codes:
-        starts[code + 1] += 1
+        starts[code - lowest + 1] += 1
     for group in range(group_count):
         starts[group + 1] += starts[group]
-    order = np.empty(len(codes), np.int64)
     filled = starts[:-1].copy()
-    for line in range(len(codes)):
-        code = codes[line]
-        order[filled[code]] = line
-        filled[code] += 1
-    return starts, order
-
-
-@njit(cache=True, nogil=True)
-def take(values, order):
-    """`values[order]` without bounds checks."""
-    taken = np.empty(len(order), values.dtype)
-    for position in range(len(order)):
-        taken[position] = values[order[position]]
-    return taken
+    count = len(codes)
+    grouped_items = np.empty(count, np.int32)
+    grouped_days = np.empty(count, np.int32)
+    grouped_quantities = np.empty(count, np.int32)
+    grouped_prices = np.empty(count, np.float64)
+    grouped_savings = np.empty(count, np.float64)
+    for line in range(count):
+        group = codes[line] - lowest
+        place = filled[group]
+        filled[group] = place + 1
+        grouped_items[place] = items[line]
+        grouped_days[place] = days[line]
+        grouped_quantities[place] = quantities[line]
+        grouped_prices[place] = prices[line]
+        grouped_savings[place] = savings[line]
+    return starts, grouped_items, grouped_days, grouped_quantities, grouped_prices, grouped_savings
 
 
 @njit(cache=True, nogil=True)
