@@ -3,8 +3,8 @@
 import math
 
 import numpy as np
-from numba import njit
 
+from pantree_domain.compiled import compiled
 from pantree_frequency.core import kernels
 from pantree_frequency.core.priors import PRIOR_SIZE
 
@@ -52,12 +52,12 @@ _DECAY_28 = kernels.RHYTHM.index("decay_28")
 _IN_84 = kernels.RHYTHM.index("in_84")
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _upper_tail(value):
     return 0.5 * math.erfc(value / math.sqrt(2.0))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _residual(recency, horizon, log_interval, log_deviation):
     """Log-normal probability of an event within `horizon` days, given that `recency` have passed without one."""
     # Half a day: a purchase late in the last day that passed.
@@ -66,7 +66,7 @@ def _residual(recency, horizon, log_interval, log_deviation):
     return 1.0 - then / max(now, 1e-9)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _shrunken(gaps, log_mean, log_squares, prior_mean, prior_deviation):
     """Mean and standard deviation of log intervals, shrunk towards what is expected beforehand."""
     own = log_mean if gaps > 0 else 0.0
@@ -77,7 +77,7 @@ def _shrunken(gaps, log_mean, log_squares, prior_mean, prior_deviation):
     return mean, math.sqrt(max(variance, 0.01))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def derive(pair_starts, pair_items, item_priors, type_priors, category_priors, out):
     """Fills the columns after the raw ones, household by household.
 

@@ -8,7 +8,8 @@ it).
 import math
 
 import numpy as np
-from numba import njit
+
+from pantree_domain.compiled import compiled
 
 # A line's key within its household: item, day, position. 63 bits, so that keys sort as signed numbers.
 ITEM_BITS = 22
@@ -26,7 +27,7 @@ _PAIR_MASK = (1 << _PAIR_BITS) - 1
 PROMOTION_RATIO = 0.05
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def group_lines(codes, lowest, group_count, items, days, quantities, prices, savings):
     """Lines grouped by a code, their order kept within each group.
 
@@ -70,7 +71,7 @@ def group_lines(codes, lowest, group_count, items, days, quantities, prices, sav
     return starts, grouped_items, grouped_days, grouped_quantities, grouped_prices, grouped_savings
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _sort(keys):
     """Sorts whole numbers in place: quicksort down to short runs, then insertion (R. Sedgewick, 1978).
 
@@ -125,7 +126,7 @@ def _sort(keys):
             keys[place] = key
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _comes_after(left, right, quantities, prices, savings):
     if quantities[left] != quantities[right]:
         return quantities[left] > quantities[right]
@@ -134,7 +135,7 @@ def _comes_after(left, right, quantities, prices, savings):
     return savings[left] > savings[right]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def sort_lines(
     first_household, end_household, starts, as_of, items, days, quantities, prices, savings,
     keys, line_counts, pair_counts,
@@ -186,7 +187,7 @@ def sort_lines(
         pair_counts[household] = pairs
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _median(values, count, scratch):
     """Median of the first `count` values; the mean of the middle two when they are even in number."""
     for position in range(count):
@@ -219,7 +220,7 @@ STATISTICS = (
 )
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def pair_statistics(
     first_household, end_household, starts, keys, line_counts, pair_starts, quantities, prices, savings, pair_items, out
 ):  # fmt: skip
@@ -351,7 +352,7 @@ _LOG_SQUARES = RHYTHM.index("log_squares")
 _MEAN = RHYTHM.index("mean_interval")
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def rhythm(days, first, end, as_of, intervals, scratch, out, base):
     """Fills `out[base:base + RHYTHM_SIZE]` with what `RHYTHM` names, from ascending distinct days `[first, end)`."""
     count = end - first
@@ -455,7 +456,7 @@ _DECAY_28 = RHYTHM.index("decay_28")
 _HIGHEST_SCORE = 1 << 38
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _group_rhythms(
     groups, pair_first, pair_items, pairs, days, as_of, keys, group_days, intervals, scratch, row, out, base
 ):
@@ -530,7 +531,7 @@ def _group_rhythms(
     return first, end, members
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _days_after(days, first, end, day):
     """How many of the ascending days `[first, end)` are later than `day`."""
     low = first
@@ -544,7 +545,7 @@ def _days_after(days, first, end, day):
     return end - low
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def pair_features(
     first_household, end_household, starts, as_of, keys, line_counts, pair_starts, quantities, prices, savings,
     item_types, item_categories, out_items, out_households, out,
@@ -705,7 +706,7 @@ def pair_features(
             features[pair, EXTRA_BASE + 17] = filled / trip_count
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def count_follow_ups(starts, line_counts, pair_starts, keys, as_of, out):
     """Counts, per pair, purchases at least 28 days old and those followed within 28 days, and the same for 84.
 
@@ -735,7 +736,7 @@ def count_follow_ups(starts, line_counts, pair_starts, keys, as_of, out):
                         out[pair, 2 * window + 1] += gap <= length
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def next_days(starts, items, days, as_of, end_day, pair_starts, pair_items, item_count, first, second):
     """Finds, per pair, the days from the day of asking to the first and the second purchase day after it.
 

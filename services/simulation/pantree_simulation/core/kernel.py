@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pantree_domain.compiled import compiled, inlined
 from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
-from pantree_simulation.core.compiled import compiled, inlined
 from pantree_simulation.core.records import (
     BASKET_FACTORS,
     EXTRA_UNIT_ENDS,
@@ -67,7 +67,7 @@ _TRIP, _NEED, _ITEM, _QUANTITY = 0, 1, 2, 3
 _WANTED, _STAPLES, _OCCASIONAL, _SCALES = 0, 1, 2, 3
 
 
-@compiled
+@compiled("numpy")
 def simulate(
     keys: Keys,
     is_new: bool,
@@ -117,7 +117,7 @@ def simulate(
     return len(keys)
 
 
-@compiled
+@compiled("numpy")
 def _archetype_of(key: np.uint64, archetypes: Records) -> int:
     """The archetype of a household of a mixed population."""
     ratio = high_ratio(number_at(key, _ARCHETYPE))
@@ -190,7 +190,7 @@ def _advance(
     return count
 
 
-@compiled
+@compiled("numpy")
 def _place(parts: Floats, row: int, ratio: float) -> int:
     """The first part whose cumulative share exceeds a ratio."""
     place = 0
@@ -199,7 +199,7 @@ def _place(parts: Floats, row: int, ratio: float) -> int:
     return place
 
 
-@compiled
+@compiled("numpy")
 def _chosen_item(need: Any, bits: np.uint64, members: Integers) -> int:
     """The item of its kind that a household prefers at first."""
     return members[need["member_start"] + int(high_ratio(bits) * need["member_count"])]  # type: ignore[no-any-return]
@@ -331,12 +331,12 @@ def _begin_needs(
         need["least_kind"] = _place(parts, REACHES, low_ratio(bits) * reluctance)
 
 
-@compiled
+@compiled("numpy")
 def _reluctance(interval: float, gap: float, impatience: float) -> float:
     return min(max(interval / gap - 1, _LEAST_RELUCTANCE) * impatience, 1.0)
 
 
-@compiled
+@compiled("numpy")
 def _wait(gap: float, reluctance: float, model: Model) -> float:
     """Mean days that a need waits for a trip that fills it."""
     figures = model.figures[0]
@@ -344,7 +344,7 @@ def _wait(gap: float, reluctance: float, model: Model) -> float:
     return gap * (figures["first_wait_ratio"] + passed)  # type: ignore[no-any-return]
 
 
-@compiled
+@compiled("numpy")
 def _prepare_need(need: Any, gap: float, model: Model) -> None:
     """Works out what only matters from a need's first purchase on; most needs never come to it within a period."""
     figures = model.figures[0]
@@ -360,7 +360,7 @@ def _prepare_need(need: Any, gap: float, model: Model) -> None:
     need["need_days"] = max(interval - wait - pause_chance * figures["pause_days"], _LEAST_NEED_RATIO * gap)
 
 
-@compiled
+@compiled("numpy")
 def _draw_price(need: Any, level: float, model: Model) -> None:
     """Draws which pack of its kind a household buys, and where in the range of prices."""
     bits = number_at(need["key"], _PRICE)
@@ -369,7 +369,7 @@ def _draw_price(need: Any, level: float, model: Model) -> None:
     need["price_level"] = min(max(level + difference, 0.0), 1.0)
 
 
-@compiled
+@compiled("numpy")
 def _passed_trips(parts: Floats, reluctance: float) -> float:
     """Mean number of trips that a need lets pass because they are too small for it.
 

@@ -5,8 +5,8 @@ Both are functions of the seed, the item and the day, so that any period can be 
 
 import numpy as np
 
+from pantree_domain.compiled import compiled
 from pantree_simulation.core.behaviour import Behaviour
-from pantree_simulation.core.compiled import compiled
 from pantree_simulation.core.records import Calendar, Floats, Keys
 from pantree_simulation.core.streams import Purpose, high_ratio, key_of, low_ratio, number_at
 from pantree_simulation.core.tables import drawn, normal_table, stepped_table
@@ -68,7 +68,7 @@ class Shop:
         return self.calendar(day, day + 1).drifts[:, 0].copy()
 
 
-@compiled
+@compiled("numpy")
 def _fill(
     keys: Keys,
     first_change: int,

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_simulation.core.compiled import compiled
+from pantree_domain.compiled import compiled
 
 _WEYL = np.uint64(0x9E3779B97F4A7C15)
 _FIRST_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
@@ -62,7 +62,7 @@ def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.ui
     return np.frombuffer(keys, dtype="<u8").astype(np.uint64)
 
 
-@compiled
+@compiled("numpy")
 def number_at(key: np.uint64, counter: np.uint64) -> np.uint64:
     """Number `counter` of the stream of a key: 64 random bits."""
     bits = key + (counter + np.uint64(1)) * _WEYL
@@ -71,13 +71,13 @@ def number_at(key: np.uint64, counter: np.uint64) -> np.uint64:
     return bits ^ (bits >> _THIRD_SHIFT)
 
 
-@compiled
+@compiled("numpy")
 def high_ratio(bits: np.uint64) -> float:
     """The upper 32 bits as a number from 0, inclusive, to 1, exclusive."""
     return np.int64(bits >> _HALF) * _TO_UNIT
 
 
-@compiled
+@compiled("numpy")
 def low_ratio(bits: np.uint64) -> float:
     """The lower 32 bits as a number from 0, inclusive, to 1, exclusive; independent of the upper ones."""
     return np.int64(bits & _LOW_HALF) * _TO_UNIT

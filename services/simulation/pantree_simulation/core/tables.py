@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_simulation.core.compiled import compiled
+from pantree_domain.compiled import compiled
 
 CELLS = 256
 # The outermost quantiles stand for the tails beyond; a distribution without end has none at 0 and 1.
@@ -21,7 +21,7 @@ _GRID_POINTS = 200_001
 Table = NDArray[np.float64]
 
 
-@compiled
+@compiled("numpy")
 def drawn(tables: NDArray[np.float64], row: int, ratio: float) -> float:
     """The value below which a share of a distribution lies.
 
