@@ -26,6 +26,9 @@ DAYS: Floats = np.arange(1.0, _HORIZON + 1)
 DEFAULT_RUN_OUT_TOLERANCE = 0.5
 # At even weights, having run out is as bad as this many early deliveries; so the even trade-off lies in the middle.
 _RUN_OUT_WEIGHT = 10.0
+# No step is chosen before which more of the next intervals end than this. Without it the least harm overall is had by
+# letting down, for good, whoever runs out at times anyway: a weekly item would come every three weeks.
+_MOST_FIRST_RUN_OUTS = 0.7
 
 # Two sequences of up to 84 days, one after the other, fit without wrapping around.
 _FFT_SIZE = 2 * _HORIZON + 2
@@ -39,6 +42,8 @@ class Risks:
     """[p, steps], probability that the household runs out at some time within 84 days."""
     pile_up: Floats
     """[p, steps], share of the deliveries in 84 days that come early."""
+    first_run_out: Floats
+    """[p, steps], probability that the household runs out before the first delivery already."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +89,9 @@ def risks_of(intervals: Floats) -> Risks:
             living = _followed(living, spectrum)
         run_out[:, position] = lost + living.sum(axis=1)
     # The last bits of a convolution depend on how many pairs are reckoned together; an answer must not.
-    return Risks(np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0))
+    return Risks(
+        np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), intervals[:, _STEPS - 2].round(9)
+    )
 
 
 def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE) -> Cadences:
@@ -99,6 +106,8 @@ def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOL
     """
     surplus = (2.0 * risks.pile_up - 1.0) * (_HORIZON // _STEPS)
     harm = (1.0 - run_out_tolerance) * _RUN_OUT_WEIGHT * risks.run_out + run_out_tolerance * surplus
+    # The shortest step is always there to be chosen.
+    harm[:, 1:][risks.first_run_out[:, 1:] > _MOST_FIRST_RUN_OUTS] = np.inf
     chosen = len(_STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1)
     rows = np.arange(len(chosen))
     return Cadences(_STEPS[chosen].astype(np.int64), risks.run_out[rows, chosen], risks.pile_up[rows, chosen])
