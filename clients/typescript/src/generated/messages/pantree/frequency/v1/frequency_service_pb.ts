@@ -5,6 +5,8 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.js";
+import type { Status } from "../../../google/rpc/status_pb.js";
+import { file_google_rpc_status } from "../../../google/rpc/status_pb.js";
 import type { Model } from "../../model/v1/model_pb.js";
 import { file_pantree_model_v1_model } from "../../model/v1/model_pb.js";
 import type { PurchaseColumns } from "../../purchase/v1/purchase_pb.js";
@@ -15,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/frequency/v1/frequency_service.proto.
  */
 export const file_pantree_frequency_v1_frequency_service: GenFile = /*@__PURE__*/
-  fileDesc("CixwYW50cmVlL2ZyZXF1ZW5jeS92MS9mcmVxdWVuY3lfc2VydmljZS5wcm90bxIUcGFudHJlZS5mcmVxdWVuY3kudjEiawoVQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0Ej0KCXB1cmNoYXNlcxgBIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zQgTiQQECEhMKBWFzX29mGAIgASgJQgTiQQECIoMBChZBbmFseXplSGlzdG9yeVJlc3BvbnNlEjIKBWl0ZW1zGAEgAygLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuSXRlbUZyZXF1ZW5jeRImCgVtb2RlbBgCIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDQoFYXNfb2YYAyABKAkipwUKDUl0ZW1GcmVxdWVuY3kSDAoEbmFtZRgBIAEoCRIQCghjYXRlZ29yeRgCIAEoCRIWCg5wdXJjaGFzZV9jb3VudBgDIAEoBRIfChJtZWFuX2ludGVydmFsX2RheXMYBCABKAFIAIgBARIhChRtZWRpYW5faW50ZXJ2YWxfZGF5cxgFIAEoAUgBiAEBEiQKF3N0YW5kYXJkX2RldmlhdGlvbl9kYXlzGAYgASgBSAKIAQESJQoYY29lZmZpY2llbnRfb2ZfdmFyaWF0aW9uGAcgASgBSAOIAQESGQoRY29uc2lzdGVuY3lfcmF0aW8YCCABKAESHAoUcmVjZW5jeV93ZWlnaHRfcmF0aW8YCSABKAESKgoFdHJlbmQYCiABKA4yGy5wYW50cmVlLmZyZXF1ZW5jeS52MS5UcmVuZBIdChB0cmVuZF9zbG9wZV9kYXlzGAsgASgBSASIAQESEgoKY29uZmlkZW5jZRgMIAEoARISCgpmaXJzdF9kYXRlGA0gASgJEhEKCWxhc3RfZGF0ZRgOIAEoCRIVCg1uZXh0X2R1ZV9kYXRlGA8gASgJEhYKDnRvdGFsX3F1YW50aXR5GBAgASgDEhMKC3RvdGFsX3NwZW5kGBEgASgBEhcKD21lYW5fdW5pdF9wcmljZRgSIAEoARIZChFsYXRlc3RfdW5pdF9wcmljZRgTIAEoARIYChB0eXBpY2FsX3F1YW50aXR5GBQgASgFQhUKE19tZWFuX2ludGVydmFsX2RheXNCFwoVX21lZGlhbl9pbnRlcnZhbF9kYXlzQhoKGF9zdGFuZGFyZF9kZXZpYXRpb25fZGF5c0IbChlfY29lZmZpY2llbnRfb2ZfdmFyaWF0aW9uQhMKEV90cmVuZF9zbG9wZV9kYXlzKlsKBVRyZW5kEhUKEVRSRU5EX1VOU1BFQ0lGSUVEEAASEAoMVFJFTkRfU1RBQkxFEAESFgoSVFJFTkRfQUNDRUxFUkFUSU5HEAISEQoNVFJFTkRfU0xPV0lORxADMn8KEEZyZXF1ZW5jeVNlcnZpY2USawoOQW5hbHl6ZUhpc3RvcnkSKy5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yeVJlcXVlc3QaLC5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yeVJlc3BvbnNlYgZwcm90bzM", [file_google_api_field_behavior, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
+  fileDesc("CixwYW50cmVlL2ZyZXF1ZW5jeS92MS9mcmVxdWVuY3lfc2VydmljZS5wcm90bxIUcGFudHJlZS5mcmVxdWVuY3kudjEi1QEKFUFuYWx5emVIaXN0b3J5UmVxdWVzdBI9CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uc0IE4kEBAhITCgVhc19vZhgCIAEoCUIE4kEBAhISCgppdGVtX3R5cGVzGAMgAygJEhIKCm1vZGVsX25hbWUYBCABKAkSJAoXcnVuX291dF90b2xlcmFuY2VfcmF0aW8YBSABKAFIAIgBAUIaChhfcnVuX291dF90b2xlcmFuY2VfcmF0aW8igwEKFkFuYWx5emVIaXN0b3J5UmVzcG9uc2USMgoFaXRlbXMYASADKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBINCgVhc19vZhgDIAEoCSKrAQoXQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QSOgoKaG91c2Vob2xkcxgBIAMoCzImLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkhvdXNlaG9sZEhpc3RvcnkSEgoKbW9kZWxfbmFtZRgCIAEoCRIkChdydW5fb3V0X3RvbGVyYW5jZV9yYXRpbxgDIAEoAUgAiAEBQhoKGF9ydW5fb3V0X3RvbGVyYW5jZV9yYXRpbyJ6ChBIb3VzZWhvbGRIaXN0b3J5Ej0KCXB1cmNoYXNlcxgBIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zQgTiQQECEhMKBWFzX29mGAIgASgJQgTiQQECEhIKCml0ZW1fdHlwZXMYAyADKAkiVwoYQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlEjsKCmhvdXNlaG9sZHMYASADKAsyJy5wYW50cmVlLmZyZXF1ZW5jeS52MS5Ib3VzZWhvbGRBbmFseXNpcyKDAQoRSG91c2Vob2xkQW5hbHlzaXMSPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIpQICg1JdGVtRnJlcXVlbmN5EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSHwoSbWVhbl9pbnRlcnZhbF9kYXlzGAQgASgBSACIAQESIQoUbWVkaWFuX2ludGVydmFsX2RheXMYBSABKAFIAYgBARIkChdzdGFuZGFyZF9kZXZpYXRpb25fZGF5cxgGIAEoAUgCiAEBEiUKGGNvZWZmaWNpZW50X29mX3ZhcmlhdGlvbhgHIAEoAUgDiAEBEhkKEWNvbnNpc3RlbmN5X3JhdGlvGAggASgBEhwKFHJlY2VuY3lfd2VpZ2h0X3JhdGlvGAkgASgBEioKBXRyZW5kGAogASgOMhsucGFudHJlZS5mcmVxdWVuY3kudjEuVHJlbmQSHQoQdHJlbmRfc2xvcGVfZGF5cxgLIAEoAUgEiAEBEhIKCmNvbmZpZGVuY2UYDCABKAESEgoKZmlyc3RfZGF0ZRgNIAEoCRIRCglsYXN0X2RhdGUYDiABKAkSFQoNbmV4dF9kdWVfZGF0ZRgPIAEoCRIWCg50b3RhbF9xdWFudGl0eRgQIAEoAxITCgt0b3RhbF9zcGVuZBgRIAEoARIXCg9tZWFuX3VuaXRfcHJpY2UYEiABKAESGQoRbGF0ZXN0X3VuaXRfcHJpY2UYEyABKAESGAoQdHlwaWNhbF9xdWFudGl0eRgUIAEoBRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGBUgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGBYgASgBEhgKC21lZGlhbl9kYXlzGBcgASgBSAWIAQESIQoZcmVjb21tZW5kZWRfaW50ZXJ2YWxfZGF5cxgYIAEoBRIbChNydW5fb3V0X3Byb2JhYmlsaXR5GBkgASgBEhUKDXBpbGVfdXBfcmF0aW8YGiABKAESGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgbIAEoARIoCgRuZWVkGBwgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBJBChJuZWVkX3Byb2JhYmlsaXRpZXMYHSADKAsyJS5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkUHJvYmFiaWxpdHlCFQoTX21lYW5faW50ZXJ2YWxfZGF5c0IXChVfbWVkaWFuX2ludGVydmFsX2RheXNCGgoYX3N0YW5kYXJkX2RldmlhdGlvbl9kYXlzQhsKGV9jb2VmZmljaWVudF9vZl92YXJpYXRpb25CEwoRX3RyZW5kX3Nsb3BlX2RheXNCDgoMX21lZGlhbl9kYXlzIkAKE1B1cmNoYXNlUHJvYmFiaWxpdHkSFAoMaG9yaXpvbl9kYXlzGAEgASgFEhMKC3Byb2JhYmlsaXR5GAIgASgBIlAKD05lZWRQcm9iYWJpbGl0eRIoCgRuZWVkGAEgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBITCgtwcm9iYWJpbGl0eRgCIAEoASpwCgROZWVkEhQKEE5FRURfVU5TUEVDSUZJRUQQABIPCgtORUVEX0FDVElWRRABEg0KCU5FRURfTEFURRACEg8KC05FRURfUEFVU0VEEAMSDgoKTkVFRF9FTkRFRBAEEhEKDU5FRURfU1dJVENIRUQQBSpbCgVUcmVuZBIVChFUUkVORF9VTlNQRUNJRklFRBAAEhAKDFRSRU5EX1NUQUJMRRABEhYKElRSRU5EX0FDQ0VMRVJBVElORxACEhEKDVRSRU5EX1NMT1dJTkcQAzL2AQoQRnJlcXVlbmN5U2VydmljZRJrCg5BbmFseXplSGlzdG9yeRIrLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3J5UmVxdWVzdBosLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3J5UmVzcG9uc2USdQoQQW5hbHl6ZUhpc3RvcmllcxItLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3JpZXNSZXF1ZXN0Gi4ucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlKAEwAWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
 
 /**
  * AnalyzeHistoryRequest holds one household's history.
@@ -36,6 +38,33 @@ export type AnalyzeHistoryRequest = Message<"pantree.frequency.v1.AnalyzeHistory
    * @generated from field: string as_of = 2;
    */
   asOf: string;
+
+  /**
+   * item_types is parallel to purchases.item_names and says what each item is whoever makes it, such as `fluid milk`;
+   * an empty string means unknown, an empty list that all are. Evidence is pooled over a type's items, and only with a
+   * type (or a category) can a switch to another item be seen.
+   *
+   * @generated from field: repeated string item_types = 3;
+   */
+  itemTypes: string[];
+
+  /**
+   * model_name chooses the model that judges: `hazard`, `hawkes`, `bg-nbd`, `log-normal`, `poisson-gamma`,
+   * `modified-poisson-gamma`, `aggregate-time-distribution`, `repeat-customer-probability` or `heuristic`. When empty,
+   * the best one there is answers.
+   *
+   * @generated from field: string model_name = 4;
+   */
+  modelName: string;
+
+  /**
+   * run_out_tolerance_ratio sets the trade-off of recommended_interval_days, above 0 and below 1: the weight of early
+   * deliveries against that of running out. Low means hardly ever run out, high means hardly ever pile up. When absent,
+   * households run out about as often as with deliveries at the mean interval.
+   *
+   * @generated from field: optional double run_out_tolerance_ratio = 5;
+   */
+  runOutToleranceRatio?: number | undefined;
 };
 
 /**
@@ -79,6 +108,135 @@ export type AnalyzeHistoryResponse = Message<"pantree.frequency.v1.AnalyzeHistor
  */
 export const AnalyzeHistoryResponseSchema: GenMessage<AnalyzeHistoryResponse> = /*@__PURE__*/
   messageDesc(file_pantree_frequency_v1_frequency_service, 1);
+
+/**
+ * AnalyzeHistoriesRequest holds a batch of households.
+ *
+ * @generated from message pantree.frequency.v1.AnalyzeHistoriesRequest
+ */
+export type AnalyzeHistoriesRequest = Message<"pantree.frequency.v1.AnalyzeHistoriesRequest"> & {
+  /**
+   * households are the histories of the batch, at most 1,000; the whole message is at most 4 MiB.
+   *
+   * @generated from field: repeated pantree.frequency.v1.HouseholdHistory households = 1;
+   */
+  households: HouseholdHistory[];
+
+  /**
+   * model_name chooses the model as in AnalyzeHistoryRequest, for the whole batch.
+   *
+   * @generated from field: string model_name = 2;
+   */
+  modelName: string;
+
+  /**
+   * run_out_tolerance_ratio is that of AnalyzeHistoryRequest, for the whole batch.
+   *
+   * @generated from field: optional double run_out_tolerance_ratio = 3;
+   */
+  runOutToleranceRatio?: number | undefined;
+};
+
+/**
+ * Describes the message pantree.frequency.v1.AnalyzeHistoriesRequest.
+ * Use `create(AnalyzeHistoriesRequestSchema)` to create a new message.
+ */
+export const AnalyzeHistoriesRequestSchema: GenMessage<AnalyzeHistoriesRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 2);
+
+/**
+ * HouseholdHistory is one household of a batch.
+ *
+ * @generated from message pantree.frequency.v1.HouseholdHistory
+ */
+export type HouseholdHistory = Message<"pantree.frequency.v1.HouseholdHistory"> & {
+  /**
+   * purchases are the household's receipt lines in any order; lines of one item on one day count as one purchase.
+   *
+   * @generated from field: pantree.purchase.v1.PurchaseColumns purchases = 1;
+   */
+  purchases?: PurchaseColumns | undefined;
+
+  /**
+   * as_of is the day on which the question is asked, ISO 8601; no purchase may be later.
+   *
+   * @generated from field: string as_of = 2;
+   */
+  asOf: string;
+
+  /**
+   * item_types is that of AnalyzeHistoryRequest.
+   *
+   * @generated from field: repeated string item_types = 3;
+   */
+  itemTypes: string[];
+};
+
+/**
+ * Describes the message pantree.frequency.v1.HouseholdHistory.
+ * Use `create(HouseholdHistorySchema)` to create a new message.
+ */
+export const HouseholdHistorySchema: GenMessage<HouseholdHistory> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 3);
+
+/**
+ * AnalyzeHistoriesResponse holds the answers to some households, in the order of the requests. A batch may be answered
+ * in several messages, so that none is too large.
+ *
+ * @generated from message pantree.frequency.v1.AnalyzeHistoriesResponse
+ */
+export type AnalyzeHistoriesResponse = Message<"pantree.frequency.v1.AnalyzeHistoriesResponse"> & {
+  /**
+   * households are the answers.
+   *
+   * @generated from field: repeated pantree.frequency.v1.HouseholdAnalysis households = 1;
+   */
+  households: HouseholdAnalysis[];
+};
+
+/**
+ * Describes the message pantree.frequency.v1.AnalyzeHistoriesResponse.
+ * Use `create(AnalyzeHistoriesResponseSchema)` to create a new message.
+ */
+export const AnalyzeHistoriesResponseSchema: GenMessage<AnalyzeHistoriesResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 4);
+
+/**
+ * HouseholdAnalysis answers for one household.
+ *
+ * @generated from message pantree.frequency.v1.HouseholdAnalysis
+ */
+export type HouseholdAnalysis = Message<"pantree.frequency.v1.HouseholdAnalysis"> & {
+  /**
+   * outcome is the answer, or why there is none.
+   *
+   * @generated from oneof pantree.frequency.v1.HouseholdAnalysis.outcome
+   */
+  outcome: {
+    /**
+     * result is what AnalyzeHistory would have answered.
+     *
+     * @generated from field: pantree.frequency.v1.AnalyzeHistoryResponse result = 1;
+     */
+    value: AnalyzeHistoryResponse;
+    case: "result";
+  } | {
+    /**
+     * error says what is wrong with this household; its details name the fields as in AnalyzeHistoryRequest.
+     *
+     * @generated from field: google.rpc.Status error = 2;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pantree.frequency.v1.HouseholdAnalysis.
+ * Use `create(HouseholdAnalysisSchema)` to create a new message.
+ */
+export const HouseholdAnalysisSchema: GenMessage<HouseholdAnalysis> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 5);
 
 /**
  * ItemFrequency is how regularly a household buys one item. An interval is the number of days between two consecutive
@@ -167,8 +325,8 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
   trendSlopeDays?: number | undefined;
 
   /**
-   * confidence, 0 to 100, orders items by how likely the household is to buy them again soon. The model `heuristic`
-   * gives a score that is not a calibrated probability.
+   * confidence, 0 to 100, is 100 × the calibrated probability that the household buys the item again within 28 days of
+   * as_of. The model `heuristic` alone gives a score that is not a calibrated probability.
    *
    * @generated from field: double confidence = 12;
    */
@@ -230,6 +388,73 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
    * @generated from field: int32 typical_quantity = 20;
    */
   typicalQuantity: number;
+
+  /**
+   * purchase_probabilities say how likely the next purchase comes within each step of the ladder of as_of, shortest first.
+   *
+   * @generated from field: repeated pantree.frequency.v1.PurchaseProbability purchase_probabilities = 21;
+   */
+  purchaseProbabilities: PurchaseProbability[];
+
+  /**
+   * expected_days is the expected number of days from as_of to the next purchase, given the days that have already passed
+   * since the last one; what is longer than a year counts as a year.
+   *
+   * @generated from field: double expected_days = 22;
+   */
+  expectedDays: number;
+
+  /**
+   * median_days is the median of the same; absent when it is more likely than not that a year passes without a purchase.
+   *
+   * @generated from field: optional double median_days = 23;
+   */
+  medianDays?: number | undefined;
+
+  /**
+   * recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
+   * need goes on; see run_out_tolerance_ratio.
+   *
+   * @generated from field: int32 recommended_interval_days = 24;
+   */
+  recommendedIntervalDays: number;
+
+  /**
+   * run_out_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the
+   * household would have bought the item before the delivery that replaces the purchase.
+   *
+   * @generated from field: double run_out_probability = 25;
+   */
+  runOutProbability: number;
+
+  /**
+   * pile_up_ratio is the share of deliveries at that interval within 84 days that come before the household would have
+   * bought the item, 0 to 1.
+   *
+   * @generated from field: double pile_up_ratio = 26;
+   */
+  pileUpRatio: number;
+
+  /**
+   * cadence_probability is that of a purchase within 1.5 × recommended_interval_days of as_of, 0 to 1.
+   *
+   * @generated from field: double cadence_probability = 27;
+   */
+  cadenceProbability: number;
+
+  /**
+   * need is the likeliest state of the need.
+   *
+   * @generated from field: pantree.frequency.v1.Need need = 28;
+   */
+  need: Need;
+
+  /**
+   * need_probabilities are those of every state; they sum to 1.
+   *
+   * @generated from field: repeated pantree.frequency.v1.NeedProbability need_probabilities = 29;
+   */
+  needProbabilities: NeedProbability[];
 };
 
 /**
@@ -237,7 +462,119 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
  * Use `create(ItemFrequencySchema)` to create a new message.
  */
 export const ItemFrequencySchema: GenMessage<ItemFrequency> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 2);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 6);
+
+/**
+ * PurchaseProbability is how likely the next purchase comes within a horizon.
+ *
+ * @generated from message pantree.frequency.v1.PurchaseProbability
+ */
+export type PurchaseProbability = Message<"pantree.frequency.v1.PurchaseProbability"> & {
+  /**
+   * horizon_days is the number of days after as_of, the last one included.
+   *
+   * @generated from field: int32 horizon_days = 1;
+   */
+  horizonDays: number;
+
+  /**
+   * probability is that of a purchase within the horizon, 0 to 1.
+   *
+   * @generated from field: double probability = 2;
+   */
+  probability: number;
+};
+
+/**
+ * Describes the message pantree.frequency.v1.PurchaseProbability.
+ * Use `create(PurchaseProbabilitySchema)` to create a new message.
+ */
+export const PurchaseProbabilitySchema: GenMessage<PurchaseProbability> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 7);
+
+/**
+ * NeedProbability is how likely a need is in a state.
+ *
+ * @generated from message pantree.frequency.v1.NeedProbability
+ */
+export type NeedProbability = Message<"pantree.frequency.v1.NeedProbability"> & {
+  /**
+   * need is the state.
+   *
+   * @generated from field: pantree.frequency.v1.Need need = 1;
+   */
+  need: Need;
+
+  /**
+   * probability is that of the state, 0 to 1.
+   *
+   * @generated from field: double probability = 2;
+   */
+  probability: number;
+};
+
+/**
+ * Describes the message pantree.frequency.v1.NeedProbability.
+ * Use `create(NeedProbabilitySchema)` to create a new message.
+ */
+export const NeedProbabilitySchema: GenMessage<NeedProbability> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 8);
+
+/**
+ * Need is what has become of the need for an item. An item is overdue when more time has passed than four in five of its
+ * intervals last, and in any case after 84 days.
+ *
+ * @generated from enum pantree.frequency.v1.Need
+ */
+export enum Need {
+  /**
+   * NEED_UNSPECIFIED is never sent.
+   *
+   * @generated from enum value: NEED_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * NEED_ACTIVE means that the item is not overdue and is bought again within 84 days: keep delivering.
+   *
+   * @generated from enum value: NEED_ACTIVE = 1;
+   */
+  ACTIVE = 1,
+
+  /**
+   * NEED_LATE means that it is overdue and is bought again within 28 days: wait.
+   *
+   * @generated from enum value: NEED_LATE = 2;
+   */
+  LATE = 2,
+
+  /**
+   * NEED_PAUSED means that it is overdue and is bought again after 28 and within 84 days: pause.
+   *
+   * @generated from enum value: NEED_PAUSED = 3;
+   */
+  PAUSED = 3,
+
+  /**
+   * NEED_ENDED means that neither it nor another item of its type (or category) is bought within 84 days: stop.
+   *
+   * @generated from enum value: NEED_ENDED = 4;
+   */
+  ENDED = 4,
+
+  /**
+   * NEED_SWITCHED means that it is not bought within 84 days, but another item of its type (or category) is: swap.
+   *
+   * @generated from enum value: NEED_SWITCHED = 5;
+   */
+  SWITCHED = 5,
+}
+
+/**
+ * Describes the enum pantree.frequency.v1.Need.
+ */
+export const NeedSchema: GenEnum<Need> = /*@__PURE__*/
+  enumDesc(file_pantree_frequency_v1_frequency_service, 0);
 
 /**
  * Trend says how the intervals of an item change.
@@ -278,7 +615,7 @@ export enum Trend {
  * Describes the enum pantree.frequency.v1.Trend.
  */
 export const TrendSchema: GenEnum<Trend> = /*@__PURE__*/
-  enumDesc(file_pantree_frequency_v1_frequency_service, 0);
+  enumDesc(file_pantree_frequency_v1_frequency_service, 1);
 
 /**
  * FrequencyService answers: how regularly is each item bought, when is it due, how sure are we?
@@ -296,6 +633,18 @@ export const FrequencyService: GenService<{
     methodKind: "unary";
     input: typeof AnalyzeHistoryRequestSchema;
     output: typeof AnalyzeHistoryResponseSchema;
+  },
+  /**
+   * AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
+   * the next batch is read only when the answers to the last one have been taken. Every household is answered on its
+   * own, in the order of the requests; one that is wrong does not stop the others.
+   *
+   * @generated from rpc pantree.frequency.v1.FrequencyService.AnalyzeHistories
+   */
+  analyzeHistories: {
+    methodKind: "bidi_streaming";
+    input: typeof AnalyzeHistoriesRequestSchema;
+    output: typeof AnalyzeHistoriesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pantree_frequency_v1_frequency_service, 0);
