@@ -18,7 +18,6 @@ from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.errors import (
     ComponentUnavailable,
     DeadlineExceeded,
-    DeadlineTooShort,
     InternalError,
     NotFound,
     PantreeError,
@@ -148,10 +147,9 @@ async def test_call_with_hardly_any_time_left_is_refused_before_the_work() -> No
     async with loopback(unary_part(note)) as channel:
         await call_unary(channel)  # connect first, so that the short deadline below is met by the server
         calls.clear()
-        with pytest.raises(DeadlineExceeded) as raised:
+        with pytest.raises(DeadlineExceeded):
             await call_unary(channel, seconds=0.04)
     assert not calls
-    assert isinstance(raised.value, DeadlineTooShort | DeadlineExceeded)
 
 
 async def test_caller_who_leaves_ends_the_stream() -> None:
