@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := runtime services gateway clients scripts tests
+TYPESCRIPT := clients/typescript
+GENERATED := gen $(TYPESCRIPT)/src/generated
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench quality realism pins clean
@@ -67,12 +69,13 @@ types: .venv/dev.stamp ## Check the types
 imports: .venv/dev.stamp ## Check who imports whom
 	@$(BIN)/lint-imports
 
-protos: .venv/dev.stamp ## Generate gen/ from protos/
+protos: .venv/dev.stamp ## Generate gen/ and, where its tools are installed, the TypeScript client's types from protos/
 	@$(BIN)/python scripts/generate_protos.py
+	@if [ -d $(TYPESCRIPT)/node_modules ]; then cd $(TYPESCRIPT) && npm run --silent generate; fi
 
-protos-clean: protos ## Check that gen/ is what the protos give
-	@git diff --exit-code -- gen || { echo "gen/ is not what protos/ gives: run make protos and commit"; exit 1; }
-	@test -z "$$(git status --porcelain -- gen)" || { echo "gen/ has files that are not committed"; exit 1; }
+protos-clean: protos ## Check that the generated code is what the protos give
+	@git diff --exit-code -- $(GENERATED) || { echo "generated code is not what protos/ gives: run make protos and commit"; exit 1; }
+	@test -z "$$(git status --porcelain -- $(GENERATED))" || { echo "there is generated code that is not committed"; exit 1; }
 
 # BASE names the commit whose contract must stay readable: the last one, or main for a branch.
 BASE ?= HEAD
@@ -80,7 +83,6 @@ buf: protos ## Lint the contract, and compare it with that of BASE (default HEAD
 	@$(BIN)/buf lint gen/pantree/contract.binpb
 	@BASE=$(BASE) BUF=$(BIN)/buf sh scripts/check_breaking.sh
 
-TYPESCRIPT := clients/typescript
 $(TYPESCRIPT)/node_modules/install.stamp: $(TYPESCRIPT)/package.json $(TYPESCRIPT)/package-lock.json
 	@echo "installing the development tools of the TypeScript client"
 	@cd $(TYPESCRIPT) && npm ci --silent --no-audit --no-fund

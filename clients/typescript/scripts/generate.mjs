@@ -22,6 +22,8 @@ const { file: protoFile } = fromBinary(FileDescriptorSetSchema, readFileSync(ima
 const names = protoFile.map((file) => file.name);
 // Google's annotations are imported by ours; the well-known types come with @bufbuild/protobuf.
 const fileToGenerate = names.filter((name) => !name.startsWith("google/protobuf/"));
+// Their comments are Google's text, which is to be read there.
+for (const file of protoFile) if (file.name.startsWith("google/")) file.sourceCodeInfo = undefined;
 
 /** @param {string} parameter */
 const request = (parameter) =>
