@@ -1,16 +1,20 @@
 """Money as people count it: sums are rounded to cents once, at the end."""
 
 import math
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 
 _CENTS = 100
+_CENT = Decimal("0.01")
+# From here on neighbouring floats are a cent apart or more.
+_FIRST_WITHOUT_CENTS = 2.0**46
 
 
 def round_to_cent(amount: float) -> float:
     """The amount rounded to cents, half away from zero by its shortest decimal form: 0.125 gives 0.13."""
-    cents = Fraction(repr(amount)) * _CENTS
-    rounded = math.floor(abs(cents) + Fraction(1, 2))
-    return math.copysign(rounded, amount) / _CENTS if rounded else 0.0
+    if abs(amount) >= _FIRST_WITHOUT_CENTS:
+        return amount
+    return float(Decimal(repr(amount)).quantize(_CENT, ROUND_HALF_UP)) or 0.0  # never -0.0
 
 
 def floor_to_cent(amount: Fraction) -> float:

@@ -11,7 +11,7 @@ import polars as pl
 from pantree_frequency.backends import artefact
 from pantree_frequency.core.features import COLUMN, feature_table
 from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.models.hazard import STEPS, step_rows
+from pantree_frequency.core.models.hazard import STEPS
 from pantree_frequency.core.sorting import sort_histories
 from pantree_frequency.core.statistics import pair_statistics
 from tests.benchmarks.comparison import Comparison, Yardstick, best_of
@@ -128,7 +128,8 @@ def bulk_scoring() -> Comparison:
     loaded = artefact.load()
     table = feature_table(sort_histories(histories, as_of), priors)
     chosen = np.array([COLUMN[name] for name in loaded.description["features"]])
-    rows = step_rows(table.values[:, chosen], STEPS.astype(np.float32))
+    values = np.repeat(table.values[:, chosen], len(STEPS), axis=0)
+    rows = np.column_stack([values, np.tile(STEPS.astype(np.float32), len(table))])
     booster = lightgbm.Booster(model_str=loaded.next_trees)
     own_seconds = best_of(2, own)
     predict_seconds = best_of(2, lambda: booster.predict(rows, raw_score=True, num_threads=_THREADS))

@@ -69,14 +69,6 @@ def test_known_type_has_its_own_prior_and_an_unknown_one_that_of_all() -> None:
     assert np.isnan(category).all()
 
 
-def test_closed_form_serves_where_the_trees_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As on a machine without LightGBM: importing it fails.
-    monkeypatch.setitem(__import__("sys").modules, "lightgbm", None)
-    models = artefact.models_of(artefact.load())
-    assert "hazard" not in models.by_name
-    assert models.default_name == artefact.load().description["best_closed_form"]
-
-
 def test_history_of_a_known_item_tells_more_than_that_of_a_stranger() -> None:
     (stranger,) = analyze(bought_on(100, 130, 160, name="qwertz"), 165).items
     (milk,) = analyze(bought_on(100, 130, 160, name="FLUID MILK WHITE ONLY"), 165).items

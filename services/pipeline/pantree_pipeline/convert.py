@@ -198,7 +198,7 @@ def _started(event: Started) -> messages.Started:
 
 def _monthly_update(month: Month) -> messages.MonthlyUpdate:
     purchases = month.purchases
-    return messages.MonthlyUpdate(
+    update = messages.MonthlyUpdate(
         month_display=month_display(month.period_start),
         progress=round(month.progress, 1),
         month_number=month.month_number,
@@ -208,12 +208,10 @@ def _monthly_update(month: Month) -> messages.MonthlyUpdate:
         trip_count=len(purchases.trip_days),
         total_spend=round_to_cent(float(purchases.paid.sum())),
         total_savings=round_to_cent(float(purchases.savings.sum())),
-        purchases=_rows(purchases),
         purchase_count=len(purchases),
     )
-
-
-def _rows(purchases: PurchaseHistory) -> list[Purchase]:
+    # Most lines of a month share a day, and a row that is added in place is not copied.
+    dates = {day: calendar_day(day).isoformat() for day in purchases.trip_days.tolist()}
     lines = zip(
         purchases.item_indices.tolist(),
         purchases.days.tolist(),
@@ -222,17 +220,16 @@ def _rows(purchases: PurchaseHistory) -> list[Purchase]:
         purchases.savings.tolist(),
         strict=True,
     )
-    return [
-        Purchase(
+    for item, day, quantity, price, saving in itertools.islice(lines, MOST_PURCHASES_SHOWN):
+        update.purchases.add(
             name=purchases.item_names[item],
             category=purchases.item_categories[item],
-            date=calendar_day(day).isoformat(),
+            date=dates[day],
             quantity=quantity,
             price=price,
             saving=saving,
         )
-        for item, day, quantity, price, saving in itertools.islice(lines, MOST_PURCHASES_SHOWN)
-    ]
+    return update
 
 
 def result_message(result: Completed) -> messages.ProcessResult:

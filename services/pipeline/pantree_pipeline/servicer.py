@@ -14,6 +14,9 @@ from pantree_pipeline.backends.health import HealthProbe
 from pantree_pipeline.core import Completed, Order, Pipeline
 from pantree_runtime.grpc_types import Context
 
+# A long history takes a while to check and to categorise; a first purchase takes less than the way to a thread.
+_BYTES_WORTH_A_THREAD = 16 * 1024
+
 
 def _draw_seed() -> int:
     return secrets.randbits(32)
@@ -70,5 +73,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
     async def _order(self, message: messages.ProcessInput) -> Order:
         """The order that a request stands for; archetypes are asked for only when a simulation needs them."""
         archetypes = await self._pipeline.archetypes() if message.items else None
-        # In a thread, for a long history takes a while to check and to categorise.
-        return await asyncio.to_thread(convert.order_of, message, archetypes, self._today(), self._draw_seed())
+        given = (message, archetypes, self._today(), self._draw_seed())
+        if message.ByteSize() < _BYTES_WORTH_A_THREAD:
+            return convert.order_of(*given)
+        return await asyncio.to_thread(convert.order_of, *given)

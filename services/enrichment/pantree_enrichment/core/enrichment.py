@@ -11,6 +11,8 @@ from pantree_enrichment.core.rules import RulesEnricher
 
 # Few enough for the first answers to leave at once, enough for the way to a thread and back not to matter.
 _RULES_BATCH_SIZE = 50
+# So few take less than the way to a thread and back.
+_MOST_WITHOUT_A_THREAD = 10
 
 _NO_EXCUSE = Unanswered("")
 
@@ -32,10 +34,13 @@ class Enrichment:
         """Position and answer of each item, as soon as it is known, in any order."""
         async with aclosing(self._outcomes(items)) as outcomes:
             async for group in outcomes:
+                if len(group) <= _MOST_WITHOUT_A_THREAD:
+                    for answer in self._settle_all(items, group):
+                        yield answer
+                    continue
                 for start in range(0, len(group), _RULES_BATCH_SIZE):
-                    for answer in await asyncio.to_thread(
-                        self._settle_all, items, group[start : start + _RULES_BATCH_SIZE]
-                    ):
+                    batch = group[start : start + _RULES_BATCH_SIZE]
+                    for answer in await asyncio.to_thread(self._settle_all, items, batch):
                         yield answer
 
     async def _outcomes(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[Sequence[tuple[int, Outcome]]]:

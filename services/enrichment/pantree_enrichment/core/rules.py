@@ -1,5 +1,6 @@
 """What the catalogue says about an item. Always there, and the yardstick for what a language model says."""
 
+import functools
 from collections import Counter
 from collections.abc import Iterator
 
@@ -19,6 +20,8 @@ SOURCE = "rules"
 MAX_SUBSTITUTES = 4
 MAX_COMPLEMENTS = 4
 
+_MOST_REMEMBERED = 8192
+
 # A shop files items by its own lights; it is believed only when the name says nothing.
 _SHOP_CATEGORY_CERTAINTY = 0.5
 # A category speaks for an unknown item of its own when this share of its items keep equally long.
@@ -30,14 +33,16 @@ class RulesEnricher:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
+        # Households buy much the same things, so most items were asked about before.
+        self.enrich_item = functools.lru_cache(maxsize=_MOST_REMEMBERED)(self._enrich_item)
+        """What the catalogue says about an item."""
         self._perishabilities = {category: self._perishability_of(category) for category in CATEGORIES}
         # "personal_care" is found in a shop's "Health & Personal Care".
         self._category_phrases = {
             normalize_name(category.replace("_", " ")): category for category in CATEGORIES if category != OTHER
         }
 
-    def enrich_item(self, item: ItemToEnrich) -> EnrichedItem:
-        """What the catalogue says about an item."""
+    def _enrich_item(self, item: ItemToEnrich) -> EnrichedItem:
         found = self._catalog.categorize(item.name)
         category, certainty_ratio = found.category, found.certainty_ratio
         if category == OTHER and item.category:

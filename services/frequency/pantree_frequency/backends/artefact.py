@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pantree_frequency.core import Models
 from pantree_frequency.core.models import CLOSED_FORMS, Hazard, Heuristic, Model
-from pantree_frequency.core.models.hazard import Trees
+from pantree_frequency.core.models.trees import StepTrees
 from pantree_frequency.core.need import Switching
 from pantree_frequency.core.priors import Priors
 
@@ -74,7 +74,7 @@ def load(folder: Path = SHIPPED) -> Artefact:
 
 
 def models_of(artefact: Artefact, *, thread_count: int = 1) -> Models:
-    """The models of an artefact. Without LightGBM the hazard model is not among them, and a closed form is the default.
+    """The models of an artefact; the hazard model is the default.
 
     Args:
         artefact: what was fitted.
@@ -85,46 +85,14 @@ def models_of(artefact: Artefact, *, thread_count: int = 1) -> Models:
     by_name: dict[str, Model] = {Heuristic.name: Heuristic()}
     for closed_form in CLOSED_FORMS:
         by_name[closed_form.NAME] = closed_form(description["closed_forms"][closed_form.NAME], version)
-    default = description["best_closed_form"]
-    try:
-        next_trees = booster_of(artefact.next_trees, thread_count)
-        interval_trees = booster_of(artefact.interval_trees, thread_count)
-    except ImportError:  # LightGBM, or the OpenMP library it needs, is not installed
-        pass
-    else:
-        by_name[Hazard.name] = Hazard(
-            version=version,
-            features=description["features"],
-            next_trees=next_trees,
-            interval_trees=interval_trees,
-            companions=[by_name[name] for name in description["companions"]],
-        )
-        default = Hazard.name
-    return Models(by_name, default, artefact.priors, Switching(description["switching"]))
-
-
-def booster_of(text: str, thread_count: int) -> Trees:
-    """Trees from LightGBM's text.
-
-    Args:
-        text: a model.
-        thread_count: threads of one prediction.
-
-    Raises:
-        ImportError: when LightGBM, or a library that it needs, is not installed.
-    """
-    try:
-        import lightgbm
-    except OSError as error:
-        raise ImportError("LightGBM is installed, but a library that it needs is not") from error
-
-    booster = lightgbm.Booster(model_str=text)
-
-    class _Trees:
-        def predict(self, rows: NDArray[np.float32], *, raw_score: bool = False) -> Any:
-            return booster.predict(rows, raw_score=raw_score, num_threads=thread_count)
-
-    return _Trees()
+    by_name[Hazard.name] = Hazard(
+        version=version,
+        features=description["features"],
+        next_trees=StepTrees(artefact.next_trees, thread_count),
+        interval_trees=StepTrees(artefact.interval_trees, thread_count),
+        companions=[by_name[name] for name in description["companions"]],
+    )
+    return Models(by_name, Hazard.name, artefact.priors, Switching(description["switching"]))
 
 
 def _bytes_of(mapping: Mapping[str, NDArray[np.float32]]) -> NDArray[np.uint8]:

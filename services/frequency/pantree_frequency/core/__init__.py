@@ -8,11 +8,12 @@ from pantree_frequency.core.analysis import (
     Question,
     analyze_histories,
 )
-from pantree_frequency.core.need import Need
+from pantree_frequency.core.need import NEEDS, Need
 from pantree_frequency.core.statistics import ItemStatistics
 from pantree_frequency.core.trend import Trend
 
 __all__ = [
+    "NEEDS",
     "HistoryAnalysis",
     "ItemFrequency",
     "ItemStatistics",

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_domain.cadence import LADDER
+from pantree_domain.compiled import compiled
 
 Floats = NDArray[np.float64]
 
 LADDER_DAYS: Floats = np.array([step.interval_days for step in LADDER], np.float64)
-_STEPS = LADDER_DAYS.astype(int)
+_STEPS: NDArray[np.int64] = LADDER_DAYS.astype(np.int64)
 _HORIZON = int(_STEPS[-1])
 
 # Days on which the interval's distribution is looked at.
@@ -29,9 +30,6 @@ _RUN_OUT_WEIGHT = 10.0
 # No step is chosen before which more of the next intervals end than this. Without it the least harm overall is had by
 # letting down, for good, whoever runs out at times anyway: a weekly item would come every three weeks.
 _MOST_FIRST_RUN_OUTS = 0.7
-
-# Two sequences of up to 84 days, one after the other, fit without wrapping around.
-_FFT_SIZE = 2 * _HORIZON + 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,27 +66,10 @@ def risks_of(intervals: Floats) -> Risks:
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
     """
     density = np.diff(intervals, axis=1, prepend=0.0)
-    spectrum = _spectrum(density)
-    # sums[k − 1]: probability of each day on which the k-th purchase may come.
-    sums = [density]
-    while len(sums) < _HORIZON // _STEPS[0]:
-        sums.append(_followed(sums[-1], spectrum))
-    run_out = np.empty((len(intervals), len(_STEPS)))
-    pile_up = np.empty_like(run_out)
-    for position, step in enumerate(_STEPS.tolist()):
-        deliveries = _HORIZON // step
-        early = sum(1.0 - sums[number][:, : (number + 1) * step].sum(axis=1) for number in range(deliveries))
-        pile_up[:, position] = early / deliveries
-        lost = np.zeros(len(intervals))
-        living = density
-        for number in range(deliveries):
-            before = (number + 1) * step - 1  # days 1…k·step − 1
-            lost += living[:, :before].sum(axis=1)
-            living = living.copy()
-            living[:, :before] = 0.0
-            living = _followed(living, spectrum)
-        run_out[:, position] = lost + living.sum(axis=1)
-    # The last bits of a convolution depend on how many pairs are reckoned together; an answer must not.
+    run_out = np.zeros((len(intervals), len(_STEPS)))
+    pile_up = np.zeros_like(run_out)
+    _reckon(density, _STEPS, run_out, pile_up)
+    # The last bits are a matter of the machine; an answer must not be.
     return Risks(
         np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), intervals[:, _STEPS - 2].round(9)
     )
@@ -113,11 +94,54 @@ def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOL
     return Cadences(_STEPS[chosen].astype(np.int64), risks.run_out[rows, chosen], risks.pile_up[rows, chosen])
 
 
-def _spectrum(density: Floats) -> NDArray[np.complex128]:
-    return np.fft.rfft(np.concatenate([np.zeros((len(density), 1)), density], axis=1), _FFT_SIZE, axis=1)
+@compiled()
+def _reckon(density: Floats, steps: NDArray[np.int64], run_out: Floats, pile_up: Floats) -> None:
+    """Adds the risks of each step for each pair.
+
+    Args:
+        density: float64[p, days], probability that an interval is 1, 2, … days long.
+        steps: int64[s], ascending.
+        run_out: float64[p, s].
+        pile_up: float64[p, s].
+    """
+    horizon = density.shape[1]
+    sums, following = np.empty(horizon), np.empty(horizon)
+    for pair in range(len(density)):
+        intervals = density[pair]
+        sums[:] = intervals
+        for number in range(1, horizon // steps[0] + 1):
+            if number > 1:
+                _follow(sums, number - 2, intervals, following)
+                sums, following = following, sums
+            for position in range(len(steps)):
+                deliveries = horizon // steps[position]
+                if number <= deliveries:
+                    pile_up[pair, position] += (1.0 - sums[: number * steps[position]].sum()) / deliveries
+        for position in range(len(steps)):
+            sums[:] = intervals
+            before = 0
+            for number in range(1, horizon // steps[position] + 1):
+                # Purchases on the days before the delivery.
+                before = number * steps[position] - 1
+                run_out[pair, position] += sums[:before].sum()
+                _follow(sums, before, intervals, following)
+                sums, following = following, sums
+            run_out[pair, position] += sums[before:].sum()
 
 
-def _followed(density: Floats, spectrum: NDArray[np.complex128]) -> Floats:
-    """Density of a day and one more interval after it, up to the horizon."""
-    total = np.fft.irfft(_spectrum(density) * spectrum, _FFT_SIZE, axis=1)
-    return np.maximum(total[:, 1 : _HORIZON + 1], 0.0)
+@compiled()
+def _follow(days: Floats, first: int, intervals: Floats, following: Floats) -> None:
+    """Density of a day, not before `first`, and one more interval after it, up to the horizon.
+
+    Args:
+        days: float64[n], density of days 1, 2, …; those before `first` (from 0) do not count.
+        first: the first day that counts.
+        intervals: float64[n], density of the interval.
+        following: float64[n], is overwritten.
+    """
+    following[:] = 0.0
+    for day in range(first, len(days) - 1):
+        share = days[day]
+        later = following[day + 1 :]
+        for interval in range(len(later)):
+            later[interval] += share * intervals[interval]

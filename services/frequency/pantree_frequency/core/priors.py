@@ -5,6 +5,7 @@ Priors are kept per type and per category, each in two senses: the type bought a
 category, and to all items.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ PRIOR_SIZE = len(PRIOR)
 _STRENGTH = 20.0
 
 
+@functools.lru_cache(maxsize=8192)
 def normalized(name: str) -> str:
     """A name as priors know it: lower case, letters and digits, single spaces."""
     return " ".join(re.findall(r"[^\W_]+", name.casefold()))

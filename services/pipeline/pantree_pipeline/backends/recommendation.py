@@ -31,11 +31,17 @@ class GrpcRecommender:
             PantreeError: when the service fails.
         """
         request = messages.RecommendRequest(
-            candidates=[_message(candidate) for candidate in candidates],
             as_of=as_of.isoformat(),
             max_recommendations=max_recommendations,
             include_omitted=include_omitted,
         )
+        for candidate in candidates:
+            # Added in place, so that the evidence is copied only once.
+            message = request.candidates.add(frequency=cast(ItemFrequency, candidate.evidence.payload))
+            if candidate.enrichment is not None:
+                enriched = cast(EnrichedItem, candidate.enrichment.payload)
+                message.perishability = enriched.perishability
+                message.suggested_interval_days = enriched.suggested_interval_days
         with asking(NAME):
             response = await self._stub.Recommend(request)
         return Recommendations(
@@ -45,12 +51,3 @@ class GrpcRecommender:
             source=response.source,
             fallback_reason=response.fallback_reason,
         )
-
-
-def _message(candidate: Candidate) -> messages.Candidate:
-    message = messages.Candidate(frequency=cast(ItemFrequency, candidate.evidence.payload))
-    if candidate.enrichment is not None:
-        enriched = cast(EnrichedItem, candidate.enrichment.payload)
-        message.perishability = enriched.perishability
-        message.suggested_interval_days = enriched.suggested_interval_days
-    return message

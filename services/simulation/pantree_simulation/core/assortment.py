@@ -30,6 +30,42 @@ class NamedAssortment:
     """Weights of categories for which an archetype has none."""
 
 
+class CatalogArrays:
+    """What the catalogue alone says of an assortment: made once, since it is the same for every household.
+
+    Args:
+        catalog: the items.
+        price_levels: by category, what is paid in proportion to the catalogue's prices.
+    """
+
+    def __init__(self, catalog: Catalog, price_levels: Mapping[str, float]) -> None:
+        self.catalog = catalog
+        self.names = tuple(item.name for item in catalog.items)
+        self.categories = tuple(item.category for item in catalog.items)
+        self.positions = {item.name: at for at, item in enumerate(catalog.items)}
+        self.kinds = {kind: at for at, kind in enumerate(dict.fromkeys(item.kind for item in catalog.items))}
+        self.needs = _need_records(
+            [
+                _Need(kind, members[0].category, 1.0, -1, [self.positions[item.name] for item in members])
+                for kind in self.kinds
+                if (members := catalog.items_of_kind(kind))
+            ],
+            CATEGORIES,
+        )
+        self.members = np.array(
+            [self.positions[item.name] for kind in self.kinds for item in catalog.items_of_kind(kind)], dtype=np.int32
+        )
+        self.kinds_of_members = np.repeat(np.arange(len(self.kinds)), self.needs["member_count"])
+        self.items = np.zeros(len(catalog.items), ITEM)
+        self.items["first_drift"] = 1.0
+        self.items["given_price"] = _NO_PRICE
+        self.items["usual_quantity"] = 1
+        self.items["purchases_a_day"] = 1 / np.array([item.typical_interval_days for item in catalog.items])
+        levels = np.array([price_levels[item.category] for item in catalog.items])
+        self.items["lowest_price"] = levels * [item.price_low for item in catalog.items]
+        self.items["highest_price"] = levels * [item.price_high for item in catalog.items]
+
+
 def catalog_assortment(catalog: Catalog, price_levels: Mapping[str, float]) -> NamedAssortment:
     """Every kind of thing in the catalogue.
 
@@ -37,14 +73,11 @@ def catalog_assortment(catalog: Catalog, price_levels: Mapping[str, float]) -> N
         catalog: the items.
         price_levels: by category, what is paid in proportion to the catalogue's prices.
     """
-    return assortment_after((), catalog, price_levels, complement_preference=1.0)
+    return assortment_after((), CatalogArrays(catalog, price_levels), complement_preference=1.0)
 
 
 def assortment_after(
-    first_items: Sequence[FirstItem],
-    catalog: Catalog,
-    price_levels: Mapping[str, float],
-    complement_preference: float,
+    first_items: Sequence[FirstItem], arrays: CatalogArrays, complement_preference: float
 ) -> NamedAssortment:
     """The items of a first purchase, each a need of its own, then the other kinds of things in the catalogue.
 
@@ -52,10 +85,10 @@ def assortment_after(
 
     Args:
         first_items: the first purchase; its names are distinct.
-        catalog: where other items come from.
-        price_levels: by category, what is paid in proportion to the catalogue's prices.
+        arrays: where other items come from.
         complement_preference: how much likelier what goes with the first purchase is to be a staple.
     """
+    catalog = arrays.catalog
     found = [catalog.categorize(item.name) for item in first_items]
     known = [categorization.item for categorization in found]
     alike = [
@@ -67,33 +100,34 @@ def assortment_after(
     ]
     complements = {kind for item in known if item for kind in item.complements}
     count = len(first_items)
-    position = {item.name: count + at for at, item in enumerate(catalog.items)}
 
     needs: list[_Need] = []
     kinds: set[str] = set()
     for at, (item, nearest) in enumerate(zip(first_items, known, strict=True)):
         others: list[int] = []
         if nearest and nearest.kind not in kinds:
-            others = [position[other.name] for other in catalog.items_of_kind(nearest.kind) if other not in known]
+            members = catalog.items_of_kind(nearest.kind)
+            others = [count + arrays.positions[other.name] for other in members if other not in known]
             kinds.add(nearest.kind)
         needs.append(_Need(item.name, first_categories[at], 1.0, at, others))
-    for kind in dict.fromkeys(item.kind for item in catalog.items):
-        if kind not in kinds:
-            members = catalog.items_of_kind(kind)
-            preference = complement_preference if kind in complements else 1.0
-            needs.append(_Need(kind, members[0].category, preference, -1, [position[item.name] for item in members]))
 
     categories = tuple(dict.fromkeys([*CATEGORIES, *first_categories]))
-    arrays = Assortment(
-        _need_records(needs, categories),
-        _item_records(first_items, list(map(_typical_interval, alike)), catalog, price_levels),
-        np.array([member for need in needs for member in need.members], dtype=np.int32),
-    )
+    taken = [arrays.kinds[kind] for kind in kinds]
+    other_needs = arrays.needs.copy()
+    other_needs["preference"][[arrays.kinds[kind] for kind in complements]] = complement_preference
+    need_records = np.concatenate([_need_records(needs, categories), np.delete(other_needs, taken)])
+    need_records["member_start"] = np.cumsum(need_records["member_count"]) - need_records["member_count"]
+    first_members = np.array([member for need in needs for member in need.members], dtype=np.int32)
+    other_members = arrays.members[np.isin(arrays.kinds_of_members, taken, invert=True)] + np.int32(count)
     added = [category for category in first_categories if catalog.items_in(category)]
     return NamedAssortment(
-        arrays=arrays,
-        item_names=(*(item.name for item in first_items), *(item.name for item in catalog.items)),
-        item_categories=(*first_categories, *(item.category for item in catalog.items)),
+        arrays=Assortment(
+            need_records,
+            np.concatenate([_first_item_records(first_items, list(map(_typical_interval, alike))), arrays.items]),
+            np.concatenate([first_members, other_members]),
+        ),
+        item_names=(*(item.name for item in first_items), *arrays.names),
+        item_categories=(*first_categories, *arrays.categories),
         categories=categories,
         added_weights=dict.fromkeys(added, _ADDED_CATEGORY_WEIGHT),
     )
@@ -119,22 +153,12 @@ def _need_records(needs: Sequence[_Need], categories: Sequence[str]) -> Records:
     return records
 
 
-def _item_records(
-    first_items: Sequence[FirstItem],
-    first_intervals: Sequence[float],
-    catalog: Catalog,
-    price_levels: Mapping[str, float],
-) -> Records:
-    count = len(first_items)
-    records = np.zeros(count + len(catalog.items), ITEM)
+def _first_item_records(first_items: Sequence[FirstItem], intervals: Sequence[float]) -> Records:
+    records = np.zeros(len(first_items), ITEM)
     records["first_drift"] = 1.0
-    records["given_price"] = [*(item.price for item in first_items), *([_NO_PRICE] * len(catalog.items))]
-    intervals = [*first_intervals, *(item.typical_interval_days for item in catalog.items)]
+    records["given_price"] = [item.price for item in first_items]
     records["purchases_a_day"] = 1 / np.array(intervals)
-    records["usual_quantity"] = [*(item.quantity for item in first_items), *([1] * len(catalog.items))]
-    levels = np.array([price_levels[item.category] for item in catalog.items])
-    records["lowest_price"][count:] = levels * [item.price_low for item in catalog.items]
-    records["highest_price"][count:] = levels * [item.price_high for item in catalog.items]
+    records["usual_quantity"] = [item.quantity for item in first_items]
     return records
 
 

@@ -3,12 +3,14 @@
 Both are functions of the seed, the item and the day, so that any period can be had without the ones before it.
 """
 
+import functools
+
 import numpy as np
 
 from pantree_domain.compiled import compiled
 from pantree_simulation.core.behaviour import Behaviour
 from pantree_simulation.core.records import Calendar, Floats, Keys
-from pantree_simulation.core.streams import Purpose, high_ratio, key_of, low_ratio, number_at
+from pantree_simulation.core.streams import Purpose, high_ratio, keys_of_names, low_ratio, number_at
 from pantree_simulation.core.tables import drawn, normal_table, stepped_table
 
 # Numbers of an item's stream: its campaigns' shift, then prices and campaigns side by side.
@@ -30,12 +32,12 @@ class Shop:
     """
 
     def __init__(self, seed: int, item_names: tuple[str, ...], behaviour: Behaviour) -> None:
-        self._keys = np.array([key_of(Purpose.SHOP, seed, name) for name in item_names], dtype=np.uint64)
+        self._keys = keys_of_names(Purpose.SHOP, seed, item_names)
         self._drift_days = behaviour.prices.drift_days
         self._drift_ratio = behaviour.prices.drift_ratio
         self._campaign_days = behaviour.promotions.campaign_days
-        depths = stepped_table(behaviour.promotions.depths, behaviour.promotions.depth_shares)
-        self._tables = np.array([normal_table(), depths])
+        promotions = behaviour.promotions
+        self._tables = _tables(tuple(promotions.depths), tuple(promotions.depth_shares))
 
     def calendar(self, from_day: int, until_day: int) -> Calendar:
         """Prices and promotions of the days from one, inclusive, to another, exclusive."""
@@ -66,6 +68,11 @@ class Shop:
     def drifts(self, day: int) -> Floats:
         """float64[i], shelf prices of a day over their long-term level."""
         return self.calendar(day, day + 1).drifts[:, 0].copy()
+
+
+@functools.lru_cache(maxsize=8)
+def _tables(depths: tuple[float, ...], depth_shares: tuple[float, ...]) -> Floats:
+    return np.array([normal_table(), stepped_table(depths, depth_shares)])
 
 
 @compiled("numpy")

@@ -9,7 +9,7 @@ import numpy as np
 from pantree_domain.catalog import Catalog
 from pantree_domain.days import day_number
 from pantree_domain.purchases import PurchaseHistory
-from pantree_simulation.core.assortment import NamedAssortment, assortment_after
+from pantree_simulation.core.assortment import CatalogArrays, NamedAssortment, assortment_after
 from pantree_simulation.core.behaviour import Behaviour
 from pantree_simulation.core.kernel import simulate
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
@@ -46,7 +46,7 @@ class Simulator:
     """
 
     def __init__(self, catalog: Catalog, behaviour: Behaviour) -> None:
-        self._catalog = catalog
+        self._catalog = CatalogArrays(catalog, behaviour.prices.levels)
         self._behaviour = behaviour
         self._model = model_of(behaviour)
 
@@ -60,9 +60,7 @@ class Simulator:
             scenario: whom to simulate, and for how long.
         """
         behaviour, model = self._behaviour, self._model
-        assortment = assortment_after(
-            scenario.items, self._catalog, behaviour.prices.levels, behaviour.needs.complement_preference
-        )
+        assortment = assortment_after(scenario.items, self._catalog, behaviour.needs.complement_preference)
         shop = Shop(scenario.seed, assortment.item_names, behaviour)
         arrays = assortment.arrays
         arrays.items["first_drift"] = shop.drifts(day_number(scenario.start))

@@ -10,6 +10,7 @@ Number Generators, OOPSLA 2014; constants of Stafford's variant 13), in plain 64
 """
 
 import enum
+import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -51,15 +52,37 @@ def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
     return np.uint64(int.from_bytes(digest, "little"))
 
 
-def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.uint64]:
-    """uint64[h], `key_of(Purpose.HOUSEHOLD, seed, str(number))` of each: a household's id is its number in digits."""
-    beginning = hashlib.blake2b(json.dumps([Purpose.HOUSEHOLD.value, seed])[:-1].encode(), digest_size=_KEY_BYTES)
+def keys_of_names(purpose: Purpose, seed: int, names: Iterable[str]) -> NDArray[np.uint64]:
+    """uint64[n], `key_of(purpose, seed, name)` of each name, what they share hashed only once."""
+    return _keys(purpose, seed, map(_end_of_subject, names))
+
+
+def _keys(purpose: Purpose, seed: int, ends: Iterable[bytes]) -> NDArray[np.uint64]:
+    """Keys of subjects that begin alike.
+
+    Args:
+        purpose: what the keys are used for.
+        seed: first part of each subject.
+        ends: the rest of each subject, as it stands in its JSON text.
+    """
+    beginning = hashlib.blake2b(json.dumps([purpose.value, seed])[:-1].encode(), digest_size=_KEY_BYTES)
     keys = bytearray()
-    for number in household_numbers:
+    for end in ends:
         key = beginning.copy()
-        key.update(b', "%d"]' % number)
+        key.update(end)
         keys += key.digest()
     return np.frombuffer(keys, dtype="<u8").astype(np.uint64)
+
+
+# A catalogue's names come again with every seed.
+@functools.lru_cache(maxsize=4096)
+def _end_of_subject(name: str) -> bytes:
+    return f", {json.dumps(name)}]".encode()
+
+
+def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.uint64]:
+    """uint64[h], `key_of(Purpose.HOUSEHOLD, seed, str(number))` of each: a household's id is its number in digits."""
+    return _keys(Purpose.HOUSEHOLD, seed, (b', "%d"]' % number for number in household_numbers))
 
 
 @compiled("numpy")

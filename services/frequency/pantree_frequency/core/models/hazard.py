@@ -10,7 +10,7 @@ G. Ke et al., "LightGBM", NeurIPS 2017.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,24 +26,10 @@ COMPANION_SHARE = 0.35
 
 
 class Trees(Protocol):
-    """A boosted model: LightGBM's `Booster`, or anything that scores rows."""
+    """A boosted model whose last column is the end of a step: `StepTrees`."""
 
-    def predict(self, rows: NDArray[np.float32], *, raw_score: bool = False) -> Any:
-        """float64[n], a score for each row."""
-
-
-def step_rows(values: NDArray[np.float32], steps: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of features with the step's end as last column: [p × s, f + 1], pair by pair.
-
-    Args:
-        values: float32[p, f].
-        steps: float32[s].
-    """
-    pairs, width = values.shape
-    rows = np.empty((pairs, len(steps), width + 1), np.float32)
-    rows[:, :, :width] = values[:, None, :]
-    rows[:, :, width] = steps
-    return rows.reshape(-1, width + 1)
+    def scores(self, values: NDArray[np.float32], steps: NDArray[np.float32]) -> Floats:
+        """float64[p, s], the log odds of each pair at each step, given float32[p, f] and float32[s], ascending."""
 
 
 class Curve:
@@ -101,11 +87,9 @@ class Hazard:
 
     def raw_curve(self, trees: Trees, table: FeatureTable) -> Floats:
         """float64[p, s], probability by the end of each step, as the trees say it."""
-        if not len(table):
-            return np.zeros((0, len(STEPS)))
-        scores = trees.predict(step_rows(table.values[:, self._columns], STEPS.astype(np.float32)), raw_score=True)
+        scores = trees.scores(table.values[:, self._columns], STEPS.astype(np.float32))
         # log(1 − hazard) = −log(1 + e^score)
-        return np.asarray(-np.expm1(-np.logaddexp(0.0, scores).reshape(len(table), len(STEPS)).cumsum(axis=1)))
+        return np.asarray(-np.expm1(-np.logaddexp(0.0, scores).cumsum(axis=1)))
 
     def _blended(self, curve: Floats, table: FeatureTable) -> Floats:
         """The curve with its log odds averaged with those of the companions, step by step; it still only rises."""
