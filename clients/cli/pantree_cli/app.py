@@ -98,6 +98,8 @@ def run() -> None:
 def up(in_process: InProcess = False) -> None:
     """Starts all parts on their usual ports and keeps them running until Ctrl-C.
 
+    A part that ends by itself is started again. No part outlives this command, even if it is killed.
+
     Ports come from PANTREE_<PART>_PORT; the gateway listens on 8000 unless told otherwise.
     """
     _run(lambda: _up(in_process))
@@ -219,12 +221,11 @@ async def _up(in_process: bool) -> None:
     mesh = starting.result()
     try:
         _print_addresses(mesh, time.perf_counter() - started)
-        failure = asyncio.create_task(mesh.first_failure())
-        await asyncio.wait({failure, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if failure.done():
-            errors.print(f"error: {failure.result()}; stopping the others", markup=False)
-            raise ComponentUnavailable("mesh", "a part ended by itself; its last log lines are above")
-        failure.cancel()
+        keeping = asyncio.create_task(mesh.keep_running(_tell_change))
+        await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            keeping.result()  # raises: a part cannot start at all
+        keeping.cancel()
         errors.print("stopping")
     finally:
         await mesh_context.__aexit__(None, None, None)
@@ -234,6 +235,10 @@ async def _up(in_process: bool) -> None:
 def _tell_serving(part: str, state: str) -> None:
     if state == "serving":
         errors.print(f"{part:<15} serving", markup=False, highlight=False)
+
+
+def _tell_change(part: str, state: str) -> None:
+    errors.print(f"{part:<15} {state}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_addresses(mesh: Mesh, seconds: float) -> None:
