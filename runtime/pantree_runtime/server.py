@@ -41,6 +41,8 @@ _OPTIONS = [
 
 # How much the calls under way may cost together unless a setting says otherwise.
 MAX_CALLS = 512
+# Cost of a call that may keep several threads busy for minutes.
+COST_OF_BULK = 16
 # What an end may take beyond the drain when whoever started this process is gone.
 _ENDING_SECONDS = 5.0
 

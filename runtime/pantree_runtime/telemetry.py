@@ -201,9 +201,10 @@ class Observed:
         attributes: of the span, from `ATTRIBUTES`.
     """
 
-    __slots__ = ("_span", "trace_parent")
+    __slots__ = ("_name", "_span", "trace_parent")
 
     def __init__(self, name: str, kind: str, parent: str, attributes: Mapping[str, str]) -> None:
+        self._name = name
         self._span: Span | None = None
         self.trace_parent = parent
         if _tracing is not None:
@@ -216,6 +217,18 @@ class Observed:
     def enter(self) -> None:
         """Makes calls and log lines of the current task belong to it."""
         _current.set(self.trace_parent)
+
+    def end_request(self, route: str, status: int | None) -> None:
+        """Notes how an HTTP request or a WebSocket ended.
+
+        Args:
+            route: its template, never its path: that may hold the id of a customer.
+            status: HTTP status, or the close code of a WebSocket; None when there was none.
+        """
+        if self._span is not None:
+            self._span.update_name(f"{self._name} {route}")
+            failed = status is None or 500 <= status < 600 or status >= 4500
+            self.end({HTTP_ROUTE: route, HTTP_STATUS: status or 0}, failed=failed)
 
     def end(self, attributes: Mapping[str, str | int], *, failed: bool) -> None:
         """Notes how it ended."""
@@ -242,14 +255,26 @@ def served(method: str, metadata: Any) -> Observed:
     return observed
 
 
+def requested(method: str, trace_parent: str) -> Observed:
+    """An HTTP request or WebSocket that this process serves.
+
+    Args:
+        method: HTTP method, or `WEBSOCKET`.
+        trace_parent: W3C `traceparent` of the caller; empty when there is none.
+    """
+    observed = Observed(method, "SERVER", trace_parent, {HTTP_METHOD: method})
+    observed.enter()
+    return observed
+
+
 def called(method: str) -> Observed:
     """A call that this process makes to another part."""
     return Observed(method, "CLIENT", _current.get(), {RPC_SYSTEM: "grpc", RPC_METHOD: method})
 
 
 @contextlib.contextmanager
-def outside_call(system: str, operation: str) -> Iterator[None]:
-    """Counts and traces a call to a system outside the mesh.
+def outside_call(system: str, operation: str) -> Iterator[dict[str, str]]:
+    """Counts and traces a call to a system outside the mesh; gives the headers that carry the trace there.
 
     Args:
         system: such as `nim` or `milvus`.
@@ -259,7 +284,7 @@ def outside_call(system: str, operation: str) -> Iterator[None]:
     began_at = time.perf_counter()
     failure = ""
     try:
-        yield
+        yield {TRACE_PARENT: observed.trace_parent} if observed.trace_parent else {}
     except BaseException as error:
         failure = type(error).__name__
         raise
@@ -267,6 +292,14 @@ def outside_call(system: str, operation: str) -> Iterator[None]:
         outcome = "failed" if failure else "ok"
         OUTSIDE_CALLS.labels(system, outcome).observe(time.perf_counter() - began_at)
         observed.end({ERROR_TYPE: failure} if failure else {}, failed=bool(failure))
+
+
+def count_lookups(cache: str, *, hits: int, misses: int) -> None:
+    """Counts lookups in a cache."""
+    if hits:
+        CACHE_LOOKUPS.labels(cache, "hit").inc(hits)
+    if misses:
+        CACHE_LOOKUPS.labels(cache, "miss").inc(misses)
 
 
 class RpcDurations:

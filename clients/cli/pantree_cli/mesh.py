@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import grpc
@@ -17,6 +18,9 @@ from dotenv import dotenv_values
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pantree_client import ComponentUnavailable, FieldViolation, InvalidInput
+from pantree_runtime.channel import open_channel
+from pantree_runtime.identity import CLIENT, Identity, identity_of
+from pantree_runtime.settings import PartSettings
 
 HOST = "127.0.0.1"
 # On the first start a machine compiles a thousand modules and the simulation's kernel: some 15 seconds of CPU.
@@ -133,16 +137,43 @@ def _usual_ports() -> list[int]:
     return [int(told.get(part.port_variable) or part.port) for part in PARTS]
 
 
+def tls_settings(certificates: Path | None) -> dict[str, str]:
+    """Environment variables that give each part its certificate.
+
+    Args:
+        certificates: folder that `make certs` filled, with a folder for each part; None for a mesh without TLS.
+    """
+    if certificates is None:
+        return {}
+    return {f"PANTREE_{part.name.upper()}_TLS_FOLDER": str((certificates / part.name).resolve()) for part in PARTS}
+
+
+def client_identity(certificates: Path | None) -> Identity | None:
+    """Certificate of this command in a folder that `make certs` filled; None without one.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    domain = str(PartSettings.model_fields["tls_domain"].default)
+    return identity_of(
+        None if certificates is None else certificates / CLIENT, os.environ.get("PANTREE_TLS_DOMAIN", domain)
+    )
+
+
 class ProcessMesh:
     """Every part in a process of its own, which ends when this process does, however it does."""
 
-    def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str]) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], addresses: Mapping[str, str], identity: Identity | None = None
+    ) -> None:
         """Takes what `start` starts with.
 
         Args:
             environment: environment variables of the parts.
             addresses: where each part listens, by name.
+            identity: certificate to ask the parts with whether they serve; None when they have no TLS.
         """
+        self._identity = identity
         self._environment = environment
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = False
@@ -181,13 +212,17 @@ class ProcessMesh:
             ComponentUnavailable: when it ends instead.
         """
         process, address = self._processes[part.name], self.addresses[part.name]
-        probe = _gateway_is_ready if part.name == "gateway" else _is_serving
-        while not await probe(address):
+        while not await self._answers(part, address):
             if process.returncode is not None:
                 raise ComponentUnavailable(
                     part.name, f"{part.name} ended {_how(process.returncode)} instead of serving"
                 )
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _answers(self, part: PartKind, address: str) -> bool:
+        if part.name == "gateway":
+            return await _gateway_is_ready(address)
+        return await _is_serving(part, address, self._identity)
 
     async def keep_running(self, told: Told) -> None:
         """Starts every part again that ends by itself, with back-off, until cancelled or until `stop`.
@@ -275,18 +310,19 @@ def _how(return_code: int) -> str:
     return f"by signal {signal.Signals(-return_code).name}" if return_code < 0 else f"with exit code {return_code}"
 
 
-async def start_processes(variables: Mapping[str, str], told: Told) -> ProcessMesh:
+async def start_processes(variables: Mapping[str, str], told: Told, identity: Identity | None = None) -> ProcessMesh:
     """Starts every part in a process of its own and returns when all are serving.
 
     Args:
         variables: environment variables of the parts, beside those of this process.
         told: is called when a part's state changes.
+        identity: certificate to ask the parts with whether they serve; None when they have no TLS.
 
     Raises:
         ComponentUnavailable: when a part ends or does not serve in time; the others are stopped.
     """
     environment = {"PANTREE_LOG_LEVEL": "WARNING", **os.environ, **variables}
-    mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in PARTS})
+    mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in PARTS}, identity)
 
     async def until_serving(part: PartKind) -> None:
         await mesh.serving(part)
@@ -307,8 +343,8 @@ async def start_processes(variables: Mapping[str, str], told: Told) -> ProcessMe
     return mesh
 
 
-async def _is_serving(address: str) -> bool:
-    async with grpc.aio.insecure_channel(address) as channel:
+async def _is_serving(part: PartKind, address: str, identity: Identity | None) -> bool:
+    async with open_channel(address, longest_seconds=1, part=part.name, identity=identity) as channel:
         try:
             check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # made at run time
             response = await check(health_pb2.HealthCheckRequest(), timeout=1)
@@ -339,7 +375,7 @@ async def start_in_process(variables: Mapping[str, str], told: Told, log_part: s
         OSError: when a port cannot be had; the others are stopped.
     """
     from pantree_runtime.logging import configure_logging
-    from pantree_runtime.settings import PartSettings, load_settings
+    from pantree_runtime.settings import load_settings
 
     os.environ.update(variables)
     os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")
@@ -360,7 +396,12 @@ async def start_in_process(variables: Mapping[str, str], told: Told, log_part: s
 
 @contextlib.asynccontextmanager
 async def running_mesh(
-    *, in_process: bool, own_ports: bool, told: Told, variables: Mapping[str, str] | None = None
+    *,
+    in_process: bool,
+    own_ports: bool,
+    told: Told,
+    variables: Mapping[str, str] | None = None,
+    certificates: Path | None = None,
 ) -> AsyncIterator[Mesh]:
     """The whole mesh, as long as the context lasts.
 
@@ -369,9 +410,18 @@ async def running_mesh(
         own_ports: whether to use free ports instead of the usual ones.
         told: is called when a part's state changes.
         variables: further environment variables for the parts.
+        certificates: folder that `make certs` filled; None for a mesh without TLS.
+
+    Raises:
+        OSError: when a port cannot be had, or a certificate cannot be read.
+        ComponentUnavailable: when a part cannot start.
     """
-    settings = {**port_settings(own_ports), **(variables or {})}
-    mesh: Mesh = await (start_in_process if in_process else start_processes)(settings, told)
+    settings = {**port_settings(own_ports), **tls_settings(certificates), **(variables or {})}
+    mesh: Mesh
+    if in_process:
+        mesh = await start_in_process(settings, told)
+    else:
+        mesh = await start_processes(settings, told, client_identity(certificates))
     try:
         yield mesh
     finally:
