@@ -9,7 +9,7 @@ TYPESCRIPT := clients/typescript
 GENERATED := gen $(TYPESCRIPT)/src/generated
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench quality realism pins clean
+.PHONY: help install demo up certs faults soak test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench quality realism pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,15 @@ demo: .venv/run.stamp ## Start the mesh, run a first purchase through it, show t
 
 up: .venv/run.stamp ## Start all parts and keep them running until Ctrl-C
 	@$(BIN)/pantree up
+
+certs: .venv/dev.stamp ## Make certificates for a mesh with TLS on this machine, in certs/
+	@$(BIN)/python -m scripts.make_certificates
+
+faults: .venv/dev.stamp ## Break a running mesh on purpose, over 200 times, under load; prints a table
+	@$(BIN)/python -m tests.faults
+
+soak: .venv/dev.stamp ## Ten minutes of full load; prints memory and open files of every part
+	@$(BIN)/python -m tests.faults.soak
 
 test: .venv/dev.stamp ## Run the tests
 	@$(BIN)/pytest -m "not packaging and not images and not milvus_server"

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from pantree_gateway.app import create_app
 from pantree_gateway.server import NAME, RunningGateway, start
 from pantree_gateway.settings import GatewaySettings
-from pantree_runtime.logging import configure_logging
-from pantree_runtime.server import run, serve_until_told
+from pantree_runtime.logging import configure_logging, log_refused_handshakes
+from pantree_runtime.server import add_until_stdin_closes, end_with_standard_input, observed, run, serve_until_told
 from pantree_runtime.settings import load_settings
 
 
@@ -39,11 +39,17 @@ class Program:
         parser = argparse.ArgumentParser(
             prog="python -m pantree_gateway", description="Serves Pantree over REST and WebSocket."
         )
-        parser.parse_args()
+        add_until_stdin_closes(parser)
+        arguments = parser.parse_args()
         settings = load_settings(GatewaySettings)
         configure_logging(NAME, settings)
+        if arguments.until_stdin_closes:
+            end_with_standard_input(settings.drain_seconds)
         try:
-            run(lambda: serve_until_told(lambda: start(settings), settings.drain_seconds))
+            if settings.tls_folder is not None:
+                log_refused_handshakes()
+            with observed(NAME, settings):
+                run(lambda: serve_until_told(lambda: start(settings), settings.drain_seconds))
         except (OSError, ValueError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None

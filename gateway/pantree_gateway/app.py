@@ -35,6 +35,7 @@ from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import LONGEST_TIMEOUT_SECONDS, Limits, Upstream
 from pantree_gateway.transcoding.websocket import add_websocket_routes, websocket_methods
 from pantree_runtime.channel import open_channel
+from pantree_runtime.identity import identity_of
 
 DESCRIPTION = (
     "Says which groceries a household should subscribe to, how often, how sure that is, and why.\n\n"
@@ -91,16 +92,22 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     """The application; `app.state.traffic` is its `Traffic`, `app.state.asyncapi` its AsyncAPI document.
 
     Its channels open and close with its lifespan.
+
+    Raises:
+        OSError: when the certificate of the gateway cannot be read.
     """
     addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
     channels: dict[str, grpc.aio.Channel] = {}
+    identity = identity_of(settings.tls_folder, settings.tls_domain)
     redis = SharedRedis(settings.redis_url) if settings.redis_url else None
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
             for component, address in addresses.items():
-                channel = open_channel(address, longest_seconds=settings.request_timeout_seconds)
+                channel = open_channel(
+                    address, longest_seconds=settings.request_timeout_seconds, part=component, identity=identity
+                )
                 channels[component] = await stack.enter_async_context(channel)
             if redis is not None:
                 stack.push_async_callback(redis.close)
@@ -113,7 +120,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     comments = comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes())
     schemas = SchemaCollection(comments)
     version = metadata.version("pantree")
-    traffic = Traffic()
+    traffic = Traffic(settings.max_calls)
     metrics = Metrics()
     app = _Gateway(
         schemas,

@@ -9,14 +9,21 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from pantree_gateway.guard import EdgeGuard
+from pantree_gateway.guard import OPEN_PATHS, EdgeGuard
 from pantree_gateway.metrics import Metrics
-from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, ProblemRaised, trace_id_of
+from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, ProblemRaised, keep_trace_parent, trace_id_of
 from pantree_gateway.transcoding.websocket import refuse
+from pantree_runtime import telemetry
 
 _log = structlog.get_logger(__name__)
 
 _SHUTTING_DOWN = Problem(503, "SHUTTING_DOWN", "this gateway is shutting down; connect again to reach another one")
+_TOO_FULL = Problem(
+    429,
+    "OVERLOADED",
+    "as many requests as this gateway takes are under way; try again in a second",
+    headers=(("Retry-After", "1"),),
+)
 _INTERNAL = Problem(500, "INTERNAL", "internal error")
 
 _SECURITY_HEADERS = (
@@ -36,7 +43,9 @@ _PAGE_POLICY = (
 class Traffic:
     """The requests under way, and whether new streams are still welcome."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        """Takes how many requests may be under way."""
+        self._most = most
         self.stopping = asyncio.Event()
         """Set once no new stream is welcome."""
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -45,6 +54,11 @@ class Traffic:
     def draining(self) -> bool:
         """Whether new streams are refused."""
         return self.stopping.is_set()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are more requests under way than there may be."""
+        return len(self._under_way) > self._most
 
     def enter(self) -> None:
         """Notes that the current task has begun to serve a request."""
@@ -84,6 +98,8 @@ class Edge:
         self._traffic.enter()
         self._metrics.under_way.labels(scope["type"]).inc()
         started = time.perf_counter()
+        observed = telemetry.requested(scope.get("method", "WEBSOCKET"), _given_trace_parent(scope))
+        keep_trace_parent(scope, observed.trace_parent)
         trace_id = trace_id_of(scope)
         status: int | None = None
         begun = False
@@ -112,13 +128,14 @@ class Edge:
             if self._traffic.draining and kind == "websocket":
                 await _refuse(scope, receive, send_noting)
                 return
+            if self._traffic.is_full and scope["path"] not in OPEN_PATHS:
+                telemetry.CALLS_REFUSED.labels("overloaded").inc()
+                await _answer(_TOO_FULL, scope, receive, send_noting)
+                return
             try:
                 told = await self._guard.enter(scope)
             except ProblemRaised as refused:
-                if kind == "websocket":
-                    await refuse(WebSocket(scope, receive, send_noting), refused.problem)
-                else:
-                    await refused.problem.response(scope)(scope, receive, send_noting)
+                await _answer(refused.problem, scope, receive, send_noting)
                 return
             await self._app(scope, receive, send_noting)
         except ClientDisconnect:
@@ -134,6 +151,7 @@ class Edge:
             self._metrics.under_way.labels(kind).dec()
             self._metrics.requests.labels(method if route != "unknown" else "any", route, status or "none").inc()
             self._metrics.durations.labels(method if route != "unknown" else "any", route).observe(seconds)
+            observed.end_request(route, status)
             _log.info(
                 "request",
                 method=method,
@@ -142,6 +160,18 @@ class Edge:
                 duration_ms=round(seconds * 1000, 1),
                 trace_id=trace_id,
             )
+
+
+async def _answer(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await refuse(WebSocket(scope, receive, send), problem)
+    else:
+        await problem.response(scope)(scope, receive, send)
+
+
+def _given_trace_parent(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
+    return given if telemetry.is_trace_parent(given) else ""
 
 
 def _security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -4,6 +4,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import Response
 
+from pantree_runtime import telemetry
+
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -34,4 +36,5 @@ class Metrics:
 
     def response(self) -> Response:
         """All counts in Prometheus' text format."""
-        return Response(generate_latest(self._registry), media_type=CONTENT_TYPE_LATEST)
+        counts = generate_latest(self._registry) + generate_latest(telemetry.REGISTRY)
+        return Response(counts, media_type=CONTENT_TYPE_LATEST)

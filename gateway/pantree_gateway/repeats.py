@@ -14,6 +14,7 @@ from pantree_gateway.stores import Store
 from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.problem import Problem, ProblemRaised
 from pantree_gateway.transcoding.surroundings import Answer
+from pantree_runtime import telemetry
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 KEY_HEADER = "Idempotency-Key"
@@ -77,11 +78,13 @@ class Repeats:
         if kept is not None:
             response = _restored(json.loads(kept))
             response.headers[CACHE_HEADER] = "hit"
+            telemetry.count_lookups("answers", hits=1, misses=0)
             return response
         response, message = await answer()
         if response.status_code == 200 and is_whole(message):
             await self._store.put(key, json.dumps(_kept(response)).encode(), self._cache_seconds)
         response.headers[CACHE_HEADER] = "miss"
+        telemetry.count_lookups("answers", hits=0, misses=1)
         return response
 
     async def _once(self, key: str, owner: str, fingerprint: str, answer: Answer) -> Response:

@@ -1,18 +1,26 @@
-"""Channels to the parts of the mesh: load balancing, retries, keepalive, deadlines."""
+"""Channels to the parts of the mesh: load balancing, retries, keepalive, deadlines, traces, TLS."""
 
+import asyncio
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grpc
 
+from pantree_runtime import telemetry
 from pantree_runtime.deadline import seconds_for_call
+from pantree_runtime.identity import Identity
 
 # Servers refuse pings that come more often (see server.py); half as often leaves room for clock and network.
 KEEPALIVE_MS = 60_000
 LEAST_PING_INTERVAL_MS = 30_000
 # How many bytes a message may have: gRPC's own default, kept on purpose. Larger things are paged or streamed.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+# How long calls under way may use a connection with an old certificate.
+_OLD_CONNECTION_SECONDS = 600.0
+# How often the files of a certificate are looked at, at most.
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
@@ -20,7 +28,7 @@ _SERVICE_CONFIG = {
         {
             "name": [{}],
             # Only UNAVAILABLE: the call was not begun, or the server is going away. gRPC itself never retries a stream
-            # after its first message.
+            # after its first message, and a server that tells of a failure of its own asks not to be tried again.
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.1s",
@@ -30,6 +38,9 @@ _SERVICE_CONFIG = {
             },
         }
     ],
+    # The budget: each failure takes a token, each success gives a tenth of one back, and below half of them nothing is
+    # tried again. So retries add at most a tenth to the load of a part that fails for long.
+    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
 }
 
 _OPTIONS = [
@@ -42,35 +53,136 @@ _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # After a part came back under a new address, names are looked up again at once rather than after 30 s.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
 
 
-class _UnaryDeadline(grpc.aio.UnaryUnaryClientInterceptor):
-    def __init__(self, longest_seconds: float) -> None:
+class _Method:
+    """Makes the calls of one method, with deadline and trace.
+
+    Interceptors could do the same, but gRPC would then run every call in further tasks.
+    """
+
+    __slots__ = ("_connect", "_durations", "_kind", "_longest_seconds", "_make", "_multi_callable", "_name", "_version")
+
+    def __init__(
+        self, connect: "Callable[[], tuple[int, grpc.aio.Channel]]", kind: str, longest: float | None, method: str,
+        arguments: tuple[Any, ...], options: dict[str, Any],
+    ) -> None:  # fmt: skip
+        self._connect = connect
+        self._kind = kind
+        self._longest_seconds = longest
+        self._name = method[1:]
+        self._durations = telemetry.RpcDurations(telemetry.CLIENT_CALLS, self._name)
+        self._version = -1
+        self._make: Callable[[grpc.aio.Channel], Any] = lambda channel: getattr(channel, kind)(
+            method, *arguments, **options
+        )
+        self._multi_callable: Any = None
+
+    def __call__(self, *request: Any, timeout: float | None = None, metadata: Any = None, **options: Any) -> Any:
+        version, channel = self._connect()
+        if version != self._version:
+            self._multi_callable, self._version = self._make(channel), version
+        observed = telemetry.called(self._name)
+        if observed.trace_parent:
+            others = [pair for pair in metadata or () if pair[0] != telemetry.TRACE_PARENT]
+            metadata = ((telemetry.TRACE_PARENT, observed.trace_parent), *others)
+        longest = self._longest_seconds if timeout is None else timeout
+        began_at = time.perf_counter()
+        call = self._multi_callable(*request, timeout=seconds_for_call(longest), metadata=metadata, **options)
+
+        def note(call: Any) -> None:
+            code = _code_of(call)
+            self._durations.observe(code, time.perf_counter() - began_at)
+            observed.end({telemetry.RPC_STATUS: code}, failed=code not in ("OK", "CANCELLED"))
+
+        call.add_done_callback(note)
+        return call
+
+
+def _code_of(call: Any) -> str:
+    """Status code of a call that has ended: `code()` is a coroutine that then needs no event loop."""
+    try:
+        call.code().send(None)
+    except StopIteration as done:
+        return str(done.value.name)
+    return "UNKNOWN"
+
+
+class MeshChannel(grpc.aio.Channel):
+    """Channel to a part. Made by `open_channel`.
+
+    With TLS it connects anew when the certificate's files have changed; calls under way finish where they are.
+    """
+
+    def __init__(
+        self, connect: Callable[[], grpc.aio.Channel], identity: Identity | None, longest_seconds: float
+    ) -> None:
+        self._connect = connect
+        self._identity = identity
         self._longest_seconds = longest_seconds
+        self._channel = connect()
+        self._version = 0 if identity is None else identity.version
+        self._look_at = 0.0
+        self._closing: set[Any] = set()
 
-    async def intercept_unary_unary(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        return await continuation(_with_deadline(client_call_details, self._longest_seconds), request)
+    def _current(self) -> tuple[int, grpc.aio.Channel]:
+        if self._identity is not None and time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+            version = self._identity.refresh()
+            if version != self._version:
+                old, self._channel, self._version = self._channel, self._connect(), version
+                closing = asyncio.get_running_loop().create_task(old.close(_OLD_CONNECTION_SECONDS))
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+        return self._version, self._channel
+
+    def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Makes calls with one request and one response."""
+        return _Method(self._current, "unary_unary", self._longest_seconds, method, arguments, options)
+
+    def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Makes calls with one request and many responses."""
+        return _Method(self._current, "unary_stream", self._longest_seconds, method, arguments, options)
+
+    def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Makes calls with many requests and one response; how long they take is up to the caller."""
+        return _Method(self._current, "stream_unary", None, method, arguments, options)
+
+    def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
+        """Makes calls with many requests and many responses; how long they take is up to the caller."""
+        return _Method(self._current, "stream_stream", None, method, arguments, options)
+
+    async def close(self, grace: float | None = None) -> None:
+        """Closes the connections."""
+        for closing in list(self._closing):
+            closing.cancel()
+        await self._channel.close(grace)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        """State of the connections."""
+        return self._channel.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        """Returns when the state is another one."""
+        await self._channel.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        """Returns when connected."""
+        await self._channel.channel_ready()
+
+    async def __aenter__(self) -> "MeshChannel":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
 
-class _StreamDeadline(grpc.aio.UnaryStreamClientInterceptor):
-    def __init__(self, longest_seconds: float) -> None:
-        self._longest_seconds = longest_seconds
-
-    async def intercept_unary_stream(
-        self, continuation: Callable[..., Any], client_call_details: grpc.aio.ClientCallDetails, request: Any
-    ) -> Any:
-        return await continuation(_with_deadline(client_call_details, self._longest_seconds), request)
-
-
-def _with_deadline(details: grpc.aio.ClientCallDetails, longest_seconds: float) -> grpc.aio.ClientCallDetails:
-    longest = longest_seconds if details.timeout is None else details.timeout
-    return details._replace(timeout=seconds_for_call(longest))  # type: ignore[attr-defined, no-any-return]
-
-
-def open_channel(address: str, *, longest_seconds: float) -> grpc.aio.Channel:
+def open_channel(
+    address: str, *, longest_seconds: float, part: str = "", identity: Identity | None = None
+) -> grpc.aio.Channel:
     """Channel to a part. Call it inside the running event loop, once per part, and close it at the end.
 
     Every call gets a deadline: its own timeout or `longest_seconds`, and never more than what is left for the request
@@ -79,7 +191,14 @@ def open_channel(address: str, *, longest_seconds: float) -> grpc.aio.Channel:
     Args:
         address: `host:port`, or `dns:///name:port` for a headless Service with several replicas.
         longest_seconds: timeout of calls that name none.
+        part: name of the part, which its certificate must have; needed with an identity.
+        identity: who calls; None for a connection without TLS.
     """
-    return grpc.aio.insecure_channel(
-        address, options=_OPTIONS, interceptors=[_UnaryDeadline(longest_seconds), _StreamDeadline(longest_seconds)]
+    if identity is None:
+        return MeshChannel(lambda: grpc.aio.insecure_channel(address, options=_OPTIONS), None, longest_seconds)
+    options: Sequence[tuple[str, Any]] = [*_OPTIONS, ("grpc.ssl_target_name_override", identity.name_of(part))]
+    return MeshChannel(
+        lambda: grpc.aio.secure_channel(address, identity.channel_credentials(), options=options),
+        identity,
+        longest_seconds,
     )

@@ -7,6 +7,8 @@ PantreeError
 ├── TooLarge              a message is over the size limit
 ├── DeadlineExceeded      the caller's time ran out
 ├── DeadlineTooShort      too little time was left to begin
+├── Overloaded            the server has too much to do; `retry_after_seconds` says when to try again
+├── PermissionDenied      the caller may not call this part
 ├── ComponentUnavailable  a part or an outside system does not answer; `component` names it
 └── InternalError         something unexpected; the log has the details
 
@@ -76,6 +78,22 @@ class DeadlineTooShort(DeadlineExceeded):
     """So little time was left on arrival that the work was not begun."""
 
     reason = "DEADLINE_TOO_SHORT"
+
+
+class Overloaded(PantreeError):
+    """The server has too much to do to answer in time; nothing was begun."""
+
+    reason = "OVERLOADED"
+
+    def __init__(self, message: str, retry_after_seconds: float, metadata: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, metadata)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class PermissionDenied(PantreeError):
+    """The caller may not call this part."""
+
+    reason = "PERMISSION_DENIED"
 
 
 class ComponentUnavailable(PantreeError):

@@ -3,9 +3,12 @@
 import argparse
 import asyncio
 import contextlib
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,10 +17,13 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from pantree_runtime import telemetry
+from pantree_runtime.admission import Admission, work_pool
 from pantree_runtime.channel import LEAST_PING_INTERVAL_MS, open_channel
 from pantree_runtime.errors import PantreeError
-from pantree_runtime.interceptors import server_interceptors
-from pantree_runtime.logging import configure_logging
+from pantree_runtime.identity import Identity, identity_of
+from pantree_runtime.interceptors import CallInterceptor, Gate
+from pantree_runtime.logging import configure_logging, log_refused_handshakes
 from pantree_runtime.settings import PartSettings, load_settings
 from pantree_runtime.status import calling
 
@@ -32,6 +38,13 @@ _OPTIONS = [
     ("grpc.max_connection_age_ms", 300_000),
     ("grpc.max_connection_age_grace_ms", 600_000),
 ]
+
+# How much the calls under way may cost together unless a setting says otherwise.
+MAX_CALLS = 512
+# Cost of a call that may keep several threads busy for minutes.
+COST_OF_BULK = 16
+# What an end may take beyond the drain when whoever started this process is gone.
+_ENDING_SECONDS = 5.0
 
 SettingsT = TypeVar("SettingsT", bound=PartSettings)
 
@@ -52,6 +65,10 @@ class Part:
     """Loads and connects what the part needs; it is SERVING only afterwards."""
     close: Callable[[], Awaitable[None]] = field(default=_nothing)
     """Lets go of everything, after the last call."""
+    costs: Mapping[str, int] = field(default_factory=dict)
+    """What a call costs by name of its RPC, against `max_calls`; 1 for those that are missing."""
+    counts: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)
+    """Counts the work behind each response, by name of the RPC."""
 
 
 class RunningPart:
@@ -82,18 +99,23 @@ class RunningPart:
         await self._server.wait_for_termination()
 
 
-async def start(part: Part, *, host: str, port: int) -> RunningPart:
+async def start(
+    part: Part, *, host: str, port: int, max_calls: int = MAX_CALLS, identity: Identity | None = None
+) -> RunningPart:
     """Starts to serve a part and returns when it is SERVING.
 
     Args:
         part: what to serve.
         host: address to listen on.
         port: port to listen on; 0 picks a free one.
+        max_calls: how much the calls under way may cost together.
+        identity: certificate of the part; None to serve without TLS, whoever calls.
 
     Raises:
         OSError: when the port cannot be had.
     """
-    server = grpc.aio.server(interceptors=server_interceptors(), options=_OPTIONS)
+    gate = Gate(Admission(work_pool(), max_calls), identity, part.name, dict(part.costs))
+    server = grpc.aio.server(interceptors=[CallInterceptor(gate, part.counts)], options=_OPTIONS)
     health_servicer = health.aio.HealthServicer()
     names = ["", *part.services]  # "" is the health of the whole server
     for name in names:
@@ -103,7 +125,10 @@ async def start(part: Part, *, host: str, port: int) -> RunningPart:
         add_to(server)
     reflection.enable_server_reflection([*part.services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
     try:
-        bound_port = server.add_insecure_port(f"{host}:{port}")
+        if identity is None:
+            bound_port = server.add_insecure_port(f"{host}:{port}")
+        else:
+            bound_port = server.add_secure_port(f"{host}:{port}", identity.server_credentials())
     except RuntimeError as error:
         await part.close()
         raise OSError(
@@ -154,12 +179,78 @@ async def serve_until_told(start: Callable[[], Awaitable[Running]], drain_second
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    running = await start()
+    starting, telling = asyncio.ensure_future(start()), asyncio.ensure_future(told.wait())
+    await asyncio.wait({starting, telling}, return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await starting
+        _log.info("stopped before it served")
+        return
+    try:
+        running = starting.result()
+    except BaseException:
+        telling.cancel()
+        raise
     _log.info("serving", address=running.address)
-    await told.wait()
+    await telling
     _log.info("draining", longest_seconds=drain_seconds)
     await running.stop(drain_seconds)
     _log.info("stopped")
+
+
+def end_with_standard_input(drain_seconds: float) -> None:
+    """Ends this process as SIGTERM does when its standard input is closed, so that it never outlives who started it.
+
+    Args:
+        drain_seconds: how long calls under way may take; some seconds after that the process ends whatever it does.
+    """
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 4096):
+                pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(drain_seconds + _ENDING_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="standard-input", daemon=True).start()
+
+
+UNTIL_STDIN_CLOSES = "--until-stdin-closes"
+
+
+def add_until_stdin_closes(parser: argparse.ArgumentParser) -> None:
+    """Adds the option that lets a program end with whoever started it."""
+    parser.add_argument(
+        UNTIL_STDIN_CLOSES, action="store_true", help="end when standard input is closed, as well as on SIGTERM"
+    )
+
+
+@contextlib.contextmanager
+def observed(name: str, settings: PartSettings) -> Iterator[None]:
+    """Serves the metrics and sends the traces of this process, as the settings say, as long as the context lasts.
+
+    Args:
+        name: name of the part.
+        settings: metrics port and OTLP endpoint.
+
+    Raises:
+        OSError: when the metrics port cannot be had.
+    """
+    with contextlib.ExitStack() as stack:
+        if settings.metrics_port:
+            try:
+                stack.callback(telemetry.serve_metrics(settings.host, settings.metrics_port))
+            except OSError as error:
+                variable = f"PANTREE_{name.upper()}_METRICS_PORT"
+                raise OSError(
+                    f"{name} cannot serve metrics on {settings.host}:{settings.metrics_port}; set {variable}"
+                ) from error
+        if settings.otlp_endpoint:
+            telemetry.start_tracing(name, settings.otlp_endpoint, settings.trace_ratio)
+            stack.callback(telemetry.stop_tracing)
+        yield
 
 
 @dataclass(frozen=True)
@@ -194,25 +285,36 @@ class Program(Generic[SettingsT]):
         parser.add_argument(
             "--demo", action="store_true", help="start on a free port, make one call, print the answer, and stop"
         )
-        show_demo = parser.parse_args().demo
+        add_until_stdin_closes(parser)
+        arguments = parser.parse_args()
+        show_demo = arguments.demo
         settings = load_settings(self.settings_class)
         if show_demo and not settings.debug:
             settings = settings.model_copy(update={"log_level": "WARNING"})
         configure_logging(self.name, settings)
+        if arguments.until_stdin_closes:
+            end_with_standard_input(settings.drain_seconds)
         try:
-            run(
-                lambda: (
-                    self._demonstrate(settings)
-                    if show_demo
-                    else serve_until_told(lambda: self._start(settings), settings.drain_seconds)
-                )
-            )
+            if show_demo:
+                run(lambda: self._demonstrate(settings))
+                return
+            if settings.tls_folder is not None:
+                log_refused_handshakes()
+            with observed(self.name, settings):
+                run(lambda: serve_until_told(lambda: self._start(settings), settings.drain_seconds))
         except (OSError, PantreeError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
 
     async def _start(self, settings: SettingsT) -> RunningPart:
-        return await start(await self.build(settings), host=settings.host, port=settings.port)
+        identity = identity_of(settings.tls_folder, settings.tls_domain)
+        return await start(
+            await self.build(settings),
+            host=settings.host,
+            port=settings.port,
+            max_calls=settings.max_calls,
+            identity=identity,
+        )
 
     async def _demonstrate(self, settings: SettingsT) -> None:
         async with (

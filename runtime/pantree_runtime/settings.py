@@ -5,9 +5,10 @@ everything else gets what it needs as constructor arguments.
 """
 
 import sys
+from pathlib import Path
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -18,6 +19,36 @@ class PartSettings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=0, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    max_calls: int = Field(
+        default=512,
+        ge=1,
+        le=100_000,
+        description="How much the calls under way may cost together; bulk calls cost more than 1 each.",
+    )
+    metrics_port: int = Field(
+        default=0, ge=0, le=65535, description="Port of Prometheus metrics, at /metrics; 0 for none."
+    )
+    tls_folder: Path | None = Field(
+        default=None, description="Folder with tls.crt, tls.key and ca.crt of this part; no TLS when absent."
+    )
+    tls_domain: str = Field(
+        default="pantree.internal",
+        min_length=1,
+        description="What the names in the certificates of all parts end with.",
+        validation_alias="PANTREE_TLS_DOMAIN",
+    )
+    otlp_endpoint: str = Field(
+        default="",
+        description="Collector of traces, OTLP over gRPC, such as http://localhost:4317; empty for none.",
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
+    trace_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of the traces that begin here that are kept.",
+        validation_alias="OTEL_TRACES_SAMPLER_ARG",
+    )
     drain_seconds: float = Field(
         default=30.0,
         ge=0,
@@ -31,6 +62,19 @@ class PartSettings(BaseSettings):
         default="auto", description="auto is text on a terminal, JSON elsewhere.", validation_alias="PANTREE_LOG_FORMAT"
     )
     debug: bool = Field(default=False, description="Same as PANTREE_LOG_LEVEL=DEBUG.", validation_alias="DEBUG")
+
+    @field_validator("tls_folder", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        """A line without a value, as in a copied `.env.example`, sets nothing; it is not the current folder."""
+        return None if value == "" else value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_a_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("give a URL such as http://localhost:4317")
+        return value
 
 
 def environment_variable(settings: type[BaseSettings], field: str) -> str:

@@ -1,7 +1,7 @@
 """Pantree's errors as gRPC statuses, and back.
 
 A status carries `google.rpc.ErrorInfo` (reason, domain `pantree`, metadata) and, for wrong fields,
-`google.rpc.BadRequest`, so that nothing is lost from hop to hop.
+`google.rpc.BadRequest`, when there is too much to do `google.rpc.RetryInfo`, so that nothing is lost from hop to hop.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import cast
 
 import grpc
-from google.protobuf import any_pb2
+from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
@@ -21,7 +21,9 @@ from pantree_runtime.errors import (
     InternalError,
     InvalidInput,
     NotFound,
+    Overloaded,
     PantreeError,
+    PermissionDenied,
     StoreMismatch,
     TooLarge,
 )
@@ -35,19 +37,29 @@ _CODES: dict[type[PantreeError], int] = {
     TooLarge: code_pb2.OUT_OF_RANGE,
     DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
     DeadlineTooShort: code_pb2.DEADLINE_EXCEEDED,
+    Overloaded: code_pb2.RESOURCE_EXHAUSTED,
+    PermissionDenied: code_pb2.PERMISSION_DENIED,
     ComponentUnavailable: code_pb2.UNAVAILABLE,
     InternalError: code_pb2.INTERNAL,
 }
 
 _PLAIN_ERRORS: dict[str, type[PantreeError]] = {
     error.reason: error
-    for error in (NotFound, StoreMismatch, TooLarge, DeadlineExceeded, DeadlineTooShort, InternalError)
+    for error in (
+        NotFound,
+        StoreMismatch,
+        TooLarge,
+        DeadlineExceeded,
+        DeadlineTooShort,
+        PermissionDenied,
+        InternalError,
+    )
 }
 
 
 def status_of(error: PantreeError) -> status_pb2.Status:
     """Status message of an error, with its details."""
-    details: list[error_details_pb2.ErrorInfo | error_details_pb2.BadRequest] = [
+    details: list[error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo] = [
         error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     ]
     if isinstance(error, InvalidInput):
@@ -59,6 +71,10 @@ def status_of(error: PantreeError) -> status_pb2.Status:
                 ]
             )
         )
+    if isinstance(error, Overloaded):
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(round(error.retry_after_seconds * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     status = status_pb2.Status(code=_CODES[type(error)], message=error.message)
     for detail in details:
         packed = any_pb2.Any()
@@ -77,13 +93,16 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
     status = rpc_status.from_call(cast(grpc.Call, rpc_error))
     info = error_details_pb2.ErrorInfo()
     bad_request = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
     for detail in status.details if status else ():
-        detail.Unpack(info) or detail.Unpack(bad_request)
+        detail.Unpack(info) or detail.Unpack(bad_request) or detail.Unpack(retry)
     message = rpc_error.details() or f"{component} failed without a message"
     if info.reason == InvalidInput.reason:
         return InvalidInput([FieldViolation(v.field, v.description) for v in bad_request.field_violations])
     if info.reason == ComponentUnavailable.reason:
         return ComponentUnavailable(info.metadata.get("component", component), message)
+    if info.reason == Overloaded.reason:
+        return Overloaded(message, retry.retry_delay.ToMilliseconds() / 1000, info.metadata)
     if info.reason in _PLAIN_ERRORS:
         return _PLAIN_ERRORS[info.reason](message, info.metadata)
     if rpc_error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -16,7 +16,7 @@ from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_enrichment.__main__ import build
 from pantree_enrichment.settings import EnrichmentSettings
 from pantree_runtime.errors import InvalidInput
-from pantree_runtime.settings import environment_variables
+from pantree_runtime.settings import PartSettings, environment_variables
 from pantree_runtime.status import calling
 from tests.enrichment.nim_stub import entry
 from tests.loopback import loopback
@@ -172,5 +172,5 @@ def test_endpoint_that_is_no_address_is_refused(endpoint: str) -> None:
 
 def test_readme_lists_every_setting() -> None:
     listed = set(re.findall(r"^\| `([A-Z_]+)`", README.read_text(encoding="utf-8"), re.MULTILINE))
-    shared = {"PANTREE_DRAIN_SECONDS", "PANTREE_LOG_LEVEL", "PANTREE_LOG_FORMAT", "DEBUG"}
+    shared = set(environment_variables(PartSettings))
     assert listed == set(environment_variables(EnrichmentSettings)) - shared

@@ -12,7 +12,9 @@ from pantree_runtime.errors import (
     InternalError,
     InvalidInput,
     NotFound,
+    Overloaded,
     PantreeError,
+    PermissionDenied,
     StoreMismatch,
     TooLarge,
 )
@@ -50,6 +52,8 @@ def test_reasons_are_those_of_the_contract() -> None:
         TooLarge("too large"),
         DeadlineTooShort("only 3 ms left"),
         ComponentUnavailable("frequency", "frequency is down"),
+        Overloaded("too much to do; try again in 1.5 s", 1.5),
+        PermissionDenied("may not call"),
         InternalError("internal error"),
     ],
 )
@@ -57,6 +61,9 @@ def test_error_survives_the_way_over_grpc(error: PantreeError) -> None:
     with pytest.raises(type(error)) as raised, calling("pipeline"):
         raise rpc_error_of(error)
     assert (raised.value.message, raised.value.metadata) == (error.message, error.metadata)
+    if isinstance(error, Overloaded):
+        assert isinstance(raised.value, Overloaded)
+        assert raised.value.retry_after_seconds == error.retry_after_seconds
     if isinstance(error, InvalidInput):
         assert isinstance(raised.value, InvalidInput)
         assert raised.value.violations == error.violations

@@ -59,11 +59,20 @@ class Unary(frequency_service_pb2_grpc.FrequencyServiceServicer):
             yield frequency_service_pb2.AnalyzeHistoriesResponse()
 
 
-def streaming_part(behavior: Stream, **part: Callable[[], Awaitable[None]]) -> Part:
+async def nothing_to_do() -> None:
+    pass
+
+
+def streaming_part(
+    behavior: Stream,
+    warm_up: Callable[[], Awaitable[None]] = nothing_to_do,
+    close: Callable[[], Awaitable[None]] = nothing_to_do,
+) -> Part:
     return Part(
         "enrichment",
         {SERVICE: lambda server: rpc.add_EnrichmentServiceServicer_to_server(Streaming(behavior), server)},
-        **part,
+        warm_up=warm_up,
+        close=close,
     )
 
 
@@ -123,7 +132,7 @@ async def test_each_call_is_logged_with_its_code() -> None:
         with capture_logs() as logs, contextlib.suppress(PantreeError):
             await call_unary(channel)
     (call,) = [log for log in logs if log["event"] == "call"]
-    assert (call["method"], call["code"]) == ("/pantree.frequency.v1.FrequencyService/AnalyzeHistory", "NOT_FOUND")
+    assert (call["method"], call["code"]) == ("pantree.frequency.v1.FrequencyService/AnalyzeHistory", "NOT_FOUND")
 
 
 async def test_handler_knows_what_is_left_of_the_deadline() -> None:

@@ -36,6 +36,7 @@ from pantree_client import (
     PantreeError,
     Result,
 )
+from pantree_runtime.identity import CLIENT
 from pantree_runtime.server import run as run_event_loop
 
 app = typer.Typer(
@@ -71,6 +72,12 @@ Address = Annotated[
         help="host:port of a running pipeline service; without it, a mesh is started for this command alone.",
     ),
 ]
+Certificates = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", envvar="PANTREE_CERTIFICATES", help="Folder that `make certs` filled: speak TLS in the mesh."
+    ),
+]
 
 
 def run() -> None:
@@ -95,12 +102,14 @@ def run() -> None:
 
 
 @app.command()
-def up(in_process: InProcess = False) -> None:
+def up(in_process: InProcess = False, certificates: Certificates = None) -> None:
     """Starts all parts on their usual ports and keeps them running until Ctrl-C.
+
+    A part that ends by itself is started again. No part outlives this command, even if it is killed.
 
     Ports come from PANTREE_<PART>_PORT; the gateway listens on 8000 unless told otherwise.
     """
-    _run(lambda: _up(in_process))
+    _run(lambda: _up(in_process, certificates))
 
 
 @app.command()
@@ -138,6 +147,7 @@ def process(
         ),
     ] = None,
     address: Address = "",
+    certificates: Certificates = None,
     in_process: InProcess = False,
     as_json: AsJson = False,
 ) -> None:
@@ -161,7 +171,7 @@ def process(
         if as_of is not None:
             message.as_of = as_of.date().isoformat()
     try:
-        _run(lambda: _process(message, address, in_process or not address, as_json))
+        _run(lambda: _process(message, address, in_process or not address, as_json, certificates))
     except InvalidInput as error:
         raise inputs.without_envelope(inputs.in_lines_of_file(error) if history else error) from None
 
@@ -171,10 +181,11 @@ def status(
     address: Annotated[
         str, typer.Option(envvar="PANTREE_PIPELINE_ADDRESS", help="host:port of the pipeline service.")
     ] = "127.0.0.1:50051",
+    certificates: Certificates = None,
     as_json: AsJson = False,
 ) -> None:
     """Asks a running mesh for the state of each part. Exit code 3 when it cannot give answers."""
-    _run(lambda: _status(address, as_json))
+    _run(lambda: _status(address, as_json, certificates))
 
 
 @app.command()
@@ -201,13 +212,13 @@ def _run(coroutine_function: Callable[[], Coroutine[Any, Any, None]]) -> None:
     run_event_loop(coroutine_function)
 
 
-async def _up(in_process: bool) -> None:
+async def _up(in_process: bool, certificates: Path | None) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     started = time.perf_counter()
-    mesh_context = running_mesh(in_process=in_process, own_ports=False, told=_tell_serving)
+    mesh_context = running_mesh(in_process=in_process, own_ports=False, told=_tell_serving, certificates=certificates)
     starting = asyncio.create_task(mesh_context.__aenter__())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -219,12 +230,11 @@ async def _up(in_process: bool) -> None:
     mesh = starting.result()
     try:
         _print_addresses(mesh, time.perf_counter() - started)
-        failure = asyncio.create_task(mesh.first_failure())
-        await asyncio.wait({failure, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if failure.done():
-            errors.print(f"error: {failure.result()}; stopping the others", markup=False)
-            raise ComponentUnavailable("mesh", "a part ended by itself; its last log lines are above")
-        failure.cancel()
+        keeping = asyncio.create_task(mesh.keep_running(_tell_change))
+        await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if keeping.done():
+            keeping.result()  # raises: a part cannot start at all
+        keeping.cancel()
         errors.print("stopping")
     finally:
         await mesh_context.__aexit__(None, None, None)
@@ -234,6 +244,10 @@ async def _up(in_process: bool) -> None:
 def _tell_serving(part: str, state: str) -> None:
     if state == "serving":
         errors.print(f"{part:<15} serving", markup=False, highlight=False)
+
+
+def _tell_change(part: str, state: str) -> None:
+    errors.print(f"{part:<15} {state}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_addresses(mesh: Mesh, seconds: float) -> None:
@@ -273,10 +287,12 @@ async def _pipeline_address(address: str, in_process: bool, quiet: bool) -> Asyn
         yield mesh.addresses["pipeline"]
 
 
-async def _process(message: ProcessInput, address: str, in_process: bool, as_json: bool) -> None:
+async def _process(
+    message: ProcessInput, address: str, in_process: bool, as_json: bool, certificates: Path | None = None
+) -> None:
     async with _pipeline_address(address, in_process, quiet=as_json) as pipeline_address:
         started = time.perf_counter()
-        async with PantreeClient(pipeline_address) as client:
+        async with PantreeClient(pipeline_address, certificates=_own(certificates, address)) as client:
             result = await _follow(client, message, quiet=as_json)
         seconds = time.perf_counter() - started
     if as_json:
@@ -311,8 +327,13 @@ async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool) -> 
     raise ComponentUnavailable("pipeline", "the pipeline ended without a result; try again")
 
 
-async def _status(address: str, as_json: bool) -> None:
-    async with PantreeClient(address, timeout_seconds=5) as client:
+def _own(certificates: Path | None, address: str) -> Path | None:
+    """Folder of this command's own certificate; a mesh started for the command alone has no TLS."""
+    return certificates / CLIENT if certificates is not None and address else None
+
+
+async def _status(address: str, as_json: bool, certificates: Path | None) -> None:
+    async with PantreeClient(address, timeout_seconds=5, certificates=_own(certificates, address)) as client:
         state = await client.status()
     if as_json:
         print(

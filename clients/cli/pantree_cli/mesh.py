@@ -7,8 +7,10 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import grpc
@@ -16,11 +18,23 @@ from dotenv import dotenv_values
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pantree_client import ComponentUnavailable, FieldViolation, InvalidInput
+from pantree_runtime.channel import open_channel
+from pantree_runtime.identity import CLIENT, Identity, identity_of
+from pantree_runtime.settings import PartSettings
 
 HOST = "127.0.0.1"
 # On the first start a machine compiles a thousand modules and the simulation's kernel: some 15 seconds of CPU.
 LONGEST_START_SECONDS = 180.0
 _POLL_SECONDS = 0.05
+# A part that ended by itself is started again after half a second, then after twice as long each time; one that had
+# served for a minute begins anew.
+_FIRST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 30.0
+_SERVED_LONG_SECONDS = 60.0
+# Exit codes of a part that cannot start: a port in use, or wrong settings.
+_CANNOT_START = (1, 2)
+# What a part may take beyond its drain before it is killed.
+_ENDING_SECONDS = 10.0
 
 
 PartName = Literal["gateway", "pipeline", "simulation", "vector", "frequency", "enrichment", "recommendation"]
@@ -68,8 +82,15 @@ class Mesh(Protocol):
     addresses: Mapping[str, str]
     """Where each part listens, `host:port`, by name."""
 
-    async def first_failure(self) -> str:
-        """Waits until a part ends by itself, and says which and how."""
+    async def keep_running(self, told: "Told") -> None:
+        """Starts every part again that ends by itself, until cancelled or until the mesh is stopped.
+
+        Args:
+            told: is called when a part's state changes.
+
+        Raises:
+            ComponentUnavailable: when a part cannot start at all.
+        """
 
     async def stop(self) -> None:
         """Stops all parts, letting calls under way finish."""
@@ -116,11 +137,49 @@ def _usual_ports() -> list[int]:
     return [int(told.get(part.port_variable) or part.port) for part in PARTS]
 
 
-class ProcessMesh:
-    """Every part in a process of its own."""
+def tls_settings(certificates: Path | None) -> dict[str, str]:
+    """Environment variables that give each part its certificate.
 
-    def __init__(self, processes: Mapping[str, asyncio.subprocess.Process], addresses: Mapping[str, str]) -> None:
-        self._processes = processes
+    Args:
+        certificates: folder that `make certs` filled, with a folder for each part; None for a mesh without TLS.
+    """
+    if certificates is None:
+        return {}
+    return {f"PANTREE_{part.name.upper()}_TLS_FOLDER": str((certificates / part.name).resolve()) for part in PARTS}
+
+
+def client_identity(certificates: Path | None) -> Identity | None:
+    """Certificate of this command in a folder that `make certs` filled; None without one.
+
+    Raises:
+        OSError: when it cannot be read.
+    """
+    domain = str(PartSettings.model_fields["tls_domain"].default)
+    return identity_of(
+        None if certificates is None else certificates / CLIENT, os.environ.get("PANTREE_TLS_DOMAIN", domain)
+    )
+
+
+class ProcessMesh:
+    """Every part in a process of its own, which ends when this process does, however it does."""
+
+    def __init__(
+        self, environment: Mapping[str, str], addresses: Mapping[str, str], identity: Identity | None = None
+    ) -> None:
+        """Takes what `start` starts with.
+
+        Args:
+            environment: environment variables of the parts.
+            addresses: where each part listens, by name.
+            identity: certificate to ask the parts with whether they serve; None when they have no TLS.
+        """
+        self._identity = identity
+        self._environment = environment
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._stopping = False
+        # Parts have the reading end as their standard input. Nobody writes; when the last holder of the other end is
+        # gone, be it by SIGKILL, they read its end and stop.
+        self._lifeline: tuple[int, int] | None = os.pipe()
         self.addresses = addresses
 
     @property
@@ -132,19 +191,74 @@ class ProcessMesh:
         """Waits until a part ends, and returns its exit code."""
         return await self._processes[part].wait()
 
-    async def first_failure(self) -> str:
-        """Waits until a part ends by itself, and says which and how."""
-        waits = {asyncio.create_task(process.wait()): name for name, process in self._processes.items()}
-        try:
-            done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        ended = done.pop()
-        return f"{waits[ended]} ended {_how(ended.result())}"
+    async def start(self, part: PartKind) -> None:
+        """Starts a part; `serving` tells when it serves."""
+        assert self._lifeline is not None, "the mesh is stopped"
+        # A session of its own, so that Ctrl-C reaches this process only, which then stops the parts in order.
+        self._processes[part.name] = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            part.package,
+            "--until-stdin-closes",
+            env=self._environment,
+            stdin=self._lifeline[0],
+            start_new_session=True,
+        )
+
+    async def serving(self, part: PartKind) -> None:
+        """Returns when a part serves.
+
+        Raises:
+            ComponentUnavailable: when it ends instead.
+        """
+        process, address = self._processes[part.name], self.addresses[part.name]
+        while not await self._answers(part, address):
+            if process.returncode is not None:
+                raise ComponentUnavailable(
+                    part.name, f"{part.name} ended {_how(process.returncode)} instead of serving"
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def _answers(self, part: PartKind, address: str) -> bool:
+        if part.name == "gateway":
+            return await _gateway_is_ready(address)
+        return await _is_serving(part, address, self._identity)
+
+    async def keep_running(self, told: Told) -> None:
+        """Starts every part again that ends by itself, with back-off, until cancelled or until `stop`.
+
+        Raises:
+            ComponentUnavailable: when a part cannot start at all.
+        """
+        await asyncio.gather(*(self._keep_running(part, told) for part in PARTS))
+
+    async def _keep_running(self, part: PartKind, told: Told) -> None:
+        delay = _FIRST_DELAY_SECONDS
+        is_first = True
+        while True:
+            began = time.monotonic()
+            code = await self._processes[part.name].wait()
+            if self._stopping:
+                return
+            if time.monotonic() - began > _SERVED_LONG_SECONDS:
+                delay = _FIRST_DELAY_SECONDS
+            elif is_first and code in _CANNOT_START:
+                # Another process serves on its port, say: what answered was never this part.
+                raise ComponentUnavailable(
+                    part.name, f"{part.name} ended {_how(code)} instead of serving; its last log lines are above"
+                )
+            is_first = False
+            told(part.name, f"ended {_how(code)}; it is started again in {delay:g} s")
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
+            await self.start(part)
+            with contextlib.suppress(ComponentUnavailable):  # the next round tells, and waits longer
+                await self.serving(part)
+                told(part.name, "serving")
 
     async def stop(self) -> None:
-        """Sends SIGTERM to one part after another, each when those that ask it have ended."""
+        """Sends SIGTERM to one part after another, each when those that ask it have ended; kills what stays."""
+        self._stopping = True
         for part in PARTS:
             process = self._processes.get(part.name)
             if process is None or process.returncode is not None:
@@ -152,8 +266,23 @@ class ProcessMesh:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             if part.name in ("gateway", "pipeline"):
-                await process.wait()
-        await asyncio.gather(*(process.wait() for process in self._processes.values()))
+                await _end_of(process)
+        await asyncio.gather(*(_end_of(process) for process in self._processes.values()))
+        if self._lifeline is not None:
+            for end in self._lifeline:
+                os.close(end)
+            self._lifeline = None
+
+
+async def _end_of(process: asyncio.subprocess.Process) -> None:
+    """Waits until a process that was told to end has ended; kills it when it takes too long."""
+    try:
+        async with asyncio.timeout(_drain_seconds() + _ENDING_SECONDS):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 class InProcessMesh:
@@ -163,10 +292,9 @@ class InProcessMesh:
         self._parts = parts
         self.addresses = addresses
 
-    async def first_failure(self) -> str:
+    async def keep_running(self, told: Told) -> None:
         """Never returns: a part that fails takes this process with it."""
         await asyncio.Event().wait()
-        raise AssertionError("unreachable")
 
     async def stop(self) -> None:
         """Stops one part after another, as in `PARTS`."""
@@ -182,29 +310,30 @@ def _how(return_code: int) -> str:
     return f"by signal {signal.Signals(-return_code).name}" if return_code < 0 else f"with exit code {return_code}"
 
 
-async def start_processes(variables: Mapping[str, str], told: Told) -> ProcessMesh:
+async def start_processes(variables: Mapping[str, str], told: Told, identity: Identity | None = None) -> ProcessMesh:
     """Starts every part in a process of its own and returns when all are serving.
 
     Args:
         variables: environment variables of the parts, beside those of this process.
         told: is called when a part's state changes.
+        identity: certificate to ask the parts with whether they serve; None when they have no TLS.
 
     Raises:
         ComponentUnavailable: when a part ends or does not serve in time; the others are stopped.
     """
     environment = {"PANTREE_LOG_LEVEL": "WARNING", **os.environ, **variables}
-    processes: dict[str, asyncio.subprocess.Process] = {}
-    addresses: dict[str, str] = {part.name: variables[part.address_variable] for part in PARTS}
-    mesh = ProcessMesh(processes, addresses)
+    mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in PARTS}, identity)
+
+    async def until_serving(part: PartKind) -> None:
+        await mesh.serving(part)
+        told(part.name, "serving")
+
     try:
         for part in PARTS:
             told(part.name, "starting")
-            # A session of its own, so that Ctrl-C reaches this process only, which then stops the parts in order.
-            processes[part.name] = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", part.package, env=environment, start_new_session=True
-            )
+            await mesh.start(part)
         async with asyncio.timeout(LONGEST_START_SECONDS):
-            await asyncio.gather(*(_serving(part, processes[part.name], addresses[part.name], told) for part in PARTS))
+            await asyncio.gather(*(until_serving(part) for part in PARTS))
     except TimeoutError:
         await mesh.stop()
         raise ComponentUnavailable("mesh", f"not all parts serve after {LONGEST_START_SECONDS:.0f} s") from None
@@ -214,17 +343,8 @@ async def start_processes(variables: Mapping[str, str], told: Told) -> ProcessMe
     return mesh
 
 
-async def _serving(part: PartKind, process: asyncio.subprocess.Process, address: str, told: Told) -> None:
-    probe = _gateway_is_ready if part.name == "gateway" else _is_serving
-    while not await probe(address):
-        if process.returncode is not None:
-            raise ComponentUnavailable(part.name, f"{part.name} ended {_how(process.returncode)} instead of serving")
-        await asyncio.sleep(_POLL_SECONDS)
-    told(part.name, "serving")
-
-
-async def _is_serving(address: str) -> bool:
-    async with grpc.aio.insecure_channel(address) as channel:
+async def _is_serving(part: PartKind, address: str, identity: Identity | None) -> bool:
+    async with open_channel(address, longest_seconds=1, part=part.name, identity=identity) as channel:
         try:
             check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # made at run time
             response = await check(health_pb2.HealthCheckRequest(), timeout=1)
@@ -255,7 +375,7 @@ async def start_in_process(variables: Mapping[str, str], told: Told, log_part: s
         OSError: when a port cannot be had; the others are stopped.
     """
     from pantree_runtime.logging import configure_logging
-    from pantree_runtime.settings import PartSettings, load_settings
+    from pantree_runtime.settings import load_settings
 
     os.environ.update(variables)
     os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")
@@ -276,7 +396,12 @@ async def start_in_process(variables: Mapping[str, str], told: Told, log_part: s
 
 @contextlib.asynccontextmanager
 async def running_mesh(
-    *, in_process: bool, own_ports: bool, told: Told, variables: Mapping[str, str] | None = None
+    *,
+    in_process: bool,
+    own_ports: bool,
+    told: Told,
+    variables: Mapping[str, str] | None = None,
+    certificates: Path | None = None,
 ) -> AsyncIterator[Mesh]:
     """The whole mesh, as long as the context lasts.
 
@@ -285,9 +410,18 @@ async def running_mesh(
         own_ports: whether to use free ports instead of the usual ones.
         told: is called when a part's state changes.
         variables: further environment variables for the parts.
+        certificates: folder that `make certs` filled; None for a mesh without TLS.
+
+    Raises:
+        OSError: when a port cannot be had, or a certificate cannot be read.
+        ComponentUnavailable: when a part cannot start.
     """
-    settings = {**port_settings(own_ports), **(variables or {})}
-    mesh: Mesh = await (start_in_process if in_process else start_processes)(settings, told)
+    settings = {**port_settings(own_ports), **tls_settings(certificates), **(variables or {})}
+    mesh: Mesh
+    if in_process:
+        mesh = await start_in_process(settings, told)
+    else:
+        mesh = await start_processes(settings, told, client_identity(certificates))
     try:
         yield mesh
     finally:

@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +24,7 @@ from pantree_client.results import (
 )
 from pantree_client.transports import Transport
 from pantree_client.transports.mesh import MeshTransport
+from pantree_runtime.identity import Identity, identity_of
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_SIMULATION_ADDRESS = "127.0.0.1:50052"
@@ -40,9 +42,12 @@ class PantreeClient:
         simulation_address: `host:port` of the simulation service, which knows the archetypes; a gateway needs none.
         timeout_seconds: longest time for one call, streams included.
         ssl_context: for a gateway at `https://…`: which authorities are trusted, which certificate is shown.
+        certificates: for a mesh with TLS, asked directly: folder with `tls.crt`, `tls.key` and `ca.crt` of this client.
+        tls_domain: what the names in the certificates of that mesh end with.
         transport: another way to ask, instead of an address; `pantree_client.testing` has one.
 
     Raises:
+        OSError: when the certificates cannot be read.
         ValueError: when an `ssl_context` is given for anything else than `https://…`.
     """
 
@@ -53,11 +58,15 @@ class PantreeClient:
         simulation_address: str = DEFAULT_SIMULATION_ADDRESS,
         timeout_seconds: float = 60.0,
         ssl_context: ssl.SSLContext | None = None,
+        certificates: Path | None = None,
+        tls_domain: str = "pantree.internal",
         transport: Transport | None = None,
     ) -> None:
         self.address = address
         self._timeout_seconds = timeout_seconds
-        self._transport = transport or _transport_to(address, simulation_address, ssl_context)
+        self._transport = transport or _transport_to(
+            address, simulation_address, ssl_context, identity_of(certificates, tls_domain)
+        )
         self._is_open = False
 
     async def __aenter__(self) -> Self:
@@ -150,11 +159,13 @@ class PantreeClient:
         return self._transport
 
 
-def _transport_to(address: str, simulation_address: str, ssl_context: ssl.SSLContext | None) -> Transport:
+def _transport_to(
+    address: str, simulation_address: str, ssl_context: ssl.SSLContext | None, identity: Identity | None
+) -> Transport:
     if ssl_context is not None and not address.startswith("https://"):
         raise ValueError(f"an ssl_context goes with a gateway at https://… only, not with {address}")
     if not address.startswith(("http://", "https://")):
-        return MeshTransport(address, simulation_address)
+        return MeshTransport(address, simulation_address, identity)
     try:
         from pantree_client.transports.gateway import GatewayTransport
     except ModuleNotFoundError as error:

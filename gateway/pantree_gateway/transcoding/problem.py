@@ -1,5 +1,6 @@
 """What went wrong, as `application/problem+json` (RFC 9457) and as a WebSocket's close code."""
 
+import math
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -124,6 +125,11 @@ class ProblemRaised(Exception):
         self.problem = problem
 
 
+def keep_trace_parent(scope: Scope, trace_parent: str) -> None:
+    """Notes the W3C `traceparent` under which the request of an ASGI scope is traced."""
+    scope.setdefault("state", {}).update(trace_id=trace_parent[3:35], trace_parent=trace_parent)
+
+
 def trace_id_of(scope: Scope) -> str:
     """Id of the trace that the request of an ASGI scope belongs to: W3C `traceparent` if given, otherwise a new one."""
     state = scope.setdefault("state", {})
@@ -138,6 +144,9 @@ def trace_id_of(scope: Scope) -> str:
 
 def trace_parent_of(scope: Scope) -> str:
     """W3C `traceparent` for calls that serve the request of an ASGI scope: the given one, or a new one."""
+    kept: str | None = scope.setdefault("state", {}).get("trace_parent")
+    if kept is not None:
+        return kept
     trace_id = trace_id_of(scope)
     given = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
     return given if f"-{trace_id}-" in given else f"00-{trace_id}-{secrets.token_hex(8)}-01"
@@ -184,8 +193,10 @@ def _problem_of_bare_code(code: grpc.StatusCode, message: str, component: str) -
 def _problem_of_status(status: status_pb2.Status, relative_to_body: Callable[[str], str]) -> Problem:
     info = error_details_pb2.ErrorInfo()
     bad_request = error_details_pb2.BadRequest()
+    retry = error_details_pb2.RetryInfo()
     for detail in status.details:
-        detail.Unpack(info) or detail.Unpack(bad_request)
+        detail.Unpack(info) or detail.Unpack(bad_request) or detail.Unpack(retry)
+    seconds = math.ceil(retry.retry_delay.ToMilliseconds() / 1000)
     code = _CODES_BY_NUMBER[status.code]
     errors = tuple(
         FieldViolation(relative_to_body(violation.field), violation.description)
@@ -197,7 +208,8 @@ def _problem_of_status(status: status_pb2.Status, relative_to_body: Callable[[st
     )
     if component not in detail_text:
         detail_text = f"{component}: {detail_text}"
-    return Problem(HTTP_STATUSES[code], info.reason or code.name, detail_text, errors, component)
+    headers = (("Retry-After", str(seconds)),) if seconds else ()
+    return Problem(HTTP_STATUSES[code], info.reason or code.name, detail_text, errors, component, headers)
 
 
 def _title(status: int) -> str:

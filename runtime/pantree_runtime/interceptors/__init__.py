@@ -1,14 +1,6 @@
-"""Server interceptors of every part, outermost first: request log, status, deadline.
+"""The server interceptor of every part: one around each call, so that a call meets all checks in one step."""
 
-Each is an async context manager around the handling of one call, see `handlers.CallInterceptor`.
-"""
-
-from pantree_runtime.interceptors.deadline import limit_to_deadline
 from pantree_runtime.interceptors.handlers import CallInterceptor
-from pantree_runtime.interceptors.request_log import log_request
-from pantree_runtime.interceptors.status import abort_with_status
+from pantree_runtime.interceptors.served_call import Gate
 
-
-def server_interceptors() -> list[CallInterceptor]:
-    """The interceptors of a server, in the order in which a call meets them."""
-    return [CallInterceptor(log_request), CallInterceptor(abort_with_status), CallInterceptor(limit_to_deadline)]
+__all__ = ["CallInterceptor", "Gate"]

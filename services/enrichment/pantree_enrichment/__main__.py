@@ -13,6 +13,7 @@ from pantree_enrichment.core import Enrichment, RulesEnricher
 from pantree_enrichment.demo import demo
 from pantree_enrichment.servicer import EnrichmentServicer
 from pantree_enrichment.settings import EnrichmentSettings
+from pantree_runtime import telemetry
 from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.server import Part, Program
 
@@ -41,6 +42,7 @@ async def build(settings: EnrichmentSettings) -> Part:
             )
         },
         close=close,
+        counts={"EnrichItems": lambda response: telemetry.ITEMS_ENRICHED.labels(response.item.source).inc()},
     )
 
 

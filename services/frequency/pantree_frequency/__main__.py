@@ -6,13 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
+from pantree.frequency.v1.frequency_service_pb2 import AnalyzeHistoriesResponse, AnalyzeHistoryResponse
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.backends import artefact
 from pantree_frequency.core import Options, Question
 from pantree_frequency.demo import demo
 from pantree_frequency.servicer import Analyst, FrequencyServicer
 from pantree_frequency.settings import FrequencySettings
-from pantree_runtime.server import Part, Program
+from pantree_runtime import telemetry
+from pantree_runtime.server import COST_OF_BULK, Part, Program
 
 NAME = "frequency"
 
@@ -34,7 +36,17 @@ async def build(settings: FrequencySettings) -> Part:
             )
         },
         warm_up=warm_up,
+        costs={"AnalyzeHistories": COST_OF_BULK},
+        counts={"AnalyzeHistory": _count, "AnalyzeHistories": _count_all},
     )
+
+
+def _count(response: AnalyzeHistoryResponse) -> None:
+    telemetry.ITEMS_ANALYZED.inc(len(response.items))
+
+
+def _count_all(response: AnalyzeHistoriesResponse) -> None:
+    telemetry.ITEMS_ANALYZED.inc(sum(len(household.result.items) for household in response.households))
 
 
 def _load(analyst: Analyst, folder: Path, thread_count: int) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import grpc
 
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
+from pantree.pipeline.v1.pipeline_service_pb2 import ProcessResult
 from pantree_pipeline.backends.enrichment import GrpcEnricher
 from pantree_pipeline.backends.frequency import GrpcFrequencyAnalyzer
 from pantree_pipeline.backends.health import Component, HealthProbe
@@ -15,7 +16,9 @@ from pantree_pipeline.core import Pipeline
 from pantree_pipeline.demo import demo
 from pantree_pipeline.servicer import PipelineServicer
 from pantree_pipeline.settings import PipelineSettings
+from pantree_runtime import telemetry
 from pantree_runtime.channel import open_channel
+from pantree_runtime.identity import identity_of
 from pantree_runtime.server import Part, Program
 
 NAME = "pipeline"
@@ -24,19 +27,25 @@ HEALTH_CHECK_SECONDS = 1.0
 
 
 async def build(settings: PipelineSettings) -> Part:
-    """The service, ready to be served."""
+    """The service, ready to be served.
 
-    def required(address: str) -> grpc.aio.Channel:
-        return open_channel(address, longest_seconds=settings.call_seconds)
+    Raises:
+        OSError: when the certificate of the part cannot be read.
+    """
+    identity = identity_of(settings.tls_folder, settings.tls_domain)
 
-    def optional(address: str) -> grpc.aio.Channel | None:
-        return open_channel(address, longest_seconds=settings.optional_call_seconds) if address else None
+    def required(part: str, address: str) -> grpc.aio.Channel:
+        return open_channel(address, longest_seconds=settings.call_seconds, part=part, identity=identity)
 
-    simulation = required(settings.simulation_address)
-    frequency = required(settings.frequency_address)
-    recommendation = required(settings.recommendation_address)
-    vector = optional(settings.vector_address)
-    enrichment = optional(settings.enrichment_address)
+    def optional(part: str, address: str) -> grpc.aio.Channel | None:
+        seconds = settings.optional_call_seconds
+        return open_channel(address, longest_seconds=seconds, part=part, identity=identity) if address else None
+
+    simulation = required("simulation", settings.simulation_address)
+    frequency = required("frequency", settings.frequency_address)
+    recommendation = required("recommendation", settings.recommendation_address)
+    vector = optional("vector", settings.vector_address)
+    enrichment = optional("enrichment", settings.enrichment_address)
     pipeline = Pipeline(
         simulator=GrpcSimulator(simulation),
         frequency=GrpcFrequencyAnalyzer(frequency),
@@ -66,7 +75,16 @@ async def build(settings: PipelineSettings) -> Part:
             )
         },
         close=close,
+        counts={
+            "Process": lambda response: _count(response.result),
+            "StreamProcess": lambda response: _count(response.completed) if response.HasField("completed") else None,
+        },
     )
+
+
+def _count(result: ProcessResult) -> None:
+    for warning in result.warnings:
+        telemetry.FALLBACKS.labels(warning.component).inc()
 
 
 PROGRAM = Program(NAME, PipelineSettings, build, demo)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
+from pantree.recommendation.v1.recommendation_service_pb2 import RecommendResponse
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.core import Policy, Recommender
 from pantree_recommendation.demo import demo
 from pantree_recommendation.servicer import RecommendationServicer
 from pantree_recommendation.settings import RecommendationSettings
-from pantree_runtime.server import Part, Program
+from pantree_runtime import telemetry
+from pantree_runtime.server import COST_OF_BULK, Part, Program
 
 if TYPE_CHECKING:
     from pantree_recommendation.backends.sagemaker import SageMakerRanker
@@ -45,7 +47,14 @@ async def build(settings: RecommendationSettings) -> Part:
             )
         },
         close=close,
+        costs={"RecommendBatch": COST_OF_BULK},
+        counts={"Recommend": _count},
     )
+
+
+def _count(response: RecommendResponse) -> None:
+    labels = telemetry.RECOMMENDATIONS.labels(response.source, response.model.name)
+    labels.inc(len(response.recommendations))
 
 
 def _sagemaker(settings: RecommendationSettings) -> "SageMakerRanker":

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_domain.catalog import load_catalog
+from pantree_runtime import telemetry
 from pantree_runtime.errors import FieldViolation, InvalidInput
-from pantree_runtime.server import Part, Program
+from pantree_runtime.server import COST_OF_BULK, Part, Program
 from pantree_runtime.settings import environment_variable
 from pantree_simulation.core import (
     Archetypes,
@@ -44,6 +45,11 @@ async def build(settings: SimulationSettings) -> Part:
             )
         },
         warm_up=lambda: asyncio.to_thread(warm_up, simulator, population_simulator, archetypes),
+        costs={"SimulatePopulation": COST_OF_BULK},
+        counts={
+            "StreamPurchases": lambda month: telemetry.PURCHASES_SIMULATED.inc(len(month.purchases.days)),
+            "SimulatePopulation": lambda batch: telemetry.PURCHASES_SIMULATED.inc(len(batch.item_indices)),
+        },
     )
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import TypedDict
 
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
-from pantree_runtime.server import Part, Program
+from pantree_runtime import telemetry
+from pantree_runtime.server import COST_OF_BULK, Part, Program
 from pantree_vector.backends.caching import CachedEmbedder
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.static import StaticEmbedder
+from pantree_vector.backends.watched import WatchedStore
 from pantree_vector.core import Embedder, Similarity, VectorStore
 from pantree_vector.demo import demo
 from pantree_vector.servicer import VectorServicer
@@ -55,7 +57,7 @@ def store_of(settings: VectorSettings) -> VectorStore:
     if isinstance(location, MilvusFileLocation | MilvusServerLocation):
         from pantree_vector.backends.milvus import MilvusStore
 
-        return MilvusStore(place, **options)
+        return WatchedStore(MilvusStore(place, **options), "milvus")
     try:
         from pantree_vector.backends.qdrant import QdrantStore
     except ModuleNotFoundError as error:
@@ -63,7 +65,7 @@ def store_of(settings: VectorSettings) -> VectorStore:
             f"error: PANTREE_VECTOR_STORE_URL={settings.store_url} needs {error.name}: pip install 'pantree[qdrant]', "
             "or name another store"
         ) from None
-    return QdrantStore(place, **options)
+    return WatchedStore(QdrantStore(place, **options), "qdrant")
 
 
 def embedder_of(settings: VectorSettings) -> Embedder:
@@ -99,6 +101,11 @@ async def build(settings: VectorSettings) -> Part:
         },
         warm_up=similarity.open,
         close=similarity.close,
+        costs={"IndexHistories": COST_OF_BULK},
+        counts={
+            "IndexHistory": lambda _: telemetry.HISTORIES_INDEXED.inc(),
+            "IndexHistories": lambda response: telemetry.HISTORIES_INDEXED.inc(len(response.outcomes)),
+        },
     )
 
 

@@ -11,6 +11,7 @@ from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import FieldViolation, InvalidInput
+from pantree_runtime.identity import Identity
 from pantree_runtime.status import calling
 
 _LONGEST_SECONDS = 3600.0  # every call has a timeout of its own
@@ -22,15 +23,20 @@ class MeshTransport:
     Args:
         pipeline_address: `host:port`, or `dns:///name:port` for several replicas.
         simulation_address: likewise.
+        identity: certificate to show to parts that ask for one; None for a mesh without TLS.
     """
 
-    def __init__(self, pipeline_address: str, simulation_address: str) -> None:
-        self._addresses = (pipeline_address, simulation_address)
+    def __init__(self, pipeline_address: str, simulation_address: str, identity: Identity | None = None) -> None:
+        self._addresses = {"pipeline": pipeline_address, "simulation": simulation_address}
+        self._identity = identity
         self._channels: list[grpc.aio.Channel] = []
 
     async def open(self) -> None:
         """Opens the channels; they connect with the first call."""
-        self._channels = [open_channel(address, longest_seconds=_LONGEST_SECONDS) for address in self._addresses]
+        self._channels = [
+            open_channel(address, longest_seconds=_LONGEST_SECONDS, part=part, identity=self._identity)
+            for part, address in self._addresses.items()
+        ]
 
     async def close(self) -> None:
         """Closes the channels."""

@@ -42,6 +42,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or send it in parts."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 8
     """ERROR_REASON_INTERNAL means that something unexpected happened; the server's log has the details."""
+    ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 9
+    """ERROR_REASON_OVERLOADED means that the server has too much to do to answer in time, and did nothing;
+    `google.rpc.RetryInfo` says when to try again.
+    """
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 10
+    """ERROR_REASON_PERMISSION_DENIED means that the caller's certificate does not let it call this service."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed. It travels, without its prefix, as `google.rpc.ErrorInfo.reason` with the
@@ -68,4 +74,10 @@ ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 7
 """ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or send it in parts."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 8
 """ERROR_REASON_INTERNAL means that something unexpected happened; the server's log has the details."""
+ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 9
+"""ERROR_REASON_OVERLOADED means that the server has too much to do to answer in time, and did nothing;
+`google.rpc.RetryInfo` says when to try again.
+"""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 10
+"""ERROR_REASON_PERMISSION_DENIED means that the caller's certificate does not let it call this service."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

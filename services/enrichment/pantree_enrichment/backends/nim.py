@@ -20,6 +20,7 @@ from pantree_enrichment.backends.circuit_breaker import CircuitBreaker
 from pantree_enrichment.backends.prompt import Prompt
 from pantree_enrichment.backends.reply import outcomes_in, reply_schema
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome, Unanswered
+from pantree_runtime import telemetry
 from pantree_runtime.deadline import LEAST_SECONDS
 
 _log = structlog.get_logger(__name__)
@@ -304,13 +305,14 @@ class NimEnricher:
             "max_tokens": _REPLY_TOKENS_PER_ITEM * len(items) + _TOKENS_AROUND,
             **dialect(self._schema),
         }
-        async with self._client.stream("POST", "/v1/chat/completions", json=request) as response:
-            _check_status(response)
-            body = bytearray()
-            async for part in response.aiter_bytes():
-                body += part
-                if len(body) > MAX_REPLY_BYTES:
-                    raise _Unusable("the language model's reply was far too long")
+        with telemetry.outside_call("nim", "chat") as headers:
+            async with self._client.stream("POST", "/v1/chat/completions", json=request, headers=headers) as response:
+                _check_status(response)
+                body = bytearray()
+                async for part in response.aiter_bytes():
+                    body += part
+                    if len(body) > MAX_REPLY_BYTES:
+                        raise _Unusable("the language model's reply was far too long")
         return bytes(body)
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from pantree_enrichment.backends.cache import AnswerCache
 from pantree_enrichment.core import ItemToEnrich, Outcome, Unanswered, question_about
+from pantree_runtime import telemetry
 
 _TOO_LATE = Unanswered("the language model did not answer in the time that the request had")
 _GIVEN_UP = Unanswered("the language model was not asked: the service stopped")
@@ -92,6 +93,7 @@ class SharedAnswers:
         if kept:
             yield group(kept)
         missing = [question for question in positions if question not in kept]
+        telemetry.count_lookups("language_model", hits=len(kept), misses=len(missing))
         if not missing:
             return
         reason = self._model.why_not_to_wait(self._seconds_left(len(items)))

@@ -23,6 +23,7 @@ from botocore import exceptions
 from botocore.config import Config
 
 from pantree_recommendation.core import ItemFeatures, ModelName, RankerFailure
+from pantree_runtime import telemetry
 from pantree_runtime.deadline import LEAST_SECONDS, remaining_seconds
 
 _log = structlog.get_logger(__name__)
@@ -137,7 +138,8 @@ class SageMakerRanker:
                 scores: list[float] = []
                 for body, count in bodies:
                     loop = asyncio.get_running_loop()
-                    scores += await loop.run_in_executor(self._threads, self._invoke, body, count)
+                    with telemetry.outside_call("sagemaker", "InvokeEndpoint"):
+                        scores += await loop.run_in_executor(self._threads, self._invoke, body, count)
                 return scores
         except TimeoutError:
             failure = RankerFailure("SageMaker did not answer in the time there was")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pantree_runtime import telemetry
 from pantree_vector.core import Embedder, EmbeddingModel, Vectors
 
 _FIRST_CAPACITY = 1_024
@@ -41,6 +42,7 @@ class CachedEmbedder:
                 if row >= 0:
                     self._rows.move_to_end(name)
             vectors: Vectors = self._table[rows] if rows else self._table[:0].copy()
+        telemetry.count_lookups("embedding", hits=len(names) - rows.count(-1), misses=rows.count(-1))
         missing = list(dict.fromkeys(name for name, row in zip(names, rows, strict=True) if row < 0))
         if missing:
             made = self._embedder.embed(missing)

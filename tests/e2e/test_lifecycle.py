@@ -1,0 +1,94 @@
+"""`pantree up` and its parts when some of them end as nobody meant them to."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import psutil
+import pytest
+
+from pantree_cli.mesh import port_settings
+
+LONGEST_SECONDS = 60
+REQUEST = {"customer_id": "cust_001", "items": [{"name": "Bananas", "price": 1.99}], "seed": 5, "as_of": "2026-07-01"}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds, at most `LONGEST_SECONDS`."""
+    ends_at = time.monotonic() + LONGEST_SECONDS
+    while not condition():
+        assert time.monotonic() < ends_at, "it did not come to pass"
+        time.sleep(0.05)
+
+
+@contextmanager
+def up() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`pantree up` on free ports, serving, and the gateway's URL."""
+    variables = {**os.environ, **port_settings(own_ports=True), "COLUMNS": "80"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "pantree_cli", "up"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=variables,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if "All parts serve" in line:
+                    break
+            yield process, f"http://{variables['PANTREE_GATEWAY_ADDRESS']}"
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=LONGEST_SECONDS)
+
+
+def part_of(process: psutil.Process) -> str:
+    """Name of the part that a child of `pantree up` is."""
+    return next(word for word in process.cmdline() if word.startswith("pantree_")).removeprefix("pantree_")
+
+
+def test_crashed_parts_are_started_again() -> None:
+    with up() as (process, gateway):
+        answer = httpx.post(f"{gateway}/api/v1/process", json=REQUEST, timeout=30).json()
+        first = {part_of(child): child for child in psutil.Process(process.pid).children()}
+        assert len(first) == 7
+        for part in ("frequency", "vector"):
+            first[part].kill()
+
+        def are_back() -> bool:
+            now = {part_of(child) for child in psutil.Process(process.pid).children() if child not in first.values()}
+            return now == {"frequency", "vector"} and httpx.get(f"{gateway}/health").json()["status"] == "healthy"
+
+        until(are_back)
+        assert httpx.post(f"{gateway}/api/v1/process", json=REQUEST, timeout=30).json() == answer
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+def test_no_part_outlives_pantree_up(number: signal.Signals) -> None:
+    with up() as (process, _):
+        parts = psutil.Process(process.pid).children()
+        assert len(parts) == 7
+        process.send_signal(number)
+        process.wait(LONGEST_SECONDS)
+        _, alive = psutil.wait_procs(parts, timeout=LONGEST_SECONDS)
+        assert alive == []
+
+
+def test_a_part_that_hangs_is_killed_in_the_end() -> None:
+    os.environ["PANTREE_DRAIN_SECONDS"] = "0"
+    try:
+        with up() as (process, _):
+            parts = psutil.Process(process.pid).children()
+            parts[3].suspend()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(LONGEST_SECONDS) == 0
+            _, alive = psutil.wait_procs(parts, timeout=LONGEST_SECONDS)
+            assert alive == []
+    finally:
+        del os.environ["PANTREE_DRAIN_SECONDS"]

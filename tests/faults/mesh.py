@@ -1,0 +1,169 @@
+"""A mesh with a proxy in front of every part, and the faults that can be done to it."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+from pantree_cli.mesh import PARTS, PartKind, ProcessMesh, free_ports
+from tests.faults.proxy import HOST, Proxy, proxies_of
+
+LONGEST_START_SECONDS = 120.0
+_NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+_SLOW_SECONDS = 0.08
+# A library that lies about the time of day; Debian's package libfaketime has it.
+FAKETIME: Path | None = None
+
+
+class Fault(StrEnum):
+    """What is done to a part."""
+
+    KILL = "kill -9"
+    STOP = "kill -STOP"
+    SLOW = "slow network"
+    DROP = "dropped connections"
+    CUT = "network cut"
+    DISK = "full disk"
+    CLOCK = "clock jump"
+
+
+class FaultyMesh:
+    """Real processes that reach one another through proxies."""
+
+    def __init__(self, processes: ProcessMesh, proxies: Mapping[str, Proxy], clock: Path) -> None:
+        self._processes = processes
+        self._proxies = proxies
+        self._clock = clock
+
+    @property
+    def gateway(self) -> str:
+        """Where clients reach the gateway, `host:port`."""
+        return f"{HOST}:{self._proxies['gateway'].port}"
+
+    @property
+    def process_ids(self) -> Mapping[str, int]:
+        """Process id of each part."""
+        return self._processes.process_ids
+
+    async def break_it(self, part: PartKind, fault: Fault, seconds: float) -> None:
+        """Does a fault to a part, and takes it back; returns when the part is back."""
+        breaks: dict[Fault, Callable[[PartKind, float], Awaitable[None]]] = {
+            Fault.KILL: self._kill,
+            Fault.STOP: self._stop,
+            Fault.SLOW: self._slow,
+            Fault.DROP: self._drop,
+            Fault.CUT: self._cut,
+            Fault.DISK: self._fill_disk,
+            Fault.CLOCK: self._turn_clock,
+        }
+        await breaks[fault](part, seconds)
+
+    async def _kill(self, part: PartKind, seconds: float) -> None:
+        os.kill(self.process_ids[part.name], signal.SIGKILL)
+        await self._processes.wait(part.name)
+        await asyncio.sleep(seconds)
+        await self._processes.start(part)
+        async with asyncio.timeout(LONGEST_START_SECONDS):
+            await self._processes.serving(part)
+
+    async def _stop(self, part: PartKind, seconds: float) -> None:
+        os.kill(self.process_ids[part.name], signal.SIGSTOP)
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            os.kill(self.process_ids[part.name], signal.SIGCONT)
+
+    async def _slow(self, part: PartKind, seconds: float) -> None:
+        self._proxies[part.name].be_slow(_SLOW_SECONDS)
+        await asyncio.sleep(seconds)
+        self._proxies[part.name].be_slow(0)
+
+    async def _drop(self, part: PartKind, seconds: float) -> None:
+        await self._proxies[part.name].drop_connections()
+        await asyncio.sleep(seconds)
+        await self._proxies[part.name].drop_connections()
+
+    async def _cut(self, part: PartKind, seconds: float) -> None:
+        await self._proxies[part.name].cut()
+        await asyncio.sleep(seconds)
+        self._proxies[part.name].mend()
+
+    async def _fill_disk(self, part: PartKind, seconds: float) -> None:
+        """No file may grow: what a full disk is to a program that writes, without one."""
+        process = psutil.Process(self.process_ids[part.name])
+        affected = [process, *process.children(recursive=True)]
+        for one in affected:
+            resource.prlimit(one.pid, resource.RLIMIT_FSIZE, (1024, resource.RLIM_INFINITY))
+        await asyncio.sleep(seconds)
+        for one in affected:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(one.pid, resource.RLIMIT_FSIZE, _NO_LIMIT)
+
+    async def _turn_clock(self, part: PartKind, seconds: float) -> None:
+        """The time of day jumps an hour ahead and, a moment later, back."""
+        file = self._clock / part.name
+        file.write_text("+3600s\n")
+        await asyncio.sleep(seconds)
+        file.write_text("+0s\n")
+
+
+@contextlib.asynccontextmanager
+async def faulty_mesh(folder: Path, **variables: str) -> AsyncIterator[FaultyMesh]:
+    """A mesh with an embedded store on disk, as long as the context lasts.
+
+    Args:
+        folder: for the store and the clocks.
+        variables: further environment variables for the parts.
+    """
+    ports: dict[str, int] = dict(zip((part.name for part in PARTS), free_ports(len(PARTS)), strict=True))
+    for part in PARTS:
+        (folder / part.name).write_text("+0s\n")
+    async with proxies_of(ports) as proxies:
+        settings = {
+            "PANTREE_LOG_LEVEL": "ERROR",
+            "PANTREE_DRAIN_SECONDS": "5",
+            # Every answer is made anew.
+            "PANTREE_GATEWAY_CACHE_SECONDS": "0",
+            "PANTREE_VECTOR_STORE_URL": f"milvus+lite://{folder}/vectors.db",
+            **variables,
+        }
+        for part in PARTS:
+            settings[part.port_variable] = str(ports[part.name])
+            settings[part.address_variable] = f"{HOST}:{proxies[part.name].port}"
+        addresses: dict[str, str] = {part.name: f"{HOST}:{ports[part.name]}" for part in PARTS}
+        processes = _ClockedMesh({**os.environ, **settings}, addresses, folder)
+        try:
+            for part in PARTS:
+                await processes.start(part)
+            async with asyncio.timeout(LONGEST_START_SECONDS):
+                await asyncio.gather(*(processes.serving(part) for part in PARTS))
+            yield FaultyMesh(processes, proxies, folder)
+        finally:
+            await processes.stop()
+
+
+class _ClockedMesh(ProcessMesh):
+    """Parts each of which has a clock of its own, where there is the library for it."""
+
+    def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str], folder: Path) -> None:
+        super().__init__(environment, addresses)
+        self._plain = environment
+        self._folder = folder
+
+    async def start(self, part: PartKind) -> None:
+        self._environment = dict(self._plain)
+        if FAKETIME is not None:
+            self._environment |= {
+                "LD_PRELOAD": str(FAKETIME),
+                "FAKETIME_TIMESTAMP_FILE": str(self._folder / part.name),
+                "FAKETIME_NO_CACHE": "1",
+                # Durations and deadlines use the monotonic clock, which does not jump on real machines either.
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
+        await super().start(part)

@@ -1,0 +1,85 @@
+"""Two replicas of every part, restarted one after another while clients use them."""
+
+import asyncio
+import os
+import random
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pantree_cli.mesh import PARTS, ProcessMesh, free_ports
+from tests.faults.load import Load, Tally, Verdict, requests_of
+from tests.faults.mesh import LONGEST_START_SECONDS
+from tests.faults.proxy import HOST
+from tests.faults.run import references_of
+
+_REPLICAS = 2
+_BETWEEN_RESTARTS_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class RollingReport:
+    """What clients saw."""
+
+    tally: Tally
+    failed_unary_calls: list[str]
+
+    def table(self) -> str:
+        """A Markdown table, one row for each part that was restarted."""
+        rows = [f"| restarted | requests | {' | '.join(Verdict)} |", "|---|" + "--:|" * (len(Verdict) + 1)]
+        for label, counts in sorted(self.tally.counts.items()):
+            cells = [label or "none", sum(counts.values()), *(counts[verdict] for verdict in Verdict)]
+            rows.append(f"| {' | '.join(map(str, cells))} |")
+        rows.append(f"\nfailed unary calls: {len(self.failed_unary_calls)} {self.failed_unary_calls[:5]}")
+        return "\n".join([*rows, *self.tally.troubles])
+
+
+async def rolling_restart(seed: int, clients: int) -> RollingReport:
+    """Restarts every replica of every part, one at a time, by SIGTERM, as a rollout does.
+
+    Args:
+        seed: of requests and moments.
+        clients: how many clients send requests all the time.
+    """
+    generator = random.Random(seed)
+    requests = requests_of(4, generator)
+    references = await references_of(requests)
+    ports: dict[str, list[int]] = {part.name: free_ports(_REPLICAS) for part in PARTS}
+    shared = {
+        "PANTREE_LOG_LEVEL": "ERROR",
+        "PANTREE_GATEWAY_CACHE_SECONDS": "0",
+        # A headless Service's name has several addresses; this is the same without a name server.
+        **{part.address_variable: "ipv4:" + ",".join(f"{HOST}:{port}" for port in ports[part.name]) for part in PARTS},
+    }
+    replicas = [_replica(number, ports, shared) for number in range(_REPLICAS)]
+    label = ""
+    try:
+        for replica in replicas:
+            for part in PARTS:
+                await replica.start(part)
+        async with asyncio.timeout(2 * LONGEST_START_SECONDS):
+            await asyncio.gather(*(replica.serving(part) for replica in replicas for part in PARTS))
+        load = Load([f"{HOST}:{port}" for port in ports["gateway"]], requests, references, lambda: label)
+        loading = asyncio.create_task(load.run(clients, generator))
+        for part in PARTS:
+            for replica in replicas:
+                label = part.name
+                os.kill(replica.process_ids[part.name], signal.SIGTERM)
+                await replica.wait(part.name)
+                await replica.start(part)
+                async with asyncio.timeout(LONGEST_START_SECONDS):
+                    await replica.serving(part)
+                # As Kubernetes does: the next one goes when this one is known to callers.
+                await asyncio.sleep(_BETWEEN_RESTARTS_SECONDS + 2)
+        label = ""
+        load.stop()
+        await loading
+    finally:
+        await asyncio.gather(*(replica.stop() for replica in replicas))
+    return RollingReport(load.tally, load.unary_errors)
+
+
+def _replica(number: int, ports: Mapping[str, list[int]], shared: Mapping[str, str]) -> ProcessMesh:
+    own = {part.port_variable: str(ports[part.name][number]) for part in PARTS}
+    addresses: dict[str, str] = {part.name: f"{HOST}:{ports[part.name][number]}" for part in PARTS}
+    return ProcessMesh({**os.environ, **shared, **own}, addresses)

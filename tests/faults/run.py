@@ -1,0 +1,130 @@
+"""Breaks a mesh over and over while clients use it, and says what they saw."""
+
+import asyncio
+import contextlib
+import random
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pantree_cli.mesh import PARTS, PartKind
+from tests.e2e.mesh import mesh_of_processes, until_healthy
+from tests.faults.load import Load, Reference, Tally, Verdict, answer_to, requests_of
+from tests.faults.mesh import FAKETIME, Fault, FaultyMesh, faulty_mesh
+
+MOST_RECOVERY_SECONDS = 5.0
+# How long a probe may go on failing before the run gives up on the part.
+_GIVE_UP_SECONDS = 60.0
+_REQUESTS = 6
+_BETWEEN_PROBES_SECONDS = 0.02
+
+
+@dataclass
+class Report:
+    """What a run showed."""
+
+    tally: Tally
+    recoveries: dict[str, list[float]] = field(default_factory=dict)
+    """Seconds from a part being back to the first correct answer, by what was done to it."""
+
+    @property
+    def fault_count(self) -> int:
+        """How many faults there were."""
+        return sum(len(seconds) for seconds in self.recoveries.values())
+
+    @property
+    def slowest_recovery(self) -> float:
+        """Longest time to recover, in seconds."""
+        return max((max(seconds) for seconds in self.recoveries.values()), default=0.0)
+
+    def table(self) -> str:
+        """The run as a Markdown table, one row for each part and fault."""
+        verdicts = list(Verdict)
+        rows = [f"| part | fault | faults | requests | {' | '.join(verdicts)} | slowest recovery, s |"]
+        rows.append("|---|---|" + "--:|" * (len(verdicts) + 3))
+        for label in sorted({*self.tally.counts, *self.recoveries} - {""}):
+            part, _, fault = label.partition(": ")
+            counts, recoveries = self.tally.counts.get(label, Counter()), self.recoveries.get(label, [])
+            cells = [part, fault, len(recoveries), sum(counts.values()), *(counts[one] for one in verdicts)]
+            rows.append(f"| {' | '.join(map(str, cells))} | {max(recoveries, default=0):.2f} |")
+        totals = ["all", "", self.fault_count, sum(sum(one.values()) for one in self.tally.counts.values())]
+        totals += [self.tally.total(one) for one in verdicts]
+        rows.append(f"| {' | '.join(map(str, totals))} | {self.slowest_recovery:.2f} |")
+        return "\n".join(rows)
+
+
+def plan_of(count: int, generator: random.Random) -> list[tuple[PartKind, Fault]]:
+    """Which faults to do in which order: each possible one about equally often."""
+    faults = [fault for fault in Fault if fault is not Fault.DISK and (fault is not Fault.CLOCK or FAKETIME)]
+    possible: list[tuple[PartKind, Fault]] = [(part, fault) for fault in faults for part in PARTS]
+    possible += [(part, Fault.DISK) for part in PARTS if part.name == "vector"]
+    plan: list[tuple[PartKind, Fault]] = []
+    while len(plan) < count:
+        generator.shuffle(possible)
+        plan += possible
+    return plan[:count]
+
+
+async def references_of(requests: Sequence[dict[str, object]]) -> list[Reference]:
+    """The right answers, from a mesh that nobody breaks: with all parts, and without enrichment."""
+    async with mesh_of_processes(PANTREE_GATEWAY_CACHE_SECONDS="0") as mesh:
+        wholes = [await answer_to(mesh.http, request) for request in requests]
+        mesh.kill("enrichment")
+        await until_healthy(mesh, "degraded")
+        bares = [await answer_to(mesh.http, request) for request in requests]
+    return [Reference(whole, bare) for whole, bare in zip(wholes, bares, strict=True)]
+
+
+async def break_repeatedly(plan: Sequence[tuple[PartKind, Fault]], seed: int, clients: int) -> Report:
+    """Does all faults of a plan, one after another, at random moments, under load.
+
+    Args:
+        plan: the faults.
+        seed: of everything random: requests, moments, durations.
+        clients: how many clients send requests all the time.
+    """
+    generator = random.Random(seed)
+    requests = requests_of(_REQUESTS, generator)
+    references = await references_of(requests)
+    label = ""
+    with tempfile.TemporaryDirectory() as folder:
+        async with faulty_mesh(Path(folder)) as mesh:
+            load = Load([mesh.gateway], requests, references, lambda: label)
+            report = Report(load.tally)
+            loading = asyncio.create_task(load.run(clients, generator))
+            try:
+                for part, fault in plan:
+                    await asyncio.sleep(generator.uniform(0, 0.3))
+                    label = f"{part.name}: {fault}"
+                    await mesh.break_it(part, fault, generator.uniform(0.2, 1.2))
+                    report.recoveries.setdefault(label, []).append(await _recovery(load))
+                    label = ""
+            finally:
+                load.stop()
+                await loading
+    return report
+
+
+async def _recovery(load: Load) -> float:
+    """Seconds until two correct answers in a row, one by REST and one by WebSocket."""
+    began_at = time.monotonic()
+    while True:
+        verdicts = []
+        for send in (load.process, load.stream):
+            verdict, why = Verdict.HANG, "no outcome"
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GIVE_UP_SECONDS):
+                    verdict, why = await send(0)
+            verdicts.append(verdict)
+            if verdict in (Verdict.WRONG, Verdict.HANG):
+                load.tally.note("probe", verdict, why)
+        seconds = time.monotonic() - began_at
+        if set(verdicts) == {Verdict.CORRECT} or seconds > _GIVE_UP_SECONDS:
+            return seconds
+        await asyncio.sleep(_BETWEEN_PROBES_SECONDS)
+
+
+__all__ = ["FaultyMesh", "Report", "break_repeatedly", "plan_of", "references_of"]

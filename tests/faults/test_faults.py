@@ -1,0 +1,59 @@
+"""A few faults of each kind, seeded; `make faults` does over two hundred, and restarts everything in turn."""
+
+import asyncio
+import contextlib
+import random
+
+from pantree_cli.mesh import PARTS
+from tests.faults.load import Verdict
+from tests.faults.mesh import Fault
+from tests.faults.proxy import HOST, Proxy
+from tests.faults.run import break_repeatedly
+
+SEED = 9
+
+
+async def test_no_answer_is_wrong_or_lost_while_parts_are_broken() -> None:
+    parts = {part.name: part for part in PARTS}
+    plan = [
+        (parts["frequency"], Fault.KILL),
+        (parts["enrichment"], Fault.STOP),
+        (parts["simulation"], Fault.DROP),
+        (parts["pipeline"], Fault.SLOW),
+        (parts["vector"], Fault.DISK),
+        (parts["recommendation"], Fault.CUT),
+    ]
+    random.Random(SEED).shuffle(plan)
+    report = await break_repeatedly(plan, SEED, clients=2)
+    assert report.tally.troubles == []
+    assert report.fault_count == len(plan)
+    assert report.tally.total(Verdict.CORRECT) > 0
+
+
+async def test_proxy_hands_on_slows_and_cuts() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            writer.write(line)
+        writer.close()
+
+    server = await asyncio.start_server(echo, HOST, 0)
+    proxy = Proxy(server.sockets[0].getsockname()[1])
+    await proxy.open()
+    try:
+        reader, writer = await asyncio.open_connection(HOST, proxy.port)
+        writer.write(b"one\n")
+        assert await reader.readline() == b"one\n"
+        proxy.be_slow(0.01)
+        writer.write(b"two\n")
+        assert await reader.readline() == b"two\n"
+        await proxy.cut()
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        proxy.mend()
+        reader, writer = await asyncio.open_connection(HOST, proxy.port)
+        writer.write(b"three\n")
+        assert await reader.readline() == b"three\n"
+        writer.close()
+    finally:
+        await proxy.close()
+        server.close()

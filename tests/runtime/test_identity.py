@@ -1,0 +1,195 @@
+"""TLS between parts: who is let in, who is refused and what the log says, certificates that change."""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from structlog.testing import capture_logs
+
+from pantree.enrichment.v1 import enrichment_service_pb2 as messages
+from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
+from pantree_cli.mesh import HOST, free_ports
+from pantree_runtime.channel import open_channel
+from pantree_runtime.errors import ComponentUnavailable, PermissionDenied
+from pantree_runtime.identity import MAY_BE_CALLED_BY, Identity
+from pantree_runtime.server import Part, RunningPart, start
+from pantree_runtime.status import calling
+from scripts.make_certificates import Authority, make_all
+
+DOMAIN = "pantree.internal"
+LONGEST_SECONDS = 60.0
+ARCHITECTURE = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"
+
+
+@dataclass(frozen=True)
+class TlsPart:
+    """The enrichment part in a process of its own, with TLS."""
+
+    address: str
+    folder: Path
+    authority: Authority
+    process: subprocess.Popen[str]
+
+    def identity(self, name: str, *, authority: Authority | None = None, days: float = 30) -> Identity:
+        """Identity of a caller, with the authority that it trusts being the right one."""
+        folder = self.folder / f"{name}-{days}-{authority is None}"
+        (authority or self.authority).issue(folder, f"{name}.{DOMAIN}", days=days)
+        (folder / "ca.crt").write_bytes((self.folder / "ca.crt").read_bytes())
+        return Identity(folder, DOMAIN)
+
+    def until_logged(self, event: str, reason: str = "") -> None:
+        """Reads its log up to the line about an event that gives a reason; fails when there is none before it ends."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            fields = json.loads(line)
+            if fields["event"] == event and reason in fields.get("reason", ""):
+                return
+        raise AssertionError(f"it ended without a line about {event!r}, {reason!r}")
+
+
+@pytest.fixture(scope="module")
+def tls_part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsPart]:
+    folder = tmp_path_factory.mktemp("certificates")
+    make_all(folder, DOMAIN)
+    (port,) = free_ports(1)
+    variables = {
+        **os.environ,
+        "PANTREE_ENRICHMENT_PORT": str(port),
+        "PANTREE_ENRICHMENT_TLS_FOLDER": str(folder / "enrichment"),
+        "PANTREE_LOG_FORMAT": "json",
+    }
+    command = [sys.executable, "-m", "pantree_enrichment"]
+    with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        part = TlsPart(f"{HOST}:{port}", folder, Authority.kept_in(folder), process)
+        try:
+            part.until_logged("serving")
+            yield part
+        finally:
+            process.terminate()
+            process.communicate(timeout=LONGEST_SECONDS)
+
+
+async def ask(address: str, identity: Identity | None, part: str = "enrichment") -> list[str]:
+    request = messages.EnrichItemsRequest(items=[messages.ItemToEnrich(name="Milk")])
+    async with open_channel(address, longest_seconds=LONGEST_SECONDS, part=part, identity=identity) as channel:
+        with calling("enrichment"):
+            return [answer.item.name async for answer in rpc.EnrichmentServiceStub(channel).EnrichItems(request)]
+
+
+async def test_pipeline_may_call_enrichment(tls_part: TlsPart) -> None:
+    assert await ask(tls_part.address, tls_part.identity("pipeline")) == ["Milk"]
+
+
+async def test_part_that_may_not_call_is_refused_by_name(tls_part: TlsPart) -> None:
+    with pytest.raises(PermissionDenied, match=r"gateway\.pantree\.internal may not call enrichment"):
+        await ask(tls_part.address, tls_part.identity("gateway"))
+    tls_part.until_logged("caller refused", "gateway.pantree.internal, which may not call enrichment")
+
+
+@pytest.mark.parametrize(
+    ("who", "reason"),
+    [
+        (lambda part: part.identity("pipeline", authority=Authority()), "unable to get local issuer certificate"),
+        (lambda part: part.identity("pipeline", days=-1), "certificate has expired"),
+        (lambda part: None, "it does not speak TLS"),
+    ],
+    ids=["unknown caller", "expired certificate", "plaintext"],
+)
+async def test_caller_without_a_valid_certificate_is_refused(
+    tls_part: TlsPart, who: Callable[[TlsPart], Identity | None], reason: str
+) -> None:
+    with pytest.raises(ComponentUnavailable):
+        await ask(tls_part.address, who(tls_part))
+    tls_part.until_logged("TLS connection refused", reason)
+
+
+async def test_caller_refuses_a_part_of_another_name(tls_part: TlsPart) -> None:
+    identity = tls_part.identity("pipeline")
+    async with open_channel(
+        tls_part.address, longest_seconds=LONGEST_SECONDS, part="vector", identity=identity
+    ) as channel:
+        with pytest.raises(grpc.aio.AioRpcError, match="Hostname Verification Check failed"):
+            async for _ in rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()):
+                pass
+
+
+class _Echo(rpc.EnrichmentServiceServicer):
+    async def EnrichItems(
+        self, request: messages.EnrichItemsRequest, context: Any
+    ) -> AsyncIterator[messages.EnrichItemsResponse]:
+        for item in request.items:
+            yield messages.EnrichItemsResponse(item=messages.EnrichedItem(name=item.name))
+
+
+@contextlib.asynccontextmanager
+async def serving(identity: Identity) -> AsyncIterator[RunningPart]:
+    servicer = _Echo()
+    service = "pantree.enrichment.v1.EnrichmentService"
+    part = Part("enrichment", {service: lambda server: rpc.add_EnrichmentServiceServicer_to_server(servicer, server)})
+    running = await start(part, host=HOST, port=0, identity=identity)
+    try:
+        yield running
+    finally:
+        await running.stop(0)
+
+
+async def test_new_files_are_taken_without_a_restart(tmp_path: Path) -> None:
+    make_all(tmp_path, DOMAIN)
+    server, caller = Identity(tmp_path / "enrichment", DOMAIN), Identity(tmp_path / "pipeline", DOMAIN)
+    async with (
+        serving(server) as part,
+        open_channel(part.address, longest_seconds=LONGEST_SECONDS, part="enrichment", identity=caller) as channel,
+    ):
+        stub = rpc.EnrichmentServiceStub(channel)
+        request = messages.EnrichItemsRequest(items=[messages.ItemToEnrich(name="Milk")])
+        assert [answer.item.name async for answer in stub.EnrichItems(request)] == ["Milk"]
+        # A new authority: nothing that was valid before is valid now, so an answer proves that both sides took it.
+        authority = Authority("another")
+        for name in ("enrichment", "pipeline"):
+            authority.issue(tmp_path / name, f"{name}.{DOMAIN}")
+        await asyncio.sleep(1.1)  # channels look at the files once a second
+        assert [answer.item.name async for answer in stub.EnrichItems(request)] == ["Milk"]
+        assert caller.version == 1
+
+
+def test_files_that_do_not_belong_together_are_left_alone(tmp_path: Path) -> None:
+    make_all(tmp_path, DOMAIN)
+    identity = Identity(tmp_path / "vector", DOMAIN)
+    (tmp_path / "vector" / "tls.key").write_bytes((tmp_path / "gateway" / "tls.key").read_bytes())
+    with capture_logs() as logs:
+        assert identity.refresh() == 0
+    assert [log["event"] for log in logs] == ["certificate cannot be read anew; the old one stays"]
+    with pytest.raises(OSError, match="do not belong together"):
+        Identity(tmp_path / "vector", DOMAIN)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match=r"tls\.crt"):
+        Identity(tmp_path, DOMAIN)
+
+
+def test_certificates_that_are_fresh_stay(tmp_path: Path) -> None:
+    assert set(make_all(tmp_path, DOMAIN)) == {"gateway", "client", *MAY_BE_CALLED_BY}
+    (tmp_path / "vector" / "tls.crt").unlink()
+    assert make_all(tmp_path, DOMAIN) == ["vector"]
+    assert oct((tmp_path / "vector" / "tls.key").stat().st_mode)[-3:] == "600"
+
+
+def test_who_may_call_whom_is_what_the_architecture_says() -> None:
+    table = ARCHITECTURE.read_text().partition("Who calls whom")[2].partition("\n\n")[2].partition("\n\n")[0]
+    documented = {
+        (caller.strip(), called.strip())
+        for _, caller, called, *_ in (line.split("|") for line in table.splitlines()[2:])
+    }
+    assert documented == {
+        (caller, called) for called, callers in MAY_BE_CALLED_BY.items() for caller in callers if caller != "client"
+    }
