@@ -229,8 +229,8 @@ async def test_same_household_indexed_at_the_same_time_is_whole(similarity: Simi
 
 
 async def test_household_larger_than_a_batch_is_stored_and_removed(similarity: Similarity, tenant: str) -> None:
-    lines = [(f"Item {number}", "many", 20_000, 1.0) for number in range(1_100)]
-    assert await index(similarity, tenant, "warehouse", lines) == 1_100
-    assert await names_like(similarity, tenant, "item 1099", limit=1) == ["Item 1099"]
+    lines = [(f"Item {number}", "many", 20_000, 1.0) for number in range(1_800)]
+    assert await index(similarity, tenant, "warehouse", lines) == 1_800
+    assert await names_like(similarity, tenant, "item 1799", limit=1) == ["Item 1799"]
     assert await index(similarity, tenant, "warehouse", lines[:50]) == 50
     assert await similarity.delete_customer(tenant, "warehouse") == 51
