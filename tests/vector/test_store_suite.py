@@ -20,7 +20,7 @@ DAY = 20_020
 
 
 def on_server(store: type[MilvusStore] | type[QdrantStore], url: str) -> VectorStore:
-    return store(url, collection_prefix=f"suite_{uuid.uuid4().hex}", timeout_seconds=20)
+    return store(url, collection_prefix=f"suite_{uuid.uuid4().hex}", timeout_seconds=60)
 
 
 STORES: dict[str, Callable[[Path, pytest.FixtureRequest], VectorStore]] = {
@@ -34,8 +34,9 @@ STORES: dict[str, Callable[[Path, pytest.FixtureRequest], VectorStore]] = {
     "qdrant-server": lambda folder, request: on_server(QdrantStore, os.environ["QDRANT_URL"]),
 }
 MARKS = {
-    "milvus-server": pytest.mark.milvus_server,
-    "qdrant-server": pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server"),
+    # The first test waits for the server to start.
+    "milvus-server": [pytest.mark.milvus_server, pytest.mark.timeout(900)],
+    "qdrant-server": [pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server")],
 }
 
 
