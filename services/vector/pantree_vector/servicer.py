@@ -5,9 +5,17 @@ from collections.abc import AsyncIterator
 
 from pantree.vector.v1 import vector_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
+from pantree_runtime.errors import InvalidInput
 from pantree_runtime.grpc_types import Context
+from pantree_runtime.look_ahead import look_ahead
 from pantree_vector import convert
-from pantree_vector.core import HistoryToIndex, Similarity
+from pantree_vector.core import HistoryToIndex, IndexedHistory, Similarity
+
+# While a store is asked what it has of one batch, it can store another. More would keep its threads from answering
+# searches, and each message may take 4 MiB.
+_BATCHES_AT_ONCE = 3
+
+_CheckedBatch = list[HistoryToIndex | InvalidInput]
 
 
 class VectorServicer(rpc.VectorServiceServicer):
@@ -43,14 +51,16 @@ class VectorServicer(rpc.VectorServiceServicer):
     async def IndexHistories(
         self, request_iterator: AsyncIterator[messages.IndexHistoriesRequest], context: Context
     ) -> AsyncIterator[messages.IndexHistoriesResponse]:
-        """Stores households batch by batch."""
+        """Stores households batch by batch, some of them at a time."""
+        checked = (await asyncio.to_thread(convert.histories_to_index, request) async for request in request_iterator)
         first_index = 0
-        async for request in request_iterator:
-            checked = await asyncio.to_thread(convert.histories_to_index, request)
-            right = [one for one in checked if isinstance(one, HistoryToIndex)]
-            indexed = await self._similarity.index_histories(right)
-            yield convert.outcomes_response(first_index, checked, indexed, self._similarity.model)
-            first_index += len(checked)
+        async for batch, indexed in look_ahead(checked, self._index_batch, at_once=_BATCHES_AT_ONCE):
+            yield convert.outcomes_response(first_index, batch, indexed, self._similarity.model)
+            first_index += len(batch)
+
+    async def _index_batch(self, batch: _CheckedBatch) -> tuple[_CheckedBatch, list[IndexedHistory]]:
+        right = [one for one in batch if isinstance(one, HistoryToIndex)]
+        return batch, await self._similarity.index_histories(right)
 
     async def GetCustomerProfile(
         self, request: messages.GetCustomerProfileRequest, context: Context

@@ -4,9 +4,12 @@ What differs between the two, and what holds for both:
 
 - Texts of callers never enter a filter expression; filters compare UUIDs made from them, so nothing needs escaping.
 - Tenants are kept apart by a filter on every call. A partition key would be quicker on large clusters, but servers
-  before 2.3.11 put upserted rows into wrong partitions and then miss them (milvus-io/milvus pull request 30772).
+  from before March 2024, 2.3.5 among them, put upserted rows into wrong partitions (milvus-io/milvus pull request
+  30772).
 - Collections are made with consistency level Strong, so that each call sees what earlier ones have stored.
 - pymilvus blocks: it runs in threads of its own. milvus-lite takes no concurrent writes, so it gets a single thread.
+- Which items of a household are stale, a server is asked: another replica may have stored some. A milvus-lite file has
+  one process alone, and would read every item to answer: there, each customer's row lists the items of the customer.
 """
 
 import asyncio
@@ -52,15 +55,19 @@ _FILE_MEMORY_BYTES = 2 * 1024 * 1024
 _BYTES_PER_CHARACTER = 4
 _UUID_CHARACTERS = 36
 _LONGEST_TEXT_BYTES = 65_535
+# Of households with more, the customer's row lists none, and milvus-lite is asked after all.
+_MOST_LISTED_ITEMS = _LONGEST_TEXT_BYTES // (_UUID_CHARACTERS + 1)
 _KEPT_KEYS = 20_000
 _MODEL_NAME = "pantree.embedding_model"
 _MODEL_VERSION = "pantree.embedding_version"
 _SCHEMA = "pantree.schema"
 # Goes up whenever the fields below change: collections cannot be given new ones everywhere.
-_SCHEMA_VERSION = "2"
+_SCHEMA_VERSION = "3"
 
 ResultT = TypeVar("ResultT")
 _Row = dict[str, Any]
+_Columns = dict[str, list[Any]]
+"""Values of each field, in one order of rows."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ _CUSTOMER_FIELDS = (
     _Field("customer_id", MAX_ID_CHARACTERS * _BYTES_PER_CHARACTER),
     _Field("profile", _LONGEST_TEXT_BYTES),
 )
+_LISTED_ITEMS = "item_ids"
 
 
 class MilvusStore:
@@ -106,6 +114,7 @@ class MilvusStore:
         self._customers = f"{collection_prefix}_customers"
         self._timeout_seconds = timeout_seconds
         self._token = token or ""
+        self._schemas: dict[str, Mapping[str, Any]] = {}
         self._client: MilvusClient | None = None
         self._executor = ThreadPoolExecutor(1 if self._file else _SERVER_THREADS, thread_name_prefix="milvus")
 
@@ -125,8 +134,13 @@ class MilvusStore:
             # Dedicated: a shared connection outlives its clients, and the port of a milvus-lite file may be reused.
             client = MilvusClient(self._uri, token=self._token, timeout=timeout, dedicated=True)
             self._client = client
-            for name, fields in ((self._items, _ITEM_FIELDS), (self._customers, _CUSTOMER_FIELDS)):
+            of_customers = (*_CUSTOMER_FIELDS, _Field(_LISTED_ITEMS, _LONGEST_TEXT_BYTES))
+            for name, fields in (
+                (self._items, _ITEM_FIELDS),
+                (self._customers, of_customers if self._file else _CUSTOMER_FIELDS),
+            ):
                 self._prepare_collection(client, name, fields, model, timeout)
+                self._schemas[name] = client.describe_collection(name, timeout=timeout)
 
         await self._in_thread(connect)
 
@@ -147,40 +161,40 @@ class MilvusStore:
         await asyncio.to_thread(disconnect)
 
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
-        """Stores customers and exactly these items: stale ones go last, so that a failure never loses any."""
-        customer_keys = [customer_point_id(one.customer.tenant_id, one.customer.customer_id) for one in households]
+        """Stores customers and exactly these items."""
+        if self._file:
+            await self._call(lambda client, timeout: self._replace_in_file(client, households, timeout))
+        else:
+            await self._replace_on_server(households)
+
+    def _replace_in_file(self, client: MilvusClient, households: Sequence[HouseholdPoints], timeout: float) -> None:
+        """Stale items go first and new ones come last: at any time, a customer's row lists all that are stored."""
         new_ids = {item.point_id for one in households for item in one.items}
+        stored_ids = self._items_in_file(client, [_customer_key(one.customer) for one in households], timeout)
+        self._delete_items(client, [point_id for point_id in stored_ids if point_id not in new_ids], timeout)
+        customers = _customer_columns(households)
+        customers[_LISTED_ITEMS] = [_listed(one.items) for one in households]
+        self._upsert(client, self._customers, customers, timeout)
+        self._upsert(client, self._items, _item_columns(households), timeout)
+
+    async def _replace_on_server(self, households: Sequence[HouseholdPoints]) -> None:
+        """Stale items go last, so that the server is asked for them while it stores the new ones.
+
+        It makes such a question wait for up to 0.2 s, until it has seen all that was written before.
+        """
+        customer_keys = [_customer_key(one.customer) for one in households]
 
         def upsert(client: MilvusClient, timeout: float) -> None:
-            # By id: servers refuse a batch that has one twice.
-            item_rows: dict[str, _Row] = {}
-            customer_rows: dict[str, _Row] = {}
-            for customer_key, (customer, items) in zip(customer_keys, households, strict=True):
-                tenant_key = _tenant_key(customer.tenant_id)
-                customer_rows[customer_key] = _customer_row(customer, tenant_key, customer_key)
-                item_rows.update((item.point_id, _item_row(item, tenant_key, customer_key)) for item in items)
-            # Customers first: an item whose customer is not stored could be overlooked by a later call.
-            for batch in _batches(list(customer_rows.values())):
-                client.upsert(self._customers, batch, timeout=timeout)
-            for batch in _batches(list(item_rows.values())):
-                client.upsert(self._items, batch, timeout=timeout)
+            # Customers first: who looks for a customer's traces finds the customer as soon as there are any.
+            self._upsert(client, self._customers, _customer_columns(households), timeout)
+            self._upsert(client, self._items, _item_columns(households), timeout)
 
-        def stored_item_ids(client: MilvusClient, timeout: float) -> list[str]:
-            if not self._file:
-                return self._item_ids(client, customer_keys, timeout)
-            # milvus-lite reads every item to find those of a customer: not for customers who are new.
-            known = client.query(self._customers, ids=customer_keys, output_fields=["id"], timeout=timeout)
-            return self._item_ids(client, [row["id"] for row in known], timeout) if known else []
-
-        asked = asyncio.create_task(self._call(stored_item_ids))
-        if self._file:
-            await asyncio.wait([asked])
-        # A server is asked beside the upsert, which changes nothing in what is stale: it makes such a question wait
-        # for up to 0.2 s, until it has seen all that was written before.
+        asked = asyncio.create_task(self._call(lambda client, timeout: self._item_ids(client, customer_keys, timeout)))
         try:
             await self._call(upsert)
         finally:
             await asyncio.gather(asked, return_exceptions=True)  # not left running when the upsert fails
+        new_ids = {item.point_id for one in households for item in one.items}
         stale_ids = [point_id for point_id in await asked if point_id not in new_ids]
         if stale_ids:
             await self._call(lambda client, timeout: self._delete_items(client, stale_ids, timeout))
@@ -190,7 +204,7 @@ class MilvusStore:
         customer_key = customer_point_id(tenant_id, customer_id)
 
         def remove(client: MilvusClient, timeout: float) -> int:
-            item_ids = self._item_ids(client, [customer_key], timeout)
+            item_ids = (self._items_in_file if self._file else self._item_ids)(client, [customer_key], timeout)
             is_stored = bool(client.query(self._customers, ids=[customer_key], output_fields=["id"], timeout=timeout))
             self._delete_items(client, item_ids, timeout)
             if is_stored:
@@ -264,6 +278,29 @@ class MilvusStore:
             self._items, filter=f"customer_key in {_list(customer_keys)}", output_fields=["id"], timeout=timeout
         )
         return [row["id"] for row in rows]
+
+    def _items_in_file(self, client: MilvusClient, customer_keys: list[str], timeout: float) -> list[str]:
+        """Ids of the items of some customers, as their rows in a milvus-lite file list them."""
+        fields = ["id", _LISTED_ITEMS]
+        rows = [
+            row
+            for batch in _batches(customer_keys)
+            for row in client.query(self._customers, ids=batch, output_fields=fields, timeout=timeout)
+        ]
+        unlisted = [row["id"] for row in rows if not row[_LISTED_ITEMS]]
+        listed = [point_id for row in rows for point_id in row[_LISTED_ITEMS].split()]
+        return listed + (self._item_ids(client, unlisted, timeout) if unlisted else [])
+
+    def _upsert(self, client: MilvusClient, collection: str, columns: _Columns, timeout: float) -> None:
+        """Stores rows. MilvusClient takes them one by one, which costs seven times the work of whole columns."""
+        connection, schema = client._get_connection(), self._schemas[collection]
+        types = {field["name"]: field["type"] for field in schema["fields"]}
+        for start in range(0, len(columns["id"]), _BATCH_ROWS):
+            batch = [
+                {"name": name, "type": types[name], "values": values[start : start + _BATCH_ROWS]}
+                for name, values in columns.items()
+            ]
+            connection.upsert(collection, batch, timeout=timeout, schema=schema)
 
     def _delete_items(self, client: MilvusClient, point_ids: Sequence[str], timeout: float) -> None:
         for batch in _batches(point_ids):
@@ -344,29 +381,39 @@ class MilvusStore:
         )
 
 
-def _customer_row(customer: CustomerPoint, tenant_key: str, customer_key: str) -> _Row:
+def _customer_columns(households: Sequence[HouseholdPoints]) -> _Columns:
+    customers = [one.customer for one in households]
     return {
-        "id": customer_key,
-        "tenant_key": tenant_key,
-        "customer_id": customer.customer_id,
-        "profile": customer.profile.to_json(),
-        "vector": customer.vector,
+        "id": [_customer_key(customer) for customer in customers],
+        "tenant_key": [_tenant_key(customer.tenant_id) for customer in customers],
+        "customer_id": [customer.customer_id for customer in customers],
+        "profile": [customer.profile.to_json() for customer in customers],
+        "vector": np.array([customer.vector for customer in customers]).tolist(),
     }
 
 
-def _item_row(item: ItemPoint, tenant_key: str, customer_key: str) -> _Row:
+def _item_columns(households: Sequence[HouseholdPoints]) -> _Columns:
+    items = [item for one in households for item in one.items]
     return {
-        "id": item.point_id,
-        "tenant_key": tenant_key,
-        "customer_key": customer_key,
-        "name_key": _name_key(item.normalised_name),
-        "category_key": _category_key(item.category),
-        "normalised_name": item.normalised_name,
-        "name": item.name,
-        "category": item.category,
-        "unit_price": item.unit_price,
-        "vector": item.vector,
+        "id": [item.point_id for item in items],
+        "tenant_key": [key for one in households for key in [_tenant_key(one.customer.tenant_id)] * len(one.items)],
+        "customer_key": [key for one in households for key in [_customer_key(one.customer)] * len(one.items)],
+        "name_key": [_name_key(item.normalised_name) for item in items],
+        "category_key": [_category_key(item.category) for item in items],
+        "normalised_name": [item.normalised_name for item in items],
+        "name": [item.name for item in items],
+        "category": [item.category for item in items],
+        "unit_price": [item.unit_price for item in items],
+        "vector": np.array([item.vector for item in items]).tolist(),
     }
+
+
+def _listed(items: Sequence[ItemPoint]) -> str:
+    return " ".join(item.point_id for item in items) if len(items) <= _MOST_LISTED_ITEMS else ""
+
+
+def _customer_key(customer: CustomerPoint) -> str:
+    return customer_point_id(customer.tenant_id, customer.customer_id)
 
 
 @lru_cache(_KEPT_KEYS)

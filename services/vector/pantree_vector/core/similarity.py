@@ -1,10 +1,8 @@
 """The service's whole knowledge behind one object: it embeds, indexes, searches and forgets."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from weakref import WeakValueDictionary
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_runtime.errors import NotFound
@@ -23,6 +21,7 @@ from pantree_vector.core.store import (
     ItemMatch,
     VectorStore,
 )
+from pantree_vector.core.turns import Turns
 
 _CANDIDATES_PER_DIVERSE_HIT = 5
 
@@ -46,7 +45,7 @@ class Similarity:
         self._store = store
         self._embedder = embedder
         # Two calls that store one household at the same time could mix their items.
-        self._household_locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     @property
     def model(self) -> EmbeddingModel:
@@ -62,7 +61,8 @@ class Similarity:
         await self._store.open(self.model)
 
     async def close(self) -> None:
-        """Closes the store."""
+        """Closes the store when what was begun is done."""
+        await self._turns.finish()
         await self._store.close()
 
     async def embed(self, names: Sequence[str]) -> Vectors:
@@ -93,17 +93,21 @@ class Similarity:
     async def index_histories(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
         """Stores many households like `index_history`, in one go; of two histories of one household the later counts.
 
+        Calls for the same household are carried out in the order in which they were made, and to the end even if the
+        caller goes away.
+
         Returns:
             What was stored, in the order of the histories.
         """
         if not histories:
             return []
+        households = {(one.tenant_id, one.customer_id) for one in histories}
+        return await asyncio.shield(self._turns.take(households, lambda: self._index(histories)))
+
+    async def _index(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
         households = await asyncio.to_thread(self._points_of_all, histories)
         latest = {(one.customer.tenant_id, one.customer.customer_id): one for one in households}
-        async with contextlib.AsyncExitStack() as held:
-            for household in sorted(latest):  # in one order everywhere, or two calls could wait for each other
-                await held.enter_async_context(self._household_lock(*household))
-            await self._store.replace_households(list(latest.values()))
+        await self._store.replace_households(list(latest.values()))
         return [IndexedHistory(item_count=len(one.items), profile=one.customer.profile) for one in households]
 
     def _points_of_all(self, histories: Sequence[HistoryToIndex]) -> list[HouseholdPoints]:
@@ -155,8 +159,10 @@ class Similarity:
 
     async def delete_customer(self, tenant_id: str, customer_id: str) -> int:
         """Removes every trace of a customer and returns the number of points removed."""
-        async with self._household_lock(tenant_id, customer_id):
-            return await self._store.remove_household(tenant_id, customer_id)
+        removed = self._turns.take(
+            [(tenant_id, customer_id)], lambda: self._store.remove_household(tenant_id, customer_id)
+        )
+        return await asyncio.shield(removed)
 
     async def _stored_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint:
         customer = await self._store.find_customer(tenant_id, customer_id)
@@ -166,6 +172,3 @@ class Similarity:
                 {"field": "customer_id"},
             )
         return customer
-
-    def _household_lock(self, tenant_id: str, customer_id: str) -> asyncio.Lock:
-        return self._household_locks.setdefault((tenant_id, customer_id), asyncio.Lock())

@@ -1,0 +1,92 @@
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from pantree_runtime.look_ahead import look_ahead
+
+
+async def numbers(count: int) -> AsyncIterator[int]:
+    for number in range(count):
+        yield number
+
+
+async def test_results_come_in_order_though_later_work_ends_first() -> None:
+    most = running = 0
+
+    async def work(number: int) -> int:
+        nonlocal most, running
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep((5 - number) / 1_000)
+        running -= 1
+        return number * number
+
+    assert [result async for result in look_ahead(numbers(5), work, at_once=3)] == [0, 1, 4, 9, 16]
+    assert most == 3
+
+
+async def test_result_does_not_wait_for_the_next_input() -> None:
+    asked: asyncio.Queue[int | None] = asyncio.Queue()
+
+    async def inputs() -> AsyncIterator[int]:
+        while (number := await asked.get()) is not None:
+            yield number
+
+    async def work(number: int) -> int:
+        return -number
+
+    results = look_ahead(inputs(), work, at_once=3)
+    for number in range(3):  # each is sent when the one before has been answered
+        asked.put_nowait(number)
+        assert await anext(results) == -number
+    asked.put_nowait(None)
+    assert [result async for result in results] == []
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 9])
+async def test_error_comes_in_its_place(at_once: int) -> None:
+    async def inputs() -> AsyncIterator[int]:
+        yield 0
+        yield 1
+        raise ValueError("unreadable")
+
+    async def work(number: int) -> int:
+        await asyncio.sleep(0.001)
+        return number
+
+    found = []
+    with pytest.raises(ValueError, match="unreadable"):
+        async for result in look_ahead(inputs(), work, at_once=at_once):
+            found.append(result)
+    assert found == [0, 1]
+
+    async def failing(number: int) -> int:
+        if number == 1:
+            raise ValueError("cannot be done")
+        return number
+
+    found = []
+    with pytest.raises(ValueError, match="cannot be done"):
+        async for result in look_ahead(numbers(9), failing, at_once=at_once):
+            found.append(result)
+    assert found == [0]
+
+
+async def test_work_left_over_is_cancelled_when_the_caller_stops() -> None:
+    cancelled = []
+
+    async def work(number: int) -> int:
+        if number:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.append(number)
+        return number
+
+    results = look_ahead(numbers(9), work, at_once=3)
+    assert await anext(results) == 0
+    await asyncio.sleep(0.01)
+    await results.aclose()  # type: ignore[attr-defined]
+    assert cancelled == [1, 2, 3][: len(cancelled)]
+    assert cancelled

@@ -1,0 +1,209 @@
+"""What the stores must do whose points outlive the process; what every store must do is in the store suite."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pantree_runtime.errors import ComponentUnavailable, NotFound, StoreMismatch
+from pantree_vector.backends.hashing import HashedTrigrams
+from pantree_vector.backends.milvus import MilvusStore
+from pantree_vector.backends.qdrant import QdrantStore
+from pantree_vector.core import EmbeddingModel, HistoryToIndex, Similarity
+from tests.vector.households import FAMILY, history_of_lines
+
+DAY = 20_020
+CUSTOMERS = 40
+INDEX_UNTIL_KILLED = """
+import asyncio, sys
+from pathlib import Path
+from pantree_vector.backends.hashing import HashedTrigrams
+from pantree_vector.core import Similarity
+from tests.vector.test_kept_stores import CUSTOMERS, KINDS, histories
+
+async def main():
+    similarity = Similarity(KINDS[sys.argv[1]].store_at(Path(sys.argv[2])), HashedTrigrams())
+    await similarity.open()
+    await similarity.index_histories(histories(2))
+    print("open", flush=True)
+    while True:
+        await similarity.index_histories(histories(CUSTOMERS))
+
+asyncio.run(main())
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A store that one process at a time has open."""
+
+    store: type[MilvusStore] | type[QdrantStore]
+    name: str
+    """Of its file or folder."""
+    hold: str
+    """Python code that opens what `sys.argv[1]` names, by the library alone."""
+    remedy: str
+    """What an error says when a server does not answer."""
+
+    def store_at(self, place: Path) -> MilvusStore | QdrantStore:
+        return self.store(place, collection_prefix="pantree", timeout_seconds=10)
+
+
+KINDS = {
+    "milvus-lite": Kind(
+        MilvusStore, "vectors.db", "from milvus_lite import MilvusLite; held = MilvusLite(sys.argv[1])", "VECTORDB_HOST"
+    ),
+    "qdrant-folder": Kind(
+        QdrantStore,
+        "vectors",
+        "from qdrant_client import QdrantClient; held = QdrantClient(path=sys.argv[1])",
+        "PANTREE_VECTOR_STORE_URL",
+    ),
+}
+
+
+def histories(count: int) -> list[HistoryToIndex]:
+    return [HistoryToIndex("", f"customer-{number}", history_of_lines(FAMILY), DAY) for number in range(count)]
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def place(kind: str, tmp_path: Path) -> Path:
+    return tmp_path / "new folder" / KINDS[kind].name
+
+
+async def opened(kind: str, place: Path) -> Similarity:
+    similarity = Similarity(KINDS[kind].store_at(place), HashedTrigrams())
+    await similarity.open()
+    return similarity
+
+
+async def test_points_are_there_when_the_store_is_opened_again(kind: str, place: Path) -> None:
+    first = await opened(kind, place)
+    await first.index_history("", "family", history_of_lines(FAMILY), DAY)
+    await first.close()
+    await first.close()  # no error
+
+    second = await opened(kind, place)
+    assert [match.name for match in await second.search_items("", "bananas", limit=1)] == ["Bananas"]
+    await second.close()
+
+
+ALWAYS_THERE: dict[str, Callable[[Path, pytest.FixtureRequest], Callable[[], MilvusStore | QdrantStore]]] = {
+    "milvus-lite": lambda folder, request: lambda: KINDS["milvus-lite"].store_at(folder / "vectors.db"),
+    "milvus-server": lambda folder, request: server_store(MilvusStore, request.getfixturevalue("milvus_server")),
+    "qdrant-folder": lambda folder, request: lambda: KINDS["qdrant-folder"].store_at(folder),
+    "qdrant-server": lambda folder, request: server_store(QdrantStore, os.environ["QDRANT_URL"]),
+}
+MARKS = {
+    "milvus-server": [pytest.mark.milvus_server, pytest.mark.timeout(900)],
+    "qdrant-server": [pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server")],
+}
+
+
+def server_store(store: type[MilvusStore] | type[QdrantStore], url: str) -> Callable[[], MilvusStore | QdrantStore]:
+    prefix = f"suite_{uuid.uuid4().hex}"
+    return lambda: store(url, collection_prefix=prefix, timeout_seconds=60)
+
+
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in ALWAYS_THERE])
+def store_again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], MilvusStore | QdrantStore]:
+    """Makes a store on the same place each time."""
+    return ALWAYS_THERE[request.param](tmp_path, request)
+
+
+async def test_collections_of_another_model_are_refused_with_a_remedy(
+    store_again: Callable[[], MilvusStore | QdrantStore],
+) -> None:
+    made_by = EmbeddingModel("hashed-trigrams", "1", 128)
+    store = store_again()
+    await store.open(made_by)
+    await store.close()
+    for other in (
+        EmbeddingModel("hashed-trigrams", "1", 256),
+        EmbeddingModel("hashed-trigrams", "2", 128),
+        EmbeddingModel("static", "1", 128),
+    ):
+        store = store_again()
+        with pytest.raises(StoreMismatch, match="PANTREE_VECTOR_COLLECTION_PREFIX") as raised:
+            await store.open(other)
+        await store.close()
+        assert raised.value.metadata["stored_model"] == str(made_by)
+        assert raised.value.metadata["service_model"] == str(other)
+
+
+async def test_server_that_does_not_answer_is_unavailable(kind: str) -> None:
+    store = KINDS[kind].store("http://127.0.0.1:1", collection_prefix="pantree", timeout_seconds=1)
+    with pytest.raises(ComponentUnavailable, match=KINDS[kind].remedy) as raised:
+        await store.open(HashedTrigrams().model)
+    await store.close()
+    assert raised.value.component == "vector-store"
+
+
+@pytest.fixture
+def held_by_another_process(kind: str, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / KINDS[kind].name
+    code = f"import sys; {KINDS[kind].hold}; print('open', flush=True); input()"
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "open\n"
+        yield path
+        holder.communicate("\n")
+
+
+# qdrant-client leaves the lock's file to the garbage collector when it is refused.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+async def test_store_open_in_another_process_is_unavailable(kind: str, held_by_another_process: Path) -> None:
+    store = KINDS[kind].store_at(held_by_another_process)
+    with pytest.raises(ComponentUnavailable, match="another process"):
+        await store.open(HashedTrigrams().model)
+    await store.close()
+
+
+@pytest.fixture
+def place_of_the_killed(kind: str, place: Path) -> Path:
+    """Where a process stored households until it was killed."""
+    command = [sys.executable, "-c", INDEX_UNTIL_KILLED, kind, str(place)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "open\n"
+        time.sleep(0.3)  # it does nothing but store from here on
+        process.kill()
+    return place
+
+
+async def test_process_killed_while_it_stores_leaves_no_half_point_and_a_second_run_completes(
+    kind: str, place_of_the_killed: Path
+) -> None:
+    mended = await opened(kind, place_of_the_killed)
+    whole = {item.name: item.category for item in await mended.search_items("", "bananas", limit=10)}
+    assert whole == {"Bananas": "produce", "Whole Milk": "dairy", "Paper Towels": "household"}
+    expected = (await mended.customer_profile("", "customer-0")).category_shares
+    stored = 0
+    for number in range(CUSTOMERS):
+        try:
+            profile = await mended.customer_profile("", f"customer-{number}")
+        except NotFound:
+            continue
+        stored += 1
+        assert (profile.total_spend, profile.category_shares) == (16.0, expected)
+    assert stored >= 2
+
+    await mended.index_histories(histories(CUSTOMERS))
+    assert len(await mended.search_customers("", "customer-0", limit=100)) == CUSTOMERS - 1
+    for number in range(CUSTOMERS):
+        assert await mended.delete_customer("", f"customer-{number}") == 4
+    assert await mended.search_items("", "bananas", limit=10) == []
+    await mended.close()
