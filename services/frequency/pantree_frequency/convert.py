@@ -149,6 +149,8 @@ def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
         mean_unit_price=statistics.mean_unit_price,
         latest_unit_price=statistics.latest_unit_price,
         typical_quantity=statistics.typical_quantity,
+        mean_paid_unit_price=statistics.mean_paid_unit_price,
+        paid_unit_price_deviation=statistics.paid_unit_price_deviation,
         purchase_probabilities=[
             messages.PurchaseProbability(horizon_days=step.interval_days, probability=probability)
             for step, probability in zip(LADDER, item.ladder_probabilities, strict=True)

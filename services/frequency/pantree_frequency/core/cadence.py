@@ -28,9 +28,9 @@ DEFAULT_RUN_OUT_TOLERANCE = 0.5
 _RUN_OUT_WEIGHT = 10.0
 # The chosen step is at most this many times as long, or as short, as the median interval. Without it the least harm
 # overall is had at the ends: whoever runs out at times anyway is let down for good, so that a weekly item comes every
-# three weeks, and seldom bought items come far too often, since a few early deliveries weigh little; nine in ten products
-# would come every 28 or every 56 days. On fitting households the bound brings the right step more often (products: .196
-# of the next intervals after .186), at 2 % more households that run out and as many early deliveries.
+# three weeks, and seldom bought items come far too often, since a few early deliveries weigh little; nine in ten
+# products would come every 28 or every 56 days. On fitting households the bound brings the right step more often
+# (products: .196 of the next intervals after .186), at 2 % more households that run out and as many early deliveries.
 _FARTHEST_RATIO = 1.5
 
 # Two sequences of up to 84 days, one after the other, fit without wrapping around.
