@@ -22,6 +22,11 @@ def floor_to_cent(amount: Fraction) -> float:
     return math.floor(amount * _CENTS) / _CENTS
 
 
+def ceil_to_cent(amount: Fraction) -> float:
+    """The amount rounded up to cents, computed exactly, so that a cost is never understated."""
+    return math.ceil(amount * _CENTS) / _CENTS
+
+
 def exact(amount: float) -> Fraction:
     """The decimal number that a float stands for: 1.99 gives 199/100, not its binary neighbour."""
     return Fraction(repr(amount))

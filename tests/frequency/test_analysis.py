@@ -162,3 +162,12 @@ def test_more_tolerance_for_running_out_never_shortens_the_cadence() -> None:
         for tolerance in np.linspace(0.05, 0.95, 10)
     ]
     assert cadences == sorted(cadences)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "interval_days"),
+    [([7, 7, 7, 8, 7, 7, 7], 7), ([7, 8] * 10, 7), ([14] * 6, 14), ([21] * 6, 21), ([28] * 5, 28)],
+)
+def test_regular_item_is_delivered_as_often_as_it_is_bought(gaps: list[int], interval_days: int) -> None:
+    days = [int(day) for day in np.cumsum([AS_OF_DAY - 2 - sum(gaps), *gaps])]
+    assert only_item(AS_OF_DAY, *days).recommended_interval_days == interval_days

@@ -1,5 +1,7 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pantree_frequency.core import cadence
 
@@ -44,3 +46,23 @@ def test_risks_equal_those_of_drawn_subscriptions() -> None:
         early = (days[:, :count] > delivered).mean()
         ran_out = ((days[:, :count] < delivered).any(axis=1) | (days[:, count] <= 84)).mean()
         assert risk(intervals, step) == pytest.approx((ran_out, early), abs=0.01)
+
+
+def spread(median: int) -> cadence.Floats:
+    """Intervals around a median, half of them within a third of it."""
+    return 1.0 / (1.0 + (cadence.DAYS[None, :] / median) ** -3.0)
+
+
+@given(st.integers(1, 160), st.floats(0.01, 0.99))
+def test_step_is_near_the_median_interval_whatever_the_trade_off(median: int, tolerance: float) -> None:
+    risks = cadence.risks_of(spread(median))
+    (chosen,) = cadence.choose_cadences(risks, tolerance).interval_days.tolist()
+    held = min(max(median, 7), 84)
+    assert held / 1.5 <= chosen <= held * 1.5 or (median > 84 and chosen == 84)
+
+
+def test_lower_tolerance_never_means_a_longer_step() -> None:
+    risks = cadence.risks_of(np.concatenate([spread(median) for median in range(5, 80, 5)]))
+    chosen = np.stack([cadence.choose_cadences(risks, tolerance).interval_days for tolerance in (0.1, 0.3, 0.5, 0.7)])
+    assert (np.diff(chosen, axis=0) >= 0).all()
+    assert (chosen[-1] > chosen[0]).any()

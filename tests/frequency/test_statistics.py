@@ -78,6 +78,10 @@ def test_statistics_equal_plain_pandas(rows: list[Line]) -> None:
         assert nan_if_none(item.median_interval_days) == pytest.approx(intervals.median(), abs=1e-9, nan_ok=True)
         assert nan_if_none(item.standard_deviation_days) == pytest.approx(intervals.std(), abs=1e-9, nan_ok=True)
         assert item.typical_quantity == max(1, int(group.groupby("day").quantity.sum().median()))
+        assert item.mean_paid_unit_price == pytest.approx(group.paid.sum() / group.quantity.sum(), abs=1e-9)
+        by_day = group.groupby("day")
+        deviation = (by_day.paid.sum() / by_day.quantity.sum()).std()
+        assert nan_if_none(item.paid_unit_price_deviation) == pytest.approx(deviation, abs=1e-9, nan_ok=True)
         if len(intervals) >= 3:
             slope = np.polyfit(np.arange(len(intervals)), intervals, 1)[0]
             assert item.trend_slope_days == pytest.approx(slope, abs=1e-9)

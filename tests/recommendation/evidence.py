@@ -6,8 +6,19 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import Perishability
-from pantree_recommendation.core import Candidate, ItemFeatures, Policy, Question, Trend, offer_of
+from pantree_recommendation.core import (
+    Candidate,
+    Forecast,
+    ItemFeatures,
+    Need,
+    PaidPrice,
+    Policy,
+    Question,
+    Trend,
+    offer_of,
+)
 from pantree_recommendation.core.ranking import features_of
 
 AS_OF = date(2026, 6, 20)
@@ -27,14 +38,26 @@ WEEKLY_BANANAS = Candidate(
     typical_quantity=1,
     perishability=Perishability.DAYS,
 )
+EXPECTED = Forecast(
+    interval_days=7,
+    cadence_probability=0.8,
+    run_out_probability=0.4,
+    pile_up_ratio=0.5,
+    need=Need.ACTIVE,
+    need_probability=0.9,
+)
 
 
 def bananas(**changes: Any) -> Candidate:
     return dataclasses.replace(WEEKLY_BANANAS, **changes)
 
 
+def forecast(**changes: Any) -> Forecast:
+    return dataclasses.replace(EXPECTED, **changes)
+
+
 def features(**changes: Any) -> ItemFeatures:
-    item = features_of(WEEKLY_BANANAS, offer_of(WEEKLY_BANANAS, Policy().discount_ratio), AS_OF)
+    item = features_of(WEEKLY_BANANAS, offer_of(WEEKLY_BANANAS, Policy().tiers), AS_OF)
     return dataclasses.replace(item, **changes)
 
 
@@ -44,6 +67,21 @@ def question(*candidates: Candidate, max_recommendations: int = 100, **changes: 
 
 _ratios = st.floats(0, 1)
 _days = st.integers(-400, 0).map(lambda offset: AS_OF + timedelta(days=offset))
+
+
+@st.composite
+def forecasts(draw: st.DrawFn) -> Forecast:
+    return Forecast(
+        interval_days=draw(st.sampled_from(LADDER)).interval_days,
+        cadence_probability=draw(_ratios),
+        run_out_probability=draw(_ratios),
+        pile_up_ratio=draw(_ratios),
+        need=draw(st.sampled_from(Need)),
+        need_probability=draw(_ratios),
+    )
+
+
+_prices = st.decimals(0, 1_000_000, places=2).map(float) | st.floats(0, 1_000_000)
 
 
 @st.composite
@@ -61,10 +99,12 @@ def _candidate(draw: st.DrawFn, name: str) -> Candidate:
         confidence=draw(st.floats(0, 100)),
         last_day=draw(_days),
         next_due_day=None if once else draw(_days) + timedelta(days=draw(st.integers(0, 400))),
-        latest_unit_price=draw(st.decimals(0, 1_000_000, places=2).map(float) | st.floats(0, 1_000_000)),
+        latest_unit_price=draw(_prices),
         typical_quantity=draw(st.integers(1, 10_000)),
         perishability=draw(st.none() | st.sampled_from(Perishability)),
         suggested_interval_days=draw(st.none() | st.integers(1, 365)),
+        forecast=draw(st.none() | forecasts()),
+        paid_price=None if once else draw(st.none() | st.builds(PaidPrice, _prices, _prices)),
     )
 
 

@@ -14,9 +14,9 @@ async def score(**changes: Any) -> float:
 
 
 @given(
-    confidence=st.floats(0, 100),
-    consistency_ratio=st.floats(0, 1),
-    estimated_annual_savings=st.floats(0, 1e12),
+    cadence_probability=st.floats(0, 1),
+    pile_up_ratio=st.floats(0, 1),
+    honest_annual_savings=st.floats(-1e12, 1e12),
     perishability=st.sampled_from(["", "days", "weeks", "months"]),
 )
 async def test_score_is_a_ratio(**changes: Any) -> None:
@@ -26,13 +26,17 @@ async def test_score_is_a_ratio(**changes: Any) -> None:
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
-        ({"confidence": 80.0}, {"confidence": 70.0}),
-        ({"estimated_annual_savings": 20.0}, {"estimated_annual_savings": 2.0}),
+        ({"cadence_probability": 0.8}, {"cadence_probability": 0.7}),
+        ({"honest_annual_savings": 20.0}, {"honest_annual_savings": 2.0}),
         ({"perishability": "months"}, {"perishability": "days"}),
-        ({"consistency_ratio": 0.9}, {"consistency_ratio": 0.5}),
+        ({"pile_up_ratio": 0.1}, {"pile_up_ratio": 0.5}),
     ],
 )
 async def test_surer_dearer_longer_keeping_and_steadier_items_rank_higher(
     better: dict[str, Any], worse: dict[str, Any]
 ) -> None:
     assert await score(**better) > await score(**worse)
+
+
+async def test_household_that_already_pays_less_gains_nothing_by_money() -> None:
+    assert await score(honest_annual_savings=-50.0) == await score(honest_annual_savings=0.0)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_domain.cadence import LADDER
-from pantree_recommendation.core import Candidate, annual_savings, offer_of
-from tests.recommendation.evidence import bananas, candidate
+from pantree_recommendation.core import DEFAULT_TIERS, Candidate, DiscountTier, annual_savings, offer_of
+from tests.recommendation.evidence import bananas, candidate, forecast
 
 WEEKLY = LADDER[0]
 
@@ -39,35 +39,52 @@ def test_savings_are_less_than_a_cent_below_the_exact_value_and_never_above(
 
 @given(candidate().filter(lambda item: item.mean_interval_days is not None))
 def test_cadence_is_on_the_ladder_and_never_shorter_than_purchases_support(item: Candidate) -> None:
-    offer = offer_of(item, 0.05)
+    offer = offer_of(item, DEFAULT_TIERS)
     assert offer.cadence in LADDER
     assert offer.cadence.interval_days >= offer.supported_cadence.interval_days
-    assert offer.supported_cadence == offer_of(bananas(mean_interval_days=item.mean_interval_days), 0.05).cadence
+    if item.forecast is not None:
+        assert offer.supported_cadence.interval_days == item.forecast.interval_days
+    else:
+        plain = bananas(mean_interval_days=item.mean_interval_days)
+        assert offer.supported_cadence == offer_of(plain, DEFAULT_TIERS).cadence
+
+
+def test_cadence_is_that_of_the_forecast_whatever_the_mean_interval() -> None:
+    assert offer_of(bananas(forecast=forecast(interval_days=42)), DEFAULT_TIERS).cadence.interval_days == 42
+
+
+def test_each_tier_has_its_price() -> None:
+    alone, with_others = offer_of(bananas(), DEFAULT_TIERS).prices
+    assert (alone.tier, with_others.tier) == (DiscountTier(1, 0.05), DiscountTier(5, 0.15))
+    assert (alone.estimated_annual_savings, with_others.estimated_annual_savings) == (5.18, 15.56)
+    # 1.99 × .95 × 365 / 7 = 98.576…, and × .85 = 88.199…
+    assert (alone.annual_cost, with_others.annual_cost) == (98.58, 88.2)
+    assert alone.honest_savings is None
 
 
 def test_cadence_with_thin_evidence_and_a_longer_suggestion_is_one_step_longer() -> None:
-    offer = offer_of(bananas(purchase_count=3, suggested_interval_days=84), 0.05)
+    offer = offer_of(bananas(purchase_count=3, suggested_interval_days=84), DEFAULT_TIERS)
     assert (offer.supported_cadence.interval_days, offer.cadence.interval_days) == (7, 14)
 
 
 def test_cadence_with_much_evidence_ignores_a_longer_suggestion() -> None:
-    assert offer_of(bananas(purchase_count=8, suggested_interval_days=84), 0.05).cadence == WEEKLY
+    assert offer_of(bananas(purchase_count=8, suggested_interval_days=84), DEFAULT_TIERS).cadence == WEEKLY
 
 
 def test_cadence_with_a_shorter_suggestion_is_unchanged() -> None:
     item = bananas(purchase_count=3, mean_interval_days=28.0, suggested_interval_days=7)
-    assert offer_of(item, 0.05).cadence.frequency == "monthly"
+    assert offer_of(item, DEFAULT_TIERS).cadence.frequency == "monthly"
 
 
 def test_cadence_with_a_suggestion_of_the_same_step_is_unchanged() -> None:
-    assert offer_of(bananas(purchase_count=3, suggested_interval_days=9), 0.05).cadence == WEEKLY
+    assert offer_of(bananas(purchase_count=3, suggested_interval_days=9), DEFAULT_TIERS).cadence == WEEKLY
 
 
 def test_cadence_on_the_last_step_is_unchanged() -> None:
     item = bananas(purchase_count=3, mean_interval_days=90.0, suggested_interval_days=365)
-    assert offer_of(item, 0.05).cadence.frequency == "quarterly"
+    assert offer_of(item, DEFAULT_TIERS).cadence.frequency == "quarterly"
 
 
 def test_offer_without_an_interval_is_refused() -> None:
     with pytest.raises(ValueError, match="no interval"):
-        offer_of(bananas(mean_interval_days=None), 0.05)
+        offer_of(bananas(mean_interval_days=None), DEFAULT_TIERS)

@@ -1,12 +1,13 @@
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_recommendation.core import Candidate, Policy, ReasonCode, ground_for_omission
-from pantree_recommendation.core.policy import LEAST_RECENCY_WEIGHT
-from tests.recommendation.evidence import AS_OF, bananas, candidate
+from pantree_recommendation.core import Candidate, Forecast, Need, Policy, ReasonCode, ground_for_omission
+from pantree_recommendation.core.candidate import LEAST_RECENCY_WEIGHT
+from tests.recommendation.evidence import AS_OF, bananas, candidate, forecast, forecasts
 
 
 def code(item: Candidate, policy: Policy | None = None) -> ReasonCode | None:
@@ -18,13 +19,20 @@ def code(item: Candidate, policy: Policy | None = None) -> ReasonCode | None:
     ("item", "expected"),
     [
         (bananas(), None),
-        (bananas(purchase_count=3, confidence=50.0, recency_weight_ratio=LEAST_RECENCY_WEIGHT), None),
+        (bananas(purchase_count=3, confidence=60.0, recency_weight_ratio=LEAST_RECENCY_WEIGHT), None),
         (bananas(purchase_count=2), ReasonCode.TOO_FEW_PURCHASES),
         (bananas(purchase_count=1, mean_interval_days=None, confidence=0.0), ReasonCode.TOO_FEW_PURCHASES),
         (bananas(recency_weight_ratio=0.12), ReasonCode.NEED_ENDED),
         (bananas(mean_interval_days=102.0), None),
         (bananas(mean_interval_days=103.0), ReasonCode.INTERVAL_TOO_LONG),
-        (bananas(confidence=49.99), ReasonCode.LOW_CONFIDENCE),
+        (bananas(confidence=59.99), ReasonCode.LOW_PROBABILITY),
+        (bananas(confidence=0.0, forecast=forecast()), None),
+        (bananas(recency_weight_ratio=0.0, forecast=forecast()), None),
+        (bananas(forecast=forecast(cadence_probability=0.59)), ReasonCode.LOW_PROBABILITY),
+        (bananas(forecast=forecast(need=Need.LATE)), ReasonCode.NEED_LATE),
+        (bananas(forecast=forecast(need=Need.PAUSED)), ReasonCode.NEED_PAUSED),
+        (bananas(forecast=forecast(need=Need.ENDED)), ReasonCode.NEED_ENDED),
+        (bananas(forecast=forecast(need=Need.SWITCHED)), ReasonCode.NEED_SWITCHED),
     ],
 )
 def test_candidate_is_left_out_on_the_ground_that_applies(item: Candidate, expected: ReasonCode | None) -> None:
@@ -34,6 +42,8 @@ def test_candidate_is_left_out_on_the_ground_that_applies(item: Candidate, expec
 def test_thresholds_come_from_the_policy() -> None:
     assert code(bananas(purchase_count=5), Policy(min_purchases=6)) is ReasonCode.TOO_FEW_PURCHASES
     assert code(bananas(confidence=85.3), Policy(min_confidence=85.4)) is ReasonCode.LOW_CONFIDENCE
+    assert code(bananas(), Policy(min_cadence_probability=0.9)) is ReasonCode.LOW_PROBABILITY
+    assert code(bananas(), Policy(excluded_categories=frozenset({"produce"}))) is ReasonCode.NOT_SUBSCRIBABLE
 
 
 def test_ground_tells_the_numbers_behind_it() -> None:
@@ -43,14 +53,15 @@ def test_ground_tells_the_numbers_behind_it() -> None:
         "days_since_last_purchase": 92,
         "mean_interval_days": 7.2,
         "recency_weight_ratio": 0.01,
+        "need_probability": 0.8534,
     }
-    assert ground.text.startswith("Not bought for 92 days, though its mean interval is 7.2 days")
+    assert ground.text.startswith("Not bought for 92 days, with a mean interval of 7.2 days")
 
 
 def test_text_of_a_near_miss_does_not_round_it_to_a_hit() -> None:
-    ground = ground_for_omission(bananas(confidence=49.99), AS_OF, Policy())
+    ground = ground_for_omission(bananas(confidence=59.99), AS_OF, Policy())
     assert ground is not None
-    assert ground.text == "A confidence of 49.99 is below the 50 that is needed."
+    assert ground.text.endswith("has a probability of 0.5999, below the 0.6 that is needed.")
 
 
 @given(candidate(), st.floats(0, 100), st.floats(0, 100))
@@ -60,3 +71,11 @@ def test_item_left_out_at_a_threshold_is_left_out_at_every_higher_one(
     low, high = sorted((one, other))
     if code(item, Policy(min_confidence=low)) is not None:
         assert code(item, Policy(min_confidence=high)) is not None
+    if code(item, Policy(min_cadence_probability=low / 100)) is not None:
+        assert code(item, Policy(min_cadence_probability=high / 100)) is not None
+
+
+@given(candidate(), forecasts().filter(lambda given_forecast: given_forecast.need is not Need.ACTIVE))
+def test_need_that_is_not_active_is_never_enough(item: Candidate, expected: Forecast) -> None:
+    policy = Policy(min_cadence_probability=0, min_purchases=2)
+    assert ground_for_omission(replace(item, forecast=expected), AS_OF, policy) is not None

@@ -13,6 +13,8 @@ from pantree_recommendation.core import (
     Candidate,
     ItemFeatures,
     ModelName,
+    Need,
+    PaidPrice,
     Policy,
     Question,
     RankerFailure,
@@ -20,8 +22,7 @@ from pantree_recommendation.core import (
     Recommender,
     Trend,
 )
-from pantree_recommendation.core.policy import LEAST_RECENCY_WEIGHT
-from tests.recommendation.evidence import AS_OF, bananas, candidates, question
+from tests.recommendation.evidence import AS_OF, bananas, candidates, forecast, question
 
 
 class ByPrice:
@@ -67,8 +68,12 @@ async def test_recommendation_keeps_what_the_contract_promises(items: list[Candi
         assert 0 <= item.score <= 1
         assert item.offer.cadence in LADDER
         assert item.next_due_day >= AS_OF
-        assert item.candidate.confidence >= 50
-        assert item.candidate.recency_weight_ratio >= LEAST_RECENCY_WEIGHT
+        assert item.offer.forecast.need is Need.ACTIVE
+        assert item.offer.forecast.cadence_probability >= 0.6
+        assert item.offer.cadence.interval_days >= item.offer.forecast.interval_days
+        claims = {reason.code for reason in item.reasons} & {ReasonCode.SAVES_MONEY, ReasonCode.SAVES_AGAINST_PAID}
+        honest = item.offer.price.honest_savings
+        assert not (claims and honest is not None and honest.already_pays_less)
         assert item.reasons
         assert all(reason.text for reason in item.reasons)
 
@@ -112,6 +117,49 @@ async def test_items_beyond_the_limit_are_left_out_with_their_place() -> None:
 
 async def test_omitted_items_are_kept_back_unless_asked_for() -> None:
     assert (await recommend(question(bananas(confidence=1.0)))).omitted == ()
+
+
+async def test_no_more_than_half_of_what_is_asked_for_comes_from_one_category() -> None:
+    items = [bananas(name=name, confidence=90.0) for name in "abc"]
+    pantry = bananas(name="d", category="pantry", confidence=65.0)
+    unknown = [bananas(name=name, category="", confidence=61.0) for name in "ef"]
+    given_answer = await recommend(question(*items, pantry, *unknown, max_recommendations=4, include_omitted=True))
+    assert names(given_answer) == ["a", "b", "d", "e"]
+    assert [(item.name, item.reason.code) for item in given_answer.omitted] == [
+        ("c", ReasonCode.CATEGORY_FULL),
+        ("f", ReasonCode.OUTRANKED),
+    ]
+    assert given_answer.omitted[0].reason.values == {"place": 3, "max_of_category": 2}
+
+
+async def test_forecast_and_paid_price_give_their_reasons() -> None:
+    item = bananas(forecast=forecast(), paid_price=PaidPrice(1.95, 0.1))
+    (recommendation,) = (await recommend(question(item))).recommendations
+    assert [reason.code for reason in recommendation.reasons] == [
+        "BOUGHT_REGULARLY",
+        "LIKELY_BOUGHT_AGAIN",
+        "CADENCE_BY_RISK",
+        "SAVES_AGAINST_PAID",
+    ]
+    assert recommendation.reasons[1].values == {"cadence_probability": 0.8, "days": 10}
+    assert recommendation.reasons[1].text == "Bought again within 10 days with a probability of 80%."
+
+
+async def test_household_that_pays_less_is_told_so_and_promised_nothing() -> None:
+    item = bananas(forecast=forecast(), paid_price=PaidPrice(1.49, 0.1))
+    (recommendation,) = (await recommend(question(item))).recommendations
+    (reason,) = [reason for reason in recommendation.reasons if reason.code is ReasonCode.ALREADY_PAYS_LESS]
+    assert reason.text == (
+        "You already pay less: 1.49 a unit on average, promotions included, where the subscription asks 1.90."
+    )
+    assert not {"SAVES_MONEY", "SAVES_AGAINST_PAID"} & {reason.code for reason in recommendation.reasons}
+
+
+async def test_plan_tells_all_recommendations_together() -> None:
+    items = [bananas(name=name, category=name) for name in "abcdefg"]
+    given_answer = await recommend(question(*items, max_recommendations=5))
+    assert given_answer.plan.item_count == 5
+    assert given_answer.plan.estimated_annual_savings > 5 * 5.18
 
 
 async def test_overdue_item_is_due_on_the_day_of_the_question() -> None:

@@ -7,7 +7,13 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from pantree.catalog.v1 import catalog_pb2
-from pantree.frequency.v1.frequency_service_pb2 import TREND_STABLE, ItemFrequency
+from pantree.frequency.v1.frequency_service_pb2 import (
+    NEED_ACTIVE,
+    NEED_ENDED,
+    TREND_STABLE,
+    ItemFrequency,
+    NeedProbability,
+)
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree_recommendation.__main__ import build
@@ -108,13 +114,77 @@ async def test_item_bought_once_is_left_out_with_a_reason_when_asked() -> None:
 async def test_threshold_of_the_request_goes_before_that_of_the_settings() -> None:
     settings = RecommendationSettings(min_confidence=90, sagemaker_endpoint="")
     assert not (await recommend(request(bananas()), settings)).recommendations
+    strict = RecommendationSettings(min_cadence_probability=0.9, sagemaker_endpoint="")
+    assert not (await recommend(request(bananas()), strict)).recommendations
     assert (await recommend(request(bananas(), min_confidence=0), settings)).recommendations
 
 
-async def test_discount_and_least_purchases_come_from_the_settings() -> None:
-    settings = RecommendationSettings(discount_ratio=0.15, min_purchases=2, sagemaker_endpoint="")
+async def test_discount_and_least_purchases_come_from_the_settings(tmp_path: Path) -> None:
+    discounts = tmp_path / "discounts.toml"
+    discounts.write_text("[[tier]]\nleast_items_per_delivery = 1\ndiscount_ratio = 0.15\n", encoding="utf-8")
+    settings = RecommendationSettings(discounts_file=discounts, min_purchases=2, sagemaker_endpoint="")
     (item,) = (await recommend(request(bananas(purchase_count=2)), settings)).recommendations
     assert item.subscription.estimated_annual_savings == 15.56
+
+
+def with_forecast(**changes: Any) -> ItemFrequency:
+    expected = {
+        "recommended_interval_days": 14,
+        "cadence_probability": 0.8,
+        "run_out_probability": 0.3,
+        "pile_up_ratio": 0.4,
+        "need": NEED_ACTIVE,
+        "need_probabilities": [NeedProbability(need=NEED_ACTIVE, probability=0.9)],
+        "mean_paid_unit_price": 1.95,
+        "paid_unit_price_deviation": 0.1,
+    }
+    return bananas(**{**expected, **changes})
+
+
+async def test_forecast_and_paid_price_reach_the_answer() -> None:
+    response = await recommend(request(with_forecast()))
+    (item,) = response.recommendations
+    offer = item.subscription
+    assert (offer.interval_days, item.cadence_probability) == (14, 0.8)
+    assert [tier.least_items_per_delivery for tier in offer.tiers] == [1, 5]
+    assert offer.tiers[0].annual_cost == offer.annual_cost == response.plan.annual_cost == 49.29
+    assert offer.honest_savings.expected_annual_savings == response.plan.honest_annual_savings == 1.55
+    assert offer.honest_savings.low_annual_savings < 1.55 < offer.honest_savings.high_annual_savings
+    assert not offer.honest_savings.already_pays_less
+    assert offer.tiers[1].honest_savings.expected_annual_savings > 1.55
+
+
+async def test_ended_need_is_left_out_and_a_low_threshold_does_not_bring_it_back() -> None:
+    ended = with_forecast(need=NEED_ENDED)
+    response = await recommend(request(ended, include_omitted=True, min_cadence_probability=0))
+    assert [item.reason.code for item in response.omitted] == ["NEED_ENDED"]
+
+
+async def test_probability_below_that_of_the_request_is_left_out() -> None:
+    response = await recommend(request(with_forecast(), include_omitted=True, min_cadence_probability=0.81))
+    assert [item.reason.code for item in response.omitted] == ["LOW_PROBABILITY"]
+
+
+async def test_wrong_forecast_is_named() -> None:
+    wrong = with_forecast(
+        recommended_interval_days=10,
+        cadence_probability=1.1,
+        run_out_probability=-0.1,
+        pile_up_ratio=float("nan"),
+        mean_paid_unit_price=-1.0,
+        paid_unit_price_deviation=float("inf"),
+    )
+    unknown = with_forecast(name="Oats", need=99, need_probabilities=[])
+    assert await violated_fields(request(wrong, unknown, min_cadence_probability=2)) == {
+        "min_cadence_probability",
+        "candidates[0].frequency.recommended_interval_days",
+        "candidates[0].frequency.cadence_probability",
+        "candidates[0].frequency.run_out_probability",
+        "candidates[0].frequency.pile_up_ratio",
+        "candidates[0].frequency.mean_paid_unit_price",
+        "candidates[0].frequency.paid_unit_price_deviation",
+        "candidates[1].frequency.need",
+    }
 
 
 async def test_every_wrong_field_is_named() -> None:

@@ -115,7 +115,7 @@ def up(in_process: InProcess = False, certificates: Certificates = None) -> None
 @app.command()
 def demo(
     in_process: InProcess = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Start of the random streams.")] = 7,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Start of the random streams.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Starts the mesh, runs a first purchase through it, shows months and recommendations, and stops."""

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from pantree_client import ComponentStatus, MonthlyUpdate, Recommendation, Result
+from pantree_client import ComponentStatus, MonthlyUpdate, Plan, Recommendation, Result
 
 
 def month_progress(console: Console) -> Progress:
@@ -38,29 +38,52 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
     table.add_column("item", min_width=16, overflow="fold")
     table.add_column("bought", justify="right", no_wrap=True)
     table.add_column("every", justify="right", no_wrap=True)
-    table.add_column("confidence", justify="right", no_wrap=True)
+    table.add_column("again", justify="right", no_wrap=True)
     table.add_column("subscribe", style="bold", no_wrap=True)
     table.add_column("next due", no_wrap=True)
-    table.add_column("saves*", justify="right", no_wrap=True)
+    table.add_column("costs", justify="right", no_wrap=True)
+    table.add_column("saves", justify="right", no_wrap=True)
     for item in recommendations:
         quantity = f"{item.quantity} × " if item.quantity > 1 else ""
         table.add_row(
             f"{quantity}{item.name}",
             f"{item.count} ×",
             f"{item.avg_interval:.1f} d",
-            f"{item.confidence:.0f}",
+            f"{item.cadence_probability:.0%}",
             item.frequency.replace("_", " "),
             f"{item.next_due_date.day} {item.next_due_date:%b}",
-            f"{item.estimated_annual_savings:.2f}",
+            f"{item.annual_cost:.2f}",
+            _saved(item),
         )
     return table
+
+
+def _saved(item: Recommendation) -> str:
+    """The honest saving, below 0 for who already pays less; the estimate is the most where it is not known."""
+    if item.honest_savings is None:
+        return f"≤ {item.estimated_annual_savings:.2f}"
+    return f"{item.honest_savings.expected:.2f}"
+
+
+def plan_line(plan: Plan) -> str:
+    """All recommendations together, in a sentence."""
+    together = f"All {plan.item_count} together cost {plan.annual_cost:.2f} a year"
+    if plan.honest_annual_savings is None:
+        return f"{together}."
+    kind = "less" if plan.honest_annual_savings >= 0 else "more"
+    return f"{together}, {abs(plan.honest_annual_savings):.2f} {kind} than you paid so far, promotions included."
 
 
 def print_result(console: Console, result: Result) -> None:
     """A result: the table, what it rests on, and what is missing from it."""
     if result.recommendations:
         console.print(recommendations_table(result.recommendations))
-        console.print("* a year, at most: against the shelf price; who buys on promotion saves less", style="dim")
+        console.print(
+            "again: probability of a purchase within 1.5 × the cadence. costs: a year, with the discount for one item. "
+            "saves: against what was really paid, promotions included.",
+            style="dim",
+        )
+        console.print(plan_line(result.plan))
     else:
         console.print("No item is bought regularly enough to be worth a subscription.")
     console.print(

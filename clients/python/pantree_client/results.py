@@ -37,6 +37,34 @@ class MonthlyUpdate:
 
 
 @dataclass(frozen=True)
+class HonestSavings:
+    """What a subscription saves in a year against what the household really paid, promotions included."""
+
+    expected: float
+    """Below 0 when the subscription costs more."""
+    low: float
+    """Four years in five bring at least this."""
+    high: float
+    """Four years in five bring at most this."""
+    paid_unit_price: float
+    subscription_unit_price: float
+    already_pays_less: bool
+    """The household pays less than the subscription would ask."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all recommendations cost and save in a year, together, with the discounts for several items on a day."""
+
+    item_count: int
+    annual_cost: float
+    estimated_annual_savings: float
+    """Against shelf prices."""
+    honest_annual_savings: float | None
+    """Against what was paid, below 0 when the subscriptions cost more; None when that is not known of every item."""
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """An item worth a subscription."""
 
@@ -54,6 +82,13 @@ class Recommendation:
     quantity: int
     """Units per delivery."""
     estimated_annual_savings: float
+    """Against the shelf price."""
+    annual_cost: float
+    """After the discount."""
+    honest_savings: HonestSavings | None
+    """None when nobody knows what the household paid."""
+    cadence_probability: float
+    """That of a purchase within 1.5 times the cadence, 0 to 1."""
     next_due_date: date
     reasons: tuple[str, ...]
     """For people, most important first."""
@@ -76,6 +111,7 @@ class Result:
     customer_id: str
     recommendation_id: str
     recommendations: tuple[Recommendation, ...]
+    plan: Plan
     warnings: tuple[Warning, ...]
     as_of: date
     seed: int
@@ -203,6 +239,7 @@ def result_of(message: messages.ProcessResult) -> Result:
         customer_id=message.customer_id,
         recommendation_id=message.recommendation_id,
         recommendations=tuple(_recommendation(item) for item in message.recommendations.recommendations),
+        plan=_plan(message.recommendations.plan),
         warnings=tuple(Warning(item.component, item.code, item.message) for item in message.warnings),
         as_of=date.fromisoformat(message.as_of),
         seed=message.seed,
@@ -226,10 +263,32 @@ def _recommendation(message: recommendation_service_pb2.Recommendation) -> Recom
         interval_days=message.subscription.interval_days,
         quantity=message.subscription.quantity,
         estimated_annual_savings=message.subscription.estimated_annual_savings,
+        annual_cost=message.subscription.annual_cost,
+        honest_savings=_honest_savings(message.subscription),
+        cadence_probability=message.cadence_probability,
         next_due_date=date.fromisoformat(message.next_due_date),
         reasons=tuple(reason.text for reason in message.reasons),
         message=message,
     )
+
+
+def _honest_savings(message: recommendation_service_pb2.Subscription) -> HonestSavings | None:
+    if not message.HasField("honest_savings"):
+        return None
+    savings = message.honest_savings
+    return HonestSavings(
+        expected=savings.expected_annual_savings,
+        low=savings.low_annual_savings,
+        high=savings.high_annual_savings,
+        paid_unit_price=savings.paid_unit_price,
+        subscription_unit_price=savings.subscription_unit_price,
+        already_pays_less=savings.already_pays_less,
+    )
+
+
+def _plan(message: recommendation_service_pb2.SubscriptionPlan) -> Plan:
+    honest = message.honest_annual_savings if message.HasField("honest_annual_savings") else None
+    return Plan(message.item_count, message.annual_cost, message.estimated_annual_savings, honest)
 
 
 def status_of(message: messages.GetStatusResponse) -> Status:

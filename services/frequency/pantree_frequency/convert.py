@@ -180,6 +180,8 @@ def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
         mean_unit_price=statistics.mean_unit_price,
         latest_unit_price=statistics.latest_unit_price,
         typical_quantity=statistics.typical_quantity,
+        mean_paid_unit_price=statistics.mean_paid_unit_price,
+        paid_unit_price_deviation=statistics.paid_unit_price_deviation,
         expected_days=item.expected_days,
         median_days=item.median_days,
         recommended_interval_days=item.recommended_interval_days,

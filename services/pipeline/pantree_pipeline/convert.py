@@ -239,7 +239,10 @@ def result_message(result: Completed) -> messages.ProcessResult:
     message = messages.ProcessResult(
         customer_id=order.customer_id,
         recommendations=messages.RecommendationSet(
-            recommendations=response.recommendations, omitted=response.omitted, related=_related(result)
+            recommendations=response.recommendations,
+            omitted=response.omitted,
+            related=_related(result),
+            plan=response.plan if response.HasField("plan") else None,
         ),
         model=_model(result.recommendations.model),
         source=result.recommendations.source,

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.recommendation.v1.recommendation_service_pb2 import RecommendResponse
+from pantree_recommendation.backends.discounts import SHIPPED, load_discounts
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.core import Policy, Recommender
 from pantree_recommendation.demo import demo
@@ -25,12 +26,18 @@ async def build(settings: RecommendationSettings) -> Part:
     """The service, ready to be served.
 
     Raises:
-        OSError: when SageMaker is configured and the AWS configuration of this machine is wrong.
+        OSError: when the file of discounts is wrong, or SageMaker is configured and the AWS configuration of this
+            machine is wrong.
     """
     policy = Policy(
+        min_cadence_probability=settings.min_cadence_probability,
         min_confidence=settings.min_confidence,
         min_purchases=settings.min_purchases,
-        discount_ratio=settings.discount_ratio,
+        tiers=await asyncio.to_thread(load_discounts, settings.discounts_file or SHIPPED),
+        excluded_categories=frozenset(
+            name.strip().casefold() for name in settings.excluded_categories.split(",") if name.strip()
+        ),
+        max_category_ratio=settings.max_category_ratio,
     )
     sagemaker = await asyncio.to_thread(_sagemaker, settings) if settings.sagemaker_endpoint else None
     servicer = RecommendationServicer(Recommender(policy, EmbeddedRanker(), sagemaker))

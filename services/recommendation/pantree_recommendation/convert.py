@@ -6,12 +6,19 @@ from pantree.catalog.v1 import catalog_pb2
 from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.model.v1.model_pb2 import Model
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
+from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import Perishability
 from pantree_domain.limits import DEFAULT_RECOMMENDATIONS, MAX_HISTORY_LINES, MAX_QUANTITY, MAX_RECOMMENDATIONS
 from pantree_recommendation.core import (
     Answer,
     Candidate,
+    Forecast,
+    HonestSavings,
     ModelName,
+    Need,
+    PaidPrice,
+    Plan,
+    Price,
     Question,
     Ranker,
     Reason,
@@ -32,6 +39,15 @@ _TRENDS = {
     frequency.TREND_ACCELERATING: Trend.ACCELERATING,
     frequency.TREND_SLOWING: Trend.SLOWING,
 }
+
+_NEEDS = {
+    frequency.NEED_ACTIVE: Need.ACTIVE,
+    frequency.NEED_LATE: Need.LATE,
+    frequency.NEED_PAUSED: Need.PAUSED,
+    frequency.NEED_ENDED: Need.ENDED,
+    frequency.NEED_SWITCHED: Need.SWITCHED,
+}
+_LADDER_DAYS = tuple(step.interval_days for step in LADDER)
 
 _PERISHABILITIES = {
     catalog_pb2.PERISHABILITY_UNSPECIFIED: None,
@@ -56,6 +72,10 @@ def question(request: messages.RecommendRequest) -> Question:
     min_confidence = request.min_confidence if request.HasField("min_confidence") else None
     if min_confidence is not None:
         violations.number("min_confidence", min_confidence, 0, 100)
+    min_cadence_probability = None
+    if request.HasField("min_cadence_probability"):
+        min_cadence_probability = request.min_cadence_probability
+        violations.number("min_cadence_probability", min_cadence_probability, 0, 1)
     candidates = _candidates(request, as_of, violations)
     violations.raise_if_any()
     assert as_of is not None  # a missing day is a violation
@@ -64,6 +84,7 @@ def question(request: messages.RecommendRequest) -> Question:
         as_of=as_of,
         max_recommendations=max_recommendations,
         min_confidence=min_confidence,
+        min_cadence_probability=min_cadence_probability,
         include_omitted=request.include_omitted,
     )
 
@@ -129,6 +150,7 @@ def _candidate(message: messages.Candidate, field: str, as_of: date | None, viol
     if item.next_due_date or item.purchase_count > 1:
         next_due_day = violations.day(f"{within}.next_due_date", item.next_due_date)
         right.append(next_due_day is not None)
+    forecast, paid_price = _forecast(item, within, violations), _paid_price(item, within, violations)
     if last_day is None or not all(right):
         return None
     return Candidate(
@@ -146,7 +168,49 @@ def _candidate(message: messages.Candidate, field: str, as_of: date | None, viol
         typical_quantity=item.typical_quantity,
         perishability=_PERISHABILITIES[message.perishability],
         suggested_interval_days=message.suggested_interval_days or None,
+        forecast=forecast,
+        paid_price=paid_price,
     )
+
+
+def _forecast(item: frequency.ItemFrequency, within: str, violations: Violations) -> Forecast | None:
+    """What is expected of an item; None when the evidence holds no forecast, or one that is not right."""
+    if not item.recommended_interval_days:
+        return None
+    if item.recommended_interval_days not in _LADDER_DAYS:
+        steps = ", ".join(map(str, _LADDER_DAYS))
+        violations.add(
+            f"{within}.recommended_interval_days", f"is {item.recommended_interval_days}; give one of {steps}, or none"
+        )
+    for name in ("cadence_probability", "run_out_probability", "pile_up_ratio"):
+        violations.number(f"{within}.{name}", getattr(item, name), 0, 1)
+    need = _NEEDS.get(item.need)
+    if need is None:
+        violations.add(f"{within}.need", f"is {item.need}; give a state of pantree.frequency.v1.Need")
+        return None
+    probabilities = {state.need: state.probability for state in item.need_probabilities}
+    need_probability = probabilities.get(item.need, 0.0)
+    violations.number(f"{within}.need_probabilities", need_probability, 0, 1)
+    return Forecast(
+        interval_days=item.recommended_interval_days,
+        cadence_probability=item.cadence_probability,
+        run_out_probability=item.run_out_probability,
+        pile_up_ratio=item.pile_up_ratio,
+        need=need,
+        need_probability=need_probability,
+    )
+
+
+def _paid_price(item: frequency.ItemFrequency, within: str, violations: Violations) -> PaidPrice | None:
+    """What was really paid for a unit; None when the evidence does not tell, or is not right."""
+    if not (item.HasField("mean_paid_unit_price") and item.HasField("paid_unit_price_deviation")):
+        return None
+    paid = PaidPrice(item.mean_paid_unit_price, item.paid_unit_price_deviation)
+    right = [
+        violations.price(f"{within}.mean_paid_unit_price", paid.mean),
+        violations.price(f"{within}.paid_unit_price_deviation", paid.deviation),
+    ]
+    return paid if all(right) else None
 
 
 def recommend_response(answer: Answer) -> messages.RecommendResponse:
@@ -157,6 +221,7 @@ def recommend_response(answer: Answer) -> messages.RecommendResponse:
         model=_model_message(answer.model),
         source=answer.source,
         fallback_reason=answer.fallback_reason,
+        plan=_plan_message(answer.plan),
     )
 
 
@@ -181,12 +246,49 @@ def _recommendation_message(recommendation: Recommendation) -> messages.Recommen
             estimated_annual_savings=offer.estimated_annual_savings,
             discount_ratio=offer.discount_ratio,
             quantity=offer.quantity,
+            annual_cost=offer.price.annual_cost,
+            honest_savings=_honest_savings_message(offer.price.honest_savings),
+            tiers=[_tier_message(price) for price in offer.prices],
         ),
         category=candidate.category,
         score=recommendation.score,
         last_date=candidate.last_day.isoformat(),
         next_due_date=recommendation.next_due_day.isoformat(),
         reasons=[_reason_message(reason) for reason in recommendation.reasons],
+        cadence_probability=offer.forecast.cadence_probability,
+    )
+
+
+def _tier_message(price: Price) -> messages.PriceTier:
+    return messages.PriceTier(
+        least_items_per_delivery=price.tier.least_items_per_delivery,
+        discount_ratio=price.tier.discount_ratio,
+        annual_cost=price.annual_cost,
+        estimated_annual_savings=price.estimated_annual_savings,
+        honest_savings=_honest_savings_message(price.honest_savings),
+    )
+
+
+def _honest_savings_message(savings: HonestSavings | None) -> messages.HonestSavings | None:
+    if savings is None:
+        return None
+    return messages.HonestSavings(
+        expected_annual_savings=savings.expected,
+        low_annual_savings=savings.low,
+        high_annual_savings=savings.high,
+        paid_unit_price=savings.paid_unit_price,
+        subscription_unit_price=savings.subscription_unit_price,
+        already_pays_less=savings.already_pays_less,
+    )
+
+
+def _plan_message(plan: Plan) -> messages.SubscriptionPlan:
+    return messages.SubscriptionPlan(
+        item_count=plan.item_count,
+        annual_cost=plan.annual_cost,
+        estimated_annual_savings=plan.estimated_annual_savings,
+        honest_annual_savings=plan.honest_annual_savings,
+        best_discount_ratio=plan.best_discount_ratio,
     )
 
 

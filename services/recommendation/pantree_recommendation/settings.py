@@ -1,6 +1,7 @@
 """Settings of the recommendation service."""
 
 import re
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -15,14 +16,27 @@ class RecommendationSettings(PartSettings):
     model_config = SettingsConfigDict(env_prefix="PANTREE_RECOMMENDATION_")
 
     port: int = Field(default=50056, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    min_cadence_probability: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="Least probability of a purchase within 1.5 × the cadence, unless a request names its own.",
+    )
     min_confidence: float = Field(
-        default=50.0, ge=0, le=100, description="Least confidence that an item needs, unless a request names its own."
+        default=0.0, ge=0, le=100, description="Least confidence that an item needs, unless a request names its own."
     )
     min_purchases: int = Field(
         default=3, ge=2, description="Least number of purchase days that an item needs; two are one interval."
     )
-    discount_ratio: float = Field(
-        default=0.05, ge=0, le=1, description="Subscription's discount on the shelf price; 0.05 is 5 %."
+    discounts_file: Path | None = Field(
+        default=None,
+        description="TOML file of discounts by the number of items on a day; 5 %, and 15 % from five on, when absent.",
+    )
+    excluded_categories: str = Field(
+        default="", description="Categories that are not delivered by subscription, separated by commas."
+    )
+    max_category_ratio: float = Field(
+        default=0.5, gt=0, le=1, description="Largest share of the recommendations that may come from one category."
     )
     sagemaker_endpoint: str = Field(
         default="",

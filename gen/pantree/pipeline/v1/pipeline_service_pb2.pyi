@@ -442,6 +442,7 @@ class RecommendationSet(_message.Message):
     RECOMMENDATIONS_FIELD_NUMBER: _builtins.int
     OMITTED_FIELD_NUMBER: _builtins.int
     RELATED_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.Recommendation]:
         """recommendations are ordered best first."""
@@ -454,16 +455,21 @@ class RecommendationSet(_message.Message):
     def related(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelatedItems]:
         """related are the items that go with or replace recommended ones, in the order of the recommendations."""
 
+    @_builtins.property
+    def plan(self) -> _recommendation_service_pb2.SubscriptionPlan:
+        """plan is what all recommendations cost and save together."""
+
     def __init__(
         self,
         *,
         recommendations: _abc.Iterable[_recommendation_service_pb2.Recommendation] | None = ...,
         omitted: _abc.Iterable[_recommendation_service_pb2.OmittedItem] | None = ...,
         related: _abc.Iterable[Global___RelatedItems] | None = ...,
+        plan: _recommendation_service_pb2.SubscriptionPlan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["omitted", b"omitted", "recommendations", b"recommendations", "related", b"related"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

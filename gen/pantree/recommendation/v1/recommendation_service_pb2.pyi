@@ -32,6 +32,7 @@ class RecommendRequest(_message.Message):
     MAX_RECOMMENDATIONS_FIELD_NUMBER: _builtins.int
     MIN_CONFIDENCE_FIELD_NUMBER: _builtins.int
     INCLUDE_OMITTED_FIELD_NUMBER: _builtins.int
+    MIN_CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
     """as_of is the day on which the question is asked, ISO 8601."""
     max_recommendations: _builtins.int
@@ -40,6 +41,10 @@ class RecommendRequest(_message.Message):
     """min_confidence is the least confidence, 0 to 100, that an item needs; the service's own threshold when absent."""
     include_omitted: _builtins.bool
     """include_omitted asks for the items left out, with the reason for each."""
+    min_cadence_probability: _builtins.float
+    """min_cadence_probability is the least probability, 0 to 1, of a purchase within 1.5 × the cadence that an item needs;
+    the service's own threshold when absent.
+    """
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """candidates are the items to judge, at most 10,000; their names are distinct."""
@@ -52,17 +57,22 @@ class RecommendRequest(_message.Message):
         max_recommendations: _builtins.int | None = ...,
         min_confidence: _builtins.float | None = ...,
         include_omitted: _builtins.bool = ...,
+        min_cadence_probability: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "min_confidence", b"min_confidence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "min_confidence", b"min_confidence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
+    _WhichOneofReturnType__min_cadence_probability: _TypeAlias = _typing.Literal["min_cadence_probability"]  # noqa: Y015
+    _WhichOneofArgType__min_cadence_probability: _TypeAlias = _typing.Literal["_min_cadence_probability", b"_min_cadence_probability"]  # noqa: Y015
     _WhichOneofReturnType__min_confidence: _TypeAlias = _typing.Literal["min_confidence"]  # noqa: Y015
     _WhichOneofArgType__min_confidence: _TypeAlias = _typing.Literal["_min_confidence", b"_min_confidence"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_recommendations) -> _WhichOneofReturnType__max_recommendations | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_cadence_probability) -> _WhichOneofReturnType__min_cadence_probability | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_confidence) -> _WhichOneofReturnType__min_confidence | None: ...
 
@@ -85,7 +95,10 @@ class Candidate(_message.Message):
     """
     @_builtins.property
     def frequency(self) -> _frequency_service_pb2.ItemFrequency:
-        """frequency is how regularly the household buys the item."""
+        """frequency is how regularly the household buys the item. Evidence without a recommended_interval_days holds no
+        forecast: it is judged by its mean interval and its confidence. Evidence without a mean_paid_unit_price gives no
+        honest_savings.
+        """
 
     def __init__(
         self,
@@ -113,6 +126,7 @@ class RecommendResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     FALLBACK_REASON_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """source is where that model ran: `embedded` or `sagemaker`."""
     fallback_reason: _builtins.str
@@ -129,6 +143,10 @@ class RecommendResponse(_message.Message):
     def model(self) -> _model_pb2.Model:
         """model is the model that ranked the items."""
 
+    @_builtins.property
+    def plan(self) -> Global___SubscriptionPlan:
+        """plan is what all recommendations cost and save together."""
+
     def __init__(
         self,
         *,
@@ -137,14 +155,59 @@ class RecommendResponse(_message.Message):
         model: _model_pb2.Model | None = ...,
         source: _builtins.str = ...,
         fallback_reason: _builtins.str = ...,
+        plan: Global___SubscriptionPlan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback_reason", b"fallback_reason", "model", b"model", "omitted", b"omitted", "recommendations", b"recommendations", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback_reason", b"fallback_reason", "model", b"model", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecommendResponse: _TypeAlias = RecommendResponse  # noqa: Y015
+
+@_typing.final
+class SubscriptionPlan(_message.Message):
+    """SubscriptionPlan is what a year costs and saves when all recommended items are subscribed to and first come on the same
+    day: discounts grow with the number of items that come on a day.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_COUNT_FIELD_NUMBER: _builtins.int
+    ANNUAL_COST_FIELD_NUMBER: _builtins.int
+    ESTIMATED_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
+    HONEST_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
+    BEST_DISCOUNT_RATIO_FIELD_NUMBER: _builtins.int
+    item_count: _builtins.int
+    """item_count is the number of items."""
+    annual_cost: _builtins.float
+    """annual_cost is what the deliveries cost after the discount, rounded up to a cent."""
+    estimated_annual_savings: _builtins.float
+    """estimated_annual_savings is the saving against shelf prices, rounded down to a cent."""
+    honest_annual_savings: _builtins.float
+    """honest_annual_savings is the saving against what the household really paid, promotions included, rounded down to a
+    cent; below 0 when the subscriptions cost more; absent when it is not known of every item what was paid.
+    """
+    best_discount_ratio: _builtins.float
+    """best_discount_ratio is the share of item deliveries that get the largest discount, 0 to 1."""
+    def __init__(
+        self,
+        *,
+        item_count: _builtins.int = ...,
+        annual_cost: _builtins.float = ...,
+        estimated_annual_savings: _builtins.float = ...,
+        honest_annual_savings: _builtins.float | None = ...,
+        best_discount_ratio: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_honest_annual_savings", b"_honest_annual_savings", "honest_annual_savings", b"honest_annual_savings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_honest_annual_savings", b"_honest_annual_savings", "annual_cost", b"annual_cost", "best_discount_ratio", b"best_discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "honest_annual_savings", b"honest_annual_savings", "item_count", b"item_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__honest_annual_savings: _TypeAlias = _typing.Literal["honest_annual_savings"]  # noqa: Y015
+    _WhichOneofArgType__honest_annual_savings: _TypeAlias = _typing.Literal["_honest_annual_savings", b"_honest_annual_savings"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__honest_annual_savings) -> _WhichOneofReturnType__honest_annual_savings | None: ...
+
+Global___SubscriptionPlan: _TypeAlias = SubscriptionPlan  # noqa: Y015
 
 @_typing.final
 class Recommendation(_message.Message):
@@ -162,6 +225,7 @@ class Recommendation(_message.Message):
     LAST_DATE_FIELD_NUMBER: _builtins.int
     NEXT_DUE_DATE_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
     confidence: _builtins.float
@@ -178,6 +242,8 @@ class Recommendation(_message.Message):
     """last_date is the day of the latest purchase, ISO 8601."""
     next_due_date: _builtins.str
     """next_due_date is when the item is expected to be needed again, ISO 8601; never before as_of."""
+    cadence_probability: _builtins.float
+    """cadence_probability is that of a purchase within 1.5 × the supported cadence of as_of, 0 to 1."""
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """subscription is the offer."""
@@ -199,10 +265,11 @@ class Recommendation(_message.Message):
         last_date: _builtins.str = ...,
         next_due_date: _builtins.str = ...,
         reasons: _abc.Iterable[Global___Reason] | None = ...,
+        cadence_probability: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avg_interval", b"avg_interval", "category", b"category", "confidence", b"confidence", "count", b"count", "last_date", b"last_date", "name", b"name", "next_due_date", b"next_due_date", "reasons", b"reasons", "score", b"score", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avg_interval", b"avg_interval", "cadence_probability", b"cadence_probability", "category", b"category", "confidence", b"confidence", "count", b"count", "last_date", b"last_date", "name", b"name", "next_due_date", b"next_due_date", "reasons", b"reasons", "score", b"score", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -219,6 +286,9 @@ class Subscription(_message.Message):
     ESTIMATED_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
     DISCOUNT_RATIO_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
+    ANNUAL_COST_FIELD_NUMBER: _builtins.int
+    HONEST_SAVINGS_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
     frequency: _builtins.str
     """frequency is the name of the cadence: weekly, biweekly, every_3_weeks, monthly, every_6_weeks, bimonthly or
     quarterly.
@@ -233,6 +303,18 @@ class Subscription(_message.Message):
     """discount_ratio is the subscription's discount on the shelf price, 0 to 1."""
     quantity: _builtins.int
     """quantity is the number of units per delivery."""
+    annual_cost: _builtins.float
+    """annual_cost is what a year's deliveries cost after the discount, rounded up to a cent."""
+    @_builtins.property
+    def honest_savings(self) -> Global___HonestSavings:
+        """honest_savings is the saving against what this household really paid; absent when that is not known."""
+
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceTier]:
+        """tiers are the same at each discount that the shop gives, by how many items come on one day; fewest items first. The
+        first one is what stands above.
+        """
+
     def __init__(
         self,
         *,
@@ -241,14 +323,101 @@ class Subscription(_message.Message):
         estimated_annual_savings: _builtins.float = ...,
         discount_ratio: _builtins.float = ...,
         quantity: _builtins.int = ...,
+        annual_cost: _builtins.float = ...,
+        honest_savings: Global___HonestSavings | None = ...,
+        tiers: _abc.Iterable[Global___PriceTier] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["honest_savings", b"honest_savings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "frequency", b"frequency", "interval_days", b"interval_days", "quantity", b"quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "frequency", b"frequency", "honest_savings", b"honest_savings", "interval_days", b"interval_days", "quantity", b"quantity", "tiers", b"tiers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
+
+@_typing.final
+class HonestSavings(_message.Message):
+    """HonestSavings is what a subscription saves in a year against what the household really paid so far, promotions
+    included. Amounts are rounded down to a cent and below 0 when the subscription costs more.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPECTED_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
+    LOW_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
+    HIGH_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
+    PAID_UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    ALREADY_PAYS_LESS_FIELD_NUMBER: _builtins.int
+    expected_annual_savings: _builtins.float
+    """expected_annual_savings is (mean paid price − subscription's price) × units in a year."""
+    low_annual_savings: _builtins.float
+    """low_annual_savings is the lower end of what four in five years bring, given how much the paid prices vary."""
+    high_annual_savings: _builtins.float
+    """high_annual_savings is the upper end."""
+    paid_unit_price: _builtins.float
+    """paid_unit_price is what a unit cost the household on average."""
+    subscription_unit_price: _builtins.float
+    """subscription_unit_price is the latest shelf price less the discount, rounded up to a cent."""
+    already_pays_less: _builtins.bool
+    """already_pays_less says that the household pays less than the subscription would ask."""
+    def __init__(
+        self,
+        *,
+        expected_annual_savings: _builtins.float = ...,
+        low_annual_savings: _builtins.float = ...,
+        high_annual_savings: _builtins.float = ...,
+        paid_unit_price: _builtins.float = ...,
+        subscription_unit_price: _builtins.float = ...,
+        already_pays_less: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_pays_less", b"already_pays_less", "expected_annual_savings", b"expected_annual_savings", "high_annual_savings", b"high_annual_savings", "low_annual_savings", b"low_annual_savings", "paid_unit_price", b"paid_unit_price", "subscription_unit_price", b"subscription_unit_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HonestSavings: _TypeAlias = HonestSavings  # noqa: Y015
+
+@_typing.final
+class PriceTier(_message.Message):
+    """PriceTier is what a subscription costs and saves when it comes with others."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAST_ITEMS_PER_DELIVERY_FIELD_NUMBER: _builtins.int
+    DISCOUNT_RATIO_FIELD_NUMBER: _builtins.int
+    ANNUAL_COST_FIELD_NUMBER: _builtins.int
+    ESTIMATED_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
+    HONEST_SAVINGS_FIELD_NUMBER: _builtins.int
+    least_items_per_delivery: _builtins.int
+    """least_items_per_delivery is the number of items on one day from which on the discount holds."""
+    discount_ratio: _builtins.float
+    """discount_ratio is the discount on the shelf price, 0 to 1."""
+    annual_cost: _builtins.float
+    """annual_cost is as in Subscription."""
+    estimated_annual_savings: _builtins.float
+    """estimated_annual_savings is as in Subscription."""
+    @_builtins.property
+    def honest_savings(self) -> Global___HonestSavings:
+        """honest_savings is as in Subscription."""
+
+    def __init__(
+        self,
+        *,
+        least_items_per_delivery: _builtins.int = ...,
+        discount_ratio: _builtins.float = ...,
+        annual_cost: _builtins.float = ...,
+        estimated_annual_savings: _builtins.float = ...,
+        honest_savings: Global___HonestSavings | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["honest_savings", b"honest_savings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "honest_savings", b"honest_savings", "least_items_per_delivery", b"least_items_per_delivery"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceTier: _TypeAlias = PriceTier  # noqa: Y015
 
 @_typing.final
 class Reason(_message.Message):

@@ -27,9 +27,12 @@ DAYS: Floats = np.arange(1.0, _HORIZON + 1)
 DEFAULT_RUN_OUT_TOLERANCE = 0.5
 # At even weights, having run out is as bad as this many early deliveries; so the even trade-off lies in the middle.
 _RUN_OUT_WEIGHT = 10.0
-# No step is chosen before which more of the next intervals end than this. Without it the least harm overall is had by
-# letting down, for good, whoever runs out at times anyway: a weekly item would come every three weeks.
-_MOST_FIRST_RUN_OUTS = 0.7
+# The chosen step is at most this many times as long, or as short, as the median interval. Without it the least harm
+# overall is had at the ends: whoever runs out at times anyway is let down for good, so that a weekly item comes every
+# three weeks, and seldom bought items come far too often, since a few early deliveries weigh little; nine in ten
+# products would come every 28 or every 56 days. On fitting households the bound brings the right step more often
+# (products: .196 of the next intervals after .186), at 2 % more households that run out and as many early deliveries.
+_FARTHEST_RATIO = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +43,8 @@ class Risks:
     """[p, steps], probability that the household runs out at some time within 84 days."""
     pile_up: Floats
     """[p, steps], share of the deliveries in 84 days that come early."""
-    first_run_out: Floats
-    """[p, steps], probability that the household runs out before the first delivery already."""
+    median_days: Floats
+    """[p], median interval; infinite when it lies beyond the 84 days."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,12 +74,12 @@ def risks_of(intervals: Floats) -> Risks:
     _reckon(density, _STEPS, run_out, pile_up)
     # The last bits are a matter of the machine; an answer must not be.
     return Risks(
-        np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), intervals[:, _STEPS - 2].round(9)
+        np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), _median_days(intervals.round(9))
     )
 
 
 def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE) -> Cadences:
-    """The ladder step with the least harm for each pair; the longer one when two are equal.
+    """The ladder step near the median interval with the least harm for each pair; the longer one when two are equal.
 
     Every early delivery does harm, every timely one does as much good; running out does harm once. Counting deliveries
     rather than their share keeps the short steps from looking as good as the long ones.
@@ -87,8 +90,9 @@ def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOL
     """
     surplus = (2.0 * risks.pile_up - 1.0) * (_HORIZON // _STEPS)
     harm = (1.0 - run_out_tolerance) * _RUN_OUT_WEIGHT * risks.run_out + run_out_tolerance * surplus
-    # The shortest step is always there to be chosen.
-    harm[:, 1:][risks.first_run_out[:, 1:] > _MOST_FIRST_RUN_OUTS] = np.inf
+    # The ladder goes on from its ends: what is bought daily comes weekly, what is bought yearly comes quarterly.
+    median = np.clip(risks.median_days, LADDER_DAYS[0], LADDER_DAYS[-1])[:, None]
+    harm[(median * _FARTHEST_RATIO < LADDER_DAYS) | (median > LADDER_DAYS * _FARTHEST_RATIO)] = np.inf
     chosen = len(_STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1)
     rows = np.arange(len(chosen))
     return Cadences(_STEPS[chosen].astype(np.int64), risks.run_out[rows, chosen], risks.pile_up[rows, chosen])
@@ -127,6 +131,10 @@ def _reckon(density: Floats, steps: NDArray[np.int64], run_out: Floats, pile_up:
                 _follow(sums, before, intervals, following)
                 sums, following = following, sums
             run_out[pair, position] += sums[before:].sum()
+
+
+def _median_days(intervals: Floats) -> Floats:
+    return np.where(intervals[:, -1] >= 0.5, DAYS[np.argmax(intervals >= 0.5, axis=1)], np.inf)
 
 
 @compiled()

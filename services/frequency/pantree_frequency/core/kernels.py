@@ -217,6 +217,7 @@ STATISTICS = (
     "mean_unit_price",
     "latest_unit_price",
     "median_quantity",
+    "paid_unit_price_deviation",
 )
 
 
@@ -244,6 +245,7 @@ def pair_statistics(
         longest = max(longest, line_counts[household])
     intervals = np.empty(longest, np.float64)
     units = np.empty(longest, np.float64)
+    payments = np.empty(longest, np.float64)
     scratch = np.empty(longest, np.float64)
     for household in range(first_household, end_household):
         start = starts[household]
@@ -269,12 +271,14 @@ def pair_statistics(
                         intervals[day_count - 1] = line_day - day
                     day = line_day
                     units[day_count] = 0.0
+                    payments[day_count] = 0.0
                     day_count += 1
                     latest_units = np.int64(0)
                     latest_shelf = 0.0
                 quantity = np.int64(quantities[position])
                 price = prices[position] * quantity
                 units[day_count - 1] += quantity
+                payments[day_count - 1] += price - savings[position]
                 total_units += quantity
                 shelf += price
                 paid += price - savings[position]
@@ -311,6 +315,17 @@ def pair_statistics(
             out[10, pair] = shelf / total_units
             out[11, pair] = latest_shelf / latest_units
             out[12, pair] = _median(units, day_count, scratch)
+            spread = np.nan
+            if day_count > 1:
+                middle = 0.0
+                for number in range(day_count):
+                    middle += payments[number] / units[number]
+                middle /= day_count
+                spread = 0.0
+                for number in range(day_count):
+                    spread += (payments[number] / units[number] - middle) ** 2
+                spread = math.sqrt(spread / (day_count - 1))
+            out[13, pair] = spread
             pair += 1
 
 

@@ -52,6 +52,10 @@ class ItemStatistics:
     """Shelf price of a unit on the latest purchase day, weighted by quantity."""
     typical_quantity: int
     """Median of the units bought per purchase, rounded down; at least 1."""
+    mean_paid_unit_price: float
+    """What a unit really cost on average, promotions included: spend over units."""
+    paid_unit_price_deviation: float | None
+    """Sample standard deviation over purchases of what a unit really cost; None for one purchase."""
 
     @property
     def consistency_ratio(self) -> float:
@@ -116,7 +120,9 @@ def item_statistics(history: PurchaseHistory) -> list[ItemStatistics]:
 
 
 def _item_statistics(name: str, category: str, row: list[float]) -> ItemStatistics:
-    count, *spread, first_day, last_day, quantity, spend, mean_price, latest_price, median_quantity = row
+    count, *spread, first_day, last_day, quantity, spend, mean_price, latest_price, median_quantity, price_deviation = (
+        row
+    )
     mean, median, deviation, variation, slope = (None if math.isnan(value) else value for value in spread)
     return ItemStatistics(
         name=name,
@@ -135,4 +141,7 @@ def _item_statistics(name: str, category: str, row: list[float]) -> ItemStatisti
         mean_unit_price=mean_price,
         latest_unit_price=latest_price,
         typical_quantity=max(1, int(median_quantity)),
+        # Savings may exceed the price by a rounding error.
+        mean_paid_unit_price=max(0.0, spend / quantity),
+        paid_unit_price_deviation=None if math.isnan(price_deviation) else price_deviation,
     )

@@ -1,20 +1,32 @@
 """What the recommendation service knows: which evidence suffices, which cadence it supports, and what that saves."""
 
-from pantree_recommendation.core.candidate import Candidate, Trend
-from pantree_recommendation.core.offer import Offer, annual_savings, offer_of
+from pantree_recommendation.core.candidate import Candidate, Forecast, Need, PaidPrice, Trend
+from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
+from pantree_recommendation.core.money import HonestSavings, annual_cost, annual_savings, honest_savings
+from pantree_recommendation.core.offer import Offer, Price, offer_of
+from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, ground_for_omission
 from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.recommender import Answer, OmittedItem, Question, Recommendation, Recommender
 
 __all__ = [
+    "DEFAULT_TIERS",
     "Answer",
     "Candidate",
+    "DiscountTier",
+    "DiscountTiers",
+    "Forecast",
+    "HonestSavings",
     "ItemFeatures",
     "ModelName",
+    "Need",
     "Offer",
     "OmittedItem",
+    "PaidPrice",
+    "Plan",
     "Policy",
+    "Price",
     "Question",
     "Ranker",
     "RankerFailure",
@@ -23,7 +35,10 @@ __all__ = [
     "Recommendation",
     "Recommender",
     "Trend",
+    "annual_cost",
     "annual_savings",
     "ground_for_omission",
+    "honest_savings",
     "offer_of",
+    "plan_of",
 ]

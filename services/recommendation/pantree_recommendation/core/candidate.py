@@ -4,7 +4,12 @@ import enum
 from dataclasses import dataclass
 from datetime import date
 
+from pantree_domain.cadence import nearest_cadence
 from pantree_domain.catalog import Perishability
+
+# The weight halves with every mean interval that an item is overdue, so this is a gap of four mean intervals. Were
+# purchases without any rhythm, a gap that long would have a probability of e⁻⁴, below 2 %.
+LEAST_RECENCY_WEIGHT = 0.125
 
 
 class Trend(enum.Enum):
@@ -14,6 +19,42 @@ class Trend(enum.Enum):
     STABLE = "stable"
     ACCELERATING = "accelerating"
     SLOWING = "slowing"
+
+
+class Need(enum.Enum):
+    """What has become of the need for an item."""
+
+    ACTIVE = "active"
+    LATE = "late"
+    PAUSED = "paused"
+    ENDED = "ended"
+    SWITCHED = "switched"
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What is expected of an item from the day of the question on."""
+
+    interval_days: int
+    """Of the ladder: the cadence that best trades running out against piling up."""
+    cadence_probability: float
+    """That of a purchase within 1.5 times that interval, 0 to 1."""
+    run_out_probability: float
+    """That of running out at some time within 84 days of deliveries at that interval, 0 to 1."""
+    pile_up_ratio: float
+    """Share of deliveries at that interval that would come early, 0 to 1."""
+    need: Need
+    need_probability: float
+    """That of the state, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class PaidPrice:
+    """What a household really paid for a unit, promotions included."""
+
+    mean: float
+    deviation: float
+    """Sample standard deviation over purchases."""
 
 
 @dataclass(frozen=True)
@@ -46,3 +87,25 @@ class Candidate:
     """None when nobody knows."""
     suggested_interval_days: int | None = None
     """How often such items are typically bought; None when unknown."""
+    forecast: Forecast | None = None
+    """None when the evidence holds none; see `expected`."""
+    paid_price: PaidPrice | None = None
+    """None when the evidence does not tell, and for one purchase."""
+
+    @property
+    def expected(self) -> Forecast | None:
+        """The forecast; without one, what the plain statistics say; None for one purchase.
+
+        The statistics' own: the step nearest to the mean interval, the confidence as probability, irregular intervals
+        as deliveries that come early, and a need that ends with a gap of four mean intervals.
+        """
+        if self.forecast is not None or self.mean_interval_days is None:
+            return self.forecast
+        return Forecast(
+            interval_days=nearest_cadence(self.mean_interval_days).interval_days,
+            cadence_probability=self.confidence / 100,
+            run_out_probability=1 - self.consistency_ratio,
+            pile_up_ratio=1 - self.consistency_ratio,
+            need=Need.ACTIVE if self.recency_weight_ratio >= LEAST_RECENCY_WEIGHT else Need.ENDED,
+            need_probability=self.confidence / 100,
+        )

@@ -1,15 +1,29 @@
-"""The subscription that the evidence supports, and what it saves."""
+"""The subscription that the evidence supports, what it costs, and what it saves."""
 
 from dataclasses import dataclass
 
 from pantree_domain.cadence import LADDER, Cadence, nearest_cadence
-from pantree_domain.money import exact, floor_to_cent
-from pantree_recommendation.core.candidate import Candidate
+from pantree_recommendation.core.candidate import Candidate, Forecast
+from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
+from pantree_recommendation.core.money import HonestSavings, annual_cost, annual_savings, honest_savings
 
 # Up to three intervals; below that, what is typical for such items still says something that the purchases do not.
 PURCHASES_OF_THIN_EVIDENCE = 4
 
-_DAYS_PER_YEAR = 365
+_BY_DAYS = {step.interval_days: step for step in LADDER}
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a subscription costs and saves at one tier of discount; money in the currency of the price, whole cents."""
+
+    tier: DiscountTier
+    annual_cost: float
+    """Never below the exact value."""
+    estimated_annual_savings: float
+    """Against the shelf price; never above the exact value."""
+    honest_savings: HonestSavings | None
+    """None when nobody knows what the household paid."""
 
 
 @dataclass(frozen=True)
@@ -19,14 +33,30 @@ class Offer:
     cadence: Cadence
     supported_cadence: Cadence
     """The cadence that the purchases alone support; never longer than `cadence`."""
+    forecast: Forecast
+    """What is expected of the item; its risks are those of `supported_cadence`."""
     quantity: int
     """Units per delivery."""
-    discount_ratio: float
-    estimated_annual_savings: float
-    """In the currency of the price, whole cents, never above the exact value."""
+    prices: tuple[Price, ...]
+    """At each tier of discount, fewest items first."""
+
+    @property
+    def price(self) -> Price:
+        """For the item alone."""
+        return self.prices[0]
+
+    @property
+    def discount_ratio(self) -> float:
+        """For the item alone."""
+        return self.price.tier.discount_ratio
+
+    @property
+    def estimated_annual_savings(self) -> float:
+        """For the item alone."""
+        return self.price.estimated_annual_savings
 
 
-def offer_of(candidate: Candidate, discount_ratio: float) -> Offer:
+def offer_of(candidate: Candidate, tiers: DiscountTiers) -> Offer:
     """Subscription that the evidence supports.
 
     When the evidence is thin, and such items are typically bought less often by a step of the ladder or more, the
@@ -35,14 +65,15 @@ def offer_of(candidate: Candidate, discount_ratio: float) -> Offer:
 
     Args:
         candidate: the evidence, with at least one interval.
-        discount_ratio: subscription's discount on the shelf price, 0 to 1.
+        tiers: the subscription's discounts on the shelf price.
 
     Raises:
         ValueError: when there is no interval.
     """
-    if candidate.mean_interval_days is None:
+    forecast = candidate.expected
+    if forecast is None:
         raise ValueError(f"{candidate.name!r} has no interval to choose a cadence from")
-    supported = nearest_cadence(candidate.mean_interval_days)
+    supported = _BY_DAYS[forecast.interval_days]
     cadence = supported
     if (
         candidate.purchase_count <= PURCHASES_OF_THIN_EVIDENCE
@@ -53,23 +84,19 @@ def offer_of(candidate: Candidate, discount_ratio: float) -> Offer:
     return Offer(
         cadence=cadence,
         supported_cadence=supported,
+        forecast=forecast,
         quantity=candidate.typical_quantity,
-        discount_ratio=discount_ratio,
-        estimated_annual_savings=annual_savings(
-            candidate.latest_unit_price, candidate.typical_quantity, discount_ratio, cadence
-        ),
+        prices=tuple(_price(candidate, cadence, tier) for tier in tiers.tiers),
     )
 
 
-def annual_savings(unit_price: float, quantity: int, discount_ratio: float, cadence: Cadence) -> float:
-    """Price × quantity × discount × 365 / interval, computed exactly and rounded down to a cent.
-
-    1.99 weekly at 5 % gives 5.18.
-
-    Args:
-        unit_price: shelf price of one unit.
-        quantity: units per delivery.
-        discount_ratio: 0 to 1.
-        cadence: how often it is delivered.
-    """
-    return floor_to_cent(exact(unit_price) * quantity * exact(discount_ratio) * _DAYS_PER_YEAR / cadence.interval_days)
+def _price(candidate: Candidate, cadence: Cadence, tier: DiscountTier) -> Price:
+    terms = (candidate.latest_unit_price, candidate.typical_quantity, tier.discount_ratio, cadence)
+    return Price(
+        tier=tier,
+        annual_cost=annual_cost(*terms),
+        estimated_annual_savings=annual_savings(*terms),
+        honest_savings=None
+        if candidate.paid_price is None
+        else honest_savings(candidate.paid_price, candidate.purchase_count, *terms),
+    )

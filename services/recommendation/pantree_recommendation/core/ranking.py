@@ -45,6 +45,18 @@ class ItemFeatures:
     latest_unit_price: float
     discount_ratio: float
     estimated_annual_savings: float
+    cadence_probability: float
+    """That of a purchase within 1.5 times the supported cadence, 0 to 1."""
+    run_out_probability: float
+    """0 to 1."""
+    pile_up_ratio: float
+    """Share of deliveries that would come early, 0 to 1."""
+    need_probability: float
+    """That the need is active, 0 to 1."""
+    mean_paid_unit_price: float
+    """What a unit really cost, promotions included; the latest shelf price when unknown."""
+    honest_annual_savings: float
+    """Against what was really paid, below 0 when the subscription costs more; the estimated saving when unknown."""
 
 
 def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures:
@@ -56,6 +68,7 @@ def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures
         as_of: the day on which the question is asked.
     """
     assert candidate.mean_interval_days is not None  # or there were no offer
+    honest, paid = offer.price.honest_savings, candidate.paid_price
     return ItemFeatures(
         name=candidate.name,
         category=candidate.category,
@@ -73,6 +86,12 @@ def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures
         latest_unit_price=candidate.latest_unit_price,
         discount_ratio=offer.discount_ratio,
         estimated_annual_savings=offer.estimated_annual_savings,
+        cadence_probability=offer.forecast.cadence_probability,
+        run_out_probability=offer.forecast.run_out_probability,
+        pile_up_ratio=offer.forecast.pile_up_ratio,
+        need_probability=offer.forecast.need_probability,
+        mean_paid_unit_price=candidate.latest_unit_price if paid is None else paid.mean,
+        honest_annual_savings=offer.estimated_annual_savings if honest is None else honest.expected,
     )
 
 

@@ -14,12 +14,22 @@ class ReasonCode(enum.StrEnum):
     BOUGHT_MORE_OFTEN = "BOUGHT_MORE_OFTEN"
     CADENCE_LENGTHENED = "CADENCE_LENGTHENED"
     SAVES_MONEY = "SAVES_MONEY"
+    SAVES_AGAINST_PAID = "SAVES_AGAINST_PAID"
+    ALREADY_PAYS_LESS = "ALREADY_PAYS_LESS"
+    LIKELY_BOUGHT_AGAIN = "LIKELY_BOUGHT_AGAIN"
+    CADENCE_BY_RISK = "CADENCE_BY_RISK"
     KEEPS_FOR_MONTHS = "KEEPS_FOR_MONTHS"
 
     TOO_FEW_PURCHASES = "TOO_FEW_PURCHASES"
+    NOT_SUBSCRIBABLE = "NOT_SUBSCRIBABLE"
+    NEED_LATE = "NEED_LATE"
+    NEED_PAUSED = "NEED_PAUSED"
     NEED_ENDED = "NEED_ENDED"
+    NEED_SWITCHED = "NEED_SWITCHED"
     INTERVAL_TOO_LONG = "INTERVAL_TOO_LONG"
+    LOW_PROBABILITY = "LOW_PROBABILITY"
     LOW_CONFIDENCE = "LOW_CONFIDENCE"
+    CATEGORY_FULL = "CATEGORY_FULL"
     OUTRANKED = "OUTRANKED"
 
 
@@ -35,14 +45,34 @@ _TEXTS = {
     "far there are only {purchase_count:.0f} purchases, and such items are typically bought every "
     "{suggested_interval_days:.0f} days.",
     ReasonCode.SAVES_MONEY: "Saves about {estimated_annual_savings:.2f} a year against the shelf price.",
+    ReasonCode.SAVES_AGAINST_PAID: "Saves about {expected_annual_savings:.2f} a year against the {paid_unit_price:.2f} "
+    "a unit that you paid so far, promotions included; most years {low_annual_savings:.2f} to "
+    "{high_annual_savings:.2f}.",
+    ReasonCode.ALREADY_PAYS_LESS: "You already pay less: {paid_unit_price:.2f} a unit on average, promotions included, "
+    "where the subscription asks {subscription_unit_price:.2f}.",
+    ReasonCode.LIKELY_BOUGHT_AGAIN: "Bought again within {days:.0f} days with a probability of "
+    "{cadence_probability:.0%}.",
+    ReasonCode.CADENCE_BY_RISK: "Every {interval_days:.0f} days: {pile_up_ratio:.0%} of the deliveries would come "
+    "before the need, and the risk of running out once in 84 days is {run_out_probability:.0%}.",
     ReasonCode.KEEPS_FOR_MONTHS: "Keeps for months, so a delivery too early does little harm.",
     ReasonCode.TOO_FEW_PURCHASES: "Bought on {purchase_count:.0f} of the at least {min_purchases:.0f} days that are "
     "needed to judge it.",
-    ReasonCode.NEED_ENDED: "Not bought for {days_since_last_purchase:.0f} days, though its mean interval is "
+    ReasonCode.NOT_SUBSCRIBABLE: "Its category is not delivered by subscription.",
+    ReasonCode.NEED_LATE: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
+    "{mean_interval_days:.1f} days: it is late, so wait for the next purchase.",
+    ReasonCode.NEED_PAUSED: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
+    "{mean_interval_days:.1f} days: the need seems to pause.",
+    ReasonCode.NEED_ENDED: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
     "{mean_interval_days:.1f} days: the need seems to have ended.",
+    ReasonCode.NEED_SWITCHED: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
+    "{mean_interval_days:.1f} days: another item of its kind seems to have taken its place.",
     ReasonCode.INTERVAL_TOO_LONG: "Bought every {mean_interval_days:.1f} days on average; the longest cadence is "
     "{longest_interval_days:.0f} days, so that deliveries would pile up.",
+    ReasonCode.LOW_PROBABILITY: "A purchase within one and a half times {interval_days:.0f} days has a probability of "
+    "{cadence_probability:.4g}, below the {min_cadence_probability:.4g} that is needed.",
     ReasonCode.LOW_CONFIDENCE: "A confidence of {confidence:.4g} is below the {min_confidence:.4g} that is needed.",
+    ReasonCode.CATEGORY_FULL: "Place {place:.0f} in the order; its category already has {max_of_category:.0f} "
+    "recommendations.",
     ReasonCode.OUTRANKED: "Place {place:.0f} in the order; {max_recommendations:.0f} were asked for.",
 }
 

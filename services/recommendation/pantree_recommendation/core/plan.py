@@ -1,0 +1,63 @@
+"""All recommended subscriptions together: which items come on the same days, and what that costs and saves."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pantree_domain.cadence import LADDER
+from pantree_domain.money import ceil_to_cent, exact, floor_to_cent
+from pantree_recommendation.core.candidate import Candidate
+from pantree_recommendation.core.discount import DiscountTiers
+from pantree_recommendation.core.offer import Offer
+
+# After so many days all cadences of the ladder come together again.
+CYCLE_DAYS = math.lcm(*(step.interval_days for step in LADDER))
+_CYCLES_PER_YEAR = Fraction(365, CYCLE_DAYS)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a year costs and saves when all items are subscribed to and first come on the same day."""
+
+    item_count: int
+    annual_cost: float
+    """After discounts, rounded up to a cent."""
+    estimated_annual_savings: float
+    """Against shelf prices, rounded down to a cent."""
+    honest_annual_savings: float | None
+    """Against what the household paid, rounded down to a cent; None when that is not known of every item."""
+    best_discount_ratio: float
+    """Share of item deliveries that get the largest discount, 0 to 1."""
+
+
+def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> Plan:
+    """The year's plan of some offers, exactly: day by day through the cycle of the ladder, then scaled to 365 days.
+
+    Args:
+        offers: items with their offers.
+        tiers: discounts by the number of items on a day.
+    """
+    cost = shelf = paid = Fraction(0)
+    deliveries = best = 0
+    known = all(candidate.paid_price is not None for candidate, _ in offers)
+    for day in range(1, CYCLE_DAYS + 1):
+        coming = [pair for pair in offers if day % pair[1].cadence.interval_days == 0]
+        if not coming:
+            continue
+        tier = tiers.of(len(coming))
+        deliveries += len(coming)
+        best += len(coming) if tier == tiers.tiers[-1] else 0
+        for candidate, offer in coming:
+            price = exact(candidate.latest_unit_price) * offer.quantity
+            shelf += price
+            cost += price * (1 - exact(tier.discount_ratio))
+            if candidate.paid_price is not None:
+                paid += exact(candidate.paid_price.mean) * offer.quantity
+    return Plan(
+        item_count=len(offers),
+        annual_cost=ceil_to_cent(cost * _CYCLES_PER_YEAR),
+        estimated_annual_savings=floor_to_cent((shelf - cost) * _CYCLES_PER_YEAR),
+        honest_annual_savings=floor_to_cent((paid - cost) * _CYCLES_PER_YEAR) if known else None,
+        best_discount_ratio=best / deliveries if deliveries else 0.0,
+    )
