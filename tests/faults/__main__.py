@@ -7,12 +7,16 @@ import time
 
 from tests.faults.load import Verdict
 from tests.faults.rolling import rolling_restart
-from tests.faults.run import MOST_RECOVERY_SECONDS, break_repeatedly, plan_of
+from tests.faults.run import MOST_RECOVERY_SECONDS, Report, break_repeatedly, plan_of
 
 
 async def _main(count: int, seed: int, clients: int) -> bool:
     began_at = time.monotonic()
-    report = await break_repeatedly(plan_of(count, random.Random(seed)), seed, clients)
+
+    def told(report: Report) -> None:
+        print(f"\r{report.fault_count} of {count} faults, slowest recovery {report.slowest_recovery:.1f} s", end="")
+
+    report = await break_repeatedly(plan_of(count, random.Random(seed)), seed, clients, told)
     print(f"\n{report.fault_count} faults, seed {seed}, {clients} clients, {time.monotonic() - began_at:.0f} s\n")
     print(report.table())
     for trouble in report.tally.troubles:

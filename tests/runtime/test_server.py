@@ -193,8 +193,13 @@ async def test_part_is_serving_only_after_warm_up() -> None:
         await warm.wait()
 
     starting = asyncio.create_task(start(streaming_part(nothing, warm_up=warm_up), host="127.0.0.1", port=port))
-    async with open_channel(f"127.0.0.1:{port}", longest_seconds=10) as channel:
+    # Not one of our channels: those connect only to a part that is SERVING.
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         await channel.channel_ready()
+        stub = rpc.EnrichmentServiceStub(channel)
+        with pytest.raises(ComponentUnavailable, match="enrichment is starting"), calling("enrichment"):
+            async for _ in stub.EnrichItems(messages.EnrichItemsRequest()):
+                pass
         assert await health_of(channel) == health_pb2.HealthCheckResponse.NOT_SERVING
         assert await health_of(channel, SERVICE) == health_pb2.HealthCheckResponse.NOT_SERVING
         warm.set()
