@@ -96,7 +96,7 @@ async def break_repeatedly(
     references = await references_of(requests)
     label = ""
     with tempfile.TemporaryDirectory() as folder:
-        async with faulty_mesh(Path(folder)) as mesh:
+        async with faulty_mesh(Path(folder), own_clocks=any(fault is Fault.CLOCK for _, fault in plan)) as mesh:
             load = Load([mesh.gateway], requests, references, lambda: label)
             report = Report(load.tally)
             loading = asyncio.create_task(load.run(clients, generator))
