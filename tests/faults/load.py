@@ -15,7 +15,7 @@ import websockets
 
 TIMEOUT_SECONDS = 10.0
 # What a client waits beyond the time that it gave the request before it counts as hanging.
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
 
 # Problems that tell a client honestly that there is no answer now.
 CLEAN_CODES = frozenset(
