@@ -8,7 +8,7 @@ import time
 from tests.faults.load import Verdict
 from tests.faults.mesh import Fault
 from tests.faults.rolling import rolling_restart
-from tests.faults.run import MOST_RECOVERY_SECONDS, Report, break_repeatedly, plan_of
+from tests.faults.run import Report, break_repeatedly, plan_of
 
 
 async def _main(count: int, seed: int, clients: int, only: list[Fault]) -> bool:
@@ -26,7 +26,7 @@ async def _main(count: int, seed: int, clients: int, only: list[Fault]) -> bool:
     bad = report.tally.total(Verdict.WRONG) + report.tally.total(Verdict.HANG)
     rolled = await rolling_restart(seed, clients)
     print(f"\nRolling restart of two replicas of each part:\n\n{rolled.table()}")
-    return not bad and report.slowest_recovery <= MOST_RECOVERY_SECONDS and not rolled.failed_unary_calls
+    return not bad and report.recovers_in_time and not rolled.failed_unary_calls
 
 
 def main() -> None:

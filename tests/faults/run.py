@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import statistics
 import tempfile
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ MOST_RECOVERY_SECONDS = 5.0
 # How long a probe may go on failing before the run gives up on the part.
 _GIVE_UP_SECONDS = 60.0
 _REQUESTS = 6
+_USUAL_PROBES = 7
 _BETWEEN_PROBES_SECONDS = 0.02
 
 
@@ -27,6 +29,8 @@ class Report:
     """What a run showed."""
 
     tally: Tally
+    usual_seconds: float
+    """Median time for an answer under the same load, before anything is broken."""
     recoveries: dict[str, list[float]] = field(default_factory=dict)
     """Seconds from a part being back to the first correct answer, by what was done to it."""
 
@@ -39,6 +43,11 @@ class Report:
     def slowest_recovery(self) -> float:
         """Longest time to recover, in seconds."""
         return max((max(seconds) for seconds in self.recoveries.values()), default=0.0)
+
+    @property
+    def recovers_in_time(self) -> bool:
+        """Whether each time to recover is within the limit, not counting what an answer takes anyway."""
+        return self.slowest_recovery - self.usual_seconds <= MOST_RECOVERY_SECONDS
 
     def table(self) -> str:
         """The run as a Markdown table, one row for each part and fault."""
@@ -53,6 +62,7 @@ class Report:
         totals = ["all", "", self.fault_count, sum(sum(one.values()) for one in self.tally.counts.values())]
         totals += [self.tally.total(one) for one in verdicts]
         rows.append(f"| {' | '.join(map(str, totals))} | {self.slowest_recovery:.2f} |")
+        rows.append(f"\nA request takes {self.usual_seconds:.2f} s when nothing is broken.")
         return "\n".join(rows)
 
 
@@ -98,9 +108,9 @@ async def break_repeatedly(
     with tempfile.TemporaryDirectory() as folder:
         async with faulty_mesh(Path(folder), own_clocks=any(fault is Fault.CLOCK for _, fault in plan)) as mesh:
             load = Load([mesh.gateway], requests, references, lambda: label)
-            report = Report(load.tally)
             loading = asyncio.create_task(load.run(clients, generator))
             try:
+                report = Report(load.tally, statistics.median([await _recovery(load) for _ in range(_USUAL_PROBES)]))
                 for part, fault in plan:
                     await asyncio.sleep(generator.uniform(0, 0.3))
                     label = f"{part.name}: {fault}"
