@@ -38,6 +38,8 @@ _SERVICE_CONFIG = {
             },
         }
     ],
+    # Only replicas that say they are SERVING get calls: not one that is warming up, nor one that drains.
+    "healthCheckConfig": {"serviceName": ""},
     # The budget: each failure takes a token, each success gives a tenth of one back, and below half of them nothing is
     # tried again. So retries add at most a tenth to the load of a part that fails for long.
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},

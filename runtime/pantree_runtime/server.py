@@ -141,6 +141,7 @@ async def start(
     except BaseException:
         await running.stop(0)
         raise
+    gate.is_open = True
     for name in names:
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     return running

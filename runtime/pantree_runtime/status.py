@@ -75,7 +75,8 @@ def status_of(error: PantreeError) -> status_pb2.Status:
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(round(error.retry_after_seconds * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
-    status = status_pb2.Status(code=_CODES[type(error)], message=error.message)
+    code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
+    status = status_pb2.Status(code=code, message=error.message)
     for detail in details:
         packed = any_pb2.Any()
         packed.Pack(detail)

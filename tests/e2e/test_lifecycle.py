@@ -15,6 +15,7 @@ import pytest
 from pantree_cli.mesh import port_settings
 
 LONGEST_SECONDS = 60
+pytestmark = pytest.mark.timeout(300)
 REQUEST = {"customer_id": "cust_001", "items": [{"name": "Bananas", "price": 1.99}], "seed": 5, "as_of": "2026-07-01"}
 
 

@@ -47,6 +47,7 @@ REQUEST = {
 }
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 LONGEST_SECONDS = 60
+pytestmark = pytest.mark.timeout(300)
 
 
 class Collector(collector_rpc.TraceServiceServicer):

@@ -17,8 +17,10 @@ from tests.faults.proxy import HOST, Proxy, proxies_of
 LONGEST_START_SECONDS = 120.0
 _NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 _SLOW_SECONDS = 0.08
+# How often a part looks at the file that sets its clock.
+_CLOCK_SECONDS = 1
 # A library that lies about the time of day; Debian's package libfaketime has it.
-FAKETIME: Path | None = None
+FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
 class Fault(StrEnum):
@@ -109,17 +111,17 @@ class FaultyMesh:
         """The time of day jumps an hour ahead and, a moment later, back."""
         file = self._clock / part.name
         file.write_text("+3600s\n")
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(seconds + _CLOCK_SECONDS)
         file.write_text("+0s\n")
 
 
 @contextlib.asynccontextmanager
-async def faulty_mesh(folder: Path, **variables: str) -> AsyncIterator[FaultyMesh]:
+async def faulty_mesh(folder: Path, *, own_clocks: bool = False) -> AsyncIterator[FaultyMesh]:
     """A mesh with an embedded store on disk, as long as the context lasts.
 
     Args:
         folder: for the store and the clocks.
-        variables: further environment variables for the parts.
+        own_clocks: whether each part gets a clock that can be turned; needs `FAKETIME`, and makes starts slow.
     """
     ports: dict[str, int] = dict(zip((part.name for part in PARTS), free_ports(len(PARTS)), strict=True))
     for part in PARTS:
@@ -131,13 +133,13 @@ async def faulty_mesh(folder: Path, **variables: str) -> AsyncIterator[FaultyMes
             # Every answer is made anew.
             "PANTREE_GATEWAY_CACHE_SECONDS": "0",
             "PANTREE_VECTOR_STORE_URL": f"milvus+lite://{folder}/vectors.db",
-            **variables,
         }
         for part in PARTS:
             settings[part.port_variable] = str(ports[part.name])
             settings[part.address_variable] = f"{HOST}:{proxies[part.name].port}"
         addresses: dict[str, str] = {part.name: f"{HOST}:{ports[part.name]}" for part in PARTS}
-        processes = _ClockedMesh({**os.environ, **settings}, addresses, folder)
+        clocks = folder if own_clocks else None
+        processes = _ClockedMesh({**os.environ, **settings}, addresses, clocks)
         try:
             for part in PARTS:
                 await processes.start(part)
@@ -149,20 +151,20 @@ async def faulty_mesh(folder: Path, **variables: str) -> AsyncIterator[FaultyMes
 
 
 class _ClockedMesh(ProcessMesh):
-    """Parts each of which has a clock of its own, where there is the library for it."""
+    """Parts each of which may have a clock of its own."""
 
-    def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str], clocks: Path | None) -> None:
         super().__init__(environment, addresses)
         self._plain = environment
-        self._folder = folder
+        self._clocks = clocks
 
     async def start(self, part: PartKind) -> None:
         self._environment = dict(self._plain)
-        if FAKETIME is not None:
+        if self._clocks is not None:
             self._environment |= {
                 "LD_PRELOAD": str(FAKETIME),
-                "FAKETIME_TIMESTAMP_FILE": str(self._folder / part.name),
-                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_TIMESTAMP_FILE": str(self._clocks / part.name),
+                "FAKETIME_CACHE_DURATION": str(_CLOCK_SECONDS),
                 # Durations and deadlines use the monotonic clock, which does not jump on real machines either.
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import random
 
+import pytest
+
 from pantree_cli.mesh import PARTS
 from tests.faults.load import Verdict
 from tests.faults.mesh import Fault
@@ -11,6 +13,8 @@ from tests.faults.proxy import HOST, Proxy
 from tests.faults.run import break_repeatedly
 
 SEED = 9
+# Two meshes are started, one of them with a store that takes its time.
+pytestmark = pytest.mark.timeout(600)
 
 
 async def test_no_answer_is_wrong_or_lost_while_parts_are_broken() -> None:

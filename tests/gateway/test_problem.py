@@ -1,9 +1,12 @@
+import asyncio
+
 import httpx
 import pytest
 from google.rpc import code_pb2
 
 from pantree_gateway.transcoding.problem import HTTP_STATUSES, PROBLEM_SCHEMA, Problem, trace_id_of
-from pantree_runtime.errors import ComponentUnavailable, FieldViolation, InvalidInput, NotFound
+from pantree_runtime.errors import ComponentUnavailable, FieldViolation, InvalidInput, NotFound, Overloaded
+from pantree_runtime.grpc_types import Context
 from tests.gateway.mesh import Mesh
 from tests.gateway.schemas import assert_valid
 from tests.gateway.servicers import aborting, raising
@@ -83,6 +86,32 @@ async def test_pipeline_that_is_not_there_is_named(mesh: Mesh) -> None:
     assert (problem["code"], problem["component"]) == ("COMPONENT_UNAVAILABLE", "pipeline")
     assert "pipeline" in problem["detail"]
     assert "127.0.0.1" not in response.text
+
+
+async def test_part_with_too_much_to_do_says_when_to_come_again(mesh: Mesh, client: httpx.AsyncClient) -> None:
+    mesh.pipeline.before_answer = raising(Overloaded("too much waits; try again in 1.2 s", 1.2))
+    response = await client.post("/api/v1/process", json=BODY)
+    assert (response.status_code, response.json()["code"]) == (429, "OVERLOADED")
+    assert response.headers["retry-after"] == "2"
+
+
+async def test_gateway_with_too_much_to_do_refuses_before_it_asks(mesh: Mesh) -> None:
+    begun, proceed = asyncio.Event(), asyncio.Event()
+
+    async def hold(context: Context) -> None:
+        begun.set()
+        await proceed.wait()
+
+    mesh.pipeline.before_answer = hold
+    async with mesh.client(max_calls=1) as client:
+        first = asyncio.create_task(client.post("/api/v1/process", json=BODY))
+        await begun.wait()
+        refused = await client.post("/api/v1/process", json=BODY)
+        assert (refused.status_code, refused.json()["code"]) == (429, "OVERLOADED")
+        assert refused.headers["retry-after"] == "1"
+        assert (await client.get("/live")).status_code == 200
+        proceed.set()
+        assert (await first).status_code == 200
 
 
 async def test_reason_of_an_error_is_the_code(mesh: Mesh, client: httpx.AsyncClient) -> None:

@@ -27,6 +27,7 @@ from scripts.make_certificates import Authority, make_all
 
 DOMAIN = "pantree.internal"
 LONGEST_SECONDS = 60.0
+pytestmark = pytest.mark.timeout(300)
 ARCHITECTURE = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"
 
 

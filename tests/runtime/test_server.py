@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree.frequency.v1 import frequency_service_pb2, frequency_service_pb2_grpc
+from pantree_runtime import telemetry
 from pantree_runtime.channel import open_channel
 from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.errors import (
@@ -20,6 +21,7 @@ from pantree_runtime.errors import (
     DeadlineExceeded,
     InternalError,
     NotFound,
+    Overloaded,
     PantreeError,
 )
 from pantree_runtime.grpc_types import Context
@@ -193,8 +195,13 @@ async def test_part_is_serving_only_after_warm_up() -> None:
         await warm.wait()
 
     starting = asyncio.create_task(start(streaming_part(nothing, warm_up=warm_up), host="127.0.0.1", port=port))
-    async with open_channel(f"127.0.0.1:{port}", longest_seconds=10) as channel:
+    # Not one of our channels: those connect only to a part that is SERVING.
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         await channel.channel_ready()
+        stub = rpc.EnrichmentServiceStub(channel)
+        with pytest.raises(ComponentUnavailable, match="enrichment is starting"), calling("enrichment"):
+            async for _ in stub.EnrichItems(messages.EnrichItemsRequest()):
+                pass
         assert await health_of(channel) == health_pb2.HealthCheckResponse.NOT_SERVING
         assert await health_of(channel, SERVICE) == health_pb2.HealthCheckResponse.NOT_SERVING
         warm.set()
@@ -257,3 +264,56 @@ async def test_health_answers_without_our_interceptors() -> None:
         with capture_logs() as logs:
             assert await health_of(channel) == health_pb2.HealthCheckResponse.SERVING
     assert not [log for log in logs if log["event"] == "call"]
+
+
+async def test_call_beyond_the_limit_is_refused_with_a_time_to_retry() -> None:
+    proceed, begun = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        begun.set()
+        await proceed.wait()
+
+    part = await start(unary_part(hold), host="127.0.0.1", port=0, max_calls=1)
+    async with open_channel(part.address, longest_seconds=30) as channel:
+        first = asyncio.create_task(call_unary(channel))
+        await begun.wait()
+        with pytest.raises(Overloaded) as refused:
+            await call_unary(channel)
+        assert refused.value.retry_after_seconds == 1.0
+        proceed.set()
+        await first
+        await call_unary(channel)
+    await part.stop(0)
+
+
+async def test_failure_that_a_server_reports_itself_is_not_retried() -> None:
+    calls = []
+
+    async def fail() -> None:
+        calls.append(1)
+        raise ComponentUnavailable("store", "no store")
+
+    async with loopback(unary_part(fail)) as channel:
+        with pytest.raises(ComponentUnavailable):
+            await call_unary(channel)
+    assert len(calls) == 1
+
+
+async def test_trace_of_the_caller_is_continued() -> None:
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    seen = []
+
+    async def note() -> None:
+        seen.append(telemetry.trace_parent())
+
+    async with loopback(unary_part(note)) as channel:
+        stub = frequency_service_pb2_grpc.FrequencyServiceStub(channel)
+        await stub.AnalyzeHistory(
+            frequency_service_pb2.AnalyzeHistoryRequest(), metadata=((telemetry.TRACE_PARENT, parent),)
+        )
+        await stub.AnalyzeHistory(
+            frequency_service_pb2.AnalyzeHistoryRequest(), metadata=((telemetry.TRACE_PARENT, "nonsense"),)
+        )
+    assert seen[0] == parent
+    assert telemetry.is_trace_parent(seen[1])
+    assert seen[1] != parent

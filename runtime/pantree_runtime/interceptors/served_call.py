@@ -29,7 +29,7 @@ _log = structlog.get_logger(__name__)
 _DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Gate:
     """Who and what a server lets in."""
 
@@ -39,6 +39,12 @@ class Gate:
     part: str = ""
     costs: dict[str, int] = field(default_factory=dict)
     """Cost of a call by the name of its RPC; 1 for those that are missing."""
+    is_open: bool = False
+    """Whether the part is warm. A caller that does not look at health first may come too early."""
+
+
+class Starting(ComponentUnavailable):
+    """The part is not warm yet; another replica may be."""
 
 
 class ServedMethod:
@@ -76,11 +82,14 @@ class ServedCall:
         """Refuses what should not be begun.
 
         Raises:
+            Starting: when the part is not warm yet.
             PermissionDenied: when the caller may not call this part.
             DeadlineTooShort: when less than `LEAST_SECONDS` are left.
             Overloaded: when there is no room.
         """
         gate, method = self._method.gate, self._method
+        if not gate.is_open:
+            raise Starting(gate.part, f"{gate.part} is starting; try again in a second")
         if gate.identity is not None:
             gate.identity.check_caller(gate.part, self._context)
         seconds = self._context.time_remaining()
@@ -141,6 +150,6 @@ async def _abort(context: Context, error: PantreeError) -> None:
     """
     status = rpc_status.to_status(status_of(error))
     trailing = tuple(status.trailing_metadata)
-    if isinstance(error, ComponentUnavailable | PermissionDenied):
+    if isinstance(error, ComponentUnavailable | PermissionDenied) and not isinstance(error, Starting):
         trailing += (_DO_NOT_RETRY,)
     await context.abort(status.code, status.details, trailing)
