@@ -102,7 +102,7 @@ async def test_points_are_there_when_the_store_is_opened_again(kind: str, place:
 
 ALWAYS_THERE: dict[str, Callable[[Path, pytest.FixtureRequest], Callable[[], MilvusStore | QdrantStore]]] = {
     "milvus-lite": lambda folder, request: lambda: KINDS["milvus-lite"].store_at(folder / "vectors.db"),
-    "milvus-server": lambda folder, request: server_store(MilvusStore, request.getfixturevalue("milvus_server")),
+    "milvus-server": lambda folder, request: server_store(MilvusStore, request.getfixturevalue("milvus_uri")),
     "qdrant-folder": lambda folder, request: lambda: KINDS["qdrant-folder"].store_at(folder),
     "qdrant-server": lambda folder, request: server_store(QdrantStore, os.environ["QDRANT_URL"]),
 }

@@ -8,7 +8,7 @@ from pantree_runtime.errors import ComponentUnavailable
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.milvus import MilvusStore
 from pantree_vector.core import HistoryToIndex, Similarity
-from tests.vector.conftest import MilvusServerProcess
+from tests.milvus_server import MilvusServerProcess
 from tests.vector.households import FAMILY, history_of_lines
 
 pytestmark = [pytest.mark.milvus_server, pytest.mark.timeout(900)]

@@ -238,6 +238,20 @@ async def test_histories_are_stored_in_batches_and_wrong_ones_told_by_position(
     assert [hit.customer_id for hit in customers.hits] == ["twin"]
 
 
+async def test_later_batch_of_a_call_counts_for_a_household_in_several(vector: "rpc.VectorServiceAsyncStub") -> None:
+    histories = [
+        index_request(purchases=columns_of(history_of_lines([(f"Item {number}", "", 20_000, float(number + 1))])))
+        for number in range(12)
+    ]
+    requests = [messages.IndexHistoriesRequest(histories=[history]) for history in histories]
+    responses = [response async for response in vector.IndexHistories(iter(requests))]
+    assert [outcome.history_index for response in responses for outcome in response.outcomes] == list(range(12))
+    items = await vector.SearchItems(messages.SearchItemsRequest(text="item"))
+    assert [hit.name for hit in items.hits] == ["Item 11"]
+    profile = (await vector.GetCustomerProfile(messages.GetCustomerProfileRequest(customer_id="family"))).profile
+    assert profile.total_spend == 12.0
+
+
 @pytest.mark.parametrize("count", [0, 1_001])
 async def test_batch_of_no_or_too_many_histories_is_refused(vector: "rpc.VectorServiceAsyncStub", count: int) -> None:
     request = messages.IndexHistoriesRequest(histories=[messages.IndexHistoryRequest()] * count)

@@ -28,7 +28,7 @@ STORES: dict[str, Callable[[Path, pytest.FixtureRequest], VectorStore]] = {
     "milvus-lite": lambda folder, request: MilvusStore(
         folder / "vectors.db", collection_prefix="suite", timeout_seconds=20
     ),
-    "milvus-server": lambda folder, request: on_server(MilvusStore, request.getfixturevalue("milvus_server")),
+    "milvus-server": lambda folder, request: on_server(MilvusStore, request.getfixturevalue("milvus_uri")),
     "qdrant-memory": lambda folder, request: QdrantStore(":memory:", collection_prefix="suite", timeout_seconds=20),
     # Not in a folder: the same code behind it, but each point is a transaction, which takes minutes here.
     "qdrant-server": lambda folder, request: on_server(QdrantStore, os.environ["QDRANT_URL"]),

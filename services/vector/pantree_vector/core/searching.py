@@ -5,7 +5,7 @@ from pantree_vector.core.store import ItemFilter, ItemMatch, VectorStore
 
 # How many points are fetched for each item still wanted, at first; a popular item has a point for every buyer.
 _FIRST_FETCH_FACTOR = 4
-_FETCH_GROWTH = 4
+_FETCH_GROWTH = 16
 # The most points that Milvus returns from one search.
 _LARGEST_FETCH = 16_384
 
