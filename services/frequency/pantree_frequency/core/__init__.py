@@ -8,11 +8,13 @@ from pantree_frequency.core.analysis import (
     Question,
     analyze_histories,
 )
+from pantree_frequency.core.counterfactual import CadenceChange, cadence_changes
 from pantree_frequency.core.need import Need
 from pantree_frequency.core.statistics import ItemStatistics
 from pantree_frequency.core.trend import Trend
 
 __all__ = [
+    "CadenceChange",
     "HistoryAnalysis",
     "ItemFrequency",
     "ItemStatistics",
@@ -22,4 +24,5 @@ __all__ = [
     "Question",
     "Trend",
     "analyze_histories",
+    "cadence_changes",
 ]
