@@ -205,11 +205,11 @@ async def test_cadence_changes_of_the_recommended_items_come_when_asked_for() ->
     frequency = Frequency()
     pipeline = Pipeline(Simulator(), frequency, Recommender(), None, None)
     assert (await completed(pipeline)).cadence_changes == ()
-    assert frequency.asked_for == ()
+    assert not frequency.asked_for
     *_, last = [event async for event in pipeline.run(replace(order(), include_cadence_changes=True))]
     assert isinstance(last, Completed)
-    assert last.cadence_changes == ("change of Bananas",)
-    assert frequency.asked_for == ("Bananas",)
+    assert list(last.cadence_changes) == ["change of Bananas"]
+    assert list(frequency.asked_for) == ["Bananas"]
 
 
 async def test_cadence_changes_that_do_not_come_are_a_warning() -> None:
