@@ -90,7 +90,7 @@ def recommendations_table(
     chosen: dict[str, list[list[tuple[int, float]]]] = {
         name: [] for name in ("recommended", HEURISTIC, "purchase count")
     }
-    repeat: list[tuple[Fraction, Fraction, Fraction]] = []
+    repeat: list[tuple[Fraction, Fraction]] = []
     for start in range(0, len(asked), 50):
         batch = asked[start : start + 50]
         analyses = analyze_histories(batch, models, Options())
