@@ -115,9 +115,9 @@ def recommendations_table(
     counts = [len(items) for items in chosen["recommended"]]
     rows = {"recommended": _order(chosen["recommended"], follow_up)}
     for name in (HEURISTIC, "purchase count"):
-        rows[f"{name}, five in every household"] = _order(chosen[name], follow_up)
+        rows[f"{name}, five each"] = _order(chosen[name], follow_up)
         matched = [items[:count] for items, count in zip(chosen[name], counts, strict=True)]
-        rows[f"{name}, as many as recommended"] = _order(matched, follow_up)
+        rows[f"{name}, as many"] = _order(matched, follow_up)
     best = rows["recommended"].bought_in_time
     table = {
         name: asdict(row) | {"relative": None if name == "recommended" else best / row.bought_in_time - 1}
