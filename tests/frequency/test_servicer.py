@@ -1,3 +1,4 @@
+from datetime import date
 from pathlib import Path
 
 import grpc
@@ -139,3 +140,36 @@ async def test_service_without_an_artefact_does_not_start(tmp_path: Path) -> Non
     with pytest.raises(FileNotFoundError):
         async with loopback(await build(FrequencySettings(artefact_folder=tmp_path))):
             pass
+
+
+async def find_changes(history: PurchaseColumns, *names: str) -> messages.FindCadenceChangesResponse:
+    asked = messages.AnalyzeHistoryRequest(purchases=history, as_of="2024-11-02")
+    async with loopback(await build(FrequencySettings())) as channel:
+        with calling("frequency"):
+            stub = rpc.FrequencyServiceStub(channel)
+            return await stub.FindCadenceChanges(messages.FindCadenceChangesRequest(history=asked, item_names=names))
+
+
+async def test_cadence_change_is_told_in_numbers_and_words() -> None:
+    (change,) = (await find_changes(weekly_bananas(), "Bananas")).changes
+    assert change.name == "Bananas"
+    assert change.interval_days > change.recommended_interval_days
+    day = date.fromisoformat(change.after_date)
+    assert day >= date(2024, 11, 2)
+    assert change.text.startswith("Would become ")
+    assert change.text.endswith(f"if the next purchase comes after {day.day} {day:%B %Y}.")
+
+
+@pytest.mark.parametrize(
+    ("names", "field"), [([], "item_names"), (["Bananas"] * 2, "item_names"), (["Caviar"], "item_names[0]")]
+)
+async def test_wrong_items_of_cadence_changes_are_named(names: list[str], field: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await find_changes(weekly_bananas(), *names)
+    assert [violation.field for violation in raised.value.violations] == [field]
+
+
+async def test_wrong_history_of_cadence_changes_is_named_by_its_path() -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await find_changes(weekly_bananas(quantities=[1, 0, 1, 1, 1]), "Bananas")
+    assert [violation.field for violation in raised.value.violations] == ["history.purchases.quantities[1]"]

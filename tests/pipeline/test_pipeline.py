@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -68,6 +69,11 @@ class Frequency:
     def __init__(self, error: PantreeError | None = None, after: asyncio.Event | None = None) -> None:
         self._error = error
         self._after = after
+        self.asked_for: tuple[str, ...] = ()
+
+    async def cadence_changes(self, history: PurchaseHistory, as_of: date, names: Sequence[str]) -> Sequence[object]:
+        self.asked_for = tuple(names)
+        return [f"change of {name}" for name in names]
 
     async def analyze(self, history: PurchaseHistory, as_of: date) -> HistoryAnalysis:
         if self._after:
@@ -193,3 +199,28 @@ async def test_enrichment_reaches_the_recommendation() -> None:
     await completed(Pipeline(Simulator(), Frequency(), recommender, None, Enricher()))
     (candidate,) = recommender.candidates
     assert candidate.enrichment is not None
+
+
+async def test_cadence_changes_of_the_recommended_items_come_when_asked_for() -> None:
+    frequency = Frequency()
+    pipeline = Pipeline(Simulator(), frequency, Recommender(), None, None)
+    assert (await completed(pipeline)).cadence_changes == ()
+    assert not frequency.asked_for
+    *_, last = [event async for event in pipeline.run(replace(order(), include_cadence_changes=True))]
+    assert isinstance(last, Completed)
+    assert list(last.cadence_changes) == ["change of Bananas"]
+    assert list(frequency.asked_for) == ["Bananas"]
+
+
+async def test_cadence_changes_that_do_not_come_are_a_warning() -> None:
+    class WithoutChanges(Frequency):
+        async def cadence_changes(
+            self, history: PurchaseHistory, as_of: date, names: Sequence[str]
+        ) -> Sequence[object]:
+            raise ComponentUnavailable("frequency", "frequency is down")
+
+    pipeline = Pipeline(Simulator(), WithoutChanges(), Recommender(), None, None)
+    *_, last = [event async for event in pipeline.run(replace(order(), include_cadence_changes=True))]
+    assert isinstance(last, Completed)
+    assert last.cadence_changes == ()
+    assert [(warning.component, warning.code) for warning in last.warnings] == [("frequency", "COMPONENT_UNAVAILABLE")]

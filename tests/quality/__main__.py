@@ -33,6 +33,7 @@ from tests.quality.protocol import (
     examination,
     median_within,
 )
+from tests.quality.recommendations import recommendations_table
 
 FOLDER = Path("build/quality")
 BOOTSTRAP_SAMPLES = 60
@@ -196,6 +197,11 @@ def main() -> None:
                     curve / curve[:, -1:], asked.next_interval[known], f"next interval, {title}",
                     FOLDER / f"quantiles-{slug}.png",
                 )  # fmt: skip
+            if level is not Level.CATEGORY:
+                rows, money = recommendations_table(validation, level, cutoff, models)
+                _print_table("first five recommendations, bought again within 1.5 × the cadence", rows)
+                _print_table("money", {"": money})
+                tables["recommendations"], tables["money"] = rows, money
             report["tables"][title] = tables
     (FOLDER / "quality.json").write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", "utf-8")
     print(f"\nwrote {FOLDER}/quality.json and plots")

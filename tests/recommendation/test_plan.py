@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ def plan(items: Sequence[Candidate]) -> Plan:
     return plan_of([(item, offer_of(item, DEFAULT_TIERS)) for item in items], DEFAULT_TIERS)
 
 
-def weekly(name: str, price: float, **changes: float) -> Candidate:
+def weekly(name: str, price: float, **changes: Any) -> Candidate:
     return bananas(name=name, latest_unit_price=price, **changes)
 
 

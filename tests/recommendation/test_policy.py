@@ -19,16 +19,16 @@ def code(item: Candidate, policy: Policy | None = None) -> ReasonCode | None:
     ("item", "expected"),
     [
         (bananas(), None),
-        (bananas(purchase_count=3, confidence=60.0, recency_weight_ratio=LEAST_RECENCY_WEIGHT), None),
+        (bananas(purchase_count=3, confidence=65.0, recency_weight_ratio=LEAST_RECENCY_WEIGHT), None),
         (bananas(purchase_count=2), ReasonCode.TOO_FEW_PURCHASES),
         (bananas(purchase_count=1, mean_interval_days=None, confidence=0.0), ReasonCode.TOO_FEW_PURCHASES),
         (bananas(recency_weight_ratio=0.12), ReasonCode.NEED_ENDED),
         (bananas(mean_interval_days=102.0), None),
         (bananas(mean_interval_days=103.0), ReasonCode.INTERVAL_TOO_LONG),
-        (bananas(confidence=59.99), ReasonCode.LOW_PROBABILITY),
+        (bananas(confidence=64.99), ReasonCode.LOW_PROBABILITY),
         (bananas(confidence=0.0, forecast=forecast()), None),
         (bananas(recency_weight_ratio=0.0, forecast=forecast()), None),
-        (bananas(forecast=forecast(cadence_probability=0.59)), ReasonCode.LOW_PROBABILITY),
+        (bananas(forecast=forecast(cadence_probability=0.64)), ReasonCode.LOW_PROBABILITY),
         (bananas(forecast=forecast(need=Need.LATE)), ReasonCode.NEED_LATE),
         (bananas(forecast=forecast(need=Need.PAUSED)), ReasonCode.NEED_PAUSED),
         (bananas(forecast=forecast(need=Need.ENDED)), ReasonCode.NEED_ENDED),
@@ -61,7 +61,7 @@ def test_ground_tells_the_numbers_behind_it() -> None:
 def test_text_of_a_near_miss_does_not_round_it_to_a_hit() -> None:
     ground = ground_for_omission(bananas(confidence=59.99), AS_OF, Policy())
     assert ground is not None
-    assert ground.text.endswith("has a probability of 0.5999, below the 0.6 that is needed.")
+    assert ground.text.endswith("has a probability of 0.5999, below the 0.65 that is needed.")
 
 
 @given(candidate(), st.floats(0, 100), st.floats(0, 100))

@@ -69,7 +69,7 @@ async def test_recommendation_keeps_what_the_contract_promises(items: list[Candi
         assert item.offer.cadence in LADDER
         assert item.next_due_day >= AS_OF
         assert item.offer.forecast.need is Need.ACTIVE
-        assert item.offer.forecast.cadence_probability >= 0.6
+        assert item.offer.forecast.cadence_probability >= 0.65
         assert item.offer.cadence.interval_days >= item.offer.forecast.interval_days
         claims = {reason.code for reason in item.reasons} & {ReasonCode.SAVES_MONEY, ReasonCode.SAVES_AGAINST_PAID}
         honest = item.offer.price.honest_savings
@@ -121,8 +121,8 @@ async def test_omitted_items_are_kept_back_unless_asked_for() -> None:
 
 async def test_no_more_than_half_of_what_is_asked_for_comes_from_one_category() -> None:
     items = [bananas(name=name, confidence=90.0) for name in "abc"]
-    pantry = bananas(name="d", category="pantry", confidence=65.0)
-    unknown = [bananas(name=name, category="", confidence=61.0) for name in "ef"]
+    pantry = bananas(name="d", category="pantry", confidence=70.0)
+    unknown = [bananas(name=name, category="", confidence=66.0) for name in "ef"]
     given_answer = await recommend(question(*items, pantry, *unknown, max_recommendations=4, include_omitted=True))
     assert names(given_answer) == ["a", "b", "d", "e"]
     assert [(item.name, item.reason.code) for item in given_answer.omitted] == [
@@ -197,7 +197,7 @@ async def test_irregular_free_item_is_called_neither_regular_nor_a_saving() -> N
 async def test_remote_model_ranks_when_there_is_one() -> None:
     recommender = Recommender(Policy(), EmbeddedRanker(), ByPrice())
     given_answer = await recommender.recommend(
-        question(bananas(name="Cheap", confidence=90.0), bananas(name="Dear", confidence=60.0, latest_unit_price=50.0))
+        question(bananas(name="Cheap", confidence=90.0), bananas(name="Dear", confidence=65.0, latest_unit_price=50.0))
     )
     assert names(given_answer) == ["Dear", "Cheap"]
     assert (given_answer.model.name, given_answer.source, given_answer.fallback_reason) == ("by-price", "sagemaker", "")

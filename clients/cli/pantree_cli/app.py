@@ -121,6 +121,7 @@ def demo(
     """Starts the mesh, runs a first purchase through it, shows months and recommendations, and stops."""
     request = inputs.read_request(DEMO_REQUEST)
     request.seed = seed
+    request.include_cadence_changes = True
     _run(lambda: _process(request, "", in_process, as_json))
 
 
@@ -170,6 +171,8 @@ def process(
             message.customer_id = customer_id
         if as_of is not None:
             message.as_of = as_of.date().isoformat()
+    if not as_json:  # programs get what they ask for
+        message.include_cadence_changes = True
     try:
         _run(lambda: _process(message, address, in_process or not address, as_json, certificates))
     except InvalidInput as error:

@@ -9,6 +9,9 @@ from rich.table import Table
 
 from pantree_client import ComponentStatus, MonthlyUpdate, Plan, Recommendation, Result
 
+# What would change the cadence is told of the first recommendations only.
+MOST_CHANGES_SHOWN = 3
+
 
 def month_progress(console: Console) -> Progress:
     """Progress bar that shows the month, its trips and what was spent."""
@@ -84,6 +87,9 @@ def print_result(console: Console, result: Result) -> None:
             style="dim",
         )
         console.print(plan_line(result.plan))
+        for item in result.recommendations[:MOST_CHANGES_SHOWN]:
+            if item.cadence_change:
+                console.print(f"{item.name}: {item.cadence_change}", style="dim", markup=False, highlight=False)
     else:
         console.print("No item is bought regularly enough to be worth a subscription.")
     console.print(

@@ -54,6 +54,7 @@ class FirstPurchase:
     """Drawn by the service when None; the result tells it."""
     max_recommendations: int | None = None
     include_omitted: bool = False
+    include_cadence_changes: bool = False
 
     def message(self) -> ProcessInput:
         """The contract's form of the request."""
@@ -72,6 +73,7 @@ class FirstPurchase:
             seed=self.seed,
             max_recommendations=self.max_recommendations,
             include_omitted=self.include_omitted,
+            include_cadence_changes=self.include_cadence_changes,
         )
 
 
@@ -87,6 +89,7 @@ class History:
     """The day of the latest purchase when None."""
     max_recommendations: int | None = None
     include_omitted: bool = False
+    include_cadence_changes: bool = False
 
     def message(self) -> ProcessInput:
         """The contract's form of the request: rows as long as they are few enough, columns beyond."""
@@ -96,6 +99,7 @@ class History:
             as_of=_iso(self.as_of),
             max_recommendations=self.max_recommendations,
             include_omitted=self.include_omitted,
+            include_cadence_changes=self.include_cadence_changes,
         )
         if len(self.purchases) <= MAX_HISTORY_ROWS:
             message.history.extend(

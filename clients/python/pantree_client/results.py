@@ -92,6 +92,8 @@ class Recommendation:
     next_due_date: date
     reasons: tuple[str, ...]
     """For people, most important first."""
+    cadence_change: str
+    """For people, when a later next purchase would make the cadence longer; empty when not asked for, or never."""
     message: recommendation_service_pb2.Recommendation = field(repr=False, compare=False)
 
 
@@ -235,10 +237,13 @@ def event_of(message: messages.StreamProcessResponse) -> Event:
 def result_of(message: messages.ProcessResult) -> Result:
     """Value of a message."""
     summary = message.history_summary
+    changes = {change.name: change.text for change in message.recommendations.cadence_changes}
     return Result(
         customer_id=message.customer_id,
         recommendation_id=message.recommendation_id,
-        recommendations=tuple(_recommendation(item) for item in message.recommendations.recommendations),
+        recommendations=tuple(
+            _recommendation(item, changes.get(item.name, "")) for item in message.recommendations.recommendations
+        ),
         plan=_plan(message.recommendations.plan),
         warnings=tuple(Warning(item.component, item.code, item.message) for item in message.warnings),
         as_of=date.fromisoformat(message.as_of),
@@ -252,7 +257,7 @@ def result_of(message: messages.ProcessResult) -> Result:
     )
 
 
-def _recommendation(message: recommendation_service_pb2.Recommendation) -> Recommendation:
+def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_change: str) -> Recommendation:
     return Recommendation(
         name=message.name,
         category=message.category,
@@ -268,6 +273,7 @@ def _recommendation(message: recommendation_service_pb2.Recommendation) -> Recom
         cadence_probability=message.cadence_probability,
         next_due_date=date.fromisoformat(message.next_due_date),
         reasons=tuple(reason.text for reason in message.reasons),
+        cadence_change=cadence_change,
         message=message,
     )
 

@@ -10,7 +10,16 @@ from pantree.model.v1.model_pb2 import Model
 from pantree_domain.cadence import LADDER
 from pantree_domain.days import calendar_day, day_number
 from pantree_domain.money import round_to_cent
-from pantree_frequency.core import NEEDS, HistoryAnalysis, ItemFrequency, Need, Options, Question, Trend
+from pantree_frequency.core import (
+    NEEDS,
+    CadenceChange,
+    HistoryAnalysis,
+    ItemFrequency,
+    Need,
+    Options,
+    Question,
+    Trend,
+)
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.status import status_of
@@ -18,6 +27,7 @@ from pantree_runtime.validation import Violations
 
 # The contract states the same figure in its comments.
 MAX_BATCH_HOUSEHOLDS = 1_000
+MAX_CADENCE_ITEMS = 20
 # Answers are sent in messages of about this size, well under gRPC's 4 MiB.
 _RESPONSE_BYTES = 1 << 20
 
@@ -66,29 +76,38 @@ class _ProbabilityLists:
 _PROBABILITY_LISTS = _ProbabilityLists()
 
 
-def question(request: messages.AnalyzeHistoryRequest | messages.HouseholdHistory) -> Question:
+def question(request: messages.AnalyzeHistoryRequest | messages.HouseholdHistory, within: str = "") -> Question:
     """History to analyse, and the day on which the question is asked.
+
+    Args:
+        request: the message.
+        within: path of the message in the request, with a dot at its end.
 
     Raises:
         InvalidInput: naming every wrong field.
     """
     violations = Violations()
-    as_of = violations.day("as_of", request.as_of)
+    as_of = violations.day(f"{within}as_of", request.as_of)
     as_of_day = None if as_of is None else day_number(as_of)
-    history = history_of(request.purchases, "purchases", violations, last_day=as_of_day)
+    history = history_of(request.purchases, f"{within}purchases", violations, last_day=as_of_day)
     if request.item_types and len(request.item_types) != len(history.item_names):
         violations.add(
-            "item_types", f"has {len(request.item_types):,} elements; give one per purchases.item_names, or none"
+            f"{within}item_types",
+            f"has {len(request.item_types):,} elements; give one per purchases.item_names, or none",
         )
     for position, type_ in enumerate(request.item_types):
-        violations.text(f"item_types[{position}]", type_, required=False)
+        violations.text(f"{within}item_types[{position}]", type_, required=False)
     violations.raise_if_any()
     assert as_of_day is not None  # a missing day is a violation
     return Question(history, as_of_day, tuple(request.item_types))
 
 
-def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesRequest) -> Options:
+def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesRequest, within: str = "") -> Options:
     """How to answer.
+
+    Args:
+        request: the message.
+        within: path of the message in the request, with a dot at its end.
 
     Raises:
         InvalidInput: naming every wrong field.
@@ -98,9 +117,49 @@ def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesR
     violations = Violations()
     tolerance = request.run_out_tolerance_ratio
     if not 0 < tolerance < 1:
-        violations.add("run_out_tolerance_ratio", f"is {tolerance:g}; give a number above 0 and below 1, such as 0.5")
+        violations.add(
+            f"{within}run_out_tolerance_ratio", f"is {tolerance:g}; give a number above 0 and below 1, such as 0.5"
+        )
     violations.raise_if_any()
     return Options(model_name=request.model_name, run_out_tolerance=tolerance)
+
+
+def cadence_question(request: messages.FindCadenceChangesRequest) -> tuple[Question, list[str], Options]:
+    """History, the items that are asked about, and how to answer.
+
+    Raises:
+        InvalidInput: naming every wrong field.
+    """
+    violations = Violations()
+    names = list(request.item_names)
+    if not 1 <= len(names) <= MAX_CADENCE_ITEMS:
+        violations.add("item_names", f"has {len(names):,} elements; give 1 to {MAX_CADENCE_ITEMS} names")
+    elif len(set(names)) < len(names):
+        violations.add("item_names", "names an item twice; name each once")
+    violations.raise_if_any()
+    return question(request.history, "history."), names, options(request.history, "history.")
+
+
+def cadence_changes_response(changes: Sequence[CadenceChange]) -> messages.FindCadenceChangesResponse:
+    """Message that tells the changes."""
+    return messages.FindCadenceChangesResponse(
+        changes=[
+            messages.CadenceChange(
+                name=change.name,
+                recommended_interval_days=change.recommended_interval_days,
+                after_date=calendar_day(change.after_day).isoformat(),
+                interval_days=change.interval_days,
+                text=_change_text(change),
+            )
+            for change in changes
+        ]
+    )
+
+
+def _change_text(change: CadenceChange) -> str:
+    day = calendar_day(change.after_day)
+    frequency = next(step.frequency for step in LADDER if step.interval_days == change.interval_days)
+    return f"Would become {frequency.replace('_', ' ')} if the next purchase comes after {day.day} {day:%B %Y}."
 
 
 def batch(request: messages.AnalyzeHistoriesRequest) -> list[Question | Status]:

@@ -6,7 +6,15 @@ from collections.abc import AsyncIterator
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree_frequency import convert
-from pantree_frequency.core import HistoryAnalysis, Models, Options, Question, analyze_histories
+from pantree_frequency.core import (
+    CadenceChange,
+    HistoryAnalysis,
+    Models,
+    Options,
+    Question,
+    analyze_histories,
+    cadence_changes,
+)
 from pantree_runtime.errors import InternalError
 from pantree_runtime.grpc_types import Context
 
@@ -28,9 +36,21 @@ class Analyst:
             InvalidInput: when there is no such model.
             InternalError: before the models are loaded.
         """
+        return analyze_histories(questions, self._loaded(), options)
+
+    def cadence_changes(self, question: Question, item_names: list[str], options: Options) -> list[CadenceChange]:
+        """When the next purchase of some items would make their cadence longer.
+
+        Raises:
+            InvalidInput: when an item was never bought, or there is no such model.
+            InternalError: before the models are loaded.
+        """
+        return cadence_changes(question, item_names, self._loaded(), options)
+
+    def _loaded(self) -> Models:
         if self._models is None:
             raise InternalError("the models are not loaded yet; wait until the service is SERVING")
-        return analyze_histories(questions, self._models, options)
+        return self._models
 
 
 class FrequencyServicer(rpc.FrequencyServiceServicer):
@@ -59,3 +79,11 @@ class FrequencyServicer(rpc.FrequencyServiceServicer):
         asked, options = convert.batch(request), convert.options(request)
         analyses = self._analyst.analyze([entry for entry in asked if isinstance(entry, Question)], options)
         return list(convert.batch_responses(asked, analyses))
+
+    async def FindCadenceChanges(
+        self, request: messages.FindCadenceChangesRequest, context: Context
+    ) -> messages.FindCadenceChangesResponse:
+        """When the next purchase of some items would make their cadence longer."""
+        question, item_names, options = convert.cadence_question(request)
+        changes = await asyncio.to_thread(self._analyst.cadence_changes, question, item_names, options)
+        return convert.cadence_changes_response(changes)

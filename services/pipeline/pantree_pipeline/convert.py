@@ -10,6 +10,7 @@ from typing import cast
 import numpy as np
 
 from pantree.enrichment.v1.enrichment_service_pb2 import EnrichedItem
+from pantree.frequency.v1.frequency_service_pb2 import CadenceChange
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.purchase.v1.purchase_pb2 import Purchase
@@ -78,6 +79,7 @@ def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, toda
         as_of=as_of,
         max_recommendations=message.max_recommendations if message.HasField("max_recommendations") else None,
         include_omitted=message.include_omitted,
+        include_cadence_changes=message.include_cadence_changes,
     )
 
 
@@ -243,6 +245,7 @@ def result_message(result: Completed) -> messages.ProcessResult:
             omitted=response.omitted,
             related=_related(result),
             plan=response.plan if response.HasField("plan") else None,
+            cadence_changes=[cast(CadenceChange, change) for change in result.cadence_changes],
         ),
         model=_model(result.recommendations.model),
         source=result.recommendations.source,

@@ -17,7 +17,7 @@ class RecommendationSettings(PartSettings):
 
     port: int = Field(default=50056, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     min_cadence_probability: float = Field(
-        default=0.6,
+        default=0.65,
         ge=0,
         le=1,
         description="Least probability of a purchase within 1.5 × the cadence, unless a request names its own.",

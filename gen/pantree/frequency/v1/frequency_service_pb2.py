@@ -28,13 +28,15 @@ from pantree.model.v1 import model_pb2 as pantree_dot_model_dot_v1_dot_model__pb
 from pantree.purchase.v1 import purchase_pb2 as pantree_dot_purchase_dot_v1_dot_purchase__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,pantree/frequency/v1/frequency_service.proto\x12\x14pantree.frequency.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a\x1cpantree/model/v1/model.proto\x1a\"pantree/purchase/v1/purchase.proto\"\xd5\x01\n\x15\x41nalyzeHistoryRequest\x12=\n\tpurchases\x18\x01 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumnsB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nitem_types\x18\x03 \x03(\t\x12\x12\n\nmodel_name\x18\x04 \x01(\t\x12$\n\x17run_out_tolerance_ratio\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x1a\n\x18_run_out_tolerance_ratio\"\x83\x01\n\x16\x41nalyzeHistoryResponse\x12\x32\n\x05items\x18\x01 \x03(\x0b\x32#.pantree.frequency.v1.ItemFrequency\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\"\xab\x01\n\x17\x41nalyzeHistoriesRequest\x12:\n\nhouseholds\x18\x01 \x03(\x0b\x32&.pantree.frequency.v1.HouseholdHistory\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12$\n\x17run_out_tolerance_ratio\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x1a\n\x18_run_out_tolerance_ratio\"z\n\x10HouseholdHistory\x12=\n\tpurchases\x18\x01 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumnsB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nitem_types\x18\x03 \x03(\t\"W\n\x18\x41nalyzeHistoriesResponse\x12;\n\nhouseholds\x18\x01 \x03(\x0b\x32\'.pantree.frequency.v1.HouseholdAnalysis\"\x83\x01\n\x11HouseholdAnalysis\x12>\n\x06result\x18\x01 \x01(\x0b\x32,.pantree.frequency.v1.AnalyzeHistoryResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x96\t\n\rItemFrequency\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x16\n\x0epurchase_count\x18\x03 \x01(\x05\x12\x1f\n\x12mean_interval_days\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12!\n\x14median_interval_days\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12$\n\x17standard_deviation_days\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12%\n\x18\x63oefficient_of_variation\x18\x07 \x01(\x01H\x03\x88\x01\x01\x12\x19\n\x11\x63onsistency_ratio\x18\x08 \x01(\x01\x12\x1c\n\x14recency_weight_ratio\x18\t \x01(\x01\x12*\n\x05trend\x18\n \x01(\x0e\x32\x1b.pantree.frequency.v1.Trend\x12\x1d\n\x10trend_slope_days\x18\x0b \x01(\x01H\x04\x88\x01\x01\x12\x12\n\nconfidence\x18\x0c \x01(\x01\x12\x12\n\nfirst_date\x18\r \x01(\t\x12\x11\n\tlast_date\x18\x0e \x01(\t\x12\x15\n\rnext_due_date\x18\x0f \x01(\t\x12\x16\n\x0etotal_quantity\x18\x10 \x01(\x03\x12\x13\n\x0btotal_spend\x18\x11 \x01(\x01\x12\x17\n\x0fmean_unit_price\x18\x12 \x01(\x01\x12\x19\n\x11latest_unit_price\x18\x13 \x01(\x01\x12\x18\n\x10typical_quantity\x18\x14 \x01(\x05\x12I\n\x16purchase_probabilities\x18\x15 \x03(\x0b\x32).pantree.frequency.v1.PurchaseProbability\x12\x15\n\rexpected_days\x18\x16 \x01(\x01\x12\x18\n\x0bmedian_days\x18\x17 \x01(\x01H\x05\x88\x01\x01\x12!\n\x19recommended_interval_days\x18\x18 \x01(\x05\x12\x1b\n\x13run_out_probability\x18\x19 \x01(\x01\x12\x15\n\rpile_up_ratio\x18\x1a \x01(\x01\x12\x1b\n\x13\x63\x61\x64\x65nce_probability\x18\x1b \x01(\x01\x12(\n\x04need\x18\x1c \x01(\x0e\x32\x1a.pantree.frequency.v1.Need\x12\x41\n\x12need_probabilities\x18\x1d \x03(\x0b\x32%.pantree.frequency.v1.NeedProbability\x12!\n\x14mean_paid_unit_price\x18\x1e \x01(\x01H\x06\x88\x01\x01\x12&\n\x19paid_unit_price_deviation\x18\x1f \x01(\x01H\x07\x88\x01\x01\x42\x15\n\x13_mean_interval_daysB\x17\n\x15_median_interval_daysB\x1a\n\x18_standard_deviation_daysB\x1b\n\x19_coefficient_of_variationB\x13\n\x11_trend_slope_daysB\x0e\n\x0c_median_daysB\x17\n\x15_mean_paid_unit_priceB\x1c\n\x1a_paid_unit_price_deviation\"@\n\x13PurchaseProbability\x12\x14\n\x0chorizon_days\x18\x01 \x01(\x05\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"P\n\x0fNeedProbability\x12(\n\x04need\x18\x01 \x01(\x0e\x32\x1a.pantree.frequency.v1.Need\x12\x13\n\x0bprobability\x18\x02 \x01(\x01*p\n\x04Need\x12\x14\n\x10NEED_UNSPECIFIED\x10\x00\x12\x0f\n\x0bNEED_ACTIVE\x10\x01\x12\r\n\tNEED_LATE\x10\x02\x12\x0f\n\x0bNEED_PAUSED\x10\x03\x12\x0e\n\nNEED_ENDED\x10\x04\x12\x11\n\rNEED_SWITCHED\x10\x05*[\n\x05Trend\x12\x15\n\x11TREND_UNSPECIFIED\x10\x00\x12\x10\n\x0cTREND_STABLE\x10\x01\x12\x16\n\x12TREND_ACCELERATING\x10\x02\x12\x11\n\rTREND_SLOWING\x10\x03\x32\xf6\x01\n\x10\x46requencyService\x12k\n\x0e\x41nalyzeHistory\x12+.pantree.frequency.v1.AnalyzeHistoryRequest\x1a,.pantree.frequency.v1.AnalyzeHistoryResponse\x12u\n\x10\x41nalyzeHistories\x12-.pantree.frequency.v1.AnalyzeHistoriesRequest\x1a..pantree.frequency.v1.AnalyzeHistoriesResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,pantree/frequency/v1/frequency_service.proto\x12\x14pantree.frequency.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a\x1cpantree/model/v1/model.proto\x1a\"pantree/purchase/v1/purchase.proto\"s\n\x19\x46indCadenceChangesRequest\x12\x42\n\x07history\x18\x01 \x01(\x0b\x32+.pantree.frequency.v1.AnalyzeHistoryRequestB\x04\xe2\x41\x01\x02\x12\x12\n\nitem_names\x18\x02 \x03(\t\"R\n\x1a\x46indCadenceChangesResponse\x12\x34\n\x07\x63hanges\x18\x01 \x03(\x0b\x32#.pantree.frequency.v1.CadenceChange\"y\n\rCadenceChange\x12\x0c\n\x04name\x18\x01 \x01(\t\x12!\n\x19recommended_interval_days\x18\x02 \x01(\x05\x12\x12\n\nafter_date\x18\x03 \x01(\t\x12\x15\n\rinterval_days\x18\x04 \x01(\x05\x12\x0c\n\x04text\x18\x05 \x01(\t\"\xd5\x01\n\x15\x41nalyzeHistoryRequest\x12=\n\tpurchases\x18\x01 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumnsB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nitem_types\x18\x03 \x03(\t\x12\x12\n\nmodel_name\x18\x04 \x01(\t\x12$\n\x17run_out_tolerance_ratio\x18\x05 \x01(\x01H\x00\x88\x01\x01\x42\x1a\n\x18_run_out_tolerance_ratio\"\x83\x01\n\x16\x41nalyzeHistoryResponse\x12\x32\n\x05items\x18\x01 \x03(\x0b\x32#.pantree.frequency.v1.ItemFrequency\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\"\xab\x01\n\x17\x41nalyzeHistoriesRequest\x12:\n\nhouseholds\x18\x01 \x03(\x0b\x32&.pantree.frequency.v1.HouseholdHistory\x12\x12\n\nmodel_name\x18\x02 \x01(\t\x12$\n\x17run_out_tolerance_ratio\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x1a\n\x18_run_out_tolerance_ratio\"z\n\x10HouseholdHistory\x12=\n\tpurchases\x18\x01 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumnsB\x04\xe2\x41\x01\x02\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\nitem_types\x18\x03 \x03(\t\"W\n\x18\x41nalyzeHistoriesResponse\x12;\n\nhouseholds\x18\x01 \x03(\x0b\x32\'.pantree.frequency.v1.HouseholdAnalysis\"\x83\x01\n\x11HouseholdAnalysis\x12>\n\x06result\x18\x01 \x01(\x0b\x32,.pantree.frequency.v1.AnalyzeHistoryResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x96\t\n\rItemFrequency\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x16\n\x0epurchase_count\x18\x03 \x01(\x05\x12\x1f\n\x12mean_interval_days\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12!\n\x14median_interval_days\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12$\n\x17standard_deviation_days\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12%\n\x18\x63oefficient_of_variation\x18\x07 \x01(\x01H\x03\x88\x01\x01\x12\x19\n\x11\x63onsistency_ratio\x18\x08 \x01(\x01\x12\x1c\n\x14recency_weight_ratio\x18\t \x01(\x01\x12*\n\x05trend\x18\n \x01(\x0e\x32\x1b.pantree.frequency.v1.Trend\x12\x1d\n\x10trend_slope_days\x18\x0b \x01(\x01H\x04\x88\x01\x01\x12\x12\n\nconfidence\x18\x0c \x01(\x01\x12\x12\n\nfirst_date\x18\r \x01(\t\x12\x11\n\tlast_date\x18\x0e \x01(\t\x12\x15\n\rnext_due_date\x18\x0f \x01(\t\x12\x16\n\x0etotal_quantity\x18\x10 \x01(\x03\x12\x13\n\x0btotal_spend\x18\x11 \x01(\x01\x12\x17\n\x0fmean_unit_price\x18\x12 \x01(\x01\x12\x19\n\x11latest_unit_price\x18\x13 \x01(\x01\x12\x18\n\x10typical_quantity\x18\x14 \x01(\x05\x12I\n\x16purchase_probabilities\x18\x15 \x03(\x0b\x32).pantree.frequency.v1.PurchaseProbability\x12\x15\n\rexpected_days\x18\x16 \x01(\x01\x12\x18\n\x0bmedian_days\x18\x17 \x01(\x01H\x05\x88\x01\x01\x12!\n\x19recommended_interval_days\x18\x18 \x01(\x05\x12\x1b\n\x13run_out_probability\x18\x19 \x01(\x01\x12\x15\n\rpile_up_ratio\x18\x1a \x01(\x01\x12\x1b\n\x13\x63\x61\x64\x65nce_probability\x18\x1b \x01(\x01\x12(\n\x04need\x18\x1c \x01(\x0e\x32\x1a.pantree.frequency.v1.Need\x12\x41\n\x12need_probabilities\x18\x1d \x03(\x0b\x32%.pantree.frequency.v1.NeedProbability\x12!\n\x14mean_paid_unit_price\x18\x1e \x01(\x01H\x06\x88\x01\x01\x12&\n\x19paid_unit_price_deviation\x18\x1f \x01(\x01H\x07\x88\x01\x01\x42\x15\n\x13_mean_interval_daysB\x17\n\x15_median_interval_daysB\x1a\n\x18_standard_deviation_daysB\x1b\n\x19_coefficient_of_variationB\x13\n\x11_trend_slope_daysB\x0e\n\x0c_median_daysB\x17\n\x15_mean_paid_unit_priceB\x1c\n\x1a_paid_unit_price_deviation\"@\n\x13PurchaseProbability\x12\x14\n\x0chorizon_days\x18\x01 \x01(\x05\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"P\n\x0fNeedProbability\x12(\n\x04need\x18\x01 \x01(\x0e\x32\x1a.pantree.frequency.v1.Need\x12\x13\n\x0bprobability\x18\x02 \x01(\x01*p\n\x04Need\x12\x14\n\x10NEED_UNSPECIFIED\x10\x00\x12\x0f\n\x0bNEED_ACTIVE\x10\x01\x12\r\n\tNEED_LATE\x10\x02\x12\x0f\n\x0bNEED_PAUSED\x10\x03\x12\x0e\n\nNEED_ENDED\x10\x04\x12\x11\n\rNEED_SWITCHED\x10\x05*[\n\x05Trend\x12\x15\n\x11TREND_UNSPECIFIED\x10\x00\x12\x10\n\x0cTREND_STABLE\x10\x01\x12\x16\n\x12TREND_ACCELERATING\x10\x02\x12\x11\n\rTREND_SLOWING\x10\x03\x32\xef\x02\n\x10\x46requencyService\x12k\n\x0e\x41nalyzeHistory\x12+.pantree.frequency.v1.AnalyzeHistoryRequest\x1a,.pantree.frequency.v1.AnalyzeHistoryResponse\x12u\n\x10\x41nalyzeHistories\x12-.pantree.frequency.v1.AnalyzeHistoriesRequest\x1a..pantree.frequency.v1.AnalyzeHistoriesResponse(\x01\x30\x01\x12w\n\x12\x46indCadenceChanges\x12/.pantree.frequency.v1.FindCadenceChangesRequest\x1a\x30.pantree.frequency.v1.FindCadenceChangesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pantree.frequency.v1.frequency_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_FINDCADENCECHANGESREQUEST'].fields_by_name['history']._loaded_options = None
+  _globals['_FINDCADENCECHANGESREQUEST'].fields_by_name['history']._serialized_options = b'\342A\001\002'
   _globals['_ANALYZEHISTORYREQUEST'].fields_by_name['purchases']._loaded_options = None
   _globals['_ANALYZEHISTORYREQUEST'].fields_by_name['purchases']._serialized_options = b'\342A\001\002'
   _globals['_ANALYZEHISTORYREQUEST'].fields_by_name['as_of']._loaded_options = None
@@ -43,28 +45,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOUSEHOLDHISTORY'].fields_by_name['purchases']._serialized_options = b'\342A\001\002'
   _globals['_HOUSEHOLDHISTORY'].fields_by_name['as_of']._loaded_options = None
   _globals['_HOUSEHOLDHISTORY'].fields_by_name['as_of']._serialized_options = b'\342A\001\002'
-  _globals['_NEED']._serialized_start=2390
-  _globals['_NEED']._serialized_end=2502
-  _globals['_TREND']._serialized_start=2504
-  _globals['_TREND']._serialized_end=2595
-  _globals['_ANALYZEHISTORYREQUEST']._serialized_start=195
-  _globals['_ANALYZEHISTORYREQUEST']._serialized_end=408
-  _globals['_ANALYZEHISTORYRESPONSE']._serialized_start=411
-  _globals['_ANALYZEHISTORYRESPONSE']._serialized_end=542
-  _globals['_ANALYZEHISTORIESREQUEST']._serialized_start=545
-  _globals['_ANALYZEHISTORIESREQUEST']._serialized_end=716
-  _globals['_HOUSEHOLDHISTORY']._serialized_start=718
-  _globals['_HOUSEHOLDHISTORY']._serialized_end=840
-  _globals['_ANALYZEHISTORIESRESPONSE']._serialized_start=842
-  _globals['_ANALYZEHISTORIESRESPONSE']._serialized_end=929
-  _globals['_HOUSEHOLDANALYSIS']._serialized_start=932
-  _globals['_HOUSEHOLDANALYSIS']._serialized_end=1063
-  _globals['_ITEMFREQUENCY']._serialized_start=1066
-  _globals['_ITEMFREQUENCY']._serialized_end=2240
-  _globals['_PURCHASEPROBABILITY']._serialized_start=2242
-  _globals['_PURCHASEPROBABILITY']._serialized_end=2306
-  _globals['_NEEDPROBABILITY']._serialized_start=2308
-  _globals['_NEEDPROBABILITY']._serialized_end=2388
-  _globals['_FREQUENCYSERVICE']._serialized_start=2598
-  _globals['_FREQUENCYSERVICE']._serialized_end=2844
+  _globals['_NEED']._serialized_start=2714
+  _globals['_NEED']._serialized_end=2826
+  _globals['_TREND']._serialized_start=2828
+  _globals['_TREND']._serialized_end=2919
+  _globals['_FINDCADENCECHANGESREQUEST']._serialized_start=194
+  _globals['_FINDCADENCECHANGESREQUEST']._serialized_end=309
+  _globals['_FINDCADENCECHANGESRESPONSE']._serialized_start=311
+  _globals['_FINDCADENCECHANGESRESPONSE']._serialized_end=393
+  _globals['_CADENCECHANGE']._serialized_start=395
+  _globals['_CADENCECHANGE']._serialized_end=516
+  _globals['_ANALYZEHISTORYREQUEST']._serialized_start=519
+  _globals['_ANALYZEHISTORYREQUEST']._serialized_end=732
+  _globals['_ANALYZEHISTORYRESPONSE']._serialized_start=735
+  _globals['_ANALYZEHISTORYRESPONSE']._serialized_end=866
+  _globals['_ANALYZEHISTORIESREQUEST']._serialized_start=869
+  _globals['_ANALYZEHISTORIESREQUEST']._serialized_end=1040
+  _globals['_HOUSEHOLDHISTORY']._serialized_start=1042
+  _globals['_HOUSEHOLDHISTORY']._serialized_end=1164
+  _globals['_ANALYZEHISTORIESRESPONSE']._serialized_start=1166
+  _globals['_ANALYZEHISTORIESRESPONSE']._serialized_end=1253
+  _globals['_HOUSEHOLDANALYSIS']._serialized_start=1256
+  _globals['_HOUSEHOLDANALYSIS']._serialized_end=1387
+  _globals['_ITEMFREQUENCY']._serialized_start=1390
+  _globals['_ITEMFREQUENCY']._serialized_end=2564
+  _globals['_PURCHASEPROBABILITY']._serialized_start=2566
+  _globals['_PURCHASEPROBABILITY']._serialized_end=2630
+  _globals['_NEEDPROBABILITY']._serialized_start=2632
+  _globals['_NEEDPROBABILITY']._serialized_end=2712
+  _globals['_FREQUENCYSERVICE']._serialized_start=2922
+  _globals['_FREQUENCYSERVICE']._serialized_end=3289
 # @@protoc_insertion_point(module_scope)

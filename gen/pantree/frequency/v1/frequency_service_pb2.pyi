@@ -89,6 +89,102 @@ TREND_SLOWING: Trend.ValueType  # 3
 Global___Trend: _TypeAlias = Trend  # noqa: Y015
 
 @_typing.final
+class FindCadenceChangesRequest(_message.Message):
+    """FindCadenceChangesRequest holds one household's history and names the items that are asked about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HISTORY_FIELD_NUMBER: _builtins.int
+    ITEM_NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def history(self) -> Global___AnalyzeHistoryRequest:
+        """history is what AnalyzeHistory was asked."""
+
+    @_builtins.property
+    def item_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_names are the items, 1 to 20 distinct names of items in the history."""
+
+    def __init__(
+        self,
+        *,
+        history: Global___AnalyzeHistoryRequest | None = ...,
+        item_names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["history", b"history"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "item_names", b"item_names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindCadenceChangesRequest: _TypeAlias = FindCadenceChangesRequest  # noqa: Y015
+
+@_typing.final
+class FindCadenceChangesResponse(_message.Message):
+    """FindCadenceChangesResponse holds the changes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CadenceChange]:
+        """changes are in the order of the request; items whose interval no next purchase within 84 days makes longer are left
+        out.
+        """
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___CadenceChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindCadenceChangesResponse: _TypeAlias = FindCadenceChangesResponse  # noqa: Y015
+
+@_typing.final
+class CadenceChange(_message.Message):
+    """CadenceChange is what a later next purchase would make of an item's recommended interval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RECOMMENDED_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    AFTER_DATE_FIELD_NUMBER: _builtins.int
+    INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    recommended_interval_days: _builtins.int
+    """recommended_interval_days is the recommended interval as of now."""
+    after_date: _builtins.str
+    """after_date is the last day, ISO 8601, on which a next purchase leaves the interval no longer than it is: one on the
+    day after it makes it longer.
+    """
+    interval_days: _builtins.int
+    """interval_days is what the interval then becomes, a longer step of the ladder."""
+    text: _builtins.str
+    """text is the same for people."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        recommended_interval_days: _builtins.int = ...,
+        after_date: _builtins.str = ...,
+        interval_days: _builtins.int = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_date", b"after_date", "interval_days", b"interval_days", "name", b"name", "recommended_interval_days", b"recommended_interval_days", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CadenceChange: _TypeAlias = CadenceChange  # noqa: Y015
+
+@_typing.final
 class AnalyzeHistoryRequest(_message.Message):
     """AnalyzeHistoryRequest holds one household's history."""
 
@@ -396,7 +492,7 @@ class ItemFrequency(_message.Message):
     """median_days is the median of the same; absent when it is more likely than not that a year passes without a purchase."""
     recommended_interval_days: _builtins.int
     """recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
-    need goes on; see run_out_tolerance_ratio.
+    need goes on, among those within 1.5 × of the median interval; see run_out_tolerance_ratio.
     """
     run_out_probability: _builtins.float
     """run_out_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the

@@ -45,6 +45,11 @@ class FrequencyServiceStub:
                 request_serializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesRequest.SerializeToString,
                 response_deserializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesResponse.FromString,
                 _registered_method=True)
+        self.FindCadenceChanges = channel.unary_unary(
+                '/pantree.frequency.v1.FrequencyService/FindCadenceChanges',
+                request_serializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.FindCadenceChangesRequest.SerializeToString,
+                response_deserializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.FindCadenceChangesResponse.FromString,
+                _registered_method=True)
 
 
 class FrequencyServiceServicer:
@@ -68,6 +73,14 @@ class FrequencyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindCadenceChanges(self, request, context):
+        """FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
+        analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_FrequencyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +93,11 @@ def add_FrequencyServiceServicer_to_server(servicer, server):
                     servicer.AnalyzeHistories,
                     request_deserializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesRequest.FromString,
                     response_serializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesResponse.SerializeToString,
+            ),
+            'FindCadenceChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindCadenceChanges,
+                    request_deserializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.FindCadenceChangesRequest.FromString,
+                    response_serializer=pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.FindCadenceChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -137,6 +155,33 @@ class FrequencyService:
             '/pantree.frequency.v1.FrequencyService/AnalyzeHistories',
             pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesRequest.SerializeToString,
             pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.AnalyzeHistoriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindCadenceChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.frequency.v1.FrequencyService/FindCadenceChanges',
+            pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.FindCadenceChangesRequest.SerializeToString,
+            pantree_dot_frequency_dot_v1_dot_frequency__service__pb2.FindCadenceChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,10 @@ class FrequencyServiceStub:
     the next batch is read only when the answers to the last one have been taken. Every household is answered on its
     own, in the order of the requests; one that is wrong does not stop the others.
     """
+    FindCadenceChanges: _grpc.UnaryUnaryMultiCallable[_frequency_service_pb2.FindCadenceChangesRequest, _frequency_service_pb2.FindCadenceChangesResponse]
+    """FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
+    analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
+    """
 
 @_typing.type_check_only
 class FrequencyServiceAsyncStub(FrequencyServiceStub):
@@ -56,6 +60,10 @@ class FrequencyServiceAsyncStub(FrequencyServiceStub):
     """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
     the next batch is read only when the answers to the last one have been taken. Every household is answered on its
     own, in the order of the requests; one that is wrong does not stop the others.
+    """
+    FindCadenceChanges: _aio.UnaryUnaryMultiCallable[_frequency_service_pb2.FindCadenceChangesRequest, _frequency_service_pb2.FindCadenceChangesResponse]  # type: ignore[assignment]
+    """FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
+    analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
     """
 
 class FrequencyServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -80,6 +88,16 @@ class FrequencyServiceServicer(metaclass=_abc_1.ABCMeta):
         """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
         the next batch is read only when the answers to the last one have been taken. Every household is answered on its
         own, in the order of the requests; one that is wrong does not stop the others.
+        """
+
+    @_abc_1.abstractmethod
+    def FindCadenceChanges(
+        self,
+        request: _frequency_service_pb2.FindCadenceChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_frequency_service_pb2.FindCadenceChangesResponse, _abc.Awaitable[_frequency_service_pb2.FindCadenceChangesResponse]]:
+        """FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
+        analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
         """
 
 def add_FrequencyServiceServicer_to_server(servicer: FrequencyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

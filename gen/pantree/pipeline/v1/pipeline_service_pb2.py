@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from pantree.catalog.v1 import catalog_pb2 as pantree_dot_catalog_dot_v1_dot_catalog__pb2
+from pantree.frequency.v1 import frequency_service_pb2 as pantree_dot_frequency_dot_v1_dot_frequency__service__pb2
 from pantree.model.v1 import model_pb2 as pantree_dot_model_dot_v1_dot_model__pb2
 from pantree.purchase.v1 import purchase_pb2 as pantree_dot_purchase_dot_v1_dot_purchase__pb2
 from pantree.recommendation.v1 import recommendation_service_pb2 as pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2
 from pantree.vector.v1 import vector_service_pb2 as pantree_dot_vector_dot_v1_dot_vector__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*pantree/pipeline/v1/pipeline_service.proto\x12\x13pantree.pipeline.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a pantree/catalog/v1/catalog.proto\x1a\x1cpantree/model/v1/model.proto\x1a\"pantree/purchase/v1/purchase.proto\x1a\x36pantree/recommendation/v1/recommendation_service.proto\x1a&pantree/vector/v1/vector_service.proto\"H\n\x0eProcessRequest\x12\x36\n\x05input\x18\x01 \x01(\x0b\x32!.pantree.pipeline.v1.ProcessInputB\x04\xe2\x41\x01\x02\"E\n\x0fProcessResponse\x12\x32\n\x06result\x18\x01 \x01(\x0b\x32\".pantree.pipeline.v1.ProcessResult\"N\n\x14StreamProcessRequest\x12\x36\n\x05input\x18\x01 \x01(\x0b\x32!.pantree.pipeline.v1.ProcessInputB\x04\xe2\x41\x01\x02\"\xc8\x01\n\x15StreamProcessResponse\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.pantree.pipeline.v1.StartedH\x00\x12<\n\x0emonthly_update\x18\x02 \x01(\x0b\x32\".pantree.pipeline.v1.MonthlyUpdateH\x00\x12\x37\n\tcompleted\x18\x03 \x01(\x0b\x32\".pantree.pipeline.v1.ProcessResultH\x00\x42\x07\n\x05\x65vent\"\xa6\x03\n\x0cProcessInput\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\rcustomer_name\x18\x02 \x01(\t\x12\x11\n\tarchetype\x18\x03 \x01(\t\x12.\n\x05items\x18\x04 \x03(\x0b\x32\x1f.pantree.purchase.v1.BasketItem\x12\x1e\n\x11simulation_months\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12.\n\x07history\x18\x06 \x03(\x0b\x32\x1d.pantree.purchase.v1.Purchase\x12=\n\x0fhistory_columns\x18\x07 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumns\x12\r\n\x05\x61s_of\x18\x08 \x01(\t\x12\x11\n\x04seed\x18\t \x01(\rH\x01\x88\x01\x01\x12 \n\x13max_recommendations\x18\n \x01(\x05H\x02\x88\x01\x01\x12\x17\n\x0finclude_omitted\x18\x0b \x01(\x08\x42\x14\n\x12_simulation_monthsB\x07\n\x05_seedB\x16\n\x14_max_recommendations\"P\n\x07Started\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x13\n\x0bmonth_count\x18\x02 \x01(\x05\x12\x0c\n\x04seed\x18\x03 \x01(\r\x12\r\n\x05\x61s_of\x18\x04 \x01(\t\"\x97\x02\n\rMonthlyUpdate\x12\x15\n\rmonth_display\x18\x01 \x01(\t\x12\x10\n\x08progress\x18\x02 \x01(\x01\x12\x14\n\x0cmonth_number\x18\x03 \x01(\x05\x12\x13\n\x0bmonth_count\x18\x04 \x01(\x05\x12\x14\n\x0cperiod_start\x18\x05 \x01(\t\x12\x12\n\nperiod_end\x18\x06 \x01(\t\x12\x12\n\ntrip_count\x18\x07 \x01(\x05\x12\x13\n\x0btotal_spend\x18\x08 \x01(\x01\x12\x15\n\rtotal_savings\x18\t \x01(\x01\x12\x30\n\tpurchases\x18\n \x03(\x0b\x32\x1d.pantree.purchase.v1.Purchase\x12\x16\n\x0epurchase_count\x18\x0b \x01(\x05\"\xde\x03\n\rProcessResult\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12?\n\x0frecommendations\x18\x02 \x01(\x0b\x32&.pantree.pipeline.v1.RecommendationSet\x12\x19\n\x11recommendation_id\x18\x03 \x01(\t\x12&\n\x05model\x18\x04 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x31\n\x10\x63onfidence_model\x18\x06 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\r\n\x05\x61s_of\x18\x07 \x01(\t\x12\x0c\n\x04seed\x18\x08 \x01(\r\x12\x15\n\rcustomer_name\x18\t \x01(\t\x12\x11\n\tarchetype\x18\n \x01(\t\x12<\n\x0fhistory_summary\x18\x0b \x01(\x0b\x32#.pantree.pipeline.v1.HistorySummary\x12.\n\x08warnings\x18\x0c \x03(\x0b\x32\x1c.pantree.pipeline.v1.Warning\x12<\n\x10\x63ustomer_profile\x18\r \x01(\x0b\x32\".pantree.vector.v1.CustomerProfile\"\xff\x01\n\x11RecommendationSet\x12\x42\n\x0frecommendations\x18\x01 \x03(\x0b\x32).pantree.recommendation.v1.Recommendation\x12\x37\n\x07omitted\x18\x02 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\x12\x32\n\x07related\x18\x03 \x03(\x0b\x32!.pantree.pipeline.v1.RelatedItems\x12\x39\n\x04plan\x18\x04 \x01(\x0b\x32+.pantree.recommendation.v1.SubscriptionPlan\"]\n\x0cRelatedItems\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x05items\x18\x02 \x03(\x0b\x32 .pantree.pipeline.v1.RelatedItem\x12\x0e\n\x06source\x18\x03 \x01(\t\"K\n\x0bRelatedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x08relation\x18\x02 \x01(\x0e\x32\x1c.pantree.catalog.v1.Relation\"\xb4\x01\n\x0eHistorySummary\x12\x13\n\x0bmonth_count\x18\x01 \x01(\x05\x12\x12\n\ntrip_count\x18\x02 \x01(\x05\x12\x16\n\x0epurchase_count\x18\x03 \x01(\x05\x12\x12\n\nitem_count\x18\x04 \x01(\x05\x12\x12\n\nfirst_date\x18\x05 \x01(\t\x12\x11\n\tlast_date\x18\x06 \x01(\t\x12\x13\n\x0btotal_spend\x18\x07 \x01(\x01\x12\x11\n\tsimulated\x18\x08 \x01(\x08\";\n\x07Warning\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x12\n\x10GetConfigRequest\"\x98\x02\n\x11GetConfigResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_archetype\x18\x02 \x01(\t\x12!\n\x19\x64\x65\x66\x61ult_simulation_months\x18\x03 \x01(\x05\x12\x1d\n\x15max_simulation_months\x18\x04 \x01(\x05\x12\x11\n\tmax_items\x18\x05 \x01(\x05\x12\x18\n\x10max_history_rows\x18\x06 \x01(\x05\x12\x38\n\ncomponents\x18\x07 \x03(\x0b\x32$.pantree.pipeline.v1.ComponentConfig\x12.\n\x08\x63\x61\x64\x65nces\x18\x08 \x03(\x0b\x32\x1c.pantree.pipeline.v1.Cadence\"B\n\x0f\x43omponentConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08required\x18\x02 \x01(\x08\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\"3\n\x07\x43\x61\x64\x65nce\x12\x11\n\tfrequency\x18\x01 \x01(\t\x12\x15\n\rinterval_days\x18\x02 \x01(\x05\"\x12\n\x10GetStatusRequest\"\x92\x01\n\x11GetStatusResponse\x12\x32\n\x05state\x18\x01 \x01(\x0e\x32#.pantree.pipeline.v1.ComponentState\x12\x38\n\ncomponents\x18\x02 \x03(\x0b\x32$.pantree.pipeline.v1.ComponentStatus\x12\x0f\n\x07version\x18\x03 \x01(\t\"\x8a\x01\n\x0f\x43omponentStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.pantree.pipeline.v1.ComponentState\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x12\n\nlatency_ms\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t*\xab\x01\n\x0e\x43omponentState\x12\x1f\n\x1b\x43OMPONENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMPONENT_STATE_SERVING\x10\x01\x12\x1c\n\x18\x43OMPONENT_STATE_DEGRADED\x10\x02\x12\x1f\n\x1b\x43OMPONENT_STATE_UNAVAILABLE\x10\x03\x12\x1c\n\x18\x43OMPONENT_STATE_DISABLED\x10\x04\x32\x86\x04\n\x0fPipelineService\x12|\n\x07Process\x12#.pantree.pipeline.v1.ProcessRequest\x1a$.pantree.pipeline.v1.ProcessResponse\"&\x82\xd3\xe4\x93\x02 \"\x0f/api/v1/process:\x05inputb\x06result\x12\xa4\x01\n\rStreamProcess\x12).pantree.pipeline.v1.StreamProcessRequest\x1a*.pantree.pipeline.v1.StreamProcessResponse\":\x82\xd3\xe4\x93\x02\x34:\x05inputB+\n\tWEBSOCKET\x12\x1e/ws/stream/{input.customer_id}0\x01\x12r\n\tGetConfig\x12%.pantree.pipeline.v1.GetConfigRequest\x1a&.pantree.pipeline.v1.GetConfigResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/config\x12Z\n\tGetStatus\x12%.pantree.pipeline.v1.GetStatusRequest\x1a&.pantree.pipeline.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*pantree/pipeline/v1/pipeline_service.proto\x12\x13pantree.pipeline.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a pantree/catalog/v1/catalog.proto\x1a,pantree/frequency/v1/frequency_service.proto\x1a\x1cpantree/model/v1/model.proto\x1a\"pantree/purchase/v1/purchase.proto\x1a\x36pantree/recommendation/v1/recommendation_service.proto\x1a&pantree/vector/v1/vector_service.proto\"H\n\x0eProcessRequest\x12\x36\n\x05input\x18\x01 \x01(\x0b\x32!.pantree.pipeline.v1.ProcessInputB\x04\xe2\x41\x01\x02\"E\n\x0fProcessResponse\x12\x32\n\x06result\x18\x01 \x01(\x0b\x32\".pantree.pipeline.v1.ProcessResult\"N\n\x14StreamProcessRequest\x12\x36\n\x05input\x18\x01 \x01(\x0b\x32!.pantree.pipeline.v1.ProcessInputB\x04\xe2\x41\x01\x02\"\xc8\x01\n\x15StreamProcessResponse\x12/\n\x07started\x18\x01 \x01(\x0b\x32\x1c.pantree.pipeline.v1.StartedH\x00\x12<\n\x0emonthly_update\x18\x02 \x01(\x0b\x32\".pantree.pipeline.v1.MonthlyUpdateH\x00\x12\x37\n\tcompleted\x18\x03 \x01(\x0b\x32\".pantree.pipeline.v1.ProcessResultH\x00\x42\x07\n\x05\x65vent\"\xc7\x03\n\x0cProcessInput\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\rcustomer_name\x18\x02 \x01(\t\x12\x11\n\tarchetype\x18\x03 \x01(\t\x12.\n\x05items\x18\x04 \x03(\x0b\x32\x1f.pantree.purchase.v1.BasketItem\x12\x1e\n\x11simulation_months\x18\x05 \x01(\x05H\x00\x88\x01\x01\x12.\n\x07history\x18\x06 \x03(\x0b\x32\x1d.pantree.purchase.v1.Purchase\x12=\n\x0fhistory_columns\x18\x07 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumns\x12\r\n\x05\x61s_of\x18\x08 \x01(\t\x12\x11\n\x04seed\x18\t \x01(\rH\x01\x88\x01\x01\x12 \n\x13max_recommendations\x18\n \x01(\x05H\x02\x88\x01\x01\x12\x17\n\x0finclude_omitted\x18\x0b \x01(\x08\x12\x1f\n\x17include_cadence_changes\x18\x0c \x01(\x08\x42\x14\n\x12_simulation_monthsB\x07\n\x05_seedB\x16\n\x14_max_recommendations\"P\n\x07Started\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x13\n\x0bmonth_count\x18\x02 \x01(\x05\x12\x0c\n\x04seed\x18\x03 \x01(\r\x12\r\n\x05\x61s_of\x18\x04 \x01(\t\"\x97\x02\n\rMonthlyUpdate\x12\x15\n\rmonth_display\x18\x01 \x01(\t\x12\x10\n\x08progress\x18\x02 \x01(\x01\x12\x14\n\x0cmonth_number\x18\x03 \x01(\x05\x12\x13\n\x0bmonth_count\x18\x04 \x01(\x05\x12\x14\n\x0cperiod_start\x18\x05 \x01(\t\x12\x12\n\nperiod_end\x18\x06 \x01(\t\x12\x12\n\ntrip_count\x18\x07 \x01(\x05\x12\x13\n\x0btotal_spend\x18\x08 \x01(\x01\x12\x15\n\rtotal_savings\x18\t \x01(\x01\x12\x30\n\tpurchases\x18\n \x03(\x0b\x32\x1d.pantree.purchase.v1.Purchase\x12\x16\n\x0epurchase_count\x18\x0b \x01(\x05\"\xde\x03\n\rProcessResult\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12?\n\x0frecommendations\x18\x02 \x01(\x0b\x32&.pantree.pipeline.v1.RecommendationSet\x12\x19\n\x11recommendation_id\x18\x03 \x01(\t\x12&\n\x05model\x18\x04 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x31\n\x10\x63onfidence_model\x18\x06 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\r\n\x05\x61s_of\x18\x07 \x01(\t\x12\x0c\n\x04seed\x18\x08 \x01(\r\x12\x15\n\rcustomer_name\x18\t \x01(\t\x12\x11\n\tarchetype\x18\n \x01(\t\x12<\n\x0fhistory_summary\x18\x0b \x01(\x0b\x32#.pantree.pipeline.v1.HistorySummary\x12.\n\x08warnings\x18\x0c \x03(\x0b\x32\x1c.pantree.pipeline.v1.Warning\x12<\n\x10\x63ustomer_profile\x18\r \x01(\x0b\x32\".pantree.vector.v1.CustomerProfile\"\xbd\x02\n\x11RecommendationSet\x12\x42\n\x0frecommendations\x18\x01 \x03(\x0b\x32).pantree.recommendation.v1.Recommendation\x12\x37\n\x07omitted\x18\x02 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\x12\x32\n\x07related\x18\x03 \x03(\x0b\x32!.pantree.pipeline.v1.RelatedItems\x12\x39\n\x04plan\x18\x04 \x01(\x0b\x32+.pantree.recommendation.v1.SubscriptionPlan\x12<\n\x0f\x63\x61\x64\x65nce_changes\x18\x05 \x03(\x0b\x32#.pantree.frequency.v1.CadenceChange\"]\n\x0cRelatedItems\x12\x0c\n\x04name\x18\x01 \x01(\t\x12/\n\x05items\x18\x02 \x03(\x0b\x32 .pantree.pipeline.v1.RelatedItem\x12\x0e\n\x06source\x18\x03 \x01(\t\"K\n\x0bRelatedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x08relation\x18\x02 \x01(\x0e\x32\x1c.pantree.catalog.v1.Relation\"\xb4\x01\n\x0eHistorySummary\x12\x13\n\x0bmonth_count\x18\x01 \x01(\x05\x12\x12\n\ntrip_count\x18\x02 \x01(\x05\x12\x16\n\x0epurchase_count\x18\x03 \x01(\x05\x12\x12\n\nitem_count\x18\x04 \x01(\x05\x12\x12\n\nfirst_date\x18\x05 \x01(\t\x12\x11\n\tlast_date\x18\x06 \x01(\t\x12\x13\n\x0btotal_spend\x18\x07 \x01(\x01\x12\x11\n\tsimulated\x18\x08 \x01(\x08\";\n\x07Warning\x12\x11\n\tcomponent\x18\x01 \x01(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x12\n\x10GetConfigRequest\"\x98\x02\n\x11GetConfigResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_archetype\x18\x02 \x01(\t\x12!\n\x19\x64\x65\x66\x61ult_simulation_months\x18\x03 \x01(\x05\x12\x1d\n\x15max_simulation_months\x18\x04 \x01(\x05\x12\x11\n\tmax_items\x18\x05 \x01(\x05\x12\x18\n\x10max_history_rows\x18\x06 \x01(\x05\x12\x38\n\ncomponents\x18\x07 \x03(\x0b\x32$.pantree.pipeline.v1.ComponentConfig\x12.\n\x08\x63\x61\x64\x65nces\x18\x08 \x03(\x0b\x32\x1c.pantree.pipeline.v1.Cadence\"B\n\x0f\x43omponentConfig\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08required\x18\x02 \x01(\x08\x12\x0f\n\x07\x65nabled\x18\x03 \x01(\x08\"3\n\x07\x43\x61\x64\x65nce\x12\x11\n\tfrequency\x18\x01 \x01(\t\x12\x15\n\rinterval_days\x18\x02 \x01(\x05\"\x12\n\x10GetStatusRequest\"\x92\x01\n\x11GetStatusResponse\x12\x32\n\x05state\x18\x01 \x01(\x0e\x32#.pantree.pipeline.v1.ComponentState\x12\x38\n\ncomponents\x18\x02 \x03(\x0b\x32$.pantree.pipeline.v1.ComponentStatus\x12\x0f\n\x07version\x18\x03 \x01(\t\"\x8a\x01\n\x0f\x43omponentStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.pantree.pipeline.v1.ComponentState\x12\x10\n\x08required\x18\x03 \x01(\x08\x12\x12\n\nlatency_ms\x18\x04 \x01(\x01\x12\x0f\n\x07message\x18\x05 \x01(\t*\xab\x01\n\x0e\x43omponentState\x12\x1f\n\x1b\x43OMPONENT_STATE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43OMPONENT_STATE_SERVING\x10\x01\x12\x1c\n\x18\x43OMPONENT_STATE_DEGRADED\x10\x02\x12\x1f\n\x1b\x43OMPONENT_STATE_UNAVAILABLE\x10\x03\x12\x1c\n\x18\x43OMPONENT_STATE_DISABLED\x10\x04\x32\x86\x04\n\x0fPipelineService\x12|\n\x07Process\x12#.pantree.pipeline.v1.ProcessRequest\x1a$.pantree.pipeline.v1.ProcessResponse\"&\x82\xd3\xe4\x93\x02 \"\x0f/api/v1/process:\x05inputb\x06result\x12\xa4\x01\n\rStreamProcess\x12).pantree.pipeline.v1.StreamProcessRequest\x1a*.pantree.pipeline.v1.StreamProcessResponse\":\x82\xd3\xe4\x93\x02\x34:\x05inputB+\n\tWEBSOCKET\x12\x1e/ws/stream/{input.customer_id}0\x01\x12r\n\tGetConfig\x12%.pantree.pipeline.v1.GetConfigRequest\x1a&.pantree.pipeline.v1.GetConfigResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/config\x12Z\n\tGetStatus\x12%.pantree.pipeline.v1.GetStatusRequest\x1a&.pantree.pipeline.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,48 +51,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PIPELINESERVICE'].methods_by_name['StreamProcess']._serialized_options = b'\202\323\344\223\0024:\005inputB+\n\tWEBSOCKET\022\036/ws/stream/{input.customer_id}'
   _globals['_PIPELINESERVICE'].methods_by_name['GetConfig']._loaded_options = None
   _globals['_PIPELINESERVICE'].methods_by_name['GetConfig']._serialized_options = b'\202\323\344\223\002\020\022\016/api/v1/config'
-  _globals['_COMPONENTSTATE']._serialized_start=3433
-  _globals['_COMPONENTSTATE']._serialized_end=3604
-  _globals['_PROCESSREQUEST']._serialized_start=326
-  _globals['_PROCESSREQUEST']._serialized_end=398
-  _globals['_PROCESSRESPONSE']._serialized_start=400
-  _globals['_PROCESSRESPONSE']._serialized_end=469
-  _globals['_STREAMPROCESSREQUEST']._serialized_start=471
-  _globals['_STREAMPROCESSREQUEST']._serialized_end=549
-  _globals['_STREAMPROCESSRESPONSE']._serialized_start=552
-  _globals['_STREAMPROCESSRESPONSE']._serialized_end=752
-  _globals['_PROCESSINPUT']._serialized_start=755
-  _globals['_PROCESSINPUT']._serialized_end=1177
-  _globals['_STARTED']._serialized_start=1179
-  _globals['_STARTED']._serialized_end=1259
-  _globals['_MONTHLYUPDATE']._serialized_start=1262
-  _globals['_MONTHLYUPDATE']._serialized_end=1541
-  _globals['_PROCESSRESULT']._serialized_start=1544
-  _globals['_PROCESSRESULT']._serialized_end=2022
-  _globals['_RECOMMENDATIONSET']._serialized_start=2025
-  _globals['_RECOMMENDATIONSET']._serialized_end=2280
-  _globals['_RELATEDITEMS']._serialized_start=2282
-  _globals['_RELATEDITEMS']._serialized_end=2375
-  _globals['_RELATEDITEM']._serialized_start=2377
-  _globals['_RELATEDITEM']._serialized_end=2452
-  _globals['_HISTORYSUMMARY']._serialized_start=2455
-  _globals['_HISTORYSUMMARY']._serialized_end=2635
-  _globals['_WARNING']._serialized_start=2637
-  _globals['_WARNING']._serialized_end=2696
-  _globals['_GETCONFIGREQUEST']._serialized_start=2698
-  _globals['_GETCONFIGREQUEST']._serialized_end=2716
-  _globals['_GETCONFIGRESPONSE']._serialized_start=2719
-  _globals['_GETCONFIGRESPONSE']._serialized_end=2999
-  _globals['_COMPONENTCONFIG']._serialized_start=3001
-  _globals['_COMPONENTCONFIG']._serialized_end=3067
-  _globals['_CADENCE']._serialized_start=3069
-  _globals['_CADENCE']._serialized_end=3120
-  _globals['_GETSTATUSREQUEST']._serialized_start=3122
-  _globals['_GETSTATUSREQUEST']._serialized_end=3140
-  _globals['_GETSTATUSRESPONSE']._serialized_start=3143
-  _globals['_GETSTATUSRESPONSE']._serialized_end=3289
-  _globals['_COMPONENTSTATUS']._serialized_start=3292
-  _globals['_COMPONENTSTATUS']._serialized_end=3430
-  _globals['_PIPELINESERVICE']._serialized_start=3607
-  _globals['_PIPELINESERVICE']._serialized_end=4125
+  _globals['_COMPONENTSTATE']._serialized_start=3574
+  _globals['_COMPONENTSTATE']._serialized_end=3745
+  _globals['_PROCESSREQUEST']._serialized_start=372
+  _globals['_PROCESSREQUEST']._serialized_end=444
+  _globals['_PROCESSRESPONSE']._serialized_start=446
+  _globals['_PROCESSRESPONSE']._serialized_end=515
+  _globals['_STREAMPROCESSREQUEST']._serialized_start=517
+  _globals['_STREAMPROCESSREQUEST']._serialized_end=595
+  _globals['_STREAMPROCESSRESPONSE']._serialized_start=598
+  _globals['_STREAMPROCESSRESPONSE']._serialized_end=798
+  _globals['_PROCESSINPUT']._serialized_start=801
+  _globals['_PROCESSINPUT']._serialized_end=1256
+  _globals['_STARTED']._serialized_start=1258
+  _globals['_STARTED']._serialized_end=1338
+  _globals['_MONTHLYUPDATE']._serialized_start=1341
+  _globals['_MONTHLYUPDATE']._serialized_end=1620
+  _globals['_PROCESSRESULT']._serialized_start=1623
+  _globals['_PROCESSRESULT']._serialized_end=2101
+  _globals['_RECOMMENDATIONSET']._serialized_start=2104
+  _globals['_RECOMMENDATIONSET']._serialized_end=2421
+  _globals['_RELATEDITEMS']._serialized_start=2423
+  _globals['_RELATEDITEMS']._serialized_end=2516
+  _globals['_RELATEDITEM']._serialized_start=2518
+  _globals['_RELATEDITEM']._serialized_end=2593
+  _globals['_HISTORYSUMMARY']._serialized_start=2596
+  _globals['_HISTORYSUMMARY']._serialized_end=2776
+  _globals['_WARNING']._serialized_start=2778
+  _globals['_WARNING']._serialized_end=2837
+  _globals['_GETCONFIGREQUEST']._serialized_start=2839
+  _globals['_GETCONFIGREQUEST']._serialized_end=2857
+  _globals['_GETCONFIGRESPONSE']._serialized_start=2860
+  _globals['_GETCONFIGRESPONSE']._serialized_end=3140
+  _globals['_COMPONENTCONFIG']._serialized_start=3142
+  _globals['_COMPONENTCONFIG']._serialized_end=3208
+  _globals['_CADENCE']._serialized_start=3210
+  _globals['_CADENCE']._serialized_end=3261
+  _globals['_GETSTATUSREQUEST']._serialized_start=3263
+  _globals['_GETSTATUSREQUEST']._serialized_end=3281
+  _globals['_GETSTATUSRESPONSE']._serialized_start=3284
+  _globals['_GETSTATUSRESPONSE']._serialized_end=3430
+  _globals['_COMPONENTSTATUS']._serialized_start=3433
+  _globals['_COMPONENTSTATUS']._serialized_end=3571
+  _globals['_PIPELINESERVICE']._serialized_start=3748
+  _globals['_PIPELINESERVICE']._serialized_end=4266
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from pantree.catalog.v1 import catalog_pb2 as _catalog_pb2
+from pantree.frequency.v1 import frequency_service_pb2 as _frequency_service_pb2
 from pantree.model.v1 import model_pb2 as _model_pb2
 from pantree.purchase.v1 import purchase_pb2 as _purchase_pb2
 from pantree.recommendation.v1 import recommendation_service_pb2 as _recommendation_service_pb2
@@ -187,6 +188,7 @@ class ProcessInput(_message.Message):
     SEED_FIELD_NUMBER: _builtins.int
     MAX_RECOMMENDATIONS_FIELD_NUMBER: _builtins.int
     INCLUDE_OMITTED_FIELD_NUMBER: _builtins.int
+    INCLUDE_CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household, 1 to 128 characters."""
     customer_name: _builtins.str
@@ -207,6 +209,8 @@ class ProcessInput(_message.Message):
     """max_recommendations is the largest number to return, 1 to 100; 20 when absent."""
     include_omitted: _builtins.bool
     """include_omitted asks for the items left out, with the reason for each."""
+    include_cadence_changes: _builtins.bool
+    """include_cadence_changes asks when a later next purchase would make the recommended cadences longer."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.BasketItem]:
         """items are the first purchase, 1 to 100 items."""
@@ -233,10 +237,11 @@ class ProcessInput(_message.Message):
         seed: _builtins.int | None = ...,
         max_recommendations: _builtins.int | None = ...,
         include_omitted: _builtins.bool = ...,
+        include_cadence_changes: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "archetype", b"archetype", "as_of", b"as_of", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_omitted", b"include_omitted", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "archetype", b"archetype", "as_of", b"as_of", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -443,6 +448,7 @@ class RecommendationSet(_message.Message):
     OMITTED_FIELD_NUMBER: _builtins.int
     RELATED_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.Recommendation]:
         """recommendations are ordered best first."""
@@ -459,6 +465,12 @@ class RecommendationSet(_message.Message):
     def plan(self) -> _recommendation_service_pb2.SubscriptionPlan:
         """plan is what all recommendations cost and save together."""
 
+    @_builtins.property
+    def cadence_changes(self) -> _containers.RepeatedCompositeFieldContainer[_frequency_service_pb2.CadenceChange]:
+        """cadence_changes tell when a later next purchase would make a cadence longer, for the first 20 recommendations, in
+        their order; empty unless asked for. The interval is that of the purchases alone.
+        """
+
     def __init__(
         self,
         *,
@@ -466,10 +478,11 @@ class RecommendationSet(_message.Message):
         omitted: _abc.Iterable[_recommendation_service_pb2.OmittedItem] | None = ...,
         related: _abc.Iterable[Global___RelatedItems] | None = ...,
         plan: _recommendation_service_pb2.SubscriptionPlan | None = ...,
+        cadence_changes: _abc.Iterable[_frequency_service_pb2.CadenceChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_changes", b"cadence_changes", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,12 +8,14 @@ from pantree_frequency.core.analysis import (
     Question,
     analyze_histories,
 )
+from pantree_frequency.core.counterfactual import CadenceChange, cadence_changes
 from pantree_frequency.core.need import NEEDS, Need
 from pantree_frequency.core.statistics import ItemStatistics
 from pantree_frequency.core.trend import Trend
 
 __all__ = [
     "NEEDS",
+    "CadenceChange",
     "HistoryAnalysis",
     "ItemFrequency",
     "ItemStatistics",
@@ -23,4 +25,5 @@ __all__ = [
     "Question",
     "Trend",
     "analyze_histories",
+    "cadence_changes",
 ]

@@ -1,5 +1,6 @@
 """The frequency service over gRPC."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import grpc
@@ -35,3 +36,19 @@ class GrpcFrequencyAnalyzer:
             ),
             model=ModelName(response.model.name, response.model.version),
         )
+
+    async def cadence_changes(
+        self, history: PurchaseHistory, as_of: date, names: Sequence[str]
+    ) -> Sequence[messages.CadenceChange]:
+        """When the next purchase of items would make their cadence longer.
+
+        Raises:
+            PantreeError: when the service fails.
+        """
+        request = messages.FindCadenceChangesRequest(
+            history=messages.AnalyzeHistoryRequest(purchases=columns_of(history), as_of=as_of.isoformat()),
+            item_names=names,
+        )
+        with asking(NAME):
+            response = await self._stub.FindCadenceChanges(request)
+        return response.changes

@@ -40,6 +40,8 @@ class Completed:
     profile: object | None
     """The customer's profile in the vector service's own form; None when it could not be made."""
     warnings: tuple[Warning, ...]
+    cadence_changes: tuple[object, ...] = ()
+    """When a later purchase would make cadences longer, in the frequency service's own form; empty unless asked for."""
 
 
 Event = Started | Month | Completed

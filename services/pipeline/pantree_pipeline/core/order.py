@@ -30,3 +30,4 @@ class Order:
     max_recommendations: int | None
     """None leaves it to the recommendation service."""
     include_omitted: bool
+    include_cadence_changes: bool = False

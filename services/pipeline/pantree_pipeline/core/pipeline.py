@@ -33,6 +33,8 @@ from pantree_runtime.errors import ComponentUnavailable, PantreeError
 LEAST_PURCHASES_TO_ENRICH = 3
 # Enrichment may ask a language model, which is slow; the most confident items are the ones that may be recommended.
 MOST_ITEMS_TO_ENRICH = 200
+# As many as the frequency service takes at once.
+MOST_CADENCE_CHANGES = 20
 
 ResultT = TypeVar("ResultT")
 
@@ -97,6 +99,7 @@ class Pipeline:
         profile, (analysis, enrichments, recommendations) = await _side_by_side(
             self._profile(order, history, warnings), self._recommend(order, history, warnings)
         )
+        changes = await self._cadence_changes(order, history, recommendations, warnings)
         return Completed(
             order=order,
             month_count=count,
@@ -105,9 +108,19 @@ class Pipeline:
             recommendations=recommendations,
             enrichments=enrichments,
             profile=profile,
+            cadence_changes=changes,
             # Stages that run side by side warn in any order; equal answers must be equal to the byte.
             warnings=tuple(sorted(warnings, key=lambda warning: (warning.component, warning.code))),
         )
+
+    async def _cadence_changes(
+        self, order: Order, history: PurchaseHistory, recommendations: Recommendations, warnings: list[Warning]
+    ) -> tuple[object, ...]:
+        names = recommendations.names[:MOST_CADENCE_CHANGES]
+        if not order.include_cadence_changes or not names:
+            return ()
+        work = self._frequency.cadence_changes(history, order.as_of, names)
+        return tuple(await _optional("frequency", "what would change the cadences", work, warnings) or ())
 
     async def _profile(self, order: Order, history: PurchaseHistory, warnings: list[Warning]) -> object | None:
         if self._vector is None:

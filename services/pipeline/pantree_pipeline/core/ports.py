@@ -109,6 +109,9 @@ class FrequencyAnalyzer(Protocol):
     async def analyze(self, history: PurchaseHistory, as_of: date) -> HistoryAnalysis:
         """The evidence on every item of a history."""
 
+    async def cadence_changes(self, history: PurchaseHistory, as_of: date, names: Sequence[str]) -> Sequence[object]:
+        """When the next purchase of items would make their cadence longer, in the frequency service's own form."""
+
 
 class VectorIndex(Protocol):
     """The vector service."""
