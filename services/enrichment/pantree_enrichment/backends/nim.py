@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import structlog
 
-from pantree_enrichment.backends.circuit_breaker import CircuitBreaker
+from pantree_runtime.circuit_breaker import CircuitBreaker
 from pantree_enrichment.backends.prompt import Prompt
 from pantree_enrichment.backends.reply import outcomes_in, reply_schema
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome, Unanswered

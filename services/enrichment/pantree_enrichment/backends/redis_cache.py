@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from pantree_enrichment.backends.cache import AnswerCache
-from pantree_enrichment.backends.circuit_breaker import CircuitBreaker
+from pantree_runtime.circuit_breaker import CircuitBreaker
 from pantree_enrichment.backends.reply import answer_from, entry_of
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome
 
