@@ -67,7 +67,7 @@ def test_every_service_folder_looks_the_same(service: str) -> None:
     assert (package.parent / "README.md").exists()
     assert (ROOT / "tests" / service).is_dir()
     allowed = {"__pycache__", "core", "backends"}
-    assert {folder.name for folder in package.iterdir() if folder.is_dir()} <= allowed | {"artefact", "prompts"}
+    assert {folder.name for folder in package.iterdir() if folder.is_dir()} <= allowed | {"artefact", "prompts", "sagemaker"}
 
 
 def test_every_part_has_an_extra() -> None:

@@ -23,12 +23,13 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from pantree.catalog.v1 import catalog_pb2 as pantree_dot_catalog_dot_v1_dot_catalog__pb2
 from pantree.frequency.v1 import frequency_service_pb2 as pantree_dot_frequency_dot_v1_dot_frequency__service__pb2
 from pantree.model.v1 import model_pb2 as pantree_dot_model_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6pantree/recommendation/v1/recommendation_service.proto\x12\x19pantree.recommendation.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a pantree/catalog/v1/catalog.proto\x1a,pantree/frequency/v1/frequency_service.proto\x1a\x1cpantree/model/v1/model.proto\"\xe4\x01\n\x10RecommendRequest\x12\x38\n\ncandidates\x18\x01 \x03(\x0b\x32$.pantree.recommendation.v1.Candidate\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x13max_recommendations\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\x0finclude_omitted\x18\x05 \x01(\x08\x42\x16\n\x14_max_recommendationsB\x11\n\x0f_min_confidence\"\xa4\x01\n\tCandidate\x12<\n\tfrequency\x18\x01 \x01(\x0b\x32#.pantree.frequency.v1.ItemFrequencyB\x04\xe2\x41\x01\x02\x12\x38\n\rperishability\x18\x02 \x01(\x0e\x32!.pantree.catalog.v1.Perishability\x12\x1f\n\x17suggested_interval_days\x18\x03 \x01(\x05\"\xe1\x01\n\x11RecommendResponse\x12\x42\n\x0frecommendations\x18\x01 \x03(\x0b\x32).pantree.recommendation.v1.Recommendation\x12\x37\n\x07omitted\x18\x02 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\x05 \x01(\t\"\x95\x02\n\x0eRecommendation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x14\n\x0c\x61vg_interval\x18\x04 \x01(\x01\x12=\n\x0csubscription\x18\x05 \x01(\x0b\x32\'.pantree.recommendation.v1.Subscription\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\r\n\x05score\x18\x07 \x01(\x01\x12\x11\n\tlast_date\x18\x08 \x01(\t\x12\x15\n\rnext_due_date\x18\t \x01(\t\x12\x32\n\x07reasons\x18\n \x03(\x0b\x32!.pantree.recommendation.v1.Reason\"\x84\x01\n\x0cSubscription\x12\x11\n\tfrequency\x18\x01 \x01(\t\x12\x15\n\rinterval_days\x18\x02 \x01(\x05\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12\x16\n\x0e\x64iscount_ratio\x18\x04 \x01(\x01\x12\x10\n\x08quantity\x18\x05 \x01(\x05\"\x92\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12=\n\x06values\x18\x03 \x03(\x0b\x32-.pantree.recommendation.v1.Reason.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"N\n\x0bOmittedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0b\x32!.pantree.recommendation.v1.Reason\"\x11\n\x0fGetModelRequest\"u\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x02 \x01(\t\x12)\n\x08\x66\x61llback\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model2\xe4\x01\n\x15RecommendationService\x12\x66\n\tRecommend\x12+.pantree.recommendation.v1.RecommendRequest\x1a,.pantree.recommendation.v1.RecommendResponse\x12\x63\n\x08GetModel\x12*.pantree.recommendation.v1.GetModelRequest\x1a+.pantree.recommendation.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6pantree/recommendation/v1/recommendation_service.proto\x12\x19pantree.recommendation.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a pantree/catalog/v1/catalog.proto\x1a,pantree/frequency/v1/frequency_service.proto\x1a\x1cpantree/model/v1/model.proto\"\x88\x02\n\x10RecommendRequest\x12\x38\n\ncandidates\x18\x01 \x03(\x0b\x32$.pantree.recommendation.v1.Candidate\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x13max_recommendations\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\x0finclude_omitted\x18\x05 \x01(\x08\x12\x13\n\x0b\x63ustomer_id\x18\x14 \x01(\t\x12\r\n\x05model\x18\x15 \x01(\tB\x16\n\x14_max_recommendationsB\x11\n\x0f_min_confidence\"\xa4\x01\n\tCandidate\x12<\n\tfrequency\x18\x01 \x01(\x0b\x32#.pantree.frequency.v1.ItemFrequencyB\x04\xe2\x41\x01\x02\x12\x38\n\rperishability\x18\x02 \x01(\x0e\x32!.pantree.catalog.v1.Perishability\x12\x1f\n\x17suggested_interval_days\x18\x03 \x01(\x05\"\xe1\x01\n\x11RecommendResponse\x12\x42\n\x0frecommendations\x18\x01 \x03(\x0b\x32).pantree.recommendation.v1.Recommendation\x12\x37\n\x07omitted\x18\x02 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\x05 \x01(\t\"\x95\x02\n\x0eRecommendation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x14\n\x0c\x61vg_interval\x18\x04 \x01(\x01\x12=\n\x0csubscription\x18\x05 \x01(\x0b\x32\'.pantree.recommendation.v1.Subscription\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\r\n\x05score\x18\x07 \x01(\x01\x12\x11\n\tlast_date\x18\x08 \x01(\t\x12\x15\n\rnext_due_date\x18\t \x01(\t\x12\x32\n\x07reasons\x18\n \x03(\x0b\x32!.pantree.recommendation.v1.Reason\"\x84\x01\n\x0cSubscription\x12\x11\n\tfrequency\x18\x01 \x01(\t\x12\x15\n\rinterval_days\x18\x02 \x01(\x05\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12\x16\n\x0e\x64iscount_ratio\x18\x04 \x01(\x01\x12\x10\n\x08quantity\x18\x05 \x01(\x05\"\x92\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12=\n\x06values\x18\x03 \x03(\x0b\x32-.pantree.recommendation.v1.Reason.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"N\n\x0bOmittedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0b\x32!.pantree.recommendation.v1.Reason\"X\n\x15RecommendBatchRequest\x12?\n\nhouseholds\x18\x01 \x03(\x0b\x32+.pantree.recommendation.v1.RecommendRequest\"`\n\x16RecommendBatchResponse\x12\x46\n\nhouseholds\x18\x01 \x03(\x0b\x32\x32.pantree.recommendation.v1.HouseholdRecommendation\"\x89\x01\n\x17HouseholdRecommendation\x12>\n\x06result\x18\x01 \x01(\x0b\x32,.pantree.recommendation.v1.RecommendResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x11\n\x0fGetModelRequest\"\xdb\x01\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x02 \x01(\t\x12)\n\x08\x66\x61llback\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x37\n\x06models\x18\x04 \x03(\x0b\x32\'.pantree.recommendation.v1.ModelDetails\x12\x12\n\nexperiment\x18\x05 \x01(\t\x12\x17\n\x0fselection_error\x18\x06 \x01(\t\"\xe3\x02\n\x0cModelDetails\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0bshare_ratio\x18\x04 \x01(\x01\x12\x13\n\x0bis_fallback\x18\x05 \x01(\x08\x12\x10\n\x08\x66\x65\x61tures\x18\x06 \x03(\t\x12\x15\n\rtraining_data\x18\x07 \x01(\t\x12\x45\n\x07metrics\x18\x08 \x03(\x0b\x32\x34.pantree.recommendation.v1.ModelDetails.MetricsEntry\x12\x10\n\x08\x63hecksum\x18\t \x01(\t\x12\x16\n\x0etarget_variant\x18\n \x01(\t\x12\x1b\n\x13inference_component\x18\x0b \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xdf\x02\n\x15RecommendationService\x12\x66\n\tRecommend\x12+.pantree.recommendation.v1.RecommendRequest\x1a,.pantree.recommendation.v1.RecommendResponse\x12y\n\x0eRecommendBatch\x12\x30.pantree.recommendation.v1.RecommendBatchRequest\x1a\x31.pantree.recommendation.v1.RecommendBatchResponse(\x01\x30\x01\x12\x63\n\x08GetModel\x12*.pantree.recommendation.v1.GetModelRequest\x1a+.pantree.recommendation.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,26 +42,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANDIDATE'].fields_by_name['frequency']._serialized_options = b'\342A\001\002'
   _globals['_REASON_VALUESENTRY']._loaded_options = None
   _globals['_REASON_VALUESENTRY']._serialized_options = b'8\001'
-  _globals['_RECOMMENDREQUEST']._serialized_start=229
-  _globals['_RECOMMENDREQUEST']._serialized_end=457
-  _globals['_CANDIDATE']._serialized_start=460
-  _globals['_CANDIDATE']._serialized_end=624
-  _globals['_RECOMMENDRESPONSE']._serialized_start=627
-  _globals['_RECOMMENDRESPONSE']._serialized_end=852
-  _globals['_RECOMMENDATION']._serialized_start=855
-  _globals['_RECOMMENDATION']._serialized_end=1132
-  _globals['_SUBSCRIPTION']._serialized_start=1135
-  _globals['_SUBSCRIPTION']._serialized_end=1267
-  _globals['_REASON']._serialized_start=1270
-  _globals['_REASON']._serialized_end=1416
-  _globals['_REASON_VALUESENTRY']._serialized_start=1371
-  _globals['_REASON_VALUESENTRY']._serialized_end=1416
-  _globals['_OMITTEDITEM']._serialized_start=1418
-  _globals['_OMITTEDITEM']._serialized_end=1496
-  _globals['_GETMODELREQUEST']._serialized_start=1498
-  _globals['_GETMODELREQUEST']._serialized_end=1515
-  _globals['_GETMODELRESPONSE']._serialized_start=1517
-  _globals['_GETMODELRESPONSE']._serialized_end=1634
-  _globals['_RECOMMENDATIONSERVICE']._serialized_start=1637
-  _globals['_RECOMMENDATIONSERVICE']._serialized_end=1865
+  _globals['_MODELDETAILS_METRICSENTRY']._loaded_options = None
+  _globals['_MODELDETAILS_METRICSENTRY']._serialized_options = b'8\001'
+  _globals['_RECOMMENDREQUEST']._serialized_start=254
+  _globals['_RECOMMENDREQUEST']._serialized_end=518
+  _globals['_CANDIDATE']._serialized_start=521
+  _globals['_CANDIDATE']._serialized_end=685
+  _globals['_RECOMMENDRESPONSE']._serialized_start=688
+  _globals['_RECOMMENDRESPONSE']._serialized_end=913
+  _globals['_RECOMMENDATION']._serialized_start=916
+  _globals['_RECOMMENDATION']._serialized_end=1193
+  _globals['_SUBSCRIPTION']._serialized_start=1196
+  _globals['_SUBSCRIPTION']._serialized_end=1328
+  _globals['_REASON']._serialized_start=1331
+  _globals['_REASON']._serialized_end=1477
+  _globals['_REASON_VALUESENTRY']._serialized_start=1432
+  _globals['_REASON_VALUESENTRY']._serialized_end=1477
+  _globals['_OMITTEDITEM']._serialized_start=1479
+  _globals['_OMITTEDITEM']._serialized_end=1557
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=1559
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=1647
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=1649
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=1745
+  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_start=1748
+  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_end=1885
+  _globals['_GETMODELREQUEST']._serialized_start=1887
+  _globals['_GETMODELREQUEST']._serialized_end=1904
+  _globals['_GETMODELRESPONSE']._serialized_start=1907
+  _globals['_GETMODELRESPONSE']._serialized_end=2126
+  _globals['_MODELDETAILS']._serialized_start=2129
+  _globals['_MODELDETAILS']._serialized_end=2484
+  _globals['_MODELDETAILS_METRICSENTRY']._serialized_start=2438
+  _globals['_MODELDETAILS_METRICSENTRY']._serialized_end=2484
+  _globals['_RECOMMENDATIONSERVICE']._serialized_start=2487
+  _globals['_RECOMMENDATIONSERVICE']._serialized_end=2838
 # @@protoc_insertion_point(module_scope)
