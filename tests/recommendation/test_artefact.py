@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from pantree_recommendation.backends import artefact
 from pantree_recommendation.backends.artefact import Artefact, BadArtefact
 from pantree_recommendation.backends.embedded import CLOSED_FORM, EmbeddedRanker
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, Weight
+from pantree_recommendation.core import Calibration, ModelName, Weight
 from pantree_recommendation.core.calibration import probability_of
-from tests.recommendation.evidence import features
+from tests.recommendation.likely import likely
 
 FITTED = Artefact(
     ModelName("calibrated", "2"),
@@ -95,28 +95,28 @@ def test_calibration_that_gives_no_probability_is_refused(calibration: dict[str,
 
 
 @given(
-    confidence=st.floats(0, 100),
+    probability=st.floats(0, 1),
     intercept=st.floats(-50, 50),
     slope=st.floats(0, 20),
     weight=st.floats(-50, 50),
     number=st.integers(1, 10**6),
 )
 def test_calibrated_probability_is_one_and_score_a_ratio(
-    confidence: float, intercept: float, slope: float, weight: float, number: int
+    probability: float, intercept: float, slope: float, weight: float, number: int
 ) -> None:
     calibration = Calibration(intercept, slope, (Weight("purchase_count", 1.0, 0.5, weight),))
-    item = features(confidence=confidence, purchase_count=number)
+    item = likely(probability, purchase_count=number)
     assert 0 <= probability_of(calibration.applied(item)) <= 1
     assert 0 <= EmbeddedRanker(ModelName("m", "1"), calibration).score(item) <= 1
 
 
-@given(st.floats(0, 100), st.floats(0, 100), st.floats(0, 5))
-def test_more_confidence_never_lowers_the_score(one: float, other: float, slope: float) -> None:
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 5))
+def test_more_probability_never_lowers_the_score(one: float, other: float, slope: float) -> None:
     ranker = EmbeddedRanker(ModelName("m", "1"), Calibration(0.1, slope, (Weight("quantity", 0.0, 1.0, 0.5),)))
     low, high = sorted((one, other))
-    assert ranker.score(features(confidence=low)) <= ranker.score(features(confidence=high))
+    assert ranker.score(likely(low)) <= ranker.score(likely(high))
 
 
 def test_calibration_of_nothing_keeps_the_probability() -> None:
-    item: ItemFeatures = features(confidence=85.0)
+    item = likely(0.85)
     assert probability_of(Calibration(0.0, 1.0).applied(item)) == pytest.approx(0.85)

@@ -20,6 +20,7 @@ from pantree_recommendation.core import ItemFeatures
 from pantree_recommendation.sagemaker.__main__ import main
 from pantree_recommendation.sagemaker.bulk import Bulk, BulkFailure, Operation, TransformResources
 from tests.recommendation.evidence import features
+from tests.recommendation.likely import likely
 from tests.recommendation.sagemaker_processes import (
     KEY,
     SECRET,
@@ -62,7 +63,7 @@ def bulk(aws: None) -> Bulk:
 
 
 def items(count: int) -> list[ItemFeatures]:
-    return [features(name=f"Item {number}", confidence=100 * number / count) for number in range(count)]
+    return [likely(number / count, name=f"Item {number}") for number in range(count)]
 
 
 def set_status(job: str, status: str, reason: str = "") -> None:
@@ -254,7 +255,7 @@ async def test_asynchronous_inference_gives_the_embedded_scores_in_order(aws: No
 
 async def test_failure_of_asynchronous_inference_is_told(aws: None, runtime: Any) -> None:
     bulk = Bulk(boto3.client("s3", region_name=REGION), runtime, None)
-    wrong = [features(), features(confidence=200.0)]
+    wrong = [features(), likely(2.0)]
     operation = await asyncio.to_thread(lambda: bulk.start(wrong, LOCATION, endpoint="subscribe-save"))
     ended = await over(bulk, operation)
     assert ended.startswith(f"failed 0/1 {LOCATION}/input/00000.jsonl: Received client error (400)")

@@ -17,7 +17,9 @@ from pantree_recommendation.backends import artefact
 from pantree_recommendation.backends.bodies import COLUMNS, MAX_PROBLEMS, BodyFormat, predictions, request_bodies
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.core import ItemFeatures
+from pantree_recommendation.core.calibration import PROBABILITY_FEATURE
 from tests.recommendation.evidence import features
+from tests.recommendation.likely import likely
 from tests.recommendation.sagemaker_processes import container, until_loaded
 
 LINES = 10_000
@@ -26,7 +28,7 @@ SECONDS_FOR_AN_ANSWER = 2.0
 
 def items(count: int) -> list[ItemFeatures]:
     """Items of which no two have the same score."""
-    return [features(name=f"Item {number}, “fine”", confidence=100 * number / count) for number in range(count)]
+    return [likely(number / count, name=f"Item {number}, “fine”") for number in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +111,7 @@ async def test_malformed_lines_are_told_by_position(client: httpx.AsyncClient) -
     ((body, _),) = request_bodies(items(LINES), BodyFormat.JSON_LINES)
     lines = body.split(b"\n")
     lines[16] = b'{"name": "Bana'
-    lines[7_000] = json.dumps({**dataclasses.asdict(features()), "confidence": "high"}).encode()
+    lines[7_000] = json.dumps({**dataclasses.asdict(features()), PROBABILITY_FEATURE: "high"}).encode()
     lines[9_999] = b""
     response = await client.post(
         "/invocations", content=b"\n".join(lines), headers={"content-type": "application/jsonlines"}
@@ -119,7 +121,7 @@ async def test_malformed_lines_are_told_by_position(client: httpx.AsyncClient) -
         "error": "item 17 is no valid JSON",
         "problems": [
             {"position": 17, "problem": "is no valid JSON"},
-            {"position": 7_001, "problem": "confidence is no number"},
+            {"position": 7_001, "problem": f"{PROBABILITY_FEATURE} is no number"},
             {"position": 10_000, "problem": "is no valid JSON"},
         ],
     }
@@ -147,7 +149,7 @@ async def test_body_that_holds_no_items_is_refused(
 
 
 async def test_features_out_of_range_are_told_by_position(client: httpx.AsyncClient) -> None:
-    wrong = [features(), features(confidence=200.0), features(perishability="for ever")]
+    wrong = [features(), likely(2.0), features(perishability="for ever")]
     ((body, _),) = request_bodies(wrong)
     response = await client.post("/invocations", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400

@@ -3,6 +3,9 @@
 import asyncio
 import datetime
 import os
+import shlex
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, Ra
 from pantree_recommendation.settings import RecommendationSettings
 from tests.loopback import loopback
 from tests.recommendation.evidence import features
+from tests.recommendation.likely import likely
 from tests.recommendation.sagemaker_processes import (
     KEY,
     SECRET,
@@ -94,9 +98,9 @@ async def scores(
 
 def varied(count: int) -> list[ItemFeatures]:
     return [
-        features(
+        likely(
+            number / count,
             name=f"Item {number}, “fine”",
-            confidence=100 * number / count,
             consistency_ratio=number % 7 / 7,
             purchase_count=1 + number % 40,
             perishability=("", "days", "weeks", "months")[number % 4],
@@ -248,3 +252,44 @@ async def test_unsigned_request_is_refused(url: str) -> None:
         response = await plain.post(f"{url}/endpoints/subscribe-save/invocations", content=b"{}")
     assert response.status_code == 403
     assert response.headers["x-amzn-errortype"] == "MissingAuthenticationTokenException"
+
+
+def test_command_line_serves_a_runtime_and_says_how_to_use_it() -> None:
+    command = [sys.executable, "-m", "pantree_recommendation.sagemaker", "local", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if line.startswith("SAGEMAKER_ENDPOINT="))
+        variables = dict(word.partition("=")[::2] for word in shlex.split(line) if "=" in word)
+        asked = open_client(
+            region="us-west-2",
+            url=variables["PANTREE_RECOMMENDATION_SAGEMAKER_URL"],
+            access_key_id=variables["AWS_ACCESS_KEY_ID"],
+            secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+            connect_timeout_seconds=30,
+            read_timeout_seconds=30,
+            max_calls=1,
+        )
+        endpoint = BotoEndpoint(asked, variables["SAGEMAKER_ENDPOINT"])
+        try:
+            assert endpoint.invoke(b'{"instances": []}', BodyFormat.JSON) == b'{"predictions":[]}'
+        finally:
+            endpoint.close()
+            process.terminate()
+        assert process.wait(30) == 0
+
+
+def test_command_line_without_a_model_says_so(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pantree_recommendation.sagemaker",
+        "local",
+        "--port",
+        "0",
+        "--model",
+        str(tmp_path),
+    ]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert result.returncode == 1
+    assert "is there a model in the folder?" in result.stderr
+    assert "the container ended" in result.stderr

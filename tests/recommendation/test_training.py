@@ -15,23 +15,25 @@ import pytest
 from pantree_recommendation.backends import artefact
 from pantree_recommendation.backends.bodies import predictions, request_bodies
 from pantree_recommendation.core import ItemFeatures
+from pantree_recommendation.core.calibration import PROBABILITY_FEATURE, probability_of
 from pantree_recommendation.sagemaker.fitting import LabelledItem, Plan, fit, measured, split
 from tests.recommendation.evidence import features
+from tests.recommendation.likely import likely
 from tests.recommendation.sagemaker_processes import container, until_loaded
 
 
 def households(count: int, seed: int) -> list[LabelledItem]:
-    """Items whose log odds of being bought again are half those of the confidence, and lower for dear ones."""
+    """Items whose log odds of being bought again are half those of the evidence, and lower for dear ones."""
     draw = random.Random(seed)
     rows = []
     for household in range(count):
         for number in range(5):
-            confidence = draw.uniform(2, 98)
+            probability = draw.uniform(0.02, 0.98)
             price = math.exp(draw.gauss(1, 1))
-            odds = 0.5 * math.log(confidence / (100 - confidence)) + 0.4 - 0.6 * (math.log1p(price) - 1.4)
+            odds = 0.5 * math.log(probability / (1 - probability)) + 0.4 - 0.6 * (math.log1p(price) - 1.4)
             rows.append(
                 LabelledItem(
-                    features(name=f"Item {number}", confidence=confidence, latest_unit_price=price),
+                    likely(probability, name=f"Item {number}", latest_unit_price=price),
                     draw.random() < 1 / (1 + math.exp(-odds)),
                     f"household-{household}",
                 )
@@ -81,7 +83,7 @@ async def test_trained_model_is_better_and_serves(tmp_path: Path) -> None:
     assert weights["latest_unit_price"] == pytest.approx(-0.6, abs=0.15)
     assert "purchase_count" not in weights  # the same everywhere: it says nothing
 
-    items = [features(confidence=float(number), latest_unit_price=9.0) for number in range(100)]
+    items = [likely(number / 100, latest_unit_price=9.0) for number in range(100)]
     ((body, _),) = request_bodies(items)
     with container(tmp_path / "model") as running:
         await until_loaded(running.url)
@@ -143,11 +145,8 @@ def test_equal_rows_give_the_same_model_and_version() -> None:
     assert fit(fitted, validating, Plan(), "rows") == fit(fitted, validating, Plan(), "rows")
 
 
-def test_confidence_that_misleads_gets_no_weight_rather_than_a_negative_one() -> None:
-    rows = [
-        LabelledItem(dataclasses.replace(row.features, confidence=100 - row.features.confidence), row.bought_again)
-        for row in households(200, seed=4)
-    ]
+def test_probability_that_misleads_gets_no_weight_rather_than_a_negative_one() -> None:
+    rows = [LabelledItem(likely(1 - probability_of(row.features)), row.bought_again) for row in households(200, seed=4)]
     model = fit(rows, rows, Plan(features=()), "rows").calibration
     assert model is not None
     assert model.slope == 0
@@ -172,4 +171,4 @@ def test_features_are_numbers_of_the_item() -> None:
     item: ItemFeatures = features()
     assert NUMBERS
     assert all(isinstance(getattr(item, name), int | float) for name in NUMBERS)
-    assert "confidence" not in NUMBERS
+    assert PROBABILITY_FEATURE not in NUMBERS

@@ -23,7 +23,12 @@ class GrpcRecommender:
         self._stub = rpc.RecommendationServiceStub(channel)
 
     async def recommend(
-        self, candidates: Sequence[Candidate], as_of: date, max_recommendations: int | None, include_omitted: bool
+        self,
+        customer_id: str,
+        candidates: Sequence[Candidate],
+        as_of: date,
+        max_recommendations: int | None,
+        include_omitted: bool,
     ) -> Recommendations:
         """The items worth a subscription.
 
@@ -35,6 +40,7 @@ class GrpcRecommender:
             as_of=as_of.isoformat(),
             max_recommendations=max_recommendations,
             include_omitted=include_omitted,
+            customer_id=customer_id,
         )
         with asking(NAME):
             response = await self._stub.Recommend(request)

@@ -14,6 +14,7 @@ import enum
 import io
 import json
 import math
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -39,6 +40,7 @@ _TYPES: dict[str, type] = typing.get_type_hints(ItemFeatures)
 COLUMNS = tuple(field.name for field in dataclasses.fields(ItemFeatures))
 """Names of the columns of a CSV line, in order."""
 
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _BEFORE, _AFTER = b'{"instances":[', b"]}"
 
 
@@ -241,11 +243,9 @@ def _of_text(name: str, value: str) -> str | int | float:
     type_ = _TYPES[name]
     if type_ is str:
         return value
-    try:
-        number = int(value) if type_ is int and value.lstrip("-").isdecimal() else float(value)
-    except ValueError:
-        raise _Problem(f"{name} is no number") from None
-    return _number(name, number, type_)
+    if not _NUMBER.fullmatch(value):  # `float` takes more: 1_000, nan, digits of other scripts
+        raise _Problem(f"{name} is no number")
+    return _number(name, float(value), type_)
 
 
 def _number(name: str, value: int | float, type_: type) -> int | float:

@@ -9,6 +9,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pantree_recommendation.sagemaker.bulk import Bulk, Operation
 
 NAME = "recommendation-sagemaker"
+_PING_SECONDS = 0.1
 _LOCAL_KEY, _LOCAL_SECRET = "local", "local-secret"
 _FORMATS = {".jsonl": BodyFormat.JSON_LINES, ".csv": BodyFormat.CSV}
 
@@ -49,7 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = load_settings(ContainerSettings)
     configure_logging(NAME, settings)
     if chosen.command == "local":
-        return _local(chosen)
+        try:
+            return _local(chosen)
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
     if chosen.command == "serve":
         from pantree_recommendation.sagemaker.container import serve
 
@@ -90,7 +96,11 @@ def _local(chosen: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _container_process(model: Path) -> Iterator[str]:
-    """URL of a container process on a free port."""
+    """URL of a container process on a free port, with its model loaded.
+
+    Raises:
+        OSError: when it ends instead.
+    """
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     environment = {
@@ -102,9 +112,22 @@ def _container_process(model: Path) -> Iterator[str]:
     command = [sys.executable, "-m", "pantree_recommendation.sagemaker", "serve"]
     with subprocess.Popen(command, env=environment) as process:  # noqa: S603 # our own words
         try:
+            while not _answers(f"http://127.0.0.1:{port}/ping"):
+                if process.poll() is not None:
+                    raise OSError("the container ended; what it said stands above")
+                time.sleep(_PING_SECONDS)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
+
+
+def _answers(url: str) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
 
 
 def _add_bulk(parser: argparse.ArgumentParser) -> None:
