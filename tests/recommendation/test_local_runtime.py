@@ -75,7 +75,7 @@ def client(url: str, **changes: Any) -> Any:
         "access_key_id": KEY,
         "secret_access_key": SECRET,
         "connect_timeout_seconds": 5.0,
-        "read_timeout_seconds": 30.0,
+        "read_timeout_seconds": 60.0,
         "max_calls": 2,
         **changes,
     }
@@ -88,7 +88,7 @@ async def scores(
     target = {name: options.pop(name) for name in ("target_variant", "inference_component") if name in options}
     ranker = SageMakerRanker(
         BotoEndpoint(client(url), endpoint, **target),
-        **{"timeout_seconds": 60.0, "max_calls": 2, "total_max_attempts": 2, "draw": lambda: 0.0, **options},
+        **{"timeout_seconds": 110.0, "max_calls": 2, "total_max_attempts": 2, "draw": lambda: 0.0, **options},
     )
     try:
         return list(await ranker.scores(items))

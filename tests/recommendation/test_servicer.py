@@ -2,6 +2,8 @@ import asyncio
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ from pantree_runtime.errors import InvalidInput
 from pantree_runtime.settings import environment_variables
 from pantree_runtime.status import calling
 from tests.loopback import loopback
-from tests.recommendation.sagemaker_stub import SageMakerStub, error, serving
+from tests.recommendation.sagemaker_stub import Behavior, SageMakerStub, error, rank_by_confidence, reply, serving
 
 README = Path(__file__).parents[2] / "services" / "recommendation" / "README.md"
 
@@ -211,6 +213,74 @@ async def test_embedded_model_answers_when_sagemaker_fails() -> None:
     assert response.recommendations == (await recommend(request(bananas()))).recommendations
     assert (response.source, response.model.name) == ("embedded", "embedded-heuristic")
     assert "ModelError, HTTP 424" in response.fallback_reason
+
+
+def never(stub: SageMakerStub) -> Behavior:
+    return stub.hang
+
+
+def cut_off(stub: SageMakerStub) -> Behavior:
+    def write(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        reply(b'{"predictions": [0.8', headers={"Content-Length": "1000"})(handler, body)
+        handler.close_connection = True
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("behavior", "told", "attempts"),
+    [
+        (lambda _: error("ValidationError", 400), "(ValidationError, HTTP 400)", 1),
+        (lambda _: error("ModelError", 424), "(ModelError, HTTP 424)", 1),
+        (lambda _: error("ModelNotReadyException", 429), "(ModelNotReadyException, HTTP 429)", 1),
+        (lambda _: error("InternalFailure", 500), "(InternalFailure, HTTP 500)", 2),
+        (lambda _: error("ServiceUnavailable", 503), "(ServiceUnavailable, HTTP 503)", 2),
+        (lambda _: error("InternalDependencyException", 530), "(InternalDependencyException, HTTP 530)", 1),
+        (never, "it took too long", 1),
+        (cut_off, "its answer was cut off", 1),
+        (lambda _: reply(b"[]"), 'no list of "predictions"', 1),
+    ],
+)
+async def test_embedded_model_answers_and_says_why_after_each_failure(
+    behavior: Callable[[SageMakerStub], Behavior], told: str, attempts: int
+) -> None:
+    with serving() as stub:
+        stub.behavior = behavior(stub)
+        read_timeout_seconds = 1.5 if behavior is never else 10
+        response = await recommend(request(bananas()), on(stub, sagemaker_read_timeout_seconds=read_timeout_seconds))
+        stub.released.set()
+        assert len(stub.requests) == attempts
+    assert told in response.fallback_reason
+    assert (response.source, response.model.name) == ("embedded", "embedded-heuristic")
+    assert response.recommendations == (await recommend(request(bananas()))).recommendations
+
+
+async def test_slow_answer_in_time_is_that_of_sagemaker() -> None:
+    def slow(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        stub.released.wait(0.3)
+        rank_by_confidence(handler, body)
+
+    with serving() as stub:
+        stub.behavior = slow
+        response = await recommend(request(bananas()), on(stub))
+        assert len(stub.requests) == 1
+    assert (response.source, response.fallback_reason) == ("sagemaker", "")
+
+
+async def test_household_of_seven_megabytes_is_ranked_in_two_requests() -> None:
+    quoted = '"' * 190
+    items = [bananas(name=f"{quoted} {number}", confidence=50 + number / 250) for number in range(9_900)]
+    asked = request(*items)
+    assert asked.ByteSize() < 4 << 20  # what gRPC lets in; JSON needs two bytes for each quotation mark
+    patient = {"sagemaker_read_timeout_seconds": 60, "sagemaker_timeout_seconds": 100}
+    with serving() as stub:
+        response = await recommend(asked, on(stub, **patient))
+        sizes = [len(body) for _, _, body in stub.requests]
+    assert sum(sizes) > 7_000_000
+    assert len(sizes) == 2
+    assert max(sizes) <= 6_291_456
+    assert (response.source, len(response.recommendations)) == ("sagemaker", 20)
+    assert response.recommendations[0].name.endswith(" 9899")
 
 
 async def test_embedded_model_answers_within_the_deadline_when_sagemaker_hangs() -> None:
