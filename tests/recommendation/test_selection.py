@@ -93,19 +93,33 @@ def test_service_does_not_start_without_its_selection(tmp_path: Path) -> None:
         ModelFolders(selection_file=tmp_path / "selection.json")
 
 
-def test_service_does_not_start_with_a_changed_model(tmp_path: Path) -> None:
+def test_service_does_not_start_with_a_changed_model_that_is_to_answer(tmp_path: Path) -> None:
     artefact.save(FITTED, tmp_path / "calibrated")
     (tmp_path / "calibrated" / "model.json").write_text("{}")
-    with pytest.raises(OSError, match="its manifest says"):
-        ModelFolders(folder=tmp_path)
+    write(tmp_path / "selection.json", ("calibrated/2", 1))
+    with pytest.raises(OSError, match=r"there is no model calibrated/2; .*its manifest says"):
+        ModelFolders(folder=tmp_path, selection_file=tmp_path / "selection.json")
 
 
-def test_two_models_of_one_version_are_refused(tmp_path: Path) -> None:
+async def test_broken_folder_does_not_keep_anybody_from_going_back(tmp_path: Path) -> None:
+    selection = tmp_path / "selection.json"
+    artefact.save(FITTED, tmp_path / "calibrated")
+    write(selection, ("calibrated/2", 1))
+    models = ModelFolders(folder=tmp_path, selection_file=selection, reload_seconds=0)
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "manifest.json").write_text('{"format"')
+    write(selection, ("embedded-heuristic/1", 1))
+    now = await models.current()
+    assert now.chosen("", "").model.name == "embedded-heuristic"
+    assert "is no valid JSON" in now.selection_error
+
+
+async def test_second_model_of_one_version_is_refused(tmp_path: Path) -> None:
     artefact.save(FITTED, tmp_path / "one")
-    other = artefact.Artefact(FITTED.model, Calibration(0.0, 1.0), "other rows")
-    artefact.save(other, tmp_path / "two")
-    with pytest.raises(OSError, match=r"holds another model under the name calibrated/2; give it a version of its own"):
-        ModelFolders(folder=tmp_path)
+    artefact.save(artefact.Artefact(FITTED.model, Calibration(0.0, 1.0), "other rows"), tmp_path / "two")
+    now = await ModelFolders(folder=tmp_path).current()
+    assert "two holds another model under the name calibrated/2; give it a version of its own" in now.selection_error
+    assert now.cards["calibrated/2"].training_data == FITTED.training_data
 
 
 async def test_version_that_changes_on_disk_is_refused_and_the_old_one_answers(tmp_path: Path) -> None:
@@ -120,9 +134,8 @@ async def test_version_that_changes_on_disk_is_refused_and_the_old_one_answers(t
     assert (await models.current()).selection_error == ""  # not looked at yet
     seconds += 5
     now = await models.current()
-    assert "calibrated/2 has changed on disk" in now.selection_error
+    assert "holds another model under the name calibrated/2" in now.selection_error
     assert now.chosen("", "") is before
-    assert now.selection.experiment == ""
 
 
 async def test_selection_behind_a_swapped_link_is_noticed(tmp_path: Path) -> None:

@@ -459,7 +459,9 @@ class GetModelResponse(_message.Message):
     experiment: _builtins.str
     """experiment is what the customers' shares are drawn by: another name draws them anew."""
     selection_error: _builtins.str
-    """selection_error says why the selection file on disk is not the one in force; empty when it is."""
+    """selection_error says why the selection file on disk is not the one in force, or which model on disk was refused;
+    empty when all is well.
+    """
     @_builtins.property
     def model(self) -> _model_pb2.Model:
         """model is the model that is asked first for a request without a customer; on SageMaker its version is the endpoint's

@@ -4,7 +4,7 @@
      {"model": "embedded-calibrated/3", "ratio": 0.1}], "fallback": "embedded-heuristic/1"}
 
 Rolling back is writing the former file again: the next question is answered by it, without a restart. A file that is
-wrong changes nothing but `selection_error`, which GetModel tells.
+wrong changes nothing but `selection_error`, which GetModel tells; so does a folder that is wrong.
 """
 
 import asyncio
@@ -104,8 +104,12 @@ class ModelFolders:
         return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
     def _read(self) -> Models:
-        """The models on disk; raises `BadArtefact`, `ValueError` or `OSError` when something is wrong with them."""
-        found = self._found()
+        """The models on disk; raises `BadArtefact`, `ValueError` or `OSError` when they cannot answer.
+
+        A folder that is wrong, perhaps copied half, keeps nobody from going back to another model: it is left out and
+        told.
+        """
+        found, problems = self._found()
         shipped = next(iter(found))
         rankers: dict[str, Ranker] = {
             # One ranker for each model, however often the file changes.
@@ -121,26 +125,33 @@ class ModelFolders:
             selection = Selection((Share(first, 1.0),), shipped)
         else:
             selection = selection_of(_text(self._selection_file), fallback=shipped)
-        models = Models(rankers, selection, cards)
+        try:
+            models = Models(rankers, selection, cards, "; ".join(problems))
+        except ValueError as error:
+            raise ValueError("; ".join([str(error), *problems])) from error
+        for problem in problems:
+            _log.error("model refused", reason=problem)
         self._artefacts, self._rankers = found, rankers
         return models
 
-    def _found(self) -> dict[str, Artefact]:
-        """The models by id, the one that ships first."""
-        folders = [artefact.SHIPPED]
-        if self._folder is not None:
-            folders += sorted(path.parent for path in self._folder.glob(f"*/{artefact.MANIFEST}"))
-        found: dict[str, Artefact] = {}
-        for folder in folders:
-            entry = artefact.load(folder)
+    def _found(self) -> tuple[dict[str, Artefact], list[str]]:
+        """The models by id, the one that ships first, and what is wrong with other folders."""
+        shipped = artefact.load(artefact.SHIPPED)
+        found, problems = {model_id(shipped.model): shipped}, []
+        folders = [] if self._folder is None else [path.parent for path in self._folder.glob(f"*/{artefact.MANIFEST}")]
+        for folder in sorted(folders):
+            try:
+                entry = artefact.load(folder)
+            except BadArtefact as error:
+                problems.append(str(error))
+                continue
             id_ = model_id(entry.model)
-            if id_ in found and found[id_] != entry:
-                raise BadArtefact(f"{folder} holds another model under the name {id_}; give it a version of its own")
-            found[id_] = entry
-        for id_, entry in self._artefacts.items():
-            if id_ in found and found[id_] != entry:
-                raise BadArtefact(f"{id_} has changed on disk; a new model needs a new version")
-        return found
+            # What was loaded once keeps its name as long as this process runs.
+            known = found.get(id_) or self._artefacts.get(id_)
+            if known is not None and known != entry:
+                problems.append(f"{folder} holds another model under the name {id_}; give it a version of its own")
+            found[id_] = known or entry
+        return found, problems
 
 
 def selection_of(text: str, *, fallback: str) -> Selection:

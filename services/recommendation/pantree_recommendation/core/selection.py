@@ -99,7 +99,7 @@ class Models:
     cards: Mapping[str, ModelCard] = field(default_factory=dict)
     """By id; a model without one has nothing to tell."""
     selection_error: str = ""
-    """Why the selection on disk is not the one in force."""
+    """Why the selection on disk is not the one in force, or a model on disk is not among these."""
 
     def __post_init__(self) -> None:
         """Refuses a selection of models that are not there.
