@@ -14,8 +14,8 @@ from pantree_enrichment.backends.redis_cache import KEY_PREFIX, RedisCache, open
 from pantree_enrichment.core import ItemToEnrich, Unanswered
 from tests.enrichment.answers import answer_about
 from tests.enrichment.nim_server import accepting_and_silent
-from tests.enrichment.test_circuit_breaker import Clock
 from tests.redis_server import RedisServer, redis_server
+from tests.runtime.test_circuit_breaker import Clock
 
 MILK, BREAD = ItemToEnrich("milk"), ItemToEnrich("bread", "bakery")
 

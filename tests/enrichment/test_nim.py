@@ -24,7 +24,7 @@ from pantree_enrichment.core import (
     question_about,
 )
 from tests.enrichment.nim_stub import NimStub, answer, completion, entries, entry, hang, speak, status
-from tests.enrichment.test_circuit_breaker import Clock
+from tests.runtime.test_circuit_breaker import Clock
 
 CRISPS = question_about(ItemToEnrich("Zorblax Crisps", "Snacks"))
 JUICE = question_about(ItemToEnrich("Zorblax Juice"))

@@ -9,7 +9,7 @@ from pantree_enrichment.backends.cache import MemoryCache
 from pantree_enrichment.backends.shared_answers import SharedAnswers
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome, Unanswered
 from tests.enrichment.answers import answer_about
-from tests.enrichment.test_circuit_breaker import Clock
+from tests.runtime.test_circuit_breaker import Clock
 
 MILK, BREAD, JAM = ItemToEnrich("Milk"), ItemToEnrich("Bread"), ItemToEnrich("Jam")
 

@@ -104,3 +104,32 @@ def test_command_line_without_its_extra_says_what_to_install(wheel: Path, tmp_pa
 def test_wheel_brings_only_names_of_pantree(wheel: Path) -> None:
     top_level = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {name for name in top_level if not name.startswith("pantree")} == set()
+
+
+def test_sagemaker_container_starts_with_its_extra_only(wheel: Path, tmp_path: Path) -> None:
+    binaries = environment(tmp_path / "env", wheel, "sagemaker")
+    python = str(binaries / "python")
+    program = [python, "-m", "pantree_recommendation.sagemaker"]
+    subprocess.run([*program, "unfitted", str(tmp_path / "model")], check=True)
+    (port,) = free_ports(1)
+    variables = {
+        **os.environ,
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "PANTREE_SAGEMAKER_MODEL_FOLDER": str(tmp_path / "model"),
+    }
+    with subprocess.Popen([*program, "serve"], env=variables, cwd=tmp_path) as process:
+        ends = time.monotonic() + LONGEST_START_SECONDS
+        while not answers_ping(f"http://{HOST}:{port}/ping"):
+            assert time.monotonic() < ends, "the container does not serve"
+            time.sleep(0.1)
+        process.terminate()
+        assert process.wait(30) == 0
+    imported = "import pantree_recommendation.sagemaker.training, pantree_recommendation.sagemaker.local_runtime"
+    subprocess.run([python, "-c", f"{imported}, pantree_recommendation.sagemaker.bulk"], check=True)
+
+
+def answers_ping(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.HTTPError:
+        return False

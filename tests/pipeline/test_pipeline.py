@@ -110,12 +110,19 @@ class Enricher:
 
 class Recommender:
     def __init__(self, fallback_reason: str = "") -> None:
+        self.customer_id = ""
         self.candidates: Sequence[Candidate] = ()
         self._fallback_reason = fallback_reason
 
     async def recommend(
-        self, candidates: Sequence[Candidate], as_of: date, max_recommendations: int | None, include_omitted: bool
+        self,
+        customer_id: str,
+        candidates: Sequence[Candidate],
+        as_of: date,
+        max_recommendations: int | None,
+        include_omitted: bool,
     ) -> Recommendations:
+        self.customer_id = customer_id
         self.candidates = candidates
         return Recommendations(None, ("Bananas",), MODEL, "embedded", self._fallback_reason)
 
@@ -192,6 +199,12 @@ async def test_fallbacks_and_gaps_are_warnings() -> None:
         ("nim", "FALLBACK"),
         ("sagemaker", "FALLBACK"),
     ]
+
+
+async def test_customer_reaches_the_recommendation_so_that_models_can_be_compared() -> None:
+    recommender = Recommender()
+    await completed(Pipeline(Simulator(), Frequency(), recommender, None, None))
+    assert recommender.customer_id == "cust_001"
 
 
 async def test_enrichment_reaches_the_recommendation() -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from pantree_recommendation.backends.bodies import BodyFormat, items_of, scores_body
+
 # Writes the reply to a request with the given body.
 Behavior = Callable[[BaseHTTPRequestHandler, bytes], None]
 
@@ -55,9 +57,10 @@ def error(code: str, status: int) -> Behavior:
 
 
 def rank_by_confidence(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-    """A model that gives each instance its confidence as a ratio."""
-    scores = [instance["confidence"] / 100 for instance in json.loads(body)["instances"]]
-    reply(json.dumps({"predictions": scores}).encode())(handler, body)
+    """A model that gives each item its confidence as a ratio, in the format it was asked in."""
+    body_format = BodyFormat(handler.headers["Content-Type"])
+    scores = [item.confidence / 100 for item in items_of(body, body_format)]
+    reply(scores_body(scores, body_format))(handler, body)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.core import (
     Answer,
     Candidate,
+    FixedModels,
     ItemFeatures,
     ModelName,
     Need,
@@ -41,7 +42,7 @@ class OutOfOrder(ByPrice):
 
 
 async def recommend(asked: Question) -> Answer:
-    return await Recommender(Policy(), EmbeddedRanker()).recommend(asked)
+    return await Recommender(Policy(), FixedModels(EmbeddedRanker())).recommend(asked)
 
 
 def names(given_answer: Answer) -> list[str]:
@@ -195,7 +196,7 @@ async def test_irregular_free_item_is_called_neither_regular_nor_a_saving() -> N
 
 
 async def test_remote_model_ranks_when_there_is_one() -> None:
-    recommender = Recommender(Policy(), EmbeddedRanker(), ByPrice())
+    recommender = Recommender(Policy(), FixedModels(EmbeddedRanker(), ByPrice()))
     given_answer = await recommender.recommend(
         question(bananas(name="Cheap", confidence=90.0), bananas(name="Dear", confidence=65.0, latest_unit_price=50.0))
     )
@@ -205,12 +206,16 @@ async def test_remote_model_ranks_when_there_is_one() -> None:
 
 async def test_embedded_model_stands_in_and_says_so_when_the_remote_one_fails() -> None:
     asked = question(bananas(), bananas(name="Oats", confidence=70.0))
-    given_answer = await Recommender(Policy(), EmbeddedRanker(), OutOfOrder()).recommend(asked)
+    given_answer = await Recommender(Policy(), FixedModels(EmbeddedRanker(), OutOfOrder())).recommend(asked)
     assert given_answer.recommendations == (await recommend(asked)).recommendations
     assert (given_answer.model.name, given_answer.source) == ("embedded-heuristic", "embedded")
     assert given_answer.fallback_reason == "SageMaker is out of order"
 
 
+class EmbeddedOutOfOrder(OutOfOrder):
+    source = "embedded"
+
+
 async def test_failure_of_the_only_model_is_no_empty_answer() -> None:
     with pytest.raises(RankerFailure):
-        await Recommender(Policy(), OutOfOrder()).recommend(question(bananas()))
+        await Recommender(Policy(), FixedModels(EmbeddedOutOfOrder())).recommend(question(bananas()))

@@ -9,17 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_recommendation.backends.sagemaker import (
-    MAX_BODY_BYTES,
-    SageMakerRanker,
-    open_client,
-    predictions,
-    request_bodies,
-)
+from pantree_recommendation.backends.bodies import MAX_BODY_BYTES, BodyFormat, predictions, request_bodies
+from pantree_recommendation.backends.endpoint import BotoEndpoint, open_client
+from pantree_recommendation.backends.sagemaker import SageMakerRanker
 from pantree_recommendation.core import RankerFailure
 from pantree_runtime.deadline import set_remaining_seconds
 from tests.recommendation.evidence import features
-from tests.recommendation.sagemaker_stub import SageMakerStub, error, reply, serving
+from tests.recommendation.sagemaker_stub import SageMakerStub, error, rank_by_confidence, reply, serving
 
 SECRET = "not-a-real-key"
 
@@ -31,25 +27,29 @@ def stub() -> Iterator[SageMakerStub]:
 
 
 @contextlib.asynccontextmanager
-async def ranker(url: str, *, timeout_seconds: float = 20.0, **changes: Any) -> AsyncIterator[SageMakerRanker]:
-    max_body_bytes = changes.pop("max_body_bytes", MAX_BODY_BYTES)
-    options = {
+async def ranker(
+    url: str, *, client: dict[str, Any] | None = None, target: dict[str, str] | None = None, **changes: Any
+) -> AsyncIterator[SageMakerRanker]:
+    """A ranker on `subscribe-save` that waits for nothing between attempts.
+
+    Args:
+        url: where the runtime is.
+        client: other options of the client.
+        target: variant or inference component.
+        changes: other options of the ranker.
+    """
+    connection = {
         "region": "us-west-2",
         "access_key_id": "AKIDEXAMPLE",
         "secret_access_key": SECRET,
-        "total_max_attempts": 2,
         "connect_timeout_seconds": 2.0,
         "read_timeout_seconds": 5.0,
         "max_calls": 2,
-        **changes,
+        **(client or {}),
     }
-    opened = SageMakerRanker(
-        open_client(url=url, **options),
-        "subscribe-save",
-        timeout_seconds=timeout_seconds,
-        max_calls=2,
-        max_body_bytes=max_body_bytes,
-    )
+    options = {"timeout_seconds": 20.0, "max_calls": 2, "total_max_attempts": 3, "draw": lambda: 0.0, **changes}
+    endpoint = BotoEndpoint(open_client(url=url, **connection), "subscribe-save", **(target or {}))
+    opened = SageMakerRanker(endpoint, **options)
     try:
         yield opened
     finally:
@@ -92,9 +92,10 @@ async def test_nothing_to_rank_asks_nobody(stub: SageMakerStub) -> None:
         ("ValidationError", 400, "refused the request; check SAGEMAKER_ENDPOINT", 1),
         ("ModelError", 424, "the model in the endpoint failed", 1),
         ("ModelNotReadyException", 429, "still being loaded", 1),
-        ("InternalFailure", 500, "failed by itself", 2),
-        ("ServiceUnavailable", 503, "overloaded or down", 2),
+        ("InternalFailure", 500, "in 3 attempts: it failed by itself", 3),
+        ("ServiceUnavailable", 503, "in 3 attempts: it is overloaded or down", 3),
         ("InternalDependencyException", 530, "something that it depends on failed", 1),
+        ("ThrottlingException", 400, "more requests than it is allowed to", 3),
         ("AccessDeniedException", 403, "check the AWS credentials and the permission", 1),
         ("SomethingNew", 418, "refused the request", 1),
     ],
@@ -111,7 +112,8 @@ async def test_error_of_sagemaker_is_told_after_its_number_of_attempts(
 
 async def test_error_page_of_a_proxy_is_not_quoted(stub: SageMakerStub) -> None:
     stub.behavior = reply(b"<html>top-secret</html>", 502, {"Content-Type": "text/html"})
-    assert "HTTP 502" in await failure_of(stub.url, total_max_attempts=1)
+    assert "HTTP 502" in await failure_of(stub.url)
+    assert len(stub.requests) == 3
 
 
 async def test_second_attempt_after_a_passing_failure_counts(stub: SageMakerStub) -> None:
@@ -127,21 +129,46 @@ async def test_second_attempt_after_a_passing_failure_counts(stub: SageMakerStub
     assert len(stub.requests) == 2
 
 
-async def test_hang_ends_with_the_read_timeout_of_each_attempt(stub: SageMakerStub) -> None:
+async def test_hang_ends_with_the_read_timeout_and_is_not_repeated(stub: SageMakerStub) -> None:
     stub.behavior = stub.hang
-    assert "took too long" in await failure_of(stub.url, read_timeout_seconds=0.3)
-    assert len(stub.requests) == 2
+    message = await failure_of(stub.url, client={"read_timeout_seconds": 1.5})
+    assert message == "SageMaker did not answer: it took too long"
+    assert len(stub.requests) == 1
+
+
+async def test_slow_answer_in_time_counts(stub: SageMakerStub) -> None:
+    def slow(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        stub.released.wait(0.3)
+        rank_by_confidence(handler, body)
+
+    stub.behavior = slow
+    async with ranker(stub.url) as opened:
+        assert await opened.scores([features(confidence=40.0)]) == [0.4]
+    assert len(stub.requests) == 1
+
+
+async def test_answer_that_trickles_is_given_up_when_the_time_is_over(stub: SageMakerStub) -> None:
+    def trickle(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        reply(b"", headers={"Content-Length": "1000"})(handler, body)
+        while not stub.released.wait(0.05):  # each byte comes well before the read timeout
+            handler.wfile.write(b" ")
+
+    stub.behavior = trickle
+    message = await failure_of(stub.url, timeout_seconds=2.0, client={"read_timeout_seconds": 5.0})
+    assert message == "SageMaker did not answer in the time there was"
+    assert len(stub.requests) == 1
 
 
 async def test_hang_is_given_up_when_the_time_is_over(stub: SageMakerStub) -> None:
     stub.behavior = stub.hang
-    message = await failure_of(stub.url, timeout_seconds=0.2, read_timeout_seconds=1.0, total_max_attempts=1)
+    message = await failure_of(stub.url, timeout_seconds=1.5, client={"read_timeout_seconds": 3.0})
     assert message == "SageMaker did not answer in the time there was"
+    assert len(stub.requests) == 1
 
 
 async def test_hang_is_given_up_before_the_deadline_of_the_request(stub: SageMakerStub) -> None:
     stub.behavior = stub.hang
-    message = await failure_of(stub.url, remaining_seconds=0.6, read_timeout_seconds=1.0, total_max_attempts=1)
+    message = await failure_of(stub.url, remaining_seconds=0.6, client={"read_timeout_seconds": 1.0})
     assert message == "SageMaker did not answer in the time there was"
 
 
@@ -154,19 +181,32 @@ async def test_unreachable_endpoint_is_told() -> None:
     with socket.socket() as reserved:  # bound and not listening: connections are refused
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-        assert "cannot be reached" in await failure_of(url, total_max_attempts=1)
+        assert "in 3 attempts: it cannot be reached" in await failure_of(url)
 
 
 async def test_dropped_connection_is_told(stub: SageMakerStub) -> None:
     stub.behavior = lambda handler, body: handler.connection.shutdown(socket.SHUT_RDWR)
-    assert "the connection failed (ConnectionClosedError)" in await failure_of(stub.url)
-    assert len(stub.requests) == 2
+    assert "in 3 attempts: the connection failed (ConnectionClosedError)" in await failure_of(stub.url)
+    assert len(stub.requests) == 3
 
 
-async def test_truncated_body_is_told(stub: SageMakerStub) -> None:
-    stub.behavior = reply(b'{"predictions": [0.', headers={"Content-Length": "1000", "Connection": "close"})
-    message = await failure_of(stub.url, read_timeout_seconds=0.2)
-    assert "no valid JSON" in message
+@pytest.mark.parametrize(
+    ("body_format", "beginning"), [(BodyFormat.JSON, b'{"predictions": [0.'), (BodyFormat.CSV, b"0.8")]
+)
+async def test_truncated_body_is_told(stub: SageMakerStub, body_format: BodyFormat, beginning: bytes) -> None:
+    def cut_off(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        reply(beginning, headers={"Content-Length": "1000"})(handler, body)
+        handler.close_connection = True
+
+    stub.behavior = cut_off
+    message = await failure_of(stub.url, body_format=body_format)
+    assert message == "SageMaker did not answer: its answer was cut off"
+    assert len(stub.requests) == 1
+
+
+async def test_answer_beyond_the_limit_is_told(stub: SageMakerStub) -> None:
+    stub.behavior = reply(b" " * (MAX_BODY_BYTES + 1))
+    assert "its answer is larger than 6,291,456 bytes" in await failure_of(stub.url)
     assert len(stub.requests) == 1
 
 
@@ -176,7 +216,7 @@ async def test_missing_credentials_are_told(stub: SageMakerStub, monkeypatch: py
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
-    message = await failure_of(stub.url, access_key_id=None, secret_access_key=None)
+    message = await failure_of(stub.url, client={"access_key_id": None, "secret_access_key": None})
     assert "there are no AWS credentials" in message
     assert not stub.requests
 
@@ -188,7 +228,6 @@ def test_unknown_profile_keeps_the_service_from_starting(monkeypatch: pytest.Mon
     with pytest.raises(OSError, match=r"cannot be set up: The config profile \(nobody\)"):
         open_client(
             region="us-west-2",
-            total_max_attempts=1,
             connect_timeout_seconds=1,
             read_timeout_seconds=1,
             max_calls=1,
@@ -236,15 +275,79 @@ async def test_request_above_the_body_limit_is_sent_in_parts_and_keeps_the_order
 
 async def test_largest_request_stays_below_the_limit_of_sagemaker(stub: SageMakerStub) -> None:
     items = [features(name="乾" * 200, category="物" * 200)] * 6_000
-    async with ranker(stub.url) as opened:
+    async with ranker(stub.url, timeout_seconds=100.0, client={"read_timeout_seconds": 60.0}) as opened:
         assert len(await opened.scores(items)) == len(items)
     assert len(stub.requests) == 2
     assert all(len(body) <= 6_291_456 for _, _, body in stub.requests)
 
 
+async def test_request_of_seven_megabytes_goes_in_two_parts(stub: SageMakerStub) -> None:
+    items = [features(name="Oats" * 50)] * 14_000
+    assert sum(len(body) for body, _ in request_bodies(items)) > 7_000_000
+    async with ranker(stub.url, timeout_seconds=100.0, client={"read_timeout_seconds": 60.0}) as opened:
+        assert len(await opened.scores(items)) == len(items)
+    assert len(stub.requests) == 2
+    assert all(len(body) <= 6_291_456 for _, _, body in stub.requests)
+
+
+@pytest.mark.parametrize("body_format", BodyFormat)
+async def test_every_format_gives_the_same_scores(stub: SageMakerStub, body_format: BodyFormat) -> None:
+    items = [features(name='Käse, "jung"', confidence=100 / 3), features(confidence=0.1 + 0.2)]
+    async with ranker(stub.url, body_format=body_format) as opened:
+        assert await opened.scores(items) == [100 / 3 / 100, (0.1 + 0.2) / 100]
+    ((_, headers, _),) = stub.requests
+    assert headers["content-type"] == headers["accept"] == body_format
+
+
+@pytest.mark.parametrize(
+    ("target", "header"),
+    [
+        ({"target_variant": "B"}, "x-amzn-sagemaker-target-variant"),
+        ({"inference_component": "B"}, "x-amzn-sagemaker-inference-component"),
+    ],
+)
+async def test_variant_or_component_is_asked_for(stub: SageMakerStub, target: dict[str, str], header: str) -> None:
+    async with ranker(stub.url, target=target) as opened:
+        await opened.scores([features()])
+    async with ranker(stub.url) as opened:
+        await opened.scores([features()])
+    assert [headers.get(header) for _, headers, _ in stub.requests] == ["B", None]
+
+
+async def test_endpoint_that_fails_again_and_again_is_left_alone_for_a_while(stub: SageMakerStub) -> None:
+    seconds = 100.0
+    stub.behavior = error("ModelError", 424)
+    async with ranker(stub.url, failures_to_open=2, cool_down_seconds=30.0, clock=lambda: seconds) as opened:
+
+        async def told() -> str:
+            with pytest.raises(RankerFailure) as raised:
+                await opened.scores([features()])
+            return str(raised.value)
+
+        first, second, third = [await told() for _ in range(3)]
+        assert first == second
+        assert third == f"SageMaker was not asked, since it failed before: {first}"
+        assert len(stub.requests) == 2
+        stub.behavior = rank_by_confidence
+        assert "was not asked" in await told()
+        seconds += 30
+        assert await opened.scores([features(confidence=50.0)]) == [0.5]
+        assert await opened.scores([features(confidence=60.0)]) == [0.6]
+    assert len(stub.requests) == 4
+
+
+async def test_request_that_came_too_late_says_nothing_about_the_endpoint(stub: SageMakerStub) -> None:
+    async with ranker(stub.url, failures_to_open=1) as opened:
+        set_remaining_seconds(0.1)
+        with pytest.raises(RankerFailure, match="too little of the request's time"):
+            await opened.scores([features()])
+        set_remaining_seconds(None)
+        assert len(await opened.scores([features()])) == 1
+
+
 @given(st.lists(st.text(max_size=9), max_size=8), st.integers(1, 3_000))
 def test_bodies_hold_all_items_in_order_within_the_limit(names: list[str], limit: int) -> None:
-    bodies = list(request_bodies([features(name=name) for name in names], limit))
+    bodies = list(request_bodies([features(name=name) for name in names], max_body_bytes=limit))
     parts = [json.loads(body)["instances"] for body, _ in bodies]
     assert [instance["name"] for part in parts for instance in part] == names
     assert [len(part) for part in parts] == [count for _, count in bodies]

@@ -1,4 +1,9 @@
+import asyncio
+import hashlib
+import json
 import re
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +22,15 @@ from pantree.frequency.v1.frequency_service_pb2 import (
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree_recommendation.__main__ import build
-from pantree_recommendation.core import ItemFeatures, ReasonCode
+from pantree_recommendation.backends import artefact
+from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, ReasonCode
+from pantree_recommendation.sagemaker.settings import ContainerSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.settings import environment_variables
 from pantree_runtime.status import calling
 from tests.loopback import loopback
-from tests.recommendation.sagemaker_stub import SageMakerStub, error, serving
+from tests.recommendation.sagemaker_stub import Behavior, SageMakerStub, error, rank_by_confidence, reply, serving
 
 README = Path(__file__).parents[2] / "services" / "recommendation" / "README.md"
 
@@ -32,8 +39,9 @@ def embedded() -> RecommendationSettings:
     return RecommendationSettings(sagemaker_endpoint="")
 
 
-def on(stub: SageMakerStub) -> RecommendationSettings:
+def on(stub: SageMakerStub, **changes: Any) -> RecommendationSettings:
     return RecommendationSettings(
+        **changes,
         sagemaker_endpoint="subscribe-save",
         sagemaker_url=stub.url,
         aws_access_key_id=SecretStr("AKIDEXAMPLE"),
@@ -277,6 +285,74 @@ async def test_embedded_model_answers_when_sagemaker_fails() -> None:
     assert "ModelError, HTTP 424" in response.fallback_reason
 
 
+def never(stub: SageMakerStub) -> Behavior:
+    return stub.hang
+
+
+def cut_off(stub: SageMakerStub) -> Behavior:
+    def write(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        reply(b'{"predictions": [0.8', headers={"Content-Length": "1000"})(handler, body)
+        handler.close_connection = True
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("behavior", "told", "attempts"),
+    [
+        (lambda _: error("ValidationError", 400), "(ValidationError, HTTP 400)", 1),
+        (lambda _: error("ModelError", 424), "(ModelError, HTTP 424)", 1),
+        (lambda _: error("ModelNotReadyException", 429), "(ModelNotReadyException, HTTP 429)", 1),
+        (lambda _: error("InternalFailure", 500), "(InternalFailure, HTTP 500)", 2),
+        (lambda _: error("ServiceUnavailable", 503), "(ServiceUnavailable, HTTP 503)", 2),
+        (lambda _: error("InternalDependencyException", 530), "(InternalDependencyException, HTTP 530)", 1),
+        (never, "it took too long", 1),
+        (cut_off, "its answer was cut off", 1),
+        (lambda _: reply(b"[]"), 'no list of "predictions"', 1),
+    ],
+)
+async def test_embedded_model_answers_and_says_why_after_each_failure(
+    behavior: Callable[[SageMakerStub], Behavior], told: str, attempts: int
+) -> None:
+    with serving() as stub:
+        stub.behavior = behavior(stub)
+        read_timeout_seconds = 1.5 if behavior is never else 10
+        response = await recommend(request(bananas()), on(stub, sagemaker_read_timeout_seconds=read_timeout_seconds))
+        stub.released.set()
+        assert len(stub.requests) == attempts
+    assert told in response.fallback_reason
+    assert (response.source, response.model.name) == ("embedded", "embedded-heuristic")
+    assert response.recommendations == (await recommend(request(bananas()))).recommendations
+
+
+async def test_slow_answer_in_time_is_that_of_sagemaker() -> None:
+    def slow(handler: BaseHTTPRequestHandler, body: bytes) -> None:
+        stub.released.wait(0.3)
+        rank_by_confidence(handler, body)
+
+    with serving() as stub:
+        stub.behavior = slow
+        response = await recommend(request(bananas()), on(stub))
+        assert len(stub.requests) == 1
+    assert (response.source, response.fallback_reason) == ("sagemaker", "")
+
+
+async def test_household_of_seven_megabytes_is_ranked_in_two_requests() -> None:
+    quoted = '"' * 190
+    items = [bananas(name=f"{quoted} {number}", confidence=50 + number / 250) for number in range(9_900)]
+    asked = request(*items)
+    assert asked.ByteSize() < 4 << 20  # what gRPC lets in; JSON needs two bytes for each quotation mark
+    patient = {"sagemaker_read_timeout_seconds": 60, "sagemaker_timeout_seconds": 100}
+    with serving() as stub:
+        response = await recommend(asked, on(stub, **patient))
+        sizes = [len(body) for _, _, body in stub.requests]
+    assert sum(sizes) > 7_000_000
+    assert len(sizes) == 2
+    assert max(sizes) <= 6_291_456
+    assert (response.source, len(response.recommendations)) == ("sagemaker", 20)
+    assert response.recommendations[0].name.endswith(" 9899")
+
+
 async def test_embedded_model_answers_within_the_deadline_when_sagemaker_hangs() -> None:
     with serving() as stub:
         stub.behavior = stub.hang
@@ -287,15 +363,211 @@ async def test_embedded_model_answers_within_the_deadline_when_sagemaker_hangs()
     assert response.fallback_reason == "SageMaker did not answer in the time there was"
 
 
-async def test_model_is_told() -> None:
-    async with loopback(await build(embedded())) as channel:
-        alone = await rpc.RecommendationServiceStub(channel).GetModel(messages.GetModelRequest())
+async def get_model(settings: RecommendationSettings) -> messages.GetModelResponse:
+    async with loopback(await build(settings)) as channel:
+        return await rpc.RecommendationServiceStub(channel).GetModel(messages.GetModelRequest())
+
+
+async def test_model_that_ships_is_told() -> None:
+    alone = await get_model(embedded())
     assert (alone.source, alone.model) == ("embedded", alone.fallback)
+    (details,) = alone.models
+    assert (details.id, details.share_ratio, details.is_fallback) == ("embedded-heuristic/1", 1.0, True)
+    assert details.training_data.startswith("None")
+    assert tuple(details.features) == tuple(ItemFeatures.__dataclass_fields__)
+    assert details.checksum == hashlib.sha256((artefact.SHIPPED / "manifest.json").read_bytes()).hexdigest()
+
+
+async def test_endpoint_is_told_without_being_asked() -> None:
     with serving() as stub:
-        async with loopback(await build(on(stub))) as channel:
-            told = await rpc.RecommendationServiceStub(channel).GetModel(messages.GetModelRequest())
+        told = await get_model(on(stub, sagemaker_variant="B"))
         assert not stub.requests
     assert (told.source, told.model.name, told.fallback.name) == ("sagemaker", "subscribe-save", "embedded-heuristic")
+    details = {entry.id: entry for entry in told.models}
+    assert set(details) == {"embedded-heuristic/1", "sagemaker"}
+    assert (details["sagemaker"].target_variant, details["sagemaker"].share_ratio) == ("B", 1.0)
+    assert details["embedded-heuristic/1"].is_fallback
+
+
+async def test_request_may_choose_the_model() -> None:
+    with serving() as stub:
+        settings = on(stub)
+        chosen = await recommend(request(bananas(), model="embedded-heuristic/1"), settings)
+        assert not stub.requests
+        usual = await recommend(request(bananas()), settings)
+    assert (chosen.source, chosen.fallback_reason, usual.source) == ("embedded", "", "sagemaker")
+
+
+async def test_unknown_model_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await recommend(request(bananas(), model="best/7"))
+    (violation,) = raised.value.violations
+    assert violation.field == "model"
+    assert violation.description == "is 'best/7'; give one of embedded-heuristic/1, or leave it empty"
+
+
+def second_version(folder: Path) -> Path:
+    """A folder of models with `calibrated/2` in it, which trusts the evidence half as much."""
+    fitted = artefact.Artefact(
+        ModelName("calibrated", "2"), Calibration(intercept=0.0, slope=0.5), "test rows", {"roc_auc": 0.7}
+    )
+    artefact.save(fitted, folder / "calibrated-2")
+    return folder
+
+
+async def test_two_versions_answer_side_by_side_by_customer(tmp_path: Path) -> None:
+    selection = tmp_path / "selection.json"
+    shares = [{"model": "embedded-heuristic/1", "ratio": 0.5}, {"model": "calibrated/2", "ratio": 0.5}]
+    selection.write_text(json.dumps({"experiment": "trust", "shares": shares}))
+    settings = RecommendationSettings(
+        sagemaker_endpoint="", models_folder=second_version(tmp_path), selection_file=selection
+    )
+    async with loopback(await build(settings)) as channel:
+        stub = rpc.RecommendationServiceStub(channel)
+        told = await stub.GetModel(messages.GetModelRequest())
+        answers = {
+            customer: [await stub.Recommend(request(bananas(), customer_id=customer)) for _ in range(2)]
+            for customer in (f"customer-{number}" for number in range(20))
+        }
+    assert told.experiment == "trust"
+    assert {entry.id: entry.share_ratio for entry in told.models} == {"embedded-heuristic/1": 0.5, "calibrated/2": 0.5}
+    assert {entry.id: dict(entry.metrics) for entry in told.models}["calibrated/2"] == {"roc_auc": 0.7}
+    assert {first.model.name for first, _ in answers.values()} == {"embedded-heuristic", "calibrated"}
+    assert all(first == second for first, second in answers.values())
+    scores = {first.model.name: first.recommendations[0].score for first, _ in answers.values()}
+    assert scores["calibrated"] < scores["embedded-heuristic"]
+
+
+async def test_model_is_rolled_out_and_back_without_a_restart(tmp_path: Path) -> None:
+    selection = tmp_path / "selection.json"
+
+    def select(model: str) -> None:
+        selection.write_text(json.dumps({"shares": [{"model": model, "ratio": 1}]}))
+
+    select("embedded-heuristic/1")
+    settings = RecommendationSettings(
+        sagemaker_endpoint="", models_folder=tmp_path, selection_file=selection, selection_reload_seconds=0
+    )
+    async with loopback(await build(settings)) as channel:
+        stub = rpc.RecommendationServiceStub(channel)
+
+        async def answering() -> str:
+            return (await stub.Recommend(request(bananas()))).model.name
+
+        assert await answering() == "embedded-heuristic"
+        second_version(tmp_path)  # arrives after the start
+        select("calibrated/2")
+        assert await answering() == "calibrated"
+        selection.write_text("{")
+        assert await answering() == "calibrated"
+        assert (await stub.GetModel(messages.GetModelRequest())).selection_error
+        select("nobody/9")
+        assert await answering() == "calibrated"
+        error = (await stub.GetModel(messages.GetModelRequest())).selection_error
+        assert error == "there is no model nobody/9; there are calibrated/2, embedded-heuristic/1"
+        select("embedded-heuristic/1")
+        assert await answering() == "embedded-heuristic"
+        assert not (await stub.GetModel(messages.GetModelRequest())).selection_error
+
+
+async def batch_answers(
+    *batches: list[messages.RecommendRequest], settings: RecommendationSettings | None = None
+) -> list[messages.HouseholdRecommendation]:
+    async with loopback(await build(settings or embedded())) as channel:
+        requests = [messages.RecommendBatchRequest(households=batch) for batch in batches]
+        call = rpc.RecommendationServiceStub(channel).RecommendBatch(iter(requests))
+        return [household async for response in call for household in response.households]
+
+
+def households(count: int) -> list[messages.RecommendRequest]:
+    return [
+        request(
+            *(
+                bananas(name=f"Item {item}", confidence=40.0 + (7 * household + 11 * item) % 60)
+                for item in range(household % 5)
+            ),
+            include_omitted=True,
+            customer_id=f"customer-{household}",
+        )
+        for household in range(count)
+    ]
+
+
+async def test_batch_rows_are_the_online_answers() -> None:
+    asked = households(60)
+    answers = await batch_answers(asked[:25], asked[25:])
+    async with loopback(await build(embedded())) as channel:
+        stub = rpc.RecommendationServiceStub(channel)
+        assert [answer.result for answer in answers] == [await stub.Recommend(household) for household in asked]
+
+
+async def test_batch_on_sagemaker_asks_once_for_all_households_of_a_message() -> None:
+    asked = households(20)
+    with serving() as stub:
+        answers = await batch_answers(asked, settings=on(stub))
+        assert len(stub.requests) == 1
+        async with loopback(await build(on(stub))) as channel:
+            online = [await rpc.RecommendationServiceStub(channel).Recommend(household) for household in asked]
+    assert [answer.result for answer in answers] == online
+    assert {answer.result.source for answer in answers} == {"sagemaker"}
+
+
+async def test_bad_household_is_told_and_the_others_are_answered() -> None:
+    asked = households(4)
+    asked[1].as_of = "soon"
+    asked[2].model = "best/7"
+    first, second, third, fourth = await batch_answers(asked)
+    assert first.WhichOneof("outcome") == fourth.WhichOneof("outcome") == "result"
+    assert (second.error.code, second.error.message.startswith("as_of: ")) == (3, True)
+    assert (third.error.code, third.error.message.startswith("model: ")) == (3, True)
+
+
+async def test_batch_that_is_too_large_is_refused() -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await batch_answers([messages.RecommendRequest()] * 1_001)
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_large_answers_come_in_several_messages_below_the_limit() -> None:
+    asked = [
+        request(*(bananas(name=f"{'x' * 150} {item}", confidence=1.0) for item in range(400)), include_omitted=True)
+        for _ in range(20)
+    ]
+    async with loopback(await build(embedded())) as channel:
+        requests = [messages.RecommendBatchRequest(households=asked)]
+        call = rpc.RecommendationServiceStub(channel).RecommendBatch(iter(requests))
+        sizes = [(response.ByteSize(), len(response.households)) async for response in call]
+    assert len(sizes) > 1
+    assert sum(count for _, count in sizes) == 20
+    assert all(size < 2 << 20 for size, _ in sizes)
+
+
+async def test_batch_is_read_no_faster_than_its_answers_are_taken() -> None:
+    # About 1 MiB of answers for each message: transport buffers hold some of them, not all.
+    asked = request(
+        *(bananas(name=f"{'x' * 150} {item}", confidence=1.0) for item in range(2_500)), include_omitted=True
+    )
+    written = 0
+
+    async with loopback(await build(embedded())) as channel:
+        call = rpc.RecommendationServiceStub(channel).RecommendBatch()
+
+        async def write() -> None:
+            nonlocal written
+            for _ in range(16):
+                await call.write(messages.RecommendBatchRequest(households=[asked]))
+                written += 1
+            await call.done_writing()
+
+        writing = asyncio.create_task(write())
+        settled = -1
+        while settled != written:  # until nothing moves any more
+            settled = written
+            await asyncio.sleep(0.5)
+        assert settled < 16
+        answers = sum([len(response.households) async for response in call])
+        await writing
+    assert answers == written == 16
 
 
 async def test_unknown_date_is_invalid_argument() -> None:
@@ -320,5 +592,11 @@ def test_endpoint_that_is_an_address_is_refused() -> None:
 def test_readme_lists_every_setting_feature_and_reason() -> None:
     listed = set(re.findall(r"^\| `([A-Za-z_]+)`", README.read_text(encoding="utf-8"), re.MULTILINE))
     shared = {"PANTREE_DRAIN_SECONDS", "PANTREE_LOG_LEVEL", "PANTREE_LOG_FORMAT", "DEBUG"}
-    expected = {*environment_variables(RecommendationSettings), *ItemFeatures.__dataclass_fields__, *ReasonCode}
-    assert listed - {"Recommend", "GetModel"} == {str(name) for name in expected} - shared
+    expected = {
+        *environment_variables(RecommendationSettings),
+        *environment_variables(ContainerSettings),
+        *ItemFeatures.__dataclass_fields__,
+        *ReasonCode,
+        *(method.name for method in messages.DESCRIPTOR.services_by_name["RecommendationService"].methods),
+    }
+    assert listed == {str(name) for name in expected} - shared

@@ -3,13 +3,12 @@
 import asyncio
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
-from pantree.recommendation.v1.recommendation_service_pb2 import RecommendResponse
+from pantree.recommendation.v1.recommendation_service_pb2 import RecommendBatchResponse, RecommendResponse
+from pantree_recommendation.backends.bodies import COLUMNS
 from pantree_recommendation.backends.discounts import SHIPPED, load_discounts
-from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.core import Policy, Recommender
+from pantree_recommendation.backends.selection_file import ModelFolders
+from pantree_recommendation.core import ModelCard, Policy, Recommender
 from pantree_recommendation.demo import demo
 from pantree_recommendation.servicer import RecommendationServicer
 from pantree_recommendation.settings import RecommendationSettings
@@ -26,8 +25,8 @@ async def build(settings: RecommendationSettings) -> Part:
     """The service, ready to be served.
 
     Raises:
-        OSError: when the file of discounts is wrong, or SageMaker is configured and the AWS configuration of this
-            machine is wrong.
+        OSError: when a model, the selection or the file of discounts is wrong, or SageMaker is configured and the AWS
+            configuration of this machine is.
     """
     policy = Policy(
         min_cadence_probability=settings.min_cadence_probability,
@@ -40,7 +39,8 @@ async def build(settings: RecommendationSettings) -> Part:
         max_category_ratio=settings.max_category_ratio,
     )
     sagemaker = await asyncio.to_thread(_sagemaker, settings) if settings.sagemaker_endpoint else None
-    servicer = RecommendationServicer(Recommender(policy, EmbeddedRanker(), sagemaker))
+    models = await asyncio.to_thread(_models, settings, sagemaker)
+    servicer = RecommendationServicer(Recommender(policy, models))
 
     async def close() -> None:
         if sagemaker is not None:
@@ -55,7 +55,7 @@ async def build(settings: RecommendationSettings) -> Part:
         },
         close=close,
         costs={"RecommendBatch": COST_OF_BULK},
-        counts={"Recommend": _count},
+        counts={"Recommend": _count, "RecommendBatch": _count_batch},
     )
 
 
@@ -64,32 +64,53 @@ def _count(response: RecommendResponse) -> None:
     labels.inc(len(response.recommendations))
 
 
+def _count_batch(response: RecommendBatchResponse) -> None:
+    for household in response.households:
+        if household.HasField("result"):
+            _count(household.result)
+
+
+def _models(settings: RecommendationSettings, sagemaker: "SageMakerRanker | None") -> ModelFolders:
+    return ModelFolders(
+        remote=sagemaker,
+        remote_card=ModelCard(
+            features=COLUMNS,
+            target_variant=settings.sagemaker_variant,
+            inference_component=settings.sagemaker_inference_component,
+        ),
+        folder=settings.models_folder,
+        selection_file=settings.selection_file,
+        reload_seconds=settings.selection_reload_seconds,
+    )
+
+
 def _sagemaker(settings: RecommendationSettings) -> "SageMakerRanker":
     # Imported here: boto3 is slow to load, and not needed otherwise.
-    from pantree_recommendation.backends.sagemaker import SageMakerRanker, open_client
+    from pantree_recommendation.backends.endpoint import BotoEndpoint, open_client
+    from pantree_recommendation.backends.sagemaker import SageMakerRanker
 
     client = open_client(
         region=settings.aws_region,
         url=settings.sagemaker_url,
-        access_key_id=_plain(settings.aws_access_key_id),
-        secret_access_key=_plain(settings.aws_secret_access_key),
-        session_token=_plain(settings.aws_session_token),
-        total_max_attempts=settings.sagemaker_total_max_attempts,
+        **settings.aws_keys(),
         connect_timeout_seconds=settings.sagemaker_connect_timeout_seconds,
         read_timeout_seconds=settings.sagemaker_read_timeout_seconds,
         max_calls=settings.sagemaker_max_calls,
     )
     return SageMakerRanker(
-        client,
-        settings.sagemaker_endpoint,
+        BotoEndpoint(
+            client,
+            settings.sagemaker_endpoint,
+            target_variant=settings.sagemaker_variant,
+            inference_component=settings.sagemaker_inference_component,
+        ),
         timeout_seconds=settings.sagemaker_timeout_seconds,
         max_calls=settings.sagemaker_max_calls,
+        total_max_attempts=settings.sagemaker_total_max_attempts,
+        body_format=settings.sagemaker_content_type,
+        cool_down_seconds=settings.sagemaker_cool_down_seconds,
+        failures_to_open=settings.sagemaker_failures_to_open,
     )
-
-
-def _plain(secret: SecretStr | None) -> str | None:
-    """The secret itself; None when there is none or an empty one, as a line without a value in `.env` gives."""
-    return secret.get_secret_value() if secret else None
 
 
 PROGRAM = Program(NAME, RecommendationSettings, build, demo)

@@ -1,6 +1,10 @@
 """Messages of the recommendation service ↔ core types."""
 
+import math
+from collections.abc import Sequence
 from datetime import date
+
+from google.rpc.status_pb2 import Status
 
 from pantree.catalog.v1 import catalog_pb2
 from pantree.frequency.v1 import frequency_service_pb2 as frequency
@@ -14,20 +18,27 @@ from pantree_recommendation.core import (
     Candidate,
     Forecast,
     HonestSavings,
+    ModelCard,
     ModelName,
+    Models,
     Need,
     PaidPrice,
     Plan,
     Price,
     Question,
-    Ranker,
     Reason,
     Recommendation,
     Trend,
 )
+from pantree_runtime.errors import InvalidInput, PantreeError
+from pantree_runtime.status import status_of
 from pantree_runtime.validation import Violations
 
 MAX_CANDIDATES = 10_000
+# The contract states the same figure in its comments.
+MAX_BATCH_HOUSEHOLDS = 1_000
+# Answers are sent in messages of about this size, well under gRPC's 4 MiB.
+_RESPONSE_BYTES = 1 << 20
 MAX_INTERVAL_DAYS = 100_000
 # A day's purchase may have many lines.
 MAX_TYPICAL_QUANTITY = MAX_HISTORY_LINES * MAX_QUANTITY
@@ -76,6 +87,8 @@ def question(request: messages.RecommendRequest) -> Question:
     if request.HasField("min_cadence_probability"):
         min_cadence_probability = request.min_cadence_probability
         violations.number("min_cadence_probability", min_cadence_probability, 0, 1)
+    violations.identifier("customer_id", request.customer_id, required=False)
+    violations.text("model", request.model, required=False)
     candidates = _candidates(request, as_of, violations)
     violations.raise_if_any()
     assert as_of is not None  # a missing day is a violation
@@ -86,7 +99,28 @@ def question(request: messages.RecommendRequest) -> Question:
         min_confidence=min_confidence,
         min_cadence_probability=min_cadence_probability,
         include_omitted=request.include_omitted,
+        customer_id=request.customer_id,
+        model=request.model,
     )
+
+
+def batch(request: messages.RecommendBatchRequest) -> list[Question | Status]:
+    """The questions of a batch; the status of what is wrong in place of those that cannot be asked.
+
+    Raises:
+        InvalidInput: when the batch itself is wrong.
+    """
+    violations = Violations()
+    violations.whole_number("households", len(request.households), 0, MAX_BATCH_HOUSEHOLDS)
+    violations.raise_if_any()
+    return [_question_or_status(household) for household in request.households]
+
+
+def _question_or_status(household: messages.RecommendRequest) -> Question | Status:
+    try:
+        return question(household)
+    except InvalidInput as error:
+        return status_of(error)
 
 
 def _candidates(request: messages.RecommendRequest, as_of: date | None, violations: Violations) -> list[Candidate]:
@@ -225,10 +259,64 @@ def recommend_response(answer: Answer) -> messages.RecommendResponse:
     )
 
 
-def get_model_response(first: Ranker, fallback: Ranker) -> messages.GetModelResponse:
-    """Message that tells which model is asked first and which one stands in."""
+def batch_responses(
+    asked: Sequence[Question | Status], answers: Sequence[Answer | PantreeError]
+) -> list[messages.RecommendBatchResponse]:
+    """Messages that tell the answers to a batch, in the order in which they were asked.
+
+    Args:
+        asked: from `batch`.
+        answers: to the questions among them, in order.
+    """
+    remaining = iter(answers)
+    responses: list[messages.RecommendBatchResponse] = []
+    size = _RESPONSE_BYTES
+    for entry in asked:
+        answer = _household_message(entry if isinstance(entry, Status) else next(remaining))
+        answer_size = answer.ByteSize()
+        if size + answer_size > _RESPONSE_BYTES:
+            responses.append(messages.RecommendBatchResponse())
+            size = 0
+        responses[-1].households.append(answer)
+        size += answer_size
+    return responses
+
+
+def _household_message(outcome: Status | Answer | PantreeError) -> messages.HouseholdRecommendation:
+    if isinstance(outcome, Answer):
+        return messages.HouseholdRecommendation(result=recommend_response(outcome))
+    error = outcome if isinstance(outcome, Status) else status_of(outcome)
+    return messages.HouseholdRecommendation(error=error)
+
+
+def get_model_response(models: Models) -> messages.GetModelResponse:
+    """Message that tells which models there are, which one answers whom, and which one stands in."""
+    selection = models.selection
+    first = models.chosen("", "")
     return messages.GetModelResponse(
-        model=_model_message(first.model), source=first.source, fallback=_model_message(fallback.model)
+        model=_model_message(first.model),
+        source=first.source,
+        fallback=_model_message(models.fallback.model),
+        models=[_details_message(id_, models) for id_ in sorted(models.rankers)],
+        experiment=selection.experiment,
+        selection_error=models.selection_error,
+    )
+
+
+def _details_message(id_: str, models: Models) -> messages.ModelDetails:
+    ranker, card = models.rankers[id_], models.cards.get(id_, ModelCard())
+    return messages.ModelDetails(
+        id=id_,
+        model=_model_message(ranker.model),
+        source=ranker.source,
+        share_ratio=math.fsum(share.ratio for share in models.selection.shares if share.model == id_),
+        is_fallback=id_ == models.selection.fallback,
+        features=card.features,
+        training_data=card.training_data,
+        metrics=card.metrics,
+        checksum=card.checksum,
+        target_variant=card.target_variant,
+        inference_component=card.inference_component,
     )
 
 

@@ -1,11 +1,12 @@
 """The RPCs of the recommendation service."""
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree_recommendation import convert
-from pantree_recommendation.core import Recommender
+from pantree_recommendation.core import Question, Recommender
 from pantree_runtime.grpc_types import Context
 
 
@@ -21,6 +22,16 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
         answer = await self._recommender.recommend(question)
         return await asyncio.to_thread(convert.recommend_response, answer)
 
+    async def RecommendBatch(
+        self, request_iterator: AsyncIterator[messages.RecommendBatchRequest], context: Context
+    ) -> AsyncIterator[messages.RecommendBatchResponse]:
+        """The same for many households; a batch is read when the answers to the last one have been taken."""
+        async for request in request_iterator:
+            asked = await asyncio.to_thread(convert.batch, request)
+            answers = await self._recommender.recommend_all([entry for entry in asked if isinstance(entry, Question)])
+            for response in await asyncio.to_thread(convert.batch_responses, asked, answers):
+                yield response
+
     async def GetModel(self, request: messages.GetModelRequest, context: Context) -> messages.GetModelResponse:
-        """The model that is asked first, and the one that stands in."""
-        return convert.get_model_response(self._recommender.first, self._recommender.fallback)
+        """The models there are, which one answers whom, and which one stands in."""
+        return convert.get_model_response(await self._recommender.models())

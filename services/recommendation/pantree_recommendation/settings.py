@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from pantree_recommendation.backends.bodies import BodyFormat
 from pantree_runtime.settings import PartSettings
 
 
@@ -43,11 +44,35 @@ class RecommendationSettings(PartSettings):
         description="Name of a SageMaker endpoint that ranks the items; empty for the embedded model.",
         validation_alias="SAGEMAKER_ENDPOINT",
     )
+    models_folder: Path | None = Field(
+        default=None, description="Holds one folder for each further model; only the one that ships when absent."
+    )
+    selection_file: Path | None = Field(
+        default=None,
+        description="JSON file that says which model answers whom, read again when it changes; without it SageMaker "
+        "answers if it is configured, else the model that ships.",
+    )
+    selection_reload_seconds: float = Field(
+        default=1.0, ge=0, description="How long the selection file is not looked at again."
+    )
+    sagemaker_variant: str = Field(
+        default="", description="Variant of the endpoint that is to answer; the endpoint chooses when empty."
+    )
+    sagemaker_inference_component: str = Field(
+        default="", description="Inference component that is to answer, for endpoints that host several."
+    )
+    sagemaker_content_type: BodyFormat = Field(
+        default=BodyFormat.JSON,
+        description="What the endpoint takes and gives: application/json, application/jsonlines or text/csv.",
+    )
     sagemaker_url: str | None = Field(
         default=None, description="URL of the SageMaker runtime, for a private network; AWS's own when absent."
     )
     sagemaker_total_max_attempts: int = Field(
-        default=2, ge=1, le=5, description="How often SageMaker is asked at most, the first time included."
+        default=2,
+        ge=1,
+        le=5,
+        description="How often SageMaker is asked at most after failures that pass, the first time included.",
     )
     sagemaker_connect_timeout_seconds: float = Field(
         default=2.0, gt=0, description="How long one attempt may take to connect to SageMaker."
@@ -59,6 +84,12 @@ class RecommendationSettings(PartSettings):
         default=20.0, gt=0, description="How long a request waits for SageMaker at most, all attempts together."
     )
     sagemaker_max_calls: int = Field(default=4, ge=1, le=64, description="How many SageMaker calls run at a time.")
+    sagemaker_failures_to_open: int = Field(
+        default=3, ge=1, description="After how many failed requests in a row SageMaker is left alone."
+    )
+    sagemaker_cool_down_seconds: float = Field(
+        default=30.0, ge=0, description="How long SageMaker is then left alone before one request tries again."
+    )
     aws_region: str = Field(
         default="us-west-2", min_length=1, description="Region of the endpoint.", validation_alias="AWS_REGION"
     )
@@ -73,6 +104,18 @@ class RecommendationSettings(PartSettings):
     aws_session_token: SecretStr | None = Field(
         default=None, description="Goes with temporary AWS credentials.", validation_alias="AWS_SESSION_TOKEN"
     )
+
+    def aws_keys(self) -> dict[str, Any]:
+        """The credentials by the names that `open_client` has for them; None for the ordinary AWS chain.
+
+        A line without a value in `.env` gives an empty one, which stands for none.
+        """
+        keys = {
+            "access_key_id": self.aws_access_key_id,
+            "secret_access_key": self.aws_secret_access_key,
+            "session_token": self.aws_session_token,
+        }
+        return {name: secret.get_secret_value() if secret else None for name, secret in keys.items()}
 
     @field_validator("sagemaker_endpoint")
     @classmethod

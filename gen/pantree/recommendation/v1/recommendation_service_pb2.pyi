@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 from pantree.catalog.v1 import catalog_pb2 as _catalog_pb2
 from pantree.frequency.v1 import frequency_service_pb2 as _frequency_service_pb2
 from pantree.model.v1 import model_pb2 as _model_pb2
@@ -33,6 +34,8 @@ class RecommendRequest(_message.Message):
     MIN_CONFIDENCE_FIELD_NUMBER: _builtins.int
     INCLUDE_OMITTED_FIELD_NUMBER: _builtins.int
     MIN_CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
     """as_of is the day on which the question is asked, ISO 8601."""
     max_recommendations: _builtins.int
@@ -44,6 +47,14 @@ class RecommendRequest(_message.Message):
     min_cadence_probability: _builtins.float
     """min_cadence_probability is the least probability, 0 to 1, of a purchase within 1.5 × the cadence that an item needs;
     the service's own threshold when absent.
+    """
+    customer_id: _builtins.str
+    """customer_id decides which model answers where two are compared: the same customer always gets the same one. Without
+    it the first of them answers.
+    """
+    model: _builtins.str
+    """model chooses the model that ranks, as GetModel names it: `name/version`, or `sagemaker`; when empty, the service
+    chooses.
     """
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
@@ -58,10 +69,12 @@ class RecommendRequest(_message.Message):
         min_confidence: _builtins.float | None = ...,
         include_omitted: _builtins.bool = ...,
         min_cadence_probability: _builtins.float | None = ...,
+        customer_id: _builtins.str = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -500,6 +513,88 @@ class OmittedItem(_message.Message):
 Global___OmittedItem: _TypeAlias = OmittedItem  # noqa: Y015
 
 @_typing.final
+class RecommendBatchRequest(_message.Message):
+    """RecommendBatchRequest holds a batch of households."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOUSEHOLDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendRequest]:
+        """households are what is asked of each, at most 1,000; the whole message is at most 4 MiB."""
+
+    def __init__(
+        self,
+        *,
+        households: _abc.Iterable[Global___RecommendRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["households", b"households"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecommendBatchRequest: _TypeAlias = RecommendBatchRequest  # noqa: Y015
+
+@_typing.final
+class RecommendBatchResponse(_message.Message):
+    """RecommendBatchResponse holds the answers to some households, in the order of the requests. A batch may be answered in
+    several messages, so that none is too large.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOUSEHOLDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseholdRecommendation]:
+        """households are the answers."""
+
+    def __init__(
+        self,
+        *,
+        households: _abc.Iterable[Global___HouseholdRecommendation] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["households", b"households"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecommendBatchResponse: _TypeAlias = RecommendBatchResponse  # noqa: Y015
+
+@_typing.final
+class HouseholdRecommendation(_message.Message):
+    """HouseholdRecommendation answers for one household."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___RecommendResponse:
+        """result is what Recommend would have answered."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """error says what is wrong with this household; its details name the fields as in RecommendRequest."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___RecommendResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["result", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___HouseholdRecommendation: _TypeAlias = HouseholdRecommendation  # noqa: Y015
+
+@_typing.final
 class GetModelRequest(_message.Message):
     """GetModelRequest asks which model answers."""
 
@@ -525,15 +620,30 @@ class GetModelResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     FALLBACK_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    SELECTION_ERROR_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """source is where it runs: `embedded` or `sagemaker`."""
+    experiment: _builtins.str
+    """experiment is what the customers' shares are drawn by: another name draws them anew."""
+    selection_error: _builtins.str
+    """selection_error says why the selection file on disk is not the one in force, or which model on disk was refused;
+    empty when all is well.
+    """
     @_builtins.property
     def model(self) -> _model_pb2.Model:
-        """model is the model that is asked first; on SageMaker its version is the endpoint's own business and empty."""
+        """model is the model that is asked first for a request without a customer; on SageMaker its version is the endpoint's
+        own business and empty.
+        """
 
     @_builtins.property
     def fallback(self) -> _model_pb2.Model:
-        """fallback is the embedded model that stands in; equal to model when source is `embedded`."""
+        """fallback is the embedded model that stands in; equal to model when source is `embedded` and nothing else is chosen."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelDetails]:
+        """models are all that a request may choose, by id."""
 
     def __init__(
         self,
@@ -541,11 +651,102 @@ class GetModelResponse(_message.Message):
         model: _model_pb2.Model | None = ...,
         source: _builtins.str = ...,
         fallback: _model_pb2.Model | None = ...,
+        models: _abc.Iterable[Global___ModelDetails] | None = ...,
+        experiment: _builtins.str = ...,
+        selection_error: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["fallback", b"fallback", "model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback", b"fallback", "model", b"model", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["experiment", b"experiment", "fallback", b"fallback", "model", b"model", "models", b"models", "selection_error", b"selection_error", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
+
+@_typing.final
+class ModelDetails(_message.Message):
+    """ModelDetails tells about one model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetricsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    SHARE_RATIO_FIELD_NUMBER: _builtins.int
+    IS_FALLBACK_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    TRAINING_DATA_FIELD_NUMBER: _builtins.int
+    METRICS_FIELD_NUMBER: _builtins.int
+    CHECKSUM_FIELD_NUMBER: _builtins.int
+    TARGET_VARIANT_FIELD_NUMBER: _builtins.int
+    INFERENCE_COMPONENT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """id is how a request names the model."""
+    source: _builtins.str
+    """source is where it runs: `embedded` or `sagemaker`."""
+    share_ratio: _builtins.float
+    """share_ratio is the share of customers it answers, 0 to 1."""
+    is_fallback: _builtins.bool
+    """is_fallback says whether it stands in when another one fails."""
+    training_data: _builtins.str
+    """training_data says what it was fitted on; empty for an endpoint, which alone knows."""
+    checksum: _builtins.str
+    """checksum is the SHA-256 of its manifest, in hexadecimal, which holds those of its files; empty for an endpoint."""
+    target_variant: _builtins.str
+    """target_variant is the variant of the endpoint that is asked; empty when the endpoint chooses."""
+    inference_component: _builtins.str
+    """inference_component is the component of the endpoint that is asked; empty when it has none."""
+    @_builtins.property
+    def model(self) -> _model_pb2.Model:
+        """model is its name and version."""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """features are what it is shown of an item."""
+
+    @_builtins.property
+    def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """metrics are what was measured when it was fitted, by name."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        model: _model_pb2.Model | None = ...,
+        source: _builtins.str = ...,
+        share_ratio: _builtins.float = ...,
+        is_fallback: _builtins.bool = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
+        training_data: _builtins.str = ...,
+        metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        checksum: _builtins.str = ...,
+        target_variant: _builtins.str = ...,
+        inference_component: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checksum", b"checksum", "features", b"features", "id", b"id", "inference_component", b"inference_component", "is_fallback", b"is_fallback", "metrics", b"metrics", "model", b"model", "share_ratio", b"share_ratio", "source", b"source", "target_variant", b"target_variant", "training_data", b"training_data"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelDetails: _TypeAlias = ModelDetails  # noqa: Y015

@@ -40,6 +40,11 @@ class RecommendationServiceStub:
                 request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendRequest.SerializeToString,
                 response_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendResponse.FromString,
                 _registered_method=True)
+        self.RecommendBatch = channel.stream_stream(
+                '/pantree.recommendation.v1.RecommendationService/RecommendBatch',
+                request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendBatchRequest.SerializeToString,
+                response_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendBatchResponse.FromString,
+                _registered_method=True)
         self.GetModel = channel.unary_unary(
                 '/pantree.recommendation.v1.RecommendationService/GetModel',
                 request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelRequest.SerializeToString,
@@ -58,8 +63,17 @@ class RecommendationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecommendBatch(self, request_iterator, context):
+        """RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
+        next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
+        the order of the requests, as Recommend would; one that is wrong does not stop the others.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetModel(self, request, context):
-        """GetModel tells which model answers, and which one stands in when that one fails.
+        """GetModel tells which models there are, which one answers whom, and which one stands in when that one fails.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +86,11 @@ def add_RecommendationServiceServicer_to_server(servicer, server):
                     servicer.Recommend,
                     request_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendRequest.FromString,
                     response_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendResponse.SerializeToString,
+            ),
+            'RecommendBatch': grpc.stream_stream_rpc_method_handler(
+                    servicer.RecommendBatch,
+                    request_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendBatchRequest.FromString,
+                    response_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendBatchResponse.SerializeToString,
             ),
             'GetModel': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModel,
@@ -107,6 +126,33 @@ class RecommendationService:
             '/pantree.recommendation.v1.RecommendationService/Recommend',
             pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendRequest.SerializeToString,
             pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecommendBatch(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/pantree.recommendation.v1.RecommendationService/RecommendBatch',
+            pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendBatchRequest.SerializeToString,
+            pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.RecommendBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,8 +35,13 @@ class RecommendationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> RecommendationServiceAsyncStub: ...
     Recommend: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.RecommendRequest, _recommendation_service_pb2.RecommendResponse]
     """Recommend picks the items worth a subscription from the evidence on one household's items, best first."""
+    RecommendBatch: _grpc.StreamStreamMultiCallable[_recommendation_service_pb2.RecommendBatchRequest, _recommendation_service_pb2.RecommendBatchResponse]
+    """RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
+    next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
+    the order of the requests, as Recommend would; one that is wrong does not stop the others.
+    """
     GetModel: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.GetModelRequest, _recommendation_service_pb2.GetModelResponse]
-    """GetModel tells which model answers, and which one stands in when that one fails."""
+    """GetModel tells which models there are, which one answers whom, and which one stands in when that one fails."""
 
 @_typing.type_check_only
 class RecommendationServiceAsyncStub(RecommendationServiceStub):
@@ -45,8 +50,13 @@ class RecommendationServiceAsyncStub(RecommendationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Recommend: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.RecommendRequest, _recommendation_service_pb2.RecommendResponse]  # type: ignore[assignment]
     """Recommend picks the items worth a subscription from the evidence on one household's items, best first."""
+    RecommendBatch: _aio.StreamStreamMultiCallable[_recommendation_service_pb2.RecommendBatchRequest, _recommendation_service_pb2.RecommendBatchResponse]  # type: ignore[assignment]
+    """RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
+    next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
+    the order of the requests, as Recommend would; one that is wrong does not stop the others.
+    """
     GetModel: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.GetModelRequest, _recommendation_service_pb2.GetModelResponse]  # type: ignore[assignment]
-    """GetModel tells which model answers, and which one stands in when that one fails."""
+    """GetModel tells which models there are, which one answers whom, and which one stands in when that one fails."""
 
 class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
     """RecommendationService answers: which items to subscribe to, at which cadence?"""
@@ -60,11 +70,22 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
         """Recommend picks the items worth a subscription from the evidence on one household's items, best first."""
 
     @_abc_1.abstractmethod
+    def RecommendBatch(
+        self,
+        request_iterator: _MaybeAsyncIterator[_recommendation_service_pb2.RecommendBatchRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_recommendation_service_pb2.RecommendBatchResponse], _abc.AsyncIterator[_recommendation_service_pb2.RecommendBatchResponse]]:
+        """RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
+        next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
+        the order of the requests, as Recommend would; one that is wrong does not stop the others.
+        """
+
+    @_abc_1.abstractmethod
     def GetModel(
         self,
         request: _recommendation_service_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommendation_service_pb2.GetModelResponse, _abc.Awaitable[_recommendation_service_pb2.GetModelResponse]]:
-        """GetModel tells which model answers, and which one stands in when that one fails."""
+        """GetModel tells which models there are, which one answers whom, and which one stands in when that one fails."""
 
 def add_RecommendationServiceServicer_to_server(servicer: RecommendationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

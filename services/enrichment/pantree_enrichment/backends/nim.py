@@ -16,11 +16,11 @@ from typing import Any
 import httpx
 import structlog
 
-from pantree_enrichment.backends.circuit_breaker import CircuitBreaker
 from pantree_enrichment.backends.prompt import Prompt
 from pantree_enrichment.backends.reply import outcomes_in, reply_schema
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome, Unanswered
 from pantree_runtime import telemetry
+from pantree_runtime.circuit_breaker import CircuitBreaker
 from pantree_runtime.deadline import LEAST_SECONDS
 
 _log = structlog.get_logger(__name__)

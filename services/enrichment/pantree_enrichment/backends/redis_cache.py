@@ -12,9 +12,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from pantree_enrichment.backends.cache import AnswerCache
-from pantree_enrichment.backends.circuit_breaker import CircuitBreaker
 from pantree_enrichment.backends.reply import answer_from, entry_of
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome
+from pantree_runtime.circuit_breaker import CircuitBreaker
 
 _log = structlog.get_logger(__name__)
 

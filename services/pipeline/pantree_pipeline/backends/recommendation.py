@@ -23,7 +23,12 @@ class GrpcRecommender:
         self._stub = rpc.RecommendationServiceStub(channel)
 
     async def recommend(
-        self, candidates: Sequence[Candidate], as_of: date, max_recommendations: int | None, include_omitted: bool
+        self,
+        customer_id: str,
+        candidates: Sequence[Candidate],
+        as_of: date,
+        max_recommendations: int | None,
+        include_omitted: bool,
     ) -> Recommendations:
         """The items worth a subscription.
 
@@ -34,6 +39,7 @@ class GrpcRecommender:
             as_of=as_of.isoformat(),
             max_recommendations=max_recommendations,
             include_omitted=include_omitted,
+            customer_id=customer_id,
         )
         for candidate in candidates:
             # Added in place, so that the evidence is copied only once.

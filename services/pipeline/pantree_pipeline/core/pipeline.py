@@ -135,6 +135,7 @@ class Pipeline:
         analysis = await self._frequency.analyze(history, order.as_of)
         enrichments = await self._enrich(analysis.items, warnings)
         recommendations = await self._recommender.recommend(
+            order.customer_id,
             [Candidate(item, enrichments.get(item.name)) for item in analysis.items],
             order.as_of,
             order.max_recommendations,

@@ -131,6 +131,11 @@ class Recommender(Protocol):
     """The recommendation service."""
 
     async def recommend(
-        self, candidates: Sequence[Candidate], as_of: date, max_recommendations: int | None, include_omitted: bool
+        self,
+        customer_id: str,
+        candidates: Sequence[Candidate],
+        as_of: date,
+        max_recommendations: int | None,
+        include_omitted: bool,
     ) -> Recommendations:
         """The items worth a subscription."""

@@ -1,9 +1,13 @@
-"""The closed form that ranks items in this process: always there, and the stand-in when SageMaker fails."""
+"""The model that ranks items in this process: always there, and the stand-in when SageMaker fails."""
 
 import asyncio
 from collections.abc import Sequence
 
-from pantree_recommendation.core import ItemFeatures, ModelName
+from pantree_recommendation.core import Calibration, ItemFeatures, ModelName
+
+CLOSED_FORM = ModelName("embedded-heuristic", "2")
+"""The formula below. A calibration was fitted for one formula, so a change of the formula needs another version here,
+after which artefacts that were made for the old one are refused."""
 
 # How much of an offer's worth is lost when all deliveries come early: they pile up, and the sooner they spoil, the more
 # of them is thrown away. A judgement, not a fit.
@@ -16,14 +20,30 @@ _HALF_WORTH_SAVINGS = 30.0
 
 
 class EmbeddedRanker:
-    """Expected value to the customer: probability × worth of the offer × what is left of it after piling up."""
+    """Expected value to the customer: probability × worth of the offer × what is left of it after piling up.
 
-    model = ModelName("embedded-heuristic", "2")
+    A correction of the probability, if one was fitted, comes first: whatever the formula is, it sees an ordinary item.
+    """
+
     source = "embedded"
+
+    def __init__(self, model: ModelName = CLOSED_FORM, calibration: Calibration | None = None) -> None:
+        """Takes what was fitted.
+
+        Args:
+            model: name and version of the whole.
+            calibration: correction of the probability; None when nothing was fitted.
+        """
+        self.model = model
+        self._calibration = calibration
 
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
         """Score of each item, 0 to 1; never fails."""
-        return await asyncio.to_thread(lambda: [_score(item) for item in items])
+        return await asyncio.to_thread(lambda: [self.score(item) for item in items])
+
+    def score(self, item: ItemFeatures) -> float:
+        """Score of an item, 0 to 1, when its features are what the service makes of evidence."""
+        return _score(item if self._calibration is None else self._calibration.applied(item))
 
 
 def _score(item: ItemFeatures) -> float:

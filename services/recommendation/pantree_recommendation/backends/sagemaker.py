@@ -1,100 +1,33 @@
-"""Ranks items on a SageMaker endpoint.
-
-Request and answer, one instance per item with the fields of `ItemFeatures`, one score from 0 to 1 per instance:
-
-    {"instances": [{"name": "Bananas", "purchase_count": 8, "mean_interval_days": 7.2, …}, …]}
-    {"predictions": [0.83, …]}
+"""Ranks items on a SageMaker endpoint: in parts under the body limit, in time, and not while the endpoint is down.
 
 What the endpoint says is checked; whatever is wrong with it becomes a `RankerFailure`.
 """
 
 import asyncio
-import contextlib
-import dataclasses
-import json
-import re
-from collections.abc import Iterator, Sequence
+import random
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
-import boto3
 import structlog
-from botocore import exceptions
-from botocore.config import Config
 
+from pantree_recommendation.backends.bodies import MAX_BODY_BYTES, BodyFormat, predictions, request_bodies
+from pantree_recommendation.backends.endpoint import Endpoint, EndpointFailure
 from pantree_recommendation.core import ItemFeatures, ModelName, RankerFailure
 from pantree_runtime import telemetry
+from pantree_runtime.circuit_breaker import CircuitBreaker
 from pantree_runtime.deadline import LEAST_SECONDS, remaining_seconds
 
 _log = structlog.get_logger(__name__)
 
-# Limit of InvokeEndpoint on the body of a request, and as much as is read of an answer.
-# https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
-MAX_BODY_BYTES = 6_291_456
 # What is kept of a request's time, so that the embedded model can still answer when SageMaker does not.
 SECONDS_KEPT_FOR_FALLBACK = 0.25
-
-_BEFORE, _BETWEEN, _AFTER = b'{"instances":[', b",", b"]}"
-
-# The errors that the API documents, and what helps. What SageMaker says itself is not passed on: it names accounts.
-_REMEDIES = {
-    "ValidationError": "it refused the request; check SAGEMAKER_ENDPOINT, AWS_REGION and what the model takes",
-    "ModelError": "the model in the endpoint failed; the endpoint's log tells why",
-    "ModelNotReadyException": "the model is still being loaded; ask again later",
-    "InternalFailure": "it failed by itself; ask again later",
-    "ServiceUnavailable": "it is overloaded or down; ask again later",
-    "InternalDependencyException": "something that it depends on failed; ask again later",
-}
+# The wait before another attempt is drawn evenly from 0 up to this, and up to twice as much each time.
+_FIRST_WAIT_SECONDS = 0.1
 
 
-def open_client(
-    *,
-    region: str,
-    url: str | None = None,
-    access_key_id: str | None = None,
-    secret_access_key: str | None = None,
-    session_token: str | None = None,
-    total_max_attempts: int,
-    connect_timeout_seconds: float,
-    read_timeout_seconds: float,
-    max_calls: int,
-) -> Any:
-    """Client of the SageMaker runtime. Takes a moment: call it once, off the event loop.
-
-    Args:
-        region: AWS region.
-        url: where the runtime is; AWS's own address when None.
-        access_key_id: credentials; the ordinary AWS chain when None.
-        secret_access_key: goes with `access_key_id`.
-        session_token: goes with temporary credentials.
-        total_max_attempts: attempts per call. botocore repeats connection errors, read timeouts, 500, 502, 503 and 504.
-        connect_timeout_seconds: how long an attempt may take to connect.
-        read_timeout_seconds: how long an attempt may wait for the next bytes.
-        max_calls: connections that are kept.
-
-    Raises:
-        OSError: when the AWS configuration of this machine is wrong, such as a profile that does not exist.
-    """
-    try:
-        session = boto3.session.Session(
-            aws_access_key_id=access_key_id,
-            aws_secret_access_key=secret_access_key,
-            aws_session_token=session_token,
-            region_name=region,
-        )
-        return session.client(
-            "sagemaker-runtime",
-            endpoint_url=url,
-            # All stated: botocore's defaults have changed between versions.
-            config=Config(
-                connect_timeout=connect_timeout_seconds,
-                read_timeout=read_timeout_seconds,
-                retries={"mode": "standard", "total_max_attempts": total_max_attempts},
-                max_pool_connections=max_calls,
-            ),
-        )
-    except (exceptions.BotoCoreError, ValueError) as error:
-        raise OSError(f"the SageMaker client cannot be set up: {error}") from error
+class _NotAsked(RankerFailure):
+    """The endpoint was not asked, so this says nothing about it."""
 
 
 class SageMakerRanker:
@@ -104,26 +37,41 @@ class SageMakerRanker:
 
     def __init__(
         self,
-        client: Any,
-        endpoint: str,
+        endpoint: Endpoint,
         *,
         timeout_seconds: float,
         max_calls: int,
+        total_max_attempts: int,
+        body_format: BodyFormat = BodyFormat.JSON,
         max_body_bytes: int = MAX_BODY_BYTES,
+        cool_down_seconds: float = 30.0,
+        failures_to_open: int = 3,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         """Takes what it asks with.
 
         Args:
-            client: from `open_client`; closed by `close`.
-            endpoint: name of the endpoint.
+            endpoint: the model; closed by `close`.
             timeout_seconds: how long a request waits at most, all calls and attempts together.
-            max_calls: how many calls run at a time; boto3 blocks a thread for each.
+            max_calls: how many calls run at a time; each blocks a thread.
+            total_max_attempts: attempts per call, the first included, after failures that pass.
+            body_format: how items are sent and scores asked for.
             max_body_bytes: a larger request is sent in parts.
+            cool_down_seconds: how long the endpoint is left alone after too many failures.
+            failures_to_open: how many requests in a row fail before it is left alone.
+            clock: seconds, never going backwards.
+            draw: a number from 0 to 1, by which waits are spread.
         """
-        self.model = ModelName(endpoint, "")
-        self._client = client
+        self.model = ModelName(endpoint.name, "")
+        self._endpoint = endpoint
         self._timeout_seconds = timeout_seconds
+        self._total_max_attempts = total_max_attempts
+        self._body_format = body_format
         self._max_body_bytes = max_body_bytes
+        self._draw = draw
+        self._breaker = CircuitBreaker(cool_down_seconds, clock, failures_to_open=failures_to_open)
+        self._last_failure = ""
         self._threads = ThreadPoolExecutor(max_calls, thread_name_prefix="sagemaker")
 
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
@@ -132,26 +80,30 @@ class SageMakerRanker:
         Raises:
             RankerFailure: when SageMaker cannot answer, not in time, or not with one usable score per item.
         """
+        if not items:
+            return []
+        seconds = self._seconds_to_wait()
+        if not self._breaker.allows():
+            raise _NotAsked(f"SageMaker was not asked, since it failed before: {self._last_failure}")
         try:
-            async with asyncio.timeout(self._seconds_to_wait()):
-                bodies = await asyncio.to_thread(lambda: list(request_bodies(items, self._max_body_bytes)))
-                scores: list[float] = []
-                for body, count in bodies:
-                    loop = asyncio.get_running_loop()
-                    with telemetry.outside_call("sagemaker", "InvokeEndpoint"):
-                        scores += await loop.run_in_executor(self._threads, self._invoke, body, count)
-                return scores
+            async with asyncio.timeout(seconds):
+                scores = await self._asked(items)
         except TimeoutError:
             failure = RankerFailure("SageMaker did not answer in the time there was")
         except RankerFailure as raised:
             failure = raised
-        _log.warning("sagemaker failed", reason=str(failure))
+        else:
+            self._breaker.succeeded()
+            return scores
+        self._last_failure = str(failure)
+        self._breaker.failed()
+        _log.warning("sagemaker failed", reason=str(failure), left_alone=not self._breaker.is_closed)
         raise failure
 
     async def close(self) -> None:
         """Lets go of connections and threads; calls that nobody waits for any more end by their own timeouts."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._client.close()
+        self._endpoint.close()
 
     def _seconds_to_wait(self) -> float:
         remaining = remaining_seconds()
@@ -159,99 +111,28 @@ class SageMakerRanker:
             return self._timeout_seconds
         left = remaining - SECONDS_KEPT_FOR_FALLBACK
         if left < LEAST_SECONDS:
-            raise RankerFailure("SageMaker was not asked: too little of the request's time was left")
+            raise _NotAsked("SageMaker was not asked: too little of the request's time was left")
         return min(left, self._timeout_seconds)
 
-    def _invoke(self, body: bytes, count: int) -> list[float]:
-        """Scores of the instances in a body; blocks."""
-        try:
-            response = self._client.invoke_endpoint(
-                EndpointName=self.model.name, ContentType="application/json", Accept="application/json", Body=body
-            )
-            with contextlib.closing(response["Body"]) as stream:
-                reply = stream.read(MAX_BODY_BYTES + 1)
-        except exceptions.ClientError as error:
-            raise RankerFailure(f"SageMaker did not answer: {_refusal(error)}") from error
-        except exceptions.BotoCoreError as error:
-            raise RankerFailure(f"SageMaker did not answer: {_obstacle(error)}") from error
-        return predictions(reply, count)
+    async def _asked(self, items: Sequence[ItemFeatures]) -> list[float]:
+        """Scores of all items, part by part."""
+        bodies = await asyncio.to_thread(lambda: list(request_bodies(items, self._body_format, self._max_body_bytes)))
+        scores: list[float] = []
+        for body, count in bodies:
+            reply = await self._reply(body)
+            scores += await asyncio.to_thread(predictions, reply, count, self._body_format)
+        return scores
 
-
-def request_bodies(items: Sequence[ItemFeatures], max_body_bytes: int = MAX_BODY_BYTES) -> Iterator[tuple[bytes, int]]:
-    """Bodies that hold all items in order, each with its number of items; as few bodies as the limit allows.
-
-    Args:
-        items: what the model sees.
-        max_body_bytes: limit of a body; an item that is over it alone gets a body of its own.
-    """
-    part: list[bytes] = []
-    size = len(_BEFORE) + len(_AFTER)
-    for item in items:
-        instance = json.dumps(dataclasses.asdict(item), ensure_ascii=False, separators=(",", ":")).encode()
-        if part and size + len(_BETWEEN) + len(instance) > max_body_bytes:
-            yield _body(part), len(part)
-            part, size = [], len(_BEFORE) + len(_AFTER)
-        size += len(instance) + (len(_BETWEEN) if part else 0)
-        part.append(instance)
-    if part:
-        yield _body(part), len(part)
-
-
-def _body(instances: Sequence[bytes]) -> bytes:
-    return _BEFORE + _BETWEEN.join(instances) + _AFTER
-
-
-def predictions(reply: bytes, count: int) -> list[float]:
-    """Scores that an endpoint's reply holds.
-
-    Args:
-        reply: body of the reply; data that nobody has checked.
-        count: number of instances that were sent.
-
-    Raises:
-        RankerFailure: when it is no JSON object with `count` numbers from 0 to 1 under `predictions`.
-    """
-    try:
-        content = json.loads(reply)
-    except (ValueError, RecursionError):
-        raise RankerFailure("SageMaker's model gave no valid JSON; it must answer application/json") from None
-    scores = content.get("predictions") if isinstance(content, dict) else None
-    if not isinstance(scores, list):
-        raise RankerFailure('SageMaker\'s model gave no list of "predictions"')
-    if len(scores) != count:
-        raise RankerFailure(f"SageMaker's model gave {len(scores):,} predictions for {count:,} items")
-    for position, score in enumerate(scores):
-        # NaN fails the comparison; a bool would pass it.
-        if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-            raise RankerFailure(f"SageMaker's model gave no number from 0 to 1 for item {position}")
-    return [float(score) for score in scores]
-
-
-def _refusal(error: exceptions.ClientError) -> str:
-    """What SageMaker refused with, and what helps."""
-    code = str(error.response.get("Error", {}).get("Code", ""))
-    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    remedy = _REMEDIES.get(code)
-    if remedy is None:
-        denied = status in (401, 403)
-        remedy = (
-            "it denied access; check the AWS credentials and the permission sagemaker:InvokeEndpoint"
-            if denied
-            else "it refused the request"
-        )
-    # What stands in for the code may be anything when a proxy answers.
-    shown = code if re.fullmatch(r"[A-Za-z]{1,64}", code) else "no known error"
-    return f"{remedy} ({shown}, HTTP {status})"
-
-
-def _obstacle(error: exceptions.BotoCoreError) -> str:
-    """What came between this machine and SageMaker."""
-    match error:
-        case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():
-            return "there are no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role"
-        case exceptions.ReadTimeoutError():
-            return "it took too long"
-        case exceptions.ConnectTimeoutError() | exceptions.EndpointConnectionError():
-            return "it cannot be reached; check AWS_REGION and the network"
-        case _:
-            return f"the connection failed ({type(error).__name__})"
+    async def _reply(self, body: bytes) -> bytes:
+        """Answer to one body, after as many attempts as it takes and is allowed."""
+        loop = asyncio.get_running_loop()
+        for attempt in range(1, self._total_max_attempts + 1):
+            try:
+                with telemetry.outside_call("sagemaker", "InvokeEndpoint"):
+                    return await loop.run_in_executor(self._threads, self._endpoint.invoke, body, self._body_format)
+            except EndpointFailure as failure:
+                if not failure.is_passing or attempt == self._total_max_attempts:
+                    attempts = f" in {attempt} attempts" if attempt > 1 else ""
+                    raise RankerFailure(f"SageMaker did not answer{attempts}: {failure}") from failure
+            await asyncio.sleep(self._draw() * _FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+        raise AssertionError("there is at least one attempt")

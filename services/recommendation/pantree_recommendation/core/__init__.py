@@ -1,5 +1,6 @@
 """What the recommendation service knows: which evidence suffices, which cadence it supports, and what that saves."""
 
+from pantree_recommendation.core.calibration import Calibration, Weight
 from pantree_recommendation.core.candidate import Candidate, Forecast, Need, PaidPrice, Trend
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
 from pantree_recommendation.core.money import HonestSavings, annual_cost, annual_savings, honest_savings
@@ -9,17 +10,31 @@ from pantree_recommendation.core.policy import Policy, ground_for_omission
 from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.recommender import Answer, OmittedItem, Question, Recommendation, Recommender
+from pantree_recommendation.core.selection import (
+    FixedModels,
+    ModelCard,
+    Models,
+    ModelSource,
+    Selection,
+    Share,
+    model_id,
+)
 
 __all__ = [
     "DEFAULT_TIERS",
     "Answer",
+    "Calibration",
     "Candidate",
     "DiscountTier",
     "DiscountTiers",
+    "FixedModels",
     "Forecast",
     "HonestSavings",
     "ItemFeatures",
+    "ModelCard",
     "ModelName",
+    "ModelSource",
+    "Models",
     "Need",
     "Offer",
     "OmittedItem",
@@ -34,11 +49,15 @@ __all__ = [
     "ReasonCode",
     "Recommendation",
     "Recommender",
+    "Selection",
+    "Share",
     "Trend",
+    "Weight",
     "annual_cost",
     "annual_savings",
     "ground_for_omission",
     "honest_savings",
+    "model_id",
     "offer_of",
     "plan_of",
 ]

@@ -12,8 +12,10 @@ from pantree_recommendation.core.candidate import Candidate, Trend
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, ground_for_omission
-from pantree_recommendation.core.ranking import ModelName, Ranker, RankerFailure, features_of
+from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
+from pantree_recommendation.core.selection import Models, ModelSource
+from pantree_runtime.errors import InvalidInput, PantreeError
 
 # A coefficient of variation of at most 0.5. Only a fifth of the items that real households buy again and again are that
 # regular (84.51° Complete Journey, 2017), so that the word means something.
@@ -37,6 +39,10 @@ class Question:
     min_cadence_probability: float | None = None
     """0 to 1; None for the policy's own."""
     include_omitted: bool = False
+    customer_id: str = ""
+    """Decides which model answers where two are compared; empty when unknown."""
+    model: str = ""
+    """Id of the model that is to answer; empty when the selection decides."""
 
 
 @dataclass(frozen=True)
@@ -77,51 +83,115 @@ class Answer:
     """Why the embedded model answered in place of the first one; empty otherwise."""
 
 
-class Recommender:
-    """Answers questions by a policy and a model."""
+@dataclass(frozen=True)
+class _Screened:
+    """A question whose candidates were judged, not ranked yet."""
 
-    def __init__(self, policy: Policy, embedded: Ranker, remote: Ranker | None = None) -> None:
+    question: Question
+    offers: Sequence[tuple[Candidate, Offer]]
+    omitted: Sequence[OmittedItem]
+    features: Sequence[ItemFeatures]
+    """Parallel to the offers."""
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """What a model said, and which one it was."""
+
+    scores: Sequence[float]
+    ranker: Ranker
+    fallback_reason: str
+
+
+class Recommender:
+    """Answers questions by a policy and the models of the moment."""
+
+    def __init__(self, policy: Policy, models: ModelSource) -> None:
         """Takes what it decides by.
 
         Args:
             policy: what is asked of an item, and what is offered.
-            embedded: a model that always answers.
-            remote: a model that is asked first; the embedded one stands in when it fails.
+            models: the models, and which of them answers whom.
         """
         self._policy = policy
-        self._remote = remote
-        self.fallback = embedded
-        """The model that stands in."""
+        self._models = models
 
-    @property
-    def first(self) -> Ranker:
-        """The model that is asked first."""
-        return self._remote or self.fallback
+    async def models(self) -> Models:
+        """The models now."""
+        return await self._models.current()
 
     async def recommend(self, question: Question) -> Answer:
-        """The items worth a subscription, best first; items of equal score are ordered by name."""
-        offers, omitted = await asyncio.to_thread(_screen, question, self._policy)
-        features = await asyncio.to_thread(
-            lambda: [features_of(candidate, offer, question.as_of) for candidate, offer in offers]
+        """The items worth a subscription, best first; items of equal score are ordered by name.
+
+        Raises:
+            InvalidInput: when there is no model of the name that was asked for.
+        """
+        (answer,) = await self.recommend_all([question])
+        if isinstance(answer, PantreeError):
+            raise answer
+        return answer
+
+    async def recommend_all(self, questions: Sequence[Question]) -> list[Answer | PantreeError]:
+        """The answer to each question, in order, or what is wrong with it.
+
+        The items of all households that a model answers are ranked in one call: one request to SageMaker, not one each.
+        """
+        models = await self._models.current()
+        answers: list[Answer | PantreeError | None] = [None] * len(questions)
+        positions_of: dict[Ranker, list[int]] = {}
+        for position, question in enumerate(questions):
+            try:
+                positions_of.setdefault(models.chosen(question.model, question.customer_id), []).append(position)
+            except InvalidInput as error:
+                answers[position] = error
+        for ranker, positions in positions_of.items():
+            asked = [questions[position] for position in positions]
+            screened = await asyncio.to_thread(self._all_screened, asked)
+            scored = await _scored(screened, ranker, models.fallback)
+            answered = await asyncio.to_thread(_answers, screened, scored, self._policy)
+            for position, answer in zip(positions, answered, strict=True):
+                answers[position] = answer
+        return [answer for answer in answers if answer is not None]
+
+    def _all_screened(self, questions: Sequence[Question]) -> list[_Screened]:
+        return [self._screened(question) for question in questions]
+
+    def _screened(self, question: Question) -> _Screened:
+        offers, omitted = _screen(question, self._policy)
+        features = [features_of(candidate, offer, question.as_of) for candidate, offer in offers]
+        return _Screened(question, offers, omitted, features)
+
+
+async def _scored(screened: Sequence[_Screened], ranker: Ranker, fallback: Ranker) -> _Scored:
+    """Scores of the items of all questions, one after the other; the fallback's when the ranker fails."""
+    features = [item for entry in screened for item in entry.features]
+    try:
+        return _Scored(await ranker.scores(features), ranker, "")
+    except RankerFailure as failure:
+        if ranker is fallback:
+            raise
+        return _Scored(await fallback.scores(features), fallback, str(failure))
+
+
+def _answers(screened: Sequence[_Screened], scored: _Scored, policy: Policy) -> list[Answer]:
+    """The answer to each question."""
+    answers, begin = [], 0
+    for entry in screened:
+        end = begin + len(entry.offers)
+        recommendations, outranked = _select(entry.question, policy, entry.offers, scored.scores[begin:end])
+        omitted = [*entry.omitted, *outranked] if entry.question.include_omitted else []
+        answers.append(
+            Answer(
+                recommendations=recommendations,
+                omitted=tuple(sorted(omitted, key=lambda item: item.name)),
+                plan=plan_of([(item.candidate, item.offer) for item in recommendations], policy.tiers),
+                model=scored.ranker.model,
+                source=scored.ranker.source,
+                fallback_reason=scored.fallback_reason,
+            )
         )
-        ranker, fallback_reason = self.first, ""
-        try:
-            scores = await ranker.scores(features)
-        except RankerFailure as failure:
-            if self._remote is None:
-                raise
-            ranker, fallback_reason = self.fallback, str(failure)
-            scores = await ranker.scores(features)
-        recommendations, outranked = await asyncio.to_thread(_select, question, self._policy, offers, scores)
-        chosen = [(item.candidate, item.offer) for item in recommendations]
-        return Answer(
-            recommendations=recommendations,
-            omitted=tuple(sorted(omitted + outranked, key=lambda item: item.name)) if question.include_omitted else (),
-            plan=await asyncio.to_thread(plan_of, chosen, self._policy.tiers),
-            model=ranker.model,
-            source=ranker.source,
-            fallback_reason=fallback_reason,
-        )
+        begin = end
+    return answers
 
 
 def _screen(question: Question, policy: Policy) -> tuple[list[tuple[Candidate, Offer]], list[OmittedItem]]:

@@ -1,4 +1,4 @@
-from pantree_enrichment.backends.circuit_breaker import CircuitBreaker
+from pantree_runtime.circuit_breaker import CircuitBreaker
 
 
 class Clock:
@@ -43,3 +43,25 @@ def test_system_that_asks_for_more_time_gets_it() -> None:
     assert not breaker.allows()
     clock.seconds += 1
     assert breaker.allows()
+
+
+def test_system_is_left_alone_only_after_so_many_failures_in_a_row() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(30, clock, failures_to_open=2)
+    breaker.failed()
+    breaker.succeeded()
+    breaker.failed()
+    assert breaker.allows()
+    breaker.failed()
+    assert not breaker.allows()
+
+
+def test_caller_that_fails_after_the_cool_down_leaves_the_system_alone_again() -> None:
+    clock = Clock()
+    breaker = CircuitBreaker(30, clock, failures_to_open=2)
+    breaker.failed()
+    breaker.failed()
+    clock.seconds += 30
+    assert breaker.allows()
+    breaker.failed()
+    assert not breaker.allows()

@@ -1,0 +1,230 @@
+"""The command line: `python -m pantree_recommendation.sagemaker serve|train|local|unfitted|bulk`."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pantree_recommendation.backends import artefact
+from pantree_recommendation.backends.bodies import BodyFormat, MalformedBody, items_of, scores_body
+from pantree_recommendation.sagemaker.settings import ContainerSettings
+from pantree_recommendation.settings import RecommendationSettings
+from pantree_runtime.logging import configure_logging
+from pantree_runtime.settings import load_settings
+
+if TYPE_CHECKING:
+    from pantree_recommendation.sagemaker.bulk import Bulk, Operation
+
+NAME = "recommendation-sagemaker"
+_PING_SECONDS = 0.1
+_LOCAL_KEY, _LOCAL_SECRET = "local", "local-secret"
+_FORMATS = {".jsonl": BodyFormat.JSON_LINES, ".csv": BodyFormat.CSV}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what the command line says. Returns the exit code: 0 well, 1 failed, 2 wrong arguments, 3 still running."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pantree_recommendation.sagemaker", description="Pantree's ranking model on SageMaker."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="serve the model in the model folder, as SageMaker starts a container")
+    commands.add_parser("train", help="fit a model on the input folder and write it to the model folder")
+    _add_local(commands.add_parser("local", help="serve a model, and a SageMaker runtime in front of it"))
+    unfitted = commands.add_parser("unfitted", help="write the model that ships, the formula alone")
+    unfitted.add_argument("folder", type=Path)
+    _add_bulk(commands.add_parser("bulk", help="score a file of items on SageMaker, through S3"))
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "unfitted":
+        artefact.save(artefact.unfitted(), chosen.folder)
+        return 0
+    if chosen.command == "bulk":
+        return _bulk(chosen)
+    settings = load_settings(ContainerSettings)
+    configure_logging(NAME, settings)
+    if chosen.command == "local":
+        try:
+            return _local(chosen)
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+    if chosen.command == "serve":
+        from pantree_recommendation.sagemaker.container import serve
+
+        return serve(settings)
+    from pantree_recommendation.sagemaker.training import train
+
+    return train(settings)
+
+
+def _add_local(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--model", type=Path, default=artefact.SHIPPED, help="folder of the model; the one that ships")
+    parser.add_argument("--endpoint", default="pantree", help="name of the endpoint")
+    parser.add_argument("--port", type=int, default=8090, help="port of the runtime; 0 picks a free one")
+
+
+def _local(chosen: argparse.Namespace) -> int:
+    """Serves a runtime in front of a container process until SIGTERM or Ctrl-C."""
+    from pantree_recommendation.sagemaker.local_runtime import LocalEndpoint, LocalRuntime
+    from pantree_recommendation.sagemaker.serving import server_of
+
+    listener = socket.create_server(("127.0.0.1", chosen.port))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with _container_process(chosen.model) as container_url:
+        endpoint = LocalEndpoint({"AllTraffic": container_url})
+        runtime = LocalRuntime({chosen.endpoint: endpoint}, {_LOCAL_KEY: _LOCAL_SECRET})
+        variables = {
+            "SAGEMAKER_ENDPOINT": chosen.endpoint,
+            "PANTREE_RECOMMENDATION_SAGEMAKER_URL": url,
+            "AWS_ACCESS_KEY_ID": _LOCAL_KEY,
+            "AWS_SECRET_ACCESS_KEY": _LOCAL_SECRET,
+        }
+        print("A SageMaker runtime is here until Ctrl-C. Start the recommendation service with:\n")
+        print(" ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items()), end=" ")
+        print("python -m pantree_recommendation", flush=True)
+        server_of(runtime.app(), drain_seconds=1).run(sockets=[listener])
+    return 0
+
+
+@contextlib.contextmanager
+def _container_process(model: Path) -> Iterator[str]:
+    """URL of a container process on a free port, with its model loaded.
+
+    Raises:
+        OSError: when it ends instead.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    environment = {
+        **os.environ,
+        "SAGEMAKER_BIND_TO_PORT": str(port),
+        "PANTREE_SAGEMAKER_HOST": "127.0.0.1",
+        "PANTREE_SAGEMAKER_MODEL_FOLDER": str(model),
+    }
+    command = [sys.executable, "-m", "pantree_recommendation.sagemaker", "serve"]
+    with subprocess.Popen(command, env=environment) as process:  # noqa: S603 # our own words
+        try:
+            while not _answers(f"http://127.0.0.1:{port}/ping"):
+                if process.poll() is not None:
+                    raise OSError("the container ended; what it said stands above")
+                time.sleep(_PING_SECONDS)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def _answers(url: str) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(url, trust_env=False).is_success
+    except httpx.TransportError:
+        return False
+
+
+def _add_bulk(parser: argparse.ArgumentParser) -> None:
+    steps = parser.add_subparsers(dest="step", required=True)
+    start = steps.add_parser("start", help="upload the items and start; prints the operation")
+    start.add_argument("items", type=Path, help="*.jsonl or *.csv, as the container takes them")
+    start.add_argument("location", help="new folder in S3 for the operation, s3://bucket/prefix/id")
+    how = start.add_mutually_exclusive_group(required=True)
+    how.add_argument("--endpoint", default="", help="asynchronous inference by this endpoint")
+    how.add_argument("--model", default="", help="a batch transform job with this model of SageMaker's")
+    start.add_argument("--instance-type", default="ml.m5.large", help="of the batch transform job")
+    start.add_argument("--instance-count", type=int, default=1, help="of the batch transform job")
+    for step, text in (
+        ("status", "print how far an operation is; exit code 3 while it is running"),
+        ("wait", "print how far it is until it is over"),
+        ("fetch", "write the scores, one line for each item"),
+        ("cancel", "stop a batch transform job"),
+    ):
+        command = steps.add_parser(step, help=text)
+        command.add_argument("location", help="folder of the operation in S3")
+        if step == "wait":
+            command.add_argument("--every-seconds", type=float, default=15.0, help="between two looks")
+        if step == "fetch":
+            command.add_argument("output", type=Path, help="file to write")
+
+
+def _bulk(chosen: argparse.Namespace) -> int:
+    from pantree_recommendation.sagemaker.bulk import BulkFailure
+
+    try:
+        return _bulk_step(chosen, _opened_bulk(load_settings(RecommendationSettings)))
+    except MalformedBody as error:
+        for position, problem in error.problems:
+            print(f"error: {chosen.items}:{position}: {problem}", file=sys.stderr)
+    except (BulkFailure, ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 1
+
+
+def _bulk_step(chosen: argparse.Namespace, bulk: "Bulk") -> int:
+    if chosen.step == "start":
+        _print(_started(chosen, bulk))
+        return 0
+    operation = bulk.find(chosen.location)
+    match chosen.step:
+        case "status":
+            looks = iter([bulk.progress(operation)])
+        case "wait":
+            looks = bulk.wait(operation, every_seconds=chosen.every_seconds)
+        case "fetch":
+            chosen.output.write_bytes(scores_body(bulk.scores(operation), operation.body_format))
+            return 0
+        case _:
+            bulk.cancel(operation)
+            return 0
+    state = ""
+    for progress in looks:
+        print(json.dumps({**dataclasses.asdict(progress), "progress_ratio": progress.progress_ratio}), flush=True)
+        state = progress.state
+    return {"succeeded": 0, "running": 3}.get(state, 1)
+
+
+def _started(chosen: argparse.Namespace, bulk: "Bulk") -> "Operation":
+    from pantree_recommendation.sagemaker.bulk import TransformResources
+
+    body_format = _FORMATS.get(chosen.items.suffix)
+    if body_format is None:
+        raise ValueError(f"{chosen.items} is none of {', '.join(_FORMATS)}")
+    items = items_of(chosen.items.read_bytes(), body_format)
+    transform = TransformResources(chosen.model, chosen.instance_type, chosen.instance_count) if chosen.model else None
+    return bulk.start(
+        items, chosen.location, endpoint=chosen.endpoint, transform=transform, body_format=body_format
+    )  # fmt: skip
+
+
+def _opened_bulk(settings: RecommendationSettings) -> "Bulk":
+    from pantree_recommendation.backends.endpoint import open_client
+    from pantree_recommendation.sagemaker.bulk import Bulk
+
+    def client(service: str, url: str | None = None) -> object:
+        return open_client(
+            service=service,
+            url=url,
+            region=settings.aws_region,
+            **settings.aws_keys(),
+            connect_timeout_seconds=settings.sagemaker_connect_timeout_seconds,
+            read_timeout_seconds=settings.sagemaker_read_timeout_seconds,
+            max_calls=settings.sagemaker_max_calls,
+        )
+
+    return Bulk(client("s3"), client("sagemaker-runtime", settings.sagemaker_url), client("sagemaker"))
+
+
+def _print(operation: "Operation") -> None:
+    counted = {"parts": len(operation.parts), "items": sum(part.count for part in operation.parts)}
+    print(json.dumps({"operation": operation.location, "kind": operation.kind, **counted}))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
