@@ -16,7 +16,14 @@ from datetime import date, timedelta
 
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
-from pantree.recommendation.v1.recommendation_service_pb2 import Reason, Recommendation, Subscription
+from pantree.recommendation.v1.recommendation_service_pb2 import (
+    HonestSavings,
+    PriceTier,
+    Reason,
+    Recommendation,
+    Subscription,
+    SubscriptionPlan,
+)
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree_client.client import PantreeClient
 from pantree_client.sync import SyncPantreeClient
@@ -190,9 +197,15 @@ class FakePantree:
             archetype=(request.archetype or _ARCHETYPES[0]) if request.items else "",
             recommendation_id=f"fake-{request.customer_id}",
             recommendations=pipeline.RecommendationSet(
+                plan=SubscriptionPlan(
+                    item_count=len(chosen),
+                    annual_cost=95.0 * len(chosen),
+                    estimated_annual_savings=5.0 * len(chosen),
+                    honest_annual_savings=3.0 * len(chosen),
+                ),
                 recommendations=[
                     _recommendation(name, _INTERVAL_DAYS[frequency], frequency, as_of) for name, frequency in chosen
-                ]
+                ],
             ),
             model=_MODEL,
             confidence_model=_MODEL,
@@ -214,6 +227,13 @@ class FakePantree:
 
 
 def _recommendation(name: str, interval_days: int, frequency: str, as_of: date) -> Recommendation:
+    honest = HonestSavings(
+        expected_annual_savings=3.0,
+        low_annual_savings=1.0,
+        high_annual_savings=5.0,
+        paid_unit_price=1.96,
+        subscription_unit_price=1.9,
+    )
     return Recommendation(
         name=name,
         confidence=90,
@@ -225,8 +245,20 @@ def _recommendation(name: str, interval_days: int, frequency: str, as_of: date) 
             estimated_annual_savings=5.0,
             discount_ratio=0.05,
             quantity=1,
+            annual_cost=95.0,
+            honest_savings=honest,
+            tiers=[
+                PriceTier(
+                    least_items_per_delivery=1,
+                    discount_ratio=0.05,
+                    annual_cost=95.0,
+                    estimated_annual_savings=5.0,
+                    honest_savings=honest,
+                )
+            ],
         ),
         category="produce",
+        cadence_probability=0.9,
         score=0.9,
         last_date=(as_of - timedelta(days=1)).isoformat(),
         next_due_date=(as_of + timedelta(days=interval_days - 1)).isoformat(),
