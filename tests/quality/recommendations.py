@@ -26,7 +26,7 @@ from pantree_frequency.core import Question as FrequencyQuestion
 from pantree_frequency.core.histories import Histories
 from pantree_recommendation import convert as recommendation_convert
 from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.core import Policy, ReasonCode, Recommendation, Recommender
+from pantree_recommendation.core import FixedModels, Policy, ReasonCode, Recommendation, Recommender
 from tests.quality.households import LAST_DAY, Level, ReceiptLines
 
 MOST_RECOMMENDATIONS = 5
@@ -85,7 +85,7 @@ def recommendations_table(
         for household, question in enumerate(questions)
         if len(question.history)
     ]
-    recommender = Recommender(Policy(), EmbeddedRanker())
+    recommender = Recommender(Policy(), FixedModels(EmbeddedRanker()))
     answers: list[tuple[Recommendation, ...]] = []
     chosen: dict[str, list[list[tuple[int, float]]]] = {
         name: [] for name in ("recommended", HEURISTIC, "purchase count")

@@ -89,7 +89,7 @@ async def test_order_is_kept_over_ten_thousand_items(client: httpx.AsyncClient, 
     ((body, _),) = request_bodies(asked, body_format)
     response = await client.post("/invocations", content=body, headers={"content-type": body_format})
     assert response.headers["content-type"].startswith(body_format)
-    assert response.headers["x-amzn-sagemaker-custom-attributes"] == "model=embedded-heuristic/1"
+    assert response.headers["x-amzn-sagemaker-custom-attributes"] == "model=embedded-heuristic/2"
     scores = predictions(response.content, LINES, body_format)
     assert scores == list(await EmbeddedRanker().scores(asked))
     assert scores == sorted(scores)

@@ -108,7 +108,7 @@ async def test_broken_folder_does_not_keep_anybody_from_going_back(tmp_path: Pat
     models = ModelFolders(folder=tmp_path, selection_file=selection, reload_seconds=0)
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "manifest.json").write_text('{"format"')
-    write(selection, ("embedded-heuristic/1", 1))
+    write(selection, ("embedded-heuristic/2", 1))
     now = await models.current()
     assert now.chosen("", "").model.name == "embedded-heuristic"
     assert "is no valid JSON" in now.selection_error
@@ -141,7 +141,7 @@ async def test_version_that_changes_on_disk_is_refused_and_the_old_one_answers(t
 async def test_selection_behind_a_swapped_link_is_noticed(tmp_path: Path) -> None:
     # As Kubernetes changes a mounted ConfigMap: files stay, the link to their folder moves.
     artefact.save(FITTED, tmp_path / "models" / "calibrated")
-    for name, model in (("old", "embedded-heuristic/1"), ("new", "calibrated/2")):
+    for name, model in (("old", "embedded-heuristic/2"), ("new", "calibrated/2")):
         (tmp_path / name).mkdir()
         write(tmp_path / name / "selection.json", (model, 1))
     (tmp_path / "data").symlink_to("old")
@@ -156,12 +156,12 @@ async def test_selection_behind_a_swapped_link_is_noticed(tmp_path: Path) -> Non
 
 async def test_selection_that_vanishes_changes_nothing(tmp_path: Path) -> None:
     selection = tmp_path / "selection.json"
-    write(selection, ("embedded-heuristic/1", 1))
+    write(selection, ("embedded-heuristic/2", 1))
     models = ModelFolders(selection_file=selection, reload_seconds=0)
     selection.unlink()
     now = await models.current()
     assert "cannot be read" in now.selection_error
-    assert now.chosen("", "").model == ModelName("embedded-heuristic", "1")
+    assert now.chosen("", "").model == ModelName("embedded-heuristic", "2")
 
 
 class Remote:

@@ -372,7 +372,7 @@ async def test_model_that_ships_is_told() -> None:
     alone = await get_model(embedded())
     assert (alone.source, alone.model) == ("embedded", alone.fallback)
     (details,) = alone.models
-    assert (details.id, details.share_ratio, details.is_fallback) == ("embedded-heuristic/1", 1.0, True)
+    assert (details.id, details.share_ratio, details.is_fallback) == ("embedded-heuristic/2", 1.0, True)
     assert details.training_data.startswith("None")
     assert tuple(details.features) == tuple(ItemFeatures.__dataclass_fields__)
     assert details.checksum == hashlib.sha256((artefact.SHIPPED / "manifest.json").read_bytes()).hexdigest()
@@ -384,15 +384,15 @@ async def test_endpoint_is_told_without_being_asked() -> None:
         assert not stub.requests
     assert (told.source, told.model.name, told.fallback.name) == ("sagemaker", "subscribe-save", "embedded-heuristic")
     details = {entry.id: entry for entry in told.models}
-    assert set(details) == {"embedded-heuristic/1", "sagemaker"}
+    assert set(details) == {"embedded-heuristic/2", "sagemaker"}
     assert (details["sagemaker"].target_variant, details["sagemaker"].share_ratio) == ("B", 1.0)
-    assert details["embedded-heuristic/1"].is_fallback
+    assert details["embedded-heuristic/2"].is_fallback
 
 
 async def test_request_may_choose_the_model() -> None:
     with serving() as stub:
         settings = on(stub)
-        chosen = await recommend(request(bananas(), model="embedded-heuristic/1"), settings)
+        chosen = await recommend(request(bananas(), model="embedded-heuristic/2"), settings)
         assert not stub.requests
         usual = await recommend(request(bananas()), settings)
     assert (chosen.source, chosen.fallback_reason, usual.source) == ("embedded", "", "sagemaker")
@@ -403,7 +403,7 @@ async def test_unknown_model_is_refused_with_those_that_exist() -> None:
         await recommend(request(bananas(), model="best/7"))
     (violation,) = raised.value.violations
     assert violation.field == "model"
-    assert violation.description == "is 'best/7'; give one of embedded-heuristic/1, or leave it empty"
+    assert violation.description == "is 'best/7'; give one of embedded-heuristic/2, or leave it empty"
 
 
 def second_version(folder: Path) -> Path:
@@ -417,7 +417,7 @@ def second_version(folder: Path) -> Path:
 
 async def test_two_versions_answer_side_by_side_by_customer(tmp_path: Path) -> None:
     selection = tmp_path / "selection.json"
-    shares = [{"model": "embedded-heuristic/1", "ratio": 0.5}, {"model": "calibrated/2", "ratio": 0.5}]
+    shares = [{"model": "embedded-heuristic/2", "ratio": 0.5}, {"model": "calibrated/2", "ratio": 0.5}]
     selection.write_text(json.dumps({"experiment": "trust", "shares": shares}))
     settings = RecommendationSettings(
         sagemaker_endpoint="", models_folder=second_version(tmp_path), selection_file=selection
@@ -430,7 +430,7 @@ async def test_two_versions_answer_side_by_side_by_customer(tmp_path: Path) -> N
             for customer in (f"customer-{number}" for number in range(20))
         }
     assert told.experiment == "trust"
-    assert {entry.id: entry.share_ratio for entry in told.models} == {"embedded-heuristic/1": 0.5, "calibrated/2": 0.5}
+    assert {entry.id: entry.share_ratio for entry in told.models} == {"embedded-heuristic/2": 0.5, "calibrated/2": 0.5}
     assert {entry.id: dict(entry.metrics) for entry in told.models}["calibrated/2"] == {"roc_auc": 0.7}
     assert {first.model.name for first, _ in answers.values()} == {"embedded-heuristic", "calibrated"}
     assert all(first == second for first, second in answers.values())
@@ -444,7 +444,7 @@ async def test_model_is_rolled_out_and_back_without_a_restart(tmp_path: Path) ->
     def select(model: str) -> None:
         selection.write_text(json.dumps({"shares": [{"model": model, "ratio": 1}]}))
 
-    select("embedded-heuristic/1")
+    select("embedded-heuristic/2")
     settings = RecommendationSettings(
         sagemaker_endpoint="", models_folder=tmp_path, selection_file=selection, selection_reload_seconds=0
     )
@@ -464,8 +464,8 @@ async def test_model_is_rolled_out_and_back_without_a_restart(tmp_path: Path) ->
         select("nobody/9")
         assert await answering() == "calibrated"
         error = (await stub.GetModel(messages.GetModelRequest())).selection_error
-        assert error == "there is no model nobody/9; there are calibrated/2, embedded-heuristic/1"
-        select("embedded-heuristic/1")
+        assert error == "there is no model nobody/9; there are calibrated/2, embedded-heuristic/2"
+        select("embedded-heuristic/2")
         assert await answering() == "embedded-heuristic"
         assert not (await stub.GetModel(messages.GetModelRequest())).selection_error
 

@@ -60,6 +60,11 @@ class Unary(frequency_service_pb2_grpc.FrequencyServiceServicer):
         async for _ in request_iterator:
             yield frequency_service_pb2.AnalyzeHistoriesResponse()
 
+    async def FindCadenceChanges(
+        self, request: frequency_service_pb2.FindCadenceChangesRequest, context: Context
+    ) -> frequency_service_pb2.FindCadenceChangesResponse:
+        return frequency_service_pb2.FindCadenceChangesResponse()
+
 
 async def nothing_to_do() -> None:
     pass

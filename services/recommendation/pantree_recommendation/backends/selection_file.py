@@ -1,7 +1,7 @@
 """Models in folders, and a small file that says which of them answers whom; the file is read again when it changes.
 
     {"experiment": "calibration", "shares": [{"model": "sagemaker", "ratio": 0.9},
-     {"model": "embedded-calibrated/3", "ratio": 0.1}], "fallback": "embedded-heuristic/1"}
+     {"model": "embedded-calibrated/3", "ratio": 0.1}], "fallback": "embedded-heuristic/2"}
 
 Rolling back is writing the former file again: the next question is answered by it, without a restart. A file that is
 wrong changes nothing but `selection_error`, which GetModel tells; so does a folder that is wrong.
