@@ -27,7 +27,7 @@ from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, Re
 from pantree_recommendation.sagemaker.settings import ContainerSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.errors import InvalidInput
-from pantree_runtime.settings import environment_variables
+from pantree_runtime.settings import PartSettings, environment_variables
 from pantree_runtime.status import calling
 from tests.loopback import loopback
 from tests.recommendation.sagemaker_stub import Behavior, SageMakerStub, error, rank_by_confidence, reply, serving
@@ -591,7 +591,7 @@ def test_endpoint_that_is_an_address_is_refused() -> None:
 
 def test_readme_lists_every_setting_feature_and_reason() -> None:
     listed = set(re.findall(r"^\| `([A-Za-z_]+)`", README.read_text(encoding="utf-8"), re.MULTILINE))
-    shared = {"PANTREE_DRAIN_SECONDS", "PANTREE_LOG_LEVEL", "PANTREE_LOG_FORMAT", "DEBUG"}
+    shared = set(environment_variables(PartSettings))
     expected = {
         *environment_variables(RecommendationSettings),
         *environment_variables(ContainerSettings),

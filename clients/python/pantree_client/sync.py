@@ -5,6 +5,7 @@ import ssl
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import aclosing
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -30,6 +31,8 @@ class SyncPantreeClient:
         simulation_address: str = DEFAULT_SIMULATION_ADDRESS,
         timeout_seconds: float = 60.0,
         ssl_context: ssl.SSLContext | None = None,
+        certificates: Path | None = None,
+        tls_domain: str = "pantree.internal",
         transport: Transport | None = None,
     ) -> None:
         self._client = PantreeClient(
@@ -37,6 +40,8 @@ class SyncPantreeClient:
             simulation_address=simulation_address,
             timeout_seconds=timeout_seconds,
             ssl_context=ssl_context,
+            certificates=certificates,
+            tls_domain=tls_domain,
             transport=transport,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
