@@ -112,6 +112,10 @@ typescript: .venv/dev.stamp $(TYPESCRIPT)/node_modules/install.stamp ## Build th
 packaging: .venv/dev.stamp ## Build the wheel and start every part from an environment with its own extra only
 	@$(BIN)/pytest -m packaging
 
+.PHONY: random-requests
+random-requests: .venv/dev.stamp ## Send thousands of random requests to the gateway, after its own description
+	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py
+
 manifests: .venv/dev.stamp ## Check the Kubernetes manifests, the Dockerfiles and the compose file
 	@$(BIN)/pytest -m "not images" tests/deploy
 
