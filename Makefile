@@ -57,7 +57,7 @@ soak: .venv/dev.stamp ## Ten minutes of full load; prints memory and open files 
 test: .venv/dev.stamp ## Run the tests
 	@$(BIN)/pytest -m "not packaging and not images and not milvus_server"
 
-check: .venv/dev.stamp format-check lint types imports buf protos-clean typescript-install test milvus packaging ## All that CI runs
+check: .venv/dev.stamp format-check lint types imports buf protos-clean typescript-install spectral-install test milvus packaging ## All that CI runs
 
 format: .venv/dev.stamp ## Format the code and the protos
 	@$(BIN)/ruff format $(CODE)
@@ -110,11 +110,26 @@ typescript-install: ## Install what the TypeScript client is built and tested wi
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(TYPESCRIPT)/node_modules/install.stamp; \
 	  else echo "no npm here: the tests of the TypeScript client will be skipped"; fi
 
+SPECTRAL := tests/gateway/spectral
+$(SPECTRAL)/node_modules/install.stamp: $(SPECTRAL)/package.json $(SPECTRAL)/package-lock.json
+	@echo "installing spectral, which lints the gateway's documents"
+	@cd $(SPECTRAL) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+.PHONY: spectral-install
+spectral-install: ## Install what the gateway's documents are linted with, where there is npm
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(SPECTRAL)/node_modules/install.stamp; \
+	  else echo "no npm here: the gateway's documents will not be linted"; fi
+
 typescript: .venv/dev.stamp $(TYPESCRIPT)/node_modules/install.stamp ## Build the TypeScript client and test it in Node.js and Chromium
 	@$(BIN)/pytest tests/typescript
 
 packaging: .venv/dev.stamp ## Build the wheel and start every part from an environment with its own extra only
 	@$(BIN)/pytest -m packaging
+
+.PHONY: random-requests
+random-requests: .venv/dev.stamp ## Send thousands of random requests to the gateway, after its own description
+	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py
 
 manifests: .venv/dev.stamp ## Check the Kubernetes manifests, the Dockerfiles and the compose file
 	@$(BIN)/pytest -m "not images" tests/deploy
@@ -139,5 +154,5 @@ pins: ## Pin the versions of everything in .venv anew
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pantree > scripts/constraints.txt
 
 clean: ## Remove .venv and caches
-	@rm -rf .venv dist bench.json realism clients/typescript/node_modules clients/typescript/dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv dist bench.json realism clients/typescript/node_modules clients/typescript/dist tests/gateway/spectral/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

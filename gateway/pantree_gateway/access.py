@@ -48,6 +48,25 @@ class Caller:
         return EVERYTHING in self.scopes or component in self.scopes
 
 
+def security_schemes(*, api_keys: bool, tokens: bool) -> dict[str, dict[str, str]]:
+    """How callers say who they are, as OpenAPI and AsyncAPI documents tell it; nothing when nobody has to say.
+
+    Args:
+        api_keys: whether keys are taken.
+        tokens: whether tokens of an issuer are taken.
+    """
+    schemes: dict[str, dict[str, str]] = {}
+    if api_keys:
+        schemes["ApiKey"] = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."}
+        schemes["BearerKey"] = {"type": "http", "scheme": "bearer", "description": "An API key as a bearer token."}
+    if tokens:
+        schemes["BearerToken"] = {
+            "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
+            "description": "A token of the issuer; its `scope` names the parts whose methods may be called.",
+        }  # fmt: skip
+    return schemes
+
+
 class ApiKey(BaseModel):
     """One entry of the file of API keys."""
 

@@ -1,7 +1,7 @@
 """The web application: the contract's routes, the gateway's own, and what surrounds them."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from importlib import metadata, resources
 from typing import Any
 
@@ -14,10 +14,10 @@ from starlette.responses import Response
 
 from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
 from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
-from pantree_gateway.access import Authenticator, TokenRules, is_loopback, read_api_keys
+from pantree_gateway.access import Authenticator, TokenRules, is_loopback, read_api_keys, security_schemes
 from pantree_gateway.docs import add_asyncapi_route, add_docs, packaged_assets
 from pantree_gateway.edge import Edge, Traffic
-from pantree_gateway.guard import EdgeGuard
+from pantree_gateway.guard import OPEN_PATHS, EdgeGuard
 from pantree_gateway.metrics import Metrics
 from pantree_gateway.rate_limit import RateLimiter
 from pantree_gateway.repeats import CACHE_HEADER, Repeats
@@ -28,7 +28,7 @@ from pantree_gateway.transcoding.asyncapi import asyncapi_document
 from pantree_gateway.transcoding.comments import comments_of
 from pantree_gateway.transcoding.json_codec import JsonCodec
 from pantree_gateway.transcoding.metadata import header_policy_of
-from pantree_gateway.transcoding.openapi import SchemaCollection
+from pantree_gateway.transcoding.openapi import SchemaCollection, problem_responses
 from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem
 from pantree_gateway.transcoding.rest import add_rest_routes
 from pantree_gateway.transcoding.surroundings import Surroundings
@@ -45,6 +45,12 @@ DESCRIPTION = (
 )
 
 _log = structlog.get_logger(__name__)
+
+_ACCESS_PROBLEMS = {
+    "401": "The request does not say, or not well enough, who it comes from.",
+    "403": "The key or token has not the scope for this part.",
+}
+_RATE_PROBLEMS = {"429": "Too many requests; `Retry-After` says when to try again."}
 
 CONTACT = {"name": "Pantree"}
 LICENSE = {"name": "Proprietary"}
@@ -77,14 +83,29 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 class _Gateway(FastAPI):
     """FastAPI, with what it cannot know in its document: the schemas of the contract's messages."""
 
-    def __init__(self, schemas: SchemaCollection, **options: Any) -> None:
+    def __init__(
+        self,
+        schemas: SchemaCollection,
+        security: Mapping[str, Mapping[str, str]],
+        edge_problems: Mapping[str, str],
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self._schemas = schemas
+        self._security = security
+        self._edge_problems = edge_problems
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
         document = super().openapi()
         document["components"]["schemas"].update(self._schemas.components())
+        for path, operations in document["paths"].items():
+            for operation in operations.values() if path not in OPEN_PATHS else ():
+                operation["responses"].update(problem_responses(self._edge_problems))
+                if self._security:
+                    operation["security"] = [{name: []} for name in self._security]
+        if self._security:
+            document["components"]["securitySchemes"] = self._security
         return document
 
 
@@ -122,8 +143,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     version = metadata.version("pantree")
     traffic = Traffic(settings.max_calls)
     metrics = Metrics()
+    security = security_schemes(api_keys=bool(settings.api_keys_file), tokens=bool(settings.jwt_issuer))
     app = _Gateway(
         schemas,
+        security,
+        {**(_ACCESS_PROBLEMS if security else {}), **(_RATE_PROBLEMS if settings.rate_limit else {})},
         title="Pantree",
         version=version,
         description=DESCRIPTION,
@@ -158,6 +182,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         },
         websocket_methods(upstreams, codec),
         SchemaCollection(comments),
+        list(security.values()),
     )
     app.state.asyncapi = asyncapi
     add_asyncapi_route(app.router, asyncapi)

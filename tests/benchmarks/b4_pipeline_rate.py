@@ -13,7 +13,7 @@ from tests.benchmarks.measurement import Measurement
 from tests.e2e.mesh import mesh_of_processes, until_healthy
 
 _CLIENTS = 16
-_REQUESTS = 25
+_REQUESTS = 10
 _ROUNDS = 3
 
 

@@ -75,7 +75,7 @@ async def http_server(answers: Answers) -> AsyncIterator[tuple[str, list[dict[st
 
 @contextlib.asynccontextmanager
 async def websocket_server(script: Sequence[str]) -> AsyncIterator[tuple[str, list[str]]]:
-    """URL of a server, and what it did with each connection in turn: refuse, drop, stop, hang or answer."""
+    """URL of a server, and what it did with each connection in turn: refuse, drop, stop, cut, go on, hang or answer."""
     done: list[str] = []
 
     def begin(connection: ServerConnection, request: Request) -> Response | None:
@@ -84,8 +84,17 @@ async def websocket_server(script: Sequence[str]) -> AsyncIterator[tuple[str, li
 
     async def converse(connection: ServerConnection) -> None:
         act = done[-1]
-        await connection.recv()
+        request = json.loads(await connection.recv())
         if act == "drop":
+            return
+        if act == "cut":
+            await connection.send(json.dumps({"type": "started", "data": STARTED, "resume_token": "after the first"}))
+            connection.transport.close()  # without a close frame, as when a network fails
+            return
+        if act == "go on":
+            assert request.pop("resume_token") == "after the first"
+            assert request["items"][0]["name"] == "Bananas"
+            await connection.send(json.dumps({"type": "completed", "data": RESULT, "resume_token": "after the last"}))
             return
         await connection.send(json.dumps({"type": "started", "data": STARTED}))
         if act == "hang":
@@ -173,7 +182,13 @@ async def test_stream_connects_again_until_there_is_a_first_event() -> None:
     assert done == ["refuse", "drop", "answer"]
 
 
-async def test_stream_does_not_begin_anew_after_its_first_event() -> None:
+async def test_stream_goes_on_where_it_was_when_its_connection_is_lost() -> None:
+    async with websocket_server(["cut", "refuse", "go on"]) as (url, done):
+        assert await asked(url, events_of) == [Started, Result]
+    assert done == ["cut", "refuse", "go on"]
+
+
+async def test_stream_without_tokens_does_not_begin_anew_after_its_first_event() -> None:
     async with websocket_server(["stop", "answer"]) as (url, done):
         with pytest.raises(ComponentUnavailable, match="the gateway stops"):
             await asked(url, events_of)

@@ -34,6 +34,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         self.initial_metadata: tuple[tuple[str, str], ...] = ()
         self.warnings: list[messages.Warning] = []
         self.month_display = "May 2026"
+        self.started = messages.Started()
         self.state = messages.GetStatusResponse(state=messages.COMPONENT_STATE_SERVING)
 
     async def Process(self, request: messages.ProcessRequest, context: Context) -> messages.ProcessResponse:
@@ -55,7 +56,9 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         self.seconds_left = context.time_remaining()
         count = request.input.simulation_months or 6
         try:
-            yield messages.StreamProcessResponse(started=messages.Started(month_count=count))
+            started = messages.Started(month_count=count)
+            started.MergeFrom(self.started)
+            yield messages.StreamProcessResponse(started=started)
             for number in range(1, count + 1):
                 yield messages.StreamProcessResponse(
                     monthly_update=messages.MonthlyUpdate(

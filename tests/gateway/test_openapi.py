@@ -1,4 +1,6 @@
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -139,3 +141,24 @@ def test_schema_of_every_kind_of_field_accepts_what_the_codec_writes() -> None:
     document = {"components": {"schemas": schemas.components()}}
     assert_valid(JsonCodec().write(message), schema(document, "Everything"))
     assert document["components"]["schemas"]["Genre"]["enum"][1] == "GENRE_NOVEL"
+
+
+async def test_document_says_who_may_call_and_how_often_only_where_that_is_asked(mesh: Mesh, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text(json.dumps([{"name": "shop", "sha256": "0" * 64}]))
+    async with mesh.client(api_keys_file=str(keys), rate_limit="600/minute") as client:
+        document = (await client.get("/openapi.json")).json()
+        stream = (await client.get("/asyncapi.json")).json()["operations"]["StreamProcess"]
+    assert document["components"]["securitySchemes"]["ApiKey"]["name"] == "X-API-Key"
+    for path, operation in operations(document):
+        schemes = {name for one in operation.get("security", []) for name in one}
+        assert schemes == (set() if path in OWN_PATHS else {"ApiKey", "BearerKey"})
+        assert (path in OWN_PATHS) == (not {"401", "403", "429"} <= operation["responses"].keys())
+    assert [scheme["type"] for scheme in stream["security"]] == ["httpApiKey", "http"]
+
+
+def test_document_of_an_open_gateway_names_no_keys(document: dict[str, Any]) -> None:
+    assert "securitySchemes" not in document["components"]
+    for _, operation in operations(document):
+        assert "security" not in operation
+        assert "401" not in operation["responses"]

@@ -305,3 +305,39 @@ def test_body_with_an_id_of_its_own_is_refused_when_routes_are_made() -> None:
     upstream = Upstream(ID_OF_ITS_OWN, "library", lambda: pytest.fail("no call is made"))
     with pytest.raises(ValueError, match="field id"):
         add_websocket_routes(FastAPI().router, [upstream], Surroundings())
+
+
+async def test_lost_stream_is_resumed_where_it_was(mesh: Mesh, address: str) -> None:
+    whole, _, _ = await converse(address, SEED_REQUEST)
+    assert [frame["seq"] for frame in whole] == [1, 2, 3, 4, 5, 6, 7, 8]
+    for frame in whole:
+        again, code, _ = await converse(address, {**SEED_REQUEST, "resume_token": frame["resume_token"]})
+        assert code == 1000
+        assert [one["seq"] for one in again] == list(range(frame["seq"] + 1, 9))
+        for one, before in zip(again, whole[frame["seq"] :], strict=True):
+            assert {**one, "ts": ""} == {**before, "ts": ""}
+
+
+async def test_resumed_stream_keeps_what_was_chosen_for_it(mesh: Mesh, address: str) -> None:
+    mesh.pipeline.started = pipeline_service_pb2.Started(seed=7, as_of="2026-05-23", customer_id="somebody else")
+    frames, _, _ = await converse(address, {**SEED_REQUEST, "asOf": "2026-05-01"})
+    token = frames[2]["resume_token"]
+    await converse(address, {**SEED_REQUEST, "asOf": "2026-05-01", "resume_token": token})
+    first, resumed = mesh.pipeline.requests
+    assert not first.HasField("seed")
+    assert (resumed.seed, resumed.as_of, resumed.customer_id) == (7, "2026-05-01", "cust_001")
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", "x" * 5_000, 5, "W10", "WzEsMiwzXQ"])
+async def test_resume_token_that_is_none_is_named(token: Any, mesh: Mesh, address: str) -> None:
+    problem = await assert_refused(address, {**SEED_REQUEST, "resume_token": token})
+    assert [error["field"] for error in problem["errors"]] == ["resume_token"]
+    assert not mesh.pipeline.requests
+
+
+async def test_resume_token_of_another_request_is_refused(mesh: Mesh, address: str) -> None:
+    frames, _, _ = await converse(address, SEED_REQUEST)
+    token = frames[0]["resume_token"]
+    problem = await assert_refused(address, {**SEED_REQUEST, "simulation_months": 5, "resume_token": token})
+    assert "another request" in problem["detail"]
+    await assert_refused(address.replace("cust_001", "cust_002"), {**SEED_REQUEST, "resume_token": token})

@@ -98,8 +98,8 @@ export class PantreeClient {
   /**
    * The same with the months on the way: `started`, one `monthly_update` for each month, `completed`.
    *
-   * A connection that fails before the first event is opened again, with growing pauses; later the stream ends with
-   * ComponentUnavailableError, since a new one would begin from the start. Leaving the loop stops the work.
+   * A connection that fails is opened again, with growing pauses, and the stream goes on where it was. Leaving the loop
+   * stops the work.
    *
    * @throws PantreeError as `process`, at any moment of the stream
    */
@@ -121,17 +121,22 @@ export class PantreeClient {
       options.signal,
     );
     try {
+      let begun = false;
+      let resume_token: string | undefined;
       for (let attempt = 1; ; attempt++) {
-        let begun = false;
         try {
           deadline.signal.throwIfAborted();
-          for await (const event of converse(new WebSocket(url), JSON.stringify(request), deadline.signal)) {
+          const text = JSON.stringify({ ...request, resume_token });
+          for await (const event of converse(new WebSocket(url), text, deadline.signal)) {
             begun = true;
+            resume_token = event.resume_token;
+            attempt = 1;
             yield event;
           }
           return;
         } catch (error) {
-          if (begun || !this.mayTryAgain(error, attempt)) throw error;
+          // A gateway that gives no tokens would begin from the start.
+          if ((begun && resume_token === undefined) || !this.mayTryAgain(error, attempt)) throw error;
         }
         await deadline.pause(attempt);
       }

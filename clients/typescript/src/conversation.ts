@@ -15,7 +15,10 @@ export interface WebSocketLike {
 /** Makes WebSockets. */
 export type WebSocketConstructor = new (url: string) => WebSocketLike;
 
-type Frame = { type: "error"; error: string; problem: Problem } | StreamProcessEvent;
+/** An event, with the token that brings what comes after it; gateways that cannot go on where they were give none. */
+export type ResumableEvent = StreamProcessEvent & { resume_token?: string };
+
+type Frame = { type: "error"; error: string; problem: Problem } | ResumableEvent;
 type Arrival = { frame: Frame } | { error: unknown };
 
 /**
@@ -30,7 +33,7 @@ export async function* converse(
   socket: WebSocketLike,
   request: string,
   signal: AbortSignal,
-): AsyncGenerator<StreamProcessEvent, void, undefined> {
+): AsyncGenerator<ResumableEvent, void, undefined> {
   const arrivals: Arrival[] = [];
   let wake = (): void => {};
   const arrive = (arrival: Arrival): void => {

@@ -8,6 +8,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.events import ERROR, event_kinds
 from pantree_gateway.transcoding.openapi import SchemaCollection
+from pantree_gateway.transcoding.resumption import LONGEST_TOKEN, RESUME_TOKEN
 from pantree_gateway.transcoding.upstream import Upstream
 from pantree_gateway.transcoding.websocket import LONGEST_ID
 
@@ -19,10 +20,19 @@ _SEQ = {"type": "integer", "minimum": 1, "description": "Counts the frames of an
 _TS = {"type": "string", "format": "date-time", "description": "When the frame was sent, in UTC."}
 
 
+_RESUME_TOKEN = {"type": "string", "maxLength": LONGEST_TOKEN}
+_TOKEN_OF_FRAME = {**_RESUME_TOKEN, "description": "Sent with the same request again, it brings what comes after this."}
+_TOKEN_OF_REQUEST = {
+    **_RESUME_TOKEN,
+    "description": "Token of the last frame that came before the socket was lost; frames up to it are not sent again.",
+}
+
+
 def asyncapi_document(
     info: Mapping[str, Any],
     methods: Sequence[tuple[Upstream, BoundMethod]],
     schemas: SchemaCollection,
+    security: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """The document.
 
@@ -30,6 +40,7 @@ def asyncapi_document(
         info: title, version, description and the like.
         methods: methods with a WEBSOCKET binding, each with that binding.
         schemas: gets the schemas of the messages.
+        security: security schemes, any of which lets a request in; none when nobody has to say who they are.
     """
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
@@ -66,6 +77,7 @@ def asyncapi_document(
             "summary": f"Answers a request with a stream: {', '.join(kind for kind in sent if kind != ERROR)}.",
             "description": schemas.text(bound.method),
             "channel": channel,
+            **({"security": [_asyncapi_scheme(scheme) for scheme in security]} if security else {}),
             "messages": [{"$ref": f"#/channels/{name}/messages/{key}"} for key in received],
             "reply": {
                 "channel": channel,
@@ -88,6 +100,11 @@ def asyncapi_document(
     }
 
 
+def _asyncapi_scheme(scheme: Mapping[str, str]) -> dict[str, str]:
+    """A security scheme of OpenAPI in AsyncAPI's words: there a key in a header is an `httpApiKey`."""
+    return {**scheme, "type": "httpApiKey"} if scheme["type"] == "apiKey" else dict(scheme)
+
+
 def _name(method: MethodDescriptor, taken: Mapping[str, Any]) -> str:
     name, number = method.name, 2
     while name in taken:
@@ -100,7 +117,7 @@ def _message(channel: str, kind: str, payload: dict[str, Any], summary: str) -> 
 
 
 def _event_frame(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    return _frame({"type": {"const": kind}, "data": data})
+    return _frame({"type": {"const": kind}, "data": data, RESUME_TOKEN: _TOKEN_OF_FRAME})
 
 
 def _error_frame() -> dict[str, Any]:
@@ -122,7 +139,11 @@ def _request(components: Mapping[str, Any], body: Mapping[str, Any], bound: Boun
     """Schema of a request: the body, with an id, and without the need to repeat what the path says."""
     schema = dict(components[body["$ref"].rpartition("/")[2]])
     in_path = {bound.relative_to_body(path) for path in bound.path_fields}
-    schema["properties"] = {**schema["properties"], "id": {**_ID, "description": "Comes back in every frame."}}
+    schema["properties"] = {
+        **schema["properties"],
+        "id": {**_ID, "description": "Comes back in every frame."},
+        RESUME_TOKEN: _TOKEN_OF_REQUEST,
+    }
     schema["required"] = [name for name in schema.get("required", []) if name not in in_path]
     if not schema["required"]:
         del schema["required"]

@@ -140,13 +140,7 @@ class SchemaCollection:
         )
         operation["responses"] = {
             "200": {"content": content},
-            **{
-                status: {
-                    "description": text,
-                    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-                }
-                for status, text in sorted(problems.items())
-            },
+            **problem_responses(problems),
         }
         return operation
 
@@ -240,6 +234,19 @@ class SchemaCollection:
             "description": "\n\n".join([comment, *(f"- {text}" for text in values if text)]),
             "enum": [value.name for value in descriptor.values],
         }
+
+
+def problem_responses(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Responses with a problem document.
+
+    Args:
+        texts: description by status.
+    """
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status, text in sorted(texts.items())
+    }
 
 
 def closed_object(properties: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,9 @@ the time of day.
 Requests are answered in turn. One with an `id` gets it back in every frame of its answer, and the socket stays open for
 further ones, also after an error. After the answer to one without an id the socket is closed, unless another request
 comes soon: with 1000 after the last message, otherwise with the code that mirrors the problem's HTTP status.
+
+Every message brings a `resume_token`; a client that lost its socket sends the same request with the last one that came,
+and gets what is missing.
 """
 
 import asyncio
@@ -24,6 +27,7 @@ from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.events import EventWriter, error_event, event_kinds, event_writer
 from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json, write_json
 from pantree_gateway.transcoding.problem import Problem, problem_of_error
+from pantree_gateway.transcoding.resumption import RESUME_TOKEN, progress_of
 from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import (
     Upstream,
@@ -81,8 +85,9 @@ def _endpoint(
         raise ValueError(f"{method.full_name} has a {VERB} binding; only a method that streams its response may")
     if event_kinds(method.output_type) is None:
         raise ValueError(f"{method.output_type.full_name} is streamed over WebSocket; it must be a single oneof")
-    if ID in bound.body_names():
-        raise ValueError(f"{method.full_name} has a {VERB} binding; its body cannot have a field {ID} of its own")
+    for name in (ID, RESUME_TOKEN):
+        if name in bound.body_names():
+            raise ValueError(f"{method.full_name} has a {VERB} binding; its body cannot have a field {name} of its own")
     write = event_writer(method.output_type, surroundings.codec)
 
     async def respond(websocket: WebSocket) -> None:
@@ -117,6 +122,11 @@ class _Conversation:
         self._stopping = surroundings.stopping
         self._waiting: asyncio.Queue[Any] = asyncio.Queue(self._limits.waiting_requests)
         self._waiting_size = 0
+        in_path = {bound.relative_to_body(path) for path in bound.path_fields}
+        body = bound.method.input_type if bound.body_field is None else bound.body_field.message_type
+        self._choosable = {
+            field.name: field.json_name for field in (body.fields if body else ()) if field.name not in in_path
+        }
         # Of the answer under way.
         self._id: str | int | None = None
         self._seq = 0
@@ -224,13 +234,27 @@ class _Conversation:
                 self._id = _checked_id(value.pop(ID))
             seconds = timeout_of(self._websocket.headers, self._limits.stream_timeout_seconds)
             parameters, query = self._websocket.path_params, self._websocket.query_params.multi_items()
+            progress = None
+            if isinstance(value, dict):
+                token = value.pop(RESUME_TOKEN, None)
+                place = f"{self._websocket.url.path}?{self._websocket.url.query}"
+                progress = await beside_if_long(len(text), progress_of, value, place, token)
+                value = {**(progress.choices or {}), **value}
             request = await beside_if_long(len(text), self._bound.request_of_value, parameters, query, value)
             check_size(request, self._limits)
             call = self._upstream.call(self._bound, request, seconds, self._policy.metadata_of(self._websocket))
             try:
                 async for message in call:
+                    if progress is not None and self._seq < progress.seq:
+                        self._seq += 1
+                        continue
+                    frame = self._write(message)[1]
+                    if progress is not None:
+                        if progress.choices is None:
+                            progress = progress.with_choices(frame["data"], value, self._choosable)
+                        frame[RESUME_TOKEN] = progress.token(self._seq + 1)
                     # Waits while the client's buffer is full, and with it gRPC's flow control makes the server wait.
-                    await self._send(self._write(message)[1])
+                    await self._send(frame)
             finally:
                 # Ends the work at once when the client is gone; a call that has ended does not mind.
                 call.cancel()

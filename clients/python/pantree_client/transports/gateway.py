@@ -87,16 +87,17 @@ class GatewayTransport:
     async def stream_process(
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
-        """As `PipelineService.StreamProcess`."""
+        """As `PipelineService.StreamProcess`; a stream whose connection is lost goes on where it was."""
         deadline = _Deadline(timeout_seconds)
-        connection, event = await deadline.attempts(lambda: self._begin(request, deadline))
+        stream = _Stream(self, request, deadline)
         try:
-            yield event
-            while not event.HasField("completed"):
-                event = await _next_event(connection, deadline)
+            while True:
+                event = await (deadline.attempts(stream.next_event) if stream.may_go_on else stream.next_event())
                 yield event
+                if event.HasField("completed"):
+                    return
         finally:
-            await connection.close()
+            await stream.close()
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         """As `PipelineService.GetConfig`."""
@@ -157,10 +158,19 @@ class GatewayTransport:
 
         return await deadline.attempts(send)
 
-    async def _begin(
-        self, request: pipeline.ProcessInput, deadline: "_Deadline"
-    ) -> tuple[websockets.ClientConnection, pipeline.StreamProcessResponse]:
-        """A WebSocket and its first event: only before that one may a stream begin anew."""
+    async def connect(
+        self, request: pipeline.ProcessInput, deadline: "_Deadline", resume_token: str | None
+    ) -> websockets.ClientConnection:
+        """A WebSocket on which the request has been sent.
+
+        Args:
+            request: the request.
+            deadline: the time that it may take.
+            resume_token: that of the last event that came on a connection that was lost; None for the first one.
+
+        Raises:
+            PantreeError: when the gateway cannot be reached in time, or the request cannot be sent.
+        """
         if not request.customer_id or "/" in request.customer_id:
             # The gateway says what is wrong with others; such an id would not even reach it in a path.
             remedy = "is empty or has a slash; give 1 to 128 other characters"
@@ -176,13 +186,51 @@ class GatewayTransport:
             raise deadline.error from error
         except (OSError, websockets.WebSocketException) as error:
             raise _not_reached(self._url, error) from error
+        document = _document(request)
+        if resume_token is not None:
+            document["resume_token"] = resume_token
         try:
             with contextlib.suppress(websockets.ConnectionClosed):  # why it was closed is told by the next event
-                await connection.send(json.dumps(_document(request)))
-            return connection, await _next_event(connection, deadline)
+                await connection.send(json.dumps(document))
         except BaseException:
             await connection.close()
             raise
+        return connection
+
+
+class _Stream:
+    """The events of one request, over as many connections as it takes."""
+
+    def __init__(self, transport: GatewayTransport, request: pipeline.ProcessInput, deadline: "_Deadline") -> None:
+        self._transport = transport
+        self._request = request
+        self._deadline = deadline
+        self._connection: websockets.ClientConnection | None = None
+        self._resume_token: str | None = None
+        self.may_go_on = True
+        """Whether a new connection would go on where a lost one was; older gateways would begin from the start."""
+
+    async def next_event(self) -> pipeline.StreamProcessResponse:
+        """The next event, on a new connection where there is none.
+
+        Raises:
+            PantreeError: when the gateway says so, or the connection is lost; then the next call goes on where it was.
+        """
+        if self._connection is None:
+            self._connection = await self._transport.connect(self._request, self._deadline, self._resume_token)
+        try:
+            event, token = await _next_event(self._connection, self._deadline)
+        except BaseException:
+            await self.close()
+            raise
+        self._resume_token, self.may_go_on = token, token is not None
+        return event
+
+    async def close(self) -> None:
+        """Closes the connection; the gateway then stops the work."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
 
 class _Deadline:
@@ -230,7 +278,10 @@ class _Deadline:
         return await attempt()
 
 
-async def _next_event(connection: websockets.ClientConnection, deadline: _Deadline) -> pipeline.StreamProcessResponse:
+async def _next_event(
+    connection: websockets.ClientConnection, deadline: _Deadline
+) -> tuple[pipeline.StreamProcessResponse, str | None]:
+    """The next event and its resume token, if any."""
     try:
         # Around one message only: a generator must not leave a timeout running in its caller's code.
         async with asyncio.timeout_at(deadline.last_moment):
@@ -241,7 +292,8 @@ async def _next_event(connection: websockets.ClientConnection, deadline: _Deadli
         raise ComponentUnavailable("gateway", f"the stream ended before its result ({error}); try again") from error
     if frame["type"] == "error":
         raise _error_of_problem(frame["problem"])
-    return _message({frame["type"]: frame["data"]}, pipeline.StreamProcessResponse())
+    event = _message({frame["type"]: frame["data"]}, pipeline.StreamProcessResponse())
+    return event, frame.get("resume_token")
 
 
 def _document(message: Message) -> dict[str, Any]:

@@ -39,7 +39,7 @@ function send(response: ServerResponse, status: number, document: object): void 
 }
 
 /** A gateway's WebSocket; `script` says what each connection in turn does. */
-async function serveSockets(script: readonly ("refuse" | "drop" | "drop after started" | "answer")[]) {
+async function serveSockets(script: readonly ("refuse" | "drop" | "drop after started" | "cut" | "go on" | "answer")[]) {
   const [server, url] = await serve((_request, response) => send(response, 404, {}));
   const sockets = new WebSocketServer({ noServer: true });
   const seen = { connections: 0, requests: [] as string[], path: "" };
@@ -54,7 +54,11 @@ async function serveSockets(script: readonly ("refuse" | "drop" | "drop after st
       one.on("message", (text) => {
         seen.requests.push(String(text));
         if (act === "drop") return one.terminate();
-        one.send(JSON.stringify({ type: "started", data: { month_count: 1 } }));
+        if (act === "cut") {
+          const started = { type: "started", data: { month_count: 1 }, resume_token: "after the first" };
+          return one.send(JSON.stringify(started), () => request.socket.end());
+        }
+        if (act !== "go on") one.send(JSON.stringify({ type: "started", data: { month_count: 1 } }));
         if (act === "drop after started") return one.close(1012, "the gateway stops");
         one.send(JSON.stringify({ type: "completed", data: { customer_id: "cust_001" } }));
         one.close(1000);
@@ -170,7 +174,15 @@ test("stream gives up after maxAttempts", async () => {
   expect(seen.connections).toBe(2);
 });
 
-test("stream does not begin anew after its first event", async () => {
+test("stream goes on where it was when its connection is lost", async () => {
+  const { url, seen } = await serveSockets(["cut", "refuse", "go on"]);
+  expect(await kindsOf(new PantreeClient(url, { WebSocket }))).toEqual(["started", "completed"]);
+  expect(seen.connections).toBe(3);
+  const requests = seen.requests.map((text) => JSON.parse(text));
+  expect(requests).toEqual([{ items: BASKET.items }, { items: BASKET.items, resume_token: "after the first" }]);
+});
+
+test("stream without tokens does not begin anew after its first event", async () => {
   const { url, seen } = await serveSockets(["drop after started", "answer"]);
   const error = await kindsOf(new PantreeClient(url, { WebSocket })).catch((one: unknown) => one);
   expect(error).toBeInstanceOf(ComponentUnavailableError);
