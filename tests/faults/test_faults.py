@@ -34,11 +34,18 @@ async def test_no_answer_is_wrong_or_lost_while_parts_are_broken() -> None:
     assert report.tally.total(Verdict.CORRECT) > 0
 
 
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionResetError):
+        await writer.wait_closed()
+
+
 async def test_proxy_hands_on_slows_and_cuts() -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while line := await reader.readline():
-            writer.write(line)
-        writer.close()
+        with contextlib.suppress(ConnectionResetError):
+            while line := await reader.readline():
+                writer.write(line)
+        await close(writer)
 
     server = await asyncio.start_server(echo, HOST, 0)
     proxy = Proxy(server.sockets[0].getsockname()[1])
@@ -53,11 +60,12 @@ async def test_proxy_hands_on_slows_and_cuts() -> None:
         await proxy.cut()
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
+        await close(writer)
         proxy.mend()
         reader, writer = await asyncio.open_connection(HOST, proxy.port)
         writer.write(b"three\n")
         assert await reader.readline() == b"three\n"
-        writer.close()
+        await close(writer)
     finally:
         await proxy.close()
         server.close()
