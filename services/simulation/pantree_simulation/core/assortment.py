@@ -87,7 +87,7 @@ def assortment_after(
     arrays = Assortment(
         _need_records(needs, categories),
         _item_records(first_items, list(map(_typical_interval, alike)), catalog, price_levels),
-        np.array([member for need in needs for member in need.members], dtype=np.int32),
+        np.array([member for need in needs for member in need.members], dtype=np.uint32),
     )
     added = [category for category in first_categories if catalog.items_in(category)]
     return NamedAssortment(

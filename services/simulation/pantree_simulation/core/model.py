@@ -9,6 +9,7 @@ from pantree_simulation.core.archetypes import Archetype
 from pantree_simulation.core.behaviour import Behaviour
 from pantree_simulation.core.records import (
     ARCHETYPE,
+    EVENT,
     FIGURES,
     HOUSEHOLD,
     PARTS_WIDTH,
@@ -24,6 +25,7 @@ from pantree_simulation.core.tables import (
     exponential_table,
     factor_table,
     interval_table,
+    mean_below_table,
     mixed_table,
     normal_table,
     residual_table,
@@ -45,7 +47,6 @@ def model_of(behaviour: Behaviour) -> Model:
     # Trips that are too small for a need before one of a kind comes that is not.
     smaller = [0.0, *itertools.accumulate(kind.share for kind in trips.kinds[:-1])]
     passed_trips = [1 / (1 - share) - 1 for share in smaller]
-    reaches = [0.0, *(kind.reach for kind in trips.kinds)]
     tables = [
         factor_table(trips.gap_spread),
         factor_table(trips.basket_spread),
@@ -56,16 +57,17 @@ def model_of(behaviour: Behaviour) -> Model:
         factor_table(needs.staple_spread),
         factor_table(needs.occasional_spread),
         factor_table(needs.first_item_spread),
+        factor_table(trips.spell_spread),
+        mean_below_table([0.0, *(kind.reach for kind in trips.kinds)], passed_trips),
         *intervals,
         *(residual_table(table) for table in intervals),
     ]
-    parts = np.full((8, PARTS_WIDTH), _BEYOND_ANY_RATIO)
+    parts = np.full((7, PARTS_WIDTH), _BEYOND_ANY_RATIO)
     for row, values in enumerate(
         (
             _ends([regularity.share for regularity in needs.regularity]),
             _ends([kind.share for kind in trips.kinds]),
             np.array([*(kind.reach for kind in trips.kinds[:-1]), _BEYOND_ANY_RATIO]),
-            np.array(passed_trips),
             _ends(behaviour.quantities.extra_units),
             np.array(trips.weekday_weights),
             _ends([pack.share for pack in behaviour.prices.packs]),
@@ -76,13 +78,10 @@ def model_of(behaviour: Behaviour) -> Model:
     figures = np.zeros(1, FIGURES)
     for name, value in {
         "regularities": len(needs.regularity),
-        "trip_kinds": len(trips.kinds),
+        "spell_days": trips.spell_days,
         "gap_ratio": trips.gap_ratio,
         # Time left of a gap that is under way, in mean gaps (renewal theory).
         "first_wait_ratio": table_mean_square(gaps) / table_mean(gaps) ** 2 / 2,
-        "most_passed_trips": sum(
-            (high - low) * passed for (low, high), passed in zip(itertools.pairwise(reaches), passed_trips, strict=True)
-        ),
         "staple_ratio": needs.staple_ratio,
         "occasional_volume_ratio": needs.occasional_volume_ratio,
         "most_purchases_per_trip": needs.most_purchases_per_trip,
@@ -139,11 +138,14 @@ def new_workspace(days: int, assortment: Assortment, behaviour: Behaviour, categ
         category_count: number of categories.
     """
     return Workspace(
-        trip_days=np.zeros(days, np.int32),
-        trip_starts=np.zeros(days + 2, np.int32),
+        trip_places=np.zeros(days, np.uint32),
+        trip_spells=np.zeros(days),
+        trip_starts=np.zeros(days + 2, np.uint32),
         next_trips=np.zeros((len(behaviour.trips.kinds), days), np.int32),
         # A need is filled at most once a day.
-        events=np.zeros((days * len(assortment.needs), 4), np.int32),
+        events=np.zeros(days * len(assortment.needs), EVENT),
+        known_days=np.zeros(len(behaviour.trips.kinds), np.uint32),
+        staples=np.zeros(len(assortment.needs), np.uint32),
         sums=np.zeros((4, category_count)),
     )
 
