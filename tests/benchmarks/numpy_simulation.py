@@ -83,7 +83,9 @@ def simulated_with_numpy(population: Population) -> Lines:
     until_day = day_number(add_months(population.start, population.month_count))
     calendar = Shop(population.seed, named.item_names, OUR_BEHAVIOUR).calendar(from_day, until_day)
     mix = population.mix
-    archetypes = archetypes_of([part.archetype for part in mix], [part.share for part in mix], named.categories)
+    archetypes = archetypes_of(
+        [part.archetype for part in mix], [part.share for part in mix], OUR_BEHAVIOUR.trips, model, named.categories
+    )
     end = population.first_household + population.household_count
     chunks = []
     for first in range(population.first_household, end, _CHUNK):
@@ -135,7 +137,8 @@ def _chunk(
     archetype = np.searchsorted(archetypes.figures["share_end"], _high(_number(keys, 3)), side="right")
     own = archetypes.figures[archetype]
     bits = _number(keys, 0)
-    gap = own["gap_days"] * figures["gap_ratio"] * _drawn(model, GAP_FACTORS, _high(bits))
+    factor = _drawn(model, GAP_FACTORS, _high(bits))
+    gap, rhythm_days = own["gap_days"] * factor, own["rhythm_days"] * factor
     basket = own["basket_items"] * _drawn(model, BASKET_FACTORS, _low(bits))
     promotion = own["promotion_ratio"] + figures["promotion_spread"] * _drawn(model, NORMAL, _high(_number(keys, 1)))
     bits = _number(keys, 2)
@@ -229,7 +232,9 @@ def _chunk(
         trip_spells.append(spell)
         count += active
         bits = _number(trip_stream, 2 * number)
-        target = trip_day + np.maximum(1, (_drawn(model, GAPS, _high(bits)) * gap * spell + 0.5).astype(np.int64))
+        target = trip_day + np.maximum(
+            1, (_drawn(model, GAPS, _high(bits)) * rhythm_days * spell + 0.5).astype(np.int64)
+        )
         candidates = target[:, None] + np.arange(-1, 2)
         weights = np.where(candidates > trip_day[:, None], model.parts[WEEKDAYS][(candidates + 3) % 7], 0.0)
         sought = _high(_number(trip_stream, 2 * number + 1)) * (weights[:, 0] + weights[:, 1] + weights[:, 2])
@@ -266,7 +271,9 @@ def _chunk(
         quantity = np.where(units < multiple, np.minimum(quantity + extra, MAX_QUANTITY), quantity)
         found.append((household, trip, need, item[at], quantity))
         pace[at] = np.where(fate < 1 - figures["habit"], _high(bits), pace[at])
-        later = _drawn(model, int(INTERVALS) + regularity[at], pace[at]) * need_days[at] * spell_of_trip[household, trip]
+        later = (
+            _drawn(model, int(INTERVALS) + regularity[at], pace[at]) * need_days[at] * spell_of_trip[household, trip]
+        )
         swap, pause = swap_chance[at], pause_chance[at]
         swapped = fate < swap
         members = needs["member_count"][need]

@@ -50,9 +50,9 @@ def figures_of(archetype: Archetype, behaviour: Behaviour, household_count: int,
 
 def _median_of_whole_numbers(numbers: NDArray[np.int32]) -> float:
     """Median of whole numbers as if each were rounded from what is evenly spread around it."""
-    middle = float(np.median(numbers))
+    middle = float(np.sort(numbers)[len(numbers) // 2])
     below, at = (numbers < middle).sum(), (numbers == middle).sum()
-    return middle - 0.5 + (len(numbers) / 2 - below) / at
+    return float(middle - 0.5 + (len(numbers) / 2 - below) / at)
 
 
 def archetype_deviations(behaviour: Behaviour, household_count: int, seed: int = 1) -> dict[str, Floats]:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -101,21 +101,35 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
             open_channel(service, longest_seconds=_LONGEST_SECONDS) as channel,
         ):
             started = time.perf_counter()
-            with parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer, progress:
+            with (
+                _told_by_name(file),
+                parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer,
+                progress,
+                calling("simulation"),
+            ):
                 task = progress.add_task("simulating", total=request.household_count, lines=0)
-                with calling("simulation"):
-                    async for batch in rpc.SimulationServiceStub(channel).SimulatePopulation(request):
-                        writer.write_batch(_record_batch(batch))
-                        lines += len(batch.days)
-                        done = batch.first_household + len(batch.line_counts) - request.first_household
-                        progress.update(task, completed=done, lines=lines)
-        unfinished.replace(file)
+                async for batch in rpc.SimulationServiceStub(channel).SimulatePopulation(request):
+                    writer.write_batch(_record_batch(batch))
+                    lines += len(batch.days)
+                    done = batch.first_household + len(batch.line_counts) - request.first_household
+                    progress.update(task, completed=done, lines=lines)
+        with _told_by_name(file):
+            unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     console.print(
         f"{lines:,} purchases of {request.household_count:,} households in {file}, {lines / seconds:,.0f} a second."
     )
+
+
+@contextlib.contextmanager
+def _told_by_name(file: Path) -> Iterator[None]:
+    """Names the file when it cannot be written; what the system says of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{file} cannot be written: {error}") from error
 
 
 @contextlib.asynccontextmanager

@@ -39,6 +39,8 @@ class Trips:
     frequent shoppers have more of them."""
     gap_spread: float
     """Spread of the mean trip gap between households of an archetype: standard deviation of the logarithm."""
+    basket_ratio: float
+    """Mean basket that is aimed at in proportion to the archetype's figure; some needs come to nothing."""
     basket_spread: float
     """Spread of the mean basket between households of an archetype: standard deviation of the logarithm."""
     spell_days: int

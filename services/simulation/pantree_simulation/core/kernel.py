@@ -43,9 +43,9 @@ from pantree_simulation.core.records import (
     Keys,
     Lines,
     Model,
+    Positions,
     Records,
     Workspace,
-    part_of,
 )
 from pantree_simulation.core.streams import high_ratio, low_ratio, number_at
 from pantree_simulation.core.tables import drawn
@@ -141,9 +141,8 @@ def _settle(
     """Makes a household: how it differs from its archetype, what it needs, and how often."""
     own, figures = household[0], archetypes.figures[archetype]
     bits = number_at(key, _RHYTHM)
-    own["gap_days"] = (
-        figures["gap_days"] * model.figures[0]["gap_ratio"] * drawn(model.tables, GAP_FACTORS, high_ratio(bits))
-    )
+    factor = drawn(model.tables, GAP_FACTORS, high_ratio(bits))
+    own["gap_days"], own["rhythm_days"] = figures["gap_days"] * factor, figures["rhythm_days"] * factor
     own["basket_items"] = figures["basket_items"] * drawn(model.tables, BASKET_FACTORS, low_ratio(bits))
     own["price_level"] = figures["price_level"]
     own["multiple_units_ratio"] = figures["multiple_units_ratio"]
@@ -184,8 +183,20 @@ def _advance(
         return count
     for trip in range(trips):
         starts[trip + 1] += starts[trip]
-    _write_lines(count, calendar, assortment, household, work, part_of(lines, start, start + count))
+    _write_lines(count, calendar, assortment, household, work, _part_of(lines, start, start + count))
     return count
+
+
+@compiled("numpy")
+def _part_of(lines: Lines, start: int, end: int) -> Lines:
+    """Some of the lines; the same memory."""
+    return Lines(
+        lines.days[start:end],
+        lines.items[start:end],
+        lines.quantities[start:end],
+        lines.prices[start:end],
+        lines.savings[start:end],
+    )
 
 
 @compiled("numpy")
@@ -198,7 +209,7 @@ def _place(parts: Floats, row: int, ratio: float) -> int:
 
 
 @compiled("numpy")
-def _chosen_item(need: Any, stream: np.uint64, members: Integers) -> int:
+def _chosen_item(need: Any, stream: np.uint64, members: Positions) -> np.uint32:
     """The item of its kind that a household prefers at first; the key of a need's stream is random itself."""
     return members[np.uint64(need["member_start"] + int(high_ratio(stream) * need["member_count"]))]  # type: ignore[no-any-return]
 
@@ -398,7 +409,7 @@ def _plan_trips(
     days, spell_days = until_day - from_day, model.figures[0]["spell_days"]
     known_days[:] = 0
     count = 0
-    day, number, gap = own["trip_day"], own["trip_number"], own["gap_days"]
+    day, number, rhythm_days = own["trip_day"], own["trip_number"], own["rhythm_days"]
     trip_kind = own["trip_kind"]
     while day < until_day:
         spell = drawn(tables, SPELL_FACTORS, high_ratio(number_at(spells, np.uint64(day // spell_days))))
@@ -412,7 +423,7 @@ def _plan_trips(
         bits = number_at(stream, np.uint64(number) * _TWO)
         trip_kind = _place(parts, TRIP_ENDS, low_ratio(bits))
         # The day that the rhythm says or one of its neighbours, by how popular their weekdays are.
-        target = day + max(1, int(drawn(tables, GAPS, high_ratio(bits)) * gap * spell + 0.5))
+        target = day + max(1, int(drawn(tables, GAPS, high_ratio(bits)) * rhythm_days * spell + 0.5))
         first = max(day + 1, target - 1)
         total = 0.0
         for candidate in range(first, target + 2):

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pantree_simulation.core.archetypes import Archetype
-from pantree_simulation.core.behaviour import Behaviour
+from pantree_simulation.core.behaviour import Behaviour, Trips
 from pantree_simulation.core.records import (
     ARCHETYPE,
     EVENT,
     FIGURES,
+    GAPS,
     HOUSEHOLD,
     PARTS_WIDTH,
     Archetypes,
@@ -22,6 +23,7 @@ from pantree_simulation.core.records import (
     Workspace,
 )
 from pantree_simulation.core.tables import (
+    Table,
     exponential_table,
     factor_table,
     interval_table,
@@ -29,11 +31,13 @@ from pantree_simulation.core.tables import (
     mixed_table,
     normal_table,
     residual_table,
+    spell_table,
     table_mean,
     table_mean_square,
 )
 
 _BEYOND_ANY_RATIO = 2.0
+_RHYTHM_STEPS = 8
 
 
 def model_of(behaviour: Behaviour) -> Model:
@@ -57,7 +61,7 @@ def model_of(behaviour: Behaviour) -> Model:
         factor_table(needs.staple_spread),
         factor_table(needs.occasional_spread),
         factor_table(needs.first_item_spread),
-        factor_table(trips.spell_spread),
+        spell_table(trips.spell_spread),
         mean_below_table([0.0, *(kind.reach for kind in trips.kinds)], passed_trips),
         *intervals,
         *(residual_table(table) for table in intervals),
@@ -79,7 +83,6 @@ def model_of(behaviour: Behaviour) -> Model:
     for name, value in {
         "regularities": len(needs.regularity),
         "spell_days": trips.spell_days,
-        "gap_ratio": trips.gap_ratio,
         # Time left of a gap that is under way, in mean gaps (renewal theory).
         "first_wait_ratio": table_mean_square(gaps) / table_mean(gaps) ** 2 / 2,
         "staple_ratio": needs.staple_ratio,
@@ -100,6 +103,8 @@ def model_of(behaviour: Behaviour) -> Model:
 def archetypes_of(
     archetypes: Sequence[Archetype],
     shares: Sequence[float],
+    trips: Trips,
+    model: Model,
     categories: Sequence[str],
     added_weights: Mapping[str, float] | None = None,
 ) -> Archetypes:
@@ -108,19 +113,33 @@ def archetypes_of(
     Args:
         archetypes: at least one.
         shares: how many of the households are of each; they sum to 1.
+        trips: how the archetypes' figures are to be understood.
+        model: the behaviour that they are of.
         categories: ids of the categories, in the order that the kernel counts them by.
         added_weights: weights of categories for which an archetype has none.
     """
     weights = [{**(added_weights or {}), **archetype.category_weights} for archetype in archetypes]
     figures = np.zeros(len(archetypes), ARCHETYPE)
-    figures["gap_days"] = [archetype.mean_trip_gap_days for archetype in archetypes]
-    figures["basket_items"] = [archetype.mean_basket_items for archetype in archetypes]
+    figures["gap_days"] = [archetype.mean_trip_gap_days * trips.gap_ratio for archetype in archetypes]
+    figures["rhythm_days"] = [_rhythm_days(model.tables[GAPS], gap_days) for gap_days in figures["gap_days"].tolist()]
+    figures["basket_items"] = [archetype.mean_basket_items * trips.basket_ratio for archetype in archetypes]
     figures["price_level"] = [archetype.price_level_ratio for archetype in archetypes]
     figures["promotion_ratio"] = [archetype.promotion_ratio for archetype in archetypes]
     figures["multiple_units_ratio"] = [archetype.multiple_units_ratio for archetype in archetypes]
     figures["share_end"] = _ends(shares)
     shares_by_category = [[own.get(category, 0) / sum(own.values()) for category in categories] for own in weights]
     return Archetypes(figures, np.array(shares_by_category, dtype=np.float64))
+
+
+def _rhythm_days(gaps: Table, gap_days: float) -> float:
+    """Mean of the gaps that are drawn, so that they come to a mean after they are moved to whole days, at least one."""
+    sample = (gaps[:-1] + gaps[1:]) / 2
+    rhythm_days = gap_days
+    for _ in range(_RHYTHM_STEPS):
+        drawn = np.maximum(np.floor(sample * rhythm_days + 0.5), 1.0)
+        # A trip on the next day can only be moved to a later one, and is so half the time.
+        rhythm_days *= gap_days / float((drawn + 0.5 * (drawn == 1)).mean())
+    return rhythm_days
 
 
 def new_household() -> Records:

@@ -5,8 +5,6 @@ from typing import Any, NamedTuple, TypeAlias, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_domain.compiled import compiled
-
 # Arrays of the record types below. Elements are read by field name; numpy's types do not know the fields.
 Records: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
@@ -68,7 +66,8 @@ EVENT = np.dtype(
 
 HOUSEHOLD = np.dtype(
     [
-        ("gap_days", np.float64),
+        ("gap_days", np.float64),  # mean days between trips
+        ("rhythm_days", np.float64),  # the same before they are moved to whole days, at least one
         ("basket_items", np.float64),
         ("price_level", np.float64),
         ("promotion_ratio", np.float64),
@@ -84,6 +83,7 @@ HOUSEHOLD = np.dtype(
 ARCHETYPE = np.dtype(
     [
         ("gap_days", np.float64),
+        ("rhythm_days", np.float64),
         ("basket_items", np.float64),
         ("price_level", np.float64),
         ("promotion_ratio", np.float64),
@@ -97,7 +97,6 @@ FIGURES = np.dtype(
     [
         ("regularities", np.uint32),  # classes of regularity of staples
         ("spell_days", np.int64),
-        ("gap_ratio", np.float64),
         ("first_wait_ratio", np.float64),  # mean gaps from a random moment to the next trip
         ("staple_ratio", np.float64),
         ("occasional_volume_ratio", np.float64),
@@ -210,7 +209,6 @@ class Lines(NamedTuple):
     """What was taken off the line."""
 
 
-@compiled()
 def part_of(lines: Lines, start: int, end: int) -> Lines:
     """Some of the lines; the same memory."""
     return Lines(

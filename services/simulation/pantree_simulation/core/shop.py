@@ -8,7 +8,7 @@ import numpy as np
 from pantree_domain.compiled import compiled
 from pantree_simulation.core.behaviour import Behaviour
 from pantree_simulation.core.records import Calendar, Floats, Keys
-from pantree_simulation.core.streams import Purpose, high_ratio, key_of, low_ratio, number_at
+from pantree_simulation.core.streams import Purpose, high_ratio, keys_of, low_ratio, number_at
 from pantree_simulation.core.tables import drawn, normal_table, stepped_table
 
 # Numbers of an item's stream: its campaigns' shift, then prices and campaigns side by side.
@@ -30,7 +30,7 @@ class Shop:
     """
 
     def __init__(self, seed: int, item_names: tuple[str, ...], behaviour: Behaviour) -> None:
-        self._keys = np.array([key_of(Purpose.SHOP, seed, name) for name in item_names], dtype=np.uint64)
+        self._keys = keys_of(Purpose.SHOP, seed, item_names)
         self._drift_days = behaviour.prices.drift_days
         self._drift_ratio = behaviour.prices.drift_ratio
         self._campaign_days = behaviour.promotions.campaign_days

@@ -51,13 +51,23 @@ def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
     return np.uint64(int.from_bytes(digest, "little"))
 
 
+def keys_of(purpose: Purpose, seed: int, subjects: Iterable[str]) -> NDArray[np.uint64]:
+    """uint64[n], `key_of(purpose, seed, subject)` of each, in less time."""
+    return _keys(purpose, seed, (json.dumps(subject).encode() for subject in subjects))
+
+
 def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.uint64]:
     """uint64[h], `key_of(Purpose.HOUSEHOLD, seed, str(number))` of each: a household's id is its number in digits."""
-    beginning = hashlib.blake2b(json.dumps([Purpose.HOUSEHOLD.value, seed])[:-1].encode(), digest_size=_KEY_BYTES)
+    return _keys(Purpose.HOUSEHOLD, seed, (b'"%d"' % number for number in household_numbers))
+
+
+def _keys(purpose: Purpose, seed: int, subjects: Iterable[bytes]) -> NDArray[np.uint64]:
+    """Keys of subjects as they are written in JSON; what they have in common is hashed once."""
+    beginning = hashlib.blake2b(json.dumps([purpose.value, seed])[:-1].encode(), digest_size=_KEY_BYTES)
     keys = bytearray()
-    for number in household_numbers:
+    for subject in subjects:
         key = beginning.copy()
-        key.update(b', "%d"]' % number)
+        key.update(b", " + subject + b"]")
         keys += key.digest()
     return np.frombuffer(keys, dtype="<u8").astype(np.uint64)
 

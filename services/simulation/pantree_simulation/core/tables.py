@@ -67,6 +67,16 @@ def interval_table(variation: float) -> Table:
     return factor_table(math.sqrt(math.log1p(variation**2)))
 
 
+def spell_table(spread: float) -> Table:
+    """Log-normal factors whose reciprocals have mean 1: trips are as frequent over all spells as without them.
+
+    Args:
+        spread: standard deviation of the logarithm.
+    """
+    factors = np.exp(normal_table() * spread)
+    return np.asarray(factors * table_mean(1 / factors))
+
+
 def exponential_table() -> Table:
     """Exponentially distributed times with mean 1."""
     return _with_mean_1(-np.log1p(-_ratios()))
