@@ -4,14 +4,22 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.simulation.populations import a_population, batches_of
-from tests.simulation.scenarios import our_archetypes
+from pantree.simulation.v1 import simulation_service_pb2 as messages
+from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
+from pantree_cli.simulate import population_batches
+from pantree_runtime.errors import ComponentUnavailable
+from pantree_runtime.status import calling
+from pantree_simulation.core import Population, PopulationBatch
+from tests.loopback import loopback
+from tests.simulation.populations import a_population, batches_of, by_household
+from tests.simulation.scenarios import POPULATION_SIMULATOR, our_archetypes
+from tests.simulation.test_population_service import a_part, lines_by_household
 
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -57,6 +65,37 @@ def test_file_holds_the_purchases_of_the_simulation(tmp_path: Path) -> None:
     assert rows == expected
     assert f"{len(rows):,} purchases of {HOUSEHOLDS} households" in result.stdout.replace("\n", " ")
     assert os.listdir(tmp_path) == ["purchases.parquet"]
+
+
+async def test_lost_connection_is_made_up_for() -> None:
+    attempts: list[int] = []
+
+    def lost_now_and_then(population: Population) -> Iterator[PopulationBatch]:
+        attempts.append(population.first_household)
+        for number, batch in enumerate(POPULATION_SIMULATOR.batches(population)):
+            if number == 2:
+                raise ComponentUnavailable("simulation", "this connection is too old")
+            yield batch
+
+    request = messages.SimulatePopulationRequest(household_count=1_000, start_date="2026-01-15", seed=5)
+    async with loopback(a_part(lost_now_and_then)) as channel:
+        stub = rpc.SimulationServiceStub(channel)
+        batches = [batch async for batch in population_batches(stub, request)]
+    assert len(attempts) > 1
+    assert lines_by_household(batches) == by_household(batches_of(a_population(household_count=1_000, seed=5)))
+
+
+async def test_service_that_is_gone_is_not_asked_for_ever() -> None:
+    def lost_at_once(population: Population) -> Iterator[PopulationBatch]:
+        if population.household_count:
+            raise ComponentUnavailable("simulation", "there is none")
+        yield from ()
+
+    request = messages.SimulatePopulationRequest(household_count=1_000, start_date="2026-01-15")
+    async with loopback(a_part(lost_at_once)) as channel:
+        with pytest.raises(ComponentUnavailable), calling("simulation"):
+            async for _ in population_batches(rpc.SimulationServiceStub(channel), request):
+                pass
 
 
 @pytest.mark.parametrize(

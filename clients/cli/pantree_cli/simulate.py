@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import grpc
 import numpy as np
 import typer
 from rich.console import Console
@@ -108,7 +109,7 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
                 calling("simulation"),
             ):
                 task = progress.add_task("simulating", total=request.household_count, lines=0)
-                async for batch in rpc.SimulationServiceStub(channel).SimulatePopulation(request):
+                async for batch in population_batches(rpc.SimulationServiceStub(channel), request):
                     writer.write_batch(_record_batch(batch))
                     lines += len(batch.days)
                     done = batch.first_household + len(batch.line_counts) - request.first_household
@@ -121,6 +122,32 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
     console.print(
         f"{lines:,} purchases of {request.household_count:,} households in {file}, {lines / seconds:,.0f} a second."
     )
+
+
+async def population_batches(
+    stub: "rpc.SimulationServiceAsyncStub", request: messages.SimulatePopulationRequest
+) -> AsyncIterator[messages.SimulatePopulationResponse]:
+    """The batches of a population; when the connection is lost, those that are left are asked for anew.
+
+    Services close connections that are old, so that work spreads to new replicas, and a population of many millions
+    takes longer than that. What a household buys does not depend on the request that it is part of.
+    """
+    left = messages.SimulatePopulationRequest()
+    left.CopyFrom(request)
+    end = request.first_household + request.household_count
+    while left.household_count:
+        is_whole = False
+        try:
+            async for batch in stub.SimulatePopulation(left):
+                yield batch
+                # The lines of a single household may go on in the next message.
+                is_whole = len(batch.line_counts) > 1
+                left.first_household = batch.first_household + len(batch.line_counts)
+                left.household_count = end - left.first_household
+            return
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or not is_whole:
+                raise
 
 
 @contextlib.contextmanager
