@@ -9,7 +9,7 @@ TYPESCRIPT := clients/typescript
 GENERATED := gen $(TYPESCRIPT)/src/generated
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up certs faults soak test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench quality realism pins clean
+.PHONY: help install demo up certs faults soak test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench quality realism fit-check pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -149,6 +149,9 @@ quality: .venv/quality.stamp ## Fit the frequency models and judge them on real 
 
 realism: .venv/quality.stamp ## Hold the simulation against real baskets: a table and plots in realism/
 	@$(BIN)/python -m tests.realism
+
+fit-check: .venv/quality.stamp ## Fit the simulation anew and compare with behaviour.toml: some minutes
+	@$(BIN)/python -m scripts.fit_simulation --check
 
 pins: ## Pin the versions of everything in .venv anew
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pantree > scripts/constraints.txt

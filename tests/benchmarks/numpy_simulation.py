@@ -31,6 +31,7 @@ from pantree_simulation.core.records import (
     PAUSES,
     REACHES,
     REGULARITY_ENDS,
+    SPELL_FACTORS,
     STAPLE_FACTORS,
     TRIP_ENDS,
     WEEKDAYS,
@@ -51,7 +52,8 @@ Keys = NDArray[np.uint64]
 Booleans = NDArray[np.bool_]
 
 _CHUNK = 500
-_NUMBERS_OF_A_HOUSEHOLD, _NUMBERS_OF_A_NEED, _NUMBERS_OF_A_TRIP, _NUMBERS_OF_A_LINE = 6, 8, 3, 4
+_BEYOND = 2.0  # what ends a row of cumulative shares
+_NUMBERS_OF_A_HOUSEHOLD, _NUMBERS_OF_A_NEED, _NUMBERS_OF_A_TRIP, _NUMBERS_OF_A_LINE = 6, 6, 4, 4
 
 
 @functools.cache
@@ -81,7 +83,9 @@ def simulated_with_numpy(population: Population) -> Lines:
     until_day = day_number(add_months(population.start, population.month_count))
     calendar = Shop(population.seed, named.item_names, OUR_BEHAVIOUR).calendar(from_day, until_day)
     mix = population.mix
-    archetypes = archetypes_of([part.archetype for part in mix], [part.share for part in mix], named.categories)
+    archetypes = archetypes_of(
+        [part.archetype for part in mix], [part.share for part in mix], OUR_BEHAVIOUR.trips, model, named.categories
+    )
     end = population.first_household + population.household_count
     chunks = []
     for first in range(population.first_household, end, _CHUNK):
@@ -133,7 +137,8 @@ def _chunk(
     archetype = np.searchsorted(archetypes.figures["share_end"], _high(_number(keys, 3)), side="right")
     own = archetypes.figures[archetype]
     bits = _number(keys, 0)
-    gap = own["gap_days"] * figures["gap_ratio"] * _drawn(model, GAP_FACTORS, _high(bits))
+    factor = _drawn(model, GAP_FACTORS, _high(bits))
+    gap, rhythm_days = own["gap_days"] * factor, own["rhythm_days"] * factor
     basket = own["basket_items"] * _drawn(model, BASKET_FACTORS, _low(bits))
     promotion = own["promotion_ratio"] + figures["promotion_spread"] * _drawn(model, NORMAL, _high(_number(keys, 1)))
     bits = _number(keys, 2)
@@ -144,14 +149,14 @@ def _chunk(
     streams = _number(keys[:, None], needs["code"].astype(np.uint64)[None, :])
     category = needs["category"][None, :]
     wanted = np.broadcast_to(archetypes.weights[archetype][:, needs["category"]] > 0, streams.shape)
-    role, choice = _number(streams, 0), _number(streams, 1)
-    chosen = assortment.members[needs["member_start"] + (_high(choice) * needs["member_count"]).astype(np.int64)]
+    role = _number(streams, 0)
+    chosen = assortment.members[needs["member_start"] + (_high(streams) * needs["member_count"]).astype(np.int64)]
     staple = wanted & (_high(role) < figures["staple_ratio"] * needs["preference"])
     other = wanted & ~staple
     factor = np.where(staple, _drawn(model, STAPLE_FACTORS, _low(role)), _drawn(model, OCCASIONAL_FACTORS, _low(role)))
     rate = np.where(wanted, factor * items["purchases_a_day"][chosen], 0.0)
-    regularity = np.where(staple, _place(model, REGULARITY_ENDS, _low(choice)), occasional)
-    price_bits = _number(streams, 3)
+    regularity = np.where(staple, _place(model, REGULARITY_ENDS, _low(streams)), occasional)
+    price_bits = _number(streams, 2)
     pack_price = model.parts[PACK_PRICES][_place(model, PACK_ENDS, _low(price_bits))]
     level = own["price_level"][:, None] + figures["price_spread"] * _drawn(model, NORMAL, _high(price_bits))
     level = level.clip(0.0, 1.0)
@@ -193,38 +198,43 @@ def _chunk(
     gaps = gap[:, None]
     exists = rate > 0
     interval = 1 / np.where(exists, rate, 1.0)
-    reluctance = np.minimum(np.maximum(interval / gaps - 1, 0.02) * figures["impatience"], 1.0)
-    passed, low = np.zeros_like(interval), np.zeros_like(interval)
-    for kind in range(int(figures["trip_kinds"])):
-        high = np.minimum(model.parts[REACHES, kind], reluctance)
-        passed += np.where(high > low, (high - low) * model.parts[PASSED_TRIPS, kind], 0.0)
-        low = np.maximum(low, high)
-    passed = np.where(reluctance == 1.0, figures["most_passed_trips"], passed / reluctance)
-    wait = gaps * (figures["first_wait_ratio"] + passed)
+    reluctance = np.minimum(np.maximum(interval * (1 / gaps) - 1, 0.02) * figures["impatience"], 1 - 1e-9)
+    wait = gaps * (figures["first_wait_ratio"] + _drawn(model, PASSED_TRIPS, reluctance))
     room = np.maximum(interval - wait - 0.05 * gaps, 0.0) / figures["pause_days"]
     pause_chance = np.minimum(np.minimum(interval / figures["days_until_pause"], room), 0.5)
     pause_chance = np.where(regularity != occasional, pause_chance, 0.0)
     swap_chance = np.minimum(interval / figures["days_until_swap"], 0.5)
     need_days = np.maximum(interval - wait - pause_chance * figures["pause_days"], 0.05 * gaps)
-    bits = _number(streams, 2)
+    bits = _number(streams, 1)
     pace = _high(bits)
-    needed_at = (from_day - wait) + interval * _drawn(model, INTERVALS + occasional + 1 + regularity, pace)
+    pause_bits = _number(streams, 3)
+    paused = _high(pause_bits) < pause_chance * figures["pause_days"] * rate
+    needed_at = (from_day - wait) + np.where(
+        paused,
+        figures["pause_days"] * _drawn(model, PAUSES, _low(pause_bits)),
+        interval * _drawn(model, int(INTERVALS) + occasional + 1 + regularity, pace),
+    )
     needed_at = np.where(exists, needed_at, np.inf)
     least_kind = _place(model, REACHES, _low(bits) * reluctance)
 
     # Trips, in rounds: the next one of every household.
-    trip_stream = _number(keys, 4)
-    next_trips = np.full((int(figures["trip_kinds"]), len(keys), days), -1)
-    trip_days, count, number = [], np.zeros(len(keys), np.int64), 0
+    kinds = int((model.parts[TRIP_ENDS] < _BEYOND).sum()) + 1
+    trip_stream, spell_stream = _number(keys, 4), _number(keys, 5)
+    next_trips = np.full((kinds, len(keys), days), -1)
+    trip_days, trip_spells, count, number = [], [], np.zeros(len(keys), np.int64), 0
     while (active := trip_day < until_day).any():
         who = np.flatnonzero(active)
         for kind in range(next_trips.shape[0]):
             at_least = who[trip_kind[who] >= kind]
             next_trips[kind, at_least, trip_day[at_least] - from_day] = number
+        spell = _drawn(model, SPELL_FACTORS, _high(_number(spell_stream, trip_day // figures["spell_days"])))
         trip_days.append(trip_day)
+        trip_spells.append(spell)
         count += active
         bits = _number(trip_stream, 2 * number)
-        target = trip_day + np.maximum(1, (_drawn(model, GAPS, _high(bits)) * gap + 0.5).astype(np.int64))
+        target = trip_day + np.maximum(
+            1, (_drawn(model, GAPS, _high(bits)) * rhythm_days * spell + 0.5).astype(np.int64)
+        )
         candidates = target[:, None] + np.arange(-1, 2)
         weights = np.where(candidates > trip_day[:, None], model.parts[WEEKDAYS][(candidates + 3) % 7], 0.0)
         sought = _high(_number(trip_stream, 2 * number + 1)) * (weights[:, 0] + weights[:, 1] + weights[:, 2])
@@ -239,6 +249,7 @@ def _chunk(
         here = next_trips[:, :, day]
         next_trips[:, :, day] = np.where(here >= 0, here, next_trips[:, :, day + 1])
     day_of_trip = np.stack(trip_days, axis=1) if trip_days else np.zeros((len(keys), 0), np.int64)
+    spell_of_trip = np.stack(trip_spells, axis=1) if trip_days else np.zeros((len(keys), 0))
 
     # Purchases, in rounds: the next one of every need that has one.
     found: list[tuple[Integers, Integers, Integers, Integers, Integers]] = []
@@ -260,7 +271,9 @@ def _chunk(
         quantity = np.where(units < multiple, np.minimum(quantity + extra, MAX_QUANTITY), quantity)
         found.append((household, trip, need, item[at], quantity))
         pace[at] = np.where(fate < 1 - figures["habit"], _high(bits), pace[at])
-        later = _drawn(model, INTERVALS + regularity[at], pace[at]) * need_days[at]
+        later = (
+            _drawn(model, int(INTERVALS) + regularity[at], pace[at]) * need_days[at] * spell_of_trip[household, trip]
+        )
         swap, pause = swap_chance[at], pause_chance[at]
         swapped = fate < swap
         members = needs["member_count"][need]

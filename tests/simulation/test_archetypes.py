@@ -78,7 +78,8 @@ def test_weights_of_a_file_are_put_in_order() -> None:
         (text_of_archetype(weights="snacks = 0.5\npantry = 0.6"), "student.* sum to 1"),
         (text_of_archetype(weights="snacks = -0.5\npantry = 1.5"), "student.* positive"),
         (text_of_archetype(weights="furniture = 1.0"), "furniture"),
-        (text_of_archetype(gap=0.5), "student.* at least 1"),
+        (text_of_archetype(gap=0.5), "mean_trip_gap_days of archetype 'student'"),
+        (text_of_archetype(gap=float("nan")), "mean_trip_gap_days of archetype 'student'"),
         (text_of_archetype(price_level=2), "price_level_ratio of archetype 'student'"),
         (text_of_archetype(default="nobody"), "nobody"),
     ],
@@ -86,3 +87,46 @@ def test_weights_of_a_file_are_put_in_order() -> None:
 def test_senseless_figure_is_refused_with_its_name(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         parse_archetypes(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("promotion_ratio = 0.5", "", "archetype 'student' has no promotion_ratio"),
+        (
+            "promotion_ratio = 0.5",
+            "promotion_ratio = 0.5\nshoe_size = 43",
+            "archetype 'student' has an unknown shoe_size",
+        ),
+        (
+            "promotion_ratio = 0.5",
+            'promotion_ratio = "often"',
+            "promotion_ratio of archetype 'student' must be a number",
+        ),
+        ('display_name = "Student"', "display_name = 3", "display_name of archetype 'student' must be a text"),
+        ("snacks = 0.25", "snacks = true", "category_weights.snacks of archetype 'student' must be a number"),
+        ('id = "student"', "", "archetype number 1 has no id"),
+        ('id = "student"', 'id = ""', "id '' must be"),
+        ("[[archetypes]]", "[[shoppers]]", "'shoppers'.* is unknown"),
+    ],
+)
+def test_wrong_or_missing_figure_is_named(before: str, after: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_archetypes(text_of_archetype().replace(before, after))
+
+
+def test_file_without_archetypes_says_how_to_begin_one() -> None:
+    with pytest.raises(ValueError, match=r"\[\[archetypes\]\]"):
+        parse_archetypes("", our_archetypes())
+
+
+def test_archetypes_of_a_file_come_after_the_known_ones_or_in_their_place() -> None:
+    merged = parse_archetypes(text_of_archetype().replace('default = "student"', ""), our_archetypes())
+    assert merged.ids == (*our_archetypes().ids, "student")
+    assert merged.default_id == "health_conscious"
+    text = text_of_archetype(default="busy_family").replace('id = "student"', 'id = "busy_family"')
+    replaced = parse_archetypes(text, our_archetypes())
+    assert replaced.ids == our_archetypes().ids
+    family = replaced.get("")
+    assert family is not None
+    assert (family.id, family.display_name) == ("busy_family", "Student")

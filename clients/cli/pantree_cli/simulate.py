@@ -3,11 +3,12 @@
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import grpc
 import numpy as np
 import typer
 from rich.console import Console
@@ -101,21 +102,61 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
             open_channel(service, longest_seconds=_LONGEST_SECONDS) as channel,
         ):
             started = time.perf_counter()
-            with parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer, progress:
+            with (
+                _told_by_name(file),
+                parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer,
+                progress,
+                calling("simulation"),
+            ):
                 task = progress.add_task("simulating", total=request.household_count, lines=0)
-                with calling("simulation"):
-                    async for batch in rpc.SimulationServiceStub(channel).SimulatePopulation(request):
-                        writer.write_batch(_record_batch(batch))
-                        lines += len(batch.days)
-                        done = batch.first_household + len(batch.line_counts) - request.first_household
-                        progress.update(task, completed=done, lines=lines)
-        unfinished.replace(file)
+                async for batch in population_batches(rpc.SimulationServiceStub(channel), request):
+                    writer.write_batch(_record_batch(batch))
+                    lines += len(batch.days)
+                    done = batch.first_household + len(batch.line_counts) - request.first_household
+                    progress.update(task, completed=done, lines=lines)
+        with _told_by_name(file):
+            unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
     seconds = time.perf_counter() - started
     console.print(
         f"{lines:,} purchases of {request.household_count:,} households in {file}, {lines / seconds:,.0f} a second."
     )
+
+
+async def population_batches(
+    stub: "rpc.SimulationServiceAsyncStub", request: messages.SimulatePopulationRequest
+) -> AsyncIterator[messages.SimulatePopulationResponse]:
+    """The batches of a population; when the connection is lost, those that are left are asked for anew.
+
+    Services close connections that are old, so that work spreads to new replicas, and a population of many millions
+    takes longer than that. What a household buys does not depend on the request that it is part of.
+    """
+    left = messages.SimulatePopulationRequest()
+    left.CopyFrom(request)
+    end = request.first_household + request.household_count
+    while left.household_count:
+        is_whole = False
+        try:
+            async for batch in stub.SimulatePopulation(left):
+                yield batch
+                # The lines of a single household may go on in the next message.
+                is_whole = len(batch.line_counts) > 1
+                left.first_household = batch.first_household + len(batch.line_counts)
+                left.household_count = end - left.first_household
+            return
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.UNAVAILABLE or not is_whole:
+                raise
+
+
+@contextlib.contextmanager
+def _told_by_name(file: Path) -> Iterator[None]:
+    """Names the file when it cannot be written; what the system says of a full disk does not."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{file} cannot be written: {error}") from error
 
 
 @contextlib.asynccontextmanager

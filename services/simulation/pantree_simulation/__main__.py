@@ -30,8 +30,7 @@ async def build(settings: SimulationSettings) -> Part:
     """The service, ready to be served.
 
     Raises:
-        InvalidInput: when the file of archetypes is wrong.
-        OSError: when it cannot be read.
+        InvalidInput: when the file of archetypes is wrong or cannot be read.
     """
     catalog, behaviour = load_catalog(), parse_behaviour(_own_file("behaviour.toml"))
     archetypes = _archetypes(settings.archetypes_file)
@@ -59,9 +58,12 @@ def _archetypes(file: Path | None) -> Archetypes:
         return ours
     try:
         return parse_archetypes(file.read_text("utf-8"), ours)
-    except (ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError) as error:
         variable = environment_variable(SimulationSettings, "archetypes_file")
-        kind = "is not TOML" if isinstance(error, tomllib.TOMLDecodeError) else "has a wrong or missing figure"
+        if isinstance(error, OSError):
+            kind = "cannot be read"
+        else:
+            kind = "is not TOML" if isinstance(error, tomllib.TOMLDecodeError | UnicodeDecodeError) else "is wrong"
         raise InvalidInput([FieldViolation(variable, f"{file} {kind}: {error}; see archetypes.toml")]) from error
 
 

@@ -106,9 +106,9 @@ def population(request: messages.SimulatePopulationRequest, archetypes: Archetyp
         InvalidInput: naming every wrong field.
     """
     violations = Violations()
-    if violations.whole_number("first_household", request.first_household, 0, _MAX_HOUSEHOLD_NUMBER):
-        most = min(_MAX_HOUSEHOLDS, _MAX_HOUSEHOLD_NUMBER - request.first_household + 1)
-        violations.whole_number("household_count", request.household_count, 1, most)
+    first_is_right = violations.whole_number("first_household", request.first_household, 0, _MAX_HOUSEHOLD_NUMBER)
+    most = _MAX_HOUSEHOLD_NUMBER - request.first_household + 1 if first_is_right else _MAX_HOUSEHOLDS
+    violations.whole_number("household_count", request.household_count, 1, min(_MAX_HOUSEHOLDS, most))
     mix = _mix(request, archetypes, violations)
     start, month_count = _period(request, violations)
     violations.raise_if_any()

@@ -53,7 +53,7 @@ class CatalogArrays:
             CATEGORIES,
         )
         self.members = np.array(
-            [self.positions[item.name] for kind in self.kinds for item in catalog.items_of_kind(kind)], dtype=np.int32
+            [self.positions[item.name] for kind in self.kinds for item in catalog.items_of_kind(kind)], dtype=np.uint32
         )
         self.kinds_of_members = np.repeat(np.arange(len(self.kinds)), self.needs["member_count"])
         self.items = np.zeros(len(catalog.items), ITEM)
@@ -117,8 +117,8 @@ def assortment_after(
     other_needs["preference"][[arrays.kinds[kind] for kind in complements]] = complement_preference
     need_records = np.concatenate([_need_records(needs, categories), np.delete(other_needs, taken)])
     need_records["member_start"] = np.cumsum(need_records["member_count"]) - need_records["member_count"]
-    first_members = np.array([member for need in needs for member in need.members], dtype=np.int32)
-    other_members = arrays.members[np.isin(arrays.kinds_of_members, taken, invert=True)] + np.int32(count)
+    first_members = np.array([member for need in needs for member in need.members], dtype=np.uint32)
+    other_members = arrays.members[np.isin(arrays.kinds_of_members, taken, invert=True)] + np.uint32(count)
     added = [category for category in first_categories if catalog.items_in(category)]
     return NamedAssortment(
         arrays=Assortment(

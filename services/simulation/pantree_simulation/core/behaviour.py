@@ -39,8 +39,14 @@ class Trips:
     frequent shoppers have more of them."""
     gap_spread: float
     """Spread of the mean trip gap between households of an archetype: standard deviation of the logarithm."""
+    basket_ratio: float
+    """Mean basket that is aimed at in proportion to the archetype's figure; some needs come to nothing."""
     basket_spread: float
     """Spread of the mean basket between households of an archetype: standard deviation of the logarithm."""
+    spell_days: int
+    """Households have busy and quiet spells of so many days."""
+    spell_spread: float
+    """Spread of trip gaps and intervals between these: standard deviation of the logarithm."""
     weekday_weights: Sequence[float]
     """How popular Monday to Sunday are: a trip falls on its day or one of its neighbours in these proportions."""
     gaps: Sequence[GapKind]

@@ -31,6 +31,7 @@ from pantree_simulation.core.records import (
     PAUSES,
     REACHES,
     REGULARITY_ENDS,
+    SPELL_FACTORS,
     STAPLE_FACTORS,
     TRIP_ENDS,
     WEEKDAYS,
@@ -42,6 +43,7 @@ from pantree_simulation.core.records import (
     Keys,
     Lines,
     Model,
+    Positions,
     Records,
     Workspace,
 )
@@ -49,22 +51,20 @@ from pantree_simulation.core.streams import high_ratio, low_ratio, number_at
 from pantree_simulation.core.tables import drawn
 
 # Numbers of a household's own stream; the key of its trips is one of them.
-_RHYTHM, _LEVELS, _FIRST_TRIP, _ARCHETYPE, _TRIPS = map(np.uint64, range(5))
+_RHYTHM, _LEVELS, _FIRST_TRIP, _ARCHETYPE, _TRIPS, _SPELLS = map(np.uint64, range(6))
 # Numbers of a need's stream: some once, then two for each purchase.
-_ROLE, _CHOICE, _PHASE, _PRICE, _PURCHASES = map(np.uint64, range(5))
+_ROLE, _PHASE, _PRICE, _PAUSE, _PURCHASES = map(np.uint64, range(5))
 _ONE, _TWO = np.uint64(1), np.uint64(2)
 
 _WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
 # A need takes at least this share of a trip gap to return.
 _LEAST_NEED_RATIO = 0.05
-_LEAST_RELUCTANCE = 0.02
+_LEAST_RELUCTANCE, _MOST_RELUCTANCE = 0.02, 1 - 1e-9
 _MOST_CHANCE = 0.5
 # Purchases of a need that has not come to its first one.
 _UNPREPARED = -1
-# Columns of events.
-_TRIP, _NEED, _ITEM, _QUANTITY = 0, 1, 2, 3
 # Rows of sums by category: purchases a day still wanted, of staples, of occasional needs; scale of staples.
-_WANTED, _STAPLES, _OCCASIONAL, _SCALES = 0, 1, 2, 3
+_WANTED, _STAPLES, _OCCASIONAL, _SCALES = map(np.uint64, range(4))
 
 
 @compiled("numpy")
@@ -108,7 +108,7 @@ def simulate(
         if is_new:
             archetype = _archetype_of(keys[at], archetypes.figures)
             archetype_indices[at] = archetype
-            _settle(keys[at], archetype, calendar.from_day, assortment, archetypes, model, household, work.sums)
+            _settle(keys[at], archetype, calendar.from_day, assortment, archetypes, model, household, work)
         count = _advance(keys[at], until_day, calendar, assortment, model, household, work, lines, start)
         if start + count > len(lines.days):
             return at
@@ -136,14 +136,13 @@ def _settle(
     archetypes: Archetypes,
     model: Model,
     household: Records,
-    sums: Floats,
+    work: Workspace,
 ) -> None:
     """Makes a household: how it differs from its archetype, what it needs, and how often."""
     own, figures = household[0], archetypes.figures[archetype]
     bits = number_at(key, _RHYTHM)
-    own["gap_days"] = (
-        figures["gap_days"] * model.figures[0]["gap_ratio"] * drawn(model.tables, GAP_FACTORS, high_ratio(bits))
-    )
+    factor = drawn(model.tables, GAP_FACTORS, high_ratio(bits))
+    own["gap_days"], own["rhythm_days"] = figures["gap_days"] * factor, figures["rhythm_days"] * factor
     own["basket_items"] = figures["basket_items"] * drawn(model.tables, BASKET_FACTORS, low_ratio(bits))
     own["price_level"] = figures["price_level"]
     own["multiple_units_ratio"] = figures["multiple_units_ratio"]
@@ -156,9 +155,9 @@ def _settle(
     own["trip_day"] = start_day
     if not begins_with_purchase:
         own["trip_day"] += int(drawn(model.tables, FIRST_GAPS, high_ratio(bits)) * own["gap_days"])
-    _draw_needs(key, archetype, assortment, archetypes, model, household, sums)
-    _scale_needs(archetypes.weights, archetype, assortment.needs, model, household, sums)
-    _begin_needs(start_day, begins_with_purchase, assortment, model, household)
+    staple_count = _draw_needs(key, archetype, assortment, archetypes, model, household, work)
+    _scale_needs(archetypes.weights, archetype, assortment, model, household, work, staple_count)
+    _begin_needs(start_day, begins_with_purchase, assortment, model, household, work.sums)
 
 
 @inlined
@@ -176,18 +175,28 @@ def _advance(
     """Lets a household live through a period and writes its lines, if there is room. Returns how many there are."""
     first_number = household[0]["trip_number"]
     trips = _plan_trips(key, calendar.from_day, until_day, model, household, work)
+    work.trip_starts[: trips + 1] = 0
     count = _fill_needs(calendar.from_day, until_day, assortment, model, household, work)
     starts = work.trip_starts
-    starts[: trips + 1] = 0
-    for event in range(count):
-        starts[work.events[event, _TRIP] + 1] += 1
     count = _fill_empty_trips(key, trips, first_number, assortment, model, household, work, count)
     if start + count > len(lines.days):
         return count
     for trip in range(trips):
         starts[trip + 1] += starts[trip]
-    _write_lines(start, count, calendar, assortment, household, work, lines)
+    _write_lines(count, calendar, assortment, household, work, _part_of(lines, start, start + count))
     return count
+
+
+@compiled("numpy")
+def _part_of(lines: Lines, start: int, end: int) -> Lines:
+    """Some of the lines; the same memory."""
+    return Lines(
+        lines.days[start:end],
+        lines.items[start:end],
+        lines.quantities[start:end],
+        lines.prices[start:end],
+        lines.savings[start:end],
+    )
 
 
 @compiled("numpy")
@@ -200,9 +209,9 @@ def _place(parts: Floats, row: int, ratio: float) -> int:
 
 
 @compiled("numpy")
-def _chosen_item(need: Any, bits: np.uint64, members: Integers) -> int:
-    """The item of its kind that a household prefers at first."""
-    return members[need["member_start"] + int(high_ratio(bits) * need["member_count"])]  # type: ignore[no-any-return]
+def _chosen_item(need: Any, stream: np.uint64, members: Positions) -> np.uint32:
+    """The item of its kind that a household prefers at first; the key of a need's stream is random itself."""
+    return members[np.uint64(need["member_start"] + int(high_ratio(stream) * need["member_count"]))]  # type: ignore[no-any-return]
 
 
 @inlined
@@ -213,50 +222,67 @@ def _draw_needs(
     archetypes: Archetypes,
     model: Model,
     household: Records,
-    sums: Floats,
-) -> None:
-    """Draws each need's role, item and purchases a day (in `need_days` for now), before they are scaled."""
-    figures, tables, own = model.figures[0], model.tables, household[0]
+    work: Workspace,
+) -> int:
+    """Draws each need's role, item and purchases a day (in `need_days` for now), before they are scaled.
+
+    Returns how many staples there are; they are listed in the workspace.
+    """
+    figures, tables, own, sums = model.figures[0], model.tables, household[0], work.sums
     occasional = figures["regularities"]
     staple_ratio = figures["staple_ratio"]
     most_a_day = figures["most_purchases_per_trip"] / own["gap_days"]
     sums[:] = 0.0
+    staple_count = 0
     for at in range(len(assortment.needs)):
         need = assortment.needs[at]
         category = need["category"]
-        if archetypes.weights[archetype, category] == 0 and need["first_item"] < 0:
+        first_item = need["first_item"]
+        if archetypes.weights[archetype, category] == 0 and first_item < 0:
             need["need_days"] = 0.0
             continue
         stream = number_at(key, need["code"])
-        role, choice = number_at(stream, _ROLE), number_at(stream, _CHOICE)
-        item = need["first_item"]
-        if item >= 0:
+        role = number_at(stream, _ROLE)
+        item = np.uint32(first_item)
+        if first_item >= 0:
             factor = drawn(tables, FIRST_ITEM_FACTORS, low_ratio(role))
             rate = min(assortment.items[item]["purchases_a_day"] / factor, most_a_day)
             need["regularity"] = 0  # what people put into a first basket is what they buy most regularly
             sums[_WANTED, category] -= rate
         else:
-            item = _chosen_item(need, choice, assortment.members)
+            item = _chosen_item(need, stream, assortment.members)
+            rate = assortment.items[item]["purchases_a_day"]
             if high_ratio(role) < staple_ratio * need["preference"]:
-                rate = drawn(tables, STAPLE_FACTORS, low_ratio(role)) * assortment.items[item]["purchases_a_day"]
-                need["regularity"] = _place(model.parts, REGULARITY_ENDS, low_ratio(choice))
+                rate *= drawn(tables, STAPLE_FACTORS, low_ratio(role))
+                need["regularity"] = _place(model.parts, REGULARITY_ENDS, low_ratio(stream))
                 sums[_STAPLES, category] += rate
+                work.staples[staple_count] = at
+                staple_count += 1
             else:
-                rate = drawn(tables, OCCASIONAL_FACTORS, low_ratio(role)) * assortment.items[item]["purchases_a_day"]
+                rate *= drawn(tables, OCCASIONAL_FACTORS, low_ratio(role))
                 need["regularity"] = occasional
                 sums[_OCCASIONAL, category] += rate
         need["key"] = stream
         need["item"] = item
         need["need_days"] = rate
+    return staple_count
 
 
 @inlined
 def _scale_needs(
-    weights: Floats, archetype: int, needs: Records, model: Model, household: Records, sums: Floats
+    weights: Floats,
+    archetype: int,
+    assortment: Assortment,
+    model: Model,
+    household: Records,
+    work: Workspace,
+    staple_count: int,
 ) -> None:
-    """Scales the needs of each category so that its share of the purchases comes to its weight."""
-    figures, own = model.figures[0], household[0]
-    occasional = figures["regularities"]
+    """Finds by what the needs of each category are to be scaled so that its purchases come to its weight.
+
+    Scales the staples to begin with; what they lack for being capped is found from what they then come to.
+    """
+    figures, own, sums, needs = model.figures[0], household[0], work.sums, assortment.needs
     purchases_a_day = own["basket_items"] / own["gap_days"]
     most_a_day = figures["most_purchases_per_trip"] / own["gap_days"]
     for category in range(weights.shape[1]):
@@ -270,61 +296,82 @@ def _scale_needs(
         sums[_OCCASIONAL, category] = of_others / others if others > 0 else 0.0
         sums[_STAPLES, category] = 0.0
     # Nothing is bought on every trip; what the most frequent staples cannot bring, the others do.
-    for at in range(len(needs)):
-        need = needs[at]
-        if need["first_item"] < 0 and need["need_days"] > 0 and need["regularity"] != occasional:
-            category = need["category"]
-            rate = need["need_days"] * sums[_SCALES, category]
-            if rate >= most_a_day:
-                sums[_WANTED, category] -= most_a_day
-            else:
-                sums[_STAPLES, category] += rate
-    total = 0.0
-    for at in range(len(needs)):
-        need = needs[at]
+    for position in range(staple_count):
+        need = needs[work.staples[position]]
         category = need["category"]
-        rate = need["need_days"]
-        if need["first_item"] < 0 and rate > 0:
-            if need["regularity"] == occasional:
-                rate *= sums[_OCCASIONAL, category]
-            else:
-                rate *= sums[_SCALES, category]
-                if rate < most_a_day and sums[_STAPLES, category] > 0:
-                    rate *= max(sums[_WANTED, category], 0.0) / sums[_STAPLES, category]
-            rate = min(rate, most_a_day)
+        rate = need["need_days"] * sums[_SCALES, category]
         need["need_days"] = rate
-        total += rate
-        need["rate_end"] = total
+        if rate >= most_a_day:
+            sums[_WANTED, category] -= most_a_day
+        else:
+            sums[_STAPLES, category] += rate
+    for category in range(weights.shape[1]):
+        others = sums[_STAPLES, category]
+        sums[_SCALES, category] = max(sums[_WANTED, category], 0.0) / others if others > 0 else 1.0
 
 
 @inlined
 def _begin_needs(
-    start_day: int, begins_with_purchase: bool, assortment: Assortment, model: Model, household: Records
+    start_day: int,
+    begins_with_purchase: bool,
+    assortment: Assortment,
+    model: Model,
+    household: Records,
+    sums: Floats,
 ) -> None:
     """Turns purchases a day into the time until a need returns, and draws when each does so first."""
-    figures, parts = model.figures[0], model.parts
+    figures, tables, parts = model.figures[0], model.tables, model.parts
     gap = household[0]["gap_days"]
+    trips_a_day = 1 / gap
     occasional = figures["regularities"]
-    first_residual = INTERVALS + occasional + 1
+    impatience, pause_days, first_wait_ratio = figures["impatience"], figures["pause_days"], figures["first_wait_ratio"]
+    first_residual = INTERVALS + occasional + _ONE
+    most_a_day = figures["most_purchases_per_trip"] / gap
+    total = 0.0
     for at in range(len(assortment.needs)):
         need = assortment.needs[at]
         need["purchase_count"] = _UNPREPARED
         rate = need["need_days"]
+        regularity = need["regularity"]
+        if rate <= 0:
+            need["needed_at"] = np.inf
+            need["rate_end"] = total
+            continue
+        is_first = need["first_item"] >= 0
+        if not is_first:
+            if regularity == occasional:
+                rate *= sums[_OCCASIONAL, need["category"]]
+            elif rate < most_a_day:
+                rate *= sums[_SCALES, need["category"]]
+            rate = min(rate, most_a_day)
+        total += rate
+        need["rate_end"] = total
         if rate <= 0:
             need["needed_at"] = np.inf
             continue
         interval = 1 / rate
-        reluctance = _reluctance(interval, gap, figures["impatience"])
+        reluctance = min(max(interval * trips_a_day - 1, _LEAST_RELUCTANCE) * impatience, _MOST_RELUCTANCE)
+        wait = gap * (first_wait_ratio + drawn(tables, PASSED_TRIPS, reluctance))
+        bits = number_at(need["key"], _PHASE)
         need["reluctance"] = reluctance
         need["need_days"] = interval
-        bits = number_at(need["key"], _PHASE)
         need["pace"] = high_ratio(bits)
-        if need["first_item"] >= 0:
+        pause_chance = 0.0
+        if regularity != occasional:
+            # The most frequent needs have no time for pauses.
+            left = max(interval - wait - _LEAST_NEED_RATIO * gap, 0.0) / pause_days
+            pause_chance = min(interval / figures["days_until_pause"], left, _MOST_CHANCE)
+        need["pause_chance"] = pause_chance
+        if is_first:
             need["needed_at"] = start_day
             need["least_kind"] = 0
             continue
-        needed_at = start_day - _wait(gap, reluctance, model)
-        needed_at += interval * drawn(model.tables, first_residual + need["regularity"], high_ratio(bits))
+        needed_at = start_day - wait
+        pause = number_at(need["key"], _PAUSE) if pause_chance > 0 else bits
+        if pause_chance > 0 and high_ratio(pause) < pause_chance * pause_days * rate:
+            needed_at += pause_days * drawn(tables, PAUSES, low_ratio(pause))
+        else:
+            needed_at += interval * drawn(tables, first_residual + regularity, high_ratio(bits))
         if begins_with_purchase:
             needed_at = max(needed_at, start_day + 1.0)
         need["needed_at"] = needed_at
@@ -332,32 +379,14 @@ def _begin_needs(
 
 
 @compiled("numpy")
-def _reluctance(interval: float, gap: float, impatience: float) -> float:
-    return min(max(interval / gap - 1, _LEAST_RELUCTANCE) * impatience, 1.0)
-
-
-@compiled("numpy")
-def _wait(gap: float, reluctance: float, model: Model) -> float:
-    """Mean days that a need waits for a trip that fills it."""
-    figures = model.figures[0]
-    passed = figures["most_passed_trips"] if reluctance == 1.0 else _passed_trips(model.parts, reluctance)
-    return gap * (figures["first_wait_ratio"] + passed)  # type: ignore[no-any-return]
-
-
-@compiled("numpy")
 def _prepare_need(need: Any, gap: float, model: Model) -> None:
     """Works out what only matters from a need's first purchase on; most needs never come to it within a period."""
     figures = model.figures[0]
     interval = need["need_days"]
-    wait = _wait(gap, need["reluctance"], model)
-    pause_chance = 0.0
-    if need["regularity"] != figures["regularities"]:
-        # The most frequent needs have no time for pauses.
-        left = max(interval - wait - _LEAST_NEED_RATIO * gap, 0.0) / figures["pause_days"]
-        pause_chance = min(interval / figures["days_until_pause"], left, _MOST_CHANCE)
-    need["pause_chance"] = pause_chance
+    wait = gap * (figures["first_wait_ratio"] + drawn(model.tables, PASSED_TRIPS, need["reluctance"]))
     need["swap_chance"] = min(interval / figures["days_until_swap"], _MOST_CHANCE)
-    need["need_days"] = max(interval - wait - pause_chance * figures["pause_days"], _LEAST_NEED_RATIO * gap)
+    left = interval - wait - need["pause_chance"] * figures["pause_days"]
+    need["need_days"] = max(left, _LEAST_NEED_RATIO * gap)
 
 
 @compiled("numpy")
@@ -369,44 +398,32 @@ def _draw_price(need: Any, level: float, model: Model) -> None:
     need["price_level"] = min(max(level + difference, 0.0), 1.0)
 
 
-@compiled("numpy")
-def _passed_trips(parts: Floats, reluctance: float) -> float:
-    """Mean number of trips that a need lets pass because they are too small for it.
-
-    Its urgency is uniform from 0 to its reluctance; only trips that reach further fill it.
-    """
-    passed = 0.0
-    low = 0.0
-    kind = 0
-    while low < reluctance:
-        high = min(parts[REACHES, kind], reluctance)
-        passed += (high - low) * parts[PASSED_TRIPS, kind]
-        low = high
-        kind += 1
-    return passed / reluctance
-
-
 @inlined
 def _plan_trips(
     key: np.uint64, from_day: int, until_day: int, model: Model, household: Records, work: Workspace
 ) -> int:
     """Draws the trips of a period and finds, for each day, the next trip of each kind. Returns how many there are."""
-    own, tables, parts, next_trips = household[0], model.tables, model.parts, work.next_trips
-    stream = number_at(key, _TRIPS)
-    days = until_day - from_day
-    next_trips[:, :days] = -1
+    own, tables, parts = household[0], model.tables, model.parts
+    next_trips, known_days = work.next_trips, work.known_days
+    stream, spells = number_at(key, _TRIPS), number_at(key, _SPELLS)
+    days, spell_days = until_day - from_day, model.figures[0]["spell_days"]
+    known_days[:] = 0
     count = 0
-    day, number, gap = own["trip_day"], own["trip_number"], own["gap_days"]
+    day, number, rhythm_days = own["trip_day"], own["trip_number"], own["rhythm_days"]
     trip_kind = own["trip_kind"]
     while day < until_day:
-        work.trip_days[count] = day
+        spell = drawn(tables, SPELL_FACTORS, high_ratio(number_at(spells, np.uint64(day // spell_days))))
+        work.trip_places[count] = day - from_day
+        work.trip_spells[count] = spell
         for kind in range(trip_kind + 1):
-            next_trips[kind, day - from_day] = count
+            for before in range(known_days[kind], day - from_day + 1):
+                next_trips[kind, before] = count
+            known_days[kind] = day - from_day + 1
         count += 1
         bits = number_at(stream, np.uint64(number) * _TWO)
         trip_kind = _place(parts, TRIP_ENDS, low_ratio(bits))
         # The day that the rhythm says or one of its neighbours, by how popular their weekdays are.
-        target = day + max(1, int(drawn(tables, GAPS, high_ratio(bits)) * gap + 0.5))
+        target = day + max(1, int(drawn(tables, GAPS, high_ratio(bits)) * rhythm_days * spell + 0.5))
         first = max(day + 1, target - 1)
         total = 0.0
         for candidate in range(first, target + 2):
@@ -420,12 +437,7 @@ def _plan_trips(
         number += 1
     own["trip_day"], own["trip_number"], own["trip_kind"] = day, number, trip_kind
     for kind in range(next_trips.shape[0]):
-        later = next_trips[kind, days - 1]
-        for before in range(days - 2, -1, -1):
-            if next_trips[kind, before] >= 0:
-                later = next_trips[kind, before]
-            else:
-                next_trips[kind, before] = later
+        next_trips[kind, known_days[kind] : days] = -1
     return count
 
 
@@ -434,7 +446,7 @@ def _fill_needs(
     from_day: int, until_day: int, assortment: Assortment, model: Model, household: Records, work: Workspace
 ) -> int:
     """Follows each need through a period and notes its purchases. Returns how many there are."""
-    tables, parts, items, events = model.tables, model.parts, assortment.items, work.events
+    tables, parts, items, events, starts = model.tables, model.parts, assortment.items, work.events, work.trip_starts
     pause_days, habit = model.figures[0]["pause_days"], model.figures[0]["habit"]
     own = household[0]
     gap, level, multiple = own["gap_days"], own["price_level"], own["multiple_units_ratio"]
@@ -453,9 +465,11 @@ def _fill_needs(
         reluctance, pace = need["reluctance"], need["pace"]
         table = INTERVALS + need["regularity"]
         while needed_at < until_day:
-            trip = work.next_trips[least_kind, max(int(needed_at) - from_day, 0)]
-            if trip < 0:
+            next_trip = work.next_trips[least_kind, np.uint64(max(int(needed_at) - from_day, 0))]
+            if next_trip < 0:
                 break
+            trip = np.uint64(next_trip)
+            starts[trip + _ONE] += 1
             counter = _PURCHASES + np.uint64(number) * _TWO
             bits = number_at(stream, counter)
             fate_and_units = number_at(stream, counter + _ONE)
@@ -465,25 +479,23 @@ def _fill_needs(
                 quantity = -quantity
             elif units < multiple:
                 quantity = min(quantity + 1 + _place(parts, EXTRA_UNIT_ENDS, units / multiple), MAX_QUANTITY)
-            events[count, _TRIP] = trip
-            events[count, _NEED] = at
-            events[count, _ITEM] = item
-            events[count, _QUANTITY] = quantity
+            event = events[count]
+            event["trip"], event["need"], event["item"], event["quantity"] = trip, at, item, quantity
             count += 1
             number += 1
             fate = high_ratio(fate_and_units)
             if fate < 1 - habit:
                 pace = high_ratio(bits)
-            days = drawn(tables, table, pace) * need_days
+            days = drawn(tables, table, pace) * need_days * work.trip_spells[trip]
             if fate < swap_chance:
                 members = need["member_count"]
                 if members > 0:
                     other = min(int(fate / swap_chance * members), members - 1)
-                    item = assortment.members[need["member_start"] + other]
+                    item = assortment.members[np.uint64(need["member_start"] + other)]
             elif fate < swap_chance + pause_chance:
                 days += drawn(tables, PAUSES, (fate - swap_chance) / pause_chance) * pause_days
-            needed_at = work.trip_days[trip] + max(days, 1.0)
-            least_kind = _place(parts, REACHES, low_ratio(bits) * reluctance)
+            needed_at = from_day + work.trip_places[trip] + max(days, 1.0)
+            least_kind = np.uint32(_place(parts, REACHES, low_ratio(bits) * reluctance))
         need["needed_at"], need["purchase_count"], need["item"], need["least_kind"] = (
             needed_at,
             number,
@@ -522,14 +534,13 @@ def _fill_empty_trips(
             else:
                 low = middle + 1
         # What the household began with: what it has swapped to since is not known of a trip in the past.
-        item = needs[low]["first_item"]
-        if item < 0:
-            item = _chosen_item(needs[low], number_at(needs[low]["key"], _CHOICE), assortment.members)
+        first_item = needs[low]["first_item"]
+        item = np.uint32(first_item)
+        if first_item < 0:
+            item = _chosen_item(needs[low], needs[low]["key"], assortment.members)
         _draw_price(needs[low], household[0]["price_level"], model)
-        events[count, _TRIP] = trip
-        events[count, _NEED] = low
-        events[count, _ITEM] = item
-        events[count, _QUANTITY] = assortment.items[item]["usual_quantity"]
+        event, quantity = events[count], assortment.items[item]["usual_quantity"]
+        event["trip"], event["need"], event["item"], event["quantity"] = trip, low, item, quantity
         work.trip_starts[trip + 1] = 1
         count += 1
     return count
@@ -537,7 +548,6 @@ def _fill_empty_trips(
 
 @inlined
 def _write_lines(
-    start: int,
     count: int,
     calendar: Calendar,
     assortment: Assortment,
@@ -546,35 +556,34 @@ def _write_lines(
     lines: Lines,
 ) -> None:
     """Writes purchases in the order of the trips, with the prices and promotions of their days."""
-    from_day, drifts, campaigns = calendar.from_day, calendar.drifts, calendar.campaigns
+    drifts, campaigns = calendar.drifts, calendar.campaigns
     promotion_ratio = household[0]["promotion_ratio"]
     needs, items, events, starts = assortment.needs, assortment.items, work.events, work.trip_starts
-    for event in range(count):
-        trip, item, quantity = events[event, _TRIP], events[event, _ITEM], events[event, _QUANTITY]
-        day = work.trip_days[trip]
-        drift = drifts[item, calendar.changes[day - from_day]]
+    for number in range(count):
+        event = events[number]
+        trip, item, quantity = event["trip"], event["item"], event["quantity"]
+        place = work.trip_places[trip]
+        drift = drifts[item, calendar.changes[place]]
         price = items[item]["given_price"]
         if price >= 0:
             drift /= items[item]["first_drift"]
             if drift != 1.0:
                 price = min(int(price * drift * 100 + 0.5) / 100, MAX_PRICE)
         else:
-            need, low = needs[events[event, _NEED]], items[item]["lowest_price"]
+            need, low = needs[event["need"]], items[item]["lowest_price"]
             price = low + need["price_level"] * (items[item]["highest_price"] - low)
             price = (
                 max(int(price * need["pack_price"] * drift * 10 + 0.5), 1) * 10 - 1
             ) / 100  # ends in 9, as shelf prices do
-        saving = 0.0
+        campaign = calendar.campaign_numbers[place + calendar.shifts[item]]
+        # Times yes or no: no one can guess which it will be, and a wrong guess takes a processor longer.
+        depth = campaigns[item, campaign, 1] * (campaigns[item, campaign, 0] < promotion_ratio)
         if quantity < 0:
-            quantity = -quantity
-        else:
-            campaign = calendar.campaign_numbers[day - from_day + calendar.shifts[item]]
-            if campaigns[item, campaign, 0] < promotion_ratio:
-                saving = int(price * quantity * campaigns[item, campaign, 1] * 100) / 100
-        at = start + starts[trip]
+            quantity, depth = -quantity, 0.0
+        at = starts[trip]
         starts[trip] += 1
-        lines.days[at] = day
+        lines.days[at] = calendar.from_day + place
         lines.items[at] = item
         lines.quantities[at] = quantity
         lines.prices[at] = price
-        lines.savings[at] = saving
+        lines.savings[at] = int(price * quantity * depth * 100) / 100

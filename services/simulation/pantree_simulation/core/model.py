@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pantree_simulation.core.archetypes import Archetype
-from pantree_simulation.core.behaviour import Behaviour
+from pantree_simulation.core.behaviour import Behaviour, Trips
 from pantree_simulation.core.records import (
     ARCHETYPE,
+    EVENT,
     FIGURES,
+    GAPS,
     HOUSEHOLD,
     PARTS_WIDTH,
     Archetypes,
@@ -21,17 +23,21 @@ from pantree_simulation.core.records import (
     Workspace,
 )
 from pantree_simulation.core.tables import (
+    Table,
     exponential_table,
     factor_table,
     interval_table,
+    mean_below_table,
     mixed_table,
     normal_table,
     residual_table,
+    spell_table,
     table_mean,
     table_mean_square,
 )
 
 _BEYOND_ANY_RATIO = 2.0
+_RHYTHM_STEPS = 8
 
 
 def model_of(behaviour: Behaviour) -> Model:
@@ -45,7 +51,6 @@ def model_of(behaviour: Behaviour) -> Model:
     # Trips that are too small for a need before one of a kind comes that is not.
     smaller = [0.0, *itertools.accumulate(kind.share for kind in trips.kinds[:-1])]
     passed_trips = [1 / (1 - share) - 1 for share in smaller]
-    reaches = [0.0, *(kind.reach for kind in trips.kinds)]
     tables = [
         factor_table(trips.gap_spread),
         factor_table(trips.basket_spread),
@@ -56,16 +61,17 @@ def model_of(behaviour: Behaviour) -> Model:
         factor_table(needs.staple_spread),
         factor_table(needs.occasional_spread),
         factor_table(needs.first_item_spread),
+        spell_table(trips.spell_spread),
+        mean_below_table([0.0, *(kind.reach for kind in trips.kinds)], passed_trips),
         *intervals,
         *(residual_table(table) for table in intervals),
     ]
-    parts = np.full((8, PARTS_WIDTH), _BEYOND_ANY_RATIO)
+    parts = np.full((7, PARTS_WIDTH), _BEYOND_ANY_RATIO)
     for row, values in enumerate(
         (
             _ends([regularity.share for regularity in needs.regularity]),
             _ends([kind.share for kind in trips.kinds]),
             np.array([*(kind.reach for kind in trips.kinds[:-1]), _BEYOND_ANY_RATIO]),
-            np.array(passed_trips),
             _ends(behaviour.quantities.extra_units),
             np.array(trips.weekday_weights),
             _ends([pack.share for pack in behaviour.prices.packs]),
@@ -76,13 +82,9 @@ def model_of(behaviour: Behaviour) -> Model:
     figures = np.zeros(1, FIGURES)
     for name, value in {
         "regularities": len(needs.regularity),
-        "trip_kinds": len(trips.kinds),
-        "gap_ratio": trips.gap_ratio,
+        "spell_days": trips.spell_days,
         # Time left of a gap that is under way, in mean gaps (renewal theory).
         "first_wait_ratio": table_mean_square(gaps) / table_mean(gaps) ** 2 / 2,
-        "most_passed_trips": sum(
-            (high - low) * passed for (low, high), passed in zip(itertools.pairwise(reaches), passed_trips, strict=True)
-        ),
         "staple_ratio": needs.staple_ratio,
         "occasional_volume_ratio": needs.occasional_volume_ratio,
         "most_purchases_per_trip": needs.most_purchases_per_trip,
@@ -101,6 +103,8 @@ def model_of(behaviour: Behaviour) -> Model:
 def archetypes_of(
     archetypes: Sequence[Archetype],
     shares: Sequence[float],
+    trips: Trips,
+    model: Model,
     categories: Sequence[str],
     added_weights: Mapping[str, float] | None = None,
 ) -> Archetypes:
@@ -109,19 +113,33 @@ def archetypes_of(
     Args:
         archetypes: at least one.
         shares: how many of the households are of each; they sum to 1.
+        trips: how the archetypes' figures are to be understood.
+        model: the behaviour that they are of.
         categories: ids of the categories, in the order that the kernel counts them by.
         added_weights: weights of categories for which an archetype has none.
     """
     weights = [{**(added_weights or {}), **archetype.category_weights} for archetype in archetypes]
     figures = np.zeros(len(archetypes), ARCHETYPE)
-    figures["gap_days"] = [archetype.mean_trip_gap_days for archetype in archetypes]
-    figures["basket_items"] = [archetype.mean_basket_items for archetype in archetypes]
+    figures["gap_days"] = [archetype.mean_trip_gap_days * trips.gap_ratio for archetype in archetypes]
+    figures["rhythm_days"] = [_rhythm_days(model.tables[GAPS], gap_days) for gap_days in figures["gap_days"].tolist()]
+    figures["basket_items"] = [archetype.mean_basket_items * trips.basket_ratio for archetype in archetypes]
     figures["price_level"] = [archetype.price_level_ratio for archetype in archetypes]
     figures["promotion_ratio"] = [archetype.promotion_ratio for archetype in archetypes]
     figures["multiple_units_ratio"] = [archetype.multiple_units_ratio for archetype in archetypes]
     figures["share_end"] = _ends(shares)
     shares_by_category = [[own.get(category, 0) / sum(own.values()) for category in categories] for own in weights]
     return Archetypes(figures, np.array(shares_by_category, dtype=np.float64))
+
+
+def _rhythm_days(gaps: Table, gap_days: float) -> float:
+    """Mean of the gaps that are drawn, so that they come to a mean after they are moved to whole days, at least one."""
+    sample = (gaps[:-1] + gaps[1:]) / 2
+    rhythm_days = gap_days
+    for _ in range(_RHYTHM_STEPS):
+        drawn = np.maximum(np.floor(sample * rhythm_days + 0.5), 1.0)
+        # A trip on the next day can only be moved to a later one, and is so half the time.
+        rhythm_days *= gap_days / float((drawn + 0.5 * (drawn == 1)).mean())
+    return rhythm_days
 
 
 def new_household() -> Records:
@@ -139,11 +157,14 @@ def new_workspace(days: int, assortment: Assortment, behaviour: Behaviour, categ
         category_count: number of categories.
     """
     return Workspace(
-        trip_days=np.zeros(days, np.int32),
-        trip_starts=np.zeros(days + 2, np.int32),
+        trip_places=np.zeros(days, np.uint32),
+        trip_spells=np.zeros(days),
+        trip_starts=np.zeros(days + 2, np.uint32),
         next_trips=np.zeros((len(behaviour.trips.kinds), days), np.int32),
         # A need is filled at most once a day.
-        events=np.zeros((days * len(assortment.needs), 4), np.int32),
+        events=np.zeros(days * len(assortment.needs), EVENT),
+        known_days=np.zeros(len(behaviour.trips.kinds), np.uint32),
+        staples=np.zeros(len(assortment.needs), np.uint32),
         sums=np.zeros((4, category_count)),
     )
 

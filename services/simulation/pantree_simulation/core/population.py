@@ -87,7 +87,11 @@ class PopulationSimulator:
         until_day = day_number(add_months(population.start, population.month_count))
         calendar = Shop(population.seed, assortment.item_names, self._behaviour).calendar(from_day, until_day)
         archetypes = archetypes_of(
-            [part.archetype for part in population.mix], [part.share for part in population.mix], assortment.categories
+            [part.archetype for part in population.mix],
+            [part.share for part in population.mix],
+            self._behaviour.trips,
+            model,
+            assortment.categories,
         )
         household_record = new_household()
         arrays = assortment.arrays._replace(needs=assortment.arrays.needs.copy())

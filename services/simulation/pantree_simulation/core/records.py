@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 Records: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int32]
+# Positions in other arrays: numba counts signed ones from the end when they are negative, which takes as long again.
+Positions: TypeAlias = NDArray[np.uint32]
 Keys: TypeAlias = NDArray[np.uint64]
 
 NEED = np.dtype(
@@ -16,10 +18,10 @@ NEED = np.dtype(
         # What it is: from the assortment.
         ("code", np.uint64),  # tells its stream from those of other needs
         ("preference", np.float64),  # how much likelier than others to be a staple
-        ("category", np.int32),
+        ("category", np.uint32),
         ("first_item", np.int32),  # item of the first purchase that it stands for; -1 for none
-        ("member_start", np.int32),  # where the items that fill it begin in `members`
-        ("member_count", np.int32),
+        ("member_start", np.uint32),  # where the items that fill it begin in `members`
+        ("member_count", np.uint32),
         # How a household has it: drawn when the household settles.
         ("key", np.uint64),  # of its stream
         ("need_days", np.float64),  # mean days from a purchase until it returns; before the first, between purchases
@@ -29,10 +31,10 @@ NEED = np.dtype(
         ("pause_chance", np.float64),  # at each purchase
         ("swap_chance", np.float64),  # at each purchase
         ("rate_end", np.float64),  # purchases a day of this need and all before it
-        ("regularity", np.int32),  # class of regularity; the one after the last is for occasional needs
+        ("regularity", np.uint32),  # class of regularity; the one after the last is for occasional needs
         # How things stand: changes with each purchase.
-        ("item", np.int32),  # that fills it
-        ("least_kind", np.int32),  # smallest kind of trip that fills it
+        ("item", np.uint32),  # that fills it
+        ("least_kind", np.uint32),  # smallest kind of trip that fills it
         ("pace", np.float64),  # share of intervals that are shorter than the present one
         ("needed_at", np.float64),  # when it returns, days since 1970-01-01
         ("purchase_count", np.int64),
@@ -52,9 +54,20 @@ ITEM = np.dtype(
     align=True,
 )
 
+EVENT = np.dtype(
+    [
+        ("trip", np.uint32),
+        ("need", np.uint32),
+        ("item", np.uint32),
+        ("quantity", np.int32),  # negative for a first purchase
+    ],
+    align=True,
+)
+
 HOUSEHOLD = np.dtype(
     [
-        ("gap_days", np.float64),
+        ("gap_days", np.float64),  # mean days between trips
+        ("rhythm_days", np.float64),  # the same before they are moved to whole days, at least one
         ("basket_items", np.float64),
         ("price_level", np.float64),
         ("promotion_ratio", np.float64),
@@ -70,6 +83,7 @@ HOUSEHOLD = np.dtype(
 ARCHETYPE = np.dtype(
     [
         ("gap_days", np.float64),
+        ("rhythm_days", np.float64),
         ("basket_items", np.float64),
         ("price_level", np.float64),
         ("promotion_ratio", np.float64),
@@ -81,11 +95,9 @@ ARCHETYPE = np.dtype(
 
 FIGURES = np.dtype(
     [
-        ("regularities", np.int64),  # classes of regularity of staples
-        ("trip_kinds", np.int64),
-        ("gap_ratio", np.float64),
+        ("regularities", np.uint32),  # classes of regularity of staples
+        ("spell_days", np.int64),
         ("first_wait_ratio", np.float64),  # mean gaps from a random moment to the next trip
-        ("most_passed_trips", np.float64),  # mean number of trips that the least urgent needs let pass
         ("staple_ratio", np.float64),
         ("occasional_volume_ratio", np.float64),
         ("most_purchases_per_trip", np.float64),
@@ -103,14 +115,14 @@ FIGURES = np.dtype(
 
 def _rows(first: int, end: int) -> tuple[int, ...]:
     """Numbers of numpy's: numba would compile a function anew for each constant of Python's that it is called with."""
-    return cast(tuple[int, ...], tuple(map(np.int64, range(first, end))))
+    return cast(tuple[int, ...], tuple(map(np.uint64, range(first, end))))
 
 
 # Rows of `Model.tables`; the tables of intervals follow, then those of the time left of an interval.
 GAP_FACTORS, BASKET_FACTORS, NORMAL, GAPS, FIRST_GAPS = _rows(0, 5)
-PAUSES, STAPLE_FACTORS, OCCASIONAL_FACTORS, FIRST_ITEM_FACTORS, INTERVALS = _rows(5, 10)
+PAUSES, STAPLE_FACTORS, OCCASIONAL_FACTORS, FIRST_ITEM_FACTORS, SPELL_FACTORS, PASSED_TRIPS, INTERVALS = _rows(5, 12)
 # Rows of `Model.parts`: cumulative shares, and what goes with them.
-REGULARITY_ENDS, TRIP_ENDS, REACHES, PASSED_TRIPS, EXTRA_UNIT_ENDS, WEEKDAYS, PACK_ENDS, PACK_PRICES = _rows(0, 8)
+REGULARITY_ENDS, TRIP_ENDS, REACHES, EXTRA_UNIT_ENDS, WEEKDAYS, PACK_ENDS, PACK_PRICES = _rows(0, 7)
 PARTS_WIDTH = 8
 MOST_PARTS = 4
 
@@ -123,7 +135,7 @@ class Model(NamedTuple):
     tables: Floats
     """[t, CELLS + 1], quantile tables."""
     parts: Floats
-    """[8, PARTS_WIDTH]; rows that are shorter end with a number above 1."""
+    """[7, PARTS_WIDTH]; rows that are shorter end with a number above 1."""
 
 
 class Archetypes(NamedTuple):
@@ -142,7 +154,7 @@ class Assortment(NamedTuple):
     """NEED[s], of which only what they are is filled in."""
     items: Records
     """ITEM[i]"""
-    members: Integers
+    members: Positions
     """Items that fill the needs."""
 
 
@@ -151,13 +163,13 @@ class Calendar(NamedTuple):
 
     from_day: int
     """First day, days since 1970-01-01."""
-    changes: Integers
+    changes: Positions
     """[d], by day of the period: which of the period's times between changes of price it is in."""
     drifts: Floats
     """[i, q], shelf price over its long-term level, by times between changes of price."""
-    shifts: Integers
+    shifts: Positions
     """[i], days of an item's first campaign that lie before the period."""
-    campaign_numbers: Integers
+    campaign_numbers: Positions
     """[d + campaign_days], by days since an item's first campaign began: which of its campaigns it is."""
     campaigns: Floats
     """[i, b, 2]: share of purchases on promotion from which a household takes part, and saving over shelf price."""
@@ -166,14 +178,20 @@ class Calendar(NamedTuple):
 class Workspace(NamedTuple):
     """Room for the work within a period of `d` days."""
 
-    trip_days: Integers
-    """[d]"""
-    trip_starts: Integers
+    trip_places: Positions
+    """[d], days from the first of the period until a trip."""
+    trip_spells: Floats
+    """[d], how much longer than usual things last at the time of a trip."""
+    trip_starts: Positions
     """[d + 2], where each trip's purchases begin."""
     next_trips: Integers
     """[v, d], first trip from a day on of at least a kind; -1 for none."""
-    events: Integers
-    """[e, 4], purchases as they are found: trip, need, item, quantity (negative for a first purchase)."""
+    events: Records
+    """EVENT[e], purchases as they are found."""
+    known_days: Positions
+    """[v], for how many days the next trips of a kind are filled in."""
+    staples: Positions
+    """[s], positions of the needs that are staples."""
     sums: Floats
     """[4, c]"""
 

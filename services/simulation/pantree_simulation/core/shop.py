@@ -48,10 +48,10 @@ class Shop:
         campaign_numbers = np.arange(days + self._campaign_days) // self._campaign_days
         calendar = Calendar(
             from_day=from_day,
-            changes=changes.astype(np.int32),
+            changes=changes.astype(np.uint32),
             drifts=np.zeros((items, changes[-1] + 1)),
-            shifts=np.zeros(items, np.int32),
-            campaign_numbers=campaign_numbers.astype(np.int32),
+            shifts=np.zeros(items, np.uint32),
+            campaign_numbers=campaign_numbers.astype(np.uint32),
             campaigns=np.zeros((items, campaign_numbers[-1] + 1, 2)),
         )
         with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it

@@ -65,7 +65,9 @@ class Simulator:
         arrays = assortment.arrays
         arrays.items["first_drift"] = shop.drifts(day_number(scenario.start))
         keys = np.array([key_of(Purpose.HOUSEHOLD, scenario.seed, scenario.household_id)])
-        archetypes = archetypes_of([scenario.archetype], [1.0], assortment.categories, assortment.added_weights)
+        archetypes = archetypes_of(
+            [scenario.archetype], [1.0], behaviour.trips, model, assortment.categories, assortment.added_weights
+        )
         household = new_household()
         work = new_workspace(_LONGEST_MONTH_DAYS, arrays, behaviour, len(assortment.categories))
         lines = new_lines(_LONGEST_MONTH_DAYS * len(arrays.needs))

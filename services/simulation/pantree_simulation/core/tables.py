@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from pantree_domain.compiled import compiled
 
 CELLS = 256
+_NEXT = np.uint64(1)
 # The outermost quantiles stand for the tails beyond; a distribution without end has none at 0 and 1.
 _TAIL_RATIO = 1 / (8 * CELLS)
-_GRID_POINTS = 200_001
+_GRID_POINTS = 20_001
 
 Table = NDArray[np.float64]
 
@@ -31,9 +32,10 @@ def drawn(tables: NDArray[np.float64], row: int, ratio: float) -> float:
         ratio: the share, from 0, inclusive, to 1, exclusive.
     """
     place = ratio * CELLS
-    cell = int(place)
+    whole = int(place)
+    cell = np.uint64(whole)
     low = tables[row, cell]
-    return low + (tables[row, cell + 1] - low) * (place - cell)  # type: ignore[no-any-return]
+    return low + (tables[row, cell + _NEXT] - low) * (place - whole)  # type: ignore[no-any-return]
 
 
 def _ratios() -> NDArray[np.float64]:
@@ -63,6 +65,16 @@ def interval_table(variation: float) -> Table:
         variation: coefficient of variation.
     """
     return factor_table(math.sqrt(math.log1p(variation**2)))
+
+
+def spell_table(spread: float) -> Table:
+    """Log-normal factors whose reciprocals have mean 1: trips are as frequent over all spells as without them.
+
+    Args:
+        spread: standard deviation of the logarithm.
+    """
+    factors = np.exp(normal_table() * spread)
+    return np.asarray(factors * table_mean(1 / factors))
 
 
 def exponential_table() -> Table:
@@ -108,6 +120,18 @@ def stepped_table(values: Sequence[float], ratios: Sequence[float]) -> Table:
         ratios: the share of the distribution below each of them, from 0 to 1.
     """
     return np.asarray(np.interp(np.linspace(0, 1, CELLS + 1), ratios, values))
+
+
+def mean_below_table(ends: Sequence[float], values: Sequence[float]) -> Table:
+    """Mean of a step function from 0 to a place: not a distribution, but looked up like one.
+
+    Args:
+        ends: where its steps begin and end, from 0 to 1.
+        values: its value on each step.
+    """
+    places = np.linspace(0, 1, CELLS + 1)
+    sums = np.concatenate([[0.0], np.cumsum(np.diff(ends) * values)])
+    return np.asarray(np.append(values[0], np.interp(places[1:], ends, sums) / places[1:]))
 
 
 def table_mean(table: Table) -> float:

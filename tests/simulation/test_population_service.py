@@ -1,0 +1,257 @@
+"""SimulatePopulation through a real server: what arrives, how far the server runs ahead, and when it stops."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pantree.simulation.v1 import simulation_service_pb2 as messages
+from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
+from pantree_runtime.errors import InvalidInput
+from pantree_runtime.server import Part
+from pantree_runtime.status import calling
+from pantree_simulation.__main__ import build
+from pantree_simulation.core import Population, PopulationBatch
+from pantree_simulation.servicer import SimulationServicer
+from pantree_simulation.settings import SimulationSettings
+from tests.loopback import loopback
+from tests.simulation.populations import a_population, batches_of, by_household
+from tests.simulation.scenarios import POPULATION_SIMULATOR, SIMULATOR, our_archetypes
+from tests.simulation.test_archetypes import text_of_archetype
+
+MESSAGE_LIMIT_BYTES = 4 * 1024 * 1024
+# Messages that may be on their way to a reader who does not read: in the buffers of both ends, and one being made.
+MOST_AHEAD = 6
+MANY_HOUSEHOLDS = 6_000
+
+Lines = tuple[tuple[float, ...], ...]
+
+
+def a_request(**changes: Any) -> messages.SimulatePopulationRequest:
+    fields = {"household_count": 40, "start_date": "2026-01-15"}
+    return messages.SimulatePopulationRequest(**{**fields, **changes})
+
+
+def columns_of(message: messages.SimulatePopulationResponse) -> list[Any]:
+    return [message.days, message.item_indices, message.quantities, message.prices, message.savings]
+
+
+def lines_by_household(responses: list[messages.SimulatePopulationResponse]) -> dict[int, Lines]:
+    """Lines of each household, as rows; those of a household in several messages one after the other."""
+    found: dict[int, Lines] = {}
+    for message in responses:
+        rows = list(zip(*columns_of(message), strict=True))
+        end = 0
+        for at, count in enumerate(message.line_counts):
+            household = message.first_household + at
+            found[household] = (*found.get(household, ()), *rows[end : end + count])
+            end += count
+        assert end == len(rows)
+    return found
+
+
+async def simulated(
+    *requests: messages.SimulatePopulationRequest, settings: SimulationSettings | None = None
+) -> list[list[messages.SimulatePopulationResponse]]:
+    """Answers to requests that are made at the same time."""
+    async with loopback(await build(settings or SimulationSettings())) as channel:
+        stub = rpc.SimulationServiceStub(channel)
+
+        async def answer(request: messages.SimulatePopulationRequest) -> list[messages.SimulatePopulationResponse]:
+            with calling("simulation"):
+                return [message async for message in stub.SimulatePopulation(request)]
+
+        return await asyncio.gather(*map(answer, requests))
+
+
+async def test_batches_hold_the_purchases_of_the_simulation() -> None:
+    (responses,) = await simulated(a_request(seed=3))
+    expected = by_household(batches_of(a_population(seed=3)))
+    assert lines_by_household(responses) == expected
+    for message in responses:
+        assert list(message.archetype_ids) == list(our_archetypes().ids)
+        assert len(message.item_names) == len(message.item_categories) == len(set(message.item_names))
+        assert len(message.archetype_indices) == len(message.line_counts)
+
+
+async def test_parts_of_a_population_asked_for_at_once_and_in_any_order_are_those_of_the_whole() -> None:
+    bounds = [(150, 200), (0, 1), (60, 150), (1, 60)]
+    parts = [a_request(first_household=first, household_count=end - first) for first, end in bounds]
+    (whole, *answers) = await simulated(a_request(household_count=200), *parts)
+    of_parts = {number: lines for answer in answers for number, lines in lines_by_household(answer).items()}
+    assert of_parts == lines_by_household(whole)
+    assert len(of_parts) == 200
+
+
+async def test_every_wrong_field_of_a_population_is_named() -> None:
+    request = a_request(
+        first_household=-1,
+        household_count=0,
+        archetypes=[
+            messages.ArchetypeShare(archetype="vampire", share_ratio=1),
+            messages.ArchetypeShare(archetype="busy_family", share_ratio=-1),
+            messages.ArchetypeShare(archetype="busy_family", share_ratio=float("nan")),
+        ],
+        simulation_months=61,
+        start_date="soon",
+    )
+    with pytest.raises(InvalidInput) as raised:
+        await simulated(request)
+    fields = {violation.field: violation.description for violation in raised.value.violations}
+    assert set(fields) == {
+        "first_household",
+        "household_count",
+        "archetypes[0].archetype",
+        "archetypes[1].share_ratio",
+        "archetypes[2].share_ratio",
+        "simulation_months",
+        "start_date",
+    }
+    assert "busy_family" in fields["archetypes[0].archetype"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"household_count": 0}, "household_count"),
+        ({"household_count": 1_000_000_001}, "household_count"),
+        ({"first_household": 2**31 - 1, "household_count": 2}, "household_count"),
+        ({"archetypes": [messages.ArchetypeShare(share_ratio=1)]}, "archetypes[0].archetype"),
+        ({"archetypes": [messages.ArchetypeShare(archetype="busy_family")]}, "archetypes[0].share_ratio"),
+        (
+            {"archetypes": [messages.ArchetypeShare(archetype="busy_family", share_ratio=1) for _ in range(2)]},
+            "archetypes[1].archetype",
+        ),
+        ({"start_date": ""}, "start_date"),
+        ({"start_date": "2199-12-01"}, "start_date"),
+    ],
+)
+async def test_wrong_field_of_a_population_is_named(changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await simulated(a_request(**changes))
+    assert [violation.field for violation in raised.value.violations] == [field]
+
+
+async def test_household_with_more_lines_than_a_message_holds_comes_in_several(tmp_path: Path) -> None:
+    weights = "\n".join(f"{category} = 0.1" for category in our_archetypes().all[2].category_weights)
+    text = text_of_archetype(default="budget_conscious", gap=1, weights=weights)
+    file = tmp_path / "shoppers.toml"
+    file.write_text(text.replace("mean_basket_items = 5", "mean_basket_items = 1000"), encoding="utf-8")
+    students = [messages.ArchetypeShare(archetype="student", share_ratio=1)]
+    request = a_request(household_count=2, archetypes=students, simulation_months=60)
+    (responses,) = await simulated(request, settings=SimulationSettings(archetypes_file=file))
+    assert all(message.ByteSize() < MESSAGE_LIMIT_BYTES for message in responses)
+    first = [message for message in responses if message.first_household == 0]
+    assert len(first) > 1
+    days = np.concatenate([np.array(message.days) for message in first])
+    assert len(days) > 131_072
+    assert np.all(np.diff(days) >= 0)
+    assert set(lines_by_household(responses)) == {0, 1}
+
+
+def a_part(simulate_population: Callable[[Population], Iterator[PopulationBatch]]) -> Part:
+    servicer = SimulationServicer(our_archetypes(), SIMULATOR.months, simulate_population)
+    return Part(
+        name="simulation",
+        services={
+            "pantree.simulation.v1.SimulationService": lambda server: rpc.add_SimulationServiceServicer_to_server(
+                servicer, server
+            )
+        },
+    )
+
+
+async def settled(stub: "rpc.SimulationServiceAsyncStub", made: list[int]) -> int:
+    """How many batches are made when no more follow, though the server has had the time for other calls."""
+    count = -1
+    while count != len(made):
+        count = len(made)
+        for _ in range(200):
+            await stub.ListArchetypes(messages.ListArchetypesRequest())
+    return count
+
+
+async def test_server_does_not_run_ahead_of_a_slow_reader() -> None:
+    made: list[int] = []
+
+    def counted(population: Population) -> Iterator[PopulationBatch]:
+        for batch in POPULATION_SIMULATOR.batches(population):
+            made.append(batch.first_household)
+            yield batch
+
+    async with loopback(a_part(counted)) as channel:
+        stub = rpc.SimulationServiceStub(channel)
+        call = stub.SimulatePopulation(a_request(household_count=MANY_HOUSEHOLDS))
+        for read in range(1, 4):
+            await call.read()
+            assert await settled(stub, made) <= read + MOST_AHEAD
+        rest = [message async for message in _rest_of(call)]
+    assert 3 + len(rest) == len(made) > 3 + 2 * MOST_AHEAD
+    assert rest[-1].first_household + len(rest[-1].line_counts) == MANY_HOUSEHOLDS
+
+
+async def _rest_of(call: Any) -> AsyncIterator[messages.SimulatePopulationResponse]:
+    async for message in call:
+        yield message
+
+
+async def test_cancelled_population_stops_the_work() -> None:
+    made: list[int] = []
+    second_begun, go_on = threading.Event(), threading.Event()
+
+    def with_a_halt(population: Population) -> Iterator[PopulationBatch]:
+        for batch in POPULATION_SIMULATOR.batches(population):
+            if made:
+                second_begun.set()
+                go_on.wait(timeout=30)
+            made.append(batch.first_household)
+            yield batch
+
+    async with loopback(a_part(with_a_halt)) as channel:
+        stub = rpc.SimulationServiceStub(channel)
+        call = stub.SimulatePopulation(a_request(household_count=1_000_000_000))
+        await call.read()
+        await asyncio.to_thread(second_begun.wait, timeout=30)
+        call.cancel()
+        # Calls on the same connection come after the cancellation, and give the server time to go on if it would.
+        for halted in (True, False):
+            for _ in range(20):
+                await stub.ListArchetypes(messages.ListArchetypesRequest())
+            if halted:
+                go_on.set()
+    assert len(made) == 2
+
+
+# Streams about 150 MB and prints by how much the memory of server and client together has grown since the first part.
+_STREAMING = """
+import asyncio, resource
+from tests.simulation.test_population_service import *
+
+def most_megabytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+async def main():
+    async with loopback(await build(SimulationSettings())) as channel:
+        call = rpc.SimulationServiceStub(channel).SimulatePopulation(a_request(household_count=24_000))
+        streamed, early = 0, 0.0
+        async for message in call:
+            streamed += message.ByteSize() / 2**20
+            if streamed < 30:
+                early = most_megabytes()
+        print(streamed, most_megabytes() - early)
+
+asyncio.run(main())
+"""
+
+
+def test_memory_does_not_grow_with_the_population() -> None:
+    printed = subprocess.run([sys.executable, "-c", _STREAMING], check=True, capture_output=True, text=True).stdout
+    streamed, grown = map(float, printed.splitlines()[-1].split())  # the server logs above
+    assert streamed > 120
+    assert grown < streamed / 3
