@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from pantree_frequency.core import cadence
+from tests.frequency.histories import analyze, bought_on
 
 
 def fixed(days: int) -> cadence.Floats:
@@ -44,3 +45,11 @@ def test_risks_equal_those_of_drawn_subscriptions() -> None:
         early = (days[:, :count] > delivered).mean()
         ran_out = ((days[:, :count] < delivered).any(axis=1) | (days[:, count] <= 84)).mean()
         assert risk(intervals, step) == pytest.approx((ran_out, early), abs=0.01)
+
+
+@pytest.mark.parametrize(("mean", "deviation", "step"), [(7.2, 0.8, 7), (8.4, 1.5, 7), (14.0, 2.0, 14)])
+def test_fairly_regular_item_gets_the_step_it_is_bought_at(mean: float, deviation: float, step: int) -> None:
+    intervals = np.random.default_rng(1).normal(mean, deviation, 16).round().astype(int)
+    days = [100, *(100 + np.cumsum(intervals)).tolist()]
+    (item,) = analyze(bought_on(*days), days[-1] + 2).items
+    assert item.recommended_interval_days == step
