@@ -1,7 +1,7 @@
 """Statistics of a whole retailer's purchases, file to file: `python -m pantree_frequency.bulk IN.parquet OUT.parquet`.
 
-For what is too much to send through a service. Reads and writes whole columns; memory grows with the lines, by some 60 MB
-per million beside the columns that are read.
+For what is too much to send through a service. Reads and writes whole columns; memory grows with the lines, by some 60
+MB per million beside the columns that are read.
 """
 
 import argparse
