@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,18 @@ def test_saved_artefact_is_read_back_as_it_was(tmp_path: Path) -> None:
     assert again.priors.own.keys() == shipped.priors.own.keys()
     for name, prior in shipped.priors.member.items():
         np.testing.assert_array_equal(again.priors.member[name], prior)
+
+
+def test_priors_of_products_are_read_back(tmp_path: Path) -> None:
+    shipped = artefact.load()
+    prior = shipped.priors.everything * 2
+    product = {"oat drink": prior.astype(np.float16).astype(np.float32)}
+    artefact.save(replace(shipped, priors=replace(shipped.priors, product=product)), tmp_path)
+    again = artefact.load(tmp_path).priors
+    item, *_ = again.of_items(["Oat-Drink", "Oat drink"], ["milk", ""], ["", ""])
+    np.testing.assert_array_equal(item[0], product["oat drink"])
+    # Without a type it may be a type's or a category's own name.
+    np.testing.assert_array_equal(item[1], again.own.get("oat drink", again.everything))
 
 
 def test_features_of_the_artefact_are_those_that_are_computed() -> None:

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_frequency.core import cadence
+from tests.frequency.histories import analyze, bought_on
 
 
 def fixed(days: int) -> cadence.Floats:
@@ -66,3 +67,11 @@ def test_lower_tolerance_never_means_a_longer_step() -> None:
     chosen = np.stack([cadence.choose_cadences(risks, tolerance).interval_days for tolerance in (0.1, 0.3, 0.5, 0.7)])
     assert (np.diff(chosen, axis=0) >= 0).all()
     assert (chosen[-1] > chosen[0]).any()
+
+
+@pytest.mark.parametrize(("mean", "deviation", "step"), [(7.2, 0.8, 7), (8.4, 1.5, 7), (14.0, 2.0, 14)])
+def test_fairly_regular_item_gets_the_step_it_is_bought_at(mean: float, deviation: float, step: int) -> None:
+    intervals = np.random.default_rng(1).normal(mean, deviation, 16).round().astype(int)
+    days = [100, *(100 + np.cumsum(intervals)).tolist()]
+    (item,) = analyze(bought_on(*days), days[-1] + 2).items
+    assert item.recommended_interval_days == step

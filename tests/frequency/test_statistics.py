@@ -3,12 +3,15 @@ from random import Random
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pantree_frequency.core.statistics import ItemStatistics, item_statistics
-from pantree_frequency.core.trend import Trend
+from pantree_frequency.core.trend import Trend, p_value
 from tests.frequency.histories import Line, bought_on, history_of, lines
+
+# What compiles is slow the first time.
+NO_DEADLINE = settings(deadline=None)
 
 
 def only_item(*days: int) -> ItemStatistics:
@@ -60,6 +63,23 @@ def test_trend_of_intervals(days: tuple[int, ...], trend: Trend) -> None:
     assert only_item(*days).trend is trend
 
 
+@pytest.mark.parametrize(("t", "degrees"), [(12.7062, 1), (4.30265, 2), (2.77645, 4), (2.22814, 10), (1.98397, 100)])
+def test_p_value_equals_that_of_the_tables(t: float, degrees: int) -> None:
+    assert p_value(t, degrees) == pytest.approx(0.05, abs=1e-6)
+    assert p_value(-t, degrees) == p_value(t, degrees)
+
+
+def test_significance_of_a_trend() -> None:
+    assert only_item(0, 7, 14, 21, 28).trend_p_value == 1.0
+    assert only_item(0, 4, 12, 24, 40).trend_p_value == 0.0  # on a line to the last digit
+    # Intervals 5, 9, 6, 10, 9: slope .9, residual sum of squares 10.7, so t = .9 / sqrt(10.7 / 3 / 10) = 1.507.
+    item = only_item(0, 5, 14, 20, 30, 39)
+    assert item.trend_slope_days == pytest.approx(0.9)
+    assert item.trend_p_value == pytest.approx(0.229, abs=0.001)
+    assert only_item(0, 7, 21).trend_p_value is None
+
+
+@NO_DEADLINE
 @given(lines)
 def test_statistics_equal_plain_pandas(rows: list[Line]) -> None:
     frame = pd.DataFrame(rows, columns=["name", "day", "quantity", "price", "saving"])
@@ -91,6 +111,7 @@ def nan_if_none(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
+@NO_DEADLINE
 @given(lines, st.randoms(use_true_random=False))
 def test_order_of_lines_does_not_matter(rows: list[Line], random: Random) -> None:
     shuffled = list(rows)
@@ -99,6 +120,7 @@ def test_order_of_lines_does_not_matter(rows: list[Line], random: Random) -> Non
     assert {item.name: item for item in item_statistics(history_of(shuffled))} == by_name
 
 
+@NO_DEADLINE
 @given(lines, st.integers(min_value=-300, max_value=300))
 def test_moving_all_days_moves_days_only(rows: list[Line], shift: int) -> None:
     moved = item_statistics(history_of([(name, day + shift, *rest) for name, day, *rest in rows]))  # type: ignore[misc]

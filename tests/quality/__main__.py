@@ -20,7 +20,7 @@ from pantree_frequency.core import Models, cadence
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
 from pantree_frequency.core.need import GONE_DAYS, is_overdue, need_probabilities
-from tests.quality import plots
+from tests.quality import forecasting, plots
 from tests.quality.households import EVALUATION_CUTOFFS, FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
 from tests.quality.metrics import MEASURES, calibration_bins, calibration_error, household_samples, interval_of
 from tests.quality.protocol import (
@@ -107,7 +107,29 @@ def delivery_table(asked: Examination, models: Mapping[str, Model]) -> dict[str,
         same = [tolerance for tolerance, row in frontier.items() if row["ran_out"] <= limit]
         if same:
             rows[f"{name} by risk"] = {**frontier[max(same)], "tolerance": max(same)}
-            rows[f"{name} by risk"]["fewer_early"] = 1 - frontier[max(same)]["early"] / rows["mean interval"]["early"]
+            for measure in ("early", "early_count"):
+                fewer = 1 - frontier[max(same)][measure] / rows["mean interval"][measure]
+                rows[f"{name} by risk"][f"fewer_{measure}"] = fewer
+    return rows
+
+
+def forecast_table(asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
+    """Weekly forecasts beside models, on a sample of the pairs: AutoARIMA would take hours for all of them."""
+    chosen = forecasting.sample_of(len(asked.bought))
+    table, bought, next_interval = asked.table.only(chosen), asked.bought[chosen], asked.next_interval[chosen]
+    told = dict(forecasting.forecasts([asked.earlier[pair] for pair in chosen]))
+    for name in ("hazard", "bg-nbd", "heuristic"):
+        model = models[name]
+        told[name] = forecasting.Forecast(
+            model.within(table, np.array([CONFIDENCE_DAYS]))[:, 0],
+            median_within(model.interval_within(table, _CURVE), _CURVE),
+        )
+    mean = table["pair_mean_interval"]
+    rows: dict[str, Any] = {}
+    for name, forecast in told.items():
+        row = {measure: MEASURES[measure](forecast.probability, bought) for measure in ("auc", "log loss", "ece")}
+        rows[name] = {**row, "interval error": cadence_quality(forecast.interval, next_interval).mean_error}
+    rows["mean interval"] = {"interval error": cadence_quality(mean, next_interval).mean_error}
     return rows
 
 
@@ -186,6 +208,9 @@ def main() -> None:
                 tables["deliveries"] = delivery_table(asked, models.by_name)
                 shown = {name: row for name, row in tables["deliveries"].items() if "frontier" not in name}
                 _print_table("cadence by risk", dict(sorted(shown.items(), key=lambda entry: -len(entry[1]))))
+                if level is Level.TYPE:
+                    tables["forecasts"] = forecast_table(asked, models.by_name)
+                    _print_table(f"weekly forecasts, {forecasting.SAMPLE_PAIRS} pairs", tables["forecasts"])
                 tables["need"] = need_table(asked, models)
                 _print_table("state of the need", tables["need"])
                 slug = title.replace(" ", "-")

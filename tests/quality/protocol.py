@@ -35,6 +35,8 @@ class Examination:
     """[p], days to the next purchase of the group by whichever item."""
     later: list[NDArray[np.int64]]
     """[p] arrays, days from the cut-off to each later purchase."""
+    earlier: list[NDArray[np.int64]]
+    """[p] arrays, days from the cut-off back to each purchase up to it, 0 or negative."""
 
     @property
     def bought(self) -> NDArray[np.bool_]:
@@ -73,16 +75,19 @@ def examination(lines: ReceiptLines, level: Level, cutoff: int, priors: Priors) 
         table.only(asked),
         truth.only(asked),
         group_outcomes(histories, table, truth)[asked],
-        _later_days(histories, table.only(asked), cutoff),
+        _purchase_days(histories, table.only(asked), cutoff, histories.days > cutoff),
+        _purchase_days(histories, table.only(asked), cutoff, histories.days <= cutoff),
     )
 
 
-def _later_days(histories: Histories, table: FeatureTable, cutoff: int) -> list[NDArray[np.int64]]:
+def _purchase_days(
+    histories: Histories, table: FeatureTable, cutoff: int, lines: NDArray[np.bool_]
+) -> list[NDArray[np.int64]]:
+    """Distinct days, counted from the cut-off, on which each pair of the table has one of these lines."""
     sizes = np.diff(histories.household_starts)
-    after = histories.days > cutoff
     item_count = len(histories.item_names)
-    keys = np.repeat(np.arange(len(sizes)), sizes)[after] * item_count + histories.item_indices[after]
-    days = histories.days[after].astype(np.int64) - cutoff
+    keys = np.repeat(np.arange(len(sizes)), sizes)[lines] * item_count + histories.item_indices[lines]
+    days = histories.days[lines].astype(np.int64) - cutoff
     order = np.lexsort((days, keys))
     keys, days = keys[order], days[order]
     asked = table.households.astype(np.int64) * item_count + table.items
@@ -141,6 +146,8 @@ class Deliveries:
 
     early: float
     """Share of deliveries that come before the purchase that they replace, or that no purchase follows in the time."""
+    early_count: float
+    """How many such deliveries a subscription gets in 84 days."""
     ran_out: float
     """Share of pairs that at some time would have needed the item before its delivery."""
     count: int
@@ -165,4 +172,4 @@ def deliveries(cadence_days: NDArray[np.int64], asked: Examination) -> Deliverie
         total += len(delivered)
         ran_out += bool((needs[:common] < delivered[:common]).any() or len(needs) > len(delivered))
         pairs += 1
-    return Deliveries(early / total, ran_out / pairs, pairs)
+    return Deliveries(early / total, early / pairs, ran_out / pairs, pairs)

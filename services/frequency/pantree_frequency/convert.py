@@ -230,6 +230,7 @@ def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
         recency_weight_ratio=item.recency_weight_ratio,
         trend=_TRENDS[statistics.trend],
         trend_slope_days=statistics.trend_slope_days,
+        trend_p_value=statistics.trend_p_value,
         confidence=item.confidence,
         first_date=calendar_day(statistics.first_day).isoformat(),
         last_date=calendar_day(statistics.last_day).isoformat(),

@@ -55,13 +55,14 @@ class Plan:
     them."""
     single_ratio: float = 0.1
     """Share of the pairs with one purchase that are used: they are most of all pairs and say least."""
-    step_rows: int = 700_000
+    step_rows: int = 500_000
     """Rows, one per pair and step, that the trees are grown on."""
     rounds: int = 320
     learning_rate: float = 0.07
     leaves: int = 15
     closed_form_rows: int = 25_000
-    thread_count: int = 2
+    thread_count: int = 1
+    """More only pay on an idle machine: growing waits for the slowest one at every split."""
     seed: int = 20_170_831
 
 
@@ -164,6 +165,21 @@ def fit(
     """
     sample = sample_of(levels, end_day, plan)
     say(f"{len(sample.values):,} pairs on {len(plan.days_before_end)} days of asking")
+    return fit_sample(sample, priors_of(levels, end_day), plan, name=name, say=say)
+
+
+def fit_sample(
+    sample: Sample, priors: Priors, plan: Plan, *, name: str, say: Callable[[str], None] = print
+) -> Artefact:
+    """Fits closed forms, both sets of trees and switching.
+
+    Args:
+        sample: what is fitted on.
+        priors: what the fitted models are to be served with.
+        plan: how much to fit.
+        name: of what was fitted, part of the version.
+        say: told of progress.
+    """
     closed_forms, losses = {}, {}
     for closed_form in CLOSED_FORMS:
         closed_forms[closed_form.NAME], losses[closed_form.NAME] = fit_closed_form(closed_form, sample, plan)
@@ -178,7 +194,6 @@ def fit(
         "plan": dataclasses.asdict(plan),
         "switching": fit_switching(sample),
     }
-    priors = priors_of(levels, end_day)
     digest = hashlib.sha256(
         (json.dumps(description, sort_keys=True) + next_trees + interval_trees).encode()
     ).hexdigest()

@@ -436,6 +436,7 @@ class ItemFrequency(_message.Message):
     NEED_PROBABILITIES_FIELD_NUMBER: _builtins.int
     MEAN_PAID_UNIT_PRICE_FIELD_NUMBER: _builtins.int
     PAID_UNIT_PRICE_DEVIATION_FIELD_NUMBER: _builtins.int
+    TREND_P_VALUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
     category: _builtins.str
@@ -512,6 +513,10 @@ class ItemFrequency(_message.Message):
     """paid_unit_price_deviation is the sample standard deviation, over purchase days, of what a unit really cost; absent for
     one purchase.
     """
+    trend_p_value: _builtins.float
+    """trend_p_value is the two-sided significance of trend_slope_days by Student's t-test: how likely a slope at least so
+    far from 0 is when the intervals do not change, 0 to 1; absent below four purchases.
+    """
     @_builtins.property
     def purchase_probabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurchaseProbability]:
         """purchase_probabilities say how likely the next purchase comes within each step of the ladder of as_of, shortest first."""
@@ -554,10 +559,11 @@ class ItemFrequency(_message.Message):
         need_probabilities: _abc.Iterable[Global___NeedProbability] | None = ...,
         mean_paid_unit_price: _builtins.float | None = ...,
         paid_unit_price_deviation: _builtins.float | None = ...,
+        trend_p_value: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "paid_unit_price_deviation", b"paid_unit_price_deviation", "standard_deviation_days", b"standard_deviation_days", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "paid_unit_price_deviation", b"paid_unit_price_deviation", "standard_deviation_days", b"standard_deviation_days", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "paid_unit_price_deviation", b"paid_unit_price_deviation", "pile_up_ratio", b"pile_up_ratio", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "run_out_probability", b"run_out_probability", "standard_deviation_days", b"standard_deviation_days", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "paid_unit_price_deviation", b"paid_unit_price_deviation", "pile_up_ratio", b"pile_up_ratio", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "run_out_probability", b"run_out_probability", "standard_deviation_days", b"standard_deviation_days", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__coefficient_of_variation: _TypeAlias = _typing.Literal["coefficient_of_variation"]  # noqa: Y015
     _WhichOneofArgType__coefficient_of_variation: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation"]  # noqa: Y015
@@ -573,6 +579,8 @@ class ItemFrequency(_message.Message):
     _WhichOneofArgType__paid_unit_price_deviation: _TypeAlias = _typing.Literal["_paid_unit_price_deviation", b"_paid_unit_price_deviation"]  # noqa: Y015
     _WhichOneofReturnType__standard_deviation_days: _TypeAlias = _typing.Literal["standard_deviation_days"]  # noqa: Y015
     _WhichOneofArgType__standard_deviation_days: _TypeAlias = _typing.Literal["_standard_deviation_days", b"_standard_deviation_days"]  # noqa: Y015
+    _WhichOneofReturnType__trend_p_value: _TypeAlias = _typing.Literal["trend_p_value"]  # noqa: Y015
+    _WhichOneofArgType__trend_p_value: _TypeAlias = _typing.Literal["_trend_p_value", b"_trend_p_value"]  # noqa: Y015
     _WhichOneofReturnType__trend_slope_days: _TypeAlias = _typing.Literal["trend_slope_days"]  # noqa: Y015
     _WhichOneofArgType__trend_slope_days: _TypeAlias = _typing.Literal["_trend_slope_days", b"_trend_slope_days"]  # noqa: Y015
     @_typing.overload
@@ -589,6 +597,8 @@ class ItemFrequency(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__paid_unit_price_deviation) -> _WhichOneofReturnType__paid_unit_price_deviation | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__standard_deviation_days) -> _WhichOneofReturnType__standard_deviation_days | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__trend_p_value) -> _WhichOneofReturnType__trend_p_value | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__trend_slope_days) -> _WhichOneofReturnType__trend_slope_days | None: ...
 

@@ -50,6 +50,8 @@ def save(artefact: Artefact, folder: Path) -> None:
         own=_matrix_of(priors.own),
         member_names=_bytes_of(priors.member),
         member=_matrix_of(priors.member),
+        product_names=_bytes_of(priors.product),
+        product=_matrix_of(priors.product),
     )
 
 
@@ -64,6 +66,7 @@ def load(folder: Path = SHIPPED) -> Artefact:
             arrays["everything"].astype(np.float32),
             _mapping_of(arrays["own_names"], arrays["own"]),
             _mapping_of(arrays["member_names"], arrays["member"]),
+            _mapping_of(arrays["product_names"], arrays["product"]) if "product" in arrays else {},
         )
     return Artefact(
         json.loads((folder / "model.json").read_text("utf-8")),
@@ -104,4 +107,5 @@ def _matrix_of(mapping: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float16
 
 
 def _mapping_of(names: NDArray[np.uint8], matrix: NDArray[np.float16]) -> dict[str, NDArray[np.float32]]:
-    return dict(zip(names.tobytes().decode().split("\n"), matrix.astype(np.float32), strict=True))
+    texts = names.tobytes().decode().split("\n") if len(names) else []
+    return dict(zip(texts, matrix.astype(np.float32), strict=True))

@@ -35,6 +35,11 @@ DERIVED = (
     "trip_recency_by_mean",
     "trips_expected_28",
     "hits_per_trip",
+    "followed_28",  # shrunken share of the pair's purchases that were followed within 28 days
+    "followed_84",
+    "household_followed_28",  # the household's purchases that were followed within 28 days, over those expected
+    "household_followed_84",
+    "recency_by_supply",  # days passed over those for which the last purchase's units usually last; held once it is due
 )
 DERIVED_SIZE = len(DERIVED)
 
@@ -46,6 +51,10 @@ _INTERVAL_STRENGTH = 2.0
 _DEVIATION_STRENGTH = 4.0
 _PACE_STRENGTH = 15.0
 _RATE_STRENGTH = 0.7
+_FOLLOWED_STRENGTH = 3.0
+_HOUSEHOLD_STRENGTH = 20.0
+_CHANCES = kernels.RAW.index("chances_28")
+_SUPPLY = kernels.RAW.index("supply_days")
 _LOG_MEAN = kernels.RHYTHM.index("log_mean")
 _LOG_SQUARES = kernels.RHYTHM.index("log_squares")
 _DECAY_28 = kernels.RHYTHM.index("decay_28")
@@ -89,15 +98,22 @@ def derive(pair_starts, pair_items, item_priors, type_priors, category_priors, o
         category_priors: float32[k, PRIOR_SIZE]; NaN where the category is not known.
         out: float32[p, FEATURE_COUNT].
     """
+    expected = np.empty(2)
+    hits = np.empty(2)
     for household in range(len(pair_starts) - 1):
         weight = 0.0
         pull = 0.0
+        expected[:] = 0.0
+        hits[:] = 0.0
         for pair in range(pair_starts[household], pair_starts[household + 1]):
             gaps = out[pair, 0] - 1.0
             if gaps > 0:
                 share = gaps / (gaps + 1.0)
                 weight += share
                 pull += share * (out[pair, _LOG_MEAN] - item_priors[pair_items[pair], 0])
+            for window in range(2):
+                expected[window] += out[pair, _CHANCES + 2 * window] * item_priors[pair_items[pair], 2 + window]
+                hits[window] += out[pair, _CHANCES + 2 * window + 1]
         pace = pull / (weight + _PACE_STRENGTH)
         for pair in range(pair_starts[household], pair_starts[household + 1]):
             row = out[pair]
@@ -151,3 +167,13 @@ def derive(pair_starts, pair_items, item_priors, type_priors, category_priors, o
             row[_RAW + 23] = row[trips + 1] / row[trips + 3]
             row[_RAW + 24] = 28.0 * (row[trips + _IN_84] + 1.0) / (min(row[trips + 2] + 1.0, 84.0) + 14.0)
             row[_RAW + 25] = row[_DECAY_28] / max(row[trips + _DECAY_28], np.float32(1e-9))
+            for window in range(2):
+                prior_ratio = item_priors[item, 2 + window]
+                chances = row[_CHANCES + 2 * window]
+                row[_RAW + 26 + window] = (row[_CHANCES + 2 * window + 1] + _FOLLOWED_STRENGTH * prior_ratio) / (
+                    chances + _FOLLOWED_STRENGTH
+                )
+                row[_RAW + 28 + window] = (hits[window] + _HOUSEHOLD_STRENGTH) / (
+                    expected[window] + _HOUSEHOLD_STRENGTH
+                )
+            row[_RAW + 30] = held / row[_SUPPLY]

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import kernels
-
-_Number = TypeVar("_Number", np.int32, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,16 +24,33 @@ class Histories:
     """`k` types, such as `fluid milk`: what the item is, whoever makes it. An empty string means unknown."""
     item_categories: tuple[str, ...]
     """`k` categories. An empty string means unknown."""
-    item_indices: NDArray[np.int32]
-    """[n], position of each line's item in the dictionary."""
-    days: NDArray[np.int32]
-    """[n], days since 1970-01-01."""
-    quantities: NDArray[np.int32]
-    """[n], units, at least 1."""
-    prices: NDArray[np.float64]
-    """[n], shelf price of one unit."""
-    savings: NDArray[np.float64]
-    """[n], what was taken off the whole line."""
+    lines: NDArray[np.void]
+    """[n] of `kernels.LINE`; the columns below are views of it."""
+
+    @property
+    def item_indices(self) -> NDArray[np.int32]:
+        """[n], position of each line's item in the dictionary."""
+        return self.lines["item"]
+
+    @property
+    def days(self) -> NDArray[np.int32]:
+        """[n], days since 1970-01-01."""
+        return self.lines["day"]
+
+    @property
+    def quantities(self) -> NDArray[np.int32]:
+        """[n], units, at least 1."""
+        return self.lines["quantity"]
+
+    @property
+    def prices(self) -> NDArray[np.float64]:
+        """[n], shelf price of one unit."""
+        return self.lines["price"]
+
+    @property
+    def savings(self) -> NDArray[np.float64]:
+        """[n], what was taken off the whole line."""
+        return self.lines["saving"]
 
     @property
     def household_count(self) -> int:
@@ -50,18 +64,13 @@ class Histories:
             chosen: bool[h].
         """
         sizes = np.diff(self.household_starts)
-        lines = np.repeat(chosen, sizes)
         return Histories(
             household_ids=self.household_ids[chosen],
             household_starts=np.concatenate([[0], np.cumsum(sizes[chosen])]).astype(np.int64),
             item_names=self.item_names,
             item_types=self.item_types,
             item_categories=self.item_categories,
-            item_indices=self.item_indices[lines],
-            days=self.days[lines],
-            quantities=self.quantities[lines],
-            prices=self.prices[lines],
-            savings=self.savings[lines],
+            lines=self.lines[np.repeat(chosen, sizes)],
         )
 
     @staticmethod
@@ -97,10 +106,11 @@ class Histories:
             lowest = 0
         else:
             lowest = int(ids[0]) if len(ids) else 0
-        starts, *columns = kernels.group_lines(
+        lines = np.empty(len(codes), kernels.LINE)
+        starts = kernels.group_lines(
             codes, lowest, len(ids),
             np.asarray(item_indices, np.int32), np.asarray(days, np.int32), np.asarray(quantities, np.int32),
-            np.asarray(prices, np.float64), np.asarray(savings, np.float64),
+            np.asarray(prices, np.float64), np.asarray(savings, np.float64), lines,
         )  # fmt: skip
         occupied = np.flatnonzero(np.diff(starts))  # a range of ids has gaps
         return Histories(
@@ -109,7 +119,7 @@ class Histories:
             tuple(item_names),
             tuple(item_types),
             tuple(item_categories),
-            *columns,
+            lines,
         )
 
     @staticmethod
@@ -125,24 +135,21 @@ class Histories:
         sizes = [len(history.item_names) for history in histories]
         first_items = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
         types = item_types if item_types is not None else [("",) * size for size in sizes]
+        starts = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)
+        lines = np.zeros(int(starts[-1]), kernels.LINE)
+        for position, history in enumerate(histories):
+            own = lines[starts[position] : starts[position + 1]]
+            own["item"] = history.item_indices + first_items[position]
+            own["day"], own["quantity"] = history.days, history.quantities
+            own["price"], own["saving"] = history.prices, history.savings
         return Histories(
             household_ids=np.arange(len(histories), dtype=np.int64),
-            household_starts=np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64),
+            household_starts=starts,
             item_names=tuple(name for history in histories for name in history.item_names),
             item_types=tuple(type_ for household in types for type_ in household),
             item_categories=tuple(category for history in histories for category in history.item_categories),
-            item_indices=_joined(
-                [history.item_indices + first for history, first in zip(histories, first_items, strict=False)]
-            ),
-            days=_joined([history.days for history in histories]),
-            quantities=_joined([history.quantities for history in histories]),
-            prices=_joined([history.prices for history in histories]),
-            savings=_joined([history.savings for history in histories]),
+            lines=lines,
         )
-
-
-def _joined(arrays: list[NDArray[_Number]]) -> NDArray[_Number]:
-    return np.concatenate(arrays)
 
 
 def _possible_ids(ids: NDArray[np.int64]) -> NDArray[np.int64] | None:

@@ -1,15 +1,16 @@
 """Compiled loops over purchases: one sort of a composite key, then one pass per household.
 
 Every loop takes a range of households and touches nothing outside it, so that threads can share the work: the loops
-hold no lock of the interpreter. Compiled code is kept in numba's cache (`NUMBA_CACHE_DIR` names a writable folder for
-it).
+hold no lock of the interpreter. What calls one another is in this one file, because numba compiles a kept function anew
+when its own file has changed, not when that of a function it calls has. Compiled code is kept in numba's cache
+(`NUMBA_CACHE_DIR` names a writable folder for it).
 """
 
 import math
 
 import numpy as np
 
-from pantree_domain.compiled import compiled
+from pantree_domain.compiled import compiled, inlined
 
 # A line's key within its household: item, day, position. 63 bits, so that keys sort as signed numbers.
 ITEM_BITS = 22
@@ -18,6 +19,7 @@ POSITION_BITS = 24
 
 _POSITION_MASK = (1 << POSITION_BITS) - 1
 _DAY_MASK = (1 << DAY_BITS) - 1
+_ITEM_MASK = (1 << ITEM_BITS) - 1
 _ITEM_SHIFT = DAY_BITS + POSITION_BITS
 # A pair's position within its household, below a group or a score.
 _PAIR_BITS = 24
@@ -27,12 +29,25 @@ _PAIR_MASK = (1 << _PAIR_BITS) - 1
 PROMOTION_RATIO = 0.05
 
 
+# A line as it is kept in memory, so that grouping moves it with one write rather than five; half a cache line.
+LINE = np.dtype(
+    [
+        ("item", np.int32),
+        ("day", np.int32),
+        ("quantity", np.int32),
+        ("unused", np.int32),
+        ("price", np.float64),
+        ("saving", np.float64),
+    ]
+)
+
+
 @compiled()
-def group_lines(codes, lowest, group_count, items, days, quantities, prices, savings):
+def group_lines(codes, lowest, group_count, items, days, quantities, prices, savings, lines):
     """Lines grouped by a code, their order kept within each group.
 
-    Every line is read once, in turn, and written to its place: one pass of scattered writes is cheaper than a pass of
-    scattered reads per column.
+    Every line is read once, in turn, and written to its place at once: one pass of scattered writes is cheaper than a
+    pass of scattered reads per column.
 
     Args:
         codes: int64[n], `lowest` to `lowest + group_count - 1`.
@@ -43,9 +58,10 @@ def group_lines(codes, lowest, group_count, items, days, quantities, prices, sav
         quantities: int32[n].
         prices: float64[n].
         savings: float64[n].
+        lines: LINE[n], filled.
 
     Returns:
-        int64[group_count + 1], where each group begins, and the five columns.
+        int64[group_count + 1], where each group begins.
     """
     starts = np.zeros(group_count + 1, np.int64)
     for code in codes:
@@ -53,22 +69,16 @@ def group_lines(codes, lowest, group_count, items, days, quantities, prices, sav
     for group in range(group_count):
         starts[group + 1] += starts[group]
     filled = starts[:-1].copy()
-    count = len(codes)
-    grouped_items = np.empty(count, np.int32)
-    grouped_days = np.empty(count, np.int32)
-    grouped_quantities = np.empty(count, np.int32)
-    grouped_prices = np.empty(count, np.float64)
-    grouped_savings = np.empty(count, np.float64)
-    for line in range(count):
+    for line in range(len(codes)):
         group = codes[line] - lowest
         place = filled[group]
         filled[group] = place + 1
-        grouped_items[place] = items[line]
-        grouped_days[place] = days[line]
-        grouped_quantities[place] = quantities[line]
-        grouped_prices[place] = prices[line]
-        grouped_savings[place] = savings[line]
-    return starts, grouped_items, grouped_days, grouped_quantities, grouped_prices, grouped_savings
+        lines[place].item = items[line]
+        lines[place].day = days[line]
+        lines[place].quantity = quantities[line]
+        lines[place].price = prices[line]
+        lines[place].saving = savings[line]
+    return starts
 
 
 @compiled()
@@ -126,6 +136,48 @@ def _sort(keys):
             keys[place] = key
 
 
+# Digits of the counting sort: 512 counters stay in the nearest cache.
+_DIGIT_BITS = 9
+_DIGITS = 1 << _DIGIT_BITS
+# Below so many keys the counters cost more than they save.
+_LEAST_COUNTED = 96
+
+
+@compiled()
+def _count_sort(keys, other, counts, shift, mask, lowest, highest):
+    """Sorts keys by one part of them, digit by digit, the least one first; keys equal in it keep their order.
+
+    Args:
+        keys: int64[n].
+        other: int64[n], scratch.
+        counts: int64[_DIGITS], scratch.
+        shift: where the part begins.
+        mask: of the part, once shifted.
+        lowest: its least value.
+        highest: its greatest value.
+
+    Returns:
+        The two arrays, the sorted one first.
+    """
+    digit = 0
+    while (highest - lowest) >> digit:
+        counts[:] = 0
+        for key in keys:
+            counts[((((key >> shift) & mask) - lowest) >> digit) & (_DIGITS - 1)] += 1
+        total = np.int64(0)
+        for value in range(_DIGITS):
+            size = counts[value]
+            counts[value] = total
+            total += size
+        for key in keys:
+            value = ((((key >> shift) & mask) - lowest) >> digit) & (_DIGITS - 1)
+            other[counts[value]] = key
+            counts[value] += 1
+        keys, other = other, keys
+        digit += _DIGIT_BITS
+    return keys, other
+
+
 @compiled()
 def _comes_after(left, right, quantities, prices, savings):
     if quantities[left] != quantities[right]:
@@ -136,14 +188,68 @@ def _comes_after(left, right, quantities, prices, savings):
 
 
 @compiled()
+def _sort_household(
+    start, end, as_of, items, days, quantities, prices, savings, keys, scratch, counts
+):  # fmt: skip
+    """Sorts the keys of the lines `[start, end)` up to a day into `keys`.
+
+    Lines of one item and one day are ordered by what they hold, so that the order in which lines came cannot change the
+    last digit of a sum.
+
+    Returns:
+        How many keys there are, and of how many items.
+    """
+    count = 0
+    ascending = True
+    lowest_item = np.int64(1) << 40
+    highest_item = np.int64(-1)
+    lowest_day = np.int64(1) << 40
+    highest_day = np.int64(-1)
+    for line in range(start, end):
+        day = np.int64(days[line])
+        if day <= as_of:
+            item = np.int64(items[line])
+            keys[count] = (item << _ITEM_SHIFT) | (day << POSITION_BITS) | (line - start)
+            count += 1
+            if day < highest_day:
+                ascending = False
+            lowest_item = min(lowest_item, item)
+            highest_item = max(highest_item, item)
+            lowest_day = min(lowest_day, day)
+            highest_day = max(highest_day, day)
+    own = keys[:count]
+    if count < _LEAST_COUNTED:
+        _sort(own)
+    else:
+        # Positions ascend already; so do days, as a rule.
+        ordered = own
+        other = scratch[:count]
+        if not ascending:
+            ordered, other = _count_sort(ordered, other, counts, POSITION_BITS, _DAY_MASK, lowest_day, highest_day)
+        ordered, other = _count_sort(ordered, other, counts, _ITEM_SHIFT, _ITEM_MASK, lowest_item, highest_item)
+        own[:] = ordered
+    pairs = 0
+    for line in range(count):
+        if line == 0 or own[line] >> _ITEM_SHIFT != own[line - 1] >> _ITEM_SHIFT:
+            pairs += 1
+        # Insertion into the lines of the same item and day, which are few.
+        place = line
+        while place > 0 and own[place] >> POSITION_BITS == own[place - 1] >> POSITION_BITS:
+            left = start + (own[place - 1] & _POSITION_MASK)
+            right = start + (own[place] & _POSITION_MASK)
+            if not _comes_after(left, right, quantities, prices, savings):
+                break
+            own[place - 1], own[place] = own[place], own[place - 1]
+            place -= 1
+    return count, pairs
+
+
+@compiled()
 def sort_lines(
     first_household, end_household, starts, as_of, items, days, quantities, prices, savings,
     keys, line_counts, pair_counts,
 ):  # fmt: skip
     """Sorts the keys of each household's lines up to its day of asking.
-
-    Lines of one item and one day are ordered by what they hold, so that the order in which lines came cannot change the
-    last digit of a sum.
 
     Args:
         first_household: first of the range.
@@ -159,32 +265,23 @@ def sort_lines(
         line_counts: int64[h], filled with the number of keys.
         pair_counts: int64[h], filled with the number of items that were bought.
     """
+    scratch = np.empty(_longest(first_household, end_household, starts), np.int64)
+    counts = np.empty(_DIGITS, np.int64)
     for household in range(first_household, end_household):
         start = starts[household]
-        count = 0
-        for line in range(start, starts[household + 1]):
-            if days[line] <= as_of[household]:
-                keys[start + count] = (
-                    (np.int64(items[line]) << _ITEM_SHIFT) | (np.int64(days[line]) << POSITION_BITS) | (line - start)
-                )
-                count += 1
-        line_counts[household] = count
-        own = keys[start : start + count]
-        _sort(own)
-        pairs = 0
-        for line in range(count):
-            if line == 0 or own[line] >> _ITEM_SHIFT != own[line - 1] >> _ITEM_SHIFT:
-                pairs += 1
-            # Insertion into the lines of the same item and day, which are few.
-            place = line
-            while place > 0 and own[place] >> POSITION_BITS == own[place - 1] >> POSITION_BITS:
-                left = start + (own[place - 1] & _POSITION_MASK)
-                right = start + (own[place] & _POSITION_MASK)
-                if not _comes_after(left, right, quantities, prices, savings):
-                    break
-                own[place - 1], own[place] = own[place], own[place - 1]
-                place -= 1
-        pair_counts[household] = pairs
+        end = starts[household + 1]
+        line_counts[household], pair_counts[household] = _sort_household(
+            start, end, as_of[household], items, days, quantities, prices, savings, keys[start:end], scratch, counts
+        )
+
+
+@compiled()
+def _longest(first_household, end_household, starts):
+    """Most lines of a household in the range, at least 1."""
+    longest = np.int64(1)
+    for household in range(first_household, end_household):
+        longest = max(longest, starts[household + 1] - starts[household])
+    return longest
 
 
 @compiled()
@@ -217,11 +314,152 @@ STATISTICS = (
     "mean_unit_price",
     "latest_unit_price",
     "median_quantity",
+    "trend_t",
     "paid_unit_price_deviation",
 )
 
 
-@compiled()
+_STATISTIC_COUNT = len(STATISTICS)
+
+
+@compiled("numpy")
+def _slope(intervals, gaps):
+    """Least-squares change from one interval to the next, and its t statistic with gaps − 2 degrees of freedom.
+
+    Intervals that lie on a line to the last digit have an infinite t, those that are all equal have 0.
+    """
+    mean = 0.0
+    for gap in range(gaps):
+        mean += intervals[gap] / gaps
+    top = 0.0
+    bottom = 0.0
+    for gap in range(gaps):
+        place = gap - (gaps - 1) / 2
+        top += place * intervals[gap]
+        bottom += place * place
+    slope = top / bottom
+    if slope == 0.0:
+        return slope, 0.0
+    squares = 0.0
+    total = 0.0
+    for gap in range(gaps):
+        squares += (intervals[gap] - mean - slope * (gap - (gaps - 1) / 2)) ** 2
+        total += (intervals[gap] - mean) ** 2
+    if squares <= 1e-20 * total:
+        return slope, math.copysign(np.inf, slope)
+    return slope, slope / math.sqrt(squares / (gaps - 2) / bottom)
+
+
+@compiled("numpy")
+def _deviation_of_ratios(payments, units, count):
+    """Sample standard deviation of the first `count` payments, each over its units."""
+    mean = 0.0
+    for number in range(count):
+        mean += payments[number] / units[number]
+    mean /= count
+    squares = 0.0
+    for number in range(count):
+        squares += (payments[number] / units[number] - mean) ** 2
+    return math.sqrt(squares / (count - 1))
+
+
+@inlined
+def _statistics_of_item(
+    keys, line, end, start, quantities, prices, savings, intervals, units, payments, scratch, row
+):  # fmt: skip
+    """Fills `row` with the `STATISTICS` of the item whose keys begin at `line`; returns where those of the next begin.
+
+    Args:
+        keys: int64[end], sorted keys of one household.
+        line: where the item's keys begin.
+        end: how many keys the household has.
+        start: where the household's lines begin.
+        quantities: int32[n].
+        prices: float64[n].
+        savings: float64[n].
+        intervals: float64[end], scratch.
+        units: float64[end], scratch.
+        payments: float64[end], scratch.
+        scratch: float64[end], scratch.
+        row: float64[len(STATISTICS)], filled; NaN for what cannot be told.
+    """
+    for column in range(1, 6):
+        row[column] = np.nan
+    row[13] = np.nan
+    row[14] = np.nan
+    item = keys[line] >> _ITEM_SHIFT
+    first_day = (keys[line] >> POSITION_BITS) & _DAY_MASK
+    if line + 1 == end or keys[line + 1] >> _ITEM_SHIFT != item:
+        # A single line, as most pairs have: all that follows from it at once.
+        position = start + (keys[line] & _POSITION_MASK)
+        quantity = np.int64(quantities[position])
+        price = prices[position] * quantity
+        row[0] = 1.0
+        row[6] = first_day
+        row[7] = first_day
+        row[8] = quantity
+        row[9] = price - savings[position]
+        row[10] = price / quantity
+        row[11] = price / quantity
+        row[12] = quantity
+        line += 1
+    else:
+        day_count = 0
+        day = np.int64(-1)
+        total_units = np.int64(0)
+        shelf = 0.0
+        paid = 0.0
+        latest_units = np.int64(0)
+        latest_shelf = 0.0
+        while line < end and keys[line] >> _ITEM_SHIFT == item:
+            key = keys[line]
+            position = start + (key & _POSITION_MASK)
+            line_day = (key >> POSITION_BITS) & _DAY_MASK
+            if line_day != day:
+                if day_count:
+                    intervals[day_count - 1] = line_day - day
+                day = line_day
+                units[day_count] = 0.0
+                payments[day_count] = 0.0
+                day_count += 1
+                latest_units = np.int64(0)
+                latest_shelf = 0.0
+            quantity = np.int64(quantities[position])
+            price = prices[position] * quantity
+            units[day_count - 1] += quantity
+            payments[day_count - 1] += price - savings[position]
+            total_units += quantity
+            shelf += price
+            paid += price - savings[position]
+            latest_units += quantity
+            latest_shelf += price
+            line += 1
+        gaps = day_count - 1
+        row[0] = day_count
+        if gaps:
+            row[1] = (day - first_day) / gaps
+            row[2] = _median(intervals, gaps, scratch)
+        if gaps > 1:
+            squares = 0.0
+            for gap in range(gaps):
+                squares += (intervals[gap] - row[1]) ** 2
+            row[3] = math.sqrt(squares / (gaps - 1))
+            row[4] = row[3] / row[1]
+        if gaps > 2:
+            row[5], row[13] = _slope(intervals, gaps)
+        row[6] = first_day
+        row[7] = day
+        row[8] = total_units
+        row[9] = paid
+        row[10] = shelf / total_units
+        row[11] = latest_shelf / latest_units
+        row[12] = _median(units, day_count, scratch)
+        if day_count > 1:
+            row[14] = _deviation_of_ratios(payments, units, day_count)
+    return line
+
+
+@compiled("numpy")
 def pair_statistics(
     first_household, end_household, starts, keys, line_counts, pair_starts, quantities, prices, savings, pair_items, out
 ):  # fmt: skip
@@ -240,92 +478,84 @@ def pair_statistics(
         pair_items: int32[p], filled.
         out: float64[len(STATISTICS), p], filled; NaN for what cannot be told.
     """
-    longest = 1
-    for household in range(first_household, end_household):
-        longest = max(longest, line_counts[household])
+    longest = _longest(first_household, end_household, starts)
     intervals = np.empty(longest, np.float64)
     units = np.empty(longest, np.float64)
     payments = np.empty(longest, np.float64)
     scratch = np.empty(longest, np.float64)
+    row = np.empty(_STATISTIC_COUNT, np.float64)
     for household in range(first_household, end_household):
         start = starts[household]
-        end = start + line_counts[household]
+        count = line_counts[household]
+        own = keys[start : start + count]
         pair = pair_starts[household]
-        line = start
-        while line < end:
-            item = keys[line] >> _ITEM_SHIFT
-            first_day = (keys[line] >> POSITION_BITS) & _DAY_MASK
-            day_count = 0
-            day = np.int64(-1)
-            total_units = np.int64(0)
-            shelf = 0.0
-            paid = 0.0
-            latest_units = np.int64(0)
-            latest_shelf = 0.0
-            while line < end and keys[line] >> _ITEM_SHIFT == item:
-                key = keys[line]
-                position = start + (key & _POSITION_MASK)
-                line_day = (key >> POSITION_BITS) & _DAY_MASK
-                if line_day != day:
-                    if day_count:
-                        intervals[day_count - 1] = line_day - day
-                    day = line_day
-                    units[day_count] = 0.0
-                    payments[day_count] = 0.0
-                    day_count += 1
-                    latest_units = np.int64(0)
-                    latest_shelf = 0.0
-                quantity = np.int64(quantities[position])
-                price = prices[position] * quantity
-                units[day_count - 1] += quantity
-                payments[day_count - 1] += price - savings[position]
-                total_units += quantity
-                shelf += price
-                paid += price - savings[position]
-                latest_units += quantity
-                latest_shelf += price
-                line += 1
-            gaps = day_count - 1
-            pair_items[pair] = item
-            out[0, pair] = day_count
-            out[1, pair] = (day - first_day) / gaps if gaps else np.nan
-            out[2, pair] = _median(intervals, gaps, scratch) if gaps else np.nan
-            deviation = np.nan
-            if gaps > 1:
-                squares = 0.0
-                for gap in range(gaps):
-                    squares += (intervals[gap] - out[1, pair]) ** 2
-                deviation = math.sqrt(squares / (gaps - 1))
-            out[3, pair] = deviation
-            out[4, pair] = deviation / out[1, pair] if gaps > 1 else np.nan
-            slope = np.nan
-            if gaps > 2:
-                top = 0.0
-                bottom = 0.0
-                for gap in range(gaps):
-                    place = gap - (gaps - 1) / 2
-                    top += place * intervals[gap]
-                    bottom += place * place
-                slope = top / bottom
-            out[5, pair] = slope
-            out[6, pair] = first_day
-            out[7, pair] = day
-            out[8, pair] = total_units
-            out[9, pair] = paid
-            out[10, pair] = shelf / total_units
-            out[11, pair] = latest_shelf / latest_units
-            out[12, pair] = _median(units, day_count, scratch)
-            spread = np.nan
-            if day_count > 1:
-                middle = 0.0
-                for number in range(day_count):
-                    middle += payments[number] / units[number]
-                middle /= day_count
-                spread = 0.0
-                for number in range(day_count):
-                    spread += (payments[number] / units[number] - middle) ** 2
-                spread = math.sqrt(spread / (day_count - 1))
-            out[13, pair] = spread
+        line = 0
+        while line < count:
+            pair_items[pair] = own[line] >> _ITEM_SHIFT
+            line = _statistics_of_item(
+                own, line, count, start, quantities, prices, savings, intervals, units, payments, scratch, row
+            )
+            for column in range(_STATISTIC_COUNT):
+                out[column, pair] = row[column]
+            pair += 1
+
+
+@compiled("numpy")
+def bulk_statistics(
+    first_household, end_household, starts, as_of, items, days, quantities, prices, savings,
+    pair_counts, pair_items, dates, medians, out,
+):  # fmt: skip
+    """Sorts each household's lines and takes the statistics of its items, while they are in the nearest cache.
+
+    Pairs are written one after the other, from the line on at which the range's lines begin: there are at most as many
+    pairs as lines.
+
+    Args:
+        first_household: first of the range.
+        end_household: end of the range.
+        starts: int64[h + 1], where each household's lines begin.
+        as_of: the last day that counts.
+        items: int32[n].
+        days: int32[n].
+        quantities: int32[n].
+        prices: float64[n].
+        savings: float64[n].
+        pair_counts: int64[h], filled with the number of items that were bought.
+        pair_items: int32[n], filled.
+        dates: int32[3, n], filled: count of purchases, first day, last day.
+        medians: float32[n], filled: half days are exact in it.
+        out: float64[5, n], filled: mean, standard deviation, coefficient of variation, quantity, spend.
+    """
+    longest = _longest(first_household, end_household, starts)
+    keys = np.empty(longest, np.int64)
+    other = np.empty(longest, np.int64)
+    counts = np.empty(_DIGITS, np.int64)
+    intervals = np.empty(longest, np.float64)
+    units = np.empty(longest, np.float64)
+    payments = np.empty(longest, np.float64)
+    scratch = np.empty(longest, np.float64)
+    row = np.empty(_STATISTIC_COUNT, np.float64)
+    pair = starts[first_household]
+    for household in range(first_household, end_household):
+        start = starts[household]
+        count, pair_counts[household] = _sort_household(
+            start, starts[household + 1], as_of, items, days, quantities, prices, savings, keys, other, counts
+        )
+        line = 0
+        while line < count:
+            pair_items[pair] = keys[line] >> _ITEM_SHIFT
+            line = _statistics_of_item(
+                keys, line, count, start, quantities, prices, savings, intervals, units, payments, scratch, row
+            )
+            dates[0, pair] = np.int32(row[0])
+            dates[1, pair] = np.int32(row[6])
+            dates[2, pair] = np.int32(row[7])
+            medians[pair] = np.float32(row[2])
+            out[0, pair] = row[1]
+            out[1, pair] = row[3]
+            out[2, pair] = row[4]
+            out[3, pair] = row[8]
+            out[4, pair] = row[9]
             pair += 1
 
 
@@ -456,6 +686,12 @@ PAIR = (
     "household_promotion_ratio",
     "household_items_per_trip",
     "rank_in_basket",
+    "chances_28",
+    "hits_28",
+    "chances_84",
+    "hits_84",
+    "supply_days",
+    "recent_log_interval",
 )
 PAIR_SIZE = len(PAIR)
 
@@ -468,6 +704,11 @@ EXTRA_BASE = 4 * RHYTHM_SIZE
 RAW_SIZE = EXTRA_BASE + PAIR_SIZE
 RAW = tuple(f"{level}_{name}" for level in ("pair", "type", "category", "trip") for name in RHYTHM) + PAIR
 _DECAY_28 = RHYTHM.index("decay_28")
+_CHANCES = EXTRA_BASE + PAIR.index("chances_28")
+_SUPPLY = EXTRA_BASE + PAIR.index("supply_days")
+_RECENT = EXTRA_BASE + PAIR.index("recent_log_interval")
+# Weight of the newest interval in a mean that forgets.
+_RECENT_WEIGHT = 0.35
 _HIGHEST_SCORE = 1 << 38
 
 
@@ -558,6 +799,19 @@ def _days_after(days, first, end, day):
         else:
             high = middle
     return end - low
+
+
+@compiled()
+def _follow_ups(days, first, end, as_of, out):
+    """Counts purchases at least 28 days old and those followed within 28 days, and the same for 84, into `out[:4]`."""
+    out[:4] = 0.0
+    for position in range(first, end):
+        gap = days[position + 1] - days[position] if position + 1 < end else np.int64(1 << 20)
+        for window in range(2):
+            length = 28 if window == 0 else 84
+            if as_of - days[position] >= length:
+                out[2 * window] += 1.0
+                out[2 * window + 1] += gap <= length
 
 
 @compiled()
@@ -664,6 +918,16 @@ def pair_features(
             features[pair, EXTRA_BASE + 4] = promotion_days / count
             features[pair, EXTRA_BASE + 5] = last_on_promotion
             features[pair, EXTRA_BASE + 6] = math.log1p(shelf / total_units)
+            _follow_ups(days, pair_first[pair], filled, today, features[pair, _CHANCES : _CHANCES + 4])
+            features[pair, _SUPPLY] = np.nan
+            features[pair, _RECENT] = np.nan
+            if count > 1:
+                before = total_units - day_units
+                features[pair, _SUPPLY] = day_units * (days[filled - 1] - days[pair_first[pair]]) / before
+                recent = math.log(np.float64(days[pair_first[pair] + 1] - days[pair_first[pair]]))
+                for position in range(pair_first[pair] + 2, filled):
+                    recent += _RECENT_WEIGHT * (math.log(np.float64(days[position] - days[position - 1])) - recent)
+                features[pair, _RECENT] = recent
             out_items[first_pair + pair] = item
             out_households[first_pair + pair] = household
         pair_first[pairs] = filled

@@ -7,6 +7,7 @@ category, and to all items.
 
 import functools
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -46,6 +47,8 @@ class Priors:
     """Of a type or category as a whole."""
     member: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """Of a single product of a type or category."""
+    product: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Of a single product by its own name, where enough households bought it."""
 
     def of_items(
         self, names: Sequence[str], types: Sequence[str], categories: Sequence[str]
@@ -65,7 +68,8 @@ class Priors:
         missing = np.full(PRIOR_SIZE, np.nan, np.float32)
         for position, name in enumerate(names):
             own_type, own_category = known[types[position]], known[categories[position]]
-            prior = None if own_type else self.own.get(normalized(name))
+            known_name = normalized(name)
+            prior = self.product.get(known_name) if own_type else self.own.get(known_name)
             for group in (own_type, own_category):
                 if prior is None and group:
                     prior = self.member.get(group)
@@ -162,12 +166,37 @@ def fit_priors(
             if count >= least_buyers:
                 target[name] = prior
 
+    product: dict[str, NDArray[np.float32]] = {}
     for evidence, names, types, categories in parts:
         if not any(types):
             add(own, evidence, names)
         else:
             add(member, evidence, types)
+            product |= _product_priors(evidence, names, types, member, everything)
         add(member, evidence, categories)
     without_evidence = everything.copy()
     without_evidence[7] = 0.0
-    return Priors(without_evidence, own, member)
+    return Priors(without_evidence, own, member, product)
+
+
+# A product with fewer buyers than this says nothing of its own; nobody's purchases can be read from more.
+_LEAST_PRODUCT_BUYERS = 10
+
+
+def _product_priors(
+    evidence: PairEvidence,
+    names: Sequence[str],
+    types: Sequence[str],
+    member: Mapping[str, NDArray[np.float32]],
+    everything: NDArray[np.float32],
+) -> dict[str, NDArray[np.float32]]:
+    """Priors of single products, shrunk towards those of a single product of their type."""
+    type_of = {normalized(name): normalized(type_) for name, type_ in dict(zip(names, types, strict=True)).items()}
+    known = {text: normalized(text) for text in set(names)}
+    counts = Counter(known[name] for name in names)
+    kept = sorted(name for name, count in counts.items() if name and count >= _LEAST_PRODUCT_BUYERS)
+    position = {name: index for index, name in enumerate(kept)}
+    groups = np.array([position.get(known[name], -1) for name in names], np.int64)
+    fallback = np.array([member.get(type_of[name], everything) for name in kept], np.float32)
+    summary = summarize(evidence, groups, len(kept), fallback.reshape(-1, PRIOR_SIZE))
+    return dict(zip(kept, summary, strict=True))

@@ -14,7 +14,7 @@ from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import kernels
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.sorting import SortedHistories, sort_histories
-from pantree_frequency.core.trend import Trend, trend_of
+from pantree_frequency.core.trend import Trend, p_value, trend_of
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class ItemStatistics:
     """UNKNOWN below four purchases."""
     trend_slope_days: float | None
     """Least-squares change from one interval to the next; None below four purchases."""
+    trend_p_value: float | None
+    """Two-sided, of Student's t-test of the slope: how likely a slope so far from 0 is when nothing changes; None below
+    four purchases."""
     first_day: int
     """Days since 1970-01-01."""
     last_day: int
@@ -120,9 +123,19 @@ def item_statistics(history: PurchaseHistory) -> list[ItemStatistics]:
 
 
 def _item_statistics(name: str, category: str, row: list[float]) -> ItemStatistics:
-    count, *spread, first_day, last_day, quantity, spend, mean_price, latest_price, median_quantity, price_deviation = (
-        row
-    )
+    (
+        count,
+        *spread,
+        first_day,
+        last_day,
+        quantity,
+        spend,
+        mean_price,
+        latest_price,
+        median_quantity,
+        trend_t,
+        price_deviation,
+    ) = row
     mean, median, deviation, variation, slope = (None if math.isnan(value) else value for value in spread)
     return ItemStatistics(
         name=name,
@@ -134,6 +147,8 @@ def _item_statistics(name: str, category: str, row: list[float]) -> ItemStatisti
         coefficient_of_variation=variation,
         trend=trend_of(slope, mean),
         trend_slope_days=slope,
+        # Of count − 1 intervals, a line takes two.
+        trend_p_value=None if slope is None else p_value(trend_t, int(count) - 3),
         first_day=int(first_day),
         last_day=int(last_day),
         total_quantity=int(quantity),

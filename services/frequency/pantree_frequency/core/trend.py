@@ -1,6 +1,7 @@
 """Whether intervals grow or shrink."""
 
 import enum
+import math
 
 # A trend is told when the interval changes by more than this share of its mean from one interval to the next.
 TREND_THRESHOLD_RATIO = 0.1
@@ -29,3 +30,29 @@ def trend_of(slope_days: float | None, mean_days: float | None) -> Trend:
     if slope_days < -TREND_THRESHOLD_RATIO * mean_days:
         return Trend.ACCELERATING
     return Trend.STABLE
+
+
+def p_value(t: float, degrees: int) -> float:
+    """Two-sided probability of a t at least so far from 0 when intervals neither grow nor shrink.
+
+    Source: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4: Student's distribution in
+    closed form for whole degrees of freedom.
+
+    Args:
+        t: statistic; may be infinite.
+        degrees: of freedom, at least 1.
+    """
+    angle = math.atan2(abs(t), math.sqrt(degrees))
+    cosine = math.cos(angle)
+    odd = degrees % 2 == 1
+    # cos θ, or 1, times the partial products of (2/3 · 4/5 · …) cos² θ, or (1/2 · 3/4 · …) cos² θ.
+    term = cosine if odd else 1.0
+    total = 0.0
+    for factor in range(1 if odd else 2, degrees, 2):
+        total += term
+        term *= cosine * cosine * ((factor + 1) / (factor + 2) if odd else (factor - 1) / factor)
+    if odd:
+        inside = 2.0 / math.pi * (angle + math.sin(angle) * total)
+    else:
+        inside = math.sin(angle) * (total + term if degrees > 2 else 1.0)
+    return min(max(1.0 - inside, 0.0), 1.0)

@@ -1,0 +1,160 @@
+"""Purchases from Arrow tables and Parquet files, and bulk answers back into them, column by column; needs pyarrow.
+
+The columns are those that `pantree simulate` writes: `household` (whole numbers or text), `date`, `item`, `quantity`,
+`price` (shelf price of one unit) and `saving` (on the whole line); `category` and `type` of the item may be left out.
+Others are not read.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_frequency.core.bulk import BulkStatistics
+from pantree_frequency.core.histories import Histories
+from pantree_runtime.errors import FieldViolation, InvalidInput
+
+if TYPE_CHECKING:
+    from pyarrow import ChunkedArray, DataType, Table
+
+NEEDED = ("household", "date", "item", "quantity", "price", "saving")
+OPTIONAL = ("category", "type")
+
+
+@dataclass(frozen=True, eq=False)
+class BulkPurchases:
+    """The purchases of many households, and how the caller knows these."""
+
+    histories: Histories
+    household_names: tuple[str, ...] | None
+    """Name of each number in `histories.household_ids`; None when the numbers themselves are the names."""
+
+
+def read_purchases(file: Path) -> BulkPurchases:
+    """The purchases in a Parquet file, lines in any order.
+
+    Raises:
+        InvalidInput: when a column is missing, is not of its kind, or holds a value that is none of a purchase.
+        OSError: when the file cannot be read.
+    """
+    from pyarrow import parquet
+
+    present = parquet.read_schema(file).names
+    return purchases_of(parquet.read_table(file, columns=[name for name in (*NEEDED, *OPTIONAL) if name in present]))
+
+
+def purchases_of(table: "Table") -> BulkPurchases:
+    """The purchases in an Arrow table, lines in any order.
+
+    Raises:
+        InvalidInput: when a column is missing, is not of its kind, or holds a value that is none of a purchase.
+    """
+    import pyarrow as pa
+
+    missing = [name for name in NEEDED if name not in table.column_names]
+    if missing:
+        raise InvalidInput([FieldViolation(name, "is missing; add the column") for name in missing])
+    gaps = [name for name in (*NEEDED, *OPTIONAL) if name in table.column_names and table[name].null_count]
+    if gaps:
+        raise InvalidInput([FieldViolation(name, f"has {table[name].null_count} nulls; give values") for name in gaps])
+    household_names = None
+    if pa.types.is_integer(table["household"].type):
+        households = _numbers(table, "household", pa.int64())
+    else:
+        households, household_names = _codes(table, "household")
+    items, item_names = _codes(table, "item")
+    quantities = _numbers(table, "quantity", pa.int32())
+    prices, savings = _numbers(table, "price", pa.float64()), _numbers(table, "saving", pa.float64())
+    days = _numbers(table, "date", pa.date32()).astype(np.int32)
+    violations = [
+        FieldViolation(name, f"{what}, in row {int(np.argmax(wrong))} for one")
+        for name, what, wrong in (
+            ("date", "must be from 1970-01-01 to 2328-11-09", (days < 0) | (days >= 1 << 17)),
+            ("quantity", "must be at least 1", quantities < 1),
+            ("price", "must be a number, not below 0", ~((prices >= 0) & np.isfinite(prices))),
+            ("saving", "must be a number, not below 0", ~((savings >= 0) & np.isfinite(savings))),
+        )
+        if wrong.any()
+    ]
+    if violations:
+        raise InvalidInput(violations)
+    groups = {name: _of_items(table, name, items, len(item_names)) for name in OPTIONAL}
+    histories = Histories.of_lines(
+        households=households,
+        item_names=item_names,
+        item_types=groups["type"],
+        item_categories=groups["category"],
+        item_indices=items,
+        days=days,
+        quantities=quantities,
+        prices=prices,
+        savings=savings,
+    )
+    return BulkPurchases(histories, household_names)
+
+
+def table_of(purchases: BulkPurchases, statistics: BulkStatistics) -> "Table":
+    """The statistics as an Arrow table, one row per pair; what cannot be told is null."""
+    import pyarrow as pa
+
+    histories = purchases.histories
+    pair_counts = np.diff(statistics.pair_starts)
+    households: Any = pa.array(np.repeat(histories.household_ids, pair_counts))
+    if purchases.household_names is not None:
+        households = pa.DictionaryArray.from_arrays(households.cast(pa.int32()), list(purchases.household_names))
+    return pa.table(
+        {
+            "household": households,
+            "item": pa.DictionaryArray.from_arrays(pa.array(statistics.items), list(histories.item_names)),
+            "purchase_count": statistics.purchase_counts,
+            "mean_interval_days": pa.array(statistics.mean_days, from_pandas=True),
+            "median_interval_days": pa.array(statistics.median_days, from_pandas=True),
+            "standard_deviation_days": pa.array(statistics.standard_deviation_days, from_pandas=True),
+            "coefficient_of_variation": pa.array(statistics.coefficients_of_variation, from_pandas=True),
+            "first_date": pa.array(statistics.first_days).cast(pa.date32()),
+            "last_date": pa.array(statistics.last_days).cast(pa.date32()),
+            "total_quantity": statistics.quantities.astype(np.int64),
+            "total_spend": statistics.spend,
+        }
+    )
+
+
+def _numbers(table: "Table", name: str, kind: "DataType") -> NDArray[Any]:
+    import pyarrow as pa
+
+    try:
+        column = table[name].cast(kind)
+        if pa.types.is_date32(kind):
+            column = column.cast(pa.int32())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InvalidInput([FieldViolation(name, f"must be {kind}: {error}")]) from None
+    return np.asarray(column.to_numpy())
+
+
+def _codes(table: "Table", name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """The number of each line's text, and the texts."""
+    import pyarrow as pa
+
+    try:
+        column: ChunkedArray = table[name]
+        if not pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string()).dictionary_encode()
+        encoded = column.unify_dictionaries().combine_chunks()
+        if isinstance(encoded, pa.ChunkedArray):  # no rows at all
+            return np.zeros(0, np.int32), ()
+        texts = tuple(encoded.dictionary.cast(pa.string()).to_pylist())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InvalidInput([FieldViolation(name, f"must be text: {error}")]) from None
+    return encoded.indices.cast(pa.int32()).to_numpy(), texts
+
+
+def _of_items(table: "Table", name: str, items: NDArray[np.int32], item_count: int) -> tuple[str, ...]:
+    """The group of each item, from the first line that it is on; empty texts where the column is missing."""
+    if name not in table.column_names or not len(items):
+        return ("",) * item_count
+    codes, texts = _codes(table, name)
+    group = np.zeros(item_count, np.int32)
+    group[items[::-1]] = codes[::-1]
+    return tuple(texts[code] for code in group.tolist())

@@ -1,0 +1,68 @@
+"""Statistics of a whole retailer's purchases, file to file: `python -m pantree_frequency.bulk IN.parquet OUT.parquet`.
+
+For what is too much to send through a service. Reads and writes whole columns; memory grows with the lines, by some 60
+MB per million beside the columns that are read.
+"""
+
+import argparse
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+from pantree_domain.days import day_number
+from pantree_frequency.core.bulk import bulk_statistics
+from pantree_runtime.errors import PantreeError
+
+_ANY_DAY = int(np.iinfo(np.int32).max)
+
+
+def main() -> None:
+    """Reads purchases, writes one row of statistics per household and item.
+
+    Exit codes: 0 when the file is written, 1 when it cannot be, 2 for wrong arguments.
+    """
+    parser = argparse.ArgumentParser(prog="python -m pantree_frequency.bulk", description=__doc__)
+    parser.add_argument("purchases", type=Path, help="Parquet file such as `pantree simulate` writes")
+    parser.add_argument("statistics", type=Path, help="Parquet file to write")
+    parser.add_argument("--as-of", type=date.fromisoformat, help="last day that counts; all days when left out")
+    parser.add_argument("--threads", type=int, default=1, help="households are shared among so many; 1 when left out")
+    arguments = parser.parse_args()
+    if arguments.threads < 1:
+        parser.error("--threads must be at least 1")
+    try:
+        _analyze(
+            arguments.purchases,
+            arguments.statistics,
+            day_number(arguments.as_of) if arguments.as_of else _ANY_DAY,
+            arguments.threads,
+        )
+    except ModuleNotFoundError:
+        sys.exit("error: reading Parquet needs pyarrow: pip install 'pantree[frequency,parquet]'")
+    except (OSError, PantreeError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _analyze(source: Path, target: Path, as_of_day: int, thread_count: int) -> None:
+    from pyarrow import parquet
+
+    from pantree_frequency.backends import arrow
+
+    started = time.perf_counter()
+    purchases = arrow.read_purchases(source)
+    statistics = bulk_statistics(purchases.histories, as_of_day, thread_count)
+    # Half a file is never taken for one.
+    unfinished = target.with_name(f".{target.name}.unfinished")
+    try:
+        parquet.write_table(arrow.table_of(purchases, statistics), unfinished, compression="zstd")
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    seconds = time.perf_counter() - started
+    print(f"{len(purchases.histories.days):,} lines, {len(statistics):,} pairs in {seconds:.1f} s: {target}")
+
+
+if __name__ == "__main__":
+    main()
