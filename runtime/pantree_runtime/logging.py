@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from pantree_runtime import telemetry
-from pantree_runtime.settings import PartSettings
+from pantree_runtime.settings import ProgramSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ _REASONS = {
 }
 
 
-def configure_logging(part: str, settings: PartSettings) -> None:
+def configure_logging(part: str, settings: ProgramSettings) -> None:
     """Sends all log messages of this process to standard error.
 
     Args:

@@ -12,13 +12,31 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class PartSettings(BaseSettings):
-    """What every part can be told."""
+class ProgramSettings(BaseSettings):
+    """What every program that serves can be told."""
 
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", populate_by_name=True)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
     port: int = Field(default=0, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    drain_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        description="How long calls under way may still take after SIGTERM.",
+        validation_alias="PANTREE_DRAIN_SECONDS",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least severe level that is logged.", validation_alias="PANTREE_LOG_LEVEL"
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto", description="auto is text on a terminal, JSON elsewhere.", validation_alias="PANTREE_LOG_FORMAT"
+    )
+    debug: bool = Field(default=False, description="Same as PANTREE_LOG_LEVEL=DEBUG.", validation_alias="DEBUG")
+
+
+class PartSettings(ProgramSettings):
+    """What every part of the mesh can be told."""
+
     max_calls: int = Field(
         default=512,
         ge=1,
@@ -49,19 +67,6 @@ class PartSettings(BaseSettings):
         description="Share of the traces that begin here that are kept.",
         validation_alias="OTEL_TRACES_SAMPLER_ARG",
     )
-    drain_seconds: float = Field(
-        default=30.0,
-        ge=0,
-        description="How long calls under way may still take after SIGTERM.",
-        validation_alias="PANTREE_DRAIN_SECONDS",
-    )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least severe level that is logged.", validation_alias="PANTREE_LOG_LEVEL"
-    )
-    log_format: Literal["auto", "text", "json"] = Field(
-        default="auto", description="auto is text on a terminal, JSON elsewhere.", validation_alias="PANTREE_LOG_FORMAT"
-    )
-    debug: bool = Field(default=False, description="Same as PANTREE_LOG_LEVEL=DEBUG.", validation_alias="DEBUG")
 
     @field_validator("tls_folder", mode="before")
     @classmethod

@@ -143,7 +143,10 @@ def settings(url: str, **changes: Any) -> RecommendationSettings:
 
 async def recommend(asked: RecommendationSettings) -> messages.RecommendResponse:
     async with loopback(await build(asked)) as channel:
-        items = [bananas(name=f"Item {number}", confidence=60.0 + number) for number in range(12)]
+        items = [
+            bananas(name=f"Item {number}", category=f"aisle {number % 2}", confidence=80.0 + number)
+            for number in range(12)
+        ]
         return await rpc.RecommendationServiceStub(channel).Recommend(request(*items))
 
 

@@ -339,7 +339,10 @@ async def test_slow_answer_in_time_is_that_of_sagemaker() -> None:
 
 async def test_household_of_seven_megabytes_is_ranked_in_two_requests() -> None:
     quoted = '"' * 190
-    items = [bananas(name=f"{quoted} {number}", confidence=50 + number / 250) for number in range(9_900)]
+    items = [
+        bananas(name=f"{quoted} {number}", category=f"aisle {number % 2}", confidence=70 + number / 500)
+        for number in range(9_900)
+    ]
     asked = request(*items)
     assert asked.ByteSize() < 4 << 20  # what gRPC lets in; JSON needs two bytes for each quotation mark
     patient = {"sagemaker_read_timeout_seconds": 60, "sagemaker_timeout_seconds": 100}

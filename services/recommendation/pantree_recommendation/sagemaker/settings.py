@@ -5,10 +5,10 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from pantree_runtime.settings import PartSettings
+from pantree_runtime.settings import ProgramSettings
 
 
-class ContainerSettings(PartSettings):
+class ContainerSettings(ProgramSettings):
     """What the container can be told; the defaults are what SageMaker expects of one."""
 
     model_config = SettingsConfigDict(env_prefix="PANTREE_SAGEMAKER_")
