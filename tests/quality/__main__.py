@@ -113,11 +113,11 @@ def delivery_table(asked: Examination, models: Mapping[str, Model]) -> dict[str,
     return rows
 
 
-def forecast_table(asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
+def forecast_table(kind: str, asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
     """Weekly forecasts beside models, on a sample of the pairs: AutoARIMA would take hours for all of them."""
-    chosen = forecasting.sample_of(len(asked.bought))
+    chosen = forecasting.sample_of(kind, len(asked.bought))
     table, bought, next_interval = asked.table.only(chosen), asked.bought[chosen], asked.next_interval[chosen]
-    told = dict(forecasting.forecasts([asked.earlier[pair] for pair in chosen]))
+    told = dict(forecasting.forecasts(kind, [asked.earlier[pair] for pair in chosen]))
     for name in ("hazard", "bg-nbd", "heuristic"):
         model = models[name]
         told[name] = forecasting.Forecast(
@@ -209,8 +209,9 @@ def main() -> None:
                 shown = {name: row for name, row in tables["deliveries"].items() if "frontier" not in name}
                 _print_table("cadence by risk", dict(sorted(shown.items(), key=lambda entry: -len(entry[1]))))
                 if level is Level.TYPE:
-                    tables["forecasts"] = forecast_table(asked, models.by_name)
-                    _print_table(f"weekly forecasts, {forecasting.SAMPLE_PAIRS} pairs", tables["forecasts"])
+                    for kind, count in forecasting.SAMPLE_PAIRS.items():
+                        tables[f"forecasts, {kind}"] = forecast_table(kind, asked, models.by_name)
+                        _print_table(f"weekly forecasts, {kind}, {count} pairs", tables[f"forecasts, {kind}"])
                 tables["need"] = need_table(asked, models)
                 _print_table("state of the need", tables["need"])
                 slug = title.replace(" ", "-")
