@@ -57,6 +57,8 @@ export interface ProcessInput {
   max_recommendations?: number;
   /** include_omitted asks for the items left out, with the reason for each. */
   include_omitted?: boolean;
+  /** include_cadence_changes asks when a later next purchase would make the recommended cadences longer. */
+  include_cadence_changes?: boolean;
 }
 
 /** BasketItem is one item of a first purchase, as a customer puts it into a basket. */
@@ -147,6 +149,13 @@ export interface RecommendationSet {
   omitted: OmittedItem[];
   /** related are the items that go with or replace recommended ones, in the order of the recommendations. */
   related: RelatedItems[];
+  /** plan is what all recommendations cost and save together. */
+  plan: SubscriptionPlan;
+  /**
+   * cadence_changes tell when a later next purchase would make a cadence longer, for the first 20 recommendations, in
+   * their order; empty unless asked for. The interval is that of the purchases alone.
+   */
+  cadence_changes: CadenceChange[];
 }
 
 /** Recommendation is an item worth a subscription. */
@@ -171,6 +180,8 @@ export interface Recommendation {
   next_due_date: string;
   /** reasons are why the item is recommended, most important first. */
   reasons: Reason[];
+  /** cadence_probability is that of a purchase within 1.5 × the supported cadence of as_of, 0 to 1. */
+  cadence_probability: number;
 }
 
 /** Subscription is an offer to deliver an item again and again. */
@@ -191,6 +202,48 @@ export interface Subscription {
   discount_ratio: number;
   /** quantity is the number of units per delivery. */
   quantity: number;
+  /** annual_cost is what a year's deliveries cost after the discount, rounded up to a cent. */
+  annual_cost: number;
+  /** honest_savings is the saving against what this household really paid; absent when that is not known. */
+  honest_savings?: HonestSavings;
+  /**
+   * tiers are the same at each discount that the shop gives, by how many items come on one day; fewest items first. The
+   * first one is what stands above.
+   */
+  tiers: PriceTier[];
+}
+
+/**
+ * HonestSavings is what a subscription saves in a year against what the household really paid so far, promotions
+ * included. Amounts are rounded down to a cent and below 0 when the subscription costs more.
+ */
+export interface HonestSavings {
+  /** expected_annual_savings is (mean paid price − subscription's price) × units in a year. */
+  expected_annual_savings: number;
+  /** low_annual_savings is the lower end of what four in five years bring, given how much the paid prices vary. */
+  low_annual_savings: number;
+  /** high_annual_savings is the upper end. */
+  high_annual_savings: number;
+  /** paid_unit_price is what a unit cost the household on average. */
+  paid_unit_price: number;
+  /** subscription_unit_price is the latest shelf price less the discount, rounded up to a cent. */
+  subscription_unit_price: number;
+  /** already_pays_less says that the household pays less than the subscription would ask. */
+  already_pays_less: boolean;
+}
+
+/** PriceTier is what a subscription costs and saves when it comes with others. */
+export interface PriceTier {
+  /** least_items_per_delivery is the number of items on one day from which on the discount holds. */
+  least_items_per_delivery: number;
+  /** discount_ratio is the discount on the shelf price, 0 to 1. */
+  discount_ratio: number;
+  /** annual_cost is as in Subscription. */
+  annual_cost: number;
+  /** estimated_annual_savings is as in Subscription. */
+  estimated_annual_savings: number;
+  /** honest_savings is as in Subscription. */
+  honest_savings: HonestSavings;
 }
 
 /** Reason is one ground for a recommendation, with the numbers behind it. */
@@ -227,6 +280,43 @@ export interface RelatedItem {
   name: string;
   /** relation says how the two are related. */
   relation: Relation;
+}
+
+/**
+ * SubscriptionPlan is what a year costs and saves when all recommended items are subscribed to and first come on the same
+ * day: discounts grow with the number of items that come on a day.
+ */
+export interface SubscriptionPlan {
+  /** item_count is the number of items. */
+  item_count: number;
+  /** annual_cost is what the deliveries cost after the discount, rounded up to a cent. */
+  annual_cost: number;
+  /** estimated_annual_savings is the saving against shelf prices, rounded down to a cent. */
+  estimated_annual_savings: number;
+  /**
+   * honest_annual_savings is the saving against what the household really paid, promotions included, rounded down to a
+   * cent; below 0 when the subscriptions cost more; absent when it is not known of every item what was paid.
+   */
+  honest_annual_savings?: number;
+  /** best_discount_ratio is the share of item deliveries that get the largest discount, 0 to 1. */
+  best_discount_ratio: number;
+}
+
+/** CadenceChange is what a later next purchase would make of an item's recommended interval. */
+export interface CadenceChange {
+  /** name is the item's name. */
+  name: string;
+  /** recommended_interval_days is the recommended interval as of now. */
+  recommended_interval_days: number;
+  /**
+   * after_date is the last day, ISO 8601, on which a next purchase leaves the interval no longer than it is: one on the
+   * day after it makes it longer.
+   */
+  after_date: string;
+  /** interval_days is what the interval then becomes, a longer step of the ladder. */
+  interval_days: number;
+  /** text is the same for people. */
+  text: string;
 }
 
 /** Model names what produced a figure, so that an answer can be traced back to it. */
@@ -445,4 +535,6 @@ export type ErrorReason =
   | "DEADLINE_TOO_SHORT"
   | "STORE_MISMATCH"
   | "TOO_LARGE"
-  | "INTERNAL";
+  | "INTERNAL"
+  | "OVERLOADED"
+  | "PERMISSION_DENIED";

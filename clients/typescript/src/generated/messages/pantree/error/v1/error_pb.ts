@@ -9,7 +9,7 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file pantree/error/v1/error.proto.
  */
 export const file_pantree_error_v1_error: GenFile = /*@__PURE__*/
-  fileDesc("ChxwYW50cmVlL2Vycm9yL3YxL2Vycm9yLnByb3RvEhBwYW50cmVlLmVycm9yLnYxKrACCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIeChpFUlJPUl9SRUFTT05fSU5WQUxJRF9JTlBVVBABEhoKFkVSUk9SX1JFQVNPTl9OT1RfRk9VTkQQAhImCiJFUlJPUl9SRUFTT05fQ09NUE9ORU5UX1VOQVZBSUxBQkxFEAMSIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAQSIwofRVJST1JfUkVBU09OX0RFQURMSU5FX1RPT19TSE9SVBAFEh8KG0VSUk9SX1JFQVNPTl9TVE9SRV9NSVNNQVRDSBAGEhoKFkVSUk9SX1JFQVNPTl9UT09fTEFSR0UQBxIZChVFUlJPUl9SRUFTT05fSU5URVJOQUwQCGIGcHJvdG8z");
+  fileDesc("ChxwYW50cmVlL2Vycm9yL3YxL2Vycm9yLnByb3RvEhBwYW50cmVlLmVycm9yLnYxKvECCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIeChpFUlJPUl9SRUFTT05fSU5WQUxJRF9JTlBVVBABEhoKFkVSUk9SX1JFQVNPTl9OT1RfRk9VTkQQAhImCiJFUlJPUl9SRUFTT05fQ09NUE9ORU5UX1VOQVZBSUxBQkxFEAMSIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAQSIwofRVJST1JfUkVBU09OX0RFQURMSU5FX1RPT19TSE9SVBAFEh8KG0VSUk9SX1JFQVNPTl9TVE9SRV9NSVNNQVRDSBAGEhoKFkVSUk9SX1JFQVNPTl9UT09fTEFSR0UQBxIZChVFUlJPUl9SRUFTT05fSU5URVJOQUwQCBIbChdFUlJPUl9SRUFTT05fT1ZFUkxPQURFRBAJEiIKHkVSUk9SX1JFQVNPTl9QRVJNSVNTSU9OX0RFTklFRBAKYgZwcm90bzM");
 
 /**
  * ErrorReason says why a call failed. It travels, without its prefix, as `google.rpc.ErrorInfo.reason` with the
@@ -81,6 +81,21 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_INTERNAL = 8;
    */
   INTERNAL = 8,
+
+  /**
+   * ERROR_REASON_OVERLOADED means that the server has too much to do to answer in time, and did nothing;
+   * `google.rpc.RetryInfo` says when to try again.
+   *
+   * @generated from enum value: ERROR_REASON_OVERLOADED = 9;
+   */
+  OVERLOADED = 9,
+
+  /**
+   * ERROR_REASON_PERMISSION_DENIED means that the caller's certificate does not let it call this service.
+   *
+   * @generated from enum value: ERROR_REASON_PERMISSION_DENIED = 10;
+   */
+  PERMISSION_DENIED = 10,
 }
 
 /**

@@ -17,7 +17,107 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/frequency/v1/frequency_service.proto.
  */
 export const file_pantree_frequency_v1_frequency_service: GenFile = /*@__PURE__*/
-  fileDesc("CixwYW50cmVlL2ZyZXF1ZW5jeS92MS9mcmVxdWVuY3lfc2VydmljZS5wcm90bxIUcGFudHJlZS5mcmVxdWVuY3kudjEi1QEKFUFuYWx5emVIaXN0b3J5UmVxdWVzdBI9CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uc0IE4kEBAhITCgVhc19vZhgCIAEoCUIE4kEBAhISCgppdGVtX3R5cGVzGAMgAygJEhIKCm1vZGVsX25hbWUYBCABKAkSJAoXcnVuX291dF90b2xlcmFuY2VfcmF0aW8YBSABKAFIAIgBAUIaChhfcnVuX291dF90b2xlcmFuY2VfcmF0aW8igwEKFkFuYWx5emVIaXN0b3J5UmVzcG9uc2USMgoFaXRlbXMYASADKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBINCgVhc19vZhgDIAEoCSKrAQoXQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QSOgoKaG91c2Vob2xkcxgBIAMoCzImLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkhvdXNlaG9sZEhpc3RvcnkSEgoKbW9kZWxfbmFtZRgCIAEoCRIkChdydW5fb3V0X3RvbGVyYW5jZV9yYXRpbxgDIAEoAUgAiAEBQhoKGF9ydW5fb3V0X3RvbGVyYW5jZV9yYXRpbyJ6ChBIb3VzZWhvbGRIaXN0b3J5Ej0KCXB1cmNoYXNlcxgBIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zQgTiQQECEhMKBWFzX29mGAIgASgJQgTiQQECEhIKCml0ZW1fdHlwZXMYAyADKAkiVwoYQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlEjsKCmhvdXNlaG9sZHMYASADKAsyJy5wYW50cmVlLmZyZXF1ZW5jeS52MS5Ib3VzZWhvbGRBbmFseXNpcyKDAQoRSG91c2Vob2xkQW5hbHlzaXMSPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIpQICg1JdGVtRnJlcXVlbmN5EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSHwoSbWVhbl9pbnRlcnZhbF9kYXlzGAQgASgBSACIAQESIQoUbWVkaWFuX2ludGVydmFsX2RheXMYBSABKAFIAYgBARIkChdzdGFuZGFyZF9kZXZpYXRpb25fZGF5cxgGIAEoAUgCiAEBEiUKGGNvZWZmaWNpZW50X29mX3ZhcmlhdGlvbhgHIAEoAUgDiAEBEhkKEWNvbnNpc3RlbmN5X3JhdGlvGAggASgBEhwKFHJlY2VuY3lfd2VpZ2h0X3JhdGlvGAkgASgBEioKBXRyZW5kGAogASgOMhsucGFudHJlZS5mcmVxdWVuY3kudjEuVHJlbmQSHQoQdHJlbmRfc2xvcGVfZGF5cxgLIAEoAUgEiAEBEhIKCmNvbmZpZGVuY2UYDCABKAESEgoKZmlyc3RfZGF0ZRgNIAEoCRIRCglsYXN0X2RhdGUYDiABKAkSFQoNbmV4dF9kdWVfZGF0ZRgPIAEoCRIWCg50b3RhbF9xdWFudGl0eRgQIAEoAxITCgt0b3RhbF9zcGVuZBgRIAEoARIXCg9tZWFuX3VuaXRfcHJpY2UYEiABKAESGQoRbGF0ZXN0X3VuaXRfcHJpY2UYEyABKAESGAoQdHlwaWNhbF9xdWFudGl0eRgUIAEoBRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGBUgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGBYgASgBEhgKC21lZGlhbl9kYXlzGBcgASgBSAWIAQESIQoZcmVjb21tZW5kZWRfaW50ZXJ2YWxfZGF5cxgYIAEoBRIbChNydW5fb3V0X3Byb2JhYmlsaXR5GBkgASgBEhUKDXBpbGVfdXBfcmF0aW8YGiABKAESGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgbIAEoARIoCgRuZWVkGBwgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBJBChJuZWVkX3Byb2JhYmlsaXRpZXMYHSADKAsyJS5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkUHJvYmFiaWxpdHlCFQoTX21lYW5faW50ZXJ2YWxfZGF5c0IXChVfbWVkaWFuX2ludGVydmFsX2RheXNCGgoYX3N0YW5kYXJkX2RldmlhdGlvbl9kYXlzQhsKGV9jb2VmZmljaWVudF9vZl92YXJpYXRpb25CEwoRX3RyZW5kX3Nsb3BlX2RheXNCDgoMX21lZGlhbl9kYXlzIkAKE1B1cmNoYXNlUHJvYmFiaWxpdHkSFAoMaG9yaXpvbl9kYXlzGAEgASgFEhMKC3Byb2JhYmlsaXR5GAIgASgBIlAKD05lZWRQcm9iYWJpbGl0eRIoCgRuZWVkGAEgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBITCgtwcm9iYWJpbGl0eRgCIAEoASpwCgROZWVkEhQKEE5FRURfVU5TUEVDSUZJRUQQABIPCgtORUVEX0FDVElWRRABEg0KCU5FRURfTEFURRACEg8KC05FRURfUEFVU0VEEAMSDgoKTkVFRF9FTkRFRBAEEhEKDU5FRURfU1dJVENIRUQQBSpbCgVUcmVuZBIVChFUUkVORF9VTlNQRUNJRklFRBAAEhAKDFRSRU5EX1NUQUJMRRABEhYKElRSRU5EX0FDQ0VMRVJBVElORxACEhEKDVRSRU5EX1NMT1dJTkcQAzL2AQoQRnJlcXVlbmN5U2VydmljZRJrCg5BbmFseXplSGlzdG9yeRIrLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3J5UmVxdWVzdBosLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3J5UmVzcG9uc2USdQoQQW5hbHl6ZUhpc3RvcmllcxItLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3JpZXNSZXF1ZXN0Gi4ucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlKAEwAWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
+  fileDesc("CixwYW50cmVlL2ZyZXF1ZW5jeS92MS9mcmVxdWVuY3lfc2VydmljZS5wcm90bxIUcGFudHJlZS5mcmVxdWVuY3kudjEicwoZRmluZENhZGVuY2VDaGFuZ2VzUmVxdWVzdBJCCgdoaXN0b3J5GAEgASgLMisucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0QgTiQQECEhIKCml0ZW1fbmFtZXMYAiADKAkiUgoaRmluZENhZGVuY2VDaGFuZ2VzUmVzcG9uc2USNAoHY2hhbmdlcxgBIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2UieQoNQ2FkZW5jZUNoYW5nZRIMCgRuYW1lGAEgASgJEiEKGXJlY29tbWVuZGVkX2ludGVydmFsX2RheXMYAiABKAUSEgoKYWZ0ZXJfZGF0ZRgDIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAQgASgFEgwKBHRleHQYBSABKAki1QEKFUFuYWx5emVIaXN0b3J5UmVxdWVzdBI9CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uc0IE4kEBAhITCgVhc19vZhgCIAEoCUIE4kEBAhISCgppdGVtX3R5cGVzGAMgAygJEhIKCm1vZGVsX25hbWUYBCABKAkSJAoXcnVuX291dF90b2xlcmFuY2VfcmF0aW8YBSABKAFIAIgBAUIaChhfcnVuX291dF90b2xlcmFuY2VfcmF0aW8igwEKFkFuYWx5emVIaXN0b3J5UmVzcG9uc2USMgoFaXRlbXMYASADKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBINCgVhc19vZhgDIAEoCSKrAQoXQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QSOgoKaG91c2Vob2xkcxgBIAMoCzImLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkhvdXNlaG9sZEhpc3RvcnkSEgoKbW9kZWxfbmFtZRgCIAEoCRIkChdydW5fb3V0X3RvbGVyYW5jZV9yYXRpbxgDIAEoAUgAiAEBQhoKGF9ydW5fb3V0X3RvbGVyYW5jZV9yYXRpbyJ6ChBIb3VzZWhvbGRIaXN0b3J5Ej0KCXB1cmNoYXNlcxgBIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zQgTiQQECEhMKBWFzX29mGAIgASgJQgTiQQECEhIKCml0ZW1fdHlwZXMYAyADKAkiVwoYQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlEjsKCmhvdXNlaG9sZHMYASADKAsyJy5wYW50cmVlLmZyZXF1ZW5jeS52MS5Ib3VzZWhvbGRBbmFseXNpcyKDAQoRSG91c2Vob2xkQW5hbHlzaXMSPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIsQJCg1JdGVtRnJlcXVlbmN5EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSHwoSbWVhbl9pbnRlcnZhbF9kYXlzGAQgASgBSACIAQESIQoUbWVkaWFuX2ludGVydmFsX2RheXMYBSABKAFIAYgBARIkChdzdGFuZGFyZF9kZXZpYXRpb25fZGF5cxgGIAEoAUgCiAEBEiUKGGNvZWZmaWNpZW50X29mX3ZhcmlhdGlvbhgHIAEoAUgDiAEBEhkKEWNvbnNpc3RlbmN5X3JhdGlvGAggASgBEhwKFHJlY2VuY3lfd2VpZ2h0X3JhdGlvGAkgASgBEioKBXRyZW5kGAogASgOMhsucGFudHJlZS5mcmVxdWVuY3kudjEuVHJlbmQSHQoQdHJlbmRfc2xvcGVfZGF5cxgLIAEoAUgEiAEBEhIKCmNvbmZpZGVuY2UYDCABKAESEgoKZmlyc3RfZGF0ZRgNIAEoCRIRCglsYXN0X2RhdGUYDiABKAkSFQoNbmV4dF9kdWVfZGF0ZRgPIAEoCRIWCg50b3RhbF9xdWFudGl0eRgQIAEoAxITCgt0b3RhbF9zcGVuZBgRIAEoARIXCg9tZWFuX3VuaXRfcHJpY2UYEiABKAESGQoRbGF0ZXN0X3VuaXRfcHJpY2UYEyABKAESGAoQdHlwaWNhbF9xdWFudGl0eRgUIAEoBRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGBUgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGBYgASgBEhgKC21lZGlhbl9kYXlzGBcgASgBSAWIAQESIQoZcmVjb21tZW5kZWRfaW50ZXJ2YWxfZGF5cxgYIAEoBRIbChNydW5fb3V0X3Byb2JhYmlsaXR5GBkgASgBEhUKDXBpbGVfdXBfcmF0aW8YGiABKAESGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgbIAEoARIoCgRuZWVkGBwgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBJBChJuZWVkX3Byb2JhYmlsaXRpZXMYHSADKAsyJS5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkUHJvYmFiaWxpdHkSIQoUbWVhbl9wYWlkX3VuaXRfcHJpY2UYHiABKAFIBogBARImChlwYWlkX3VuaXRfcHJpY2VfZGV2aWF0aW9uGB8gASgBSAeIAQESGgoNdHJlbmRfcF92YWx1ZRggIAEoAUgIiAEBQhUKE19tZWFuX2ludGVydmFsX2RheXNCFwoVX21lZGlhbl9pbnRlcnZhbF9kYXlzQhoKGF9zdGFuZGFyZF9kZXZpYXRpb25fZGF5c0IbChlfY29lZmZpY2llbnRfb2ZfdmFyaWF0aW9uQhMKEV90cmVuZF9zbG9wZV9kYXlzQg4KDF9tZWRpYW5fZGF5c0IXChVfbWVhbl9wYWlkX3VuaXRfcHJpY2VCHAoaX3BhaWRfdW5pdF9wcmljZV9kZXZpYXRpb25CEAoOX3RyZW5kX3BfdmFsdWUiQAoTUHVyY2hhc2VQcm9iYWJpbGl0eRIUCgxob3Jpem9uX2RheXMYASABKAUSEwoLcHJvYmFiaWxpdHkYAiABKAEiUAoPTmVlZFByb2JhYmlsaXR5EigKBG5lZWQYASABKA4yGi5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkEhMKC3Byb2JhYmlsaXR5GAIgASgBKnAKBE5lZWQSFAoQTkVFRF9VTlNQRUNJRklFRBAAEg8KC05FRURfQUNUSVZFEAESDQoJTkVFRF9MQVRFEAISDwoLTkVFRF9QQVVTRUQQAxIOCgpORUVEX0VOREVEEAQSEQoNTkVFRF9TV0lUQ0hFRBAFKlsKBVRyZW5kEhUKEVRSRU5EX1VOU1BFQ0lGSUVEEAASEAoMVFJFTkRfU1RBQkxFEAESFgoSVFJFTkRfQUNDRUxFUkFUSU5HEAISEQoNVFJFTkRfU0xPV0lORxADMu8CChBGcmVxdWVuY3lTZXJ2aWNlEmsKDkFuYWx5emVIaXN0b3J5EisucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0GiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZRJ1ChBBbmFseXplSGlzdG9yaWVzEi0ucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QaLi5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yaWVzUmVzcG9uc2UoATABEncKEkZpbmRDYWRlbmNlQ2hhbmdlcxIvLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkZpbmRDYWRlbmNlQ2hhbmdlc1JlcXVlc3QaMC5wYW50cmVlLmZyZXF1ZW5jeS52MS5GaW5kQ2FkZW5jZUNoYW5nZXNSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
+
+/**
+ * FindCadenceChangesRequest holds one household's history and names the items that are asked about.
+ *
+ * @generated from message pantree.frequency.v1.FindCadenceChangesRequest
+ */
+export type FindCadenceChangesRequest = Message<"pantree.frequency.v1.FindCadenceChangesRequest"> & {
+  /**
+   * history is what AnalyzeHistory was asked.
+   *
+   * @generated from field: pantree.frequency.v1.AnalyzeHistoryRequest history = 1;
+   */
+  history?: AnalyzeHistoryRequest | undefined;
+
+  /**
+   * item_names are the items, 1 to 20 distinct names of items in the history.
+   *
+   * @generated from field: repeated string item_names = 2;
+   */
+  itemNames: string[];
+};
+
+/**
+ * Describes the message pantree.frequency.v1.FindCadenceChangesRequest.
+ * Use `create(FindCadenceChangesRequestSchema)` to create a new message.
+ */
+export const FindCadenceChangesRequestSchema: GenMessage<FindCadenceChangesRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 0);
+
+/**
+ * FindCadenceChangesResponse holds the changes.
+ *
+ * @generated from message pantree.frequency.v1.FindCadenceChangesResponse
+ */
+export type FindCadenceChangesResponse = Message<"pantree.frequency.v1.FindCadenceChangesResponse"> & {
+  /**
+   * changes are in the order of the request; items whose interval no next purchase within 84 days makes longer are left
+   * out.
+   *
+   * @generated from field: repeated pantree.frequency.v1.CadenceChange changes = 1;
+   */
+  changes: CadenceChange[];
+};
+
+/**
+ * Describes the message pantree.frequency.v1.FindCadenceChangesResponse.
+ * Use `create(FindCadenceChangesResponseSchema)` to create a new message.
+ */
+export const FindCadenceChangesResponseSchema: GenMessage<FindCadenceChangesResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 1);
+
+/**
+ * CadenceChange is what a later next purchase would make of an item's recommended interval.
+ *
+ * @generated from message pantree.frequency.v1.CadenceChange
+ */
+export type CadenceChange = Message<"pantree.frequency.v1.CadenceChange"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * recommended_interval_days is the recommended interval as of now.
+   *
+   * @generated from field: int32 recommended_interval_days = 2;
+   */
+  recommendedIntervalDays: number;
+
+  /**
+   * after_date is the last day, ISO 8601, on which a next purchase leaves the interval no longer than it is: one on the
+   * day after it makes it longer.
+   *
+   * @generated from field: string after_date = 3;
+   */
+  afterDate: string;
+
+  /**
+   * interval_days is what the interval then becomes, a longer step of the ladder.
+   *
+   * @generated from field: int32 interval_days = 4;
+   */
+  intervalDays: number;
+
+  /**
+   * text is the same for people.
+   *
+   * @generated from field: string text = 5;
+   */
+  text: string;
+};
+
+/**
+ * Describes the message pantree.frequency.v1.CadenceChange.
+ * Use `create(CadenceChangeSchema)` to create a new message.
+ */
+export const CadenceChangeSchema: GenMessage<CadenceChange> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 2);
 
 /**
  * AnalyzeHistoryRequest holds one household's history.
@@ -72,7 +172,7 @@ export type AnalyzeHistoryRequest = Message<"pantree.frequency.v1.AnalyzeHistory
  * Use `create(AnalyzeHistoryRequestSchema)` to create a new message.
  */
 export const AnalyzeHistoryRequestSchema: GenMessage<AnalyzeHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 0);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 3);
 
 /**
  * AnalyzeHistoryResponse holds the statistics of every item.
@@ -107,7 +207,7 @@ export type AnalyzeHistoryResponse = Message<"pantree.frequency.v1.AnalyzeHistor
  * Use `create(AnalyzeHistoryResponseSchema)` to create a new message.
  */
 export const AnalyzeHistoryResponseSchema: GenMessage<AnalyzeHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 1);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 4);
 
 /**
  * AnalyzeHistoriesRequest holds a batch of households.
@@ -142,7 +242,7 @@ export type AnalyzeHistoriesRequest = Message<"pantree.frequency.v1.AnalyzeHisto
  * Use `create(AnalyzeHistoriesRequestSchema)` to create a new message.
  */
 export const AnalyzeHistoriesRequestSchema: GenMessage<AnalyzeHistoriesRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 2);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 5);
 
 /**
  * HouseholdHistory is one household of a batch.
@@ -177,7 +277,7 @@ export type HouseholdHistory = Message<"pantree.frequency.v1.HouseholdHistory"> 
  * Use `create(HouseholdHistorySchema)` to create a new message.
  */
 export const HouseholdHistorySchema: GenMessage<HouseholdHistory> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 3);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 6);
 
 /**
  * AnalyzeHistoriesResponse holds the answers to some households, in the order of the requests. A batch may be answered
@@ -199,7 +299,7 @@ export type AnalyzeHistoriesResponse = Message<"pantree.frequency.v1.AnalyzeHist
  * Use `create(AnalyzeHistoriesResponseSchema)` to create a new message.
  */
 export const AnalyzeHistoriesResponseSchema: GenMessage<AnalyzeHistoriesResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 4);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 7);
 
 /**
  * HouseholdAnalysis answers for one household.
@@ -236,7 +336,7 @@ export type HouseholdAnalysis = Message<"pantree.frequency.v1.HouseholdAnalysis"
  * Use `create(HouseholdAnalysisSchema)` to create a new message.
  */
 export const HouseholdAnalysisSchema: GenMessage<HouseholdAnalysis> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 5);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 8);
 
 /**
  * ItemFrequency is how regularly a household buys one item. An interval is the number of days between two consecutive
@@ -413,7 +513,7 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
 
   /**
    * recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
-   * need goes on; see run_out_tolerance_ratio.
+   * need goes on, among those within 1.5 × of the median interval; see run_out_tolerance_ratio.
    *
    * @generated from field: int32 recommended_interval_days = 24;
    */
@@ -455,6 +555,29 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
    * @generated from field: repeated pantree.frequency.v1.NeedProbability need_probabilities = 29;
    */
   needProbabilities: NeedProbability[];
+
+  /**
+   * mean_paid_unit_price is what a unit really cost on average, promotions included: what was paid over the units bought.
+   *
+   * @generated from field: optional double mean_paid_unit_price = 30;
+   */
+  meanPaidUnitPrice?: number | undefined;
+
+  /**
+   * paid_unit_price_deviation is the sample standard deviation, over purchase days, of what a unit really cost; absent for
+   * one purchase.
+   *
+   * @generated from field: optional double paid_unit_price_deviation = 31;
+   */
+  paidUnitPriceDeviation?: number | undefined;
+
+  /**
+   * trend_p_value is the two-sided significance of trend_slope_days by Student's t-test: how likely a slope at least so
+   * far from 0 is when the intervals do not change, 0 to 1; absent below four purchases.
+   *
+   * @generated from field: optional double trend_p_value = 32;
+   */
+  trendPValue?: number | undefined;
 };
 
 /**
@@ -462,7 +585,7 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
  * Use `create(ItemFrequencySchema)` to create a new message.
  */
 export const ItemFrequencySchema: GenMessage<ItemFrequency> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 6);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 9);
 
 /**
  * PurchaseProbability is how likely the next purchase comes within a horizon.
@@ -490,7 +613,7 @@ export type PurchaseProbability = Message<"pantree.frequency.v1.PurchaseProbabil
  * Use `create(PurchaseProbabilitySchema)` to create a new message.
  */
 export const PurchaseProbabilitySchema: GenMessage<PurchaseProbability> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 7);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 10);
 
 /**
  * NeedProbability is how likely a need is in a state.
@@ -518,7 +641,7 @@ export type NeedProbability = Message<"pantree.frequency.v1.NeedProbability"> & 
  * Use `create(NeedProbabilitySchema)` to create a new message.
  */
 export const NeedProbabilitySchema: GenMessage<NeedProbability> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 8);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 11);
 
 /**
  * Need is what has become of the need for an item. An item is overdue when more time has passed than four in five of its
@@ -645,6 +768,17 @@ export const FrequencyService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof AnalyzeHistoriesRequestSchema;
     output: typeof AnalyzeHistoriesResponseSchema;
+  },
+  /**
+   * FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
+   * analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
+   *
+   * @generated from rpc pantree.frequency.v1.FrequencyService.FindCadenceChanges
+   */
+  findCadenceChanges: {
+    methodKind: "unary";
+    input: typeof FindCadenceChangesRequestSchema;
+    output: typeof FindCadenceChangesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pantree_frequency_v1_frequency_service, 0);

@@ -5,6 +5,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.js";
+import type { Status } from "../../../google/rpc/status_pb.js";
+import { file_google_rpc_status } from "../../../google/rpc/status_pb.js";
 import type { Perishability } from "../../catalog/v1/catalog_pb.js";
 import { file_pantree_catalog_v1_catalog } from "../../catalog/v1/catalog_pb.js";
 import type { ItemFrequency } from "../../frequency/v1/frequency_service_pb.js";
@@ -17,7 +19,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/recommendation/v1/recommendation_service.proto.
  */
 export const file_pantree_recommendation_v1_recommendation_service: GenFile = /*@__PURE__*/
-  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEi5AEKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCEIWChRfbWF4X3JlY29tbWVuZGF0aW9uc0IRCg9fbWluX2NvbmZpZGVuY2UipAEKCUNhbmRpZGF0ZRI8CglmcmVxdWVuY3kYASABKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5QgTiQQECEjgKDXBlcmlzaGFiaWxpdHkYAiABKA4yIS5wYW50cmVlLmNhdGFsb2cudjEuUGVyaXNoYWJpbGl0eRIfChdzdWdnZXN0ZWRfaW50ZXJ2YWxfZGF5cxgDIAEoBSLhAQoRUmVjb21tZW5kUmVzcG9uc2USQgoPcmVjb21tZW5kYXRpb25zGAEgAygLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRhdGlvbhI3CgdvbWl0dGVkGAIgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRImCgVtb2RlbBgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAQgASgJEhcKD2ZhbGxiYWNrX3JlYXNvbhgFIAEoCSKVAgoOUmVjb21tZW5kYXRpb24SDAoEbmFtZRgBIAEoCRISCgpjb25maWRlbmNlGAIgASgBEg0KBWNvdW50GAMgASgFEhQKDGF2Z19pbnRlcnZhbBgEIAEoARI9CgxzdWJzY3JpcHRpb24YBSABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvbhIQCghjYXRlZ29yeRgGIAEoCRINCgVzY29yZRgHIAEoARIRCglsYXN0X2RhdGUYCCABKAkSFQoNbmV4dF9kdWVfZGF0ZRgJIAEoCRIyCgdyZWFzb25zGAogAygLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24ihAEKDFN1YnNjcmlwdGlvbhIRCglmcmVxdWVuY3kYASABKAkSFQoNaW50ZXJ2YWxfZGF5cxgCIAEoBRIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYAyABKAESFgoOZGlzY291bnRfcmF0aW8YBCABKAESEAoIcXVhbnRpdHkYBSABKAUikgEKBlJlYXNvbhIMCgRjb2RlGAEgASgJEgwKBHRleHQYAiABKAkSPQoGdmFsdWVzGAMgAygLMi0ucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24uVmFsdWVzRW50cnkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJOCgtPbWl0dGVkSXRlbRIMCgRuYW1lGAEgASgJEjEKBnJlYXNvbhgCIAEoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uIhEKD0dldE1vZGVsUmVxdWVzdCJ1ChBHZXRNb2RlbFJlc3BvbnNlEiYKBW1vZGVsGAEgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAiABKAkSKQoIZmFsbGJhY2sYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsMuQBChVSZWNvbW1lbmRhdGlvblNlcnZpY2USZgoJUmVjb21tZW5kEisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXF1ZXN0GiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXNwb25zZRJjCghHZXRNb2RlbBIqLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXF1ZXN0GisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5HZXRNb2RlbFJlc3BvbnNlYgZwcm90bzM", [file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model]);
+  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEiygIKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEhMKC2N1c3RvbWVyX2lkGBQgASgJEg0KBW1vZGVsGBUgASgJQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zQhEKD19taW5fY29uZmlkZW5jZUIaChhfbWluX2NhZGVuY2VfcHJvYmFiaWxpdHkipAEKCUNhbmRpZGF0ZRI8CglmcmVxdWVuY3kYASABKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5QgTiQQECEjgKDXBlcmlzaGFiaWxpdHkYAiABKA4yIS5wYW50cmVlLmNhdGFsb2cudjEuUGVyaXNoYWJpbGl0eRIfChdzdWdnZXN0ZWRfaW50ZXJ2YWxfZGF5cxgDIAEoBSKcAgoRUmVjb21tZW5kUmVzcG9uc2USQgoPcmVjb21tZW5kYXRpb25zGAEgAygLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRhdGlvbhI3CgdvbWl0dGVkGAIgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRImCgVtb2RlbBgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAQgASgJEhcKD2ZhbGxiYWNrX3JlYXNvbhgFIAEoCRI5CgRwbGFuGAYgASgLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb25QbGFuIrgBChBTdWJzY3JpcHRpb25QbGFuEhIKCml0ZW1fY291bnQYASABKAUSEwoLYW5udWFsX2Nvc3QYAiABKAESIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAMgASgBEiIKFWhvbmVzdF9hbm51YWxfc2F2aW5ncxgEIAEoAUgAiAEBEhsKE2Jlc3RfZGlzY291bnRfcmF0aW8YBSABKAFCGAoWX2hvbmVzdF9hbm51YWxfc2F2aW5ncyKyAgoOUmVjb21tZW5kYXRpb24SDAoEbmFtZRgBIAEoCRISCgpjb25maWRlbmNlGAIgASgBEg0KBWNvdW50GAMgASgFEhQKDGF2Z19pbnRlcnZhbBgEIAEoARI9CgxzdWJzY3JpcHRpb24YBSABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvbhIQCghjYXRlZ29yeRgGIAEoCRINCgVzY29yZRgHIAEoARIRCglsYXN0X2RhdGUYCCABKAkSFQoNbmV4dF9kdWVfZGF0ZRgJIAEoCRIyCgdyZWFzb25zGAogAygLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24SGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgLIAEoASKQAgoMU3Vic2NyaXB0aW9uEhEKCWZyZXF1ZW5jeRgBIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAIgASgFEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgDIAEoARIWCg5kaXNjb3VudF9yYXRpbxgEIAEoARIQCghxdWFudGl0eRgFIAEoBRITCgthbm51YWxfY29zdBgGIAEoARJACg5ob25lc3Rfc2F2aW5ncxgHIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuSG9uZXN0U2F2aW5ncxIzCgV0aWVycxgIIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJpY2VUaWVyIr4BCg1Ib25lc3RTYXZpbmdzEh8KF2V4cGVjdGVkX2FubnVhbF9zYXZpbmdzGAEgASgBEhoKEmxvd19hbm51YWxfc2F2aW5ncxgCIAEoARIbChNoaWdoX2FubnVhbF9zYXZpbmdzGAMgASgBEhcKD3BhaWRfdW5pdF9wcmljZRgEIAEoARIfChdzdWJzY3JpcHRpb25fdW5pdF9wcmljZRgFIAEoARIZChFhbHJlYWR5X3BheXNfbGVzcxgGIAEoCCK+AQoJUHJpY2VUaWVyEiAKGGxlYXN0X2l0ZW1zX3Blcl9kZWxpdmVyeRgBIAEoBRIWCg5kaXNjb3VudF9yYXRpbxgCIAEoARITCgthbm51YWxfY29zdBgDIAEoARIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYBCABKAESQAoOaG9uZXN0X3NhdmluZ3MYBSABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvbmVzdFNhdmluZ3MikgEKBlJlYXNvbhIMCgRjb2RlGAEgASgJEgwKBHRleHQYAiABKAkSPQoGdmFsdWVzGAMgAygLMi0ucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24uVmFsdWVzRW50cnkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJOCgtPbWl0dGVkSXRlbRIMCgRuYW1lGAEgASgJEjEKBnJlYXNvbhgCIAEoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uIlgKFVJlY29tbWVuZEJhdGNoUmVxdWVzdBI/Cgpob3VzZWhvbGRzGAEgAygLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXF1ZXN0ImAKFlJlY29tbWVuZEJhdGNoUmVzcG9uc2USRgoKaG91c2Vob2xkcxgBIAMoCzIyLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuSG91c2Vob2xkUmVjb21tZW5kYXRpb24iiQEKF0hvdXNlaG9sZFJlY29tbWVuZGF0aW9uEj4KBnJlc3VsdBgBIAEoCzIsLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVzcG9uc2VIABIjCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSIRCg9HZXRNb2RlbFJlcXVlc3Qi2wEKEEdldE1vZGVsUmVzcG9uc2USJgoFbW9kZWwYASABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgCIAEoCRIpCghmYWxsYmFjaxgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSNwoGbW9kZWxzGAQgAygLMicucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Nb2RlbERldGFpbHMSEgoKZXhwZXJpbWVudBgFIAEoCRIXCg9zZWxlY3Rpb25fZXJyb3IYBiABKAki4wIKDE1vZGVsRGV0YWlscxIKCgJpZBgBIAEoCRImCgVtb2RlbBgCIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAMgASgJEhMKC3NoYXJlX3JhdGlvGAQgASgBEhMKC2lzX2ZhbGxiYWNrGAUgASgIEhAKCGZlYXR1cmVzGAYgAygJEhUKDXRyYWluaW5nX2RhdGEYByABKAkSRQoHbWV0cmljcxgIIAMoCzI0LnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuTW9kZWxEZXRhaWxzLk1ldHJpY3NFbnRyeRIQCghjaGVja3N1bRgJIAEoCRIWCg50YXJnZXRfdmFyaWFudBgKIAEoCRIbChNpbmZlcmVuY2VfY29tcG9uZW50GAsgASgJGi4KDE1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBMt8CChVSZWNvbW1lbmRhdGlvblNlcnZpY2USZgoJUmVjb21tZW5kEisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXF1ZXN0GiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXNwb25zZRJ5Cg5SZWNvbW1lbmRCYXRjaBIwLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kQmF0Y2hSZXF1ZXN0GjEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRCYXRjaFJlc3BvbnNlKAEwARJjCghHZXRNb2RlbBIqLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXF1ZXN0GisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5HZXRNb2RlbFJlc3BvbnNlYgZwcm90bzM", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model]);
 
 /**
  * RecommendRequest holds the evidence on one household's items.
@@ -59,6 +61,30 @@ export type RecommendRequest = Message<"pantree.recommendation.v1.RecommendReque
    * @generated from field: bool include_omitted = 5;
    */
   includeOmitted: boolean;
+
+  /**
+   * min_cadence_probability is the least probability, 0 to 1, of a purchase within 1.5 × the cadence that an item needs;
+   * the service's own threshold when absent.
+   *
+   * @generated from field: optional double min_cadence_probability = 6;
+   */
+  minCadenceProbability?: number | undefined;
+
+  /**
+   * customer_id decides which model answers where two are compared: the same customer always gets the same one. Without
+   * it the first of them answers.
+   *
+   * @generated from field: string customer_id = 20;
+   */
+  customerId: string;
+
+  /**
+   * model chooses the model that ranks, as GetModel names it: `name/version`, or `sagemaker`; when empty, the service
+   * chooses.
+   *
+   * @generated from field: string model = 21;
+   */
+  model: string;
 };
 
 /**
@@ -75,7 +101,9 @@ export const RecommendRequestSchema: GenMessage<RecommendRequest> = /*@__PURE__*
  */
 export type Candidate = Message<"pantree.recommendation.v1.Candidate"> & {
   /**
-   * frequency is how regularly the household buys the item.
+   * frequency is how regularly the household buys the item. Evidence without a recommended_interval_days holds no
+   * forecast: it is judged by its mean interval and its confidence. Evidence without a mean_paid_unit_price gives no
+   * honest_savings.
    *
    * @generated from field: pantree.frequency.v1.ItemFrequency frequency = 1;
    */
@@ -144,6 +172,13 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
    * @generated from field: string fallback_reason = 5;
    */
   fallbackReason: string;
+
+  /**
+   * plan is what all recommendations cost and save together.
+   *
+   * @generated from field: pantree.recommendation.v1.SubscriptionPlan plan = 6;
+   */
+  plan?: SubscriptionPlan | undefined;
 };
 
 /**
@@ -152,6 +187,57 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
  */
 export const RecommendResponseSchema: GenMessage<RecommendResponse> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 2);
+
+/**
+ * SubscriptionPlan is what a year costs and saves when all recommended items are subscribed to and first come on the same
+ * day: discounts grow with the number of items that come on a day.
+ *
+ * @generated from message pantree.recommendation.v1.SubscriptionPlan
+ */
+export type SubscriptionPlan = Message<"pantree.recommendation.v1.SubscriptionPlan"> & {
+  /**
+   * item_count is the number of items.
+   *
+   * @generated from field: int32 item_count = 1;
+   */
+  itemCount: number;
+
+  /**
+   * annual_cost is what the deliveries cost after the discount, rounded up to a cent.
+   *
+   * @generated from field: double annual_cost = 2;
+   */
+  annualCost: number;
+
+  /**
+   * estimated_annual_savings is the saving against shelf prices, rounded down to a cent.
+   *
+   * @generated from field: double estimated_annual_savings = 3;
+   */
+  estimatedAnnualSavings: number;
+
+  /**
+   * honest_annual_savings is the saving against what the household really paid, promotions included, rounded down to a
+   * cent; below 0 when the subscriptions cost more; absent when it is not known of every item what was paid.
+   *
+   * @generated from field: optional double honest_annual_savings = 4;
+   */
+  honestAnnualSavings?: number | undefined;
+
+  /**
+   * best_discount_ratio is the share of item deliveries that get the largest discount, 0 to 1.
+   *
+   * @generated from field: double best_discount_ratio = 5;
+   */
+  bestDiscountRatio: number;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.SubscriptionPlan.
+ * Use `create(SubscriptionPlanSchema)` to create a new message.
+ */
+export const SubscriptionPlanSchema: GenMessage<SubscriptionPlan> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 3);
 
 /**
  * Recommendation is an item worth a subscription.
@@ -228,6 +314,13 @@ export type Recommendation = Message<"pantree.recommendation.v1.Recommendation">
    * @generated from field: repeated pantree.recommendation.v1.Reason reasons = 10;
    */
   reasons: Reason[];
+
+  /**
+   * cadence_probability is that of a purchase within 1.5 × the supported cadence of as_of, 0 to 1.
+   *
+   * @generated from field: double cadence_probability = 11;
+   */
+  cadenceProbability: number;
 };
 
 /**
@@ -235,7 +328,7 @@ export type Recommendation = Message<"pantree.recommendation.v1.Recommendation">
  * Use `create(RecommendationSchema)` to create a new message.
  */
 export const RecommendationSchema: GenMessage<Recommendation> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 3);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 4);
 
 /**
  * Subscription is an offer to deliver an item again and again.
@@ -279,6 +372,28 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
    * @generated from field: int32 quantity = 5;
    */
   quantity: number;
+
+  /**
+   * annual_cost is what a year's deliveries cost after the discount, rounded up to a cent.
+   *
+   * @generated from field: double annual_cost = 6;
+   */
+  annualCost: number;
+
+  /**
+   * honest_savings is the saving against what this household really paid; absent when that is not known.
+   *
+   * @generated from field: pantree.recommendation.v1.HonestSavings honest_savings = 7;
+   */
+  honestSavings?: HonestSavings | undefined;
+
+  /**
+   * tiers are the same at each discount that the shop gives, by how many items come on one day; fewest items first. The
+   * first one is what stands above.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PriceTier tiers = 8;
+   */
+  tiers: PriceTier[];
 };
 
 /**
@@ -286,7 +401,113 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
  * Use `create(SubscriptionSchema)` to create a new message.
  */
 export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 4);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 5);
+
+/**
+ * HonestSavings is what a subscription saves in a year against what the household really paid so far, promotions
+ * included. Amounts are rounded down to a cent and below 0 when the subscription costs more.
+ *
+ * @generated from message pantree.recommendation.v1.HonestSavings
+ */
+export type HonestSavings = Message<"pantree.recommendation.v1.HonestSavings"> & {
+  /**
+   * expected_annual_savings is (mean paid price − subscription's price) × units in a year.
+   *
+   * @generated from field: double expected_annual_savings = 1;
+   */
+  expectedAnnualSavings: number;
+
+  /**
+   * low_annual_savings is the lower end of what four in five years bring, given how much the paid prices vary.
+   *
+   * @generated from field: double low_annual_savings = 2;
+   */
+  lowAnnualSavings: number;
+
+  /**
+   * high_annual_savings is the upper end.
+   *
+   * @generated from field: double high_annual_savings = 3;
+   */
+  highAnnualSavings: number;
+
+  /**
+   * paid_unit_price is what a unit cost the household on average.
+   *
+   * @generated from field: double paid_unit_price = 4;
+   */
+  paidUnitPrice: number;
+
+  /**
+   * subscription_unit_price is the latest shelf price less the discount, rounded up to a cent.
+   *
+   * @generated from field: double subscription_unit_price = 5;
+   */
+  subscriptionUnitPrice: number;
+
+  /**
+   * already_pays_less says that the household pays less than the subscription would ask.
+   *
+   * @generated from field: bool already_pays_less = 6;
+   */
+  alreadyPaysLess: boolean;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.HonestSavings.
+ * Use `create(HonestSavingsSchema)` to create a new message.
+ */
+export const HonestSavingsSchema: GenMessage<HonestSavings> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 6);
+
+/**
+ * PriceTier is what a subscription costs and saves when it comes with others.
+ *
+ * @generated from message pantree.recommendation.v1.PriceTier
+ */
+export type PriceTier = Message<"pantree.recommendation.v1.PriceTier"> & {
+  /**
+   * least_items_per_delivery is the number of items on one day from which on the discount holds.
+   *
+   * @generated from field: int32 least_items_per_delivery = 1;
+   */
+  leastItemsPerDelivery: number;
+
+  /**
+   * discount_ratio is the discount on the shelf price, 0 to 1.
+   *
+   * @generated from field: double discount_ratio = 2;
+   */
+  discountRatio: number;
+
+  /**
+   * annual_cost is as in Subscription.
+   *
+   * @generated from field: double annual_cost = 3;
+   */
+  annualCost: number;
+
+  /**
+   * estimated_annual_savings is as in Subscription.
+   *
+   * @generated from field: double estimated_annual_savings = 4;
+   */
+  estimatedAnnualSavings: number;
+
+  /**
+   * honest_savings is as in Subscription.
+   *
+   * @generated from field: pantree.recommendation.v1.HonestSavings honest_savings = 5;
+   */
+  honestSavings?: HonestSavings | undefined;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PriceTier.
+ * Use `create(PriceTierSchema)` to create a new message.
+ */
+export const PriceTierSchema: GenMessage<PriceTier> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
 
 /**
  * Reason is one ground for a recommendation, with the numbers behind it.
@@ -321,7 +542,7 @@ export type Reason = Message<"pantree.recommendation.v1.Reason"> & {
  * Use `create(ReasonSchema)` to create a new message.
  */
 export const ReasonSchema: GenMessage<Reason> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 5);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 8);
 
 /**
  * OmittedItem is an item that was left out.
@@ -349,7 +570,87 @@ export type OmittedItem = Message<"pantree.recommendation.v1.OmittedItem"> & {
  * Use `create(OmittedItemSchema)` to create a new message.
  */
 export const OmittedItemSchema: GenMessage<OmittedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 6);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 9);
+
+/**
+ * RecommendBatchRequest holds a batch of households.
+ *
+ * @generated from message pantree.recommendation.v1.RecommendBatchRequest
+ */
+export type RecommendBatchRequest = Message<"pantree.recommendation.v1.RecommendBatchRequest"> & {
+  /**
+   * households are what is asked of each, at most 1,000; the whole message is at most 4 MiB.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.RecommendRequest households = 1;
+   */
+  households: RecommendRequest[];
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.RecommendBatchRequest.
+ * Use `create(RecommendBatchRequestSchema)` to create a new message.
+ */
+export const RecommendBatchRequestSchema: GenMessage<RecommendBatchRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 10);
+
+/**
+ * RecommendBatchResponse holds the answers to some households, in the order of the requests. A batch may be answered in
+ * several messages, so that none is too large.
+ *
+ * @generated from message pantree.recommendation.v1.RecommendBatchResponse
+ */
+export type RecommendBatchResponse = Message<"pantree.recommendation.v1.RecommendBatchResponse"> & {
+  /**
+   * households are the answers.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.HouseholdRecommendation households = 1;
+   */
+  households: HouseholdRecommendation[];
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.RecommendBatchResponse.
+ * Use `create(RecommendBatchResponseSchema)` to create a new message.
+ */
+export const RecommendBatchResponseSchema: GenMessage<RecommendBatchResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 11);
+
+/**
+ * HouseholdRecommendation answers for one household.
+ *
+ * @generated from message pantree.recommendation.v1.HouseholdRecommendation
+ */
+export type HouseholdRecommendation = Message<"pantree.recommendation.v1.HouseholdRecommendation"> & {
+  /**
+   * outcome is the answer, or why there is none.
+   *
+   * @generated from oneof pantree.recommendation.v1.HouseholdRecommendation.outcome
+   */
+  outcome: {
+    /**
+     * result is what Recommend would have answered.
+     *
+     * @generated from field: pantree.recommendation.v1.RecommendResponse result = 1;
+     */
+    value: RecommendResponse;
+    case: "result";
+  } | {
+    /**
+     * error says what is wrong with this household; its details name the fields as in RecommendRequest.
+     *
+     * @generated from field: google.rpc.Status error = 2;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.HouseholdRecommendation.
+ * Use `create(HouseholdRecommendationSchema)` to create a new message.
+ */
+export const HouseholdRecommendationSchema: GenMessage<HouseholdRecommendation> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 12);
 
 /**
  * GetModelRequest asks which model answers.
@@ -364,7 +665,7 @@ export type GetModelRequest = Message<"pantree.recommendation.v1.GetModelRequest
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 13);
 
 /**
  * GetModelResponse tells which model answers.
@@ -373,7 +674,8 @@ export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
  */
 export type GetModelResponse = Message<"pantree.recommendation.v1.GetModelResponse"> & {
   /**
-   * model is the model that is asked first; on SageMaker its version is the endpoint's own business and empty.
+   * model is the model that is asked first for a request without a customer; on SageMaker its version is the endpoint's
+   * own business and empty.
    *
    * @generated from field: pantree.model.v1.Model model = 1;
    */
@@ -387,11 +689,33 @@ export type GetModelResponse = Message<"pantree.recommendation.v1.GetModelRespon
   source: string;
 
   /**
-   * fallback is the embedded model that stands in; equal to model when source is `embedded`.
+   * fallback is the embedded model that stands in; equal to model when source is `embedded` and nothing else is chosen.
    *
    * @generated from field: pantree.model.v1.Model fallback = 3;
    */
   fallback?: Model | undefined;
+
+  /**
+   * models are all that a request may choose, by id.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.ModelDetails models = 4;
+   */
+  models: ModelDetails[];
+
+  /**
+   * experiment is what the customers' shares are drawn by: another name draws them anew.
+   *
+   * @generated from field: string experiment = 5;
+   */
+  experiment: string;
+
+  /**
+   * selection_error says why the selection file on disk is not the one in force, or which model on disk was refused;
+   * empty when all is well.
+   *
+   * @generated from field: string selection_error = 6;
+   */
+  selectionError: string;
 };
 
 /**
@@ -399,7 +723,98 @@ export type GetModelResponse = Message<"pantree.recommendation.v1.GetModelRespon
  * Use `create(GetModelResponseSchema)` to create a new message.
  */
 export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 8);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 14);
+
+/**
+ * ModelDetails tells about one model.
+ *
+ * @generated from message pantree.recommendation.v1.ModelDetails
+ */
+export type ModelDetails = Message<"pantree.recommendation.v1.ModelDetails"> & {
+  /**
+   * id is how a request names the model.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * model is its name and version.
+   *
+   * @generated from field: pantree.model.v1.Model model = 2;
+   */
+  model?: Model | undefined;
+
+  /**
+   * source is where it runs: `embedded` or `sagemaker`.
+   *
+   * @generated from field: string source = 3;
+   */
+  source: string;
+
+  /**
+   * share_ratio is the share of customers it answers, 0 to 1.
+   *
+   * @generated from field: double share_ratio = 4;
+   */
+  shareRatio: number;
+
+  /**
+   * is_fallback says whether it stands in when another one fails.
+   *
+   * @generated from field: bool is_fallback = 5;
+   */
+  isFallback: boolean;
+
+  /**
+   * features are what it is shown of an item.
+   *
+   * @generated from field: repeated string features = 6;
+   */
+  features: string[];
+
+  /**
+   * training_data says what it was fitted on; empty for an endpoint, which alone knows.
+   *
+   * @generated from field: string training_data = 7;
+   */
+  trainingData: string;
+
+  /**
+   * metrics are what was measured when it was fitted, by name.
+   *
+   * @generated from field: map<string, double> metrics = 8;
+   */
+  metrics: { [key: string]: number };
+
+  /**
+   * checksum is the SHA-256 of its manifest, in hexadecimal, which holds those of its files; empty for an endpoint.
+   *
+   * @generated from field: string checksum = 9;
+   */
+  checksum: string;
+
+  /**
+   * target_variant is the variant of the endpoint that is asked; empty when the endpoint chooses.
+   *
+   * @generated from field: string target_variant = 10;
+   */
+  targetVariant: string;
+
+  /**
+   * inference_component is the component of the endpoint that is asked; empty when it has none.
+   *
+   * @generated from field: string inference_component = 11;
+   */
+  inferenceComponent: string;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.ModelDetails.
+ * Use `create(ModelDetailsSchema)` to create a new message.
+ */
+export const ModelDetailsSchema: GenMessage<ModelDetails> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 15);
 
 /**
  * RecommendationService answers: which items to subscribe to, at which cadence?
@@ -418,7 +833,19 @@ export const RecommendationService: GenService<{
     output: typeof RecommendResponseSchema;
   },
   /**
-   * GetModel tells which model answers, and which one stands in when that one fails.
+   * RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
+   * next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
+   * the order of the requests, as Recommend would; one that is wrong does not stop the others.
+   *
+   * @generated from rpc pantree.recommendation.v1.RecommendationService.RecommendBatch
+   */
+  recommendBatch: {
+    methodKind: "bidi_streaming";
+    input: typeof RecommendBatchRequestSchema;
+    output: typeof RecommendBatchResponseSchema;
+  },
+  /**
+   * GetModel tells which models there are, which one answers whom, and which one stands in when that one fails.
    *
    * @generated from rpc pantree.recommendation.v1.RecommendationService.GetModel
    */
