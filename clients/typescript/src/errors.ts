@@ -98,6 +98,12 @@ export class ComponentUnavailableError extends PantreeError {
   }
 }
 
+/** A part has too much to do; try again later. */
+export class OverloadedError extends PantreeError {}
+
+/** The caller may not do this. */
+export class PermissionDeniedError extends PantreeError {}
+
 /** Something unexpected happened. */
 export class InternalError extends PantreeError {}
 
@@ -110,6 +116,8 @@ const BY_REASON: Record<ErrorReason, typeof PantreeError> = {
   DEADLINE_TOO_SHORT: DeadlineTooShortError,
   COMPONENT_UNAVAILABLE: ComponentUnavailableError,
   INTERNAL: InternalError,
+  OVERLOADED: OverloadedError,
+  PERMISSION_DENIED: PermissionDeniedError,
 };
 
 // For what comes from elsewhere than the contract: a proxy, or the gateway's own routes.

@@ -65,13 +65,13 @@ def _keys(purpose: Purpose, seed: int, ends: Iterable[bytes]) -> NDArray[np.uint
         seed: first part of each subject.
         ends: the rest of each subject, as it stands in its JSON text.
     """
-    beginning = hashlib.blake2b(json.dumps([purpose.value, seed])[:-1].encode(), digest_size=_KEY_BYTES)
-    keys = bytearray()
+    copy = hashlib.blake2b(json.dumps([purpose.value, seed])[:-1].encode(), digest_size=_KEY_BYTES).copy
+    digests = []
     for end in ends:
-        key = beginning.copy()
+        key = copy()
         key.update(end)
-        keys += key.digest()
-    return np.frombuffer(keys, dtype="<u8").astype(np.uint64)
+        digests.append(key.digest())
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
 # A catalogue's names come again with every seed.
@@ -82,7 +82,7 @@ def _end_of_subject(name: str) -> bytes:
 
 def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.uint64]:
     """uint64[h], `key_of(Purpose.HOUSEHOLD, seed, str(number))` of each: a household's id is its number in digits."""
-    return _keys(Purpose.HOUSEHOLD, seed, (b', "%d"]' % number for number in household_numbers))
+    return _keys(Purpose.HOUSEHOLD, seed, [b', "%d"]' % number for number in household_numbers])
 
 
 @compiled("numpy")
