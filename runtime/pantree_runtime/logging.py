@@ -1,5 +1,6 @@
 """Logging: readable lines on a terminal, JSON elsewhere; the same for our own and for library messages."""
 
+import asyncio
 import logging
 import os
 import re
@@ -57,6 +58,7 @@ def configure_logging(part: str, settings: ProgramSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    handler.addFilter(_is_no_cancellation)
     root = logging.getLogger()
     root.handlers = [handler]
     level = logging.DEBUG if settings.debug else logging.getLevelNamesMapping()[settings.log_level]
@@ -71,6 +73,14 @@ def configure_logging(part: str, settings: ProgramSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a record is about anything else than a call that was cancelled.
+
+    gRPC tells of streams that are cut off when a server stops, such as those that watch its health, as of errors.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _add_trace_id(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -40,7 +40,12 @@ async def test_seed_example_gets_the_seed_shape(mesh: Mesh, client: httpx.AsyncC
 
 async def test_fields_without_a_value_are_answered_too(client: httpx.AsyncClient) -> None:
     answer = (await client.post("/api/v1/process", json={"customer_id": "a"})).json()
-    assert answer["recommendations"] == {"recommendations": [], "omitted": [], "related": []}
+    assert answer["recommendations"] == {
+        "recommendations": [],
+        "omitted": [],
+        "related": [],
+        "cadence_changes": [],
+    }
     assert answer["warnings"] == []
 
 

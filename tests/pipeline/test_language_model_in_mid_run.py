@@ -54,7 +54,10 @@ async def pipeline_with(enricher: Part) -> AsyncIterator["rpc.PipelineServiceAsy
             name: (await stack.enter_async_context(running(part))).address
             for name, part in {
                 "frequency_address": await frequency.build(FrequencySettings()),
-                "recommendation_address": await recommendation.build(RecommendationSettings(sagemaker_endpoint="")),
+                "recommendation_address": await recommendation.build(
+                    # Eight purchases of each item are few; what is tested here needs recommendations.
+                    RecommendationSettings(sagemaker_endpoint="", min_cadence_probability=0.5)
+                ),
                 "enrichment_address": enricher,
             }.items()
         }

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
@@ -197,7 +198,7 @@ async def test_server_does_not_run_ahead_of_a_slow_reader() -> None:
 
 
 async def _rest_of(call: Any) -> AsyncIterator[messages.SimulatePopulationResponse]:
-    async for message in call:
+    while (message := await call.read()) is not grpc.aio.EOF:
         yield message
 
 

@@ -10,6 +10,8 @@
  * ├── DeadlineExceededError       time ran out
  * │   └── DeadlineTooShortError   so little time was given that the work was not begun
  * ├── ComponentUnavailableError   a part does not answer; `component` names it, `gateway` when nothing was reached
+ * ├── OverloadedError             a part has too much to do; try again later
+ * ├── PermissionDeniedError       a caller may not do this
  * └── InternalError               something unexpected happened; the server's log has the details
  * ```
  *
