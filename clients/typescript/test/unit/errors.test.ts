@@ -22,6 +22,8 @@ const CLASSES: Record<ErrorReason, typeof pantree.PantreeError> = {
   DEADLINE_TOO_SHORT: pantree.DeadlineTooShortError,
   STORE_MISMATCH: pantree.StoreMismatchError,
   TOO_LARGE: pantree.TooLargeError,
+  OVERLOADED: pantree.OverloadedError,
+  PERMISSION_DENIED: pantree.PermissionDeniedError,
   INTERNAL: pantree.InternalError,
 };
 
