@@ -1,7 +1,8 @@
-"""Builds the container images of the parts with the engine that is there: docker, podman or buildah.
+"""Builds the container images with the engine that is there: docker, podman or buildah.
 
-`python scripts/build_images.py [PART ...]` builds all parts, or those named, and prints the size of each image;
-`make images PARTS=frequency` does the same. `BASE_IMAGE` in the environment names another base than the Dockerfiles'.
+`python scripts/build_images.py [NAME ...]` builds all parts, or the images named, and prints the size of each;
+`make images PARTS=frequency` does the same. `sagemaker`, our ranking model for SageMaker, is built when it is named.
+`BASE_IMAGE` in the environment names another base than the Dockerfiles'.
 """
 
 import argparse
@@ -22,6 +23,11 @@ def dockerfiles() -> Mapping[str, Path]:
     """Dockerfile of each part, by the part's name."""
     services = {path.parent.name: path for path in sorted(ROOT.glob("services/*/Dockerfile"))}
     return {"gateway": ROOT / "gateway" / "Dockerfile", **services}
+
+
+def images() -> Mapping[str, Path]:
+    """Dockerfile of each image, by name: those of the parts, and our ranking model for SageMaker."""
+    return {**dockerfiles(), "sagemaker": ROOT / "services" / "recommendation" / "Dockerfile.sagemaker"}
 
 
 def version() -> str:
@@ -50,19 +56,19 @@ class Engine:
                 return cls(name)
         raise SystemExit("error: no engine builds images here; install docker, podman or buildah, and start it")
 
-    def build(self, part: str, base_image: str | None) -> str:
-        """Builds the image of a part and returns its name.
+    def build(self, name: str, base_image: str | None) -> str:
+        """Builds an image and returns its name and tag.
 
         Args:
-            part: name of the part.
+            name: of a part, or `sagemaker`.
             base_image: another base than the Dockerfile's.
 
         Raises:
             subprocess.CalledProcessError: when it cannot be built; what the engine said was printed.
         """
-        image = f"pantree/{part}:{version()}"
+        image = f"pantree/{name}:{version()}"
         base = ["--build-arg", f"BASE_IMAGE={base_image}"] if base_image else []
-        command = [self.name, "build", "--file", str(dockerfiles()[part]), "--tag", image, *base, str(ROOT)]
+        command = [self.name, "build", "--file", str(images()[name]), "--tag", image, *base, str(ROOT)]
         subprocess.run(command, check=True)  # noqa: S603 # made of our own file names
         return image
 
@@ -87,14 +93,16 @@ def _bytes_of_text(size: str) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Builds the images that the command line names, and prints a table of their sizes."""
     parser = argparse.ArgumentParser(description="Builds the container images of the parts.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(dockerfiles())}; all if none is named")
-    named = parser.parse_args(arguments).parts
-    if unknown := set(named) - set(dockerfiles()):
-        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(dockerfiles())}")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(images())}; all parts if none is named"
+    )
+    named = parser.parse_args(arguments).names
+    if unknown := set(named) - set(images()):
+        parser.error(f"there is no image {', '.join(sorted(unknown))}; there are {', '.join(images())}")
     engine = Engine.find()
-    images = [engine.build(part, os.environ.get("BASE_IMAGE")) for part in named or dockerfiles()]
+    built = [engine.build(name, os.environ.get("BASE_IMAGE")) for name in named or dockerfiles()]
     print(f"\n{'image':<32}size, MiB")
-    for image in images:
+    for image in built:
         print(f"{image:<32}{engine.bytes_of(image) / MEBIBYTE:>9.0f}")
 
 

@@ -1,22 +1,48 @@
 """How hot functions are compiled: to machine code that holds no interpreter lock, cached beside the source.
 
-For parts that have numba. With `NUMBA_DISABLE_JIT=1` the functions stay ordinary Python and give the same results, only
-slowly.
+What was compiled where the source could be written to, as when a container image is built, is read where it cannot, by
+processors of the same kind; others compile it anew in each process. For parts that have numba. With
+`NUMBA_DISABLE_JIT=1` the functions stay ordinary Python and give the same results, only slowly.
 """
 
+import contextlib
 from collections.abc import Callable
-from typing import Literal, ParamSpec, TypeVar, cast
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import numba
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
+class _InstalledLocator(InTreeCacheLocator):
+    """Finds the folder beside the source, though it cannot be written to."""
+
+    def ensure_cache_path(self) -> None:
+        folder = Path(str(self.get_cache_path()))  # type: ignore[no-untyped-call] # numba's own
+        if not folder.is_dir():
+            raise FileNotFoundError(folder)
+
+
+class _InstalledFiles(CompileResultCacheImpl):
+    _locator_classes = [_InstalledLocator]  # noqa: RUF012 # numba's own, never changed
+
+
+class _InstalledCache(FunctionCache):
+    """Reads what was compiled at installation. What is missing there is compiled and not kept: there is no place."""
+
+    _impl_class = _InstalledFiles
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        pass
+
+
 def compiled(
     error_model: Literal["python", "numpy"] = "python",
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Decorator that compiles a function when it is first called, anew in each process where no folder can be written.
+    """Decorator that compiles a function when it is first called, or reads what was compiled before.
 
     Args:
         error_model: what a division by zero does: raise, as in Python, or give infinity or NaN, as in numpy.
@@ -27,6 +53,9 @@ def compiled(
             kernel = numba.njit(nogil=True, cache=True, error_model=error_model)(function)
         except RuntimeError:  # numba finds no folder to write to, as in a container with a read-only root
             kernel = numba.njit(nogil=True, error_model=error_model)(function)
+            with contextlib.suppress(RuntimeError):  # code without a file
+                # numba's own way to give a function another cache, though it has no public name for it.
+                vars(kernel)["_cache"] = _InstalledCache(function)  # type: ignore[no-untyped-call]
         return cast(Callable[Parameters, Result], kernel)
 
     return decorate

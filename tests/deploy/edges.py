@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pantree_cli.mesh import PARTS
 from tests.deploy.manifests import NAME, ROOT, Manifest, of_kind
 
 
@@ -23,6 +24,13 @@ def documented_edges(document: Path, heading: str) -> set[tuple[str, str]]:
     return {(caller, called) for caller, called in rows if not set(caller) <= set("-")}
 
 
+PART_NAMES = frozenset(part.name for part in PARTS)
+EVERY_PART = {
+    "matchExpressions": [
+        {"key": "app.kubernetes.io/component", "operator": "In", "values": ["gateway", "grpc-service"]}
+    ]
+}
+"""Selects the pods of the parts, and nothing else that an overlay may hold."""
 ARCHITECTURE = documented_edges(ROOT / "docs" / "architecture.md", "Who calls whom")
 OUTSIDE = documented_edges(ROOT / "k8s" / "README.md", "## Edges to the outside")
 
@@ -33,7 +41,9 @@ def _peer(peer: dict[str, Any]) -> str:
         return "internet"
     pods = peer.get("podSelector", {}).get("matchLabels", {})
     if NAME in pods:
-        assert "namespaceSelector" not in peer
+        if "namespaceSelector" in peer:
+            assert peer["namespaceSelector"]["matchLabels"] == {"pantree/telemetry": "allowed"}
+            assert pods[NAME] not in PART_NAMES, "a part of another namespace is none of ours"
         return str(pods[NAME])
     if pods.get("k8s-app") == "kube-dns":
         assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "kube-system"}
@@ -43,11 +53,19 @@ def _peer(peer: dict[str, Any]) -> str:
     return "entry"
 
 
+def _own(selector: dict[str, Any]) -> str:
+    """Name of those whom a policy is about."""
+    if "matchExpressions" in selector:
+        assert selector == EVERY_PART
+        return "every part"
+    return str(selector.get("matchLabels", {}).get(NAME, "*"))
+
+
 def _rules(manifests: list[Manifest], direction: str) -> set[Edge]:
     edges = set()
     for policy in of_kind(manifests, "NetworkPolicy"):
         specification = policy["spec"]
-        own = specification["podSelector"].get("matchLabels", {}).get(NAME, "*")
+        own = _own(specification["podSelector"])
         for rule in specification.get(direction, []):
             peers = rule["from" if direction == "ingress" else "to"]
             assert peers, "a rule without peers lets everybody in"

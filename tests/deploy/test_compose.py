@@ -2,6 +2,8 @@
 
 import re
 import tomllib
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -56,14 +58,94 @@ def test_stopping_outlasts_the_drain(part: PartKind) -> None:
     assert int(SERVICES[part.name]["stop_grace_period"].removesuffix("s")) > drain
 
 
-def test_other_images_are_those_of_kubernetes() -> None:
-    deployed = {container["image"] for container in containers(overlay("prod"))}
-    others = {service["image"] for name, service in SERVICES.items() if name not in {part.name for part in PARTS}}
-    assert others <= deployed
+def test_other_images_have_a_fixed_tag_and_are_those_of_kubernetes() -> None:
+    deployed = dict(container["image"].rsplit(":", 1) for container in containers(overlay("prod")))
+    for name in set(SERVICES) - {part.name for part in PARTS}:
+        image, _, tag = SERVICES[name]["image"].rpartition(":")
+        assert image, f"{name} has no tag"
+        assert tag != "latest", name
+        assert deployed.get(image, tag) == tag, name
+
+
+def test_only_this_machine_reaches_what_is_published() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published
+    assert [port for port in published if not port.startswith("127.0.0.1:")] == []
+
+
+def test_every_file_that_is_mounted_exists() -> None:
+    volumes = set(yaml.safe_load(FILE.read_text())["volumes"])
+    sources = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
+    assert {source for source in sources if source not in volumes and not (FILE.parent / source).is_file()} == set()
+    assert volumes <= sources
+
+
+def mounted(service: str, inside: str) -> Any:
+    """What a container finds in a YAML or JSON file that is mounted into it."""
+    (source,) = (
+        volume.split(":")[0] for volume in SERVICES[service]["volumes"] if volume.split(":")[1:] == [inside, "ro"]
+    )
+    return yaml.safe_load((FILE.parent / source).read_text())
+
+
+@of_parts
+def test_prometheus_scrapes_the_part_under_the_name_of_the_dashboard(part: PartKind) -> None:
+    jobs = {
+        job["job_name"]: job["static_configs"]
+        for job in mounted("prometheus", "/etc/prometheus/prometheus.yml")["scrape_configs"]
+    }
+    assert set(jobs) == {f"pantree-{kind.name}" for kind in PARTS}
+    port = SERVICES[part.name]["environment"][f"PANTREE_{part.name.upper()}_METRICS_PORT"]
+    assert jobs[f"pantree-{part.name}"] == [{"targets": [f"{part.name}:{port}"]}]
+
+
+def test_prometheus_has_the_alert_rules() -> None:
+    (file,) = mounted("prometheus", "/etc/prometheus/prometheus.yml")["rule_files"]
+    assert [group["name"] for group in mounted("prometheus", file)["groups"]] == ["pantree"]
+
+
+@of_parts
+def test_traces_of_the_part_reach_the_collector_and_go_on(part: PartKind) -> None:
+    collector = mounted("collector", "/etc/otelcol/config.yaml")
+    endpoint = urlsplit(SERVICES[part.name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    assert endpoint.hostname == "collector"
+    assert collector["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] == f"0.0.0.0:{endpoint.port}"
+    for kind in ("receivers", "processors", "exporters"):
+        assert set(collector["service"]["pipelines"]["traces"][kind]) == set(collector[kind])
+    (exporter,) = collector["exporters"].values()
+    assert exporter["endpoint"].split(":")[0] in SERVICES
+
+
+def test_grafana_finds_the_dashboard_and_its_sources() -> None:
+    (provider,) = mounted("grafana", "/etc/grafana/provisioning/dashboards/pantree.yaml")["providers"]
+    dashboard = mounted("grafana", f"{provider['options']['path']}/pantree.json")
+    assert f"/d/{dashboard['uid']}" in FILE.read_text(), "the address that the file tells people"
+    (variable,) = dashboard["templating"]["list"]
+    sources = mounted("grafana", "/etc/grafana/provisioning/datasources/pantree.yaml")["datasources"]
+    assert [source["type"] for source in sources if source.get("isDefault")] == [variable["query"]]
+    assert {urlsplit(source["url"]).hostname for source in sources} <= set(SERVICES)
+
+
+def test_redis_is_where_the_parts_look_for_it() -> None:
+    users = {part.name for part in PARTS if "PANTREE_REDIS_URL" in environment_variables(settings_class(part))}
+    addresses = {name: urlsplit(SERVICES[name]["environment"]["PANTREE_REDIS_URL"]) for name in users}
+    assert {address.hostname for address in addresses.values()} == {"redis"}
+    assert "redis" in SERVICES
+
+
+@of_parts
+def test_settings_accept_the_values(part: PartKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in SERVICES[part.name]["environment"].items():
+        # `${NAME:-default}` and a bare name take what the caller has; there is nothing here.
+        text = re.sub(r"\$\{\w+:-(.*)\}", r"\1", "" if value is None else str(value))
+        if value is not None:
+            monkeypatch.setenv(variable, text)
+    settings = settings_class(part)(_env_file=None)  # type: ignore[call-arg] # pydantic-settings' own
+    assert (settings.host, settings.port) == ("0.0.0.0", part.port)
 
 
 def test_no_secret_is_written_down() -> None:
     for service in SERVICES.values():
-        for variable, value in service["environment"].items():
+        for variable, value in service.get("environment", {}).items():
             if re.search("KEY|SECRET|TOKEN|PASSWORD", variable):
                 assert value is None or re.fullmatch(r"\$\{\w+:-\}", value), variable

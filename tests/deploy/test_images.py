@@ -17,6 +17,7 @@ from pantree_cli.mesh import HOST, PARTS, PartKind, free_ports
 from scripts.build_images import MEBIBYTE, Engine
 from tests.deploy.containers import Container, container
 from tests.deploy.parts import health_names
+from tests.deploy.test_dockerfiles import WARMED
 
 CHOSEN = os.environ.get("PANTREE_TEST_IMAGES", "frequency").split(",")
 LONGEST_START_SECONDS = 60
@@ -85,6 +86,16 @@ def test_image_holds_no_installer(built: Container) -> None:
     process = built.start({}, ["python", "-m", "pip", "--version"])
     output, _ = process.communicate(timeout=60)
     assert "No module named pip" in output
+
+
+def test_image_compiles_nothing_that_was_compiled_when_it_was_built(built: Container, part: PartKind) -> None:
+    if part.name not in WARMED:
+        pytest.skip(f"{part.name} has no compiled functions")
+    process = built.start({"NUMBA_DEBUG_CACHE": "1"}, ["python", "-m", part.package, "--demo"])
+    output, _ = process.communicate(timeout=LONGEST_START_SECONDS)
+    assert process.returncode == 0, output
+    assert "[cache] data loaded from" in output
+    assert "[cache] data saved to" not in output
 
 
 async def test_image_serves_and_drains(built: Container, part: PartKind) -> None:

@@ -5,14 +5,16 @@ import re
 import tomllib
 from decimal import Decimal
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
 import yaml
 
 from pantree_cli.mesh import PARTS, PartKind
+from pantree_runtime.identity import CLIENT, MAY_BE_CALLED_BY
 from pantree_runtime.settings import environment_variables
-from tests.deploy.edges import ARCHITECTURE, OUTSIDE, egress_edges, ingress_edges
+from tests.deploy.edges import ARCHITECTURE, EVERY_PART, OUTSIDE, Edge, egress_edges, ingress_edges
 from tests.deploy.manifests import (
     NAME,
     OVERLAYS,
@@ -33,7 +35,7 @@ PART_NAMES = [part.name for part in PARTS]
 # The oldest Kubernetes that knows all fields (the sleep of preStop), and the newest that the schemas hold.
 KUBERNETES_VERSIONS = ["1.30", "1.37"]
 # Custom resources: their schemas are no part of Kubernetes.
-CUSTOM_KINDS = {"ExternalSecret", "HTTPRoute"}
+CUSTOM_KINDS = {"Certificate", "ExternalSecret", "HTTPRoute", "Issuer", "PodMonitor"}
 
 pytestmark = pytest.mark.parametrize("name", OVERLAYS)
 of_parts = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
@@ -110,6 +112,11 @@ def test_no_service_can_set_a_variable_of_a_part(name: str) -> None:
 async def test_probes_of_a_service_ask_for_its_health_names(name: str, part: PartKind) -> None:
     container = server_of(overlay(name), part.name)
     (service,) = await health_names(part)
+    if f"PANTREE_{part.name.upper()}_TLS_FOLDER" in environment_of(overlay(name), part.name):
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            assert "grpc" not in container[probe], "the kubelet speaks no TLS"
+            assert container[probe]["tcpSocket"] == {"port": "grpc"}
+        return
     assert container["startupProbe"]["grpc"] == {"port": part.port, "service": service}
     assert container["readinessProbe"]["grpc"] == {"port": part.port, "service": service}
     # The server as a whole, which every part answers for.
@@ -127,11 +134,13 @@ def test_probes_of_the_gateway_are_its_routes(name: str) -> None:
 @of_parts
 def test_ports_are_those_of_the_settings(name: str, part: PartKind) -> None:
     manifests = overlay(name)
-    (port,) = server_of(manifests, part.name)["ports"]
-    assert port["containerPort"] == part.port
+    ports = {port["name"]: port["containerPort"] for port in server_of(manifests, part.name)["ports"]}
+    metrics_port = environment_of(manifests, part.name).get(f"PANTREE_{part.name.upper()}_METRICS_PORT")
+    own = "http" if part.name == "gateway" else "grpc"
+    assert ports == {own: part.port} | ({"metrics": int(metrics_port)} if metrics_port else {})
     service = named(manifests, "Service", part.name)["spec"]
-    assert {"name": port["name"], "port": part.port, "targetPort": port["name"]}.items() <= service["ports"][0].items()
-    assert all(own["targetPort"] == port["name"] for own in service["ports"])
+    assert {"name": own, "port": part.port, "targetPort": own}.items() <= service["ports"][0].items()
+    assert all(port["targetPort"] == own for port in service["ports"]), "metrics are scraped from pods"
     assert (service.get("clusterIP") == "None") == (part.name != "gateway")
     assert service["selector"] == {NAME: part.name}
 
@@ -225,6 +234,98 @@ def test_edges_are_those_of_the_documents(name: str) -> None:
     assert outside <= OUTSIDE
     if name == "prod":
         assert outside == OUTSIDE
+
+
+def test_edges_are_the_calls_that_certificates_allow(name: str) -> None:
+    called_by = {
+        called: {edge.caller for edge in ingress_edges(overlay(name)) if edge.called == called}
+        for called in MAY_BE_CALLED_BY
+    }
+    # Whoever is no part of the mesh comes through a policy of its own.
+    assert called_by == {called: callers - {CLIENT} for called, callers in MAY_BE_CALLED_BY.items()}
+
+
+@of_parts
+def test_certificate_has_the_name_that_callers_ask_for(name: str, part: PartKind) -> None:
+    manifests = overlay(name)
+    settings = settings_class(part)(_env_file=None)  # type: ignore[call-arg] # pydantic-settings' own
+    variables = environment_of(manifests, part.name)
+    folder = variables.get(f"PANTREE_{part.name.upper()}_TLS_FOLDER")
+    assert (folder is not None) == (name == "prod")
+    if folder is None:
+        return
+    domain = variables.get("PANTREE_TLS_DOMAIN", settings.tls_domain)
+    certificate = named(manifests, "Certificate", part.name)["spec"]
+    assert certificate["dnsNames"] == [f"{part.name}.{domain}"]
+    assert {"server auth", "client auth"} <= set(certificate["usages"])
+    assert certificate["issuerRef"] == {"kind": "Issuer", "name": "authority"}
+
+    pod = pod_of(named(manifests, "Deployment", part.name))
+    (volume,) = pod["volumes"]
+    (mount,) = server_of(manifests, part.name)["volumeMounts"]
+    assert mount == {"name": volume["name"], "mountPath": folder, "readOnly": True}
+    assert volume["secret"] == {"secretName": certificate["secretName"], "defaultMode": 0o440}
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
+
+
+def test_authority_signs_for_the_parts_alone(name: str) -> None:
+    manifests = overlay(name)
+    certificates = {manifest["metadata"]["name"]: manifest["spec"] for manifest in of_kind(manifests, "Certificate")}
+    assert set(certificates) == ({"authority", *PART_NAMES} if name == "prod" else set())
+    if name != "prod":
+        return
+    secrets = [certificate["secretName"] for certificate in certificates.values()]
+    assert len(secrets) == len(set(secrets)), "two certificates in one Secret overwrite each other"
+    assert [part for part, certificate in certificates.items() if certificate.get("isCA")] == ["authority"]
+    assert named(manifests, "Issuer", "authority")["spec"] == {
+        "ca": {"secretName": certificates["authority"]["secretName"]}
+    }
+    assert certificates["authority"]["issuerRef"]["name"] == "self-signed"
+    assert named(manifests, "Issuer", "self-signed")["spec"] == {"selfSigned": {}}
+    for certificate in certificates.values():
+        assert hours(certificate["renewBefore"]) < hours(certificate["duration"])
+
+
+def hours(duration: str) -> int:
+    return int(duration.removesuffix("h"))
+
+
+def test_metrics_of_every_part_are_scraped(name: str) -> None:
+    manifests = overlay(name)
+    monitors = list(of_kind(manifests, "PodMonitor"))
+    assert len(monitors) == (1 if name == "prod" else 0)
+    for monitor in monitors:
+        assert monitor["spec"]["selector"] == EVERY_PART
+        (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+        assert (endpoint["port"], endpoint["path"]) == ("metrics", "/metrics")
+        # The name that the dashboard and the alert rules know a part by.
+        (relabelling,) = endpoint["relabelings"]
+        assert relabelling["sourceLabels"] == ["__meta_kubernetes_pod_label_" + re.sub(r"\W", "_", NAME)]
+        assert (relabelling["targetLabel"], relabelling["replacement"]) == ("job", "pantree-$1")
+        (scraping,) = {edge.port for edge in ingress_edges(manifests) if edge.caller == "prometheus"}
+        for part in PART_NAMES:
+            assert {"name": "metrics", "containerPort": scraping} in server_of(manifests, part)["ports"]
+
+
+def test_traces_go_to_a_collector_that_parts_are_let_out_to(name: str) -> None:
+    manifests = overlay(name)
+    endpoints = {environment_of(manifests, part).get("OTEL_EXPORTER_OTLP_ENDPOINT", "") for part in PART_NAMES}
+    if name != "prod":
+        assert endpoints == {""}
+        return
+    (endpoint,) = endpoints
+    collector = urlsplit(endpoint)
+    assert Edge("every part", str(collector.hostname).split(".")[0], collector.port or 0) in egress_edges(manifests)
+
+
+def test_pods_of_parts_are_those_that_every_part_selects(name: str) -> None:
+    (expression,) = EVERY_PART["matchExpressions"]
+    selected = {
+        workload["metadata"]["name"]
+        for workload in of_kind(overlay(name), *WORKLOADS)
+        if workload["spec"]["template"]["metadata"]["labels"].get(expression["key"]) in expression["values"]
+    }
+    assert selected == set(PART_NAMES)
 
 
 def test_both_ends_of_an_edge_agree(name: str) -> None:

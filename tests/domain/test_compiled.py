@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from pantree_domain.compiled import compiled
@@ -8,3 +12,40 @@ def test_function_that_cannot_be_kept_is_compiled_all_the_same() -> None:
     namespace: dict[str, Any] = {}
     exec("def double(number):\n    return 2 * number", namespace)
     assert compiled()(namespace["double"])(21) == 42
+
+
+KERNEL = """
+from pantree_domain.compiled import compiled
+
+@compiled()
+def double(number):
+    return 2 * number
+
+print(double(21), len(double.stats.cache_hits))
+"""
+
+
+def test_what_was_compiled_at_installation_is_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    source = tmp_path / "kernel.py"
+    source.write_text(KERNEL)
+    # Somewhere that no home is, so that numba keeps nothing there; and root may write anywhere unless it gives that up.
+    variables = {**os.environ, "HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": ""}
+    giving_up = [] if os.getuid() else ["setpriv", "--bounding-set=-dac_override"]
+
+    def run(code: str, *before: str) -> str:
+        command = [*before, sys.executable, "-c", code]
+        result = subprocess.run(command, cwd=tmp_path, env=variables, capture_output=True, text=True)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    assert run("import kernel") == "42 0\n"
+    kept = tmp_path / "__pycache__"
+    files = sorted(kept.iterdir())
+    assert [file.suffix for file in files if file.suffix == ".nbc"] == [".nbc"]
+    kept.chmod(0o555)
+    try:
+        # Numbers of another kind were not compiled then: they are now, and nothing is written.
+        assert run("import kernel; print(kernel.double(1.5))", *giving_up) == "42 1\n3.0\n"
+        assert sorted(kept.iterdir()) == files
+    finally:
+        kept.chmod(0o755)

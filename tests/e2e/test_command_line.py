@@ -1,7 +1,9 @@
 """The command line as people and programs use it, in processes of its own."""
 
+import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -35,6 +37,7 @@ def test_demo_shows_months_and_recommendations(how: list[str]) -> None:
     assert "7 parts serve" in result.stdout
     assert "Worth a subscription" in result.stdout
     assert "Bananas" in result.stdout
+    assert re.search("Spent by month, .*: [▁-█]{6} ", result.stdout)
     assert "from all services SERVING to the result" in result.stdout
     assert result.stderr == ""
 
@@ -51,6 +54,19 @@ def test_process_reads_a_request_and_asks_a_running_mesh(mesh: RunningMesh, tmp_
     assert result.returncode == 0, result.stderr
     answer = httpx.post(f"{mesh.http}/api/v1/process", json=REQUEST, timeout=30)
     assert json.loads(result.stdout) == answer.json()
+
+
+def test_csv_has_the_recommendations_of_the_answer(mesh: RunningMesh) -> None:
+    arguments = ["process", "-", "--address", mesh.address("pipeline")]
+    result = pantree(*arguments, "--csv", stdin=json.dumps(REQUEST))
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(pantree(*arguments, "--json", stdin=json.dumps(REQUEST)).stdout)
+    rows = list(csv.DictReader(result.stdout.splitlines()))
+    recommendations = answer["recommendations"]["recommendations"]
+    assert rows
+    assert [(row["name"], row["frequency"]) for row in rows] == [
+        (item["name"], item["subscription"]["frequency"]) for item in recommendations
+    ]
 
 
 def test_process_without_a_mesh_starts_its_own() -> None:

@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 something failed · 2 wrong input or usage · 3 a part i
 
 import asyncio
 import contextlib
+import enum
 import json
 import runpy
 import signal
@@ -65,6 +66,7 @@ DEMO_REQUEST = """
 
 InProcess = Annotated[bool, typer.Option("--in-process", help="Run all parts in this process: for small machines.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print the recommendations as CSV, for programs and spreadsheets.")]
 Address = Annotated[
     str,
     typer.Option(
@@ -78,6 +80,25 @@ Certificates = Annotated[
         metavar="FOLDER", envvar="PANTREE_CERTIFICATES", help="Folder that `make certs` filled: speak TLS in the mesh."
     ),
 ]
+
+
+class Form(enum.Enum):
+    """What an answer is printed as."""
+
+    TEXT = enum.auto()
+    JSON = enum.auto()
+    CSV = enum.auto()
+
+    @classmethod
+    def chosen(cls, as_json: bool, as_csv: bool) -> "Form":
+        """The form that the options ask for.
+
+        Raises:
+            typer.BadParameter: when they ask for both.
+        """
+        if as_json and as_csv:
+            raise typer.BadParameter("give --json or --csv, not both")
+        return cls.JSON if as_json else cls.CSV if as_csv else cls.TEXT
 
 
 def run() -> None:
@@ -108,6 +129,11 @@ def up(in_process: InProcess = False, certificates: Certificates = None) -> None
     A part that ends by itself is started again. No part outlives this command, even if it is killed.
 
     Ports come from PANTREE_<PART>_PORT; the gateway listens on 8000 unless told otherwise.
+
+    Examples:
+        pantree up
+
+        pantree up --certificates certs
     """
     _run(lambda: _up(in_process, certificates))
 
@@ -117,12 +143,20 @@ def demo(
     in_process: InProcess = False,
     seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Start of the random streams.")] = 1,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
-    """Starts the mesh, runs a first purchase through it, shows months and recommendations, and stops."""
+    """Starts the mesh, runs a first purchase through it, shows months and recommendations, and stops.
+
+    Examples:
+        pantree demo
+
+        pantree demo --seed 7 --csv > recommendations.csv
+    """
+    form = Form.chosen(as_json, as_csv)
     request = inputs.read_request(DEMO_REQUEST)
     request.seed = seed
     request.include_cadence_changes = True
-    _run(lambda: _process(request, "", in_process, as_json))
+    _run(lambda: _process(request, "", in_process, form))
 
 
 @app.command()
@@ -151,6 +185,7 @@ def process(
     certificates: Certificates = None,
     in_process: InProcess = False,
     as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Recommends subscriptions from a first purchase (JSON) or a real history (CSV).
 
@@ -158,7 +193,10 @@ def process(
         pantree process request.json
 
         pantree process --history purchases.csv --json
+
+        pantree process request.json --address 127.0.0.1:50051 --csv > recommendations.csv
     """
+    form = Form.chosen(as_json, as_csv)
     if bool(request_file) == bool(history):
         raise typer.BadParameter("give either FILE.json or --history PURCHASES.csv")
     if history is not None:
@@ -171,10 +209,10 @@ def process(
             message.customer_id = customer_id
         if as_of is not None:
             message.as_of = as_of.date().isoformat()
-    if not as_json:  # programs get what they ask for
+    if form is Form.TEXT:  # programs get what they ask for
         message.include_cadence_changes = True
     try:
-        _run(lambda: _process(message, address, in_process or not address, as_json, certificates))
+        _run(lambda: _process(message, address, in_process or not address, form, certificates))
     except InvalidInput as error:
         raise inputs.without_envelope(inputs.in_lines_of_file(error) if history else error) from None
 
@@ -187,7 +225,13 @@ def status(
     certificates: Certificates = None,
     as_json: AsJson = False,
 ) -> None:
-    """Asks a running mesh for the state of each part. Exit code 3 when it cannot give answers."""
+    """Asks a running mesh for the state of each part. Exit code 3 when it cannot give answers.
+
+    Examples:
+        pantree status
+
+        pantree status --address 10.0.0.5:50051 --json
+    """
     _run(lambda: _status(address, as_json, certificates))
 
 
@@ -195,7 +239,11 @@ def status(
 def serve(
     part: Annotated[PartName, typer.Argument(help="Which part.")],
 ) -> None:
-    """Serves one part in this process, until SIGTERM or Ctrl-C."""
+    """Serves one part in this process, until SIGTERM or Ctrl-C.
+
+    Example:
+        PANTREE_FREQUENCY_PORT=6000 pantree serve frequency
+    """
     sys.argv = [f"pantree_{part}"]
     runpy.run_module(f"pantree_{part}", run_name="__main__", alter_sys=True)
 
@@ -291,14 +339,16 @@ async def _pipeline_address(address: str, in_process: bool, quiet: bool) -> Asyn
 
 
 async def _process(
-    message: ProcessInput, address: str, in_process: bool, as_json: bool, certificates: Path | None = None
+    message: ProcessInput, address: str, in_process: bool, form: Form, certificates: Path | None = None
 ) -> None:
-    async with _pipeline_address(address, in_process, quiet=as_json) as pipeline_address:
+    months: list[MonthlyUpdate] = []
+    quiet = form is not Form.TEXT
+    async with _pipeline_address(address, in_process, quiet) as pipeline_address:
         started = time.perf_counter()
         async with PantreeClient(pipeline_address, certificates=_own(certificates, address)) as client:
-            result = await _follow(client, message, quiet=as_json)
+            result = await _follow(client, message, quiet, months)
         seconds = time.perf_counter() - started
-    if as_json:
+    if form is Form.JSON:
         print(
             json.dumps(
                 json_format.MessageToDict(
@@ -308,20 +358,30 @@ async def _process(
             )
         )
         return
+    if form is Form.CSV:
+        view.write_csv(sys.stdout, result.recommendations)
+        for warning in result.warnings:  # the columns have no place for them
+            errors.print(
+                f"warning: {warning.component}: {warning.message}", markup=False, highlight=False, soft_wrap=True
+            )
+        return
     view.print_result(console, result)
+    if months:
+        console.print(view.spend_line(months), highlight=False)
     console.print(f"{seconds:.2f} s from all services SERVING to the result." if not address else f"{seconds:.2f} s.")
 
 
-async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool) -> Result:
-    """Shows the months as they come and returns the result."""
+async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool, months: list[MonthlyUpdate]) -> Result:
+    """Shows the months as they come, adds them to `months`, and returns the result."""
     with contextlib.nullcontext() if quiet else view.month_progress(console) as progress:
         task = None
         async for event in client.stream_message(message):
             if isinstance(event, Result):
                 return event
-            if progress is None:
-                continue
             if isinstance(event, MonthlyUpdate):
+                months.append(event)
+                if progress is None:
+                    continue
                 if task is None:
                     task = progress.add_task("", total=100, detail="")
                 progress.update(

@@ -1,6 +1,8 @@
-"""What people see: progress by month, recommendations as a table, the state of the parts."""
+"""What people see: progress and spend by month, recommendations and parts as tables; and what programs get as CSV."""
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 from rich import box
 from rich.console import Console
@@ -11,6 +13,25 @@ from pantree_client import ComponentStatus, MonthlyUpdate, Plan, Recommendation,
 
 # What would change the cadence is told of the first recommendations only.
 MOST_CHANGES_SHOWN = 3
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+CSV_COLUMNS = (
+    "name",
+    "category",
+    "frequency",
+    "interval_days",
+    "quantity",
+    "next_due_date",
+    "confidence",
+    "cadence_probability",
+    "count",
+    "avg_interval",
+    "annual_cost",
+    "estimated_annual_savings",
+    "honest_annual_savings",
+)
+"""Header of recommendations as CSV; the last one is empty where nobody knows what the household paid."""
 
 
 def month_progress(console: Console) -> Progress:
@@ -27,6 +48,30 @@ def month_progress(console: Console) -> Progress:
 def month_detail(update: MonthlyUpdate) -> str:
     """A month in a few words."""
     return f"{update.trip_count} trips, {update.purchase_count} purchases, {update.total_spend:.2f} spent"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """A bar for each value, from 0 to the largest one, so that twice the height is twice the value."""
+    largest = max(values, default=0.0)
+    if largest <= 0:
+        return _BARS[0] * len(values)
+    return "".join(_BARS[round(max(value, 0.0) / largest * (len(_BARS) - 1))] for value in values)
+
+
+def spend_line(updates: Sequence[MonthlyUpdate]) -> str:
+    """What was spent, month by month."""
+    spends = [update.total_spend for update in updates]
+    first, last = updates[0].month_display, updates[-1].month_display
+    return f"Spent by month, {first} to {last}: {sparkline(spends)} {min(spends):.2f} to {max(spends):.2f}"
+
+
+def write_csv(file: TextIO, recommendations: Iterable[Recommendation]) -> None:
+    """Recommendations as CSV, best first, under `CSV_COLUMNS`."""
+    writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for item in recommendations:
+        row = {name: getattr(item, name) for name in CSV_COLUMNS[:-1]}
+        writer.writerow(row | {CSV_COLUMNS[-1]: "" if item.honest_savings is None else item.honest_savings.expected})
 
 
 def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
