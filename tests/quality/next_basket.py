@@ -34,7 +34,7 @@ from tests.quality.metrics import interval_of
 
 TIFU = {Level.SKU: TifuKnn(7, 0.9, 0.7, 300, 0.7), Level.TYPE: TifuKnn(7, 0.9, 0.7, 300, 0.7)}
 UP_CF = {Level.SKU: UpCf(25, 0.7, 7), Level.TYPE: UpCf(25, 0.7, 7)}
-ROUNDS = 6
+ROUNDS = 3
 """How many baskets of each fitting household, from the last one back, the trees learn from."""
 FOLDS = 5
 BATCH = 128
@@ -57,7 +57,7 @@ _TREES: dict[str, Any] = {
     "seed": 5,
 }
 OBJECTIVES = {Level.SKU: "binary", Level.TYPE: "binary"}
-TREE_COUNT = 250
+TREE_COUNT = 200
 
 # How many candidates each way of finding them puts forward.
 _CANDIDATES = {"tifu": 80, "own": 60, "around": 40, "up_cf": 30, "beside_all": 30, "beside_last": 15, "popular": 15}
@@ -153,7 +153,7 @@ def _beside(bought: Sparse, known: Others) -> Floats:
     return np.asarray((similar - itself).toarray(), np.float32)
 
 
-def _pairs(rows: Integers, things: Integers, past: Past, thing_count: int) -> dict[str, Floats]:
+def _pairs(rows: Integers, things: Integers, past: Past, thing_count: int) -> dict[str, Any]:
     """Statistics of each household and thing it bought, by ascending key `row × thing_count + thing`."""
     key = rows * thing_count + things
     # Two items of one group in one basket are one purchase of the group.
@@ -163,7 +163,7 @@ def _pairs(rows: Integers, things: Integers, past: Past, thing_count: int) -> di
     lengths = past.lengths[keys // thing_count]
 
     def total(weights: Floats) -> Floats:
-        return np.bincount(inverse, weights, len(keys))
+        return np.asarray(np.bincount(inverse, weights, len(keys)), np.float64)
 
     latest, earliest = days_ago[start], days_ago[start + counts - 1]
     gaps = np.diff(days_ago, append=0).astype(np.float64)
@@ -189,7 +189,7 @@ def _pairs(rows: Integers, things: Integers, past: Past, thing_count: int) -> di
     }
 
 
-def _looked_up(pairs: Mapping[str, Floats], keys: Integers) -> list[Floats]:
+def _looked_up(pairs: Mapping[str, Any], keys: Integers) -> list[Floats]:
     place = np.minimum(np.searchsorted(pairs["key"], keys), len(pairs["key"]) - 1)
     there = pairs["key"][place] == keys
     return [np.where(there, values[place], np.nan) for name, values in pairs.items() if name != "key"]
@@ -246,7 +246,11 @@ def candidates(asked: Past, scores: Mapping[str, Floats], known: Others, item_gr
     ]  # fmt: skip
     truth = asked.truth.toarray()
     return Candidates(
-        rows, items, np.column_stack(features).astype(np.float32), truth[rows, items], truth.sum(axis=1).astype(np.int64)
+        rows,
+        items,
+        np.column_stack(features).astype(np.float32),
+        truth[rows, items],
+        truth.sum(axis=1).astype(np.int64),
     )
 
 
@@ -320,7 +324,7 @@ def fit_trees(lessons: list[Candidates], objective: str, tree_count: int = TREE_
 
 def reranked(booster: lightgbm.Booster, lesson: Candidates, shape: tuple[int, int], tree_count: int = 0) -> Integers:
     """The candidates with the highest predictions, as of `first_items`."""
-    predicted = booster.predict(lesson.features, num_iteration=tree_count or None, num_threads=2)
+    predicted = np.asarray(booster.predict(lesson.features, num_iteration=tree_count or None, num_threads=2))
     order = np.lexsort((-predicted, lesson.rows))
     rows = lesson.rows[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
@@ -452,7 +456,7 @@ def tune_up_cf(bench: Bench) -> None:
 
 def tune_trees(bench: Bench) -> None:
     """The same of the trees' objective and number: fitted on four folds, judged on the last baskets of the fifth."""
-    rounds = [bench.lessons(dropped) for dropped in range(ROUNDS // 2)]
+    rounds = [bench.lessons(dropped) for dropped in range(ROUNDS)]
     found: dict[str, list[dict[str, Floats]]] = {}
     for index in range(FOLDS):
         learned = [one for lessons in rounds for fold in range(FOLDS) if fold != index for one in lessons[fold]]
