@@ -23,6 +23,7 @@ from pantree_frequency.core.need import GONE_DAYS, is_overdue, need_probabilitie
 from tests.quality import forecasting, plots
 from tests.quality.households import EVALUATION_CUTOFFS, FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
 from tests.quality.metrics import MEASURES, calibration_bins, calibration_error, household_samples, interval_of
+from tests.quality.next_basket import next_basket_table, print_table
 from tests.quality.protocol import (
     CONFIDENCE_DAYS,
     LONGEST_DAYS,
@@ -229,6 +230,10 @@ def main() -> None:
                 _print_table("money", {"": money})
                 tables["recommendations"], tables["money"] = rows, money
             report["tables"][title] = tables
+    for level in (Level.SKU, Level.TYPE):
+        baskets = next_basket_table(lines, level)
+        print_table(level, baskets)
+        report["tables"][f"next basket, {level.value}"] = baskets
     (FOLDER / "quality.json").write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", "utf-8")
     print(f"\nwrote {FOLDER}/quality.json and plots")
 
