@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
-from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
 from pantree_client import ComponentUnavailable, PantreeClient, PantreeError
 from pantree_runtime.identity import Identity
 from pantree_runtime.server import Part, RunningPart, start
@@ -17,17 +17,22 @@ DOMAIN = "shop.example"
 SERVICE = "pantree.pipeline.v1.PipelineService"
 
 
-class Pipeline(rpc.PipelineServiceServicer):
-    """Says that it is there."""
+async def get_status(request: messages.GetStatusRequest, context: Any) -> messages.GetStatusResponse:
+    return messages.GetStatusResponse(state=messages.COMPONENT_STATE_SERVING)
 
-    async def GetStatus(self, request: messages.GetStatusRequest, context: Any) -> messages.GetStatusResponse:
-        return messages.GetStatusResponse(state=messages.COMPONENT_STATE_SERVING)
+
+HANDLER = grpc.unary_unary_rpc_method_handler(
+    get_status,
+    request_deserializer=messages.GetStatusRequest.FromString,
+    response_serializer=messages.GetStatusResponse.SerializeToString,
+)
 
 
 @pytest.fixture
 async def pipeline(tmp_path: Path) -> AsyncIterator[RunningPart]:
     make_all(tmp_path, DOMAIN)
-    part = Part("pipeline", {SERVICE: lambda server: rpc.add_PipelineServiceServicer_to_server(Pipeline(), server)})
+    handlers = grpc.method_handlers_generic_handler(SERVICE, {"GetStatus": HANDLER})
+    part = Part("pipeline", {SERVICE: lambda server: server.add_generic_rpc_handlers([handlers])})
     running = await start(part, host="127.0.0.1", port=0, identity=Identity(tmp_path / "pipeline", DOMAIN))
     yield running
     await running.stop(0)
