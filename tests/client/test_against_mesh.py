@@ -186,3 +186,13 @@ async def test_stand_in_answers_in_the_shape_of_the_mesh(connect: Connect) -> No
             assert filled(one.message) <= filled(other.message)
         answers = (await client.process(BASKET)).recommendations[0], (await stand_in.process(BASKET)).recommendations[0]
         assert filled(answers[0].message) == filled(answers[1].message)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_cadence_changes_come_when_they_are_asked_for(mesh: RunningMesh, way: str) -> None:
+    with SyncPantreeClient(**arguments(mesh, way)) as client:
+        (plain,) = client.process(History("cust_001", MILK)).recommendations
+        (asked,) = client.process(History("cust_001", MILK, include_cadence_changes=True)).recommendations
+    assert plain.cadence_change == ""
+    assert "next purchase" in asked.cadence_change
+    assert replace(asked, cadence_change="") == replace(plain, message=asked.message)

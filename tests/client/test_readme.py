@@ -1,5 +1,6 @@
 """The examples of the client's README run as they stand, but for the addresses."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pantree_client import PantreeClient
 from tests.e2e.mesh import RunningMesh
 
 README = (Path(__file__).resolve().parents[2] / "clients/python/README.md").read_text()
@@ -17,6 +19,18 @@ EXPECTED = [
     r"^weekly\n.*price .*$",
     r"^\['Bananas', 'Milk'\]\nStarted\nMonthlyUpdate\nfrequency$",
 ]
+
+
+def test_table_has_the_arguments_of_the_client_and_their_defaults() -> None:
+    table = README.partition("| argument of a client |")[2].partition("\n\n")[0]
+    cells = [[cell.strip(" `") for cell in line.split("|")] for line in table.splitlines()[2:]]
+    rows = {name: default for _, name, default, *_ in cells}
+    parameters = list(inspect.signature(PantreeClient).parameters.values())
+    assert list(rows) == [parameter.name for parameter in parameters]
+    for parameter in parameters:
+        default = parameter.default
+        told = f"{default:g}" if isinstance(default, float) else default or ""
+        assert rows[parameter.name] == told
 
 
 @pytest.mark.parametrize(("example", "expected"), list(zip(EXAMPLES, EXPECTED, strict=True)))
