@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,6 +30,7 @@ from pantree_cli.mesh import HOST, PARTS, free_ports, port_settings
 from pantree_gateway.metrics import Metrics
 from pantree_runtime import telemetry
 from tests.recommendation.sagemaker_stub import serving as sagemaker_serving
+from tests.redis_server import redis_server
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "telemetry.md"
 MARKERS = {
@@ -144,7 +146,15 @@ class Observed:
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     log = tmp_path_factory.mktemp("log") / "log"
     metrics_ports: dict[str, int] = dict(zip((part.name for part in PARTS), free_ports(len(PARTS)), strict=True))
-    with collecting() as (spans, endpoint), nim() as (nim_endpoint, nim_traces), sagemaker_serving() as sagemaker:
+    with (
+        ExitStack() as stack,
+        collecting() as (spans, endpoint),
+        nim() as (nim_endpoint, nim_traces),
+        sagemaker_serving() as sagemaker,
+    ):
+        # The one store that no package brings along: without it the mesh keeps everything in its processes.
+        has_redis = shutil.which("redis-server") is not None
+        redis = stack.enter_context(redis_server(tmp_path_factory.mktemp("redis"))) if has_redis else None
         variables = {
             **os.environ,
             **port_settings(own_ports=True),
@@ -159,6 +169,8 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
             "AWS_ACCESS_KEY_ID": "marker-aws-secret-id",
             "AWS_SECRET_ACCESS_KEY": MARKERS["aws key"],
             "PANTREE_VECTOR_STORE_URL": "qdrant://:memory:",
+            "PANTREE_REDIS_URL": redis.url if redis else "",
+            "PANTREE_GATEWAY_RATE_LIMIT": "600/minute",
         }
         with (
             log.open("w") as errors,
@@ -204,6 +216,15 @@ def test_one_trace_covers_the_whole_request(observed: Observed) -> None:
     assert "InvokeEndpoint sagemaker" in spans["pantree-recommendation"]
     assert "replace_households qdrant" in spans["pantree-vector"]
     assert {trace[3:35] for trace in observed.nim_traces} == {TRACE_ID}
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+@pytest.mark.parametrize(
+    ("part", "operations"), [("gateway", {"count", "get"}), ("enrichment", {"get", "set"})], ids=str
+)
+def test_trace_covers_what_is_kept_in_redis(observed: Observed, part: str, operations: set[str]) -> None:
+    names = {span.name for service, span in observed.trace if service == f"pantree-{part}"}
+    assert names >= {f"{operation} redis" for operation in operations}
 
 
 def test_spans_hang_together(observed: Observed) -> None:
