@@ -20,6 +20,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+import yaml
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as collector
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as collector_rpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -293,12 +294,31 @@ def test_attributes_are_those_of_the_document() -> None:
     assert set(documented("Traces")) == set(telemetry.ATTRIBUTES)
 
 
-def test_dashboard_and_alerts_use_metrics_that_exist() -> None:
-    monitoring = DOCUMENT.parents[1] / "k8s" / "monitoring"
-    known = set(documented("Metrics"))
-    for file in ("dashboard.json", "alerts.yaml"):
-        used = set(re.findall(r"\b(?:rpc|pantree|process)_[a-z_]+(?=[{\[ )])", (monitoring / file).read_text()))
-        assert used, f"{file} uses no metric"
-        bare = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in used}
-        labels = {"rpc_method", "rpc_system_name", "rpc_response_status_code"}
-        assert bare - labels <= known
+def queries_in(document: Any) -> Iterator[str]:
+    """Every PromQL expression of a dashboard or of alert rules."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if key in ("expr", "query") and isinstance(value, str):
+                yield value
+            yield from queries_in(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from queries_in(value)
+
+
+@pytest.mark.parametrize("file", ["dashboard.json", "alerts.yaml"])
+def test_dashboard_and_alerts_use_series_and_labels_that_exist(file: str) -> None:
+    endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
+    series = {f"{name}{ending}" for name, (kind, *_) in documented("Metrics").items() for ending in endings[kind]}
+    labels = {label for _, cell, *_ in documented("Metrics").values() for label in re.findall(r"`(\w+)`", cell)}
+    # What Prometheus itself adds: whom it asked, and the bounds of histograms.
+    labels |= {"job", "instance", "pod", "namespace", "le"}
+    queries = list(queries_in(yaml.safe_load((DOCUMENT.parents[1] / "k8s/monitoring" / file).read_text())))
+    used = {name for query in queries for name in re.findall(r"\b(?:rpc|pantree|process)_\w+", query)}
+    assert used - labels, f"{file} uses no series"
+    assert used - labels <= series
+    selected = {label for query in queries for label in re.findall(r"[{,]\s*(\w+)\s*(?:=|!=|=~|!~)", query)}
+    grouped = {
+        label for query in queries for part in re.findall(r"\bby \(([^)]*)\)", query) for label in part.split(", ")
+    }
+    assert selected | grouped <= labels
