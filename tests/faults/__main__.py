@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import random
 import time
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ async def _break(arguments: argparse.Namespace) -> bool:
 async def _roll(arguments: argparse.Namespace) -> bool:
     rolled = await rolling_restart(arguments.seed, arguments.clients)
     print(f"\nRolling restart of two replicas of each part:\n\n{rolled.table()}")
-    return not rolled.failed_unary_calls
+    bad = rolled.tally.total(Verdict.WRONG) + rolled.tally.total(Verdict.HANG)
+    return not rolled.failed_unary_calls and not bad
 
 
 async def _main(arguments: argparse.Namespace) -> bool:
@@ -68,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=210, help="number of faults")
     parser.add_argument("--seed", type=int, default=9)
-    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--clients", type=int, default=os.cpu_count() or 1, help="one for each core when left out")
     parser.add_argument("--only", type=Fault, choices=list(Fault), action="append", default=[], help="kind of fault")
     parser.add_argument("--do", choices=["all", "faults", "rolling"], default="all", help="what to do")
     parser.add_argument(
