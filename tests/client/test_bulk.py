@@ -17,7 +17,7 @@ from pantree_client.bulk import answered
 from pantree_frequency.__main__ import build as build_frequency
 from pantree_frequency.settings import FrequencySettings
 from pantree_runtime.channel import open_channel
-from pantree_runtime.errors import ComponentUnavailable, InvalidInput
+from pantree_runtime.errors import ComponentUnavailable, InternalError, InvalidInput
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.server import Part, running, start
 from pantree_vector.__main__ import build as build_vector
@@ -142,6 +142,27 @@ async def test_batch_that_was_answered_in_part_goes_on_with_its_rest_on_the_serv
     await served.stop(0)
     assert names == [f"Item {number}" for number in range(BATCHES * HOUSEHOLDS)]
     assert second.seen[0] == ["Item 4", "Item 5"]
+
+
+class Leaving(Unary):
+    """Answers the first request, and ends the call as if that were all."""
+
+    async def AnalyzeHistories(
+        self, request_iterator: AsyncIterator[frequency.AnalyzeHistoriesRequest], context: Context
+    ) -> AsyncIterator[frequency.AnalyzeHistoriesResponse]:
+        request = await anext(request_iterator)
+        yield frequency.AnalyzeHistoriesResponse(households=[frequency.HouseholdAnalysis()] * len(request.households))
+
+
+async def test_households_without_an_answer_are_not_lost_in_silence() -> None:
+    servicer = Leaving(nothing_to_do)
+    part = Part(
+        "frequency", {"pantree.frequency.v1.FrequencyService": lambda server: add_frequency_to(servicer, server)}
+    )
+    async with loopback(part) as channel:
+        with pytest.raises(InternalError, match="before every household was answered"):
+            async for _ in answered("frequency", FrequencyServiceStub(channel).AnalyzeHistories, frequency_batches()):
+                pass
 
 
 async def test_patience_ends_where_nobody_answers() -> None:

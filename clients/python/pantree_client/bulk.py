@@ -21,6 +21,7 @@ import grpc
 from pantree.frequency.v1.frequency_service_pb2 import AnalyzeHistoriesRequest
 from pantree.recommendation.v1.recommendation_service_pb2 import RecommendBatchRequest
 from pantree.vector.v1.vector_service_pb2 import IndexHistoriesRequest, IndexHistoriesResponse
+from pantree_runtime.errors import InternalError
 from pantree_runtime.status import calling, is_lost_connection
 
 RequestT = TypeVar("RequestT", AnalyzeHistoriesRequest, RecommendBatchRequest, IndexHistoriesRequest)
@@ -51,6 +52,7 @@ async def answered(
 
     Raises:
         ComponentUnavailable: when the part gave no answer for as long as there was patience.
+        InternalError: when the service ended the call without an answer to every household.
         PantreeError: any other failure of the call, at once.
     """
     unanswered: deque[RequestT] = deque()
@@ -82,6 +84,8 @@ async def answered(
                     wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
                 else:
                     source.raise_own_failure()
+                    if not source.is_exhausted or any(len(_questions(request)) for request in unanswered):
+                        raise InternalError(f"{part} ended the call before every household was answered")
                     return
     finally:
         await source.close()
@@ -97,6 +101,8 @@ class _Source:
         # A call that ends while the next request is being made must not end the making of it.
         self._next: asyncio.Task[Any] | None = None
         self._failure: Exception | None = None
+        self.is_exhausted = False
+        """Whether all requests were made."""
 
     async def unanswered_and_new(self) -> AsyncIterator[Any]:
         """What was not answered in earlier calls, then what was never sent; ends when it is called again."""
@@ -111,7 +117,10 @@ class _Source:
             except Exception as error:
                 self._failure = error
                 return
-            if request is None or self._call_number != own_number:
+            if self._call_number != own_number:
+                return
+            if request is None:
+                self.is_exhausted = True
                 return
             self._next = None
             self._unanswered.append(request)
