@@ -251,6 +251,21 @@ async def test_stopping_lets_a_stream_finish() -> None:
         await stopping
 
 
+async def test_stream_that_outlasts_the_drain_ends_as_unavailable() -> None:
+    async def endless(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
+        yield response(0)
+        await asyncio.Event().wait()
+
+    async with running(streaming_part(endless)) as part, open_channel(part.address, longest_seconds=30) as channel:
+        stream = aiter(rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()))
+        await anext(stream)
+        stopping = asyncio.create_task(part.stop(0.1))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await anext(stream)
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        await stopping
+
+
 async def test_port_in_use_is_an_error_that_names_the_setting() -> None:
     async def nothing() -> None:
         pass

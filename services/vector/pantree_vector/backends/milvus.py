@@ -60,6 +60,9 @@ _UUID_CHARACTERS = 36
 _LONGEST_TEXT_BYTES = 65_535
 # Of households with more, the customer's row lists none, and milvus-lite is asked after all.
 _MOST_LISTED_ITEMS = _LONGEST_TEXT_BYTES // (_UUID_CHARACTERS + 1)
+# pymilvus pings every 10 s, and milvus-lite's server, which takes gRPC's default of 300 s, ends the connection of who
+# does (`too_many_pings`). That server is in this very process: there is nothing to find out.
+_FILE_CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 2**31 - 1}  # never, in gRPC's terms
 _KEPT_KEYS = 20_000
 _MODEL_NAME = "pantree.embedding_model"
 _MODEL_VERSION = "pantree.embedding_version"
@@ -135,7 +138,13 @@ class MilvusStore:
 
         def connect(timeout: float) -> None:
             # Dedicated: a shared connection outlives its clients, and the port of a milvus-lite file may be reused.
-            client = MilvusClient(self._uri, token=self._token, timeout=timeout, dedicated=True)
+            client = MilvusClient(
+                self._uri,
+                token=self._token,
+                timeout=timeout,
+                dedicated=True,
+                grpc_options=_FILE_CHANNEL_OPTIONS if self._file else {},
+            )
             self._client = client
             of_customers = (*_CUSTOMER_FIELDS, _Field(_LISTED_ITEMS, _LONGEST_TEXT_BYTES))
             for name, fields in (
