@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pantree_cli.mesh import HOST, PARTS, PartKind, free_ports
+from pantree_runtime.identity import CLIENT
 from scripts.make_certificates import Authority
 from tests.deploy.edges import ARCHITECTURE, OUTSIDE
 from tests.deploy.manifests import WORKLOADS, environment_of, named, of_kind, overlay, pod_of
@@ -164,7 +166,8 @@ async def rehearse(plan: Plan, scratch: Path, told: Callable[[str], None]) -> Re
     try:
         told("name server, collector, stand-ins")
         await cluster.start_platform()
-        await _start_surroundings(cluster, report)
+        authority = Authority("Pantree")
+        await _start_surroundings(cluster, authority, report)
         parts = [
             cluster.add_deployment(part.name, plan.most_replicas, None, **_changes(part, region)) for part in PARTS
         ]
@@ -185,6 +188,7 @@ async def rehearse(plan: Plan, scratch: Path, told: Callable[[str], None]) -> Re
         told("single requests")
         async with _clients(cluster, requests, references, plan.seed) as clients:
             await _check_requests(clients, report)
+            await _check_grpc(cluster, authority, requests[0], references[0], report)
             clients.say(load=plan.clients, pause=plan.pause_seconds)
             await _restart(cluster, clients, plan, report, told)
             clients.say(load=plan.clients, pause=plan.pause_seconds)
@@ -247,15 +251,23 @@ async def _stand_in(*arguments: str) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def _start_surroundings(cluster: Cluster, report: Report) -> None:
+async def _start_surroundings(cluster: Cluster, authority: Authority, report: Report) -> None:
     """What the manifests name and no part is: other teams' pods, and stand-ins for what cannot run here."""
-    cluster.issue_certificates(Authority("Pantree"))
+    cluster.issue_certificates(authority)
     report.left_out.append("cert-manager: its Secrets are made here, by scripts/make_certificates.py")
     workloads = {workload["metadata"]["name"]: workload for workload in of_kind(cluster.manifests, *WORKLOADS)}
     pods: list[Awaitable[Any]] = [_listener(cluster, COLLECTOR, "observability", 4317, "collector")]
     if "nim" in workloads:
         report.left_out.append("nim: a stand-in that knows what the rules know, on the manifests' port and probes")
         pods.append(cluster.add_deployment("nim", 1, Image.of_module(STAND_INS, "nim", "8000")).scale(1))
+    if "redis" in workloads:
+        (container,) = pod_of(workloads["redis"])["containers"]
+        if shutil.which(container["command"][0]):
+            image = Image([*container["command"], *container["args"]], {"PATH": "/usr/local/bin:/usr/bin:/bin"})
+            pods.append(cluster.add_deployment("redis", 1, image).scale(1))
+        else:
+            report.left_out.append("redis: there is no redis-server here; parts go on by themselves")
+            pods.append(_listener(cluster, "redis", cluster.namespace, 6379))
     if "milvus" in workloads:
         report.left_out.append("milvus: something that only listens; vector keeps its points in memory")
         (container,) = pod_of(workloads["milvus"])["containers"]
@@ -389,6 +401,43 @@ async def _check_requests(clients: Clients, report: Report) -> None:
             report.checks.append(verdict)
             if verdict != Verdict.CORRECT:
                 report.troubles.append(f"request {number} by {how}: {verdict}: {why}")
+
+
+# Arguments: address, folder with a certificate, request.
+_CALL = """
+import json, sys
+from datetime import date
+from pathlib import Path
+from pantree_client import FirstPurchase, Item, PantreeError, SyncPantreeClient
+request = json.loads(sys.argv[3])
+request["items"] = [Item(**item) for item in request["items"]]
+request["as_of"] = date.fromisoformat(request["as_of"])
+with SyncPantreeClient(sys.argv[1], certificates=Path(sys.argv[2]), timeout_seconds=10) as client:
+    try:
+        result = client.process(FirstPurchase(**request))
+        print(json.dumps([recommendation.name for recommendation in result.recommendations]))
+    except PantreeError as error:
+        print(json.dumps(type(error).__name__))
+"""
+
+
+async def _check_grpc(
+    cluster: Cluster, authority: Authority, request: Mapping[str, Any], reference: Reference, report: Report
+) -> None:
+    """A service outside of the mesh asks the pipeline by gRPC: with its certificate, and with a forged one."""
+    domain = named(cluster.manifests, "Certificate", "pipeline")["spec"]["dnsNames"][0].partition(".")[2]
+    (door,) = (pod for pod in cluster.pods if pod.kind.name == "ingress")
+    pipeline = cluster.deployments["pipeline"].pods[0]
+    address = f"{pipeline.ip}:{pipeline.kind.ports['grpc']}"
+    names = [one["name"] for one in reference.whole["recommendations"]["recommendations"]]
+    for who, by, expected in (("client", authority, names), ("forger", Authority("Pantree"), "ComponentUnavailable")):
+        folder = cluster.node.scratch / "outside" / who
+        by.issue(folder, f"{CLIENT}.{domain}")
+        words = [*door.inside, sys.executable, "-c", _CALL, address, str(folder), json.dumps(request)]
+        outcome = json.loads(await run(*words))
+        report.checks.append(f"{who} by gRPC")
+        if outcome != expected:
+            report.troubles.append(f"gRPC from outside as {who}: {outcome} in the place of {expected}")
 
 
 def _take(seen: Mapping[str, Any], report: Report) -> None:
