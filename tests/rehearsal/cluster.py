@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from pantree_cli.mesh import PARTS
-from pantree_runtime.identity import AUTHORITY
 from scripts.make_certificates import Authority
 from tests.deploy.manifests import NAME, Manifest, environment_of, named, of_kind, pod_of
 from tests.rehearsal.network import Endpoint, policy_rules, service_rules
@@ -142,6 +141,7 @@ class Cluster:
         self._watching: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._secrets: dict[str, Path] = {}
+        self._issued = 0
 
     def _with_address(self, service: Manifest) -> Manifest:
         """A Service with the address that the cluster would give it, unless it is headless."""
@@ -193,24 +193,29 @@ class Cluster:
         self.pods_changed()
 
     def issue_certificates(self, authority: Authority) -> None:
-        """Makes the Secrets that cert-manager would make, or makes them anew.
+        """Makes the Secrets that cert-manager would make, or renews them.
 
-        Each is swapped in one step, as the kubelet does with a Secret's folder.
+        Their folders are laid out as the kubelet's: the files are links through `..data`, which is swapped in one step.
         """
         for certificate in of_kind(self.manifests, "Certificate"):
             specification = certificate["spec"]
             if specification.get("isCA"):
                 continue
             (name,) = specification["dnsNames"]
-            folder = self.node.scratch / "secrets" / specification["secretName"]
-            hours = int(specification["duration"].removesuffix("h"))
-            authority.issue(folder, name, days=hours / 24)
-            self._secrets[specification["secretName"]] = folder
-            for file in folder.iterdir():
-                # The kubelet's doing for a volume with fsGroup; the mode is the volume's.
-                os.chown(file, 0, self._group_of(specification["secretName"]))
+            secret = specification["secretName"]
+            folder = self.node.scratch / "secrets" / secret
+            version = folder / f"..{self._issued}"
+            authority.issue(version, name, days=int(specification["duration"].removesuffix("h")) / 24)
+            for file in version.iterdir():
+                os.chown(file, 0, self._group_of(secret))
                 file.chmod(0o440)
-            assert (folder / AUTHORITY).exists()
+            (folder / "..new").symlink_to(version.name)
+            (folder / "..new").rename(folder / "..data")
+            for file in version.iterdir():
+                if not (folder / file.name).is_symlink():
+                    (folder / file.name).symlink_to(f"..data/{file.name}")
+            self._secrets[secret] = folder
+        self._issued += 1
 
     def _group_of(self, secret: str) -> int:
         for workload in of_kind(self.manifests, "Deployment"):

@@ -35,6 +35,8 @@ _INTERNET = "203.0.113.10"
 _CUT_SECONDS = 8.0
 _SETTLE_SECONDS = 2.0
 _RESTART_SECONDS = 60.0
+# Parts look at their files with each handshake, and once a second when they call.
+_RENEWAL_SECONDS = 5.0
 # Spans are sent in batches, every five seconds.
 _SPANS_SECONDS = 20.0
 
@@ -190,6 +192,7 @@ async def rehearse(plan: Plan, scratch: Path, told: Callable[[str], None]) -> Re
             await _check_requests(clients, report)
             await _check_grpc(cluster, authority, requests[0], references[0], report)
             clients.say(load=plan.clients, pause=plan.pause_seconds)
+            await _renew(cluster, clients, authority, report, told)
             await _restart(cluster, clients, plan, report, told)
             clients.say(load=plan.clients, pause=plan.pause_seconds)
             await _break(cluster, clients, plan, report, told)
@@ -444,6 +447,20 @@ def _take(seen: Mapping[str, Any], report: Report) -> None:
     for label, counts in seen["counts"].items():
         report.counts.setdefault(label, Counter()).update(counts)
     report.troubles += seen["troubles"]
+
+
+async def _renew(
+    cluster: Cluster, clients: Clients, authority: Authority, report: Report, told: Callable[[str], None]
+) -> None:
+    """All certificates anew, while they are used."""
+    clients.say(label="renew certificates")
+    cluster.issue_certificates(authority)
+    await asyncio.sleep(_RENEWAL_SECONDS)
+    parts = [pod for pod in cluster.pods if pod.kind.is_part]
+    late = [pod.name for pod in parts if "certificate read anew" not in pod.log]
+    told(f"renewed the certificates of {len(parts)} pods")
+    if late:
+        report.troubles.append(f"did not read their renewed certificates: {late}")
 
 
 async def _restart(cluster: Cluster, clients: Clients, plan: Plan, report: Report, told: Callable[[str], None]) -> None:
