@@ -51,6 +51,13 @@ def main() -> None:
     parser.add_argument("--most-replicas", type=int, default=2, help="pods of each part at most (default 2)")
     parser.add_argument("--clients", type=int, default=3, help="clients at a time (default 3)")
     parser.add_argument("--seed", type=int, default=9)
+    parser.add_argument(
+        "--measure",
+        type=int,
+        default=400,
+        metavar="REQUESTS",
+        help="how many requests of 24 months the table of CPU and memory rests on (default 400)",
+    )
     for option, default, what in (
         ("--restart", names, "restarted one after another"),
         ("--kill", names, "whose process is killed"),
@@ -66,6 +73,7 @@ def main() -> None:
         restarts=arguments.restart,
         kills=arguments.kill,
         cuts=arguments.cut,
+        measured_requests=arguments.measure,
         clients=arguments.clients,
         seed=arguments.seed,
     )

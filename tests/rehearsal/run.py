@@ -35,6 +35,7 @@ _INTERNET = "203.0.113.10"
 _CUT_SECONDS = 8.0
 _SETTLE_SECONDS = 2.0
 _RESTART_SECONDS = 60.0
+_LONGEST_ANSWER_SECONDS = 300.0
 # Parts look at their files with each handshake, and once a second when they call.
 _RENEWAL_SECONDS = 5.0
 # Spans are sent in batches, every five seconds.
@@ -73,6 +74,8 @@ class Plan:
     """Deployments to restart under load, one after another."""
     kills: Sequence[str] = tuple(part.name for part in PARTS)
     cuts: Sequence[str] = ("pipeline", "frequency", "enrichment", "gateway")
+    measured_requests: int = 0
+    """How many requests of 24 months, 16 at a time, the table of CPU and memory rests on; 0 for none."""
     clients: int = 3
     pause_seconds: float = 0.2
     seed: int = 9
@@ -95,8 +98,10 @@ class Report:
     restarts_failed: list[str] = field(default_factory=list)
     """Unary calls that failed in rolling restarts."""
     spans: dict[str, int] = field(default_factory=dict)
-    memory: dict[str, tuple[int, float, float, int, int]] = field(default_factory=dict)
-    """Pods, MiB when idle and at the peak, request and limit, by part."""
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    """CPU time of all pods of a part for one request."""
+    memory: dict[str, tuple[float, float, float, int, int]] = field(default_factory=dict)
+    """CPU seconds to start, MiB when idle and at the peak, request and limit, by part."""
 
     def table(self) -> str:
         """Everything, for people."""
@@ -116,10 +121,12 @@ class Report:
         lines.append(f"\nunary calls that failed in rolling restarts: {len(self.restarts_failed)}")
         lines += [f"{count} x {failed}" for failed, count in Counter(self.restarts_failed).items()]
         lines += [f"spans at the collector: {self.spans}", ""]
-        lines.append("| part | pods | memory when idle, MiB | peak, MiB | request, MiB | limit, MiB |")
-        lines.append("|---|--:|--:|--:|--:|--:|")
-        for part, (pods, idle, peak, request, limit) in self.memory.items():
-            lines.append(f"| {part} | {pods} | {idle:.0f} | {peak:.0f} | {request} | {limit} |")
+        memory = "memory when idle, MiB | peak, MiB"
+        lines.append(f"| part | CPU to start, s | {memory} | CPU per request, ms | request, MiB | limit, MiB |")
+        lines.append("|---|--:|--:|--:|--:|--:|--:|")
+        for part, (start, idle, peak, request, limit) in self.memory.items():
+            each = self.milliseconds.get(part, float("nan"))
+            lines.append(f"| {part} | {start:.1f} | {idle:.0f} | {peak:.0f} | {each:.1f} | {request} | {limit} |")
         lines.append(f"\n{len(self.troubles)} troubles")
         lines += [f"{count} x {trouble}" for trouble, count in Counter(self.troubles).items()]
         return "\n".join(lines)
@@ -142,7 +149,7 @@ class Clients:
     async def ask(self, **document: Any) -> Any:
         """Sends a line and returns the answer."""
         self.say(**document)
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(_LONGEST_ANSWER_SECONDS):
             line = await self._answers.readline()
         assert line, f"the clients ended: {self._pod.log[-2000:]}"
         return json.loads(line)
@@ -191,6 +198,9 @@ async def rehearse(plan: Plan, scratch: Path, told: Callable[[str], None]) -> Re
         async with _clients(cluster, requests, references, plan.seed) as clients:
             await _check_requests(clients, report)
             await _check_grpc(cluster, authority, requests[0], references[0], report)
+            if plan.measured_requests:
+                told(f"{plan.measured_requests} requests of 24 months")
+                await _measure_cpu(cluster, clients, plan.measured_requests, report)
             clients.say(load=plan.clients, pause=plan.pause_seconds)
             await _renew(cluster, clients, authority, report, told)
             await _restart(cluster, clients, plan, report, told)
@@ -449,6 +459,19 @@ def _take(seen: Mapping[str, Any], report: Report) -> None:
     report.troubles += seen["troubles"]
 
 
+async def _measure_cpu(cluster: Cluster, clients: Clients, count: int, report: Report) -> None:
+    """CPU time of each part for one request."""
+
+    def used() -> dict[str, float]:
+        return {part.name: sum(pod.cpu_seconds for pod in cluster.deployments[part.name].pods) for part in PARTS}
+
+    before = used()
+    answered = await clients.ask(measure=count, clients=16, months=24)
+    report.milliseconds = {name: 1000 * (seconds - before[name]) / count for name, seconds in used().items()}
+    if answered != count:
+        report.troubles.append(f"{count - answered} of {count} requests of 24 months were not answered")
+
+
 async def _renew(
     cluster: Cluster, clients: Clients, authority: Authority, report: Report, told: Callable[[str], None]
 ) -> None:
@@ -526,6 +549,6 @@ def _measure(cluster: Cluster, report: Report) -> None:
         request, limit = (int(resources[bound]["memory"].removesuffix("Mi")) for bound in ("requests", "limits"))
         idle = max(pod.idle_bytes for pod in pods) / MEBIBYTE
         peak = max(pod.peak_bytes for pod in pods) / MEBIBYTE
-        report.memory[name] = (len(pods), idle, peak, request, limit)
+        report.memory[name] = (max(pod.start_cpu_seconds for pod in pods), idle, peak, request, limit)
         if peak > limit:
             report.troubles.append(f"{name} took {peak:.0f} MiB; its limit is {limit} MiB")

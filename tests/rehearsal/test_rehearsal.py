@@ -15,7 +15,18 @@ pytestmark = pytest.mark.timeout(LONGEST_SECONDS + 60)
 def test_prod_serves_is_shut_and_recovers_without_a_cluster() -> None:
     if reason := why_not():
         pytest.skip(reason)
-    options = ["--most-replicas", "1", "--restart", "gateway", "--kill", "pipeline", "--cut", "frequency"]
+    options = [
+        "--most-replicas",
+        "1",
+        "--measure",
+        "0",
+        "--restart",
+        "gateway",
+        "--kill",
+        "pipeline",
+        "--cut",
+        "frequency",
+    ]
     result = subprocess.run(
         [sys.executable, "-m", "tests.rehearsal", *options],
         cwd=ROOT,
