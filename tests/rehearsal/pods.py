@@ -337,18 +337,7 @@ class Pod:
                 return
 
     async def _is_content(self, probe: Manifest) -> bool:
-        seconds = probe["timeoutSeconds"]
-        if "httpGet" in probe:
-            port = self._number_of(probe["httpGet"]["port"])
-            return await _answers_http(f"http://{self.ip}:{port}{probe['httpGet']['path']}", seconds)
-        if "grpc" in probe:
-            return await _is_serving(f"{self.ip}:{probe['grpc']['port']}", probe["grpc"].get("service", ""), seconds)
-        if "tcpSocket" in probe:
-            return await _is_open(self.ip, self._number_of(probe["tcpSocket"]["port"]), seconds)
-        return True
-
-    def _number_of(self, port: int | str) -> int:
-        return port if isinstance(port, int) else self.kind.ports[port]
+        return await is_content(probe, self.ip, self.kind.ports)
 
     def _tell(self, *, ready: bool) -> None:
         if ready != self.is_ready:
@@ -432,6 +421,29 @@ def _kill(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+async def is_content(probe: Manifest, host: str, ports: Mapping[str, int]) -> bool:
+    """Whether what a probe asks is answered as it should be, in time.
+
+    Args:
+        probe: of a container; one that asks nothing is content.
+        host: address of the pod.
+        ports: numbers of the named ports.
+    """
+    seconds = probe["timeoutSeconds"]
+
+    def number_of(port: int | str) -> int:
+        return port if isinstance(port, int) else ports[port]
+
+    if "httpGet" in probe:
+        url = f"http://{host}:{number_of(probe['httpGet']['port'])}{probe['httpGet']['path']}"
+        return await _answers_http(url, seconds)
+    if "grpc" in probe:
+        return await _is_serving(f"{host}:{probe['grpc']['port']}", probe["grpc"].get("service", ""), seconds)
+    if "tcpSocket" in probe:
+        return await _is_open(host, number_of(probe["tcpSocket"]["port"]), seconds)
+    return True
 
 
 async def _is_open(host: str, port: int, seconds: float) -> bool:
