@@ -449,6 +449,24 @@ def test_requests_are_within_the_limits(name: str, part: PartKind) -> None:
     assert memory["requests"] <= memory["limits"]
 
 
+def measured(part: str) -> tuple[Decimal, Decimal]:
+    """Peak of memory in MiB and CPU time of a request in milliseconds, from the table in k8s/README.md."""
+    text = (ROOT / "k8s" / "README.md").read_text().partition("## Where the numbers come from")[2]
+    (cells,) = re.findall(rf"^\| {part} \| [\d.]+ \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    return Decimal(cells[0]), Decimal(cells[1])
+
+
+@of_parts
+def test_resources_follow_from_what_was_measured(name: str, part: PartKind) -> None:
+    peak, milliseconds = measured(part.name)
+    resources = server_of(overlay(name), part.name)["resources"]
+    assert int(resources["requests"]["memory"].removesuffix("Mi")) >= peak
+    assert int(resources["limits"]["memory"].removesuffix("Mi")) >= 2 * peak
+    if is_production(name):
+        five_a_second = 5 * milliseconds  # millicores
+        assert 1000 * cores(resources["requests"]["cpu"]) == max(-(-five_a_second // 50) * 50, 100)
+
+
 def test_every_component_is_used_and_nothing_is_rendered_twice(name: str) -> None:
     keys = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in overlay(name)]
     assert len(keys) == len(set(keys))
