@@ -40,12 +40,20 @@ _LONGEST_DELAY_SECONDS = 300.0
 _DEFAULT_PROBE = {"periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3, "initialDelaySeconds": 0}
 
 # Arguments: root, what is laid over it, user, group; then pairs of folders to show inside, `--`, and the command. The
-# overlay has no upper layer, so nothing can be written to it. What lies on another file system is shown as it is.
+# overlay has no upper layer, so nothing can be written to it. What lies on another file system is laid over that again.
 _ENTER = """
 set -e
 root=$1 files=$2 user=$3 group=$4; shift 4
 mount -t overlay overlay -o "lowerdir=$files:/" "$root"
-while [ "$1" != -- ]; do mount --bind "$1" "$root$2"; mount -o remount,ro,bind "$root$2"; shift 2; done
+while [ "$1" != -- ]; do
+  if [ "$1" = "$2" ]; then
+    mount -t overlay overlay -o "lowerdir=$files$1:$1" "$root$1"
+  else
+    mount --bind "$1" "$root$2"
+    mount -o remount,ro,bind "$root$2"
+  fi
+  shift 2
+done
 shift
 mount --bind /proc "$root/proc"
 mount --bind /dev "$root/dev"
@@ -216,7 +224,9 @@ class Pod:
         for inside in self.kind.folders.values():
             (self._folder / "files" / inside.lstrip("/")).mkdir(parents=True, exist_ok=True)
         for closed in _closed_folders():
-            (self._folder / "files" / closed.lstrip("/")).mkdir(mode=0o711, parents=True, exist_ok=True)
+            (self._folder / "files" / closed.lstrip("/")).mkdir(mode=0o755, parents=True, exist_ok=True)
+        for elsewhere, _ in _other_file_systems():
+            (self._folder / "files" / elsewhere.lstrip("/")).mkdir(parents=True, exist_ok=True)
         await self._make_network()
         await self._launch(**pipes)
         began = time.monotonic()
@@ -405,9 +415,9 @@ def _needed() -> list[Path]:
 
 
 def _closed_folders() -> list[str]:
-    """Folders above those that are needed through which only their owner may pass; a pod sees them open."""
-    above = {folder for path in _needed() for folder in path.parents}
-    return [str(folder) for folder in sorted(above) if not folder.stat().st_mode & 0o001]
+    """Folders on the way to those that are needed through which only their owner may pass; a pod sees them open."""
+    on_the_way = {folder for path in _needed() for folder in (path, *path.parents)}
+    return [str(folder) for folder in sorted(on_the_way) if not folder.stat().st_mode & 0o001]
 
 
 def _other_file_systems() -> list[tuple[str, str]]:

@@ -28,7 +28,7 @@ from tests.rehearsal.pods import MEBIBYTE, Image, Pod, run, until
 
 STAND_INS = "tests.rehearsal.stand_ins"
 COLLECTOR = "opentelemetry-collector"
-_CONNECT_SECONDS = 2.0
+_CONNECT_SECONDS = 4.0
 _REQUESTS = 4
 # An address of the internet, as policies see it, that belongs to nobody (RFC 5737).
 _INTERNET = "203.0.113.10"
