@@ -9,7 +9,7 @@ TYPESCRIPT := clients/typescript
 GENERATED := gen $(TYPESCRIPT)/src/generated
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up certs faults soak test check format lint types imports buf protos protos-clean packaging manifests images image-tests bench quality realism fit-check pins clean
+.PHONY: help install demo up certs faults soak rehearsal test check format lint types imports buf protos protos-clean packaging manifests images image-tests one-image bench quality realism fit-check pins clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ faults: .venv/dev.stamp ## Break a running mesh on purpose, over 200 times, unde
 
 soak: .venv/dev.stamp ## Ten minutes of full load; prints memory and open files of every part
 	@$(BIN)/python -m tests.faults.soak
+
+rehearsal: .venv/dev.stamp ## Run the prod manifests without a cluster, in network namespaces: ten minutes, Linux, root
+	@$(BIN)/python -m tests.rehearsal
 
 test: .venv/dev.stamp ## Run the tests
 	@$(BIN)/pytest -m "not packaging and not images and not milvus_server"
@@ -140,6 +143,9 @@ images: .venv/run.stamp ## Build the container images with docker, podman or bui
 
 image-tests: .venv/dev.stamp ## Build images and run them read-only (PANTREE_TEST_IMAGES=frequency,...)
 	@$(BIN)/pytest -m images -s tests/deploy
+
+one-image: .venv/dev.stamp ## Build and run one image without a registry, with buildah and debootstrap, as CI does (PARTS=...)
+	@sh scripts/check_one_image.sh $(PARTS)
 
 bench: .venv/quality.stamp ## Measure against yardsticks; prints a table and writes bench.json
 	@$(BIN)/python -m tests.benchmarks

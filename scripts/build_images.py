@@ -2,7 +2,8 @@
 
 `python scripts/build_images.py [NAME ...]` builds all parts, or the images named, and prints the size of each;
 `make images PARTS=frequency` does the same. `sagemaker`, our ranking model for SageMaker, is built when it is named.
-`BASE_IMAGE` in the environment names another base than the Dockerfiles'.
+`BASE_IMAGE` in the environment names another base than the Dockerfiles', `EXTRAS` what is installed in the place of the
+part's own extra, such as `vector,qdrant`.
 """
 
 import argparse
@@ -56,19 +57,21 @@ class Engine:
                 return cls(name)
         raise SystemExit("error: no engine builds images here; install docker, podman or buildah, and start it")
 
-    def build(self, name: str, base_image: str | None) -> str:
+    def build(self, name: str, base_image: str | None, extras: str | None = None) -> str:
         """Builds an image and returns its name and tag.
 
         Args:
             name: of a part, or `sagemaker`.
             base_image: another base than the Dockerfile's.
+            extras: other extras than the Dockerfile's, separated by commas.
 
         Raises:
             subprocess.CalledProcessError: when it cannot be built; what the engine said was printed.
         """
         image = f"pantree/{name}:{version()}"
-        base = ["--build-arg", f"BASE_IMAGE={base_image}"] if base_image else []
-        command = [self.name, "build", "--file", str(images()[name]), "--tag", image, *base, str(ROOT)]
+        given = {"BASE_IMAGE": base_image, "EXTRAS": extras}
+        build_arguments = [word for key, value in given.items() if value for word in ("--build-arg", f"{key}={value}")]
+        command = [self.name, "build", "--file", str(images()[name]), "--tag", image, *build_arguments, str(ROOT)]
         subprocess.run(command, check=True)  # noqa: S603 # made of our own file names
         return image
 
@@ -99,8 +102,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     named = parser.parse_args(arguments).names
     if unknown := set(named) - set(images()):
         parser.error(f"there is no image {', '.join(sorted(unknown))}; there are {', '.join(images())}")
+    base_image, extras = os.environ.get("BASE_IMAGE"), os.environ.get("EXTRAS")
+    if extras and len(named) != 1:
+        parser.error("EXTRAS are those of one part; name it")
     engine = Engine.find()
-    built = [engine.build(name, os.environ.get("BASE_IMAGE")) for name in named or dockerfiles()]
+    built = [engine.build(name, base_image, extras) for name in named or dockerfiles()]
     print(f"\n{'image':<32}size, MiB")
     for image in built:
         print(f"{image:<32}{engine.bytes_of(image) / MEBIBYTE:>9.0f}")

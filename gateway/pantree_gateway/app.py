@@ -121,6 +121,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     channels: dict[str, grpc.aio.Channel] = {}
     identity = identity_of(settings.tls_folder, settings.tls_domain)
     redis = SharedRedis(settings.redis_url) if settings.redis_url else None
+    metrics = Metrics()
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -132,6 +133,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 channels[component] = await stack.enter_async_context(channel)
             if redis is not None:
                 stack.push_async_callback(redis.close)
+            stack.enter_context(metrics.published())
             yield
 
     upstreams = [
@@ -142,7 +144,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     schemas = SchemaCollection(comments)
     version = metadata.version("pantree")
     traffic = Traffic(settings.max_calls)
-    metrics = Metrics()
     security = security_schemes(api_keys=bool(settings.api_keys_file), tokens=bool(settings.jwt_issuer))
     app = _Gateway(
         schemas,

@@ -1,5 +1,8 @@
 """What the gateway counts, for Prometheus. Labels are few and hold no personal data."""
 
+import contextlib
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.responses import Response
@@ -14,6 +17,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        self._is_published = False
         self.requests = Counter(
             "pantree_gateway_requests",
             "Requests by method, route and status; of a WebSocket the close code.",
@@ -34,7 +38,19 @@ class Metrics:
             registry=self._registry,
         )
 
+    @contextlib.contextmanager
+    def published(self) -> Iterator[None]:
+        """Adds these counts to those of the process, which its metrics port serves, as long as the context lasts."""
+        telemetry.REGISTRY.register(self._registry)
+        self._is_published = True
+        try:
+            yield
+        finally:
+            self._is_published = False
+            telemetry.REGISTRY.unregister(self._registry)
+
     def response(self) -> Response:
         """All counts in Prometheus' text format."""
-        counts = generate_latest(self._registry) + generate_latest(telemetry.REGISTRY)
+        own = b"" if self._is_published else generate_latest(self._registry)
+        counts = own + generate_latest(telemetry.REGISTRY)
         return Response(counts, media_type=CONTENT_TYPE_LATEST)

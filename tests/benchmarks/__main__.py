@@ -5,16 +5,35 @@ import json
 import pkgutil
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import tests.benchmarks
 from tests.benchmarks.measurement import Measurement
 
 REPORT = Path("bench.json")
+_LEVEL_COLUMNS = 20
+
+
+def table_of(measurements: Sequence[Measurement]) -> Table:
+    """All measurements: of each first the work, then its yardstick, in one column; eighty columns are enough."""
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("id")
+    table.add_column("work, and below it its yardstick", ratio=1)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    table.add_column("to reach", max_width=_LEVEL_COLUMNS)
+    for one in measurements:
+        table.add_row(one.id, escape(one.work), f"{one.work_seconds:.5f}", f"{one.ratio:.2f}", escape(one.level))
+        table.add_row("", escape(one.yardstick), f"{one.yardstick_seconds:.5f}", style="dim")
+        table.add_section()
+    return table
 
 
 def main(wanted: list[str]) -> None:
@@ -26,13 +45,7 @@ def main(wanted: list[str]) -> None:
         if identifier[:1] == "B" and identifier[1:].isdigit() and (not wanted or identifier in wanted):
             with console.status(f"measuring {module.name}"):
                 measurements += importlib.import_module(f"tests.benchmarks.{module.name}").measure()
-    table = Table(header_style="bold", pad_edge=False)
-    for column in ("id", "work", "yardstick", "work s", "yardstick s", "ratio", "to reach"):
-        table.add_column(column)
-    for one in measurements:
-        seconds = (f"{one.work_seconds:.5f}", f"{one.yardstick_seconds:.5f}")
-        table.add_row(one.id, one.work, one.yardstick, *seconds, f"{one.ratio:.2f}", one.level)
-    console.print(table)
+    console.print(table_of(measurements))
     machine = {"machine": platform.machine(), "python": platform.python_version(), "system": platform.system()}
     REPORT.write_text(json.dumps({**machine, "measurements": [asdict(one) for one in measurements]}, indent=2) + "\n")
     console.print(f"written to {REPORT}")

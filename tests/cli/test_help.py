@@ -13,8 +13,8 @@ from pantree_cli.mesh import PARTS
 COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined] # a group, as there are several commands
 
 
-def pantree(*arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": "120", "TERM": "dumb"}
+def pantree(*arguments: str, columns: int = 120) -> subprocess.CompletedProcess[str]:
+    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": str(columns), "TERM": "dumb"}
     return subprocess.run(
         [sys.executable, "-m", "pantree_cli", *arguments], capture_output=True, text=True, timeout=60, env=environment
     )
@@ -25,8 +25,19 @@ def test_help_of_a_command_has_examples_that_use_its_own_options(command: str) -
     text = pantree(command, "--help").stdout
     examples = re.findall(rf"pantree {command}\b.*", text.partition("Example")[2])
     assert examples, text
-    options = {option for example in examples for option in re.findall(r"--[a-z-]+", example)}
-    assert {option for option in options if option not in text.partition("Options")[2]} == set()
+    options = set(re.findall(r"--[a-z-]+", text.partition("Example")[2]))
+    listed = set(re.findall(r"--[a-z-]+", text.partition("Options")[2].partition("Example")[0]))
+    assert options - listed == set()
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_fits_into_eighty_columns_and_cuts_nothing_off(command: str) -> None:
+    text = pantree(*command.split(), "--help", columns=80).stdout
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    assert "..." not in text.replace("[ARGS]...", "")
+    assert "…" not in text
+    # Names of types tell nobody what to write.
+    assert re.findall(r"-[a-z]+ <[^>]*>", text) == []
 
 
 def test_json_and_csv_exclude_each_other() -> None:

@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-OVERLAYS = sorted(folder.name for folder in (ROOT / "k8s" / "overlays").iterdir())
+# What k8s/README.md tells people to do: in an overlay, name one component in the place of another.
+ALTERNATIVES = {"prod with qdrant": ("prod", "milvus", "qdrant")}
+OVERLAYS = [*sorted(folder.name for folder in (ROOT / "k8s" / "overlays").iterdir()), *ALTERNATIVES]
 NAME = "app.kubernetes.io/name"
 WORKLOADS = ("Deployment", "StatefulSet")
 
@@ -34,9 +37,27 @@ def kustomize() -> list[str]:
 @functools.cache
 def overlay(name: str) -> list[Manifest]:
     """All manifests of an overlay; shared, so not to be changed."""
-    command = [*kustomize(), str(ROOT / "k8s" / "overlays" / name)]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    folder, from_component, to_component = ALTERNATIVES.get(name, (name, "", ""))
+    with tempfile.TemporaryDirectory() as copy:
+        tree = Path(shutil.copytree(ROOT / "k8s", Path(copy) / "k8s"))
+        file = tree / "overlays" / folder / "kustomization.yaml"
+        file.write_text(_exchanged(file.read_text(), from_component, to_component))
+        command = [*kustomize(), str(file.parent)]
+        text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [manifest for manifest in yaml.safe_load_all(text) if manifest is not None]
+
+
+def _exchanged(text: str, from_component: str, to_component: str) -> str:
+    if not from_component:
+        return text
+    former = f"- ../../components/{from_component}\n"
+    assert text.count(former) == 1
+    return text.replace(former, f"- ../../components/{to_component}\n")
+
+
+def is_production(name: str) -> bool:
+    """Whether an overlay is `prod`, or `prod` with another component."""
+    return ALTERNATIVES.get(name, (name,))[0] == "prod"
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> Iterator[Manifest]:

@@ -35,6 +35,15 @@ def test_image_that_does_not_exist_is_named(capsys: pytest.CaptureFixture[str]) 
     assert "there is no image nonsense; there are gateway" in capsys.readouterr().err
 
 
+def test_extras_of_several_images_are_refused(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXTRAS", "vector,qdrant")
+    with pytest.raises(SystemExit, match="2"):
+        main(["vector", "frequency"])
+    assert "EXTRAS are those of one part" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", images())
 def test_dockerfile_has_no_finding(name: str) -> None:
     hadolint = shutil.which("hadolint") or str(Path(sys.executable).with_name("hadolint"))

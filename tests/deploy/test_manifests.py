@@ -11,17 +11,22 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline_pb2
 from pantree_cli.mesh import PARTS, PartKind
+from pantree_gateway.metrics import Metrics
+from pantree_runtime import telemetry
 from pantree_runtime.identity import CLIENT, MAY_BE_CALLED_BY
 from pantree_runtime.settings import environment_variables
 from tests.deploy.edges import ARCHITECTURE, EVERY_PART, OUTSIDE, Edge, egress_edges, ingress_edges
 from tests.deploy.manifests import (
+    ALTERNATIVES,
     NAME,
     OVERLAYS,
     ROOT,
     WORKLOADS,
     containers,
     environment_of,
+    is_production,
     named,
     of_kind,
     overlay,
@@ -35,7 +40,7 @@ PART_NAMES = [part.name for part in PARTS]
 # The oldest Kubernetes that knows all fields (the sleep of preStop), and the newest that the schemas hold.
 KUBERNETES_VERSIONS = ["1.30", "1.37"]
 # Custom resources: their schemas are no part of Kubernetes.
-CUSTOM_KINDS = {"Certificate", "ExternalSecret", "HTTPRoute", "Issuer", "PodMonitor"}
+CUSTOM_KINDS = {"Certificate", "ExternalSecret", "HTTPRoute", "Issuer", "PodMonitor", "TLSRoute"}
 
 pytestmark = pytest.mark.parametrize("name", OVERLAYS)
 of_parts = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
@@ -206,7 +211,7 @@ def test_routes_wait_longer_than_the_gateway(name: str) -> None:
     manifests = overlay(name)
     stream = float(environment_of(manifests, "gateway")["PANTREE_GATEWAY_STREAM_TIMEOUT_SECONDS"])
     routes = list(of_kind(manifests, "Ingress", "HTTPRoute"))
-    assert routes
+    assert {route["metadata"]["name"] for route in routes} >= {"gateway"}
     for route in routes:
         if route["kind"] == "Ingress":
             annotations = route["metadata"]["annotations"]
@@ -216,6 +221,27 @@ def test_routes_wait_longer_than_the_gateway(name: str) -> None:
         assert {backend["port"] for rule in route["spec"]["rules"] for backend in rule["backendRefs"]} == ports
         (websocket,) = [rule for rule in route["spec"]["rules"] if rule["matches"][0]["path"]["value"] == "/ws"]
         assert float(websocket["timeouts"]["request"].removesuffix("s")) > stream
+
+
+def test_grpc_from_outside_goes_to_the_pipeline(name: str) -> None:
+    manifests = overlay(name)
+    (port,) = named(manifests, "Service", "pipeline")["spec"]["ports"]
+    pipeline = next(part for part in PARTS if part.name == "pipeline")
+    assert Edge("entry", "pipeline", pipeline.port) in ingress_edges(manifests)
+    assert port["port"] == pipeline.port
+    if is_production(name):
+        (route,) = of_kind(manifests, "TLSRoute")
+        (rule,) = route["spec"]["rules"]
+        assert rule["backendRefs"] == [{"name": "pipeline", "port": pipeline.port}]
+        # The name of the certificate is what callers send in the handshake, and what the Gateway chooses the route by.
+        assert route["spec"]["hostnames"] == named(manifests, "Certificate", "pipeline")["spec"]["dnsNames"]
+        return
+    ingress = named(manifests, "Ingress", "pipeline")
+    assert ingress["metadata"]["annotations"]["nginx.ingress.kubernetes.io/backend-protocol"] == "GRPC"
+    ((path,),) = [rule["http"]["paths"] for rule in ingress["spec"]["rules"]]
+    assert path["backend"]["service"] == {"name": "pipeline", "port": {"name": port["name"]}}
+    assert path["path"] == f"/{pipeline_pb2.DESCRIPTOR.services_by_name['PipelineService'].full_name}/"
+    assert [host for tls in ingress["spec"]["tls"] for host in tls["hosts"]] == [ingress["spec"]["rules"][0]["host"]]
 
 
 def test_policies_begin_with_deny_all(name: str) -> None:
@@ -232,8 +258,10 @@ def test_edges_are_those_of_the_documents(name: str) -> None:
     assert {edge for edge in egress_edges(manifests) if {edge.caller, edge.called} <= set(PART_NAMES)} == expected
     outside = {(edge.caller, edge.called) for edge in (ingress_edges(manifests) | egress_edges(manifests)) - inside}
     assert outside <= OUTSIDE
-    if name == "prod":
-        assert outside == OUTSIDE
+    if is_production(name):
+        store = ALTERNATIVES.get(name, ("", "", "milvus"))[2]
+        stores = {"milvus", *(component for _, _, component in ALTERNATIVES.values())}
+        assert outside == {(caller, called) for caller, called in OUTSIDE if called not in stores - {store}}
 
 
 def test_edges_are_the_calls_that_certificates_allow(name: str) -> None:
@@ -242,7 +270,11 @@ def test_edges_are_the_calls_that_certificates_allow(name: str) -> None:
         for called in MAY_BE_CALLED_BY
     }
     # Whoever is no part of the mesh comes through a policy of its own.
-    assert called_by == {called: callers - {CLIENT} for called, callers in MAY_BE_CALLED_BY.items()}
+    for called, callers in MAY_BE_CALLED_BY.items():
+        entries = called_by[called] & {"entry"}
+        # Who comes from outside is a client.
+        assert not entries or CLIENT in callers
+        assert called_by[called] - entries == callers - {CLIENT}
 
 
 @of_parts
@@ -251,7 +283,7 @@ def test_certificate_has_the_name_that_callers_ask_for(name: str, part: PartKind
     settings = settings_class(part)(_env_file=None)  # type: ignore[call-arg] # pydantic-settings' own
     variables = environment_of(manifests, part.name)
     folder = variables.get(f"PANTREE_{part.name.upper()}_TLS_FOLDER")
-    assert (folder is not None) == (name == "prod")
+    assert (folder is not None) == is_production(name)
     if folder is None:
         return
     domain = variables.get("PANTREE_TLS_DOMAIN", settings.tls_domain)
@@ -271,8 +303,8 @@ def test_certificate_has_the_name_that_callers_ask_for(name: str, part: PartKind
 def test_authority_signs_for_the_parts_alone(name: str) -> None:
     manifests = overlay(name)
     certificates = {manifest["metadata"]["name"]: manifest["spec"] for manifest in of_kind(manifests, "Certificate")}
-    assert set(certificates) == ({"authority", *PART_NAMES} if name == "prod" else set())
-    if name != "prod":
+    assert set(certificates) == ({"authority", *PART_NAMES} if is_production(name) else set())
+    if not is_production(name):
         return
     secrets = [certificate["secretName"] for certificate in certificates.values()]
     assert len(secrets) == len(set(secrets)), "two certificates in one Secret overwrite each other"
@@ -293,7 +325,7 @@ def hours(duration: str) -> int:
 def test_metrics_of_every_part_are_scraped(name: str) -> None:
     manifests = overlay(name)
     monitors = list(of_kind(manifests, "PodMonitor"))
-    assert len(monitors) == (1 if name == "prod" else 0)
+    assert len(monitors) == is_production(name)
     for monitor in monitors:
         assert monitor["spec"]["selector"] == EVERY_PART
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
@@ -310,7 +342,7 @@ def test_metrics_of_every_part_are_scraped(name: str) -> None:
 def test_traces_go_to_a_collector_that_parts_are_let_out_to(name: str) -> None:
     manifests = overlay(name)
     endpoints = {environment_of(manifests, part).get("OTEL_EXPORTER_OTLP_ENDPOINT", "") for part in PART_NAMES}
-    if name != "prod":
+    if not is_production(name):
         assert endpoints == {""}
         return
     (endpoint,) = endpoints
@@ -364,7 +396,7 @@ def test_disruption_budgets_leave_a_pod_and_let_one_go(name: str) -> None:
         for scaler in of_kind(manifests, "HorizontalPodAutoscaler")
     }
     budgets = {budget["metadata"]["name"]: budget["spec"] for budget in of_kind(manifests, "PodDisruptionBudget")}
-    assert set(budgets) == set(least) == (set(PART_NAMES) if name == "prod" else set())
+    assert set(budgets) == set(least) == (set(PART_NAMES) if is_production(name) else set())
     for part, budget in budgets.items():
         assert budget["selector"]["matchLabels"] == {NAME: part}
         assert "minAvailable" not in budget
@@ -385,6 +417,26 @@ def test_autoscaled_parts_have_no_fixed_number_and_are_spread(name: str, part: P
     assert pod_of(deployment)["priorityClassName"] in classes
 
 
+def test_streams_are_counted_by_a_metric_that_the_part_has_and_the_adapter_offers(name: str) -> None:
+    offered = {
+        rule["seriesQuery"].partition("{")[0]
+        for rule in yaml.safe_load((ROOT / "k8s" / "monitoring" / "prometheus-adapter.yaml").read_text())["rules"][
+            "custom"
+        ]
+    }
+    metrics = {
+        scaler["metadata"]["name"]: {metric["type"]: metric for metric in scaler["spec"]["metrics"]}
+        for scaler in of_kind(overlay(name), "HorizontalPodAutoscaler")
+    }
+    assert set(metrics) == (set(PART_NAMES) if is_production(name) else set())
+    asked = {part: kinds["Pods"]["pods"]["metric"]["name"] for part, kinds in metrics.items()}
+    for part, metric in asked.items():
+        assert metrics[part]["Resource"]["resource"]["name"] == "cpu"
+        gauge = Metrics().under_way if part == "gateway" else telemetry.CALLS_UNDER_WAY
+        assert [family.name for family in gauge.collect()] == [metric]
+    assert set(asked.values()) in (offered, set())
+
+
 def cores(quantity: str) -> Decimal:
     return Decimal(quantity.removesuffix("m")) / 1000 if quantity.endswith("m") else Decimal(quantity)
 
@@ -397,9 +449,28 @@ def test_requests_are_within_the_limits(name: str, part: PartKind) -> None:
     assert memory["requests"] <= memory["limits"]
 
 
+def measured(part: str) -> tuple[Decimal, Decimal]:
+    """Peak of memory in MiB and CPU time of a request in milliseconds, from the table in k8s/README.md."""
+    text = (ROOT / "k8s" / "README.md").read_text().partition("## Where the numbers come from")[2]
+    (cells,) = re.findall(rf"^\| {part} \| [\d.]+ \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    return Decimal(cells[0]), Decimal(cells[1])
+
+
+@of_parts
+def test_resources_follow_from_what_was_measured(name: str, part: PartKind) -> None:
+    peak, milliseconds = measured(part.name)
+    resources = server_of(overlay(name), part.name)["resources"]
+    assert int(resources["requests"]["memory"].removesuffix("Mi")) >= peak
+    assert int(resources["limits"]["memory"].removesuffix("Mi")) >= 2 * peak
+    if is_production(name):
+        five_a_second = 5 * milliseconds  # millicores
+        assert 1000 * cores(resources["requests"]["cpu"]) == max(-(-five_a_second // 50) * 50, 100)
+
+
 def test_every_component_is_used_and_nothing_is_rendered_twice(name: str) -> None:
     keys = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in overlay(name)]
     assert len(keys) == len(set(keys))
     files = [path.read_text() for path in (ROOT / "k8s").rglob("kustomization.yaml")]
     used = {Path(entry).name for text in files for entry in yaml.safe_load(text).get("components", [])}
+    used |= {component for _, _, component in ALTERNATIVES.values()}
     assert used == {folder.name for folder in (ROOT / "k8s" / "components").iterdir()}

@@ -1,9 +1,11 @@
 """The guides for those who run Pantree: what they name exists."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pantree_cli.mesh import PARTS
 from pantree_runtime.settings import environment_variables
@@ -42,3 +44,39 @@ def test_keys_to_rotate_are_those_of_the_external_secrets() -> None:
             assert f"`{word}`" in text
     for deployment in re.findall(r"deployment/([a-z]+)", text):
         assert named(manifests, "Deployment", deployment)
+
+
+def sections(heading: str) -> dict[str, str]:
+    """Text under each heading of this depth in the guide."""
+    parts = re.split(rf"^{heading} (.+)$", GUIDE.read_text(), flags=re.MULTILINE)
+    return {
+        title: re.split(r"^#+ ", text, flags=re.MULTILINE)[0]
+        for title, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def test_every_alert_has_a_section_that_tells_when_and_what_to_do() -> None:
+    (group,) = yaml.safe_load((ROOT / "k8s" / "monitoring" / "alerts.yaml").read_text())["groups"]
+    written = {title: text for title, text in sections("####").items() if title.startswith("Pantree")}
+    assert list(written) == [rule["alert"] for rule in group["rules"]]
+    words = {"5m": "five minutes", "10m": "ten minutes", "15m": "fifteen minutes"}
+    for rule in group["rules"]:
+        text = " ".join(written[rule["alert"]].split())
+        assert len(text) > 100, rule["alert"]
+        # How long it lasts before somebody is told; without `for` it is told at once.
+        assert words.get(rule.get("for", ""), "At once") in text, rule["alert"]
+
+
+def test_every_panel_of_the_dashboard_is_explained() -> None:
+    dashboard = json.loads((ROOT / "k8s" / "monitoring" / "dashboard.json").read_text())
+    rows = re.findall(r"^\| ([A-Z][^|]+) \|", sections("###")["The dashboard"], re.MULTILINE)
+    assert rows == [panel["title"] for panel in dashboard["panels"]]
+
+
+@pytest.mark.parametrize("guide", [GUIDE, ROOT / "k8s" / "README.md"], ids=lambda guide: guide.name)
+def test_links_to_headings_lead_somewhere(guide: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", guide.read_text()):
+        text = (guide.parent / target).read_text() if target else guide.read_text()
+        headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert anchor in anchors, f"{target}#{anchor}"

@@ -268,6 +268,10 @@ def test_work_is_counted(observed: Observed) -> None:
     assert value("recommendation", "recommendations_total") == recommended
     assert value("enrichment", "outside_call_duration_seconds_count") >= 1
     assert value("pipeline", "fallbacks_total") == len(observed.answer["warnings"])
+    # At the port that Prometheus scrapes, which is not the one that requests come to.
+    assert 'pantree_gateway_requests_total{method="POST",route="/api/v1/process",status="200"} 1.0' in (
+        observed.metrics["gateway"].splitlines()
+    )
 
 
 def documented(heading: str) -> dict[str, tuple[str, ...]]:

@@ -117,9 +117,14 @@ def plan_of(count: int, generator: random.Random) -> list[tuple[PartKind, Fault]
     return plan[:count]
 
 
-async def references_of(requests: Sequence[dict[str, object]]) -> list[Reference]:
-    """The right answers, from a mesh that nobody breaks: with all parts, and without enrichment."""
-    async with mesh_of_processes(PANTREE_GATEWAY_CACHE_SECONDS="0") as mesh:
+async def references_of(requests: Sequence[dict[str, object]], **variables: str) -> list[Reference]:
+    """The right answers, from a mesh that nobody breaks: with all parts, and without enrichment.
+
+    Args:
+        requests: what is asked.
+        variables: further environment variables for the parts.
+    """
+    async with mesh_of_processes(PANTREE_GATEWAY_CACHE_SECONDS="0", **variables) as mesh:
         wholes = [await answer_to(mesh.http, request) for request in requests]
         mesh.kill("enrichment")
         await until_healthy(mesh, "degraded")

@@ -25,7 +25,9 @@ from rich.table import Table
 
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
+from pantree_cli.help import examples
 from pantree_cli.mesh import PARTS, Mesh, PartName, running_mesh
+from pantree_cli.simulate import EXAMPLES as SIMULATE_EXAMPLES
 from pantree_cli.simulate import simulate
 from pantree_client import (
     ComponentUnavailable,
@@ -43,6 +45,8 @@ from pantree_runtime.server import run as run_event_loop
 app = typer.Typer(
     help="Says which groceries a household should subscribe to, how often, and how sure that is.",
     no_args_is_help=True,
+    # Without frames, which leave little room in eighty columns and break examples.
+    rich_markup_mode=None,
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -70,8 +74,9 @@ AsCsv = Annotated[bool, typer.Option("--csv", help="Print the recommendations as
 Address = Annotated[
     str,
     typer.Option(
+        metavar="HOST:PORT",
         envvar="PANTREE_PIPELINE_ADDRESS",
-        help="host:port of a running pipeline service; without it, a mesh is started for this command alone.",
+        help="A running pipeline service; without it, a mesh is started for this command alone.",
     ),
 ]
 Certificates = Annotated[
@@ -122,36 +127,25 @@ def run() -> None:
         raise SystemExit(130) from None
 
 
-@app.command()
+@app.command(epilog=examples("pantree up", "pantree up --certificates certs"))
 def up(in_process: InProcess = False, certificates: Certificates = None) -> None:
-    """Starts all parts on their usual ports and keeps them running until Ctrl-C.
+    """Starts all parts and keeps them running until Ctrl-C.
 
     A part that ends by itself is started again. No part outlives this command, even if it is killed.
 
     Ports come from PANTREE_<PART>_PORT; the gateway listens on 8000 unless told otherwise.
-
-    Examples:
-        pantree up
-
-        pantree up --certificates certs
     """
     _run(lambda: _up(in_process, certificates))
 
 
-@app.command()
+@app.command(epilog=examples("pantree demo", "pantree demo --seed 7 --csv > recommendations.csv"))
 def demo(
     in_process: InProcess = False,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Start of the random streams.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Start of the random streams.")] = 1,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Starts the mesh, runs a first purchase through it, shows months and recommendations, and stops.
-
-    Examples:
-        pantree demo
-
-        pantree demo --seed 7 --csv > recommendations.csv
-    """
+    """Starts a mesh and shows what it makes of a first purchase."""
     form = Form.chosen(as_json, as_csv)
     request = inputs.read_request(DEMO_REQUEST)
     request.seed = seed
@@ -159,12 +153,18 @@ def demo(
     _run(lambda: _process(request, "", in_process, form))
 
 
-@app.command()
+@app.command(
+    epilog=examples(
+        "pantree process request.json",
+        "pantree process --history purchases.csv --json",
+        "pantree process request.json --address 127.0.0.1:50051 --csv > answer.csv",
+    )
+)
 def process(
     request_file: Annotated[
         str,
         typer.Argument(
-            metavar="[FILE.json]", help="Request as JSON, in the form that the gateway takes; - is standard input."
+            metavar="FILE.json", help="Request as JSON, in the form that the gateway takes; - is standard input."
         ),
     ] = "",
     history: Annotated[
@@ -174,11 +174,15 @@ def process(
             help="A real history instead: columns date, item, price and, if there, quantity, category, saving.",
         ),
     ] = None,
-    customer_id: Annotated[str, typer.Option(help="Household of the history; the file's name when left out.")] = "",
+    customer_id: Annotated[
+        str, typer.Option(metavar="ID", help="Household of the history; the file's name when left out.")
+    ] = "",
     as_of: Annotated[
         datetime | None,
         typer.Option(
-            formats=["%Y-%m-%d"], help="Day on which the question is asked; the history's last day when left out."
+            metavar="YYYY-MM-DD",
+            formats=["%Y-%m-%d"],
+            help="Day on which the question is asked; the history's last day when left out.",
         ),
     ] = None,
     address: Address = "",
@@ -187,14 +191,9 @@ def process(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Recommends subscriptions from a first purchase (JSON) or a real history (CSV).
+    """Recommends subscriptions from a basket or a history.
 
-    Examples:
-        pantree process request.json
-
-        pantree process --history purchases.csv --json
-
-        pantree process request.json --address 127.0.0.1:50051 --csv > recommendations.csv
+    A basket (JSON) is a first purchase, whose history is simulated; a history (CSV) is what was really bought.
     """
     form = Form.chosen(as_json, as_csv)
     if bool(request_file) == bool(history):
@@ -217,33 +216,26 @@ def process(
         raise inputs.without_envelope(inputs.in_lines_of_file(error) if history else error) from None
 
 
-@app.command()
+@app.command(epilog=examples("pantree status", "pantree status --address 10.0.0.5:50051 --json"))
 def status(
     address: Annotated[
-        str, typer.Option(envvar="PANTREE_PIPELINE_ADDRESS", help="host:port of the pipeline service.")
+        str, typer.Option(metavar="HOST:PORT", envvar="PANTREE_PIPELINE_ADDRESS", help="The pipeline service.")
     ] = "127.0.0.1:50051",
     certificates: Certificates = None,
     as_json: AsJson = False,
 ) -> None:
-    """Asks a running mesh for the state of each part. Exit code 3 when it cannot give answers.
+    """Tells the state of each part of a running mesh.
 
-    Examples:
-        pantree status
-
-        pantree status --address 10.0.0.5:50051 --json
+    Exit code 3 when it cannot give answers.
     """
     _run(lambda: _status(address, as_json, certificates))
 
 
-@app.command()
+@app.command(epilog=examples("PANTREE_FREQUENCY_PORT=6000 pantree serve frequency"))
 def serve(
-    part: Annotated[PartName, typer.Argument(help="Which part.")],
+    part: Annotated[PartName, typer.Argument(metavar="PART", help=f"One of {', '.join(part.name for part in PARTS)}.")],
 ) -> None:
-    """Serves one part in this process, until SIGTERM or Ctrl-C.
-
-    Example:
-        PANTREE_FREQUENCY_PORT=6000 pantree serve frequency
-    """
+    """Serves one part in this process, until SIGTERM or Ctrl-C."""
     sys.argv = [f"pantree_{part}"]
     runpy.run_module(f"pantree_{part}", run_name="__main__", alter_sys=True)
 
@@ -256,7 +248,7 @@ def version() -> None:
     console.print(version_of("pantree"), highlight=False)
 
 
-app.command()(simulate)
+app.command(epilog=SIMULATE_EXAMPLES)(simulate)
 
 
 def _run(coroutine_function: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
+from pantree_cli.help import examples
 from pantree_runtime.channel import open_channel
 from pantree_runtime.server import run, running
 from pantree_runtime.status import calling
@@ -23,37 +24,40 @@ from pantree_runtime.status import calling
 if TYPE_CHECKING:
     from pyarrow import RecordBatch, Schema
 
+EXAMPLES = examples(
+    "pantree simulate purchases.parquet --households 100000 --months 12",
+    "pantree simulate students.parquet --archetype single_professional=0.8 \\\n    --archetype budget_conscious=0.2",
+)
 # A population of millions takes minutes.
 _LONGEST_SECONDS = 24 * 3600.0
 
 
 def simulate(
     file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="Where to write the purchases.")],
-    households: Annotated[int, typer.Option(min=1, help="How many households.")] = 1000,
-    first_household: Annotated[int, typer.Option(min=0, help="Number of the first household.")] = 0,
-    months: Annotated[int, typer.Option(min=1, max=60, help="How many months.")] = 6,
+    households: Annotated[int, typer.Option(metavar="N", min=1, help="How many households.")] = 1000,
+    first_household: Annotated[int, typer.Option(metavar="N", min=0, help="Number of the first household.")] = 0,
+    months: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="How many months.")] = 6,
     start_date: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day; so many months ago when left out.")
+        datetime | None,
+        typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="First day; so many months ago when left out."),
     ] = None,
     archetype: Annotated[
         list[str] | None,
         typer.Option(metavar="ID[=SHARE]", help="An archetype of the population; all in equal parts when left out."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Start of the random streams.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Start of the random streams.")] = 0,
     address: Annotated[
         str,
         typer.Option(
+            metavar="HOST:PORT",
             envvar="PANTREE_SIMULATION_ADDRESS",
-            help="host:port of a running simulation service; without it, one is started for this command alone.",
+            help="A running simulation service; without it, one is started for this command alone.",
         ),
     ] = "",
 ) -> None:
-    """Simulates a population and writes its purchases to a Parquet file, in constant memory.
+    """Simulates a population's purchases into a Parquet file.
 
-    Examples:
-        pantree simulate purchases.parquet --households 100000 --months 12
-
-        pantree simulate students.parquet --archetype single_professional=0.8 --archetype budget_conscious=0.2
+    It takes as much memory for a million households as for one.
     """
     try:
         import pyarrow  # noqa: F401 # an extra of its own: large, and only needed here

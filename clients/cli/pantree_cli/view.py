@@ -149,7 +149,7 @@ def status_table(components: Iterable[ComponentStatus]) -> Table:
     """State of each part."""
     table = Table(header_style="bold", box=box.SIMPLE_HEAD)
     for column in ("part", "state", "needed", "answers in", ""):
-        table.add_column(column)
+        table.add_column(column, justify="right" if column == "answers in" else "left")
     for component in components:
         table.add_row(
             component.name,
