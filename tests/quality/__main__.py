@@ -42,6 +42,7 @@ from tests.quality.protocol import (
 from tests.quality.recommendations import GRACE_RATIO, recommendations_table
 
 FOLDER = Path("build/quality")
+PARTS = ("frequency", "recommendations", "baskets")
 BOOTSTRAP_SAMPLES = 60
 _CURVE = np.arange(1.0, LONGEST_DAYS + 1)
 
@@ -270,10 +271,44 @@ def _print_deliveries(title: str, rows: Mapping[str, Mapping[str, Any]]) -> None
             print(f"{fewer[0]:>8s}{fewer[1]:>15s}")
 
 
+def frequency_tables(asked: Examination, title: str, models: Models) -> dict[str, Any]:
+    """All tables of the frequency models for one level and cut-off, printed, with plots for the first cut-off."""
+    print(f"\n=== {title}: {len(asked.bought):,} pairs, {asked.bought.mean():.1%} bought within 28 days")
+    confidence, probabilities = confidence_table(asked, models.by_name)
+    _print_table("T2 confidence", confidence)
+    tables: dict[str, Any] = {"confidence": confidence}
+    for name, pairs in (("all pairs", asked), ("what may be recommended", asked.only(recommendable(asked, models)))):
+        tables[f"deliveries, {name}"] = delivery_table(pairs, models.by_name)
+        _print_deliveries(f"deliveries from today, {name}", tables[f"deliveries, {name}"])
+    if asked.cutoff != EVALUATION_CUTOFFS[0]:
+        # Later cut-offs leave too little follow-up: 84 days after the first purchase, by the end of the year.
+        return tables
+    tables["cadence"] = cadence_table(asked, models.by_name)
+    _print_table("T1 cadence, T1a residual", tables["cadence"])
+    tables["deliveries from the next purchase"] = steady_delivery_table(asked, models.by_name)
+    _print_deliveries("deliveries from the next purchase", tables["deliveries from the next purchase"])
+    if asked.level is Level.TYPE:
+        for kind, count in forecasting.SAMPLE_PAIRS.items():
+            tables[f"forecasts, {kind}"] = forecast_table(kind, asked, models.by_name)
+            _print_table(f"weekly forecasts, {kind}, {count} pairs", tables[f"forecasts, {kind}"])
+    tables["need"] = need_table(asked, models)
+    _print_table("state of the need", tables["need"])
+    slug = title.replace(" ", "-")
+    bins = {name: calibration_bins(values, asked.bought) for name, values in probabilities.items()}
+    plots.reliability(bins, f"28-day confidence, {title}", FOLDER / f"reliability-{slug}.png")
+    known = ~np.isnan(asked.next_interval)
+    curve = models.named("").interval_within(asked.table.only(known), _CURVE)
+    plots.quantiles(
+        curve / curve[:, -1:], asked.next_interval[known], f"next interval, {title}", FOLDER / f"quantiles-{slug}.png"
+    )
+    return tables
+
+
 def main() -> None:
     """Fits, judges, prints, writes."""
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
     parser.add_argument("--fitted", type=Path, help="folder of an artefact fitted before on the fitting households")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to judge; all by default")
     arguments = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     lines = load_receipt_lines()
@@ -287,47 +322,21 @@ def main() -> None:
     report: dict[str, Any] = {"version": fitted.description["version"], "tables": {}}
     for level in Level:
         for cutoff in EVALUATION_CUTOFFS:
-            asked = examination(validation, level, cutoff, fitted.priors)
             title = f"{level.value} at {calendar_day(cutoff).isoformat()}"
-            print(f"\n=== {title}: {len(asked.bought):,} pairs, {asked.bought.mean():.1%} bought within 28 days")
-            confidence, probabilities = confidence_table(asked, models.by_name)
-            _print_table("T2 confidence", confidence)
-            tables: dict[str, Any] = {"confidence": confidence}
-            if cutoff == EVALUATION_CUTOFFS[0]:
-                # Later cut-offs leave too little follow-up: 84 days after the first purchase, by the end of the year.
-                tables["cadence"] = cadence_table(asked, models.by_name)
-                _print_table("T1 cadence, T1a residual", tables["cadence"])
-                chosen = recommendable(asked, models)
-                for name, pairs in (("all pairs", asked), ("what may be recommended", asked.only(chosen))):
-                    tables[f"deliveries, {name}"] = delivery_table(pairs, models.by_name)
-                    _print_deliveries(f"deliveries from today, {name}", tables[f"deliveries, {name}"])
-                tables["deliveries from the next purchase"] = steady_delivery_table(asked, models.by_name)
-                _print_deliveries("deliveries from the next purchase", tables["deliveries from the next purchase"])
-                if level is Level.TYPE:
-                    for kind, count in forecasting.SAMPLE_PAIRS.items():
-                        tables[f"forecasts, {kind}"] = forecast_table(kind, asked, models.by_name)
-                        _print_table(f"weekly forecasts, {kind}, {count} pairs", tables[f"forecasts, {kind}"])
-                tables["need"] = need_table(asked, models)
-                _print_table("state of the need", tables["need"])
-                slug = title.replace(" ", "-")
-                bins = {name: calibration_bins(values, asked.bought) for name, values in probabilities.items()}
-                plots.reliability(bins, f"28-day confidence, {title}", FOLDER / f"reliability-{slug}.png")
-                known = ~np.isnan(asked.next_interval)
-                curve = models.named("").interval_within(asked.table.only(known), _CURVE)
-                plots.quantiles(
-                    curve / curve[:, -1:], asked.next_interval[known], f"next interval, {title}",
-                    FOLDER / f"quantiles-{slug}.png",
-                )  # fmt: skip
-            if level is not Level.CATEGORY:
+            tables: dict[str, Any] = {}
+            if "frequency" in arguments.parts:
+                tables |= frequency_tables(examination(validation, level, cutoff, fitted.priors), title, models)
+            if "recommendations" in arguments.parts and level is not Level.CATEGORY:
                 rows, money = recommendations_table(validation, level, cutoff, models)
-                _print_table("first five recommendations, bought again within 1.5 × the cadence", rows)
+                _print_table(f"first five recommendations, bought again within 1.5 × the cadence, {title}", rows)
                 _print_table("money", {"": money})
                 tables["recommendations"], tables["money"] = rows, money
             report["tables"][title] = tables
-    for level in (Level.SKU, Level.TYPE):
-        baskets = next_basket_table(lines, level)
-        print_table(level, baskets)
-        report["tables"][f"next basket, {level.value}"] = baskets
+    if "baskets" in arguments.parts:
+        for level in (Level.SKU, Level.TYPE):
+            baskets = next_basket_table(lines, level)
+            print_table(level, baskets)
+            report["tables"][f"next basket, {level.value}"] = baskets
     (FOLDER / "quality.json").write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", "utf-8")
     print(f"\nwrote {FOLDER}/quality.json and plots")
 
