@@ -247,6 +247,11 @@ def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
         recommended_interval_days=item.recommended_interval_days,
         run_out_probability=item.run_out_probability,
         pile_up_ratio=item.pile_up_ratio,
+        first_delivery=messages.FirstDelivery(
+            date=calendar_day(item.first_delivery.day).isoformat(),
+            run_out_probability=item.first_delivery.run_out_probability,
+            pile_up_ratio=item.first_delivery.pile_up_ratio,
+        ),
         cadence_probability=item.probability_within_cadence,
         need=_NEEDS[item.need],
     )
