@@ -80,6 +80,7 @@ def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, toda
         max_recommendations=message.max_recommendations if message.HasField("max_recommendations") else None,
         include_omitted=message.include_omitted,
         include_cadence_changes=message.include_cadence_changes,
+        include_suggestions=message.include_suggestions,
     )
 
 
@@ -246,6 +247,8 @@ def result_message(result: Completed) -> messages.ProcessResult:
             related=_related(result),
             plan=response.plan if response.HasField("plan") else None,
             cadence_changes=[cast(CadenceChange, change) for change in result.cadence_changes],
+            suggestions=response.suggestions,
+            closest=response.closest,
         ),
         model=_model(result.recommendations.model),
         source=result.recommendations.source,

@@ -31,3 +31,4 @@ class Order:
     """None leaves it to the recommendation service."""
     include_omitted: bool
     include_cadence_changes: bool = False
+    include_suggestions: bool = False
