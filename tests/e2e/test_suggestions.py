@@ -6,6 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
+from pantree.pipeline.v1 import pipeline_service_pb2 as messages
+from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
+from pantree.purchase.v1.purchase_pb2 import Purchase
+from pantree_runtime.channel import open_channel
 from tests.e2e.mesh import RunningMesh
 
 FIRST = date(2026, 3, 2)
@@ -61,3 +65,20 @@ async def test_newcomer_is_told_what_customers_like_it_buy_regularly(mesh: Runni
     assert "confidence" not in bread
     unasked = await process(mesh, "newcomer", newcomer)
     assert unasked["recommendations"]["suggestions"] == []
+
+    async with open_channel(mesh.address("pipeline"), longest_seconds=30) as channel:
+        stub = rpc.PipelineServiceStub(channel)
+        asked = messages.ProcessRequest(
+            input=messages.ProcessInput(
+                customer_id="newcomer",
+                history=[Purchase(**line) for line in newcomer],
+                as_of="2026-06-01",
+                include_suggestions=True,
+            )
+        )
+        here = (await stub.Process(asked)).result.recommendations
+        elsewhere = (await stub.Process(asked, metadata=[("x-pantree-tenant", "north")])).result
+    assert "Rye Sourdough" in {item.name for item in here.suggestions}
+    # Another retailer's customers are nobody's neighbours there.
+    assert not elsewhere.recommendations.suggestions
+    assert [warning.code for warning in elsewhere.warnings] == ["FEW_NEIGHBOURS"]

@@ -97,18 +97,18 @@ class Vector:
         self._started = started
         self._neighbours_error = neighbours_error
         self._item_count = item_count
-        self.stored = ""
+        self.stored = "", ""
 
-    async def index(self, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
+    async def index(self, tenant_id: str, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
         if self._started:
             self._started.set()
         if self._error:
             raise self._error
-        self.stored = customer_id
+        self.stored = tenant_id, customer_id
         return f"profile of {customer_id}"
 
-    async def neighbourhood(self, customer_id: str) -> Neighbourhood:
-        assert self.stored == customer_id  # a customer has no neighbours before being stored
+    async def neighbourhood(self, tenant_id: str, customer_id: str) -> Neighbourhood:
+        assert self.stored == (tenant_id, customer_id)  # a customer has no neighbours before being stored
         if self._neighbours_error:
             raise self._neighbours_error
         return Neighbourhood(50, self._item_count, f"neighbours of {customer_id}")
@@ -273,6 +273,14 @@ async def test_neighbours_reach_the_recommendation_when_suggestions_are_asked_fo
     assert (result.profile, result.warnings) == ("profile of cust_001", ())
     await completed(Pipeline(Simulator(), Frequency(), recommender, Vector(), None))
     assert recommender.neighbourhood is None  # nobody asked
+
+
+async def test_customers_are_stored_and_compared_within_their_tenant() -> None:
+    vector = Vector()
+    pipeline = Pipeline(Simulator(), Frequency(), Recommender(), vector, None)
+    *_, last = [event async for event in pipeline.run(replace(order(), include_suggestions=True, tenant_id="north"))]
+    assert isinstance(last, Completed)
+    assert vector.stored == ("north", "cust_001")
 
 
 async def test_frequency_does_not_wait_for_neighbours() -> None:

@@ -22,26 +22,28 @@ class GrpcVectorIndex:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = rpc.VectorServiceStub(channel)
 
-    async def index(self, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
+    async def index(self, tenant_id: str, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
         """Stores a history and returns the customer's profile.
 
         Raises:
             PantreeError: when the service fails.
         """
         request = messages.IndexHistoryRequest(
-            customer_id=customer_id, purchases=columns_of(history), as_of=as_of.isoformat()
+            tenant_id=tenant_id, customer_id=customer_id, purchases=columns_of(history), as_of=as_of.isoformat()
         )
         with asking(NAME):
             response = await self._stub.IndexHistory(request)
         return response.profile
 
-    async def neighbourhood(self, customer_id: str) -> Neighbourhood:
+    async def neighbourhood(self, tenant_id: str, customer_id: str) -> Neighbourhood:
         """What customers similar to a stored one buy.
 
         Raises:
             PantreeError: when the service fails.
         """
-        request = messages.DescribeNeighbourhoodRequest(customer_id=customer_id, limit=NEIGHBOUR_ITEMS)
+        request = messages.DescribeNeighbourhoodRequest(
+            tenant_id=tenant_id, customer_id=customer_id, limit=NEIGHBOUR_ITEMS
+        )
         with asking(NAME):
             response = await self._stub.DescribeNeighbourhood(request)
         found = response.neighbourhood

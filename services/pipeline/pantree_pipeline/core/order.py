@@ -32,3 +32,5 @@ class Order:
     include_omitted: bool
     include_cadence_changes: bool = False
     include_suggestions: bool = False
+    tenant_id: str = ""
+    """The retailer whose customers the household is one of; empty for the default one."""

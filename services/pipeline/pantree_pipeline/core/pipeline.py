@@ -134,7 +134,10 @@ class Pipeline:
         if self._vector is None:
             return None
         return await _optional(
-            "vector", "the customer's profile", self._vector.index(order.customer_id, history, order.as_of), warnings
+            "vector",
+            "the customer's profile",
+            self._vector.index(order.tenant_id, order.customer_id, history, order.as_of),
+            warnings,
         )
 
     async def _profile_and_neighbourhood(
@@ -148,7 +151,9 @@ class Pipeline:
         profile = await self._profile(order, history, warnings)
         if profile is None:
             return None, None
-        neighbourhood = await _optional("vector", what, self._vector.neighbourhood(order.customer_id), warnings)
+        neighbourhood = await _optional(
+            "vector", what, self._vector.neighbourhood(order.tenant_id, order.customer_id), warnings
+        )
         if neighbourhood is not None and not neighbourhood.item_count:
             message = (
                 f"fewer than five of the {neighbourhood.neighbour_count} customers most like this one share a habit"

@@ -127,11 +127,11 @@ class FrequencyAnalyzer(Protocol):
 class VectorIndex(Protocol):
     """The vector service."""
 
-    async def index(self, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
+    async def index(self, tenant_id: str, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
         """Stores a history and returns the customer's profile, in the vector service's own form."""
 
-    async def neighbourhood(self, customer_id: str) -> Neighbourhood:
-        """What customers similar to a stored one buy."""
+    async def neighbourhood(self, tenant_id: str, customer_id: str) -> Neighbourhood:
+        """What customers of a retailer that are similar to a stored one buy."""
 
 
 class Enricher(Protocol):
