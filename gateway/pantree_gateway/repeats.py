@@ -111,10 +111,15 @@ class Repeats:
 
 
 def is_repeatable(message: Any, bound: BoundMethod) -> bool:
-    """Whether equal requests get equal answers: the request says both the seed and the day."""
+    """Whether equal requests get equal answers.
+
+    They do when they say both the seed and the day, and ask for nothing that depends on which customers are stored.
+    """
     asked = message if bound.body_field is None else getattr(message, bound.body_field.name)
     fields = asked.DESCRIPTOR.fields_by_name
     if "seed" not in fields or "as_of" not in fields or not fields["seed"].has_presence:
+        return False
+    if getattr(asked, "include_suggestions", False):
         return False
     return bool(asked.HasField("seed") and asked.as_of)
 

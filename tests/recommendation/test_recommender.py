@@ -219,3 +219,36 @@ class EmbeddedOutOfOrder(OutOfOrder):
 async def test_failure_of_the_only_model_is_no_empty_answer() -> None:
     with pytest.raises(RankerFailure):
         await Recommender(Policy(), FixedModels(EmbeddedOutOfOrder())).recommend(question(bananas()))
+
+
+async def test_empty_answer_tells_what_came_closest_though_nobody_asked() -> None:
+    items = [
+        bananas(name="Eggs", purchase_count=2),
+        bananas(name="Milk", forecast=forecast(cadence_probability=0.5)),
+        bananas(name="Bread", forecast=forecast(cadence_probability=0.55)),
+        bananas(name="Tea", forecast=forecast(need=Need.ENDED)),
+    ]
+    given_answer = await recommend(question(*items))
+    assert (given_answer.recommendations, given_answer.omitted) == ((), ())
+    assert [(item.name, item.reason.code) for item in given_answer.closest] == [
+        ("Bread", ReasonCode.LOW_PROBABILITY),
+        ("Milk", ReasonCode.LOW_PROBABILITY),
+        ("Eggs", ReasonCode.TOO_FEW_PURCHASES),
+    ]
+
+
+async def test_answer_with_a_recommendation_has_no_closest_items() -> None:
+    given_answer = await recommend(question(bananas(), bananas(name="Eggs", purchase_count=2)))
+    assert given_answer.closest == ()
+
+
+async def test_what_the_shop_excludes_came_no_way_at_all() -> None:
+    policy = Policy(excluded_categories=frozenset({"produce"}))
+    given_answer = await Recommender(policy, FixedModels(EmbeddedRanker())).recommend(question(bananas()))
+    assert given_answer.closest == ()
+
+
+async def test_threshold_that_a_question_names_holds_for_regular_items_too() -> None:
+    regular = bananas(forecast=forecast(cadence_probability=0.62))
+    assert names(await recommend(question(regular))) == ["Bananas"]
+    assert names(await recommend(question(regular, min_cadence_probability=0.65))) == []

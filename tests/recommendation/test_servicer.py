@@ -21,6 +21,7 @@ from pantree.frequency.v1.frequency_service_pb2 import (
 )
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
+from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_recommendation.__main__ import build
 from pantree_recommendation.backends import artefact
 from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, ReasonCode
@@ -603,3 +604,60 @@ def test_readme_lists_every_setting_feature_and_reason() -> None:
         *(method.name for method in messages.DESCRIPTOR.services_by_name["RecommendationService"].methods),
     }
     assert listed == {str(name) for name in expected} - shared
+
+
+def neighbourhood(**changes: Any) -> vector.Neighbourhood:
+    item: dict[str, Any] = {
+        "name": "Eggs",
+        "category": "dairy",
+        "buyer_count": 30,
+        "regular_buyer_count": 25,
+        "low_interval_days": 7.04,
+        "median_interval_days": 9,
+        "high_interval_days": 14.26,
+        "own_day_count": 1,
+        "beside": vector.BoughtBeside(name="Bananas", buyer_count=20, regular_count=15),
+    }
+    return vector.Neighbourhood(neighbour_count=50, items=[vector.NeighbourItem(**{**item, **changes})])
+
+
+async def test_suggestions_stand_apart_from_recommendations_and_say_whose_habits_they_are() -> None:
+    response = await recommend(request(bananas(), neighbourhood=neighbourhood()))
+    assert [item.name for item in response.recommendations] == ["Bananas"]
+    (suggestion,) = response.suggestions
+    assert (suggestion.name, suggestion.category, suggestion.count) == ("Eggs", "dairy", 1)
+    assert suggestion.source == "similar_customers"
+    assert (suggestion.low_interval_days, suggestion.high_interval_days) == (7.0, 14.3)
+    assert [reason.code for reason in suggestion.reasons] == ["KEPT_BY_SIMILAR_CUSTOMERS", "BOUGHT_BESIDE"]
+    assert suggestion.reasons[1].other_item == "Bananas"
+    assert dict(suggestion.reasons[0].values) == {
+        "neighbour_count": 50,
+        "buyer_count": 30,
+        "regular_buyer_count": 25,
+        "purchase_count": 1,
+    }
+
+
+async def test_without_a_neighbourhood_nothing_is_suggested() -> None:
+    assert not (await recommend(request(bananas()))).suggestions
+
+
+async def test_suggestions_change_no_recommendation() -> None:
+    alone = await recommend(request(bananas(), include_omitted=True))
+    response = await recommend(request(bananas(), include_omitted=True, neighbourhood=neighbourhood()))
+    response.ClearField("suggestions")
+    assert response == alone
+
+
+async def test_wrong_neighbourhoods_are_named() -> None:
+    wrong = neighbourhood(name="", buyer_count=51, regular_buyer_count=52, low_interval_days=-1)
+    assert await violated_fields(request(neighbourhood=wrong, max_suggestions=21)) == {
+        "max_suggestions",
+        "neighbourhood.items[0].name",
+        "neighbourhood.items[0].buyer_count",
+        "neighbourhood.items[0].regular_buyer_count",
+        "neighbourhood.items[0].low_interval_days",
+    }
+    twice = neighbourhood()
+    twice.items.append(twice.items[0])
+    assert await violated_fields(request(neighbourhood=twice)) == {"neighbourhood.items[1].name"}

@@ -137,6 +137,14 @@ def print_result(console: Console, result: Result) -> None:
                 console.print(f"{item.name}: {item.cadence_change}", style="dim", markup=False, highlight=False)
     else:
         console.print("No item is bought regularly enough to be worth a subscription.")
+        if result.closest:
+            console.print("What came closest:")
+        for omitted in result.closest:
+            console.print(f"  {omitted.name}: {omitted.reason}", markup=False, highlight=False)
+    if result.suggestions:
+        console.print("Customers like this one buy regularly, for a try and not as a habit of this household:")
+        for suggestion in result.suggestions:
+            console.print(f"  {suggestion.name}: {' '.join(suggestion.reasons)}", markup=False, highlight=False)
     console.print(
         f"From {result.month_count} months: {result.trip_count} trips, {result.purchase_count} purchases of "
         f"{result.item_count} items, as of {result.as_of.isoformat()}."

@@ -44,7 +44,13 @@ _CENT_SLACK = 0.005
 _RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
 
 
-def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, today: date, drawn_seed: int) -> Order:
+TENANT_METADATA = "x-pantree-tenant"
+"""Metadata of a call that names the retailer; the gateway sets it for callers who belong to one."""
+
+
+def order_of(
+    message: messages.ProcessInput, archetypes: Archetypes | None, today: date, drawn_seed: int, tenant_id: str = ""
+) -> Order:
     """Order that a request stands for.
 
     Args:
@@ -52,11 +58,13 @@ def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, toda
         archetypes: what can be simulated; needed when the input has items.
         today: the day on which a simulation's question is asked when the input names none.
         drawn_seed: seed of a simulation when the input names none.
+        tenant_id: the retailer.
 
     Raises:
         InvalidInput: naming every wrong field, by its path in `ProcessRequest`.
     """
     violations = Violations()
+    violations.identifier(TENANT_METADATA, tenant_id, required=False)
     violations.identifier("input.customer_id", message.customer_id)
     violations.text("input.customer_name", message.customer_name, required=False)
     as_of = violations.day("input.as_of", message.as_of) if message.as_of else None
@@ -80,6 +88,8 @@ def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, toda
         max_recommendations=message.max_recommendations if message.HasField("max_recommendations") else None,
         include_omitted=message.include_omitted,
         include_cadence_changes=message.include_cadence_changes,
+        include_suggestions=message.include_suggestions,
+        tenant_id=tenant_id,
     )
 
 
@@ -246,6 +256,8 @@ def result_message(result: Completed) -> messages.ProcessResult:
             related=_related(result),
             plan=response.plan if response.HasField("plan") else None,
             cadence_changes=[cast(CadenceChange, change) for change in result.cadence_changes],
+            suggestions=response.suggestions,
+            closest=response.closest,
         ),
         model=_model(result.recommendations.model),
         source=result.recommendations.source,

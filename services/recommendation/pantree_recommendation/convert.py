@@ -10,24 +10,31 @@ from pantree.catalog.v1 import catalog_pb2
 from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.model.v1.model_pb2 import Model
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
+from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import Perishability
 from pantree_domain.limits import DEFAULT_RECOMMENDATIONS, MAX_HISTORY_LINES, MAX_QUANTITY, MAX_RECOMMENDATIONS
 from pantree_recommendation.core import (
+    DEFAULT_SUGGESTIONS,
+    SUGGESTION_SOURCE,
     Answer,
     Candidate,
+    Companion,
     Forecast,
     HonestSavings,
     ModelCard,
     ModelName,
     Models,
     Need,
+    Neighbourhood,
+    NeighbourItem,
     PaidPrice,
     Plan,
     Price,
     Question,
     Reason,
     Recommendation,
+    Suggestion,
     Trend,
 )
 from pantree_runtime.errors import InvalidInput, PantreeError
@@ -35,7 +42,10 @@ from pantree_runtime.status import status_of
 from pantree_runtime.validation import Violations
 
 MAX_CANDIDATES = 10_000
-# The contract states the same figure in its comments.
+# The contract states the same figures in its comments.
+MAX_SUGGESTIONS = 20
+MAX_NEIGHBOUR_ITEMS = 100
+MAX_NEIGHBOURS = 1_000
 MAX_BATCH_HOUSEHOLDS = 1_000
 # Answers are sent in messages of about this size, well under gRPC's 4 MiB.
 _RESPONSE_BYTES = 1 << 20
@@ -89,6 +99,13 @@ def question(request: messages.RecommendRequest) -> Question:
         violations.number("min_cadence_probability", min_cadence_probability, 0, 1)
     violations.identifier("customer_id", request.customer_id, required=False)
     violations.text("model", request.model, required=False)
+    max_suggestions = DEFAULT_SUGGESTIONS
+    if request.HasField("max_suggestions"):
+        max_suggestions = request.max_suggestions
+        violations.whole_number("max_suggestions", max_suggestions, 1, MAX_SUGGESTIONS)
+    neighbourhood = None
+    if request.HasField("neighbourhood"):
+        neighbourhood = _neighbourhood(request.neighbourhood, violations)
     candidates = _candidates(request, as_of, violations)
     violations.raise_if_any()
     assert as_of is not None  # a missing day is a violation
@@ -101,6 +118,55 @@ def question(request: messages.RecommendRequest) -> Question:
         include_omitted=request.include_omitted,
         customer_id=request.customer_id,
         model=request.model,
+        neighbourhood=neighbourhood,
+        max_suggestions=max_suggestions,
+    )
+
+
+def _neighbourhood(message: vector.Neighbourhood, violations: Violations) -> Neighbourhood | None:
+    """What similar customers buy; None, with the violations noted, when it is not right."""
+    count = message.neighbour_count
+    right = [violations.whole_number("neighbourhood.neighbour_count", count, 0, MAX_NEIGHBOURS)]
+    right.append(violations.whole_number("neighbourhood.items", len(message.items), 0, MAX_NEIGHBOUR_ITEMS))
+    positions: dict[str, int] = {}
+    for position, item in enumerate(message.items[:MAX_NEIGHBOUR_ITEMS]):
+        field = f"neighbourhood.items[{position}]"
+        first = positions.setdefault(item.name, position)
+        if first != position:
+            violations.add(f"{field}.name", f"is also the name of neighbourhood.items[{first}]; send each item once")
+            right.append(False)
+        right += [
+            violations.text(f"{field}.name", item.name),
+            violations.text(f"{field}.category", item.category, required=False),
+            violations.whole_number(f"{field}.buyer_count", item.buyer_count, 1, max(1, count)),
+            violations.whole_number(f"{field}.regular_buyer_count", item.regular_buyer_count, 1, item.buyer_count),
+            violations.number(f"{field}.low_interval_days", item.low_interval_days, 0, MAX_INTERVAL_DAYS),
+            violations.number(f"{field}.high_interval_days", item.high_interval_days, 0, MAX_INTERVAL_DAYS),
+            violations.whole_number(f"{field}.own_day_count", item.own_day_count, 0, MAX_HISTORY_LINES),
+        ]
+        if item.HasField("beside"):
+            beside = item.beside
+            right += [
+                violations.text(f"{field}.beside.name", beside.name),
+                violations.whole_number(f"{field}.beside.buyer_count", beside.buyer_count, 1, max(1, count)),
+                violations.whole_number(f"{field}.beside.regular_count", beside.regular_count, 1, beside.buyer_count),
+            ]
+    if not all(right):
+        return None
+    return Neighbourhood(count, tuple(_neighbour_item(item) for item in message.items))
+
+
+def _neighbour_item(item: vector.NeighbourItem) -> NeighbourItem:
+    beside = item.beside
+    return NeighbourItem(
+        name=item.name,
+        category=item.category,
+        buyer_count=item.buyer_count,
+        regular_buyer_count=item.regular_buyer_count,
+        low_interval_days=item.low_interval_days,
+        high_interval_days=item.high_interval_days,
+        own_day_count=item.own_day_count,
+        companion=Companion(beside.name, beside.buyer_count, beside.regular_count) if item.HasField("beside") else None,
     )
 
 
@@ -256,6 +322,8 @@ def recommend_response(answer: Answer) -> messages.RecommendResponse:
         source=answer.source,
         fallback_reason=answer.fallback_reason,
         plan=_plan_message(answer.plan),
+        closest=[messages.OmittedItem(name=item.name, reason=_reason_message(item.reason)) for item in answer.closest],
+        suggestions=[_suggestion_message(suggestion) for suggestion in answer.suggestions],
     )
 
 
@@ -380,8 +448,22 @@ def _plan_message(plan: Plan) -> messages.SubscriptionPlan:
     )
 
 
+def _suggestion_message(suggestion: Suggestion) -> messages.Suggestion:
+    item = suggestion.item
+    return messages.Suggestion(
+        name=item.name,
+        category=item.category,
+        score=suggestion.score,
+        count=item.own_day_count,
+        low_interval_days=round(item.low_interval_days, 1),
+        high_interval_days=round(item.high_interval_days, 1),
+        source=SUGGESTION_SOURCE,
+        reasons=[_reason_message(reason) for reason in suggestion.reasons],
+    )
+
+
 def _reason_message(reason: Reason) -> messages.Reason:
-    return messages.Reason(code=reason.code, text=reason.text, values=reason.values)
+    return messages.Reason(code=reason.code, text=reason.text, values=reason.values, other_item=reason.other_item)
 
 
 def _model_message(model: ModelName) -> Model:

@@ -22,6 +22,7 @@ from pantree_pipeline.core.ports import (
     FrequencyAnalyzer,
     HistoryAnalysis,
     ItemEvidence,
+    Neighbourhood,
     Recommendations,
     Recommender,
     Simulator,
@@ -96,9 +97,16 @@ class Pipeline:
 
     async def _complete(self, order: Order, count: int, history: PurchaseHistory) -> Completed:
         warnings: list[Warning] = []
-        profile, (analysis, enrichments, recommendations) = await _side_by_side(
-            self._profile(order, history, warnings), self._recommend(order, history, warnings)
-        )
+        if order.include_suggestions:
+            (profile, neighbourhood), (analysis, enrichments) = await _side_by_side(
+                self._profile_and_neighbourhood(order, history, warnings), self._evidence(order, history, warnings)
+            )
+            recommendations = await self._recommend(order, analysis, enrichments, neighbourhood, warnings)
+        else:
+            # Nothing waits for the profile.
+            profile, (analysis, enrichments, recommendations) = await _side_by_side(
+                self._profile(order, history, warnings), self._evidence_and_recommendations(order, history, warnings)
+            )
         changes = await self._cadence_changes(order, history, recommendations, warnings)
         return Completed(
             order=order,
@@ -126,24 +134,64 @@ class Pipeline:
         if self._vector is None:
             return None
         return await _optional(
-            "vector", "the customer's profile", self._vector.index(order.customer_id, history, order.as_of), warnings
+            "vector",
+            "the customer's profile",
+            self._vector.index(order.tenant_id, order.customer_id, history, order.as_of),
+            warnings,
         )
 
-    async def _recommend(
+    async def _profile_and_neighbourhood(
+        self, order: Order, history: PurchaseHistory, warnings: list[Warning]
+    ) -> tuple[object | None, Neighbourhood | None]:
+        """Neighbours are looked for once the customer is stored."""
+        what = "what similar customers buy"
+        if self._vector is None:
+            warnings.append(Warning("vector", "DISABLED", f"the answer comes without {what}: vector is switched off"))
+            return None, None
+        profile = await self._profile(order, history, warnings)
+        if profile is None:
+            return None, None
+        neighbourhood = await _optional(
+            "vector", what, self._vector.neighbourhood(order.tenant_id, order.customer_id), warnings
+        )
+        if neighbourhood is not None and not neighbourhood.item_count:
+            message = (
+                f"fewer than five of the {neighbourhood.neighbour_count} customers most like this one share a habit"
+            )
+            warnings.append(Warning("vector", "FEW_NEIGHBOURS", message))
+        return profile, neighbourhood
+
+    async def _evidence(
+        self, order: Order, history: PurchaseHistory, warnings: list[Warning]
+    ) -> tuple[HistoryAnalysis, dict[str, Enrichment]]:
+        analysis = await self._frequency.analyze(history, order.as_of)
+        return analysis, await self._enrich(analysis.items, warnings)
+
+    async def _evidence_and_recommendations(
         self, order: Order, history: PurchaseHistory, warnings: list[Warning]
     ) -> tuple[HistoryAnalysis, dict[str, Enrichment], Recommendations]:
-        analysis = await self._frequency.analyze(history, order.as_of)
-        enrichments = await self._enrich(analysis.items, warnings)
+        analysis, enrichments = await self._evidence(order, history, warnings)
+        return analysis, enrichments, await self._recommend(order, analysis, enrichments, None, warnings)
+
+    async def _recommend(
+        self,
+        order: Order,
+        analysis: HistoryAnalysis,
+        enrichments: dict[str, Enrichment],
+        neighbourhood: Neighbourhood | None,
+        warnings: list[Warning],
+    ) -> Recommendations:
         recommendations = await self._recommender.recommend(
             order.customer_id,
             [Candidate(item, enrichments.get(item.name)) for item in analysis.items],
             order.as_of,
             order.max_recommendations,
             order.include_omitted,
+            neighbourhood,
         )
         if recommendations.fallback_reason:
             warnings.append(Warning("sagemaker", "FALLBACK", recommendations.fallback_reason))
-        return analysis, enrichments, recommendations
+        return recommendations
 
     async def _enrich(self, evidence: tuple[ItemEvidence, ...], warnings: list[Warning]) -> dict[str, Enrichment]:
         items = [item for item in evidence if item.purchase_count >= LEAST_PURCHASES_TO_ENRICH][:MOST_ITEMS_TO_ENRICH]

@@ -9,7 +9,14 @@ from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, ground_for_omission
 from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure
 from pantree_recommendation.core.reason import Reason, ReasonCode
-from pantree_recommendation.core.recommender import Answer, OmittedItem, Question, Recommendation, Recommender
+from pantree_recommendation.core.recommender import (
+    DEFAULT_SUGGESTIONS,
+    Answer,
+    OmittedItem,
+    Question,
+    Recommendation,
+    Recommender,
+)
 from pantree_recommendation.core.selection import (
     FixedModels,
     ModelCard,
@@ -19,12 +26,17 @@ from pantree_recommendation.core.selection import (
     Share,
     model_id,
 )
+from pantree_recommendation.core.suggestion import SOURCE as SUGGESTION_SOURCE
+from pantree_recommendation.core.suggestion import Companion, Neighbourhood, NeighbourItem, Suggestion, suggestions_of
 
 __all__ = [
+    "DEFAULT_SUGGESTIONS",
     "DEFAULT_TIERS",
+    "SUGGESTION_SOURCE",
     "Answer",
     "Calibration",
     "Candidate",
+    "Companion",
     "DiscountTier",
     "DiscountTiers",
     "FixedModels",
@@ -36,6 +48,8 @@ __all__ = [
     "ModelSource",
     "Models",
     "Need",
+    "NeighbourItem",
+    "Neighbourhood",
     "Offer",
     "OmittedItem",
     "PaidPrice",
@@ -51,6 +65,7 @@ __all__ = [
     "Recommender",
     "Selection",
     "Share",
+    "Suggestion",
     "Trend",
     "Weight",
     "annual_cost",
@@ -60,4 +75,5 @@ __all__ = [
     "model_id",
     "offer_of",
     "plan_of",
+    "suggestions_of",
 ]

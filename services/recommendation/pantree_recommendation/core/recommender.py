@@ -15,11 +15,26 @@ from pantree_recommendation.core.policy import Policy, ground_for_omission
 from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.selection import Models, ModelSource
+from pantree_recommendation.core.suggestion import Neighbourhood, Suggestion, suggestions_of
 from pantree_runtime.errors import InvalidInput, PantreeError
 
 # A coefficient of variation of at most 0.5. Only a fifth of the items that real households buy again and again are that
 # regular (84.51° Complete Journey, 2017), so that the word means something.
 LEAST_REGULAR_CONSISTENCY = 1 / 1.5
+
+DEFAULT_SUGGESTIONS = 5
+MOST_CLOSEST = 3
+# From the one that a little more evidence overcomes to those that it confirms.
+_GROUNDS_BY_DISTANCE = (
+    ReasonCode.LOW_PROBABILITY,
+    ReasonCode.LOW_CONFIDENCE,
+    ReasonCode.TOO_FEW_PURCHASES,
+    ReasonCode.NEED_LATE,
+    ReasonCode.NEED_PAUSED,
+    ReasonCode.INTERVAL_TOO_LONG,
+    ReasonCode.NEED_SWITCHED,
+    ReasonCode.NEED_ENDED,
+)
 
 # What a cadence's probability looks at: the interval and half of it again.
 GRACE_RATIO = 1.5
@@ -43,6 +58,10 @@ class Question:
     """Decides which model answers where two are compared; empty when unknown."""
     model: str = ""
     """Id of the model that is to answer; empty when the selection decides."""
+    neighbourhood: Neighbourhood | None = None
+    """What similar customers buy; None when nobody asked."""
+    max_suggestions: int = DEFAULT_SUGGESTIONS
+    """At least 1."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +100,10 @@ class Answer:
     """Where the model ran: `embedded` or `sagemaker`."""
     fallback_reason: str
     """Why the embedded model answered in place of the first one; empty otherwise."""
+    suggestions: tuple[Suggestion, ...] = ()
+    """From similar customers, best first."""
+    closest: tuple[OmittedItem, ...] = ()
+    """When nothing is recommended, up to `MOST_CLOSEST` items that came closest to it, the closest first."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +203,7 @@ def _answers(screened: Sequence[_Screened], scored: _Scored, policy: Policy) -> 
         end = begin + len(entry.offers)
         recommendations, outranked = _select(entry.question, policy, entry.offers, scored.scores[begin:end])
         omitted = [*entry.omitted, *outranked] if entry.question.include_omitted else []
+        closest = () if recommendations else _closest(entry.omitted, entry.question.candidates)
         answers.append(
             Answer(
                 recommendations=recommendations,
@@ -188,10 +212,35 @@ def _answers(screened: Sequence[_Screened], scored: _Scored, policy: Policy) -> 
                 model=scored.ranker.model,
                 source=scored.ranker.source,
                 fallback_reason=scored.fallback_reason,
+                suggestions=_suggestions(entry.question, policy),
+                closest=closest,
             )
         )
         begin = end
     return answers
+
+
+def _closest(omitted: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:
+    """The items that came closest: those that lack probability, then those that lack purchases, then the others.
+
+    Among equals the more probable, the more often bought, the first by name. What the shop excludes came no way at all.
+    """
+    evidence = {candidate.name: candidate for candidate in candidates}
+
+    def distance(item: OmittedItem) -> tuple[int, float, int, str]:
+        candidate = evidence[item.name]
+        expected = candidate.expected
+        probability = 0.0 if expected is None else expected.cadence_probability
+        return _GROUNDS_BY_DISTANCE.index(item.reason.code), -probability, -candidate.purchase_count, item.name
+
+    near = [item for item in omitted if item.reason.code in _GROUNDS_BY_DISTANCE]
+    return tuple(sorted(near, key=distance)[:MOST_CLOSEST])
+
+
+def _suggestions(question: Question, policy: Policy) -> tuple[Suggestion, ...]:
+    if question.neighbourhood is None:
+        return ()
+    return suggestions_of(question.neighbourhood, question.candidates, policy, question.max_suggestions)
 
 
 def _screen(question: Question, policy: Policy) -> tuple[list[tuple[Candidate, Offer]], list[OmittedItem]]:
@@ -199,7 +248,8 @@ def _screen(question: Question, policy: Policy) -> tuple[list[tuple[Candidate, O
     if question.min_confidence is not None:
         policy = replace(policy, min_confidence=question.min_confidence)
     if question.min_cadence_probability is not None:
-        policy = replace(policy, min_cadence_probability=question.min_cadence_probability)
+        # Whoever names a threshold means it.
+        policy = replace(policy, min_cadence_probability=question.min_cadence_probability, regular_allowance=0.0)
     offers, omitted = [], []
     for candidate in question.candidates:
         ground = ground_for_omission(candidate, question.as_of, policy)
