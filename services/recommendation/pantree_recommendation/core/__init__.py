@@ -1,7 +1,7 @@
 """What the recommendation service knows: which evidence suffices, which cadence it supports, and what that saves."""
 
 from pantree_recommendation.core.calibration import Calibration, Weight
-from pantree_recommendation.core.candidate import Candidate, Forecast, Need, PaidPrice, Trend
+from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Forecast, Need, PaidPrice, Trend
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
 from pantree_recommendation.core.money import HonestSavings, annual_cost, annual_savings, honest_savings
 from pantree_recommendation.core.offer import Offer, Price, offer_of
@@ -22,6 +22,7 @@ from pantree_recommendation.core.selection import (
 
 __all__ = [
     "DEFAULT_TIERS",
+    "MOST_WITHOUT_A_THREAD",
     "Answer",
     "Calibration",
     "Candidate",
