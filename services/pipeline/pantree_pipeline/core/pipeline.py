@@ -71,8 +71,18 @@ class Pipeline:
         months: list[PurchaseHistory] = []
         if isinstance(order.source, FirstPurchase):
             count = order.source.simulation_months
-            yield Started(order, count)
             async with aclosing(self._simulated_months(order.customer_id, order.source)) as simulated:
+                # The first month is under way while the caller is being told of the start.
+                first = asyncio.create_task(_coroutine(anext(simulated)))
+                try:
+                    yield Started(order, count)
+                    month = await first
+                finally:
+                    # A generator that is still at work cannot be closed.
+                    first.cancel()
+                    await asyncio.wait({first})
+                months.append(month.purchases)
+                yield month
                 async for month in simulated:
                     months.append(month.purchases)
                     yield month
