@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -207,11 +208,22 @@ async def serve_until_told(start: Callable[[], Awaitable[Running]], drain_second
     except BaseException:
         telling.cancel()
         raise
+    _keep_for_good()
     _log.info("serving", address=running.address)
     await telling
     _log.info("draining", longest_seconds=drain_seconds)
     await running.stop(drain_seconds)
     _log.info("stopped")
+
+
+def _keep_for_good() -> None:
+    """Tells the garbage collector that what this process holds now stays as long as it does.
+
+    A full collection looks at every object, some 100,000 of them in modules and models, which stops all requests for
+    20 to 100 ms; after this it looks at those of requests only.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def end_with_standard_input(drain_seconds: float) -> None:

@@ -20,6 +20,7 @@ from pantree_pipeline.core import (
     FirstPurchase,
     HistoryAnalysis,
     ItemEvidence,
+    ItemToEnrich,
     ModelName,
     Month,
     Neighbourhood,
@@ -81,8 +82,7 @@ class Frequency:
             await self._after.wait()
         if self._error:
             raise self._error
-        count = len(history.days)
-        return HistoryAnalysis((ItemEvidence("Bananas", "produce", count, payload=None),), MODEL)
+        return HistoryAnalysis((ItemEvidence("Bananas", payload=None),), MODEL)
 
 
 class Vector:
@@ -115,11 +115,21 @@ class Vector:
 
 
 class Enricher:
-    def __init__(self, error: PantreeError | None = None, result: EnrichmentResult | None = None) -> None:
+    def __init__(
+        self,
+        error: PantreeError | None = None,
+        result: EnrichmentResult | None = None,
+        started: asyncio.Event | None = None,
+    ) -> None:
         self._error = error
         self._result = result
+        self._started = started
+        self.asked_for: Sequence[ItemToEnrich] = ()
 
-    async def enrich(self, items: Sequence[ItemEvidence]) -> EnrichmentResult:
+    async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
+        self.asked_for = items
+        if self._started:
+            self._started.set()
         if self._error:
             raise self._error
         return self._result or EnrichmentResult(tuple(Enrichment(item.name, "rules", None) for item in items), 0, "")
@@ -180,6 +190,33 @@ async def test_frequency_and_vector_run_side_by_side() -> None:
     )
     result = await asyncio.wait_for(completed(pipeline), timeout=10)
     assert result.profile == "profile of cust_001"
+
+
+async def test_frequency_and_enrichment_run_side_by_side() -> None:
+    enrichment_started = asyncio.Event()  # frequency waits for it: one after the other would never end
+    pipeline = Pipeline(
+        Simulator(), Frequency(after=enrichment_started), Recommender(), None, Enricher(started=enrichment_started)
+    )
+    result = await asyncio.wait_for(completed(pipeline), timeout=10)
+    assert list(result.enrichments) == ["Bananas"]
+
+
+async def test_items_to_enrich_are_those_bought_often_enough_most_often_first() -> None:
+    days_of = {"Twice on one day, twice in all": (1, 1, 9), "Thrice": (1, 2, 3), "Weekly": (1, 8, 15, 22), "Once": (5,)}
+    lines = [(item, day) for item, days in enumerate(days_of.values()) for day in days]
+    history = PurchaseHistory(
+        item_names=tuple(days_of),
+        item_categories=("a", "b", "c", "d"),
+        item_indices=np.array([item for item, _ in lines], dtype=np.int32),
+        days=np.array([day_number(START) + day for _, day in lines], dtype=np.int32),
+        quantities=np.ones(len(lines), dtype=np.int32),
+        prices=np.ones(len(lines)),
+        savings=np.zeros(len(lines)),
+    )
+    enricher = Enricher()
+    pipeline = Pipeline(Simulator(), Frequency(), Recommender(), None, enricher)
+    await anext(event async for event in pipeline.run(replace(order(), source=history)) if isinstance(event, Completed))
+    assert list(enricher.asked_for) == [ItemToEnrich("Weekly", "c"), ItemToEnrich("Thrice", "b")]
 
 
 async def test_failing_optional_stages_are_warnings() -> None:

@@ -150,16 +150,16 @@ def _history_of_rows(rows: Sequence[Purchase], last_day: int | None, violations:
     indices: list[int] = []
     days: list[int] = []
     for number, row in enumerate(rows):
-        path = f"input.history[{number}]"
-        day = violations.day(f"{path}.date", row.date)
+        wrong = violations.within(f"input.history[{number}]")
+        day = wrong.day("date", row.date)
         if day is not None and last_day is not None and day_number(day) > last_day:
-            violations.add(f"{path}.date", "is later than as_of; give the day on which the question is asked as as_of")
+            wrong.add("date", "is later than as_of; give the day on which the question is asked as as_of")
         quantity = row.quantity if row.HasField("quantity") else 1
-        price_is_right = violations.price(f"{path}.price", row.price if row.HasField("price") else None)
-        if violations.quantity(f"{path}.quantity", quantity) and price_is_right:
-            violations.number(f"{path}.saving", row.saving, 0, row.price * quantity + _CENT_SLACK)
-        violations.text(f"{path}.name", row.name)
-        violations.text(f"{path}.category", row.category, required=False)
+        price_is_right = wrong.price("price", row.price if row.HasField("price") else None)
+        if wrong.quantity("quantity", quantity) and price_is_right:
+            wrong.number("saving", row.saving, 0, row.price * quantity + _CENT_SLACK)
+        wrong.text("name", row.name)
+        wrong.text("category", row.category, required=False)
         name = row.name.strip()
         if name not in positions:
             positions[name] = len(positions)

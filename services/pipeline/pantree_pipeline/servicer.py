@@ -1,6 +1,5 @@
 """The RPCs of the pipeline service."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -13,6 +12,7 @@ from pantree_pipeline import convert
 from pantree_pipeline.backends.health import HealthProbe
 from pantree_pipeline.core import Completed, Order, Pipeline
 from pantree_runtime.grpc_types import Context
+from pantree_runtime.threads import beside_if
 
 # A long history takes a while to check and to categorise; a first purchase takes less than the way to a thread.
 _BYTES_WORTH_A_THREAD = 16 * 1024
@@ -75,6 +75,4 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         archetypes = await self._pipeline.archetypes() if message.items else None
         tenant_id = dict(context.invocation_metadata() or ()).get(convert.TENANT_METADATA, "")
         given = (message, archetypes, self._today(), self._draw_seed(), str(tenant_id))
-        if message.ByteSize() < _BYTES_WORTH_A_THREAD:
-            return convert.order_of(*given)
-        return await asyncio.to_thread(convert.order_of, *given)
+        return await beside_if(message.ByteSize() >= _BYTES_WORTH_A_THREAD, convert.order_of, *given)

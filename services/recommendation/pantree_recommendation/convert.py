@@ -204,53 +204,50 @@ def _candidates(request: messages.RecommendRequest, as_of: date | None, violatio
         first = positions.setdefault(message.frequency.name, position)
         if first != position:
             violations.add(f"{field}.frequency.name", f"is also the name of candidates[{first}]; send each item once")
-        candidate = _candidate(message, field, as_of, violations)
+        candidate = _candidate(message, as_of, violations.within(field))
         if candidate is not None:
             candidates.append(candidate)
     return candidates
 
 
-def _candidate(message: messages.Candidate, field: str, as_of: date | None, violations: Violations) -> Candidate | None:
+def _candidate(message: messages.Candidate, as_of: date | None, violations: Violations) -> Candidate | None:
     """Evidence on one item; None, with the violations noted, when it is not right."""
     item = message.frequency
-    within = f"{field}.frequency"
     right = [
-        violations.text(f"{within}.name", item.name),
-        violations.text(f"{within}.category", item.category, required=False),
-        violations.whole_number(f"{within}.purchase_count", item.purchase_count, 1, MAX_HISTORY_LINES),
-        violations.number(f"{within}.consistency_ratio", item.consistency_ratio, 0, 1),
-        violations.number(f"{within}.recency_weight_ratio", item.recency_weight_ratio, 0, 1),
-        violations.number(f"{within}.confidence", item.confidence, 0, 100),
-        violations.price(f"{within}.latest_unit_price", item.latest_unit_price),
-        violations.whole_number(f"{within}.typical_quantity", item.typical_quantity, 1, MAX_TYPICAL_QUANTITY),
+        violations.text("frequency.name", item.name),
+        violations.text("frequency.category", item.category, required=False),
+        violations.whole_number("frequency.purchase_count", item.purchase_count, 1, MAX_HISTORY_LINES),
+        violations.number("frequency.consistency_ratio", item.consistency_ratio, 0, 1),
+        violations.number("frequency.recency_weight_ratio", item.recency_weight_ratio, 0, 1),
+        violations.number("frequency.confidence", item.confidence, 0, 100),
+        violations.price("frequency.latest_unit_price", item.latest_unit_price),
+        violations.whole_number("frequency.typical_quantity", item.typical_quantity, 1, MAX_TYPICAL_QUANTITY),
         violations.whole_number(
-            f"{field}.suggested_interval_days", message.suggested_interval_days, 0, MAX_SUGGESTED_INTERVAL_DAYS
+            "suggested_interval_days", message.suggested_interval_days, 0, MAX_SUGGESTED_INTERVAL_DAYS
         ),
     ]
     if item.trend not in _TRENDS:
-        violations.add(f"{within}.trend", f"is {item.trend}; give a value of pantree.frequency.v1.Trend")
+        violations.add("frequency.trend", f"is {item.trend}; give a value of pantree.frequency.v1.Trend")
         right.append(False)
     if message.perishability not in _PERISHABILITIES:
-        violations.add(
-            f"{field}.perishability", f"is {message.perishability}; give a value of pantree.catalog.v1.Perishability"
-        )
+        violations.add("perishability", f"is {message.perishability}; give a value of pantree.catalog.v1.Perishability")
         right.append(False)
-    last_day = violations.day(f"{within}.last_date", item.last_date)
+    last_day = violations.day("frequency.last_date", item.last_date)
     if last_day is not None and as_of is not None and last_day > as_of:
-        violations.add(f"{within}.last_date", f"is {last_day}; give a day that is not after as_of, {as_of}")
+        violations.add("frequency.last_date", f"is {last_day}; give a day that is not after as_of, {as_of}")
         right.append(False)
     # One purchase has no interval; from two on there is one.
     mean_interval_days = item.mean_interval_days if item.HasField("mean_interval_days") else None
     if mean_interval_days is not None:
-        right.append(violations.number(f"{within}.mean_interval_days", mean_interval_days, 1, MAX_INTERVAL_DAYS))
+        right.append(violations.number("frequency.mean_interval_days", mean_interval_days, 1, MAX_INTERVAL_DAYS))
     elif item.purchase_count > 1:
-        violations.add(f"{within}.mean_interval_days", "is required for two purchases or more")
+        violations.add("frequency.mean_interval_days", "is required for two purchases or more")
         right.append(False)
     next_due_day = None
     if item.next_due_date or item.purchase_count > 1:
-        next_due_day = violations.day(f"{within}.next_due_date", item.next_due_date)
+        next_due_day = violations.day("frequency.next_due_date", item.next_due_date)
         right.append(next_due_day is not None)
-    forecast, paid_price = _forecast(item, within, violations), _paid_price(item, within, violations)
+    forecast, paid_price = _forecast(item, violations), _paid_price(item, violations)
     if last_day is None or not all(right):
         return None
     return Candidate(
@@ -273,24 +270,24 @@ def _candidate(message: messages.Candidate, field: str, as_of: date | None, viol
     )
 
 
-def _forecast(item: frequency.ItemFrequency, within: str, violations: Violations) -> Forecast | None:
+def _forecast(item: frequency.ItemFrequency, violations: Violations) -> Forecast | None:
     """What is expected of an item; None when the evidence holds no forecast, or one that is not right."""
     if not item.recommended_interval_days:
         return None
     if item.recommended_interval_days not in _LADDER_DAYS:
         steps = ", ".join(map(str, _LADDER_DAYS))
         violations.add(
-            f"{within}.recommended_interval_days", f"is {item.recommended_interval_days}; give one of {steps}, or none"
+            "frequency.recommended_interval_days", f"is {item.recommended_interval_days}; give one of {steps}, or none"
         )
     for name in ("cadence_probability", "run_out_probability", "pile_up_ratio"):
-        violations.number(f"{within}.{name}", getattr(item, name), 0, 1)
+        violations.number(f"frequency.{name}", getattr(item, name), 0, 1)
     need = _NEEDS.get(item.need)
     if need is None:
-        violations.add(f"{within}.need", f"is {item.need}; give a state of pantree.frequency.v1.Need")
+        violations.add("frequency.need", f"is {item.need}; give a state of pantree.frequency.v1.Need")
         return None
     probabilities = {state.need: state.probability for state in item.need_probabilities}
     need_probability = probabilities.get(item.need, 0.0)
-    violations.number(f"{within}.need_probabilities", need_probability, 0, 1)
+    violations.number("frequency.need_probabilities", need_probability, 0, 1)
     return Forecast(
         interval_days=item.recommended_interval_days,
         cadence_probability=item.cadence_probability,
@@ -301,14 +298,14 @@ def _forecast(item: frequency.ItemFrequency, within: str, violations: Violations
     )
 
 
-def _paid_price(item: frequency.ItemFrequency, within: str, violations: Violations) -> PaidPrice | None:
+def _paid_price(item: frequency.ItemFrequency, violations: Violations) -> PaidPrice | None:
     """What was really paid for a unit; None when the evidence does not tell, or is not right."""
     if not (item.HasField("mean_paid_unit_price") and item.HasField("paid_unit_price_deviation")):
         return None
     paid = PaidPrice(item.mean_paid_unit_price, item.paid_unit_price_deviation)
     right = [
-        violations.price(f"{within}.mean_paid_unit_price", paid.mean),
-        violations.price(f"{within}.paid_unit_price_deviation", paid.deviation),
+        violations.price("frequency.mean_paid_unit_price", paid.mean),
+        violations.price("frequency.paid_unit_price_deviation", paid.deviation),
     ]
     return paid if all(right) else None
 

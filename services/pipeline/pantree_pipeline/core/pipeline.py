@@ -1,4 +1,4 @@
-"""The stages of an answer: history, then frequency and vector side by side, then enrichment, then recommendation.
+"""The stages of an answer: history, then vector, frequency and enrichment side by side, then recommendation.
 
 History, frequency and recommendation are required: when one fails, so does the answer. Vector and enrichment are
 optional: when one fails, the answer comes without what it would have added, and says so.
@@ -9,9 +9,11 @@ from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import TypeVar
 
+import numpy as np
+
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.events import Completed, Event, Started, Warning
-from pantree_pipeline.core.history import Month, join, month_count, months_of
+from pantree_pipeline.core.history import Month, join, month_count, months_of, purchase_counts
 from pantree_pipeline.core.order import FirstPurchase, Order
 from pantree_pipeline.core.ports import (
     Archetypes,
@@ -21,7 +23,7 @@ from pantree_pipeline.core.ports import (
     EnrichmentResult,
     FrequencyAnalyzer,
     HistoryAnalysis,
-    ItemEvidence,
+    ItemToEnrich,
     Neighbourhood,
     Recommendations,
     Recommender,
@@ -32,7 +34,7 @@ from pantree_runtime.errors import ComponentUnavailable, PantreeError
 
 # An item bought fewer times has no spread of intervals, so nothing that is said about it could support a subscription.
 LEAST_PURCHASES_TO_ENRICH = 3
-# Enrichment may ask a language model, which is slow; the most confident items are the ones that may be recommended.
+# Enrichment may ask a language model, which is slow; the items bought most often are the ones that may be recommended.
 MOST_ITEMS_TO_ENRICH = 200
 # As many as the frequency service takes at once.
 MOST_CADENCE_CHANGES = 20
@@ -70,8 +72,18 @@ class Pipeline:
         months: list[PurchaseHistory] = []
         if isinstance(order.source, FirstPurchase):
             count = order.source.simulation_months
-            yield Started(order, count)
             async with aclosing(self._simulated_months(order.customer_id, order.source)) as simulated:
+                # The first month is under way while the caller is being told of the start.
+                first = asyncio.create_task(_coroutine(anext(simulated)))
+                try:
+                    yield Started(order, count)
+                    month = await first
+                finally:
+                    # A generator that is still at work cannot be closed.
+                    first.cancel()
+                    await asyncio.wait({first})
+                months.append(month.purchases)
+                yield month
                 async for month in simulated:
                     months.append(month.purchases)
                     yield month
@@ -164,8 +176,7 @@ class Pipeline:
     async def _evidence(
         self, order: Order, history: PurchaseHistory, warnings: list[Warning]
     ) -> tuple[HistoryAnalysis, dict[str, Enrichment]]:
-        analysis = await self._frequency.analyze(history, order.as_of)
-        return analysis, await self._enrich(analysis.items, warnings)
+        return await _side_by_side(self._frequency.analyze(history, order.as_of), self._enrich(history, warnings))
 
     async def _evidence_and_recommendations(
         self, order: Order, history: PurchaseHistory, warnings: list[Warning]
@@ -193,8 +204,8 @@ class Pipeline:
             warnings.append(Warning("sagemaker", "FALLBACK", recommendations.fallback_reason))
         return recommendations
 
-    async def _enrich(self, evidence: tuple[ItemEvidence, ...], warnings: list[Warning]) -> dict[str, Enrichment]:
-        items = [item for item in evidence if item.purchase_count >= LEAST_PURCHASES_TO_ENRICH][:MOST_ITEMS_TO_ENRICH]
+    async def _enrich(self, history: PurchaseHistory, warnings: list[Warning]) -> dict[str, Enrichment]:
+        items = _worth_enriching(history)
         if self._enricher is None or not items:
             return {}
         result: EnrichmentResult | None = await _optional(
@@ -208,6 +219,16 @@ class Pipeline:
         if result.fallback_reason:
             warnings.append(Warning("nim", "FALLBACK", result.fallback_reason))
         return {enrichment.name: enrichment for enrichment in result.items}
+
+
+def _worth_enriching(history: PurchaseHistory) -> list[ItemToEnrich]:
+    """The items that may come to be recommended, most often bought first."""
+    counts = purchase_counts(history)
+    positions = np.argsort(-counts, kind="stable")[:MOST_ITEMS_TO_ENRICH]
+    return [
+        ItemToEnrich(history.item_names[position], history.item_categories[position])
+        for position in positions[counts[positions] >= LEAST_PURCHASES_TO_ENRICH].tolist()
+    ]
 
 
 async def _optional(component: str, what: str, work: Awaitable[ResultT], warnings: list[Warning]) -> ResultT | None:

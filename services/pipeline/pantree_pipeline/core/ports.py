@@ -35,10 +35,17 @@ class ItemEvidence:
     """How regularly a household buys one item."""
 
     name: str
-    category: str
-    purchase_count: int
     payload: object
     """The frequency service's statement, as the recommendation service reads it."""
+
+
+@dataclass(frozen=True)
+class ItemToEnrich:
+    """An item of which more is to be known."""
+
+    name: str
+    category: str
+    """An empty string when unknown."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ class VectorIndex(Protocol):
 class Enricher(Protocol):
     """The enrichment service."""
 
-    async def enrich(self, items: Sequence[ItemEvidence]) -> EnrichmentResult:
+    async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
         """What is known about items; what did not come back in time is counted, not waited for."""
 
 

@@ -1,7 +1,7 @@
 """What the recommendation service knows: which evidence suffices, which cadence it supports, and what that saves."""
 
 from pantree_recommendation.core.calibration import Calibration, Weight
-from pantree_recommendation.core.candidate import Candidate, Forecast, Need, PaidPrice, Trend
+from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Forecast, Need, PaidPrice, Trend
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
 from pantree_recommendation.core.money import HonestSavings, annual_cost, annual_savings, honest_savings
 from pantree_recommendation.core.offer import Offer, Price, offer_of
@@ -32,6 +32,7 @@ from pantree_recommendation.core.suggestion import Companion, Neighbourhood, Nei
 __all__ = [
     "DEFAULT_SUGGESTIONS",
     "DEFAULT_TIERS",
+    "MOST_WITHOUT_A_THREAD",
     "SUGGESTION_SOURCE",
     "Answer",
     "Calibration",

@@ -1,6 +1,5 @@
 """From evidence to recommendations: leave out, offer, rank, explain."""
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from pantree_domain.catalog import Perishability
-from pantree_recommendation.core.candidate import Candidate, Trend
+from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Trend
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, ground_for_omission
@@ -17,6 +16,7 @@ from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.selection import Models, ModelSource
 from pantree_recommendation.core.suggestion import Neighbourhood, Suggestion, suggestions_of
 from pantree_runtime.errors import InvalidInput, PantreeError
+from pantree_runtime.threads import beside_if
 
 # A coefficient of variation of at most 0.5. Only a fifth of the items that real households buy again and again are that
 # regular (84.51° Complete Journey, 2017), so that the word means something.
@@ -169,9 +169,10 @@ class Recommender:
                 answers[position] = error
         for ranker, positions in positions_of.items():
             asked = [questions[position] for position in positions]
-            screened = await asyncio.to_thread(self._all_screened, asked)
+            many = sum(len(question.candidates) for question in asked) > MOST_WITHOUT_A_THREAD
+            screened = await beside_if(many, self._all_screened, asked)
             scored = await _scored(screened, ranker, models.fallback)
-            answered = await asyncio.to_thread(_answers, screened, scored, self._policy)
+            answered = await beside_if(many, _answers, screened, scored, self._policy)
             for position, answer in zip(positions, answered, strict=True):
                 answers[position] = answer
         return [answer for answer in answers if answer is not None]
