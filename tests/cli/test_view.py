@@ -57,6 +57,7 @@ def test_csv_has_a_row_for_each_recommendation_and_quotes_what_needs_it() -> Non
     assert tuple(rows[0]) == CSV_COLUMNS
     for row, recommendation in zip(rows, recommendations, strict=True):
         assert row["next_due_date"] == recommendation.next_due_date.isoformat()
+        assert row["first_delivery_date"] == recommendation.first_delivery_date.isoformat()
         assert float(row["annual_cost"]) == recommendation.annual_cost
         savings = recommendation.honest_savings
         assert row["honest_annual_savings"] == ("" if savings is None else str(savings.expected))

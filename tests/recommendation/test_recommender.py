@@ -69,6 +69,7 @@ async def test_recommendation_keeps_what_the_contract_promises(items: list[Candi
         assert 0 <= item.score <= 1
         assert item.offer.cadence in LADDER
         assert item.next_due_day >= AS_OF
+        assert item.first_delivery_day >= AS_OF
         assert item.offer.forecast.need is Need.ACTIVE
         assert item.offer.forecast.cadence_probability >= 0.65
         assert item.offer.cadence.interval_days >= item.offer.forecast.interval_days
@@ -168,6 +169,23 @@ async def test_overdue_item_is_due_on_the_day_of_the_question() -> None:
     assert item.next_due_day == AS_OF
     (due,) = [reason for reason in item.reasons if reason.code is ReasonCode.DUE_NOW]
     assert due.values == {"overdue_days": 3}
+
+
+async def test_first_delivery_is_the_day_that_the_evidence_chose() -> None:
+    chosen = date(2026, 7, 4)
+    items = [
+        bananas(name="chosen", forecast=forecast(first_delivery_day=chosen)),
+        bananas(name="past", forecast=forecast(first_delivery_day=date(2026, 6, 1))),
+        bananas(name="unknown", forecast=forecast()),
+        bananas(name="without forecast"),
+    ]
+    answer = await recommend(question(*items))
+    assert {item.candidate.name: item.first_delivery_day for item in answer.recommendations} == {
+        "chosen": chosen,
+        "past": AS_OF,
+        "unknown": bananas().next_due_day,
+        "without forecast": bananas().next_due_day,
+    }
 
 
 async def test_reasons_begin_with_regularity_and_name_all_that_applies() -> None:

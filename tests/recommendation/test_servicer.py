@@ -16,6 +16,7 @@ from pantree.frequency.v1.frequency_service_pb2 import (
     NEED_ACTIVE,
     NEED_ENDED,
     TREND_STABLE,
+    FirstDelivery,
     ItemFrequency,
     NeedProbability,
 )
@@ -98,6 +99,7 @@ async def test_weekly_item_gets_the_published_offer() -> None:
     offer = item.subscription
     assert (offer.frequency, offer.interval_days, offer.quantity) == ("weekly", 7, 1)
     assert (offer.estimated_annual_savings, offer.discount_ratio) == (5.18, 0.05)
+    assert offer.first_delivery_date == item.next_due_date  # this evidence chooses no other day
     assert [reason.code for reason in item.reasons] == ["BOUGHT_REGULARLY", "SAVES_MONEY"]
     assert item.reasons[1].values["estimated_annual_savings"] == 5.18
     assert (response.source, response.model.name, response.fallback_reason) == ("embedded", "embedded-heuristic", "")
@@ -146,6 +148,7 @@ def with_forecast(**changes: Any) -> ItemFrequency:
         "need_probabilities": [NeedProbability(need=NEED_ACTIVE, probability=0.9)],
         "mean_paid_unit_price": 1.95,
         "paid_unit_price_deviation": 0.1,
+        "first_delivery": FirstDelivery(date="2026-07-04", run_out_probability=0.2, pile_up_ratio=0.3),
     }
     return bananas(**{**expected, **changes})
 
@@ -155,6 +158,7 @@ async def test_forecast_and_paid_price_reach_the_answer() -> None:
     (item,) = response.recommendations
     offer = item.subscription
     assert (offer.interval_days, item.cadence_probability) == (14, 0.8)
+    assert offer.first_delivery_date == "2026-07-04"
     assert [tier.least_items_per_delivery for tier in offer.tiers] == [1, 5]
     assert offer.tiers[0].annual_cost == offer.annual_cost == response.plan.annual_cost == 49.29
     assert offer.honest_savings.expected_annual_savings == response.plan.honest_annual_savings == 1.55
@@ -182,6 +186,7 @@ async def test_wrong_forecast_is_named() -> None:
         pile_up_ratio=float("nan"),
         mean_paid_unit_price=-1.0,
         paid_unit_price_deviation=float("inf"),
+        first_delivery=FirstDelivery(date="soon"),
     )
     unknown = with_forecast(name="Oats", need=99, need_probabilities=[])
     assert await violated_fields(request(wrong, unknown, min_cadence_probability=2)) == {
@@ -190,6 +195,7 @@ async def test_wrong_forecast_is_named() -> None:
         "candidates[0].frequency.cadence_probability",
         "candidates[0].frequency.run_out_probability",
         "candidates[0].frequency.pile_up_ratio",
+        "candidates[0].frequency.first_delivery.date",
         "candidates[0].frequency.mean_paid_unit_price",
         "candidates[0].frequency.paid_unit_price_deviation",
         "candidates[1].frequency.need",

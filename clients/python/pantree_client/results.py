@@ -91,6 +91,8 @@ class Recommendation:
     cadence_probability: float
     """That of a purchase within 1.5 times the cadence, 0 to 1."""
     next_due_date: date
+    first_delivery_date: date
+    """When deliveries best begin, given the days that have passed and the chance that the need has ended."""
     reasons: tuple[str, ...]
     """For people, most important first."""
     cadence_change: str
@@ -312,6 +314,7 @@ def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_
         honest_savings=_honest_savings(message.subscription),
         cadence_probability=message.cadence_probability,
         next_due_date=date.fromisoformat(message.next_due_date),
+        first_delivery_date=date.fromisoformat(message.subscription.first_delivery_date),
         reasons=tuple(reason.text for reason in message.reasons),
         cadence_change=cadence_change,
         message=message,

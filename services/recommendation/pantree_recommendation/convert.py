@@ -285,6 +285,9 @@ def _forecast(item: frequency.ItemFrequency, violations: Violations) -> Forecast
     if need is None:
         violations.add("frequency.need", f"is {item.need}; give a state of pantree.frequency.v1.Need")
         return None
+    first_delivery_day = None
+    if item.HasField("first_delivery"):
+        first_delivery_day = violations.day("frequency.first_delivery.date", item.first_delivery.date)
     probabilities = {state.need: state.probability for state in item.need_probabilities}
     need_probability = probabilities.get(item.need, 0.0)
     violations.number("frequency.need_probabilities", need_probability, 0, 1)
@@ -295,6 +298,7 @@ def _forecast(item: frequency.ItemFrequency, violations: Violations) -> Forecast
         pile_up_ratio=item.pile_up_ratio,
         need=need,
         need_probability=need_probability,
+        first_delivery_day=first_delivery_day,
     )
 
 
@@ -402,6 +406,7 @@ def _recommendation_message(recommendation: Recommendation) -> messages.Recommen
             annual_cost=offer.price.annual_cost,
             honest_savings=_honest_savings_message(offer.price.honest_savings),
             tiers=[_tier_message(price) for price in offer.prices],
+            first_delivery_date=recommendation.first_delivery_day.isoformat(),
         ),
         category=candidate.category,
         score=recommendation.score,

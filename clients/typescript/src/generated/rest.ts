@@ -223,6 +223,11 @@ export interface Subscription {
    * first one is what stands above.
    */
   tiers: PriceTier[];
+  /**
+   * first_delivery_date is when deliveries best begin, ISO 8601, never before as_of: what the evidence chose by the risk of
+   * running out against piling up; where it holds no such day, the recommendation's next_due_date.
+   */
+  first_delivery_date: string;
 }
 
 /**

@@ -387,6 +387,7 @@ class Subscription(_message.Message):
     ANNUAL_COST_FIELD_NUMBER: _builtins.int
     HONEST_SAVINGS_FIELD_NUMBER: _builtins.int
     TIERS_FIELD_NUMBER: _builtins.int
+    FIRST_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
     frequency: _builtins.str
     """frequency is the name of the cadence: weekly, biweekly, every_3_weeks, monthly, every_6_weeks, bimonthly or
     quarterly.
@@ -403,6 +404,10 @@ class Subscription(_message.Message):
     """quantity is the number of units per delivery."""
     annual_cost: _builtins.float
     """annual_cost is what a year's deliveries cost after the discount, rounded up to a cent."""
+    first_delivery_date: _builtins.str
+    """first_delivery_date is when deliveries best begin, ISO 8601, never before as_of: what the evidence chose by the risk of
+    running out against piling up; where it holds no such day, the recommendation's next_due_date.
+    """
     @_builtins.property
     def honest_savings(self) -> Global___HonestSavings:
         """honest_savings is the saving against what this household really paid; absent when that is not known."""
@@ -424,10 +429,11 @@ class Subscription(_message.Message):
         annual_cost: _builtins.float = ...,
         honest_savings: Global___HonestSavings | None = ...,
         tiers: _abc.Iterable[Global___PriceTier] | None = ...,
+        first_delivery_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["honest_savings", b"honest_savings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "frequency", b"frequency", "honest_savings", b"honest_savings", "interval_days", b"interval_days", "quantity", b"quantity", "tiers", b"tiers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "honest_savings", b"honest_savings", "interval_days", b"interval_days", "quantity", b"quantity", "tiers", b"tiers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

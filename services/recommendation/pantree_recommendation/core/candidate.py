@@ -49,6 +49,8 @@ class Forecast:
     need: Need
     need_probability: float
     """That of the state, 0 to 1."""
+    first_delivery_day: date | None = None
+    """When deliveries at that interval best begin; None when the evidence does not say."""
 
 
 @dataclass(frozen=True)

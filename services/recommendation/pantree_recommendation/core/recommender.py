@@ -74,6 +74,8 @@ class Recommendation:
     """0 to 1; higher is better."""
     next_due_day: date
     """Never before the day of the question."""
+    first_delivery_day: date
+    """When deliveries best begin, never before the day of the question."""
     reasons: tuple[Reason, ...]
     """Most important first."""
 
@@ -280,12 +282,14 @@ def _select(
             omitted.append(OmittedItem(candidate.name, ground))
         else:
             of_category[candidate.category] += 1
+            due = candidate.next_due_day or question.as_of
             recommendations.append(
                 Recommendation(
                     candidate=candidate,
                     offer=offer,
                     score=score,
-                    next_due_day=max(candidate.next_due_day or question.as_of, question.as_of),
+                    next_due_day=max(due, question.as_of),
+                    first_delivery_day=max(offer.forecast.first_delivery_day or due, question.as_of),
                     reasons=tuple(_reasons(candidate, offer, question.as_of)),
                 )
             )
