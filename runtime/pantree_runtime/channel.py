@@ -52,10 +52,10 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A part that comes back is found within two seconds; gRPC's own back-off goes up to two minutes.
+    # A part that comes back is found within a second; gRPC's own back-off goes up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
     # After a part came back under a new address, names are looked up again at once rather than after 30 s.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
