@@ -41,6 +41,8 @@ class Plan:
     most_replicas: int = 2
     restarts: Sequence[str] = tuple(part.name for part in PARTS)
     """Deployments to restart under load, one after another."""
+    scales: Sequence[str] = ("frequency",)
+    """Deployments that get a pod more under load, and lose it again."""
     kills: Sequence[str] = tuple(part.name for part in PARTS)
     cuts: Sequence[str] = ("pipeline", "frequency", "enrichment", "gateway")
     measured_requests: int = 0
@@ -119,6 +121,7 @@ async def rehearse(plan: Plan, scratch: Path, told: Callable[[str], None]) -> Re
                 await _measure_cpu(cluster, clients, plan.measured_requests, report)
             clients.say(load=plan.clients, pause=plan.pause_seconds)
             await _renew(cluster, clients, authority, report, told)
+            await _scale(cluster, clients, plan, told)
             await _restart(cluster, clients, plan, report, told)
             clients.say(load=plan.clients, pause=plan.pause_seconds)
             await _break(cluster, clients, plan, report, told)
@@ -205,6 +208,18 @@ async def _renew(
     told(f"renewed the certificates of {len(parts)} pods")
     if late:
         report.troubles.append(f"did not read their renewed certificates: {late}")
+
+
+async def _scale(cluster: Cluster, clients: Clients, plan: Plan, told: Callable[[str], None]) -> None:
+    """One pod more, and one less, as an autoscaler does it."""
+    for name in plan.scales:
+        deployment = cluster.deployments[name]
+        usual = len(deployment.pods)
+        clients.say(label=f"scale {name}")
+        await deployment.scale(usual + 1)
+        await asyncio.sleep(_SETTLE_SECONDS)
+        await deployment.scale(usual)
+        told(f"scaled {name} to {usual + 1} and back to {usual}")
 
 
 async def _restart(cluster: Cluster, clients: Clients, plan: Plan, report: Report, told: Callable[[str], None]) -> None:
