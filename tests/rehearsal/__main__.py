@@ -60,6 +60,7 @@ def main() -> None:
     )
     for option, default, what in (
         ("--restart", names, "restarted one after another"),
+        ("--scale", list(Plan.scales), "that get a pod more and lose it again"),
         ("--kill", names, "whose process is killed"),
         ("--cut", list(Plan.cuts), "whose network is cut"),
     ):
@@ -71,6 +72,7 @@ def main() -> None:
     plan = Plan(
         most_replicas=arguments.most_replicas,
         restarts=arguments.restart,
+        scales=arguments.scale,
         kills=arguments.kill,
         cuts=arguments.cut,
         measured_requests=arguments.measure,

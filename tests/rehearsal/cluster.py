@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,13 +114,12 @@ class Deployment:
 class Cluster:
     """Pods, Services, names and policies; `start_platform` first, then the Deployments' `scale`."""
 
-    def __init__(self, manifests: list[Manifest], scratch: Path, told: Callable[[str], None]) -> None:
+    def __init__(self, manifests: list[Manifest], scratch: Path) -> None:
         """Takes what is to be deployed.
 
         Args:
             manifests: of an overlay.
             scratch: folder on a file system that holds nothing else, such as a tmpfs.
-            told: is called with what was done, for people.
         """
         self.manifests = manifests
         self.node = Node(scratch, NAME_SERVER)
@@ -135,7 +134,6 @@ class Cluster:
         self._services = [self._with_address(service) for service in of_kind(manifests, "Service")]
         self._services += [_NAME_SERVER_SERVICE, _COLLECTOR_SERVICE]
         self._outside: dict[str, str] = {}
-        self._told = told
         self._changes = asyncio.Event()
         self._names = scratch / "names" / "names.json"
         self._watching: asyncio.Task[None] | None = None

@@ -28,7 +28,7 @@ Manifest = Mapping[str, Any]
 
 # The address under which every pod reaches the node, as some network plug-ins have it: no subnet, only routes.
 NODE = "169.254.1.1"
-TOOLS = ("ip", "nft", "nsenter", "unshare", "setpriv", "chroot", "mount", "sysctl")
+TOOLS = ("ip", "nft", "nsenter", "unshare", "setpriv", "chroot", "mount")
 MEBIBYTE = 1024 * 1024
 _NOBODY = (65534, 65534)
 _POLL_SECONDS = 0.05

@@ -15,20 +15,9 @@ pytestmark = pytest.mark.timeout(LONGEST_SECONDS + 60)
 def test_prod_serves_is_shut_and_recovers_without_a_cluster() -> None:
     if reason := why_not():
         pytest.skip(reason)
-    options = [
-        "--most-replicas",
-        "1",
-        "--measure",
-        "0",
-        "--restart",
-        "gateway",
-        "--kill",
-        "pipeline",
-        "--cut",
-        "frequency",
-    ]
+    options = "--most-replicas 1 --measure 0 --scale --restart gateway --kill pipeline --cut frequency"
     result = subprocess.run(
-        [sys.executable, "-m", "tests.rehearsal", *options],
+        [sys.executable, "-m", "tests.rehearsal", *options.split()],
         cwd=ROOT,
         capture_output=True,
         text=True,
