@@ -379,7 +379,7 @@ class JsonCodec:
 
 
 # Type of the plain JSON values of a field, and the least and the most of a number, or of the length of a text.
-_Bounds = tuple[type, float, float]
+_Bounds = tuple[Any, float, float]
 
 
 def _plainness(descriptor: Descriptor, longest_text: int) -> Callable[[Any], bool]:
