@@ -269,7 +269,8 @@ class _Conversation:
             parameters, query = self._websocket.path_params, self._websocket.query_params.multi_items()
             progress = None
             token = value.pop(RESUME_TOKEN, None) if isinstance(value, dict) else None
-            place = f"{self._websocket.url.path}?{self._websocket.url.query}"
+            scope = self._websocket.scope
+            place = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
             if token is not None:
                 progress = await beside_if_long(len(text), progress_of, value, place, token)
                 value = {**(progress.choices or {}), **value}
