@@ -58,7 +58,7 @@ async def record(mesh: RunningMesh, body: Mapping[str, Any]) -> list[RecordedCal
         # Asked for once in the life of a pipeline.
         archetypes = await pipeline.archetypes()
         calls.clear()
-        order = convert.order_of(json_format.ParseDict(body, ProcessInput()), archetypes, date.today(), 0)
+        order = convert.order_of(json_format.ParseDict(dict(body), ProcessInput()), archetypes, date.today(), 0)
         async with aclosing(pipeline.run(order)) as events:
             async for _ in events:
                 pass

@@ -54,6 +54,16 @@ def spread(median: int) -> cadence.Floats:
     return 1.0 / (1.0 + (cadence.DAYS[None, :] / median) ** -3.0)
 
 
+@pytest.mark.parametrize("tolerance", [0.01, 0.5, 0.99])
+def test_steps_that_are_never_taken_need_no_risks(tolerance: float) -> None:
+    intervals = np.concatenate([spread(median) for median in range(3, 84)])
+    all_steps, near_steps = cadence.risks_of(intervals), cadence.risks_of(intervals, near_only=True)
+    assert (near_steps.pile_up == 0).mean() > (all_steps.pile_up == 0).mean()  # it does leave some out
+    expected, found = (cadence.choose_cadences(risks, tolerance) for risks in (all_steps, near_steps))
+    for name in ("interval_days", "run_out_probability", "pile_up_ratio"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name)), name
+
+
 @given(st.integers(1, 160), st.floats(0.01, 0.99))
 def test_step_is_near_the_median_interval_whatever_the_trade_off(median: int, tolerance: float) -> None:
     risks = cadence.risks_of(spread(median))

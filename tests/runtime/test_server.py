@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -25,7 +28,7 @@ from pantree_runtime.errors import (
     PantreeError,
 )
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.server import Part, running, start
+from pantree_runtime.server import Part, running, serve_until_told, start
 from pantree_runtime.status import calling
 from tests.loopback import loopback
 
@@ -230,6 +233,29 @@ async def test_failed_warm_up_closes_the_part() -> None:
     with pytest.raises(ComponentUnavailable):
         await start(streaming_part(nothing, warm_up=fail, close=close), host="127.0.0.1", port=0)
     assert closed.is_set()
+
+
+async def test_collections_look_at_nothing_that_was_there_when_it_began_to_serve() -> None:
+    frozen: list[int] = []
+
+    class Served:
+        address = "127.0.0.1:0"
+
+        async def stop(self, grace_seconds: float) -> None:
+            frozen.append(gc.get_freeze_count())
+
+    async def begin() -> Served:
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        return Served()
+
+    objects = len(gc.get_objects())
+    try:
+        await serve_until_told(begin, drain_seconds=0)
+    finally:
+        gc.unfreeze()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(number)
+    assert frozen[0] > objects / 2
 
 
 async def test_stopping_lets_a_stream_finish() -> None:

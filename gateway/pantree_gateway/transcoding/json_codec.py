@@ -104,6 +104,7 @@ class JsonCodec:
         self._deepest = deepest
         self._writers: dict[Descriptor, Writer] = {}
         self._setters: dict[Descriptor, Setter] = {}
+        self._field_setters: dict[FieldDescriptor, Setter] = {}
 
     def write(self, message: Message) -> Any:
         """JSON value of a message."""
@@ -254,6 +255,12 @@ class JsonCodec:
         return set_message
 
     def _field_setter(self, field: FieldDescriptor) -> Setter:
+        setter = self._field_setters.get(field)
+        if setter is None:
+            setter = self._field_setters[field] = self._compile_field_setter(field)
+        return setter
+
+    def _compile_field_setter(self, field: FieldDescriptor) -> Setter:
         entry = _map_entry(field)
         if entry is not None:
             return self._map_setter(field.name, entry["key"], entry["value"])
@@ -372,7 +379,7 @@ class JsonCodec:
 
 
 # Type of the plain JSON values of a field, and the least and the most of a number, or of the length of a text.
-_Bounds = tuple[type, float, float]
+_Bounds = tuple[Any, float, float]
 
 
 def _plainness(descriptor: Descriptor, longest_text: int) -> Callable[[Any], bool]:

@@ -268,9 +268,10 @@ class _Conversation:
             seconds = timeout_of(self._websocket.headers, self._surroundings.limits.stream_timeout_seconds)
             parameters, query = self._websocket.path_params, self._websocket.query_params.multi_items()
             progress = None
-            if isinstance(value, dict):
-                token = value.pop(RESUME_TOKEN, None)
-                place = f"{self._websocket.url.path}?{self._websocket.url.query}"
+            token = value.pop(RESUME_TOKEN, None) if isinstance(value, dict) else None
+            scope = self._websocket.scope
+            place = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+            if token is not None:
                 progress = await beside_if_long(len(text), progress_of, value, place, token)
                 value = {**(progress.choices or {}), **value}
             request = await beside_if_long(len(text), self._bound.request_of_value, parameters, query, value)
@@ -279,15 +280,17 @@ class _Conversation:
                 self._bound, request, seconds, self._surroundings.policy.metadata_of(self._websocket)
             )
             try:
+                if progress is None:
+                    await asyncio.sleep(0)  # lets the call leave; what follows takes place while it is under way
+                    progress = await beside_if_long(len(text), progress_of, value, place)
                 async for message in call:
-                    if progress is not None and self._seq < progress.seq:
+                    if self._seq < progress.seq:
                         self._seq += 1
                         continue
                     frame = self._write(message)[1]
-                    if progress is not None:
-                        if progress.choices is None:
-                            progress = progress.with_choices(frame["data"], value, self._choosable)
-                        frame[RESUME_TOKEN] = progress.token(self._seq + 1)
+                    if progress.choices is None:
+                        progress = progress.with_choices(frame["data"], value, self._choosable)
+                    frame[RESUME_TOKEN] = progress.token(self._seq + 1)
                     # Waits while the client's buffer is full, and with it gRPC's flow control makes the server wait.
                     await self._send(frame)
             finally:

@@ -182,7 +182,7 @@ def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tol
     # depend on their neighbours.
     curve = model.within(table, _CURVE_DAYS).round(12)
     intervals = model.interval_within(table, cadence.DAYS).round(12)
-    cadences = cadence.choose_cadences(cadence.risks_of(intervals), tolerance)
+    cadences = cadence.choose_cadences(cadence.risks_of(intervals, near_only=True), tolerance)
     near = curve[:, : len(cadence.DAYS)]  # the curve begins with the same days
     first = cadence.choose_first_deliveries(near, intervals, cadences.interval_days, tolerance)
     rows = np.arange(len(table))

@@ -82,7 +82,7 @@ class FirstDeliveries:
     """[p], share of the deliveries in that time that come early."""
 
 
-def risks_of(intervals: Floats) -> Risks:
+def risks_of(intervals: Floats, *, near_only: bool = False) -> Risks:
     """What each step of the ladder would mean, for independent intervals of one distribution.
 
     The day of the k-th purchase is a sum of k intervals, whose distribution is a convolution; those that run out are
@@ -90,15 +90,24 @@ def risks_of(intervals: Floats) -> Risks:
 
     Args:
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
+        near_only: leaves out the steps that `choose_cadences` never takes, which saves most of the time; their risks
+            are 0.
     """
     density = np.diff(intervals, axis=1, prepend=0.0)
+    median_days = _median_days(intervals.round(9))
     run_out = np.zeros((len(intervals), len(_STEPS)))
     pile_up = np.zeros_like(run_out)
-    _reckon(density, _STEPS, run_out, pile_up)
+    wanted = _steps_near(median_days) if near_only else np.ones_like(run_out, dtype=np.bool_)
+    _reckon(density, _STEPS, wanted, run_out, pile_up)
     # The last bits are a matter of the machine; an answer must not be.
-    return Risks(
-        np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), _median_days(intervals.round(9))
-    )
+    return Risks(np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), median_days)
+
+
+def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
+    """bool[p, steps], the steps at most `_FARTHEST_RATIO` times as long, or as short, as the median interval."""
+    # The ladder goes on from its ends: what is bought daily comes weekly, what is bought yearly comes quarterly.
+    median = np.clip(median_days, LADDER_DAYS[0], LADDER_DAYS[-1])[:, None]
+    return np.asarray((median * _FARTHEST_RATIO >= LADDER_DAYS) & (median <= LADDER_DAYS * _FARTHEST_RATIO))
 
 
 def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE) -> Cadences:
@@ -113,9 +122,7 @@ def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOL
     """
     surplus = (2.0 * risks.pile_up - 1.0) * (_HORIZON // _STEPS)
     harm = (1.0 - run_out_tolerance) * _RUN_OUT_WEIGHT * risks.run_out + run_out_tolerance * surplus
-    # The ladder goes on from its ends: what is bought daily comes weekly, what is bought yearly comes quarterly.
-    median = np.clip(risks.median_days, LADDER_DAYS[0], LADDER_DAYS[-1])[:, None]
-    harm[(median * _FARTHEST_RATIO < LADDER_DAYS) | (median > LADDER_DAYS * _FARTHEST_RATIO)] = np.inf
+    harm[~_steps_near(risks.median_days)] = np.inf
     chosen = len(_STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1)
     rows = np.arange(len(chosen))
     return Cadences(_STEPS[chosen].astype(np.int64), risks.run_out[rows, chosen], risks.pile_up[rows, chosen])
@@ -159,12 +166,15 @@ def choose_first_deliveries(
 
 
 @compiled()
-def _reckon(density: Floats, steps: NDArray[np.int64], run_out: Floats, pile_up: Floats) -> None:
-    """Adds the risks of each step for each pair.
+def _reckon(
+    density: Floats, steps: NDArray[np.int64], wanted: NDArray[np.bool_], run_out: Floats, pile_up: Floats
+) -> None:
+    """Adds the risks of each wanted step for each pair.
 
     Args:
         density: float64[p, days], probability that an interval is 1, 2, … days long.
         steps: int64[s], ascending.
+        wanted: bool[p, s], at least one for each pair.
         run_out: float64[p, s].
         pile_up: float64[p, s].
     """
@@ -173,15 +183,18 @@ def _reckon(density: Floats, steps: NDArray[np.int64], run_out: Floats, pile_up:
     for pair in range(len(density)):
         intervals = density[pair]
         sums[:] = intervals
-        for number in range(1, horizon // steps[0] + 1):
+        shortest = steps[np.argmax(wanted[pair])]
+        for number in range(1, horizon // shortest + 1):
             if number > 1:
                 _follow(sums, number - 2, intervals, following)
                 sums, following = following, sums
             for position in range(len(steps)):
                 deliveries = horizon // steps[position]
-                if number <= deliveries:
+                if wanted[pair, position] and number <= deliveries:
                     pile_up[pair, position] += (1.0 - sums[: number * steps[position]].sum()) / deliveries
         for position in range(len(steps)):
+            if not wanted[pair, position]:
+                continue
             sums[:] = intervals
             before = 0
             for number in range(1, horizon // steps[position] + 1):

@@ -65,8 +65,9 @@ def purchase_counts(history: PurchaseHistory) -> NDArray[np.int64]:
         return np.zeros(len(history.item_names), dtype=np.int64)
     first = int(history.days.min())
     span = int(history.days.max()) - first + 1
-    purchases = np.unique(history.item_indices.astype(np.int64) * span + (history.days - first))
-    return np.bincount(purchases // span, minlength=len(history.item_names))
+    purchases = np.sort(history.item_indices.astype(np.int64) * span + (history.days - first))
+    is_new = np.append(True, purchases[1:] != purchases[:-1])
+    return np.bincount(purchases[is_new] // span, minlength=len(history.item_names))
 
 
 def month_count(history: PurchaseHistory) -> int:
