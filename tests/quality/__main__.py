@@ -35,6 +35,7 @@ from tests.quality.protocol import (
     median_within,
 )
 from tests.quality.recommendations import recommendations_table
+from tests.quality.suggestions import print_suggestions, suggestions_table
 
 FOLDER = Path("build/quality")
 BOOTSTRAP_SAMPLES = 60
@@ -230,6 +231,9 @@ def main() -> None:
                 _print_table("money", {"": money})
                 tables["recommendations"], tables["money"] = rows, money
             report["tables"][title] = tables
+    suggestions = suggestions_table(lines)
+    print_suggestions(suggestions)
+    report["tables"]["suggestions"] = suggestions
     for level in (Level.SKU, Level.TYPE):
         baskets = next_basket_table(lines, level)
         print_table(level, baskets)
