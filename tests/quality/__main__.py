@@ -40,9 +40,10 @@ from tests.quality.protocol import (
     needs_from_today,
 )
 from tests.quality.recommendations import GRACE_RATIO, recommendations_table
+from tests.quality.suggestions import print_suggestions, suggestions_table
 
 FOLDER = Path("build/quality")
-PARTS = ("frequency", "recommendations", "baskets")
+PARTS = ("frequency", "recommendations", "suggestions", "baskets")
 BOOTSTRAP_SAMPLES = 60
 _CURVE = np.arange(1.0, LONGEST_DAYS + 1)
 
@@ -332,6 +333,10 @@ def main() -> None:
                 _print_table("money", {"": money})
                 tables["recommendations"], tables["money"] = rows, money
             report["tables"][title] = tables
+    if "suggestions" in arguments.parts:
+        suggestions = suggestions_table(lines)
+        print_suggestions(suggestions)
+        report["tables"]["suggestions"] = suggestions
     if "baskets" in arguments.parts:
         for level in (Level.SKU, Level.TYPE):
             baskets = next_basket_table(lines, level)

@@ -25,7 +25,7 @@ from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_recommendation.__main__ import build
 from pantree_recommendation.backends import artefact
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, ReasonCode
+from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, ReasonCode, model_id
 from pantree_recommendation.sagemaker.settings import ContainerSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.errors import InvalidInput
@@ -373,6 +373,9 @@ async def test_embedded_model_answers_within_the_deadline_when_sagemaker_hangs()
     assert response.fallback_reason == "SageMaker did not answer in the time there was"
 
 
+FITTED_ID = model_id(artefact.load(artefact.FITTED).model)
+
+
 async def get_model(settings: RecommendationSettings) -> messages.GetModelResponse:
     async with loopback(await build(settings)) as channel:
         return await rpc.RecommendationServiceStub(channel).GetModel(messages.GetModelRequest())
@@ -381,7 +384,10 @@ async def get_model(settings: RecommendationSettings) -> messages.GetModelRespon
 async def test_model_that_ships_is_told() -> None:
     alone = await get_model(embedded())
     assert (alone.source, alone.model) == ("embedded", alone.fallback)
-    (details,) = alone.models
+    fitted, details = alone.models
+    assert (fitted.id, fitted.share_ratio, fitted.is_fallback) == (FITTED_ID, 0.0, False)
+    assert fitted.metrics["log_loss"] < fitted.metrics["uncalibrated_log_loss"]
+    assert fitted.training_data.startswith("84.51 Complete Journey")
     assert (details.id, details.share_ratio, details.is_fallback) == ("embedded-heuristic/2", 1.0, True)
     assert details.training_data.startswith("None")
     assert tuple(details.features) == tuple(ItemFeatures.__dataclass_fields__)
@@ -394,9 +400,15 @@ async def test_endpoint_is_told_without_being_asked() -> None:
         assert not stub.requests
     assert (told.source, told.model.name, told.fallback.name) == ("sagemaker", "subscribe-save", "embedded-heuristic")
     details = {entry.id: entry for entry in told.models}
-    assert set(details) == {"embedded-heuristic/2", "sagemaker"}
+    assert set(details) == {"embedded-heuristic/2", FITTED_ID, "sagemaker"}
     assert (details["sagemaker"].target_variant, details["sagemaker"].share_ratio) == ("B", 1.0)
     assert details["embedded-heuristic/2"].is_fallback
+
+
+async def test_fitted_model_that_ships_answers_whoever_asks_for_it() -> None:
+    usual, fitted = [await recommend(request(bananas(), model=model)) for model in ("", FITTED_ID)]
+    assert (fitted.source, f"{fitted.model.name}/{fitted.model.version}") == ("embedded", FITTED_ID)
+    assert 0 < fitted.recommendations[0].score != usual.recommendations[0].score
 
 
 async def test_request_may_choose_the_model() -> None:
@@ -413,7 +425,7 @@ async def test_unknown_model_is_refused_with_those_that_exist() -> None:
         await recommend(request(bananas(), model="best/7"))
     (violation,) = raised.value.violations
     assert violation.field == "model"
-    assert violation.description == "is 'best/7'; give one of embedded-heuristic/2, or leave it empty"
+    assert violation.description == f"is 'best/7'; give one of {FITTED_ID}, embedded-heuristic/2, or leave it empty"
 
 
 def second_version(folder: Path) -> Path:
@@ -440,7 +452,11 @@ async def test_two_versions_answer_side_by_side_by_customer(tmp_path: Path) -> N
             for customer in (f"customer-{number}" for number in range(20))
         }
     assert told.experiment == "trust"
-    assert {entry.id: entry.share_ratio for entry in told.models} == {"embedded-heuristic/2": 0.5, "calibrated/2": 0.5}
+    assert {entry.id: entry.share_ratio for entry in told.models} == {
+        "embedded-heuristic/2": 0.5,
+        "calibrated/2": 0.5,
+        FITTED_ID: 0.0,
+    }
     assert {entry.id: dict(entry.metrics) for entry in told.models}["calibrated/2"] == {"roc_auc": 0.7}
     assert {first.model.name for first, _ in answers.values()} == {"embedded-heuristic", "calibrated"}
     assert all(first == second for first, second in answers.values())
@@ -474,7 +490,7 @@ async def test_model_is_rolled_out_and_back_without_a_restart(tmp_path: Path) ->
         select("nobody/9")
         assert await answering() == "calibrated"
         error = (await stub.GetModel(messages.GetModelRequest())).selection_error
-        assert error == "there is no model nobody/9; there are calibrated/2, embedded-heuristic/2"
+        assert error == f"there is no model nobody/9; there are calibrated/2, {FITTED_ID}, embedded-heuristic/2"
         select("embedded-heuristic/2")
         assert await answering() == "embedded-heuristic"
         assert not (await stub.GetModel(messages.GetModelRequest())).selection_error
