@@ -11,7 +11,8 @@ from limits import RateLimitItem, parse
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from pantree_gateway.stores import SharedRedis
+from pantree_gateway.stores import SYSTEM, SharedRedis
+from pantree_runtime.telemetry import outside_call
 
 _POLICY = "default"
 
@@ -65,7 +66,8 @@ class RateLimiter:
             return None
         if self._shared is not None and self._health is not None and self._health.worth_a_try():
             try:
-                verdict = await self._ask(self._shared, limit, caller)
+                with outside_call(SYSTEM, "count"):
+                    verdict = await self._ask(self._shared, limit, caller)
             except Exception as error:  # the storage library lets errors of every kind through
                 self._health.failed(error)
             else:

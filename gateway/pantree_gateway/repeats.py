@@ -62,16 +62,17 @@ class Repeats:
             InvalidInput: when the key is none.
             ProblemRaised: 422 when the key was used for another request, 409 while the first one is still running.
         """
+        key = request.headers.get(KEY_HEADER) if request.method == "POST" else None
+        may_be_kept = self._cache_seconds > 0 and is_repeatable(message, bound)
+        if key is None and not may_be_kept:
+            return (await answer())[0]
         owner = f"{caller.tenant}\0{caller.name}" if caller else ""
         payload = message.SerializeToString(deterministic=True)
         fingerprint = hashlib.sha256(b"\0".join([bound.path.encode(), owner.encode(), payload])).hexdigest()
-        key = request.headers.get(KEY_HEADER)
-        if key is not None and request.method == "POST":
+        if key is not None:
             return await self._once(_checked(key), owner, fingerprint, answer)
-        if self._cache_seconds > 0 and is_repeatable(message, bound):
-            fresh = "no-cache" in request.headers.get("cache-control", "")
-            return await self._cached(f"pantree:answer:{fingerprint}", fresh, answer)
-        return (await answer())[0]
+        fresh = "no-cache" in request.headers.get("cache-control", "")
+        return await self._cached(f"pantree:answer:{fingerprint}", fresh, answer)
 
     async def _cached(self, key: str, fresh: bool, answer: Answer) -> Response:
         kept = None if fresh else await self._store.get(key)
@@ -111,10 +112,15 @@ class Repeats:
 
 
 def is_repeatable(message: Any, bound: BoundMethod) -> bool:
-    """Whether equal requests get equal answers: the request says both the seed and the day."""
+    """Whether equal requests get equal answers.
+
+    They do when they say both the seed and the day, and ask for nothing that depends on which customers are stored.
+    """
     asked = message if bound.body_field is None else getattr(message, bound.body_field.name)
     fields = asked.DESCRIPTOR.fields_by_name
     if "seed" not in fields or "as_of" not in fields or not fields["seed"].has_presence:
+        return False
+    if getattr(asked, "include_suggestions", False):
         return False
     return bool(asked.HasField("seed") and asked.as_of)
 

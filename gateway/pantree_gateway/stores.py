@@ -12,11 +12,15 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from pantree_runtime.telemetry import outside_call
+
 # How long Redis is left alone after a failure, so that requests do not wait for it one by one.
 COOL_DOWN_SECONDS = 2.0
 # A store nearby answers within milliseconds; a request must not wait long for one that does not.
 REDIS_TIMEOUT_SECONDS = 0.5
 MOST_BYTES = 64 * 1024 * 1024
+SYSTEM = "redis"
+"""Name of Redis in traces and counts."""
 
 _log = structlog.get_logger(__name__)
 
@@ -123,14 +127,16 @@ class RedisStore:
 
     async def get(self, key: str) -> bytes | None:
         """Value under a key; None when there is none any more."""
-        value = await self._either(lambda: self._client.get(key), lambda: self._local.get(key))
+        value = await self._either("get", lambda: self._client.get(key), lambda: self._local.get(key))
         return value.encode() if isinstance(value, str) else value
 
     async def put(self, key: str, value: bytes, seconds: float) -> None:
         """Keeps a value, instead of any that was there."""
         milliseconds = max(int(seconds * 1000), 1)
         await self._either(
-            lambda: self._client.set(key, value, px=milliseconds), lambda: self._local.put(key, value, seconds)
+            "set",
+            lambda: self._client.set(key, value, px=milliseconds),
+            lambda: self._local.put(key, value, seconds),
         )
 
     async def add(self, key: str, value: bytes, seconds: float) -> bool:
@@ -138,6 +144,7 @@ class RedisStore:
         milliseconds = max(int(seconds * 1000), 1)
         return bool(
             await self._either(
+                "add",
                 lambda: self._client.set(key, value, px=milliseconds, nx=True),
                 lambda: self._local.add(key, value, seconds),
             )
@@ -145,14 +152,15 @@ class RedisStore:
 
     async def delete(self, key: str) -> None:
         """Forgets a value."""
-        await self._either(lambda: self._client.delete(key), lambda: self._local.delete(key))
+        await self._either("delete", lambda: self._client.delete(key), lambda: self._local.delete(key))
 
     async def _either(
-        self, shared: Callable[[], Awaitable[SharedT]], local: Callable[[], Awaitable[LocalT]]
+        self, operation: str, shared: Callable[[], Awaitable[SharedT]], local: Callable[[], Awaitable[LocalT]]
     ) -> SharedT | LocalT:
         if self._health.worth_a_try():
             try:
-                result = await shared()
+                with outside_call(SYSTEM, operation):
+                    result = await shared()
             except (RedisError, OSError, TimeoutError) as error:
                 self._health.failed(error)
             else:

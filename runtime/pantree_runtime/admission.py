@@ -37,6 +37,8 @@ class WorkPool(ThreadPoolExecutor):
         super().__init__(thread_count, thread_name_prefix="work")
         self._thread_count = thread_count
         self._waiting = 0
+        self.call_count = 0
+        """Calls under way in the servers of this event loop."""
         self._mean_seconds = 0.0
         self._lock = threading.Lock()
 
@@ -105,6 +107,11 @@ def work_pool() -> WorkPool:
     return pool
 
 
+def is_alone() -> bool:
+    """Whether the call that is being served is the only one, so that its work may hold up the event loop a little."""
+    return work_pool().call_count <= 1
+
+
 class Admission:
     """Lets calls into a server up to a limit on what they cost together."""
 
@@ -132,10 +139,12 @@ class Admission:
         if self._pool.is_full or (remaining is not None and seconds > max(remaining - LEAST_SECONDS, 0)):
             raise _overloaded("so much work waits that this call could not be answered in time", seconds)
         self._cost += cost
+        self._pool.call_count += 1
 
     def leave(self, cost: int) -> None:
         """Notes that a call has ended."""
         self._cost -= cost
+        self._pool.call_count -= 1
 
 
 def _overloaded(why: str, seconds: float) -> Overloaded:

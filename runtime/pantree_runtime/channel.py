@@ -15,6 +15,7 @@ from pantree_runtime.identity import Identity
 # Servers refuse pings that come more often (see server.py); half as often leaves room for clock and network.
 KEEPALIVE_MS = 60_000
 LEAST_PING_INTERVAL_MS = 30_000
+KEEPALIVE_TIMEOUT_MS = 10_000
 # How many bytes a message may have: gRPC's own default, kept on purpose. Larger things are paged or streamed.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 # How long calls under way may use a connection with an old certificate.
@@ -49,12 +50,12 @@ _OPTIONS = [
     ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
     ("grpc.enable_retries", 1),
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A part that comes back is found within two seconds; gRPC's own back-off goes up to two minutes.
+    # A part that comes back is found within a second; gRPC's own back-off goes up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
     # After a part came back under a new address, names are looked up again at once rather than after 30 s.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]

@@ -29,6 +29,7 @@ from pantree_runtime.errors import (
 )
 
 DOMAIN = "pantree"
+_FAILED_TO_SEND = 'Failed "execute_batch"'
 
 _CODES: dict[type[PantreeError], int] = {
     InvalidInput: code_pb2.INVALID_ARGUMENT,
@@ -110,9 +111,17 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
         return DeadlineExceeded(f"{component} did not answer in time")
     if rpc_error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return TooLarge(f"{component}: {message}")
-    if rpc_error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNIMPLEMENTED):
+    if is_lost_connection(rpc_error) or rpc_error.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNIMPLEMENTED):
         return ComponentUnavailable(component, f"{component} is not available; try again later")
     return InternalError(f"{component} failed: {message}", {"component": component})
+
+
+def is_lost_connection(rpc_error: grpc.aio.AioRpcError) -> bool:
+    """Whether a call failed because its server could not be reached, or not any more; no server may have said so."""
+    # grpc.aio tells of a message that could not be sent any more as an internal error of its own, when that comes
+    # before the status of the call (`_StreamRequestMixin._write`).
+    failed_to_send = _FAILED_TO_SEND in (rpc_error.debug_error_string() or "")
+    return failed_to_send or rpc_error.code() is grpc.StatusCode.UNAVAILABLE
 
 
 @contextlib.contextmanager

@@ -32,6 +32,16 @@ class Violations:
         if len(self._violations) < MAX_VIOLATIONS:
             self._violations.append(FieldViolation(field, description))
 
+    def within(self, path: str) -> "Violations":
+        """The same violations, for checks that name fields as they stand in the message at a path.
+
+        The full path of a field is made only when something is wrong with it: of thousands of rows most are right.
+
+        Args:
+            path: of the message in the request, such as `items[0]`.
+        """
+        return _ViolationsWithin(self, path)
+
     def text(self, field: str, value: str, *, longest: int = MAX_NAME_CHARACTERS, required: bool = True) -> bool:
         """Whether a text is there (if required), not too long, and free of control characters."""
         if required and not value.strip():
@@ -97,3 +107,15 @@ class Violations:
         if hidden:
             self._violations.append(FieldViolation("", f"and {hidden:,} more"))
         raise InvalidInput(self._violations)
+
+
+class _ViolationsWithin(Violations):
+    def __init__(self, outer: Violations, path: str) -> None:
+        self._outer = outer
+        self._path = path
+
+    def add(self, field: str, description: str) -> None:
+        self._outer.add(f"{self._path}.{field}", description)
+
+    def raise_if_any(self) -> None:
+        self._outer.raise_if_any()

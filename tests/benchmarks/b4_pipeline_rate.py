@@ -1,4 +1,4 @@
-"""B4: pipelines per second with 16 clients, against as many bare hops with the same bytes under the same load."""
+"""B4: pipelines per second with 16 clients, against as many bare hops with the same messages under the same load."""
 
 import asyncio
 import json
@@ -7,8 +7,7 @@ from statistics import quantiles
 
 import httpx
 
-from tests.benchmarks.b3_pipeline_latency import BODY, HOPS
-from tests.benchmarks.bare_mesh import bare_mesh
+from tests.benchmarks.b3_pipeline_latency import BODY, floor_of
 from tests.benchmarks.measurement import Measurement
 from tests.e2e.mesh import mesh_of_processes, until_healthy
 
@@ -19,11 +18,10 @@ _ROUNDS = 3
 
 def measure() -> list[Measurement]:
     """Rates of the best round, taken in turn; errors end the measurement."""
-    with bare_mesh(HOPS) as bare:
-        return asyncio.run(_measure(bare))
+    return asyncio.run(_measure())
 
 
-async def _measure(bare: str) -> list[Measurement]:
+async def _measure() -> list[Measurement]:
     work: list[list[float]] = []
     rates: list[float] = []
     floors: list[float] = []
@@ -31,14 +29,15 @@ async def _measure(bare: str) -> list[Measurement]:
         await until_healthy(mesh, "healthy")
         url, body = f"{mesh.http}/api/v1/process", json.dumps(BODY).encode()
         async with httpx.AsyncClient(timeout=60) as client:
-            answer = (await client.post(url, content=body)).raise_for_status().content
-        for number in range(_ROUNDS + 1):
-            rate, taken = await _load(url, body)
-            floor, _ = await _load(f"http://{bare}/echo", answer)
-            if number:
-                rates.append(rate)
-                floors.append(floor)
-                work.append(taken)
+            floor_mesh = await floor_of(mesh, client)
+        with floor_mesh as bare:
+            for number in range(_ROUNDS + 1):
+                rate, taken = await _load(url, body)
+                floor, _ = await _load(f"http://{bare}/echo", body)
+                if number:
+                    rates.append(rate)
+                    floors.append(floor)
+                    work.append(taken)
     best = rates.index(max(rates))
     percents = quantiles(work[best], n=100)
     each, floor_each = 1 / max(rates), 1 / max(floors)

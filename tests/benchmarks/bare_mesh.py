@@ -1,24 +1,30 @@
 """What a mesh costs at least: bare gRPC echoes behind a bare FastAPI echo, each in a process of its own.
 
-`python -m tests.benchmarks.bare_mesh leaf | middle ADDRESS… | front ADDRESS | hold` serves one and prints its port.
+They carry as many calls and messages of as many bytes as one pipeline: first a stream, whose messages are forwarded as
+they come, then the other calls one after another.
+
+`python -m tests.benchmarks.bare_mesh leaf SIZES | middle PLAN | front ADDRESS | hold` serves one and prints its port.
 """
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import grpc
 import uvicorn
 import uvloop
-from fastapi import FastAPI, Request, Response, WebSocket
+from fastapi import FastAPI, Request, Response, WebSocket, WebSocketDisconnect
+
+from tests.benchmarks.recorded_calls import RecordedCall
 
 CALL, STREAM = "/bare.Echo/Call", "/bare.Echo/Stream"
-MONTHS = 6
 # Serialised pantree.pipeline.v1.StreamProcessResponse with an empty `started`.
 _STARTED = b"\x0a\x00"
 _PIPELINE_STREAM = "/pantree.pipeline.v1.PipelineService/StreamProcess"
@@ -41,35 +47,73 @@ def _handlers(unary: Any, stream: Any, stream_path: str = STREAM) -> grpc.Generi
     return Handlers()
 
 
-async def _leaf() -> None:
-    async def call(request: bytes, _context: Any) -> bytes:
-        return request
+def _message(size: int) -> bytes:
+    return b" " * size
 
-    async def stream(request: bytes, _context: Any) -> AsyncIterator[bytes]:
-        for _ in range(MONTHS):
-            yield request
+
+async def _leaf(sizes: str) -> None:
+    """A part that answers with messages of these sizes."""
+    messages = [_message(size) for size in json.loads(sizes)]
+
+    async def call(_request: bytes, _context: Any) -> bytes:
+        return messages[0]
+
+    async def stream(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        for message in messages:
+            yield message
 
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((_handlers(call, stream),))
     await _serve(server)
 
 
-async def _middle(addresses: list[str]) -> None:
-    channels = [grpc.aio.insecure_channel(address) for address in addresses]
-    calls: list[Any] = [channel.unary_unary(CALL) for channel in channels]
-    first_stream: Any = channels[0].unary_stream(STREAM)
+class _Hop:
+    """A call to a part."""
 
-    async def call(request: bytes, _context: Any) -> bytes:
-        for one in calls:
-            request = await one(request)
-        return request
+    def __init__(self, address: str, request: int, streamed: bool) -> None:
+        channel = grpc.aio.insecure_channel(address)
+        self._call: Any = channel.unary_stream(STREAM) if streamed else channel.unary_unary(CALL)
+        self._request = _message(request)
+        self._streamed = streamed
 
-    async def stream(request: bytes, _context: Any) -> AsyncIterator[bytes]:
-        async for month in first_stream(request):
-            yield month
-        for one in calls[1:]:
-            request = await one(request)
-        yield request
+    def responses(self) -> Any:
+        return self._call(self._request)
+
+    async def ask(self) -> None:
+        if self._streamed:
+            async for _ in self.responses():
+                pass
+        else:
+            await self.responses()
+
+
+async def _middle(plan_text: str) -> None:
+    """A pipeline."""
+    plan = json.loads(plan_text)
+    simulation, *others = (
+        _Hop(address, call["request"], call["streamed"])
+        for call, address in zip(plan["calls"], plan["addresses"], strict=True)
+    )
+    answer = _message(plan["answer"])
+    frames = [_message(size) for size in plan["frames"]]
+
+    async def ask_others() -> None:
+        for hop in others:
+            await hop.ask()
+
+    async def call(_request: bytes, _context: Any) -> bytes:
+        await simulation.ask()
+        await ask_others()
+        return answer
+
+    async def stream(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        started, *months, completed = frames
+        left = iter(months)
+        yield started
+        async for _ in simulation.responses():
+            yield next(left)
+        await ask_others()
+        yield completed
 
     server = grpc.aio.server()
     server.add_generic_rpc_handlers((_handlers(call, stream),))
@@ -106,7 +150,8 @@ async def _front(address: str) -> None:
         await websocket.accept()
         async for message in stream((await websocket.receive_text()).encode()):
             await websocket.send_text(message.decode())
-        await websocket.close()
+        with contextlib.suppress(WebSocketDisconnect):
+            await websocket.receive()
 
     config = uvicorn.Config(app, port=0, http="httptools", ws="websockets-sansio", access_log=False, log_level="error")
     server = uvicorn.Server(config)
@@ -133,16 +178,25 @@ def process(*arguments: str, module: str = "tests.benchmarks.bare_mesh") -> Iter
 
 
 @contextlib.contextmanager
-def bare_mesh(leaves: int) -> Iterator[str]:
-    """Address of a bare mesh with as many hops behind its middle."""
+def bare_mesh(calls: Sequence[RecordedCall], *, answer: int, frames: Sequence[int]) -> Iterator[str]:
+    """Address of a bare mesh.
+
+    Args:
+        calls: the calls of one pipeline, that of simulation first.
+        answer: bytes of its answer over REST.
+        frames: bytes of its frames over WebSocket.
+    """
     with contextlib.ExitStack() as stack:
-        addresses = [stack.enter_context(process("leaf"))[1] for _ in range(leaves)]
-        _, middle = stack.enter_context(process("middle", *addresses))
+        addresses = [stack.enter_context(process("leaf", json.dumps(call.responses)))[1] for call in calls]
+        plan = {
+            "calls": [asdict(call) for call in calls], "addresses": addresses, "answer": answer, "frames": list(frames)
+        }  # fmt: skip
+        _, middle = stack.enter_context(process("middle", json.dumps(plan)))
         _, front = stack.enter_context(process("front", middle))
         yield front
 
 
 if __name__ == "__main__":
     _, role, *rest = sys.argv
-    mains = {"leaf": _leaf, "middle": lambda: _middle(rest), "front": lambda: _front(rest[0]), "hold": _hold}
-    uvloop.run(mains[role]())
+    mains: dict[str, Any] = {"leaf": _leaf, "middle": _middle, "front": _front, "hold": _hold}
+    uvloop.run(mains[role](*rest))

@@ -4,9 +4,13 @@ import csv
 import io
 
 import pytest
+from rich.console import Console
 
-from pantree_cli.view import CSV_COLUMNS, sparkline, spend_line, write_csv
+from pantree.pipeline.v1 import pipeline_service_pb2 as messages
+from pantree.recommendation.v1 import recommendation_service_pb2 as recommendations_v1
+from pantree_cli.view import CSV_COLUMNS, print_result, sparkline, spend_line, write_csv
 from pantree_client import FirstPurchase, Item, MonthlyUpdate, Recommendation, Result
+from pantree_client.results import result_of
 from pantree_client.testing import FakePantree
 
 BASKET = FirstPurchase("cust_001", [Item("Bananas", 1.99)])
@@ -53,6 +57,7 @@ def test_csv_has_a_row_for_each_recommendation_and_quotes_what_needs_it() -> Non
     assert tuple(rows[0]) == CSV_COLUMNS
     for row, recommendation in zip(rows, recommendations, strict=True):
         assert row["next_due_date"] == recommendation.next_due_date.isoformat()
+        assert row["first_delivery_date"] == recommendation.first_delivery_date.isoformat()
         assert float(row["annual_cost"]) == recommendation.annual_cost
         savings = recommendation.honest_savings
         assert row["honest_annual_savings"] == ("" if savings is None else str(savings.expected))
@@ -62,3 +67,27 @@ def test_csv_without_recommendations_has_its_header() -> None:
     file = io.StringIO()
     write_csv(file, [])
     assert file.getvalue() == ",".join(CSV_COLUMNS) + "\n"
+
+
+def printed(recommendations: messages.RecommendationSet) -> str:
+    file = io.StringIO()
+    message = messages.ProcessResult(customer_id="cust_001", as_of="2026-06-20", recommendations=recommendations)
+    print_result(Console(file=file, width=200), result_of(message))
+    return file.getvalue()
+
+
+def test_empty_answer_says_what_came_closest_and_why_it_was_left_out() -> None:
+    reason = recommendations_v1.Reason(
+        code="LOW_PROBABILITY", text="A purchase has a probability of 0.6, below 0.65 [sic]."
+    )
+    text = printed(messages.RecommendationSet(closest=[recommendations_v1.OmittedItem(name="Bananas", reason=reason)]))
+    assert "worth a subscription" in text
+    assert "Bananas: A purchase has a probability of 0.6, below 0.65 [sic]." in text
+
+
+def test_suggestions_are_shown_as_others_habits() -> None:
+    reasons = [recommendations_v1.Reason(text="Bought regularly by 25 of the 50 customers most like you.")]
+    suggestion = recommendations_v1.Suggestion(name="Eggs", category="dairy", reasons=reasons)
+    text = printed(messages.RecommendationSet(suggestions=[suggestion]))
+    assert "not as a habit of this household" in text
+    assert "Eggs: Bought regularly by 25 of the 50 customers most like you." in text

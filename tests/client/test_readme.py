@@ -17,6 +17,7 @@ EXPECTED = [
     r"^\S.* (weekly|biweekly|every_3_weeks|monthly|every_6_weeks|bimonthly|quarterly) [\d.]+$",
     r"^[A-Z][a-z]+ \d{4} 100\.0$",
     r"^weekly\n.*price .*$",
+    r"^7\.0 days between purchases$",
     r"^\['Bananas', 'Milk'\]\nStarted\nMonthlyUpdate\nfrequency$",
 ]
 
@@ -36,6 +37,7 @@ def test_table_has_the_arguments_of_the_client_and_their_defaults() -> None:
 @pytest.mark.parametrize(("example", "expected"), list(zip(EXAMPLES, EXPECTED, strict=True)))
 def test_example(mesh: RunningMesh, tmp_path: Path, example: str, expected: str) -> None:
     code = example.replace('"127.0.0.1:50051"', f'"{mesh.address("pipeline")}"')
+    code = code.replace('"127.0.0.1:50054"', f'"{mesh.address("frequency")}"')
     code = code.replace("http://localhost:8000", mesh.http)
     code = code.replace("SyncPantreeClient()", f'SyncPantreeClient("{mesh.address("pipeline")}")')
     script = tmp_path / "example.py"

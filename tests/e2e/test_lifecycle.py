@@ -70,6 +70,15 @@ def test_crashed_parts_are_started_again() -> None:
         assert httpx.post(f"{gateway}/api/v1/process", json=REQUEST, timeout=30).json() == answer
 
 
+@pytest.fixture
+def hang_up_ends_programs() -> Iterator[None]:
+    """Whoever runs the tests under `nohup` hands it on to what they start, which is meant to go on then."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up_ends_programs")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_no_part_outlives_pantree_up(number: signal.Signals) -> None:
     with up() as (process, _):

@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+import yaml
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as collector
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as collector_rpc
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -29,6 +31,7 @@ from pantree_cli.mesh import HOST, PARTS, free_ports, port_settings
 from pantree_gateway.metrics import Metrics
 from pantree_runtime import telemetry
 from tests.recommendation.sagemaker_stub import serving as sagemaker_serving
+from tests.redis_server import redis_server
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "telemetry.md"
 MARKERS = {
@@ -144,7 +147,15 @@ class Observed:
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
     log = tmp_path_factory.mktemp("log") / "log"
     metrics_ports: dict[str, int] = dict(zip((part.name for part in PARTS), free_ports(len(PARTS)), strict=True))
-    with collecting() as (spans, endpoint), nim() as (nim_endpoint, nim_traces), sagemaker_serving() as sagemaker:
+    with (
+        ExitStack() as stack,
+        collecting() as (spans, endpoint),
+        nim() as (nim_endpoint, nim_traces),
+        sagemaker_serving() as sagemaker,
+    ):
+        # The one store that no package brings along: without it the mesh keeps everything in its processes.
+        has_redis = shutil.which("redis-server") is not None
+        redis = stack.enter_context(redis_server(tmp_path_factory.mktemp("redis"))) if has_redis else None
         variables = {
             **os.environ,
             **port_settings(own_ports=True),
@@ -159,6 +170,8 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
             "AWS_ACCESS_KEY_ID": "marker-aws-secret-id",
             "AWS_SECRET_ACCESS_KEY": MARKERS["aws key"],
             "PANTREE_VECTOR_STORE_URL": "qdrant://:memory:",
+            "PANTREE_REDIS_URL": redis.url if redis else "",
+            "PANTREE_GATEWAY_RATE_LIMIT": "600/minute",
         }
         with (
             log.open("w") as errors,
@@ -204,6 +217,15 @@ def test_one_trace_covers_the_whole_request(observed: Observed) -> None:
     assert "InvokeEndpoint sagemaker" in spans["pantree-recommendation"]
     assert "replace_households qdrant" in spans["pantree-vector"]
     assert {trace[3:35] for trace in observed.nim_traces} == {TRACE_ID}
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+@pytest.mark.parametrize(
+    ("part", "operations"), [("gateway", {"count", "get"}), ("enrichment", {"get", "set"})], ids=str
+)
+def test_trace_covers_what_is_kept_in_redis(observed: Observed, part: str, operations: set[str]) -> None:
+    names = {span.name for service, span in observed.trace if service == f"pantree-{part}"}
+    assert names >= {f"{operation} redis" for operation in operations}
 
 
 def test_spans_hang_together(observed: Observed) -> None:
@@ -276,12 +298,31 @@ def test_attributes_are_those_of_the_document() -> None:
     assert set(documented("Traces")) == set(telemetry.ATTRIBUTES)
 
 
-def test_dashboard_and_alerts_use_metrics_that_exist() -> None:
-    monitoring = DOCUMENT.parents[1] / "k8s" / "monitoring"
-    known = set(documented("Metrics"))
-    for file in ("dashboard.json", "alerts.yaml"):
-        used = set(re.findall(r"\b(?:rpc|pantree|process)_[a-z_]+(?=[{\[ )])", (monitoring / file).read_text()))
-        assert used, f"{file} uses no metric"
-        bare = {re.sub(r"_(total|bucket|sum|count)$", "", name) for name in used}
-        labels = {"rpc_method", "rpc_system_name", "rpc_response_status_code"}
-        assert bare - labels <= known
+def queries_in(document: Any) -> Iterator[str]:
+    """Every PromQL expression of a dashboard or of alert rules."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if key in ("expr", "query") and isinstance(value, str):
+                yield value
+            yield from queries_in(value)
+    elif isinstance(document, list):
+        for value in document:
+            yield from queries_in(value)
+
+
+@pytest.mark.parametrize("file", ["dashboard.json", "alerts.yaml"])
+def test_dashboard_and_alerts_use_series_and_labels_that_exist(file: str) -> None:
+    endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
+    series = {f"{name}{ending}" for name, (kind, *_) in documented("Metrics").items() for ending in endings[kind]}
+    labels = {label for _, cell, *_ in documented("Metrics").values() for label in re.findall(r"`(\w+)`", cell)}
+    # What Prometheus itself adds: whom it asked, and the bounds of histograms.
+    labels |= {"job", "instance", "pod", "namespace", "le"}
+    queries = list(queries_in(yaml.safe_load((DOCUMENT.parents[1] / "k8s/monitoring" / file).read_text())))
+    used = {name for query in queries for name in re.findall(r"\b(?:rpc|pantree|process)_\w+", query)}
+    assert used - labels, f"{file} uses no series"
+    assert used - labels <= series
+    selected = {label for query in queries for label in re.findall(r"[{,]\s*(\w+)\s*(?:=|!=|=~|!~)", query)}
+    grouped = {
+        label for query in queries for part in re.findall(r"\bby \(([^)]*)\)", query) for label in part.split(", ")
+    }
+    assert selected | grouped <= labels

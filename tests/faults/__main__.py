@@ -2,8 +2,11 @@
 
 import argparse
 import asyncio
+import os
 import random
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 from tests.faults.load import Verdict
 from tests.faults.mesh import Fault
@@ -11,22 +14,55 @@ from tests.faults.rolling import rolling_restart
 from tests.faults.run import Report, break_repeatedly, plan_of
 
 
-async def _main(count: int, seed: int, clients: int, only: list[Fault]) -> bool:
+@dataclass(frozen=True)
+class _Slice:
+    """One of several parts of a run, for machines that cannot be kept quiet for all of it at once."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def from_text(cls, text: str) -> "_Slice":
+        number, _, count = text.partition("/")
+        one = cls(int(number), int(count or 1))
+        if not 1 <= one.number <= one.count:
+            raise ValueError(text)
+        return one
+
+
+async def _break(arguments: argparse.Namespace) -> bool:
     began_at = time.monotonic()
+    count, seed, clients, which = arguments.count, arguments.seed, arguments.clients, arguments.slice
+    plan = [one for one in plan_of(count, random.Random(seed)) if not arguments.only or one[1] in arguments.only]
+    # The plan is the same however it is sliced; moments and requests differ from slice to slice.
+    plan = plan[which.number - 1 :: which.count]
 
     def told(report: Report) -> None:
-        print(f"\r{report.fault_count} of {count} faults, slowest recovery {report.slowest_recovery:.1f} s", end="")
+        print(f"\r{report.fault_count} of {len(plan)} faults, slowest recovery {report.slowest_recovery:.1f} s", end="")
 
-    plan = [(part, fault) for part, fault in plan_of(count, random.Random(seed)) if not only or fault in only]
-    report = await break_repeatedly(plan, seed, clients, told)
+    report = await break_repeatedly(plan, seed + which.number - 1, clients, told)
+    if arguments.keep:
+        if arguments.keep.exists():
+            report.add(Report.from_json(arguments.keep.read_text()))
+        arguments.keep.parent.mkdir(parents=True, exist_ok=True)
+        arguments.keep.write_text(report.to_json())
     print(f"\n{report.fault_count} faults, seed {seed}, {clients} clients, {time.monotonic() - began_at:.0f} s\n")
     print(report.table())
     for trouble in report.tally.troubles:
         print("  " + trouble)
-    bad = report.tally.total(Verdict.WRONG) + report.tally.total(Verdict.HANG)
-    rolled = await rolling_restart(seed, clients)
+    return report.tally.total(Verdict.WRONG) == report.tally.total(Verdict.HANG) == 0 and report.recovers_in_time
+
+
+async def _roll(arguments: argparse.Namespace) -> bool:
+    rolled = await rolling_restart(arguments.seed, arguments.clients)
     print(f"\nRolling restart of two replicas of each part:\n\n{rolled.table()}")
-    return not bad and report.recovers_in_time and not rolled.failed_unary_calls
+    bad = rolled.tally.total(Verdict.WRONG) + rolled.tally.total(Verdict.HANG)
+    return not rolled.failed_unary_calls and not bad
+
+
+async def _main(arguments: argparse.Namespace) -> bool:
+    is_good = arguments.do == "rolling" or await _break(arguments)
+    return (arguments.do == "faults" or await _roll(arguments)) and is_good
 
 
 def main() -> None:
@@ -34,10 +70,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=210, help="number of faults")
     parser.add_argument("--seed", type=int, default=9)
-    parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--clients", type=int, default=os.cpu_count() or 1, help="one for each core when left out")
     parser.add_argument("--only", type=Fault, choices=list(Fault), action="append", default=[], help="kind of fault")
-    arguments = parser.parse_args()
-    raise SystemExit(0 if asyncio.run(_main(arguments.count, arguments.seed, arguments.clients, arguments.only)) else 1)
+    parser.add_argument("--do", choices=["all", "faults", "rolling"], default="all", help="what to do")
+    parser.add_argument(
+        "--slice", type=_Slice.from_text, default=_Slice(1, 1), metavar="K/N", help="the K-th of N slices"
+    )
+    parser.add_argument("--keep", type=Path, help="file in which slices are added up; the table is that of all in it")
+    raise SystemExit(0 if asyncio.run(_main(parser.parse_args())) else 1)
 
 
 if __name__ == "__main__":

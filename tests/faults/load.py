@@ -139,6 +139,8 @@ class Load:
         self._label = label
         self.tally = Tally()
         self.unary_errors: list[str] = []
+        self.stream_ends: Counter[str] = Counter()
+        """How streams ended that did not complete, by what clients saw."""
         self._stopping = False
 
     async def run(self, clients: int, generator: random.Random, pause_seconds: float = 0.0) -> None:
@@ -169,8 +171,11 @@ class Load:
                 verdict, why = Verdict.HANG, f"{send.__name__}: no outcome after {time.monotonic() - began_at:.1f} s"
             # What began in one fault and ended after it belongs to that fault.
             self.tally.note(before or self._label(), verdict, why)
-            if send == self.process and verdict not in (Verdict.CORRECT, Verdict.DEGRADED):
-                self.unary_errors.append(why)
+            if verdict not in (Verdict.CORRECT, Verdict.DEGRADED):
+                if send == self.process:
+                    self.unary_errors.append(why)
+                else:
+                    self.stream_ends[why] += 1
             await asyncio.sleep(pause_seconds)
 
     async def process(self, number: int, first_address: int = 0) -> tuple[Verdict, str]:
@@ -200,8 +205,23 @@ class Load:
 
     async def stream(self, number: int, first_address: int = 0) -> tuple[Verdict, str]:
         """Verdict on a request by WebSocket: months in order, then the answer, or a clean end."""
+        outcome = (Verdict.CLEAN_ERROR, "no gateway takes connections")
+        for turn in range(len(self._addresses)):
+            try:
+                return await self._stream_from(self._addresses[(first_address + turn) % len(self._addresses)], number)
+            except (OSError, websockets.InvalidHandshake, websockets.InvalidMessage, EOFError) as error:
+                # Nothing was sent; a load balancer does the same.
+                outcome = (Verdict.CLEAN_ERROR, f"{type(error).__name__}: {error}")
+        return outcome
+
+    async def _stream_from(self, address: str, number: int) -> tuple[Verdict, str]:
+        """As `stream`, from one gateway.
+
+        Raises:
+            OSError: when it takes no connections.
+            InvalidHandshake: when it takes no streams; `InvalidMessage`, `EOFError`: when it goes away meanwhile.
+        """
         request = self._requests[number]
-        address = self._addresses[first_address % len(self._addresses)]
         months, close_code = 0, 1006
         try:
             async with websockets.connect(
@@ -226,8 +246,6 @@ class Load:
                 close_code = socket.close_code or 1006
         except websockets.ConnectionClosed as closed:
             close_code = closed.rcvd.code if closed.rcvd else 1006
-        except (OSError, websockets.InvalidHandshake, websockets.InvalidMessage, EOFError) as error:
-            return Verdict.CLEAN_ERROR, f"{type(error).__name__}: {error}"
         if close_code in CLEAN_CLOSE_CODES:
             return Verdict.CLEAN_ERROR, f"closed with {close_code}"
         return Verdict.WRONG, f"closed with {close_code} before the end"

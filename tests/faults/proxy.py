@@ -27,8 +27,13 @@ class Proxy:
     async def close(self) -> None:
         """Ends all connections."""
         assert self._server is not None
+        # asyncio loses the socket of a connection that it accepted in the very turn in which its server is closed.
+        for listening in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        await _let_callbacks_run()
         self._server.close()
         await self.drop_connections()
+        await _let_callbacks_run()  # sockets of aborted transports are closed
 
     def be_slow(self, delay_seconds: float) -> None:
         """Lets every chunk wait before it is handed on; 0 ends it."""
@@ -82,6 +87,11 @@ class Proxy:
             await writer.drain()
         with contextlib.suppress(OSError):
             writer.write_eof()
+
+
+async def _let_callbacks_run() -> None:
+    for _ in range(10):  # to accept, connect, begin to serve and end takes a turn of the event loop each
+        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

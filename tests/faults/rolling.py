@@ -23,6 +23,8 @@ class RollingReport:
 
     tally: Tally
     failed_unary_calls: list[str]
+    stream_ends: Mapping[str, int]
+    """How many streams ended how, of those that did not complete."""
 
     def table(self) -> str:
         """A Markdown table, one row for each part that was restarted."""
@@ -31,6 +33,7 @@ class RollingReport:
             cells = [label or "none", sum(counts.values()), *(counts[verdict] for verdict in Verdict)]
             rows.append(f"| {' | '.join(map(str, cells))} |")
         rows.append(f"\nfailed unary calls: {len(self.failed_unary_calls)} {self.failed_unary_calls[:5]}")
+        rows.append(f"streams that did not complete: {sum(self.stream_ends.values())} {dict(self.stream_ends)}")
         return "\n".join([*rows, *self.tally.troubles])
 
 
@@ -76,7 +79,7 @@ async def rolling_restart(seed: int, clients: int) -> RollingReport:
         await loading
     finally:
         await asyncio.gather(*(replica.stop() for replica in replicas))
-    return RollingReport(load.tally, load.unary_errors)
+    return RollingReport(load.tally, load.unary_errors, load.stream_ends)
 
 
 def _replica(number: int, ports: Mapping[str, list[int]], shared: Mapping[str, str]) -> ProcessMesh:

@@ -54,6 +54,16 @@ def spread(median: int) -> cadence.Floats:
     return 1.0 / (1.0 + (cadence.DAYS[None, :] / median) ** -3.0)
 
 
+@pytest.mark.parametrize("tolerance", [0.01, 0.5, 0.99])
+def test_steps_that_are_never_taken_need_no_risks(tolerance: float) -> None:
+    intervals = np.concatenate([spread(median) for median in range(3, 84)])
+    all_steps, near_steps = cadence.risks_of(intervals), cadence.risks_of(intervals, near_only=True)
+    assert (near_steps.pile_up == 0).mean() > (all_steps.pile_up == 0).mean()  # it does leave some out
+    expected, found = (cadence.choose_cadences(risks, tolerance) for risks in (all_steps, near_steps))
+    for name in ("interval_days", "run_out_probability", "pile_up_ratio"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name)), name
+
+
 @given(st.integers(1, 160), st.floats(0.01, 0.99))
 def test_step_is_near_the_median_interval_whatever_the_trade_off(median: int, tolerance: float) -> None:
     risks = cadence.risks_of(spread(median))
@@ -75,3 +85,64 @@ def test_fairly_regular_item_gets_the_step_it_is_bought_at(mean: float, deviatio
     days = [100, *(100 + np.cumsum(intervals)).tolist()]
     (item,) = analyze(bought_on(*days), days[-1] + 2).items
     assert item.recommended_interval_days == step
+
+
+def first_of(
+    near: cadence.Floats, intervals: cadence.Floats, step: int, tolerance: float = cadence.DEFAULT_RUN_OUT_TOLERANCE
+) -> cadence.FirstDeliveries:
+    return cadence.choose_first_deliveries(near, intervals, np.full(len(near), step), tolerance)
+
+
+@pytest.mark.parametrize("due", [7, 14, 35, 70])
+def test_deliveries_of_a_regular_need_begin_on_the_day_it_is_due(due: int) -> None:
+    first = first_of(fixed(due), fixed(14), 14)
+    assert (first.days[0], first.run_out_probability[0], first.pile_up_ratio[0]) == (due, 0.0, 0.0)
+
+
+def test_what_is_needed_tomorrow_is_delivered_tomorrow() -> None:
+    assert first_of(fixed(1), fixed(21), 21).days.tolist() == [1]
+
+
+def test_ended_need_gets_its_first_delivery_last_and_too_early() -> None:
+    first = first_of(np.zeros((1, 84)), fixed(14), 14)
+    assert (first.days[0], first.run_out_probability[0], first.pile_up_ratio[0]) == (84, 0.0, 1.0)
+
+
+def test_risks_of_the_first_day_equal_those_of_drawn_subscriptions() -> None:
+    generator = np.random.default_rng(5)
+    weights = generator.random(60) * np.exp(-np.arange(60) / 20)
+    weights /= weights.sum()
+    intervals = np.concatenate([np.cumsum(weights), np.ones(24)])[None, :]
+    soonest = np.append(generator.random(84) * np.exp(-np.arange(84) / 30), 10.0)  # the need may have ended
+    soonest /= soonest.sum()
+    count = 40_000
+    first_need = generator.choice(np.arange(1, 86), size=count, p=soonest)
+    first_need[first_need == 85] = 10_000
+    gaps = generator.choice(np.arange(1, 61), size=(count, 90), p=weights)
+    days = np.cumsum(np.column_stack([first_need, gaps]), axis=1)
+    near = np.cumsum(soonest[:84])[None, :]
+    for step in (7, 21, 56):
+        for tolerance in (0.05, 0.5, 0.6, 0.95):
+            first = first_of(near, intervals, step, tolerance)
+            delivered = np.arange(first.days[0], 85, step)
+            early = (days[:, : len(delivered)] > delivered).mean()
+            ran_out = ((days[:, : len(delivered)] < delivered).any(axis=1) | (days[:, len(delivered)] <= 84)).mean()
+            told = (first.run_out_probability[0], first.pile_up_ratio[0])
+            assert told == pytest.approx((ran_out, early), abs=0.01)
+
+
+@given(
+    st.integers(1, 100), st.integers(4, 100), st.floats(0.0, 1.0), st.sampled_from([7, 14, 21, 28, 42, 56, 84])
+)  # fmt: skip
+def test_more_tolerance_never_begins_sooner(due: int, median: int, alive: float, step: int) -> None:
+    near = alive * spread(due)
+    days = [int(first_of(near, spread(median), step, tolerance).days[0]) for tolerance in np.linspace(0.05, 0.95, 7)]
+    assert days == sorted(days)
+    assert set(days) <= set(cadence.FIRST_DAYS.tolist())
+
+
+@given(st.integers(1, 84), st.integers(4, 100), st.floats(0.05, 0.95))
+def test_first_delivery_is_never_later_than_the_week_in_which_it_is_needed(
+    due: int, median: int, tolerance: float
+) -> None:
+    assert first_of(spread(due), spread(median), 28, tolerance).days[0] < due + 7

@@ -82,6 +82,14 @@ async def test_answer_says_which_model_spoke_and_how_sure_it_is() -> None:
     assert item.recommended_interval_days in (7, 14, 21, 28, 42, 56, 84)
 
 
+async def test_first_delivery_is_a_day_after_the_question_with_its_risks() -> None:
+    response = await analyze(messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05"))
+    (item,) = response.items
+    assert date(2024, 11, 5) < date.fromisoformat(item.first_delivery.date) <= date(2025, 1, 28)
+    assert 0 < item.first_delivery.run_out_probability < 1
+    assert 0 < item.first_delivery.pile_up_ratio < 1
+
+
 async def test_model_and_trade_off_can_be_chosen() -> None:
     request = messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05", model_name="bg-nbd")
     assert (await analyze(request)).model.name == "bg-nbd"

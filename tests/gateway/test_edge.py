@@ -95,7 +95,9 @@ async def test_repeatable_request_is_answered_from_the_cache(mesh: Mesh) -> None
 
 
 @pytest.mark.parametrize(
-    "changes", [{"seed": None}, {"as_of": ""}, {"seed": None, "as_of": ""}], ids=["no seed", "no day", "neither"]
+    "changes",
+    [{"seed": None}, {"as_of": ""}, {"seed": None, "as_of": ""}, {"include_suggestions": True}],
+    ids=["no seed", "no day", "neither", "depends on other customers"],
 )
 async def test_request_that_differs_each_time_is_not_kept(changes: dict[str, Any], mesh: Mesh) -> None:
     async with mesh.client() as client:

@@ -125,6 +125,38 @@ def test_number_that_is_not_finite_is_refused_with_its_path(text: str) -> None:
     assert field == "items[0].price"
 
 
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"quantity": 2**31}, "quantity"),
+        ({"quantity": True}, "quantity"),
+        ({"price": "abc"}, "price"),
+        ({"price": float("nan")}, "price"),
+        ({"price": float("inf")}, "price"),
+        ({"name": 7}, "name"),
+        ({"name": "x" * 65_537}, "name"),
+        ({"name": "\ud800"}, "name"),
+        ({"nam": "Bananas"}, "nam"),
+    ],
+)
+def test_wrong_row_among_right_ones_is_named(wrong: dict[str, Any], field: str) -> None:
+    right = {"name": "Bananas", "date": "2026-05-22", "quantity": 1, "price": 1.99}
+    violations = violations_of(pipeline.ProcessInput, {"history": [right, {**right, **wrong}, right]})
+    assert list(violations) == [f"history[1].{field}"]
+
+
+def test_rows_that_only_look_unusual_are_read() -> None:
+    rows = [
+        {"name": "Bananas", "price": 1.99},
+        {"name": "Crème", "quantity": 2.0, "price": 2},
+        {"name": "Milk", "price": "3.5", "quantity": None},
+    ]
+    read_rows = read(pipeline.ProcessInput, {"history": rows}).history
+    assert [row.name for row in read_rows] == ["Bananas", "Crème", "Milk"]
+    assert [row.price for row in read_rows] == [1.99, 2.0, 3.5]
+    assert [row.HasField("quantity") for row in read_rows] == [False, True, False]
+
+
 def test_text_over_the_limit_is_refused_with_its_length_alone() -> None:
     violations = violations_of(pipeline.ProcessInput, {"items": [{"name": "x" * 5_000_000}]})
     assert violations == {"items[0].name": "has 5,000,000 characters; shorten it to at most 65,536"}

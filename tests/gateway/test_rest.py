@@ -45,6 +45,8 @@ async def test_fields_without_a_value_are_answered_too(client: httpx.AsyncClient
         "omitted": [],
         "related": [],
         "cadence_changes": [],
+        "suggestions": [],
+        "closest": [],
     }
     assert answer["warnings"] == []
 

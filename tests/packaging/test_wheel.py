@@ -12,12 +12,14 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+import uv
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pantree_cli.mesh import HOST, PARTS, PartKind, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_START_SECONDS = 180
+UV = uv.find_uv_bin()
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
 
@@ -30,19 +32,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(folder: Path, wheel: Path, extra: str) -> Path:
-    """`bin` of a new environment that holds the wheel with one extra."""
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    constraints = ROOT / "scripts" / "constraints.txt"
-    install = [
-        str(folder / "bin" / "python"),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-compile",
-    ]
-    subprocess.run([*install, "--constraint", str(constraints), f"{wheel}[{extra}]"], check=True)
+    """`bin` of a new environment that holds the wheel with one extra.
+
+    Made by uv, which links packages it already has instead of unpacking them each time: with pip, eleven environments
+    took five minutes.
+    """
+    python = str(folder / "bin" / "python")
+    constraints = str(ROOT / "scripts" / "constraints.txt")
+    subprocess.run([UV, "venv", "--quiet", "--python", sys.executable, folder], check=True)
+    install = [UV, "pip", "install", "--quiet", "--python", python, "--constraint", constraints]
+    subprocess.run([*install, f"{wheel}[{extra}]"], check=True)
     return folder / "bin"
 
 

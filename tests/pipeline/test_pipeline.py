@@ -20,8 +20,10 @@ from pantree_pipeline.core import (
     FirstPurchase,
     HistoryAnalysis,
     ItemEvidence,
+    ItemToEnrich,
     ModelName,
     Month,
+    Neighbourhood,
     Order,
     Pipeline,
     Recommendations,
@@ -80,29 +82,54 @@ class Frequency:
             await self._after.wait()
         if self._error:
             raise self._error
-        count = len(history.days)
-        return HistoryAnalysis((ItemEvidence("Bananas", "produce", count, payload=None),), MODEL)
+        return HistoryAnalysis((ItemEvidence("Bananas", payload=None),), MODEL)
 
 
 class Vector:
-    def __init__(self, error: PantreeError | None = None, started: asyncio.Event | None = None) -> None:
+    def __init__(
+        self,
+        error: PantreeError | None = None,
+        started: asyncio.Event | None = None,
+        neighbours_error: PantreeError | None = None,
+        item_count: int = 3,
+    ) -> None:
         self._error = error
         self._started = started
+        self._neighbours_error = neighbours_error
+        self._item_count = item_count
+        self.stored = "", ""
 
-    async def index(self, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
+    async def index(self, tenant_id: str, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
         if self._started:
             self._started.set()
         if self._error:
             raise self._error
+        self.stored = tenant_id, customer_id
         return f"profile of {customer_id}"
+
+    async def neighbourhood(self, tenant_id: str, customer_id: str) -> Neighbourhood:
+        assert self.stored == (tenant_id, customer_id)  # a customer has no neighbours before being stored
+        if self._neighbours_error:
+            raise self._neighbours_error
+        return Neighbourhood(50, self._item_count, f"neighbours of {customer_id}")
 
 
 class Enricher:
-    def __init__(self, error: PantreeError | None = None, result: EnrichmentResult | None = None) -> None:
+    def __init__(
+        self,
+        error: PantreeError | None = None,
+        result: EnrichmentResult | None = None,
+        started: asyncio.Event | None = None,
+    ) -> None:
         self._error = error
         self._result = result
+        self._started = started
+        self.asked_for: Sequence[ItemToEnrich] = ()
 
-    async def enrich(self, items: Sequence[ItemEvidence]) -> EnrichmentResult:
+    async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
+        self.asked_for = items
+        if self._started:
+            self._started.set()
         if self._error:
             raise self._error
         return self._result or EnrichmentResult(tuple(Enrichment(item.name, "rules", None) for item in items), 0, "")
@@ -112,6 +139,7 @@ class Recommender:
     def __init__(self, fallback_reason: str = "") -> None:
         self.customer_id = ""
         self.candidates: Sequence[Candidate] = ()
+        self.neighbourhood: Neighbourhood | None = None
         self._fallback_reason = fallback_reason
 
     async def recommend(
@@ -121,7 +149,9 @@ class Recommender:
         as_of: date,
         max_recommendations: int | None,
         include_omitted: bool,
+        neighbourhood: Neighbourhood | None,
     ) -> Recommendations:
+        self.neighbourhood = neighbourhood
         self.customer_id = customer_id
         self.candidates = candidates
         return Recommendations(None, ("Bananas",), MODEL, "embedded", self._fallback_reason)
@@ -160,6 +190,33 @@ async def test_frequency_and_vector_run_side_by_side() -> None:
     )
     result = await asyncio.wait_for(completed(pipeline), timeout=10)
     assert result.profile == "profile of cust_001"
+
+
+async def test_frequency_and_enrichment_run_side_by_side() -> None:
+    enrichment_started = asyncio.Event()  # frequency waits for it: one after the other would never end
+    pipeline = Pipeline(
+        Simulator(), Frequency(after=enrichment_started), Recommender(), None, Enricher(started=enrichment_started)
+    )
+    result = await asyncio.wait_for(completed(pipeline), timeout=10)
+    assert list(result.enrichments) == ["Bananas"]
+
+
+async def test_items_to_enrich_are_those_bought_often_enough_most_often_first() -> None:
+    days_of = {"Twice on one day, twice in all": (1, 1, 9), "Thrice": (1, 2, 3), "Weekly": (1, 8, 15, 22), "Once": (5,)}
+    lines = [(item, day) for item, days in enumerate(days_of.values()) for day in days]
+    history = PurchaseHistory(
+        item_names=tuple(days_of),
+        item_categories=("a", "b", "c", "d"),
+        item_indices=np.array([item for item, _ in lines], dtype=np.int32),
+        days=np.array([day_number(START) + day for _, day in lines], dtype=np.int32),
+        quantities=np.ones(len(lines), dtype=np.int32),
+        prices=np.ones(len(lines)),
+        savings=np.zeros(len(lines)),
+    )
+    enricher = Enricher()
+    pipeline = Pipeline(Simulator(), Frequency(), Recommender(), None, enricher)
+    await anext(event async for event in pipeline.run(replace(order(), source=history)) if isinstance(event, Completed))
+    assert list(enricher.asked_for) == [ItemToEnrich("Weekly", "c"), ItemToEnrich("Thrice", "b")]
 
 
 async def test_failing_optional_stages_are_warnings() -> None:
@@ -237,3 +294,54 @@ async def test_cadence_changes_that_do_not_come_are_a_warning() -> None:
     assert isinstance(last, Completed)
     assert last.cadence_changes == ()
     assert [(warning.component, warning.code) for warning in last.warnings] == [("frequency", "COMPONENT_UNAVAILABLE")]
+
+
+async def with_suggestions(recommender: Recommender, vector: Vector | None) -> Completed:
+    pipeline = Pipeline(Simulator(), Frequency(), recommender, vector, None)
+    *_, last = [event async for event in pipeline.run(replace(order(), include_suggestions=True))]
+    assert isinstance(last, Completed)
+    return last
+
+
+async def test_neighbours_reach_the_recommendation_when_suggestions_are_asked_for() -> None:
+    recommender = Recommender()
+    result = await with_suggestions(recommender, Vector())
+    assert recommender.neighbourhood == Neighbourhood(50, 3, "neighbours of cust_001")
+    assert (result.profile, result.warnings) == ("profile of cust_001", ())
+    await completed(Pipeline(Simulator(), Frequency(), recommender, Vector(), None))
+    assert recommender.neighbourhood is None  # nobody asked
+
+
+async def test_customers_are_stored_and_compared_within_their_tenant() -> None:
+    vector = Vector()
+    pipeline = Pipeline(Simulator(), Frequency(), Recommender(), vector, None)
+    *_, last = [event async for event in pipeline.run(replace(order(), include_suggestions=True, tenant_id="north"))]
+    assert isinstance(last, Completed)
+    assert vector.stored == ("north", "cust_001")
+
+
+async def test_frequency_does_not_wait_for_neighbours() -> None:
+    vector_started = asyncio.Event()
+    pipeline = Pipeline(
+        Simulator(), Frequency(after=vector_started), Recommender(), Vector(started=vector_started), None
+    )
+    async with asyncio.timeout(10):
+        events = [event async for event in pipeline.run(replace(order(), include_suggestions=True))]
+    assert isinstance(events[-1], Completed)
+
+
+@pytest.mark.parametrize(
+    ("vector", "warning"),
+    [
+        (None, ("vector", "DISABLED")),
+        (Vector(ComponentUnavailable("vector", "down")), ("vector", "COMPONENT_UNAVAILABLE")),
+        (Vector(neighbours_error=ComponentUnavailable("vector", "down")), ("vector", "COMPONENT_UNAVAILABLE")),
+        (Vector(item_count=0), ("vector", "FEW_NEIGHBOURS")),
+    ],
+    ids=["switched off", "not stored", "not found", "too few"],
+)
+async def test_suggestions_that_do_not_come_are_a_warning(vector: Vector | None, warning: tuple[str, str]) -> None:
+    recommender = Recommender()
+    result = await with_suggestions(recommender, vector)
+    assert [(one.component, one.code) for one in result.warnings] == [warning]
+    assert result.recommendations.names == ("Bananas",)

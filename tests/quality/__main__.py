@@ -19,24 +19,31 @@ from pantree_frequency.backends import artefact
 from pantree_frequency.core import Models, cadence
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
-from pantree_frequency.core.need import GONE_DAYS, is_overdue, need_probabilities
+from pantree_frequency.core.need import GONE_DAYS, Need, is_overdue, need_probabilities
+from pantree_recommendation.core import Policy
 from tests.quality import forecasting, plots
 from tests.quality.households import EVALUATION_CUTOFFS, FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
-from tests.quality.metrics import MEASURES, calibration_bins, calibration_error, household_samples, interval_of
+from tests.quality.metrics import MEASURES, Bools, calibration_bins, calibration_error, household_samples, interval_of
 from tests.quality.next_basket import next_basket_table, print_table
 from tests.quality.protocol import (
     CONFIDENCE_DAYS,
     LONGEST_DAYS,
     Cadence,
+    Deliveries,
     Examination,
+    Needs,
     cadence_quality,
     deliveries,
     examination,
     median_within,
+    needs_from_next_purchase,
+    needs_from_today,
 )
-from tests.quality.recommendations import recommendations_table
+from tests.quality.recommendations import GRACE_RATIO, recommendations_table
+from tests.quality.suggestions import print_suggestions, suggestions_table
 
 FOLDER = Path("build/quality")
+PARTS = ("frequency", "recommendations", "suggestions", "baskets")
 BOOTSTRAP_SAMPLES = 60
 _CURVE = np.arange(1.0, LONGEST_DAYS + 1)
 
@@ -90,28 +97,105 @@ def cadence_table(asked: Examination, models: Mapping[str, Model]) -> dict[str, 
     return rows
 
 
+# Trade-offs at which deliveries by risk are followed, to find the one with as many run-outs as a rule has.
+_TOLERANCES = np.arange(30, 86) / 100
+
+
 def delivery_table(asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
-    """Cadence by risk against the mean and median rules: deliveries that come early, households that run out."""
-    rules = {
-        "mean interval": _nearest_step(asked.table["pair_mean_interval"]),
-        "median interval": _nearest_step(asked.table["pair_median_interval"]),
+    """Deliveries by risk against the rules "mean interval" and "median interval", from today on.
+
+    The rules begin one interval after the last purchase (at once where that is past, as `next_due_date` does) or one
+    interval from today. What is by risk is compared with each rule at the largest trade-off at which no more households
+    run out; `fewer_early` is relative, of the share of deliveries, `fewer_early_count` of their number.
+    """
+    needs = needs_from_today(asked)
+    schedules = _rules(asked)
+    rows: dict[str, Any] = {
+        name: asdict(deliveries(first, interval, asked.typical_units, needs))
+        for name, (first, interval) in schedules.items()
     }
-    rows: dict[str, Any] = {name: asdict(deliveries(days, asked)) for name, days in rules.items()}
-    limit = rows["mean interval"]["ran_out"]
-    for name in [name for name in models if name in ("hazard", "log-normal")]:
-        risks = cadence.risks_of(models[name].interval_within(asked.table, cadence.DAYS))
-        frontier = {}
-        for percent in range(30, 71, 2):
-            days = cadence.choose_cadences(risks, percent / 100).interval_days
-            frontier[percent / 100] = asdict(deliveries(days, asked))
-        rows[f"{name} by risk, frontier"] = frontier
-        same = [tolerance for tolerance, row in frontier.items() if row["ran_out"] <= limit]
-        if same:
-            rows[f"{name} by risk"] = {**frontier[max(same)], "tolerance": max(same)}
-            for measure in ("early", "early_count"):
-                fewer = 1 - frontier[max(same)][measure] / rows["mean interval"][measure]
-                rows[f"{name} by risk"][f"fewer_{measure}"] = fewer
+    model = models["hazard"]
+    near, intervals = model.within(asked.table, cadence.DAYS), model.interval_within(asked.table, cadence.DAYS)
+    risks = cadence.risks_of(intervals)
+    frontier = {}
+    for tolerance in _TOLERANCES.tolist():
+        days = cadence.choose_cadences(risks, tolerance).interval_days
+        first = cadence.choose_first_deliveries(near, intervals, days, tolerance).days
+        frontier[tolerance] = asdict(deliveries(first, days, asked.typical_units, needs))
+    default = cadence.DEFAULT_RUN_OUT_TOLERANCE
+    rows["by risk, as shipped"] = {**frontier[default], "tolerance": default}
+    rows |= _beside_rules("by risk", frontier, {rule: rows[rule] for rule in schedules})
+    rows["by risk, frontier"] = frontier
+    rows |= {f"bound: {name}": asdict(row) for name, row in _bounds(asked, needs).items()}
     return rows
+
+
+def steady_delivery_table(asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
+    """The interval alone: deliveries from the next purchase on, of needs that are known to go on."""
+    needs = needs_from_next_purchase(asked)
+    rules = {rule: _nearest_step(asked.table[f"pair_{rule}_interval"]) for rule in ("mean", "median")}
+    rows: dict[str, Any] = {
+        f"{rule} interval": asdict(deliveries(days, days, asked.typical_units, needs)) for rule, days in rules.items()
+    }
+    risks = cadence.risks_of(models["hazard"].interval_within(asked.table, cadence.DAYS))
+    frontier = {}
+    for tolerance in _TOLERANCES.tolist():
+        days = cadence.choose_cadences(risks, tolerance).interval_days
+        frontier[tolerance] = asdict(deliveries(days, days, asked.typical_units, needs))
+    return rows | _beside_rules("by risk", frontier, dict(rows))
+
+
+def _rules(asked: Examination) -> dict[str, tuple[Any, Any]]:
+    """First delivery and interval of each rule, int64[p] each."""
+    schedules = {}
+    for rule in ("mean", "median"):
+        days = asked.table[f"pair_{rule}_interval"]
+        step = _nearest_step(days)
+        due = np.maximum(np.rint(days - asked.table["pair_recency"]), 1.0).astype(np.int64)
+        schedules[f"{rule} interval, from the last purchase"] = (due, step)
+        schedules[f"{rule} interval, from today"] = (step, step)
+    return schedules
+
+
+def _beside_rules(
+    name: str, frontier: Mapping[float, Mapping[str, float]], rules: Mapping[str, Mapping[str, float]]
+) -> dict[str, Any]:
+    """The row of a frontier to hold against each rule: the most tolerant one at which no more households run out."""
+    rows = {}
+    for rule, row in rules.items():
+        same = [tolerance for tolerance, other in frontier.items() if other["ran_out"] <= row["ran_out"]]
+        if same:
+            best = frontier[max(same)]
+            fewer = {f"fewer_{measure}": 1 - best[measure] / row[measure] for measure in ("early", "early_count")}
+            rows[f"{name} | {rule}"] = {**best, "tolerance": max(same), **fewer}
+    return rows
+
+
+def _bounds(asked: Examination, needs: Needs) -> dict[str, Deliveries]:
+    """What knowing the future in part would give: the true rate of the 84 days, or the very day of the next need."""
+    bought = np.array([np.sum(days <= LONGEST_DAYS) for days in asked.later])
+    interval = LONGEST_DAYS / np.maximum(bought, 1)
+    step, longest = _nearest_step(interval), int(LONGEST_DAYS)
+    recency = asked.table["pair_recency"]
+    due = np.where(bought > 0, np.maximum(np.rint(0.85 * interval - recency), 1), longest).astype(np.int64)
+    first = np.minimum(asked.truth.days_to_first, longest).astype(np.int64)
+    mean = _nearest_step(asked.table["pair_mean_interval"])
+    schedules = {"the true rate, .85 of it after the last": (due, step), "the true first day, mean": (first, mean)}
+    return {name: deliveries(*schedule, asked.typical_units, needs) for name, schedule in schedules.items()}
+
+
+def recommendable(asked: Examination, models: Models) -> Bools:
+    """bool[p], pairs that pass for a recommendation: an active need, and likely enough within 1.5 × the cadence."""
+    model, policy = models.named(""), Policy()
+    intervals = model.interval_within(asked.table, cadence.DAYS)
+    chosen = cadence.choose_cadences(cadence.risks_of(intervals)).interval_days
+    grace = np.floor(cadence.LADDER_DAYS * GRACE_RATIO)
+    within = model.within(asked.table, grace)[np.arange(len(chosen)), np.searchsorted(cadence.LADDER_DAYS, chosen)]
+    curve = model.within(asked.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
+    overdue = is_overdue(asked.table["pair_recency"], intervals)
+    needs = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(asked.table))
+    active = np.array([need is Need.ACTIVE for need in needs.likeliest])
+    return np.asarray(active & (within >= policy.min_cadence_probability))
 
 
 def forecast_table(kind: str, asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
@@ -179,10 +263,53 @@ def _print_table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
         print(f"{label:30s}" + "".join(f"{cell:>26s}" for cell in cells))
 
 
+def _print_deliveries(title: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    print(f"\n{title}\n{'':70s}{'early':>8s}{'number':>8s}{'ran out':>9s}{'fewer':>8s}{'fewer, number':>15s}")
+    for label, row in rows.items():
+        if "frontier" not in label:
+            fewer = [f"{row[name]:.1%}" if name in row else "" for name in ("fewer_early", "fewer_early_count")]
+            print(f"{label:70s}{row['early']:8.3f}{row['early_count']:8.3f}{row['ran_out']:9.3f}", end="")
+            print(f"{fewer[0]:>8s}{fewer[1]:>15s}")
+
+
+def frequency_tables(asked: Examination, title: str, models: Models) -> dict[str, Any]:
+    """All tables of the frequency models for one level and cut-off, printed, with plots for the first cut-off."""
+    print(f"\n=== {title}: {len(asked.bought):,} pairs, {asked.bought.mean():.1%} bought within 28 days")
+    confidence, probabilities = confidence_table(asked, models.by_name)
+    _print_table("T2 confidence", confidence)
+    tables: dict[str, Any] = {"confidence": confidence}
+    for name, pairs in (("all pairs", asked), ("what may be recommended", asked.only(recommendable(asked, models)))):
+        tables[f"deliveries, {name}"] = delivery_table(pairs, models.by_name)
+        _print_deliveries(f"deliveries from today, {name}", tables[f"deliveries, {name}"])
+    if asked.cutoff != EVALUATION_CUTOFFS[0]:
+        # Later cut-offs leave too little follow-up: 84 days after the first purchase, by the end of the year.
+        return tables
+    tables["cadence"] = cadence_table(asked, models.by_name)
+    _print_table("T1 cadence, T1a residual", tables["cadence"])
+    tables["deliveries from the next purchase"] = steady_delivery_table(asked, models.by_name)
+    _print_deliveries("deliveries from the next purchase", tables["deliveries from the next purchase"])
+    if asked.level is Level.TYPE:
+        for kind, count in forecasting.SAMPLE_PAIRS.items():
+            tables[f"forecasts, {kind}"] = forecast_table(kind, asked, models.by_name)
+            _print_table(f"weekly forecasts, {kind}, {count} pairs", tables[f"forecasts, {kind}"])
+    tables["need"] = need_table(asked, models)
+    _print_table("state of the need", tables["need"])
+    slug = title.replace(" ", "-")
+    bins = {name: calibration_bins(values, asked.bought) for name, values in probabilities.items()}
+    plots.reliability(bins, f"28-day confidence, {title}", FOLDER / f"reliability-{slug}.png")
+    known = ~np.isnan(asked.next_interval)
+    curve = models.named("").interval_within(asked.table.only(known), _CURVE)
+    plots.quantiles(
+        curve / curve[:, -1:], asked.next_interval[known], f"next interval, {title}", FOLDER / f"quantiles-{slug}.png"
+    )
+    return tables
+
+
 def main() -> None:
     """Fits, judges, prints, writes."""
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
     parser.add_argument("--fitted", type=Path, help="folder of an artefact fitted before on the fitting households")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to judge; all by default")
     arguments = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     lines = load_receipt_lines()
@@ -196,44 +323,25 @@ def main() -> None:
     report: dict[str, Any] = {"version": fitted.description["version"], "tables": {}}
     for level in Level:
         for cutoff in EVALUATION_CUTOFFS:
-            asked = examination(validation, level, cutoff, fitted.priors)
             title = f"{level.value} at {calendar_day(cutoff).isoformat()}"
-            print(f"\n=== {title}: {len(asked.bought):,} pairs, {asked.bought.mean():.1%} bought within 28 days")
-            confidence, probabilities = confidence_table(asked, models.by_name)
-            _print_table("T2 confidence", confidence)
-            tables: dict[str, Any] = {"confidence": confidence}
-            if cutoff == EVALUATION_CUTOFFS[0]:
-                # Later cut-offs leave too little follow-up: 84 days after the first purchase, by the end of the year.
-                tables["cadence"] = cadence_table(asked, models.by_name)
-                _print_table("T1 cadence, T1a residual", tables["cadence"])
-                tables["deliveries"] = delivery_table(asked, models.by_name)
-                shown = {name: row for name, row in tables["deliveries"].items() if "frontier" not in name}
-                _print_table("cadence by risk", dict(sorted(shown.items(), key=lambda entry: -len(entry[1]))))
-                if level is Level.TYPE:
-                    for kind, count in forecasting.SAMPLE_PAIRS.items():
-                        tables[f"forecasts, {kind}"] = forecast_table(kind, asked, models.by_name)
-                        _print_table(f"weekly forecasts, {kind}, {count} pairs", tables[f"forecasts, {kind}"])
-                tables["need"] = need_table(asked, models)
-                _print_table("state of the need", tables["need"])
-                slug = title.replace(" ", "-")
-                bins = {name: calibration_bins(values, asked.bought) for name, values in probabilities.items()}
-                plots.reliability(bins, f"28-day confidence, {title}", FOLDER / f"reliability-{slug}.png")
-                known = ~np.isnan(asked.next_interval)
-                curve = models.named("").interval_within(asked.table.only(known), _CURVE)
-                plots.quantiles(
-                    curve / curve[:, -1:], asked.next_interval[known], f"next interval, {title}",
-                    FOLDER / f"quantiles-{slug}.png",
-                )  # fmt: skip
-            if level is not Level.CATEGORY:
+            tables: dict[str, Any] = {}
+            if "frequency" in arguments.parts:
+                tables |= frequency_tables(examination(validation, level, cutoff, fitted.priors), title, models)
+            if "recommendations" in arguments.parts and level is not Level.CATEGORY:
                 rows, money = recommendations_table(validation, level, cutoff, models)
-                _print_table("first five recommendations, bought again within 1.5 × the cadence", rows)
+                _print_table(f"first five recommendations, bought again within 1.5 × the cadence, {title}", rows)
                 _print_table("money", {"": money})
                 tables["recommendations"], tables["money"] = rows, money
             report["tables"][title] = tables
-    for level in (Level.SKU, Level.TYPE):
-        baskets = next_basket_table(lines, level)
-        print_table(level, baskets)
-        report["tables"][f"next basket, {level.value}"] = baskets
+    if "suggestions" in arguments.parts:
+        suggestions = suggestions_table(lines)
+        print_suggestions(suggestions)
+        report["tables"]["suggestions"] = suggestions
+    if "baskets" in arguments.parts:
+        for level in (Level.SKU, Level.TYPE):
+            baskets = next_basket_table(lines, level)
+            print_table(level, baskets)
+            report["tables"][f"next basket, {level.value}"] = baskets
     (FOLDER / "quality.json").write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", "utf-8")
     print(f"\nwrote {FOLDER}/quality.json and plots")
 

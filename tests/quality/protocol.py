@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_domain.cadence import LADDER
+from pantree_domain.compiled import compiled
 from pantree_frequency.core.features import FeatureTable, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.outcomes import Outcomes, outcomes
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.statistics import pair_statistics
 from pantree_frequency.fitting import group_outcomes
 from tests.quality.households import LAST_DAY, Level, ReceiptLines
 
@@ -35,8 +37,28 @@ class Examination:
     """[p], days to the next purchase of the group by whichever item."""
     later: list[NDArray[np.int64]]
     """[p] arrays, days from the cut-off to each later purchase."""
+    later_units: list[NDArray[np.int64]]
+    """[p] arrays, units of each later purchase."""
     earlier: list[NDArray[np.int64]]
     """[p] arrays, days from the cut-off back to each purchase up to it, 0 or negative."""
+    typical_units: NDArray[np.int64]
+    """[p], median units of a purchase up to the cut-off, as the product rounds them."""
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Examination":
+        """The examination of some pairs."""
+        kept = np.flatnonzero(chosen).tolist()
+        return Examination(
+            self.level,
+            self.cutoff,
+            self.households[chosen],
+            self.table.only(chosen),
+            self.truth.only(chosen),
+            self.others_within[chosen],
+            [self.later[pair] for pair in kept],
+            [self.later_units[pair] for pair in kept],
+            [self.earlier[pair] for pair in kept],
+            self.typical_units[chosen],
+        )
 
     @property
     def bought(self) -> NDArray[np.bool_]:
@@ -65,9 +87,13 @@ def examination(lines: ReceiptLines, level: Level, cutoff: int, priors: Priors) 
     """The examination of one level at one cut-off; everything up to the cut-off may be seen by models."""
     histories = lines.histories(level)
     as_of = np.full(histories.household_count, cutoff, np.int32)
-    table = feature_table(sort_histories(histories, as_of), priors)
+    ordered = sort_histories(histories, as_of)
+    table = feature_table(ordered, priors)
     truth = outcomes(histories, table, as_of, LAST_DAY)
     asked = table["pair_count"] >= LEAST_PURCHASES
+    later = _purchases(histories, table.only(asked), cutoff, histories.days > cutoff)
+    earlier = _purchases(histories, table.only(asked), cutoff, histories.days <= cutoff)
+    units = np.maximum(pair_statistics(ordered)["median_quantity"][asked].astype(np.int64), 1)
     return Examination(
         level,
         cutoff,
@@ -75,24 +101,29 @@ def examination(lines: ReceiptLines, level: Level, cutoff: int, priors: Priors) 
         table.only(asked),
         truth.only(asked),
         group_outcomes(histories, table, truth)[asked],
-        _purchase_days(histories, table.only(asked), cutoff, histories.days > cutoff),
-        _purchase_days(histories, table.only(asked), cutoff, histories.days <= cutoff),
+        [days for days, _ in later],
+        [bought for _, bought in later],
+        [days for days, _ in earlier],
+        units,
     )
 
 
-def _purchase_days(
+def _purchases(
     histories: Histories, table: FeatureTable, cutoff: int, lines: NDArray[np.bool_]
-) -> list[NDArray[np.int64]]:
-    """Distinct days, counted from the cut-off, on which each pair of the table has one of these lines."""
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Distinct days, from the cut-off, on which each pair of the table has one of these lines, and their units."""
     sizes = np.diff(histories.household_starts)
     item_count = len(histories.item_names)
-    keys = np.repeat(np.arange(len(sizes)), sizes)[lines] * item_count + histories.item_indices[lines]
+    households = np.repeat(np.arange(len(sizes)), sizes)[lines]
+    keys = households * item_count + histories.item_indices[lines]
     days = histories.days[lines].astype(np.int64) - cutoff
     order = np.lexsort((days, keys))
-    keys, days = keys[order], days[order]
+    keys, days, units = keys[order], days[order], histories.quantities[lines][order].astype(np.int64)
+    firsts = np.flatnonzero((np.diff(keys, prepend=-1) != 0) | (np.diff(days, prepend=0) != 0))
+    keys, days, units = keys[firsts], days[firsts], np.add.reduceat(units, firsts) if len(firsts) else units
     asked = table.households.astype(np.int64) * item_count + table.items
     starts, ends = np.searchsorted(keys, asked, "left"), np.searchsorted(keys, asked, "right")
-    return [np.unique(days[start:end]) for start, end in zip(starts, ends, strict=True)]
+    return [(days[start:end], units[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -140,36 +171,104 @@ def median_within(curve: Floats, days: Floats) -> Floats:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Needs:
+    """The days on which real households need each further unit, for `p` pairs laid end to end.
+
+    The units of a purchase last until the next one, evenly: the first is needed on the day of the purchase.
+    """
+
+    days: Floats
+    """[u], ascending within each pair, counted from the day on which the subscription is made."""
+    starts: NDArray[np.int64]
+    """[p + 1], where each pair's units begin."""
+    asked: NDArray[np.bool_]
+    """[p], pairs whose 84 days are seen."""
+
+
+def needs_from_today(asked: Examination) -> Needs:
+    """Needs when the subscription is made on the cut-off, whatever the household then does."""
+    return _needs(asked.later, asked.later_units, asked.truth.follow_up >= LONGEST_DAYS)
+
+
+def needs_from_next_purchase(asked: Examination) -> Needs:
+    """Needs when the subscription is made with the next purchase, of households whose need so is known to last."""
+    begun = asked.truth.days_to_first <= asked.truth.follow_up - LONGEST_DAYS
+    days, units = [], []
+    for known, purchases, bought in zip(begun, asked.later, asked.later_units, strict=True):
+        # The units of that purchase are at home already; what is left of them delays the next need as it did.
+        days.append(purchases[1:] - purchases[0] if known else purchases[:0])
+        units.append(bought[1:] if known else bought[:0])
+    return _needs(days, units, begun)
+
+
+def _needs(
+    purchase_days: list[NDArray[np.int64]], units: list[NDArray[np.int64]], asked: NDArray[np.bool_]
+) -> Needs:  # fmt: skip
+    """Spreads the units of each purchase over the days up to the next one."""
+    purchases = np.cumsum([0, *map(len, purchase_days)])
+    days = np.concatenate([np.empty(0), *purchase_days])
+    count = np.concatenate([np.empty(0, np.int64), *units])
+    lasts = np.append(days[1:], np.inf) - days
+    lasts[purchases[1:][np.diff(purchases) > 0] - 1] = np.inf  # nobody knows how long those of the last one last
+    first_units = np.cumsum(count) - count
+    number = np.arange(count.sum()) - np.repeat(first_units, count)
+    later = np.where(number > 0, np.maximum(number, 1) * np.repeat(lasts / count, count), 0.0)
+    before = np.append(first_units, count.sum())
+    return Needs(np.repeat(days, count) + later, before[purchases].astype(np.int64), asked)
+
+
 @dataclass(frozen=True)
 class Deliveries:
-    """What a cadence would have meant for real households."""
+    """What a way to deliver would have meant for real households."""
 
     early: float
-    """Share of deliveries that come before the purchase that they replace, or that no purchase follows in the time."""
+    """Share of deliveries that come while what was there before still lasts."""
     early_count: float
     """How many such deliveries a subscription gets in 84 days."""
     ran_out: float
-    """Share of pairs that at some time would have needed the item before its delivery."""
+    """Share of pairs that at some time would have needed a unit before the delivery that brings it."""
     count: int
 
 
-def deliveries(cadence_days: NDArray[np.int64], asked: Examination) -> Deliveries:
-    """Follows subscriptions for 84 days from the first purchase after the cut-off, for pairs that leave so much time.
+def deliveries(
+    first_days: NDArray[np.int64], interval_days: NDArray[np.int64], units: NDArray[np.int64], needs: Needs
+) -> Deliveries:
+    """Follows subscriptions for 84 days.
 
-    The k-th delivery, `k × cadence` days after that purchase, stands for the k-th purchase after it.
+    Stock is carried over: the deliveries bring the first, second, … units that are needed, whenever that is. A delivery
+    is early when the first of its units is needed only later; the household runs out when it needs a unit sooner.
+
+    Args:
+        first_days: int64[p], day of the first delivery, from 1.
+        interval_days: int64[p], days between deliveries.
+        units: int64[p], units of a delivery.
+        needs: of p pairs.
     """
-    early = total = ran_out = pairs = 0
-    for days, cadence, follow_up in zip(
-        asked.later, cadence_days.tolist(), asked.truth.follow_up.tolist(), strict=True
-    ):
-        if not len(days) or days[0] > follow_up - LONGEST_DAYS:
-            continue
-        needs = days[1:] - days[0]
-        needs = needs[needs <= LONGEST_DAYS]
-        delivered = np.arange(cadence, LONGEST_DAYS + 1, cadence)
-        common = min(len(needs), len(delivered))
-        early += int((delivered[:common] < needs[:common]).sum()) + len(delivered) - common
-        total += len(delivered)
-        ran_out += bool((needs[:common] < delivered[:common]).any() or len(needs) > len(delivered))
-        pairs += 1
-    return Deliveries(early / total, early / pairs, ran_out / pairs, pairs)
+    count = len(interval_days)
+    early, total, ran_out = np.zeros(count), np.zeros(count), np.zeros(count, np.bool_)
+    _follow(first_days, interval_days, units, needs.days, needs.starts, int(LONGEST_DAYS), early, total, ran_out)
+    early, total, ran_out = early[needs.asked], total[needs.asked], ran_out[needs.asked]
+    return Deliveries(
+        float(early.sum() / max(total.sum(), 1.0)), float(early.mean()), float(ran_out.mean()), len(early)
+    )
+
+
+@compiled()
+def _follow(
+    first_days: NDArray[np.int64], interval_days: NDArray[np.int64], units: NDArray[np.int64], days: Floats,
+    starts: NDArray[np.int64], horizon: int, early: Floats, total: Floats, ran_out: NDArray[np.bool_],
+) -> None:  # fmt: skip
+    for pair in range(len(first_days)):
+        unit, end = starts[pair], starts[pair + 1]
+        for day in range(first_days[pair], horizon + 1, interval_days[pair]):
+            total[pair] += 1.0
+            if unit >= end or days[unit] > day:
+                early[pair] += 1.0
+            for _ in range(units[pair]):
+                if unit < end:
+                    if days[unit] < day:
+                        ran_out[pair] = True
+                    unit += 1
+        if unit < end and days[unit] <= horizon:
+            ran_out[pair] = True

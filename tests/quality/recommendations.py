@@ -26,8 +26,19 @@ from pantree_frequency.core import Question as FrequencyQuestion
 from pantree_frequency.core.histories import Histories
 from pantree_recommendation import convert as recommendation_convert
 from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.core import FixedModels, Policy, ReasonCode, Recommendation, Recommender
-from tests.quality.households import LAST_DAY, Level, ReceiptLines
+from pantree_recommendation.core import (
+    FixedModels,
+    Policy,
+    Question,
+    ReasonCode,
+    Recommendation,
+    Recommender,
+    ground_for_omission,
+    offer_of,
+)
+from pantree_recommendation.core.ranking import features_of
+from pantree_recommendation.sagemaker.fitting import LabelledItem
+from tests.quality.households import FIRST_DAY, LAST_DAY, Level, ReceiptLines
 
 MOST_RECOMMENDATIONS = 5
 LEAST_PURCHASES = 3
@@ -127,7 +138,19 @@ def recommendations_table(
 
 
 def _question(histories: Histories, household: int, cutoff: int) -> FrequencyQuestion:
-    lines = _lines(histories, household, histories.days <= cutoff)
+    history, types = _history_and_types(histories, household, FIRST_DAY, cutoff)
+    return FrequencyQuestion(history, cutoff, types)
+
+
+def history_before(histories: Histories, household: int, cutoff: int, first: int = FIRST_DAY) -> PurchaseHistory:
+    """What a household bought from a day on up to a cut-off, both included; perhaps nothing."""
+    return _history_and_types(histories, household, first, cutoff)[0]
+
+
+def _history_and_types(
+    histories: Histories, household: int, first: int, cutoff: int
+) -> tuple[PurchaseHistory, tuple[str, ...]]:
+    lines = _lines(histories, household, (histories.days >= first) & (histories.days <= cutoff))
     items, indices = np.unique(histories.item_indices[lines], return_inverse=True)
     history = PurchaseHistory(
         item_names=tuple(histories.item_names[item] for item in items),
@@ -138,15 +161,20 @@ def _question(histories: Histories, household: int, cutoff: int) -> FrequencyQue
         prices=histories.prices[lines],
         savings=histories.savings[lines],
     )
-    return FrequencyQuestion(history, cutoff, tuple(histories.item_types[item] for item in items))
+    return history, tuple(histories.item_types[item] for item in items)
+
+
+def later_days(histories: Histories, household: int, cutoff: int, end: int) -> set[tuple[str, int]]:
+    """Items and the days after the cut-off, up to and with `end`, on which a household buys them."""
+    lines = _lines(histories, household, (histories.days > cutoff) & (histories.days <= end))
+    bought = zip(histories.item_indices[lines].tolist(), histories.days[lines].tolist(), strict=True)
+    return {(histories.item_names[item], day) for item, day in bought}
 
 
 def _days_to_next(histories: Histories, household: int, cutoff: int) -> Mapping[str, float]:
     """Days from the cut-off to the next purchase of each item that is bought after it."""
-    lines = _lines(histories, household, histories.days > cutoff)
     soonest: dict[str, float] = {}
-    for item, day in zip(histories.item_indices[lines].tolist(), histories.days[lines].tolist(), strict=True):
-        name = histories.item_names[item]
+    for name, day in later_days(histories, household, cutoff, LAST_DAY):
         soonest[name] = min(soonest.get(name, np.inf), day - cutoff)
     return soonest
 
@@ -157,6 +185,10 @@ def _lines(histories: Histories, household: int, wanted: Any) -> slice | Any:
 
 
 async def _recommend(recommender: Recommender, analysis: HistoryAnalysis, as_of_day: int) -> tuple[Recommendation, ...]:
+    return (await recommender.recommend(_asked(analysis, as_of_day))).recommendations
+
+
+def _asked(analysis: HistoryAnalysis, as_of_day: int) -> Question:
     """Through the messages, as between the services."""
     response = frequency_convert.analysis_response(analysis, as_of_day)
     request = messages.RecommendRequest(
@@ -164,7 +196,46 @@ async def _recommend(recommender: Recommender, analysis: HistoryAnalysis, as_of_
         as_of=calendar_day(as_of_day).isoformat(),
         max_recommendations=MOST_RECOMMENDATIONS,
     )
-    return (await recommender.recommend(recommendation_convert.question(request))).recommendations
+    return recommendation_convert.question(request)
+
+
+def labelled_items(
+    lines: ReceiptLines, level: Level, cutoff: int, models: Models, *, end: int, policy: Policy
+) -> list[LabelledItem]:
+    """What the ranking model sees of each item that the policy lets pass, and whether it was bought again in time.
+
+    Args:
+        lines: of any households; the models should not have been fitted on them.
+        level: what counts as an item.
+        cutoff: day of asking, days since 1970-01-01.
+        models: of the frequency service.
+        end: last day that is known; items whose 1.5 × cadence goes beyond it are left out.
+        policy: which items a row is made of.
+    """
+    histories = lines.histories(level)
+    questions = [_question(histories, household, cutoff) for household in range(histories.household_count)]
+    asked = [(household, question) for household, question in enumerate(questions) if len(question.history)]
+    rows = []
+    for start in range(0, len(asked), 50):
+        batch = asked[start : start + 50]
+        analyses = analyze_histories([question for _, question in batch], models, Options())
+        for (household, _), analysis in zip(batch, analyses, strict=True):
+            days = _days_to_next(histories, household, cutoff)
+            question = _asked(analysis, cutoff)
+            for candidate in question.candidates:
+                if ground_for_omission(candidate, question.as_of, policy) is not None:
+                    continue
+                offer = offer_of(candidate, policy.tiers)
+                longest = offer.cadence.interval_days * GRACE_RATIO
+                if longest <= end - cutoff:
+                    rows.append(
+                        LabelledItem(
+                            features_of(candidate, offer, question.as_of),
+                            days.get(candidate.name, np.inf) <= longest,
+                            str(histories.household_ids[household]),
+                        )
+                    )
+    return rows
 
 
 def _first(ranked: Sequence[Any], days: Mapping[str, float]) -> list[tuple[int, float]]:

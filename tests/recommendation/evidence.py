@@ -78,6 +78,7 @@ def forecasts(draw: st.DrawFn) -> Forecast:
         pile_up_ratio=draw(_ratios),
         need=draw(st.sampled_from(Need)),
         need_probability=draw(_ratios),
+        first_delivery_day=draw(st.none() | st.dates(AS_OF - timedelta(days=100), AS_OF + timedelta(days=100))),
     )
 
 

@@ -36,6 +36,16 @@ def test_shipped_artefact_is_the_formula_of_the_code(tmp_path: Path) -> None:
         assert (artefact.SHIPPED / name).read_bytes() == (tmp_path / name).read_bytes(), remedy
 
 
+def test_fitted_artefact_is_whole_and_tells_the_better_of_two_losses() -> None:
+    fitted = artefact.load(artefact.FITTED)
+    assert fitted.calibration is not None
+    assert fitted.metrics["log_loss"] < fitted.metrics["uncalibrated_log_loss"]
+    card = (artefact.FITTED / "MODEL_CARD.md").read_text("utf-8")
+    assert f"{fitted.model.name}/{fitted.model.version}" in card
+    used = {weight.feature for weight in fitted.calibration.weights}
+    assert not {name for name in used if "price" in name or "savings" in name}  # no currency's money
+
+
 def change(folder: Path, **changes: Any) -> None:
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**manifest, **changes}))

@@ -69,6 +69,7 @@ async def test_recommendation_keeps_what_the_contract_promises(items: list[Candi
         assert 0 <= item.score <= 1
         assert item.offer.cadence in LADDER
         assert item.next_due_day >= AS_OF
+        assert item.first_delivery_day >= AS_OF
         assert item.offer.forecast.need is Need.ACTIVE
         assert item.offer.forecast.cadence_probability >= 0.65
         assert item.offer.cadence.interval_days >= item.offer.forecast.interval_days
@@ -170,6 +171,23 @@ async def test_overdue_item_is_due_on_the_day_of_the_question() -> None:
     assert due.values == {"overdue_days": 3}
 
 
+async def test_first_delivery_is_the_day_that_the_evidence_chose() -> None:
+    chosen = date(2026, 7, 4)
+    items = [
+        bananas(name="chosen", forecast=forecast(first_delivery_day=chosen)),
+        bananas(name="past", forecast=forecast(first_delivery_day=date(2026, 6, 1))),
+        bananas(name="unknown", forecast=forecast()),
+        bananas(name="without forecast"),
+    ]
+    answer = await recommend(question(*items))
+    assert {item.candidate.name: item.first_delivery_day for item in answer.recommendations} == {
+        "chosen": chosen,
+        "past": AS_OF,
+        "unknown": bananas().next_due_day,
+        "without forecast": bananas().next_due_day,
+    }
+
+
 async def test_reasons_begin_with_regularity_and_name_all_that_applies() -> None:
     item = bananas(
         purchase_count=4,
@@ -219,3 +237,36 @@ class EmbeddedOutOfOrder(OutOfOrder):
 async def test_failure_of_the_only_model_is_no_empty_answer() -> None:
     with pytest.raises(RankerFailure):
         await Recommender(Policy(), FixedModels(EmbeddedOutOfOrder())).recommend(question(bananas()))
+
+
+async def test_empty_answer_tells_what_came_closest_though_nobody_asked() -> None:
+    items = [
+        bananas(name="Eggs", purchase_count=2),
+        bananas(name="Milk", forecast=forecast(cadence_probability=0.5)),
+        bananas(name="Bread", forecast=forecast(cadence_probability=0.55)),
+        bananas(name="Tea", forecast=forecast(need=Need.ENDED)),
+    ]
+    given_answer = await recommend(question(*items))
+    assert (given_answer.recommendations, given_answer.omitted) == ((), ())
+    assert [(item.name, item.reason.code) for item in given_answer.closest] == [
+        ("Bread", ReasonCode.LOW_PROBABILITY),
+        ("Milk", ReasonCode.LOW_PROBABILITY),
+        ("Eggs", ReasonCode.TOO_FEW_PURCHASES),
+    ]
+
+
+async def test_answer_with_a_recommendation_has_no_closest_items() -> None:
+    given_answer = await recommend(question(bananas(), bananas(name="Eggs", purchase_count=2)))
+    assert given_answer.closest == ()
+
+
+async def test_what_the_shop_excludes_came_no_way_at_all() -> None:
+    policy = Policy(excluded_categories=frozenset({"produce"}))
+    given_answer = await Recommender(policy, FixedModels(EmbeddedRanker())).recommend(question(bananas()))
+    assert given_answer.closest == ()
+
+
+async def test_threshold_that_a_question_names_holds_for_regular_items_too() -> None:
+    regular = bananas(forecast=forecast(cadence_probability=0.62))
+    assert names(await recommend(question(regular))) == ["Bananas"]
+    assert names(await recommend(question(regular, min_cadence_probability=0.65))) == []

@@ -16,14 +16,16 @@ from pantree.frequency.v1.frequency_service_pb2 import (
     NEED_ACTIVE,
     NEED_ENDED,
     TREND_STABLE,
+    FirstDelivery,
     ItemFrequency,
     NeedProbability,
 )
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
+from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_recommendation.__main__ import build
 from pantree_recommendation.backends import artefact
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, ReasonCode
+from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, ReasonCode, model_id
 from pantree_recommendation.sagemaker.settings import ContainerSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.errors import InvalidInput
@@ -97,6 +99,7 @@ async def test_weekly_item_gets_the_published_offer() -> None:
     offer = item.subscription
     assert (offer.frequency, offer.interval_days, offer.quantity) == ("weekly", 7, 1)
     assert (offer.estimated_annual_savings, offer.discount_ratio) == (5.18, 0.05)
+    assert offer.first_delivery_date == item.next_due_date  # this evidence chooses no other day
     assert [reason.code for reason in item.reasons] == ["BOUGHT_REGULARLY", "SAVES_MONEY"]
     assert item.reasons[1].values["estimated_annual_savings"] == 5.18
     assert (response.source, response.model.name, response.fallback_reason) == ("embedded", "embedded-heuristic", "")
@@ -145,6 +148,7 @@ def with_forecast(**changes: Any) -> ItemFrequency:
         "need_probabilities": [NeedProbability(need=NEED_ACTIVE, probability=0.9)],
         "mean_paid_unit_price": 1.95,
         "paid_unit_price_deviation": 0.1,
+        "first_delivery": FirstDelivery(date="2026-07-04", run_out_probability=0.2, pile_up_ratio=0.3),
     }
     return bananas(**{**expected, **changes})
 
@@ -154,6 +158,7 @@ async def test_forecast_and_paid_price_reach_the_answer() -> None:
     (item,) = response.recommendations
     offer = item.subscription
     assert (offer.interval_days, item.cadence_probability) == (14, 0.8)
+    assert offer.first_delivery_date == "2026-07-04"
     assert [tier.least_items_per_delivery for tier in offer.tiers] == [1, 5]
     assert offer.tiers[0].annual_cost == offer.annual_cost == response.plan.annual_cost == 49.29
     assert offer.honest_savings.expected_annual_savings == response.plan.honest_annual_savings == 1.55
@@ -181,6 +186,7 @@ async def test_wrong_forecast_is_named() -> None:
         pile_up_ratio=float("nan"),
         mean_paid_unit_price=-1.0,
         paid_unit_price_deviation=float("inf"),
+        first_delivery=FirstDelivery(date="soon"),
     )
     unknown = with_forecast(name="Oats", need=99, need_probabilities=[])
     assert await violated_fields(request(wrong, unknown, min_cadence_probability=2)) == {
@@ -189,6 +195,7 @@ async def test_wrong_forecast_is_named() -> None:
         "candidates[0].frequency.cadence_probability",
         "candidates[0].frequency.run_out_probability",
         "candidates[0].frequency.pile_up_ratio",
+        "candidates[0].frequency.first_delivery.date",
         "candidates[0].frequency.mean_paid_unit_price",
         "candidates[0].frequency.paid_unit_price_deviation",
         "candidates[1].frequency.need",
@@ -366,6 +373,9 @@ async def test_embedded_model_answers_within_the_deadline_when_sagemaker_hangs()
     assert response.fallback_reason == "SageMaker did not answer in the time there was"
 
 
+FITTED_ID = model_id(artefact.load(artefact.FITTED).model)
+
+
 async def get_model(settings: RecommendationSettings) -> messages.GetModelResponse:
     async with loopback(await build(settings)) as channel:
         return await rpc.RecommendationServiceStub(channel).GetModel(messages.GetModelRequest())
@@ -374,7 +384,10 @@ async def get_model(settings: RecommendationSettings) -> messages.GetModelRespon
 async def test_model_that_ships_is_told() -> None:
     alone = await get_model(embedded())
     assert (alone.source, alone.model) == ("embedded", alone.fallback)
-    (details,) = alone.models
+    fitted, details = alone.models
+    assert (fitted.id, fitted.share_ratio, fitted.is_fallback) == (FITTED_ID, 0.0, False)
+    assert fitted.metrics["log_loss"] < fitted.metrics["uncalibrated_log_loss"]
+    assert fitted.training_data.startswith("84.51 Complete Journey")
     assert (details.id, details.share_ratio, details.is_fallback) == ("embedded-heuristic/2", 1.0, True)
     assert details.training_data.startswith("None")
     assert tuple(details.features) == tuple(ItemFeatures.__dataclass_fields__)
@@ -387,9 +400,15 @@ async def test_endpoint_is_told_without_being_asked() -> None:
         assert not stub.requests
     assert (told.source, told.model.name, told.fallback.name) == ("sagemaker", "subscribe-save", "embedded-heuristic")
     details = {entry.id: entry for entry in told.models}
-    assert set(details) == {"embedded-heuristic/2", "sagemaker"}
+    assert set(details) == {"embedded-heuristic/2", FITTED_ID, "sagemaker"}
     assert (details["sagemaker"].target_variant, details["sagemaker"].share_ratio) == ("B", 1.0)
     assert details["embedded-heuristic/2"].is_fallback
+
+
+async def test_fitted_model_that_ships_answers_whoever_asks_for_it() -> None:
+    usual, fitted = [await recommend(request(bananas(), model=model)) for model in ("", FITTED_ID)]
+    assert (fitted.source, f"{fitted.model.name}/{fitted.model.version}") == ("embedded", FITTED_ID)
+    assert 0 < fitted.recommendations[0].score != usual.recommendations[0].score
 
 
 async def test_request_may_choose_the_model() -> None:
@@ -406,7 +425,7 @@ async def test_unknown_model_is_refused_with_those_that_exist() -> None:
         await recommend(request(bananas(), model="best/7"))
     (violation,) = raised.value.violations
     assert violation.field == "model"
-    assert violation.description == "is 'best/7'; give one of embedded-heuristic/2, or leave it empty"
+    assert violation.description == f"is 'best/7'; give one of {FITTED_ID}, embedded-heuristic/2, or leave it empty"
 
 
 def second_version(folder: Path) -> Path:
@@ -433,7 +452,11 @@ async def test_two_versions_answer_side_by_side_by_customer(tmp_path: Path) -> N
             for customer in (f"customer-{number}" for number in range(20))
         }
     assert told.experiment == "trust"
-    assert {entry.id: entry.share_ratio for entry in told.models} == {"embedded-heuristic/2": 0.5, "calibrated/2": 0.5}
+    assert {entry.id: entry.share_ratio for entry in told.models} == {
+        "embedded-heuristic/2": 0.5,
+        "calibrated/2": 0.5,
+        FITTED_ID: 0.0,
+    }
     assert {entry.id: dict(entry.metrics) for entry in told.models}["calibrated/2"] == {"roc_auc": 0.7}
     assert {first.model.name for first, _ in answers.values()} == {"embedded-heuristic", "calibrated"}
     assert all(first == second for first, second in answers.values())
@@ -467,7 +490,7 @@ async def test_model_is_rolled_out_and_back_without_a_restart(tmp_path: Path) ->
         select("nobody/9")
         assert await answering() == "calibrated"
         error = (await stub.GetModel(messages.GetModelRequest())).selection_error
-        assert error == "there is no model nobody/9; there are calibrated/2, embedded-heuristic/2"
+        assert error == f"there is no model nobody/9; there are calibrated/2, {FITTED_ID}, embedded-heuristic/2"
         select("embedded-heuristic/2")
         assert await answering() == "embedded-heuristic"
         assert not (await stub.GetModel(messages.GetModelRequest())).selection_error
@@ -603,3 +626,60 @@ def test_readme_lists_every_setting_feature_and_reason() -> None:
         *(method.name for method in messages.DESCRIPTOR.services_by_name["RecommendationService"].methods),
     }
     assert listed == {str(name) for name in expected} - shared
+
+
+def neighbourhood(**changes: Any) -> vector.Neighbourhood:
+    item: dict[str, Any] = {
+        "name": "Eggs",
+        "category": "dairy",
+        "buyer_count": 30,
+        "regular_buyer_count": 25,
+        "low_interval_days": 7.04,
+        "median_interval_days": 9,
+        "high_interval_days": 14.26,
+        "own_day_count": 1,
+        "beside": vector.BoughtBeside(name="Bananas", buyer_count=20, regular_count=15),
+    }
+    return vector.Neighbourhood(neighbour_count=50, items=[vector.NeighbourItem(**{**item, **changes})])
+
+
+async def test_suggestions_stand_apart_from_recommendations_and_say_whose_habits_they_are() -> None:
+    response = await recommend(request(bananas(), neighbourhood=neighbourhood()))
+    assert [item.name for item in response.recommendations] == ["Bananas"]
+    (suggestion,) = response.suggestions
+    assert (suggestion.name, suggestion.category, suggestion.count) == ("Eggs", "dairy", 1)
+    assert suggestion.source == "similar_customers"
+    assert (suggestion.low_interval_days, suggestion.high_interval_days) == (7.0, 14.3)
+    assert [reason.code for reason in suggestion.reasons] == ["KEPT_BY_SIMILAR_CUSTOMERS", "BOUGHT_BESIDE"]
+    assert suggestion.reasons[1].other_item == "Bananas"
+    assert dict(suggestion.reasons[0].values) == {
+        "neighbour_count": 50,
+        "buyer_count": 30,
+        "regular_buyer_count": 25,
+        "purchase_count": 1,
+    }
+
+
+async def test_without_a_neighbourhood_nothing_is_suggested() -> None:
+    assert not (await recommend(request(bananas()))).suggestions
+
+
+async def test_suggestions_change_no_recommendation() -> None:
+    alone = await recommend(request(bananas(), include_omitted=True))
+    response = await recommend(request(bananas(), include_omitted=True, neighbourhood=neighbourhood()))
+    response.ClearField("suggestions")
+    assert response == alone
+
+
+async def test_wrong_neighbourhoods_are_named() -> None:
+    wrong = neighbourhood(name="", buyer_count=51, regular_buyer_count=52, low_interval_days=-1)
+    assert await violated_fields(request(neighbourhood=wrong, max_suggestions=21)) == {
+        "max_suggestions",
+        "neighbourhood.items[0].name",
+        "neighbourhood.items[0].buyer_count",
+        "neighbourhood.items[0].regular_buyer_count",
+        "neighbourhood.items[0].low_interval_days",
+    }
+    twice = neighbourhood()
+    twice.items.append(twice.items[0])
+    assert await violated_fields(request(neighbourhood=twice)) == {"neighbourhood.items[1].name"}

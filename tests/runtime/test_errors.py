@@ -75,6 +75,19 @@ def test_unreachable_part_is_named() -> None:
     assert raised.value.component == "frequency"
 
 
+def test_message_that_could_not_be_sent_is_a_lost_connection() -> None:
+    """What grpc.aio raises when a connection is lost while it sends, and it learns of that by the sending."""
+    with pytest.raises(ComponentUnavailable) as raised, calling("vector"):
+        raise grpc.aio.AioRpcError(
+            grpc.StatusCode.INTERNAL,
+            grpc.aio.Metadata(),
+            grpc.aio.Metadata(),
+            details="Internal error from Core",
+            debug_error_string='Failed "execute_batch": (<grpc._cython.cygrpc.SendMessageOperation object>,)',
+        )
+    assert raised.value.component == "vector"
+
+
 def test_unknown_failure_of_a_part_is_internal_and_names_it() -> None:
     with pytest.raises(InternalError, match="vector"), calling("vector"):
         raise plain_rpc_error(grpc.StatusCode.DATA_LOSS)

@@ -121,6 +121,7 @@ async def test_caller_refuses_a_part_of_another_name(tls_part: TlsPart) -> None:
         with pytest.raises(grpc.aio.AioRpcError, match="Hostname Verification Check failed"):
             async for _ in rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()):
                 pass
+    tls_part.until_logged("TLS connection refused", f"the server's certificate is not for vector.{DOMAIN}")
 
 
 class _Echo(rpc.EnrichmentServiceServicer):

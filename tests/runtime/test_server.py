@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import gc
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -25,7 +28,7 @@ from pantree_runtime.errors import (
     PantreeError,
 )
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.server import Part, running, start
+from pantree_runtime.server import Part, running, serve_until_told, start
 from pantree_runtime.status import calling
 from tests.loopback import loopback
 
@@ -232,6 +235,29 @@ async def test_failed_warm_up_closes_the_part() -> None:
     assert closed.is_set()
 
 
+async def test_collections_look_at_nothing_that_was_there_when_it_began_to_serve() -> None:
+    frozen: list[int] = []
+
+    class Served:
+        address = "127.0.0.1:0"
+
+        async def stop(self, grace_seconds: float) -> None:
+            frozen.append(gc.get_freeze_count())
+
+    async def begin() -> Served:
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)
+        return Served()
+
+    objects = len(gc.get_objects())
+    try:
+        await serve_until_told(begin, drain_seconds=0)
+    finally:
+        gc.unfreeze()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().remove_signal_handler(number)
+    assert frozen[0] > objects / 2
+
+
 async def test_stopping_lets_a_stream_finish() -> None:
     proceed = asyncio.Event()
 
@@ -248,6 +274,21 @@ async def test_stopping_lets_a_stream_finish() -> None:
         assert not stopping.done()
         proceed.set()
         assert [item.item_index async for item in stream] == [1]
+        await stopping
+
+
+async def test_stream_that_outlasts_the_drain_ends_as_unavailable() -> None:
+    async def endless(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
+        yield response(0)
+        await asyncio.Event().wait()
+
+    async with running(streaming_part(endless)) as part, open_channel(part.address, longest_seconds=30) as channel:
+        stream = aiter(rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()))
+        await anext(stream)
+        stopping = asyncio.create_task(part.stop(0.1))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await anext(stream)
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
         await stopping
 
 

@@ -26,3 +26,12 @@ async def test_milvus_that_is_lost_after_the_start_is_unavailable(tmp_path: Path
     assert (await mended.index_history("", "family", history_of_lines(FAMILY), 20_020)).item_count == 3
     assert await mended.delete_customer("", "family") == 4
     await mended.close()
+
+
+async def test_milvus_lite_is_not_pinged_more_often_than_it_permits(tmp_path: Path) -> None:
+    """It takes gRPC's default, 300 s between pings; pymilvus pings every 10 s unless it is told otherwise."""
+    store = MilvusStore(tmp_path / "vectors.db", collection_prefix="pantree", timeout_seconds=10)
+    await store.open(HashedTrigrams().model)
+    assert store._client is not None
+    assert store._client._handler._grpc_options["grpc.keepalive_time_ms"] >= 300_000
+    await store.close()

@@ -74,6 +74,34 @@ async def test_index_then_search_then_delete(vector: "rpc.VectorServiceAsyncStub
     assert {hit.name for hit in items.hits} == {"Organic Bananas", "Skim Milk"}
 
 
+async def test_neighbourhood_is_told_with_what_goes_with_what(vector: "rpc.VectorServiceAsyncStub") -> None:
+    habit = [("Eggs", "dairy", day, 3.0) for day in (20_000, 20_008, 20_018)]
+    for number in range(8):
+        pasta = [("Pasta", "pantry", 20_000, 1.0)] if number < 6 else []
+        lines = [("Milk", "dairy", 20_000, 4.0), *pasta, *(habit if number < 5 else [])]
+        await vector.IndexHistory(
+            index_request(customer_id=f"customer-{number}", purchases=columns_of(history_of_lines(lines)))
+        )
+    own = history_of_lines([("Milk", "dairy", 20_000, 4.0), ("Pasta", "pantry", 20_000, 1.0)])
+    await vector.IndexHistory(index_request(customer_id="newcomer", purchases=columns_of(own)))
+    response = await vector.DescribeNeighbourhood(messages.DescribeNeighbourhoodRequest(customer_id="newcomer"))
+    assert response.neighbourhood == messages.Neighbourhood(
+        neighbour_count=8,
+        items=[
+            messages.NeighbourItem(
+                name="Eggs",
+                category="dairy",
+                buyer_count=5,
+                regular_buyer_count=5,
+                low_interval_days=9,
+                median_interval_days=9,
+                high_interval_days=9,
+                beside=messages.BoughtBeside(name="Pasta", buyer_count=6, regular_count=5),
+            )
+        ],
+    )
+
+
 async def test_search_without_limit_gives_ten_items(vector: "rpc.VectorServiceAsyncStub") -> None:
     lines = [(f"Item {number}", "", 20_000, 1.0) for number in range(12)]
     await vector.IndexHistory(index_request(purchases=columns_of(history_of_lines(lines))))
@@ -87,7 +115,7 @@ async def test_profile_of_one_trip_has_no_gap_field(vector: "rpc.VectorServiceAs
     assert not indexed.profile.HasField("mean_trip_gap_days")
 
 
-@pytest.mark.parametrize("method", ["GetCustomerProfile", "SearchCustomers"])
+@pytest.mark.parametrize("method", ["GetCustomerProfile", "SearchCustomers", "DescribeNeighbourhood"])
 async def test_customer_who_is_not_stored_is_not_found(vector: "rpc.VectorServiceAsyncStub", method: str) -> None:
     request = getattr(messages, f"{method}Request")(customer_id="nobody")
     with pytest.raises(NotFound, match="IndexHistory"), calling("vector"):
@@ -110,6 +138,11 @@ async def test_deleting_a_customer_who_is_not_stored_is_no_error(vector: "rpc.Ve
             "SearchItems",
             messages.SearchItemsRequest(tenant_id="t" * 129, category="c" * 201, limit=101),
             {"tenant_id", "text", "category", "limit"},
+        ),
+        (
+            "DescribeNeighbourhood",
+            messages.DescribeNeighbourhoodRequest(tenant_id="t" * 129, limit=-1),
+            {"tenant_id", "customer_id", "limit"},
         ),
         ("SearchItems", messages.SearchItemsRequest(text=""), {"text"}),
         ("SearchItems", messages.SearchItemsRequest(text="x" * 100_000), {"text"}),

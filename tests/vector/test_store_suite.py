@@ -235,3 +235,32 @@ async def test_household_larger_than_a_batch_is_stored_and_removed(similarity: S
     assert await names_like(similarity, tenant, "item 1799", limit=1) == ["Item 1799"]
     assert await index(similarity, tenant, "warehouse", lines[:50]) == 50
     assert await similarity.delete_customer(tenant, "warehouse") == 51
+
+
+async def test_items_of_customers_tell_how_often_each_was_bought(similarity: Similarity, tenant: str) -> None:
+    await index(similarity, tenant, "family")
+    await index(similarity, tenant, "neighbours", list(NEIGHBOURS))
+    family, nobody, neighbours = await similarity.items_of_customers(tenant, ["family", "nobody", "neighbours"])
+    assert [(item.name, item.category, item.day_count, item.span_days) for item in family] == [
+        ("Bananas", "produce", 2, 7),
+        ("Paper Towels", "household", 1, 0),
+        ("Whole Milk", "dairy", 1, 0),
+    ]
+    assert nobody == ()
+    assert [item.name for item in neighbours] == ["Organic Bananas", "Skim Milk"]
+    assert await similarity.items_of_customers(f"{tenant}-other", ["family"]) == [()]
+
+
+async def test_neighbourhood_is_what_many_alike_buy_regularly(similarity: Similarity, tenant: str) -> None:
+    habit = [("Whole Milk", "dairy", day, 4.0) for day in (19_980, 19_987, 19_994)]
+    eggs = [("Eggs", "dairy", day, 3.0) for day in (19_980, 19_990, 20_000)]
+    for number in range(12):  # more than are asked for at a time
+        await index(similarity, tenant, f"customer-{number}", [*habit, *eggs])
+    await index(similarity, tenant, "newcomer", [("Whole Milk", "dairy", 20_000, 4.0)])
+    neighbourhood = await similarity.neighbourhood(tenant, "newcomer", limit=10)
+    assert neighbourhood.neighbour_count == 12
+    told = {item.name: (item.regular_buyer_count, item.own_day_count) for item in neighbourhood.items}
+    assert told == {"Eggs": (12, 0), "Whole Milk": (12, 1)}
+    assert {item.name: item.interval_quartiles[1] for item in neighbourhood.items} == {"Eggs": 10, "Whole Milk": 7}
+    with pytest.raises(NotFound):
+        await similarity.neighbourhood(f"{tenant}-other", "newcomer", limit=10)

@@ -185,6 +185,9 @@ def process(
             help="Day on which the question is asked; the history's last day when left out.",
         ),
     ] = None,
+    suggestions: Annotated[
+        bool, typer.Option("--suggestions", help="Also what similar customers, stored earlier, buy regularly.")
+    ] = False,
     address: Address = "",
     certificates: Certificates = None,
     in_process: InProcess = False,
@@ -208,6 +211,8 @@ def process(
             message.customer_id = customer_id
         if as_of is not None:
             message.as_of = as_of.date().isoformat()
+    if suggestions:
+        message.include_suggestions = True
     if form is Form.TEXT:  # programs get what they ask for
         message.include_cadence_changes = True
     try:

@@ -133,8 +133,8 @@ async def population_batches(
 ) -> AsyncIterator[messages.SimulatePopulationResponse]:
     """The batches of a population; when the connection is lost, those that are left are asked for anew.
 
-    Services close connections that are old, so that work spreads to new replicas, and a population of many millions
-    takes longer than that. What a household buys does not depend on the request that it is part of.
+    A population of many millions takes long enough to meet a rollout. What a household buys does not depend on the
+    request that it is part of.
     """
     left = messages.SimulatePopulationRequest()
     left.CopyFrom(request)

@@ -23,6 +23,7 @@ CSV_COLUMNS = (
     "interval_days",
     "quantity",
     "next_due_date",
+    "first_delivery_date",
     "confidence",
     "cadence_probability",
     "count",
@@ -88,7 +89,7 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
     table.add_column("every", justify="right", no_wrap=True)
     table.add_column("again", justify="right", no_wrap=True)
     table.add_column("subscribe", style="bold", no_wrap=True)
-    table.add_column("next due", no_wrap=True)
+    table.add_column("first", no_wrap=True)
     table.add_column("costs", justify="right", no_wrap=True)
     table.add_column("saves", justify="right", no_wrap=True)
     for item in recommendations:
@@ -99,7 +100,7 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
             f"{item.avg_interval:.1f} d",
             f"{item.cadence_probability:.0%}",
             item.frequency.replace("_", " "),
-            f"{item.next_due_date.day} {item.next_due_date:%b}",
+            f"{item.first_delivery_date.day} {item.first_delivery_date:%b}",
             f"{item.annual_cost:.2f}",
             _saved(item),
         )
@@ -127,8 +128,8 @@ def print_result(console: Console, result: Result) -> None:
     if result.recommendations:
         console.print(recommendations_table(result.recommendations))
         console.print(
-            "again: probability of a purchase within 1.5 × the cadence. costs: a year, with the discount for one item. "
-            "saves: against what was really paid, promotions included.",
+            "again: probability of a purchase within 1.5 × the cadence. first: when deliveries best begin. "
+            "costs: a year, with the discount for one item. saves: against what was really paid, promotions included.",
             style="dim",
         )
         console.print(plan_line(result.plan))
@@ -137,6 +138,14 @@ def print_result(console: Console, result: Result) -> None:
                 console.print(f"{item.name}: {item.cadence_change}", style="dim", markup=False, highlight=False)
     else:
         console.print("No item is bought regularly enough to be worth a subscription.")
+        if result.closest:
+            console.print("What came closest:")
+        for omitted in result.closest:
+            console.print(f"  {omitted.name}: {omitted.reason}", markup=False, highlight=False)
+    if result.suggestions:
+        console.print("Customers like this one buy regularly, for a try and not as a habit of this household:")
+        for suggestion in result.suggestions:
+            console.print(f"  {suggestion.name}: {' '.join(suggestion.reasons)}", markup=False, highlight=False)
     console.print(
         f"From {result.month_count} months: {result.trip_count} trips, {result.purchase_count} purchases of "
         f"{result.item_count} items, as of {result.as_of.isoformat()}."

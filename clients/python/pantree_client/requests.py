@@ -55,6 +55,8 @@ class FirstPurchase:
     max_recommendations: int | None = None
     include_omitted: bool = False
     include_cadence_changes: bool = False
+    include_suggestions: bool = False
+    """Whether to tell what similar customers buy; the answer then depends on who is stored, whatever the seed."""
 
     def message(self) -> ProcessInput:
         """The contract's form of the request."""
@@ -74,6 +76,7 @@ class FirstPurchase:
             max_recommendations=self.max_recommendations,
             include_omitted=self.include_omitted,
             include_cadence_changes=self.include_cadence_changes,
+            include_suggestions=self.include_suggestions,
         )
 
 
@@ -90,6 +93,8 @@ class History:
     max_recommendations: int | None = None
     include_omitted: bool = False
     include_cadence_changes: bool = False
+    include_suggestions: bool = False
+    """Whether to tell what similar customers buy; the answer then depends on who is stored, whatever the seed."""
 
     def message(self) -> ProcessInput:
         """The contract's form of the request: rows as long as they are few enough, columns beyond."""
@@ -100,6 +105,7 @@ class History:
             max_recommendations=self.max_recommendations,
             include_omitted=self.include_omitted,
             include_cadence_changes=self.include_cadence_changes,
+            include_suggestions=self.include_suggestions,
         )
         if len(self.purchases) <= MAX_HISTORY_ROWS:
             message.history.extend(

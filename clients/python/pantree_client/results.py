@@ -1,5 +1,6 @@
 """What a caller gets: frozen values. `message` holds the contract's own message, for whoever wants all of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -90,11 +91,43 @@ class Recommendation:
     cadence_probability: float
     """That of a purchase within 1.5 times the cadence, 0 to 1."""
     next_due_date: date
+    first_delivery_date: date
+    """When deliveries best begin, given the days that have passed and the chance that the need has ended."""
     reasons: tuple[str, ...]
     """For people, most important first."""
     cadence_change: str
     """For people, when a later next purchase would make the cadence longer; empty when not asked for, or never."""
     message: recommendation_service_pb2.Recommendation = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """An item that similar customers buy regularly: no offer, as the household's own purchases say too little."""
+
+    name: str
+    category: str
+    score: float
+    """0 to 1: the share of similar customers who buy it regularly is at least this."""
+    count: int
+    """Days on which the household itself bought it: 0, 1 or 2."""
+    low_interval_days: float
+    """Lower quartile of how often similar customers buy it."""
+    high_interval_days: float
+    """Upper quartile."""
+    reasons: tuple[str, ...]
+    """For people, most important first."""
+    message: recommendation_service_pb2.Suggestion = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class OmittedItem:
+    """An item that was left out."""
+
+    name: str
+    code: str
+    """For programs, such as `LOW_PROBABILITY`."""
+    reason: str
+    """For people."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +147,12 @@ class Result:
     recommendation_id: str
     recommendations: tuple[Recommendation, ...]
     plan: Plan
+    suggestions: tuple[Suggestion, ...]
+    """Best first; empty unless asked for."""
+    omitted: tuple[OmittedItem, ...]
+    """By name; empty unless asked for."""
+    closest: tuple[OmittedItem, ...]
+    """When nothing is recommended, up to three items that came closest to it, the closest first."""
     warnings: tuple[Warning, ...]
     as_of: date
     seed: int
@@ -245,6 +284,9 @@ def result_of(message: messages.ProcessResult) -> Result:
             _recommendation(item, changes.get(item.name, "")) for item in message.recommendations.recommendations
         ),
         plan=_plan(message.recommendations.plan),
+        suggestions=tuple(_suggestion(item) for item in message.recommendations.suggestions),
+        omitted=_omitted(message.recommendations.omitted),
+        closest=_omitted(message.recommendations.closest),
         warnings=tuple(Warning(item.component, item.code, item.message) for item in message.warnings),
         as_of=date.fromisoformat(message.as_of),
         seed=message.seed,
@@ -272,6 +314,7 @@ def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_
         honest_savings=_honest_savings(message.subscription),
         cadence_probability=message.cadence_probability,
         next_due_date=date.fromisoformat(message.next_due_date),
+        first_delivery_date=date.fromisoformat(message.subscription.first_delivery_date),
         reasons=tuple(reason.text for reason in message.reasons),
         cadence_change=cadence_change,
         message=message,
@@ -289,6 +332,23 @@ def _honest_savings(message: recommendation_service_pb2.Subscription) -> HonestS
         paid_unit_price=savings.paid_unit_price,
         subscription_unit_price=savings.subscription_unit_price,
         already_pays_less=savings.already_pays_less,
+    )
+
+
+def _omitted(items: Iterable[recommendation_service_pb2.OmittedItem]) -> tuple[OmittedItem, ...]:
+    return tuple(OmittedItem(item.name, item.reason.code, item.reason.text) for item in items)
+
+
+def _suggestion(message: recommendation_service_pb2.Suggestion) -> Suggestion:
+    return Suggestion(
+        name=message.name,
+        category=message.category,
+        score=message.score,
+        count=message.count,
+        low_interval_days=message.low_interval_days,
+        high_interval_days=message.high_interval_days,
+        reasons=tuple(reason.text for reason in message.reasons),
+        message=message,
     )
 
 

@@ -256,6 +256,7 @@ def _recommendation(name: str, interval_days: int, frequency: str, as_of: date) 
                     honest_savings=honest,
                 )
             ],
+            first_delivery_date=(as_of + timedelta(days=interval_days)).isoformat(),
         ),
         category="produce",
         cadence_probability=0.9,

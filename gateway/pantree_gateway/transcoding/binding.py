@@ -146,6 +146,8 @@ class BoundMethod:
         texts: dict[str, list[str]] = {}
         for name, text in query:
             texts.setdefault(name, []).append(text)
+        if not texts:
+            return
         allowed = self.query_fields()
         for name, values in texts.items():
             field = self._query_field(name, allowed)

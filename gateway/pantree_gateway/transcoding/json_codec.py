@@ -104,6 +104,7 @@ class JsonCodec:
         self._deepest = deepest
         self._writers: dict[Descriptor, Writer] = {}
         self._setters: dict[Descriptor, Setter] = {}
+        self._field_setters: dict[FieldDescriptor, Setter] = {}
 
     def write(self, message: Message) -> Any:
         """JSON value of a message."""
@@ -158,13 +159,18 @@ class JsonCodec:
             for field in descriptor.fields
         ]
 
+        isfinite = math.isfinite
+
         def write(message: Any) -> dict[str, Any]:
             value: dict[str, Any] = {}
             for name, has_presence, write_value in steps:
                 if has_presence and not message.HasField(name):
                     continue
                 part = getattr(message, name)
-                value[name] = part if write_value is None else write_value(part)
+                if write_value is None or (write_value is _write_double and isfinite(part)):
+                    value[name] = part
+                else:
+                    value[name] = write_value(part)
             return value
 
         return write
@@ -249,6 +255,12 @@ class JsonCodec:
         return set_message
 
     def _field_setter(self, field: FieldDescriptor) -> Setter:
+        setter = self._field_setters.get(field)
+        if setter is None:
+            setter = self._field_setters[field] = self._compile_field_setter(field)
+        return setter
+
+    def _compile_field_setter(self, field: FieldDescriptor) -> Setter:
         entry = _map_entry(field)
         if entry is not None:
             return self._map_setter(field.name, entry["key"], entry["value"])
@@ -256,6 +268,7 @@ class JsonCodec:
         if field.message_type is not None:
             set_message = self._setter(field.message_type)
             if field.is_repeated:
+                is_plain = _plainness(field.message_type, self._longest_text)
 
                 def set_messages(message: Any, value: Any, place: Place, violations: Violations) -> None:
                     if not isinstance(value, list):
@@ -263,7 +276,10 @@ class JsonCodec:
                         return
                     add = getattr(message, name).add
                     for index, part in enumerate(value):
-                        set_message(add(), part, (place, index), violations)
+                        if is_plain(part):
+                            add(**part)
+                        else:
+                            set_message(add(), part, (place, index), violations)
 
                 return set_messages
 
@@ -360,6 +376,54 @@ class JsonCodec:
             return True
         right = [self._check_plain(part, (place, key), levels - 1, violations) for key, part in parts]
         return all(right)
+
+
+# Type of the plain JSON values of a field, and the least and the most of a number, or of the length of a text.
+_Bounds = tuple[Any, float, float]
+
+
+def _plainness(descriptor: Descriptor, longest_text: int) -> Callable[[Any], bool]:
+    """Tells the JSON objects that are right as they stand: made of a message's own names and values.
+
+    Rows of a history nearly all are; a message takes such an object in one go. Of others the reader of each field tells
+    whether and how they can be read.
+    """
+    bounds: dict[str, _Bounds] = {}
+    if all(len(oneof.fields) == 1 for oneof in descriptor.oneofs):
+        bounds = {
+            field.name: found
+            for field in descriptor.fields
+            if not field.is_repeated and (found := _bounds_of(field, longest_text)) is not None
+        }
+
+    def is_plain(value: Any) -> bool:
+        if type(value) is not dict:
+            return False
+        for name, part in value.items():
+            found = bounds.get(name)
+            if found is None:
+                return False
+            kind, least, most = found
+            if type(part) is not kind:
+                return False
+            # NaN compares false.
+            if not (len(part) <= most and part.isascii() if kind is str else least <= part <= most):
+                return False
+        return True
+
+    return is_plain
+
+
+def _bounds_of(field: FieldDescriptor, longest_text: int) -> _Bounds | None:
+    if field.type in _INTEGER_RANGES:
+        return int, *_INTEGER_RANGES[field.type]
+    if field.type == FieldDescriptor.TYPE_DOUBLE:
+        return float, -_LARGEST_DOUBLE, _LARGEST_DOUBLE
+    if field.type == FieldDescriptor.TYPE_FLOAT:
+        return float, -_LARGEST_FLOAT, _LARGEST_FLOAT
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return bool, False, True
+    return (str, 0, longest_text) if field.type == FieldDescriptor.TYPE_STRING else None
 
 
 def _map_entry(field: FieldDescriptor) -> Mapping[str, FieldDescriptor] | None:

@@ -1,10 +1,9 @@
 """Calls to the services behind the routes, and what a request may ask of them."""
 
-import asyncio
 import math
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import grpc
@@ -20,6 +19,7 @@ from pantree_gateway.transcoding.metadata import Metadata
 from pantree_gateway.transcoding.problem import Problem, ProblemRaised, problem_of_error, problem_of_rpc_error
 from pantree_runtime.channel import MAX_MESSAGE_BYTES
 from pantree_runtime.errors import FieldViolation, InvalidInput, PantreeError
+from pantree_runtime.threads import beside_if
 
 TIMEOUT_HEADER = "X-Request-Timeout"
 GRPC_TIMEOUT_HEADER = "grpc-timeout"
@@ -64,16 +64,21 @@ class Upstream:
     """Name of the part that serves it, for people."""
     channel: Callable[[], grpc.aio.Channel]
     """The channel to it; asked for with each call, since channels live inside an event loop."""
+    _multi_callables: dict[str, tuple[Any, Any]] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """What makes the calls of each method, by path, and the channel that it belongs to."""
 
     def call(self, bound: BoundMethod, request: Message, timeout_seconds: float, metadata: Metadata = ()) -> Any:
         """A call of a method: to be awaited when it is unary, to be iterated when it streams."""
         channel = self.channel()
-        make = channel.unary_stream if bound.method.server_streaming else channel.unary_unary
-        multi_callable = make(
-            bound.path,
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=bound.response_class.FromString,
-        )
+        made_by, multi_callable = self._multi_callables.get(bound.path, (None, None))
+        if made_by is not channel:
+            make = channel.unary_stream if bound.method.server_streaming else channel.unary_unary
+            multi_callable = make(
+                bound.path,
+                request_serializer=type(request).SerializeToString,
+                response_deserializer=bound.response_class.FromString,
+            )
+            self._multi_callables[bound.path] = channel, multi_callable
         return multi_callable(request, timeout=timeout_seconds, metadata=metadata)
 
     def problem_of(self, error: Exception, bound: BoundMethod) -> Problem:
@@ -151,9 +156,7 @@ async def request_of(bound: BoundMethod, connection: HTTPConnection, body: bytes
 
 async def beside_if_long(length: int, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
     """Result of a function that reads a text: in a thread of its own when that text is long."""
-    if length > _LENGTH_WORTH_A_THREAD:
-        return await asyncio.to_thread(function, *arguments)
-    return function(*arguments)
+    return await beside_if(length > _LENGTH_WORTH_A_THREAD, function, *arguments)
 
 
 def check_size(request: Message, limits: Limits) -> None:

@@ -15,12 +15,14 @@ and gets what is missing.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 from fastapi import APIRouter
+from starlette.routing import Match, WebSocketRoute
+from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from pantree_gateway.transcoding.binding import BoundMethod
@@ -67,9 +69,18 @@ def add_websocket_routes(router: APIRouter, upstreams: Sequence[Upstream], surro
             its body has a field `id` of its own.
     """
     for upstream, bound in websocket_methods(upstreams, surroundings.codec):
-        router.add_api_websocket_route(
-            bound.binding.template.route_path, _endpoint(upstream, bound, surroundings), name=bound.method.full_name
-        )
+        endpoint = _endpoint(upstream, bound, surroundings)
+        path = f"{router.prefix}{bound.binding.template.route_path}"
+        router.routes.append(_Route(path, endpoint, name=bound.method.full_name))
+
+
+class _Route(WebSocketRoute):
+    """Starlette's own route: FastAPI's would keep stacks of dependencies for each socket, and there are none."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As FastAPI's routes do, tells the scope which route it took."""
+        match, taken = super().matches(scope)
+        return match, {**taken, "route": self} if match is not Match.NONE else taken
 
 
 def websocket_methods(upstreams: Sequence[Upstream], codec: JsonCodec) -> list[tuple[Upstream, BoundMethod]]:
@@ -89,10 +100,11 @@ def _endpoint(
         if name in bound.body_names():
             raise ValueError(f"{method.full_name} has a {VERB} binding; its body cannot have a field {name} of its own")
     write = event_writer(method.output_type, surroundings.codec)
+    choosable = _choosable(bound)
 
     async def respond(websocket: WebSocket) -> None:
         await websocket.accept(subprotocol_of(websocket))
-        conversation = _Conversation(websocket, upstream, bound, write, surroundings)
+        conversation = _Conversation(websocket, upstream, bound, write, choosable, surroundings)
         with contextlib.suppress(WebSocketDisconnect):
             code, reason = await conversation.run()
             await _close(websocket, code, reason)
@@ -100,8 +112,20 @@ def _endpoint(
     return respond
 
 
+def _choosable(bound: BoundMethod) -> dict[str, str]:
+    """Names of the fields of the body that the server may choose when a request leaves them out; JSON names by name."""
+    in_path = {bound.relative_to_body(path) for path in bound.path_fields}
+    body = bound.method.input_type if bound.body_field is None else bound.body_field.message_type
+    return {field.name: field.json_name for field in (body.fields if body else ()) if field.name not in in_path}
+
+
 class _Conversation:
-    """The requests of one socket and their answers."""
+    """The requests of one socket and their answers. There may be thousands, so it holds little of its own."""
+
+    __slots__ = (
+        "_bound", "_came", "_choosable", "_id", "_seq", "_surroundings", "_upstream", "_waiting", "_waiting_size",
+        "_websocket", "_write",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -109,24 +133,19 @@ class _Conversation:
         upstream: Upstream,
         bound: BoundMethod,
         write: EventWriter,
+        choosable: Mapping[str, str],
         surroundings: Surroundings,
     ) -> None:
         self._websocket = websocket
         self._upstream = upstream
         self._bound = bound
         self._write = write
-        self._codec = surroundings.codec
-        self._limits = surroundings.limits
-        self._policy = surroundings.policy
-        self._guard = surroundings.guard
-        self._stopping = surroundings.stopping
-        self._waiting: asyncio.Queue[Any] = asyncio.Queue(self._limits.waiting_requests)
+        self._choosable = choosable
+        self._surroundings = surroundings
+        self._waiting: list[Any] = []
         self._waiting_size = 0
-        in_path = {bound.relative_to_body(path) for path in bound.path_fields}
-        body = bound.method.input_type if bound.body_field is None else bound.body_field.message_type
-        self._choosable = {
-            field.name: field.json_name for field in (body.fields if body else ()) if field.name not in in_path
-        }
+        self._came: asyncio.Future[None] | None = None
+        """Set while somebody waits for a request."""
         # Of the answer under way.
         self._id: str | int | None = None
         self._seq = 0
@@ -140,16 +159,27 @@ class _Conversation:
             WebSocketDisconnect: when the client left.
         """
         answering = asyncio.create_task(self._answer_all())
-        listening = asyncio.create_task(self._listen())
+        problem: Problem | None = None
         try:
-            await asyncio.wait({answering, listening}, return_when=asyncio.FIRST_COMPLETED)
+            # Listens in this task rather than in one more, until the answers are done.
+            async with asyncio.timeout(None) as listening:
+
+                def stop(_: object) -> None:
+                    listening.reschedule(0)
+
+                answering.add_done_callback(stop)
+                try:
+                    problem = await self._listen()
+                finally:
+                    answering.remove_done_callback(stop)
+        except TimeoutError:
+            if not listening.expired():
+                raise
         finally:
             answering.cancel()
-            listening.cancel()
             # Not before the call upstream is cancelled, and the frame under way is whole.
-            await asyncio.wait({answering, listening})
-        if answering.cancelled():
-            problem = listening.result()
+            await asyncio.wait({answering})
+        if problem is not None and answering.cancelled():
             await self._send_error(problem)
             return problem.close_code, problem.detail
         return answering.result()
@@ -165,32 +195,37 @@ class _Conversation:
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", 1005))
             self._waiting_size += len(message.get("text") or "")
-            if self._waiting.full() or self._waiting_size > self._limits.body_bytes:
-                most = f"{self._limits.waiting_requests} requests or {self._limits.body_bytes:,} bytes"
+            limits = self._surroundings.limits
+            if len(self._waiting) >= limits.waiting_requests or self._waiting_size > limits.body_bytes:
+                most = f"{limits.waiting_requests} requests or {limits.body_bytes:,} bytes"
                 detail = f"more than {most} wait for their turn; send the next request after an answer"
                 return Problem(429, "TOO_MANY_REQUESTS", detail)
-            self._waiting.put_nowait(message)
+            self._waiting.append(message)
+            if self._came is not None and not self._came.done():
+                self._came.set_result(None)
 
     async def _answer_all(self) -> tuple[int, str]:
         try:
-            text = await self._next_text(self._limits.first_message_seconds)
+            text = await self._next_text(self._surroundings.limits.first_message_seconds)
             if text is None:
-                if self._stopping.is_set():
+                if self._surroundings.stopping.is_set():
                     return SERVICE_RESTART, "this gateway is shutting down"
                 remedy = "send the request as the first message"
-                wrong = f"no message came within {self._limits.first_message_seconds:g} seconds; {remedy}"
+                wrong = f"no message came within {self._surroundings.limits.first_message_seconds:g} seconds; {remedy}"
                 raise InvalidInput([FieldViolation("", wrong)])
             first = True
             while True:
-                await self._guard.admit(self._websocket, self._upstream, first=first)
+                await self._surroundings.guard.admit(self._websocket, self._upstream, first=first)
                 first = False
                 problem = await self._answer(text)
                 keep_open = self._id is not None
                 if problem is not None and not keep_open:
                     return problem.close_code, problem.detail
-                text = await self._next_text(self._limits.idle_seconds if keep_open else self._limits.linger_seconds)
+                text = await self._next_text(
+                    self._surroundings.limits.idle_seconds if keep_open else self._surroundings.limits.linger_seconds
+                )
                 if text is None:
-                    stopped = keep_open and self._stopping.is_set()
+                    stopped = keep_open and self._surroundings.stopping.is_set()
                     return (SERVICE_RESTART, "this gateway is shutting down") if stopped else (DONE, "")
         except WebSocketDisconnect:
             raise
@@ -206,19 +241,17 @@ class _Conversation:
         Raises:
             InvalidInput: when it is no text.
         """
-        if self._waiting.empty():
-            getting = asyncio.create_task(self._waiting.get())
-            stopping = asyncio.create_task(self._stopping.wait())
+        if not self._waiting:
+            came = self._came = asyncio.get_running_loop().create_future()
+            stopping = asyncio.create_task(self._surroundings.stopping.wait())
             try:
-                await asyncio.wait({getting, stopping}, timeout=longest_seconds, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({came, stopping}, timeout=longest_seconds, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                getting.cancel()
+                self._came = None
                 stopping.cancel()
-            if not getting.done() or getting.cancelled():
+            if not self._waiting:
                 return None
-            message = getting.result()
-        else:
-            message = self._waiting.get_nowait()
+        message = self._waiting.pop(0)
         text: str | None = message.get("text")
         if text is None:
             raise InvalidInput([FieldViolation("", "the message is binary; send JSON as a text message")])
@@ -232,27 +265,32 @@ class _Conversation:
             value = await beside_if_long(len(text), parse_json, text)
             if isinstance(value, dict) and ID in value:
                 self._id = _checked_id(value.pop(ID))
-            seconds = timeout_of(self._websocket.headers, self._limits.stream_timeout_seconds)
+            seconds = timeout_of(self._websocket.headers, self._surroundings.limits.stream_timeout_seconds)
             parameters, query = self._websocket.path_params, self._websocket.query_params.multi_items()
             progress = None
-            if isinstance(value, dict):
-                token = value.pop(RESUME_TOKEN, None)
-                place = f"{self._websocket.url.path}?{self._websocket.url.query}"
+            token = value.pop(RESUME_TOKEN, None) if isinstance(value, dict) else None
+            scope = self._websocket.scope
+            place = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
+            if token is not None:
                 progress = await beside_if_long(len(text), progress_of, value, place, token)
                 value = {**(progress.choices or {}), **value}
             request = await beside_if_long(len(text), self._bound.request_of_value, parameters, query, value)
-            check_size(request, self._limits)
-            call = self._upstream.call(self._bound, request, seconds, self._policy.metadata_of(self._websocket))
+            check_size(request, self._surroundings.limits)
+            call = self._upstream.call(
+                self._bound, request, seconds, self._surroundings.policy.metadata_of(self._websocket)
+            )
             try:
+                if progress is None:
+                    await asyncio.sleep(0)  # lets the call leave; what follows takes place while it is under way
+                    progress = await beside_if_long(len(text), progress_of, value, place)
                 async for message in call:
-                    if progress is not None and self._seq < progress.seq:
+                    if self._seq < progress.seq:
                         self._seq += 1
                         continue
                     frame = self._write(message)[1]
-                    if progress is not None:
-                        if progress.choices is None:
-                            progress = progress.with_choices(frame["data"], value, self._choosable)
-                        frame[RESUME_TOKEN] = progress.token(self._seq + 1)
+                    if progress.choices is None:
+                        progress = progress.with_choices(frame["data"], value, self._choosable)
+                    frame[RESUME_TOKEN] = progress.token(self._seq + 1)
                     # Waits while the client's buffer is full, and with it gRPC's flow control makes the server wait.
                     await self._send(frame)
             finally:

@@ -50,18 +50,22 @@ def _count_all(response: AnalyzeHistoriesResponse) -> None:
 
 
 def _load(analyst: Analyst, folder: Path, thread_count: int) -> None:
-    """Reads the models and answers once, so that compiled loops are there before the first caller is."""
+    """Reads the models and answers, so that compiled loops are there before the first caller is.
+
+    Twice, since loops are compiled for each layout of their arrays: columns of one line lie close, others do not.
+    """
     analyst.load(artefact.models_of(artefact.load(folder), thread_count=thread_count))
-    history = PurchaseHistory(
-        item_names=("warm-up",),
-        item_categories=("warm-up",),
-        item_indices=np.zeros(3, np.int32),
-        days=np.array([0, 7, 14], np.int32),
-        quantities=np.ones(3, np.int32),
-        prices=np.ones(3),
-        savings=np.zeros(3),
-    )
-    analyst.analyze([Question(history, 21)], Options())
+    for days in ([14], [0, 7, 14]):
+        history = PurchaseHistory(
+            item_names=("warm-up",),
+            item_categories=("warm-up",),
+            item_indices=np.zeros(len(days), np.int32),
+            days=np.array(days, np.int32),
+            quantities=np.ones(len(days), np.int32),
+            prices=np.ones(len(days)),
+            savings=np.zeros(len(days)),
+        )
+        analyst.analyze([Question(history, 21)], Options())
 
 
 PROGRAM = Program(NAME, FrequencySettings, build, demo)

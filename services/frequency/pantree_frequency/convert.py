@@ -1,5 +1,6 @@
 """Messages of the frequency service ↔ core types."""
 
+import functools
 import struct
 from collections.abc import Iterator, Sequence
 
@@ -147,7 +148,7 @@ def cadence_changes_response(changes: Sequence[CadenceChange]) -> messages.FindC
             messages.CadenceChange(
                 name=change.name,
                 recommended_interval_days=change.recommended_interval_days,
-                after_date=calendar_day(change.after_day).isoformat(),
+                after_date=_day_text(change.after_day),
                 interval_days=change.interval_days,
                 text=_change_text(change),
             )
@@ -186,7 +187,7 @@ def analysis_response(analysis: HistoryAnalysis, as_of_day: int) -> messages.Ana
     return messages.AnalyzeHistoryResponse(
         items=[_item_message(item) for item in analysis.items],
         model=Model(name=analysis.model_name, version=analysis.model_version),
-        as_of=calendar_day(as_of_day).isoformat(),
+        as_of=_day_text(as_of_day),
     )
 
 
@@ -216,6 +217,12 @@ def batch_responses(
         yield response
 
 
+# A household's items were bought on the same few days.
+@functools.lru_cache(maxsize=8192)
+def _day_text(day: int) -> str:
+    return calendar_day(day).isoformat()
+
+
 def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
     statistics = item.statistics
     message = messages.ItemFrequency(
@@ -232,9 +239,9 @@ def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
         trend_slope_days=statistics.trend_slope_days,
         trend_p_value=statistics.trend_p_value,
         confidence=item.confidence,
-        first_date=calendar_day(statistics.first_day).isoformat(),
-        last_date=calendar_day(statistics.last_day).isoformat(),
-        next_due_date="" if item.next_due_day is None else calendar_day(item.next_due_day).isoformat(),
+        first_date=_day_text(statistics.first_day),
+        last_date=_day_text(statistics.last_day),
+        next_due_date="" if item.next_due_day is None else _day_text(item.next_due_day),
         total_quantity=statistics.total_quantity,
         total_spend=round_to_cent(statistics.total_spend),
         mean_unit_price=statistics.mean_unit_price,
@@ -247,6 +254,11 @@ def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
         recommended_interval_days=item.recommended_interval_days,
         run_out_probability=item.run_out_probability,
         pile_up_ratio=item.pile_up_ratio,
+        first_delivery=messages.FirstDelivery(
+            date=_day_text(item.first_delivery.day),
+            run_out_probability=item.first_delivery.run_out_probability,
+            pile_up_ratio=item.first_delivery.pile_up_ratio,
+        ),
         cadence_probability=item.probability_within_cadence,
         need=_NEEDS[item.need],
     )

@@ -192,7 +192,7 @@ def fit_sample(
         "companions": list(COMPANIONS),
         "features": list(MODELLED),
         "plan": dataclasses.asdict(plan),
-        "switching": fit_switching(sample),
+        "switching": fit_switching(sample, say=say),
     }
     digest = hashlib.sha256(
         (json.dumps(description, sort_keys=True) + next_trees + interval_trees).encode()
@@ -284,8 +284,11 @@ def fit_closed_form(closed_form: type[ClosedForm], sample: Sample, plan: Plan) -
     )
 
 
-def fit_switching(sample: Sample) -> dict[str, float]:
-    """Weights of the log odds that the household goes on buying the group of an item that it leaves for 84 days."""
+def fit_switching(sample: Sample, *, say: Callable[[str], None] = print) -> dict[str, float]:
+    """Weights of the log odds that the household goes on buying the group of an item that it leaves for 84 days.
+
+    All are 0, which is even odds, when nobody in the sample is seen to leave an item; `say` is told.
+    """
     from scipy.optimize import minimize
 
     left = (
@@ -298,6 +301,9 @@ def fit_switching(sample: Sample) -> dict[str, float]:
     columns = {"intercept": np.ones(len(rows)), **grounds(sample.table(rows))}
     matrix = np.stack(list(columns.values()), axis=1)
     switched = sample.others_within[rows] <= GONE_DAYS
+    if not len(rows):
+        say("switching: nobody is seen to leave an item of a known group for 84 days; ended and switched get even odds")
+        return dict.fromkeys(columns, 0.0)
 
     def loss(weights: Floats) -> float:
         score = matrix @ weights

@@ -44,7 +44,13 @@ _CENT_SLACK = 0.005
 _RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
 
 
-def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, today: date, drawn_seed: int) -> Order:
+TENANT_METADATA = "x-pantree-tenant"
+"""Metadata of a call that names the retailer; the gateway sets it for callers who belong to one."""
+
+
+def order_of(
+    message: messages.ProcessInput, archetypes: Archetypes | None, today: date, drawn_seed: int, tenant_id: str = ""
+) -> Order:
     """Order that a request stands for.
 
     Args:
@@ -52,11 +58,13 @@ def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, toda
         archetypes: what can be simulated; needed when the input has items.
         today: the day on which a simulation's question is asked when the input names none.
         drawn_seed: seed of a simulation when the input names none.
+        tenant_id: the retailer.
 
     Raises:
         InvalidInput: naming every wrong field, by its path in `ProcessRequest`.
     """
     violations = Violations()
+    violations.identifier(TENANT_METADATA, tenant_id, required=False)
     violations.identifier("input.customer_id", message.customer_id)
     violations.text("input.customer_name", message.customer_name, required=False)
     as_of = violations.day("input.as_of", message.as_of) if message.as_of else None
@@ -80,6 +88,8 @@ def order_of(message: messages.ProcessInput, archetypes: Archetypes | None, toda
         max_recommendations=message.max_recommendations if message.HasField("max_recommendations") else None,
         include_omitted=message.include_omitted,
         include_cadence_changes=message.include_cadence_changes,
+        include_suggestions=message.include_suggestions,
+        tenant_id=tenant_id,
     )
 
 
@@ -140,16 +150,16 @@ def _history_of_rows(rows: Sequence[Purchase], last_day: int | None, violations:
     indices: list[int] = []
     days: list[int] = []
     for number, row in enumerate(rows):
-        path = f"input.history[{number}]"
-        day = violations.day(f"{path}.date", row.date)
+        wrong = violations.within(f"input.history[{number}]")
+        day = wrong.day("date", row.date)
         if day is not None and last_day is not None and day_number(day) > last_day:
-            violations.add(f"{path}.date", "is later than as_of; give the day on which the question is asked as as_of")
+            wrong.add("date", "is later than as_of; give the day on which the question is asked as as_of")
         quantity = row.quantity if row.HasField("quantity") else 1
-        price_is_right = violations.price(f"{path}.price", row.price if row.HasField("price") else None)
-        if violations.quantity(f"{path}.quantity", quantity) and price_is_right:
-            violations.number(f"{path}.saving", row.saving, 0, row.price * quantity + _CENT_SLACK)
-        violations.text(f"{path}.name", row.name)
-        violations.text(f"{path}.category", row.category, required=False)
+        price_is_right = wrong.price("price", row.price if row.HasField("price") else None)
+        if wrong.quantity("quantity", quantity) and price_is_right:
+            wrong.number("saving", row.saving, 0, row.price * quantity + _CENT_SLACK)
+        wrong.text("name", row.name)
+        wrong.text("category", row.category, required=False)
         name = row.name.strip()
         if name not in positions:
             positions[name] = len(positions)
@@ -246,6 +256,8 @@ def result_message(result: Completed) -> messages.ProcessResult:
             related=_related(result),
             plan=response.plan if response.HasField("plan") else None,
             cadence_changes=[cast(CadenceChange, change) for change in result.cadence_changes],
+            suggestions=response.suggestions,
+            closest=response.closest,
         ),
         model=_model(result.recommendations.model),
         source=result.recommendations.source,

@@ -1,6 +1,5 @@
 """The RPCs of the pipeline service."""
 
-import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -13,6 +12,7 @@ from pantree_pipeline import convert
 from pantree_pipeline.backends.health import HealthProbe
 from pantree_pipeline.core import Completed, Order, Pipeline
 from pantree_runtime.grpc_types import Context
+from pantree_runtime.threads import beside_if
 
 # A long history takes a while to check and to categorise; a first purchase takes less than the way to a thread.
 _BYTES_WORTH_A_THREAD = 16 * 1024
@@ -47,7 +47,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
 
     async def Process(self, request: messages.ProcessRequest, context: Context) -> messages.ProcessResponse:
         """Recommendations for one household."""
-        order = await self._order(request.input)
+        order = await self._order(request.input, context)
         async with aclosing(self._pipeline.run(order)) as events:
             result = [event async for event in events if isinstance(event, Completed)][-1]
         return messages.ProcessResponse(result=convert.result_message(result))
@@ -56,7 +56,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         self, request: messages.StreamProcessRequest, context: Context
     ) -> AsyncIterator[messages.StreamProcessResponse]:
         """Recommendations for one household, with the months on the way."""
-        order = await self._order(request.input)
+        order = await self._order(request.input, context)
         async with aclosing(self._pipeline.run(order)) as events:
             async for event in events:
                 yield convert.event_message(event)
@@ -70,10 +70,9 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         """The state of the whole."""
         return convert.status_response(await self._probe.check(), self._version)
 
-    async def _order(self, message: messages.ProcessInput) -> Order:
+    async def _order(self, message: messages.ProcessInput, context: Context) -> Order:
         """The order that a request stands for; archetypes are asked for only when a simulation needs them."""
         archetypes = await self._pipeline.archetypes() if message.items else None
-        given = (message, archetypes, self._today(), self._draw_seed())
-        if message.ByteSize() < _BYTES_WORTH_A_THREAD:
-            return convert.order_of(*given)
-        return await asyncio.to_thread(convert.order_of, *given)
+        tenant_id = dict(context.invocation_metadata() or ()).get(convert.TENANT_METADATA, "")
+        given = (message, archetypes, self._today(), self._draw_seed(), str(tenant_id))
+        return await beside_if(message.ByteSize() >= _BYTES_WORTH_A_THREAD, convert.order_of, *given)

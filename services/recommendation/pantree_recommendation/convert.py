@@ -10,24 +10,31 @@ from pantree.catalog.v1 import catalog_pb2
 from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.model.v1.model_pb2 import Model
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
+from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import Perishability
 from pantree_domain.limits import DEFAULT_RECOMMENDATIONS, MAX_HISTORY_LINES, MAX_QUANTITY, MAX_RECOMMENDATIONS
 from pantree_recommendation.core import (
+    DEFAULT_SUGGESTIONS,
+    SUGGESTION_SOURCE,
     Answer,
     Candidate,
+    Companion,
     Forecast,
     HonestSavings,
     ModelCard,
     ModelName,
     Models,
     Need,
+    Neighbourhood,
+    NeighbourItem,
     PaidPrice,
     Plan,
     Price,
     Question,
     Reason,
     Recommendation,
+    Suggestion,
     Trend,
 )
 from pantree_runtime.errors import InvalidInput, PantreeError
@@ -35,7 +42,10 @@ from pantree_runtime.status import status_of
 from pantree_runtime.validation import Violations
 
 MAX_CANDIDATES = 10_000
-# The contract states the same figure in its comments.
+# The contract states the same figures in its comments.
+MAX_SUGGESTIONS = 20
+MAX_NEIGHBOUR_ITEMS = 100
+MAX_NEIGHBOURS = 1_000
 MAX_BATCH_HOUSEHOLDS = 1_000
 # Answers are sent in messages of about this size, well under gRPC's 4 MiB.
 _RESPONSE_BYTES = 1 << 20
@@ -89,6 +99,13 @@ def question(request: messages.RecommendRequest) -> Question:
         violations.number("min_cadence_probability", min_cadence_probability, 0, 1)
     violations.identifier("customer_id", request.customer_id, required=False)
     violations.text("model", request.model, required=False)
+    max_suggestions = DEFAULT_SUGGESTIONS
+    if request.HasField("max_suggestions"):
+        max_suggestions = request.max_suggestions
+        violations.whole_number("max_suggestions", max_suggestions, 1, MAX_SUGGESTIONS)
+    neighbourhood = None
+    if request.HasField("neighbourhood"):
+        neighbourhood = _neighbourhood(request.neighbourhood, violations)
     candidates = _candidates(request, as_of, violations)
     violations.raise_if_any()
     assert as_of is not None  # a missing day is a violation
@@ -101,6 +118,55 @@ def question(request: messages.RecommendRequest) -> Question:
         include_omitted=request.include_omitted,
         customer_id=request.customer_id,
         model=request.model,
+        neighbourhood=neighbourhood,
+        max_suggestions=max_suggestions,
+    )
+
+
+def _neighbourhood(message: vector.Neighbourhood, violations: Violations) -> Neighbourhood | None:
+    """What similar customers buy; None, with the violations noted, when it is not right."""
+    count = message.neighbour_count
+    right = [violations.whole_number("neighbourhood.neighbour_count", count, 0, MAX_NEIGHBOURS)]
+    right.append(violations.whole_number("neighbourhood.items", len(message.items), 0, MAX_NEIGHBOUR_ITEMS))
+    positions: dict[str, int] = {}
+    for position, item in enumerate(message.items[:MAX_NEIGHBOUR_ITEMS]):
+        field = f"neighbourhood.items[{position}]"
+        first = positions.setdefault(item.name, position)
+        if first != position:
+            violations.add(f"{field}.name", f"is also the name of neighbourhood.items[{first}]; send each item once")
+            right.append(False)
+        right += [
+            violations.text(f"{field}.name", item.name),
+            violations.text(f"{field}.category", item.category, required=False),
+            violations.whole_number(f"{field}.buyer_count", item.buyer_count, 1, max(1, count)),
+            violations.whole_number(f"{field}.regular_buyer_count", item.regular_buyer_count, 1, item.buyer_count),
+            violations.number(f"{field}.low_interval_days", item.low_interval_days, 0, MAX_INTERVAL_DAYS),
+            violations.number(f"{field}.high_interval_days", item.high_interval_days, 0, MAX_INTERVAL_DAYS),
+            violations.whole_number(f"{field}.own_day_count", item.own_day_count, 0, MAX_HISTORY_LINES),
+        ]
+        if item.HasField("beside"):
+            beside = item.beside
+            right += [
+                violations.text(f"{field}.beside.name", beside.name),
+                violations.whole_number(f"{field}.beside.buyer_count", beside.buyer_count, 1, max(1, count)),
+                violations.whole_number(f"{field}.beside.regular_count", beside.regular_count, 1, beside.buyer_count),
+            ]
+    if not all(right):
+        return None
+    return Neighbourhood(count, tuple(_neighbour_item(item) for item in message.items))
+
+
+def _neighbour_item(item: vector.NeighbourItem) -> NeighbourItem:
+    beside = item.beside
+    return NeighbourItem(
+        name=item.name,
+        category=item.category,
+        buyer_count=item.buyer_count,
+        regular_buyer_count=item.regular_buyer_count,
+        low_interval_days=item.low_interval_days,
+        high_interval_days=item.high_interval_days,
+        own_day_count=item.own_day_count,
+        companion=Companion(beside.name, beside.buyer_count, beside.regular_count) if item.HasField("beside") else None,
     )
 
 
@@ -138,53 +204,50 @@ def _candidates(request: messages.RecommendRequest, as_of: date | None, violatio
         first = positions.setdefault(message.frequency.name, position)
         if first != position:
             violations.add(f"{field}.frequency.name", f"is also the name of candidates[{first}]; send each item once")
-        candidate = _candidate(message, field, as_of, violations)
+        candidate = _candidate(message, as_of, violations.within(field))
         if candidate is not None:
             candidates.append(candidate)
     return candidates
 
 
-def _candidate(message: messages.Candidate, field: str, as_of: date | None, violations: Violations) -> Candidate | None:
+def _candidate(message: messages.Candidate, as_of: date | None, violations: Violations) -> Candidate | None:
     """Evidence on one item; None, with the violations noted, when it is not right."""
     item = message.frequency
-    within = f"{field}.frequency"
     right = [
-        violations.text(f"{within}.name", item.name),
-        violations.text(f"{within}.category", item.category, required=False),
-        violations.whole_number(f"{within}.purchase_count", item.purchase_count, 1, MAX_HISTORY_LINES),
-        violations.number(f"{within}.consistency_ratio", item.consistency_ratio, 0, 1),
-        violations.number(f"{within}.recency_weight_ratio", item.recency_weight_ratio, 0, 1),
-        violations.number(f"{within}.confidence", item.confidence, 0, 100),
-        violations.price(f"{within}.latest_unit_price", item.latest_unit_price),
-        violations.whole_number(f"{within}.typical_quantity", item.typical_quantity, 1, MAX_TYPICAL_QUANTITY),
+        violations.text("frequency.name", item.name),
+        violations.text("frequency.category", item.category, required=False),
+        violations.whole_number("frequency.purchase_count", item.purchase_count, 1, MAX_HISTORY_LINES),
+        violations.number("frequency.consistency_ratio", item.consistency_ratio, 0, 1),
+        violations.number("frequency.recency_weight_ratio", item.recency_weight_ratio, 0, 1),
+        violations.number("frequency.confidence", item.confidence, 0, 100),
+        violations.price("frequency.latest_unit_price", item.latest_unit_price),
+        violations.whole_number("frequency.typical_quantity", item.typical_quantity, 1, MAX_TYPICAL_QUANTITY),
         violations.whole_number(
-            f"{field}.suggested_interval_days", message.suggested_interval_days, 0, MAX_SUGGESTED_INTERVAL_DAYS
+            "suggested_interval_days", message.suggested_interval_days, 0, MAX_SUGGESTED_INTERVAL_DAYS
         ),
     ]
     if item.trend not in _TRENDS:
-        violations.add(f"{within}.trend", f"is {item.trend}; give a value of pantree.frequency.v1.Trend")
+        violations.add("frequency.trend", f"is {item.trend}; give a value of pantree.frequency.v1.Trend")
         right.append(False)
     if message.perishability not in _PERISHABILITIES:
-        violations.add(
-            f"{field}.perishability", f"is {message.perishability}; give a value of pantree.catalog.v1.Perishability"
-        )
+        violations.add("perishability", f"is {message.perishability}; give a value of pantree.catalog.v1.Perishability")
         right.append(False)
-    last_day = violations.day(f"{within}.last_date", item.last_date)
+    last_day = violations.day("frequency.last_date", item.last_date)
     if last_day is not None and as_of is not None and last_day > as_of:
-        violations.add(f"{within}.last_date", f"is {last_day}; give a day that is not after as_of, {as_of}")
+        violations.add("frequency.last_date", f"is {last_day}; give a day that is not after as_of, {as_of}")
         right.append(False)
     # One purchase has no interval; from two on there is one.
     mean_interval_days = item.mean_interval_days if item.HasField("mean_interval_days") else None
     if mean_interval_days is not None:
-        right.append(violations.number(f"{within}.mean_interval_days", mean_interval_days, 1, MAX_INTERVAL_DAYS))
+        right.append(violations.number("frequency.mean_interval_days", mean_interval_days, 1, MAX_INTERVAL_DAYS))
     elif item.purchase_count > 1:
-        violations.add(f"{within}.mean_interval_days", "is required for two purchases or more")
+        violations.add("frequency.mean_interval_days", "is required for two purchases or more")
         right.append(False)
     next_due_day = None
     if item.next_due_date or item.purchase_count > 1:
-        next_due_day = violations.day(f"{within}.next_due_date", item.next_due_date)
+        next_due_day = violations.day("frequency.next_due_date", item.next_due_date)
         right.append(next_due_day is not None)
-    forecast, paid_price = _forecast(item, within, violations), _paid_price(item, within, violations)
+    forecast, paid_price = _forecast(item, violations), _paid_price(item, violations)
     if last_day is None or not all(right):
         return None
     return Candidate(
@@ -207,24 +270,27 @@ def _candidate(message: messages.Candidate, field: str, as_of: date | None, viol
     )
 
 
-def _forecast(item: frequency.ItemFrequency, within: str, violations: Violations) -> Forecast | None:
+def _forecast(item: frequency.ItemFrequency, violations: Violations) -> Forecast | None:
     """What is expected of an item; None when the evidence holds no forecast, or one that is not right."""
     if not item.recommended_interval_days:
         return None
     if item.recommended_interval_days not in _LADDER_DAYS:
         steps = ", ".join(map(str, _LADDER_DAYS))
         violations.add(
-            f"{within}.recommended_interval_days", f"is {item.recommended_interval_days}; give one of {steps}, or none"
+            "frequency.recommended_interval_days", f"is {item.recommended_interval_days}; give one of {steps}, or none"
         )
     for name in ("cadence_probability", "run_out_probability", "pile_up_ratio"):
-        violations.number(f"{within}.{name}", getattr(item, name), 0, 1)
+        violations.number(f"frequency.{name}", getattr(item, name), 0, 1)
     need = _NEEDS.get(item.need)
     if need is None:
-        violations.add(f"{within}.need", f"is {item.need}; give a state of pantree.frequency.v1.Need")
+        violations.add("frequency.need", f"is {item.need}; give a state of pantree.frequency.v1.Need")
         return None
+    first_delivery_day = None
+    if item.HasField("first_delivery"):
+        first_delivery_day = violations.day("frequency.first_delivery.date", item.first_delivery.date)
     probabilities = {state.need: state.probability for state in item.need_probabilities}
     need_probability = probabilities.get(item.need, 0.0)
-    violations.number(f"{within}.need_probabilities", need_probability, 0, 1)
+    violations.number("frequency.need_probabilities", need_probability, 0, 1)
     return Forecast(
         interval_days=item.recommended_interval_days,
         cadence_probability=item.cadence_probability,
@@ -232,17 +298,18 @@ def _forecast(item: frequency.ItemFrequency, within: str, violations: Violations
         pile_up_ratio=item.pile_up_ratio,
         need=need,
         need_probability=need_probability,
+        first_delivery_day=first_delivery_day,
     )
 
 
-def _paid_price(item: frequency.ItemFrequency, within: str, violations: Violations) -> PaidPrice | None:
+def _paid_price(item: frequency.ItemFrequency, violations: Violations) -> PaidPrice | None:
     """What was really paid for a unit; None when the evidence does not tell, or is not right."""
     if not (item.HasField("mean_paid_unit_price") and item.HasField("paid_unit_price_deviation")):
         return None
     paid = PaidPrice(item.mean_paid_unit_price, item.paid_unit_price_deviation)
     right = [
-        violations.price(f"{within}.mean_paid_unit_price", paid.mean),
-        violations.price(f"{within}.paid_unit_price_deviation", paid.deviation),
+        violations.price("frequency.mean_paid_unit_price", paid.mean),
+        violations.price("frequency.paid_unit_price_deviation", paid.deviation),
     ]
     return paid if all(right) else None
 
@@ -256,6 +323,8 @@ def recommend_response(answer: Answer) -> messages.RecommendResponse:
         source=answer.source,
         fallback_reason=answer.fallback_reason,
         plan=_plan_message(answer.plan),
+        closest=[messages.OmittedItem(name=item.name, reason=_reason_message(item.reason)) for item in answer.closest],
+        suggestions=[_suggestion_message(suggestion) for suggestion in answer.suggestions],
     )
 
 
@@ -337,6 +406,7 @@ def _recommendation_message(recommendation: Recommendation) -> messages.Recommen
             annual_cost=offer.price.annual_cost,
             honest_savings=_honest_savings_message(offer.price.honest_savings),
             tiers=[_tier_message(price) for price in offer.prices],
+            first_delivery_date=recommendation.first_delivery_day.isoformat(),
         ),
         category=candidate.category,
         score=recommendation.score,
@@ -380,8 +450,22 @@ def _plan_message(plan: Plan) -> messages.SubscriptionPlan:
     )
 
 
+def _suggestion_message(suggestion: Suggestion) -> messages.Suggestion:
+    item = suggestion.item
+    return messages.Suggestion(
+        name=item.name,
+        category=item.category,
+        score=suggestion.score,
+        count=item.own_day_count,
+        low_interval_days=round(item.low_interval_days, 1),
+        high_interval_days=round(item.high_interval_days, 1),
+        source=SUGGESTION_SOURCE,
+        reasons=[_reason_message(reason) for reason in suggestion.reasons],
+    )
+
+
 def _reason_message(reason: Reason) -> messages.Reason:
-    return messages.Reason(code=reason.code, text=reason.text, values=reason.values)
+    return messages.Reason(code=reason.code, text=reason.text, values=reason.values, other_item=reason.other_item)
 
 
 def _model_message(model: ModelName) -> Model:

@@ -1,7 +1,6 @@
 """The RPCs of the simulation service."""
 
 import asyncio
-import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TypeVar
 
@@ -12,9 +11,6 @@ from pantree_simulation import convert
 from pantree_simulation.core import Archetypes, Population, PopulationBatch, Scenario, SimulatedMonth
 
 T = TypeVar("T")
-
-# Months that are made in one go once the first ones have left.
-_LARGEST_GROUP = 4
 
 
 class SimulationServicer(rpc.SimulationServiceServicer):
@@ -48,9 +44,10 @@ class SimulationServicer(rpc.SimulationServiceServicer):
     ) -> AsyncIterator[messages.StreamPurchasesResponse]:
         """The months of a simulation, each sent before the next one is made."""
         scenario = convert.scenario(request, self._archetypes)
-        async for months in _made_in_groups(self._simulate(scenario)):
-            for month in months:
-                yield convert.month_response(month)
+        # A month takes some tenths of a millisecond, less than the way to a thread and back, and the event loop has its
+        # turn between two months: while one is being sent.
+        for month in self._simulate(scenario):
+            yield convert.month_response(month)
 
     async def SimulatePopulation(
         self, request: messages.SimulatePopulationRequest, context: Context
@@ -60,18 +57,6 @@ class SimulationServicer(rpc.SimulationServiceServicer):
         batches = self._simulate_population(population)
         async for response in _made_ahead(convert.population_responses(batches, population)):
             yield response
-
-
-async def _made_in_groups(values: Iterator[T]) -> AsyncIterator[list[T]]:
-    """Values of an iterator that computes, made in threads: first one alone, so that it leaves at once, then more.
-
-    A month takes some tenths of a millisecond, about as long as the way to a thread and back. A caller who leaves is
-    noticed between two groups.
-    """
-    size = 1
-    while group := await asyncio.to_thread(list, itertools.islice(values, size)):
-        yield group
-        size = min(2 * size, _LARGEST_GROUP)
 
 
 async def _made_ahead(values: Iterator[T]) -> AsyncIterator[T]:

@@ -18,6 +18,8 @@ from pantree_vector.core import (
     IndexedHistory,
     ItemFilter,
     ItemMatch,
+    Neighbourhood,
+    NeighbourItem,
     Vectors,
 )
 
@@ -135,8 +137,10 @@ def histories_to_index(request: messages.IndexHistoriesRequest) -> list[HistoryT
     return checked
 
 
-def customer_search(request: messages.SearchCustomersRequest) -> CustomerSearch:
-    """What customers to search for.
+def customer_search(
+    request: messages.SearchCustomersRequest | messages.DescribeNeighbourhoodRequest,
+) -> CustomerSearch:
+    """Whose neighbours to search for, and how much to tell.
 
     Raises:
         InvalidInput: naming every wrong field.
@@ -234,6 +238,36 @@ def customers_response(matches: Sequence[CustomerMatch]) -> messages.SearchCusto
     """Message that tells the customers found."""
     return messages.SearchCustomersResponse(
         hits=[messages.CustomerHit(customer_id=match.customer_id, score=match.score) for match in matches]
+    )
+
+
+def neighbourhood_response(neighbourhood: Neighbourhood) -> messages.DescribeNeighbourhoodResponse:
+    """Message that tells what neighbours buy."""
+    return messages.DescribeNeighbourhoodResponse(
+        neighbourhood=messages.Neighbourhood(
+            neighbour_count=neighbourhood.neighbour_count,
+            items=[_neighbour_item_message(item) for item in neighbourhood.items],
+        )
+    )
+
+
+def _neighbour_item_message(item: NeighbourItem) -> messages.NeighbourItem:
+    low, median, high = item.interval_quartiles
+    beside = item.beside
+    return messages.NeighbourItem(
+        name=item.name,
+        category=item.category,
+        buyer_count=item.buyer_count,
+        regular_buyer_count=item.regular_buyer_count,
+        low_interval_days=low,
+        median_interval_days=median,
+        high_interval_days=high,
+        own_day_count=item.own_day_count,
+        beside=None
+        if beside is None
+        else messages.BoughtBeside(
+            name=beside.name, buyer_count=beside.buyer_count, regular_count=beside.regular_count
+        ),
     )
 
 

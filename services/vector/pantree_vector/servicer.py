@@ -78,6 +78,14 @@ class VectorServicer(rpc.VectorServiceServicer):
         matches = await self._similarity.search_customers(search.tenant_id, search.customer_id, limit=search.limit)
         return convert.customers_response(matches)
 
+    async def DescribeNeighbourhood(
+        self, request: messages.DescribeNeighbourhoodRequest, context: Context
+    ) -> messages.DescribeNeighbourhoodResponse:
+        """What the customers most alike to a stored customer buy again and again."""
+        search = convert.customer_search(request)
+        neighbourhood = await self._similarity.neighbourhood(search.tenant_id, search.customer_id, limit=search.limit)
+        return convert.neighbourhood_response(neighbourhood)
+
     async def DeleteCustomer(
         self, request: messages.DeleteCustomerRequest, context: Context
     ) -> messages.DeleteCustomerResponse:

@@ -59,6 +59,11 @@ export interface ProcessInput {
   include_omitted?: boolean;
   /** include_cadence_changes asks when a later next purchase would make the recommended cadences longer. */
   include_cadence_changes?: boolean;
+  /**
+   * include_suggestions asks what similar customers buy regularly and the household does not. The answer then depends on
+   * which customers are stored, whatever the seed.
+   */
+  include_suggestions?: boolean;
 }
 
 /** BasketItem is one item of a first purchase, as a customer puts it into a basket. */
@@ -156,6 +161,13 @@ export interface RecommendationSet {
    * their order; empty unless asked for. The interval is that of the purchases alone.
    */
   cadence_changes: CadenceChange[];
+  /**
+   * suggestions are what similar customers buy regularly and the household does not, best first; empty unless asked for.
+   * None is an offer to subscribe.
+   */
+  suggestions: Suggestion[];
+  /** closest are, when nothing is recommended, up to three items that came closest to it, and why they were left out. */
+  closest: OmittedItem[];
 }
 
 /** Recommendation is an item worth a subscription. */
@@ -211,6 +223,11 @@ export interface Subscription {
    * first one is what stands above.
    */
   tiers: PriceTier[];
+  /**
+   * first_delivery_date is when deliveries best begin, ISO 8601, never before as_of: what the evidence chose by the risk of
+   * running out against piling up; where it holds no such day, the recommendation's next_due_date.
+   */
+  first_delivery_date: string;
 }
 
 /**
@@ -254,6 +271,8 @@ export interface Reason {
   text: string;
   /** values are the numbers behind it, by name. */
   values: Record<string, number>;
+  /** other_item is another item that the reason speaks of; empty for most. */
+  other_item: string;
 }
 
 /** OmittedItem is an item that was left out. */
@@ -317,6 +336,29 @@ export interface CadenceChange {
   interval_days: number;
   /** text is the same for people. */
   text: string;
+}
+
+/** Suggestion is an item that the household may like to try, or try again. Its own purchases say too little for a cadence. */
+export interface Suggestion {
+  /** name is the item's name. */
+  name: string;
+  /** category is the item's category; empty when unknown. */
+  category: string;
+  /**
+   * score orders the suggestions, 0 to 1: what the share of similar customers who buy it regularly is at least, with a
+   * probability of 90 %, given how few were counted.
+   */
+  score: number;
+  /** count is the number of days on which the household itself bought it: 0, 1 or 2. */
+  count: number;
+  /** low_interval_days is the lower quartile of how often similar customers buy it. It is theirs, not the household's. */
+  low_interval_days: number;
+  /** high_interval_days is the upper quartile. */
+  high_interval_days: number;
+  /** source is whose purchases the suggestion rests on: `similar_customers`. */
+  source: string;
+  /** reasons are why it is suggested, most important first. */
+  reasons: Reason[];
 }
 
 /** Model names what produced a figure, so that an answer can be traced back to it. */

@@ -203,9 +203,9 @@ class AnalyzeHistoryRequest(_message.Message):
     the best one there is answers.
     """
     run_out_tolerance_ratio: _builtins.float
-    """run_out_tolerance_ratio sets the trade-off of recommended_interval_days, above 0 and below 1: the weight of early
-    deliveries against that of running out. Low means hardly ever run out, high means hardly ever pile up. When absent,
-    households run out about as often as with deliveries at the mean interval.
+    """run_out_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery, above 0 and below 1: the
+    weight of early deliveries against that of running out. Low means hardly ever run out, high means hardly ever pile
+    up. When absent, households run out about as often as with deliveries every mean interval from the last purchase on.
     """
     @_builtins.property
     def purchases(self) -> _purchase_pb2.PurchaseColumns:
@@ -437,6 +437,7 @@ class ItemFrequency(_message.Message):
     MEAN_PAID_UNIT_PRICE_FIELD_NUMBER: _builtins.int
     PAID_UNIT_PRICE_DEVIATION_FIELD_NUMBER: _builtins.int
     TREND_P_VALUE_FIELD_NUMBER: _builtins.int
+    FIRST_DELIVERY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
     category: _builtins.str
@@ -525,6 +526,10 @@ class ItemFrequency(_message.Message):
     def need_probabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeedProbability]:
         """need_probabilities are those of every state; they sum to 1."""
 
+    @_builtins.property
+    def first_delivery(self) -> Global___FirstDelivery:
+        """first_delivery says when deliveries at recommended_interval_days best begin."""
+
     def __init__(
         self,
         *,
@@ -560,10 +565,11 @@ class ItemFrequency(_message.Message):
         mean_paid_unit_price: _builtins.float | None = ...,
         paid_unit_price_deviation: _builtins.float | None = ...,
         trend_p_value: _builtins.float | None = ...,
+        first_delivery: Global___FirstDelivery | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "paid_unit_price_deviation", b"paid_unit_price_deviation", "standard_deviation_days", b"standard_deviation_days", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "first_delivery", b"first_delivery", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "paid_unit_price_deviation", b"paid_unit_price_deviation", "standard_deviation_days", b"standard_deviation_days", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "paid_unit_price_deviation", b"paid_unit_price_deviation", "pile_up_ratio", b"pile_up_ratio", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "run_out_probability", b"run_out_probability", "standard_deviation_days", b"standard_deviation_days", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "first_delivery", b"first_delivery", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "paid_unit_price_deviation", b"paid_unit_price_deviation", "pile_up_ratio", b"pile_up_ratio", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "run_out_probability", b"run_out_probability", "standard_deviation_days", b"standard_deviation_days", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__coefficient_of_variation: _TypeAlias = _typing.Literal["coefficient_of_variation"]  # noqa: Y015
     _WhichOneofArgType__coefficient_of_variation: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation"]  # noqa: Y015
@@ -603,6 +609,43 @@ class ItemFrequency(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__trend_slope_days) -> _WhichOneofReturnType__trend_slope_days | None: ...
 
 Global___ItemFrequency: _TypeAlias = ItemFrequency  # noqa: Y015
+
+@_typing.final
+class FirstDelivery(_message.Message):
+    """FirstDelivery is when deliveries at the recommended interval best begin. Unlike run_out_probability and pile_up_ratio
+    of the item, which look on from a purchase as long as the need goes on, it is judged from as_of: by the days that
+    have passed since the last purchase, and by the chance that the need has ended.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    RUN_OUT_PROBABILITY_FIELD_NUMBER: _builtins.int
+    PILE_UP_RATIO_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """date is the day with the best trade-off, ISO 8601: the day after as_of, or whole weeks after as_of, at most 12. It
+    is the last of them when nothing speaks for a further purchase.
+    """
+    run_out_probability: _builtins.float
+    """run_out_probability is that of running out at some time within 84 days of as_of, 0 to 1."""
+    pile_up_ratio: _builtins.float
+    """pile_up_ratio is the share of deliveries within 84 days of as_of that come before the household would have bought
+    the item, 0 to 1; after a need has ended all of them do.
+    """
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        run_out_probability: _builtins.float = ...,
+        pile_up_ratio: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "pile_up_ratio", b"pile_up_ratio", "run_out_probability", b"run_out_probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FirstDelivery: _TypeAlias = FirstDelivery  # noqa: Y015
 
 @_typing.final
 class PurchaseProbability(_message.Message):

@@ -189,6 +189,7 @@ class ProcessInput(_message.Message):
     MAX_RECOMMENDATIONS_FIELD_NUMBER: _builtins.int
     INCLUDE_OMITTED_FIELD_NUMBER: _builtins.int
     INCLUDE_CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
+    INCLUDE_SUGGESTIONS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household, 1 to 128 characters."""
     customer_name: _builtins.str
@@ -211,6 +212,10 @@ class ProcessInput(_message.Message):
     """include_omitted asks for the items left out, with the reason for each."""
     include_cadence_changes: _builtins.bool
     """include_cadence_changes asks when a later next purchase would make the recommended cadences longer."""
+    include_suggestions: _builtins.bool
+    """include_suggestions asks what similar customers buy regularly and the household does not. The answer then depends on
+    which customers are stored, whatever the seed.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.BasketItem]:
         """items are the first purchase, 1 to 100 items."""
@@ -238,10 +243,11 @@ class ProcessInput(_message.Message):
         max_recommendations: _builtins.int | None = ...,
         include_omitted: _builtins.bool = ...,
         include_cadence_changes: _builtins.bool = ...,
+        include_suggestions: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "archetype", b"archetype", "as_of", b"as_of", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "archetype", b"archetype", "as_of", b"as_of", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -449,6 +455,8 @@ class RecommendationSet(_message.Message):
     RELATED_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    CLOSEST_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.Recommendation]:
         """recommendations are ordered best first."""
@@ -471,6 +479,16 @@ class RecommendationSet(_message.Message):
         their order; empty unless asked for. The interval is that of the purchases alone.
         """
 
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.Suggestion]:
+        """suggestions are what similar customers buy regularly and the household does not, best first; empty unless asked for.
+        None is an offer to subscribe.
+        """
+
+    @_builtins.property
+    def closest(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.OmittedItem]:
+        """closest are, when nothing is recommended, up to three items that came closest to it, and why they were left out."""
+
     def __init__(
         self,
         *,
@@ -479,10 +497,12 @@ class RecommendationSet(_message.Message):
         related: _abc.Iterable[Global___RelatedItems] | None = ...,
         plan: _recommendation_service_pb2.SubscriptionPlan | None = ...,
         cadence_changes: _abc.Iterable[_frequency_service_pb2.CadenceChange] | None = ...,
+        suggestions: _abc.Iterable[_recommendation_service_pb2.Suggestion] | None = ...,
+        closest: _abc.Iterable[_recommendation_service_pb2.OmittedItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_changes", b"cadence_changes", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_changes", b"cadence_changes", "closest", b"closest", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related", "suggestions", b"suggestions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

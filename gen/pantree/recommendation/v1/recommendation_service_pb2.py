@@ -27,9 +27,10 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from pantree.catalog.v1 import catalog_pb2 as pantree_dot_catalog_dot_v1_dot_catalog__pb2
 from pantree.frequency.v1 import frequency_service_pb2 as pantree_dot_frequency_dot_v1_dot_frequency__service__pb2
 from pantree.model.v1 import model_pb2 as pantree_dot_model_dot_v1_dot_model__pb2
+from pantree.vector.v1 import vector_service_pb2 as pantree_dot_vector_dot_v1_dot_vector__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6pantree/recommendation/v1/recommendation_service.proto\x12\x19pantree.recommendation.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a pantree/catalog/v1/catalog.proto\x1a,pantree/frequency/v1/frequency_service.proto\x1a\x1cpantree/model/v1/model.proto\"\xca\x02\n\x10RecommendRequest\x12\x38\n\ncandidates\x18\x01 \x03(\x0b\x32$.pantree.recommendation.v1.Candidate\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x13max_recommendations\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\x0finclude_omitted\x18\x05 \x01(\x08\x12$\n\x17min_cadence_probability\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x13\n\x0b\x63ustomer_id\x18\x14 \x01(\t\x12\r\n\x05model\x18\x15 \x01(\tB\x16\n\x14_max_recommendationsB\x11\n\x0f_min_confidenceB\x1a\n\x18_min_cadence_probability\"\xa4\x01\n\tCandidate\x12<\n\tfrequency\x18\x01 \x01(\x0b\x32#.pantree.frequency.v1.ItemFrequencyB\x04\xe2\x41\x01\x02\x12\x38\n\rperishability\x18\x02 \x01(\x0e\x32!.pantree.catalog.v1.Perishability\x12\x1f\n\x17suggested_interval_days\x18\x03 \x01(\x05\"\x9c\x02\n\x11RecommendResponse\x12\x42\n\x0frecommendations\x18\x01 \x03(\x0b\x32).pantree.recommendation.v1.Recommendation\x12\x37\n\x07omitted\x18\x02 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\x05 \x01(\t\x12\x39\n\x04plan\x18\x06 \x01(\x0b\x32+.pantree.recommendation.v1.SubscriptionPlan\"\xb8\x01\n\x10SubscriptionPlan\x12\x12\n\nitem_count\x18\x01 \x01(\x05\x12\x13\n\x0b\x61nnual_cost\x18\x02 \x01(\x01\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12\"\n\x15honest_annual_savings\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x13\x62\x65st_discount_ratio\x18\x05 \x01(\x01\x42\x18\n\x16_honest_annual_savings\"\xb2\x02\n\x0eRecommendation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x14\n\x0c\x61vg_interval\x18\x04 \x01(\x01\x12=\n\x0csubscription\x18\x05 \x01(\x0b\x32\'.pantree.recommendation.v1.Subscription\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\r\n\x05score\x18\x07 \x01(\x01\x12\x11\n\tlast_date\x18\x08 \x01(\t\x12\x15\n\rnext_due_date\x18\t \x01(\t\x12\x32\n\x07reasons\x18\n \x03(\x0b\x32!.pantree.recommendation.v1.Reason\x12\x1b\n\x13\x63\x61\x64\x65nce_probability\x18\x0b \x01(\x01\"\x90\x02\n\x0cSubscription\x12\x11\n\tfrequency\x18\x01 \x01(\t\x12\x15\n\rinterval_days\x18\x02 \x01(\x05\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12\x16\n\x0e\x64iscount_ratio\x18\x04 \x01(\x01\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x13\n\x0b\x61nnual_cost\x18\x06 \x01(\x01\x12@\n\x0ehonest_savings\x18\x07 \x01(\x0b\x32(.pantree.recommendation.v1.HonestSavings\x12\x33\n\x05tiers\x18\x08 \x03(\x0b\x32$.pantree.recommendation.v1.PriceTier\"\xbe\x01\n\rHonestSavings\x12\x1f\n\x17\x65xpected_annual_savings\x18\x01 \x01(\x01\x12\x1a\n\x12low_annual_savings\x18\x02 \x01(\x01\x12\x1b\n\x13high_annual_savings\x18\x03 \x01(\x01\x12\x17\n\x0fpaid_unit_price\x18\x04 \x01(\x01\x12\x1f\n\x17subscription_unit_price\x18\x05 \x01(\x01\x12\x19\n\x11\x61lready_pays_less\x18\x06 \x01(\x08\"\xbe\x01\n\tPriceTier\x12 \n\x18least_items_per_delivery\x18\x01 \x01(\x05\x12\x16\n\x0e\x64iscount_ratio\x18\x02 \x01(\x01\x12\x13\n\x0b\x61nnual_cost\x18\x03 \x01(\x01\x12 \n\x18\x65stimated_annual_savings\x18\x04 \x01(\x01\x12@\n\x0ehonest_savings\x18\x05 \x01(\x0b\x32(.pantree.recommendation.v1.HonestSavings\"\x92\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12=\n\x06values\x18\x03 \x03(\x0b\x32-.pantree.recommendation.v1.Reason.ValuesEntry\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"N\n\x0bOmittedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0b\x32!.pantree.recommendation.v1.Reason\"X\n\x15RecommendBatchRequest\x12?\n\nhouseholds\x18\x01 \x03(\x0b\x32+.pantree.recommendation.v1.RecommendRequest\"`\n\x16RecommendBatchResponse\x12\x46\n\nhouseholds\x18\x01 \x03(\x0b\x32\x32.pantree.recommendation.v1.HouseholdRecommendation\"\x89\x01\n\x17HouseholdRecommendation\x12>\n\x06result\x18\x01 \x01(\x0b\x32,.pantree.recommendation.v1.RecommendResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x11\n\x0fGetModelRequest\"\xdb\x01\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x02 \x01(\t\x12)\n\x08\x66\x61llback\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x37\n\x06models\x18\x04 \x03(\x0b\x32\'.pantree.recommendation.v1.ModelDetails\x12\x12\n\nexperiment\x18\x05 \x01(\t\x12\x17\n\x0fselection_error\x18\x06 \x01(\t\"\xe3\x02\n\x0cModelDetails\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0bshare_ratio\x18\x04 \x01(\x01\x12\x13\n\x0bis_fallback\x18\x05 \x01(\x08\x12\x10\n\x08\x66\x65\x61tures\x18\x06 \x03(\t\x12\x15\n\rtraining_data\x18\x07 \x01(\t\x12\x45\n\x07metrics\x18\x08 \x03(\x0b\x32\x34.pantree.recommendation.v1.ModelDetails.MetricsEntry\x12\x10\n\x08\x63hecksum\x18\t \x01(\t\x12\x16\n\x0etarget_variant\x18\n \x01(\t\x12\x1b\n\x13inference_component\x18\x0b \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xdf\x02\n\x15RecommendationService\x12\x66\n\tRecommend\x12+.pantree.recommendation.v1.RecommendRequest\x1a,.pantree.recommendation.v1.RecommendResponse\x12y\n\x0eRecommendBatch\x12\x30.pantree.recommendation.v1.RecommendBatchRequest\x1a\x31.pantree.recommendation.v1.RecommendBatchResponse(\x01\x30\x01\x12\x63\n\x08GetModel\x12*.pantree.recommendation.v1.GetModelRequest\x1a+.pantree.recommendation.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6pantree/recommendation/v1/recommendation_service.proto\x12\x19pantree.recommendation.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a pantree/catalog/v1/catalog.proto\x1a,pantree/frequency/v1/frequency_service.proto\x1a\x1cpantree/model/v1/model.proto\x1a&pantree/vector/v1/vector_service.proto\"\xb5\x03\n\x10RecommendRequest\x12\x38\n\ncandidates\x18\x01 \x03(\x0b\x32$.pantree.recommendation.v1.Candidate\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x13max_recommendations\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\x0finclude_omitted\x18\x05 \x01(\x08\x12$\n\x17min_cadence_probability\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x37\n\rneighbourhood\x18\x07 \x01(\x0b\x32 .pantree.vector.v1.Neighbourhood\x12\x1c\n\x0fmax_suggestions\x18\x08 \x01(\x05H\x03\x88\x01\x01\x12\x13\n\x0b\x63ustomer_id\x18\x14 \x01(\t\x12\r\n\x05model\x18\x15 \x01(\tB\x16\n\x14_max_recommendationsB\x11\n\x0f_min_confidenceB\x1a\n\x18_min_cadence_probabilityB\x12\n\x10_max_suggestions\"\xa4\x01\n\tCandidate\x12<\n\tfrequency\x18\x01 \x01(\x0b\x32#.pantree.frequency.v1.ItemFrequencyB\x04\xe2\x41\x01\x02\x12\x38\n\rperishability\x18\x02 \x01(\x0e\x32!.pantree.catalog.v1.Perishability\x12\x1f\n\x17suggested_interval_days\x18\x03 \x01(\x05\"\x91\x03\n\x11RecommendResponse\x12\x42\n\x0frecommendations\x18\x01 \x03(\x0b\x32).pantree.recommendation.v1.Recommendation\x12\x37\n\x07omitted\x18\x02 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\x05 \x01(\t\x12\x39\n\x04plan\x18\x06 \x01(\x0b\x32+.pantree.recommendation.v1.SubscriptionPlan\x12:\n\x0bsuggestions\x18\x07 \x03(\x0b\x32%.pantree.recommendation.v1.Suggestion\x12\x37\n\x07\x63losest\x18\x08 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\"\xc5\x01\n\nSuggestion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x12\x19\n\x11low_interval_days\x18\x05 \x01(\x01\x12\x1a\n\x12high_interval_days\x18\x06 \x01(\x01\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x32\n\x07reasons\x18\x08 \x03(\x0b\x32!.pantree.recommendation.v1.Reason\"\xb8\x01\n\x10SubscriptionPlan\x12\x12\n\nitem_count\x18\x01 \x01(\x05\x12\x13\n\x0b\x61nnual_cost\x18\x02 \x01(\x01\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12\"\n\x15honest_annual_savings\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x13\x62\x65st_discount_ratio\x18\x05 \x01(\x01\x42\x18\n\x16_honest_annual_savings\"\xb2\x02\n\x0eRecommendation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x14\n\x0c\x61vg_interval\x18\x04 \x01(\x01\x12=\n\x0csubscription\x18\x05 \x01(\x0b\x32\'.pantree.recommendation.v1.Subscription\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\r\n\x05score\x18\x07 \x01(\x01\x12\x11\n\tlast_date\x18\x08 \x01(\t\x12\x15\n\rnext_due_date\x18\t \x01(\t\x12\x32\n\x07reasons\x18\n \x03(\x0b\x32!.pantree.recommendation.v1.Reason\x12\x1b\n\x13\x63\x61\x64\x65nce_probability\x18\x0b \x01(\x01\"\xad\x02\n\x0cSubscription\x12\x11\n\tfrequency\x18\x01 \x01(\t\x12\x15\n\rinterval_days\x18\x02 \x01(\x05\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12\x16\n\x0e\x64iscount_ratio\x18\x04 \x01(\x01\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x13\n\x0b\x61nnual_cost\x18\x06 \x01(\x01\x12@\n\x0ehonest_savings\x18\x07 \x01(\x0b\x32(.pantree.recommendation.v1.HonestSavings\x12\x33\n\x05tiers\x18\x08 \x03(\x0b\x32$.pantree.recommendation.v1.PriceTier\x12\x1b\n\x13\x66irst_delivery_date\x18\t \x01(\t\"\xbe\x01\n\rHonestSavings\x12\x1f\n\x17\x65xpected_annual_savings\x18\x01 \x01(\x01\x12\x1a\n\x12low_annual_savings\x18\x02 \x01(\x01\x12\x1b\n\x13high_annual_savings\x18\x03 \x01(\x01\x12\x17\n\x0fpaid_unit_price\x18\x04 \x01(\x01\x12\x1f\n\x17subscription_unit_price\x18\x05 \x01(\x01\x12\x19\n\x11\x61lready_pays_less\x18\x06 \x01(\x08\"\xbe\x01\n\tPriceTier\x12 \n\x18least_items_per_delivery\x18\x01 \x01(\x05\x12\x16\n\x0e\x64iscount_ratio\x18\x02 \x01(\x01\x12\x13\n\x0b\x61nnual_cost\x18\x03 \x01(\x01\x12 \n\x18\x65stimated_annual_savings\x18\x04 \x01(\x01\x12@\n\x0ehonest_savings\x18\x05 \x01(\x0b\x32(.pantree.recommendation.v1.HonestSavings\"\xa6\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12=\n\x06values\x18\x03 \x03(\x0b\x32-.pantree.recommendation.v1.Reason.ValuesEntry\x12\x12\n\nother_item\x18\x04 \x01(\t\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"N\n\x0bOmittedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0b\x32!.pantree.recommendation.v1.Reason\"X\n\x15RecommendBatchRequest\x12?\n\nhouseholds\x18\x01 \x03(\x0b\x32+.pantree.recommendation.v1.RecommendRequest\"`\n\x16RecommendBatchResponse\x12\x46\n\nhouseholds\x18\x01 \x03(\x0b\x32\x32.pantree.recommendation.v1.HouseholdRecommendation\"\x89\x01\n\x17HouseholdRecommendation\x12>\n\x06result\x18\x01 \x01(\x0b\x32,.pantree.recommendation.v1.RecommendResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x11\n\x0fGetModelRequest\"\xdb\x01\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x02 \x01(\t\x12)\n\x08\x66\x61llback\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x37\n\x06models\x18\x04 \x03(\x0b\x32\'.pantree.recommendation.v1.ModelDetails\x12\x12\n\nexperiment\x18\x05 \x01(\t\x12\x17\n\x0fselection_error\x18\x06 \x01(\t\"\xe3\x02\n\x0cModelDetails\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0bshare_ratio\x18\x04 \x01(\x01\x12\x13\n\x0bis_fallback\x18\x05 \x01(\x08\x12\x10\n\x08\x66\x65\x61tures\x18\x06 \x03(\t\x12\x15\n\rtraining_data\x18\x07 \x01(\t\x12\x45\n\x07metrics\x18\x08 \x03(\x0b\x32\x34.pantree.recommendation.v1.ModelDetails.MetricsEntry\x12\x10\n\x08\x63hecksum\x18\t \x01(\t\x12\x16\n\x0etarget_variant\x18\n \x01(\t\x12\x1b\n\x13inference_component\x18\x0b \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xdf\x02\n\x15RecommendationService\x12\x66\n\tRecommend\x12+.pantree.recommendation.v1.RecommendRequest\x1a,.pantree.recommendation.v1.RecommendResponse\x12y\n\x0eRecommendBatch\x12\x30.pantree.recommendation.v1.RecommendBatchRequest\x1a\x31.pantree.recommendation.v1.RecommendBatchResponse(\x01\x30\x01\x12\x63\n\x08GetModel\x12*.pantree.recommendation.v1.GetModelRequest\x1a+.pantree.recommendation.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,42 +45,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REASON_VALUESENTRY']._serialized_options = b'8\001'
   _globals['_MODELDETAILS_METRICSENTRY']._loaded_options = None
   _globals['_MODELDETAILS_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_RECOMMENDREQUEST']._serialized_start=254
-  _globals['_RECOMMENDREQUEST']._serialized_end=584
-  _globals['_CANDIDATE']._serialized_start=587
-  _globals['_CANDIDATE']._serialized_end=751
-  _globals['_RECOMMENDRESPONSE']._serialized_start=754
-  _globals['_RECOMMENDRESPONSE']._serialized_end=1038
-  _globals['_SUBSCRIPTIONPLAN']._serialized_start=1041
-  _globals['_SUBSCRIPTIONPLAN']._serialized_end=1225
-  _globals['_RECOMMENDATION']._serialized_start=1228
-  _globals['_RECOMMENDATION']._serialized_end=1534
-  _globals['_SUBSCRIPTION']._serialized_start=1537
-  _globals['_SUBSCRIPTION']._serialized_end=1809
-  _globals['_HONESTSAVINGS']._serialized_start=1812
-  _globals['_HONESTSAVINGS']._serialized_end=2002
-  _globals['_PRICETIER']._serialized_start=2005
-  _globals['_PRICETIER']._serialized_end=2195
-  _globals['_REASON']._serialized_start=2198
-  _globals['_REASON']._serialized_end=2344
-  _globals['_REASON_VALUESENTRY']._serialized_start=2299
-  _globals['_REASON_VALUESENTRY']._serialized_end=2344
-  _globals['_OMITTEDITEM']._serialized_start=2346
-  _globals['_OMITTEDITEM']._serialized_end=2424
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=2426
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=2514
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=2516
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=2612
-  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_start=2615
-  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_end=2752
-  _globals['_GETMODELREQUEST']._serialized_start=2754
-  _globals['_GETMODELREQUEST']._serialized_end=2771
-  _globals['_GETMODELRESPONSE']._serialized_start=2774
-  _globals['_GETMODELRESPONSE']._serialized_end=2993
-  _globals['_MODELDETAILS']._serialized_start=2996
-  _globals['_MODELDETAILS']._serialized_end=3351
-  _globals['_MODELDETAILS_METRICSENTRY']._serialized_start=3305
-  _globals['_MODELDETAILS_METRICSENTRY']._serialized_end=3351
-  _globals['_RECOMMENDATIONSERVICE']._serialized_start=3354
-  _globals['_RECOMMENDATIONSERVICE']._serialized_end=3705
+  _globals['_RECOMMENDREQUEST']._serialized_start=294
+  _globals['_RECOMMENDREQUEST']._serialized_end=731
+  _globals['_CANDIDATE']._serialized_start=734
+  _globals['_CANDIDATE']._serialized_end=898
+  _globals['_RECOMMENDRESPONSE']._serialized_start=901
+  _globals['_RECOMMENDRESPONSE']._serialized_end=1302
+  _globals['_SUGGESTION']._serialized_start=1305
+  _globals['_SUGGESTION']._serialized_end=1502
+  _globals['_SUBSCRIPTIONPLAN']._serialized_start=1505
+  _globals['_SUBSCRIPTIONPLAN']._serialized_end=1689
+  _globals['_RECOMMENDATION']._serialized_start=1692
+  _globals['_RECOMMENDATION']._serialized_end=1998
+  _globals['_SUBSCRIPTION']._serialized_start=2001
+  _globals['_SUBSCRIPTION']._serialized_end=2302
+  _globals['_HONESTSAVINGS']._serialized_start=2305
+  _globals['_HONESTSAVINGS']._serialized_end=2495
+  _globals['_PRICETIER']._serialized_start=2498
+  _globals['_PRICETIER']._serialized_end=2688
+  _globals['_REASON']._serialized_start=2691
+  _globals['_REASON']._serialized_end=2857
+  _globals['_REASON_VALUESENTRY']._serialized_start=2812
+  _globals['_REASON_VALUESENTRY']._serialized_end=2857
+  _globals['_OMITTEDITEM']._serialized_start=2859
+  _globals['_OMITTEDITEM']._serialized_end=2937
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=2939
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=3027
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=3029
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=3125
+  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_start=3128
+  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_end=3265
+  _globals['_GETMODELREQUEST']._serialized_start=3267
+  _globals['_GETMODELREQUEST']._serialized_end=3284
+  _globals['_GETMODELRESPONSE']._serialized_start=3287
+  _globals['_GETMODELRESPONSE']._serialized_end=3506
+  _globals['_MODELDETAILS']._serialized_start=3509
+  _globals['_MODELDETAILS']._serialized_end=3864
+  _globals['_MODELDETAILS_METRICSENTRY']._serialized_start=3818
+  _globals['_MODELDETAILS_METRICSENTRY']._serialized_end=3864
+  _globals['_RECOMMENDATIONSERVICE']._serialized_start=3867
+  _globals['_RECOMMENDATIONSERVICE']._serialized_end=4218
 # @@protoc_insertion_point(module_scope)

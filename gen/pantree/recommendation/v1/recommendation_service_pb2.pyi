@@ -11,6 +11,7 @@ from google.rpc import status_pb2 as _status_pb2
 from pantree.catalog.v1 import catalog_pb2 as _catalog_pb2
 from pantree.frequency.v1 import frequency_service_pb2 as _frequency_service_pb2
 from pantree.model.v1 import model_pb2 as _model_pb2
+from pantree.vector.v1 import vector_service_pb2 as _vector_service_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -34,6 +35,8 @@ class RecommendRequest(_message.Message):
     MIN_CONFIDENCE_FIELD_NUMBER: _builtins.int
     INCLUDE_OMITTED_FIELD_NUMBER: _builtins.int
     MIN_CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
+    NEIGHBOURHOOD_FIELD_NUMBER: _builtins.int
+    MAX_SUGGESTIONS_FIELD_NUMBER: _builtins.int
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
@@ -46,8 +49,10 @@ class RecommendRequest(_message.Message):
     """include_omitted asks for the items left out, with the reason for each."""
     min_cadence_probability: _builtins.float
     """min_cadence_probability is the least probability, 0 to 1, of a purchase within 1.5 × the cadence that an item needs;
-    the service's own threshold when absent.
+    the service's own threshold when absent, which is lower for items that are bought regularly.
     """
+    max_suggestions: _builtins.int
+    """max_suggestions is the largest number of suggestions to return, 1 to 20; 5 when absent."""
     customer_id: _builtins.str
     """customer_id decides which model answers where two are compared: the same customer always gets the same one. Without
     it the first of them answers.
@@ -60,6 +65,10 @@ class RecommendRequest(_message.Message):
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """candidates are the items to judge, at most 10,000; their names are distinct."""
 
+    @_builtins.property
+    def neighbourhood(self) -> _vector_service_pb2.Neighbourhood:
+        """neighbourhood is what similar customers buy, as VectorService tells it; without it there are no suggestions."""
+
     def __init__(
         self,
         *,
@@ -69,21 +78,27 @@ class RecommendRequest(_message.Message):
         min_confidence: _builtins.float | None = ...,
         include_omitted: _builtins.bool = ...,
         min_cadence_probability: _builtins.float | None = ...,
+        neighbourhood: _vector_service_pb2.Neighbourhood | None = ...,
+        max_suggestions: _builtins.int | None = ...,
         customer_id: _builtins.str = ...,
         model: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "neighbourhood", b"neighbourhood"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model", "neighbourhood", b"neighbourhood"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
+    _WhichOneofReturnType__max_suggestions: _TypeAlias = _typing.Literal["max_suggestions"]  # noqa: Y015
+    _WhichOneofArgType__max_suggestions: _TypeAlias = _typing.Literal["_max_suggestions", b"_max_suggestions"]  # noqa: Y015
     _WhichOneofReturnType__min_cadence_probability: _TypeAlias = _typing.Literal["min_cadence_probability"]  # noqa: Y015
     _WhichOneofArgType__min_cadence_probability: _TypeAlias = _typing.Literal["_min_cadence_probability", b"_min_cadence_probability"]  # noqa: Y015
     _WhichOneofReturnType__min_confidence: _TypeAlias = _typing.Literal["min_confidence"]  # noqa: Y015
     _WhichOneofArgType__min_confidence: _TypeAlias = _typing.Literal["_min_confidence", b"_min_confidence"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_recommendations) -> _WhichOneofReturnType__max_recommendations | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_suggestions) -> _WhichOneofReturnType__max_suggestions | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__min_cadence_probability) -> _WhichOneofReturnType__min_cadence_probability | None: ...
     @_typing.overload
@@ -140,6 +155,8 @@ class RecommendResponse(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     FALLBACK_REASON_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
+    SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    CLOSEST_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """source is where that model ran: `embedded` or `sagemaker`."""
     fallback_reason: _builtins.str
@@ -160,6 +177,18 @@ class RecommendResponse(_message.Message):
     def plan(self) -> Global___SubscriptionPlan:
         """plan is what all recommendations cost and save together."""
 
+    @_builtins.property
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suggestion]:
+        """suggestions are what similar customers buy regularly and this household does not, best first; empty without a
+        neighbourhood. They rest on others' purchases, so that none of them is an offer to subscribe.
+        """
+
+    @_builtins.property
+    def closest(self) -> _containers.RepeatedCompositeFieldContainer[Global___OmittedItem]:
+        """closest are, when nothing is recommended, up to three items that came closest to it, the closest first, and why they
+        were left out. They come whether asked for or not, so that an empty answer explains itself.
+        """
+
     def __init__(
         self,
         *,
@@ -169,14 +198,70 @@ class RecommendResponse(_message.Message):
         source: _builtins.str = ...,
         fallback_reason: _builtins.str = ...,
         plan: Global___SubscriptionPlan | None = ...,
+        suggestions: _abc.Iterable[Global___Suggestion] | None = ...,
+        closest: _abc.Iterable[Global___OmittedItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback_reason", b"fallback_reason", "model", b"model", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closest", b"closest", "fallback_reason", b"fallback_reason", "model", b"model", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "source", b"source", "suggestions", b"suggestions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecommendResponse: _TypeAlias = RecommendResponse  # noqa: Y015
+
+@_typing.final
+class Suggestion(_message.Message):
+    """Suggestion is an item that the household may like to try, or try again. Its own purchases say too little for a cadence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    LOW_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    HIGH_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    category: _builtins.str
+    """category is the item's category; empty when unknown."""
+    score: _builtins.float
+    """score orders the suggestions, 0 to 1: what the share of similar customers who buy it regularly is at least, with a
+    probability of 90 %, given how few were counted.
+    """
+    count: _builtins.int
+    """count is the number of days on which the household itself bought it: 0, 1 or 2."""
+    low_interval_days: _builtins.float
+    """low_interval_days is the lower quartile of how often similar customers buy it. It is theirs, not the household's."""
+    high_interval_days: _builtins.float
+    """high_interval_days is the upper quartile."""
+    source: _builtins.str
+    """source is whose purchases the suggestion rests on: `similar_customers`."""
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
+        """reasons are why it is suggested, most important first."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        category: _builtins.str = ...,
+        score: _builtins.float = ...,
+        count: _builtins.int = ...,
+        low_interval_days: _builtins.float = ...,
+        high_interval_days: _builtins.float = ...,
+        source: _builtins.str = ...,
+        reasons: _abc.Iterable[Global___Reason] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "count", b"count", "high_interval_days", b"high_interval_days", "low_interval_days", b"low_interval_days", "name", b"name", "reasons", b"reasons", "score", b"score", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Suggestion: _TypeAlias = Suggestion  # noqa: Y015
 
 @_typing.final
 class SubscriptionPlan(_message.Message):
@@ -302,6 +387,7 @@ class Subscription(_message.Message):
     ANNUAL_COST_FIELD_NUMBER: _builtins.int
     HONEST_SAVINGS_FIELD_NUMBER: _builtins.int
     TIERS_FIELD_NUMBER: _builtins.int
+    FIRST_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
     frequency: _builtins.str
     """frequency is the name of the cadence: weekly, biweekly, every_3_weeks, monthly, every_6_weeks, bimonthly or
     quarterly.
@@ -318,6 +404,10 @@ class Subscription(_message.Message):
     """quantity is the number of units per delivery."""
     annual_cost: _builtins.float
     """annual_cost is what a year's deliveries cost after the discount, rounded up to a cent."""
+    first_delivery_date: _builtins.str
+    """first_delivery_date is when deliveries best begin, ISO 8601, never before as_of: what the evidence chose by the risk of
+    running out against piling up; where it holds no such day, the recommendation's next_due_date.
+    """
     @_builtins.property
     def honest_savings(self) -> Global___HonestSavings:
         """honest_savings is the saving against what this household really paid; absent when that is not known."""
@@ -339,10 +429,11 @@ class Subscription(_message.Message):
         annual_cost: _builtins.float = ...,
         honest_savings: Global___HonestSavings | None = ...,
         tiers: _abc.Iterable[Global___PriceTier] | None = ...,
+        first_delivery_date: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["honest_savings", b"honest_savings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "frequency", b"frequency", "honest_savings", b"honest_savings", "interval_days", b"interval_days", "quantity", b"quantity", "tiers", b"tiers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "honest_savings", b"honest_savings", "interval_days", b"interval_days", "quantity", b"quantity", "tiers", b"tiers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -461,10 +552,13 @@ class Reason(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
+    OTHER_ITEM_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """code is stable and meant for programs, such as `BOUGHT_REGULARLY`."""
     text: _builtins.str
     """text is the same for people."""
+    other_item: _builtins.str
+    """other_item is another item that the reason speaks of; empty for most."""
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """values are the numbers behind it, by name."""
@@ -475,10 +569,11 @@ class Reason(_message.Message):
         code: _builtins.str = ...,
         text: _builtins.str = ...,
         values: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        other_item: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "text", b"text", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "other_item", b"other_item", "text", b"text", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -583,6 +583,174 @@ class CustomerHit(_message.Message):
 Global___CustomerHit: _TypeAlias = CustomerHit  # noqa: Y015
 
 @_typing.final
+class DescribeNeighbourhoodRequest(_message.Message):
+    """DescribeNeighbourhoodRequest names a stored customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """tenant_id is the retailer; empty is the default tenant."""
+    customer_id: _builtins.str
+    """customer_id is the stored household whose neighbours are looked at."""
+    limit: _builtins.int
+    """limit is the largest number of items, 1 to 100; 0 means 10."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        customer_id: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "limit", b"limit", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeNeighbourhoodRequest: _TypeAlias = DescribeNeighbourhoodRequest  # noqa: Y015
+
+@_typing.final
+class DescribeNeighbourhoodResponse(_message.Message):
+    """DescribeNeighbourhoodResponse holds what the neighbours buy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEIGHBOURHOOD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def neighbourhood(self) -> Global___Neighbourhood:
+        """neighbourhood is what was counted."""
+
+    def __init__(
+        self,
+        *,
+        neighbourhood: Global___Neighbourhood | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["neighbourhood", b"neighbourhood"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["neighbourhood", b"neighbourhood"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeNeighbourhoodResponse: _TypeAlias = DescribeNeighbourhoodResponse  # noqa: Y015
+
+@_typing.final
+class Neighbourhood(_message.Message):
+    """Neighbourhood is what the customers most alike to a customer buy, counted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEIGHBOUR_COUNT_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    neighbour_count: _builtins.int
+    """neighbour_count is the number of customers that were looked at."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeighbourItem]:
+        """items are ordered by regular_buyer_count, highest first."""
+
+    def __init__(
+        self,
+        *,
+        neighbour_count: _builtins.int = ...,
+        items: _abc.Iterable[Global___NeighbourItem] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "neighbour_count", b"neighbour_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Neighbourhood: _TypeAlias = Neighbourhood  # noqa: Y015
+
+@_typing.final
+class NeighbourItem(_message.Message):
+    """NeighbourItem is an item that neighbours buy again and again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    BUYER_COUNT_FIELD_NUMBER: _builtins.int
+    REGULAR_BUYER_COUNT_FIELD_NUMBER: _builtins.int
+    LOW_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    MEDIAN_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    HIGH_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    OWN_DAY_COUNT_FIELD_NUMBER: _builtins.int
+    BESIDE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    category: _builtins.str
+    """category is the item's category; empty when unknown."""
+    buyer_count: _builtins.int
+    """buyer_count is the number of neighbours that ever bought it."""
+    regular_buyer_count: _builtins.int
+    """regular_buyer_count is the number of them that bought it on three days or more; at least 5."""
+    low_interval_days: _builtins.float
+    """low_interval_days is the lower quartile of the mean intervals of those who buy it regularly."""
+    median_interval_days: _builtins.float
+    """median_interval_days is the median of them."""
+    high_interval_days: _builtins.float
+    """high_interval_days is the upper quartile of them."""
+    own_day_count: _builtins.int
+    """own_day_count is the number of days on which the customer bought the item: 0, 1 or 2."""
+    @_builtins.property
+    def beside(self) -> Global___BoughtBeside:
+        """beside is the customer's own item that goes with it most; absent when none clearly does."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        category: _builtins.str = ...,
+        buyer_count: _builtins.int = ...,
+        regular_buyer_count: _builtins.int = ...,
+        low_interval_days: _builtins.float = ...,
+        median_interval_days: _builtins.float = ...,
+        high_interval_days: _builtins.float = ...,
+        own_day_count: _builtins.int = ...,
+        beside: Global___BoughtBeside | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beside", b"beside"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beside", b"beside", "buyer_count", b"buyer_count", "category", b"category", "high_interval_days", b"high_interval_days", "low_interval_days", b"low_interval_days", "median_interval_days", b"median_interval_days", "name", b"name", "own_day_count", b"own_day_count", "regular_buyer_count", b"regular_buyer_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NeighbourItem: _TypeAlias = NeighbourItem  # noqa: Y015
+
+@_typing.final
+class BoughtBeside(_message.Message):
+    """BoughtBeside says how an item goes with one that the customer buys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BUYER_COUNT_FIELD_NUMBER: _builtins.int
+    REGULAR_COUNT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the customer's own item."""
+    buyer_count: _builtins.int
+    """buyer_count is the number of neighbours that bought the customer's own item."""
+    regular_count: _builtins.int
+    """regular_count is the number of them that buy the other item regularly; at least 5."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        buyer_count: _builtins.int = ...,
+        regular_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buyer_count", b"buyer_count", "name", b"name", "regular_count", b"regular_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BoughtBeside: _TypeAlias = BoughtBeside  # noqa: Y015
+
+@_typing.final
 class DeleteCustomerRequest(_message.Message):
     """DeleteCustomerRequest names the customer to forget."""
 

@@ -65,6 +65,11 @@ class VectorServiceStub:
                 request_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersRequest.SerializeToString,
                 response_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersResponse.FromString,
                 _registered_method=True)
+        self.DescribeNeighbourhood = channel.unary_unary(
+                '/pantree.vector.v1.VectorService/DescribeNeighbourhood',
+                request_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodRequest.SerializeToString,
+                response_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodResponse.FromString,
+                _registered_method=True)
         self.DeleteCustomer = channel.unary_unary(
                 '/pantree.vector.v1.VectorService/DeleteCustomer',
                 request_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DeleteCustomerRequest.SerializeToString,
@@ -121,6 +126,14 @@ class VectorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DescribeNeighbourhood(self, request, context):
+        """DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+        what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteCustomer(self, request, context):
         """DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error.
         """
@@ -160,6 +173,11 @@ def add_VectorServiceServicer_to_server(servicer, server):
                     servicer.SearchCustomers,
                     request_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersRequest.FromString,
                     response_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersResponse.SerializeToString,
+            ),
+            'DescribeNeighbourhood': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeNeighbourhood,
+                    request_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodRequest.FromString,
+                    response_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodResponse.SerializeToString,
             ),
             'DeleteCustomer': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCustomer,
@@ -330,6 +348,33 @@ class VectorService:
             '/pantree.vector.v1.VectorService/SearchCustomers',
             pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersRequest.SerializeToString,
             pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeNeighbourhood(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.vector.v1.VectorService/DescribeNeighbourhood',
+            pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodRequest.SerializeToString,
+            pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,10 @@ class VectorServiceStub:
     """GetCustomerProfile returns the profile stored by the latest IndexHistory of a customer, or NOT_FOUND."""
     SearchCustomers: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.SearchCustomersRequest, _vector_service_pb2.SearchCustomersResponse]
     """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer."""
+    DescribeNeighbourhood: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighbourhoodRequest, _vector_service_pb2.DescribeNeighbourhoodResponse]
+    """DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+    what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+    """
     DeleteCustomer: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.DeleteCustomerRequest, _vector_service_pb2.DeleteCustomerResponse]
     """DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error."""
 
@@ -75,6 +79,10 @@ class VectorServiceAsyncStub(VectorServiceStub):
     """GetCustomerProfile returns the profile stored by the latest IndexHistory of a customer, or NOT_FOUND."""
     SearchCustomers: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.SearchCustomersRequest, _vector_service_pb2.SearchCustomersResponse]  # type: ignore[assignment]
     """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer."""
+    DescribeNeighbourhood: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighbourhoodRequest, _vector_service_pb2.DescribeNeighbourhoodResponse]  # type: ignore[assignment]
+    """DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+    what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+    """
     DeleteCustomer: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.DeleteCustomerRequest, _vector_service_pb2.DeleteCustomerResponse]  # type: ignore[assignment]
     """DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error."""
 
@@ -133,6 +141,16 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_vector_service_pb2.SearchCustomersResponse, _abc.Awaitable[_vector_service_pb2.SearchCustomersResponse]]:
         """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer."""
+
+    @_abc_1.abstractmethod
+    def DescribeNeighbourhood(
+        self,
+        request: _vector_service_pb2.DescribeNeighbourhoodRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_vector_service_pb2.DescribeNeighbourhoodResponse, _abc.Awaitable[_vector_service_pb2.DescribeNeighbourhoodResponse]]:
+        """DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+        what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+        """
 
     @_abc_1.abstractmethod
     def DeleteCustomer(

@@ -15,10 +15,12 @@ from pantree_enrichment.backends.cache import AnswerCache
 from pantree_enrichment.backends.reply import answer_from, entry_of
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome
 from pantree_runtime.circuit_breaker import CircuitBreaker
+from pantree_runtime.telemetry import outside_call
 
 _log = structlog.get_logger(__name__)
 
 KEY_PREFIX = "pantree:enrichment:"
+_SYSTEM = "redis"
 # Redis answers in about a millisecond or not at all; the answer is not worth more waiting.
 _TIMEOUT_SECONDS = 0.25
 _COOL_DOWN_SECONDS = 30.0
@@ -79,10 +81,11 @@ class RedisCache:
         if not answers or not self._breaker.allows():
             return
         try:
-            async with asyncio.timeout(_TIMEOUT_SECONDS), self._redis.pipeline(transaction=False) as commands:
-                for question, answer in answers.items():
-                    commands.set(self._key(question), json.dumps(entry_of(answer)), px=self._milliseconds_to_keep)
-                await commands.execute()
+            with outside_call(_SYSTEM, "set"):
+                async with asyncio.timeout(_TIMEOUT_SECONDS), self._redis.pipeline(transaction=False) as commands:
+                    for question, answer in answers.items():
+                        commands.set(self._key(question), json.dumps(entry_of(answer)), px=self._milliseconds_to_keep)
+                    await commands.execute()
         except (RedisError, OSError, TimeoutError) as error:
             self._failed(error)
         else:
@@ -97,8 +100,9 @@ class RedisCache:
         if not self._breaker.allows():
             return {}
         try:
-            async with asyncio.timeout(_TIMEOUT_SECONDS):
-                texts = await self._redis.mget([self._key(question) for question in questions])
+            with outside_call(_SYSTEM, "get"):
+                async with asyncio.timeout(_TIMEOUT_SECONDS):
+                    texts = await self._redis.mget([self._key(question) for question in questions])
         except (RedisError, OSError, TimeoutError) as error:
             self._failed(error)
             return {}

@@ -26,6 +26,18 @@ _CURVE_DAYS: NDArray[np.float64] = np.concatenate([np.arange(1.0, 85.0), np.aran
 
 
 @dataclass(frozen=True)
+class FirstDelivery:
+    """When deliveries at the recommended interval best begin, and what that means for 84 days from today."""
+
+    day: int
+    """Days since 1970-01-01."""
+    run_out_probability: float
+    """That the household runs out at some time."""
+    pile_up_ratio: float
+    """Share of deliveries that come early, all of them when the need has ended."""
+
+
+@dataclass(frozen=True)
 class ItemFrequency:
     """An item's statistics and what they say about today."""
 
@@ -48,6 +60,7 @@ class ItemFrequency:
     """That the household would run out at some time within 84 days of deliveries at that interval."""
     pile_up_ratio: float
     """Share of deliveries at that interval that would come early."""
+    first_delivery: FirstDelivery
     probability_within_cadence: float
     """Of a purchase within the recommended interval and half of it again."""
     need: Need
@@ -136,7 +149,7 @@ def analyze_histories(questions: Sequence[Question], models: Models, options: Op
     for household in range(histories.household_count):
         pairs = range(int(ordered.pair_starts[household]), int(ordered.pair_starts[household + 1]))
         items = [
-            _item_frequency(item, forecasts, pair)
+            _item_frequency(item, forecasts, pair, int(as_of[household]))
             for item, pair in zip(statistics_of_items(histories, statistics, pairs), pairs, strict=True)
         ]
         items.sort(key=lambda item: (-item.confidence, item.statistics.name))
@@ -156,6 +169,9 @@ class _Forecasts:
     cadence: list[int]
     run_out: list[float]
     pile_up: list[float]
+    first_day: list[int]
+    first_run_out: list[float]
+    first_pile_up: list[float]
     within_cadence: list[float]
     need: list[Need]
     need_probabilities: list[list[float]]
@@ -166,7 +182,9 @@ def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tol
     # depend on their neighbours.
     curve = model.within(table, _CURVE_DAYS).round(12)
     intervals = model.interval_within(table, cadence.DAYS).round(12)
-    cadences = cadence.choose_cadences(cadence.risks_of(intervals), tolerance)
+    cadences = cadence.choose_cadences(cadence.risks_of(intervals, near_only=True), tolerance)
+    near = curve[:, : len(cadence.DAYS)]  # the curve begins with the same days
+    first = cadence.choose_first_deliveries(near, intervals, cadences.interval_days, tolerance)
     rows = np.arange(len(table))
     ladder = curve[:, cadence.LADDER_DAYS.astype(int) - 1]
     at = {days: curve[:, int(days) - 1] for days in (need.SOON_DAYS, need.GONE_DAYS)}
@@ -187,13 +205,16 @@ def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tol
         cadence=cadences.interval_days.tolist(),
         run_out=cadences.run_out_probability.tolist(),
         pile_up=cadences.pile_up_ratio.tolist(),
+        first_day=first.days.tolist(),
+        first_run_out=first.run_out_probability.tolist(),
+        first_pile_up=first.pile_up_ratio.tolist(),
         within_cadence=curve[rows, graced].tolist(),
         need=needs.likeliest,
         need_probabilities=needs.probabilities.tolist(),
     )
 
 
-def _item_frequency(statistics: ItemStatistics, forecasts: _Forecasts, pair: int) -> ItemFrequency:
+def _item_frequency(statistics: ItemStatistics, forecasts: _Forecasts, pair: int, as_of_day: int) -> ItemFrequency:
     mean, median = statistics.mean_interval_days, forecasts.median_days[pair]
     return ItemFrequency(
         statistics=statistics,
@@ -206,6 +227,9 @@ def _item_frequency(statistics: ItemStatistics, forecasts: _Forecasts, pair: int
         recommended_interval_days=forecasts.cadence[pair],
         run_out_probability=forecasts.run_out[pair],
         pile_up_ratio=forecasts.pile_up[pair],
+        first_delivery=FirstDelivery(
+            as_of_day + forecasts.first_day[pair], forecasts.first_run_out[pair], forecasts.first_pile_up[pair]
+        ),
         probability_within_cadence=forecasts.within_cadence[pair],
         need=forecasts.need[pair],
         need_probabilities=dict(zip(need.NEEDS, forecasts.need_probabilities[pair], strict=True)),

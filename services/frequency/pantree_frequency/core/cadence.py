@@ -3,6 +3,10 @@
 A subscription is followed for the longest step of the ladder, 84 days, from a purchase on. The k-th delivery stands
 for the k-th purchase that the household would have made. It *runs out* when some purchase would have come before its
 delivery; a delivery comes *early* when its purchase would have come only later, or not at all in that time.
+
+The interval is chosen as if the need went on. When deliveries begin is chosen from today's point of view: the days that
+have already passed since the last purchase count, and so does the chance that the need has ended, when every delivery
+would come early.
 """
 
 from dataclasses import dataclass
@@ -34,6 +38,13 @@ _RUN_OUT_WEIGHT = 10.0
 # (products: .196 of the next intervals after .186), at 2 % more households that run out and as many early deliveries.
 _FARTHEST_RATIO = 1.5
 
+# Days from today on which deliveries may begin: at once, or after whole weeks, up to the longest step of the ladder.
+# Twice as many would do no better: on fitting households the same share comes early at equal run-outs, to .001.
+FIRST_DAYS: NDArray[np.int64] = np.array([1, *range(7, _HORIZON + 1, 7)])
+# At even weights, having run out is as bad as this many early deliveries when the first day is chosen. Households then
+# run out as often as with deliveries every mean interval from the last purchase on (fitting households, types).
+_FIRST_RUN_OUT_WEIGHT = 6.5
+
 
 @dataclass(frozen=True, eq=False)
 class Risks:
@@ -59,7 +70,19 @@ class Cadences:
     """[p]."""
 
 
-def risks_of(intervals: Floats) -> Risks:
+@dataclass(frozen=True, eq=False)
+class FirstDeliveries:
+    """When deliveries at the chosen interval best begin, for each of `p` pairs."""
+
+    days: NDArray[np.int64]
+    """[p], from the day of asking, one of `FIRST_DAYS`."""
+    run_out_probability: Floats
+    """[p], that the household runs out at some time within 84 days of the day of asking."""
+    pile_up_ratio: Floats
+    """[p], share of the deliveries in that time that come early."""
+
+
+def risks_of(intervals: Floats, *, near_only: bool = False) -> Risks:
     """What each step of the ladder would mean, for independent intervals of one distribution.
 
     The day of the k-th purchase is a sum of k intervals, whose distribution is a convolution; those that run out are
@@ -67,15 +90,24 @@ def risks_of(intervals: Floats) -> Risks:
 
     Args:
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
+        near_only: leaves out the steps that `choose_cadences` never takes, which saves most of the time; their risks
+            are 0.
     """
     density = np.diff(intervals, axis=1, prepend=0.0)
+    median_days = _median_days(intervals.round(9))
     run_out = np.zeros((len(intervals), len(_STEPS)))
     pile_up = np.zeros_like(run_out)
-    _reckon(density, _STEPS, run_out, pile_up)
+    wanted = _steps_near(median_days) if near_only else np.ones_like(run_out, dtype=np.bool_)
+    _reckon(density, _STEPS, wanted, run_out, pile_up)
     # The last bits are a matter of the machine; an answer must not be.
-    return Risks(
-        np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), _median_days(intervals.round(9))
-    )
+    return Risks(np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), median_days)
+
+
+def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
+    """bool[p, steps], the steps at most `_FARTHEST_RATIO` times as long, or as short, as the median interval."""
+    # The ladder goes on from its ends: what is bought daily comes weekly, what is bought yearly comes quarterly.
+    median = np.clip(median_days, LADDER_DAYS[0], LADDER_DAYS[-1])[:, None]
+    return np.asarray((median * _FARTHEST_RATIO >= LADDER_DAYS) & (median <= LADDER_DAYS * _FARTHEST_RATIO))
 
 
 def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE) -> Cadences:
@@ -90,21 +122,59 @@ def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOL
     """
     surplus = (2.0 * risks.pile_up - 1.0) * (_HORIZON // _STEPS)
     harm = (1.0 - run_out_tolerance) * _RUN_OUT_WEIGHT * risks.run_out + run_out_tolerance * surplus
-    # The ladder goes on from its ends: what is bought daily comes weekly, what is bought yearly comes quarterly.
-    median = np.clip(risks.median_days, LADDER_DAYS[0], LADDER_DAYS[-1])[:, None]
-    harm[(median * _FARTHEST_RATIO < LADDER_DAYS) | (median > LADDER_DAYS * _FARTHEST_RATIO)] = np.inf
+    harm[~_steps_near(risks.median_days)] = np.inf
     chosen = len(_STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1)
     rows = np.arange(len(chosen))
     return Cadences(_STEPS[chosen].astype(np.int64), risks.run_out[rows, chosen], risks.pile_up[rows, chosen])
 
 
+def choose_first_deliveries(
+    next_purchase: Floats,
+    intervals: Floats,
+    interval_days: NDArray[np.int64],
+    run_out_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE,
+) -> FirstDeliveries:
+    """The first day with the least harm in 84 days of deliveries at each pair's interval; the latest one of equals.
+
+    Harm is weighed as for the interval. The day of the first need comes from `next_purchase`, all further ones follow
+    it by independent intervals; a household whose need has ended never runs out. No first delivery is later than the
+    first of `FIRST_DAYS` by which the item is needed more likely than not: whoever is likely to run out at some time
+    anyway would otherwise be kept waiting on purpose (on fitting households that would spare two per cent of the early
+    deliveries at equal run-outs).
+
+    Args:
+        next_purchase: float64[p, len(DAYS)], probability that the next purchase comes within each number of `DAYS`.
+        intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
+        interval_days: int64[p], steps of the ladder.
+        run_out_tolerance: between 0 (never run out) and 1 (never pile up).
+    """
+    run_out = np.zeros((len(intervals), len(FIRST_DAYS)))
+    early = np.zeros_like(run_out)
+    _reckon_first(
+        np.diff(next_purchase, axis=1, prepend=0.0), np.diff(intervals, axis=1, prepend=0.0), interval_days, FIRST_DAYS,
+        run_out, early,
+    )  # fmt: skip
+    deliveries = (_HORIZON - FIRST_DAYS) // interval_days[:, None] + 1
+    run_out, pile_up = np.clip(run_out.round(9), 0.0, 1.0), np.clip((early / deliveries).round(9), 0.0, 1.0)
+    surplus = (2.0 * pile_up - 1.0) * deliveries
+    harm = (1.0 - run_out_tolerance) * _FIRST_RUN_OUT_WEIGHT * run_out + run_out_tolerance * surplus
+    latest = np.searchsorted(FIRST_DAYS, _median_days(next_purchase))
+    harm[np.arange(len(FIRST_DAYS)) > latest[:, None]] = np.inf
+    chosen = len(FIRST_DAYS) - 1 - np.argmin(harm[:, ::-1], axis=1)
+    rows = np.arange(len(chosen))
+    return FirstDeliveries(FIRST_DAYS[chosen], run_out[rows, chosen], pile_up[rows, chosen])
+
+
 @compiled()
-def _reckon(density: Floats, steps: NDArray[np.int64], run_out: Floats, pile_up: Floats) -> None:
-    """Adds the risks of each step for each pair.
+def _reckon(
+    density: Floats, steps: NDArray[np.int64], wanted: NDArray[np.bool_], run_out: Floats, pile_up: Floats
+) -> None:
+    """Adds the risks of each wanted step for each pair.
 
     Args:
         density: float64[p, days], probability that an interval is 1, 2, … days long.
         steps: int64[s], ascending.
+        wanted: bool[p, s], at least one for each pair.
         run_out: float64[p, s].
         pile_up: float64[p, s].
     """
@@ -113,15 +183,18 @@ def _reckon(density: Floats, steps: NDArray[np.int64], run_out: Floats, pile_up:
     for pair in range(len(density)):
         intervals = density[pair]
         sums[:] = intervals
-        for number in range(1, horizon // steps[0] + 1):
+        shortest = steps[np.argmax(wanted[pair])]
+        for number in range(1, horizon // shortest + 1):
             if number > 1:
                 _follow(sums, number - 2, intervals, following)
                 sums, following = following, sums
             for position in range(len(steps)):
                 deliveries = horizon // steps[position]
-                if number <= deliveries:
+                if wanted[pair, position] and number <= deliveries:
                     pile_up[pair, position] += (1.0 - sums[: number * steps[position]].sum()) / deliveries
         for position in range(len(steps)):
+            if not wanted[pair, position]:
+                continue
             sums[:] = intervals
             before = 0
             for number in range(1, horizon // steps[position] + 1):
@@ -153,3 +226,85 @@ def _follow(days: Floats, first: int, intervals: Floats, following: Floats) -> N
         later = following[day + 1 :]
         for interval in range(len(later)):
             later[interval] += share * intervals[interval]
+
+
+@compiled()
+def _reckon_first(
+    next_density: Floats, density: Floats, steps: NDArray[np.int64], firsts: NDArray[np.int64], run_out: Floats,
+    early: Floats,
+) -> None:  # fmt: skip
+    """Fills the risks of each first day for each pair.
+
+    Args:
+        next_density: float64[p, days], probability that the next purchase comes in 1, 2, … days.
+        density: float64[p, days], probability that an interval is 1, 2, … days long.
+        steps: int64[p], days between deliveries.
+        firsts: int64[f], days on which deliveries may begin.
+        run_out: float64[p, f], filled.
+        early: float64[p, f], filled with the expected number of early deliveries.
+    """
+    horizon = density.shape[1]
+    sums, following, backwards = np.empty(horizon), np.empty(horizon), np.empty(horizon)
+    ahead = np.empty(horizon)
+    known = np.empty(horizon + 1, np.bool_)
+    risk = np.empty(horizon + 1)
+    for pair in range(len(density)):
+        intervals, soonest, step = density[pair], next_density[pair], steps[pair]
+        sums[:] = soonest
+        for number in range(horizon // step + 1):
+            if number > 0:
+                _follow(sums, number - 1, intervals, following)
+                sums, following = following, sums
+            for position in range(len(firsts)):
+                day = firsts[position] + number * step
+                if day <= horizon:
+                    early[pair, position] += 1.0 - sums[:day].sum()
+        backwards[:] = intervals[::-1]
+        known[:] = False
+        for position in range(len(firsts)):
+            # Deliveries that begin a step later are the same ones without the first: one pass serves them all.
+            if not known[firsts[position]]:
+                _risks_along(firsts[position], step, soonest, intervals, backwards, sums, ahead, known, risk)
+            run_out[pair, position] = risk[firsts[position]]
+
+
+@compiled()
+def _risks_along(
+    first: int, step: int, soonest: Floats, intervals: Floats, backwards: Floats, after: Floats, ahead: Floats,
+    known: NDArray[np.bool_], risk: Floats,
+) -> None:  # fmt: skip
+    """Probability of running out when deliveries begin on `first`, or on any day that is whole steps later.
+
+    Args:
+        first: day of the first delivery, from 1.
+        step: days between deliveries.
+        soonest: float64[n], density of the next purchase's day.
+        intervals: float64[n], density of the interval.
+        backwards: float64[n], the same from its end.
+        after: float64[n], scratch.
+        ahead: float64[n], scratch.
+        known: bool[n + 1], set for each first day that was reckoned.
+        risk: float64[n + 1], filled for them.
+    """
+    horizon = len(soonest)
+    # after[t]: of running out hereafter, when the purchase that a delivery stands for has come on day t + 1. There is
+    # no delivery after the last one: any further purchase is one too many.
+    total = 0.0
+    for day in range(horizon - 1, -1, -1):
+        after[day] = total
+        total += intervals[horizon - 1 - day]
+    for number in range((horizon - first) // step, -1, -1):
+        delivery = first + number * step
+        risk[delivery] = soonest[: delivery - 1].sum() + (soonest[delivery - 1 :] * after[delivery - 1 :]).sum()
+        known[delivery] = True
+        if number > 0:
+            before = delivery - step - 1
+            ahead[before:] = 0.0
+            for day in range(before + 1, horizon):
+                # A purchase before this delivery finds nothing.
+                share = 1.0 if day < delivery - 1 else after[day]
+                earlier = ahead[before:day]
+                weights = backwards[horizon - day + before :]
+                for position in range(len(earlier)):
+                    earlier[position] += share * weights[position]
+            after[before:] = ahead[before:]

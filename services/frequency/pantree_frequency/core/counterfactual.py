@@ -124,5 +124,5 @@ def _cadences(
     wanted = np.array([number * size + items[name] for number, name in enumerate(questions)])
     rows = np.flatnonzero(np.isin(table.items, wanted))
     intervals = models.named(options.model_name).interval_within(table.only(rows), cadence.DAYS).round(12)
-    chosen = cadence.choose_cadences(cadence.risks_of(intervals), options.run_out_tolerance)
+    chosen = cadence.choose_cadences(cadence.risks_of(intervals, near_only=True), options.run_out_tolerance)
     return dict(zip(questions, chosen.interval_days.tolist(), strict=True))

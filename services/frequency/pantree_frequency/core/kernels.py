@@ -507,8 +507,9 @@ def bulk_statistics(
 ):  # fmt: skip
     """Sorts each household's lines and takes the statistics of its items, while they are in the nearest cache.
 
-    Pairs are written one after the other, from the line on at which the range's lines begin: there are at most as many
-    pairs as lines.
+    Only what a table of pairs holds, by the same steps as `pair_statistics` and so with the same digits: trends and
+    unit prices take longer than all the rest. Pairs are written one after the other, from the line on at which the
+    range's lines begin: there are at most as many pairs as lines.
 
     Args:
         first_household: first of the range.
@@ -530,11 +531,8 @@ def bulk_statistics(
     keys = np.empty(longest, np.int64)
     other = np.empty(longest, np.int64)
     counts = np.empty(_DIGITS, np.int64)
-    intervals = np.empty(longest, np.float64)
-    units = np.empty(longest, np.float64)
-    payments = np.empty(longest, np.float64)
-    scratch = np.empty(longest, np.float64)
-    row = np.empty(_STATISTIC_COUNT, np.float64)
+    intervals = np.empty(longest, np.int64)
+    ascending = np.empty(longest, np.int64)
     pair = starts[first_household]
     for household in range(first_household, end_household):
         start = starts[household]
@@ -543,19 +541,52 @@ def bulk_statistics(
         )
         line = 0
         while line < count:
-            pair_items[pair] = keys[line] >> _ITEM_SHIFT
-            line = _statistics_of_item(
-                keys, line, count, start, quantities, prices, savings, intervals, units, payments, scratch, row
-            )
-            dates[0, pair] = np.int32(row[0])
-            dates[1, pair] = np.int32(row[6])
-            dates[2, pair] = np.int32(row[7])
-            medians[pair] = np.float32(row[2])
-            out[0, pair] = row[1]
-            out[1, pair] = row[3]
-            out[2, pair] = row[4]
-            out[3, pair] = row[8]
-            out[4, pair] = row[9]
+            item = keys[line] >> _ITEM_SHIFT
+            first_day = (keys[line] >> POSITION_BITS) & _DAY_MASK
+            day = first_day
+            gaps = 0
+            units = np.int64(0)
+            paid = 0.0
+            while line < count and keys[line] >> _ITEM_SHIFT == item:
+                key = keys[line]
+                position = start + (key & _POSITION_MASK)
+                line_day = (key >> POSITION_BITS) & _DAY_MASK
+                if line_day != day:
+                    interval = line_day - day
+                    intervals[gaps] = interval
+                    # Kept in order as they come, for the median.
+                    place = gaps
+                    while place > 0 and ascending[place - 1] > interval:
+                        ascending[place] = ascending[place - 1]
+                        place -= 1
+                    ascending[place] = interval
+                    gaps += 1
+                    day = line_day
+                quantity = np.int64(quantities[position])
+                units += quantity
+                paid += prices[position] * quantity - savings[position]
+                line += 1
+            mean = np.nan
+            median = np.nan
+            deviation = np.nan
+            if gaps:
+                mean = (day - first_day) / gaps
+                median = (ascending[(gaps - 1) >> 1] + ascending[gaps >> 1]) / 2
+                if gaps > 1:
+                    squares = 0.0
+                    for gap in range(gaps):
+                        squares += (intervals[gap] - mean) ** 2
+                    deviation = math.sqrt(squares / (gaps - 1))
+            pair_items[pair] = item
+            dates[0, pair] = gaps + 1
+            dates[1, pair] = first_day
+            dates[2, pair] = day
+            medians[pair] = median
+            out[0, pair] = mean
+            out[1, pair] = deviation
+            out[2, pair] = deviation / mean
+            out[3, pair] = units
+            out[4, pair] = paid
             pair += 1
 
 

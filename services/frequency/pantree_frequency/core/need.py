@@ -22,6 +22,9 @@ GONE_DAYS = 84.0
 class Need(enum.Enum):
     """What has become of the need for an item."""
 
+    # Members are singletons. Enum's own hash is a function in Python, called some hundred times for a household.
+    __hash__ = object.__hash__
+
     ACTIVE = "active"
     LATE = "late"
     PAUSED = "paused"

@@ -10,6 +10,8 @@ TREND_THRESHOLD_RATIO = 0.1
 class Trend(enum.Enum):
     """How the intervals of an item change."""
 
+    __hash__ = object.__hash__  # as in `Need`
+
     UNKNOWN = "unknown"
     STABLE = "stable"
     ACCELERATING = "accelerating"

@@ -7,7 +7,7 @@ import grpc
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_pipeline.backends.calls import asking
-from pantree_pipeline.core import Enrichment, EnrichmentResult, ItemEvidence
+from pantree_pipeline.core import Enrichment, EnrichmentResult, ItemToEnrich
 from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.errors import DeadlineExceeded
 
@@ -29,7 +29,7 @@ class GrpcEnricher:
         self._stub = rpc.EnrichmentServiceStub(channel)
         self._longest_seconds = longest_seconds
 
-    async def enrich(self, items: Sequence[ItemEvidence]) -> EnrichmentResult:
+    async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
         """What is known about items; what did not come before the call's deadline is counted as missing.
 
         Raises:

@@ -10,8 +10,9 @@ from pantree.enrichment.v1.enrichment_service_pb2 import EnrichedItem
 from pantree.frequency.v1.frequency_service_pb2 import ItemFrequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
+from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_pipeline.backends.calls import asking
-from pantree_pipeline.core import Candidate, ModelName, Recommendations
+from pantree_pipeline.core import Candidate, ModelName, Neighbourhood, Recommendations
 
 NAME = "recommendation"
 
@@ -29,6 +30,7 @@ class GrpcRecommender:
         as_of: date,
         max_recommendations: int | None,
         include_omitted: bool,
+        neighbourhood: Neighbourhood | None,
     ) -> Recommendations:
         """The items worth a subscription.
 
@@ -40,6 +42,7 @@ class GrpcRecommender:
             max_recommendations=max_recommendations,
             include_omitted=include_omitted,
             customer_id=customer_id,
+            neighbourhood=None if neighbourhood is None else cast(vector.Neighbourhood, neighbourhood.payload),
         )
         for candidate in candidates:
             # Added in place, so that the evidence is copied only once.

@@ -59,6 +59,17 @@ def join(histories: Sequence[PurchaseHistory]) -> PurchaseHistory:
     )
 
 
+def purchase_counts(history: PurchaseHistory) -> NDArray[np.int64]:
+    """int64[k], on how many distinct days each item of the dictionary was bought."""
+    if not len(history):
+        return np.zeros(len(history.item_names), dtype=np.int64)
+    first = int(history.days.min())
+    span = int(history.days.max()) - first + 1
+    purchases = np.sort(history.item_indices.astype(np.int64) * span + (history.days - first))
+    is_new = np.append(True, purchases[1:] != purchases[:-1])
+    return np.bincount(purchases[is_new] // span, minlength=len(history.item_names))
+
+
 def month_count(history: PurchaseHistory) -> int:
     """Calendar months from that of the first purchase to that of the last one, both included; at least one line."""
     first, last = calendar_day(history.days.min()), calendar_day(history.days.max())

@@ -31,3 +31,6 @@ class Order:
     """None leaves it to the recommendation service."""
     include_omitted: bool
     include_cadence_changes: bool = False
+    include_suggestions: bool = False
+    tenant_id: str = ""
+    """The retailer whose customers the household is one of; empty for the default one."""

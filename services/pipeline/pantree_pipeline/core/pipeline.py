@@ -1,4 +1,4 @@
-"""The stages of an answer: history, then frequency and vector side by side, then enrichment, then recommendation.
+"""The stages of an answer: history, then vector, frequency and enrichment side by side, then recommendation.
 
 History, frequency and recommendation are required: when one fails, so does the answer. Vector and enrichment are
 optional: when one fails, the answer comes without what it would have added, and says so.
@@ -9,9 +9,11 @@ from collections.abc import AsyncGenerator, Awaitable
 from contextlib import aclosing
 from typing import TypeVar
 
+import numpy as np
+
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.events import Completed, Event, Started, Warning
-from pantree_pipeline.core.history import Month, join, month_count, months_of
+from pantree_pipeline.core.history import Month, join, month_count, months_of, purchase_counts
 from pantree_pipeline.core.order import FirstPurchase, Order
 from pantree_pipeline.core.ports import (
     Archetypes,
@@ -21,7 +23,8 @@ from pantree_pipeline.core.ports import (
     EnrichmentResult,
     FrequencyAnalyzer,
     HistoryAnalysis,
-    ItemEvidence,
+    ItemToEnrich,
+    Neighbourhood,
     Recommendations,
     Recommender,
     Simulator,
@@ -31,7 +34,7 @@ from pantree_runtime.errors import ComponentUnavailable, PantreeError
 
 # An item bought fewer times has no spread of intervals, so nothing that is said about it could support a subscription.
 LEAST_PURCHASES_TO_ENRICH = 3
-# Enrichment may ask a language model, which is slow; the most confident items are the ones that may be recommended.
+# Enrichment may ask a language model, which is slow; the items bought most often are the ones that may be recommended.
 MOST_ITEMS_TO_ENRICH = 200
 # As many as the frequency service takes at once.
 MOST_CADENCE_CHANGES = 20
@@ -69,8 +72,18 @@ class Pipeline:
         months: list[PurchaseHistory] = []
         if isinstance(order.source, FirstPurchase):
             count = order.source.simulation_months
-            yield Started(order, count)
             async with aclosing(self._simulated_months(order.customer_id, order.source)) as simulated:
+                # The first month is under way while the caller is being told of the start.
+                first = asyncio.create_task(_coroutine(anext(simulated)))
+                try:
+                    yield Started(order, count)
+                    month = await first
+                finally:
+                    # A generator that is still at work cannot be closed.
+                    first.cancel()
+                    await asyncio.wait({first})
+                months.append(month.purchases)
+                yield month
                 async for month in simulated:
                     months.append(month.purchases)
                     yield month
@@ -96,9 +109,16 @@ class Pipeline:
 
     async def _complete(self, order: Order, count: int, history: PurchaseHistory) -> Completed:
         warnings: list[Warning] = []
-        profile, (analysis, enrichments, recommendations) = await _side_by_side(
-            self._profile(order, history, warnings), self._recommend(order, history, warnings)
-        )
+        if order.include_suggestions:
+            (profile, neighbourhood), (analysis, enrichments) = await _side_by_side(
+                self._profile_and_neighbourhood(order, history, warnings), self._evidence(order, history, warnings)
+            )
+            recommendations = await self._recommend(order, analysis, enrichments, neighbourhood, warnings)
+        else:
+            # Nothing waits for the profile.
+            profile, (analysis, enrichments, recommendations) = await _side_by_side(
+                self._profile(order, history, warnings), self._evidence_and_recommendations(order, history, warnings)
+            )
         changes = await self._cadence_changes(order, history, recommendations, warnings)
         return Completed(
             order=order,
@@ -126,27 +146,66 @@ class Pipeline:
         if self._vector is None:
             return None
         return await _optional(
-            "vector", "the customer's profile", self._vector.index(order.customer_id, history, order.as_of), warnings
+            "vector",
+            "the customer's profile",
+            self._vector.index(order.tenant_id, order.customer_id, history, order.as_of),
+            warnings,
         )
 
-    async def _recommend(
+    async def _profile_and_neighbourhood(
+        self, order: Order, history: PurchaseHistory, warnings: list[Warning]
+    ) -> tuple[object | None, Neighbourhood | None]:
+        """Neighbours are looked for once the customer is stored."""
+        what = "what similar customers buy"
+        if self._vector is None:
+            warnings.append(Warning("vector", "DISABLED", f"the answer comes without {what}: vector is switched off"))
+            return None, None
+        profile = await self._profile(order, history, warnings)
+        if profile is None:
+            return None, None
+        neighbourhood = await _optional(
+            "vector", what, self._vector.neighbourhood(order.tenant_id, order.customer_id), warnings
+        )
+        if neighbourhood is not None and not neighbourhood.item_count:
+            message = (
+                f"fewer than five of the {neighbourhood.neighbour_count} customers most like this one share a habit"
+            )
+            warnings.append(Warning("vector", "FEW_NEIGHBOURS", message))
+        return profile, neighbourhood
+
+    async def _evidence(
+        self, order: Order, history: PurchaseHistory, warnings: list[Warning]
+    ) -> tuple[HistoryAnalysis, dict[str, Enrichment]]:
+        return await _side_by_side(self._frequency.analyze(history, order.as_of), self._enrich(history, warnings))
+
+    async def _evidence_and_recommendations(
         self, order: Order, history: PurchaseHistory, warnings: list[Warning]
     ) -> tuple[HistoryAnalysis, dict[str, Enrichment], Recommendations]:
-        analysis = await self._frequency.analyze(history, order.as_of)
-        enrichments = await self._enrich(analysis.items, warnings)
+        analysis, enrichments = await self._evidence(order, history, warnings)
+        return analysis, enrichments, await self._recommend(order, analysis, enrichments, None, warnings)
+
+    async def _recommend(
+        self,
+        order: Order,
+        analysis: HistoryAnalysis,
+        enrichments: dict[str, Enrichment],
+        neighbourhood: Neighbourhood | None,
+        warnings: list[Warning],
+    ) -> Recommendations:
         recommendations = await self._recommender.recommend(
             order.customer_id,
             [Candidate(item, enrichments.get(item.name)) for item in analysis.items],
             order.as_of,
             order.max_recommendations,
             order.include_omitted,
+            neighbourhood,
         )
         if recommendations.fallback_reason:
             warnings.append(Warning("sagemaker", "FALLBACK", recommendations.fallback_reason))
-        return analysis, enrichments, recommendations
+        return recommendations
 
-    async def _enrich(self, evidence: tuple[ItemEvidence, ...], warnings: list[Warning]) -> dict[str, Enrichment]:
-        items = [item for item in evidence if item.purchase_count >= LEAST_PURCHASES_TO_ENRICH][:MOST_ITEMS_TO_ENRICH]
+    async def _enrich(self, history: PurchaseHistory, warnings: list[Warning]) -> dict[str, Enrichment]:
+        items = _worth_enriching(history)
         if self._enricher is None or not items:
             return {}
         result: EnrichmentResult | None = await _optional(
@@ -160,6 +219,16 @@ class Pipeline:
         if result.fallback_reason:
             warnings.append(Warning("nim", "FALLBACK", result.fallback_reason))
         return {enrichment.name: enrichment for enrichment in result.items}
+
+
+def _worth_enriching(history: PurchaseHistory) -> list[ItemToEnrich]:
+    """The items that may come to be recommended, most often bought first."""
+    counts = purchase_counts(history)
+    positions = np.argsort(-counts, kind="stable")[:MOST_ITEMS_TO_ENRICH]
+    return [
+        ItemToEnrich(history.item_names[position], history.item_categories[position])
+        for position in positions[counts[positions] >= LEAST_PURCHASES_TO_ENRICH].tolist()
+    ]
 
 
 async def _optional(component: str, what: str, work: Awaitable[ResultT], warnings: list[Warning]) -> ResultT | None:

@@ -35,10 +35,17 @@ class ItemEvidence:
     """How regularly a household buys one item."""
 
     name: str
-    category: str
-    purchase_count: int
     payload: object
     """The frequency service's statement, as the recommendation service reads it."""
+
+
+@dataclass(frozen=True)
+class ItemToEnrich:
+    """An item of which more is to be known."""
+
+    name: str
+    category: str
+    """An empty string when unknown."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,17 @@ class Recommendations:
     """Why the embedded model answered although SageMaker is configured; empty when it did not have to."""
 
 
+@dataclass(frozen=True)
+class Neighbourhood:
+    """What similar customers buy."""
+
+    neighbour_count: int
+    item_count: int
+    """Items that enough of them buy regularly."""
+    payload: object
+    """The vector service's statement, as the recommendation service reads it."""
+
+
 class Simulator(Protocol):
     """The simulation service."""
 
@@ -116,14 +134,17 @@ class FrequencyAnalyzer(Protocol):
 class VectorIndex(Protocol):
     """The vector service."""
 
-    async def index(self, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
+    async def index(self, tenant_id: str, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
         """Stores a history and returns the customer's profile, in the vector service's own form."""
+
+    async def neighbourhood(self, tenant_id: str, customer_id: str) -> Neighbourhood:
+        """What customers of a retailer that are similar to a stored one buy."""
 
 
 class Enricher(Protocol):
     """The enrichment service."""
 
-    async def enrich(self, items: Sequence[ItemEvidence]) -> EnrichmentResult:
+    async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
         """What is known about items; what did not come back in time is counted, not waited for."""
 
 
@@ -137,5 +158,6 @@ class Recommender(Protocol):
         as_of: date,
         max_recommendations: int | None,
         include_omitted: bool,
+        neighbourhood: Neighbourhood | None,
     ) -> Recommendations:
-        """The items worth a subscription."""
+        """The items worth a subscription, and with a neighbourhood those worth a try."""

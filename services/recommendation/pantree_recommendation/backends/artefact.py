@@ -19,6 +19,9 @@ from pantree_recommendation.backends.embedded import CLOSED_FORM, EmbeddedRanker
 from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName, Weight
 
 SHIPPED = Path(__file__).resolve().parent.parent / "artefact"
+"""The model that answers unless something else is chosen."""
+FITTED = Path(__file__).resolve().parent.parent / "fitted"
+"""A model that was fitted on real households; see its `MODEL_CARD.md`."""
 MANIFEST, MODEL = "manifest.json", "model.json"
 _FORMAT = 1
 # As an endpoint's: a part of file names, settings and requests.

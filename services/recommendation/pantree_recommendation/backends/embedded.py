@@ -1,9 +1,9 @@
 """The model that ranks items in this process: always there, and the stand-in when SageMaker fails."""
 
-import asyncio
 from collections.abc import Sequence
 
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelName
+from pantree_recommendation.core import MOST_WITHOUT_A_THREAD, Calibration, ItemFeatures, ModelName
+from pantree_runtime.threads import beside_if
 
 CLOSED_FORM = ModelName("embedded-heuristic", "2")
 """The formula below. A calibration was fitted for one formula, so a change of the formula needs another version here,
@@ -39,7 +39,7 @@ class EmbeddedRanker:
 
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
         """Score of each item, 0 to 1; never fails."""
-        return await asyncio.to_thread(lambda: [self.score(item) for item in items])
+        return await beside_if(len(items) > MOST_WITHOUT_A_THREAD, lambda: [self.score(item) for item in items])
 
     def score(self, item: ItemFeatures) -> float:
         """Score of an item, 0 to 1, when its features are what the service makes of evidence."""

@@ -28,7 +28,7 @@ SAGEMAKER_ID = "sagemaker"
 
 
 class ModelFolders:
-    """The model that ships, those in a folder, and SageMaker if there is one; which of them answers is up to a file."""
+    """The models that ship, those in a folder, and SageMaker if there is one; which of them answers is up to a file."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class ModelFolders:
             remote: a model behind an endpoint, with the id `sagemaker`.
             remote_card: what is known of it.
             folder: holds one folder for each further model.
-            selection_file: says which one answers; without it SageMaker does, or the model that ships.
+            selection_file: says which one answers; without it SageMaker does, or the formula that ships.
             reload_seconds: how long the file is not looked at again.
             clock: seconds, never going backwards.
 
@@ -135,11 +135,11 @@ class ModelFolders:
         return models
 
     def _found(self) -> tuple[dict[str, Artefact], list[str]]:
-        """The models by id, the one that ships first, and what is wrong with other folders."""
+        """The models by id, the formula that ships first, and what is wrong with other folders."""
         shipped = artefact.load(artefact.SHIPPED)
         found, problems = {model_id(shipped.model): shipped}, []
-        folders = [] if self._folder is None else [path.parent for path in self._folder.glob(f"*/{artefact.MANIFEST}")]
-        for folder in sorted(folders):
+        own = [] if self._folder is None else [path.parent for path in self._folder.glob(f"*/{artefact.MANIFEST}")]
+        for folder in [artefact.FITTED, *sorted(own)]:
             try:
                 entry = artefact.load(folder)
             except BadArtefact as error:

@@ -1,7 +1,7 @@
 """What the recommendation service knows: which evidence suffices, which cadence it supports, and what that saves."""
 
 from pantree_recommendation.core.calibration import Calibration, Weight
-from pantree_recommendation.core.candidate import Candidate, Forecast, Need, PaidPrice, Trend
+from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Forecast, Need, PaidPrice, Trend
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
 from pantree_recommendation.core.money import HonestSavings, annual_cost, annual_savings, honest_savings
 from pantree_recommendation.core.offer import Offer, Price, offer_of
@@ -9,7 +9,14 @@ from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, ground_for_omission
 from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure
 from pantree_recommendation.core.reason import Reason, ReasonCode
-from pantree_recommendation.core.recommender import Answer, OmittedItem, Question, Recommendation, Recommender
+from pantree_recommendation.core.recommender import (
+    DEFAULT_SUGGESTIONS,
+    Answer,
+    OmittedItem,
+    Question,
+    Recommendation,
+    Recommender,
+)
 from pantree_recommendation.core.selection import (
     FixedModels,
     ModelCard,
@@ -19,12 +26,18 @@ from pantree_recommendation.core.selection import (
     Share,
     model_id,
 )
+from pantree_recommendation.core.suggestion import SOURCE as SUGGESTION_SOURCE
+from pantree_recommendation.core.suggestion import Companion, Neighbourhood, NeighbourItem, Suggestion, suggestions_of
 
 __all__ = [
+    "DEFAULT_SUGGESTIONS",
     "DEFAULT_TIERS",
+    "MOST_WITHOUT_A_THREAD",
+    "SUGGESTION_SOURCE",
     "Answer",
     "Calibration",
     "Candidate",
+    "Companion",
     "DiscountTier",
     "DiscountTiers",
     "FixedModels",
@@ -36,6 +49,8 @@ __all__ = [
     "ModelSource",
     "Models",
     "Need",
+    "NeighbourItem",
+    "Neighbourhood",
     "Offer",
     "OmittedItem",
     "PaidPrice",
@@ -51,6 +66,7 @@ __all__ = [
     "Recommender",
     "Selection",
     "Share",
+    "Suggestion",
     "Trend",
     "Weight",
     "annual_cost",
@@ -60,4 +76,5 @@ __all__ = [
     "model_id",
     "offer_of",
     "plan_of",
+    "suggestions_of",
 ]

@@ -11,6 +11,9 @@ from pantree_domain.catalog import Perishability
 # purchases without any rhythm, a gap that long would have a probability of e⁻⁴, below 2 %.
 LEAST_RECENCY_WEIGHT = 0.125
 
+# Judging so many takes a few milliseconds of Python, most of it checking and explaining; so few are judged at once.
+MOST_WITHOUT_A_THREAD = 200
+
 
 class Trend(enum.Enum):
     """How the intervals of an item change."""
@@ -46,6 +49,8 @@ class Forecast:
     need: Need
     need_probability: float
     """That of the state, 0 to 1."""
+    first_delivery_day: date | None = None
+    """When deliveries at that interval best begin; None when the evidence does not say."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """All recommended subscriptions together: which items come on the same days, and what that costs and saves."""
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,10 @@ from pantree_recommendation.core.offer import Offer
 # After so many days all cadences of the ladder come together again.
 CYCLE_DAYS = math.lcm(*(step.interval_days for step in LADDER))
 _CYCLES_PER_YEAR = Fraction(365, CYCLE_DAYS)
+# How many days of the cycle have deliveries of exactly these steps: a dozen kinds of days, not each day by itself.
+_DAYS_BY_STEPS = Counter(
+    tuple(step.interval_days for step in LADDER if day % step.interval_days == 0) for day in range(1, CYCLE_DAYS + 1)
+)
 
 
 @dataclass(frozen=True)
@@ -32,28 +37,35 @@ class Plan:
 
 
 def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> Plan:
-    """The year's plan of some offers, exactly: day by day through the cycle of the ladder, then scaled to 365 days.
+    """The year's plan of some offers, exactly: through the days of the ladder's cycle, then scaled to 365 days.
 
     Args:
         offers: items with their offers.
         tiers: discounts by the number of items on a day.
     """
+    counts: Counter[int] = Counter()
+    prices: defaultdict[int, Fraction] = defaultdict(Fraction)
+    payments: defaultdict[int, Fraction] = defaultdict(Fraction)
+    for candidate, offer in offers:
+        step = offer.cadence.interval_days
+        counts[step] += 1
+        prices[step] += exact(candidate.latest_unit_price) * offer.quantity
+        if candidate.paid_price is not None:
+            payments[step] += exact(candidate.paid_price.mean) * offer.quantity
     cost = shelf = paid = Fraction(0)
     deliveries = best = 0
     known = all(candidate.paid_price is not None for candidate, _ in offers)
-    for day in range(1, CYCLE_DAYS + 1):
-        coming = [pair for pair in offers if day % pair[1].cadence.interval_days == 0]
+    for steps, days in _DAYS_BY_STEPS.items():
+        coming = sum(counts[step] for step in steps)
         if not coming:
             continue
-        tier = tiers.of(len(coming))
-        deliveries += len(coming)
-        best += len(coming) if tier == tiers.tiers[-1] else 0
-        for candidate, offer in coming:
-            price = exact(candidate.latest_unit_price) * offer.quantity
-            shelf += price
-            cost += price * (1 - exact(tier.discount_ratio))
-            if candidate.paid_price is not None:
-                paid += exact(candidate.paid_price.mean) * offer.quantity
+        tier = tiers.of(coming)
+        deliveries += days * coming
+        best += days * coming if tier == tiers.tiers[-1] else 0
+        price = days * sum(prices[step] for step in steps)
+        shelf += price
+        cost += price * (1 - exact(tier.discount_ratio))
+        paid += days * sum(payments[step] for step in steps)
     return Plan(
         item_count=len(offers),
         annual_cost=ceil_to_cent(cost * _CYCLES_PER_YEAR),

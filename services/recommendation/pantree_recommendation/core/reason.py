@@ -20,6 +20,10 @@ class ReasonCode(enum.StrEnum):
     CADENCE_BY_RISK = "CADENCE_BY_RISK"
     KEEPS_FOR_MONTHS = "KEEPS_FOR_MONTHS"
 
+    BOUGHT_BY_SIMILAR_CUSTOMERS = "BOUGHT_BY_SIMILAR_CUSTOMERS"
+    KEPT_BY_SIMILAR_CUSTOMERS = "KEPT_BY_SIMILAR_CUSTOMERS"
+    BOUGHT_BESIDE = "BOUGHT_BESIDE"
+
     TOO_FEW_PURCHASES = "TOO_FEW_PURCHASES"
     NOT_SUBSCRIBABLE = "NOT_SUBSCRIBABLE"
     NEED_LATE = "NEED_LATE"
@@ -55,6 +59,12 @@ _TEXTS = {
     ReasonCode.CADENCE_BY_RISK: "Every {interval_days:.0f} days: {pile_up_ratio:.0%} of the deliveries would come "
     "before the need, and the risk of running out once in 84 days is {run_out_probability:.0%}.",
     ReasonCode.KEEPS_FOR_MONTHS: "Keeps for months, so a delivery too early does little harm.",
+    ReasonCode.BOUGHT_BY_SIMILAR_CUSTOMERS: "Bought regularly by {regular_buyer_count:.0f} of the "
+    "{neighbour_count:.0f} customers most like you; you have not bought it yet.",
+    ReasonCode.KEPT_BY_SIMILAR_CUSTOMERS: "Of the {buyer_count:.0f} customers like you who bought it, "
+    "{regular_buyer_count:.0f} came to buy it regularly; days on which you bought it so far: {purchase_count:.0f}.",
+    ReasonCode.BOUGHT_BESIDE: "Of the {buyer_count:.0f} customers like you who buy {other_item}, {regular_count:.0f} "
+    "buy this regularly.",
     ReasonCode.TOO_FEW_PURCHASES: "Bought on {purchase_count:.0f} of the at least {min_purchases:.0f} days that are "
     "needed to judge it.",
     ReasonCode.NOT_SUBSCRIBABLE: "Its category is not delivered by subscription.",
@@ -83,8 +93,10 @@ class Reason:
 
     code: ReasonCode
     values: Mapping[str, float]
+    other_item: str = ""
+    """Another item that it speaks of; empty for most."""
 
     @property
     def text(self) -> str:
         """The ground as a sentence for people."""
-        return _TEXTS[self.code].format(**self.values)
+        return _TEXTS[self.code].format(**self.values, other_item=self.other_item)

@@ -1,6 +1,5 @@
 """From evidence to recommendations: leave out, offer, rank, explain."""
 
-import asyncio
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -8,18 +7,34 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from pantree_domain.catalog import Perishability
-from pantree_recommendation.core.candidate import Candidate, Trend
+from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Trend
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, ground_for_omission
 from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.selection import Models, ModelSource
+from pantree_recommendation.core.suggestion import Neighbourhood, Suggestion, suggestions_of
 from pantree_runtime.errors import InvalidInput, PantreeError
+from pantree_runtime.threads import beside_if
 
 # A coefficient of variation of at most 0.5. Only a fifth of the items that real households buy again and again are that
 # regular (84.51° Complete Journey, 2017), so that the word means something.
 LEAST_REGULAR_CONSISTENCY = 1 / 1.5
+
+DEFAULT_SUGGESTIONS = 5
+MOST_CLOSEST = 3
+# From the one that a little more evidence overcomes to those that it confirms.
+_GROUNDS_BY_DISTANCE = (
+    ReasonCode.LOW_PROBABILITY,
+    ReasonCode.LOW_CONFIDENCE,
+    ReasonCode.TOO_FEW_PURCHASES,
+    ReasonCode.NEED_LATE,
+    ReasonCode.NEED_PAUSED,
+    ReasonCode.INTERVAL_TOO_LONG,
+    ReasonCode.NEED_SWITCHED,
+    ReasonCode.NEED_ENDED,
+)
 
 # What a cadence's probability looks at: the interval and half of it again.
 GRACE_RATIO = 1.5
@@ -43,6 +58,10 @@ class Question:
     """Decides which model answers where two are compared; empty when unknown."""
     model: str = ""
     """Id of the model that is to answer; empty when the selection decides."""
+    neighbourhood: Neighbourhood | None = None
+    """What similar customers buy; None when nobody asked."""
+    max_suggestions: int = DEFAULT_SUGGESTIONS
+    """At least 1."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +74,8 @@ class Recommendation:
     """0 to 1; higher is better."""
     next_due_day: date
     """Never before the day of the question."""
+    first_delivery_day: date
+    """When deliveries best begin, never before the day of the question."""
     reasons: tuple[Reason, ...]
     """Most important first."""
 
@@ -81,6 +102,10 @@ class Answer:
     """Where the model ran: `embedded` or `sagemaker`."""
     fallback_reason: str
     """Why the embedded model answered in place of the first one; empty otherwise."""
+    suggestions: tuple[Suggestion, ...] = ()
+    """From similar customers, best first."""
+    closest: tuple[OmittedItem, ...] = ()
+    """When nothing is recommended, up to `MOST_CLOSEST` items that came closest to it, the closest first."""
 
 
 @dataclass(frozen=True)
@@ -146,9 +171,10 @@ class Recommender:
                 answers[position] = error
         for ranker, positions in positions_of.items():
             asked = [questions[position] for position in positions]
-            screened = await asyncio.to_thread(self._all_screened, asked)
+            many = sum(len(question.candidates) for question in asked) > MOST_WITHOUT_A_THREAD
+            screened = await beside_if(many, self._all_screened, asked)
             scored = await _scored(screened, ranker, models.fallback)
-            answered = await asyncio.to_thread(_answers, screened, scored, self._policy)
+            answered = await beside_if(many, _answers, screened, scored, self._policy)
             for position, answer in zip(positions, answered, strict=True):
                 answers[position] = answer
         return [answer for answer in answers if answer is not None]
@@ -180,6 +206,7 @@ def _answers(screened: Sequence[_Screened], scored: _Scored, policy: Policy) -> 
         end = begin + len(entry.offers)
         recommendations, outranked = _select(entry.question, policy, entry.offers, scored.scores[begin:end])
         omitted = [*entry.omitted, *outranked] if entry.question.include_omitted else []
+        closest = () if recommendations else _closest(entry.omitted, entry.question.candidates)
         answers.append(
             Answer(
                 recommendations=recommendations,
@@ -188,10 +215,35 @@ def _answers(screened: Sequence[_Screened], scored: _Scored, policy: Policy) -> 
                 model=scored.ranker.model,
                 source=scored.ranker.source,
                 fallback_reason=scored.fallback_reason,
+                suggestions=_suggestions(entry.question, policy),
+                closest=closest,
             )
         )
         begin = end
     return answers
+
+
+def _closest(omitted: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:
+    """The items that came closest: those that lack probability, then those that lack purchases, then the others.
+
+    Among equals the more probable, the more often bought, the first by name. What the shop excludes came no way at all.
+    """
+    evidence = {candidate.name: candidate for candidate in candidates}
+
+    def distance(item: OmittedItem) -> tuple[int, float, int, str]:
+        candidate = evidence[item.name]
+        expected = candidate.expected
+        probability = 0.0 if expected is None else expected.cadence_probability
+        return _GROUNDS_BY_DISTANCE.index(item.reason.code), -probability, -candidate.purchase_count, item.name
+
+    near = [item for item in omitted if item.reason.code in _GROUNDS_BY_DISTANCE]
+    return tuple(sorted(near, key=distance)[:MOST_CLOSEST])
+
+
+def _suggestions(question: Question, policy: Policy) -> tuple[Suggestion, ...]:
+    if question.neighbourhood is None:
+        return ()
+    return suggestions_of(question.neighbourhood, question.candidates, policy, question.max_suggestions)
 
 
 def _screen(question: Question, policy: Policy) -> tuple[list[tuple[Candidate, Offer]], list[OmittedItem]]:
@@ -199,7 +251,8 @@ def _screen(question: Question, policy: Policy) -> tuple[list[tuple[Candidate, O
     if question.min_confidence is not None:
         policy = replace(policy, min_confidence=question.min_confidence)
     if question.min_cadence_probability is not None:
-        policy = replace(policy, min_cadence_probability=question.min_cadence_probability)
+        # Whoever names a threshold means it.
+        policy = replace(policy, min_cadence_probability=question.min_cadence_probability, regular_allowance=0.0)
     offers, omitted = [], []
     for candidate in question.candidates:
         ground = ground_for_omission(candidate, question.as_of, policy)
@@ -229,12 +282,14 @@ def _select(
             omitted.append(OmittedItem(candidate.name, ground))
         else:
             of_category[candidate.category] += 1
+            due = candidate.next_due_day or question.as_of
             recommendations.append(
                 Recommendation(
                     candidate=candidate,
                     offer=offer,
                     score=score,
-                    next_due_day=max(candidate.next_due_day or question.as_of, question.as_of),
+                    next_due_day=max(due, question.as_of),
+                    first_delivery_day=max(offer.forecast.first_delivery_day or due, question.as_of),
                     reasons=tuple(_reasons(candidate, offer, question.as_of)),
                 )
             )

@@ -112,18 +112,19 @@ def assortment_after(
         needs.append(_Need(item.name, first_categories[at], 1.0, at, others))
 
     categories = tuple(dict.fromkeys([*CATEGORIES, *first_categories]))
-    taken = [arrays.kinds[kind] for kind in kinds]
+    is_left = np.ones(len(arrays.kinds), np.bool_)
+    is_left[[arrays.kinds[kind] for kind in kinds]] = False
     other_needs = arrays.needs.copy()
     other_needs["preference"][[arrays.kinds[kind] for kind in complements]] = complement_preference
-    need_records = np.concatenate([_need_records(needs, categories), np.delete(other_needs, taken)])
+    need_records = _joined(_need_records(needs, categories), other_needs[is_left])
     need_records["member_start"] = np.cumsum(need_records["member_count"]) - need_records["member_count"]
     first_members = np.array([member for need in needs for member in need.members], dtype=np.uint32)
-    other_members = arrays.members[np.isin(arrays.kinds_of_members, taken, invert=True)] + np.uint32(count)
+    other_members = arrays.members[is_left[arrays.kinds_of_members]] + np.uint32(count)
     added = [category for category in first_categories if catalog.items_in(category)]
     return NamedAssortment(
         arrays=Assortment(
             need_records,
-            np.concatenate([_first_item_records(first_items, list(map(_typical_interval, alike))), arrays.items]),
+            _joined(_first_item_records(first_items, list(map(_typical_interval, alike))), arrays.items),
             np.concatenate([first_members, other_members]),
         ),
         item_names=(*(item.name for item in first_items), *arrays.names),
@@ -140,6 +141,14 @@ class _Need:
     preference: float
     first_item: int
     members: Sequence[int]
+
+
+def _joined(first: Records, second: Records) -> Records:
+    """Records of one type after others. numpy's own way compares all their fields first, which takes longer."""
+    joined = np.empty(len(first) + len(second), first.dtype)
+    joined[: len(first)] = first
+    joined[len(first) :] = second
+    return joined
 
 
 def _need_records(needs: Sequence[_Need], categories: Sequence[str]) -> Records:

@@ -1,5 +1,6 @@
 """Behaviour and archetypes in the form that the kernel works with."""
 
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +24,6 @@ from pantree_simulation.core.records import (
     Workspace,
 )
 from pantree_simulation.core.tables import (
-    Table,
     exponential_table,
     factor_table,
     interval_table,
@@ -120,8 +120,9 @@ def archetypes_of(
     """
     weights = [{**(added_weights or {}), **archetype.category_weights} for archetype in archetypes]
     figures = np.zeros(len(archetypes), ARCHETYPE)
+    gaps = model.tables[GAPS].tobytes()
     figures["gap_days"] = [archetype.mean_trip_gap_days * trips.gap_ratio for archetype in archetypes]
-    figures["rhythm_days"] = [_rhythm_days(model.tables[GAPS], gap_days) for gap_days in figures["gap_days"].tolist()]
+    figures["rhythm_days"] = [_rhythm_days(gaps, gap_days) for gap_days in figures["gap_days"].tolist()]
     figures["basket_items"] = [archetype.mean_basket_items * trips.basket_ratio for archetype in archetypes]
     figures["price_level"] = [archetype.price_level_ratio for archetype in archetypes]
     figures["promotion_ratio"] = [archetype.promotion_ratio for archetype in archetypes]
@@ -131,8 +132,16 @@ def archetypes_of(
     return Archetypes(figures, np.array(shares_by_category, dtype=np.float64))
 
 
-def _rhythm_days(gaps: Table, gap_days: float) -> float:
-    """Mean of the gaps that are drawn, so that they come to a mean after they are moved to whole days, at least one."""
+# There are as many as archetypes, and every household is of one of them.
+@functools.lru_cache(maxsize=1024)
+def _rhythm_days(gap_table: bytes, gap_days: float) -> float:
+    """Mean of the gaps that are drawn, so that they come to a mean after they are moved to whole days, at least one.
+
+    Args:
+        gap_table: float64, the table of gaps.
+        gap_days: the mean to come to.
+    """
+    gaps = np.frombuffer(gap_table)
     sample = (gaps[:-1] + gaps[1:]) / 2
     rhythm_days = gap_days
     for _ in range(_RHYTHM_STEPS):

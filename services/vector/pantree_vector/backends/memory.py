@@ -13,6 +13,7 @@ from pantree_vector.core import (
     CustomerMatch,
     CustomerPoint,
     EmbeddingModel,
+    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
@@ -169,6 +170,29 @@ class MemoryStore:
             return [CustomerMatch(customer.customer_id, score) for customer, score in itertools.islice(found, limit)]
 
         return await self._in_thread(search)
+
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
+        """All items of each customer, by normalised name."""
+
+        def held() -> list[tuple[HeldItem, ...]]:
+            tenant = self._tenants.get(tenant_id)
+            if tenant is None:
+                return [() for _ in customer_ids]
+            return [
+                tuple(
+                    sorted(
+                        (
+                            HeldItem(item.normalised_name, item.name, item.category, item.day_count, item.span_days)
+                            for item in map(tenant.items.get, tenant.item_ids.get(customer_id, ()))
+                            if item is not None
+                        ),
+                        key=lambda item: item.normalised_name,
+                    )
+                )
+                for customer_id in customer_ids
+            ]
+
+        return await self._in_thread(held)
 
     async def _in_thread(self, operation: Callable[[], ResultT]) -> ResultT:
         """Runs one operation at a time, in a thread: a search over many points must not hold up the event loop."""

@@ -34,6 +34,7 @@ from pantree_vector.core import (
     CustomerPoint,
     CustomerProfile,
     EmbeddingModel,
+    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
@@ -48,6 +49,8 @@ COMPONENT = "vector-store"
 _SERVER_THREADS = 8
 # Rows in one message: 1,000 vectors of 1,024 numbers are 4 MiB, well under what servers accept.
 _BATCH_ROWS = 1_000
+# Their items come in one answer: with a thousand items each, some megabytes.
+_CUSTOMERS_AT_ONCE = 10
 # milvus-lite filters rows in memory one by one, and rows in its file by columns: with this it writes them out early
 # (a search over 9,000 new items took 0.08 s here instead of 0.7 s). It reads the variable when first imported.
 _FILE_MEMORY_BYTES = 2 * 1024 * 1024
@@ -60,12 +63,15 @@ _UUID_CHARACTERS = 36
 _LONGEST_TEXT_BYTES = 65_535
 # Of households with more, the customer's row lists none, and milvus-lite is asked after all.
 _MOST_LISTED_ITEMS = _LONGEST_TEXT_BYTES // (_UUID_CHARACTERS + 1)
+# pymilvus pings every 10 s, and milvus-lite's server, which takes gRPC's default of 300 s, ends the connection of who
+# does (`too_many_pings`). That server is in this very process: there is nothing to find out.
+_FILE_CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 2**31 - 1}  # never, in gRPC's terms
 _KEPT_KEYS = 20_000
 _MODEL_NAME = "pantree.embedding_model"
 _MODEL_VERSION = "pantree.embedding_version"
 _SCHEMA = "pantree.schema"
 # Goes up whenever the fields below change: collections cannot be given new ones everywhere.
-_SCHEMA_VERSION = "3"
+_SCHEMA_VERSION = "4"
 
 ResultT = TypeVar("ResultT")
 _Row = dict[str, Any]
@@ -135,7 +141,13 @@ class MilvusStore:
 
         def connect(timeout: float) -> None:
             # Dedicated: a shared connection outlives its clients, and the port of a milvus-lite file may be reused.
-            client = MilvusClient(self._uri, token=self._token, timeout=timeout, dedicated=True)
+            client = MilvusClient(
+                self._uri,
+                token=self._token,
+                timeout=timeout,
+                dedicated=True,
+                grpc_options=_FILE_CHANNEL_OPTIONS if self._file else {},
+            )
             self._client = client
             of_customers = (*_CUSTOMER_FIELDS, _Field(_LISTED_ITEMS, _LONGEST_TEXT_BYTES))
             for name, fields in (
@@ -259,6 +271,26 @@ class MilvusStore:
         found = await self._search(self._customers, vector, conditions, ["customer_id"], limit)
         return [CustomerMatch(row["customer_id"], score) for row, score in found]
 
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
+        """All items of each customer, by normalised name."""
+        keys = [customer_point_id(tenant_id, customer_id) for customer_id in customer_ids]
+        fields = ["normalised_name", "name", "category", "day_count", "span_days"]
+
+        def held(client: MilvusClient, timeout: float) -> list[tuple[HeldItem, ...]]:
+            items: dict[str, list[HeldItem]] = {key: [] for key in keys}
+            for start in range(0, len(keys), _CUSTOMERS_AT_ONCE):
+                some = keys[start : start + _CUSTOMERS_AT_ONCE]
+                for row in client.query(
+                    self._items,
+                    filter=f"customer_key in {_list(some)}",
+                    output_fields=["customer_key", *fields],
+                    timeout=timeout,
+                ):
+                    items[row["customer_key"]].append(HeldItem(**{field: row[field] for field in fields}))
+            return [tuple(sorted(items[key], key=lambda item: item.normalised_name)) for key in keys]
+
+        return await self._call(held)
+
     async def _search(
         self, collection: str, vector: Vector, conditions: Sequence[str], fields: list[str], limit: int
     ) -> list[tuple[_Row, float]]:
@@ -321,6 +353,8 @@ class MilvusStore:
                 schema.add_field(field.name, DataType.VARCHAR, max_length=field.longest_bytes)
             if name == self._items:
                 schema.add_field("unit_price", DataType.DOUBLE)
+                schema.add_field("day_count", DataType.INT32)
+                schema.add_field("span_days", DataType.INT32)
             schema.add_field("vector", DataType.FLOAT_VECTOR, dim=model.dimension)
             client.create_collection(
                 name,
@@ -407,6 +441,8 @@ def _item_columns(households: Sequence[HouseholdPoints]) -> _Columns:
         "name": [item.name for item in items],
         "category": [item.category for item in items],
         "unit_price": [item.unit_price for item in items],
+        "day_count": [item.day_count for item in items],
+        "span_days": [item.span_days for item in items],
         "vector": np.array([item.vector for item in items]).tolist(),
     }
 

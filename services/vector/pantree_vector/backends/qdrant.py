@@ -26,6 +26,7 @@ from pantree_vector.core import (
     CustomerPoint,
     CustomerProfile,
     EmbeddingModel,
+    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
@@ -126,6 +127,8 @@ class QdrantStore:
                         "shown_name": item.name,
                         "category": item.category,
                         "unit_price": item.unit_price,
+                        "day_count": item.day_count,
+                        "span_days": item.span_days,
                     },
                 )
 
@@ -195,6 +198,28 @@ class QdrantStore:
         found = await self._search(self._customers, vector, wanted, limit)
         return [CustomerMatch(payload["customer_id"], score) for payload, score in found]
 
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
+        """All items of each customer, by normalised name."""
+        keys = [customer_point_id(tenant_id, customer_id) for customer_id in customer_ids]
+
+        def held(client: QdrantClient) -> list[tuple[HeldItem, ...]]:
+            items: dict[str, list[HeldItem]] = {key: [] for key in keys}
+            for record in self._item_records(client, keys, with_payload=True):
+                payload = record.payload or {}
+                items[payload["customer_key"]].append(
+                    HeldItem(
+                        payload["name"],
+                        payload["shown_name"],
+                        payload["category"],
+                        # Points that were stored before these were kept say that it was bought, and no more.
+                        payload.get("day_count", 1),
+                        payload.get("span_days", 0),
+                    )
+                )
+            return [tuple(sorted(items[key], key=lambda item: item.normalised_name)) for key in keys]
+
+        return await self._call(held)
+
     async def _search(
         self, collection: str, vector: Vector, wanted: models.Filter, limit: int
     ) -> list[tuple[Mapping[str, Any], float]]:
@@ -250,10 +275,15 @@ class QdrantStore:
             )
 
     def _item_ids(self, client: QdrantClient, customer_keys: list[str]) -> list[str]:
+        return [str(record.id) for record in self._item_records(client, customer_keys, with_payload=False)]
+
+    def _item_records(
+        self, client: QdrantClient, customer_keys: list[str], *, with_payload: bool
+    ) -> list[models.Record]:
         wanted = models.Filter(
             must=[models.FieldCondition(key="customer_key", match=models.MatchAny(any=customer_keys))]
         )
-        point_ids: list[str] = []
+        found: list[models.Record] = []
         offset: Any = None
         while True:
             records, offset = client.scroll(
@@ -261,12 +291,12 @@ class QdrantStore:
                 scroll_filter=wanted,
                 limit=_BATCH_POINTS,
                 offset=offset,
-                with_payload=False,
+                with_payload=with_payload,
                 with_vectors=False,
             )
-            point_ids += [str(record.id) for record in records]
+            found += records
             if offset is None:
-                return point_ids
+                return found
 
     def _delete_items(self, client: QdrantClient, point_ids: Sequence[str]) -> None:
         for batch in _batches(point_ids):

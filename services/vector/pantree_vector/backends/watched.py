@@ -7,6 +7,7 @@ from pantree_vector.core import (
     CustomerMatch,
     CustomerPoint,
     EmbeddingModel,
+    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
@@ -69,3 +70,8 @@ class WatchedStore:
             return await self._store.search_customers(
                 tenant_id, vector, without_customer_id=without_customer_id, limit=limit
             )
+
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
+        """All items of each customer, by normalised name."""
+        with outside_call(self._system, "items_of_customers"):
+            return await self._store.items_of_customers(tenant_id, customer_ids)

@@ -2,12 +2,14 @@
 
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vector, Vectors
 from pantree_vector.core.indexing import HistoryToIndex
+from pantree_vector.core.neighbourhood import BoughtBeside, Neighbourhood, NeighbourItem
 from pantree_vector.core.profile import CategoryShare, CustomerProfile
 from pantree_vector.core.similarity import IndexedHistory, Similarity
 from pantree_vector.core.store import (
     ALL_ITEMS,
     CustomerMatch,
     CustomerPoint,
+    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
@@ -17,18 +19,22 @@ from pantree_vector.core.store import (
 
 __all__ = [
     "ALL_ITEMS",
+    "BoughtBeside",
     "CategoryShare",
     "CustomerMatch",
     "CustomerPoint",
     "CustomerProfile",
     "Embedder",
     "EmbeddingModel",
+    "HeldItem",
     "HistoryToIndex",
     "HouseholdPoints",
     "IndexedHistory",
     "ItemFilter",
     "ItemMatch",
     "ItemPoint",
+    "NeighbourItem",
+    "Neighbourhood",
     "Similarity",
     "Vector",
     "VectorStore",

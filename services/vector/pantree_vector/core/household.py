@@ -20,6 +20,10 @@ class BoughtItem:
     """As on its latest receipt line that has one; an empty string when none has."""
     unit_price: float
     """Shelf price of one unit on its latest receipt line."""
+    day_count: int = 0
+    """Distinct days on which it was bought."""
+    span_days: int = 0
+    """Days from the first of them to the last one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +69,28 @@ def household_of(history: PurchaseHistory) -> Household:
             bought[keys[item]] = BoughtItem(keys[item], history.item_names[item], category, unit_price)
         elif not known.category:
             bought[keys[item]] = replace(known, category=category)
-    items = tuple(bought[key] for key in sorted(bought))
-    position = {item.normalised_name: index for index, item in enumerate(items)}
+    position = {key: index for index, key in enumerate(sorted(bought))}
     item_of_entry = np.array([position.get(key, -1) for key in keys], dtype=np.intp)
+    item_indices, days = item_of_entry[dictionary_indices], history.days[order]
+    day_counts, span_days = _days_of_items(item_indices, days, len(position))
     return Household(
-        items=items,
-        item_indices=item_of_entry[dictionary_indices],
-        days=history.days[order],
+        items=tuple(
+            replace(bought[key], day_count=day_count, span_days=span)
+            for key, day_count, span in zip(position, day_counts, span_days, strict=True)
+        ),
+        item_indices=item_indices,
+        days=days,
         # A saving may exceed price × quantity by half a cent, since those are not exact in binary.
         paid=np.maximum(history.paid[order], 0.0),
     )
+
+
+def _days_of_items(
+    item_indices: NDArray[np.intp], days: NDArray[np.int32], item_count: int
+) -> tuple[list[int], list[int]]:
+    """Distinct days with a purchase of each item, and the days from the first of them to the last one."""
+    first, last = np.full(item_count, np.iinfo(np.int32).max), np.full(item_count, np.iinfo(np.int32).min)
+    np.minimum.at(first, item_indices, days)
+    np.maximum.at(last, item_indices, days)
+    pairs = np.unique(np.stack([item_indices, days.astype(np.intp)]), axis=1)
+    return np.bincount(pairs[0], minlength=item_count).tolist(), (last - first).tolist()

@@ -52,6 +52,8 @@ def points_of(
             name=item.name,
             category=item.category,
             unit_price=item.unit_price,
+            day_count=item.day_count,
+            span_days=item.span_days,
             vector=vector,
         )
         for item, vector in zip(household.items, vectors, strict=True)

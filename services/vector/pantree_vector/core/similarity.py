@@ -6,16 +6,19 @@ from dataclasses import dataclass
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_runtime.errors import NotFound
+from pantree_runtime.threads import beside_if
 from pantree_vector.core.diversity import diverse_order
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vectors
 from pantree_vector.core.identity import normalise_name
 from pantree_vector.core.indexing import HistoryToIndex, points_of
+from pantree_vector.core.neighbourhood import CUSTOMERS_COMPARED, Neighbourhood, neighbourhood_of
 from pantree_vector.core.profile import CustomerProfile
 from pantree_vector.core.searching import search_distinct_items
 from pantree_vector.core.store import (
     ALL_ITEMS,
     CustomerMatch,
     CustomerPoint,
+    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
@@ -24,6 +27,8 @@ from pantree_vector.core.store import (
 from pantree_vector.core.turns import Turns
 
 _CANDIDATES_PER_DIVERSE_HIT = 5
+# The points of so many are made within a millisecond or two.
+_MOST_LINES_WITHOUT_A_THREAD = 1_000
 
 
 @dataclass(frozen=True)
@@ -105,7 +110,8 @@ class Similarity:
         return await asyncio.shield(self._turns.take(households, lambda: self._index(histories)))
 
     async def _index(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
-        households = await asyncio.to_thread(self._points_of_all, histories)
+        lines = sum(len(one.history) for one in histories)
+        households = await beside_if(lines > _MOST_LINES_WITHOUT_A_THREAD, self._points_of_all, histories)
         latest = {(one.customer.tenant_id, one.customer.customer_id): one for one in households}
         await self._store.replace_households(list(latest.values()))
         return [IndexedHistory(item_count=len(one.items), profile=one.customer.profile) for one in households]
@@ -156,6 +162,27 @@ class Similarity:
             tenant_id, customer.vector, without_customer_id=customer_id, limit=limit
         )
         return sorted(matches, key=lambda match: (-match.score, match.customer_id))
+
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
+        """All items of each of some distinct customers, by normalised name; none for one who is not stored."""
+        return await self._store.items_of_customers(tenant_id, customer_ids)
+
+    async def neighbourhood(self, tenant_id: str, customer_id: str, *, limit: int) -> Neighbourhood:
+        """What the customers most alike to a stored one buy again and again.
+
+        Args:
+            tenant_id: the retailer.
+            customer_id: the household.
+            limit: largest number of items.
+
+        Raises:
+            NotFound: when the customer is not stored.
+        """
+        matches = await self.search_customers(tenant_id, customer_id, limit=CUSTOMERS_COMPARED)
+        own, *others = await self.items_of_customers(
+            tenant_id, [customer_id, *(match.customer_id for match in matches)]
+        )
+        return await asyncio.to_thread(neighbourhood_of, own, others, limit=limit)
 
     async def delete_customer(self, tenant_id: str, customer_id: str) -> int:
         """Removes every trace of a customer and returns the number of points removed."""

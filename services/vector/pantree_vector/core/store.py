@@ -22,6 +22,10 @@ class ItemPoint:
     """An empty string when unknown."""
     unit_price: float
     """Shelf price of one unit when the customer bought it last."""
+    day_count: int
+    """Distinct days on which the customer bought it."""
+    span_days: int
+    """Days from the first of them to the last one."""
     vector: Vector
 
 
@@ -68,6 +72,20 @@ class ItemMatch:
     """What its buyer paid last for one unit, before savings; another buyer of the item may have paid otherwise."""
     score: float
     """Cosine similarity, −1 to 1."""
+
+
+@dataclass(frozen=True)
+class HeldItem:
+    """An item as a customer buys it."""
+
+    normalised_name: str
+    name: str
+    category: str
+    """An empty string when unknown."""
+    day_count: int
+    """Distinct days on which the customer bought it."""
+    span_days: int
+    """Days from the first of them to the last one."""
 
 
 @dataclass(frozen=True)
@@ -147,5 +165,14 @@ class VectorStore(Protocol):
             vector: float32[d], what to compare with.
             without_customer_id: the customer to leave out.
             limit: largest number of matches.
+        """
+        ...
+
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
+        """All items of each customer, by normalised name; none for a customer who is not stored.
+
+        Args:
+            tenant_id: whose customers.
+            customer_ids: distinct customers.
         """
         ...

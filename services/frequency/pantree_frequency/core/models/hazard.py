@@ -45,7 +45,10 @@ class Curve:
         logs = np.concatenate([np.zeros((len(self._log_survival), 1)), self._log_survival], axis=1)
         step = np.clip(np.searchsorted(ends, days, side="left"), 1, len(STEPS))
         share = (days - ends[step - 1]) / (ends[step] - ends[step - 1])
-        return np.asarray(-np.expm1(logs[:, step - 1] + share * (logs[:, step] - logs[:, step - 1])))
+        # Taken rather than indexed: that would lay columns out one after the other, unless there is but one row, and
+        # loops are compiled for each layout that they meet.
+        before, after = logs.take(step - 1, axis=1), logs.take(step, axis=1)
+        return np.asarray(-np.expm1(before + share * (after - before)))
 
 
 class Hazard:
@@ -87,7 +90,7 @@ class Hazard:
 
     def raw_curve(self, trees: Trees, table: FeatureTable) -> Floats:
         """float64[p, s], probability by the end of each step, as the trees say it."""
-        scores = trees.scores(table.values[:, self._columns], STEPS.astype(np.float32))
+        scores = trees.scores(table.values.take(self._columns, axis=1), STEPS.astype(np.float32))
         # log(1 − hazard) = −log(1 + e^score)
         return np.asarray(-np.expm1(-np.logaddexp(0.0, scores).cumsum(axis=1)))
 

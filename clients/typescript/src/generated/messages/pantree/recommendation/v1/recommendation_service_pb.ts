@@ -13,13 +13,15 @@ import type { ItemFrequency } from "../../frequency/v1/frequency_service_pb.js";
 import { file_pantree_frequency_v1_frequency_service } from "../../frequency/v1/frequency_service_pb.js";
 import type { Model } from "../../model/v1/model_pb.js";
 import { file_pantree_model_v1_model } from "../../model/v1/model_pb.js";
+import type { Neighbourhood } from "../../vector/v1/vector_service_pb.js";
+import { file_pantree_vector_v1_vector_service } from "../../vector/v1/vector_service_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file pantree/recommendation/v1/recommendation_service.proto.
  */
 export const file_pantree_recommendation_v1_recommendation_service: GenFile = /*@__PURE__*/
-  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEiygIKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEhMKC2N1c3RvbWVyX2lkGBQgASgJEg0KBW1vZGVsGBUgASgJQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zQhEKD19taW5fY29uZmlkZW5jZUIaChhfbWluX2NhZGVuY2VfcHJvYmFiaWxpdHkipAEKCUNhbmRpZGF0ZRI8CglmcmVxdWVuY3kYASABKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5QgTiQQECEjgKDXBlcmlzaGFiaWxpdHkYAiABKA4yIS5wYW50cmVlLmNhdGFsb2cudjEuUGVyaXNoYWJpbGl0eRIfChdzdWdnZXN0ZWRfaW50ZXJ2YWxfZGF5cxgDIAEoBSKcAgoRUmVjb21tZW5kUmVzcG9uc2USQgoPcmVjb21tZW5kYXRpb25zGAEgAygLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRhdGlvbhI3CgdvbWl0dGVkGAIgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRImCgVtb2RlbBgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAQgASgJEhcKD2ZhbGxiYWNrX3JlYXNvbhgFIAEoCRI5CgRwbGFuGAYgASgLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb25QbGFuIrgBChBTdWJzY3JpcHRpb25QbGFuEhIKCml0ZW1fY291bnQYASABKAUSEwoLYW5udWFsX2Nvc3QYAiABKAESIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAMgASgBEiIKFWhvbmVzdF9hbm51YWxfc2F2aW5ncxgEIAEoAUgAiAEBEhsKE2Jlc3RfZGlzY291bnRfcmF0aW8YBSABKAFCGAoWX2hvbmVzdF9hbm51YWxfc2F2aW5ncyKyAgoOUmVjb21tZW5kYXRpb24SDAoEbmFtZRgBIAEoCRISCgpjb25maWRlbmNlGAIgASgBEg0KBWNvdW50GAMgASgFEhQKDGF2Z19pbnRlcnZhbBgEIAEoARI9CgxzdWJzY3JpcHRpb24YBSABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvbhIQCghjYXRlZ29yeRgGIAEoCRINCgVzY29yZRgHIAEoARIRCglsYXN0X2RhdGUYCCABKAkSFQoNbmV4dF9kdWVfZGF0ZRgJIAEoCRIyCgdyZWFzb25zGAogAygLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24SGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgLIAEoASKQAgoMU3Vic2NyaXB0aW9uEhEKCWZyZXF1ZW5jeRgBIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAIgASgFEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgDIAEoARIWCg5kaXNjb3VudF9yYXRpbxgEIAEoARIQCghxdWFudGl0eRgFIAEoBRITCgthbm51YWxfY29zdBgGIAEoARJACg5ob25lc3Rfc2F2aW5ncxgHIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuSG9uZXN0U2F2aW5ncxIzCgV0aWVycxgIIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJpY2VUaWVyIr4BCg1Ib25lc3RTYXZpbmdzEh8KF2V4cGVjdGVkX2FubnVhbF9zYXZpbmdzGAEgASgBEhoKEmxvd19hbm51YWxfc2F2aW5ncxgCIAEoARIbChNoaWdoX2FubnVhbF9zYXZpbmdzGAMgASgBEhcKD3BhaWRfdW5pdF9wcmljZRgEIAEoARIfChdzdWJzY3JpcHRpb25fdW5pdF9wcmljZRgFIAEoARIZChFhbHJlYWR5X3BheXNfbGVzcxgGIAEoCCK+AQoJUHJpY2VUaWVyEiAKGGxlYXN0X2l0ZW1zX3Blcl9kZWxpdmVyeRgBIAEoBRIWCg5kaXNjb3VudF9yYXRpbxgCIAEoARITCgthbm51YWxfY29zdBgDIAEoARIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYBCABKAESQAoOaG9uZXN0X3NhdmluZ3MYBSABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvbmVzdFNhdmluZ3MikgEKBlJlYXNvbhIMCgRjb2RlGAEgASgJEgwKBHRleHQYAiABKAkSPQoGdmFsdWVzGAMgAygLMi0ucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24uVmFsdWVzRW50cnkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJOCgtPbWl0dGVkSXRlbRIMCgRuYW1lGAEgASgJEjEKBnJlYXNvbhgCIAEoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uIlgKFVJlY29tbWVuZEJhdGNoUmVxdWVzdBI/Cgpob3VzZWhvbGRzGAEgAygLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXF1ZXN0ImAKFlJlY29tbWVuZEJhdGNoUmVzcG9uc2USRgoKaG91c2Vob2xkcxgBIAMoCzIyLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuSG91c2Vob2xkUmVjb21tZW5kYXRpb24iiQEKF0hvdXNlaG9sZFJlY29tbWVuZGF0aW9uEj4KBnJlc3VsdBgBIAEoCzIsLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVzcG9uc2VIABIjCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSIRCg9HZXRNb2RlbFJlcXVlc3Qi2wEKEEdldE1vZGVsUmVzcG9uc2USJgoFbW9kZWwYASABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgCIAEoCRIpCghmYWxsYmFjaxgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSNwoGbW9kZWxzGAQgAygLMicucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Nb2RlbERldGFpbHMSEgoKZXhwZXJpbWVudBgFIAEoCRIXCg9zZWxlY3Rpb25fZXJyb3IYBiABKAki4wIKDE1vZGVsRGV0YWlscxIKCgJpZBgBIAEoCRImCgVtb2RlbBgCIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAMgASgJEhMKC3NoYXJlX3JhdGlvGAQgASgBEhMKC2lzX2ZhbGxiYWNrGAUgASgIEhAKCGZlYXR1cmVzGAYgAygJEhUKDXRyYWluaW5nX2RhdGEYByABKAkSRQoHbWV0cmljcxgIIAMoCzI0LnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuTW9kZWxEZXRhaWxzLk1ldHJpY3NFbnRyeRIQCghjaGVja3N1bRgJIAEoCRIWCg50YXJnZXRfdmFyaWFudBgKIAEoCRIbChNpbmZlcmVuY2VfY29tcG9uZW50GAsgASgJGi4KDE1ldHJpY3NFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBMt8CChVSZWNvbW1lbmRhdGlvblNlcnZpY2USZgoJUmVjb21tZW5kEisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXF1ZXN0GiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXNwb25zZRJ5Cg5SZWNvbW1lbmRCYXRjaBIwLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kQmF0Y2hSZXF1ZXN0GjEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRCYXRjaFJlc3BvbnNlKAEwARJjCghHZXRNb2RlbBIqLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXF1ZXN0GisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5HZXRNb2RlbFJlc3BvbnNlYgZwcm90bzM", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model]);
+  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEitQMKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEjcKDW5laWdoYm91cmhvb2QYByABKAsyIC5wYW50cmVlLnZlY3Rvci52MS5OZWlnaGJvdXJob29kEhwKD21heF9zdWdnZXN0aW9ucxgIIAEoBUgDiAEBEhMKC2N1c3RvbWVyX2lkGBQgASgJEg0KBW1vZGVsGBUgASgJQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zQhEKD19taW5fY29uZmlkZW5jZUIaChhfbWluX2NhZGVuY2VfcHJvYmFiaWxpdHlCEgoQX21heF9zdWdnZXN0aW9ucyKkAQoJQ2FuZGlkYXRlEjwKCWZyZXF1ZW5jeRgBIAEoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkl0ZW1GcmVxdWVuY3lCBOJBAQISOAoNcGVyaXNoYWJpbGl0eRgCIAEoDjIhLnBhbnRyZWUuY2F0YWxvZy52MS5QZXJpc2hhYmlsaXR5Eh8KF3N1Z2dlc3RlZF9pbnRlcnZhbF9kYXlzGAMgASgFIpEDChFSZWNvbW1lbmRSZXNwb25zZRJCCg9yZWNvbW1lbmRhdGlvbnMYASADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZGF0aW9uEjcKB29taXR0ZWQYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEiYKBW1vZGVsGAMgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYBCABKAkSFwoPZmFsbGJhY2tfcmVhc29uGAUgASgJEjkKBHBsYW4YBiABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvblBsYW4SOgoLc3VnZ2VzdGlvbnMYByADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1Z2dlc3Rpb24SNwoHY2xvc2VzdBgIIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0ixQEKClN1Z2dlc3Rpb24SDAoEbmFtZRgBIAEoCRIQCghjYXRlZ29yeRgCIAEoCRINCgVzY29yZRgDIAEoARINCgVjb3VudBgEIAEoBRIZChFsb3dfaW50ZXJ2YWxfZGF5cxgFIAEoARIaChJoaWdoX2ludGVydmFsX2RheXMYBiABKAESDgoGc291cmNlGAcgASgJEjIKB3JlYXNvbnMYCCADKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbiK4AQoQU3Vic2NyaXB0aW9uUGxhbhISCgppdGVtX2NvdW50GAEgASgFEhMKC2FubnVhbF9jb3N0GAIgASgBEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgDIAEoARIiChVob25lc3RfYW5udWFsX3NhdmluZ3MYBCABKAFIAIgBARIbChNiZXN0X2Rpc2NvdW50X3JhdGlvGAUgASgBQhgKFl9ob25lc3RfYW5udWFsX3NhdmluZ3MisgIKDlJlY29tbWVuZGF0aW9uEgwKBG5hbWUYASABKAkSEgoKY29uZmlkZW5jZRgCIAEoARINCgVjb3VudBgDIAEoBRIUCgxhdmdfaW50ZXJ2YWwYBCABKAESPQoMc3Vic2NyaXB0aW9uGAUgASgLMicucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb24SEAoIY2F0ZWdvcnkYBiABKAkSDQoFc2NvcmUYByABKAESEQoJbGFzdF9kYXRlGAggASgJEhUKDW5leHRfZHVlX2RhdGUYCSABKAkSMgoHcmVhc29ucxgKIAMoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uEhsKE2NhZGVuY2VfcHJvYmFiaWxpdHkYCyABKAEirQIKDFN1YnNjcmlwdGlvbhIRCglmcmVxdWVuY3kYASABKAkSFQoNaW50ZXJ2YWxfZGF5cxgCIAEoBRIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYAyABKAESFgoOZGlzY291bnRfcmF0aW8YBCABKAESEAoIcXVhbnRpdHkYBSABKAUSEwoLYW5udWFsX2Nvc3QYBiABKAESQAoOaG9uZXN0X3NhdmluZ3MYByABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvbmVzdFNhdmluZ3MSMwoFdGllcnMYCCADKAsyJC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByaWNlVGllchIbChNmaXJzdF9kZWxpdmVyeV9kYXRlGAkgASgJIr4BCg1Ib25lc3RTYXZpbmdzEh8KF2V4cGVjdGVkX2FubnVhbF9zYXZpbmdzGAEgASgBEhoKEmxvd19hbm51YWxfc2F2aW5ncxgCIAEoARIbChNoaWdoX2FubnVhbF9zYXZpbmdzGAMgASgBEhcKD3BhaWRfdW5pdF9wcmljZRgEIAEoARIfChdzdWJzY3JpcHRpb25fdW5pdF9wcmljZRgFIAEoARIZChFhbHJlYWR5X3BheXNfbGVzcxgGIAEoCCK+AQoJUHJpY2VUaWVyEiAKGGxlYXN0X2l0ZW1zX3Blcl9kZWxpdmVyeRgBIAEoBRIWCg5kaXNjb3VudF9yYXRpbxgCIAEoARITCgthbm51YWxfY29zdBgDIAEoARIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYBCABKAESQAoOaG9uZXN0X3NhdmluZ3MYBSABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvbmVzdFNhdmluZ3MipgEKBlJlYXNvbhIMCgRjb2RlGAEgASgJEgwKBHRleHQYAiABKAkSPQoGdmFsdWVzGAMgAygLMi0ucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24uVmFsdWVzRW50cnkSEgoKb3RoZXJfaXRlbRgEIAEoCRotCgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIk4KC09taXR0ZWRJdGVtEgwKBG5hbWUYASABKAkSMQoGcmVhc29uGAIgASgLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24iWAoVUmVjb21tZW5kQmF0Y2hSZXF1ZXN0Ej8KCmhvdXNlaG9sZHMYASADKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlcXVlc3QiYAoWUmVjb21tZW5kQmF0Y2hSZXNwb25zZRJGCgpob3VzZWhvbGRzGAEgAygLMjIucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Ib3VzZWhvbGRSZWNvbW1lbmRhdGlvbiKJAQoXSG91c2Vob2xkUmVjb21tZW5kYXRpb24SPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIhEKD0dldE1vZGVsUmVxdWVzdCLbAQoQR2V0TW9kZWxSZXNwb25zZRImCgVtb2RlbBgBIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAIgASgJEikKCGZhbGxiYWNrGAMgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBI3CgZtb2RlbHMYBCADKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk1vZGVsRGV0YWlscxISCgpleHBlcmltZW50GAUgASgJEhcKD3NlbGVjdGlvbl9lcnJvchgGIAEoCSLjAgoMTW9kZWxEZXRhaWxzEgoKAmlkGAEgASgJEiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAyABKAkSEwoLc2hhcmVfcmF0aW8YBCABKAESEwoLaXNfZmFsbGJhY2sYBSABKAgSEAoIZmVhdHVyZXMYBiADKAkSFQoNdHJhaW5pbmdfZGF0YRgHIAEoCRJFCgdtZXRyaWNzGAggAygLMjQucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Nb2RlbERldGFpbHMuTWV0cmljc0VudHJ5EhAKCGNoZWNrc3VtGAkgASgJEhYKDnRhcmdldF92YXJpYW50GAogASgJEhsKE2luZmVyZW5jZV9jb21wb25lbnQYCyABKAkaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEy3wIKFVJlY29tbWVuZGF0aW9uU2VydmljZRJmCglSZWNvbW1lbmQSKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlcXVlc3QaLC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlc3BvbnNlEnkKDlJlY29tbWVuZEJhdGNoEjAucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRCYXRjaFJlcXVlc3QaMS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZEJhdGNoUmVzcG9uc2UoATABEmMKCEdldE1vZGVsEioucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5HZXRNb2RlbFJlcXVlc3QaKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVzcG9uc2ViBnByb3RvMw", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_vector_v1_vector_service]);
 
 /**
  * RecommendRequest holds the evidence on one household's items.
@@ -64,11 +66,25 @@ export type RecommendRequest = Message<"pantree.recommendation.v1.RecommendReque
 
   /**
    * min_cadence_probability is the least probability, 0 to 1, of a purchase within 1.5 × the cadence that an item needs;
-   * the service's own threshold when absent.
+   * the service's own threshold when absent, which is lower for items that are bought regularly.
    *
    * @generated from field: optional double min_cadence_probability = 6;
    */
   minCadenceProbability?: number | undefined;
+
+  /**
+   * neighbourhood is what similar customers buy, as VectorService tells it; without it there are no suggestions.
+   *
+   * @generated from field: pantree.vector.v1.Neighbourhood neighbourhood = 7;
+   */
+  neighbourhood?: Neighbourhood | undefined;
+
+  /**
+   * max_suggestions is the largest number of suggestions to return, 1 to 20; 5 when absent.
+   *
+   * @generated from field: optional int32 max_suggestions = 8;
+   */
+  maxSuggestions?: number | undefined;
 
   /**
    * customer_id decides which model answers where two are compared: the same customer always gets the same one. Without
@@ -179,6 +195,22 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
    * @generated from field: pantree.recommendation.v1.SubscriptionPlan plan = 6;
    */
   plan?: SubscriptionPlan | undefined;
+
+  /**
+   * suggestions are what similar customers buy regularly and this household does not, best first; empty without a
+   * neighbourhood. They rest on others' purchases, so that none of them is an offer to subscribe.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.Suggestion suggestions = 7;
+   */
+  suggestions: Suggestion[];
+
+  /**
+   * closest are, when nothing is recommended, up to three items that came closest to it, the closest first, and why they
+   * were left out. They come whether asked for or not, so that an empty answer explains itself.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.OmittedItem closest = 8;
+   */
+  closest: OmittedItem[];
 };
 
 /**
@@ -187,6 +219,77 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
  */
 export const RecommendResponseSchema: GenMessage<RecommendResponse> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 2);
+
+/**
+ * Suggestion is an item that the household may like to try, or try again. Its own purchases say too little for a cadence.
+ *
+ * @generated from message pantree.recommendation.v1.Suggestion
+ */
+export type Suggestion = Message<"pantree.recommendation.v1.Suggestion"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * category is the item's category; empty when unknown.
+   *
+   * @generated from field: string category = 2;
+   */
+  category: string;
+
+  /**
+   * score orders the suggestions, 0 to 1: what the share of similar customers who buy it regularly is at least, with a
+   * probability of 90 %, given how few were counted.
+   *
+   * @generated from field: double score = 3;
+   */
+  score: number;
+
+  /**
+   * count is the number of days on which the household itself bought it: 0, 1 or 2.
+   *
+   * @generated from field: int32 count = 4;
+   */
+  count: number;
+
+  /**
+   * low_interval_days is the lower quartile of how often similar customers buy it. It is theirs, not the household's.
+   *
+   * @generated from field: double low_interval_days = 5;
+   */
+  lowIntervalDays: number;
+
+  /**
+   * high_interval_days is the upper quartile.
+   *
+   * @generated from field: double high_interval_days = 6;
+   */
+  highIntervalDays: number;
+
+  /**
+   * source is whose purchases the suggestion rests on: `similar_customers`.
+   *
+   * @generated from field: string source = 7;
+   */
+  source: string;
+
+  /**
+   * reasons are why it is suggested, most important first.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.Reason reasons = 8;
+   */
+  reasons: Reason[];
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.Suggestion.
+ * Use `create(SuggestionSchema)` to create a new message.
+ */
+export const SuggestionSchema: GenMessage<Suggestion> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 3);
 
 /**
  * SubscriptionPlan is what a year costs and saves when all recommended items are subscribed to and first come on the same
@@ -237,7 +340,7 @@ export type SubscriptionPlan = Message<"pantree.recommendation.v1.SubscriptionPl
  * Use `create(SubscriptionPlanSchema)` to create a new message.
  */
 export const SubscriptionPlanSchema: GenMessage<SubscriptionPlan> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 3);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 4);
 
 /**
  * Recommendation is an item worth a subscription.
@@ -328,7 +431,7 @@ export type Recommendation = Message<"pantree.recommendation.v1.Recommendation">
  * Use `create(RecommendationSchema)` to create a new message.
  */
 export const RecommendationSchema: GenMessage<Recommendation> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 4);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 5);
 
 /**
  * Subscription is an offer to deliver an item again and again.
@@ -394,6 +497,14 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
    * @generated from field: repeated pantree.recommendation.v1.PriceTier tiers = 8;
    */
   tiers: PriceTier[];
+
+  /**
+   * first_delivery_date is when deliveries best begin, ISO 8601, never before as_of: what the evidence chose by the risk of
+   * running out against piling up; where it holds no such day, the recommendation's next_due_date.
+   *
+   * @generated from field: string first_delivery_date = 9;
+   */
+  firstDeliveryDate: string;
 };
 
 /**
@@ -401,7 +512,7 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
  * Use `create(SubscriptionSchema)` to create a new message.
  */
 export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 5);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 6);
 
 /**
  * HonestSavings is what a subscription saves in a year against what the household really paid so far, promotions
@@ -458,7 +569,7 @@ export type HonestSavings = Message<"pantree.recommendation.v1.HonestSavings"> &
  * Use `create(HonestSavingsSchema)` to create a new message.
  */
 export const HonestSavingsSchema: GenMessage<HonestSavings> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 6);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
 
 /**
  * PriceTier is what a subscription costs and saves when it comes with others.
@@ -507,7 +618,7 @@ export type PriceTier = Message<"pantree.recommendation.v1.PriceTier"> & {
  * Use `create(PriceTierSchema)` to create a new message.
  */
 export const PriceTierSchema: GenMessage<PriceTier> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 8);
 
 /**
  * Reason is one ground for a recommendation, with the numbers behind it.
@@ -535,6 +646,13 @@ export type Reason = Message<"pantree.recommendation.v1.Reason"> & {
    * @generated from field: map<string, double> values = 3;
    */
   values: { [key: string]: number };
+
+  /**
+   * other_item is another item that the reason speaks of; empty for most.
+   *
+   * @generated from field: string other_item = 4;
+   */
+  otherItem: string;
 };
 
 /**
@@ -542,7 +660,7 @@ export type Reason = Message<"pantree.recommendation.v1.Reason"> & {
  * Use `create(ReasonSchema)` to create a new message.
  */
 export const ReasonSchema: GenMessage<Reason> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 8);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 9);
 
 /**
  * OmittedItem is an item that was left out.
@@ -570,7 +688,7 @@ export type OmittedItem = Message<"pantree.recommendation.v1.OmittedItem"> & {
  * Use `create(OmittedItemSchema)` to create a new message.
  */
 export const OmittedItemSchema: GenMessage<OmittedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 9);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 10);
 
 /**
  * RecommendBatchRequest holds a batch of households.
@@ -591,7 +709,7 @@ export type RecommendBatchRequest = Message<"pantree.recommendation.v1.Recommend
  * Use `create(RecommendBatchRequestSchema)` to create a new message.
  */
 export const RecommendBatchRequestSchema: GenMessage<RecommendBatchRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 10);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 11);
 
 /**
  * RecommendBatchResponse holds the answers to some households, in the order of the requests. A batch may be answered in
@@ -613,7 +731,7 @@ export type RecommendBatchResponse = Message<"pantree.recommendation.v1.Recommen
  * Use `create(RecommendBatchResponseSchema)` to create a new message.
  */
 export const RecommendBatchResponseSchema: GenMessage<RecommendBatchResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 11);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 12);
 
 /**
  * HouseholdRecommendation answers for one household.
@@ -650,7 +768,7 @@ export type HouseholdRecommendation = Message<"pantree.recommendation.v1.Househo
  * Use `create(HouseholdRecommendationSchema)` to create a new message.
  */
 export const HouseholdRecommendationSchema: GenMessage<HouseholdRecommendation> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 12);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 13);
 
 /**
  * GetModelRequest asks which model answers.
@@ -665,7 +783,7 @@ export type GetModelRequest = Message<"pantree.recommendation.v1.GetModelRequest
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 13);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 14);
 
 /**
  * GetModelResponse tells which model answers.
@@ -723,7 +841,7 @@ export type GetModelResponse = Message<"pantree.recommendation.v1.GetModelRespon
  * Use `create(GetModelResponseSchema)` to create a new message.
  */
 export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 14);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 15);
 
 /**
  * ModelDetails tells about one model.
@@ -814,7 +932,7 @@ export type ModelDetails = Message<"pantree.recommendation.v1.ModelDetails"> & {
  * Use `create(ModelDetailsSchema)` to create a new message.
  */
 export const ModelDetailsSchema: GenMessage<ModelDetails> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 15);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 16);
 
 /**
  * RecommendationService answers: which items to subscribe to, at which cadence?

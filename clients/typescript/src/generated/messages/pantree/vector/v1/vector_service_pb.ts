@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/vector/v1/vector_service.proto.
  */
 export const file_pantree_vector_v1_vector_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZwYW50cmVlL3ZlY3Rvci92MS92ZWN0b3Jfc2VydmljZS5wcm90bxIRcGFudHJlZS52ZWN0b3IudjEiKAoRRW1iZWRJdGVtc1JlcXVlc3QSEwoFbmFtZXMYASADKAlCBOJBAQIibgoSRW1iZWRJdGVtc1Jlc3BvbnNlEjAKCmVtYmVkZGluZ3MYASADKAsyHC5wYW50cmVlLnZlY3Rvci52MS5FbWJlZGRpbmcSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsIikKCUVtYmVkZGluZxIMCgRuYW1lGAEgASgJEg4KBnZlY3RvchgCIAMoAiK7AQoSU2VhcmNoSXRlbXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRISCgR0ZXh0GAIgASgJQgTiQQECEhAKCGNhdGVnb3J5GAMgASgJEg0KBWxpbWl0GAQgASgFEhYKCW1pbl9wcmljZRgFIAEoAUgAiAEBEhYKCW1heF9wcmljZRgGIAEoAUgBiAEBEhEKCWRpdmVyc2l0eRgHIAEoAUIMCgpfbWluX3ByaWNlQgwKCl9tYXhfcHJpY2UiPwoTU2VhcmNoSXRlbXNSZXNwb25zZRIoCgRoaXRzGAEgAygLMhoucGFudHJlZS52ZWN0b3IudjEuSXRlbUhpdCJMCgdJdGVtSGl0EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSDQoFc2NvcmUYAyABKAESEgoKdW5pdF9wcmljZRgEIAEoASKXAQoTSW5kZXhIaXN0b3J5UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQISPQoJcHVyY2hhc2VzGAMgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnNCBOJBAQISEwoFYXNfb2YYBCABKAlCBOJBAQIihwEKFEluZGV4SGlzdG9yeVJlc3BvbnNlEhIKCml0ZW1fY291bnQYASABKAUSMwoHcHJvZmlsZRgCIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZRImCgVtb2RlbBgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwiWAoVSW5kZXhIaXN0b3JpZXNSZXF1ZXN0Ej8KCWhpc3RvcmllcxgBIAMoCzImLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yeVJlcXVlc3RCBOJBAQIidQoWSW5kZXhIaXN0b3JpZXNSZXNwb25zZRIzCghvdXRjb21lcxgBIAMoCzIhLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4ZWRIaXN0b3J5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbCJtCg5JbmRleGVkSGlzdG9yeRIVCg1oaXN0b3J5X2luZGV4GAEgASgDEhQKCml0ZW1fY291bnQYAiABKAVIABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSLpAQoPQ3VzdG9tZXJQcm9maWxlEhMKC2N1c3RvbWVyX2lkGAEgASgJEhYKDnB1cmNoYXNlX2NvdW50GAIgASgFEhIKCnRyaXBfY291bnQYAyABKAUSEwoLdG90YWxfc3BlbmQYBCABKAESHwoSbWVhbl90cmlwX2dhcF9kYXlzGAUgASgBSACIAQESOQoPY2F0ZWdvcnlfc2hhcmVzGAYgAygLMiAucGFudHJlZS52ZWN0b3IudjEuQ2F0ZWdvcnlTaGFyZRINCgVhc19vZhgHIAEoCUIVChNfbWVhbl90cmlwX2dhcF9kYXlzIjYKDUNhdGVnb3J5U2hhcmUSEAoIY2F0ZWdvcnkYASABKAkSEwoLc2hhcmVfcmF0aW8YAiABKAEiSQoZR2V0Q3VzdG9tZXJQcm9maWxlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQIiUQoaR2V0Q3VzdG9tZXJQcm9maWxlUmVzcG9uc2USMwoHcHJvZmlsZRgBIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZSJVChZTZWFyY2hDdXN0b21lcnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIZCgtjdXN0b21lcl9pZBgCIAEoCUIE4kEBAhINCgVsaW1pdBgDIAEoBSJHChdTZWFyY2hDdXN0b21lcnNSZXNwb25zZRIsCgRoaXRzGAEgAygLMh4ucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJIaXQiMQoLQ3VzdG9tZXJIaXQSEwoLY3VzdG9tZXJfaWQYASABKAkSDQoFc2NvcmUYAiABKAEiRQoVRGVsZXRlQ3VzdG9tZXJSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIZCgtjdXN0b21lcl9pZBgCIAEoCUIE4kEBAiIvChZEZWxldGVDdXN0b21lclJlc3BvbnNlEhUKDXJlbW92ZWRfY291bnQYASABKAUy2AUKDVZlY3RvclNlcnZpY2USWQoKRW1iZWRJdGVtcxIkLnBhbnRyZWUudmVjdG9yLnYxLkVtYmVkSXRlbXNSZXF1ZXN0GiUucGFudHJlZS52ZWN0b3IudjEuRW1iZWRJdGVtc1Jlc3BvbnNlElwKC1NlYXJjaEl0ZW1zEiUucGFudHJlZS52ZWN0b3IudjEuU2VhcmNoSXRlbXNSZXF1ZXN0GiYucGFudHJlZS52ZWN0b3IudjEuU2VhcmNoSXRlbXNSZXNwb25zZRJfCgxJbmRleEhpc3RvcnkSJi5wYW50cmVlLnZlY3Rvci52MS5JbmRleEhpc3RvcnlSZXF1ZXN0GicucGFudHJlZS52ZWN0b3IudjEuSW5kZXhIaXN0b3J5UmVzcG9uc2USaQoOSW5kZXhIaXN0b3JpZXMSKC5wYW50cmVlLnZlY3Rvci52MS5JbmRleEhpc3Rvcmllc1JlcXVlc3QaKS5wYW50cmVlLnZlY3Rvci52MS5JbmRleEhpc3Rvcmllc1Jlc3BvbnNlKAEwARJxChJHZXRDdXN0b21lclByb2ZpbGUSLC5wYW50cmVlLnZlY3Rvci52MS5HZXRDdXN0b21lclByb2ZpbGVSZXF1ZXN0Gi0ucGFudHJlZS52ZWN0b3IudjEuR2V0Q3VzdG9tZXJQcm9maWxlUmVzcG9uc2USaAoPU2VhcmNoQ3VzdG9tZXJzEikucGFudHJlZS52ZWN0b3IudjEuU2VhcmNoQ3VzdG9tZXJzUmVxdWVzdBoqLnBhbnRyZWUudmVjdG9yLnYxLlNlYXJjaEN1c3RvbWVyc1Jlc3BvbnNlEmUKDkRlbGV0ZUN1c3RvbWVyEigucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXF1ZXN0GikucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
+  fileDesc("CiZwYW50cmVlL3ZlY3Rvci92MS92ZWN0b3Jfc2VydmljZS5wcm90bxIRcGFudHJlZS52ZWN0b3IudjEiKAoRRW1iZWRJdGVtc1JlcXVlc3QSEwoFbmFtZXMYASADKAlCBOJBAQIibgoSRW1iZWRJdGVtc1Jlc3BvbnNlEjAKCmVtYmVkZGluZ3MYASADKAsyHC5wYW50cmVlLnZlY3Rvci52MS5FbWJlZGRpbmcSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsIikKCUVtYmVkZGluZxIMCgRuYW1lGAEgASgJEg4KBnZlY3RvchgCIAMoAiK7AQoSU2VhcmNoSXRlbXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRISCgR0ZXh0GAIgASgJQgTiQQECEhAKCGNhdGVnb3J5GAMgASgJEg0KBWxpbWl0GAQgASgFEhYKCW1pbl9wcmljZRgFIAEoAUgAiAEBEhYKCW1heF9wcmljZRgGIAEoAUgBiAEBEhEKCWRpdmVyc2l0eRgHIAEoAUIMCgpfbWluX3ByaWNlQgwKCl9tYXhfcHJpY2UiPwoTU2VhcmNoSXRlbXNSZXNwb25zZRIoCgRoaXRzGAEgAygLMhoucGFudHJlZS52ZWN0b3IudjEuSXRlbUhpdCJMCgdJdGVtSGl0EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSDQoFc2NvcmUYAyABKAESEgoKdW5pdF9wcmljZRgEIAEoASKXAQoTSW5kZXhIaXN0b3J5UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQISPQoJcHVyY2hhc2VzGAMgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnNCBOJBAQISEwoFYXNfb2YYBCABKAlCBOJBAQIihwEKFEluZGV4SGlzdG9yeVJlc3BvbnNlEhIKCml0ZW1fY291bnQYASABKAUSMwoHcHJvZmlsZRgCIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZRImCgVtb2RlbBgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwiWAoVSW5kZXhIaXN0b3JpZXNSZXF1ZXN0Ej8KCWhpc3RvcmllcxgBIAMoCzImLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yeVJlcXVlc3RCBOJBAQIidQoWSW5kZXhIaXN0b3JpZXNSZXNwb25zZRIzCghvdXRjb21lcxgBIAMoCzIhLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4ZWRIaXN0b3J5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbCJtCg5JbmRleGVkSGlzdG9yeRIVCg1oaXN0b3J5X2luZGV4GAEgASgDEhQKCml0ZW1fY291bnQYAiABKAVIABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSLpAQoPQ3VzdG9tZXJQcm9maWxlEhMKC2N1c3RvbWVyX2lkGAEgASgJEhYKDnB1cmNoYXNlX2NvdW50GAIgASgFEhIKCnRyaXBfY291bnQYAyABKAUSEwoLdG90YWxfc3BlbmQYBCABKAESHwoSbWVhbl90cmlwX2dhcF9kYXlzGAUgASgBSACIAQESOQoPY2F0ZWdvcnlfc2hhcmVzGAYgAygLMiAucGFudHJlZS52ZWN0b3IudjEuQ2F0ZWdvcnlTaGFyZRINCgVhc19vZhgHIAEoCUIVChNfbWVhbl90cmlwX2dhcF9kYXlzIjYKDUNhdGVnb3J5U2hhcmUSEAoIY2F0ZWdvcnkYASABKAkSEwoLc2hhcmVfcmF0aW8YAiABKAEiSQoZR2V0Q3VzdG9tZXJQcm9maWxlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQIiUQoaR2V0Q3VzdG9tZXJQcm9maWxlUmVzcG9uc2USMwoHcHJvZmlsZRgBIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZSJVChZTZWFyY2hDdXN0b21lcnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIZCgtjdXN0b21lcl9pZBgCIAEoCUIE4kEBAhINCgVsaW1pdBgDIAEoBSJHChdTZWFyY2hDdXN0b21lcnNSZXNwb25zZRIsCgRoaXRzGAEgAygLMh4ucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJIaXQiMQoLQ3VzdG9tZXJIaXQSEwoLY3VzdG9tZXJfaWQYASABKAkSDQoFc2NvcmUYAiABKAEiWwocRGVzY3JpYmVOZWlnaGJvdXJob29kUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQISDQoFbGltaXQYAyABKAUiWAodRGVzY3JpYmVOZWlnaGJvdXJob29kUmVzcG9uc2USNwoNbmVpZ2hib3VyaG9vZBgBIAEoCzIgLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm91cmhvb2QiWQoNTmVpZ2hib3VyaG9vZBIXCg9uZWlnaGJvdXJfY291bnQYASABKAUSLwoFaXRlbXMYAiADKAsyIC5wYW50cmVlLnZlY3Rvci52MS5OZWlnaGJvdXJJdGVtIv4BCg1OZWlnaGJvdXJJdGVtEgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSEwoLYnV5ZXJfY291bnQYAyABKAUSGwoTcmVndWxhcl9idXllcl9jb3VudBgEIAEoBRIZChFsb3dfaW50ZXJ2YWxfZGF5cxgFIAEoARIcChRtZWRpYW5faW50ZXJ2YWxfZGF5cxgGIAEoARIaChJoaWdoX2ludGVydmFsX2RheXMYByABKAESFQoNb3duX2RheV9jb3VudBgIIAEoBRIvCgZiZXNpZGUYCSABKAsyHy5wYW50cmVlLnZlY3Rvci52MS5Cb3VnaHRCZXNpZGUiSAoMQm91Z2h0QmVzaWRlEgwKBG5hbWUYASABKAkSEwoLYnV5ZXJfY291bnQYAiABKAUSFQoNcmVndWxhcl9jb3VudBgDIAEoBSJFChVEZWxldGVDdXN0b21lclJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEhkKC2N1c3RvbWVyX2lkGAIgASgJQgTiQQECIi8KFkRlbGV0ZUN1c3RvbWVyUmVzcG9uc2USFQoNcmVtb3ZlZF9jb3VudBgBIAEoBTLUBgoNVmVjdG9yU2VydmljZRJZCgpFbWJlZEl0ZW1zEiQucGFudHJlZS52ZWN0b3IudjEuRW1iZWRJdGVtc1JlcXVlc3QaJS5wYW50cmVlLnZlY3Rvci52MS5FbWJlZEl0ZW1zUmVzcG9uc2USXAoLU2VhcmNoSXRlbXMSJS5wYW50cmVlLnZlY3Rvci52MS5TZWFyY2hJdGVtc1JlcXVlc3QaJi5wYW50cmVlLnZlY3Rvci52MS5TZWFyY2hJdGVtc1Jlc3BvbnNlEl8KDEluZGV4SGlzdG9yeRImLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yeVJlcXVlc3QaJy5wYW50cmVlLnZlY3Rvci52MS5JbmRleEhpc3RvcnlSZXNwb25zZRJpCg5JbmRleEhpc3RvcmllcxIoLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yaWVzUmVxdWVzdBopLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yaWVzUmVzcG9uc2UoATABEnEKEkdldEN1c3RvbWVyUHJvZmlsZRIsLnBhbnRyZWUudmVjdG9yLnYxLkdldEN1c3RvbWVyUHJvZmlsZVJlcXVlc3QaLS5wYW50cmVlLnZlY3Rvci52MS5HZXRDdXN0b21lclByb2ZpbGVSZXNwb25zZRJoCg9TZWFyY2hDdXN0b21lcnMSKS5wYW50cmVlLnZlY3Rvci52MS5TZWFyY2hDdXN0b21lcnNSZXF1ZXN0GioucGFudHJlZS52ZWN0b3IudjEuU2VhcmNoQ3VzdG9tZXJzUmVzcG9uc2USegoVRGVzY3JpYmVOZWlnaGJvdXJob29kEi8ucGFudHJlZS52ZWN0b3IudjEuRGVzY3JpYmVOZWlnaGJvdXJob29kUmVxdWVzdBowLnBhbnRyZWUudmVjdG9yLnYxLkRlc2NyaWJlTmVpZ2hib3VyaG9vZFJlc3BvbnNlEmUKDkRlbGV0ZUN1c3RvbWVyEigucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXF1ZXN0GikucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
 
 /**
  * EmbedItemsRequest holds names to embed.
@@ -619,6 +619,202 @@ export const CustomerHitSchema: GenMessage<CustomerHit> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 17);
 
 /**
+ * DescribeNeighbourhoodRequest names a stored customer.
+ *
+ * @generated from message pantree.vector.v1.DescribeNeighbourhoodRequest
+ */
+export type DescribeNeighbourhoodRequest = Message<"pantree.vector.v1.DescribeNeighbourhoodRequest"> & {
+  /**
+   * tenant_id is the retailer; empty is the default tenant.
+   *
+   * @generated from field: string tenant_id = 1;
+   */
+  tenantId: string;
+
+  /**
+   * customer_id is the stored household whose neighbours are looked at.
+   *
+   * @generated from field: string customer_id = 2;
+   */
+  customerId: string;
+
+  /**
+   * limit is the largest number of items, 1 to 100; 0 means 10.
+   *
+   * @generated from field: int32 limit = 3;
+   */
+  limit: number;
+};
+
+/**
+ * Describes the message pantree.vector.v1.DescribeNeighbourhoodRequest.
+ * Use `create(DescribeNeighbourhoodRequestSchema)` to create a new message.
+ */
+export const DescribeNeighbourhoodRequestSchema: GenMessage<DescribeNeighbourhoodRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_vector_v1_vector_service, 18);
+
+/**
+ * DescribeNeighbourhoodResponse holds what the neighbours buy.
+ *
+ * @generated from message pantree.vector.v1.DescribeNeighbourhoodResponse
+ */
+export type DescribeNeighbourhoodResponse = Message<"pantree.vector.v1.DescribeNeighbourhoodResponse"> & {
+  /**
+   * neighbourhood is what was counted.
+   *
+   * @generated from field: pantree.vector.v1.Neighbourhood neighbourhood = 1;
+   */
+  neighbourhood?: Neighbourhood | undefined;
+};
+
+/**
+ * Describes the message pantree.vector.v1.DescribeNeighbourhoodResponse.
+ * Use `create(DescribeNeighbourhoodResponseSchema)` to create a new message.
+ */
+export const DescribeNeighbourhoodResponseSchema: GenMessage<DescribeNeighbourhoodResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_vector_v1_vector_service, 19);
+
+/**
+ * Neighbourhood is what the customers most alike to a customer buy, counted.
+ *
+ * @generated from message pantree.vector.v1.Neighbourhood
+ */
+export type Neighbourhood = Message<"pantree.vector.v1.Neighbourhood"> & {
+  /**
+   * neighbour_count is the number of customers that were looked at.
+   *
+   * @generated from field: int32 neighbour_count = 1;
+   */
+  neighbourCount: number;
+
+  /**
+   * items are ordered by regular_buyer_count, highest first.
+   *
+   * @generated from field: repeated pantree.vector.v1.NeighbourItem items = 2;
+   */
+  items: NeighbourItem[];
+};
+
+/**
+ * Describes the message pantree.vector.v1.Neighbourhood.
+ * Use `create(NeighbourhoodSchema)` to create a new message.
+ */
+export const NeighbourhoodSchema: GenMessage<Neighbourhood> = /*@__PURE__*/
+  messageDesc(file_pantree_vector_v1_vector_service, 20);
+
+/**
+ * NeighbourItem is an item that neighbours buy again and again.
+ *
+ * @generated from message pantree.vector.v1.NeighbourItem
+ */
+export type NeighbourItem = Message<"pantree.vector.v1.NeighbourItem"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * category is the item's category; empty when unknown.
+   *
+   * @generated from field: string category = 2;
+   */
+  category: string;
+
+  /**
+   * buyer_count is the number of neighbours that ever bought it.
+   *
+   * @generated from field: int32 buyer_count = 3;
+   */
+  buyerCount: number;
+
+  /**
+   * regular_buyer_count is the number of them that bought it on three days or more; at least 5.
+   *
+   * @generated from field: int32 regular_buyer_count = 4;
+   */
+  regularBuyerCount: number;
+
+  /**
+   * low_interval_days is the lower quartile of the mean intervals of those who buy it regularly.
+   *
+   * @generated from field: double low_interval_days = 5;
+   */
+  lowIntervalDays: number;
+
+  /**
+   * median_interval_days is the median of them.
+   *
+   * @generated from field: double median_interval_days = 6;
+   */
+  medianIntervalDays: number;
+
+  /**
+   * high_interval_days is the upper quartile of them.
+   *
+   * @generated from field: double high_interval_days = 7;
+   */
+  highIntervalDays: number;
+
+  /**
+   * own_day_count is the number of days on which the customer bought the item: 0, 1 or 2.
+   *
+   * @generated from field: int32 own_day_count = 8;
+   */
+  ownDayCount: number;
+
+  /**
+   * beside is the customer's own item that goes with it most; absent when none clearly does.
+   *
+   * @generated from field: pantree.vector.v1.BoughtBeside beside = 9;
+   */
+  beside?: BoughtBeside | undefined;
+};
+
+/**
+ * Describes the message pantree.vector.v1.NeighbourItem.
+ * Use `create(NeighbourItemSchema)` to create a new message.
+ */
+export const NeighbourItemSchema: GenMessage<NeighbourItem> = /*@__PURE__*/
+  messageDesc(file_pantree_vector_v1_vector_service, 21);
+
+/**
+ * BoughtBeside says how an item goes with one that the customer buys.
+ *
+ * @generated from message pantree.vector.v1.BoughtBeside
+ */
+export type BoughtBeside = Message<"pantree.vector.v1.BoughtBeside"> & {
+  /**
+   * name is the customer's own item.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * buyer_count is the number of neighbours that bought the customer's own item.
+   *
+   * @generated from field: int32 buyer_count = 2;
+   */
+  buyerCount: number;
+
+  /**
+   * regular_count is the number of them that buy the other item regularly; at least 5.
+   *
+   * @generated from field: int32 regular_count = 3;
+   */
+  regularCount: number;
+};
+
+/**
+ * Describes the message pantree.vector.v1.BoughtBeside.
+ * Use `create(BoughtBesideSchema)` to create a new message.
+ */
+export const BoughtBesideSchema: GenMessage<BoughtBeside> = /*@__PURE__*/
+  messageDesc(file_pantree_vector_v1_vector_service, 22);
+
+/**
  * DeleteCustomerRequest names the customer to forget.
  *
  * @generated from message pantree.vector.v1.DeleteCustomerRequest
@@ -644,7 +840,7 @@ export type DeleteCustomerRequest = Message<"pantree.vector.v1.DeleteCustomerReq
  * Use `create(DeleteCustomerRequestSchema)` to create a new message.
  */
 export const DeleteCustomerRequestSchema: GenMessage<DeleteCustomerRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 18);
+  messageDesc(file_pantree_vector_v1_vector_service, 23);
 
 /**
  * DeleteCustomerResponse says what was removed.
@@ -665,7 +861,7 @@ export type DeleteCustomerResponse = Message<"pantree.vector.v1.DeleteCustomerRe
  * Use `create(DeleteCustomerResponseSchema)` to create a new message.
  */
 export const DeleteCustomerResponseSchema: GenMessage<DeleteCustomerResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_vector_v1_vector_service, 19);
+  messageDesc(file_pantree_vector_v1_vector_service, 24);
 
 /**
  * VectorService answers: which items and which customers are alike? A tenant never sees another tenant's data.
@@ -735,6 +931,17 @@ export const VectorService: GenService<{
     methodKind: "unary";
     input: typeof SearchCustomersRequestSchema;
     output: typeof SearchCustomersResponseSchema;
+  },
+  /**
+   * DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+   * what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+   *
+   * @generated from rpc pantree.vector.v1.VectorService.DescribeNeighbourhood
+   */
+  describeNeighbourhood: {
+    methodKind: "unary";
+    input: typeof DescribeNeighbourhoodRequestSchema;
+    output: typeof DescribeNeighbourhoodResponseSchema;
   },
   /**
    * DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error.

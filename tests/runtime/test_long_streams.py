@@ -1,0 +1,58 @@
+"""Connections grow old and are made anew; streams that outlast them finish."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from pantree.enrichment.v1 import enrichment_service_pb2 as messages
+from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
+from pantree_runtime import channel as channels
+from pantree_runtime import server as servers
+from pantree_runtime.channel import open_channel
+from pantree_runtime.grpc_types import Context
+from pantree_runtime.server import start
+from tests.runtime.test_server import response, streaming_part
+
+LONGEST_SECONDS = 30
+
+
+async def test_stream_outlasts_the_connection_that_it_began_on() -> None:
+    peers: list[str] = []
+    proceed = asyncio.Event()
+
+    async def until_told(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
+        peers.append(context.peer())
+        yield response(0)
+        if len(peers) == 1:
+            await proceed.wait()
+            yield response(1)
+
+    part = await start(streaming_part(until_told), host="127.0.0.1", port=0, connection_age_ms=100)
+    try:
+        async with open_channel(part.address, longest_seconds=LONGEST_SECONDS) as channel:
+            stub = rpc.EnrichmentServiceStub(channel)
+            stream = aiter(stub.EnrichItems(messages.EnrichItemsRequest()))
+            await anext(stream)
+            async with asyncio.timeout(LONGEST_SECONDS):
+                while len(set(peers)) < 4:  # new calls find new connections: this one has been old for long
+                    assert [item.item_index async for item in stub.EnrichItems(messages.EnrichItemsRequest())] == [0]
+                    await asyncio.sleep(0.01)
+            proceed.set()
+            assert [item.item_index async for item in stream] == [1]
+    finally:
+        await part.stop(0)
+
+
+def test_old_connections_wait_for_their_streams_however_long_those_take() -> None:
+    # With a grace, gRPC would cut a bulk stream that goes on for longer.
+    assert "grpc.max_connection_age_grace_ms" not in dict(servers._options(1))
+
+
+def test_no_side_pings_more_often_than_the_other_permits() -> None:
+    server, client = dict(servers._options(1)), dict(channels._OPTIONS)
+    least = server["grpc.http2.min_recv_ping_interval_without_data_ms"]
+    assert isinstance(least, int)
+    for options in (server, client):
+        keepalive = options["grpc.keepalive_time_ms"]
+        assert isinstance(keepalive, int)
+        assert keepalive >= 2 * least
+    assert server["grpc.keepalive_permit_without_calls"] == client["grpc.keepalive_permit_without_calls"]
