@@ -26,7 +26,7 @@ def test_links_lead_somewhere(guide: Path) -> None:
 @guides
 def test_variables_are_settings(guide: Path) -> None:
     known = {variable for part in PARTS for variable in environment_variables(settings_class(part))}
-    in_kubernetes_only = {"NGC_API_KEY", "BASE_IMAGE", "PARTS"}
+    in_kubernetes_only = {"NGC_API_KEY", "BASE_IMAGE", "PARTS", "EXTRAS"}
     named_ones = set(re.findall(r"`([A-Z][A-Z_]*[A-Z])(?:=[^`]*)?`", guide.read_text())) - {
         "UNAVAILABLE",
         "DEADLINE_EXCEEDED",
