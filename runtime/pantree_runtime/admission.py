@@ -107,9 +107,9 @@ def work_pool() -> WorkPool:
     return pool
 
 
-def is_alone() -> bool:
-    """Whether the call that is being served is the only one, so that its work may hold up the event loop a little."""
-    return work_pool().call_count <= 1
+def calls_under_way() -> int:
+    """How many calls the servers of the running event loop are serving, the current one included."""
+    return work_pool().call_count
 
 
 class Admission:

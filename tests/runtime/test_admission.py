@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pantree_runtime.admission import Admission, WorkPool, is_alone, work_pool
+from pantree_runtime.admission import Admission, WorkPool, calls_under_way, work_pool
 from pantree_runtime.deadline import set_remaining_seconds
 from pantree_runtime.errors import DeadlineExceeded, Overloaded
 
@@ -50,16 +50,15 @@ async def test_call_beyond_the_limit_is_told_when_to_come_again() -> None:
     admission.enter(2)
 
 
-async def test_call_is_alone_until_another_one_is_let_in() -> None:
+async def test_calls_under_way_are_those_let_in_and_not_yet_ended() -> None:
     admission = Admission(work_pool(), most_cost=4)
     admission.enter(1)
-    assert is_alone()
     admission.enter(3)
-    assert not is_alone()
+    assert calls_under_way() == 2
     with pytest.raises(Overloaded):
         admission.enter(1)
     admission.leave(3)
-    assert is_alone()
+    assert calls_under_way() == 1
 
 
 async def test_call_that_could_not_be_answered_in_time_is_refused_on_arrival(busy: Busy) -> None:

@@ -1,6 +1,6 @@
 """A household's purchases with its items told apart by normalised name, in an order of their own."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,23 +59,23 @@ def household_of(history: PurchaseHistory) -> Household:
     last_lines = np.full(len(keys), -1)
     np.maximum.at(last_lines, dictionary_indices, np.arange(len(order)))
 
-    bought: dict[str, BoughtItem] = {}
+    bought: dict[str, tuple[str, str, float]] = {}  # name, category, unit price
     # From the latest line back to the first, each dictionary entry once, where it was bought last.
     for item in np.argsort(-last_lines)[: np.count_nonzero(last_lines >= 0)].tolist():
         known = bought.get(keys[item])
         category = history.item_categories[item]
         if known is None:
             unit_price = float(prices[last_lines[item]])
-            bought[keys[item]] = BoughtItem(keys[item], history.item_names[item], category, unit_price)
-        elif not known.category:
-            bought[keys[item]] = replace(known, category=category)
+            bought[keys[item]] = history.item_names[item], category, unit_price
+        elif not known[1]:
+            bought[keys[item]] = known[0], category, known[2]
     position = {key: index for index, key in enumerate(sorted(bought))}
     item_of_entry = np.array([position.get(key, -1) for key in keys], dtype=np.intp)
     item_indices, days = item_of_entry[dictionary_indices], history.days[order]
     day_counts, span_days = _days_of_items(item_indices, days, len(position))
     return Household(
         items=tuple(
-            replace(bought[key], day_count=day_count, span_days=span)
+            BoughtItem(key, *bought[key], day_count, span)
             for key, day_count, span in zip(position, day_counts, span_days, strict=True)
         ),
         item_indices=item_indices,
@@ -92,5 +92,6 @@ def _days_of_items(
     first, last = np.full(item_count, np.iinfo(np.int32).max), np.full(item_count, np.iinfo(np.int32).min)
     np.minimum.at(first, item_indices, days)
     np.maximum.at(last, item_indices, days)
-    pairs = np.unique(np.stack([item_indices, days.astype(np.intp)]), axis=1)
-    return np.bincount(pairs[0], minlength=item_count).tolist(), (last - first).tolist()
+    span = int(days.max()) - int(days.min()) + 1
+    purchases = np.unique(item_indices.astype(np.int64) * span + (days - days.min()))
+    return np.bincount(purchases // span, minlength=item_count).tolist(), (last - first).tolist()

@@ -5,7 +5,7 @@ import unicodedata
 import uuid
 
 # Any fixed id would do; it must never change, or a second run would store everything again.
-_NAMESPACE = uuid.UUID("6f1d7c0e-6c0b-5b5a-9d0e-6a2f7f6f2c11")
+_NAMESPACE_BYTES = uuid.UUID("6f1d7c0e-6c0b-5b5a-9d0e-6a2f7f6f2c11").bytes
 # Ids and names hold no control characters (requests with them are refused), so joined parts cannot be confused.
 _SEPARATOR = "\x1f"
 _FREE_BITS = (1 << 128) - 1 & ~(0xF << 76) & ~(0b11 << 62)
@@ -23,7 +23,7 @@ def stable_id(*parts: str) -> str:
     Put together by hand, several times faster than by `uuid.uuid5`: every item of every household needs some.
     Source: RFC 9562, section 5.5.
     """
-    digest = hashlib.sha1(_NAMESPACE.bytes + _SEPARATOR.join(parts).encode(), usedforsecurity=False).digest()
+    digest = hashlib.sha1(_NAMESPACE_BYTES + _SEPARATOR.join(parts).encode(), usedforsecurity=False).digest()
     bits = int.from_bytes(digest[:16]) & _FREE_BITS | _VERSION_5
     text = f"{bits:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
