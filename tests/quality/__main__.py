@@ -305,6 +305,15 @@ def frequency_tables(asked: Examination, title: str, models: Models) -> dict[str
     return tables
 
 
+def _without_nan(value: Any) -> Any:
+    """The value with null for each number that is not one, which JSON has no word for."""
+    if isinstance(value, Mapping):
+        return {str(name): _without_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and np.isnan(value) else value
+
+
 def main() -> None:
     """Fits, judges, prints, writes."""
     parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
@@ -318,6 +327,7 @@ def main() -> None:
     else:
         fitted = fitting.fit(levels_of(lines.of(Split.FITTING)), FITTING_END, fitting.Plan(), name="complete-journey")
         artefact.save(fitted, FOLDER / "artefact")
+        fitted = artefact.load(FOLDER / "artefact")  # priors are kept in half precision: what is served is judged
     models = artefact.models_of(fitted, thread_count=2)
     validation = lines.of(Split.VALIDATION)
     report: dict[str, Any] = {"version": fitted.description["version"], "tables": {}}
@@ -342,7 +352,8 @@ def main() -> None:
             baskets = next_basket_table(lines, level)
             print_table(level, baskets)
             report["tables"][f"next basket, {level.value}"] = baskets
-    (FOLDER / "quality.json").write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", "utf-8")
+    text = json.dumps(_without_nan(report), indent=1, sort_keys=True, allow_nan=False)
+    (FOLDER / "quality.json").write_text(text + "\n", "utf-8")
     print(f"\nwrote {FOLDER}/quality.json and plots")
 
 

@@ -89,6 +89,8 @@ def household_samples(households: NDArray[np.int64], count: int, seed: int) -> l
 
 
 def interval_of(values: list[float]) -> tuple[float, float]:
-    """The middle 95 % of bootstrap values."""
+    """The middle 95 % of bootstrap values; NaN when none is a number."""
+    if np.all(np.isnan(values)):
+        return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)

@@ -55,7 +55,7 @@ class Plan:
     them."""
     single_ratio: float = 0.1
     """Share of the pairs with one purchase that are used: they are most of all pairs and say least."""
-    step_rows: int = 500_000
+    step_rows: int = 700_000
     """Rows, one per pair and step, that the trees are grown on."""
     rounds: int = 320
     learning_rate: float = 0.07
