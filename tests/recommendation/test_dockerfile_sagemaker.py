@@ -19,7 +19,7 @@ def test_dockerfile_has_no_finding() -> None:
 
 
 def test_dockerfile_is_that_of_the_service_but_for_extra_user_and_program() -> None:
-    service = [line.replace("[recommendation]", "[sagemaker]") for line in lines("Dockerfile")]
+    service = [line.replace("EXTRAS=recommendation", "EXTRAS=sagemaker") for line in lines("Dockerfile")]
     service.remove("USER 10001:10001")
     service[-1] = 'ENTRYPOINT ["python", "-m", "pantree_recommendation.sagemaker"]'
     assert lines("Dockerfile.sagemaker") == service
