@@ -189,7 +189,17 @@ def test_more_tolerance_for_running_out_never_shortens_the_cadence() -> None:
 
 @pytest.mark.parametrize(
     ("gaps", "interval_days"),
-    [([7, 7, 7, 8, 7, 7, 7], 7), ([7, 8] * 10, 7), ([14] * 6, 14), ([21] * 6, 21), ([28] * 5, 28)],
+    [
+        ([7, 7, 7, 8, 7, 7, 7], 7),
+        ([7, 8] * 10, 7),
+        ([14] * 6, 14),
+        ([21] * 11, 21),
+        ([28] * 5, 28),
+        ([28] * 11, 28),
+        ([42] * 7, 42),
+        ([56] * 5, 56),
+        ([84] * 5, 84),
+    ],
 )
 def test_regular_item_is_delivered_as_often_as_it_is_bought(gaps: list[int], interval_days: int) -> None:
     days = [int(day) for day in np.cumsum([AS_OF_DAY - 2 - sum(gaps), *gaps])]

@@ -72,6 +72,33 @@ def test_step_is_near_the_median_interval_whatever_the_trade_off(median: int, to
     assert held / 1.5 <= chosen <= held * 1.5 or (median > 84 and chosen == 84)
 
 
+@pytest.mark.parametrize(
+    ("purchases", "mean", "deviation", "least"),
+    [
+        (6, 56, 0, 56),
+        (6, 60, 3, 56),
+        (12, 28, 1, 21),
+        (6, 400, 0, 84),
+        (6, 20, 12, 7),
+        (5, 56, 0, 7),
+        (1, np.nan, np.nan, 7),
+    ],
+)
+def test_shortest_step_is_that_of_the_own_rhythm(purchases: float, mean: float, deviation: float, least: int) -> None:
+    assert cadence.least_steps(*(np.array([value]) for value in (purchases, mean, deviation))).tolist() == [least]
+
+
+@given(st.integers(3, 160), st.sampled_from(cadence.LADDER_DAYS.astype(int).tolist()), st.floats(0.01, 0.99))
+def test_no_step_is_shorter_than_the_own_rhythm_allows(median: int, least: int, tolerance: float) -> None:
+    free, bound = (
+        cadence.choose_cadences(cadence.risks_of(spread(median), shortest), tolerance)
+        for shortest in (None, np.array([least]))
+    )
+    assert bound.interval_days[0] >= least
+    if free.interval_days[0] >= least:
+        assert bound.interval_days[0] == free.interval_days[0]
+
+
 def test_lower_tolerance_never_means_a_longer_step() -> None:
     risks = cadence.risks_of(np.concatenate([spread(median) for median in range(5, 80, 5)]))
     chosen = np.stack([cadence.choose_cadences(risks, tolerance).interval_days for tolerance in (0.1, 0.3, 0.5, 0.7)])

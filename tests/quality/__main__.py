@@ -17,6 +17,7 @@ from pantree_domain.days import calendar_day
 from pantree_frequency import fitting
 from pantree_frequency.backends import artefact
 from pantree_frequency.core import Models, cadence
+from pantree_frequency.core.analysis import least_steps
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
 from pantree_frequency.core.need import GONE_DAYS, Need, is_overdue, need_probabilities
@@ -116,7 +117,7 @@ def delivery_table(asked: Examination, models: Mapping[str, Model]) -> dict[str,
     }
     model = models["hazard"]
     near, intervals = model.within(asked.table, cadence.DAYS), model.interval_within(asked.table, cadence.DAYS)
-    risks = cadence.risks_of(intervals)
+    risks = cadence.risks_of(intervals, least_steps(asked.table))
     frontier = {}
     for tolerance in _TOLERANCES.tolist():
         days = cadence.choose_cadences(risks, tolerance).interval_days
@@ -137,7 +138,8 @@ def steady_delivery_table(asked: Examination, models: Mapping[str, Model]) -> di
     rows: dict[str, Any] = {
         f"{rule} interval": asdict(deliveries(days, days, asked.typical_units, needs)) for rule, days in rules.items()
     }
-    risks = cadence.risks_of(models["hazard"].interval_within(asked.table, cadence.DAYS))
+    intervals = models["hazard"].interval_within(asked.table, cadence.DAYS)
+    risks = cadence.risks_of(intervals, least_steps(asked.table))
     frontier = {}
     for tolerance in _TOLERANCES.tolist():
         days = cadence.choose_cadences(risks, tolerance).interval_days
@@ -188,7 +190,7 @@ def recommendable(asked: Examination, models: Models) -> Bools:
     """bool[p], pairs that pass for a recommendation: an active need, and likely enough within 1.5 × the cadence."""
     model, policy = models.named(""), Policy()
     intervals = model.interval_within(asked.table, cadence.DAYS)
-    chosen = cadence.choose_cadences(cadence.risks_of(intervals)).interval_days
+    chosen = cadence.choose_cadences(cadence.risks_of(intervals, least_steps(asked.table))).interval_days
     grace = np.floor(cadence.LADDER_DAYS * GRACE_RATIO)
     within = model.within(asked.table, grace)[np.arange(len(chosen)), np.searchsorted(cadence.LADDER_DAYS, chosen)]
     curve = model.within(asked.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))

@@ -494,7 +494,8 @@ class ItemFrequency(_message.Message):
     """median_days is the median of the same; absent when it is more likely than not that a year passes without a purchase."""
     recommended_interval_days: _builtins.int
     """recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
-    need goes on, among those within 1.5 × of the median interval; see run_out_tolerance_ratio.
+    need goes on, among those within 1.5 × of the median interval; see run_out_tolerance_ratio. From six purchases on it is
+    at least the longest step within the mean interval less its standard deviation.
     """
     run_out_probability: _builtins.float
     """run_out_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the

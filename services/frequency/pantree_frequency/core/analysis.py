@@ -177,12 +177,17 @@ class _Forecasts:
     need_probabilities: list[list[float]]
 
 
+def least_steps(table: FeatureTable) -> NDArray[np.int64]:
+    """int64[p], the shortest step of the ladder that suits each pair's own record."""
+    return cadence.least_steps(table["pair_count"], table["pair_mean_interval"], table["pair_sd_interval"])
+
+
 def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tolerance: float) -> _Forecasts:
     # The last bits of an exponential depend on its place in an array; equal items must stay equal, or their order would
     # depend on their neighbours.
     curve = model.within(table, _CURVE_DAYS).round(12)
     intervals = model.interval_within(table, cadence.DAYS).round(12)
-    cadences = cadence.choose_cadences(cadence.risks_of(intervals, near_only=True), tolerance)
+    cadences = cadence.choose_cadences(cadence.risks_of(intervals, least_steps(table), near_only=True), tolerance)
     near = curve[:, : len(cadence.DAYS)]  # the curve begins with the same days
     first = cadence.choose_first_deliveries(near, intervals, cadences.interval_days, tolerance)
     rows = np.arange(len(table))

@@ -37,6 +37,8 @@ _RUN_OUT_WEIGHT = 10.0
 # products would come every 28 or every 56 days. On fitting households the bound brings the right step more often
 # (products: .196 of the next intervals after .186), at 2 % more households that run out and as many early deliveries.
 _FARTHEST_RATIO = 1.5
+# From so many purchases on, no step is shorter than the item's own rhythm allows (see `least_steps`).
+_PURCHASES_OF_A_RHYTHM = 6
 
 # Days from today on which deliveries may begin: at once, or after whole weeks, up to the longest step of the ladder.
 # Twice as many would do no better: on fitting households the same share comes early at equal run-outs, to .001.
@@ -54,8 +56,8 @@ class Risks:
     """[p, steps], probability that the household runs out at some time within 84 days."""
     pile_up: Floats
     """[p, steps], share of the deliveries in 84 days that come early."""
-    median_days: Floats
-    """[p], median interval; infinite when it lies beyond the 84 days."""
+    choosable: NDArray[np.bool_]
+    """[p, steps], the steps that `choose_cadences` may take, at least one of each pair."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,25 @@ class FirstDeliveries:
     """[p], share of the deliveries in that time that come early."""
 
 
-def risks_of(intervals: Floats, *, near_only: bool = False) -> Risks:
+def least_steps(purchase_counts: Floats, mean_days: Floats, deviation_days: Floats) -> NDArray[np.int64]:
+    """int64[p], the shortest step that suits each pair's own record.
+
+    With six purchases or more that is the longest step within the mean interval less a standard deviation, otherwise
+    the first one. Needs as regular as that are rarer than the models were taught: the trees take the intervals of an
+    item that was bought every eight weeks to the day for three weeks long. On real baskets the bound is never felt: of
+    34,000 pairs of fitting households (types, at 2017-08-31) none would be delivered more often than it allows.
+
+    Args:
+        purchase_counts: float64[p].
+        mean_days: float64[p], mean interval; NaN for one purchase.
+        deviation_days: float64[p], standard deviation of the intervals; NaN below three purchases.
+    """
+    shortest = np.where(purchase_counts >= _PURCHASES_OF_A_RHYTHM, mean_days - deviation_days, 0.0)
+    position = np.searchsorted(LADDER_DAYS, shortest, side="right") - 1
+    return _STEPS[np.clip(position, 0, len(_STEPS) - 1)]
+
+
+def risks_of(intervals: Floats, least: NDArray[np.int64] | None = None, *, near_only: bool = False) -> Risks:
     """What each step of the ladder would mean, for independent intervals of one distribution.
 
     The day of the k-th purchase is a sum of k intervals, whose distribution is a convolution; those that run out are
@@ -90,17 +110,21 @@ def risks_of(intervals: Floats, *, near_only: bool = False) -> Risks:
 
     Args:
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
+        least: int64[p], the shortest step of each pair that may be chosen; None for any.
         near_only: leaves out the steps that `choose_cadences` never takes, which saves most of the time; their risks
             are 0.
     """
     density = np.diff(intervals, axis=1, prepend=0.0)
-    median_days = _median_days(intervals.round(9))
+    choosable = _steps_near(_median_days(intervals.round(9)))
+    if least is not None:
+        choosable &= least[:, None] <= _STEPS
+        choosable |= ~choosable.any(axis=1, keepdims=True) & (least[:, None] == _STEPS)
     run_out = np.zeros((len(intervals), len(_STEPS)))
     pile_up = np.zeros_like(run_out)
-    wanted = _steps_near(median_days) if near_only else np.ones_like(run_out, dtype=np.bool_)
+    wanted = choosable if near_only else np.ones_like(choosable)
     _reckon(density, _STEPS, wanted, run_out, pile_up)
     # The last bits are a matter of the machine; an answer must not be.
-    return Risks(np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), median_days)
+    return Risks(np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), choosable)
 
 
 def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
@@ -111,7 +135,7 @@ def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
 
 
 def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE) -> Cadences:
-    """The ladder step near the median interval with the least harm for each pair; the longer one when two are equal.
+    """The choosable step of the ladder with the least harm for each pair; the longer one when two are equal.
 
     Every early delivery does harm, every timely one does as much good; running out does harm once. Counting deliveries
     rather than their share keeps the short steps from looking as good as the long ones.
@@ -122,7 +146,7 @@ def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOL
     """
     surplus = (2.0 * risks.pile_up - 1.0) * (_HORIZON // _STEPS)
     harm = (1.0 - run_out_tolerance) * _RUN_OUT_WEIGHT * risks.run_out + run_out_tolerance * surplus
-    harm[~_steps_near(risks.median_days)] = np.inf
+    harm[~risks.choosable] = np.inf
     chosen = len(_STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1)
     rows = np.arange(len(chosen))
     return Cadences(_STEPS[chosen].astype(np.int64), risks.run_out[rows, chosen], risks.pile_up[rows, chosen])

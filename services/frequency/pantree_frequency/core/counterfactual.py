@@ -8,7 +8,7 @@ import numpy as np
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import cadence
-from pantree_frequency.core.analysis import Models, Options, Question
+from pantree_frequency.core.analysis import Models, Options, Question, least_steps
 from pantree_frequency.core.features import feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.sorting import sort_histories
@@ -123,6 +123,8 @@ def _cadences(
     size = len(asked[0].history.item_names)
     wanted = np.array([number * size + items[name] for number, name in enumerate(questions)])
     rows = np.flatnonzero(np.isin(table.items, wanted))
-    intervals = models.named(options.model_name).interval_within(table.only(rows), cadence.DAYS).round(12)
-    chosen = cadence.choose_cadences(cadence.risks_of(intervals, near_only=True), options.run_out_tolerance)
+    judged = table.only(rows)
+    intervals = models.named(options.model_name).interval_within(judged, cadence.DAYS).round(12)
+    risks = cadence.risks_of(intervals, least_steps(judged), near_only=True)
+    chosen = cadence.choose_cadences(risks, options.run_out_tolerance)
     return dict(zip(questions, chosen.interval_days.tolist(), strict=True))

@@ -513,7 +513,8 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
 
   /**
    * recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
-   * need goes on, among those within 1.5 × of the median interval; see run_out_tolerance_ratio.
+   * need goes on, among those within 1.5 × of the median interval; see run_out_tolerance_ratio. From six purchases on it is
+   * at least the longest step within the mean interval less its standard deviation.
    *
    * @generated from field: int32 recommended_interval_days = 24;
    */
