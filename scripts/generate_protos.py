@@ -60,8 +60,10 @@ def generate(folder: Path) -> None:
 
 def main() -> None:
     """Replaces `gen/`, so that a deleted proto leaves nothing behind; a failure leaves it as it was."""
-    with tempfile.TemporaryDirectory() as folder:
-        generate(Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / GEN.name  # a temporary folder itself is closed to other users, and its copy would be
+        folder.mkdir()
+        generate(folder)
         shutil.rmtree(GEN, ignore_errors=True)
         shutil.copytree(folder, GEN)
 

@@ -1,11 +1,14 @@
 """Rules of the contract that buf does not know."""
 
+import stat
 from collections.abc import Iterator
 from importlib import resources
 
 import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
+
+from scripts.generate_protos import GEN, PROTOS
 
 # Every file of the contract, with the services whose options the extension above makes readable.
 IMAGE = descriptor_pb2.FileDescriptorSet.FromString(resources.files("pantree").joinpath("contract.binpb").read_bytes())
@@ -82,3 +85,9 @@ def test_money_and_counts_are_numbers_in_json() -> None:
         if field.type in wide
     ]
     assert not fields
+
+
+def test_generated_code_is_as_open_to_others_as_the_protos() -> None:
+    """Parts run as users who do not own the checkout."""
+    generated, protos = GEN.stat().st_mode, PROTOS.stat().st_mode
+    assert stat.S_IMODE(generated) == stat.S_IMODE(protos)
