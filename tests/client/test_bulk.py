@@ -11,11 +11,15 @@ from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.frequency.v1.frequency_service_pb2_grpc import FrequencyServiceStub
 from pantree.frequency.v1.frequency_service_pb2_grpc import add_FrequencyServiceServicer_to_server as add_frequency_to
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
+from pantree.recommendation.v1 import recommendation_service_pb2 as recommendation
+from pantree.recommendation.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree.vector.v1.vector_service_pb2_grpc import VectorServiceStub
 from pantree_client.bulk import answered
 from pantree_frequency.__main__ import build as build_frequency
 from pantree_frequency.settings import FrequencySettings
+from pantree_recommendation.__main__ import build as build_recommendation
+from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import ComponentUnavailable, InternalError, InvalidInput
 from pantree_runtime.grpc_types import Context
@@ -76,6 +80,27 @@ def vector_batches() -> Iterator[vector.IndexHistoriesRequest]:
         )
 
 
+def recommendation_batches() -> Iterator[recommendation.RecommendBatchRequest]:
+    for batch in range(BATCHES):
+        numbers = range(batch * HOUSEHOLDS, (batch + 1) * HOUSEHOLDS)
+        items = [
+            frequency.ItemFrequency(
+                name=f"Item {n}", purchase_count=8, mean_interval_days=7.0, consistency_ratio=0.9,
+                recency_weight_ratio=1.0, trend=frequency.TREND_STABLE, confidence=85.0, last_date="2026-06-28",
+                next_due_date="2026-07-05", latest_unit_price=2.5, typical_quantity=1,
+            )
+            for n in numbers
+        ]  # fmt: skip
+        yield recommendation.RecommendBatchRequest(
+            households=[
+                recommendation.RecommendRequest(
+                    candidates=[recommendation.Candidate(frequency=item)], as_of="2026-06-30"
+                )
+                for item in items
+            ]
+        )
+
+
 async def test_households_are_answered_once_and_in_order_over_lost_connections() -> None:
     intervals: list[float] = []
     async with behind_proxy(await build_frequency(FrequencySettings())) as (proxy, channel):
@@ -84,6 +109,17 @@ async def test_households_are_answered_once_and_in_order_over_lost_connections()
             intervals += [one.result.items[0].mean_interval_days for one in response.households]
             await proxy.drop_connections()
     assert intervals == [2.0 + number for number in range(BATCHES * HOUSEHOLDS)]
+
+
+async def test_households_are_recommended_to_once_and_in_order_over_lost_connections() -> None:
+    names: list[str] = []
+    settings = RecommendationSettings(sagemaker_endpoint="")
+    async with behind_proxy(await build_recommendation(settings)) as (proxy, channel):
+        call = RecommendationServiceStub(channel).RecommendBatch
+        async for response in answered("recommendation", call, recommendation_batches()):
+            names += [one.result.recommendations[0].name for one in response.households]
+            await proxy.drop_connections()
+    assert names == [f"Item {number}" for number in range(BATCHES * HOUSEHOLDS)]
 
 
 async def test_histories_keep_their_positions_over_lost_connections() -> None:
