@@ -37,7 +37,8 @@ _RUN_OUT_WEIGHT = 10.0
 # products would come every 28 or every 56 days. On fitting households the bound brings the right step more often
 # (products: .196 of the next intervals after .186), at 2 % more households that run out and as many early deliveries.
 _FARTHEST_RATIO = 1.5
-# From so many purchases on, no step is shorter than the item's own rhythm allows (see `least_steps`).
+# From so many purchases on, no step is shorter than the item's own rhythm allows (see `least_steps`). From four on, the
+# bound would be felt by 93 real pairs (types), and the step miss their next interval by 25 days instead of 19.
 _PURCHASES_OF_A_RHYTHM = 6
 
 # Days from today on which deliveries may begin: at once, or after whole weeks, up to the longest step of the ladder.
