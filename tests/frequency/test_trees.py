@@ -43,47 +43,56 @@ def _random_values(rows: int, columns: int, seed: int = 5) -> NDArray[np.float32
 @pytest.mark.parametrize("trees", ["next_trees", "interval_trees"])
 def test_scores_of_the_shipped_trees_are_those_of_the_library_to_the_last_bit(trees: str) -> None:
     text = getattr(artefact.load(), trees)
-    ours = StepTrees(text)
+    ours = StepTrees(text, STEPS)
     values = _random_values(300, ours.feature_count) * np.float32(40)
     # On the thresholds themselves, and at what the library takes for zero.
     values[0], values[1], values[2], values[3] = 0, np.inf, -np.inf, 1e-35
-    np.testing.assert_array_equal(ours.scores(values, _STEPS), _of_library(text, values))
+    np.testing.assert_array_equal(ours.scores(values), _of_library(text, values))
 
 
-@pytest.mark.parametrize("parameters", [{}, {"zero_as_missing": True}, {"use_missing": False}, {"num_leaves": 2}])
+@pytest.mark.parametrize(
+    "parameters", [{}, {"zero_as_missing": True}, {"use_missing": False}, {"num_leaves": 2}, {"num_leaves": 64}]
+)
 def test_scores_with_missing_values_are_those_of_the_library(parameters: dict[str, Any]) -> None:
     values = _random_values(500, 4)
     text = _fitted(values, (np.nan_to_num(values[:, 0]) > np.nan_to_num(values[:, 1])).astype(float), **parameters)
     unseen = _random_values(200, 4, seed=6)
-    np.testing.assert_array_equal(StepTrees(text).scores(unseen, _STEPS), _of_library(text, unseen))
+    np.testing.assert_array_equal(StepTrees(text, STEPS).scores(unseen), _of_library(text, unseen))
 
 
 def test_trees_that_never_split_give_their_only_leaf() -> None:
     values = _random_values(40, 3)
     text = _fitted(values, np.tile([0.0, 1.0], 20), min_data_in_leaf=10_000)
-    np.testing.assert_array_equal(StepTrees(text).scores(values, _STEPS), _of_library(text, values))
+    np.testing.assert_array_equal(StepTrees(text, STEPS).scores(values), _of_library(text, values))
 
 
 def test_scores_do_not_depend_on_the_number_of_threads_or_of_pairs() -> None:
     text = artefact.load().next_trees
-    values = _random_values(1_500, StepTrees(text).feature_count)
-    together = StepTrees(text).scores(values, _STEPS)
-    np.testing.assert_array_equal(StepTrees(text, thread_count=3).scores(values, _STEPS), together)
-    np.testing.assert_array_equal(StepTrees(text).scores(values[7:8], _STEPS), together[7:8])
+    values = _random_values(1_500, StepTrees(text, STEPS).feature_count)
+    together = StepTrees(text, STEPS).scores(values)
+    np.testing.assert_array_equal(StepTrees(text, STEPS, thread_count=3).scores(values), together)
+    np.testing.assert_array_equal(StepTrees(text, STEPS).scores(values[7:8]), together[7:8])
 
 
 def test_no_pairs_have_no_scores() -> None:
-    trees = StepTrees(artefact.load().next_trees)
-    assert trees.scores(np.empty((0, trees.feature_count), np.float32), _STEPS).shape == (0, len(STEPS))
+    trees = StepTrees(artefact.load().next_trees, STEPS)
+    assert trees.scores(np.empty((0, trees.feature_count), np.float32)).shape == (0, len(STEPS))
 
 
 def test_text_without_trees_is_refused() -> None:
     with pytest.raises(ValueError, match="has no trees"):
-        StepTrees(Path(__file__).read_text())
+        StepTrees(Path(__file__).read_text(), STEPS)
 
 
 def test_categorical_splits_are_refused() -> None:
     values = np.random.default_rng(3).integers(0, 8, size=(400, 1)).astype(np.float32)
     text = _fitted(values, (values[:, 0] % 2).astype(float), categorical_columns=1, min_data_per_group=1, cat_smooth=1)
     with pytest.raises(ValueError, match="categorical"):
-        StepTrees(text)
+        StepTrees(text, STEPS)
+
+
+def test_trees_of_too_many_leaves_are_refused() -> None:
+    values = _random_values(2_000, 4)
+    text = _fitted(values, (np.nan_to_num(values).prod(axis=1) > 0).astype(float), num_leaves=100)
+    with pytest.raises(ValueError, match="more than 64 leaves"):
+        StepTrees(text, STEPS)

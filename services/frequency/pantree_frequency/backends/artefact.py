@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pantree_frequency.core import Models
 from pantree_frequency.core.models import CLOSED_FORMS, Hazard, Heuristic, Model
+from pantree_frequency.core.models.hazard import STEPS
 from pantree_frequency.core.models.trees import StepTrees
 from pantree_frequency.core.need import Switching
 from pantree_frequency.core.priors import Priors
@@ -91,8 +92,8 @@ def models_of(artefact: Artefact, *, thread_count: int = 1) -> Models:
     by_name[Hazard.name] = Hazard(
         version=version,
         features=description["features"],
-        next_trees=StepTrees(artefact.next_trees, thread_count),
-        interval_trees=StepTrees(artefact.interval_trees, thread_count),
+        next_trees=StepTrees(artefact.next_trees, STEPS, thread_count),
+        interval_trees=StepTrees(artefact.interval_trees, STEPS, thread_count),
         companions=[by_name[name] for name in description["companions"]],
     )
     return Models(by_name, Hazard.name, artefact.priors, Switching(description["switching"]))

@@ -26,10 +26,10 @@ COMPANION_SHARE = 0.35
 
 
 class Trees(Protocol):
-    """A boosted model whose last column is the end of a step: `StepTrees`."""
+    """A boosted model of what happens within each of `STEPS`: `StepTrees`."""
 
-    def scores(self, values: NDArray[np.float32], steps: NDArray[np.float32]) -> Floats:
-        """float64[p, s], the log odds of each pair at each step, given float32[p, f] and float32[s], ascending."""
+    def scores(self, values: NDArray[np.float32]) -> Floats:
+        """float64[p, s], the log odds of each pair at each step, given float32[p, f]."""
 
 
 class Curve:
@@ -90,7 +90,7 @@ class Hazard:
 
     def raw_curve(self, trees: Trees, table: FeatureTable) -> Floats:
         """float64[p, s], probability by the end of each step, as the trees say it."""
-        scores = trees.scores(table.values.take(self._columns, axis=1), STEPS.astype(np.float32))
+        scores = trees.scores(table.values.take(self._columns, axis=1))
         # log(1 − hazard) = −log(1 + e^score)
         return np.asarray(-np.expm1(-np.logaddexp(0.0, scores).cumsum(axis=1)))
 
