@@ -236,6 +236,15 @@ def _median_days(intervals: Floats) -> Floats:
 
 
 @compiled()
+def _accumulate(density: Floats, distribution: Floats) -> None:
+    """Overwrites `distribution` with the running total of `density`, float64[n] each."""
+    total = 0.0
+    for day in range(len(density)):
+        total += density[day]
+        distribution[day] = total
+
+
+@compiled()
 def _follow(days: Floats, first: int, intervals: Floats, following: Floats) -> None:
     """Density of a day, not before `first`, and one more interval after it, up to the horizon.
 
@@ -270,33 +279,36 @@ def _reckon_first(
     """
     horizon = density.shape[1]
     sums, following, backwards = np.empty(horizon), np.empty(horizon), np.empty(horizon)
-    ahead = np.empty(horizon)
+    ahead, came, passed = np.empty(horizon), np.empty(horizon), np.empty(horizon)
     known = np.empty(horizon + 1, np.bool_)
     risk = np.empty(horizon + 1)
     for pair in range(len(density)):
         intervals, soonest, step = density[pair], next_density[pair], steps[pair]
         sums[:] = soonest
-        for number in range(horizon // step + 1):
+        for number in range((horizon - firsts[0]) // step + 1):
             if number > 0:
                 _follow(sums, number - 1, intervals, following)
                 sums, following = following, sums
+            _accumulate(sums, came)
             for position in range(len(firsts)):
                 day = firsts[position] + number * step
                 if day <= horizon:
-                    early[pair, position] += 1.0 - sums[:day].sum()
+                    early[pair, position] += 1.0 - came[day - 1]
         backwards[:] = intervals[::-1]
+        _accumulate(soonest, came)
+        _accumulate(intervals, passed)
         known[:] = False
         for position in range(len(firsts)):
             # Deliveries that begin a step later are the same ones without the first: one pass serves them all.
             if not known[firsts[position]]:
-                _risks_along(firsts[position], step, soonest, intervals, backwards, sums, ahead, known, risk)
+                _risks_along(firsts[position], step, soonest, came, passed, backwards, sums, ahead, known, risk)
             run_out[pair, position] = risk[firsts[position]]
 
 
 @compiled()
 def _risks_along(
-    first: int, step: int, soonest: Floats, intervals: Floats, backwards: Floats, after: Floats, ahead: Floats,
-    known: NDArray[np.bool_], risk: Floats,
+    first: int, step: int, soonest: Floats, came: Floats, passed: Floats, backwards: Floats, after: Floats,
+    ahead: Floats, known: NDArray[np.bool_], risk: Floats,
 ) -> None:  # fmt: skip
     """Probability of running out when deliveries begin on `first`, or on any day that is whole steps later.
 
@@ -304,8 +316,9 @@ def _risks_along(
         first: day of the first delivery, from 1.
         step: days between deliveries.
         soonest: float64[n], density of the next purchase's day.
-        intervals: float64[n], density of the interval.
-        backwards: float64[n], the same from its end.
+        came: float64[n], probability that it comes by each day.
+        passed: float64[n], probability that an interval is over by each day.
+        backwards: float64[n], density of the interval, from its end.
         after: float64[n], scratch.
         ahead: float64[n], scratch.
         known: bool[n + 1], set for each first day that was reckoned.
@@ -314,20 +327,24 @@ def _risks_along(
     horizon = len(soonest)
     # after[t]: of running out hereafter, when the purchase that a delivery stands for has come on day t + 1. There is
     # no delivery after the last one: any further purchase is one too many.
-    total = 0.0
-    for day in range(horizon - 1, -1, -1):
-        after[day] = total
-        total += intervals[horizon - 1 - day]
+    after[horizon - 1] = 0.0
+    for day in range(horizon - 1):
+        after[day] = passed[horizon - 2 - day]
     for number in range((horizon - first) // step, -1, -1):
         delivery = first + number * step
-        risk[delivery] = soonest[: delivery - 1].sum() + (soonest[delivery - 1 :] * after[delivery - 1 :]).sum()
+        late = 0.0
+        for day in range(delivery - 1, horizon):
+            late += soonest[day] * after[day]
+        risk[delivery] = (came[delivery - 2] if delivery > 1 else 0.0) + late
         known[delivery] = True
         if number > 0:
             before = delivery - step - 1
-            ahead[before:] = 0.0
-            for day in range(before + 1, horizon):
-                # A purchase before this delivery finds nothing.
-                share = 1.0 if day < delivery - 1 else after[day]
+            # A purchase before this delivery finds nothing.
+            for day in range(before, delivery - 2):
+                ahead[day] = passed[delivery - 3 - day]
+            ahead[delivery - 2 :] = 0.0
+            for day in range(delivery - 1, horizon):
+                share = after[day]
                 earlier = ahead[before:day]
                 weights = backwards[horizon - day + before :]
                 for position in range(len(earlier)):
