@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +26,7 @@ _GRACE_RATIO = 1.5
 _CURVE_DAYS: NDArray[np.float64] = np.concatenate([np.arange(1.0, 85.0), np.arange(91.0, 366.0, 7.0)])
 
 
-@dataclass(frozen=True)
-class FirstDelivery:
+class FirstDelivery(NamedTuple):
     """When deliveries at the recommended interval best begin, and what that means for 84 days from today."""
 
     day: int
@@ -37,8 +37,8 @@ class FirstDelivery:
     """Share of deliveries that come early, all of them when the need has ended."""
 
 
-@dataclass(frozen=True)
-class ItemFrequency:
+# Tuples, as there is one for every item of every history, and a tuple is made in a third of the time.
+class ItemFrequency(NamedTuple):
     """An item's statistics and what they say about today."""
 
     statistics: ItemStatistics

@@ -6,6 +6,7 @@ number of days between two consecutive purchases.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ from pantree_frequency.core.sorting import SortedHistories, sort_histories
 from pantree_frequency.core.trend import Trend, p_value, trend_of
 
 
-@dataclass(frozen=True)
-class ItemStatistics:
+# A tuple, as `ItemFrequency` is.
+class ItemStatistics(NamedTuple):
     """Statistics of one item; `None` where there are too few intervals."""
 
     name: str
