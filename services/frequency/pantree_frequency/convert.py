@@ -184,11 +184,12 @@ def _question_or_status(household: messages.HouseholdHistory) -> Question | Stat
 
 def analysis_response(analysis: HistoryAnalysis, as_of_day: int) -> messages.AnalyzeHistoryResponse:
     """Message that tells an analysis."""
-    return messages.AnalyzeHistoryResponse(
-        items=[_item_message(item) for item in analysis.items],
-        model=Model(name=analysis.model_name, version=analysis.model_version),
-        as_of=_day_text(as_of_day),
+    response = messages.AnalyzeHistoryResponse(
+        model=Model(name=analysis.model_name, version=analysis.model_version), as_of=_day_text(as_of_day)
     )
+    for item in analysis.items:
+        _add_item(response, item)
+    return response
 
 
 def batch_responses(
@@ -223,9 +224,10 @@ def _day_text(day: int) -> str:
     return calendar_day(day).isoformat()
 
 
-def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
+def _add_item(response: messages.AnalyzeHistoryResponse, item: ItemFrequency) -> None:
     statistics = item.statistics
-    message = messages.ItemFrequency(
+    # Made in its place: a message that is made elsewhere is copied there.
+    message = response.items.add(
         name=statistics.name,
         category=statistics.category,
         purchase_count=statistics.purchase_count,
@@ -263,4 +265,3 @@ def _item_message(item: ItemFrequency) -> messages.ItemFrequency:
         need=_NEEDS[item.need],
     )
     message.MergeFromString(_PROBABILITY_LISTS.serialized(item))
-    return message
