@@ -1,6 +1,7 @@
 """A household's purchases with its items told apart by normalised name, in an order of their own."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,7 @@ from pantree_domain.purchases import PurchaseHistory
 from pantree_vector.core.identity import normalise_name
 
 
-@dataclass(frozen=True)
-class BoughtItem:
+class BoughtItem(NamedTuple):
     """An item that a household has bought."""
 
     normalised_name: str
