@@ -132,7 +132,7 @@ async def measure(url: str, count: int, server_pid: int | None) -> None:
         print(f"most memory of the server: {most_memory(server_pid)}")
 
     points = (points_of(one.tenant_id, one.customer_id, one.history, one.as_of_day, embedder) for one in customers)
-    vectors = np.array([customer.vector for customer, _ in points])
+    vectors = np.array([one.customer.vector for one in points])
     found = 0
     queries = np.random.default_rng(0).choice(household_count, min(_QUERIES, household_count), replace=False).tolist()
     search_seconds = []

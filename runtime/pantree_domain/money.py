@@ -1,13 +1,15 @@
 """Money as people count it: sums are rounded to cents once, at the end."""
 
 import math
-from decimal import ROUND_HALF_UP, Decimal
-from fractions import Fraction
+from contextlib import AbstractContextManager
+from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
 
 _CENTS = 100
 _CENT = Decimal("0.01")
 # From here on neighbouring floats are a cent apart or more.
 _FIRST_WITHOUT_CENTS = 2.0**46
+# A product of two floats has at most some 650 digits behind the point.
+_EXACT = Context(prec=2_000, traps=[Inexact])
 
 
 def round_to_cent(amount: float) -> float:
@@ -17,16 +19,32 @@ def round_to_cent(amount: float) -> float:
     return float(Decimal(repr(amount)).quantize(_CENT, ROUND_HALF_UP)) or 0.0  # never -0.0
 
 
-def floor_to_cent(amount: Fraction) -> float:
-    """The amount rounded down to cents, computed exactly, so that a saving is never overstated."""
-    return math.floor(amount * _CENTS) / _CENTS
+def exactly() -> AbstractContextManager[object]:
+    """Context in which decimal numbers are added and multiplied exactly; what cannot be exact raises in it."""
+    return localcontext(_EXACT)
 
 
-def ceil_to_cent(amount: Fraction) -> float:
-    """The amount rounded up to cents, computed exactly, so that a cost is never understated."""
-    return math.ceil(amount * _CENTS) / _CENTS
+def exact(amount: float) -> Decimal:
+    """The decimal number that a float stands for: 1.99 gives 1.99, not its binary neighbour."""
+    return Decimal(repr(amount))
 
 
-def exact(amount: float) -> Fraction:
-    """The decimal number that a float stands for: 1.99 gives 199/100, not its binary neighbour."""
-    return Fraction(repr(amount))
+def floor_to_cent(amount: Decimal, divisor: int = 1) -> float:
+    """The amount rounded down to cents, computed exactly, so that a saving is never overstated.
+
+    Args:
+        amount: any amount.
+        divisor: by what it is divided before, at least 1: a quotient often has no exact decimal form.
+    """
+    # Rounding down before and after a division by a whole number is rounding down after it.
+    return math.floor(_EXACT.multiply(amount, _CENTS)) // divisor / _CENTS
+
+
+def ceil_to_cent(amount: Decimal, divisor: int = 1) -> float:
+    """The amount rounded up to cents, computed exactly, so that a cost is never understated.
+
+    Args:
+        amount: any amount.
+        divisor: by what it is divided before, at least 1.
+    """
+    return -(-math.ceil(_EXACT.multiply(amount, _CENTS)) // divisor) / _CENTS

@@ -5,7 +5,7 @@ import numpy as np
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree_domain.limits import MAX_HISTORY_ITEMS, MAX_HISTORY_LINES, MAX_PRICE, MAX_QUANTITY
 from pantree_domain.purchases import PurchaseHistory
-from pantree_runtime.validation import Violations
+from pantree_runtime.validation import Violations, is_text
 
 # 1970-01-01 to 2199-12-31, the days that `Violations.day` accepts.
 _LAST_DAY = 84_005
@@ -66,10 +66,13 @@ def _check_dictionary(history: PurchaseHistory, field: str, violations: Violatio
         )
     if len(set(history.item_names)) != len(history.item_names):
         violations.add(f"{field}.item_names", "has a name twice; list each item once")
-    for position, name in enumerate(history.item_names):
-        violations.text(f"{field}.item_names[{position}]", name)
-    for position, category in enumerate(history.item_categories):
-        violations.text(f"{field}.item_categories[{position}]", category, required=False)
+    if not all(map(is_text, history.item_names)):
+        for position, name in enumerate(history.item_names):
+            violations.text(f"{field}.item_names[{position}]", name)
+    # Many items are of few categories.
+    if not all(is_text(category, required=False) for category in set(history.item_categories)):
+        for position, category in enumerate(history.item_categories):
+            violations.text(f"{field}.item_categories[{position}]", category, required=False)
 
 
 def _check_lines(history: PurchaseHistory, field: str, violations: Violations, last_day: int) -> None:

@@ -14,6 +14,23 @@ MAX_VIOLATIONS = 50
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 
 
+def is_text(value: str, *, longest: int = MAX_NAME_CHARACTERS, required: bool = True) -> bool:
+    """Whether a text is there (if required), not too long, and free of control characters."""
+    if len(value) > longest or (required and not value.strip()):
+        return False
+    # No control character is printable, and few texts hold anything that is not.
+    return value.isprintable() or not _CONTROL_CHARACTER.search(value)
+
+
+def day_named(value: str) -> date | None:
+    """The calendar day that an ISO 8601 text names, or None when it names none from 1970 to 2199."""
+    try:
+        day = date.fromisoformat(value) if len(value) == len("2026-05-22") else None
+    except ValueError:
+        return None
+    return day if day is not None and FIRST_YEAR <= day.year <= LAST_YEAR else None
+
+
 class Violations:
     """The wrong fields of one request. Each check returns whether its field is right."""
 
@@ -44,14 +61,14 @@ class Violations:
 
     def text(self, field: str, value: str, *, longest: int = MAX_NAME_CHARACTERS, required: bool = True) -> bool:
         """Whether a text is there (if required), not too long, and free of control characters."""
+        if is_text(value, longest=longest, required=required):
+            return True
         if required and not value.strip():
             self.add(field, "is required; give a text that is not blank")
         elif len(value) > longest:
             self.add(field, f"has {len(value):,} characters; shorten it to at most {longest}")
-        elif _CONTROL_CHARACTER.search(value):
-            self.add(field, "has control characters; remove them")
         else:
-            return True
+            self.add(field, "has control characters; remove them")
         return False
 
     def identifier(self, field: str, value: str, *, required: bool = True) -> bool:
@@ -85,14 +102,10 @@ class Violations:
 
     def day(self, field: str, value: str) -> date | None:
         """The calendar day that an ISO 8601 text names, or None when it names none from 1970 to 2199."""
-        try:
-            day = date.fromisoformat(value) if len(value) == len("2026-05-22") else None
-        except ValueError:
-            day = None
-        if day is None or not FIRST_YEAR <= day.year <= LAST_YEAR:
+        day = day_named(value)
+        if day is None:
             shown = value if len(value) <= 40 else f"{value[:40]}…"
             self.add(field, f"is {shown!r}; give a calendar day from {FIRST_YEAR} to {LAST_YEAR} such as 2026-05-22")
-            return None
         return day
 
     def raise_if_any(self) -> None:

@@ -1,9 +1,10 @@
+import math
 from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_domain.money import exact, floor_to_cent, round_to_cent
+from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent, round_to_cent
 
 amounts = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False)
 
@@ -18,15 +19,19 @@ def test_round_to_cent_never_gives_a_negative_zero() -> None:
 
 
 def test_floor_to_cent_of_the_seed_example_is_5_18() -> None:
-    assert floor_to_cent(exact(1.99) * exact(0.05) * 365 / 7) == 5.18
+    assert floor_to_cent(exact(1.99) * exact(0.05) * 365, 7) == 5.18
 
 
 @given(amounts)
 def test_round_to_cent_moves_by_at_most_half_a_cent(amount: float) -> None:
-    assert abs(exact(round_to_cent(amount)) - exact(amount)) <= Fraction(1, 200)
+    assert abs(Fraction(exact(round_to_cent(amount))) - Fraction(exact(amount))) <= Fraction(1, 200)
 
 
-@given(st.fractions(min_value=0, max_value=10**9))
-def test_floor_to_cent_never_overstates(amount: Fraction) -> None:
-    floored = exact(floor_to_cent(amount))
-    assert floored <= amount < floored + Fraction(1, 100)
+@given(amounts, amounts, st.integers(1, 1_000))
+def test_cents_of_a_quotient_are_the_nearest_below_and_above_it(price: float, ratio: float, divisor: int) -> None:
+    with exactly():
+        product = exact(price) * exact(ratio)
+    assert Fraction(product) == Fraction(repr(price)) * Fraction(repr(ratio))
+    cents = Fraction(product) * 100 / divisor
+    assert floor_to_cent(product, divisor) == math.floor(cents) / 100
+    assert ceil_to_cent(product, divisor) == math.ceil(cents) / 100

@@ -118,7 +118,10 @@ def recommendations_table(
             ):
                 chosen[name].append(_first(ranked, days))
             repeat += [
-                (exact(item.statistics.mean_paid_unit_price), exact(item.statistics.mean_unit_price))
+                (
+                    Fraction(exact(item.statistics.mean_paid_unit_price)),
+                    Fraction(exact(item.statistics.mean_unit_price)),
+                )
                 for item in analysis.items
                 if item.statistics.purchase_count >= REPEAT_PURCHASES
             ]

@@ -49,11 +49,11 @@ EXPECTED = Forecast(
 
 
 def bananas(**changes: Any) -> Candidate:
-    return dataclasses.replace(WEEKLY_BANANAS, **changes)
+    return WEEKLY_BANANAS._replace(**changes)
 
 
 def forecast(**changes: Any) -> Forecast:
-    return dataclasses.replace(EXPECTED, **changes)
+    return EXPECTED._replace(**changes)
 
 
 def features(**changes: Any) -> ItemFeatures:

@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_domain.cadence import LADDER, Cadence
-from pantree_domain.money import exact
 from pantree_recommendation.core import PaidPrice, annual_cost, annual_savings, honest_savings
 
 WEEKLY = LADDER[0]
@@ -13,6 +12,11 @@ CENT = Fraction(1, 100)
 _prices = st.decimals(0, 10_000, places=2).map(float) | st.floats(0, 10_000)
 _ratios = st.decimals(0, 1, places=3).map(float)
 _cadences = st.sampled_from(LADDER)
+
+
+def exact(amount: float) -> Fraction:
+    """The decimal number that a float stands for."""
+    return Fraction(repr(amount))
 
 
 def test_honest_savings_of_promotion_buyer_are_a_loss() -> None:

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -81,4 +80,4 @@ def test_item_left_out_at_a_threshold_is_left_out_at_every_higher_one(
 @given(candidate(), forecasts().filter(lambda given_forecast: given_forecast.need is not Need.ACTIVE))
 def test_need_that_is_not_active_is_never_enough(item: Candidate, expected: Forecast) -> None:
     policy = Policy(min_cadence_probability=0, min_purchases=2)
-    assert ground_for_omission(replace(item, forecast=expected), AS_OF, policy) is not None
+    assert ground_for_omission(item._replace(forecast=expected), AS_OF, policy) is not None

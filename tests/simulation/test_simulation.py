@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from datetime import date, timedelta
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from hypothesis import strategies as st
 from pantree_domain.catalog import load_catalog, normalize_name
 from pantree_domain.days import day_number
 from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
-from pantree_domain.money import exact
 from pantree_simulation.core import FirstItem, Scenario
 from tests.simulation.scenarios import (
     BANANAS,
@@ -26,6 +26,11 @@ from tests.simulation.scenarios import (
 )
 
 few_examples = settings(max_examples=15, deadline=None)
+
+
+def exact(amount: float) -> Fraction:
+    """The decimal number that a float stands for."""
+    return Fraction(repr(amount))
 
 
 @few_examples

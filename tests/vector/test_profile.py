@@ -55,7 +55,7 @@ def test_profile_of_one_trip_has_no_gap() -> None:
 def test_profile_of_free_items_has_no_shares_and_still_a_vector() -> None:
     lines: list[Line] = [("Bananas", "produce", 20_000, 0.0), ("Milk", "dairy", 20_000, 0.0)]
     assert profile(lines).category_shares == ()
-    customer, _ = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)
+    customer = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER).customer
     bananas, milk = EMBEDDER.embed(["bananas", "milk"])
     assert customer.vector @ bananas == pytest.approx(float(customer.vector @ milk), abs=1e-6)
 
@@ -85,7 +85,7 @@ def test_vector_leans_to_what_is_bought_lately_and_for_more_money() -> None:
 
     def lean_to_milk(milk_day: int, milk_paid: float) -> float:
         lines: list[Line] = [("Bananas", "", 20_000, 2.0), ("Milk", "", milk_day, milk_paid)]
-        vector = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)[0].vector
+        vector = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER).customer.vector
         return float(vector @ milk - vector @ bananas)
 
     assert lean_to_milk(20_000, 2.0) == pytest.approx(0.0, abs=1e-6)
@@ -124,19 +124,20 @@ def test_order_of_lines_does_not_change_the_points(lines: list[Line], shuffler: 
     categories = {name: category for name, category, _, _ in lines}
     lines = [(name, categories[name], day, paid) for name, _, day, paid in lines]
     shuffled = shuffler.sample(lines, len(lines))
-    customer, items = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)
-    other_customer, other_items = points_of("", "family", history_of_lines(shuffled), 20_020, EMBEDDER)
-    assert customer.profile == other_customer.profile
-    assert customer.vector.tolist() == other_customer.vector.tolist()
-    assert [(item.point_id, item.name, item.category) for item in items] == [
-        (item.point_id, item.name, item.category) for item in other_items
+    points = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)
+    others = points_of("", "family", history_of_lines(shuffled), 20_020, EMBEDDER)
+    assert points.customer.profile == others.customer.profile
+    assert points.customer.vector.tolist() == others.customer.vector.tolist()
+    assert [(item.name, item.category) for item in points.items] == [
+        (item.name, item.category) for item in others.items
     ]
+    assert points.item_ids == others.item_ids
 
 
 @unhurried
 @given(lines_of_households)
 def test_profile_vector_has_unit_norm_and_shares_sum_to_one(lines: list[Line]) -> None:
-    customer, _ = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)
+    customer = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER).customer
     assert np.linalg.norm(customer.vector) == pytest.approx(1.0, abs=1e-5)
     shares = customer.profile.category_shares
     assert sum(share.share_ratio for share in shares) == pytest.approx(1.0 if any(line[3] for line in lines) else 0.0)

@@ -190,6 +190,14 @@ async def test_many_households_are_stored_in_one_go(similarity: Similarity, tena
     assert await similarity.delete_customer(tenant, "customer-4") == 3
 
 
+async def test_large_household_is_stored_like_a_small_one(similarity: Similarity, tenant: str) -> None:
+    many = [(f"Item {number}", "", 20_000, 1.0) for number in range(300)]
+    for lines in (list(FAMILY), many, many[:3]):
+        assert await index(similarity, tenant, "family", lines) == len({name for name, *_ in lines})
+        assert len(await names_like(similarity, tenant, "item", limit=400)) == len({name for name, *_ in lines})
+    assert await similarity.delete_customer(tenant, "family") == 4
+
+
 async def test_item_of_many_customers_comes_once_and_leaves_room_for_others(
     similarity: Similarity, tenant: str
 ) -> None:

@@ -13,7 +13,13 @@ from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import Perishability
-from pantree_domain.limits import DEFAULT_RECOMMENDATIONS, MAX_HISTORY_LINES, MAX_QUANTITY, MAX_RECOMMENDATIONS
+from pantree_domain.limits import (
+    DEFAULT_RECOMMENDATIONS,
+    MAX_HISTORY_LINES,
+    MAX_PRICE,
+    MAX_QUANTITY,
+    MAX_RECOMMENDATIONS,
+)
 from pantree_recommendation.core import (
     DEFAULT_SUGGESTIONS,
     SUGGESTION_SOURCE,
@@ -39,7 +45,7 @@ from pantree_recommendation.core import (
 )
 from pantree_runtime.errors import InvalidInput, PantreeError
 from pantree_runtime.status import status_of
-from pantree_runtime.validation import Violations
+from pantree_runtime.validation import Violations, day_named, is_text
 
 MAX_CANDIDATES = 10_000
 # The contract states the same figures in its comments.
@@ -190,90 +196,191 @@ def _question_or_status(household: messages.RecommendRequest) -> Question | Stat
 
 
 def _candidates(request: messages.RecommendRequest, as_of: date | None, violations: Violations) -> list[Candidate]:
-    """The candidates that are right; the others are noted."""
+    """The candidates that are right; what is wrong with the others is noted."""
     if len(request.candidates) > MAX_CANDIDATES:
         violations.add("candidates", f"has {len(request.candidates):,} items; send at most {MAX_CANDIDATES:,}")
         return []
+    latest_day = as_of or date.max
     candidates = []
     positions: dict[str, int] = {}
     for position, message in enumerate(request.candidates):
-        field = f"candidates[{position}]"
-        if not message.HasField("frequency"):
-            violations.add(f"{field}.frequency", "is required; give what FrequencyService says of the item")
-            continue
-        first = positions.setdefault(message.frequency.name, position)
-        if first != position:
-            violations.add(f"{field}.frequency.name", f"is also the name of candidates[{first}]; send each item once")
-        candidate = _candidate(message, as_of, violations.within(field))
-        if candidate is not None:
+        candidate = _candidate(message, latest_day)
+        if candidate is not None and positions.setdefault(candidate.name, position) == position:
             candidates.append(candidate)
+        else:
+            _note_violations(message, position, positions, latest_day, violations)
     return candidates
 
 
-def _candidate(message: messages.Candidate, as_of: date | None, violations: Violations) -> Candidate | None:
-    """Evidence on one item; None, with the violations noted, when it is not right."""
+def _candidate(message: messages.Candidate, latest_day: date) -> Candidate | None:
+    """Evidence on one item; None when anything is wrong with it: `_note_violations` says what.
+
+    Nearly all items of nearly all requests are right, and there are thousands of them. So each field is read once and
+    compared at once with the bounds that are spelt out there.
+    """
     item = message.frequency
-    right = [
-        violations.text("frequency.name", item.name),
-        violations.text("frequency.category", item.category, required=False),
-        violations.whole_number("frequency.purchase_count", item.purchase_count, 1, MAX_HISTORY_LINES),
-        violations.number("frequency.consistency_ratio", item.consistency_ratio, 0, 1),
-        violations.number("frequency.recency_weight_ratio", item.recency_weight_ratio, 0, 1),
-        violations.number("frequency.confidence", item.confidence, 0, 100),
-        violations.price("frequency.latest_unit_price", item.latest_unit_price),
-        violations.whole_number("frequency.typical_quantity", item.typical_quantity, 1, MAX_TYPICAL_QUANTITY),
-        violations.whole_number(
-            "suggested_interval_days", message.suggested_interval_days, 0, MAX_SUGGESTED_INTERVAL_DAYS
-        ),
-    ]
-    if item.trend not in _TRENDS:
-        violations.add("frequency.trend", f"is {item.trend}; give a value of pantree.frequency.v1.Trend")
-        right.append(False)
-    if message.perishability not in _PERISHABILITIES:
-        violations.add("perishability", f"is {message.perishability}; give a value of pantree.catalog.v1.Perishability")
-        right.append(False)
-    last_day = violations.day("frequency.last_date", item.last_date)
-    if last_day is not None and as_of is not None and last_day > as_of:
-        violations.add("frequency.last_date", f"is {last_day}; give a day that is not after as_of, {as_of}")
-        right.append(False)
+    name, category, purchase_count = item.name, item.category, item.purchase_count
+    consistency_ratio, recency_weight_ratio = item.consistency_ratio, item.recency_weight_ratio
+    confidence, latest_unit_price, typical_quantity = item.confidence, item.latest_unit_price, item.typical_quantity
+    suggested_interval_days, perishability = message.suggested_interval_days, message.perishability
+    trend, last_day, next_due_date = _TRENDS.get(item.trend), day_named(item.last_date), item.next_due_date
     # One purchase has no interval; from two on there is one.
     mean_interval_days = item.mean_interval_days if item.HasField("mean_interval_days") else None
-    if mean_interval_days is not None:
-        right.append(violations.number("frequency.mean_interval_days", mean_interval_days, 1, MAX_INTERVAL_DAYS))
-    elif item.purchase_count > 1:
-        violations.add("frequency.mean_interval_days", "is required for two purchases or more")
-        right.append(False)
-    next_due_day = None
-    if item.next_due_date or item.purchase_count > 1:
-        next_due_day = violations.day("frequency.next_due_date", item.next_due_date)
-        right.append(next_due_day is not None)
-    forecast, paid_price = _forecast(item, violations), _paid_price(item, violations)
-    if last_day is None or not all(right):
+    next_due_day = day_named(next_due_date) if next_due_date else None
+    if not (
+        is_text(name)
+        and is_text(category, required=False)
+        and 1 <= purchase_count <= MAX_HISTORY_LINES
+        and 0 <= consistency_ratio <= 1
+        and 0 <= recency_weight_ratio <= 1
+        and 0 <= confidence <= 100
+        and 0 <= latest_unit_price <= MAX_PRICE
+        and 1 <= typical_quantity <= MAX_TYPICAL_QUANTITY
+        and 0 <= suggested_interval_days <= MAX_SUGGESTED_INTERVAL_DAYS
+        and perishability in _PERISHABILITIES
+        and trend is not None
+        and last_day is not None
+        and last_day <= latest_day
+        and (purchase_count == 1 if mean_interval_days is None else 1 <= mean_interval_days <= MAX_INTERVAL_DAYS)
+        and (next_due_day is not None or (purchase_count == 1 and not next_due_date))
+    ):
+        return None
+    try:
+        forecast, paid_price = _forecast(item), _paid_price(item)
+    except ValueError:
         return None
     return Candidate(
-        name=item.name,
-        category=item.category,
-        purchase_count=item.purchase_count,
+        name=name,
+        category=category,
+        purchase_count=purchase_count,
         mean_interval_days=mean_interval_days,
-        consistency_ratio=item.consistency_ratio,
-        recency_weight_ratio=item.recency_weight_ratio,
-        trend=_TRENDS[item.trend],
-        confidence=item.confidence,
+        consistency_ratio=consistency_ratio,
+        recency_weight_ratio=recency_weight_ratio,
+        trend=trend,
+        confidence=confidence,
         last_day=last_day,
         next_due_day=next_due_day,
-        latest_unit_price=item.latest_unit_price,
-        typical_quantity=item.typical_quantity,
-        perishability=_PERISHABILITIES[message.perishability],
-        suggested_interval_days=message.suggested_interval_days or None,
+        latest_unit_price=latest_unit_price,
+        typical_quantity=typical_quantity,
+        perishability=_PERISHABILITIES[perishability],
+        suggested_interval_days=suggested_interval_days or None,
         forecast=forecast,
         paid_price=paid_price,
     )
 
 
-def _forecast(item: frequency.ItemFrequency, violations: Violations) -> Forecast | None:
-    """What is expected of an item; None when the evidence holds no forecast, or one that is not right."""
-    if not item.recommended_interval_days:
+def _forecast(item: frequency.ItemFrequency) -> Forecast | None:
+    """What is expected of an item; None when the evidence holds no forecast.
+
+    Raises:
+        ValueError: when it holds one that is not right.
+    """
+    interval_days = item.recommended_interval_days
+    if not interval_days:
         return None
+    cadence_probability, run_out_probability = item.cadence_probability, item.run_out_probability
+    pile_up_ratio, need = item.pile_up_ratio, item.need
+    need_probability = _need_probability(item)
+    has_first_delivery = item.HasField("first_delivery")
+    first_delivery_day = day_named(item.first_delivery.date) if has_first_delivery else None
+    if not (
+        interval_days in _LADDER_DAYS
+        and 0 <= cadence_probability <= 1
+        and 0 <= run_out_probability <= 1
+        and 0 <= pile_up_ratio <= 1
+        and need in _NEEDS
+        and 0 <= need_probability <= 1
+        and (first_delivery_day is not None or not has_first_delivery)
+    ):
+        raise ValueError("the forecast is not right")
+    return Forecast(
+        interval_days=interval_days,
+        cadence_probability=cadence_probability,
+        run_out_probability=run_out_probability,
+        pile_up_ratio=pile_up_ratio,
+        need=_NEEDS[need],
+        need_probability=need_probability,
+        first_delivery_day=first_delivery_day,
+    )
+
+
+def _need_probability(item: frequency.ItemFrequency) -> float:
+    """That of the likeliest state; 0 when it is not told."""
+    need = item.need
+    for state in item.need_probabilities:
+        if state.need == need:
+            return state.probability
+    return 0.0
+
+
+def _paid_price(item: frequency.ItemFrequency) -> PaidPrice | None:
+    """What was really paid for a unit; None when the evidence does not tell.
+
+    Raises:
+        ValueError: when it tells a price that is not right.
+    """
+    if not (item.HasField("mean_paid_unit_price") and item.HasField("paid_unit_price_deviation")):
+        return None
+    mean, deviation = item.mean_paid_unit_price, item.paid_unit_price_deviation
+    if not (0 <= mean <= MAX_PRICE and 0 <= deviation <= MAX_PRICE):
+        raise ValueError("the price that was paid is not right")
+    return PaidPrice(mean, deviation)
+
+
+def _note_violations(
+    message: messages.Candidate,
+    position: int,
+    positions: dict[str, int],
+    latest_day: date,
+    outer: Violations,
+) -> None:
+    """Notes what is wrong with a candidate that `_candidate` found wrong, or whose name came before.
+
+    Args:
+        message: the candidate.
+        position: of the candidate.
+        positions: of the names so far.
+        latest_day: the day of the question.
+        outer: collects what is wrong.
+    """
+    violations = outer.within(f"candidates[{position}]")
+    if not message.HasField("frequency"):
+        violations.add("frequency", "is required; give what FrequencyService says of the item")
+        return
+    item = message.frequency
+    first = positions.setdefault(item.name, position)
+    if first != position:
+        violations.add("frequency.name", f"is also the name of candidates[{first}]; send each item once")
+    violations.text("frequency.name", item.name)
+    violations.text("frequency.category", item.category, required=False)
+    violations.whole_number("frequency.purchase_count", item.purchase_count, 1, MAX_HISTORY_LINES)
+    violations.number("frequency.consistency_ratio", item.consistency_ratio, 0, 1)
+    violations.number("frequency.recency_weight_ratio", item.recency_weight_ratio, 0, 1)
+    violations.number("frequency.confidence", item.confidence, 0, 100)
+    violations.price("frequency.latest_unit_price", item.latest_unit_price)
+    violations.whole_number("frequency.typical_quantity", item.typical_quantity, 1, MAX_TYPICAL_QUANTITY)
+    violations.whole_number("suggested_interval_days", message.suggested_interval_days, 0, MAX_SUGGESTED_INTERVAL_DAYS)
+    if item.trend not in _TRENDS:
+        violations.add("frequency.trend", f"is {item.trend}; give a value of pantree.frequency.v1.Trend")
+    if message.perishability not in _PERISHABILITIES:
+        violations.add("perishability", f"is {message.perishability}; give a value of pantree.catalog.v1.Perishability")
+    last_day = violations.day("frequency.last_date", item.last_date)
+    if last_day is not None and last_day > latest_day:
+        violations.add("frequency.last_date", f"is {last_day}; give a day that is not after as_of, {latest_day}")
+    if item.HasField("mean_interval_days"):
+        violations.number("frequency.mean_interval_days", item.mean_interval_days, 1, MAX_INTERVAL_DAYS)
+    elif item.purchase_count > 1:
+        violations.add("frequency.mean_interval_days", "is required for two purchases or more")
+    if item.next_due_date or item.purchase_count > 1:
+        violations.day("frequency.next_due_date", item.next_due_date)
+    if item.recommended_interval_days:
+        _note_forecast_violations(item, violations)
+    if item.HasField("mean_paid_unit_price") and item.HasField("paid_unit_price_deviation"):
+        violations.price("frequency.mean_paid_unit_price", item.mean_paid_unit_price)
+        violations.price("frequency.paid_unit_price_deviation", item.paid_unit_price_deviation)
+
+
+def _note_forecast_violations(item: frequency.ItemFrequency, violations: Violations) -> None:
     if item.recommended_interval_days not in _LADDER_DAYS:
         steps = ", ".join(map(str, _LADDER_DAYS))
         violations.add(
@@ -281,37 +388,12 @@ def _forecast(item: frequency.ItemFrequency, violations: Violations) -> Forecast
         )
     for name in ("cadence_probability", "run_out_probability", "pile_up_ratio"):
         violations.number(f"frequency.{name}", getattr(item, name), 0, 1)
-    need = _NEEDS.get(item.need)
-    if need is None:
+    if item.need not in _NEEDS:
         violations.add("frequency.need", f"is {item.need}; give a state of pantree.frequency.v1.Need")
-        return None
-    first_delivery_day = None
+        return
     if item.HasField("first_delivery"):
-        first_delivery_day = violations.day("frequency.first_delivery.date", item.first_delivery.date)
-    probabilities = {state.need: state.probability for state in item.need_probabilities}
-    need_probability = probabilities.get(item.need, 0.0)
-    violations.number("frequency.need_probabilities", need_probability, 0, 1)
-    return Forecast(
-        interval_days=item.recommended_interval_days,
-        cadence_probability=item.cadence_probability,
-        run_out_probability=item.run_out_probability,
-        pile_up_ratio=item.pile_up_ratio,
-        need=need,
-        need_probability=need_probability,
-        first_delivery_day=first_delivery_day,
-    )
-
-
-def _paid_price(item: frequency.ItemFrequency, violations: Violations) -> PaidPrice | None:
-    """What was really paid for a unit; None when the evidence does not tell, or is not right."""
-    if not (item.HasField("mean_paid_unit_price") and item.HasField("paid_unit_price_deviation")):
-        return None
-    paid = PaidPrice(item.mean_paid_unit_price, item.paid_unit_price_deviation)
-    right = [
-        violations.price("frequency.mean_paid_unit_price", paid.mean),
-        violations.price("frequency.paid_unit_price_deviation", paid.deviation),
-    ]
-    return paid if all(right) else None
+        violations.day("frequency.first_delivery.date", item.first_delivery.date)
+    violations.number("frequency.need_probabilities", _need_probability(item), 0, 1)
 
 
 def recommend_response(answer: Answer) -> messages.RecommendResponse:

@@ -65,7 +65,8 @@ class Enrichment:
     def _settled(self, item: ItemToEnrich, outcome: Outcome) -> EnrichedItem:
         """The model's answer as far as the catalogue lets it pass, or else the rules'."""
         if isinstance(outcome, Unanswered):
-            return replace(self._rules.enrich_item(item), fallback_reason=outcome.reason)
+            by_rules = self._rules.enrich_item(item)
+            return replace(by_rules, fallback_reason=outcome.reason) if outcome.reason else by_rules
         # The model was asked about the name in plain form.
         answer = replace(outcome, name=item.name)
         if self._rules.contradicts(answer):

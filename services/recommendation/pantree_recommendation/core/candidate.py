@@ -1,8 +1,12 @@
-"""The evidence on one item."""
+"""The evidence on one item.
+
+There is some of every item that a household ever bought: named tuples, which are made in a fifth of the time of frozen
+dataclasses.
+"""
 
 import enum
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from pantree_domain.cadence import nearest_cadence
 from pantree_domain.catalog import Perishability
@@ -34,8 +38,7 @@ class Need(enum.Enum):
     SWITCHED = "switched"
 
 
-@dataclass(frozen=True)
-class Forecast:
+class Forecast(NamedTuple):
     """What is expected of an item from the day of the question on."""
 
     interval_days: int
@@ -53,8 +56,7 @@ class Forecast:
     """When deliveries at that interval best begin; None when the evidence does not say."""
 
 
-@dataclass(frozen=True)
-class PaidPrice:
+class PaidPrice(NamedTuple):
     """What a household really paid for a unit, promotions included."""
 
     mean: float
@@ -62,8 +64,7 @@ class PaidPrice:
     """Sample standard deviation over purchases."""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """How regularly a household buys one item, and what is known of such items."""
 
     name: str

@@ -2,10 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from fractions import Fraction
+from decimal import Decimal
 
 from pantree_domain.cadence import Cadence
-from pantree_domain.money import ceil_to_cent, exact, floor_to_cent
+from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent
 from pantree_recommendation.core.candidate import PaidPrice
 
 _DAYS_PER_YEAR = 365
@@ -30,11 +30,6 @@ class HonestSavings:
     """The household pays less than the subscription would ask."""
 
 
-def annual_units(quantity: int, cadence: Cadence) -> Fraction:
-    """Units that are delivered in a year."""
-    return Fraction(quantity * _DAYS_PER_YEAR, cadence.interval_days)
-
-
 def annual_savings(unit_price: float, quantity: int, discount_ratio: float, cadence: Cadence) -> float:
     """Price × quantity × discount × 365 / interval, computed exactly and rounded down to a cent.
 
@@ -46,11 +41,13 @@ def annual_savings(unit_price: float, quantity: int, discount_ratio: float, cade
         discount_ratio: 0 to 1.
         cadence: how often it is delivered.
     """
-    return floor_to_cent(exact(unit_price) * exact(discount_ratio) * annual_units(quantity, cadence))
+    with exactly():
+        saving = exact(unit_price) * exact(discount_ratio)
+        return floor_to_cent(saving * (quantity * _DAYS_PER_YEAR), cadence.interval_days)
 
 
-def subscription_unit_price(unit_price: float, discount_ratio: float) -> Fraction:
-    """Shelf price less the discount, exactly."""
+def subscription_unit_price(unit_price: float, discount_ratio: float) -> Decimal:
+    """Shelf price less the discount; to be called within `exactly`."""
     return exact(unit_price) * (1 - exact(discount_ratio))
 
 
@@ -63,7 +60,9 @@ def annual_cost(unit_price: float, quantity: int, discount_ratio: float, cadence
         discount_ratio: 0 to 1.
         cadence: how often it is delivered.
     """
-    return ceil_to_cent(subscription_unit_price(unit_price, discount_ratio) * annual_units(quantity, cadence))
+    with exactly():
+        price = subscription_unit_price(unit_price, discount_ratio)
+        return ceil_to_cent(price * (quantity * _DAYS_PER_YEAR), cadence.interval_days)
 
 
 def honest_savings(
@@ -83,17 +82,20 @@ def honest_savings(
         discount_ratio: 0 to 1.
         cadence: how often it is delivered.
     """
-    price = subscription_unit_price(unit_price, discount_ratio)
-    units = annual_units(quantity, cadence)
-    expected = (exact(paid.mean) - price) * units
-    purchases = _DAYS_PER_YEAR / cadence.interval_days
+    interval_days = cadence.interval_days
+    purchases = _DAYS_PER_YEAR / interval_days
     error = paid.deviation * math.sqrt(1 / purchase_count + 1 / purchases)
-    margin = exact(_INTERVAL_DEVIATIONS * error) * units
-    return HonestSavings(
-        expected=floor_to_cent(expected),
-        low=floor_to_cent(expected - margin),
-        high=floor_to_cent(expected + margin),
-        paid_unit_price=paid.mean,
-        subscription_unit_price=ceil_to_cent(price),
-        already_pays_less=exact(paid.mean) < price,
-    )
+    with exactly():
+        price, mean = subscription_unit_price(unit_price, discount_ratio), exact(paid.mean)
+        # What is delivered in a year, times the interval.
+        units = quantity * _DAYS_PER_YEAR
+        expected = (mean - price) * units
+        margin = exact(_INTERVAL_DEVIATIONS * error) * units
+        return HonestSavings(
+            expected=floor_to_cent(expected, interval_days),
+            low=floor_to_cent(expected - margin, interval_days),
+            high=floor_to_cent(expected + margin, interval_days),
+            paid_unit_price=paid.mean,
+            subscription_unit_price=ceil_to_cent(price),
+            already_pays_less=mean < price,
+        )

@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class ReasonCode(enum.StrEnum):
@@ -87,8 +87,7 @@ _TEXTS = {
 }
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """One ground, with the numbers behind it by name."""
 
     code: ReasonCode

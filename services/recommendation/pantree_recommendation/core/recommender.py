@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import NamedTuple
 
 from pantree_domain.catalog import Perishability
 from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Trend
@@ -80,8 +81,7 @@ class Recommendation:
     """Most important first."""
 
 
-@dataclass(frozen=True)
-class OmittedItem:
+class OmittedItem(NamedTuple):
     """An item that was left out, and why."""
 
     name: str

@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from pantree_vector.core import (
+    BoughtItem,
     CustomerMatch,
     CustomerPoint,
     EmbeddingModel,
@@ -17,40 +18,53 @@ from pantree_vector.core import (
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
-    ItemPoint,
     Vector,
+    Vectors,
 )
 
+KeyT = TypeVar("KeyT", bound=Hashable)
 PointT = TypeVar("PointT")
 ResultT = TypeVar("ResultT")
 
 _FIRST_CAPACITY = 64
+# So many are stored within a few tenths of a millisecond.
+_MOST_ITEMS_WITHOUT_A_THREAD = 200
+# A few megabytes.
+_MOST_COPIED_AT_ONCE = 8_192
 
 
-class _Table(Generic[PointT]):
+class _Table(Generic[KeyT, PointT]):
     """Points by key, with their vectors in one matrix."""
 
     def __init__(self, dimension: int) -> None:
         self._vectors = np.empty((_FIRST_CAPACITY, dimension), dtype=np.float32)
         self._points: list[PointT] = []
-        self._keys: list[str] = []
-        self._rows: dict[str, int] = {}
+        self._keys: list[KeyT] = []
+        self._rows: dict[KeyT, int] = {}
 
-    def get(self, key: str) -> PointT | None:
+    def get(self, key: KeyT) -> PointT | None:
         row = self._rows.get(key)
         return None if row is None else self._points[row]
 
-    def put(self, key: str, point: PointT, vector: Vector) -> None:
-        row = self._rows.setdefault(key, len(self._points))
-        if row == len(self._points):
-            self._points.append(point)
-            self._keys.append(key)
-            if row == len(self._vectors):
-                self._vectors = np.concatenate([self._vectors, np.empty_like(self._vectors)])
-        self._points[row] = point
-        self._vectors[row] = vector
+    def takes_at_once(self, count: int) -> bool:
+        """Whether so many new points fit in without copying many vectors."""
+        return len(self._points) + count <= len(self._vectors) or len(self._vectors) <= _MOST_COPIED_AT_ONCE
 
-    def remove(self, key: str) -> None:
+    def put(self, keys: Sequence[KeyT], points: Sequence[PointT], vectors: Vectors) -> None:
+        rows = []
+        for key, point in zip(keys, points, strict=True):
+            row = self._rows.setdefault(key, len(self._points))
+            if row == len(self._points):
+                self._points.append(point)
+                self._keys.append(key)
+            else:
+                self._points[row] = point
+            rows.append(row)
+        while len(self._points) > len(self._vectors):
+            self._vectors = np.concatenate([self._vectors, np.empty_like(self._vectors)])
+        self._vectors[rows] = vectors
+
+    def remove(self, key: KeyT) -> None:
         row = self._rows.pop(key)
         last_point, last_key = self._points.pop(), self._keys.pop()
         if last_key != key:
@@ -66,12 +80,16 @@ class _Table(Generic[PointT]):
                 yield self._points[row], float(scores[row])
 
 
+_ItemKey = tuple[str, str]
+"""Customer and normalised name."""
+
+
 class _Tenant:
     def __init__(self, dimension: int) -> None:
-        self.items: _Table[ItemPoint] = _Table(dimension)
-        self.customers: _Table[CustomerPoint] = _Table(dimension)
-        self.item_ids: dict[str, set[str]] = {}
-        """Ids of the items of each customer."""
+        self.items: _Table[_ItemKey, BoughtItem] = _Table(dimension)
+        self.customers: _Table[str, CustomerPoint] = _Table(dimension)
+        self.item_keys: dict[str, dict[_ItemKey, None]] = {}
+        """Keys of the items of each customer, in the order in which they were given."""
 
 
 class MemoryStore:
@@ -91,22 +109,38 @@ class MemoryStore:
 
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
         """Stores customers and exactly these items."""
+        if not self._replaced_at_once(households):
+            await self._in_thread(lambda: self._replace(households))
 
-        def replace_one(customer: CustomerPoint, items: Sequence[ItemPoint]) -> None:
-            tenant = self._tenants[customer.tenant_id]
-            tenant.customers.put(customer.customer_id, customer, customer.vector)
-            new_ids = {item.point_id for item in items}
-            for point_id in tenant.item_ids.get(customer.customer_id, set()) - new_ids:
-                tenant.items.remove(point_id)
-            for item in items:
-                tenant.items.put(item.point_id, item, item.vector)
-            tenant.item_ids[customer.customer_id] = new_ids
+    def _replaced_at_once(self, households: Sequence[HouseholdPoints]) -> bool:
+        """Stores few items if nothing else is under way and no large table need grow; whether it did.
 
-        def replace() -> None:
-            for household in households:
-                replace_one(*household)
+        That takes less than the way to a thread and back.
+        """
+        count = sum(len(one.items) for one in households)
+        if count > _MOST_ITEMS_WITHOUT_A_THREAD or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            for one in households:
+                tenant = self._tenants[one.customer.tenant_id]
+                if not (tenant.items.takes_at_once(count) and tenant.customers.takes_at_once(len(households))):
+                    return False
+            self._replace(households)
+            return True
+        finally:
+            self._lock.release()
 
-        await self._in_thread(replace)
+    def _replace(self, households: Sequence[HouseholdPoints]) -> None:
+        for one in households:
+            customer = one.customer
+            tenant, customer_id = self._tenants[customer.tenant_id], customer.customer_id
+            tenant.customers.put([customer_id], [customer], customer.vector[None])
+            keys = dict.fromkeys([(customer_id, item.normalised_name) for item in one.items])
+            for key in tenant.item_keys.get(customer_id, ()):
+                if key not in keys:
+                    tenant.items.remove(key)
+            tenant.items.put(list(keys), one.items, one.vectors)
+            tenant.item_keys[customer_id] = keys
 
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
         """Removes a customer and all items of the customer."""
@@ -116,10 +150,10 @@ class MemoryStore:
             if tenant is None or tenant.customers.get(customer_id) is None:
                 return 0
             tenant.customers.remove(customer_id)
-            item_ids = tenant.item_ids.pop(customer_id)
-            for point_id in item_ids:
-                tenant.items.remove(point_id)
-            return 1 + len(item_ids)
+            keys = tenant.item_keys.pop(customer_id)
+            for key in keys:
+                tenant.items.remove(key)
+            return 1 + len(keys)
 
         return await self._in_thread(remove)
 
@@ -138,7 +172,7 @@ class MemoryStore:
         """Items most alike to a vector, most alike first."""
         unwanted = frozenset(without_names)
 
-        def is_wanted(item: ItemPoint) -> bool:
+        def is_wanted(item: BoughtItem) -> bool:
             return (
                 wanted.category in ("", item.category)
                 and (wanted.least_price is None or item.unit_price >= wanted.least_price)
@@ -183,7 +217,7 @@ class MemoryStore:
                     sorted(
                         (
                             HeldItem(item.normalised_name, item.name, item.category, item.day_count, item.span_days)
-                            for item in map(tenant.items.get, tenant.item_ids.get(customer_id, ()))
+                            for item in map(tenant.items.get, tenant.item_keys.get(customer_id, ()))
                             if item is not None
                         ),
                         key=lambda item: item.normalised_name,

@@ -38,7 +38,6 @@ from pantree_vector.core import (
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
-    ItemPoint,
     Vector,
 )
 from pantree_vector.core.identity import customer_point_id, stable_id
@@ -184,11 +183,11 @@ class MilvusStore:
 
     def _replace_in_file(self, client: MilvusClient, households: Sequence[HouseholdPoints], timeout: float) -> None:
         """Stale items go first and new ones come last: at any time, a customer's row lists all that are stored."""
-        new_ids = {item.point_id for one in households for item in one.items}
+        new_ids = {point_id for one in households for point_id in one.item_ids}
         stored_ids = self._items_in_file(client, [_customer_key(one.customer) for one in households], timeout)
         self._delete_items(client, [point_id for point_id in stored_ids if point_id not in new_ids], timeout)
         customers = _customer_columns(households)
-        customers[_LISTED_ITEMS] = [_listed(one.items) for one in households]
+        customers[_LISTED_ITEMS] = [_listed(one.item_ids) for one in households]
         self._upsert(client, self._customers, customers, timeout)
         self._upsert(client, self._items, _item_columns(households), timeout)
 
@@ -209,7 +208,7 @@ class MilvusStore:
             await self._call(upsert)
         finally:
             await asyncio.gather(asked, return_exceptions=True)  # not left running when the upsert fails
-        new_ids = {item.point_id for one in households for item in one.items}
+        new_ids = {point_id for one in households for point_id in one.item_ids}
         stale_ids = [point_id for point_id in await asked if point_id not in new_ids]
         if stale_ids:
             await self._call(lambda client, timeout: self._delete_items(client, stale_ids, timeout))
@@ -432,7 +431,7 @@ def _customer_columns(households: Sequence[HouseholdPoints]) -> _Columns:
 def _item_columns(households: Sequence[HouseholdPoints]) -> _Columns:
     items = [item for one in households for item in one.items]
     return {
-        "id": [item.point_id for item in items],
+        "id": [point_id for one in households for point_id in one.item_ids],
         "tenant_key": [key for one in households for key in [_tenant_key(one.customer.tenant_id)] * len(one.items)],
         "customer_key": [key for one in households for key in [_customer_key(one.customer)] * len(one.items)],
         "name_key": [_name_key(item.normalised_name) for item in items],
@@ -443,12 +442,12 @@ def _item_columns(households: Sequence[HouseholdPoints]) -> _Columns:
         "unit_price": [item.unit_price for item in items],
         "day_count": [item.day_count for item in items],
         "span_days": [item.span_days for item in items],
-        "vector": np.array([item.vector for item in items]).tolist(),
+        "vector": np.concatenate([one.vectors for one in households]).tolist(),
     }
 
 
-def _listed(items: Sequence[ItemPoint]) -> str:
-    return " ".join(item.point_id for item in items) if len(items) <= _MOST_LISTED_ITEMS else ""
+def _listed(item_ids: Sequence[str]) -> str:
+    return " ".join(item_ids) if len(item_ids) <= _MOST_LISTED_ITEMS else ""
 
 
 def _customer_key(customer: CustomerPoint) -> str:

@@ -105,7 +105,8 @@ class QdrantStore:
         """Stores customers and exactly these items: new ones first, so that a failure never loses any."""
         item_points: dict[str, models.PointStruct] = {}
         customer_points: dict[str, models.PointStruct] = {}
-        for customer, items in households:
+        for one in households:
+            customer = one.customer
             customer_key = customer_point_id(customer.tenant_id, customer.customer_id)
             customer_points[customer_key] = models.PointStruct(
                 id=customer_key,
@@ -116,10 +117,10 @@ class QdrantStore:
                     "profile": customer.profile.to_json(),
                 },
             )
-            for item in items:
-                item_points[item.point_id] = models.PointStruct(
-                    id=item.point_id,
-                    vector=item.vector.tolist(),
+            for item, point_id, vector in zip(one.items, one.item_ids, one.vectors.tolist(), strict=True):
+                item_points[point_id] = models.PointStruct(
+                    id=point_id,
+                    vector=vector,
                     payload={
                         "tenant": customer.tenant_id,
                         "customer_key": customer_key,

@@ -1,6 +1,7 @@
 """What the vector service knows: how items become vectors, households become profiles, and which of them are alike."""
 
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vector, Vectors
+from pantree_vector.core.household import BoughtItem
 from pantree_vector.core.indexing import HistoryToIndex
 from pantree_vector.core.neighbourhood import BoughtBeside, Neighbourhood, NeighbourItem
 from pantree_vector.core.profile import CategoryShare, CustomerProfile
@@ -13,13 +14,13 @@ from pantree_vector.core.store import (
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
-    ItemPoint,
     VectorStore,
 )
 
 __all__ = [
     "ALL_ITEMS",
     "BoughtBeside",
+    "BoughtItem",
     "CategoryShare",
     "CustomerMatch",
     "CustomerPoint",
@@ -32,7 +33,6 @@ __all__ = [
     "IndexedHistory",
     "ItemFilter",
     "ItemMatch",
-    "ItemPoint",
     "NeighbourItem",
     "Neighbourhood",
     "Similarity",

@@ -1,6 +1,7 @@
 """A household's purchases with its items told apart by normalised name, in an order of their own."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +10,7 @@ from pantree_domain.purchases import PurchaseHistory
 from pantree_vector.core.identity import normalise_name
 
 
-@dataclass(frozen=True)
-class BoughtItem:
+class BoughtItem(NamedTuple):
     """An item that a household has bought."""
 
     normalised_name: str
@@ -55,9 +55,10 @@ def household_of(history: PurchaseHistory) -> Household:
     rank[by_name] = np.arange(len(keys))
     order = np.lexsort((history.savings, history.prices, history.quantities, rank[history.item_indices], history.days))
     dictionary_indices = history.item_indices[order]
-    prices = history.prices[order]
     last_lines = np.full(len(keys), -1)
-    np.maximum.at(last_lines, dictionary_indices, np.arange(len(order)))
+    last_lines[dictionary_indices] = np.arange(len(order))  # of several lines the last one stays
+    # Of entries without a line anything: they are not looked at.
+    last_prices = history.prices[order][last_lines].tolist()
 
     bought: dict[str, tuple[str, str, float]] = {}  # name, category, unit price
     # From the latest line back to the first, each dictionary entry once, where it was bought last.
@@ -65,8 +66,7 @@ def household_of(history: PurchaseHistory) -> Household:
         known = bought.get(keys[item])
         category = history.item_categories[item]
         if known is None:
-            unit_price = float(prices[last_lines[item]])
-            bought[keys[item]] = history.item_names[item], category, unit_price
+            bought[keys[item]] = history.item_names[item], category, last_prices[item]
         elif not known[1]:
             bought[keys[item]] = known[0], category, known[2]
     position = {key: index for index, key in enumerate(sorted(bought))}
@@ -88,10 +88,18 @@ def household_of(history: PurchaseHistory) -> Household:
 def _days_of_items(
     item_indices: NDArray[np.intp], days: NDArray[np.int32], item_count: int
 ) -> tuple[list[int], list[int]]:
-    """Distinct days with a purchase of each item, and the days from the first of them to the last one."""
-    first, last = np.full(item_count, np.iinfo(np.int32).max), np.full(item_count, np.iinfo(np.int32).min)
-    np.minimum.at(first, item_indices, days)
-    np.maximum.at(last, item_indices, days)
-    span = int(days.max()) - int(days.min()) + 1
-    purchases = np.unique(item_indices.astype(np.int64) * span + (days - days.min()))
-    return np.bincount(purchases // span, minlength=item_count).tolist(), (last - first).tolist()
+    """Distinct days with a purchase of each item, and the days from the first of them to the last one.
+
+    Args:
+        item_indices: [n], item of each line.
+        days: [n], day of each line, ascending.
+        item_count: number of items, each with a line.
+    """
+    by_item = np.argsort(item_indices, kind="stable")
+    items, item_days = item_indices[by_item], days[by_item]
+    # Lines of one item stand together now, its days ascending.
+    is_other_item = items[1:] != items[:-1]
+    begins = np.concatenate([[True], is_other_item | (item_days[1:] != item_days[:-1])])
+    ends = np.append(np.flatnonzero(is_other_item), len(items) - 1)
+    spans = item_days[ends] - item_days[np.append(0, ends[:-1] + 1)]
+    return np.bincount(items[begins], minlength=item_count).tolist(), spans.tolist()

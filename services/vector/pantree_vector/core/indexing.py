@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pantree_domain.purchases import PurchaseHistory
 from pantree_vector.core.embedder import Embedder
 from pantree_vector.core.household import household_of
-from pantree_vector.core.identity import item_point_id
 from pantree_vector.core.profile import profile_of, profile_vector
-from pantree_vector.core.store import CustomerPoint, HouseholdPoints, ItemPoint
+from pantree_vector.core.store import CustomerPoint, HouseholdPoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +44,4 @@ def points_of(
         vector=profile_vector(household, vectors),
         profile=profile_of(customer_id, household, as_of_day),
     )
-    items = tuple(
-        ItemPoint(
-            point_id=item_point_id(tenant_id, customer_id, item.normalised_name),
-            normalised_name=item.normalised_name,
-            name=item.name,
-            category=item.category,
-            unit_price=item.unit_price,
-            day_count=item.day_count,
-            span_days=item.span_days,
-            vector=vector,
-        )
-        for item, vector in zip(household.items, vectors, strict=True)
-    )
-    return HouseholdPoints(customer, items)
+    return HouseholdPoints(customer, household.items, vectors)

@@ -68,14 +68,14 @@ def profile_of(customer_id: str, household: Household, as_of_day: int) -> Custom
         household: what was bought.
         as_of_day: the day for which the profile is made, days since 1970-01-01.
     """
-    trip_days = np.unique(household.days)
-    gap_count = len(trip_days) - 1
+    days = household.days
+    gap_count = int(np.count_nonzero(days[1:] != days[:-1]))
     return CustomerProfile(
         customer_id=customer_id,
         purchase_count=len(household.days),
-        trip_count=len(trip_days),
+        trip_count=gap_count + 1,
         total_spend=round_to_cent(float(household.paid.sum())),
-        mean_trip_gap_days=float(trip_days[-1] - trip_days[0]) / gap_count if gap_count else None,
+        mean_trip_gap_days=float(days[-1] - days[0]) / gap_count if gap_count else None,
         category_shares=_category_shares(household),
         as_of_day=as_of_day,
     )

@@ -2,31 +2,13 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from functools import cached_property
+from typing import Protocol
 
-from pantree_vector.core.embedder import EmbeddingModel, Vector
+from pantree_vector.core.embedder import EmbeddingModel, Vector, Vectors
+from pantree_vector.core.household import BoughtItem
+from pantree_vector.core.identity import item_point_id
 from pantree_vector.core.profile import CustomerProfile
-
-
-@dataclass(frozen=True, eq=False)
-class ItemPoint:
-    """An item that a customer buys."""
-
-    point_id: str
-    """UUID from tenant, customer and item, so that storing it again overwrites it."""
-    normalised_name: str
-    """Names that mean the same item have the same one."""
-    name: str
-    """The name as shown to people."""
-    category: str
-    """An empty string when unknown."""
-    unit_price: float
-    """Shelf price of one unit when the customer bought it last."""
-    day_count: int
-    """Distinct days on which the customer bought it."""
-    span_days: int
-    """Days from the first of them to the last one."""
-    vector: Vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +21,21 @@ class CustomerPoint:
     profile: CustomerProfile
 
 
-class HouseholdPoints(NamedTuple):
-    """A customer with exactly the items that are to be known of the customer, with distinct ids."""
+@dataclass(frozen=True, eq=False)
+class HouseholdPoints:
+    """A customer with exactly the `k` items that are to be known of the customer."""
 
     customer: CustomerPoint
-    items: tuple[ItemPoint, ...]
+    items: tuple[BoughtItem, ...]
+    """With distinct normalised names."""
+    vectors: Vectors
+    """float32[k, d], where each item lies."""
+
+    @cached_property
+    def item_ids(self) -> list[str]:
+        """UUID of each item's point, from tenant, customer and item, so that storing it again overwrites it."""
+        tenant_id, customer_id = self.customer.tenant_id, self.customer.customer_id
+        return [item_point_id(tenant_id, customer_id, item.normalised_name) for item in self.items]
 
 
 @dataclass(frozen=True)
