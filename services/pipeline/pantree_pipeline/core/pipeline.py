@@ -75,6 +75,10 @@ class Pipeline:
             async with aclosing(self._simulated_months(order.customer_id, order.source)) as simulated:
                 first = asyncio.create_task(_coroutine(anext(simulated)))
                 try:
+                    # The call for the months leaves before the caller is told of the start, which takes as long as
+                    # some of them: one turn of the event loop to make it, and one to send it.
+                    for _ in range(2):
+                        await asyncio.sleep(0)
                     yield Started(order, count)
                     month = await first
                 finally:
