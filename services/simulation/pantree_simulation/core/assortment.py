@@ -1,5 +1,6 @@
 """What there is to be needed: kinds of things in the catalogue, and the items of a first purchase."""
 
+import functools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class CatalogArrays:
     """
 
     def __init__(self, catalog: Catalog, price_levels: Mapping[str, float]) -> None:
-        self.catalog = catalog
+        self._catalog = catalog
         self.names = tuple(item.name for item in catalog.items)
         self.categories = tuple(item.category for item in catalog.items)
         self.positions = {item.name: at for at, item in enumerate(catalog.items)}
@@ -49,7 +50,7 @@ class CatalogArrays:
         ]
         self.needs = _need_records(
             [
-                _Need(kind, self.categories[members[0]], 1.0, -1, members)
+                _Need(key_of(Purpose.NEED, kind, False), self.categories[members[0]], -1, members)
                 for kind, members in zip(self.kinds, self.positions_of_kind, strict=True)
             ],
             CATEGORIES,
@@ -64,10 +65,41 @@ class CatalogArrays:
         levels = np.array([price_levels[item.category] for item in catalog.items])
         self.items["lowest_price"] = levels * [item.price_low for item in catalog.items]
         self.items["highest_price"] = levels * [item.price_high for item in catalog.items]
-        self.typical_intervals = {
+        self._typical_intervals = {
             category: _typical_interval(members) for category in CATEGORIES if (members := catalog.items_in(category))
         }
-        self.typical_interval = _typical_interval(catalog.items)
+        self._typical_interval = _typical_interval(catalog.items)
+        self.with_items = self._typical_intervals.keys()
+        """Categories that the catalogue has items of."""
+        # Many households begin with the same items.
+        self.meaning_of = functools.lru_cache(maxsize=4096)(self._meaning_of)
+
+    def _meaning_of(self, name: str) -> "_Meaning":
+        found = self._catalog.categorize(name)
+        code, item = key_of(Purpose.NEED, name, True), found.item
+        if item is None:
+            interval = self._typical_intervals.get(found.category, self._typical_interval)
+            return _Meaning(code, found.category, interval, None, None, ())
+        complements = tuple(self.kinds[kind] for kind in item.complements)
+        at, kind = self.positions[item.name], self.kinds[item.kind]
+        return _Meaning(code, found.category, item.typical_interval_days, at, kind, complements)
+
+
+@dataclass(frozen=True)
+class _Meaning:
+    """What an item of a first purchase means, by its name."""
+
+    code: np.uint64
+    """Of the need that it is."""
+    category: str
+    interval_days: float
+    """What is typical between purchases."""
+    item: int | None
+    """Position of the item of the catalogue that it most likely is."""
+    kind: int | None
+    """That item's kind."""
+    complements: tuple[int, ...]
+    """Kinds that go with it."""
 
 
 def catalog_assortment(catalog: Catalog, price_levels: Mapping[str, float]) -> NamedAssortment:
@@ -92,30 +124,21 @@ def assortment_after(
         arrays: where other items come from.
         complement_preference: how much likelier what goes with the first purchase is to be a staple.
     """
-    found = [arrays.catalog.categorize(item.name) for item in first_items]
-    categories_found = [
-        item.category or categorization.category for item, categorization in zip(first_items, found, strict=True)
-    ]
-    known = [arrays.positions[categorization.item.name] for categorization in found if categorization.item]
+    meanings = [arrays.meaning_of(item.name) for item in first_items]
+    categories_found = [item.category or meaning.category for item, meaning in zip(first_items, meanings, strict=True)]
+    known = [meaning.item for meaning in meanings]
     count = len(first_items)
 
     needs: list[_Need] = []
     kinds: set[int] = set()
     complements: set[int] = set()
-    intervals: list[float] = []
-    for at, (item, category, categorization) in enumerate(zip(first_items, categories_found, found, strict=True)):
-        nearest = categorization.item
+    for at, (category, meaning) in enumerate(zip(categories_found, meanings, strict=True)):
         others: list[int] = []
-        if nearest is None:
-            intervals.append(arrays.typical_intervals.get(categorization.category, arrays.typical_interval))
-        else:
-            intervals.append(nearest.typical_interval_days)
-            complements.update(arrays.kinds[kind] for kind in nearest.complements)
-            kind = arrays.kinds[nearest.kind]
-            if kind not in kinds:
-                others = [count + other for other in arrays.positions_of_kind[kind] if other not in known]
-                kinds.add(kind)
-        needs.append(_Need(item.name, category, 1.0, at, others))
+        complements.update(meaning.complements)
+        if meaning.kind is not None and meaning.kind not in kinds:
+            others = [count + other for other in arrays.positions_of_kind[meaning.kind] if other not in known]
+            kinds.add(meaning.kind)
+        needs.append(_Need(meaning.code, category, at, others))
 
     categories = tuple(dict.fromkeys([*CATEGORIES, *categories_found]))
     is_left = np.ones(len(arrays.kinds), np.bool_)
@@ -131,23 +154,22 @@ def assortment_after(
     return NamedAssortment(
         arrays=Assortment(
             need_records,
-            _joined(_first_item_records(first_items, intervals), arrays.items),
+            _joined(_first_item_records(first_items, [meaning.interval_days for meaning in meanings]), arrays.items),
             np.concatenate([first_members, other_members]),
         ),
         item_names=(*(item.name for item in first_items), *arrays.names),
         item_categories=(*categories_found, *arrays.categories),
         categories=categories,
         added_weights={
-            category: _ADDED_CATEGORY_WEIGHT for category in categories_found if category in arrays.typical_intervals
+            category: _ADDED_CATEGORY_WEIGHT for category in categories_found if category in arrays.with_items
         },
     )
 
 
 @dataclass(frozen=True)
 class _Need:
-    name: str
+    code: np.uint64
     category: str
-    preference: float
     first_item: int
     members: Sequence[int]
 
@@ -163,8 +185,8 @@ def _joined(first: Records, second: Records) -> Records:
 
 def _need_records(needs: Sequence[_Need], categories: Sequence[str]) -> Records:
     records = np.zeros(len(needs), NEED)
-    records["code"] = [key_of(Purpose.NEED, need.name, need.first_item >= 0) for need in needs]
-    records["preference"] = [need.preference for need in needs]
+    records["code"] = [need.code for need in needs]
+    records["preference"] = 1.0
     records["category"] = [categories.index(need.category) for need in needs]
     records["first_item"] = [need.first_item for need in needs]
     records["member_count"] = [len(need.members) for need in needs]
