@@ -74,7 +74,7 @@ class SimulatorThatFailsWhenCancelled(Simulator):
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             raise ComponentUnavailable("simulation", "simulation is not available") from None
-        yield
+        yield Month(1, 1, START, START, purchases(START))
 
 
 class Frequency:
