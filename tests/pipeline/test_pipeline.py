@@ -1,6 +1,7 @@
 """The order of the stages and what becomes of their failures, with ports that answer as each test wants."""
 
 import asyncio
+import gc
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from datetime import date
@@ -65,6 +66,15 @@ class Simulator:
                 yield Month(number + 1, count, start, start, purchases(start))
         finally:
             self.closed = True
+
+
+class SimulatorThatFailsWhenCancelled(Simulator):
+    async def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncGenerator[Month]:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ComponentUnavailable("simulation", "simulation is not available") from None
+        yield Month(1, 1, START, START, purchases(START))
 
 
 class Frequency:
@@ -245,6 +255,18 @@ async def test_failing_required_stage_fails_the_answer_with_its_name() -> None:
 async def test_simulation_that_ends_too_early_is_no_short_answer() -> None:
     with pytest.raises(ComponentUnavailable, match="4 of 6"):
         await completed(Pipeline(Simulator(months_made=4), Frequency(), Recommender(), None, None))
+
+
+async def test_simulation_that_fails_while_the_caller_leaves_goes_unmentioned() -> None:
+    unnoticed: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unnoticed.append(context))
+    events = Pipeline(SimulatorThatFailsWhenCancelled(), Frequency(), Recommender(), None, None).run(order())
+    await anext(events)
+    await asyncio.sleep(0)  # lets simulation begin
+    await events.aclose()
+    del events
+    gc.collect()
+    assert unnoticed == []
 
 
 async def test_fallbacks_and_gaps_are_warnings() -> None:

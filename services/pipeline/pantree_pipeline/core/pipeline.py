@@ -73,15 +73,19 @@ class Pipeline:
         if isinstance(order.source, FirstPurchase):
             count = order.source.simulation_months
             async with aclosing(self._simulated_months(order.customer_id, order.source)) as simulated:
-                # The first month is under way while the caller is being told of the start.
                 first = asyncio.create_task(_coroutine(anext(simulated)))
                 try:
+                    # The call for the months leaves before the caller is told of the start, which takes as long as
+                    # some of them: one turn of the event loop to make it, and one to send it.
+                    for _ in range(2):
+                        await asyncio.sleep(0)
                     yield Started(order, count)
                     month = await first
                 finally:
-                    # A generator that is still at work cannot be closed.
+                    # A generator that is still at work cannot be closed. When the caller has left, nobody else takes
+                    # note of how it ended.
                     first.cancel()
-                    await asyncio.wait({first})
+                    await asyncio.gather(first, return_exceptions=True)
                 months.append(month.purchases)
                 yield month
                 async for month in simulated:

@@ -56,6 +56,8 @@ _RHYTHM, _LEVELS, _FIRST_TRIP, _ARCHETYPE, _TRIPS, _SPELLS = map(np.uint64, rang
 _ROLE, _PHASE, _PRICE, _PAUSE, _PURCHASES = map(np.uint64, range(5))
 _ONE, _TWO = np.uint64(1), np.uint64(2)
 
+SETTLED = -1
+"""In place of an archetype: the household goes on as it is."""
 _WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
 # A need takes at least this share of a trip gap to return.
 _LEAST_NEED_RATIO = 0.05
@@ -70,7 +72,6 @@ _WANTED, _STAPLES, _OCCASIONAL, _SCALES = map(np.uint64, range(4))
 @compiled("numpy")
 def simulate(
     keys: Keys,
-    is_new: bool,
     until_day: int,
     calendar: Calendar,
     assortment: Assortment,
@@ -82,16 +83,14 @@ def simulate(
     line_counts: Integers,
     archetype_indices: Integers,
 ) -> int:
-    """Simulates households one after the other, as many as have room in `lines`.
+    """Simulates households one after the other, from their beginning, as many as have room in `lines`.
 
     Args:
         keys: uint64[h], keys of the households.
-        is_new: whether the households begin with the period. Otherwise there is one, and it goes on as `household` and
-            the needs of `assortment` say.
         until_day: first day after the period, which begins with the calendar.
         calendar: shelf prices and promotions of the period.
         assortment: what there is to be needed. Its needs are written: how the last household has them, as they stand at
-            the end of the period. With items of a first purchase, which come first, the first trip is on the first day.
+            the end of the period.
         archetypes: the archetypes of the population.
         model: behaviour.
         household: HOUSEHOLD[1], the last household, as it stands at the end of the period.
@@ -105,13 +104,13 @@ def simulate(
     """
     start = 0
     for at in range(len(keys)):
-        if is_new:
-            archetype = _archetype_of(keys[at], archetypes.figures)
-            archetype_indices[at] = archetype
-            _settle(keys[at], archetype, calendar.from_day, assortment, archetypes, model, household, work)
-        count = _advance(keys[at], until_day, calendar, assortment, model, household, work, lines, start)
+        archetype = _archetype_of(keys[at], archetypes.figures)
+        archetype_indices[at] = archetype
+        from_day = calendar.from_day
+        count = live(keys[at], archetype, from_day, until_day, assortment, archetypes, model, household, work)
         if start + count > len(lines.days):
             return at
+        write_lines(count, calendar, assortment, household, work, _part_of(lines, start, start + count))
         line_counts[at] = count
         start += count
     return len(keys)
@@ -160,30 +159,46 @@ def _settle(
     _begin_needs(start_day, begins_with_purchase, assortment, model, household, work.sums)
 
 
-@inlined
-def _advance(
+@compiled("numpy")
+def live(
     key: np.uint64,
+    archetype: int,
+    from_day: int,
     until_day: int,
-    calendar: Calendar,
     assortment: Assortment,
+    archetypes: Archetypes,
     model: Model,
     household: Records,
     work: Workspace,
-    lines: Lines,
-    start: int,
 ) -> int:
-    """Lets a household live through a period and writes its lines, if there is room. Returns how many there are."""
+    """Lets a household live through a period: all but its prices, which `write_lines` looks up.
+
+    Args:
+        key: of the household.
+        archetype: position of its archetype; `SETTLED` when it goes on as `household` and the needs of `assortment`
+            say.
+        from_day: first day of the period.
+        until_day: first day after the period.
+        assortment: what there is to be needed. Its needs are written: how the household has them, as they stand at the
+            end of the period. With items of a first purchase, which come first, the first trip is on the first day.
+        archetypes: the archetypes of the population.
+        model: behaviour.
+        household: HOUSEHOLD[1], the household, as it stands at the end of the period.
+        work: receives the purchases.
+
+    Returns:
+        Number of purchases.
+    """
+    if archetype != SETTLED:
+        _settle(key, archetype, from_day, assortment, archetypes, model, household, work)
     first_number = household[0]["trip_number"]
-    trips = _plan_trips(key, calendar.from_day, until_day, model, household, work)
-    work.trip_starts[: trips + 1] = 0
-    count = _fill_needs(calendar.from_day, until_day, assortment, model, household, work)
+    trips = _plan_trips(key, from_day, until_day, model, household, work)
     starts = work.trip_starts
+    starts[: trips + 1] = 0
+    count = _fill_needs(from_day, until_day, assortment, model, household, work)
     count = _fill_empty_trips(key, trips, first_number, assortment, model, household, work, count)
-    if start + count > len(lines.days):
-        return count
     for trip in range(trips):
         starts[trip + 1] += starts[trip]
-    _write_lines(count, calendar, assortment, household, work, _part_of(lines, start, start + count))
     return count
 
 
@@ -546,8 +561,8 @@ def _fill_empty_trips(
     return count
 
 
-@inlined
-def _write_lines(
+@compiled("numpy")
+def write_lines(
     count: int,
     calendar: Calendar,
     assortment: Assortment,
@@ -555,7 +570,16 @@ def _write_lines(
     work: Workspace,
     lines: Lines,
 ) -> None:
-    """Writes purchases in the order of the trips, with the prices and promotions of their days."""
+    """Writes purchases in the order of the trips, with the prices and promotions of their days.
+
+    Args:
+        count: how many there are.
+        calendar: shelf prices and promotions of the period, at least of the items that are bought.
+        assortment: what was needed.
+        household: HOUSEHOLD[1], who buys.
+        work: the purchases, as `live` left them; only once.
+        lines: receives the lines by day, within a day by need.
+    """
     drifts, campaigns = calendar.drifts, calendar.campaigns
     promotion_ratio = household[0]["promotion_ratio"]
     needs, items, events, starts = assortment.needs, assortment.items, work.events, work.trip_starts

@@ -157,7 +157,7 @@ def new_household() -> Records:
 
 
 def new_workspace(days: int, assortment: Assortment, behaviour: Behaviour, category_count: int) -> Workspace:
-    """Room for the work within a period.
+    """Room for the work within a period. What is in it is not cleared: every value is written before it is read.
 
     Args:
         days: length of the period.
@@ -166,26 +166,26 @@ def new_workspace(days: int, assortment: Assortment, behaviour: Behaviour, categ
         category_count: number of categories.
     """
     return Workspace(
-        trip_places=np.zeros(days, np.uint32),
-        trip_spells=np.zeros(days),
-        trip_starts=np.zeros(days + 2, np.uint32),
-        next_trips=np.zeros((len(behaviour.trips.kinds), days), np.int32),
+        trip_places=np.empty(days, np.uint32),
+        trip_spells=np.empty(days),
+        trip_starts=np.empty(days + 2, np.uint32),
+        next_trips=np.empty((len(behaviour.trips.kinds), days), np.int32),
         # A need is filled at most once a day.
-        events=np.zeros(days * len(assortment.needs), EVENT),
-        known_days=np.zeros(len(behaviour.trips.kinds), np.uint32),
-        staples=np.zeros(len(assortment.needs), np.uint32),
-        sums=np.zeros((4, category_count)),
+        events=np.empty(days * len(assortment.needs), EVENT),
+        known_days=np.empty(len(behaviour.trips.kinds), np.uint32),
+        staples=np.empty(len(assortment.needs), np.uint32),
+        sums=np.empty((4, category_count)),
     )
 
 
 def new_lines(count: int) -> Lines:
-    """Room for receipt lines."""
+    """Room for receipt lines; not cleared."""
     return Lines(
-        days=np.zeros(count, np.int32),
-        items=np.zeros(count, np.int32),
-        quantities=np.zeros(count, np.int32),
-        prices=np.zeros(count),
-        savings=np.zeros(count),
+        days=np.empty(count, np.int32),
+        items=np.empty(count, np.int32),
+        quantities=np.empty(count, np.int32),
+        prices=np.empty(count),
+        savings=np.empty(count),
     )
 
 

@@ -110,7 +110,6 @@ class PopulationSimulator:
             with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
                 done = simulate(
                     keys,
-                    True,
                     until_day,
                     calendar,
                     arrays,

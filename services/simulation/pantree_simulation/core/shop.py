@@ -4,12 +4,13 @@ Both are functions of the seed, the item and the day, so that any period can be 
 """
 
 import functools
+from collections.abc import Collection, Set
 
 import numpy as np
 
 from pantree_domain.compiled import compiled
 from pantree_simulation.core.behaviour import Behaviour
-from pantree_simulation.core.records import Calendar, Floats, Keys
+from pantree_simulation.core.records import Calendar, Floats, Keys, Positions
 from pantree_simulation.core.streams import Purpose, high_ratio, keys_of_names, low_ratio, number_at
 from pantree_simulation.core.tables import drawn, normal_table, stepped_table
 
@@ -32,30 +33,41 @@ class Shop:
     """
 
     def __init__(self, seed: int, item_names: tuple[str, ...], behaviour: Behaviour) -> None:
-        self._keys = keys_of_names(Purpose.SHOP, seed, item_names)
+        self._seed = seed
+        self._item_names = item_names
+        self._keys = np.zeros(len(item_names), np.uint64)
+        self._with_key: set[int] = set()
         self._drift_days = behaviour.prices.drift_days
         self._drift_ratio = behaviour.prices.drift_ratio
         self._campaign_days = behaviour.promotions.campaign_days
         promotions = behaviour.promotions
         self._tables = _tables(tuple(promotions.depths), tuple(promotions.depth_shares))
 
-    def calendar(self, from_day: int, until_day: int) -> Calendar:
-        """Prices and promotions of the days from one, inclusive, to another, exclusive."""
-        items = len(self._keys)
+    def calendar(self, from_day: int, until_day: int, items: Set[int] | None = None) -> Calendar:
+        """Prices and promotions of the days from one, inclusive, to another, exclusive.
+
+        Args:
+            from_day: the first day.
+            until_day: the day after the last one.
+            items: positions of the items to fill in, since a household buys few of them in a month; None for all.
+        """
+        wanted = range(len(self._item_names)) if items is None else items
+        self._make_keys(wanted)
         days = until_day - from_day
         first_change = from_day // self._drift_days
-        changes = np.arange(from_day, until_day) // self._drift_days - first_change
-        campaign_numbers = np.arange(days + self._campaign_days) // self._campaign_days
+        changes = _numbers(from_day % self._drift_days, days, self._drift_days)
+        campaign_numbers = _numbers(0, days + self._campaign_days, self._campaign_days)
         calendar = Calendar(
             from_day=from_day,
-            changes=changes.astype(np.uint32),
-            drifts=np.zeros((items, changes[-1] + 1)),
-            shifts=np.zeros(items, np.uint32),
-            campaign_numbers=campaign_numbers.astype(np.uint32),
-            campaigns=np.zeros((items, campaign_numbers[-1] + 1, 2)),
+            changes=changes,
+            drifts=np.zeros((len(self._keys), changes[-1] + 1)),
+            shifts=np.zeros(len(self._keys), np.uint32),
+            campaign_numbers=campaign_numbers,
+            campaigns=np.zeros((len(self._keys), campaign_numbers[-1] + 1, 2)),
         )
         with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
             _fill(
+                np.fromiter(wanted, np.uint32, len(wanted)),
                 self._keys,
                 first_change,
                 self._drift_ratio,
@@ -65,9 +77,18 @@ class Shop:
             )
         return calendar
 
-    def drifts(self, day: int) -> Floats:
-        """float64[i], shelf prices of a day over their long-term level."""
-        return self.calendar(day, day + 1).drifts[:, 0].copy()
+    def _make_keys(self, items: Collection[int]) -> None:
+        new = [item for item in items if item not in self._with_key]
+        if new:
+            self._keys[new] = keys_of_names(Purpose.SHOP, self._seed, [self._item_names[item] for item in new])
+            self._with_key.update(new)
+
+
+# Few values, so that the months of all households share them.
+@functools.lru_cache(maxsize=512)
+def _numbers(begun: int, days: int, length: int) -> Positions:
+    """uint32[days], number of the stretch of equal length that each day lies in, of the first one `begun` days ago."""
+    return (np.arange(begun, begun + days) // length).astype(np.uint32)
 
 
 @functools.lru_cache(maxsize=8)
@@ -77,6 +98,7 @@ def _tables(depths: tuple[float, ...], depth_shares: tuple[float, ...]) -> Float
 
 @compiled("numpy")
 def _fill(
+    items: Positions,
     keys: Keys,
     first_change: int,
     drift_ratio: float,
@@ -85,7 +107,7 @@ def _fill(
     calendar: Calendar,
 ) -> None:
     drifts, campaigns = calendar.drifts, calendar.campaigns
-    for item in range(len(keys)):
+    for item in items:
         prices = number_at(keys[item], _PRICES)
         for change in range(drifts.shape[1]):
             moved = 0.0

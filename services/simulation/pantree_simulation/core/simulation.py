@@ -11,7 +11,7 @@ from pantree_domain.days import day_number
 from pantree_domain.purchases import PurchaseHistory
 from pantree_simulation.core.assortment import CatalogArrays, NamedAssortment, assortment_after
 from pantree_simulation.core.behaviour import Behaviour
-from pantree_simulation.core.kernel import simulate
+from pantree_simulation.core.kernel import SETTLED, live, write_lines
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
 from pantree_simulation.core.records import Lines
 from pantree_simulation.core.scenario import Scenario
@@ -63,53 +63,42 @@ class Simulator:
         assortment = assortment_after(scenario.items, self._catalog, behaviour.needs.complement_preference)
         shop = Shop(scenario.seed, assortment.item_names, behaviour)
         arrays = assortment.arrays
-        arrays.items["first_drift"] = shop.drifts(day_number(scenario.start))
-        keys = np.array([key_of(Purpose.HOUSEHOLD, scenario.seed, scenario.household_id)])
+        key = key_of(Purpose.HOUSEHOLD, scenario.seed, scenario.household_id)
         archetypes = archetypes_of(
             [scenario.archetype], [1.0], behaviour.trips, model, assortment.categories, assortment.added_weights
         )
         household = new_household()
         work = new_workspace(_LONGEST_MONTH_DAYS, arrays, behaviour, len(assortment.categories))
         lines = new_lines(_LONGEST_MONTH_DAYS * len(arrays.needs))
-        counts, indices = np.zeros(1, np.int32), np.zeros(1, np.int32)
+        first_items = range(len(scenario.items))
         for month in range(scenario.month_count):
             start, next_start = scenario.month_start(month), scenario.month_start(month + 1)
-            calendar = shop.calendar(day_number(start), day_number(next_start))
+            from_day, until_day = day_number(start), day_number(next_start)
+            archetype = 0 if month == 0 else SETTLED
             with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
-                simulate(
-                    keys,
-                    month == 0,
-                    day_number(next_start),
-                    calendar,
-                    arrays,
-                    archetypes,
-                    model,
-                    household,
-                    work,
-                    lines,
-                    counts,
-                    indices,
-                )
+                count = live(key, archetype, from_day, until_day, arrays, archetypes, model, household, work)
+                bought = set(work.events["item"][:count].tolist())
+                calendar = shop.calendar(from_day, until_day, bought.union(first_items))
+                if month == 0:
+                    arrays.items["first_drift"][: len(first_items)] = calendar.drifts[: len(first_items), 0]
+                write_lines(count, calendar, arrays, household, work, lines)
             yield SimulatedMonth(
                 number=month + 1,
                 count=scenario.month_count,
                 start=start,
                 end=next_start - timedelta(days=1),
-                purchases=_history(lines, int(counts[0]), assortment),
+                purchases=_history(lines, count, assortment),
             )
 
 
 def _history(lines: Lines, count: int, assortment: NamedAssortment) -> PurchaseHistory:
     """The first lines, with a dictionary of the items in the order in which they are bought."""
-    bought, first_lines, indices = np.unique(lines.items[:count], return_index=True, return_inverse=True)
-    order = np.argsort(first_lines)
-    positions = np.empty_like(order)
-    positions[order] = np.arange(len(order))
-    items = bought[order].tolist()
+    items = lines.items[:count].tolist()
+    positions = {item: at for at, item in enumerate(dict.fromkeys(items))}
     return PurchaseHistory(
-        item_names=tuple(assortment.item_names[item] for item in items),
-        item_categories=tuple(assortment.item_categories[item] for item in items),
-        item_indices=positions[indices].astype(np.int32),
+        item_names=tuple([assortment.item_names[item] for item in positions]),
+        item_categories=tuple([assortment.item_categories[item] for item in positions]),
+        item_indices=np.array([positions[item] for item in items], dtype=np.int32),
         days=lines.days[:count].copy(),
         quantities=lines.quantities[:count].copy(),
         prices=lines.prices[:count].copy(),
