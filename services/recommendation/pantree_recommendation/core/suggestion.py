@@ -137,7 +137,9 @@ def share_at_least(count: int, of: int) -> float:
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927.
     """
+    if count == 0:
+        return 0.0  # which the formula only comes close to
     share, squared = count / of, _QUANTILE**2
     middle = share + squared / (2 * of)
     spread = _QUANTILE * math.sqrt(share * (1 - share) / of + squared / (4 * of**2))
-    return max(0.0, (middle - spread) / (1 + squared / of))
+    return (middle - spread) / (1 + squared / of)
