@@ -31,7 +31,7 @@ class GrpcFrequencyAnalyzer:
         with asking(NAME):
             response = await self._stub.AnalyzeHistory(request)
         return HistoryAnalysis(
-            items=tuple(ItemEvidence(item.name, payload=item) for item in response.items),
+            items=tuple([ItemEvidence(item.name, item) for item in response.items]),
             model=ModelName(response.model.name, response.model.version),
         )
 
