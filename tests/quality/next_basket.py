@@ -48,7 +48,7 @@ from tests.quality.promotions import Promotions, load_promotions
 
 LEAST_BUYERS = {Level.SKU: 12, Level.TYPE: 1}
 """Of the 1,425 households that can be seen; see docs/decisions/0018."""
-TIFU = {Level.SKU: TifuKnn(5, 1.0, 0.5, 100, 0.4), Level.TYPE: TifuKnn(7, 1.0, 0.8, 300, 0.5)}
+TIFU = {Level.SKU: TifuKnn(5, 1.0, 0.5, 100, 0.4), Level.TYPE: TifuKnn(4, 1.0, 0.6, 100, 0.4)}
 UP_CF = {Level.SKU: UpCf(25, 0.5, 4), Level.TYPE: UpCf(25, 0.75, 8)}
 ROUNDS = 6
 """How many baskets of each fitting household, from the last one back, the trees learn from."""
