@@ -270,9 +270,7 @@ class Bench:
             lessons.append([lesson for *_, lesson in self.batches(inside, dropped, self.known(outside, dropped))])
         return lessons
 
-    def _candidates(
-        self, households: Integers, asked: Past, scores: Mapping[str, Floats], known: Others
-    ) -> Candidates:  # fmt: skip
+    def _candidates(self, households: Integers, asked: Past, scores: Mapping[str, Floats], known: Others) -> Candidates:
         """Items put forward by some method, and what is known of them."""
         chosen = np.zeros(scores["tifu"].shape, bool)
         for name, count in _CANDIDATES.items():
@@ -282,7 +280,6 @@ class Bench:
             rows = np.broadcast_to(np.arange(len(values))[:, None], best.shape)
             chosen[rows[positive], best[positive]] = True
         rows, items = np.nonzero(chosen)
-        days = asked.as_of[rows]
         features = [
             *_method_features(rows, items, scores),
             *_item_features(rows, items, asked, known),
@@ -290,7 +287,7 @@ class Bench:
             *self._habits(households, rows, items, asked, known.priors).T,
         ]
         if self.told is Told.PROMOTIONS:
-            features += self.promotions.features(days, asked.shops[rows], items)
+            features += self.promotions.features(asked.as_of[rows], asked.shops[rows], items)
         truth = asked.truth.toarray()
         return Candidates(
             rows,
