@@ -25,7 +25,7 @@ from pantree_recommendation.core import Policy
 from tests.quality import forecasting, plots
 from tests.quality.households import EVALUATION_CUTOFFS, FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
 from tests.quality.metrics import MEASURES, Bools, calibration_bins, calibration_error, household_samples, interval_of
-from tests.quality.next_basket import next_basket_table, print_table
+from tests.quality.next_basket import LEAST_BUYERS, next_basket_table, print_table, without_rare_items
 from tests.quality.protocol import (
     CONFIDENCE_DAYS,
     LONGEST_DAYS,
@@ -351,7 +351,7 @@ def main() -> None:
         report["tables"]["suggestions"] = suggestions
     if "baskets" in arguments.parts:
         for level in (Level.SKU, Level.TYPE):
-            baskets = next_basket_table(lines, level)
+            baskets = next_basket_table(without_rare_items(lines, level, LEAST_BUYERS[level]), level)
             print_table(level, baskets)
             report["tables"][f"next basket, {level.value}"] = baskets
     text = json.dumps(_without_nan(report), indent=1, sort_keys=True, allow_nan=False)

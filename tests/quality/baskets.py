@@ -39,6 +39,8 @@ class Baskets:
     """Per purchase; an item is once in a basket."""
     days: Integers
     """Per purchase, days since 1970-01-01."""
+    shops: Integers
+    """Per purchase: where it was bought, an id."""
     household_ids: Integers
     """Per household, as in the data set."""
     basket_counts: Integers
@@ -51,21 +53,29 @@ class Baskets:
         """How many items there are."""
         return len(self.item_groups)
 
-    def past(self, households: Integers, dropped: int = 0) -> "Past":
+    def past(self, households: Integers, dropped: int = 0, *, day_known: bool = False) -> "Past":
         """What these households bought before their last basket, or before the one `dropped` earlier.
 
         Args:
             households: that have at least `LEAST_BASKETS + dropped` baskets, without repetition.
             dropped: baskets at the end that are left out altogether.
+            day_known: whether the day of the basket that is asked for may be told: the question is then asked in the
+                shop and not beforehand. Nothing that was bought on that day is told.
         """
         rows = np.full(len(self.household_ids), NOTHING)
         rows[households] = np.arange(len(households))
         row = rows[self.households]
         targets = self.basket_counts[self.households] - 1 - dropped
         asked, before = row != NOTHING, self.positions < targets
-        kept, target = asked & before, asked & (self.positions == targets)
-        as_of = np.zeros(len(households), np.int64)
-        np.maximum.at(as_of, row[kept], self.days[kept])
+        kept, target, latest = (
+            asked & before,
+            asked & (self.positions == targets),
+            asked & (self.positions + 1 == targets),
+        )
+        as_of, shops = np.zeros(len(households), np.int64), np.zeros(len(households), np.int64)
+        told = target if day_known else latest
+        as_of[row[told]] = self.days[told]
+        shops[row[latest]] = self.shops[latest]
         truth = sparse.csr_array(
             (np.ones(target.sum(), np.float32), (row[target], self.items[target])),
             shape=(len(households), self.item_count),
@@ -77,6 +87,8 @@ class Baskets:
             days_ago=as_of[row[kept]] - self.days[kept],
             lengths=self.basket_counts[households] - 1 - dropped,
             as_of=as_of,
+            day_known=day_known,
+            shops=shops,
             item_count=self.item_count,
             truth=truth,
         )
@@ -92,11 +104,14 @@ class Past:
     ages: Integers
     """Per purchase: baskets of the household after this one, 0 is the latest known."""
     days_ago: Integers
-    """Per purchase: days before the latest known basket."""
+    """Per purchase: days before `as_of`."""
     lengths: Integers
     """Per household: known baskets."""
     as_of: Integers
-    """Per household: day of the latest known basket. When the next comes, nobody knows beforehand."""
+    """Per household: day of the basket that is asked for; of the latest known basket if that is not told."""
+    day_known: bool
+    shops: Integers
+    """Per household: shop of the latest known basket, an id."""
     item_count: int
     truth: Sparse
     """1 where the item is in the next basket: [household, item]."""
@@ -187,7 +202,7 @@ def read_baskets(frame: pd.DataFrame, item_column: str, group_column: str) -> Ba
         item_column: what counts as an item.
         group_column: what items are kinds of.
     """
-    bought = frame[["household_id", "day", item_column, group_column]].drop_duplicates(
+    bought = frame[["household_id", "day", "store_id", item_column, group_column]].drop_duplicates(
         ["household_id", "day", item_column]
     )
     bought = bought[bought.groupby("household_id").day.transform("nunique") >= LEAST_BASKETS]
@@ -201,8 +216,8 @@ def read_baskets(frame: pd.DataFrame, item_column: str, group_column: str) -> Ba
     counts = np.zeros(len(household_ids), np.int64)
     np.maximum.at(counts, households, positions + 1)
     return Baskets(
-        households, positions, items, bought.day.to_numpy().astype(np.int64), np.asarray(household_ids), counts,
-        item_groups,
+        households, positions, items, bought.day.to_numpy().astype(np.int64), bought.store_id.to_numpy(),
+        np.asarray(household_ids), counts, item_groups,
     )  # fmt: skip
 
 

@@ -79,7 +79,7 @@ class ReceiptLines:
     """Cleaned receipt lines of some households, ordered by household and time."""
 
     frame: pd.DataFrame
-    """household_id, day (days since 1970-01-01), quantity, price, saving, product_id, product_type,
+    """household_id, store_id, day (days since 1970-01-01), quantity, price, saving, product_id, product_type,
     product_category."""
 
     def of(self, *splits: Split) -> "ReceiptLines":
@@ -138,5 +138,6 @@ def load_receipt_lines() -> ReceiptLines:
     lines["price"] = (lines.sales_value + discount) / lines.quantity
     lines["saving"] = np.minimum(discount + lines.coupon_disc.abs(), lines.price * lines.quantity)
     lines = lines.sort_values(["household_id", "transaction_timestamp", "basket_id", "product_id"], kind="stable")
-    columns = ["household_id", "day", "quantity", "price", "saving", "product_id", "product_type", "product_category"]
+    columns = ["household_id", "store_id", "day", "quantity", "price", "saving", "product_id", "product_type",
+        "product_category"]  # fmt: skip
     return ReceiptLines(lines[columns].reset_index(drop=True))

