@@ -166,6 +166,23 @@ async def test_slow_reader_holds_the_services_back_and_nobody_else(mesh: Mesh, g
     await mesh.pipeline.stream_ended.wait()
 
 
+async def test_reader_of_a_byte_a_second_gets_no_more_made_than_it_reads(mesh: Mesh, gateway: RunningGateway) -> None:
+    mesh.pipeline.month_display = "x" * 20_000
+    reader, writer = await raw_client(gateway, text_frame(json.dumps({"items": [], "simulation_months": 100_000})))
+    made = await until_still(mesh)
+    before = resident_bytes()
+    for _ in range(3):
+        await reader.readexactly(1)
+        await asyncio.sleep(1)
+    # A few bytes make room for a message at most, somewhere on the way.
+    assert mesh.pipeline.months_sent <= made + 2
+    assert resident_bytes() - before < 32 * 1024 * 1024
+    assert (await converse(f"ws://{gateway.address}/ws/stream/cust_002"))[-1] == "completed"
+    mesh.pipeline.stream_ended.clear()
+    writer.transport.abort()
+    await mesh.pipeline.stream_ended.wait()
+
+
 async def test_500_sockets_are_open_at_once(mesh: Mesh, address: str) -> None:
     mesh.pipeline.months_may_go_on.clear()
 
