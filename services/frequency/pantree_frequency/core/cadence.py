@@ -279,7 +279,9 @@ def _reckon_first(
     """
     horizon = density.shape[1]
     sums, following, backwards = np.empty(horizon), np.empty(horizon), np.empty(horizon)
-    ahead, came, passed = np.empty(horizon), np.empty(horizon), np.empty(horizon)
+    came, passed = np.empty(horizon), np.empty(horizon)
+    unserved, late = np.empty(horizon), np.empty(horizon)
+    after, ahead = np.empty(horizon), np.empty(horizon)
     known = np.empty(horizon + 1, np.bool_)
     risk = np.empty(horizon + 1)
     for pair in range(len(density)):
@@ -297,56 +299,71 @@ def _reckon_first(
         backwards[:] = intervals[::-1]
         _accumulate(soonest, came)
         _accumulate(intervals, passed)
+        # unserved[t]: of running out when the last purchase that is served comes on day t + 1, since any further one is
+        # too many; late[t]: of both, when the next purchase is the one and comes on day t + 1 or later.
+        total = 0.0
+        for day in range(horizon - 1, -1, -1):
+            unserved[day] = passed[horizon - 2 - day] if day < horizon - 1 else 0.0
+            total += soonest[day] * unserved[day]
+            late[day] = total
         known[:] = False
         for position in range(len(firsts)):
+            first = firsts[position]
             # Deliveries that begin a step later are the same ones without the first: one pass serves them all.
-            if not known[firsts[position]]:
-                _risks_along(firsts[position], step, soonest, came, passed, backwards, sums, ahead, known, risk)
-            run_out[pair, position] = risk[firsts[position]]
+            if not known[first]:
+                last = first + (horizon - first) // step * step
+                risk[last] = _before(last, came) + late[last - 1]
+                known[last] = True
+                if first < last:
+                    after[last - 1 :] = unserved[last - 1 :]
+                    _risks_along(first, last, step, soonest, came, passed, backwards, after, ahead, known, risk)
+            run_out[pair, position] = risk[first]
+
+
+@compiled()
+def _before(day: int, distribution: Floats) -> float:
+    """Probability by the day before `day`, days being counted from 1."""
+    return float(distribution[day - 2]) if day > 1 else 0.0
 
 
 @compiled()
 def _risks_along(
-    first: int, step: int, soonest: Floats, came: Floats, passed: Floats, backwards: Floats, after: Floats,
+    first: int, last: int, step: int, soonest: Floats, came: Floats, passed: Floats, backwards: Floats, after: Floats,
     ahead: Floats, known: NDArray[np.bool_], risk: Floats,
 ) -> None:  # fmt: skip
-    """Probability of running out when deliveries begin on `first`, or on any day that is whole steps later.
+    """Probability of running out when deliveries begin on `first`, or any whole number of steps later before `last`.
 
     Args:
         first: day of the first delivery, from 1.
+        last: day of the last delivery.
         step: days between deliveries.
         soonest: float64[n], density of the next purchase's day.
         came: float64[n], probability that it comes by each day.
         passed: float64[n], probability that an interval is over by each day.
         backwards: float64[n], density of the interval, from its end.
-        after: float64[n], scratch.
+        after: float64[n], of running out hereafter, when the purchase that the last delivery stands for comes on each
+            day from that delivery on; is overwritten.
         ahead: float64[n], scratch.
         known: bool[n + 1], set for each first day that was reckoned.
         risk: float64[n + 1], filled for them.
     """
     horizon = len(soonest)
-    # after[t]: of running out hereafter, when the purchase that a delivery stands for has come on day t + 1. There is
-    # no delivery after the last one: any further purchase is one too many.
-    after[horizon - 1] = 0.0
-    for day in range(horizon - 1):
-        after[day] = passed[horizon - 2 - day]
-    for number in range((horizon - first) // step, -1, -1):
-        delivery = first + number * step
+    for delivery in range(last - step, first - 1, -step):
+        following = delivery + step
+        before = delivery - 1
+        # A purchase before the delivery that follows finds nothing.
+        for day in range(before, following - 2):
+            ahead[day] = passed[following - 3 - day]
+        ahead[following - 2 :] = 0.0
+        for day in range(following - 1, horizon):
+            share = after[day]
+            earlier = ahead[before:day]
+            weights = backwards[horizon - day + before :]
+            for position in range(len(earlier)):
+                earlier[position] += share * weights[position]
+        after[before:] = ahead[before:]
         late = 0.0
-        for day in range(delivery - 1, horizon):
+        for day in range(before, horizon):
             late += soonest[day] * after[day]
-        risk[delivery] = (came[delivery - 2] if delivery > 1 else 0.0) + late
+        risk[delivery] = _before(delivery, came) + late
         known[delivery] = True
-        if number > 0:
-            before = delivery - step - 1
-            # A purchase before this delivery finds nothing.
-            for day in range(before, delivery - 2):
-                ahead[day] = passed[delivery - 3 - day]
-            ahead[delivery - 2 :] = 0.0
-            for day in range(delivery - 1, horizon):
-                share = after[day]
-                earlier = ahead[before:day]
-                weights = backwards[horizon - day + before :]
-                for position in range(len(earlier)):
-                    earlier[position] += share * weights[position]
-            after[before:] = ahead[before:]
