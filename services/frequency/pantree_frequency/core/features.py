@@ -120,6 +120,11 @@ def feature_table(ordered: SortedHistories, priors: Priors) -> FeatureTable:
     return FeatureTable(ordered.pair_starts, households, items, values)
 
 
+def known_or_zero(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The values of a feature, 0 where it cannot be told; `nan_to_num` looks for infinities, too, and takes longer."""
+    return np.where(np.isnan(values), 0.0, values)
+
+
 def _codes(texts: Sequence[str]) -> NDArray[np.int32]:
     """Number of each distinct text; -1 for an empty one."""
     numbers: dict[str, int] = {"": -1}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_frequency.core.features import FeatureTable
+from pantree_frequency.core.features import FeatureTable, known_or_zero
 
 Floats = NDArray[np.float64]
 
@@ -57,9 +57,9 @@ def grounds(table: FeatureTable) -> dict[str, Floats]:
     decayed = np.where(has_type, table["type_decay_56"], table["category_decay_56"]) - table["pair_decay_56"]
     recency = np.where(has_type, table["type_recency"], table["category_recency"])
     return {
-        "others_since": np.log1p(np.nan_to_num(days_since)),
-        "others_decayed": np.log1p(np.maximum(np.nan_to_num(decayed), 0.0)),
-        "group_recency": np.log1p(np.nan_to_num(recency)),
+        "others_since": np.log1p(known_or_zero(days_since)),
+        "others_decayed": np.log1p(np.maximum(known_or_zero(decayed), 0.0)),
+        "group_recency": np.log1p(known_or_zero(recency)),
         "has_type": has_type.astype(np.float64),
     }
 

@@ -1,5 +1,6 @@
 """What every model of repeat purchase answers, whichever way it gets there."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar, Protocol
@@ -78,11 +79,14 @@ class ClosedForm(ABC):
         """float64[p, d], probability that an interval between purchases is at most each number of days long."""
 
 
+# A model's parameters stay as they are once it is fitted; numpy takes microseconds for a single number.
+@functools.lru_cache(maxsize=1024)
 def bounded(value: float, low: float, high: float) -> float:
     """A parameter on an unbounded scale, brought between two bounds."""
     return low + (high - low) / (1.0 + float(np.exp(-value)))
 
 
+@functools.lru_cache(maxsize=1024)
 def positive(value: float) -> float:
     """A parameter on a log scale."""
     return float(np.exp(np.clip(value, -20.0, 20.0)))

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from pantree_frequency.core.features import FeatureTable
+from pantree_frequency.core.features import FeatureTable, known_or_zero
 from pantree_frequency.core.models.base import ClosedForm, Floats, column, positive
 
 
@@ -129,7 +129,7 @@ class Hawkes(ClosedForm):
             reach = -np.expm1(-scale * days) / scale
             expected = expected + positive(self[name]) * column(table[f"pair_{name}"] + fresh) * reach
         scale = np.log(2.0) / 28.0
-        group = np.nan_to_num(
+        group = known_or_zero(
             np.where(np.isnan(table["type_decay_28"]), table["category_decay_28"], table["type_decay_28"])
         )
         expected = expected + positive(self["category"]) * column(group) * -np.expm1(-scale * days) / scale

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pantree_frequency.core.features import FeatureTable
+from pantree_frequency.core.features import FeatureTable, known_or_zero
 from pantree_frequency.core.models.base import Floats, column
 from pantree_frequency.core.trend import TREND_THRESHOLD_RATIO
 
@@ -25,7 +25,7 @@ def recency_weight(recency: Floats, mean_interval: Floats) -> Floats:
         mean_interval: float64[p], days; NaN for one purchase.
     """
     overdue = np.maximum(0.0, recency / mean_interval - 1.0)
-    return np.nan_to_num(0.5**overdue)
+    return known_or_zero(0.5**overdue)
 
 
 class Heuristic:
@@ -38,7 +38,7 @@ class Heuristic:
         """float64[p], from 0 to 1; 0 for one purchase."""
         count, mean = table["pair_count"], table["pair_mean_interval"]
         variation = table["pair_sd_interval"] / mean
-        consistency = np.nan_to_num(1.0 / (1.0 + variation))
+        consistency = known_or_zero(1.0 / (1.0 + variation))
         slope = table["pair_trend"]
         trend = np.where(slope > TREND_THRESHOLD_RATIO, _SLOWING_SCORE, 1.0)
         trend = np.where(np.isnan(slope), _UNKNOWN_SCORE, trend)

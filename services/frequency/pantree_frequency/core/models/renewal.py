@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_frequency.core.features import FeatureTable
+from pantree_frequency.core.features import FeatureTable, known_or_zero
 from pantree_frequency.core.models.base import ClosedForm, Floats, bounded, column, positive
 
 
@@ -50,8 +50,8 @@ class LogNormalRenewal(ClosedForm):
     def _intervals(self, table: FeatureTable) -> tuple[Floats, Floats]:
         """Shrunken mean and standard deviation of each pair's log intervals."""
         gaps = table["pair_count"] - 1
-        own = np.where(gaps > 0, np.nan_to_num(table["pair_log_mean"]), 0.0)
-        squares = np.where(gaps > 0, np.nan_to_num(table["pair_log_squares"]), 0.0)
+        own = np.where(gaps > 0, known_or_zero(table["pair_log_mean"]), 0.0)
+        squares = np.where(gaps > 0, known_or_zero(table["pair_log_squares"]), 0.0)
         prior = table["item_prior_log_interval"] + table["pace"] + self["item_shift"]
         strength = positive(self["interval_strength"])
         mean = (gaps * own + strength * prior) / (gaps + strength)
