@@ -4,7 +4,7 @@ Both are functions of the seed, the item and the day, so that any period can be 
 """
 
 import functools
-from collections.abc import Collection, Set
+from collections.abc import Collection, Sequence, Set
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Shop:
         behaviour: how much prices move, how long campaigns last.
     """
 
-    def __init__(self, seed: int, item_names: tuple[str, ...], behaviour: Behaviour) -> None:
+    def __init__(self, seed: int, item_names: Sequence[str], behaviour: Behaviour) -> None:
         self._seed = seed
         self._item_names = item_names
         self._keys = np.zeros(len(item_names), np.uint64)

@@ -1,5 +1,6 @@
 """Simulates a household month by month, each month only when it is asked for."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -9,14 +10,15 @@ import numpy as np
 from pantree_domain.catalog import Catalog
 from pantree_domain.days import day_number
 from pantree_domain.purchases import PurchaseHistory
+from pantree_simulation.core.archetypes import Archetype
 from pantree_simulation.core.assortment import CatalogArrays, NamedAssortment, assortment_after
 from pantree_simulation.core.behaviour import Behaviour
 from pantree_simulation.core.kernel import SETTLED, live, write_lines
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
-from pantree_simulation.core.records import Lines
+from pantree_simulation.core.records import Archetypes, Lines
 from pantree_simulation.core.scenario import Scenario
 from pantree_simulation.core.shop import Shop
-from pantree_simulation.core.streams import Purpose, key_of
+from pantree_simulation.core.streams import household_key
 
 _LONGEST_MONTH_DAYS = 31
 
@@ -49,6 +51,8 @@ class Simulator:
         self._catalog = CatalogArrays(catalog, behaviour.prices.levels)
         self._behaviour = behaviour
         self._model = model_of(behaviour)
+        # Most households have no categories but the catalogue's.
+        self._archetypes_of = functools.lru_cache(maxsize=1024)(self._made_archetypes)
 
     def months(self, scenario: Scenario) -> Iterator[SimulatedMonth]:
         """The months of a scenario in order. Each is made when it is asked for; who stops asking stops the work.
@@ -63,9 +67,9 @@ class Simulator:
         assortment = assortment_after(scenario.items, self._catalog, behaviour.needs.complement_preference)
         shop = Shop(scenario.seed, assortment.item_names, behaviour)
         arrays = assortment.arrays
-        key = key_of(Purpose.HOUSEHOLD, scenario.seed, scenario.household_id)
-        archetypes = archetypes_of(
-            [scenario.archetype], [1.0], behaviour.trips, model, assortment.categories, assortment.added_weights
+        key = household_key(scenario.seed, scenario.household_id)
+        archetypes = self._archetypes_of(
+            scenario.archetype, assortment.categories, tuple(assortment.added_weights.items())
         )
         household = new_household()
         work = new_workspace(_LONGEST_MONTH_DAYS, arrays, behaviour, len(assortment.categories))
@@ -89,6 +93,11 @@ class Simulator:
                 end=next_start - timedelta(days=1),
                 purchases=_history(lines, count, assortment),
             )
+
+    def _made_archetypes(
+        self, archetype: Archetype, categories: tuple[str, ...], added_weights: tuple[tuple[str, float], ...]
+    ) -> Archetypes:
+        return archetypes_of([archetype], [1.0], self._behaviour.trips, self._model, categories, dict(added_weights))
 
 
 def _history(lines: Lines, count: int, assortment: NamedAssortment) -> PurchaseHistory:
