@@ -210,6 +210,9 @@ def _started(event: Started) -> messages.Started:
 
 def _monthly_update(month: Month) -> messages.MonthlyUpdate:
     purchases = month.purchases
+    days = purchases.days.tolist()
+    # Most lines of a month share a day, and a row that is added in place is not copied.
+    dates = {day: calendar_day(day).isoformat() for day in set(days)}
     update = messages.MonthlyUpdate(
         month_display=month_display(month.period_start),
         progress=round(month.progress, 1),
@@ -217,16 +220,14 @@ def _monthly_update(month: Month) -> messages.MonthlyUpdate:
         month_count=month.month_count,
         period_start=month.period_start.isoformat(),
         period_end=month.period_end.isoformat(),
-        trip_count=len(purchases.trip_days),
+        trip_count=len(dates),
         total_spend=round_to_cent(float(purchases.paid.sum())),
         total_savings=round_to_cent(float(purchases.savings.sum())),
         purchase_count=len(purchases),
     )
-    # Most lines of a month share a day, and a row that is added in place is not copied.
-    dates = {day: calendar_day(day).isoformat() for day in purchases.trip_days.tolist()}
     lines = zip(
         purchases.item_indices.tolist(),
-        purchases.days.tolist(),
+        days,
         purchases.quantities.tolist(),
         purchases.prices.tolist(),
         purchases.savings.tolist(),
