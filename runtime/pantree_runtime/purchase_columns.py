@@ -1,6 +1,10 @@
 """The columnar purchase message and the arrays that cores work on. For services that have numpy."""
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
+from numpy.typing import NDArray
 
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree_domain.limits import MAX_HISTORY_ITEMS, MAX_HISTORY_LINES, MAX_PRICE, MAX_QUANTITY
@@ -9,6 +13,9 @@ from pantree_runtime.validation import Violations, is_text
 
 # 1970-01-01 to 2199-12-31, the days that `Violations.day` accepts.
 _LAST_DAY = 84_005
+_LENGTH_WORTH_A_DETOUR = 64
+
+Number = TypeVar("Number", np.int32, np.float64)
 
 
 def arrays_of(columns: PurchaseColumns) -> PurchaseHistory:
@@ -16,12 +23,17 @@ def arrays_of(columns: PurchaseColumns) -> PurchaseHistory:
     return PurchaseHistory(
         item_names=tuple(columns.item_names),
         item_categories=tuple(columns.item_categories) or ("",) * len(columns.item_names),
-        item_indices=np.asarray(columns.item_indices, dtype=np.int32),
-        days=np.asarray(columns.days, dtype=np.int32),
-        quantities=np.asarray(columns.quantities, dtype=np.int32),
-        prices=np.asarray(columns.prices, dtype=np.float64),
-        savings=np.asarray(columns.savings, dtype=np.float64),
+        item_indices=_array(columns.item_indices, np.int32),
+        days=_array(columns.days, np.int32),
+        quantities=_array(columns.quantities, np.int32),
+        prices=_array(columns.prices, np.float64),
+        savings=_array(columns.savings, np.float64),
     )
+
+
+def _array(column: Sequence[float], dtype: type[Number]) -> NDArray[Number]:
+    """A column as an array: copied as a whole when it is long, which takes a detour that is not worth it otherwise."""
+    return np.array(column[:], dtype) if len(column) < _LENGTH_WORTH_A_DETOUR else np.asarray(column, dtype)
 
 
 def history_of(

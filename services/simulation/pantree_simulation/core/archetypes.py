@@ -31,7 +31,7 @@ class Archetype:
     """Share of receipt lines with a saving."""
     multiple_units_ratio: float
     """Share of receipt lines with more units than usual."""
-    category_weights: Mapping[str, float]
+    category_weights: Mapping[str, float] = dataclasses.field(hash=False)
     """Shares of purchases by category, largest first; they sum to 1."""
 
     def __post_init__(self) -> None:

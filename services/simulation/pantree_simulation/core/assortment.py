@@ -4,17 +4,42 @@ import functools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, overload
 
 import numpy as np
 
 from pantree_domain.catalog import CATEGORIES, Catalog, CatalogItem
-from pantree_simulation.core.records import ITEM, NEED, Assortment, Records
+from pantree_simulation.core.records import ITEM, NEED, Assortment, Positions
 from pantree_simulation.core.scenario import FirstItem
 from pantree_simulation.core.streams import Purpose, key_of
 
 # Share of purchases in a category of the first purchase for which the archetype has none, such as baby or pet.
 _ADDED_CATEGORY_WEIGHT = 0.10
 _NO_PRICE = -1.0
+# Category of kinds that an item of the first purchase stands for: no archetype wants anything of it. To leave the kinds
+# out would mean to copy all others one by one.
+_UNNEEDED = ""
+
+
+class Joined(Sequence[str]):
+    """Texts after others, none of them copied: of hundreds, a household reads a few."""
+
+    def __init__(self, first: Sequence[str], others: Sequence[str]) -> None:
+        self._first = first
+        self._others = others
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._others)
+
+    @overload
+    def __getitem__(self, at: int) -> str: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[str]: ...
+    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
+        if isinstance(at, slice):
+            return (*self._first, *self._others)[at]
+        count = len(self._first)
+        return self._first[at] if at < count else self._others[at - count]
 
 
 @dataclass(frozen=True)
@@ -22,8 +47,8 @@ class NamedAssortment:
     """An assortment with the names that people know."""
 
     arrays: Assortment
-    item_names: tuple[str, ...]
-    item_categories: tuple[str, ...]
+    item_names: Sequence[str]
+    item_categories: Sequence[str]
     """Category of each item, as it is told."""
     categories: tuple[str, ...]
     """Ids of the categories, in the order that the kernel counts them by."""
@@ -48,31 +73,33 @@ class CatalogArrays:
         self.positions_of_kind = [
             [self.positions[item.name] for item in catalog.items_of_kind(kind)] for kind in self.kinds
         ]
-        self.needs = _need_records(
-            [
-                _Need(key_of(Purpose.NEED, kind, False), self.categories[members[0]], -1, members)
-                for kind, members in zip(self.kinds, self.positions_of_kind, strict=True)
-            ],
-            CATEGORIES,
-        )
-        self.members = np.array([item for members in self.positions_of_kind for item in members], dtype=np.uint32)
-        self.kinds_of_members = np.repeat(np.arange(len(self.kinds)), self.needs["member_count"])
-        self.items = np.zeros(len(catalog.items), ITEM)
-        self.items["first_drift"] = 1.0
-        self.items["given_price"] = _NO_PRICE
-        self.items["usual_quantity"] = 1
-        self.items["purchases_a_day"] = 1 / np.array([item.typical_interval_days for item in catalog.items])
+        needs = np.zeros(len(self.kinds), NEED)
+        needs["code"] = [key_of(Purpose.NEED, kind, False) for kind in self.kinds]
+        needs["preference"] = 1.0
+        needs["category"] = [CATEGORIES.index(self.categories[at[0]]) for at in self.positions_of_kind]
+        needs["first_item"] = -1
+        needs["member_count"] = [len(at) for at in self.positions_of_kind]
+        needs["member_start"] = np.cumsum(needs["member_count"]) - needs["member_count"]
+        members = np.array([item for positions in self.positions_of_kind for item in positions], dtype=np.uint32)
+        items = np.zeros(len(catalog.items), ITEM)
+        items["first_drift"] = 1.0
+        items["given_price"] = _NO_PRICE
+        items["usual_quantity"] = 1
+        items["purchases_a_day"] = 1 / np.array([item.typical_interval_days for item in catalog.items])
         levels = np.array([price_levels[item.category] for item in catalog.items])
-        self.items["lowest_price"] = levels * [item.price_low for item in catalog.items]
-        self.items["highest_price"] = levels * [item.price_high for item in catalog.items]
+        items["lowest_price"] = levels * [item.price_low for item in catalog.items]
+        items["highest_price"] = levels * [item.price_high for item in catalog.items]
+        self.arrays = Assortment(needs, items, members)
+        """The catalogue alone."""
         self._typical_intervals = {
-            category: _typical_interval(members) for category in CATEGORIES if (members := catalog.items_in(category))
+            category: _typical_interval(found) for category in CATEGORIES if (found := catalog.items_in(category))
         }
         self._typical_interval = _typical_interval(catalog.items)
         self.with_items = self._typical_intervals.keys()
         """Categories that the catalogue has items of."""
         # Many households begin with the same items.
         self.meaning_of = functools.lru_cache(maxsize=4096)(self._meaning_of)
+        self.with_room_for = functools.lru_cache(maxsize=64)(self._with_room_for)
 
     def _meaning_of(self, name: str) -> "_Meaning":
         found = self._catalog.categorize(name)
@@ -83,6 +110,27 @@ class CatalogArrays:
         complements = tuple(self.kinds[kind] for kind in item.complements)
         at, kind = self.positions[item.name], self.kinds[item.kind]
         return _Meaning(code, found.category, item.typical_interval_days, at, kind, complements)
+
+    def _with_room_for(self, count: int) -> "_Room":
+        """The catalogue after as many items of a first purchase and their needs, of which the figures are missing."""
+        needs, items = np.zeros(count, NEED), np.zeros(count, ITEM)
+        needs["preference"], needs["first_item"], items["first_drift"] = 1.0, range(count), 1.0
+        return _Room(
+            np.concatenate([needs, self.arrays.needs]).tobytes(),
+            np.concatenate([items, self.arrays.items]).tobytes(),
+            self.arrays.members + np.uint32(count),
+        )
+
+
+class _Room(NamedTuple):
+    """An assortment to be filled in.
+
+    The records are bytes: numpy copies them field by field, which takes ten times as long.
+    """
+
+    needs: bytes
+    items: bytes
+    members: Positions
 
 
 @dataclass(frozen=True)
@@ -109,7 +157,8 @@ def catalog_assortment(catalog: Catalog, price_levels: Mapping[str, float]) -> N
         catalog: the items.
         price_levels: by category, what is paid in proportion to the catalogue's prices.
     """
-    return assortment_after((), CatalogArrays(catalog, price_levels), complement_preference=1.0)
+    known = CatalogArrays(catalog, price_levels)
+    return NamedAssortment(known.arrays, known.names, known.categories, CATEGORIES, {})
 
 
 def assortment_after(
@@ -124,82 +173,43 @@ def assortment_after(
         arrays: where other items come from.
         complement_preference: how much likelier what goes with the first purchase is to be a staple.
     """
+    count = len(first_items)
     meanings = [arrays.meaning_of(item.name) for item in first_items]
     categories_found = [item.category or meaning.category for item, meaning in zip(first_items, meanings, strict=True)]
+    categories = tuple(dict.fromkeys((*CATEGORIES, *categories_found, _UNNEEDED)))
     known = [meaning.item for meaning in meanings]
-    count = len(first_items)
+    room = arrays.with_room_for(count)
+    needs, items = np.frombuffer(bytearray(room.needs), NEED), np.frombuffer(bytearray(room.items), ITEM)
 
-    needs: list[_Need] = []
+    # By row: a household begins with few items, for which whole columns are not worth their numpy calls.
+    codes, needs_categories, preferences = needs["code"], needs["category"], needs["preference"]
+    member_starts, member_counts = needs["member_start"], needs["member_count"]
+    prices, rates, quantities = items["given_price"], items["purchases_a_day"], items["usual_quantity"]
     kinds: set[int] = set()
-    complements: set[int] = set()
-    for at, (category, meaning) in enumerate(zip(categories_found, meanings, strict=True)):
-        others: list[int] = []
-        complements.update(meaning.complements)
+    first_members: list[int] = []
+    for at, (item, meaning) in enumerate(zip(first_items, meanings, strict=True)):
+        codes[at] = meaning.code
+        needs_categories[at] = categories.index(categories_found[at])
+        prices[at], rates[at], quantities[at] = item.price, 1 / meaning.interval_days, item.quantity
+        for kind in meaning.complements:
+            preferences[count + kind] = complement_preference
         if meaning.kind is not None and meaning.kind not in kinds:
-            others = [count + other for other in arrays.positions_of_kind[meaning.kind] if other not in known]
             kinds.add(meaning.kind)
-        needs.append(_Need(meaning.code, category, at, others))
-
-    categories = tuple(dict.fromkeys([*CATEGORIES, *categories_found]))
-    is_left = np.ones(len(arrays.kinds), np.bool_)
-    is_left[list(kinds)] = False
-    preferences = arrays.needs["preference"].copy()
-    preferences[list(complements)] = complement_preference
-    left = np.flatnonzero(is_left)
-    need_records = _joined(_need_records(needs, categories), arrays.needs.take(left))
-    need_records["preference"][count:] = preferences[left]
-    need_records["member_start"] = np.cumsum(need_records["member_count"]) - need_records["member_count"]
-    first_members = np.array([member for need in needs for member in need.members], dtype=np.uint32)
-    other_members = arrays.members[is_left[arrays.kinds_of_members]] + np.uint32(count)
+            others = [count + other for other in arrays.positions_of_kind[meaning.kind] if other not in known]
+            member_starts[at] = len(room.members) + len(first_members)
+            member_counts[at] = len(others)
+            first_members += others
+            needs_categories[count + meaning.kind] = len(categories) - 1
+    members = np.concatenate([room.members, np.array(first_members, np.uint32)]) if first_members else room.members
     return NamedAssortment(
-        arrays=Assortment(
-            need_records,
-            _joined(_first_item_records(first_items, [meaning.interval_days for meaning in meanings]), arrays.items),
-            np.concatenate([first_members, other_members]),
-        ),
-        item_names=(*(item.name for item in first_items), *arrays.names),
-        item_categories=(*categories_found, *arrays.categories),
+        arrays=Assortment(needs, items, members),
+        item_names=Joined([item.name for item in first_items], arrays.names),
+        item_categories=Joined(categories_found, arrays.categories),
         categories=categories,
         added_weights={
             category: _ADDED_CATEGORY_WEIGHT for category in categories_found if category in arrays.with_items
         },
     )
-
-
-@dataclass(frozen=True)
-class _Need:
-    code: np.uint64
-    category: str
-    first_item: int
-    members: Sequence[int]
-
-
-def _joined(first: Records, second: Records) -> Records:
-    """Records of one type after others, as bytes: numpy copies field by field, which takes ten times as long."""
-    joined = np.empty(len(first) + len(second), first.dtype)
-    joined_bytes = joined.view(np.uint8)
-    joined_bytes[: first.nbytes] = first.view(np.uint8)
-    joined_bytes[first.nbytes :] = second.view(np.uint8)
-    return joined
-
-
-def _need_records(needs: Sequence[_Need], categories: Sequence[str]) -> Records:
-    records = np.zeros(len(needs), NEED)
-    records["code"] = [need.code for need in needs]
-    records["preference"] = 1.0
-    records["category"] = [categories.index(need.category) for need in needs]
-    records["first_item"] = [need.first_item for need in needs]
-    records["member_count"] = [len(need.members) for need in needs]
-    return records
-
-
-def _first_item_records(first_items: Sequence[FirstItem], intervals: Sequence[float]) -> Records:
-    records = np.zeros(len(first_items), ITEM)
-    records["first_drift"] = 1.0
-    records["given_price"] = [item.price for item in first_items]
-    records["purchases_a_day"] = 1 / np.array(intervals)
-    records["usual_quantity"] = [item.quantity for item in first_items]
-    return records
 
 
 def _typical_interval(items: Sequence[CatalogItem]) -> float:

@@ -4,7 +4,7 @@ Both are functions of the seed, the item and the day, so that any period can be 
 """
 
 import functools
-from collections.abc import Collection, Set
+from collections.abc import Collection, Sequence, Set
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Shop:
         behaviour: how much prices move, how long campaigns last.
     """
 
-    def __init__(self, seed: int, item_names: tuple[str, ...], behaviour: Behaviour) -> None:
+    def __init__(self, seed: int, item_names: Sequence[str], behaviour: Behaviour) -> None:
         self._seed = seed
         self._item_names = item_names
         self._keys = np.zeros(len(item_names), np.uint64)
@@ -65,16 +65,15 @@ class Shop:
             campaign_numbers=campaign_numbers,
             campaigns=np.zeros((len(self._keys), campaign_numbers[-1] + 1, 2)),
         )
-        with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
-            _fill(
-                np.fromiter(wanted, np.uint32, len(wanted)),
-                self._keys,
-                first_change,
-                self._drift_ratio,
-                self._tables,
-                self._campaign_days,
-                calendar,
-            )
+        _fill(
+            np.fromiter(wanted, np.uint32, len(wanted)),
+            self._keys,
+            first_change,
+            self._drift_ratio,
+            self._tables,
+            self._campaign_days,
+            calendar,
+        )
         return calendar
 
     def _make_keys(self, items: Collection[int]) -> None:

@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
 
 def keys_of_names(purpose: Purpose, seed: int, names: Iterable[str]) -> NDArray[np.uint64]:
     """uint64[n], `key_of(purpose, seed, name)` of each name, what they share hashed only once."""
-    return _keys(purpose, seed, map(_end_of_subject, names))
+    return _keys(purpose, seed, map(_end_of_known_subject, names))
 
 
 def _keys(purpose: Purpose, seed: int, ends: Iterable[bytes]) -> NDArray[np.uint64]:
@@ -65,7 +66,7 @@ def _keys(purpose: Purpose, seed: int, ends: Iterable[bytes]) -> NDArray[np.uint
         seed: first part of each subject.
         ends: the rest of each subject, as it stands in its JSON text.
     """
-    copy = hashlib.blake2b(json.dumps([purpose.value, seed])[:-1].encode(), digest_size=_KEY_BYTES).copy
+    copy = hashlib.blake2b(b'["%b", %d' % (purpose.value.encode(), seed), digest_size=_KEY_BYTES).copy
     digests = []
     for end in ends:
         key = copy()
@@ -74,10 +75,17 @@ def _keys(purpose: Purpose, seed: int, ends: Iterable[bytes]) -> NDArray[np.uint
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
-# A catalogue's names come again with every seed.
-@functools.lru_cache(maxsize=4096)
 def _end_of_subject(name: str) -> bytes:
     return f", {json.dumps(name)}]".encode()
+
+
+# A catalogue's names come again with every seed.
+_end_of_known_subject = functools.lru_cache(maxsize=4096)(_end_of_subject)
+
+
+def household_key(seed: int, household_id: str) -> np.uint64:
+    """`key_of(Purpose.HOUSEHOLD, seed, household_id)`, by the same way as the keys of names, which is taken anyway."""
+    return cast(np.uint64, _keys(Purpose.HOUSEHOLD, seed, [_end_of_subject(household_id)])[0])
 
 
 def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.uint64]:
