@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
 
 Parameters = ParamSpec("Parameters")
@@ -49,6 +50,9 @@ def compiled(
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        if numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # made when numba is imported
+            # Hashes overflow; numpy would warn of it, as machine code does not.
+            return np.errstate(over="ignore")(function)
         try:
             kernel = numba.njit(nogil=True, cache=True, error_model=error_model)(function)
         except RuntimeError:  # numba finds no folder to write to, as in a container with a read-only root

@@ -107,20 +107,19 @@ class PopulationSimulator:
             keys = household_keys(population.seed, numbers)
             if len(lines.days) != room:
                 lines = new_lines(room)
-            with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
-                done = simulate(
-                    keys,
-                    until_day,
-                    calendar,
-                    arrays,
-                    archetypes,
-                    model,
-                    household_record,
-                    work,
-                    lines,
-                    line_counts,
-                    indices,
-                )
+            done = simulate(
+                keys,
+                until_day,
+                calendar,
+                arrays,
+                archetypes,
+                model,
+                household_record,
+                work,
+                lines,
+                line_counts,
+                indices,
+            )
             if not done:  # a single household buys more than has room
                 room, wanted = 2 * room, 1
                 continue

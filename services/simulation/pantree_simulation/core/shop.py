@@ -65,16 +65,15 @@ class Shop:
             campaign_numbers=campaign_numbers,
             campaigns=np.zeros((len(self._keys), campaign_numbers[-1] + 1, 2)),
         )
-        with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
-            _fill(
-                np.fromiter(wanted, np.uint32, len(wanted)),
-                self._keys,
-                first_change,
-                self._drift_ratio,
-                self._tables,
-                self._campaign_days,
-                calendar,
-            )
+        _fill(
+            np.fromiter(wanted, np.uint32, len(wanted)),
+            self._keys,
+            first_change,
+            self._drift_ratio,
+            self._tables,
+            self._campaign_days,
+            calendar,
+        )
         return calendar
 
     def _make_keys(self, items: Collection[int]) -> None:

@@ -1,6 +1,7 @@
 """Simulates a household month by month, each month only when it is asked for."""
 
 import functools
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,7 +16,7 @@ from pantree_simulation.core.assortment import CatalogArrays, NamedAssortment, a
 from pantree_simulation.core.behaviour import Behaviour
 from pantree_simulation.core.kernel import SETTLED, live, write_lines
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
-from pantree_simulation.core.records import Archetypes, Lines
+from pantree_simulation.core.records import Archetypes, Lines, Workspace
 from pantree_simulation.core.scenario import Scenario
 from pantree_simulation.core.shop import Shop
 from pantree_simulation.core.streams import household_key
@@ -51,6 +52,8 @@ class Simulator:
         self._catalog = CatalogArrays(catalog, behaviour.prices.levels)
         self._behaviour = behaviour
         self._model = model_of(behaviour)
+        # Of the month that was made last, if nobody uses it.
+        self._rooms: deque[tuple[Workspace, Lines]] = deque(maxlen=1)
         # Most households have no categories but the catalogue's.
         self._archetypes_of = functools.lru_cache(maxsize=1024)(self._made_archetypes)
 
@@ -72,27 +75,40 @@ class Simulator:
             scenario.archetype, assortment.categories, tuple(assortment.added_weights.items())
         )
         household = new_household()
-        work = new_workspace(_LONGEST_MONTH_DAYS, arrays, behaviour, len(assortment.categories))
-        lines = new_lines(_LONGEST_MONTH_DAYS * len(arrays.needs))
         first_items = range(len(scenario.items))
         for month in range(scenario.month_count):
             start, next_start = scenario.month_start(month), scenario.month_start(month + 1)
             from_day, until_day = day_number(start), day_number(next_start)
             archetype = 0 if month == 0 else SETTLED
-            with np.errstate(over="ignore"):  # hashes overflow; without compilation numpy would warn of it
-                count = live(key, archetype, from_day, until_day, arrays, archetypes, model, household, work)
-                bought = set(work.events["item"][:count].tolist())
-                calendar = shop.calendar(from_day, until_day, bought.union(first_items))
-                if month == 0:
-                    arrays.items["first_drift"][: len(first_items)] = calendar.drifts[: len(first_items), 0]
-                write_lines(count, calendar, arrays, household, work, lines)
+            work, lines = room = self._room_for(assortment)
+            count = live(key, archetype, from_day, until_day, arrays, archetypes, model, household, work)
+            bought = set(work.events["item"][:count].tolist())
+            calendar = shop.calendar(from_day, until_day, bought.union(first_items))
+            if month == 0:
+                arrays.items["first_drift"][: len(first_items)] = calendar.drifts[: len(first_items), 0]
+            write_lines(count, calendar, arrays, household, work, lines)
+            purchases = _history(lines, count, assortment)
+            self._rooms.append(room)
             yield SimulatedMonth(
                 number=month + 1,
                 count=scenario.month_count,
                 start=start,
                 end=next_start - timedelta(days=1),
-                purchases=_history(lines, count, assortment),
+                purchases=purchases,
             )
+
+    def _room_for(self, assortment: NamedAssortment) -> tuple[Workspace, Lines]:
+        """Room for a household's month: fresh memory would cost more than what is written into it."""
+        need_count, category_count = len(assortment.arrays.needs), len(assortment.categories)
+        try:
+            work, lines = self._rooms.pop()
+        except IndexError:
+            pass
+        else:
+            if (len(work.staples), work.sums.shape[1]) == (need_count, category_count):
+                return work, lines
+        work = new_workspace(_LONGEST_MONTH_DAYS, assortment.arrays, self._behaviour, category_count)
+        return work, new_lines(_LONGEST_MONTH_DAYS * need_count)
 
     def _made_archetypes(
         self, archetype: Archetype, categories: tuple[str, ...], added_weights: tuple[tuple[str, float], ...]
