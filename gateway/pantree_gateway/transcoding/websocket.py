@@ -283,6 +283,7 @@ class _Conversation:
                 if progress is None:
                     await asyncio.sleep(0)  # lets the call leave; what follows takes place while it is under way
                     progress = await beside_if_long(len(text), progress_of, value, place)
+                resume_token = None
                 async for message in call:
                     if self._seq < progress.seq:
                         self._seq += 1
@@ -290,9 +291,10 @@ class _Conversation:
                     frame = self._write(message)[1]
                     if progress.choices is None:
                         progress = progress.with_choices(frame["data"], value, self._choosable)
-                    frame[RESUME_TOKEN] = progress.token(self._seq + 1)
+                    frame[RESUME_TOKEN] = resume_token or progress.token(self._seq + 1)
                     # Waits while the client's buffer is full, and with it gRPC's flow control makes the server wait.
                     await self._send(frame)
+                    resume_token = progress.token(self._seq + 1)  # while the next message is on its way
             finally:
                 # Ends the work at once when the client is gone; a call that has ended does not mind.
                 call.cancel()

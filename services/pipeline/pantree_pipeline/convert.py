@@ -194,7 +194,7 @@ def event_message(event: Event) -> messages.StreamProcessResponse:
     if isinstance(event, Started):
         return messages.StreamProcessResponse(started=_started(event))
     if isinstance(event, Month):
-        return messages.StreamProcessResponse(monthly_update=_monthly_update(event))
+        return _monthly_update(event)
     return messages.StreamProcessResponse(completed=result_message(event))
 
 
@@ -208,23 +208,23 @@ def _started(event: Started) -> messages.Started:
     )
 
 
-def _monthly_update(month: Month) -> messages.MonthlyUpdate:
+def _monthly_update(month: Month) -> messages.StreamProcessResponse:
     purchases = month.purchases
     days = purchases.days.tolist()
     # Most lines of a month share a day, and a row that is added in place is not copied.
     dates = {day: calendar_day(day).isoformat() for day in set(days)}
-    update = messages.MonthlyUpdate(
-        month_display=month_display(month.period_start),
-        progress=round(month.progress, 1),
-        month_number=month.month_number,
-        month_count=month.month_count,
-        period_start=month.period_start.isoformat(),
-        period_end=month.period_end.isoformat(),
-        trip_count=len(dates),
-        total_spend=round_to_cent(float(purchases.paid.sum())),
-        total_savings=round_to_cent(float(purchases.savings.sum())),
-        purchase_count=len(purchases),
-    )
+    response = messages.StreamProcessResponse()
+    update = response.monthly_update
+    update.month_display = month_display(month.period_start)
+    update.progress = round(month.progress, 1)
+    update.month_number = month.month_number
+    update.month_count = month.month_count
+    update.period_start = month.period_start.isoformat()
+    update.period_end = month.period_end.isoformat()
+    update.trip_count = len(dates)
+    update.total_spend = round_to_cent(float(purchases.paid.sum()))
+    update.total_savings = round_to_cent(float(purchases.savings.sum()))
+    update.purchase_count = len(purchases)
     lines = zip(
         purchases.item_indices.tolist(),
         days,
@@ -242,7 +242,7 @@ def _monthly_update(month: Month) -> messages.MonthlyUpdate:
             price=price,
             saving=saving,
         )
-    return update
+    return response
 
 
 def result_message(result: Completed) -> messages.ProcessResult:
