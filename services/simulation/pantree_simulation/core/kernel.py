@@ -107,10 +107,10 @@ def simulate(
         archetype = _archetype_of(keys[at], archetypes.figures)
         archetype_indices[at] = archetype
         from_day = calendar.from_day
-        count = live(keys[at], archetype, from_day, until_day, assortment, archetypes, model, household, work)
+        count = _live(keys[at], archetype, from_day, until_day, assortment, archetypes, model, household, work)
         if start + count > len(lines.days):
             return at
-        write_lines(count, calendar, assortment, household, work, _part_of(lines, start, start + count))
+        _write_lines(count, calendar, assortment, household, work, _part_of(lines, start, start + count))
         line_counts[at] = count
         start += count
     return len(keys)
@@ -189,6 +189,21 @@ def live(
     Returns:
         Number of purchases.
     """
+    return _live(key, archetype, from_day, until_day, assortment, archetypes, model, household, work)
+
+
+@inlined
+def _live(
+    key: np.uint64,
+    archetype: int,
+    from_day: int,
+    until_day: int,
+    assortment: Assortment,
+    archetypes: Archetypes,
+    model: Model,
+    household: Records,
+    work: Workspace,
+) -> int:
     if archetype != SETTLED:
         _settle(key, archetype, from_day, assortment, archetypes, model, household, work)
     first_number = household[0]["trip_number"]
@@ -580,6 +595,18 @@ def write_lines(
         work: the purchases, as `live` left them; only once.
         lines: receives the lines by day, within a day by need.
     """
+    _write_lines(count, calendar, assortment, household, work, lines)
+
+
+@inlined
+def _write_lines(
+    count: int,
+    calendar: Calendar,
+    assortment: Assortment,
+    household: Records,
+    work: Workspace,
+    lines: Lines,
+) -> None:
     drifts, campaigns = calendar.drifts, calendar.campaigns
     promotion_ratio = household[0]["promotion_ratio"]
     needs, items, events, starts = assortment.needs, assortment.items, work.events, work.trip_starts
