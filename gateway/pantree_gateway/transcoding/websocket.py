@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from fastapi import APIRouter
@@ -119,12 +119,22 @@ def _choosable(bound: BoundMethod) -> dict[str, str]:
     return {field.name: field.json_name for field in (body.fields if body else ()) if field.name not in in_path}
 
 
+class _Opening(NamedTuple):
+    """What the handshake of a socket says for all its requests."""
+
+    seconds: float
+    """How long an answer may take."""
+    parameters: Mapping[str, str]
+    query: Sequence[tuple[str, str]]
+    place: str
+
+
 class _Conversation:
     """The requests of one socket and their answers. There may be thousands, so it holds little of its own."""
 
     __slots__ = (
-        "_bound", "_came", "_choosable", "_id", "_seq", "_surroundings", "_upstream", "_waiting", "_waiting_size",
-        "_websocket", "_write",
+        "_bound", "_came", "_choosable", "_id", "_opening", "_seq", "_surroundings", "_upstream", "_waiting",
+        "_waiting_size", "_websocket", "_write",
     )  # fmt: skip
 
     def __init__(
@@ -146,6 +156,7 @@ class _Conversation:
         self._waiting_size = 0
         self._came: asyncio.Future[None] | None = None
         """Set while somebody waits for a request."""
+        self._opening: _Opening | None = None
         # Of the answer under way.
         self._id: str | int | None = None
         self._seq = 0
@@ -206,6 +217,9 @@ class _Conversation:
 
     async def _answer_all(self) -> tuple[int, str]:
         try:
+            # While the first request is on its way; what is wrong is told in answer to it.
+            with contextlib.suppress(InvalidInput):
+                self._opened()
             text = await self._next_text(self._surroundings.limits.first_message_seconds)
             if text is None:
                 if self._surroundings.stopping.is_set():
@@ -265,24 +279,23 @@ class _Conversation:
             value = await beside_if_long(len(text), parse_json, text)
             if isinstance(value, dict) and ID in value:
                 self._id = _checked_id(value.pop(ID))
-            seconds = timeout_of(self._websocket.headers, self._surroundings.limits.stream_timeout_seconds)
-            parameters, query = self._websocket.path_params, self._websocket.query_params.multi_items()
+            opening = self._opened()
             progress = None
             token = value.pop(RESUME_TOKEN, None) if isinstance(value, dict) else None
-            scope = self._websocket.scope
-            place = f"{scope['path']}?{scope['query_string'].decode('latin-1')}"
             if token is not None:
-                progress = await beside_if_long(len(text), progress_of, value, place, token)
+                progress = await beside_if_long(len(text), progress_of, value, opening.place, token)
                 value = {**(progress.choices or {}), **value}
-            request = await beside_if_long(len(text), self._bound.request_of_value, parameters, query, value)
+            request = await beside_if_long(
+                len(text), self._bound.request_of_value, opening.parameters, opening.query, value
+            )
             check_size(request, self._surroundings.limits)
             call = self._upstream.call(
-                self._bound, request, seconds, self._surroundings.policy.metadata_of(self._websocket)
+                self._bound, request, opening.seconds, self._surroundings.policy.metadata_of(self._websocket)
             )
             try:
                 if progress is None:
                     await asyncio.sleep(0)  # lets the call leave; what follows takes place while it is under way
-                    progress = await beside_if_long(len(text), progress_of, value, place)
+                    progress = await beside_if_long(len(text), progress_of, value, opening.place)
                 resume_token = None
                 async for message in call:
                     if self._seq < progress.seq:
@@ -305,6 +318,22 @@ class _Conversation:
             await self._send_error(problem)
             return problem
         return None
+
+    def _opened(self) -> "_Opening":
+        """What the handshake said.
+
+        Raises:
+            InvalidInput: when it names a timeout that is none.
+        """
+        if self._opening is None:
+            socket = self._websocket
+            self._opening = _Opening(
+                seconds=timeout_of(socket.headers, self._surroundings.limits.stream_timeout_seconds),
+                parameters=socket.path_params,
+                query=socket.query_params.multi_items(),
+                place=f"{socket.scope['path']}?{socket.scope['query_string'].decode('latin-1')}",
+            )
+        return self._opening
 
     async def _send(self, frame: dict[str, Any]) -> None:
         self._seq += 1
