@@ -74,5 +74,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         """The order that a request stands for; archetypes are asked for only when a simulation needs them."""
         archetypes = await self._pipeline.archetypes() if message.items else None
         tenant_id = dict(context.invocation_metadata() or ()).get(convert.TENANT_METADATA, "")
-        given = (message, archetypes, self._today(), self._draw_seed(), str(tenant_id))
+        # Drawing takes the operating system, which most requests can do without.
+        seed = message.seed if message.HasField("seed") else self._draw_seed()
+        given = (message, archetypes, self._today(), seed, str(tenant_id))
         return await beside_if(message.ByteSize() >= _BYTES_WORTH_A_THREAD, convert.order_of, *given)

@@ -13,7 +13,7 @@ import numpy as np
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.events import Completed, Event, Started, Warning
-from pantree_pipeline.core.history import Month, join, month_count, months_of, purchase_counts
+from pantree_pipeline.core.history import join, month_count, months_of, purchase_counts
 from pantree_pipeline.core.order import FirstPurchase, Order
 from pantree_pipeline.core.ports import (
     Archetypes,
@@ -72,8 +72,8 @@ class Pipeline:
         months: list[PurchaseHistory] = []
         if isinstance(order.source, FirstPurchase):
             count = order.source.simulation_months
-            async with aclosing(self._simulated_months(order.customer_id, order.source)) as simulated:
-                first = asyncio.create_task(_coroutine(anext(simulated)))
+            async with aclosing(self._simulator.months(order.customer_id, order.source)) as simulated:
+                first = asyncio.create_task(_coroutine(anext(simulated, None)))
                 try:
                     # The call for the months leaves before the caller is told of the start, which takes as long as
                     # some of them: one turn of the event loop to make it, and one to send it.
@@ -86,11 +86,15 @@ class Pipeline:
                     # note of how it ended.
                     first.cancel()
                     await asyncio.gather(first, return_exceptions=True)
-                months.append(month.purchases)
-                yield month
-                async for month in simulated:
+                while month is not None:
                     months.append(month.purchases)
                     yield month
+                    month = await anext(simulated, None)
+            # A stream that ends too early is a failure of simulation, not a short answer.
+            if len(months) != count:
+                raise ComponentUnavailable(
+                    "simulation", f"simulation ended after {len(months)} of {count} months; try again"
+                )
         else:
             count = month_count(order.source)
             yield Started(order, count)
@@ -98,18 +102,6 @@ class Pipeline:
                 months.append(month.purchases)
                 yield month
         yield await self._complete(order, count, join(months))
-
-    async def _simulated_months(self, customer_id: str, source: FirstPurchase) -> AsyncGenerator[Month]:
-        """The simulated months; a stream that ends too early is a failure of simulation, not a short answer."""
-        received = 0
-        async with aclosing(self._simulator.months(customer_id, source)) as months:
-            async for month in months:
-                received += 1
-                yield month
-        if received != source.simulation_months:
-            raise ComponentUnavailable(
-                "simulation", f"simulation ended after {received} of {source.simulation_months} months; try again"
-            )
 
     async def _complete(self, order: Order, count: int, history: PurchaseHistory) -> Completed:
         warnings: list[Warning] = []
