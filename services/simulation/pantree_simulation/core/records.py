@@ -35,9 +35,9 @@ NEED = np.dtype(
         # How things stand: changes with each purchase.
         ("item", np.uint32),  # that fills it
         ("least_kind", np.uint32),  # smallest kind of trip that fills it
+        ("purchase_count", np.int32),  # beside the others of its size: a need is two cache lines long
         ("pace", np.float64),  # share of intervals that are shorter than the present one
         ("needed_at", np.float64),  # when it returns, days since 1970-01-01
-        ("purchase_count", np.int64),
     ],
     align=True,
 )
