@@ -13,6 +13,7 @@ from pantree_runtime.validation import Violations, is_text
 
 # 1970-01-01 to 2199-12-31, the days that `Violations.day` accepts.
 _LAST_DAY = 84_005
+# From about so many elements on, copying a column as a whole takes no longer than by way of a list: 1.5 µs.
 _LENGTH_WORTH_A_DETOUR = 64
 
 Number = TypeVar("Number", np.int32, np.float64)

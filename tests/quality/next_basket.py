@@ -86,6 +86,8 @@ _LEAST_BASELINE = 0.01
 _CANDIDATES = {"tifu": 60, "own": 50, "up_cf": 20, "around": 10, "popular": 10, "beside_all": 5, "beside_last": 5}
 _COLUMNS = {Level.SKU: ("product_id", "product_type"), Level.TYPE: ("product_type", "product_category")}
 _RECENT_WEEKS = 4
+_RECENT_BASKETS = 5
+_WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
 # Most held out baskets are later; the rhythm of items over other households is not to be told by them.
 _PRIORS_END = day_number(date(2017, 11, 30))
 
@@ -338,18 +340,18 @@ def _household_features(rows: Integers, items: Integers, asked: Past) -> list[Fl
     counts = asked.counts().toarray()
     baskets, basket, basket_sizes = np.unique(asked.rows * 1000 + asked.ages, return_inverse=True, return_counts=True)
     basket_rows, basket_ages = np.divmod(baskets, 1000)
-    recent = np.minimum(asked.lengths, 5)
+    recent = np.minimum(asked.lengths, _RECENT_BASKETS)
     size = np.bincount(basket_rows, basket_sizes) / asked.lengths
     latest_size = np.bincount(basket_rows, basket_sizes * (basket_ages == 0))
-    recent_size = np.bincount(basket_rows, basket_sizes * (basket_ages < 5)) / recent
+    recent_size = np.bincount(basket_rows, basket_sizes * (basket_ages < _RECENT_BASKETS)) / recent
     distinct = (counts > 0).sum(axis=1)
     since, first = np.full(len(asked.lengths), np.iinfo(np.int64).max), np.zeros(len(asked.lengths), np.int64)
     np.minimum.at(since, asked.rows, asked.days_ago)
     np.maximum.at(first, asked.rows, asked.days_ago)
     gap = (first - since) / np.maximum(asked.lengths - 1, 1)
-    weekday = (asked.as_of + 3) % 7
+    weekday = (asked.as_of + _WEEKDAY_OF_DAY_0) % 7
     shares = (
-        asked.matrix((asked.as_of[asked.rows] - asked.days_ago + 3) % 7 == weekday[asked.rows]),
+        asked.matrix((asked.as_of[asked.rows] - asked.days_ago + _WEEKDAY_OF_DAY_0) % 7 == weekday[asked.rows]),
         # Some items are bought alone, others only on a large trip.
         asked.matrix(np.log(basket_sizes[basket])),
     )
