@@ -66,5 +66,5 @@ def compiled(
 
 
 def inlined(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """The function, compiled as a part of its only caller: compiling it on its own as well would take as long again."""
+    """The function, compiled as a part of its callers: compiling it on its own as well would take as long again."""
     return cast(Callable[Parameters, Result], numba.njit(inline="always", error_model="numpy")(function))
