@@ -1,6 +1,8 @@
-"""One household's purchases as arrays."""
+"""One household's purchases: arrays to compute with, lists for the few lines of a month."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,3 +39,23 @@ class PurchaseHistory:
     def trip_days(self) -> NDArray[np.int32]:
         """int32[t], the distinct days with a purchase, ascending."""
         return np.unique(self.days)
+
+
+class PurchaseLines(NamedTuple):
+    """Receipt lines of one household in a short time, such as a month, with a dictionary of the items bought in it.
+
+    Lists: for so few lines, making arrays takes longer than all that is done with them.
+    """
+
+    item_names: Sequence[str]
+    item_categories: Sequence[str]
+    item_indices: list[int]
+    """Position of each line's item in the dictionary."""
+    days: list[int]
+    """Days since 1970-01-01."""
+    quantities: list[int]
+    """Units, at least 1."""
+    prices: list[float]
+    """Shelf price of one unit."""
+    savings: list[float]
+    """What was taken off the whole line, at most price × quantity."""

@@ -1,4 +1,4 @@
-"""The columnar purchase message and the arrays that cores work on. For services that have numpy."""
+"""The columnar purchase message and the arrays and lists that cores work on. For services that have numpy."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree_domain.limits import MAX_HISTORY_ITEMS, MAX_HISTORY_LINES, MAX_PRICE, MAX_QUANTITY
-from pantree_domain.purchases import PurchaseHistory
+from pantree_domain.purchases import PurchaseHistory, PurchaseLines
 from pantree_runtime.validation import Violations, is_text
 
 # 1970-01-01 to 2199-12-31, the days that `Violations.day` accepts.
@@ -19,8 +19,25 @@ _LENGTH_WORTH_A_DETOUR = 64
 Number = TypeVar("Number", np.int32, np.float64)
 
 
-def arrays_of(columns: PurchaseColumns) -> PurchaseHistory:
-    """Purchases of a message as arrays, unchecked: for messages from our own services."""
+def lines_of(columns: PurchaseColumns) -> PurchaseLines:
+    """Purchases of a message as lists, unchecked: for a month from our own services."""
+    return PurchaseLines(
+        item_names=columns.item_names[:],
+        item_categories=columns.item_categories[:],
+        item_indices=columns.item_indices[:],
+        days=columns.days[:],
+        quantities=columns.quantities[:],
+        prices=columns.prices[:],
+        savings=columns.savings[:],
+    )
+
+
+def columns_of_lines(lines: PurchaseLines) -> PurchaseColumns:
+    """Message that holds lines."""
+    return PurchaseColumns(**lines._asdict())
+
+
+def _arrays_of(columns: PurchaseColumns) -> PurchaseHistory:
     return PurchaseHistory(
         item_names=tuple(columns.item_names),
         item_categories=tuple(columns.item_categories) or ("",) * len(columns.item_names),
@@ -48,7 +65,7 @@ def history_of(
         violations: collects what is wrong; when anything is, the history must not be used.
         last_day: latest day that a purchase may have, days since 1970-01-01; None for no limit.
     """
-    history = arrays_of(columns)
+    history = _arrays_of(columns)
     line_count = len(history.days)
     if line_count > MAX_HISTORY_LINES:
         violations.add(f"{field}.days", f"has {line_count:,} lines; send at most {MAX_HISTORY_LINES:,}")

@@ -11,7 +11,7 @@ import pytest
 
 from pantree_domain.days import day_number
 from pantree_domain.months import add_months
-from pantree_domain.purchases import PurchaseHistory
+from pantree_domain.purchases import PurchaseHistory, PurchaseLines
 from pantree_pipeline.core import (
     Archetypes,
     Candidate,
@@ -36,15 +36,15 @@ START = date(2026, 1, 15)
 MODEL = ModelName("test", "1")
 
 
-def purchases(day: date) -> PurchaseHistory:
-    return PurchaseHistory(
-        item_names=("Bananas",),
-        item_categories=("produce",),
-        item_indices=np.zeros(1, dtype=np.int32),
-        days=np.array([day_number(day)], dtype=np.int32),
-        quantities=np.ones(1, dtype=np.int32),
-        prices=np.array([1.99]),
-        savings=np.zeros(1),
+def purchases(day: date) -> PurchaseLines:
+    return PurchaseLines(
+        item_names=["Bananas"],
+        item_categories=["produce"],
+        item_indices=[0],
+        days=[day_number(day)],
+        quantities=[1],
+        prices=[1.99],
+        savings=[0.0],
     )
 
 

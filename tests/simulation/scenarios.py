@@ -61,12 +61,12 @@ def lines_of(month: SimulatedMonth) -> list[Line]:
     purchases = month.purchases
     return [
         (
-            int(purchases.days[at]),
+            purchases.days[at],
             purchases.item_names[item],
             purchases.item_categories[item],
-            int(purchases.quantities[at]),
-            float(purchases.prices[at]),
-            float(purchases.savings[at]),
+            purchases.quantities[at],
+            purchases.prices[at],
+            purchases.savings[at],
         )
         for at, item in enumerate(purchases.item_indices)
     ]

@@ -1,6 +1,8 @@
 """Messages of the pipeline service ↔ core types."""
 
 import itertools
+import math
+import operator
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -210,9 +212,8 @@ def _started(event: Started) -> messages.Started:
 
 def _monthly_update(month: Month) -> messages.StreamProcessResponse:
     purchases = month.purchases
-    days = purchases.days.tolist()
     # Most lines of a month share a day, and a row that is added in place is not copied.
-    dates = {day: calendar_day(day).isoformat() for day in set(days)}
+    dates = {day: calendar_day(day).isoformat() for day in set(purchases.days)}
     response = messages.StreamProcessResponse()
     update = response.monthly_update
     update.month_display = month_display(month.period_start)
@@ -222,15 +223,16 @@ def _monthly_update(month: Month) -> messages.StreamProcessResponse:
     update.period_start = month.period_start.isoformat()
     update.period_end = month.period_end.isoformat()
     update.trip_count = len(dates)
-    update.total_spend = round_to_cent(float(purchases.paid.sum()))
-    update.total_savings = round_to_cent(float(purchases.savings.sum()))
-    update.purchase_count = len(purchases)
+    full_prices = map(operator.mul, purchases.prices, purchases.quantities)
+    update.total_spend = round_to_cent(math.fsum(full_prices) - math.fsum(purchases.savings))
+    update.total_savings = round_to_cent(math.fsum(purchases.savings))
+    update.purchase_count = len(purchases.days)
     lines = zip(
-        purchases.item_indices.tolist(),
-        days,
-        purchases.quantities.tolist(),
-        purchases.prices.tolist(),
-        purchases.savings.tolist(),
+        purchases.item_indices,
+        purchases.days,
+        purchases.quantities,
+        purchases.prices,
+        purchases.savings,
         strict=True,
     )
     for item, day, quantity, price, saving in itertools.islice(lines, MOST_PURCHASES_SHOWN):

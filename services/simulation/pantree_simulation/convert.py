@@ -12,7 +12,7 @@ from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree_domain.limits import DEFAULT_SIMULATION_MONTHS, MAX_SIMULATION_MONTHS
 from pantree_domain.months import add_months
 from pantree_runtime.basket_items import check_basket_items
-from pantree_runtime.purchase_columns import columns_of
+from pantree_runtime.purchase_columns import columns_of_lines
 from pantree_runtime.validation import LAST_YEAR, Violations
 from pantree_simulation.core import (
     Archetype,
@@ -95,7 +95,7 @@ def month_response(month: SimulatedMonth) -> messages.StreamPurchasesResponse:
         month_count=month.count,
         period_start=month.start.isoformat(),
         period_end=month.end.isoformat(),
-        purchases=columns_of(month.purchases),
+        purchases=columns_of_lines(month.purchases),
     )
 
 

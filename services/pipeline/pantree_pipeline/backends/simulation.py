@@ -12,7 +12,7 @@ from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_domain.limits import MAX_BASKET_ITEMS
 from pantree_pipeline.backends.calls import asking
 from pantree_pipeline.core import Archetypes, FirstPurchase, Month
-from pantree_runtime.purchase_columns import arrays_of
+from pantree_runtime.purchase_columns import lines_of
 
 NAME = "simulation"
 
@@ -66,7 +66,7 @@ class GrpcSimulator:
                         month_count=response.month_count,
                         period_start=date.fromisoformat(response.period_start),
                         period_end=date.fromisoformat(response.period_end),
-                        purchases=arrays_of(response.purchases),
+                        purchases=lines_of(response.purchases),
                     )
         finally:
             call.cancel()  # does nothing after the last message

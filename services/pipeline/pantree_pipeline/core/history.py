@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pantree_domain.days import calendar_day, day_number
 from pantree_domain.months import add_months
-from pantree_domain.purchases import PurchaseHistory
+from pantree_domain.purchases import PurchaseHistory, PurchaseLines
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Month:
     """Inclusive."""
     period_end: date
     """Inclusive."""
-    purchases: PurchaseHistory
+    purchases: PurchaseLines
 
     @property
     def progress(self) -> float:
@@ -32,30 +32,30 @@ class Month:
         return 100.0 * self.month_number / self.month_count
 
 
-def join(histories: Sequence[PurchaseHistory]) -> PurchaseHistory:
-    """One history with the lines of all, in their order; items of one name are one item.
+def join(months: Sequence[PurchaseLines]) -> PurchaseHistory:
+    """One history with the lines of all months, in their order; items of one name are one item.
 
     Args:
-        histories: at least one.
+        months: at least one.
     """
-    positions: dict[str, int] = {}
-    categories: list[str] = []
-    indices: list[NDArray[np.int32]] = []
-    for history in histories:
-        for name, category in zip(history.item_names, history.item_categories, strict=True):
-            if name not in positions:
-                positions[name] = len(positions)
-                categories.append(category)
-        joined_positions = np.array([positions[name] for name in history.item_names], dtype=np.int32)
-        indices.append(joined_positions[history.item_indices])
+    categories: dict[str, str] = {}
+    for month in months:
+        for name, category in zip(month.item_names, month.item_categories, strict=True):
+            categories.setdefault(name, category)
+    positions = {name: position for position, name in enumerate(categories)}
+    indices: list[int] = []
+    for month in months:
+        joined_positions = [positions[name] for name in month.item_names]
+        indices += [joined_positions[item] for item in month.item_indices]
+    every = itertools.chain.from_iterable
     return PurchaseHistory(
         item_names=tuple(positions),
-        item_categories=tuple(categories),
-        item_indices=np.concatenate(indices),
-        days=np.concatenate([history.days for history in histories]),
-        quantities=np.concatenate([history.quantities for history in histories]),
-        prices=np.concatenate([history.prices for history in histories]),
-        savings=np.concatenate([history.savings for history in histories]),
+        item_categories=tuple(categories.values()),
+        item_indices=np.array(indices, dtype=np.int32),
+        days=np.fromiter(every(month.days for month in months), np.int32, len(indices)),
+        quantities=np.fromiter(every(month.quantities for month in months), np.int32, len(indices)),
+        prices=np.fromiter(every(month.prices for month in months), np.float64, len(indices)),
+        savings=np.fromiter(every(month.savings for month in months), np.float64, len(indices)),
     )
 
 
@@ -90,15 +90,15 @@ def months_of(history: PurchaseHistory) -> Iterator[Month]:
         yield Month(number, count, start, end - timedelta(days=1), _lines(history, order[first:last]))
 
 
-def _lines(history: PurchaseHistory, lines: NDArray[np.intp]) -> PurchaseHistory:
+def _lines(history: PurchaseHistory, lines: NDArray[np.intp]) -> PurchaseLines:
     """Some lines of a history, with a dictionary of their items only."""
     items, indices = np.unique(history.item_indices[lines], return_inverse=True)
-    return PurchaseHistory(
-        item_names=tuple(history.item_names[item] for item in items),
-        item_categories=tuple(history.item_categories[item] for item in items),
-        item_indices=indices.astype(np.int32),
-        days=history.days[lines],
-        quantities=history.quantities[lines],
-        prices=history.prices[lines],
-        savings=history.savings[lines],
+    return PurchaseLines(
+        item_names=[history.item_names[item] for item in items],
+        item_categories=[history.item_categories[item] for item in items],
+        item_indices=indices.tolist(),
+        days=history.days[lines].tolist(),
+        quantities=history.quantities[lines].tolist(),
+        prices=history.prices[lines].tolist(),
+        savings=history.savings[lines].tolist(),
     )

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from pantree_domain.purchases import PurchaseHistory
+from pantree_domain.purchases import PurchaseHistory, PurchaseLines
 from pantree_pipeline.core.events import Completed, Event, Started, Warning
 from pantree_pipeline.core.history import join, month_count, months_of, purchase_counts
 from pantree_pipeline.core.order import FirstPurchase, Order
@@ -69,7 +69,7 @@ class Pipeline:
         Raises:
             PantreeError: when a required stage fails.
         """
-        months: list[PurchaseHistory] = []
+        months: list[PurchaseLines] = []
         if isinstance(order.source, FirstPurchase):
             count = order.source.simulation_months
             async with aclosing(self._simulator.months(order.customer_id, order.source)) as simulated:

@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-import numpy as np
-
 from pantree_domain.catalog import Catalog
 from pantree_domain.days import day_number
-from pantree_domain.purchases import PurchaseHistory
+from pantree_domain.purchases import PurchaseLines
 from pantree_simulation.core.archetypes import Archetype
 from pantree_simulation.core.assortment import CatalogArrays, NamedAssortment, assortment_after
 from pantree_simulation.core.behaviour import Behaviour
@@ -36,7 +34,7 @@ class SimulatedMonth:
     """First day, inclusive."""
     end: date
     """Last day, inclusive."""
-    purchases: PurchaseHistory
+    purchases: PurchaseLines
     """Lines by day; the dictionary holds only items bought in this month."""
 
 
@@ -87,7 +85,7 @@ class Simulator:
             if month == 0:
                 arrays.items["first_drift"][: len(first_items)] = calendar.drifts[: len(first_items), 0]
             write_lines(count, calendar, arrays, household, work, lines)
-            purchases = _history(lines, count, assortment)
+            purchases = _lines_with_names(lines, count, assortment)
             self._rooms.append(room)
             yield SimulatedMonth(
                 number=month + 1,
@@ -116,16 +114,16 @@ class Simulator:
         return archetypes_of([archetype], [1.0], self._behaviour.trips, self._model, categories, dict(added_weights))
 
 
-def _history(lines: Lines, count: int, assortment: NamedAssortment) -> PurchaseHistory:
+def _lines_with_names(lines: Lines, count: int, assortment: NamedAssortment) -> PurchaseLines:
     """The first lines, with a dictionary of the items in the order in which they are bought."""
     items = lines.items[:count].tolist()
     positions = {item: at for at, item in enumerate(dict.fromkeys(items))}
-    return PurchaseHistory(
-        item_names=tuple([assortment.item_names[item] for item in positions]),
-        item_categories=tuple([assortment.item_categories[item] for item in positions]),
-        item_indices=np.array([positions[item] for item in items], dtype=np.int32),
-        days=lines.days[:count].copy(),
-        quantities=lines.quantities[:count].copy(),
-        prices=lines.prices[:count].copy(),
-        savings=lines.savings[:count].copy(),
+    return PurchaseLines(
+        item_names=[assortment.item_names[item] for item in positions],
+        item_categories=[assortment.item_categories[item] for item in positions],
+        item_indices=[positions[item] for item in items],
+        days=lines.days[:count].tolist(),
+        quantities=lines.quantities[:count].tolist(),
+        prices=lines.prices[:count].tolist(),
+        savings=lines.savings[:count].tolist(),
     )
