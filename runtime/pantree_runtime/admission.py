@@ -134,12 +134,16 @@ class Admission:
         """
         if self._cost + cost > self._most_cost:
             raise _overloaded("as many calls as this server takes are under way", _RETRY_SECONDS)
+        if self._pool.waiting:
+            self._check_line()
+        self._cost += cost
+        self._pool.call_count += 1
+
+    def _check_line(self) -> None:
         seconds = self._pool.seconds_to_wait()
         remaining = remaining_seconds()
         if self._pool.is_full or (remaining is not None and seconds > max(remaining - LEAST_SECONDS, 0)):
             raise _overloaded("so much work waits that this call could not be answered in time", seconds)
-        self._cost += cost
-        self._pool.call_count += 1
 
     def leave(self, cost: int) -> None:
         """Notes that a call has ended."""

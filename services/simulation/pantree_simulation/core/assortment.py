@@ -2,6 +2,7 @@
 
 import functools
 import statistics
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, overload
@@ -9,7 +10,7 @@ from typing import NamedTuple, overload
 import numpy as np
 
 from pantree_domain.catalog import CATEGORIES, Catalog, CatalogItem
-from pantree_simulation.core.records import ITEM, NEED, Assortment, Positions
+from pantree_simulation.core.records import ITEM, NEED, Assortment
 from pantree_simulation.core.scenario import FirstItem
 from pantree_simulation.core.streams import Purpose, key_of
 
@@ -118,19 +119,19 @@ class CatalogArrays:
         return _Room(
             np.concatenate([needs, self.arrays.needs]).tobytes(),
             np.concatenate([items, self.arrays.items]).tobytes(),
-            self.arrays.members + np.uint32(count),
+            (self.arrays.members + np.uint32(count)).tobytes(),
         )
 
 
 class _Room(NamedTuple):
-    """An assortment to be filled in.
+    """The arrays of an assortment to be filled in.
 
-    The records are bytes: numpy copies them field by field, which takes ten times as long.
+    They are bytes: numpy copies records field by field, which takes ten times as long.
     """
 
     needs: bytes
     items: bytes
-    members: Positions
+    members: bytes
 
 
 @dataclass(frozen=True)
@@ -196,11 +197,11 @@ def assortment_after(
         if meaning.kind is not None and meaning.kind not in kinds:
             kinds.add(meaning.kind)
             others = [count + other for other in arrays.positions_of_kind[meaning.kind] if other not in known]
-            member_starts[at] = len(room.members) + len(first_members)
+            member_starts[at] = len(arrays.arrays.members) + len(first_members)
             member_counts[at] = len(others)
             first_members += others
             needs_categories[count + meaning.kind] = len(categories) - 1
-    members = np.concatenate([room.members, np.array(first_members, np.uint32)]) if first_members else room.members
+    members = np.frombuffer(bytearray(room.members) + array("I", first_members), np.uint32)
     return NamedAssortment(
         arrays=Assortment(needs, items, members),
         item_names=Joined([item.name for item in first_items], arrays.names),
