@@ -104,8 +104,8 @@ class Image:
         """Of the Dockerfile of a part, with this environment's Python in the place of the image's."""
         text = dockerfiles()[part].read_text()
         (entry_point,) = re.findall(r"^ENTRYPOINT \[(.+)\]$", text, re.MULTILINE)
-        (assignments,) = re.findall(r"^ENV (.+)$", text, re.MULTILINE)
-        variables = dict(assignment.split("=", 1) for assignment in assignments.split())
+        lines = re.findall(r"^ENV (.+)$", text, re.MULTILINE)
+        variables = dict(assignment.split("=", 1) for line in lines for assignment in line.split())
         variables["PATH"] = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"
         return cls(re.findall(r'"([^"]+)"', entry_point), variables)
 
