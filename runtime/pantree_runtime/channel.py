@@ -91,7 +91,8 @@ class _Method:
         observed = telemetry.called(self._name)
         if observed.trace_parent:
             others = [pair for pair in metadata or () if pair[0] != telemetry.TRACE_PARENT]
-            metadata = ((telemetry.TRACE_PARENT, observed.trace_parent), *others)
+            # In gRPC's own form: what is a tuple is first looked at at length.
+            metadata = grpc.aio.Metadata((telemetry.TRACE_PARENT, observed.trace_parent), *others)
         longest = self._longest_seconds if timeout is None else timeout
         began_at = time.perf_counter()
         call = self._multi_callable(*request, timeout=seconds_for_call(longest), metadata=metadata, **options)

@@ -345,6 +345,29 @@ async def test_failure_that_a_server_reports_itself_is_not_retried() -> None:
     assert len(calls) == 1
 
 
+TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        (f"00-{TRACE_ID}-{SPAN_ID}-01", True),
+        (f"ff-{'0' * 31}1-{'0' * 15}1-00", True),
+        (f"00-{'0' * 32}-{SPAN_ID}-01", False),
+        (f"00-{TRACE_ID}-{'0' * 16}-01", False),
+        (f"00-{TRACE_ID.upper()}-{SPAN_ID}-01", False),
+        (f"00-{TRACE_ID[:-1]}--{SPAN_ID[1:]}-01", False),
+        (f"00-{TRACE_ID[:-1]}-{SPAN_ID}--01", False),
+        (f"00-{TRACE_ID[:-1]}\n-{SPAN_ID}-01", False),
+        (f"00-{TRACE_ID}-{SPAN_ID}-0", False),
+        (f"00-{TRACE_ID}-{SPAN_ID}-01-", False),
+        ("", False),
+    ],
+)
+def test_trace_parent_is_told_from_other_texts(text: str, is_one: bool) -> None:
+    assert telemetry.is_trace_parent(text) == is_one
+
+
 async def test_trace_of_the_caller_is_continued() -> None:
     parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     seen = []

@@ -28,6 +28,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.events import EventWriter, error_event, event_kinds, event_writer
 from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json, write_json
+from pantree_gateway.transcoding.metadata import Metadata
 from pantree_gateway.transcoding.problem import Problem, problem_of_error
 from pantree_gateway.transcoding.resumption import RESUME_TOKEN, progress_of
 from pantree_gateway.transcoding.surroundings import Surroundings
@@ -127,6 +128,7 @@ class _Opening(NamedTuple):
     parameters: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     place: str
+    metadata: Metadata
 
 
 class _Conversation:
@@ -289,9 +291,7 @@ class _Conversation:
                 len(text), self._bound.request_of_value, opening.parameters, opening.query, value
             )
             check_size(request, self._surroundings.limits)
-            call = self._upstream.call(
-                self._bound, request, opening.seconds, self._surroundings.policy.metadata_of(self._websocket)
-            )
+            call = self._upstream.call(self._bound, request, opening.seconds, opening.metadata)
             try:
                 if progress is None:
                     await asyncio.sleep(0)  # lets the call leave; what follows takes place while it is under way
@@ -332,6 +332,7 @@ class _Conversation:
                 parameters=socket.path_params,
                 query=socket.query_params.multi_items(),
                 place=f"{socket.scope['path']}?{socket.scope['query_string'].decode('latin-1')}",
+                metadata=self._surroundings.policy.metadata_of(socket),
             )
         return self._opening
 

@@ -68,9 +68,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             async with ServedCall(method, context), aclosing(behavior(request, context)) as responses:
                 async for response in responses:
+                    yield response
                     if count is not None:
                         count(response)
-                    yield response
 
         wrap: Callable[..., MethodHandler] = {
             (False, False): grpc.unary_unary_rpc_method_handler,
