@@ -34,7 +34,15 @@ def lines_of(columns: PurchaseColumns) -> PurchaseLines:
 
 def columns_of_lines(lines: PurchaseLines) -> PurchaseColumns:
     """Message that holds lines."""
-    return PurchaseColumns(**lines._asdict())
+    return PurchaseColumns(
+        item_names=lines.item_names,
+        item_categories=lines.item_categories,
+        item_indices=lines.item_indices,
+        days=lines.days,
+        quantities=lines.quantities,
+        prices=lines.prices,
+        savings=lines.savings,
+    )
 
 
 def _arrays_of(columns: PurchaseColumns) -> PurchaseHistory:

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -45,23 +43,6 @@ _RPC_LABELS = ("rpc_system_name", "rpc_method", "rpc_response_status_code")
 # From a call that only looks something up to a stream of five years of months.
 _DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
-
-class _CallsUnderWay(Collector):
-    """A gauge that the event loop alone changes; prometheus' own takes a lock twice for each call."""
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-        """By method."""
-
-    def collect(self) -> Iterator[Metric]:
-        """The gauge as it stands."""
-        text = "Calls, streams included, that are being served."
-        family = GaugeMetricFamily("pantree_calls_under_way", text, labels=["rpc_method"])
-        for method, count in list(self.counts.items()):
-            family.add_metric([method], count)
-        yield family
-
-
 REGISTRY = CollectorRegistry()
 """The counts of this process."""
 
@@ -80,8 +61,9 @@ CLIENT_CALLS = Histogram(
     buckets=_DURATIONS,
     registry=REGISTRY,
 )
-CALLS_UNDER_WAY = _CallsUnderWay()
-REGISTRY.register(CALLS_UNDER_WAY)
+CALLS_UNDER_WAY = Gauge(
+    "pantree_calls_under_way", "Calls, streams included, that are being served.", ["rpc_method"], registry=REGISTRY
+)
 CALLS_REFUSED = Counter(
     "pantree_calls_refused", "Calls that were refused before any work was done.", ["reason"], registry=REGISTRY
 )

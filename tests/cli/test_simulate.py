@@ -51,14 +51,15 @@ def test_file_holds_the_purchases_of_the_simulation(tmp_path: Path) -> None:
             "household": household,
             "archetype": ids[batch.archetype_indices[at]],
             "date": date(1970, 1, 1) + timedelta(days=int(lines.days[line])),
-            "item": batch.assortment.item_names[lines.items[line]],
-            "category": batch.assortment.item_categories[lines.items[line]],
+            "item": names[lines.items[line]],
+            "category": categories[lines.items[line]],
             "quantity": int(lines.quantities[line]),
             "price": float(lines.prices[line]),
             "saving": float(lines.savings[line]),
         }
         for batch in batches_of(a_population(household_count=HOUSEHOLDS, seed=5))
         for lines in [batch.lines]
+        for names, categories in [(list(batch.assortment.item_names), list(batch.assortment.item_categories))]
         for at, household in enumerate(range(batch.first_household, batch.first_household + len(batch.line_counts)))
         for line in range(int(batch.line_counts[:at].sum()), int(batch.line_counts[: at + 1].sum()))
     ]

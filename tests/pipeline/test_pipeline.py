@@ -3,7 +3,6 @@
 import asyncio
 import gc
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -225,7 +224,7 @@ async def test_items_to_enrich_are_those_bought_often_enough_most_often_first() 
     )
     enricher = Enricher()
     pipeline = Pipeline(Simulator(), Frequency(), Recommender(), None, enricher)
-    await anext(event async for event in pipeline.run(replace(order(), source=history)) if isinstance(event, Completed))
+    await anext(event async for event in pipeline.run(order()._replace(source=history)) if isinstance(event, Completed))
     assert list(enricher.asked_for) == [ItemToEnrich("Weekly", "c"), ItemToEnrich("Thrice", "b")]
 
 
@@ -298,7 +297,7 @@ async def test_cadence_changes_of_the_recommended_items_come_when_asked_for() ->
     pipeline = Pipeline(Simulator(), frequency, Recommender(), None, None)
     assert (await completed(pipeline)).cadence_changes == ()
     assert not frequency.asked_for
-    *_, last = [event async for event in pipeline.run(replace(order(), include_cadence_changes=True))]
+    *_, last = [event async for event in pipeline.run(order()._replace(include_cadence_changes=True))]
     assert isinstance(last, Completed)
     assert list(last.cadence_changes) == ["change of Bananas"]
     assert list(frequency.asked_for) == ["Bananas"]
@@ -312,7 +311,7 @@ async def test_cadence_changes_that_do_not_come_are_a_warning() -> None:
             raise ComponentUnavailable("frequency", "frequency is down")
 
     pipeline = Pipeline(Simulator(), WithoutChanges(), Recommender(), None, None)
-    *_, last = [event async for event in pipeline.run(replace(order(), include_cadence_changes=True))]
+    *_, last = [event async for event in pipeline.run(order()._replace(include_cadence_changes=True))]
     assert isinstance(last, Completed)
     assert last.cadence_changes == ()
     assert [(warning.component, warning.code) for warning in last.warnings] == [("frequency", "COMPONENT_UNAVAILABLE")]
@@ -320,7 +319,7 @@ async def test_cadence_changes_that_do_not_come_are_a_warning() -> None:
 
 async def with_suggestions(recommender: Recommender, vector: Vector | None) -> Completed:
     pipeline = Pipeline(Simulator(), Frequency(), recommender, vector, None)
-    *_, last = [event async for event in pipeline.run(replace(order(), include_suggestions=True))]
+    *_, last = [event async for event in pipeline.run(order()._replace(include_suggestions=True))]
     assert isinstance(last, Completed)
     return last
 
@@ -337,7 +336,7 @@ async def test_neighbours_reach_the_recommendation_when_suggestions_are_asked_fo
 async def test_customers_are_stored_and_compared_within_their_tenant() -> None:
     vector = Vector()
     pipeline = Pipeline(Simulator(), Frequency(), Recommender(), vector, None)
-    *_, last = [event async for event in pipeline.run(replace(order(), include_suggestions=True, tenant_id="north"))]
+    *_, last = [event async for event in pipeline.run(order()._replace(include_suggestions=True, tenant_id="north"))]
     assert isinstance(last, Completed)
     assert vector.stored == ("north", "cust_001")
 
@@ -348,7 +347,7 @@ async def test_frequency_does_not_wait_for_neighbours() -> None:
         Simulator(), Frequency(after=vector_started), Recommender(), Vector(started=vector_started), None
     )
     async with asyncio.timeout(10):
-        events = [event async for event in pipeline.run(replace(order(), include_suggestions=True))]
+        events = [event async for event in pipeline.run(order()._replace(include_suggestions=True))]
     assert isinstance(events[-1], Completed)
 
 

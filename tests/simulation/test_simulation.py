@@ -92,7 +92,7 @@ def test_first_items_have_no_double_in_the_catalogue(scenario: Scenario) -> None
 @few_examples
 @given(scenarios(), st.integers(1, 4))
 def test_longer_simulation_begins_like_a_shorter_one(scenario: Scenario, more_months: int) -> None:
-    longer = Scenario(**{**vars(scenario), "month_count": scenario.month_count + more_months})
+    longer = scenario._replace(month_count=scenario.month_count + more_months)
     for short, long in zip(months_of(scenario), months_of(longer)[: scenario.month_count], strict=True):
         assert lines_of(short) == lines_of(long)
         assert (short.number, short.start, short.end) == (long.number, long.start, long.end)

@@ -55,8 +55,7 @@ class ServedMethod:
         self.gate = gate
         self.cost = gate.costs.get(path.rpartition("/")[2], 1)
         self.durations = telemetry.RpcDurations(telemetry.SERVER_CALLS, self.name)
-        self.under_way = telemetry.CALLS_UNDER_WAY.counts
-        self.under_way.setdefault(self.name, 0)
+        self.under_way = telemetry.CALLS_UNDER_WAY.labels(self.name)
         # Bound once: a logger that is bound anew for each line costs more than all else here, though nothing be logged.
         self.log = _log.bind(method=self.name)
 
@@ -74,7 +73,7 @@ class ServedCall:
     async def __aenter__(self) -> None:
         self._began_at = time.perf_counter()
         self._observed = telemetry.served(self._method.name, self._context.invocation_metadata())
-        self._method.under_way[self._method.name] += 1
+        self._method.under_way.inc()
         try:
             self._check()
         except BaseException as error:
@@ -134,7 +133,7 @@ class ServedCall:
         seconds = time.perf_counter() - self._began_at
         if self._admitted:
             method.gate.admission.leave(method.cost)
-        method.under_way[method.name] -= 1
+        method.under_way.dec()
         method.durations.observe(code, seconds)
         failed = code not in ("OK", "CANCELLED")
         self._observed.end({telemetry.RPC_STATUS: code}, failed=failed)

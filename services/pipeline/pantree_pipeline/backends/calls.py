@@ -1,19 +1,18 @@
 """Calls to the other services, with data that the pipeline has checked."""
 
-import contextlib
-from collections.abc import Iterator
+from types import TracebackType
 
+import grpc
 import structlog
 
 from pantree_runtime.errors import InternalError, InvalidInput
-from pantree_runtime.status import calling
+from pantree_runtime.status import error_of
 
 _log = structlog.get_logger(__name__)
 
 
-@contextlib.contextmanager
-def asking(component: str) -> Iterator[None]:
-    """Turns the gRPC errors of the calls inside into Pantree's own.
+class Asking:
+    """Context manager that turns the gRPC errors of the calls inside into Pantree's own, as `calling` does.
 
     The caller's input was checked before any call; a part that refuses what the pipeline made of it shows a mistake of
     ours, and the fields that it names would mean nothing to the caller.
@@ -24,9 +23,22 @@ def asking(component: str) -> Iterator[None]:
     Raises:
         PantreeError: when a call inside fails.
     """
-    try:
-        with calling(component):
-            yield
-    except InvalidInput as refusal:
-        _log.error("a part refused the pipeline's request", component=component, fields=refusal.message)
-        raise InternalError(f"{component} refused the pipeline's request", {"component": component}) from refusal
+
+    __slots__ = ("_component",)
+
+    def __init__(self, component: str) -> None:
+        self._component = component
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not isinstance(error, grpc.aio.AioRpcError):
+            return
+        component, ours = self._component, error_of(error, self._component)
+        if isinstance(ours, InvalidInput):
+            _log.error("a part refused the pipeline's request", component=component, fields=ours.message)
+            raise InternalError(f"{component} refused the pipeline's request", {"component": component}) from ours
+        raise ours from error

@@ -6,7 +6,7 @@ import grpc
 
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
-from pantree_pipeline.backends.calls import asking
+from pantree_pipeline.backends.calls import Asking
 from pantree_pipeline.core import Enrichment, EnrichmentResult, ItemToEnrich
 from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.errors import DeadlineExceeded
@@ -40,7 +40,7 @@ class GrpcEnricher:
         )
         enriched: dict[int, messages.EnrichedItem] = {}
         try:
-            with asking(NAME):
+            with Asking(NAME):
                 async for response in self._stub.EnrichItems(request, timeout=self._seconds()):
                     if response.HasField("item"):
                         enriched[response.item_index] = response.item

@@ -8,7 +8,7 @@ import grpc
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree_domain.purchases import PurchaseHistory
-from pantree_pipeline.backends.calls import asking
+from pantree_pipeline.backends.calls import Asking
 from pantree_pipeline.core import HistoryAnalysis, ItemEvidence, ModelName
 from pantree_runtime.purchase_columns import columns_of
 
@@ -28,7 +28,7 @@ class GrpcFrequencyAnalyzer:
             PantreeError: when the service fails.
         """
         request = messages.AnalyzeHistoryRequest(purchases=columns_of(history), as_of=as_of.isoformat())
-        with asking(NAME):
+        with Asking(NAME):
             response = await self._stub.AnalyzeHistory(request)
         return HistoryAnalysis(
             items=tuple([ItemEvidence(item.name, item) for item in response.items]),
@@ -47,6 +47,6 @@ class GrpcFrequencyAnalyzer:
             history=messages.AnalyzeHistoryRequest(purchases=columns_of(history), as_of=as_of.isoformat()),
             item_names=names,
         )
-        with asking(NAME):
+        with Asking(NAME):
             response = await self._stub.FindCadenceChanges(request)
         return response.changes

@@ -11,7 +11,7 @@ from pantree.frequency.v1.frequency_service_pb2 import ItemFrequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
-from pantree_pipeline.backends.calls import asking
+from pantree_pipeline.backends.calls import Asking
 from pantree_pipeline.core import Candidate, ModelName, Neighbourhood, Recommendations
 
 NAME = "recommendation"
@@ -51,7 +51,7 @@ class GrpcRecommender:
                 enriched = cast(EnrichedItem, candidate.enrichment.payload)
                 message.perishability = enriched.perishability
                 message.suggested_interval_days = enriched.suggested_interval_days
-        with asking(NAME):
+        with Asking(NAME):
             response = await self._stub.Recommend(request)
         return Recommendations(
             payload=response,

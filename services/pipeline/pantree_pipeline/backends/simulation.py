@@ -2,15 +2,13 @@
 
 from collections.abc import AsyncGenerator
 from datetime import date
-from typing import cast
 
 import grpc
 
-from pantree.purchase.v1.purchase_pb2 import BasketItem
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_domain.limits import MAX_BASKET_ITEMS
-from pantree_pipeline.backends.calls import asking
+from pantree_pipeline.backends.calls import Asking
 from pantree_pipeline.core import Archetypes, FirstPurchase, Month
 from pantree_runtime.purchase_columns import lines_of
 
@@ -33,7 +31,7 @@ class GrpcSimulator:
         if self._archetypes is None:
             ids: list[str] = []
             request = messages.ListArchetypesRequest(page_size=MAX_BASKET_ITEMS)
-            with asking(NAME):
+            with Asking(NAME):
                 while True:
                     response = await self._stub.ListArchetypes(request)
                     ids.extend(archetype.id for archetype in response.archetypes)
@@ -52,14 +50,14 @@ class GrpcSimulator:
         request = messages.StreamPurchasesRequest(
             household_id=customer_id,
             archetype=first_purchase.archetype,
-            items=cast("tuple[BasketItem, ...]", first_purchase.items),
+            items=first_purchase.items,
             simulation_months=first_purchase.simulation_months,
             start_date=first_purchase.start.isoformat(),
             seed=first_purchase.seed,
         )
         call = self._stub.StreamPurchases(request)
         try:
-            with asking(NAME):
+            with Asking(NAME):
                 async for response in call:
                     yield Month(
                         month_number=response.month_number,

@@ -7,7 +7,7 @@ import grpc
 from pantree.vector.v1 import vector_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_domain.purchases import PurchaseHistory
-from pantree_pipeline.backends.calls import asking
+from pantree_pipeline.backends.calls import Asking
 from pantree_pipeline.core import Neighbourhood
 from pantree_runtime.purchase_columns import columns_of
 
@@ -31,7 +31,7 @@ class GrpcVectorIndex:
         request = messages.IndexHistoryRequest(
             tenant_id=tenant_id, customer_id=customer_id, purchases=columns_of(history), as_of=as_of.isoformat()
         )
-        with asking(NAME):
+        with Asking(NAME):
             response = await self._stub.IndexHistory(request)
         return response.profile
 
@@ -44,7 +44,7 @@ class GrpcVectorIndex:
         request = messages.DescribeNeighbourhoodRequest(
             tenant_id=tenant_id, customer_id=customer_id, limit=NEIGHBOUR_ITEMS
         )
-        with asking(NAME):
+        with Asking(NAME):
             response = await self._stub.DescribeNeighbourhood(request)
         found = response.neighbourhood
         return Neighbourhood(found.neighbour_count, len(found.items), found)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.history import Month
@@ -9,8 +10,7 @@ from pantree_pipeline.core.order import Order
 from pantree_pipeline.core.ports import Enrichment, ModelName, Recommendations
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(NamedTuple):
     """The order is accepted and the work has begun."""
 
     order: Order

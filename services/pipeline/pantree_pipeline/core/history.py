@@ -2,8 +2,8 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,7 @@ from pantree_domain.months import add_months
 from pantree_domain.purchases import PurchaseHistory, PurchaseLines
 
 
-@dataclass(frozen=True)
-class Month:
+class Month(NamedTuple):
     """A month of purchases."""
 
     month_number: int

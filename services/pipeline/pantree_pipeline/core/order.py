@@ -1,16 +1,15 @@
 """What is asked of the pipeline."""
 
-from dataclasses import dataclass
 from datetime import date
+from typing import Any, NamedTuple
 
 from pantree_domain.purchases import PurchaseHistory
 
 
-@dataclass(frozen=True)
-class FirstPurchase:
+class FirstPurchase(NamedTuple):
     """A first purchase, from which a history is to be simulated."""
 
-    items: tuple[object, ...]
+    items: tuple[Any, ...]
     """The items in the simulation service's own form; handed on untouched."""
     archetype: str
     simulation_months: int
@@ -19,8 +18,7 @@ class FirstPurchase:
     seed: int
 
 
-@dataclass(frozen=True)
-class Order:
+class Order(NamedTuple):
     """One household's request: its first purchase or its real history."""
 
     customer_id: str

@@ -81,11 +81,12 @@ class Pipeline:
                         await asyncio.sleep(0)
                     yield Started(order, count)
                     month = await first
-                finally:
+                except BaseException:
                     # A generator that is still at work cannot be closed. When the caller has left, nobody else takes
                     # note of how it ended.
                     first.cancel()
                     await asyncio.gather(first, return_exceptions=True)
+                    raise
                 while month is not None:
                     months.append(month.purchases)
                     yield month

@@ -1,11 +1,12 @@
 """What there is to be needed: kinds of things in the catalogue, and the items of a first purchase."""
 
 import functools
+import itertools
 import statistics
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +23,7 @@ _NO_PRICE = -1.0
 _UNNEEDED = ""
 
 
-class Joined(Sequence[str]):
+class Joined:
     """Texts after others, none of them copied: of hundreds, a household reads a few."""
 
     def __init__(self, first: Sequence[str], others: Sequence[str]) -> None:
@@ -32,24 +33,21 @@ class Joined(Sequence[str]):
     def __len__(self) -> int:
         return len(self._first) + len(self._others)
 
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> Sequence[str]: ...
-    def __getitem__(self, at: int | slice) -> str | Sequence[str]:
-        if isinstance(at, slice):
-            return (*self._first, *self._others)[at]
-        count = len(self._first)
-        return self._first[at] if at < count else self._others[at - count]
+    def __iter__(self) -> Iterator[str]:
+        return itertools.chain(self._first, self._others)
+
+    def at(self, positions: Iterable[int]) -> list[str]:
+        """The texts at positions."""
+        first, others, count = self._first, self._others, len(self._first)
+        return [first[position] if position < count else others[position - count] for position in positions]
 
 
-@dataclass(frozen=True)
-class NamedAssortment:
+class NamedAssortment(NamedTuple):
     """An assortment with the names that people know."""
 
     arrays: Assortment
-    item_names: Sequence[str]
-    item_categories: Sequence[str]
+    item_names: Joined
+    item_categories: Joined
     """Category of each item, as it is told."""
     categories: tuple[str, ...]
     """Ids of the categories, in the order that the kernel counts them by."""
@@ -159,7 +157,7 @@ def catalog_assortment(catalog: Catalog, price_levels: Mapping[str, float]) -> N
         price_levels: by category, what is paid in proportion to the catalogue's prices.
     """
     known = CatalogArrays(catalog, price_levels)
-    return NamedAssortment(known.arrays, known.names, known.categories, CATEGORIES, {})
+    return NamedAssortment(known.arrays, Joined((), known.names), Joined((), known.categories), CATEGORIES, {})
 
 
 def assortment_after(

@@ -1,14 +1,13 @@
 """What a simulation starts from."""
 
-from dataclasses import dataclass
 from datetime import date
+from typing import NamedTuple
 
 from pantree_domain.months import add_months
 from pantree_simulation.core.archetypes import Archetype
 
 
-@dataclass(frozen=True)
-class FirstItem:
+class FirstItem(NamedTuple):
     """An item of the household's first purchase."""
 
     name: str
@@ -20,8 +19,7 @@ class FirstItem:
     """The shop's own category; empty when it is to be derived from the name."""
 
 
-@dataclass(frozen=True)
-class Scenario:
+class Scenario(NamedTuple):
     """Whom to simulate, and for how long."""
 
     household_id: str

@@ -4,11 +4,12 @@ Both are functions of the seed, the item and the day, so that any period can be 
 """
 
 import functools
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Set
 
 import numpy as np
 
 from pantree_domain.compiled import compiled
+from pantree_simulation.core.assortment import Joined
 from pantree_simulation.core.behaviour import Behaviour
 from pantree_simulation.core.records import Calendar, Floats, Keys, Positions
 from pantree_simulation.core.streams import Purpose, high_ratio, keys_of_names, low_ratio, number_at
@@ -32,7 +33,7 @@ class Shop:
         behaviour: how much prices move, how long campaigns last.
     """
 
-    def __init__(self, seed: int, item_names: Sequence[str], behaviour: Behaviour) -> None:
+    def __init__(self, seed: int, item_names: Joined, behaviour: Behaviour) -> None:
         self._seed = seed
         self._item_names = item_names
         self._keys = np.zeros(len(item_names), np.uint64)
@@ -79,7 +80,7 @@ class Shop:
     def _make_keys(self, items: Collection[int]) -> None:
         new = [item for item in items if item not in self._with_key]
         if new:
-            self._keys[new] = keys_of_names(Purpose.SHOP, self._seed, [self._item_names[item] for item in new])
+            self._keys[new] = keys_of_names(Purpose.SHOP, self._seed, self._item_names.at(new))
             self._with_key.update(new)
 
 

@@ -119,8 +119,8 @@ def _lines_with_names(lines: Lines, count: int, assortment: NamedAssortment) -> 
     items = lines.items[:count].tolist()
     positions = {item: at for at, item in enumerate(dict.fromkeys(items))}
     return PurchaseLines(
-        item_names=[assortment.item_names[item] for item in positions],
-        item_categories=[assortment.item_categories[item] for item in positions],
+        item_names=assortment.item_names.at(positions),
+        item_categories=assortment.item_categories.at(positions),
         item_indices=[positions[item] for item in items],
         days=lines.days[:count].tolist(),
         quantities=lines.quantities[:count].tolist(),

@@ -14,7 +14,6 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +27,11 @@ _FIRST_SHIFT, _SECOND_SHIFT, _THIRD_SHIFT = np.uint64(30), np.uint64(27), np.uin
 _HALF = np.uint64(32)
 _LOW_HALF = np.uint64(0xFFFFFFFF)
 _KEY_BYTES = 8
+_KEY_ON_ANY_MACHINE = np.dtype("<u8")
 _TO_UNIT = 1.0 / 2**32
 
 
-class Purpose(enum.Enum):
+class Purpose(enum.StrEnum):
     """What a key is used for."""
 
     HOUSEHOLD = "household"
@@ -49,7 +49,7 @@ def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
         purpose: what the key is used for.
         subject: what tells it from others of that purpose, such as a seed and a household id.
     """
-    digest = hashlib.blake2b(json.dumps([purpose.value, *subject]).encode(), digest_size=_KEY_BYTES).digest()
+    digest = hashlib.blake2b(json.dumps([purpose, *subject]).encode(), digest_size=_KEY_BYTES).digest()
     return np.uint64(int.from_bytes(digest, "little"))
 
 
@@ -66,13 +66,13 @@ def _keys(purpose: Purpose, seed: int, ends: Iterable[bytes]) -> NDArray[np.uint
         seed: first part of each subject.
         ends: the rest of each subject, as it stands in its JSON text.
     """
-    copy = hashlib.blake2b(b'["%b", %d' % (purpose.value.encode(), seed), digest_size=_KEY_BYTES).copy
+    copy = hashlib.blake2b(b'["%b", %d' % (purpose.encode(), seed), digest_size=_KEY_BYTES).copy
     digests = []
     for end in ends:
         key = copy()
         key.update(end)
         digests.append(key.digest())
-    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+    return np.frombuffer(b"".join(digests), _KEY_ON_ANY_MACHINE).astype(np.uint64)
 
 
 def _end_of_subject(name: str) -> bytes:
@@ -85,7 +85,8 @@ _end_of_known_subject = functools.lru_cache(maxsize=4096)(_end_of_subject)
 
 def household_key(seed: int, household_id: str) -> np.uint64:
     """`key_of(Purpose.HOUSEHOLD, seed, household_id)`, by the same way as the keys of names, which is taken anyway."""
-    return cast(np.uint64, _keys(Purpose.HOUSEHOLD, seed, [_end_of_subject(household_id)])[0])
+    key: np.uint64 = _keys(Purpose.HOUSEHOLD, seed, [_end_of_subject(household_id)])[0]
+    return key
 
 
 def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.uint64]:
