@@ -48,7 +48,9 @@ class PurchaseLines(NamedTuple):
     """
 
     item_names: Sequence[str]
+    """Distinct names."""
     item_categories: Sequence[str]
+    """Category of each; an empty string means unknown."""
     item_indices: list[int]
     """Position of each line's item in the dictionary."""
     days: list[int]

@@ -23,7 +23,7 @@ def lines_of(columns: PurchaseColumns) -> PurchaseLines:
     """Purchases of a message as lists, unchecked: for a month from our own services."""
     return PurchaseLines(
         item_names=columns.item_names[:],
-        item_categories=columns.item_categories[:],
+        item_categories=columns.item_categories[:] or [""] * len(columns.item_names),
         item_indices=columns.item_indices[:],
         days=columns.days[:],
         quantities=columns.quantities[:],

@@ -76,7 +76,7 @@ class Part:
     costs: Mapping[str, int] = field(default_factory=dict)
     """What a call costs by name of its RPC, against `max_calls`; 1 for those that are missing."""
     counts: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)
-    """Counts the work behind each response, by name of the RPC."""
+    """Counts the work behind each response, in a stream once it is sent, by name of the RPC."""
 
 
 class RunningPart:
