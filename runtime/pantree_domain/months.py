@@ -3,8 +3,6 @@
 import calendar
 from datetime import date
 
-_DAYS_OF_EVERY_MONTH = 28
-
 
 def add_months(day: date, months: int) -> date:
     """The same day of the month a number of months later, or the last day of that month when it is shorter.
@@ -14,8 +12,6 @@ def add_months(day: date, months: int) -> date:
         months: how many months later; negative for earlier.
     """
     year, month_index = divmod(day.year * 12 + day.month - 1 + months, 12)
-    if day.day <= _DAYS_OF_EVERY_MONTH:
-        return date(year, month_index + 1, day.day)
     last_day = calendar.monthrange(year, month_index + 1)[1]
     return date(year, month_index + 1, min(day.day, last_day))
 

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 from websockets.asyncio.client import connect
 
-from pantree_cli.mesh import TRANSPORT
+from pantree_cli.mesh import GRPC_VARIABLES
 from tests.benchmarks.bare_mesh import process
 from tests.benchmarks.measurement import Measurement
 
@@ -43,7 +43,9 @@ def _gateway(pipeline: str) -> Iterator[tuple[int, str]]:
         "PANTREE_LOG_FORMAT": "json",
     }
     child = subprocess.Popen(
-        [sys.executable, "-m", "pantree_gateway"], env={**TRANSPORT, **os.environ, **variables}, stderr=subprocess.PIPE
+        [sys.executable, "-m", "pantree_gateway"],
+        env={**GRPC_VARIABLES, **os.environ, **variables},
+        stderr=subprocess.PIPE,
     )
     try:
         assert child.stderr is not None

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pantree_cli.mesh import TRANSPORT
+from pantree_cli.mesh import GRPC_VARIABLES
 from scripts.build_images import images
 
 _SERVE = """
@@ -32,11 +32,11 @@ def complaints_of_grpc(variables: dict[str, str]) -> str:
 
 
 def test_grpc_knows_what_it_is_told() -> None:
-    assert "Unknown experiment" not in complaints_of_grpc(TRANSPORT)
+    assert "Unknown experiment" not in complaints_of_grpc(GRPC_VARIABLES)
     assert "Unknown experiment" in complaints_of_grpc({"GRPC_EXPERIMENTS": "-no_such_thing"})
 
 
 @pytest.mark.parametrize("image", images())
 def test_images_tell_what_pantree_up_tells(image: str) -> None:
     text = images()[image].read_text()
-    assert dict(re.findall(r"^ENV (GRPC_\w+)=(\S+)$", text, re.MULTILINE)) == TRANSPORT
+    assert dict(re.findall(r"^ENV (GRPC_\w+)=(\S+)$", text, re.MULTILINE)) == GRPC_VARIABLES

@@ -9,42 +9,40 @@ methods make no use of it; the trees do, and of what the shops advertise that we
 """
 
 import argparse
-import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from itertools import product
 from typing import Any
 
 import lightgbm
 import numpy as np
 import pandas as pd
-from scipy import sparse
 
-from pantree_domain.days import day_number
-from pantree_frequency import fitting
-from pantree_frequency.core.features import MODELLED, FeatureTable, feature_table
-from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.priors import Priors
-from pantree_frequency.core.sorting import sort_histories
 from tests.quality.baskets import (
-    LEAST_BASKETS,
     LISTED,
     NOTHING,
-    Baskets,
     Floats,
     Integers,
     Past,
-    Sparse,
     TifuKnn,
     UpCf,
     first_items,
     judge,
     read_baskets,
 )
-from tests.quality.households import FIRST_DAY, Level, ReceiptLines, Split, load_receipt_lines, split_of
+from tests.quality.candidates import (
+    BATCH,
+    FOLDS,
+    Bench,
+    Candidates,
+    Others,
+    Told,
+    places_in_rows,
+    standardised_in_rows,
+)
+from tests.quality.households import Level, ReceiptLines, Split, load_receipt_lines, split_of
 from tests.quality.metrics import interval_of
-from tests.quality.promotions import Promotions, load_promotions
+from tests.quality.promotions import load_promotions
 
 LEAST_BUYERS = {Level.SKU: 12, Level.TYPE: 1}
 """Of the 1,425 households that can be seen; see docs/decisions/0018."""
@@ -54,8 +52,6 @@ ROUNDS = 6
 """How many baskets of each fitting household, from the last one back, the trees learn from."""
 TUNED_ROUNDS = 3
 """How many of them parameters are chosen by: one alone is too few to tell similar ones apart."""
-FOLDS = 5
-BATCH = 128
 BOOTSTRAP_SAMPLES = 1000
 RERANKER = "boosted re-ranker"
 
@@ -82,287 +78,7 @@ TREE_COUNT = 250
 # A baseline that finds less than this share is no measure for others: one item more or less doubles it.
 _LEAST_BASELINE = 0.01
 
-# How many candidates each way of finding them puts forward.
-_CANDIDATES = {"tifu": 60, "own": 50, "up_cf": 20, "around": 10, "popular": 10, "beside_all": 5, "beside_last": 5}
 _COLUMNS = {Level.SKU: ("product_id", "product_type"), Level.TYPE: ("product_type", "product_category")}
-_RECENT_WEEKS = 4
-_RECENT_BASKETS = 5
-_WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
-# Most held out baskets are later; the rhythm of items over other households is not to be told by them.
-_PRIORS_END = day_number(date(2017, 11, 30))
-
-
-class Told(enum.Enum):
-    """What the trees are told of the day of asking; published methods are told nothing."""
-
-    NOTHING = "nothing"
-    """They are asked on the day of the latest known basket."""
-    DAY = "day"
-    """They are asked on the day of the basket that is asked for."""
-    PROMOTIONS = "promotions"
-    """And what the shops advertise in that week."""
-
-
-@dataclass(frozen=True, eq=False)
-class Others:
-    """What is known of other households."""
-
-    past: Past
-    vectors: Sparse
-    up_cf_popularity: Sparse
-    popularity: Floats
-    """Per item: baskets that it was in."""
-    household_ratio: Floats
-    """Per item: share of the households that bought it."""
-    repeat_ratio: Floats
-    """Per item: share of its buyers that bought it on two days or more, drawn to the mean of all items."""
-    together: Sparse
-    """1/√(baskets with the item) where the item is in the basket: [basket, item]."""
-    weeks: Floats
-    """Purchases before each week of the year: [week, item]."""
-    priors: Priors
-    """Rhythms of items, types and categories."""
-
-
-def all_scores(asked: Past, known: Others, tifu: TifuKnn, up_cf: UpCf) -> dict[str, Floats]:
-    """Scores of every method: [household, item] each."""
-    own, around = tifu.scores(tifu.vectors(asked), known.vectors)
-    counts = asked.counts().toarray()
-    most = known.popularity.max() + 1
-    last = asked.matrix((asked.ages == 0).astype(np.float32))
-    decayed = asked.matrix(0.5 ** (asked.days_ago / 30))
-    return {
-        "popular": np.broadcast_to(known.popularity, counts.shape),
-        "personal": counts,
-        "gp_top": counts + known.popularity / most,
-        "up_cf": up_cf.scores(asked, known.past, known.up_cf_popularity),
-        "own": own,
-        "around": around,
-        "tifu": own + around,
-        "beside_last": _beside(last, known),
-        "beside_all": _beside(decayed, known),
-    }
-
-
-def _beside(bought: Sparse, known: Others) -> Floats:
-    """Cosine similarity by common baskets with what was bought, without the similarity of an item to itself."""
-    norms = np.where(known.popularity > 0, 1 / np.sqrt(np.maximum(known.popularity, 1)), 0).astype(np.float32)
-    similar = (bought @ known.together.T) @ known.together
-    itself = bought.multiply((norms**2 * known.popularity)[None, :])
-    return np.asarray((similar - itself).toarray(), np.float32)
-
-
-def _places(rows: Integers, values: Floats) -> Floats:
-    """Place of each value among those of its row, the highest first, from 0.
-
-    Args:
-        rows: ascending.
-        values: parallel to the rows.
-    """
-    order = np.lexsort((-values, rows))
-    places = np.empty(len(rows))
-    places[order] = np.arange(len(rows)) - np.searchsorted(rows, rows)
-    return places
-
-
-def _standardised(rows: Integers, values: Floats) -> Floats:
-    """The values with mean 0 and deviation 1 in each row; 0 where all values of a row are the same.
-
-    Args:
-        rows: ascending.
-        values: parallel to the rows.
-    """
-    counts = np.maximum(np.bincount(rows), 1)
-    centred = values - (np.bincount(rows, values) / counts)[rows]
-    deviation = np.sqrt(np.bincount(rows, centred**2) / counts)[rows]
-    return np.asarray(np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0))
-
-
-@dataclass(frozen=True, eq=False)
-class Candidates:
-    """What the trees choose from, household by household."""
-
-    rows: Integers
-    items: Integers
-    features: Floats
-    """[candidate, feature]"""
-    labels: Floats
-    """1 where the item is in the next basket."""
-    basket_sizes: Integers
-    """Per household: items in the next basket."""
-
-
-@dataclass(frozen=True, eq=False)
-class Bench:
-    """The households of one level, and the parameters."""
-
-    baskets: Baskets
-    histories: Mapping[Level, Histories]
-    """The same households' receipt lines, finest level first."""
-    level: Level
-    promotions: Promotions
-    fitting: Integers
-    validation: Integers
-    tifu: TifuKnn
-    up_cf: UpCf
-    told: Told
-
-    def fold(self, index: int) -> tuple[Integers, Integers]:
-        """Fitting households outside of a fold, and in it."""
-        inside = np.arange(len(self.fitting)) % FOLDS == index
-        return self.fitting[~inside], self.fitting[inside]
-
-    def enough(self, households: Integers, dropped: int) -> Integers:
-        """Those of the households that have enough baskets left."""
-        return households[self.baskets.basket_counts[households] >= LEAST_BASKETS + dropped]
-
-    def known(self, households: Integers, dropped: int) -> Others:
-        """What these households tell of others: all that they bought before the basket that is held out.
-
-        Weekly purchases alone go on to the end, as they are only looked up before the day of asking.
-        """
-        past = self.baskets.past(self.enough(households, dropped), dropped)
-        counts = past.counts()
-        popularity = np.bincount(past.items, minlength=past.item_count).astype(np.float64)
-        buyers = np.bincount(counts.indices, minlength=past.item_count)
-        repeaters = np.bincount(counts.indices[counts.data >= 2], minlength=past.item_count)
-        basket = np.unique(past.rows * 1000 + past.ages, return_inverse=True)[1]
-        together = sparse.csr_array(
-            ((1 / np.sqrt(popularity[past.items])).astype(np.float32), (basket, past.items)),
-            shape=(int(basket.max()) + 1, past.item_count),
-        )
-        theirs = np.isin(self.baskets.households, households)
-        week = (self.baskets.days[theirs] - FIRST_DAY) // 7
-        weeks = np.bincount(week * past.item_count + self.baskets.items[theirs], minlength=53 * past.item_count)
-        ids = self.baskets.household_ids[households]
-        return Others(
-            past=past,
-            vectors=self.tifu.vectors(past),
-            up_cf_popularity=self.up_cf.popularity(past),
-            popularity=popularity,
-            household_ratio=buyers / len(past.lengths),
-            repeat_ratio=(repeaters + 10 * repeaters.sum() / buyers.sum()) / (buyers + 10),
-            together=together,
-            weeks=np.cumsum(np.vstack([np.zeros(past.item_count), weeks.reshape(-1, past.item_count)]), axis=0),
-            priors=fitting.priors_of(
-                [
-                    fitting.Level(histories.only(np.isin(histories.household_ids, ids)), ("full",))
-                    for histories in self.histories.values()
-                ],
-                _PRIORS_END,
-            ),
-        )
-
-    def batches(
-        self, households: Integers, dropped: int, known: Others
-    ) -> Iterator[tuple[Past, dict[str, Floats], Candidates]]:
-        """Pasts, scores and candidates of some households at a time: [household, item] of all would take gigabytes."""
-        enough = self.enough(households, dropped)
-        for start in range(0, len(enough), BATCH):
-            some = enough[start : start + BATCH]
-            asked = self.baskets.past(some, dropped, day_known=self.told is not Told.NOTHING)
-            scores = all_scores(asked, known, self.tifu, self.up_cf)
-            yield asked, scores, self._candidates(some, asked, scores, known)
-
-    def lessons(self, dropped: int) -> list[list[Candidates]]:
-        """Candidates of the fitting households by fold; each household is a stranger to the others it is scored by."""
-        lessons = []
-        for index in range(FOLDS):
-            outside, inside = self.fold(index)
-            lessons.append([lesson for *_, lesson in self.batches(inside, dropped, self.known(outside, dropped))])
-        return lessons
-
-    def _candidates(self, households: Integers, asked: Past, scores: Mapping[str, Floats], known: Others) -> Candidates:
-        """Items put forward by some method, and what is known of them."""
-        chosen = np.zeros(scores["tifu"].shape, bool)
-        for name, count in _CANDIDATES.items():
-            values = scores[name]
-            best = np.argpartition(-values, count, axis=1)[:, :count]
-            positive = np.take_along_axis(values, best, axis=1) > 0
-            rows = np.broadcast_to(np.arange(len(values))[:, None], best.shape)
-            chosen[rows[positive], best[positive]] = True
-        rows, items = np.nonzero(chosen)
-        features = [
-            *_method_features(rows, items, scores),
-            *_item_features(rows, items, asked, known),
-            *_household_features(rows, items, asked),
-            *self._habits(households, rows, items, asked, known.priors).T,
-        ]
-        if self.told is Told.PROMOTIONS:
-            features += self.promotions.features(asked.as_of[rows], asked.shops[rows], items)
-        truth = asked.truth.toarray()
-        return Candidates(
-            rows,
-            items,
-            np.column_stack(features).astype(np.float32),
-            truth[rows, items],
-            truth.sum(axis=1).astype(np.int64),
-        )
-
-    def _habits(self, households: Integers, rows: Integers, items: Integers, asked: Past, priors: Priors) -> Floats:
-        """What `frequency` sees of pairs, [candidate, feature]; NaN for items that the household never bought."""
-        histories = self.histories[self.level]
-        ids = self.baskets.household_ids[households]
-        theirs = histories.only(np.isin(histories.household_ids, ids))
-        order = np.searchsorted(theirs.household_ids, ids)
-        # Features see all that was bought up to a day; nothing that is bought on the day of asking is told.
-        until = np.empty(len(ids), np.int32)
-        until[order] = asked.as_of - asked.day_known
-        table: FeatureTable = feature_table(sort_histories(theirs, until), priors)
-        keys = table.households.astype(np.int64) * asked.item_count + table.items
-        wanted = order[rows] * asked.item_count + items
-        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        values = np.column_stack([table[name] for name in MODELLED])[place]
-        return np.where((keys[place] == wanted)[:, None], values, np.nan)
-
-
-def _method_features(rows: Integers, items: Integers, scores: Mapping[str, Floats]) -> list[Floats]:
-    """What the methods say of each candidate.
-
-    What counts is the order within a household; scores of households with many baskets are lower.
-    """
-    names = ("tifu", "own", "around", "up_cf", "beside_last", "beside_all")
-    values = {name: scores[name][rows, items] for name in names}
-    places = [_places(rows, values[name]) for name in ("tifu", "around", "up_cf", "beside_all")]
-    return [*values.values(), *places, values["tifu"] / scores["tifu"].max(axis=1)[rows]]
-
-
-def _item_features(rows: Integers, items: Integers, asked: Past, known: Others) -> list[Floats]:
-    """How other households buy each candidate, over the year and in the weeks before the week of asking."""
-    week = (asked.as_of - FIRST_DAY) // 7
-    recent = known.weeks[week[rows], items] - known.weeks[np.maximum(week - _RECENT_WEEKS, 0)[rows], items]
-    popularity = known.popularity[items]
-    return [popularity, known.household_ratio[items], known.repeat_ratio[items], recent, recent / (popularity + 5)]
-
-
-def _household_features(rows: Integers, items: Integers, asked: Past) -> list[Floats]:
-    """How the household shops, when it last did, and in which of its baskets each candidate was."""
-    counts = asked.counts().toarray()
-    baskets, basket, basket_sizes = np.unique(asked.rows * 1000 + asked.ages, return_inverse=True, return_counts=True)
-    basket_rows, basket_ages = np.divmod(baskets, 1000)
-    recent = np.minimum(asked.lengths, _RECENT_BASKETS)
-    size = np.bincount(basket_rows, basket_sizes) / asked.lengths
-    latest_size = np.bincount(basket_rows, basket_sizes * (basket_ages == 0))
-    recent_size = np.bincount(basket_rows, basket_sizes * (basket_ages < _RECENT_BASKETS)) / recent
-    distinct = (counts > 0).sum(axis=1)
-    since, first = np.full(len(asked.lengths), np.iinfo(np.int64).max), np.zeros(len(asked.lengths), np.int64)
-    np.minimum.at(since, asked.rows, asked.days_ago)
-    np.maximum.at(first, asked.rows, asked.days_ago)
-    gap = (first - since) / np.maximum(asked.lengths - 1, 1)
-    weekday = (asked.as_of + _WEEKDAY_OF_DAY_0) % 7
-    shares = (
-        asked.matrix((asked.as_of[asked.rows] - asked.days_ago + _WEEKDAY_OF_DAY_0) % 7 == weekday[asked.rows]),
-        # Some items are bought alone, others only on a large trip.
-        asked.matrix(np.log(basket_sizes[basket])),
-    )
-    of_household = (
-        asked.lengths, size, latest_size, recent_size, distinct, distinct / (size * asked.lengths), gap, since,
-        since / np.maximum(gap, 0.5), weekday, (asked.as_of - FIRST_DAY) // 7,
-    )  # fmt: skip
-    return [
-        *(values[rows] for values in of_household),
-        *(share.toarray()[rows, items] / np.maximum(counts[rows, items], 1) for share in shares),
-    ]
 
 
 @dataclass(frozen=True, eq=False)
@@ -376,7 +92,7 @@ class Reranker:
         total = np.zeros(len(lesson.rows))
         for booster in self.boosters:
             said = booster.predict(lesson.features, num_iteration=tree_count, raw_score=True, num_threads=1)
-            total += _standardised(lesson.rows, np.asarray(said))
+            total += standardised_in_rows(lesson.rows, np.asarray(said))
         return total
 
 
@@ -396,12 +112,10 @@ def fit_reranker(lessons: list[Candidates], tree_count: int = TREE_COUNT) -> Rer
 
 def reranked(scores: Floats, lesson: Candidates) -> Integers:
     """The candidates with the highest scores, as of `first_items`."""
-    order = np.lexsort((-scores, lesson.rows))
-    rows = lesson.rows[order]
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    places = places_in_rows(lesson.rows, scores)
     listed = np.full((len(lesson.basket_sizes), LISTED), NOTHING)
-    first = place < LISTED
-    listed[rows[first], place[first]] = lesson.items[order][first]
+    first = places < LISTED
+    listed[lesson.rows[first], places[first].astype(np.int64)] = lesson.items[first]
     return listed
 
 

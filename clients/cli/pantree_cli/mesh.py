@@ -22,8 +22,8 @@ from pantree_runtime.channel import open_channel
 from pantree_runtime.identity import CLIENT, Identity, identity_of
 from pantree_runtime.settings import PartSettings
 
-TRANSPORT = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
-"""What parts tell gRPC of its transport: fewer threads take part in a call so (docs/decisions/0019)."""
+GRPC_VARIABLES = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
+"""Environment of gRPC in every part: fewer threads take part in a call so (docs/decisions/0019)."""
 HOST = "127.0.0.1"
 # On the first start a machine compiles a thousand modules and the simulation's kernel: some 15 seconds of CPU.
 LONGEST_START_SECONDS = 180.0
@@ -323,7 +323,7 @@ async def start_processes(variables: Mapping[str, str], told: Told, identity: Id
     Raises:
         ComponentUnavailable: when a part ends or does not serve in time; the others are stopped.
     """
-    environment = {"PANTREE_LOG_LEVEL": "WARNING", **TRANSPORT, **os.environ, **variables}
+    environment = {"PANTREE_LOG_LEVEL": "WARNING", **GRPC_VARIABLES, **os.environ, **variables}
     mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in PARTS}, identity)
 
     async def until_serving(part: PartKind) -> None:

@@ -223,9 +223,10 @@ def _monthly_update(month: Month) -> messages.StreamProcessResponse:
     update.period_start = month.period_start.isoformat()
     update.period_end = month.period_end.isoformat()
     update.trip_count = len(dates)
-    full_prices = map(operator.mul, purchases.prices, purchases.quantities)
-    update.total_spend = round_to_cent(math.fsum(full_prices) - math.fsum(purchases.savings))
-    update.total_savings = round_to_cent(math.fsum(purchases.savings))
+    full_prices = math.fsum(map(operator.mul, purchases.prices, purchases.quantities))
+    savings = math.fsum(purchases.savings)
+    update.total_spend = round_to_cent(full_prices - savings)
+    update.total_savings = round_to_cent(savings)
     update.purchase_count = len(purchases.days)
     lines = zip(
         purchases.item_indices,

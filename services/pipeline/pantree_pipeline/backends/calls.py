@@ -11,6 +11,7 @@ from pantree_runtime.status import error_of
 _log = structlog.get_logger(__name__)
 
 
+# A class, as every answer takes five calls: entering and leaving two nested generators takes twice as long.
 class Asking:
     """Context manager that turns the gRPC errors of the calls inside into Pantree's own, as `calling` does.
 
