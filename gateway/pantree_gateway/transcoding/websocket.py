@@ -180,7 +180,9 @@ class _Conversation:
             async with asyncio.timeout(None) as listening:
 
                 def stop(_: object) -> None:
-                    listening.reschedule(0)
+                    # Refuses when the client left in the same turn of the event loop: then nobody listens any more.
+                    with contextlib.suppress(RuntimeError):
+                        listening.reschedule(0)
 
                 answering.add_done_callback(stop)
                 try:
