@@ -156,7 +156,7 @@ quality: .venv/quality.stamp ## Fit the frequency models and judge them on real 
 realism: .venv/quality.stamp ## Hold the simulation against real baskets: a table and plots in realism/
 	@$(BIN)/python -m tests.realism
 
-fit-check: .venv/quality.stamp ## Fit the simulation anew and compare with behaviour.toml: some minutes
+fit-check: .venv/quality.stamp ## Fit the simulation anew and compare with behavior.toml: some minutes
 	@$(BIN)/python -m scripts.fit_simulation --check
 
 pins: ## Pin the versions of everything in .venv anew

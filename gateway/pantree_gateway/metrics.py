@@ -32,7 +32,7 @@ class Metrics:
             registry=self._registry,
         )
         self.under_way = Gauge(
-            "pantree_gateway_requests_under_way",
+            "pantree_gateway_requests_in_flight",
             "Requests and WebSockets under way.",
             ["kind"],
             registry=self._registry,

@@ -6,7 +6,7 @@ from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
 
 _CENTS = 100
 _CENT = Decimal("0.01")
-# From here on neighbouring floats are a cent apart or more.
+# From here on neighboring floats are a cent apart or more.
 _FIRST_WITHOUT_CENTS = 2.0**46
 # A product of two floats has at most some 650 digits behind the point.
 _EXACT = Context(prec=2_000, traps=[Inexact])
@@ -25,7 +25,7 @@ def exactly() -> AbstractContextManager[object]:
 
 
 def exact(amount: float) -> Decimal:
-    """The decimal number that a float stands for: 1.99 gives 1.99, not its binary neighbour."""
+    """The decimal number that a float stands for: 1.99 gives 1.99, not its binary neighbor."""
     return Decimal(repr(amount))
 
 

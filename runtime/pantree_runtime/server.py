@@ -325,7 +325,7 @@ class Program(Generic[SettingsT]):
             if show_demo:
                 run(lambda: self._demonstrate(settings))
                 return
-            if settings.tls_folder is not None:
+            if settings.tls_dir is not None:
                 log_refused_handshakes()
             with observed(self.name, settings):
                 run(lambda: serve_until_told(lambda: self._start(settings), settings.drain_seconds))
@@ -334,7 +334,7 @@ class Program(Generic[SettingsT]):
             raise SystemExit(1) from None
 
     async def _start(self, settings: SettingsT) -> RunningPart:
-        identity = identity_of(settings.tls_folder, settings.tls_domain)
+        identity = identity_of(settings.tls_dir, settings.tls_domain)
         return await start(
             await self.build(settings),
             host=settings.host,

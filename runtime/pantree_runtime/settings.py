@@ -46,7 +46,7 @@ class PartSettings(ProgramSettings):
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of Prometheus metrics, at /metrics; 0 for none."
     )
-    tls_folder: Path | None = Field(
+    tls_dir: Path | None = Field(
         default=None, description="Folder with tls.crt, tls.key and ca.crt of this part; no TLS when absent."
     )
     tls_domain: str = Field(
@@ -68,7 +68,7 @@ class PartSettings(ProgramSettings):
         validation_alias="OTEL_TRACES_SAMPLER_ARG",
     )
 
-    @field_validator("tls_folder", mode="before")
+    @field_validator("tls_dir", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         """A line without a value, as in a copied `.env.example`, sets nothing; it is not the current folder."""

@@ -62,12 +62,12 @@ CLIENT_CALLS = Histogram(
     registry=REGISTRY,
 )
 CALLS_UNDER_WAY = Gauge(
-    "pantree_calls_under_way", "Calls, streams included, that are being served.", ["rpc_method"], registry=REGISTRY
+    "pantree_calls_in_flight", "Calls, streams included, that are being served.", ["rpc_method"], registry=REGISTRY
 )
 CALLS_REFUSED = Counter(
     "pantree_calls_refused", "Calls that were refused before any work was done.", ["reason"], registry=REGISTRY
 )
-WORK_WAITING = Gauge("pantree_work_waiting", "Pieces of work that wait for a thread.", registry=REGISTRY)
+WORK_WAITING = Gauge("pantree_queue_depth", "Pieces of work that wait for a thread.", registry=REGISTRY)
 PURCHASES_SIMULATED = Counter("pantree_purchases_simulated", "Purchases that were simulated.", registry=REGISTRY)
 ITEMS_ANALYZED = Counter("pantree_items_analyzed", "Items whose regularity was analysed.", registry=REGISTRY)
 HISTORIES_INDEXED = Counter("pantree_histories_indexed", "Histories that were indexed.", registry=REGISTRY)
@@ -86,7 +86,7 @@ FALLBACKS = Counter(
 )
 CACHE_LOOKUPS = Counter("pantree_cache_lookups", "Lookups in caches.", ["cache", "outcome"], registry=REGISTRY)
 OUTSIDE_CALLS = Histogram(
-    "pantree_outside_call_duration_seconds",
+    "pantree_external_call_duration_seconds",
     "Duration of calls to systems outside the mesh.",
     ["system", "outcome"],
     buckets=_DURATIONS,

@@ -44,7 +44,7 @@ from pantree_simulation.core.records import (
 from pantree_simulation.core.shop import Shop
 from pantree_simulation.core.streams import household_keys
 from pantree_simulation.core.tables import CELLS
-from tests.simulation.scenarios import OUR_BEHAVIOUR
+from tests.simulation.scenarios import OUR_BEHAVIOR
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -58,7 +58,7 @@ _NUMBERS_OF_A_HOUSEHOLD, _NUMBERS_OF_A_NEED, _NUMBERS_OF_A_TRIP, _NUMBERS_OF_A_L
 
 @functools.cache
 def _prepared() -> tuple[NamedAssortment, Model]:
-    return catalog_assortment(load_catalog(), OUR_BEHAVIOUR.prices.levels), model_of(OUR_BEHAVIOUR)
+    return catalog_assortment(load_catalog(), OUR_BEHAVIOR.prices.levels), model_of(OUR_BEHAVIOR)
 
 
 def numbers_drawn(population: Population, line_count: int) -> int:
@@ -81,10 +81,10 @@ def simulated_with_numpy(population: Population) -> Lines:
     named, model = _prepared()
     from_day = day_number(population.start)
     until_day = day_number(add_months(population.start, population.month_count))
-    calendar = Shop(population.seed, named.item_names, OUR_BEHAVIOUR).calendar(from_day, until_day)
+    calendar = Shop(population.seed, named.item_names, OUR_BEHAVIOR).calendar(from_day, until_day)
     mix = population.mix
     archetypes = archetypes_of(
-        [part.archetype for part in mix], [part.share for part in mix], OUR_BEHAVIOUR.trips, model, named.categories
+        [part.archetype for part in mix], [part.share for part in mix], OUR_BEHAVIOR.trips, model, named.categories
     )
     end = population.first_household + population.household_count
     chunks = []

@@ -59,8 +59,8 @@ def test_csv_has_a_row_for_each_recommendation_and_quotes_what_needs_it() -> Non
         assert row["next_due_date"] == recommendation.next_due_date.isoformat()
         assert row["first_delivery_date"] == recommendation.first_delivery_date.isoformat()
         assert float(row["annual_cost"]) == recommendation.annual_cost
-        savings = recommendation.honest_savings
-        assert row["honest_annual_savings"] == ("" if savings is None else str(savings.expected))
+        savings = recommendation.savings_vs_paid
+        assert row["annual_savings_vs_paid"] == ("" if savings is None else str(savings.expected))
 
 
 def test_csv_without_recommendations_has_its_header() -> None:
@@ -80,7 +80,9 @@ def test_empty_answer_says_what_came_closest_and_why_it_was_left_out() -> None:
     reason = recommendations_v1.Reason(
         code="LOW_PROBABILITY", text="A purchase has a probability of 0.6, below 0.65 [sic]."
     )
-    text = printed(messages.RecommendationSet(closest=[recommendations_v1.OmittedItem(name="Bananas", reason=reason)]))
+    text = printed(
+        messages.RecommendationSet(near_misses=[recommendations_v1.OmittedItem(name="Bananas", reason=reason)])
+    )
     assert "worth a subscription" in text
     assert "Bananas: A purchase has a probability of 0.6, below 0.65 [sic]." in text
 

@@ -117,7 +117,7 @@ def test_no_service_can_set_a_variable_of_a_part(name: str) -> None:
 async def test_probes_of_a_service_ask_for_its_health_names(name: str, part: PartKind) -> None:
     container = server_of(overlay(name), part.name)
     (service,) = await health_names(part)
-    if f"PANTREE_{part.name.upper()}_TLS_FOLDER" in environment_of(overlay(name), part.name):
+    if f"PANTREE_{part.name.upper()}_TLS_DIR" in environment_of(overlay(name), part.name):
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             assert "grpc" not in container[probe], "the kubelet speaks no TLS"
             assert container[probe]["tcpSocket"] == {"port": "grpc"}
@@ -282,7 +282,7 @@ def test_certificate_has_the_name_that_callers_ask_for(name: str, part: PartKind
     manifests = overlay(name)
     settings = settings_class(part)(_env_file=None)  # type: ignore[call-arg] # pydantic-settings' own
     variables = environment_of(manifests, part.name)
-    folder = variables.get(f"PANTREE_{part.name.upper()}_TLS_FOLDER")
+    folder = variables.get(f"PANTREE_{part.name.upper()}_TLS_DIR")
     assert (folder is not None) == is_production(name)
     if folder is None:
         return

@@ -84,7 +84,7 @@ async def test_process_answers_in_the_shape_of_the_seed(mesh: RunningMesh, body:
         assert subscription["estimated_annual_savings"] >= 0
         assert subscription["annual_cost"] > 0
         assert 0.65 <= recommendation["cadence_probability"] <= 1
-        honest = subscription["honest_savings"]
+        honest = subscription["savings_vs_paid"]
         assert honest["low_annual_savings"] <= honest["expected_annual_savings"] <= honest["high_annual_savings"]
         assert [tier["discount_ratio"] for tier in subscription["tiers"]] == [0.05, 0.15]
     assert document["recommendations"]["plan"]["item_count"] == len(recommendations)

@@ -54,7 +54,7 @@ async def test_newcomer_is_told_what_customers_like_it_buy_regularly(mesh: Runni
         await process(mesh, f"regular-{number}", regular)
     told = await process(mesh, "newcomer", newcomer, include_suggestions=True)
     assert told["recommendations"]["recommendations"] == []
-    assert {item["name"] for item in told["recommendations"]["closest"]} == {"Rye Sourdough", "Oat Kefir"}
+    assert {item["name"] for item in told["recommendations"]["near_misses"]} == {"Rye Sourdough", "Oat Kefir"}
     suggestions = {item["name"]: item for item in told["recommendations"]["suggestions"]}
     assert {"Rye Sourdough", "Oat Kefir"} <= set(suggestions)
     bread = suggestions["Rye Sourdough"]
@@ -79,6 +79,6 @@ async def test_newcomer_is_told_what_customers_like_it_buy_regularly(mesh: Runni
         here = (await stub.Process(asked)).result.recommendations
         elsewhere = (await stub.Process(asked, metadata=[("x-pantree-tenant", "north")])).result
     assert "Rye Sourdough" in {item.name for item in here.suggestions}
-    # Another retailer's customers are nobody's neighbours there.
+    # Another retailer's customers are nobody's neighbors there.
     assert not elsewhere.recommendations.suggestions
-    assert [warning.code for warning in elsewhere.warnings] == ["FEW_NEIGHBOURS"]
+    assert [warning.code for warning in elsewhere.warnings] == ["FEW_NEIGHBORS"]

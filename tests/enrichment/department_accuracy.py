@@ -5,7 +5,7 @@ Prints the accuracy over the food departments of the Complete Journey's product 
     python -m tests.enrichment.department_accuracy
 
 The rules see the name of the type alone, such as `SFT DRNK 2 LITER BTL CARB INCL`, never its shelf or department. What
-is right says `departments.toml`, by the shelf where most products of that type stand. The words of the catalogue were
+is right says `departments.toml`, by the shelf where most products of that type stand. The words of the catalog were
 extended while looking at what the rules got wrong in one half of the types; the other half is reported by itself.
 """
 
@@ -34,7 +34,7 @@ class ProductType:
     right_categories: frozenset[str]
     product_count: int
     is_for_tuning: bool
-    """Whether it belongs to the half that the words of the catalogue were extended with."""
+    """Whether it belongs to the half that the words of the catalog were extended with."""
 
 
 def product_types() -> list[ProductType]:

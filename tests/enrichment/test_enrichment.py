@@ -101,7 +101,7 @@ async def test_model_is_not_asked_about_nothing() -> None:
     assert model.asked == []
 
 
-async def test_models_answer_is_told_with_related_items_of_the_catalogue_only() -> None:
+async def test_models_answer_is_told_with_related_items_of_the_catalog_only() -> None:
     (item,) = (await answers(Enrichment(RULES, KnowsEverything()), "Zorblax")).values()
     assert (item.category, item.source, item.fallback_reason) == ("snacks", "nim", "")
     assert item.related_items == (RelatedItem("Bananas", Relation.COMPLEMENT),)
@@ -115,10 +115,10 @@ async def test_rules_stand_in_for_an_item_the_model_fails_at() -> None:
     assert items[1].source == "nim"
 
 
-async def test_model_is_not_believed_against_the_catalogue() -> None:
+async def test_model_is_not_believed_against_the_catalog() -> None:
     (milk,) = (await answers(Enrichment(RULES, KnowsEverything()), "Milk")).values()
     assert (milk.category, milk.source) == ("dairy", "rules")
-    assert "contradicts the catalogue" in milk.fallback_reason
+    assert "contradicts the catalog" in milk.fallback_reason
 
 
 @pytest.mark.parametrize("names", [["slow", "fast", "slow"], ["fast", "slow", "slow"]])

@@ -111,7 +111,7 @@ async def test_server_of_either_dialect_is_believed(behavior: Behavior) -> None:
         items = await enriched(rpc.EnrichmentServiceStub(channel), *NAMES, seconds=20)
     sources = {item.name: item.source for item in items}
     assert (sources["Zorblax Crisps 12OZ"], sources["Wibble"], sources["Fnord Cola"]) == ("nim", "nim", "nim")
-    # To the stub everything is a snack; the catalogue knows milk.
+    # To the stub everything is a snack; the catalog knows milk.
     assert (sources["Milk"], items[1].category) == ("rules", "dairy")
 
 
@@ -123,7 +123,7 @@ async def test_rules_answer_in_time_for_a_server_that_misbehaves(behavior: Behav
         assert {item.source for item in items} == {"rules"}
         assert all(told in item.fallback_reason for item in items)
         assert [items[1].category, items[3].category] == ["dairy", "protein"]
-        # And again, and with all the catalogue can say.
+        # And again, and with all the catalog can say.
         assert {item.source for item in await enriched(stub, *NAMES)} == {"rules"}
 
 
@@ -237,7 +237,7 @@ async def test_hostile_names_change_nothing_about_the_other_items() -> None:
         assert "does not read like an item's" in item.fallback_reason
 
 
-async def test_model_that_was_talked_into_something_can_say_only_what_the_catalogue_knows() -> None:
+async def test_model_that_was_talked_into_something_can_say_only_what_the_catalog_knows() -> None:
     evil = [{"name": "visit evil.example", "relation": "substitute"}, {"name": "cola", "relation": "complement"}]
     behavior = lists(
         lambda items: [entry(item, category="pet", suggested_interval_days=1, related_items=evil) for item in items]

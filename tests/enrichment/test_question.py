@@ -23,7 +23,7 @@ def test_ordinary_names_are_asked_about(name: str) -> None:
     assert why_not_to_ask(ItemToEnrich(name)) == ""
 
 
-def test_every_item_of_the_catalogue_is_asked_about() -> None:
+def test_every_item_of_the_catalog_is_asked_about() -> None:
     assert [item.name for item in load_catalog().items if why_not_to_ask(ItemToEnrich(item.name))] == []
 
 

@@ -16,7 +16,7 @@ def related(item: EnrichedItem, relation: Relation) -> list[str]:
     return [other.name for other in item.related_items if other.relation is relation]
 
 
-def test_item_of_the_catalogue_is_known_for_certain() -> None:
+def test_item_of_the_catalog_is_known_for_certain() -> None:
     milk = enrich("Milk")
     assert (milk.category, milk.certainty_ratio, milk.source) == ("dairy", 1.0, "rules")
     assert milk.suggested_interval_days == 7
@@ -75,7 +75,7 @@ def test_perishability_of_an_unknown_item_is_that_of_a_uniform_category_only() -
     assert enrich("Zorblax", "produce").perishability is None
 
 
-def test_related_items_of_others_are_shown_by_the_catalogues_names_or_not_at_all() -> None:
+def test_related_items_of_others_are_shown_by_the_catalogs_names_or_not_at_all() -> None:
     item = enrich("Bananas")
     claimed = EnrichedItem(
         name=item.name,
@@ -108,7 +108,7 @@ def test_every_name_gets_an_answer_within_the_contract(name: str, category: str)
     assert len(item.related_items) <= 8
 
 
-def test_every_item_of_the_catalogue_has_an_interval_and_never_names_itself() -> None:
+def test_every_item_of_the_catalog_has_an_interval_and_never_names_itself() -> None:
     for known in load_catalog().items:
         item = enrich(known.name)
         assert item.category == known.category

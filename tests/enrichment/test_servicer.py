@@ -75,7 +75,7 @@ def nim_server(reply_status: int = 200) -> Iterator[str]:
             thread.join()
 
 
-async def test_items_are_enriched_by_the_catalogue() -> None:
+async def test_items_are_enriched_by_the_catalog() -> None:
     items = await enrich(request("OG BNLS CHKN BRST 2LB", "Milk", "Bananas", "Zorblax"))
     assert {position: item.category for position, item in items.items()} == {
         0: "protein",

@@ -56,10 +56,10 @@ def test_probabilities_of_every_model_make_sense(model_name: str, rows: list[Lin
     for item in analyze(history_of(rows), AS_OF_DAY, model_name).items:
         assert 0 <= item.confidence <= 100
         assert 0 <= item.recency_weight_ratio <= 1
-        assert 0 <= item.run_out_probability <= 1
-        assert 0 <= item.pile_up_ratio <= 1
-        assert 0 <= item.first_delivery.run_out_probability <= 1
-        assert 0 <= item.first_delivery.pile_up_ratio <= 1
+        assert 0 <= item.stockout_probability <= 1
+        assert 0 <= item.overstock_ratio <= 1
+        assert 0 <= item.first_delivery.stockout_probability <= 1
+        assert 0 <= item.first_delivery.overstock_ratio <= 1
         assert AS_OF_DAY < item.first_delivery.day <= AS_OF_DAY + 84
         assert 0 <= item.probability_within_cadence <= 1
         assert list(item.ladder_probabilities) == sorted(item.ladder_probabilities)
@@ -181,7 +181,7 @@ def test_item_replaced_by_another_of_its_type_is_switched() -> None:
 def test_more_tolerance_for_running_out_never_shortens_the_cadence() -> None:
     history = history_of([("Milk", 100 + day, 1, 2.0, 0.0) for day in (0, 9, 20, 28, 41, 50, 60)])
     cadences = [
-        analyze(history, 165, run_out_tolerance=tolerance).items[0].recommended_interval_days
+        analyze(history, 165, stockout_tolerance=tolerance).items[0].recommended_interval_days
         for tolerance in np.linspace(0.05, 0.95, 10)
     ]
     assert cadences == sorted(cadences)

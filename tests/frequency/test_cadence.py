@@ -15,7 +15,7 @@ def fixed(days: int) -> cadence.Floats:
 def risk(intervals: cadence.Floats, step: int) -> tuple[float, float]:
     risks = cadence.risks_of(intervals)
     position = cadence.LADDER_DAYS.tolist().index(step)
-    return float(risks.run_out[0, position]), float(risks.pile_up[0, position])
+    return float(risks.stockout[0, position]), float(risks.overstock[0, position])
 
 
 def test_delivery_on_the_day_of_need_is_neither_early_nor_late() -> None:
@@ -58,9 +58,9 @@ def spread(median: int) -> cadence.Floats:
 def test_steps_that_are_never_taken_need_no_risks(tolerance: float) -> None:
     intervals = np.concatenate([spread(median) for median in range(3, 84)])
     all_steps, near_steps = cadence.risks_of(intervals), cadence.risks_of(intervals, near_only=True)
-    assert (near_steps.pile_up == 0).mean() > (all_steps.pile_up == 0).mean()  # it does leave some out
+    assert (near_steps.overstock == 0).mean() > (all_steps.overstock == 0).mean()  # it does leave some out
     expected, found = (cadence.choose_cadences(risks, tolerance) for risks in (all_steps, near_steps))
-    for name in ("interval_days", "run_out_probability", "pile_up_ratio"):
+    for name in ("interval_days", "stockout_probability", "overstock_ratio"):
         assert np.array_equal(getattr(found, name), getattr(expected, name)), name
 
 
@@ -123,7 +123,7 @@ def first_of(
 @pytest.mark.parametrize("due", [7, 14, 35, 70])
 def test_deliveries_of_a_regular_need_begin_on_the_day_it_is_due(due: int) -> None:
     first = first_of(fixed(due), fixed(14), 14)
-    assert (first.days[0], first.run_out_probability[0], first.pile_up_ratio[0]) == (due, 0.0, 0.0)
+    assert (first.days[0], first.stockout_probability[0], first.overstock_ratio[0]) == (due, 0.0, 0.0)
 
 
 def test_what_is_needed_tomorrow_is_delivered_tomorrow() -> None:
@@ -132,7 +132,7 @@ def test_what_is_needed_tomorrow_is_delivered_tomorrow() -> None:
 
 def test_ended_need_gets_its_first_delivery_last_and_too_early() -> None:
     first = first_of(np.zeros((1, 84)), fixed(14), 14)
-    assert (first.days[0], first.run_out_probability[0], first.pile_up_ratio[0]) == (84, 0.0, 1.0)
+    assert (first.days[0], first.stockout_probability[0], first.overstock_ratio[0]) == (84, 0.0, 1.0)
 
 
 def test_risks_of_the_first_day_equal_those_of_drawn_subscriptions() -> None:
@@ -154,7 +154,7 @@ def test_risks_of_the_first_day_equal_those_of_drawn_subscriptions() -> None:
             delivered = np.arange(first.days[0], 85, step)
             early = (days[:, : len(delivered)] > delivered).mean()
             ran_out = ((days[:, : len(delivered)] < delivered).any(axis=1) | (days[:, len(delivered)] <= 84)).mean()
-            told = (first.run_out_probability[0], first.pile_up_ratio[0])
+            told = (first.stockout_probability[0], first.overstock_ratio[0])
             assert told == pytest.approx((ran_out, early), abs=0.01)
 
 

@@ -86,20 +86,20 @@ async def test_first_delivery_is_a_day_after_the_question_with_its_risks() -> No
     response = await analyze(messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05"))
     (item,) = response.items
     assert date(2024, 11, 5) < date.fromisoformat(item.first_delivery.date) <= date(2025, 1, 28)
-    assert 0 < item.first_delivery.run_out_probability < 1
-    assert 0 < item.first_delivery.pile_up_ratio < 1
+    assert 0 < item.first_delivery.stockout_probability < 1
+    assert 0 < item.first_delivery.overstock_ratio < 1
 
 
 async def test_model_and_trade_off_can_be_chosen() -> None:
     request = messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05", model_name="bg-nbd")
     assert (await analyze(request)).model.name == "bg-nbd"
-    request.run_out_tolerance_ratio = 1.5
+    request.stockout_tolerance_ratio = 1.5
     request.item_types.extend(["fruit", "one too many"])
     with pytest.raises(InvalidInput) as raised:
         await analyze(request)
     assert {violation.field for violation in raised.value.violations} == {"item_types"}
     del request.item_types[:]
-    with pytest.raises(InvalidInput, match="run_out_tolerance_ratio"):
+    with pytest.raises(InvalidInput, match="stockout_tolerance_ratio"):
         await analyze(request)
 
 
@@ -146,7 +146,7 @@ async def test_bulk_with_an_unknown_model_is_invalid_argument() -> None:
 
 async def test_service_without_an_artefact_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        async with loopback(await build(FrequencySettings(artefact_folder=tmp_path))):
+        async with loopback(await build(FrequencySettings(model_dir=tmp_path))):
             pass
 
 

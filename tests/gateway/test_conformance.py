@@ -1,4 +1,4 @@
-"""Every feature of `google.api.http` in `sample.proto`, request by request, after grpc-gateway's behaviour.
+"""Every feature of `google.api.http` in `sample.proto`, request by request, after grpc-gateway's behavior.
 
 Two differences are meant: a query parameter that no field has is an error, not ignored; and so is a body that says
 something else than the path.

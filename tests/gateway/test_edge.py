@@ -262,7 +262,7 @@ async def test_metrics_count_routes_not_customers(mesh: Mesh) -> None:
     assert 'pantree_gateway_requests_total{method="POST",route="/api/v1/process",status="200"} 1.0' in text
     assert 'pantree_gateway_requests_total{method="any",route="unknown",status="404"} 2.0' in text
     assert 'pantree_gateway_request_duration_seconds_count{method="POST",route="/api/v1/process"} 1.0' in text
-    assert 'pantree_gateway_requests_under_way{kind="http"} 1.0' in text
+    assert 'pantree_gateway_requests_in_flight{kind="http"} 1.0' in text
     assert "cust_001" not in text
 
 

@@ -46,7 +46,7 @@ async def test_fields_without_a_value_are_answered_too(client: httpx.AsyncClient
         "related": [],
         "cadence_changes": [],
         "suggestions": [],
-        "closest": [],
+        "near_misses": [],
     }
     assert answer["warnings"] == []
 

@@ -37,7 +37,7 @@ INTERVALS = {"Milk": 7, "Bananas": 9, **dict(zip(STRANGE, (14, 21, 28, 7), stric
 
 
 def household() -> messages.ProcessInput:
-    """A household that buys six items, two of which the catalogue knows, each in a rhythm of its own."""
+    """A household that buys six items, two of which the catalog knows, each in a rhythm of its own."""
     purchases = [
         Purchase(name, AS_OF - timedelta(days=interval_days * ago), price=3.0)
         for name, interval_days in INTERVALS.items()
@@ -87,9 +87,9 @@ async def test_answer_with_a_well_language_model_has_no_warnings() -> None:
     assert len(intervals(result)) >= 4
     sources = {related.name: related.source for related in result.recommendations.related}
     assert {sources[name] for name in STRANGE if name in sources} == {"nim"}
-    # To the stub milk is a snack, which the catalogue does not let pass.
+    # To the stub milk is a snack, which the catalog does not let pass.
     assert {warning.component for warning in result.warnings} == {"nim"}
-    assert "contradicts the catalogue" in result.warnings[0].message
+    assert "contradicts the catalog" in result.warnings[0].message
 
 
 @pytest.mark.parametrize("behavior", [hangs, drops], ids=["hangs", "drops"])

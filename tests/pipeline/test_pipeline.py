@@ -23,7 +23,7 @@ from pantree_pipeline.core import (
     ItemToEnrich,
     ModelName,
     Month,
-    Neighbourhood,
+    Neighborhood,
     Order,
     Pipeline,
     Recommendations,
@@ -99,12 +99,12 @@ class Vector:
         self,
         error: PantreeError | None = None,
         started: asyncio.Event | None = None,
-        neighbours_error: PantreeError | None = None,
+        neighbors_error: PantreeError | None = None,
         item_count: int = 3,
     ) -> None:
         self._error = error
         self._started = started
-        self._neighbours_error = neighbours_error
+        self._neighbors_error = neighbors_error
         self._item_count = item_count
         self.stored = "", ""
 
@@ -116,11 +116,11 @@ class Vector:
         self.stored = tenant_id, customer_id
         return f"profile of {customer_id}"
 
-    async def neighbourhood(self, tenant_id: str, customer_id: str) -> Neighbourhood:
-        assert self.stored == (tenant_id, customer_id)  # a customer has no neighbours before being stored
-        if self._neighbours_error:
-            raise self._neighbours_error
-        return Neighbourhood(50, self._item_count, f"neighbours of {customer_id}")
+    async def neighborhood(self, tenant_id: str, customer_id: str) -> Neighborhood:
+        assert self.stored == (tenant_id, customer_id)  # a customer has no neighbors before being stored
+        if self._neighbors_error:
+            raise self._neighbors_error
+        return Neighborhood(50, self._item_count, f"neighbors of {customer_id}")
 
 
 class Enricher:
@@ -148,7 +148,7 @@ class Recommender:
     def __init__(self, fallback_reason: str = "") -> None:
         self.customer_id = ""
         self.candidates: Sequence[Candidate] = ()
-        self.neighbourhood: Neighbourhood | None = None
+        self.neighborhood: Neighborhood | None = None
         self._fallback_reason = fallback_reason
 
     async def recommend(
@@ -158,9 +158,9 @@ class Recommender:
         as_of: date,
         max_recommendations: int | None,
         include_omitted: bool,
-        neighbourhood: Neighbourhood | None,
+        neighborhood: Neighborhood | None,
     ) -> Recommendations:
-        self.neighbourhood = neighbourhood
+        self.neighborhood = neighborhood
         self.customer_id = customer_id
         self.candidates = candidates
         return Recommendations(None, ("Bananas",), MODEL, "embedded", self._fallback_reason)
@@ -324,13 +324,13 @@ async def with_suggestions(recommender: Recommender, vector: Vector | None) -> C
     return last
 
 
-async def test_neighbours_reach_the_recommendation_when_suggestions_are_asked_for() -> None:
+async def test_neighbors_reach_the_recommendation_when_suggestions_are_asked_for() -> None:
     recommender = Recommender()
     result = await with_suggestions(recommender, Vector())
-    assert recommender.neighbourhood == Neighbourhood(50, 3, "neighbours of cust_001")
+    assert recommender.neighborhood == Neighborhood(50, 3, "neighbors of cust_001")
     assert (result.profile, result.warnings) == ("profile of cust_001", ())
     await completed(Pipeline(Simulator(), Frequency(), recommender, Vector(), None))
-    assert recommender.neighbourhood is None  # nobody asked
+    assert recommender.neighborhood is None  # nobody asked
 
 
 async def test_customers_are_stored_and_compared_within_their_tenant() -> None:
@@ -341,7 +341,7 @@ async def test_customers_are_stored_and_compared_within_their_tenant() -> None:
     assert vector.stored == ("north", "cust_001")
 
 
-async def test_frequency_does_not_wait_for_neighbours() -> None:
+async def test_frequency_does_not_wait_for_neighbors() -> None:
     vector_started = asyncio.Event()
     pipeline = Pipeline(
         Simulator(), Frequency(after=vector_started), Recommender(), Vector(started=vector_started), None
@@ -356,8 +356,8 @@ async def test_frequency_does_not_wait_for_neighbours() -> None:
     [
         (None, ("vector", "DISABLED")),
         (Vector(ComponentUnavailable("vector", "down")), ("vector", "COMPONENT_UNAVAILABLE")),
-        (Vector(neighbours_error=ComponentUnavailable("vector", "down")), ("vector", "COMPONENT_UNAVAILABLE")),
-        (Vector(item_count=0), ("vector", "FEW_NEIGHBOURS")),
+        (Vector(neighbors_error=ComponentUnavailable("vector", "down")), ("vector", "COMPONENT_UNAVAILABLE")),
+        (Vector(item_count=0), ("vector", "FEW_NEIGHBORS")),
     ],
     ids=["switched off", "not stored", "not found", "too few"],
 )

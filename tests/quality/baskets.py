@@ -136,9 +136,9 @@ class TifuKnn:
     """r_b: what a basket counts beside the next one of its group."""
     group_decay: float
     """r_g: what a group counts beside the next one."""
-    neighbours: int
+    neighbors: int
     own_ratio: float
-    """Alpha: weight of the household's own vector; the rest is the mean vector of the neighbours."""
+    """Alpha: weight of the household's own vector; the rest is the mean vector of the neighbors."""
 
     def vectors(self, past: Past) -> Sparse:
         """Temporal item frequencies: [household, item]."""
@@ -152,7 +152,7 @@ class TifuKnn:
 
     def nearest(self, asked: Sparse, known: Sparse) -> Sparse:
         """Equal weights of the known vectors that are nearest by Euclidean distance: [asked, known]."""
-        count = min(self.neighbours, known.shape[0])
+        count = min(self.neighbors, known.shape[0])
         squares = np.asarray(known.multiply(known).sum(axis=1)).ravel()
         # What all known vectors have in common, the asked vector's own square, does not change the order.
         distances = squares[None, :] - 2 * (asked @ known.T).toarray()
@@ -162,7 +162,7 @@ class TifuKnn:
         return sparse.csr_array((weights, (rows, chosen.ravel())), shape=distances.shape)
 
     def scores(self, asked: Sparse, known: Sparse) -> tuple[Floats, Floats]:
-        """The two terms of the prediction, of the household itself and of its neighbours: [asked, item] each."""
+        """The two terms of the prediction, of the household itself and of its neighbors: [asked, item] each."""
         around = (self.nearest(asked, known) @ known).toarray()
         return self.own_ratio * asked.toarray(), (1 - self.own_ratio) * around
 

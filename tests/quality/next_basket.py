@@ -282,11 +282,11 @@ def tune_tifu(bench: Bench) -> None:
         for groups, basket_decay, group_decay in _TIFU_GRID:
             base = TifuKnn(groups, basket_decay, group_decay, 300, 0.5)
             vectors, known = base.vectors(asked), base.vectors(past)
-            for neighbours in (50, 100, 300):
-                own, around = replace(base, neighbours=neighbours).scores(vectors, known)
+            for neighbors in (50, 100, 300):
+                own, around = replace(base, neighbors=neighbors).scores(vectors, known)
                 for ratio in (0.3, 0.4, 0.5, 0.7, 0.9):
                     listed = first_items(ratio * own + (1 - ratio) * around, popularity)
-                    name = str(replace(base, neighbours=neighbours, own_ratio=ratio))
+                    name = str(replace(base, neighbors=neighbors, own_ratio=ratio))
                     found.setdefault(name, []).append(judge(listed, truth, seen))
     _print_best(found)
 

@@ -33,8 +33,8 @@ from pantree_recommendation.core import (
     ReasonCode,
     Recommendation,
     Recommender,
-    ground_for_omission,
     offer_of,
+    rejection_reason,
 )
 from pantree_recommendation.core.ranking import features_of
 from pantree_recommendation.sagemaker.fitting import LabelledItem
@@ -73,7 +73,7 @@ class Money:
     """The same at 5 %, of recommended items."""
     false_claims: int
     """Recommendations that claim a saving although the household pays less."""
-    mean_honest_savings: float
+    mean_savings_vs_paid: float
     """Of recommended items, a year, where the household does not pay less."""
 
 
@@ -226,7 +226,7 @@ def labelled_items(
             days = _days_to_next(histories, household, cutoff)
             question = _asked(analysis, cutoff)
             for candidate in question.candidates:
-                if ground_for_omission(candidate, question.as_of, policy) is not None:
+                if rejection_reason(candidate, question.as_of, policy) is not None:
                     continue
                 offer = offer_of(candidate, policy.tiers)
                 longest = offer.cadence.interval_days * GRACE_RATIO
@@ -264,10 +264,10 @@ def _order(chosen: Sequence[Sequence[tuple[int, float]]], follow_up: int) -> Ord
 
 def _money(answers: Sequence[Sequence[Recommendation]], repeat: Sequence[tuple[Fraction, Fraction]]) -> Money:
     items = [item for answer in answers for item in answer]
-    honest = [item.offer.price.honest_savings for item in items]
-    less = [savings is not None and savings.already_pays_less for savings in honest]
+    honest = [item.offer.price.savings_vs_paid for item in items]
+    less = [savings is not None and savings.pays_less_today for savings in honest]
     claims = [
-        any(reason.code in (ReasonCode.SAVES_MONEY, ReasonCode.SAVES_AGAINST_PAID) for reason in item.reasons)
+        any(reason.code in (ReasonCode.SAVES_MONEY, ReasonCode.SAVES_VS_PAID) for reason in item.reasons)
         for item in items
     ]
     return Money(
@@ -276,7 +276,7 @@ def _money(answers: Sequence[Sequence[Recommendation]], repeat: Sequence[tuple[F
         repeat_items=len(repeat),
         recommended_pay_less=float(np.mean(less)),
         false_claims=sum(claim and pays for claim, pays in zip(claims, less, strict=True)),
-        mean_honest_savings=float(
-            np.mean([savings.expected for savings in honest if savings is not None and not savings.already_pays_less])
+        mean_savings_vs_paid=float(
+            np.mean([savings.expected for savings in honest if savings is not None and not savings.pays_less_today])
         ),
     )

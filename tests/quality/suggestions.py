@@ -17,13 +17,13 @@ from datetime import date
 import numpy as np
 
 from pantree_domain.purchases import PurchaseHistory
-from pantree_recommendation.core import Companion, Neighbourhood, NeighbourItem, Policy, suggestions_of
+from pantree_recommendation.core import Companion, Neighborhood, NeighborItem, Policy, suggestions_of
 from pantree_vector.backends.caching import CachedEmbedder
 from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.core import HistoryToIndex, Similarity
-from pantree_vector.core import Neighbourhood as Counted
-from pantree_vector.core.neighbourhood import REGULAR_DAYS
+from pantree_vector.core import Neighborhood as Counted
+from pantree_vector.core.neighborhood import REGULAR_DAYS
 from tests.quality.households import FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
 from tests.quality.metrics import interval_of
 from tests.quality.recommendations import history_before, later_days
@@ -78,7 +78,7 @@ async def _table(lines: ReceiptLines) -> dict[str, dict[str, float]]:
                 continue
             known = history_before(newcomers, household, FITTING_END, first=int(history.trip_days[-trips]))
             await similarity.index_history("", _NEWCOMER, known, FITTING_END)
-            counted = await similarity.neighbourhood("", _NEWCOMER, limit=_ITEMS_TOLD)
+            counted = await similarity.neighborhood("", _NEWCOMER, limit=_ITEMS_TOLD)
             own = _days_by_item(known)
             for kind, tried in (("new", False), ("tried", True)):
                 items = _suggested(counted, tried)
@@ -93,7 +93,7 @@ async def _table(lines: ReceiptLines) -> dict[str, dict[str, float]]:
 def _suggested(counted: Counted, tried: bool) -> list[str]:
     """Names of the first suggestions of one kind, as the recommendation gives them."""
     items = tuple(
-        NeighbourItem(
+        NeighborItem(
             name=item.name,
             category=item.category,
             buyer_count=item.buyer_count,
@@ -102,13 +102,15 @@ def _suggested(counted: Counted, tried: bool) -> list[str]:
             high_interval_days=item.interval_quartiles[2],
             own_day_count=item.own_day_count,
             companion=None
-            if item.beside is None
-            else Companion(item.beside.name, item.beside.buyer_count, item.beside.regular_count),
+            if item.associated_item is None
+            else Companion(
+                item.associated_item.name, item.associated_item.buyer_count, item.associated_item.regular_count
+            ),
         )
         for item in counted.items
         if bool(item.own_day_count) is tried
     )
-    found = suggestions_of(Neighbourhood(counted.neighbour_count, items), (), Policy(), MOST_SUGGESTIONS)
+    found = suggestions_of(Neighborhood(counted.neighbor_count, items), (), Policy(), MOST_SUGGESTIONS)
     return [suggestion.item.name for suggestion in found]
 
 

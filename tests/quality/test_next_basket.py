@@ -72,7 +72,7 @@ def test_tifu_knn_by_hand() -> None:
     method = TifuKnn(1, 0.5, 1.0, 1, 0.75)
     vectors = method.vectors(baskets.past(np.array([0, 1, 2])))
     own, around = method.scores(vectors[[0]], vectors[[1, 2]])
-    # The neighbour is the household that bought a and then bc, not the one of the d's.
+    # The neighbor is the household that bought a and then bc, not the one of the d's.
     np.testing.assert_allclose(own, 0.75 * np.array([[0.25, 0.5, 0, 0]]), rtol=1e-6)
     np.testing.assert_allclose(around, 0.25 * np.array([[0.25, 0.5, 0.5, 0]]), rtol=1e-6)
 

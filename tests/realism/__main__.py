@@ -20,7 +20,7 @@ from rich.table import Table
 
 from tests.realism.archetypes import archetype_deviations
 from tests.realism.real import open_purchases, packaged_tables, read_table
-from tests.realism.simulated import our_behaviour, simulated_purchases
+from tests.realism.simulated import our_behavior, simulated_purchases
 from tests.realism.statistics import STATISTICS, Floats, Measured, Statistic, measure
 
 _ARCHETYPE_HOUSEHOLDS = 500
@@ -42,10 +42,10 @@ def main() -> None:
     transactions, products = map(read_table, arguments.files) if arguments.files else packaged_tables()
     real = measure(open_purchases(transactions, products))
     seeds = arguments.seeds
-    simulated = [measure(simulated_purchases(our_behaviour(), arguments.households, seed)) for seed in seeds]
+    simulated = [measure(simulated_purchases(our_behavior(), arguments.households, seed)) for seed in seeds]
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows = [_row(statistic, real, simulated) for statistic in STATISTICS]
-    by_seed = [archetype_deviations(our_behaviour(), _ARCHETYPE_HOUSEHOLDS, seed) for seed in seeds]
+    by_seed = [archetype_deviations(our_behavior(), _ARCHETYPE_HOUSEHOLDS, seed) for seed in seeds]
     for name in by_seed[0]:
         deviations = [float(of_seed[name].max()) for of_seed in by_seed]
         rows.append(_Row(f"archetype {name}: gaps, basket, categories", "", "", "15 %; 0.03", deviations))

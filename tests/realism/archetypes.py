@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_domain.catalog import CATEGORIES, load_catalog
-from pantree_simulation.core import Archetype, ArchetypeShare, Behaviour, Population, PopulationSimulator
+from pantree_simulation.core import Archetype, ArchetypeShare, Behavior, Population, PopulationSimulator
 from tests.realism.simulated import our_archetypes
 from tests.realism.statistics import Floats
 from tests.simulation.populations import kept
@@ -28,10 +28,10 @@ class ArchetypeFigures:
     category_shares: Mapping[str, float]
 
 
-def figures_of(archetype: Archetype, behaviour: Behaviour, household_count: int, seed: int = 1) -> ArchetypeFigures:
+def figures_of(archetype: Archetype, behavior: Behavior, household_count: int, seed: int = 1) -> ArchetypeFigures:
     """Figures of households of an archetype over half a year."""
     population = Population(0, household_count, [ArchetypeShare(archetype, 1.0)], date(2026, 1, 1), _MONTHS, seed)
-    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behaviour).batches(population)]
+    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behavior).batches(population)]
     households = np.repeat(np.arange(household_count), np.concatenate([batch.line_counts for batch in batches]))
     days = np.concatenate([batch.lines.days for batch in batches])
     items = np.concatenate([batch.lines.items for batch in batches])
@@ -47,12 +47,12 @@ def figures_of(archetype: Archetype, behaviour: Behaviour, household_count: int,
 
 
 def archetype_deviations(
-    behaviour: Behaviour, household_count: int, seed: int = 1, shift: float = 0.0
+    behavior: Behavior, household_count: int, seed: int = 1, shift: float = 0.0
 ) -> dict[str, Floats]:
     """How far each archetype is off in trip gap, basket and category shares, in tolerances: 1 is just within.
 
     Args:
-        behaviour: how shoppers behave.
+        behavior: how shoppers behave.
         household_count: how many households of each archetype to simulate.
         seed: of the populations.
         shift: with one, the median trip gap is held with a margin: so many more or fewer gaps may be shorter. A median
@@ -60,7 +60,7 @@ def archetype_deviations(
     """
     deviations = {}
     for archetype in our_archetypes():
-        figures = figures_of(archetype, behaviour, household_count, seed)
+        figures = figures_of(archetype, behavior, household_count, seed)
         ratios = np.array(
             [
                 figures.trip_gaps.mean() / archetype.mean_trip_gap_days,

@@ -9,11 +9,11 @@ from pantree_domain.catalog import CATEGORIES, load_catalog
 from pantree_simulation.core import (
     Archetype,
     ArchetypeShare,
-    Behaviour,
+    Behavior,
     Population,
     PopulationSimulator,
     parse_archetypes,
-    parse_behaviour,
+    parse_behavior,
 )
 from tests.realism.statistics import Purchases
 from tests.simulation.populations import kept
@@ -22,9 +22,9 @@ FIRST_DAY = date(2017, 1, 1)  # as in the real data
 MONTHS = 12
 
 
-def our_behaviour() -> Behaviour:
-    """The behaviour that comes with the service."""
-    return parse_behaviour((resources.files("pantree_simulation") / "behaviour.toml").read_text("utf-8"))
+def our_behavior() -> Behavior:
+    """The behavior that comes with the service."""
+    return parse_behavior((resources.files("pantree_simulation") / "behavior.toml").read_text("utf-8"))
 
 
 def our_archetypes() -> tuple[Archetype, ...]:
@@ -33,15 +33,15 @@ def our_archetypes() -> tuple[Archetype, ...]:
     return parse_archetypes(text).page("", 100).archetypes
 
 
-def simulated_purchases(behaviour: Behaviour, household_count: int, seed: int = 1) -> Purchases:
+def simulated_purchases(behavior: Behavior, household_count: int, seed: int = 1) -> Purchases:
     """A year of a population.
 
-    A kind of the catalogue, whose items replace each other, stands for a product type.
+    A kind of the catalog, whose items replace each other, stands for a product type.
     """
     archetypes = our_archetypes()
     mix = [ArchetypeShare(archetype, 1 / len(archetypes)) for archetype in archetypes]
     population = Population(0, household_count, mix, FIRST_DAY, MONTHS, seed)
-    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behaviour).batches(population)]
+    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behavior).batches(population)]
     kinds = {kind: number for number, kind in enumerate(dict.fromkeys(item.kind for item in load_catalog().items))}
     type_of_item = np.array([kinds[item.kind] for item in load_catalog().items])
     category_of_item = np.array([CATEGORIES.index(item.category) for item in load_catalog().items])

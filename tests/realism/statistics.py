@@ -23,11 +23,11 @@ class Purchases:
     days: Integers
     """Days since 1970-01-01."""
     items: Integers
-    """What one can put into a basket: a product, or an item of the catalogue."""
+    """What one can put into a basket: a product, or an item of the catalog."""
     types: Integers
-    """What items replace each other: a product type, or a kind of the catalogue."""
+    """What items replace each other: a product type, or a kind of the catalog."""
     categories: Integers
-    """Category of the catalogue, by its position in `CATEGORIES`."""
+    """Category of the catalog, by its position in `CATEGORIES`."""
     quantities: Integers
     prices: Floats
     """Shelf price of one unit."""

@@ -1,4 +1,4 @@
-"""`behaviour.toml` is what the fitting script makes; `make fit-check` makes all of it anew, which takes minutes."""
+"""`behavior.toml` is what the fitting script makes; `make fit-check` makes all of it anew, which takes minutes."""
 
 import dataclasses
 from importlib import resources
@@ -6,14 +6,14 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from scripts.fit_simulation import LIMITS, START, behaviour_with, counted, toml_of, weights_for
+from scripts.fit_simulation import LIMITS, START, behavior_with, counted, toml_of, weights_for
 from tests.realism.real import is_reserved, open_purchases, packaged_tables
-from tests.realism.simulated import our_behaviour
+from tests.realism.simulated import our_behavior
 from tests.realism.statistics import Purchases
 
 
 def our_file() -> str:
-    return (resources.files("pantree_simulation") / "behaviour.toml").read_text("utf-8")
+    return (resources.files("pantree_simulation") / "behavior.toml").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -24,25 +24,25 @@ def real() -> Purchases:
 
 def test_file_is_in_the_form_that_the_script_writes() -> None:
     statement = "\n".join(line for line in our_file().splitlines()[3:] if line.startswith("#"))
-    assert toml_of(our_behaviour(), statement) == our_file()
+    assert toml_of(our_behavior(), statement) == our_file()
 
 
 def test_counted_figures_of_the_file_are_those_of_the_data(real: Purchases) -> None:
-    found, ours = counted(real, our_behaviour()), our_behaviour()
+    found, ours = counted(real, our_behavior()), our_behavior()
     assert found.trips == ours.trips
     assert found.quantities == ours.quantities
     assert found.promotions == ours.promotions
 
 
 def test_no_figure_but_the_chosen_ones_is_taken_from_the_file_before(real: Purchases) -> None:
-    ours = our_behaviour()
+    ours = our_behavior()
     other = dataclasses.replace(
         ours,
         trips=dataclasses.replace(ours.trips, gap_ratio=9.0, weekday_weights=(1.0,) * 7),
         needs=dataclasses.replace(ours.needs, habit=0.5, patience=9.0),
         prices=dataclasses.replace(ours.prices, levels=dict.fromkeys(ours.prices.levels, 9.0)),
     )
-    assert behaviour_with(START, counted(real, other)) == behaviour_with(START, counted(real, ours))
+    assert behavior_with(START, counted(real, other)) == behavior_with(START, counted(real, ours))
 
 
 def test_reserved_households_are_not_read(real: Purchases) -> None:

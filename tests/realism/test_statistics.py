@@ -4,13 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.realism.simulated import our_behaviour, simulated_purchases
+from tests.realism.simulated import our_behavior, simulated_purchases
 from tests.realism.statistics import STATISTICS, Measured, Purchases, measure
 
 
 @pytest.fixture(scope="module")
 def purchases() -> Purchases:
-    return simulated_purchases(our_behaviour(), 60)
+    return simulated_purchases(our_behavior(), 60)
 
 
 @pytest.fixture(scope="module")

@@ -41,8 +41,8 @@ WEEKLY_BANANAS = Candidate(
 EXPECTED = Forecast(
     interval_days=7,
     cadence_probability=0.8,
-    run_out_probability=0.4,
-    pile_up_ratio=0.5,
+    stockout_probability=0.4,
+    overstock_ratio=0.5,
     need=Need.ACTIVE,
     need_probability=0.9,
 )
@@ -74,8 +74,8 @@ def forecasts(draw: st.DrawFn) -> Forecast:
     return Forecast(
         interval_days=draw(st.sampled_from(LADDER)).interval_days,
         cadence_probability=draw(_ratios),
-        run_out_probability=draw(_ratios),
-        pile_up_ratio=draw(_ratios),
+        stockout_probability=draw(_ratios),
+        overstock_ratio=draw(_ratios),
         need=draw(st.sampled_from(Need)),
         need_probability=draw(_ratios),
         first_delivery_day=draw(st.none() | st.dates(AS_OF - timedelta(days=100), AS_OF + timedelta(days=100))),

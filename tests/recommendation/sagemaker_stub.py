@@ -26,7 +26,7 @@ class SageMakerStub:
     """Set at the end; ends what hangs."""
 
     def hang(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        """Behaviour that never answers."""
+        """Behavior that never answers."""
         self.released.wait()
 
     @property

@@ -19,15 +19,15 @@ def test_discount_holds_from_the_least_number_of_items_on(items: int, discount: 
     ("text", "message"),
     [
         ("", "give \\[\\[tier\\]\\] tables"),
-        ("[[tier]]\nleast_items_per_delivery = 1", "give \\[\\[tier\\]\\] tables"),
+        ("[[tier]]\nmin_items_per_delivery = 1", "give \\[\\[tier\\]\\] tables"),
         ("tier = 3", "give \\[\\[tier\\]\\] tables"),
         ("[[tier]", "Expected"),
-        ("[[tier]]\nleast_items_per_delivery = 2\ndiscount_ratio = 0.1", "must hold from one item on"),
-        ("[[tier]]\nleast_items_per_delivery = 1\ndiscount_ratio = 1.1", "0 to 1"),
-        ("[[tier]]\nleast_items_per_delivery = 1\ndiscount_ratio = 0.1\n" * 2, "each greater"),
+        ("[[tier]]\nmin_items_per_delivery = 2\ndiscount_ratio = 0.1", "must hold from one item on"),
+        ("[[tier]]\nmin_items_per_delivery = 1\ndiscount_ratio = 1.1", "0 to 1"),
+        ("[[tier]]\nmin_items_per_delivery = 1\ndiscount_ratio = 0.1\n" * 2, "each greater"),
         (
-            "[[tier]]\nleast_items_per_delivery = 1\ndiscount_ratio = 0.1\n"
-            "[[tier]]\nleast_items_per_delivery = 2\ndiscount_ratio = 0.05",
+            "[[tier]]\nmin_items_per_delivery = 1\ndiscount_ratio = 0.1\n"
+            "[[tier]]\nmin_items_per_delivery = 2\ndiscount_ratio = 0.05",
             "must not have less",
         ),
     ],

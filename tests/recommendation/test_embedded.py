@@ -15,8 +15,8 @@ async def score(**changes: Any) -> float:
 
 @given(
     cadence_probability=st.floats(0, 1),
-    pile_up_ratio=st.floats(0, 1),
-    honest_annual_savings=st.floats(-1e12, 1e12),
+    overstock_ratio=st.floats(0, 1),
+    annual_savings_vs_paid=st.floats(-1e12, 1e12),
     perishability=st.sampled_from(["", "days", "weeks", "months"]),
 )
 async def test_score_is_a_ratio(**changes: Any) -> None:
@@ -27,9 +27,9 @@ async def test_score_is_a_ratio(**changes: Any) -> None:
     ("better", "worse"),
     [
         ({"cadence_probability": 0.8}, {"cadence_probability": 0.7}),
-        ({"honest_annual_savings": 20.0}, {"honest_annual_savings": 2.0}),
+        ({"annual_savings_vs_paid": 20.0}, {"annual_savings_vs_paid": 2.0}),
         ({"perishability": "months"}, {"perishability": "days"}),
-        ({"pile_up_ratio": 0.1}, {"pile_up_ratio": 0.5}),
+        ({"overstock_ratio": 0.1}, {"overstock_ratio": 0.5}),
     ],
 )
 async def test_surer_dearer_longer_keeping_and_steadier_items_rank_higher(
@@ -38,5 +38,5 @@ async def test_surer_dearer_longer_keeping_and_steadier_items_rank_higher(
     assert await score(**better) > await score(**worse)
 
 
-async def test_household_that_already_pays_less_gains_nothing_by_money() -> None:
-    assert await score(honest_annual_savings=-50.0) == await score(honest_annual_savings=0.0)
+async def test_household_that_pays_less_today_gains_nothing_by_money() -> None:
+    assert await score(annual_savings_vs_paid=-50.0) == await score(annual_savings_vs_paid=0.0)

@@ -59,7 +59,7 @@ def test_each_tier_has_its_price() -> None:
     assert (alone.estimated_annual_savings, with_others.estimated_annual_savings) == (5.18, 15.56)
     # 1.99 × .95 × 365 / 7 = 98.576…, and × .85 = 88.199…
     assert (alone.annual_cost, with_others.annual_cost) == (98.58, 88.2)
-    assert alone.honest_savings is None
+    assert alone.savings_vs_paid is None
 
 
 def test_cadence_with_thin_evidence_and_a_longer_suggestion_is_one_step_longer() -> None:

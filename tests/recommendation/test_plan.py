@@ -25,7 +25,7 @@ def test_plan_of_few_items_is_the_sum_of_their_offers() -> None:
     together = plan([item])
     assert together.annual_cost == offer.price.annual_cost == 346.75  # 7 × .95 × 365 / 7
     assert together.estimated_annual_savings == offer.estimated_annual_savings == 18.25
-    assert (together.best_discount_ratio, together.honest_annual_savings) == (0.0, None)
+    assert (together.best_discount_ratio, together.annual_savings_vs_paid) == (0.0, None)
 
 
 def test_five_items_on_one_day_get_the_larger_discount() -> None:
@@ -44,7 +44,7 @@ def test_discount_of_each_day_depends_on_what_comes_on_it() -> None:
     assert together.best_discount_ratio == pytest.approx(5 / 9)
 
 
-def test_honest_savings_are_told_when_they_are_known_of_all() -> None:
+def test_savings_vs_paid_are_told_when_they_are_known_of_all() -> None:
     known = weekly("known", 7.0, paid_price=PaidPrice(6.0, 0.5))
-    assert plan([known]).honest_annual_savings == -33.9  # (6 − 6.65) × 365 / 7
-    assert plan([known, weekly("unknown", 7.0)]).honest_annual_savings is None
+    assert plan([known]).annual_savings_vs_paid == -33.9  # (6 − 6.65) × 365 / 7
+    assert plan([known, weekly("unknown", 7.0)]).annual_savings_vs_paid is None

@@ -4,13 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_recommendation.core import Candidate, Forecast, Need, Policy, ReasonCode, ground_for_omission
+from pantree_recommendation.core import Candidate, Forecast, Need, Policy, ReasonCode, rejection_reason
 from pantree_recommendation.core.candidate import LEAST_RECENCY_WEIGHT
 from tests.recommendation.evidence import AS_OF, bananas, candidate, forecast, forecasts
 
 
 def code(item: Candidate, policy: Policy | None = None) -> ReasonCode | None:
-    ground = ground_for_omission(item, AS_OF, policy or Policy())
+    ground = rejection_reason(item, AS_OF, policy or Policy())
     return None if ground is None else ground.code
 
 
@@ -49,7 +49,7 @@ def test_thresholds_come_from_the_policy() -> None:
 
 
 def test_ground_tells_the_numbers_behind_it() -> None:
-    ground = ground_for_omission(bananas(last_day=date(2026, 3, 20), recency_weight_ratio=0.01), AS_OF, Policy())
+    ground = rejection_reason(bananas(last_day=date(2026, 3, 20), recency_weight_ratio=0.01), AS_OF, Policy())
     assert ground is not None
     assert ground.values == {
         "days_since_last_purchase": 92,
@@ -61,7 +61,7 @@ def test_ground_tells_the_numbers_behind_it() -> None:
 
 
 def test_text_of_a_near_miss_does_not_round_it_to_a_hit() -> None:
-    ground = ground_for_omission(bananas(confidence=59.99), AS_OF, Policy())
+    ground = rejection_reason(bananas(confidence=59.99), AS_OF, Policy())
     assert ground is not None
     assert ground.text.endswith("has a probability of 0.5999, below the 0.65 that is needed.")
 
@@ -80,4 +80,4 @@ def test_item_left_out_at_a_threshold_is_left_out_at_every_higher_one(
 @given(candidate(), forecasts().filter(lambda given_forecast: given_forecast.need is not Need.ACTIVE))
 def test_need_that_is_not_active_is_never_enough(item: Candidate, expected: Forecast) -> None:
     policy = Policy(min_cadence_probability=0, min_purchases=2)
-    assert ground_for_omission(item._replace(forecast=expected), AS_OF, policy) is not None
+    assert rejection_reason(item._replace(forecast=expected), AS_OF, policy) is not None

@@ -73,9 +73,9 @@ async def test_recommendation_keeps_what_the_contract_promises(items: list[Candi
         assert item.offer.forecast.need is Need.ACTIVE
         assert item.offer.forecast.cadence_probability >= 0.65
         assert item.offer.cadence.interval_days >= item.offer.forecast.interval_days
-        claims = {reason.code for reason in item.reasons} & {ReasonCode.SAVES_MONEY, ReasonCode.SAVES_AGAINST_PAID}
-        honest = item.offer.price.honest_savings
-        assert not (claims and honest is not None and honest.already_pays_less)
+        claims = {reason.code for reason in item.reasons} & {ReasonCode.SAVES_MONEY, ReasonCode.SAVES_VS_PAID}
+        honest = item.offer.price.savings_vs_paid
+        assert not (claims and honest is not None and honest.pays_less_today)
         assert item.reasons
         assert all(reason.text for reason in item.reasons)
 
@@ -141,7 +141,7 @@ async def test_forecast_and_paid_price_give_their_reasons() -> None:
         "BOUGHT_REGULARLY",
         "LIKELY_BOUGHT_AGAIN",
         "CADENCE_BY_RISK",
-        "SAVES_AGAINST_PAID",
+        "SAVES_VS_PAID",
     ]
     assert recommendation.reasons[1].values == {"cadence_probability": 0.8, "days": 10}
     assert recommendation.reasons[1].text == "Bought again within 10 days with a probability of 80%."
@@ -150,11 +150,11 @@ async def test_forecast_and_paid_price_give_their_reasons() -> None:
 async def test_household_that_pays_less_is_told_so_and_promised_nothing() -> None:
     item = bananas(forecast=forecast(), paid_price=PaidPrice(1.49, 0.1))
     (recommendation,) = (await recommend(question(item))).recommendations
-    (reason,) = [reason for reason in recommendation.reasons if reason.code is ReasonCode.ALREADY_PAYS_LESS]
+    (reason,) = [reason for reason in recommendation.reasons if reason.code is ReasonCode.PAYS_LESS_TODAY]
     assert reason.text == (
         "You already pay less: 1.49 a unit on average, promotions included, where the subscription asks 1.90."
     )
-    assert not {"SAVES_MONEY", "SAVES_AGAINST_PAID"} & {reason.code for reason in recommendation.reasons}
+    assert not {"SAVES_MONEY", "SAVES_VS_PAID"} & {reason.code for reason in recommendation.reasons}
 
 
 async def test_plan_tells_all_recommendations_together() -> None:
@@ -248,7 +248,7 @@ async def test_empty_answer_tells_what_came_closest_though_nobody_asked() -> Non
     ]
     given_answer = await recommend(question(*items))
     assert (given_answer.recommendations, given_answer.omitted) == ((), ())
-    assert [(item.name, item.reason.code) for item in given_answer.closest] == [
+    assert [(item.name, item.reason.code) for item in given_answer.near_misses] == [
         ("Bread", ReasonCode.LOW_PROBABILITY),
         ("Milk", ReasonCode.LOW_PROBABILITY),
         ("Eggs", ReasonCode.TOO_FEW_PURCHASES),
@@ -257,13 +257,13 @@ async def test_empty_answer_tells_what_came_closest_though_nobody_asked() -> Non
 
 async def test_answer_with_a_recommendation_has_no_closest_items() -> None:
     given_answer = await recommend(question(bananas(), bananas(name="Eggs", purchase_count=2)))
-    assert given_answer.closest == ()
+    assert given_answer.near_misses == ()
 
 
 async def test_what_the_shop_excludes_came_no_way_at_all() -> None:
     policy = Policy(excluded_categories=frozenset({"produce"}))
     given_answer = await Recommender(policy, FixedModels(EmbeddedRanker())).recommend(question(bananas()))
-    assert given_answer.closest == ()
+    assert given_answer.near_misses == ()
 
 
 async def test_threshold_that_a_question_names_holds_for_regular_items_too() -> None:

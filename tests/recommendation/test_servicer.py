@@ -132,7 +132,7 @@ async def test_threshold_of_the_request_goes_before_that_of_the_settings() -> No
 
 async def test_discount_and_least_purchases_come_from_the_settings(tmp_path: Path) -> None:
     discounts = tmp_path / "discounts.toml"
-    discounts.write_text("[[tier]]\nleast_items_per_delivery = 1\ndiscount_ratio = 0.15\n", encoding="utf-8")
+    discounts.write_text("[[tier]]\nmin_items_per_delivery = 1\ndiscount_ratio = 0.15\n", encoding="utf-8")
     settings = RecommendationSettings(discounts_file=discounts, min_purchases=2, sagemaker_endpoint="")
     (item,) = (await recommend(request(bananas(purchase_count=2)), settings)).recommendations
     assert item.subscription.estimated_annual_savings == 15.56
@@ -142,13 +142,13 @@ def with_forecast(**changes: Any) -> ItemFrequency:
     expected = {
         "recommended_interval_days": 14,
         "cadence_probability": 0.8,
-        "run_out_probability": 0.3,
-        "pile_up_ratio": 0.4,
+        "stockout_probability": 0.3,
+        "overstock_ratio": 0.4,
         "need": NEED_ACTIVE,
         "need_probabilities": [NeedProbability(need=NEED_ACTIVE, probability=0.9)],
         "mean_paid_unit_price": 1.95,
         "paid_unit_price_deviation": 0.1,
-        "first_delivery": FirstDelivery(date="2026-07-04", run_out_probability=0.2, pile_up_ratio=0.3),
+        "first_delivery": FirstDelivery(date="2026-07-04", stockout_probability=0.2, overstock_ratio=0.3),
     }
     return bananas(**{**expected, **changes})
 
@@ -159,12 +159,12 @@ async def test_forecast_and_paid_price_reach_the_answer() -> None:
     offer = item.subscription
     assert (offer.interval_days, item.cadence_probability) == (14, 0.8)
     assert offer.first_delivery_date == "2026-07-04"
-    assert [tier.least_items_per_delivery for tier in offer.tiers] == [1, 5]
+    assert [tier.min_items_per_delivery for tier in offer.tiers] == [1, 5]
     assert offer.tiers[0].annual_cost == offer.annual_cost == response.plan.annual_cost == 49.29
-    assert offer.honest_savings.expected_annual_savings == response.plan.honest_annual_savings == 1.55
-    assert offer.honest_savings.low_annual_savings < 1.55 < offer.honest_savings.high_annual_savings
-    assert not offer.honest_savings.already_pays_less
-    assert offer.tiers[1].honest_savings.expected_annual_savings > 1.55
+    assert offer.savings_vs_paid.expected_annual_savings == response.plan.annual_savings_vs_paid == 1.55
+    assert offer.savings_vs_paid.low_annual_savings < 1.55 < offer.savings_vs_paid.high_annual_savings
+    assert not offer.savings_vs_paid.pays_less_today
+    assert offer.tiers[1].savings_vs_paid.expected_annual_savings > 1.55
 
 
 async def test_ended_need_is_left_out_and_a_low_threshold_does_not_bring_it_back() -> None:
@@ -182,8 +182,8 @@ async def test_wrong_forecast_is_named() -> None:
     wrong = with_forecast(
         recommended_interval_days=10,
         cadence_probability=1.1,
-        run_out_probability=-0.1,
-        pile_up_ratio=float("nan"),
+        stockout_probability=-0.1,
+        overstock_ratio=float("nan"),
         mean_paid_unit_price=-1.0,
         paid_unit_price_deviation=float("inf"),
         first_delivery=FirstDelivery(date="soon"),
@@ -193,8 +193,8 @@ async def test_wrong_forecast_is_named() -> None:
         "min_cadence_probability",
         "candidates[0].frequency.recommended_interval_days",
         "candidates[0].frequency.cadence_probability",
-        "candidates[0].frequency.run_out_probability",
-        "candidates[0].frequency.pile_up_ratio",
+        "candidates[0].frequency.stockout_probability",
+        "candidates[0].frequency.overstock_ratio",
         "candidates[0].frequency.first_delivery.date",
         "candidates[0].frequency.mean_paid_unit_price",
         "candidates[0].frequency.paid_unit_price_deviation",
@@ -442,7 +442,7 @@ async def test_two_versions_answer_side_by_side_by_customer(tmp_path: Path) -> N
     shares = [{"model": "embedded-heuristic/2", "ratio": 0.5}, {"model": "calibrated/2", "ratio": 0.5}]
     selection.write_text(json.dumps({"experiment": "trust", "shares": shares}))
     settings = RecommendationSettings(
-        sagemaker_endpoint="", models_folder=second_version(tmp_path), selection_file=selection
+        sagemaker_endpoint="", models_dir=second_version(tmp_path), selection_file=selection
     )
     async with loopback(await build(settings)) as channel:
         stub = rpc.RecommendationServiceStub(channel)
@@ -472,7 +472,7 @@ async def test_model_is_rolled_out_and_back_without_a_restart(tmp_path: Path) ->
 
     select("embedded-heuristic/2")
     settings = RecommendationSettings(
-        sagemaker_endpoint="", models_folder=tmp_path, selection_file=selection, selection_reload_seconds=0
+        sagemaker_endpoint="", models_dir=tmp_path, selection_file=selection, selection_reload_seconds=0
     )
     async with loopback(await build(settings)) as channel:
         stub = rpc.RecommendationServiceStub(channel)
@@ -628,7 +628,7 @@ def test_readme_lists_every_setting_feature_and_reason() -> None:
     assert listed == {str(name) for name in expected} - shared
 
 
-def neighbourhood(**changes: Any) -> vector.Neighbourhood:
+def neighborhood(**changes: Any) -> vector.Neighborhood:
     item: dict[str, Any] = {
         "name": "Eggs",
         "category": "dairy",
@@ -638,48 +638,48 @@ def neighbourhood(**changes: Any) -> vector.Neighbourhood:
         "median_interval_days": 9,
         "high_interval_days": 14.26,
         "own_day_count": 1,
-        "beside": vector.BoughtBeside(name="Bananas", buyer_count=20, regular_count=15),
+        "associated_item": vector.Association(name="Bananas", buyer_count=20, regular_count=15),
     }
-    return vector.Neighbourhood(neighbour_count=50, items=[vector.NeighbourItem(**{**item, **changes})])
+    return vector.Neighborhood(neighbor_count=50, items=[vector.NeighborItem(**{**item, **changes})])
 
 
 async def test_suggestions_stand_apart_from_recommendations_and_say_whose_habits_they_are() -> None:
-    response = await recommend(request(bananas(), neighbourhood=neighbourhood()))
+    response = await recommend(request(bananas(), neighborhood=neighborhood()))
     assert [item.name for item in response.recommendations] == ["Bananas"]
     (suggestion,) = response.suggestions
     assert (suggestion.name, suggestion.category, suggestion.count) == ("Eggs", "dairy", 1)
     assert suggestion.source == "similar_customers"
     assert (suggestion.low_interval_days, suggestion.high_interval_days) == (7.0, 14.3)
-    assert [reason.code for reason in suggestion.reasons] == ["KEPT_BY_SIMILAR_CUSTOMERS", "BOUGHT_BESIDE"]
+    assert [reason.code for reason in suggestion.reasons] == ["KEPT_BY_SIMILAR_CUSTOMERS", "BOUGHT_TOGETHER"]
     assert suggestion.reasons[1].other_item == "Bananas"
     assert dict(suggestion.reasons[0].values) == {
-        "neighbour_count": 50,
+        "neighbor_count": 50,
         "buyer_count": 30,
         "regular_buyer_count": 25,
         "purchase_count": 1,
     }
 
 
-async def test_without_a_neighbourhood_nothing_is_suggested() -> None:
+async def test_without_a_neighborhood_nothing_is_suggested() -> None:
     assert not (await recommend(request(bananas()))).suggestions
 
 
 async def test_suggestions_change_no_recommendation() -> None:
     alone = await recommend(request(bananas(), include_omitted=True))
-    response = await recommend(request(bananas(), include_omitted=True, neighbourhood=neighbourhood()))
+    response = await recommend(request(bananas(), include_omitted=True, neighborhood=neighborhood()))
     response.ClearField("suggestions")
     assert response == alone
 
 
-async def test_wrong_neighbourhoods_are_named() -> None:
-    wrong = neighbourhood(name="", buyer_count=51, regular_buyer_count=52, low_interval_days=-1)
-    assert await violated_fields(request(neighbourhood=wrong, max_suggestions=21)) == {
+async def test_wrong_neighborhoods_are_named() -> None:
+    wrong = neighborhood(name="", buyer_count=51, regular_buyer_count=52, low_interval_days=-1)
+    assert await violated_fields(request(neighborhood=wrong, max_suggestions=21)) == {
         "max_suggestions",
-        "neighbourhood.items[0].name",
-        "neighbourhood.items[0].buyer_count",
-        "neighbourhood.items[0].regular_buyer_count",
-        "neighbourhood.items[0].low_interval_days",
+        "neighborhood.items[0].name",
+        "neighborhood.items[0].buyer_count",
+        "neighborhood.items[0].regular_buyer_count",
+        "neighborhood.items[0].low_interval_days",
     }
-    twice = neighbourhood()
+    twice = neighborhood()
     twice.items.append(twice.items[0])
-    assert await violated_fields(request(neighbourhood=twice)) == {"neighbourhood.items[1].name"}
+    assert await violated_fields(request(neighborhood=twice)) == {"neighborhood.items[1].name"}

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pantree_recommendation.core import (
     Companion,
-    Neighbourhood,
-    NeighbourItem,
+    Neighborhood,
+    NeighborItem,
     Policy,
     ReasonCode,
     Suggestion,
@@ -19,18 +19,18 @@ from pantree_recommendation.core import (
 from pantree_recommendation.core.suggestion import share_at_least
 from tests.recommendation.evidence import bananas
 
-EGGS = NeighbourItem("Eggs", "dairy", 30, 25, 7.0, 14.0, own_day_count=0)
+EGGS = NeighborItem("Eggs", "dairy", 30, 25, 7.0, 14.0, own_day_count=0)
 
 
-def eggs(**changes: Any) -> NeighbourItem:
+def eggs(**changes: Any) -> NeighborItem:
     return dataclasses.replace(EGGS, **changes)
 
 
-def suggested(*items: NeighbourItem, limit: int = 10, **changes: Any) -> tuple[Suggestion, ...]:
-    return suggestions_of(Neighbourhood(50, items), (), Policy(max_category_ratio=1.0, **changes), limit)
+def suggested(*items: NeighborItem, limit: int = 10, **changes: Any) -> tuple[Suggestion, ...]:
+    return suggestions_of(Neighborhood(50, items), (), Policy(max_category_ratio=1.0, **changes), limit)
 
 
-def test_item_that_is_new_to_the_household_is_judged_by_all_neighbours() -> None:
+def test_item_that_is_new_to_the_household_is_judged_by_all_neighbors() -> None:
     (suggestion,) = suggested(eggs())
     assert suggestion.score == share_at_least(25, 50)
     (reason,) = suggestion.reasons
@@ -38,7 +38,7 @@ def test_item_that_is_new_to_the_household_is_judged_by_all_neighbours() -> None
     assert reason.text == "Bought regularly by 25 of the 50 customers most like you; you have not bought it yet."
 
 
-def test_item_that_the_household_tried_is_judged_by_the_neighbours_who_did() -> None:
+def test_item_that_the_household_tried_is_judged_by_the_neighbors_who_did() -> None:
     (suggestion,) = suggested(eggs(own_day_count=2))
     assert suggestion.score == share_at_least(25, 30)
     (reason,) = suggestion.reasons
@@ -52,14 +52,14 @@ def test_item_that_the_household_tried_is_judged_by_the_neighbours_who_did() -> 
 def test_companion_is_named_in_the_sentence_whatever_its_name() -> None:
     (suggestion,) = suggested(eggs(companion=Companion("Flour {x}", 20, 15)))
     reason = suggestion.reasons[1]
-    assert (reason.code, reason.other_item) == (ReasonCode.BOUGHT_BESIDE, "Flour {x}")
+    assert (reason.code, reason.other_item) == (ReasonCode.BOUGHT_TOGETHER, "Flour {x}")
     assert reason.text == "Of the 20 customers like you who buy Flour {x}, 15 buy this regularly."
 
 
 def test_what_the_household_buys_often_enough_is_judged_by_its_own_purchases() -> None:
-    neighbourhood = Neighbourhood(50, (eggs(), eggs(name="Tea")))
+    neighborhood = Neighborhood(50, (eggs(), eggs(name="Tea")))
     own = (bananas(name="eggs", purchase_count=3), bananas(name="Tea", purchase_count=2))
-    found = suggestions_of(neighbourhood, own, Policy(), limit=10)
+    found = suggestions_of(neighborhood, own, Policy(), limit=10)
     assert [suggestion.item.name for suggestion in found] == ["Tea"]
 
 
@@ -76,7 +76,7 @@ def test_a_share_that_few_have_is_not_suggested() -> None:
 def test_not_all_suggestions_are_of_one_category() -> None:
     items = [eggs(name=f"Dairy {number}", regular_buyer_count=30) for number in range(4)]
     produce = eggs(name="Pears", category="produce", regular_buyer_count=20)
-    found = suggestions_of(Neighbourhood(50, (*items, produce)), (), Policy(max_category_ratio=0.5), limit=4)
+    found = suggestions_of(Neighborhood(50, (*items, produce)), (), Policy(max_category_ratio=0.5), limit=4)
     assert [suggestion.item.name for suggestion in found] == ["Dairy 0", "Dairy 1", "Pears"]
 
 
@@ -97,7 +97,7 @@ def test_share_at_least_is_no_higher_than_the_share_and_grows_with_it(of: int, d
 
 
 items = st.builds(
-    lambda name, category, buyers, regular, own: NeighbourItem(
+    lambda name, category, buyers, regular, own: NeighborItem(
         name, category, buyers, min(buyers, regular), 7.0, 14.0, own
     ),
     st.sampled_from("ABCDEFGH"),
@@ -109,10 +109,10 @@ items = st.builds(
 
 
 @given(st.lists(items, unique_by=lambda item: item.name), st.randoms(use_true_random=False), st.integers(1, 5))
-def test_order_of_the_neighbourhood_does_not_matter(found: list[NeighbourItem], shuffled: Any, limit: int) -> None:
-    once = suggestions_of(Neighbourhood(50, tuple(found)), (), Policy(), limit)
+def test_order_of_the_neighborhood_does_not_matter(found: list[NeighborItem], shuffled: Any, limit: int) -> None:
+    once = suggestions_of(Neighborhood(50, tuple(found)), (), Policy(), limit)
     shuffled.shuffle(found)
-    assert suggestions_of(Neighbourhood(50, tuple(found)), (), Policy(), limit) == once
+    assert suggestions_of(Neighborhood(50, tuple(found)), (), Policy(), limit) == once
     assert len(once) <= limit
     scores = [suggestion.score for suggestion in once]
     assert scores == sorted(scores, reverse=True)

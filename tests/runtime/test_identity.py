@@ -65,7 +65,7 @@ def tls_part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsPart]:
     variables = {
         **os.environ,
         "PANTREE_ENRICHMENT_PORT": str(port),
-        "PANTREE_ENRICHMENT_TLS_FOLDER": str(folder / "enrichment"),
+        "PANTREE_ENRICHMENT_TLS_DIR": str(folder / "enrichment"),
         "PANTREE_LOG_FORMAT": "json",
     }
     command = [sys.executable, "-m", "pantree_enrichment"]

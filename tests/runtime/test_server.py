@@ -1,4 +1,4 @@
-"""The server with its interceptors, on a service of the contract whose behaviour each test chooses."""
+"""The server with its interceptors, on a service of the contract whose behavior each test chooses."""
 
 import asyncio
 import contextlib

@@ -15,7 +15,7 @@ from pantree_simulation.core import (
     SimulatedMonth,
     Simulator,
     parse_archetypes,
-    parse_behaviour,
+    parse_behavior,
 )
 
 BANANAS = FirstItem("Bananas", 1.99, 1, "")
@@ -26,9 +26,9 @@ def _own_file(name: str) -> str:
     return (resources.files("pantree_simulation") / name).read_text("utf-8")
 
 
-OUR_BEHAVIOUR = parse_behaviour(_own_file("behaviour.toml"))
-SIMULATOR = Simulator(load_catalog(), OUR_BEHAVIOUR)
-POPULATION_SIMULATOR = PopulationSimulator(load_catalog(), OUR_BEHAVIOUR)
+OUR_BEHAVIOR = parse_behavior(_own_file("behavior.toml"))
+SIMULATOR = Simulator(load_catalog(), OUR_BEHAVIOR)
+POPULATION_SIMULATOR = PopulationSimulator(load_catalog(), OUR_BEHAVIOR)
 
 
 def our_archetypes() -> Archetypes:

@@ -19,7 +19,7 @@ from pantree_simulation.core.population import BATCH_LINES
 from pantree_simulation.core.streams import Purpose, household_keys, key_of
 from tests.realism.archetypes import ArchetypeFigures, figures_of
 from tests.simulation.populations import a_population, all_lines, batches_of, by_household
-from tests.simulation.scenarios import OUR_BEHAVIOUR, our_archetypes
+from tests.simulation.scenarios import OUR_BEHAVIOR, our_archetypes
 
 HOUSEHOLDS = 500
 few_examples = settings(max_examples=15, deadline=None)
@@ -34,7 +34,7 @@ def archetype_id(request: pytest.FixtureRequest) -> str:
 def figures(archetype_id: str) -> ArchetypeFigures:
     archetype = our_archetypes().get(archetype_id)
     assert archetype is not None
-    return figures_of(archetype, OUR_BEHAVIOUR, HOUSEHOLDS)
+    return figures_of(archetype, OUR_BEHAVIOR, HOUSEHOLDS)
 
 
 def test_trip_gaps_are_those_of_the_archetype(archetype_id: str, figures: ArchetypeFigures) -> None:

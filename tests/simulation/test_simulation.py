@@ -82,7 +82,7 @@ def test_first_basket_is_the_first_purchase(scenario: Scenario) -> None:
 
 @few_examples
 @given(scenarios())
-def test_first_items_have_no_double_in_the_catalogue(scenario: Scenario) -> None:
+def test_first_items_have_no_double_in_the_catalog(scenario: Scenario) -> None:
     first_names = {item.name for item in scenario.items}
     normalized = {normalize_name(name) for name in first_names}
     others = {line[1] for line in all_lines_of(scenario)} - first_names

@@ -15,7 +15,7 @@ FAMILY: Sequence[Line] = (
     ("Bananas", "produce", 20_007, 2.0),
     ("Paper Towels", "household", 20_014, 8.0),
 )
-NEIGHBOURS: Sequence[Line] = (
+NEIGHBORS: Sequence[Line] = (
     ("Organic Bananas", "produce", 20_001, 3.0),
     ("Skim Milk", "dairy", 20_008, 4.0),
 )

@@ -21,7 +21,7 @@ from pantree_vector.core import EmbeddingModel
 from pantree_vector.demo import DEMO_TENANT, demo
 from pantree_vector.settings import VectorSettings
 from tests.loopback import loopback
-from tests.vector.households import FAMILY, NEIGHBOURS, history_of_lines
+from tests.vector.households import FAMILY, NEIGHBORS, history_of_lines
 
 FAMILY_COLUMNS = columns_of(history_of_lines(FAMILY))
 
@@ -56,15 +56,13 @@ async def test_index_then_search_then_delete(vector: "rpc.VectorServiceAsyncStub
     assert (indexed.profile.customer_id, indexed.profile.as_of) == ("family", "2024-11-05")
     assert indexed.profile.mean_trip_gap_days == 7.0
     assert indexed.model.name == "static"
-    await vector.IndexHistory(
-        index_request(customer_id="neighbours", purchases=columns_of(history_of_lines(NEIGHBOURS)))
-    )
+    await vector.IndexHistory(index_request(customer_id="neighbors", purchases=columns_of(history_of_lines(NEIGHBORS))))
 
     items = await vector.SearchItems(messages.SearchItemsRequest(text="Organic bananas", limit=2))
     assert [hit.name for hit in items.hits] == ["Organic Bananas", "Bananas"]
     assert items.hits[0].score == pytest.approx(1.0, abs=1e-5)
     customers = await vector.SearchCustomers(messages.SearchCustomersRequest(customer_id="family"))
-    assert [hit.customer_id for hit in customers.hits] == ["neighbours"]
+    assert [hit.customer_id for hit in customers.hits] == ["neighbors"]
     stored = await vector.GetCustomerProfile(messages.GetCustomerProfileRequest(customer_id="family"))
     assert stored.profile == indexed.profile
 
@@ -74,7 +72,7 @@ async def test_index_then_search_then_delete(vector: "rpc.VectorServiceAsyncStub
     assert {hit.name for hit in items.hits} == {"Organic Bananas", "Skim Milk"}
 
 
-async def test_neighbourhood_is_told_with_what_goes_with_what(vector: "rpc.VectorServiceAsyncStub") -> None:
+async def test_neighborhood_is_told_with_what_goes_with_what(vector: "rpc.VectorServiceAsyncStub") -> None:
     habit = [("Eggs", "dairy", day, 3.0) for day in (20_000, 20_008, 20_018)]
     for number in range(8):
         pasta = [("Pasta", "pantry", 20_000, 1.0)] if number < 6 else []
@@ -84,11 +82,11 @@ async def test_neighbourhood_is_told_with_what_goes_with_what(vector: "rpc.Vecto
         )
     own = history_of_lines([("Milk", "dairy", 20_000, 4.0), ("Pasta", "pantry", 20_000, 1.0)])
     await vector.IndexHistory(index_request(customer_id="newcomer", purchases=columns_of(own)))
-    response = await vector.DescribeNeighbourhood(messages.DescribeNeighbourhoodRequest(customer_id="newcomer"))
-    assert response.neighbourhood == messages.Neighbourhood(
-        neighbour_count=8,
+    response = await vector.DescribeNeighborhood(messages.DescribeNeighborhoodRequest(customer_id="newcomer"))
+    assert response.neighborhood == messages.Neighborhood(
+        neighbor_count=8,
         items=[
-            messages.NeighbourItem(
+            messages.NeighborItem(
                 name="Eggs",
                 category="dairy",
                 buyer_count=5,
@@ -96,7 +94,7 @@ async def test_neighbourhood_is_told_with_what_goes_with_what(vector: "rpc.Vecto
                 low_interval_days=9,
                 median_interval_days=9,
                 high_interval_days=9,
-                beside=messages.BoughtBeside(name="Pasta", buyer_count=6, regular_count=5),
+                associated_item=messages.Association(name="Pasta", buyer_count=6, regular_count=5),
             )
         ],
     )
@@ -115,7 +113,7 @@ async def test_profile_of_one_trip_has_no_gap_field(vector: "rpc.VectorServiceAs
     assert not indexed.profile.HasField("mean_trip_gap_days")
 
 
-@pytest.mark.parametrize("method", ["GetCustomerProfile", "SearchCustomers", "DescribeNeighbourhood"])
+@pytest.mark.parametrize("method", ["GetCustomerProfile", "SearchCustomers", "DescribeNeighborhood"])
 async def test_customer_who_is_not_stored_is_not_found(vector: "rpc.VectorServiceAsyncStub", method: str) -> None:
     request = getattr(messages, f"{method}Request")(customer_id="nobody")
     with pytest.raises(NotFound, match="IndexHistory"), calling("vector"):
@@ -140,8 +138,8 @@ async def test_deleting_a_customer_who_is_not_stored_is_no_error(vector: "rpc.Ve
             {"tenant_id", "text", "category", "limit"},
         ),
         (
-            "DescribeNeighbourhood",
-            messages.DescribeNeighbourhoodRequest(tenant_id="t" * 129, limit=-1),
+            "DescribeNeighborhood",
+            messages.DescribeNeighborhoodRequest(tenant_id="t" * 129, limit=-1),
             {"tenant_id", "customer_id", "limit"},
         ),
         ("SearchItems", messages.SearchItemsRequest(text=""), {"text"}),

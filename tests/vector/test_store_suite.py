@@ -14,7 +14,7 @@ from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.milvus import MilvusStore
 from pantree_vector.backends.qdrant import QdrantStore
 from pantree_vector.core import HistoryToIndex, ItemFilter, Similarity, VectorStore
-from tests.vector.households import FAMILY, NEIGHBOURS, history_of_lines
+from tests.vector.households import FAMILY, NEIGHBORS, history_of_lines
 
 DAY = 20_020
 
@@ -96,7 +96,7 @@ async def test_indexing_twice_changes_nothing(similarity: Similarity, tenant: st
 
 async def test_item_that_is_no_longer_bought_is_removed(similarity: Similarity, tenant: str) -> None:
     await index(similarity, tenant, "family")
-    await index(similarity, tenant, "neighbours", list(NEIGHBOURS))
+    await index(similarity, tenant, "neighbors", list(NEIGHBORS))
     await index(similarity, tenant, "family", [("Bananas", "fruit", 20_010, 2.0)])
     assert set(await names_like(similarity, tenant, "milk")) == {"Bananas", "Organic Bananas", "Skim Milk"}
     assert await names_like(similarity, tenant, "bananas", category="fruit") == ["Bananas"]
@@ -105,10 +105,10 @@ async def test_item_that_is_no_longer_bought_is_removed(similarity: Similarity, 
 
 async def test_deleted_customer_leaves_no_trace(similarity: Similarity, tenant: str) -> None:
     await index(similarity, tenant, "family")
-    await index(similarity, tenant, "neighbours", list(NEIGHBOURS))
+    await index(similarity, tenant, "neighbors", list(NEIGHBORS))
     assert await similarity.delete_customer(tenant, "family") == 4
     assert set(await names_like(similarity, tenant, "bananas")) == {"Organic Bananas", "Skim Milk"}
-    assert await similarity.search_customers(tenant, "neighbours", limit=10) == []
+    assert await similarity.search_customers(tenant, "neighbors", limit=10) == []
     with pytest.raises(NotFound):
         await similarity.customer_profile(tenant, "family")
     assert await similarity.delete_customer(tenant, "family") == 0
@@ -124,8 +124,8 @@ async def test_deleted_customer_can_be_indexed_again(similarity: Similarity, ten
 async def test_tenant_never_sees_another_tenant(similarity: Similarity, tenant: str) -> None:
     other = f"{tenant}-other"
     await index(similarity, tenant, "family")
-    await index(similarity, other, "family", list(NEIGHBOURS))
-    await index(similarity, other, "someone", list(NEIGHBOURS))
+    await index(similarity, other, "family", list(NEIGHBORS))
+    await index(similarity, other, "someone", list(NEIGHBORS))
     assert set(await names_like(similarity, tenant, "bananas")) == {"Bananas", "Whole Milk", "Paper Towels"}
     assert await similarity.search_customers(tenant, "family", limit=10) == []
     with pytest.raises(NotFound):
@@ -216,10 +216,10 @@ async def test_item_of_many_customers_comes_once_and_leaves_room_for_others(
 async def test_customers_are_ordered_by_how_alike_they_are(similarity: Similarity, tenant: str) -> None:
     await index(similarity, tenant, "family")
     await index(similarity, tenant, "twin")
-    await index(similarity, tenant, "neighbours", list(NEIGHBOURS))
+    await index(similarity, tenant, "neighbors", list(NEIGHBORS))
     await index(similarity, tenant, "hardware", [("Hammer", "tools", 20_000, 20.0)])
     matches = await similarity.search_customers(tenant, "family", limit=10)
-    assert [match.customer_id for match in matches] == ["twin", "neighbours", "hardware"]
+    assert [match.customer_id for match in matches] == ["twin", "neighbors", "hardware"]
     assert matches[0].score == pytest.approx(1.0, abs=1e-5)
     assert [match.customer_id for match in await similarity.search_customers(tenant, "family", limit=1)] == ["twin"]
 
@@ -231,7 +231,7 @@ async def test_profile_comes_back_as_it_was_made(similarity: Similarity, tenant:
 
 async def test_same_household_indexed_at_the_same_time_is_whole(similarity: Similarity, tenant: str) -> None:
     await asyncio.gather(
-        *(index(similarity, tenant, "family", list(lines)) for lines in (FAMILY, NEIGHBOURS, FAMILY, NEIGHBOURS))
+        *(index(similarity, tenant, "family", list(lines)) for lines in (FAMILY, NEIGHBORS, FAMILY, NEIGHBORS))
     )
     found = set(await names_like(similarity, tenant, "bananas"))
     assert found in ({"Bananas", "Whole Milk", "Paper Towels"}, {"Organic Bananas", "Skim Milk"})
@@ -247,28 +247,28 @@ async def test_household_larger_than_a_batch_is_stored_and_removed(similarity: S
 
 async def test_items_of_customers_tell_how_often_each_was_bought(similarity: Similarity, tenant: str) -> None:
     await index(similarity, tenant, "family")
-    await index(similarity, tenant, "neighbours", list(NEIGHBOURS))
-    family, nobody, neighbours = await similarity.items_of_customers(tenant, ["family", "nobody", "neighbours"])
+    await index(similarity, tenant, "neighbors", list(NEIGHBORS))
+    family, nobody, neighbors = await similarity.items_of_customers(tenant, ["family", "nobody", "neighbors"])
     assert [(item.name, item.category, item.day_count, item.span_days) for item in family] == [
         ("Bananas", "produce", 2, 7),
         ("Paper Towels", "household", 1, 0),
         ("Whole Milk", "dairy", 1, 0),
     ]
     assert nobody == ()
-    assert [item.name for item in neighbours] == ["Organic Bananas", "Skim Milk"]
+    assert [item.name for item in neighbors] == ["Organic Bananas", "Skim Milk"]
     assert await similarity.items_of_customers(f"{tenant}-other", ["family"]) == [()]
 
 
-async def test_neighbourhood_is_what_many_alike_buy_regularly(similarity: Similarity, tenant: str) -> None:
+async def test_neighborhood_is_what_many_alike_buy_regularly(similarity: Similarity, tenant: str) -> None:
     habit = [("Whole Milk", "dairy", day, 4.0) for day in (19_980, 19_987, 19_994)]
     eggs = [("Eggs", "dairy", day, 3.0) for day in (19_980, 19_990, 20_000)]
     for number in range(12):  # more than are asked for at a time
         await index(similarity, tenant, f"customer-{number}", [*habit, *eggs])
     await index(similarity, tenant, "newcomer", [("Whole Milk", "dairy", 20_000, 4.0)])
-    neighbourhood = await similarity.neighbourhood(tenant, "newcomer", limit=10)
-    assert neighbourhood.neighbour_count == 12
-    told = {item.name: (item.regular_buyer_count, item.own_day_count) for item in neighbourhood.items}
+    neighborhood = await similarity.neighborhood(tenant, "newcomer", limit=10)
+    assert neighborhood.neighbor_count == 12
+    told = {item.name: (item.regular_buyer_count, item.own_day_count) for item in neighborhood.items}
     assert told == {"Eggs": (12, 0), "Whole Milk": (12, 1)}
-    assert {item.name: item.interval_quartiles[1] for item in neighbourhood.items} == {"Eggs": 10, "Whole Milk": 7}
+    assert {item.name: item.interval_quartiles[1] for item in neighborhood.items} == {"Eggs": 10, "Whole Milk": 7}
     with pytest.raises(NotFound):
-        await similarity.neighbourhood(f"{tenant}-other", "newcomer", limit=10)
+        await similarity.neighborhood(f"{tenant}-other", "newcomer", limit=10)

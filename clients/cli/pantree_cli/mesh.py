@@ -147,7 +147,7 @@ def tls_settings(certificates: Path | None) -> dict[str, str]:
     """
     if certificates is None:
         return {}
-    return {f"PANTREE_{part.name.upper()}_TLS_FOLDER": str((certificates / part.name).resolve()) for part in PARTS}
+    return {f"PANTREE_{part.name.upper()}_TLS_DIR": str((certificates / part.name).resolve()) for part in PARTS}
 
 
 def client_identity(certificates: Path | None) -> Identity | None:

@@ -30,7 +30,7 @@ CSV_COLUMNS = (
     "avg_interval",
     "annual_cost",
     "estimated_annual_savings",
-    "honest_annual_savings",
+    "annual_savings_vs_paid",
 )
 """Header of recommendations as CSV; the last one is empty where nobody knows what the household paid."""
 
@@ -72,7 +72,7 @@ def write_csv(file: TextIO, recommendations: Iterable[Recommendation]) -> None:
     writer.writeheader()
     for item in recommendations:
         row = {name: getattr(item, name) for name in CSV_COLUMNS[:-1]}
-        writer.writerow(row | {CSV_COLUMNS[-1]: "" if item.honest_savings is None else item.honest_savings.expected})
+        writer.writerow(row | {CSV_COLUMNS[-1]: "" if item.savings_vs_paid is None else item.savings_vs_paid.expected})
 
 
 def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
@@ -109,18 +109,18 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
 
 def _saved(item: Recommendation) -> str:
     """The honest saving, below 0 for who already pays less; the estimate is the most where it is not known."""
-    if item.honest_savings is None:
+    if item.savings_vs_paid is None:
         return f"≤ {item.estimated_annual_savings:.2f}"
-    return f"{item.honest_savings.expected:.2f}"
+    return f"{item.savings_vs_paid.expected:.2f}"
 
 
 def plan_line(plan: Plan) -> str:
     """All recommendations together, in a sentence."""
     together = f"All {plan.item_count} together cost {plan.annual_cost:.2f} a year"
-    if plan.honest_annual_savings is None:
+    if plan.annual_savings_vs_paid is None:
         return f"{together}."
-    kind = "less" if plan.honest_annual_savings >= 0 else "more"
-    return f"{together}, {abs(plan.honest_annual_savings):.2f} {kind} than you paid so far, promotions included."
+    kind = "less" if plan.annual_savings_vs_paid >= 0 else "more"
+    return f"{together}, {abs(plan.annual_savings_vs_paid):.2f} {kind} than you paid so far, promotions included."
 
 
 def print_result(console: Console, result: Result) -> None:
@@ -138,9 +138,9 @@ def print_result(console: Console, result: Result) -> None:
                 console.print(f"{item.name}: {item.cadence_change}", style="dim", markup=False, highlight=False)
     else:
         console.print("No item is bought regularly enough to be worth a subscription.")
-        if result.closest:
-            console.print("What came closest:")
-        for omitted in result.closest:
+        if result.near_misses:
+            console.print("What came near_misses:")
+        for omitted in result.near_misses:
             console.print(f"  {omitted.name}: {omitted.reason}", markup=False, highlight=False)
     if result.suggestions:
         console.print("Customers like this one buy regularly, for a try and not as a habit of this household:")

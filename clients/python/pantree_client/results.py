@@ -38,7 +38,7 @@ class MonthlyUpdate:
 
 
 @dataclass(frozen=True)
-class HonestSavings:
+class SavingsVsPaid:
     """What a subscription saves in a year against what the household really paid, promotions included."""
 
     expected: float
@@ -49,7 +49,7 @@ class HonestSavings:
     """Four years in five bring at most this."""
     paid_unit_price: float
     subscription_unit_price: float
-    already_pays_less: bool
+    pays_less_today: bool
     """The household pays less than the subscription would ask."""
 
 
@@ -61,7 +61,7 @@ class Plan:
     annual_cost: float
     estimated_annual_savings: float
     """Against shelf prices."""
-    honest_annual_savings: float | None
+    annual_savings_vs_paid: float | None
     """Against what was paid, below 0 when the subscriptions cost more; None when that is not known of every item."""
 
 
@@ -86,7 +86,7 @@ class Recommendation:
     """Against the shelf price."""
     annual_cost: float
     """After the discount."""
-    honest_savings: HonestSavings | None
+    savings_vs_paid: SavingsVsPaid | None
     """None when nobody knows what the household paid."""
     cadence_probability: float
     """That of a purchase within 1.5 times the cadence, 0 to 1."""
@@ -151,7 +151,7 @@ class Result:
     """Best first; empty unless asked for."""
     omitted: tuple[OmittedItem, ...]
     """By name; empty unless asked for."""
-    closest: tuple[OmittedItem, ...]
+    near_misses: tuple[OmittedItem, ...]
     """When nothing is recommended, up to three items that came closest to it, the closest first."""
     warnings: tuple[Warning, ...]
     as_of: date
@@ -286,7 +286,7 @@ def result_of(message: messages.ProcessResult) -> Result:
         plan=_plan(message.recommendations.plan),
         suggestions=tuple(_suggestion(item) for item in message.recommendations.suggestions),
         omitted=_omitted(message.recommendations.omitted),
-        closest=_omitted(message.recommendations.closest),
+        near_misses=_omitted(message.recommendations.near_misses),
         warnings=tuple(Warning(item.component, item.code, item.message) for item in message.warnings),
         as_of=date.fromisoformat(message.as_of),
         seed=message.seed,
@@ -311,7 +311,7 @@ def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_
         quantity=message.subscription.quantity,
         estimated_annual_savings=message.subscription.estimated_annual_savings,
         annual_cost=message.subscription.annual_cost,
-        honest_savings=_honest_savings(message.subscription),
+        savings_vs_paid=_savings_vs_paid(message.subscription),
         cadence_probability=message.cadence_probability,
         next_due_date=date.fromisoformat(message.next_due_date),
         first_delivery_date=date.fromisoformat(message.subscription.first_delivery_date),
@@ -321,17 +321,17 @@ def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_
     )
 
 
-def _honest_savings(message: recommendation_service_pb2.Subscription) -> HonestSavings | None:
-    if not message.HasField("honest_savings"):
+def _savings_vs_paid(message: recommendation_service_pb2.Subscription) -> SavingsVsPaid | None:
+    if not message.HasField("savings_vs_paid"):
         return None
-    savings = message.honest_savings
-    return HonestSavings(
+    savings = message.savings_vs_paid
+    return SavingsVsPaid(
         expected=savings.expected_annual_savings,
         low=savings.low_annual_savings,
         high=savings.high_annual_savings,
         paid_unit_price=savings.paid_unit_price,
         subscription_unit_price=savings.subscription_unit_price,
-        already_pays_less=savings.already_pays_less,
+        pays_less_today=savings.pays_less_today,
     )
 
 
@@ -353,7 +353,7 @@ def _suggestion(message: recommendation_service_pb2.Suggestion) -> Suggestion:
 
 
 def _plan(message: recommendation_service_pb2.SubscriptionPlan) -> Plan:
-    honest = message.honest_annual_savings if message.HasField("honest_annual_savings") else None
+    honest = message.annual_savings_vs_paid if message.HasField("annual_savings_vs_paid") else None
     return Plan(message.item_count, message.annual_cost, message.estimated_annual_savings, honest)
 
 

@@ -17,10 +17,10 @@ from datetime import date, timedelta
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1.recommendation_service_pb2 import (
-    HonestSavings,
     PriceTier,
     Reason,
     Recommendation,
+    SavingsVsPaid,
     Subscription,
     SubscriptionPlan,
 )
@@ -201,7 +201,7 @@ class FakePantree:
                     item_count=len(chosen),
                     annual_cost=95.0 * len(chosen),
                     estimated_annual_savings=5.0 * len(chosen),
-                    honest_annual_savings=3.0 * len(chosen),
+                    annual_savings_vs_paid=3.0 * len(chosen),
                 ),
                 recommendations=[
                     _recommendation(name, _INTERVAL_DAYS[frequency], frequency, as_of) for name, frequency in chosen
@@ -227,7 +227,7 @@ class FakePantree:
 
 
 def _recommendation(name: str, interval_days: int, frequency: str, as_of: date) -> Recommendation:
-    honest = HonestSavings(
+    honest = SavingsVsPaid(
         expected_annual_savings=3.0,
         low_annual_savings=1.0,
         high_annual_savings=5.0,
@@ -246,14 +246,14 @@ def _recommendation(name: str, interval_days: int, frequency: str, as_of: date) 
             discount_ratio=0.05,
             quantity=1,
             annual_cost=95.0,
-            honest_savings=honest,
+            savings_vs_paid=honest,
             tiers=[
                 PriceTier(
-                    least_items_per_delivery=1,
+                    min_items_per_delivery=1,
                     discount_ratio=0.05,
                     annual_cost=95.0,
                     estimated_annual_savings=5.0,
-                    honest_savings=honest,
+                    savings_vs_paid=honest,
                 )
             ],
             first_delivery_date=(as_of + timedelta(days=interval_days)).isoformat(),

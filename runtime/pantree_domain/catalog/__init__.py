@@ -1,4 +1,4 @@
-"""The catalogue of ordinary groceries: what an item is, what it goes with, how it is usually bought.
+"""The catalog of ordinary groceries: what an item is, what it goes with, how it is usually bought.
 
 The one place where a free item name gets a category. Prices are typical US shelf prices in dollars.
 """

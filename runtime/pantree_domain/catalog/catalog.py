@@ -1,4 +1,4 @@
-"""The catalogue, and how it finds the category of a free item name."""
+"""The catalog, and how it finds the category of a free item name."""
 
 import enum
 import functools
@@ -35,14 +35,14 @@ class _Strength(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Categorization:
-    """What the catalogue makes of a free item name."""
+    """What the catalog makes of a free item name."""
 
     category: str
     """One of `CATEGORIES`; `other` when nothing in the name is known."""
     certainty_ratio: float
-    """0 to 1; 1 only for the name of an item of the catalogue."""
+    """0 to 1; 1 only for the name of an item of the catalog."""
     item: CatalogItem | None
-    """The item of the catalogue that the name most likely means, if any comes near."""
+    """The item of the catalog that the name most likely means, if any comes near."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class Catalog:
         return tuple(self._by_kind.get(kind, ()))
 
     def categorize(self, name: str) -> Categorization:
-        """Category of a free item name, how sure it is, and the item of the catalogue that comes nearest.
+        """Category of a free item name, how sure it is, and the item of the catalog that comes nearest.
 
         The name of an item decides. Otherwise the words do: a marker before a form before an ingredient, and of equally
         strong ones the last, since English puts the thing itself last: "orange juice", "chocolate milk". When none is
@@ -197,5 +197,5 @@ class Catalog:
 
 @functools.cache
 def load_catalog() -> Catalog:
-    """The catalogue that comes with Pantree; read once."""
+    """The catalog that comes with Pantree; read once."""
     return Catalog(read_items(), read_words())

@@ -1,4 +1,4 @@
-"""The catalogue's data files: `items.csv` and `words.toml`."""
+"""The catalog's data files: `items.csv` and `words.toml`."""
 
 import csv
 import functools

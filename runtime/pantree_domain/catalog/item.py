@@ -1,4 +1,4 @@
-"""What the catalogue knows of an item."""
+"""What the catalog knows of an item."""
 
 import enum
 from dataclasses import dataclass

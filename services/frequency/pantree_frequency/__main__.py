@@ -23,7 +23,7 @@ async def build(settings: FrequencySettings) -> Part:
     """The service, ready to be served."""
     analyst = Analyst()
     servicer = FrequencyServicer(analyst)
-    folder = settings.artefact_folder or artefact.SHIPPED
+    folder = settings.model_dir or artefact.SHIPPED
 
     async def warm_up() -> None:
         await asyncio.to_thread(_load, analyst, folder, settings.model_threads)

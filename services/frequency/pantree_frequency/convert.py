@@ -113,16 +113,16 @@ def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesR
     Raises:
         InvalidInput: naming every wrong field.
     """
-    if not request.HasField("run_out_tolerance_ratio"):
+    if not request.HasField("stockout_tolerance_ratio"):
         return Options(model_name=request.model_name)
     violations = Violations()
-    tolerance = request.run_out_tolerance_ratio
+    tolerance = request.stockout_tolerance_ratio
     if not 0 < tolerance < 1:
         violations.add(
-            f"{within}run_out_tolerance_ratio", f"is {tolerance:g}; give a number above 0 and below 1, such as 0.5"
+            f"{within}stockout_tolerance_ratio", f"is {tolerance:g}; give a number above 0 and below 1, such as 0.5"
         )
     violations.raise_if_any()
-    return Options(model_name=request.model_name, run_out_tolerance=tolerance)
+    return Options(model_name=request.model_name, stockout_tolerance=tolerance)
 
 
 def cadence_question(request: messages.FindCadenceChangesRequest) -> tuple[Question, list[str], Options]:
@@ -254,12 +254,12 @@ def _add_item(response: messages.AnalyzeHistoryResponse, item: ItemFrequency) ->
         expected_days=item.expected_days,
         median_days=item.median_days,
         recommended_interval_days=item.recommended_interval_days,
-        run_out_probability=item.run_out_probability,
-        pile_up_ratio=item.pile_up_ratio,
+        stockout_probability=item.stockout_probability,
+        overstock_ratio=item.overstock_ratio,
         first_delivery=messages.FirstDelivery(
             date=_day_text(item.first_delivery.day),
-            run_out_probability=item.first_delivery.run_out_probability,
-            pile_up_ratio=item.first_delivery.pile_up_ratio,
+            stockout_probability=item.first_delivery.stockout_probability,
+            overstock_ratio=item.first_delivery.overstock_ratio,
         ),
         cadence_probability=item.probability_within_cadence,
         need=_NEEDS[item.need],

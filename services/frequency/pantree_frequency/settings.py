@@ -14,7 +14,7 @@ class FrequencySettings(PartSettings):
     model_config = SettingsConfigDict(env_prefix="PANTREE_FREQUENCY_")
 
     port: int = Field(default=50054, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
-    artefact_folder: Path | None = Field(
+    model_dir: Path | None = Field(
         default=None, description="Folder of the fitted models; the ones that ship with the package when absent."
     )
     model_threads: int = Field(default=1, ge=1, le=64, description="Threads of one prediction.")

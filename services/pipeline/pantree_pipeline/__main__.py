@@ -32,7 +32,7 @@ async def build(settings: PipelineSettings) -> Part:
     Raises:
         OSError: when the certificate of the part cannot be read.
     """
-    identity = identity_of(settings.tls_folder, settings.tls_domain)
+    identity = identity_of(settings.tls_dir, settings.tls_domain)
 
     def required(part: str, address: str) -> grpc.aio.Channel:
         return open_channel(address, longest_seconds=settings.call_seconds, part=part, identity=identity)

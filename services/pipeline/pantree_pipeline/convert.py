@@ -182,7 +182,7 @@ def _history_of_rows(rows: Sequence[Purchase], last_day: int | None, violations:
 
 
 def _with_categories(history: PurchaseHistory) -> PurchaseHistory:
-    """The history, with categories from the catalogue for the items that have none."""
+    """The history, with categories from the catalog for the items that have none."""
     catalog = load_catalog()
     categories = tuple(
         category or catalog.categorize(name).category
@@ -261,7 +261,7 @@ def result_message(result: Completed) -> messages.ProcessResult:
             plan=response.plan if response.HasField("plan") else None,
             cadence_changes=[cast(CadenceChange, change) for change in result.cadence_changes],
             suggestions=response.suggestions,
-            closest=response.closest,
+            near_misses=response.near_misses,
         ),
         model=_model(result.recommendations.model),
         source=result.recommendations.source,

@@ -78,7 +78,7 @@ def _models(settings: RecommendationSettings, sagemaker: "SageMakerRanker | None
             target_variant=settings.sagemaker_variant,
             inference_component=settings.sagemaker_inference_component,
         ),
-        folder=settings.models_folder,
+        folder=settings.models_dir,
         selection_file=settings.selection_file,
         reload_seconds=settings.selection_reload_seconds,
     )

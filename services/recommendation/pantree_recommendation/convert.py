@@ -27,19 +27,19 @@ from pantree_recommendation.core import (
     Candidate,
     Companion,
     Forecast,
-    HonestSavings,
     ModelCard,
     ModelName,
     Models,
     Need,
-    Neighbourhood,
-    NeighbourItem,
+    Neighborhood,
+    NeighborItem,
     PaidPrice,
     Plan,
     Price,
     Question,
     Reason,
     Recommendation,
+    SavingsVsPaid,
     Suggestion,
     Trend,
 )
@@ -50,8 +50,8 @@ from pantree_runtime.validation import Violations, day_named, is_text
 MAX_CANDIDATES = 10_000
 # The contract states the same figures in its comments.
 MAX_SUGGESTIONS = 20
-MAX_NEIGHBOUR_ITEMS = 100
-MAX_NEIGHBOURS = 1_000
+MAX_NEIGHBOR_ITEMS = 100
+MAX_NEIGHBORS = 1_000
 MAX_BATCH_HOUSEHOLDS = 1_000
 # Answers are sent in messages of about this size, well under gRPC's 4 MiB.
 _RESPONSE_BYTES = 1 << 20
@@ -109,9 +109,9 @@ def question(request: messages.RecommendRequest) -> Question:
     if request.HasField("max_suggestions"):
         max_suggestions = request.max_suggestions
         violations.whole_number("max_suggestions", max_suggestions, 1, MAX_SUGGESTIONS)
-    neighbourhood = None
-    if request.HasField("neighbourhood"):
-        neighbourhood = _neighbourhood(request.neighbourhood, violations)
+    neighborhood = None
+    if request.HasField("neighborhood"):
+        neighborhood = _neighborhood(request.neighborhood, violations)
     candidates = _candidates(request, as_of, violations)
     violations.raise_if_any()
     assert as_of is not None  # a missing day is a violation
@@ -124,22 +124,22 @@ def question(request: messages.RecommendRequest) -> Question:
         include_omitted=request.include_omitted,
         customer_id=request.customer_id,
         model=request.model,
-        neighbourhood=neighbourhood,
+        neighborhood=neighborhood,
         max_suggestions=max_suggestions,
     )
 
 
-def _neighbourhood(message: vector.Neighbourhood, violations: Violations) -> Neighbourhood | None:
+def _neighborhood(message: vector.Neighborhood, violations: Violations) -> Neighborhood | None:
     """What similar customers buy; None, with the violations noted, when it is not right."""
-    count = message.neighbour_count
-    right = [violations.whole_number("neighbourhood.neighbour_count", count, 0, MAX_NEIGHBOURS)]
-    right.append(violations.whole_number("neighbourhood.items", len(message.items), 0, MAX_NEIGHBOUR_ITEMS))
+    count = message.neighbor_count
+    right = [violations.whole_number("neighborhood.neighbor_count", count, 0, MAX_NEIGHBORS)]
+    right.append(violations.whole_number("neighborhood.items", len(message.items), 0, MAX_NEIGHBOR_ITEMS))
     positions: dict[str, int] = {}
-    for position, item in enumerate(message.items[:MAX_NEIGHBOUR_ITEMS]):
-        field = f"neighbourhood.items[{position}]"
+    for position, item in enumerate(message.items[:MAX_NEIGHBOR_ITEMS]):
+        field = f"neighborhood.items[{position}]"
         first = positions.setdefault(item.name, position)
         if first != position:
-            violations.add(f"{field}.name", f"is also the name of neighbourhood.items[{first}]; send each item once")
+            violations.add(f"{field}.name", f"is also the name of neighborhood.items[{first}]; send each item once")
             right.append(False)
         right += [
             violations.text(f"{field}.name", item.name),
@@ -150,21 +150,28 @@ def _neighbourhood(message: vector.Neighbourhood, violations: Violations) -> Nei
             violations.number(f"{field}.high_interval_days", item.high_interval_days, 0, MAX_INTERVAL_DAYS),
             violations.whole_number(f"{field}.own_day_count", item.own_day_count, 0, MAX_HISTORY_LINES),
         ]
-        if item.HasField("beside"):
-            beside = item.beside
+        if item.HasField("associated_item"):
+            associated_item = item.associated_item
             right += [
-                violations.text(f"{field}.beside.name", beside.name),
-                violations.whole_number(f"{field}.beside.buyer_count", beside.buyer_count, 1, max(1, count)),
-                violations.whole_number(f"{field}.beside.regular_count", beside.regular_count, 1, beside.buyer_count),
+                violations.text(f"{field}.associated_item.name", associated_item.name),
+                violations.whole_number(
+                    f"{field}.associated_item.buyer_count", associated_item.buyer_count, 1, max(1, count)
+                ),
+                violations.whole_number(
+                    f"{field}.associated_item.regular_count",
+                    associated_item.regular_count,
+                    1,
+                    associated_item.buyer_count,
+                ),
             ]
     if not all(right):
         return None
-    return Neighbourhood(count, tuple(_neighbour_item(item) for item in message.items))
+    return Neighborhood(count, tuple(_neighbor_item(item) for item in message.items))
 
 
-def _neighbour_item(item: vector.NeighbourItem) -> NeighbourItem:
-    beside = item.beside
-    return NeighbourItem(
+def _neighbor_item(item: vector.NeighborItem) -> NeighborItem:
+    associated_item = item.associated_item
+    return NeighborItem(
         name=item.name,
         category=item.category,
         buyer_count=item.buyer_count,
@@ -172,7 +179,9 @@ def _neighbour_item(item: vector.NeighbourItem) -> NeighbourItem:
         low_interval_days=item.low_interval_days,
         high_interval_days=item.high_interval_days,
         own_day_count=item.own_day_count,
-        companion=Companion(beside.name, beside.buyer_count, beside.regular_count) if item.HasField("beside") else None,
+        companion=Companion(associated_item.name, associated_item.buyer_count, associated_item.regular_count)
+        if item.HasField("associated_item")
+        else None,
     )
 
 
@@ -278,16 +287,16 @@ def _forecast(item: frequency.ItemFrequency) -> Forecast | None:
     interval_days = item.recommended_interval_days
     if not interval_days:
         return None
-    cadence_probability, run_out_probability = item.cadence_probability, item.run_out_probability
-    pile_up_ratio, need = item.pile_up_ratio, item.need
+    cadence_probability, stockout_probability = item.cadence_probability, item.stockout_probability
+    overstock_ratio, need = item.overstock_ratio, item.need
     need_probability = _need_probability(item)
     has_first_delivery = item.HasField("first_delivery")
     first_delivery_day = day_named(item.first_delivery.date) if has_first_delivery else None
     if not (
         interval_days in _LADDER_DAYS
         and 0 <= cadence_probability <= 1
-        and 0 <= run_out_probability <= 1
-        and 0 <= pile_up_ratio <= 1
+        and 0 <= stockout_probability <= 1
+        and 0 <= overstock_ratio <= 1
         and need in _NEEDS
         and 0 <= need_probability <= 1
         and (first_delivery_day is not None or not has_first_delivery)
@@ -296,8 +305,8 @@ def _forecast(item: frequency.ItemFrequency) -> Forecast | None:
     return Forecast(
         interval_days=interval_days,
         cadence_probability=cadence_probability,
-        run_out_probability=run_out_probability,
-        pile_up_ratio=pile_up_ratio,
+        stockout_probability=stockout_probability,
+        overstock_ratio=overstock_ratio,
         need=_NEEDS[need],
         need_probability=need_probability,
         first_delivery_day=first_delivery_day,
@@ -386,7 +395,7 @@ def _note_forecast_violations(item: frequency.ItemFrequency, violations: Violati
         violations.add(
             "frequency.recommended_interval_days", f"is {item.recommended_interval_days}; give one of {steps}, or none"
         )
-    for name in ("cadence_probability", "run_out_probability", "pile_up_ratio"):
+    for name in ("cadence_probability", "stockout_probability", "overstock_ratio"):
         violations.number(f"frequency.{name}", getattr(item, name), 0, 1)
     if item.need not in _NEEDS:
         violations.add("frequency.need", f"is {item.need}; give a state of pantree.frequency.v1.Need")
@@ -405,7 +414,9 @@ def recommend_response(answer: Answer) -> messages.RecommendResponse:
         source=answer.source,
         fallback_reason=answer.fallback_reason,
         plan=_plan_message(answer.plan),
-        closest=[messages.OmittedItem(name=item.name, reason=_reason_message(item.reason)) for item in answer.closest],
+        near_misses=[
+            messages.OmittedItem(name=item.name, reason=_reason_message(item.reason)) for item in answer.near_misses
+        ],
         suggestions=[_suggestion_message(suggestion) for suggestion in answer.suggestions],
     )
 
@@ -486,7 +497,7 @@ def _recommendation_message(recommendation: Recommendation) -> messages.Recommen
             discount_ratio=offer.discount_ratio,
             quantity=offer.quantity,
             annual_cost=offer.price.annual_cost,
-            honest_savings=_honest_savings_message(offer.price.honest_savings),
+            savings_vs_paid=_savings_vs_paid_message(offer.price.savings_vs_paid),
             tiers=[_tier_message(price) for price in offer.prices],
             first_delivery_date=recommendation.first_delivery_day.isoformat(),
         ),
@@ -501,24 +512,24 @@ def _recommendation_message(recommendation: Recommendation) -> messages.Recommen
 
 def _tier_message(price: Price) -> messages.PriceTier:
     return messages.PriceTier(
-        least_items_per_delivery=price.tier.least_items_per_delivery,
+        min_items_per_delivery=price.tier.min_items_per_delivery,
         discount_ratio=price.tier.discount_ratio,
         annual_cost=price.annual_cost,
         estimated_annual_savings=price.estimated_annual_savings,
-        honest_savings=_honest_savings_message(price.honest_savings),
+        savings_vs_paid=_savings_vs_paid_message(price.savings_vs_paid),
     )
 
 
-def _honest_savings_message(savings: HonestSavings | None) -> messages.HonestSavings | None:
+def _savings_vs_paid_message(savings: SavingsVsPaid | None) -> messages.SavingsVsPaid | None:
     if savings is None:
         return None
-    return messages.HonestSavings(
+    return messages.SavingsVsPaid(
         expected_annual_savings=savings.expected,
         low_annual_savings=savings.low,
         high_annual_savings=savings.high,
         paid_unit_price=savings.paid_unit_price,
         subscription_unit_price=savings.subscription_unit_price,
-        already_pays_less=savings.already_pays_less,
+        pays_less_today=savings.pays_less_today,
     )
 
 
@@ -527,7 +538,7 @@ def _plan_message(plan: Plan) -> messages.SubscriptionPlan:
         item_count=plan.item_count,
         annual_cost=plan.annual_cost,
         estimated_annual_savings=plan.estimated_annual_savings,
-        honest_annual_savings=plan.honest_annual_savings,
+        annual_savings_vs_paid=plan.annual_savings_vs_paid,
         best_discount_ratio=plan.best_discount_ratio,
     )
 

@@ -44,7 +44,7 @@ class RecommendationSettings(PartSettings):
         description="Name of a SageMaker endpoint that ranks the items; empty for the embedded model.",
         validation_alias="SAGEMAKER_ENDPOINT",
     )
-    models_folder: Path | None = Field(
+    models_dir: Path | None = Field(
         default=None, description="Holds one folder for each further model; only the one that ships when absent."
     )
     selection_file: Path | None = Field(

@@ -16,7 +16,7 @@ from pantree_simulation.core import (
     PopulationSimulator,
     Simulator,
     parse_archetypes,
-    parse_behaviour,
+    parse_behavior,
     warm_up,
 )
 from pantree_simulation.demo import demo
@@ -32,9 +32,9 @@ async def build(settings: SimulationSettings) -> Part:
     Raises:
         InvalidInput: when the file of archetypes is wrong or cannot be read.
     """
-    catalog, behaviour = load_catalog(), parse_behaviour(_own_file("behaviour.toml"))
+    catalog, behavior = load_catalog(), parse_behavior(_own_file("behavior.toml"))
     archetypes = _archetypes(settings.archetypes_file)
-    simulator, population_simulator = Simulator(catalog, behaviour), PopulationSimulator(catalog, behaviour)
+    simulator, population_simulator = Simulator(catalog, behavior), PopulationSimulator(catalog, behavior)
     servicer = SimulationServicer(archetypes, simulator.months, population_simulator.batches)
     return Part(
         name=NAME,

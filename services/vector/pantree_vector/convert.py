@@ -18,8 +18,8 @@ from pantree_vector.core import (
     IndexedHistory,
     ItemFilter,
     ItemMatch,
-    Neighbourhood,
-    NeighbourItem,
+    Neighborhood,
+    NeighborItem,
     Vectors,
 )
 
@@ -138,9 +138,9 @@ def histories_to_index(request: messages.IndexHistoriesRequest) -> list[HistoryT
 
 
 def customer_search(
-    request: messages.SearchCustomersRequest | messages.DescribeNeighbourhoodRequest,
+    request: messages.SearchCustomersRequest | messages.DescribeNeighborhoodRequest,
 ) -> CustomerSearch:
-    """Whose neighbours to search for, and how much to tell.
+    """Whose neighbors to search for, and how much to tell.
 
     Raises:
         InvalidInput: naming every wrong field.
@@ -241,20 +241,20 @@ def customers_response(matches: Sequence[CustomerMatch]) -> messages.SearchCusto
     )
 
 
-def neighbourhood_response(neighbourhood: Neighbourhood) -> messages.DescribeNeighbourhoodResponse:
-    """Message that tells what neighbours buy."""
-    return messages.DescribeNeighbourhoodResponse(
-        neighbourhood=messages.Neighbourhood(
-            neighbour_count=neighbourhood.neighbour_count,
-            items=[_neighbour_item_message(item) for item in neighbourhood.items],
+def neighborhood_response(neighborhood: Neighborhood) -> messages.DescribeNeighborhoodResponse:
+    """Message that tells what neighbors buy."""
+    return messages.DescribeNeighborhoodResponse(
+        neighborhood=messages.Neighborhood(
+            neighbor_count=neighborhood.neighbor_count,
+            items=[_neighbor_item_message(item) for item in neighborhood.items],
         )
     )
 
 
-def _neighbour_item_message(item: NeighbourItem) -> messages.NeighbourItem:
+def _neighbor_item_message(item: NeighborItem) -> messages.NeighborItem:
     low, median, high = item.interval_quartiles
-    beside = item.beside
-    return messages.NeighbourItem(
+    associated_item = item.associated_item
+    return messages.NeighborItem(
         name=item.name,
         category=item.category,
         buyer_count=item.buyer_count,
@@ -263,10 +263,12 @@ def _neighbour_item_message(item: NeighbourItem) -> messages.NeighbourItem:
         median_interval_days=median,
         high_interval_days=high,
         own_day_count=item.own_day_count,
-        beside=None
-        if beside is None
-        else messages.BoughtBeside(
-            name=beside.name, buyer_count=beside.buyer_count, regular_count=beside.regular_count
+        associated_item=None
+        if associated_item is None
+        else messages.Association(
+            name=associated_item.name,
+            buyer_count=associated_item.buyer_count,
+            regular_count=associated_item.regular_count,
         ),
     )
 

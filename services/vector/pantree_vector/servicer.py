@@ -78,13 +78,13 @@ class VectorServicer(rpc.VectorServiceServicer):
         matches = await self._similarity.search_customers(search.tenant_id, search.customer_id, limit=search.limit)
         return convert.customers_response(matches)
 
-    async def DescribeNeighbourhood(
-        self, request: messages.DescribeNeighbourhoodRequest, context: Context
-    ) -> messages.DescribeNeighbourhoodResponse:
+    async def DescribeNeighborhood(
+        self, request: messages.DescribeNeighborhoodRequest, context: Context
+    ) -> messages.DescribeNeighborhoodResponse:
         """What the customers most alike to a stored customer buy again and again."""
         search = convert.customer_search(request)
-        neighbourhood = await self._similarity.neighbourhood(search.tenant_id, search.customer_id, limit=search.limit)
-        return convert.neighbourhood_response(neighbourhood)
+        neighborhood = await self._similarity.neighborhood(search.tenant_id, search.customer_id, limit=search.limit)
+        return convert.neighborhood_response(neighborhood)
 
     async def DeleteCustomer(
         self, request: messages.DeleteCustomerRequest, context: Context

@@ -166,8 +166,8 @@ export interface RecommendationSet {
    * None is an offer to subscribe.
    */
   suggestions: Suggestion[];
-  /** closest are, when nothing is recommended, up to three items that came closest to it, and why they were left out. */
-  closest: OmittedItem[];
+  /** near_misses are, when nothing is recommended, up to three items that came closest to it, and why they were left out. */
+  near_misses: OmittedItem[];
 }
 
 /** Recommendation is an item worth a subscription. */
@@ -216,8 +216,8 @@ export interface Subscription {
   quantity: number;
   /** annual_cost is what a year's deliveries cost after the discount, rounded up to a cent. */
   annual_cost: number;
-  /** honest_savings is the saving against what this household really paid; absent when that is not known. */
-  honest_savings?: HonestSavings;
+  /** savings_vs_paid is the saving against what this household really paid; absent when that is not known. */
+  savings_vs_paid?: SavingsVsPaid;
   /**
    * tiers are the same at each discount that the shop gives, by how many items come on one day; fewest items first. The
    * first one is what stands above.
@@ -231,10 +231,10 @@ export interface Subscription {
 }
 
 /**
- * HonestSavings is what a subscription saves in a year against what the household really paid so far, promotions
+ * SavingsVsPaid is what a subscription saves in a year against what the household really paid so far, promotions
  * included. Amounts are rounded down to a cent and below 0 when the subscription costs more.
  */
-export interface HonestSavings {
+export interface SavingsVsPaid {
   /** expected_annual_savings is (mean paid price − subscription's price) × units in a year. */
   expected_annual_savings: number;
   /** low_annual_savings is the lower end of what four in five years bring, given how much the paid prices vary. */
@@ -245,22 +245,22 @@ export interface HonestSavings {
   paid_unit_price: number;
   /** subscription_unit_price is the latest shelf price less the discount, rounded up to a cent. */
   subscription_unit_price: number;
-  /** already_pays_less says that the household pays less than the subscription would ask. */
-  already_pays_less: boolean;
+  /** pays_less_today says that the household pays less than the subscription would ask. */
+  pays_less_today: boolean;
 }
 
 /** PriceTier is what a subscription costs and saves when it comes with others. */
 export interface PriceTier {
-  /** least_items_per_delivery is the number of items on one day from which on the discount holds. */
-  least_items_per_delivery: number;
+  /** min_items_per_delivery is the number of items on one day from which on the discount holds. */
+  min_items_per_delivery: number;
   /** discount_ratio is the discount on the shelf price, 0 to 1. */
   discount_ratio: number;
   /** annual_cost is as in Subscription. */
   annual_cost: number;
   /** estimated_annual_savings is as in Subscription. */
   estimated_annual_savings: number;
-  /** honest_savings is as in Subscription. */
-  honest_savings: HonestSavings;
+  /** savings_vs_paid is as in Subscription. */
+  savings_vs_paid: SavingsVsPaid;
 }
 
 /** Reason is one ground for a recommendation, with the numbers behind it. */
@@ -313,10 +313,10 @@ export interface SubscriptionPlan {
   /** estimated_annual_savings is the saving against shelf prices, rounded down to a cent. */
   estimated_annual_savings: number;
   /**
-   * honest_annual_savings is the saving against what the household really paid, promotions included, rounded down to a
+   * annual_savings_vs_paid is the saving against what the household really paid, promotions included, rounded down to a
    * cent; below 0 when the subscriptions cost more; absent when it is not known of every item what was paid.
    */
-  honest_annual_savings?: number;
+  annual_savings_vs_paid?: number;
   /** best_discount_ratio is the share of item deliveries that get the largest discount, 0 to 1. */
   best_discount_ratio: number;
 }
@@ -553,7 +553,7 @@ export interface Archetype {
 
 /** CategoryWeight is the share of an archetype's purchases that fall into one category. */
 export interface CategoryWeight {
-  /** category is a category id of the catalogue, such as `produce`. */
+  /** category is a category id of the catalog, such as `produce`. */
   category: string;
   /** weight_ratio is the share, 0 to 1. */
   weight_ratio: number;

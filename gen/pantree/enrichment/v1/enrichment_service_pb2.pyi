@@ -127,7 +127,7 @@ class EnrichedItem(_message.Message):
     normalized_name: _builtins.str
     """normalized_name is the name without pack sizes and abbreviations."""
     category: _builtins.str
-    """category is a category id of the catalogue; `other` when unknown."""
+    """category is a category id of the catalog; `other` when unknown."""
     certainty_ratio: _builtins.float
     """certainty_ratio is how sure the category is, 0 to 1."""
     perishability: _catalog_pb2.Perishability.ValueType
@@ -179,7 +179,7 @@ class IntervalReason(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """code is stable and meant for programs: `known_item` or `similar_item` of the catalogue, or a language model's choice
+    """code is stable and meant for programs: `known_item` or `similar_item` of the catalog, or a language model's choice
     of `spoils_soon`, `used_daily`, `used_weekly`, `used_now_and_then` and `lasts_long`.
     """
     text: _builtins.str

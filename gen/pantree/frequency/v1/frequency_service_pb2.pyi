@@ -194,7 +194,7 @@ class AnalyzeHistoryRequest(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     ITEM_TYPES_FIELD_NUMBER: _builtins.int
     MODEL_NAME_FIELD_NUMBER: _builtins.int
-    RUN_OUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
+    STOCKOUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
     """as_of is the day on which the question is asked, ISO 8601; no purchase may be later."""
     model_name: _builtins.str
@@ -202,8 +202,8 @@ class AnalyzeHistoryRequest(_message.Message):
     `modified-poisson-gamma`, `aggregate-time-distribution`, `repeat-customer-probability` or `heuristic`. When empty,
     the best one there is answers.
     """
-    run_out_tolerance_ratio: _builtins.float
-    """run_out_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery, above 0 and below 1: the
+    stockout_tolerance_ratio: _builtins.float
+    """stockout_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery, above 0 and below 1: the
     weight of early deliveries against that of running out. Low means hardly ever run out, high means hardly ever pile
     up. When absent, households run out about as often as with deliveries every mean interval from the last purchase on.
     """
@@ -225,15 +225,15 @@ class AnalyzeHistoryRequest(_message.Message):
         as_of: _builtins.str = ...,
         item_types: _abc.Iterable[_builtins.str] | None = ...,
         model_name: _builtins.str = ...,
-        run_out_tolerance_ratio: _builtins.float | None = ...,
+        stockout_tolerance_ratio: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio", "purchases", b"purchases", "run_out_tolerance_ratio", b"run_out_tolerance_ratio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "purchases", b"purchases", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio", "as_of", b"as_of", "item_types", b"item_types", "model_name", b"model_name", "purchases", b"purchases", "run_out_tolerance_ratio", b"run_out_tolerance_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "as_of", b"as_of", "item_types", b"item_types", "model_name", b"model_name", "purchases", b"purchases", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__run_out_tolerance_ratio: _TypeAlias = _typing.Literal["run_out_tolerance_ratio"]  # noqa: Y015
-    _WhichOneofArgType__run_out_tolerance_ratio: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_out_tolerance_ratio) -> _WhichOneofReturnType__run_out_tolerance_ratio | None: ...
+    _WhichOneofReturnType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["stockout_tolerance_ratio"]  # noqa: Y015
+    _WhichOneofArgType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stockout_tolerance_ratio) -> _WhichOneofReturnType__stockout_tolerance_ratio | None: ...
 
 Global___AnalyzeHistoryRequest: _TypeAlias = AnalyzeHistoryRequest  # noqa: Y015
 
@@ -279,11 +279,11 @@ class AnalyzeHistoriesRequest(_message.Message):
 
     HOUSEHOLDS_FIELD_NUMBER: _builtins.int
     MODEL_NAME_FIELD_NUMBER: _builtins.int
-    RUN_OUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
+    STOCKOUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """model_name chooses the model as in AnalyzeHistoryRequest, for the whole batch."""
-    run_out_tolerance_ratio: _builtins.float
-    """run_out_tolerance_ratio is that of AnalyzeHistoryRequest, for the whole batch."""
+    stockout_tolerance_ratio: _builtins.float
+    """stockout_tolerance_ratio is that of AnalyzeHistoryRequest, for the whole batch."""
     @_builtins.property
     def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseholdHistory]:
         """households are the histories of the batch, at most 1,000; the whole message is at most 4 MiB."""
@@ -293,15 +293,15 @@ class AnalyzeHistoriesRequest(_message.Message):
         *,
         households: _abc.Iterable[Global___HouseholdHistory] | None = ...,
         model_name: _builtins.str = ...,
-        run_out_tolerance_ratio: _builtins.float | None = ...,
+        stockout_tolerance_ratio: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio", "run_out_tolerance_ratio", b"run_out_tolerance_ratio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio", "households", b"households", "model_name", b"model_name", "run_out_tolerance_ratio", b"run_out_tolerance_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "households", b"households", "model_name", b"model_name", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__run_out_tolerance_ratio: _TypeAlias = _typing.Literal["run_out_tolerance_ratio"]  # noqa: Y015
-    _WhichOneofArgType__run_out_tolerance_ratio: _TypeAlias = _typing.Literal["_run_out_tolerance_ratio", b"_run_out_tolerance_ratio"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__run_out_tolerance_ratio) -> _WhichOneofReturnType__run_out_tolerance_ratio | None: ...
+    _WhichOneofReturnType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["stockout_tolerance_ratio"]  # noqa: Y015
+    _WhichOneofArgType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stockout_tolerance_ratio) -> _WhichOneofReturnType__stockout_tolerance_ratio | None: ...
 
 Global___AnalyzeHistoriesRequest: _TypeAlias = AnalyzeHistoriesRequest  # noqa: Y015
 
@@ -429,8 +429,8 @@ class ItemFrequency(_message.Message):
     EXPECTED_DAYS_FIELD_NUMBER: _builtins.int
     MEDIAN_DAYS_FIELD_NUMBER: _builtins.int
     RECOMMENDED_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
-    RUN_OUT_PROBABILITY_FIELD_NUMBER: _builtins.int
-    PILE_UP_RATIO_FIELD_NUMBER: _builtins.int
+    STOCKOUT_PROBABILITY_FIELD_NUMBER: _builtins.int
+    OVERSTOCK_RATIO_FIELD_NUMBER: _builtins.int
     CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
     NEED_FIELD_NUMBER: _builtins.int
     NEED_PROBABILITIES_FIELD_NUMBER: _builtins.int
@@ -494,15 +494,15 @@ class ItemFrequency(_message.Message):
     """median_days is the median of the same; absent when it is more likely than not that a year passes without a purchase."""
     recommended_interval_days: _builtins.int
     """recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
-    need goes on, among those within 1.5 × of the median interval; see run_out_tolerance_ratio. From six purchases on it is
+    need goes on, among those within 1.5 × of the median interval; see stockout_tolerance_ratio. From six purchases on it is
     at least the longest step within the mean interval less its standard deviation.
     """
-    run_out_probability: _builtins.float
-    """run_out_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the
+    stockout_probability: _builtins.float
+    """stockout_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the
     household would have bought the item before the delivery that replaces the purchase.
     """
-    pile_up_ratio: _builtins.float
-    """pile_up_ratio is the share of deliveries at that interval within 84 days that come before the household would have
+    overstock_ratio: _builtins.float
+    """overstock_ratio is the share of deliveries at that interval within 84 days that come before the household would have
     bought the item, 0 to 1.
     """
     cadence_probability: _builtins.float
@@ -558,8 +558,8 @@ class ItemFrequency(_message.Message):
         expected_days: _builtins.float = ...,
         median_days: _builtins.float | None = ...,
         recommended_interval_days: _builtins.int = ...,
-        run_out_probability: _builtins.float = ...,
-        pile_up_ratio: _builtins.float = ...,
+        stockout_probability: _builtins.float = ...,
+        overstock_ratio: _builtins.float = ...,
         cadence_probability: _builtins.float = ...,
         need: Global___Need.ValueType = ...,
         need_probabilities: _abc.Iterable[Global___NeedProbability] | None = ...,
@@ -570,7 +570,7 @@ class ItemFrequency(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "first_delivery", b"first_delivery", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "paid_unit_price_deviation", b"paid_unit_price_deviation", "standard_deviation_days", b"standard_deviation_days", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "first_delivery", b"first_delivery", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "paid_unit_price_deviation", b"paid_unit_price_deviation", "pile_up_ratio", b"pile_up_ratio", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "run_out_probability", b"run_out_probability", "standard_deviation_days", b"standard_deviation_days", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "first_delivery", b"first_delivery", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "overstock_ratio", b"overstock_ratio", "paid_unit_price_deviation", b"paid_unit_price_deviation", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "standard_deviation_days", b"standard_deviation_days", "stockout_probability", b"stockout_probability", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__coefficient_of_variation: _TypeAlias = _typing.Literal["coefficient_of_variation"]  # noqa: Y015
     _WhichOneofArgType__coefficient_of_variation: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation"]  # noqa: Y015
@@ -613,7 +613,7 @@ Global___ItemFrequency: _TypeAlias = ItemFrequency  # noqa: Y015
 
 @_typing.final
 class FirstDelivery(_message.Message):
-    """FirstDelivery is when deliveries at the recommended interval best begin. Unlike run_out_probability and pile_up_ratio
+    """FirstDelivery is when deliveries at the recommended interval best begin. Unlike stockout_probability and overstock_ratio
     of the item, which look on from a purchase as long as the need goes on, it is judged from as_of: by the days that
     have passed since the last purchase, and by the chance that the need has ended.
     """
@@ -621,28 +621,28 @@ class FirstDelivery(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DATE_FIELD_NUMBER: _builtins.int
-    RUN_OUT_PROBABILITY_FIELD_NUMBER: _builtins.int
-    PILE_UP_RATIO_FIELD_NUMBER: _builtins.int
+    STOCKOUT_PROBABILITY_FIELD_NUMBER: _builtins.int
+    OVERSTOCK_RATIO_FIELD_NUMBER: _builtins.int
     date: _builtins.str
     """date is the day with the best trade-off, ISO 8601: the day after as_of, or whole weeks after as_of, at most 12. It
     is the last of them when nothing speaks for a further purchase.
     """
-    run_out_probability: _builtins.float
-    """run_out_probability is that of running out at some time within 84 days of as_of, 0 to 1."""
-    pile_up_ratio: _builtins.float
-    """pile_up_ratio is the share of deliveries within 84 days of as_of that come before the household would have bought
+    stockout_probability: _builtins.float
+    """stockout_probability is that of running out at some time within 84 days of as_of, 0 to 1."""
+    overstock_ratio: _builtins.float
+    """overstock_ratio is the share of deliveries within 84 days of as_of that come before the household would have bought
     the item, 0 to 1; after a need has ended all of them do.
     """
     def __init__(
         self,
         *,
         date: _builtins.str = ...,
-        run_out_probability: _builtins.float = ...,
-        pile_up_ratio: _builtins.float = ...,
+        stockout_probability: _builtins.float = ...,
+        overstock_ratio: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "pile_up_ratio", b"pile_up_ratio", "run_out_probability", b"run_out_probability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "overstock_ratio", b"overstock_ratio", "stockout_probability", b"stockout_probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

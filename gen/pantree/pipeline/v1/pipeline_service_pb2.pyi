@@ -456,7 +456,7 @@ class RecommendationSet(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
     SUGGESTIONS_FIELD_NUMBER: _builtins.int
-    CLOSEST_FIELD_NUMBER: _builtins.int
+    NEAR_MISSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.Recommendation]:
         """recommendations are ordered best first."""
@@ -486,8 +486,8 @@ class RecommendationSet(_message.Message):
         """
 
     @_builtins.property
-    def closest(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.OmittedItem]:
-        """closest are, when nothing is recommended, up to three items that came closest to it, and why they were left out."""
+    def near_misses(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.OmittedItem]:
+        """near_misses are, when nothing is recommended, up to three items that came closest to it, and why they were left out."""
 
     def __init__(
         self,
@@ -498,11 +498,11 @@ class RecommendationSet(_message.Message):
         plan: _recommendation_service_pb2.SubscriptionPlan | None = ...,
         cadence_changes: _abc.Iterable[_frequency_service_pb2.CadenceChange] | None = ...,
         suggestions: _abc.Iterable[_recommendation_service_pb2.Suggestion] | None = ...,
-        closest: _abc.Iterable[_recommendation_service_pb2.OmittedItem] | None = ...,
+        near_misses: _abc.Iterable[_recommendation_service_pb2.OmittedItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_changes", b"cadence_changes", "closest", b"closest", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related", "suggestions", b"suggestions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_changes", b"cadence_changes", "near_misses", b"near_misses", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related", "suggestions", b"suggestions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -35,7 +35,7 @@ class RecommendRequest(_message.Message):
     MIN_CONFIDENCE_FIELD_NUMBER: _builtins.int
     INCLUDE_OMITTED_FIELD_NUMBER: _builtins.int
     MIN_CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
-    NEIGHBOURHOOD_FIELD_NUMBER: _builtins.int
+    NEIGHBORHOOD_FIELD_NUMBER: _builtins.int
     MAX_SUGGESTIONS_FIELD_NUMBER: _builtins.int
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
@@ -66,8 +66,8 @@ class RecommendRequest(_message.Message):
         """candidates are the items to judge, at most 10,000; their names are distinct."""
 
     @_builtins.property
-    def neighbourhood(self) -> _vector_service_pb2.Neighbourhood:
-        """neighbourhood is what similar customers buy, as VectorService tells it; without it there are no suggestions."""
+    def neighborhood(self) -> _vector_service_pb2.Neighborhood:
+        """neighborhood is what similar customers buy, as VectorService tells it; without it there are no suggestions."""
 
     def __init__(
         self,
@@ -78,14 +78,14 @@ class RecommendRequest(_message.Message):
         min_confidence: _builtins.float | None = ...,
         include_omitted: _builtins.bool = ...,
         min_cadence_probability: _builtins.float | None = ...,
-        neighbourhood: _vector_service_pb2.Neighbourhood | None = ...,
+        neighborhood: _vector_service_pb2.Neighborhood | None = ...,
         max_suggestions: _builtins.int | None = ...,
         customer_id: _builtins.str = ...,
         model: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "neighbourhood", b"neighbourhood"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "neighborhood", b"neighborhood"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model", "neighbourhood", b"neighbourhood"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model", "neighborhood", b"neighborhood"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -125,7 +125,7 @@ class Candidate(_message.Message):
     def frequency(self) -> _frequency_service_pb2.ItemFrequency:
         """frequency is how regularly the household buys the item. Evidence without a recommended_interval_days holds no
         forecast: it is judged by its mean interval and its confidence. Evidence without a mean_paid_unit_price gives no
-        honest_savings.
+        savings_vs_paid.
         """
 
     def __init__(
@@ -156,7 +156,7 @@ class RecommendResponse(_message.Message):
     FALLBACK_REASON_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     SUGGESTIONS_FIELD_NUMBER: _builtins.int
-    CLOSEST_FIELD_NUMBER: _builtins.int
+    NEAR_MISSES_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """source is where that model ran: `embedded` or `sagemaker`."""
     fallback_reason: _builtins.str
@@ -180,12 +180,12 @@ class RecommendResponse(_message.Message):
     @_builtins.property
     def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suggestion]:
         """suggestions are what similar customers buy regularly and this household does not, best first; empty without a
-        neighbourhood. They rest on others' purchases, so that none of them is an offer to subscribe.
+        neighborhood. They rest on others' purchases, so that none of them is an offer to subscribe.
         """
 
     @_builtins.property
-    def closest(self) -> _containers.RepeatedCompositeFieldContainer[Global___OmittedItem]:
-        """closest are, when nothing is recommended, up to three items that came closest to it, the closest first, and why they
+    def near_misses(self) -> _containers.RepeatedCompositeFieldContainer[Global___OmittedItem]:
+        """near_misses are, when nothing is recommended, up to three items that came closest to it, the closest first, and why they
         were left out. They come whether asked for or not, so that an empty answer explains itself.
         """
 
@@ -199,11 +199,11 @@ class RecommendResponse(_message.Message):
         fallback_reason: _builtins.str = ...,
         plan: Global___SubscriptionPlan | None = ...,
         suggestions: _abc.Iterable[Global___Suggestion] | None = ...,
-        closest: _abc.Iterable[Global___OmittedItem] | None = ...,
+        near_misses: _abc.Iterable[Global___OmittedItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closest", b"closest", "fallback_reason", b"fallback_reason", "model", b"model", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "source", b"source", "suggestions", b"suggestions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback_reason", b"fallback_reason", "model", b"model", "near_misses", b"near_misses", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "source", b"source", "suggestions", b"suggestions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,7 +274,7 @@ class SubscriptionPlan(_message.Message):
     ITEM_COUNT_FIELD_NUMBER: _builtins.int
     ANNUAL_COST_FIELD_NUMBER: _builtins.int
     ESTIMATED_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
-    HONEST_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
+    ANNUAL_SAVINGS_VS_PAID_FIELD_NUMBER: _builtins.int
     BEST_DISCOUNT_RATIO_FIELD_NUMBER: _builtins.int
     item_count: _builtins.int
     """item_count is the number of items."""
@@ -282,8 +282,8 @@ class SubscriptionPlan(_message.Message):
     """annual_cost is what the deliveries cost after the discount, rounded up to a cent."""
     estimated_annual_savings: _builtins.float
     """estimated_annual_savings is the saving against shelf prices, rounded down to a cent."""
-    honest_annual_savings: _builtins.float
-    """honest_annual_savings is the saving against what the household really paid, promotions included, rounded down to a
+    annual_savings_vs_paid: _builtins.float
+    """annual_savings_vs_paid is the saving against what the household really paid, promotions included, rounded down to a
     cent; below 0 when the subscriptions cost more; absent when it is not known of every item what was paid.
     """
     best_discount_ratio: _builtins.float
@@ -294,16 +294,16 @@ class SubscriptionPlan(_message.Message):
         item_count: _builtins.int = ...,
         annual_cost: _builtins.float = ...,
         estimated_annual_savings: _builtins.float = ...,
-        honest_annual_savings: _builtins.float | None = ...,
+        annual_savings_vs_paid: _builtins.float | None = ...,
         best_discount_ratio: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_honest_annual_savings", b"_honest_annual_savings", "honest_annual_savings", b"honest_annual_savings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_vs_paid", b"_annual_savings_vs_paid", "annual_savings_vs_paid", b"annual_savings_vs_paid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_honest_annual_savings", b"_honest_annual_savings", "annual_cost", b"annual_cost", "best_discount_ratio", b"best_discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "honest_annual_savings", b"honest_annual_savings", "item_count", b"item_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_vs_paid", b"_annual_savings_vs_paid", "annual_cost", b"annual_cost", "annual_savings_vs_paid", b"annual_savings_vs_paid", "best_discount_ratio", b"best_discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "item_count", b"item_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__honest_annual_savings: _TypeAlias = _typing.Literal["honest_annual_savings"]  # noqa: Y015
-    _WhichOneofArgType__honest_annual_savings: _TypeAlias = _typing.Literal["_honest_annual_savings", b"_honest_annual_savings"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__honest_annual_savings) -> _WhichOneofReturnType__honest_annual_savings | None: ...
+    _WhichOneofReturnType__annual_savings_vs_paid: _TypeAlias = _typing.Literal["annual_savings_vs_paid"]  # noqa: Y015
+    _WhichOneofArgType__annual_savings_vs_paid: _TypeAlias = _typing.Literal["_annual_savings_vs_paid", b"_annual_savings_vs_paid"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__annual_savings_vs_paid) -> _WhichOneofReturnType__annual_savings_vs_paid | None: ...
 
 Global___SubscriptionPlan: _TypeAlias = SubscriptionPlan  # noqa: Y015
 
@@ -385,7 +385,7 @@ class Subscription(_message.Message):
     DISCOUNT_RATIO_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     ANNUAL_COST_FIELD_NUMBER: _builtins.int
-    HONEST_SAVINGS_FIELD_NUMBER: _builtins.int
+    SAVINGS_VS_PAID_FIELD_NUMBER: _builtins.int
     TIERS_FIELD_NUMBER: _builtins.int
     FIRST_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
     frequency: _builtins.str
@@ -409,8 +409,8 @@ class Subscription(_message.Message):
     running out against piling up; where it holds no such day, the recommendation's next_due_date.
     """
     @_builtins.property
-    def honest_savings(self) -> Global___HonestSavings:
-        """honest_savings is the saving against what this household really paid; absent when that is not known."""
+    def savings_vs_paid(self) -> Global___SavingsVsPaid:
+        """savings_vs_paid is the saving against what this household really paid; absent when that is not known."""
 
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceTier]:
@@ -427,21 +427,21 @@ class Subscription(_message.Message):
         discount_ratio: _builtins.float = ...,
         quantity: _builtins.int = ...,
         annual_cost: _builtins.float = ...,
-        honest_savings: Global___HonestSavings | None = ...,
+        savings_vs_paid: Global___SavingsVsPaid | None = ...,
         tiers: _abc.Iterable[Global___PriceTier] | None = ...,
         first_delivery_date: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["honest_savings", b"honest_savings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "honest_savings", b"honest_savings", "interval_days", b"interval_days", "quantity", b"quantity", "tiers", b"tiers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "tiers", b"tiers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
 
 @_typing.final
-class HonestSavings(_message.Message):
-    """HonestSavings is what a subscription saves in a year against what the household really paid so far, promotions
+class SavingsVsPaid(_message.Message):
+    """SavingsVsPaid is what a subscription saves in a year against what the household really paid so far, promotions
     included. Amounts are rounded down to a cent and below 0 when the subscription costs more.
     """
 
@@ -452,7 +452,7 @@ class HonestSavings(_message.Message):
     HIGH_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
     PAID_UNIT_PRICE_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_UNIT_PRICE_FIELD_NUMBER: _builtins.int
-    ALREADY_PAYS_LESS_FIELD_NUMBER: _builtins.int
+    PAYS_LESS_TODAY_FIELD_NUMBER: _builtins.int
     expected_annual_savings: _builtins.float
     """expected_annual_savings is (mean paid price − subscription's price) × units in a year."""
     low_annual_savings: _builtins.float
@@ -463,8 +463,8 @@ class HonestSavings(_message.Message):
     """paid_unit_price is what a unit cost the household on average."""
     subscription_unit_price: _builtins.float
     """subscription_unit_price is the latest shelf price less the discount, rounded up to a cent."""
-    already_pays_less: _builtins.bool
-    """already_pays_less says that the household pays less than the subscription would ask."""
+    pays_less_today: _builtins.bool
+    """pays_less_today says that the household pays less than the subscription would ask."""
     def __init__(
         self,
         *,
@@ -473,15 +473,15 @@ class HonestSavings(_message.Message):
         high_annual_savings: _builtins.float = ...,
         paid_unit_price: _builtins.float = ...,
         subscription_unit_price: _builtins.float = ...,
-        already_pays_less: _builtins.bool = ...,
+        pays_less_today: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["already_pays_less", b"already_pays_less", "expected_annual_savings", b"expected_annual_savings", "high_annual_savings", b"high_annual_savings", "low_annual_savings", b"low_annual_savings", "paid_unit_price", b"paid_unit_price", "subscription_unit_price", b"subscription_unit_price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_annual_savings", b"expected_annual_savings", "high_annual_savings", b"high_annual_savings", "low_annual_savings", b"low_annual_savings", "paid_unit_price", b"paid_unit_price", "pays_less_today", b"pays_less_today", "subscription_unit_price", b"subscription_unit_price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___HonestSavings: _TypeAlias = HonestSavings  # noqa: Y015
+Global___SavingsVsPaid: _TypeAlias = SavingsVsPaid  # noqa: Y015
 
 @_typing.final
 class PriceTier(_message.Message):
@@ -489,13 +489,13 @@ class PriceTier(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    LEAST_ITEMS_PER_DELIVERY_FIELD_NUMBER: _builtins.int
+    MIN_ITEMS_PER_DELIVERY_FIELD_NUMBER: _builtins.int
     DISCOUNT_RATIO_FIELD_NUMBER: _builtins.int
     ANNUAL_COST_FIELD_NUMBER: _builtins.int
     ESTIMATED_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
-    HONEST_SAVINGS_FIELD_NUMBER: _builtins.int
-    least_items_per_delivery: _builtins.int
-    """least_items_per_delivery is the number of items on one day from which on the discount holds."""
+    SAVINGS_VS_PAID_FIELD_NUMBER: _builtins.int
+    min_items_per_delivery: _builtins.int
+    """min_items_per_delivery is the number of items on one day from which on the discount holds."""
     discount_ratio: _builtins.float
     """discount_ratio is the discount on the shelf price, 0 to 1."""
     annual_cost: _builtins.float
@@ -503,21 +503,21 @@ class PriceTier(_message.Message):
     estimated_annual_savings: _builtins.float
     """estimated_annual_savings is as in Subscription."""
     @_builtins.property
-    def honest_savings(self) -> Global___HonestSavings:
-        """honest_savings is as in Subscription."""
+    def savings_vs_paid(self) -> Global___SavingsVsPaid:
+        """savings_vs_paid is as in Subscription."""
 
     def __init__(
         self,
         *,
-        least_items_per_delivery: _builtins.int = ...,
+        min_items_per_delivery: _builtins.int = ...,
         discount_ratio: _builtins.float = ...,
         annual_cost: _builtins.float = ...,
         estimated_annual_savings: _builtins.float = ...,
-        honest_savings: Global___HonestSavings | None = ...,
+        savings_vs_paid: Global___SavingsVsPaid | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["honest_savings", b"honest_savings"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "honest_savings", b"honest_savings", "least_items_per_delivery", b"least_items_per_delivery"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "min_items_per_delivery", b"min_items_per_delivery", "savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

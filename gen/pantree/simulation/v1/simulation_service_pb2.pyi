@@ -130,7 +130,7 @@ class CategoryWeight(_message.Message):
     CATEGORY_FIELD_NUMBER: _builtins.int
     WEIGHT_RATIO_FIELD_NUMBER: _builtins.int
     category: _builtins.str
-    """category is a category id of the catalogue, such as `produce`."""
+    """category is a category id of the catalog, such as `produce`."""
     weight_ratio: _builtins.float
     """weight_ratio is the share, 0 to 1."""
     def __init__(

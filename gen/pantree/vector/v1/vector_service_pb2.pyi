@@ -583,8 +583,8 @@ class CustomerHit(_message.Message):
 Global___CustomerHit: _TypeAlias = CustomerHit  # noqa: Y015
 
 @_typing.final
-class DescribeNeighbourhoodRequest(_message.Message):
-    """DescribeNeighbourhoodRequest names a stored customer."""
+class DescribeNeighborhoodRequest(_message.Message):
+    """DescribeNeighborhoodRequest names a stored customer."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -594,7 +594,7 @@ class DescribeNeighbourhoodRequest(_message.Message):
     tenant_id: _builtins.str
     """tenant_id is the retailer; empty is the default tenant."""
     customer_id: _builtins.str
-    """customer_id is the stored household whose neighbours are looked at."""
+    """customer_id is the stored household whose neighbors are looked at."""
     limit: _builtins.int
     """limit is the largest number of items, 1 to 100; 0 means 10."""
     def __init__(
@@ -610,63 +610,63 @@ class DescribeNeighbourhoodRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeNeighbourhoodRequest: _TypeAlias = DescribeNeighbourhoodRequest  # noqa: Y015
+Global___DescribeNeighborhoodRequest: _TypeAlias = DescribeNeighborhoodRequest  # noqa: Y015
 
 @_typing.final
-class DescribeNeighbourhoodResponse(_message.Message):
-    """DescribeNeighbourhoodResponse holds what the neighbours buy."""
+class DescribeNeighborhoodResponse(_message.Message):
+    """DescribeNeighborhoodResponse holds what the neighbors buy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    NEIGHBOURHOOD_FIELD_NUMBER: _builtins.int
+    NEIGHBORHOOD_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def neighbourhood(self) -> Global___Neighbourhood:
-        """neighbourhood is what was counted."""
+    def neighborhood(self) -> Global___Neighborhood:
+        """neighborhood is what was counted."""
 
     def __init__(
         self,
         *,
-        neighbourhood: Global___Neighbourhood | None = ...,
+        neighborhood: Global___Neighborhood | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["neighbourhood", b"neighbourhood"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["neighborhood", b"neighborhood"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["neighbourhood", b"neighbourhood"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["neighborhood", b"neighborhood"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DescribeNeighbourhoodResponse: _TypeAlias = DescribeNeighbourhoodResponse  # noqa: Y015
+Global___DescribeNeighborhoodResponse: _TypeAlias = DescribeNeighborhoodResponse  # noqa: Y015
 
 @_typing.final
-class Neighbourhood(_message.Message):
-    """Neighbourhood is what the customers most alike to a customer buy, counted."""
+class Neighborhood(_message.Message):
+    """Neighborhood is what the customers most alike to a customer buy, counted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    NEIGHBOUR_COUNT_FIELD_NUMBER: _builtins.int
+    NEIGHBOR_COUNT_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
-    neighbour_count: _builtins.int
-    """neighbour_count is the number of customers that were looked at."""
+    neighbor_count: _builtins.int
+    """neighbor_count is the number of customers that were looked at."""
     @_builtins.property
-    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeighbourItem]:
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeighborItem]:
         """items are ordered by regular_buyer_count, highest first."""
 
     def __init__(
         self,
         *,
-        neighbour_count: _builtins.int = ...,
-        items: _abc.Iterable[Global___NeighbourItem] | None = ...,
+        neighbor_count: _builtins.int = ...,
+        items: _abc.Iterable[Global___NeighborItem] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "neighbour_count", b"neighbour_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "neighbor_count", b"neighbor_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Neighbourhood: _TypeAlias = Neighbourhood  # noqa: Y015
+Global___Neighborhood: _TypeAlias = Neighborhood  # noqa: Y015
 
 @_typing.final
-class NeighbourItem(_message.Message):
-    """NeighbourItem is an item that neighbours buy again and again."""
+class NeighborItem(_message.Message):
+    """NeighborItem is an item that neighbors buy again and again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -678,13 +678,13 @@ class NeighbourItem(_message.Message):
     MEDIAN_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
     HIGH_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
     OWN_DAY_COUNT_FIELD_NUMBER: _builtins.int
-    BESIDE_FIELD_NUMBER: _builtins.int
+    ASSOCIATED_ITEM_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
     category: _builtins.str
     """category is the item's category; empty when unknown."""
     buyer_count: _builtins.int
-    """buyer_count is the number of neighbours that ever bought it."""
+    """buyer_count is the number of neighbors that ever bought it."""
     regular_buyer_count: _builtins.int
     """regular_buyer_count is the number of them that bought it on three days or more; at least 5."""
     low_interval_days: _builtins.float
@@ -696,8 +696,8 @@ class NeighbourItem(_message.Message):
     own_day_count: _builtins.int
     """own_day_count is the number of days on which the customer bought the item: 0, 1 or 2."""
     @_builtins.property
-    def beside(self) -> Global___BoughtBeside:
-        """beside is the customer's own item that goes with it most; absent when none clearly does."""
+    def associated_item(self) -> Global___Association:
+        """associated_item is the customer's own item that goes with it most; absent when none clearly does."""
 
     def __init__(
         self,
@@ -710,19 +710,19 @@ class NeighbourItem(_message.Message):
         median_interval_days: _builtins.float = ...,
         high_interval_days: _builtins.float = ...,
         own_day_count: _builtins.int = ...,
-        beside: Global___BoughtBeside | None = ...,
+        associated_item: Global___Association | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["beside", b"beside"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["associated_item", b"associated_item"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beside", b"beside", "buyer_count", b"buyer_count", "category", b"category", "high_interval_days", b"high_interval_days", "low_interval_days", b"low_interval_days", "median_interval_days", b"median_interval_days", "name", b"name", "own_day_count", b"own_day_count", "regular_buyer_count", b"regular_buyer_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["associated_item", b"associated_item", "buyer_count", b"buyer_count", "category", b"category", "high_interval_days", b"high_interval_days", "low_interval_days", b"low_interval_days", "median_interval_days", b"median_interval_days", "name", b"name", "own_day_count", b"own_day_count", "regular_buyer_count", b"regular_buyer_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___NeighbourItem: _TypeAlias = NeighbourItem  # noqa: Y015
+Global___NeighborItem: _TypeAlias = NeighborItem  # noqa: Y015
 
 @_typing.final
-class BoughtBeside(_message.Message):
-    """BoughtBeside says how an item goes with one that the customer buys."""
+class Association(_message.Message):
+    """Association says how an item goes with one that the customer buys."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -732,7 +732,7 @@ class BoughtBeside(_message.Message):
     name: _builtins.str
     """name is the customer's own item."""
     buyer_count: _builtins.int
-    """buyer_count is the number of neighbours that bought the customer's own item."""
+    """buyer_count is the number of neighbors that bought the customer's own item."""
     regular_count: _builtins.int
     """regular_count is the number of them that buy the other item regularly; at least 5."""
     def __init__(
@@ -748,7 +748,7 @@ class BoughtBeside(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___BoughtBeside: _TypeAlias = BoughtBeside  # noqa: Y015
+Global___Association: _TypeAlias = Association  # noqa: Y015
 
 @_typing.final
 class DeleteCustomerRequest(_message.Message):

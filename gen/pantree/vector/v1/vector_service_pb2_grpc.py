@@ -65,10 +65,10 @@ class VectorServiceStub:
                 request_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersRequest.SerializeToString,
                 response_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersResponse.FromString,
                 _registered_method=True)
-        self.DescribeNeighbourhood = channel.unary_unary(
-                '/pantree.vector.v1.VectorService/DescribeNeighbourhood',
-                request_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodRequest.SerializeToString,
-                response_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodResponse.FromString,
+        self.DescribeNeighborhood = channel.unary_unary(
+                '/pantree.vector.v1.VectorService/DescribeNeighborhood',
+                request_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighborhoodRequest.SerializeToString,
+                response_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighborhoodResponse.FromString,
                 _registered_method=True)
         self.DeleteCustomer = channel.unary_unary(
                 '/pantree.vector.v1.VectorService/DeleteCustomer',
@@ -126,8 +126,8 @@ class VectorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def DescribeNeighbourhood(self, request, context):
-        """DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+    def DescribeNeighborhood(self, request, context):
+        """DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
         what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -174,10 +174,10 @@ def add_VectorServiceServicer_to_server(servicer, server):
                     request_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersRequest.FromString,
                     response_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.SearchCustomersResponse.SerializeToString,
             ),
-            'DescribeNeighbourhood': grpc.unary_unary_rpc_method_handler(
-                    servicer.DescribeNeighbourhood,
-                    request_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodRequest.FromString,
-                    response_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodResponse.SerializeToString,
+            'DescribeNeighborhood': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeNeighborhood,
+                    request_deserializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighborhoodRequest.FromString,
+                    response_serializer=pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighborhoodResponse.SerializeToString,
             ),
             'DeleteCustomer': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCustomer,
@@ -359,7 +359,7 @@ class VectorService:
             _registered_method=True)
 
     @staticmethod
-    def DescribeNeighbourhood(request,
+    def DescribeNeighborhood(request,
             target,
             options=(),
             channel_credentials=None,
@@ -372,9 +372,9 @@ class VectorService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/pantree.vector.v1.VectorService/DescribeNeighbourhood',
-            pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodRequest.SerializeToString,
-            pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighbourhoodResponse.FromString,
+            '/pantree.vector.v1.VectorService/DescribeNeighborhood',
+            pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighborhoodRequest.SerializeToString,
+            pantree_dot_vector_dot_v1_dot_vector__service__pb2.DescribeNeighborhoodResponse.FromString,
             options,
             channel_credentials,
             insecure,

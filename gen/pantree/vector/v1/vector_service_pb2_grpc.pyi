@@ -50,8 +50,8 @@ class VectorServiceStub:
     """GetCustomerProfile returns the profile stored by the latest IndexHistory of a customer, or NOT_FOUND."""
     SearchCustomers: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.SearchCustomersRequest, _vector_service_pb2.SearchCustomersResponse]
     """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer."""
-    DescribeNeighbourhood: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighbourhoodRequest, _vector_service_pb2.DescribeNeighbourhoodResponse]
-    """DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+    DescribeNeighborhood: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighborhoodRequest, _vector_service_pb2.DescribeNeighborhoodResponse]
+    """DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
     what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
     """
     DeleteCustomer: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.DeleteCustomerRequest, _vector_service_pb2.DeleteCustomerResponse]
@@ -79,8 +79,8 @@ class VectorServiceAsyncStub(VectorServiceStub):
     """GetCustomerProfile returns the profile stored by the latest IndexHistory of a customer, or NOT_FOUND."""
     SearchCustomers: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.SearchCustomersRequest, _vector_service_pb2.SearchCustomersResponse]  # type: ignore[assignment]
     """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer."""
-    DescribeNeighbourhood: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighbourhoodRequest, _vector_service_pb2.DescribeNeighbourhoodResponse]  # type: ignore[assignment]
-    """DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+    DescribeNeighborhood: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighborhoodRequest, _vector_service_pb2.DescribeNeighborhoodResponse]  # type: ignore[assignment]
+    """DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
     what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
     """
     DeleteCustomer: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.DeleteCustomerRequest, _vector_service_pb2.DeleteCustomerResponse]  # type: ignore[assignment]
@@ -143,12 +143,12 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
         """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer."""
 
     @_abc_1.abstractmethod
-    def DescribeNeighbourhood(
+    def DescribeNeighborhood(
         self,
-        request: _vector_service_pb2.DescribeNeighbourhoodRequest,
+        request: _vector_service_pb2.DescribeNeighborhoodRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_vector_service_pb2.DescribeNeighbourhoodResponse, _abc.Awaitable[_vector_service_pb2.DescribeNeighbourhoodResponse]]:
-        """DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+    ) -> _typing.Union[_vector_service_pb2.DescribeNeighborhoodResponse, _abc.Awaitable[_vector_service_pb2.DescribeNeighborhoodResponse]]:
+        """DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
         what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
         """
 

@@ -1,4 +1,4 @@
-"""What the enrichment service knows: what an item is by the catalogue, and how far a language model is believed."""
+"""What the enrichment service knows: what an item is by the catalog, and how far a language model is believed."""
 
 from pantree_enrichment.core.enrichment import Enrichment
 from pantree_enrichment.core.item import (

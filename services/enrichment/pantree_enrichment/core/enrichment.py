@@ -63,13 +63,13 @@ class Enrichment:
         return [(position, self._settled(items[position], outcome)) for position, outcome in group]
 
     def _settled(self, item: ItemToEnrich, outcome: Outcome) -> EnrichedItem:
-        """The model's answer as far as the catalogue lets it pass, or else the rules'."""
+        """The model's answer as far as the catalog lets it pass, or else the rules'."""
         if isinstance(outcome, Unanswered):
             by_rules = self._rules.enrich_item(item)
             return replace(by_rules, fallback_reason=outcome.reason) if outcome.reason else by_rules
         # The model was asked about the name in plain form.
         answer = replace(outcome, name=item.name)
         if self._rules.contradicts(answer):
-            reason = "the language model's category contradicts the catalogue, which knows this very item"
+            reason = "the language model's category contradicts the catalog, which knows this very item"
             return replace(self._rules.enrich_item(item), fallback_reason=reason)
         return replace(answer, related_items=self._rules.recognized(answer))

@@ -55,7 +55,7 @@ class EnrichedItem:
     """As asked."""
     normalized_name: str
     category: str
-    """A category of the catalogue; `other` when unknown."""
+    """A category of the catalog; `other` when unknown."""
     certainty_ratio: float
     """How sure the category is, 0 to 1."""
     perishability: Perishability | None

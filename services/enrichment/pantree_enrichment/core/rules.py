@@ -1,4 +1,4 @@
-"""What the catalogue says about an item. Always there, and the yardstick for what a language model says."""
+"""What the catalog says about an item. Always there, and the yardstick for what a language model says."""
 
 import functools
 from collections import Counter
@@ -29,13 +29,13 @@ _LEAST_AGREEMENT = 0.9
 
 
 class RulesEnricher:
-    """Answers from the catalogue."""
+    """Answers from the catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         # Households buy much the same things, so most items were asked about before.
         self.enrich_item = functools.lru_cache(maxsize=_MOST_REMEMBERED)(self._enrich_item)
-        """What the catalogue says about an item."""
+        """What the catalog says about an item."""
         self._perishabilities = {category: self._perishability_of(category) for category in CATEGORIES}
         # "personal_care" is found in a shop's "Health & Personal Care".
         self._category_phrases = {
@@ -62,12 +62,12 @@ class RulesEnricher:
         )
 
     def contradicts(self, answer: EnrichedItem) -> bool:
-        """Whether the catalogue has an item of exactly that name in another category."""
+        """Whether the catalog has an item of exactly that name in another category."""
         found = self._catalog.categorize(answer.name)
         return found.certainty_ratio == 1 and found.category != answer.category
 
     def recognized(self, answer: EnrichedItem) -> tuple[RelatedItem, ...]:
-        """The items of the catalogue that an answer's related items mean, by the catalogue's names, without others.
+        """The items of the catalog that an answer's related items mean, by the catalog's names, without others.
 
         So no free text of a language model ever reaches a shopper.
         """
@@ -79,7 +79,7 @@ class RulesEnricher:
         return tuple(recognized.values())
 
     def _related(self, name: str, item: CatalogItem) -> Iterator[RelatedItem]:
-        """Substitutes, then complements, in the order of the catalogue."""
+        """Substitutes, then complements, in the order of the catalog."""
         itself = normalize_name(name)
         substitutes = [
             other.name for other in self._catalog.items_of_kind(item.kind) if normalize_name(other.name) != itself
@@ -89,7 +89,7 @@ class RulesEnricher:
         yield from (RelatedItem(other, Relation.COMPLEMENT) for other in complements[:MAX_COMPLEMENTS])
 
     def _category_of_shop(self, text: str) -> str:
-        """Category of the catalogue that a shop's category names; `other` when it names none."""
+        """Category of the catalog that a shop's category names; `other` when it names none."""
         normalized = normalize_name(text)
         for phrase, category in self._category_phrases.items():
             if f" {phrase} " in f" {normalized} ":

@@ -31,9 +31,9 @@ class FirstDelivery(NamedTuple):
 
     day: int
     """Days since 1970-01-01."""
-    run_out_probability: float
+    stockout_probability: float
     """That the household runs out at some time."""
-    pile_up_ratio: float
+    overstock_ratio: float
     """Share of deliveries that come early, all of them when the need has ended."""
 
 
@@ -56,9 +56,9 @@ class ItemFrequency(NamedTuple):
     """To the next purchase, from the day of asking; None when even a year is more likely than not to pass without."""
     recommended_interval_days: int
     """A step of the ladder."""
-    run_out_probability: float
+    stockout_probability: float
     """That the household would run out at some time within 84 days of deliveries at that interval."""
-    pile_up_ratio: float
+    overstock_ratio: float
     """Share of deliveries at that interval that would come early."""
     first_delivery: FirstDelivery
     probability_within_cadence: float
@@ -94,7 +94,7 @@ class Options:
 
     model_name: str = ""
     """A model's name; empty for the best there is."""
-    run_out_tolerance: float = cadence.DEFAULT_RUN_OUT_TOLERANCE
+    stockout_tolerance: float = cadence.DEFAULT_RUN_OUT_TOLERANCE
     """Above 0 (never run out) and below 1 (never pile up)."""
 
 
@@ -144,7 +144,7 @@ def analyze_histories(questions: Sequence[Question], models: Models, options: Op
     ordered = sort_histories(histories, as_of)
     statistics = pair_statistics(ordered)
     table = feature_table(ordered, models.priors)
-    forecasts = _forecasts(table, model, models.switching, options.run_out_tolerance)
+    forecasts = _forecasts(table, model, models.switching, options.stockout_tolerance)
     analyses = []
     for household in range(histories.household_count):
         pairs = range(int(ordered.pair_starts[household]), int(ordered.pair_starts[household + 1]))
@@ -167,11 +167,11 @@ class _Forecasts:
     expected_days: list[float]
     median_days: list[float]
     cadence: list[int]
-    run_out: list[float]
-    pile_up: list[float]
+    stockout: list[float]
+    overstock: list[float]
     first_day: list[int]
-    first_run_out: list[float]
-    first_pile_up: list[float]
+    first_stockout: list[float]
+    first_overstock: list[float]
     within_cadence: list[float]
     need: list[Need]
     need_probabilities: list[list[float]]
@@ -184,7 +184,7 @@ def least_steps(table: FeatureTable) -> NDArray[np.int64]:
 
 def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tolerance: float) -> _Forecasts:
     # The last bits of an exponential depend on its place in an array; equal items must stay equal, or their order would
-    # depend on their neighbours.
+    # depend on their neighbors.
     curve = model.within(table, _CURVE_DAYS).round(12)
     intervals = model.interval_within(table, cadence.DAYS).round(12)
     cadences = cadence.choose_cadences(cadence.risks_of(intervals, least_steps(table), near_only=True), tolerance)
@@ -208,11 +208,11 @@ def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tol
         expected_days=((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(days)).sum(axis=1).tolist(),
         median_days=np.where(reached, _CURVE_DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
         cadence=cadences.interval_days.tolist(),
-        run_out=cadences.run_out_probability.tolist(),
-        pile_up=cadences.pile_up_ratio.tolist(),
+        stockout=cadences.stockout_probability.tolist(),
+        overstock=cadences.overstock_ratio.tolist(),
         first_day=first.days.tolist(),
-        first_run_out=first.run_out_probability.tolist(),
-        first_pile_up=first.pile_up_ratio.tolist(),
+        first_stockout=first.stockout_probability.tolist(),
+        first_overstock=first.overstock_ratio.tolist(),
         within_cadence=curve[rows, graced].tolist(),
         need=needs.likeliest,
         need_probabilities=needs.probabilities.tolist(),
@@ -230,10 +230,10 @@ def _item_frequency(statistics: ItemStatistics, forecasts: _Forecasts, pair: int
         expected_days=forecasts.expected_days[pair],
         median_days=None if np.isnan(median) else median,
         recommended_interval_days=forecasts.cadence[pair],
-        run_out_probability=forecasts.run_out[pair],
-        pile_up_ratio=forecasts.pile_up[pair],
+        stockout_probability=forecasts.stockout[pair],
+        overstock_ratio=forecasts.overstock[pair],
         first_delivery=FirstDelivery(
-            as_of_day + forecasts.first_day[pair], forecasts.first_run_out[pair], forecasts.first_pile_up[pair]
+            as_of_day + forecasts.first_day[pair], forecasts.first_stockout[pair], forecasts.first_overstock[pair]
         ),
         probability_within_cadence=forecasts.within_cadence[pair],
         need=forecasts.need[pair],

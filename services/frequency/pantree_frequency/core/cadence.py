@@ -53,9 +53,9 @@ _FIRST_RUN_OUT_WEIGHT = 6.5
 class Risks:
     """What each step of the ladder would mean for `p` pairs."""
 
-    run_out: Floats
+    stockout: Floats
     """[p, steps], probability that the household runs out at some time within 84 days."""
-    pile_up: Floats
+    overstock: Floats
     """[p, steps], share of the deliveries in 84 days that come early."""
     choosable: NDArray[np.bool_]
     """[p, steps], the steps that `choose_cadences` may take, at least one of each pair."""
@@ -67,9 +67,9 @@ class Cadences:
 
     interval_days: NDArray[np.int64]
     """[p]."""
-    run_out_probability: Floats
+    stockout_probability: Floats
     """[p]."""
-    pile_up_ratio: Floats
+    overstock_ratio: Floats
     """[p]."""
 
 
@@ -79,9 +79,9 @@ class FirstDeliveries:
 
     days: NDArray[np.int64]
     """[p], from the day of asking, one of `FIRST_DAYS`."""
-    run_out_probability: Floats
+    stockout_probability: Floats
     """[p], that the household runs out at some time within 84 days of the day of asking."""
-    pile_up_ratio: Floats
+    overstock_ratio: Floats
     """[p], share of the deliveries in that time that come early."""
 
 
@@ -120,12 +120,12 @@ def risks_of(intervals: Floats, least: NDArray[np.int64] | None = None, *, near_
     if least is not None:
         choosable &= least[:, None] <= _STEPS
         choosable |= ~choosable.any(axis=1, keepdims=True) & (least[:, None] == _STEPS)
-    run_out = np.zeros((len(intervals), len(_STEPS)))
-    pile_up = np.zeros_like(run_out)
+    stockout = np.zeros((len(intervals), len(_STEPS)))
+    overstock = np.zeros_like(stockout)
     wanted = choosable if near_only else np.ones_like(choosable)
-    _reckon(density, _STEPS, wanted, run_out, pile_up)
+    _reckon(density, _STEPS, wanted, stockout, overstock)
     # The last bits are a matter of the machine; an answer must not be.
-    return Risks(np.clip(run_out.round(9), 0.0, 1.0), np.clip(pile_up.round(9), 0.0, 1.0), choosable)
+    return Risks(np.clip(stockout.round(9), 0.0, 1.0), np.clip(overstock.round(9), 0.0, 1.0), choosable)
 
 
 def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
@@ -135,7 +135,7 @@ def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
     return np.asarray((median * _FARTHEST_RATIO >= LADDER_DAYS) & (median <= LADDER_DAYS * _FARTHEST_RATIO))
 
 
-def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE) -> Cadences:
+def choose_cadences(risks: Risks, stockout_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE) -> Cadences:
     """The choosable step of the ladder with the least harm for each pair; the longer one when two are equal.
 
     Every early delivery does harm, every timely one does as much good; running out does harm once. Counting deliveries
@@ -143,21 +143,21 @@ def choose_cadences(risks: Risks, run_out_tolerance: float = DEFAULT_RUN_OUT_TOL
 
     Args:
         risks: of p pairs.
-        run_out_tolerance: between 0 (never run out) and 1 (never pile up).
+        stockout_tolerance: between 0 (never run out) and 1 (never pile up).
     """
-    surplus = (2.0 * risks.pile_up - 1.0) * (_HORIZON // _STEPS)
-    harm = (1.0 - run_out_tolerance) * _RUN_OUT_WEIGHT * risks.run_out + run_out_tolerance * surplus
+    surplus = (2.0 * risks.overstock - 1.0) * (_HORIZON // _STEPS)
+    harm = (1.0 - stockout_tolerance) * _RUN_OUT_WEIGHT * risks.stockout + stockout_tolerance * surplus
     harm[~risks.choosable] = np.inf
     chosen = len(_STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1)
     rows = np.arange(len(chosen))
-    return Cadences(_STEPS[chosen].astype(np.int64), risks.run_out[rows, chosen], risks.pile_up[rows, chosen])
+    return Cadences(_STEPS[chosen].astype(np.int64), risks.stockout[rows, chosen], risks.overstock[rows, chosen])
 
 
 def choose_first_deliveries(
     next_purchase: Floats,
     intervals: Floats,
     interval_days: NDArray[np.int64],
-    run_out_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE,
+    stockout_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE,
 ) -> FirstDeliveries:
     """The first day with the least harm in 84 days of deliveries at each pair's interval; the latest one of equals.
 
@@ -171,28 +171,28 @@ def choose_first_deliveries(
         next_purchase: float64[p, len(DAYS)], probability that the next purchase comes within each number of `DAYS`.
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
         interval_days: int64[p], steps of the ladder.
-        run_out_tolerance: between 0 (never run out) and 1 (never pile up).
+        stockout_tolerance: between 0 (never run out) and 1 (never pile up).
     """
-    run_out = np.zeros((len(intervals), len(FIRST_DAYS)))
-    early = np.zeros_like(run_out)
+    stockout = np.zeros((len(intervals), len(FIRST_DAYS)))
+    early = np.zeros_like(stockout)
     _reckon_first(
         np.diff(next_purchase, axis=1, prepend=0.0), np.diff(intervals, axis=1, prepend=0.0), interval_days, FIRST_DAYS,
-        run_out, early,
+        stockout, early,
     )  # fmt: skip
     deliveries = (_HORIZON - FIRST_DAYS) // interval_days[:, None] + 1
-    run_out, pile_up = np.clip(run_out.round(9), 0.0, 1.0), np.clip((early / deliveries).round(9), 0.0, 1.0)
-    surplus = (2.0 * pile_up - 1.0) * deliveries
-    harm = (1.0 - run_out_tolerance) * _FIRST_RUN_OUT_WEIGHT * run_out + run_out_tolerance * surplus
+    stockout, overstock = np.clip(stockout.round(9), 0.0, 1.0), np.clip((early / deliveries).round(9), 0.0, 1.0)
+    surplus = (2.0 * overstock - 1.0) * deliveries
+    harm = (1.0 - stockout_tolerance) * _FIRST_RUN_OUT_WEIGHT * stockout + stockout_tolerance * surplus
     latest = np.searchsorted(FIRST_DAYS, _median_days(next_purchase))
     harm[np.arange(len(FIRST_DAYS)) > latest[:, None]] = np.inf
     chosen = len(FIRST_DAYS) - 1 - np.argmin(harm[:, ::-1], axis=1)
     rows = np.arange(len(chosen))
-    return FirstDeliveries(FIRST_DAYS[chosen], run_out[rows, chosen], pile_up[rows, chosen])
+    return FirstDeliveries(FIRST_DAYS[chosen], stockout[rows, chosen], overstock[rows, chosen])
 
 
 @compiled()
 def _reckon(
-    density: Floats, steps: NDArray[np.int64], wanted: NDArray[np.bool_], run_out: Floats, pile_up: Floats
+    density: Floats, steps: NDArray[np.int64], wanted: NDArray[np.bool_], stockout: Floats, overstock: Floats
 ) -> None:
     """Adds the risks of each wanted step for each pair.
 
@@ -200,8 +200,8 @@ def _reckon(
         density: float64[p, days], probability that an interval is 1, 2, … days long.
         steps: int64[s], ascending.
         wanted: bool[p, s], at least one for each pair.
-        run_out: float64[p, s].
-        pile_up: float64[p, s].
+        stockout: float64[p, s].
+        overstock: float64[p, s].
     """
     horizon = density.shape[1]
     sums, following = np.empty(horizon), np.empty(horizon)
@@ -216,7 +216,7 @@ def _reckon(
             for position in range(len(steps)):
                 deliveries = horizon // steps[position]
                 if wanted[pair, position] and number <= deliveries:
-                    pile_up[pair, position] += (1.0 - sums[: number * steps[position]].sum()) / deliveries
+                    overstock[pair, position] += (1.0 - sums[: number * steps[position]].sum()) / deliveries
         for position in range(len(steps)):
             if not wanted[pair, position]:
                 continue
@@ -225,10 +225,10 @@ def _reckon(
             for number in range(1, horizon // steps[position] + 1):
                 # Purchases on the days before the delivery.
                 before = number * steps[position] - 1
-                run_out[pair, position] += sums[:before].sum()
+                stockout[pair, position] += sums[:before].sum()
                 _follow(sums, before, intervals, following)
                 sums, following = following, sums
-            run_out[pair, position] += sums[before:].sum()
+            stockout[pair, position] += sums[before:].sum()
 
 
 def _median_days(intervals: Floats) -> Floats:
@@ -264,7 +264,7 @@ def _follow(days: Floats, first: int, intervals: Floats, following: Floats) -> N
 
 @compiled()
 def _reckon_first(
-    next_density: Floats, density: Floats, steps: NDArray[np.int64], firsts: NDArray[np.int64], run_out: Floats,
+    next_density: Floats, density: Floats, steps: NDArray[np.int64], firsts: NDArray[np.int64], stockout: Floats,
     early: Floats,
 ) -> None:  # fmt: skip
     """Fills the risks of each first day for each pair.
@@ -274,7 +274,7 @@ def _reckon_first(
         density: float64[p, days], probability that an interval is 1, 2, … days long.
         steps: int64[p], days between deliveries.
         firsts: int64[f], days on which deliveries may begin.
-        run_out: float64[p, f], filled.
+        stockout: float64[p, f], filled.
         early: float64[p, f], filled with the expected number of early deliveries.
     """
     horizon = density.shape[1]
@@ -317,7 +317,7 @@ def _reckon_first(
                 if first < last:
                     after[last - 1 :] = unserved[last - 1 :]
                     _risks_along(first, last, step, soonest, came, passed, backwards, after, ahead, known, risk)
-            run_out[pair, position] = risk[first]
+            stockout[pair, position] = risk[first]
 
 
 @compiled()

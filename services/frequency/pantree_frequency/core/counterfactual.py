@@ -37,7 +37,7 @@ def cadence_changes(
     """The day after which a next purchase would make the cadence longer, for each item where there is one, in order.
 
     The household is asked about again as if it bought the item once more, as it did last, on a later day, and nothing
-    else before. Days are halved until two neighbours differ: nine analyses in all, each of all items at once.
+    else before. Days are halved until two neighbors differ: nine analyses in all, each of all items at once.
 
     Args:
         question: the history; the items must have been bought.
@@ -126,5 +126,5 @@ def _cadences(
     judged = table.only(rows)
     intervals = models.named(options.model_name).interval_within(judged, cadence.DAYS).round(12)
     risks = cadence.risks_of(intervals, least_steps(judged), near_only=True)
-    chosen = cadence.choose_cadences(risks, options.run_out_tolerance)
+    chosen = cadence.choose_cadences(risks, options.stockout_tolerance)
     return dict(zip(questions, chosen.interval_days.tolist(), strict=True))

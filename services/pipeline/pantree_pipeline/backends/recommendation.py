@@ -12,7 +12,7 @@ from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_pipeline.backends.calls import Asking
-from pantree_pipeline.core import Candidate, ModelName, Neighbourhood, Recommendations
+from pantree_pipeline.core import Candidate, ModelName, Neighborhood, Recommendations
 
 NAME = "recommendation"
 
@@ -30,7 +30,7 @@ class GrpcRecommender:
         as_of: date,
         max_recommendations: int | None,
         include_omitted: bool,
-        neighbourhood: Neighbourhood | None,
+        neighborhood: Neighborhood | None,
     ) -> Recommendations:
         """The items worth a subscription.
 
@@ -42,7 +42,7 @@ class GrpcRecommender:
             max_recommendations=max_recommendations,
             include_omitted=include_omitted,
             customer_id=customer_id,
-            neighbourhood=None if neighbourhood is None else cast(vector.Neighbourhood, neighbourhood.payload),
+            neighborhood=None if neighborhood is None else cast(vector.Neighborhood, neighborhood.payload),
         )
         for candidate in candidates:
             # Added in place, so that the evidence is copied only once.

@@ -24,7 +24,7 @@ from pantree_pipeline.core.ports import (
     FrequencyAnalyzer,
     HistoryAnalysis,
     ItemToEnrich,
-    Neighbourhood,
+    Neighborhood,
     Recommendations,
     Recommender,
     Simulator,
@@ -107,10 +107,10 @@ class Pipeline:
     async def _complete(self, order: Order, count: int, history: PurchaseHistory) -> Completed:
         warnings: list[Warning] = []
         if order.include_suggestions:
-            (profile, neighbourhood), (analysis, enrichments) = await _side_by_side(
-                self._profile_and_neighbourhood(order, history, warnings), self._evidence(order, history, warnings)
+            (profile, neighborhood), (analysis, enrichments) = await _side_by_side(
+                self._profile_and_neighborhood(order, history, warnings), self._evidence(order, history, warnings)
             )
-            recommendations = await self._recommend(order, analysis, enrichments, neighbourhood, warnings)
+            recommendations = await self._recommend(order, analysis, enrichments, neighborhood, warnings)
         else:
             # Nothing waits for the profile.
             profile, (analysis, enrichments, recommendations) = await _side_by_side(
@@ -149,10 +149,10 @@ class Pipeline:
             warnings,
         )
 
-    async def _profile_and_neighbourhood(
+    async def _profile_and_neighborhood(
         self, order: Order, history: PurchaseHistory, warnings: list[Warning]
-    ) -> tuple[object | None, Neighbourhood | None]:
-        """Neighbours are looked for once the customer is stored."""
+    ) -> tuple[object | None, Neighborhood | None]:
+        """Neighbors are looked for once the customer is stored."""
         what = "what similar customers buy"
         if self._vector is None:
             warnings.append(Warning("vector", "DISABLED", f"the answer comes without {what}: vector is switched off"))
@@ -160,15 +160,13 @@ class Pipeline:
         profile = await self._profile(order, history, warnings)
         if profile is None:
             return None, None
-        neighbourhood = await _optional(
-            "vector", what, self._vector.neighbourhood(order.tenant_id, order.customer_id), warnings
+        neighborhood = await _optional(
+            "vector", what, self._vector.neighborhood(order.tenant_id, order.customer_id), warnings
         )
-        if neighbourhood is not None and not neighbourhood.item_count:
-            message = (
-                f"fewer than five of the {neighbourhood.neighbour_count} customers most like this one share a habit"
-            )
-            warnings.append(Warning("vector", "FEW_NEIGHBOURS", message))
-        return profile, neighbourhood
+        if neighborhood is not None and not neighborhood.item_count:
+            message = f"fewer than five of the {neighborhood.neighbor_count} customers most like this one share a habit"
+            warnings.append(Warning("vector", "FEW_NEIGHBORS", message))
+        return profile, neighborhood
 
     async def _evidence(
         self, order: Order, history: PurchaseHistory, warnings: list[Warning]
@@ -186,7 +184,7 @@ class Pipeline:
         order: Order,
         analysis: HistoryAnalysis,
         enrichments: dict[str, Enrichment],
-        neighbourhood: Neighbourhood | None,
+        neighborhood: Neighborhood | None,
         warnings: list[Warning],
     ) -> Recommendations:
         recommendations = await self._recommender.recommend(
@@ -195,7 +193,7 @@ class Pipeline:
             order.as_of,
             order.max_recommendations,
             order.include_omitted,
-            neighbourhood,
+            neighborhood,
         )
         if recommendations.fallback_reason:
             warnings.append(Warning("sagemaker", "FALLBACK", recommendations.fallback_reason))

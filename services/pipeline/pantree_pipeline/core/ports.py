@@ -101,10 +101,10 @@ class Recommendations:
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
+class Neighborhood:
     """What similar customers buy."""
 
-    neighbour_count: int
+    neighbor_count: int
     item_count: int
     """Items that enough of them buy regularly."""
     payload: object
@@ -137,7 +137,7 @@ class VectorIndex(Protocol):
     async def index(self, tenant_id: str, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
         """Stores a history and returns the customer's profile, in the vector service's own form."""
 
-    async def neighbourhood(self, tenant_id: str, customer_id: str) -> Neighbourhood:
+    async def neighborhood(self, tenant_id: str, customer_id: str) -> Neighborhood:
         """What customers of a retailer that are similar to a stored one buy."""
 
 
@@ -158,6 +158,6 @@ class Recommender(Protocol):
         as_of: date,
         max_recommendations: int | None,
         include_omitted: bool,
-        neighbourhood: Neighbourhood | None,
+        neighborhood: Neighborhood | None,
     ) -> Recommendations:
-        """The items worth a subscription, and with a neighbourhood those worth a try."""
+        """The items worth a subscription, and with a neighborhood those worth a try."""

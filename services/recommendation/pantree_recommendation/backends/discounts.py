@@ -17,9 +17,9 @@ def load_discounts(path: Path) -> DiscountTiers:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         return DiscountTiers(
-            tuple(DiscountTier(tier["least_items_per_delivery"], tier["discount_ratio"]) for tier in content["tier"])
+            tuple(DiscountTier(tier["min_items_per_delivery"], tier["discount_ratio"]) for tier in content["tier"])
         )
     except (KeyError, TypeError) as error:
-        raise OSError(f"{path}: give [[tier]] tables with least_items_per_delivery and discount_ratio") from error
+        raise OSError(f"{path}: give [[tier]] tables with min_items_per_delivery and discount_ratio") from error
     except ValueError as error:
         raise OSError(f"{path}: {error}") from error

@@ -48,7 +48,7 @@ class EmbeddedRanker:
 
 def _score(item: ItemFeatures) -> float:
     # Who already pays less loses by the subscription's price and gains by its convenience alone.
-    savings = max(0.0, item.honest_annual_savings)
+    savings = max(0.0, item.annual_savings_vs_paid)
     worth = _CONVENIENCE_WORTH + (1 - _CONVENIENCE_WORTH) * savings / (savings + _HALF_WORTH_SAVINGS)
-    loss = _PILING_UP_LOSS[item.perishability] * item.pile_up_ratio
+    loss = _PILING_UP_LOSS[item.perishability] * item.overstock_ratio
     return item.cadence_probability * worth * (1 - loss)

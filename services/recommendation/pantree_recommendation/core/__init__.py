@@ -3,10 +3,10 @@
 from pantree_recommendation.core.calibration import Calibration, Weight
 from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Forecast, Need, PaidPrice, Trend
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
-from pantree_recommendation.core.money import HonestSavings, annual_cost, annual_savings, honest_savings
+from pantree_recommendation.core.money import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
 from pantree_recommendation.core.offer import Offer, Price, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
-from pantree_recommendation.core.policy import Policy, ground_for_omission
+from pantree_recommendation.core.policy import Policy, rejection_reason
 from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.recommender import (
@@ -27,7 +27,7 @@ from pantree_recommendation.core.selection import (
     model_id,
 )
 from pantree_recommendation.core.suggestion import SOURCE as SUGGESTION_SOURCE
-from pantree_recommendation.core.suggestion import Companion, Neighbourhood, NeighbourItem, Suggestion, suggestions_of
+from pantree_recommendation.core.suggestion import Companion, Neighborhood, NeighborItem, Suggestion, suggestions_of
 
 __all__ = [
     "DEFAULT_SUGGESTIONS",
@@ -42,15 +42,14 @@ __all__ = [
     "DiscountTiers",
     "FixedModels",
     "Forecast",
-    "HonestSavings",
     "ItemFeatures",
     "ModelCard",
     "ModelName",
     "ModelSource",
     "Models",
     "Need",
-    "NeighbourItem",
-    "Neighbourhood",
+    "NeighborItem",
+    "Neighborhood",
     "Offer",
     "OmittedItem",
     "PaidPrice",
@@ -64,6 +63,7 @@ __all__ = [
     "ReasonCode",
     "Recommendation",
     "Recommender",
+    "SavingsVsPaid",
     "Selection",
     "Share",
     "Suggestion",
@@ -71,10 +71,10 @@ __all__ = [
     "Weight",
     "annual_cost",
     "annual_savings",
-    "ground_for_omission",
-    "honest_savings",
     "model_id",
     "offer_of",
     "plan_of",
+    "rejection_reason",
+    "savings_vs_paid",
     "suggestions_of",
 ]

@@ -45,9 +45,9 @@ class Forecast(NamedTuple):
     """Of the ladder: the cadence that best trades running out against piling up."""
     cadence_probability: float
     """That of a purchase within 1.5 times that interval, 0 to 1."""
-    run_out_probability: float
+    stockout_probability: float
     """That of running out at some time within 84 days of deliveries at that interval, 0 to 1."""
-    pile_up_ratio: float
+    overstock_ratio: float
     """Share of deliveries at that interval that would come early, 0 to 1."""
     need: Need
     need_probability: float
@@ -110,8 +110,8 @@ class Candidate(NamedTuple):
         return Forecast(
             interval_days=nearest_cadence(self.mean_interval_days).interval_days,
             cadence_probability=self.confidence / 100,
-            run_out_probability=1 - self.consistency_ratio,
-            pile_up_ratio=1 - self.consistency_ratio,
+            stockout_probability=1 - self.consistency_ratio,
+            overstock_ratio=1 - self.consistency_ratio,
             need=Need.ACTIVE if self.recency_weight_ratio >= LEAST_RECENCY_WEIGHT else Need.ENDED,
             need_probability=self.confidence / 100,
         )

@@ -14,7 +14,7 @@ _INTERVAL_DEVIATIONS = 1.2816
 
 
 @dataclass(frozen=True)
-class HonestSavings:
+class SavingsVsPaid:
     """What a subscription would save in a year against what this household really paid so far."""
 
     expected: float
@@ -26,7 +26,7 @@ class HonestSavings:
     """Mean of what was paid, promotions included."""
     subscription_unit_price: float
     """Shelf price less the discount, rounded up to a cent."""
-    already_pays_less: bool
+    pays_less_today: bool
     """The household pays less than the subscription would ask."""
 
 
@@ -65,9 +65,9 @@ def annual_cost(unit_price: float, quantity: int, discount_ratio: float, cadence
         return ceil_to_cent(price * (quantity * _DAYS_PER_YEAR), cadence.interval_days)
 
 
-def honest_savings(
+def savings_vs_paid(
     paid: PaidPrice, purchase_count: int, unit_price: float, quantity: int, discount_ratio: float, cadence: Cadence
-) -> HonestSavings:
+) -> SavingsVsPaid:
     """What a subscription saves against the prices that were really paid.
 
     `expected` is (mean paid price − subscription's price) × units in a year. A year's mean price differs from the mean
@@ -91,11 +91,11 @@ def honest_savings(
         units = quantity * _DAYS_PER_YEAR
         expected = (mean - price) * units
         margin = exact(_INTERVAL_DEVIATIONS * error) * units
-        return HonestSavings(
+        return SavingsVsPaid(
             expected=floor_to_cent(expected, interval_days),
             low=floor_to_cent(expected - margin, interval_days),
             high=floor_to_cent(expected + margin, interval_days),
             paid_unit_price=paid.mean,
             subscription_unit_price=ceil_to_cent(price),
-            already_pays_less=mean < price,
+            pays_less_today=mean < price,
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pantree_domain.cadence import LADDER, Cadence, nearest_cadence
 from pantree_recommendation.core.candidate import Candidate, Forecast
 from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
-from pantree_recommendation.core.money import HonestSavings, annual_cost, annual_savings, honest_savings
+from pantree_recommendation.core.money import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
 
 # Up to three intervals; below that, what is typical for such items still says something that the purchases do not.
 PURCHASES_OF_THIN_EVIDENCE = 4
@@ -22,7 +22,7 @@ class Price:
     """Never below the exact value."""
     estimated_annual_savings: float
     """Against the shelf price; never above the exact value."""
-    honest_savings: HonestSavings | None
+    savings_vs_paid: SavingsVsPaid | None
     """None when nobody knows what the household paid."""
 
 
@@ -96,7 +96,7 @@ def _price(candidate: Candidate, cadence: Cadence, tier: DiscountTier) -> Price:
         tier=tier,
         annual_cost=annual_cost(*terms),
         estimated_annual_savings=annual_savings(*terms),
-        honest_savings=None
+        savings_vs_paid=None
         if candidate.paid_price is None
-        else honest_savings(candidate.paid_price, candidate.purchase_count, *terms),
+        else savings_vs_paid(candidate.paid_price, candidate.purchase_count, *terms),
     )

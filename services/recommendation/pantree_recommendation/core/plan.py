@@ -30,7 +30,7 @@ class Plan:
     """After discounts, rounded up to a cent."""
     estimated_annual_savings: float
     """Against shelf prices, rounded down to a cent."""
-    honest_annual_savings: float | None
+    annual_savings_vs_paid: float | None
     """Against what the household paid, rounded down to a cent; None when that is not known of every item."""
     best_discount_ratio: float
     """Share of item deliveries that get the largest discount, 0 to 1."""
@@ -76,6 +76,6 @@ def _plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) ->
         item_count=len(offers),
         annual_cost=ceil_to_cent(cost * _DAYS_PER_YEAR, CYCLE_DAYS),
         estimated_annual_savings=floor_to_cent((shelf - cost) * _DAYS_PER_YEAR, CYCLE_DAYS),
-        honest_annual_savings=floor_to_cent((paid - cost) * _DAYS_PER_YEAR, CYCLE_DAYS) if known else None,
+        annual_savings_vs_paid=floor_to_cent((paid - cost) * _DAYS_PER_YEAR, CYCLE_DAYS) if known else None,
         best_discount_ratio=best / deliveries if deliveries else 0.0,
     )

@@ -69,7 +69,7 @@ class Policy:
         return max(1, math.ceil(self.max_category_ratio * max_recommendations))
 
 
-def ground_for_omission(candidate: Candidate, as_of: date, policy: Policy) -> Reason | None:
+def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reason | None:
     """Why an item is not worth a subscription; None when it may be.
 
     Args:

@@ -47,15 +47,15 @@ class ItemFeatures:
     estimated_annual_savings: float
     cadence_probability: float
     """That of a purchase within 1.5 times the supported cadence, 0 to 1."""
-    run_out_probability: float
+    stockout_probability: float
     """0 to 1."""
-    pile_up_ratio: float
+    overstock_ratio: float
     """Share of deliveries that would come early, 0 to 1."""
     need_probability: float
     """That the need is active, 0 to 1."""
     mean_paid_unit_price: float
     """What a unit really cost, promotions included; the latest shelf price when unknown."""
-    honest_annual_savings: float
+    annual_savings_vs_paid: float
     """Against what was really paid, below 0 when the subscription costs more; the estimated saving when unknown."""
 
 
@@ -68,7 +68,7 @@ def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures
         as_of: the day on which the question is asked.
     """
     assert candidate.mean_interval_days is not None  # or there were no offer
-    honest, paid = offer.price.honest_savings, candidate.paid_price
+    honest, paid = offer.price.savings_vs_paid, candidate.paid_price
     return ItemFeatures(
         name=candidate.name,
         category=candidate.category,
@@ -87,11 +87,11 @@ def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures
         discount_ratio=offer.discount_ratio,
         estimated_annual_savings=offer.estimated_annual_savings,
         cadence_probability=offer.forecast.cadence_probability,
-        run_out_probability=offer.forecast.run_out_probability,
-        pile_up_ratio=offer.forecast.pile_up_ratio,
+        stockout_probability=offer.forecast.stockout_probability,
+        overstock_ratio=offer.forecast.overstock_ratio,
         need_probability=offer.forecast.need_probability,
         mean_paid_unit_price=candidate.latest_unit_price if paid is None else paid.mean,
-        honest_annual_savings=offer.estimated_annual_savings if honest is None else honest.expected,
+        annual_savings_vs_paid=offer.estimated_annual_savings if honest is None else honest.expected,
     )
 
 

@@ -14,15 +14,15 @@ class ReasonCode(enum.StrEnum):
     BOUGHT_MORE_OFTEN = "BOUGHT_MORE_OFTEN"
     CADENCE_LENGTHENED = "CADENCE_LENGTHENED"
     SAVES_MONEY = "SAVES_MONEY"
-    SAVES_AGAINST_PAID = "SAVES_AGAINST_PAID"
-    ALREADY_PAYS_LESS = "ALREADY_PAYS_LESS"
+    SAVES_VS_PAID = "SAVES_VS_PAID"
+    PAYS_LESS_TODAY = "PAYS_LESS_TODAY"
     LIKELY_BOUGHT_AGAIN = "LIKELY_BOUGHT_AGAIN"
     CADENCE_BY_RISK = "CADENCE_BY_RISK"
     KEEPS_FOR_MONTHS = "KEEPS_FOR_MONTHS"
 
     BOUGHT_BY_SIMILAR_CUSTOMERS = "BOUGHT_BY_SIMILAR_CUSTOMERS"
     KEPT_BY_SIMILAR_CUSTOMERS = "KEPT_BY_SIMILAR_CUSTOMERS"
-    BOUGHT_BESIDE = "BOUGHT_BESIDE"
+    BOUGHT_TOGETHER = "BOUGHT_TOGETHER"
 
     TOO_FEW_PURCHASES = "TOO_FEW_PURCHASES"
     NOT_SUBSCRIBABLE = "NOT_SUBSCRIBABLE"
@@ -49,21 +49,21 @@ _TEXTS = {
     "far there are only {purchase_count:.0f} purchases, and such items are typically bought every "
     "{suggested_interval_days:.0f} days.",
     ReasonCode.SAVES_MONEY: "Saves about {estimated_annual_savings:.2f} a year against the shelf price.",
-    ReasonCode.SAVES_AGAINST_PAID: "Saves about {expected_annual_savings:.2f} a year against the {paid_unit_price:.2f} "
+    ReasonCode.SAVES_VS_PAID: "Saves about {expected_annual_savings:.2f} a year against the {paid_unit_price:.2f} "
     "a unit that you paid so far, promotions included; most years {low_annual_savings:.2f} to "
     "{high_annual_savings:.2f}.",
-    ReasonCode.ALREADY_PAYS_LESS: "You already pay less: {paid_unit_price:.2f} a unit on average, promotions included, "
+    ReasonCode.PAYS_LESS_TODAY: "You already pay less: {paid_unit_price:.2f} a unit on average, promotions included, "
     "where the subscription asks {subscription_unit_price:.2f}.",
     ReasonCode.LIKELY_BOUGHT_AGAIN: "Bought again within {days:.0f} days with a probability of "
     "{cadence_probability:.0%}.",
-    ReasonCode.CADENCE_BY_RISK: "Every {interval_days:.0f} days: {pile_up_ratio:.0%} of the deliveries would come "
-    "before the need, and the risk of running out once in 84 days is {run_out_probability:.0%}.",
+    ReasonCode.CADENCE_BY_RISK: "Every {interval_days:.0f} days: {overstock_ratio:.0%} of the deliveries would come "
+    "before the need, and the risk of running out once in 84 days is {stockout_probability:.0%}.",
     ReasonCode.KEEPS_FOR_MONTHS: "Keeps for months, so a delivery too early does little harm.",
     ReasonCode.BOUGHT_BY_SIMILAR_CUSTOMERS: "Bought regularly by {regular_buyer_count:.0f} of the "
-    "{neighbour_count:.0f} customers most like you; you have not bought it yet.",
+    "{neighbor_count:.0f} customers most like you; you have not bought it yet.",
     ReasonCode.KEPT_BY_SIMILAR_CUSTOMERS: "Of the {buyer_count:.0f} customers like you who bought it, "
     "{regular_buyer_count:.0f} came to buy it regularly; days on which you bought it so far: {purchase_count:.0f}.",
-    ReasonCode.BOUGHT_BESIDE: "Of the {buyer_count:.0f} customers like you who buy {other_item}, {regular_count:.0f} "
+    ReasonCode.BOUGHT_TOGETHER: "Of the {buyer_count:.0f} customers like you who buy {other_item}, {regular_count:.0f} "
     "buy this regularly.",
     ReasonCode.TOO_FEW_PURCHASES: "Bought on {purchase_count:.0f} of the at least {min_purchases:.0f} days that are "
     "needed to judge it.",

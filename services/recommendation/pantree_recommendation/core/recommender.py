@@ -11,11 +11,11 @@ from pantree_domain.catalog import Perishability
 from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Trend
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
-from pantree_recommendation.core.policy import Policy, ground_for_omission
+from pantree_recommendation.core.policy import Policy, rejection_reason
 from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.selection import Models, ModelSource
-from pantree_recommendation.core.suggestion import Neighbourhood, Suggestion, suggestions_of
+from pantree_recommendation.core.suggestion import Neighborhood, Suggestion, suggestions_of
 from pantree_runtime.errors import InvalidInput, PantreeError
 from pantree_runtime.threads import beside_if
 
@@ -24,7 +24,7 @@ from pantree_runtime.threads import beside_if
 LEAST_REGULAR_CONSISTENCY = 1 / 1.5
 
 DEFAULT_SUGGESTIONS = 5
-MOST_CLOSEST = 3
+MAX_NEAR_MISSES = 3
 # From the one that a little more evidence overcomes to those that it confirms.
 _GROUNDS_BY_DISTANCE = (
     ReasonCode.LOW_PROBABILITY,
@@ -59,7 +59,7 @@ class Question:
     """Decides which model answers where two are compared; empty when unknown."""
     model: str = ""
     """Id of the model that is to answer; empty when the selection decides."""
-    neighbourhood: Neighbourhood | None = None
+    neighborhood: Neighborhood | None = None
     """What similar customers buy; None when nobody asked."""
     max_suggestions: int = DEFAULT_SUGGESTIONS
     """At least 1."""
@@ -104,8 +104,8 @@ class Answer:
     """Why the embedded model answered in place of the first one; empty otherwise."""
     suggestions: tuple[Suggestion, ...] = ()
     """From similar customers, best first."""
-    closest: tuple[OmittedItem, ...] = ()
-    """When nothing is recommended, up to `MOST_CLOSEST` items that came closest to it, the closest first."""
+    near_misses: tuple[OmittedItem, ...] = ()
+    """When nothing is recommended, up to `MAX_NEAR_MISSES` items that came closest to it, the closest first."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def _answers(screened: Sequence[_Screened], scored: _Scored, policy: Policy) -> 
         end = begin + len(entry.offers)
         recommendations, outranked = _select(entry.question, policy, entry.offers, scored.scores[begin:end])
         omitted = [*entry.omitted, *outranked] if entry.question.include_omitted else []
-        closest = () if recommendations else _closest(entry.omitted, entry.question.candidates)
+        near_misses = () if recommendations else _near_misses(entry.omitted, entry.question.candidates)
         answers.append(
             Answer(
                 recommendations=recommendations,
@@ -216,15 +216,15 @@ def _answers(screened: Sequence[_Screened], scored: _Scored, policy: Policy) -> 
                 source=scored.ranker.source,
                 fallback_reason=scored.fallback_reason,
                 suggestions=_suggestions(entry.question, policy),
-                closest=closest,
+                near_misses=near_misses,
             )
         )
         begin = end
     return answers
 
 
-def _closest(omitted: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:
-    """The items that came closest: those that lack probability, then those that lack purchases, then the others.
+def _near_misses(omitted: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:
+    """The items that came near_misses: those that lack probability, then those that lack purchases, then the others.
 
     Among equals the more probable, the more often bought, the first by name. What the shop excludes came no way at all.
     """
@@ -237,13 +237,13 @@ def _closest(omitted: Sequence[OmittedItem], candidates: Sequence[Candidate]) ->
         return _GROUNDS_BY_DISTANCE.index(item.reason.code), -probability, -candidate.purchase_count, item.name
 
     near = [item for item in omitted if item.reason.code in _GROUNDS_BY_DISTANCE]
-    return tuple(sorted(near, key=distance)[:MOST_CLOSEST])
+    return tuple(sorted(near, key=distance)[:MAX_NEAR_MISSES])
 
 
 def _suggestions(question: Question, policy: Policy) -> tuple[Suggestion, ...]:
-    if question.neighbourhood is None:
+    if question.neighborhood is None:
         return ()
-    return suggestions_of(question.neighbourhood, question.candidates, policy, question.max_suggestions)
+    return suggestions_of(question.neighborhood, question.candidates, policy, question.max_suggestions)
 
 
 def _screen(question: Question, policy: Policy) -> tuple[list[tuple[Candidate, Offer]], list[OmittedItem]]:
@@ -255,7 +255,7 @@ def _screen(question: Question, policy: Policy) -> tuple[list[tuple[Candidate, O
         policy = replace(policy, min_cadence_probability=question.min_cadence_probability, regular_allowance=0.0)
     offers, omitted = [], []
     for candidate in question.candidates:
-        ground = ground_for_omission(candidate, question.as_of, policy)
+        ground = rejection_reason(candidate, question.as_of, policy)
         if ground is None:
             offers.append((candidate, offer_of(candidate, policy.tiers)))
         else:
@@ -343,8 +343,8 @@ def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
     elif forecast is not None:
         values = {
             "interval_days": forecast.interval_days,
-            "run_out_probability": forecast.run_out_probability,
-            "pile_up_ratio": forecast.pile_up_ratio,
+            "stockout_probability": forecast.stockout_probability,
+            "overstock_ratio": forecast.overstock_ratio,
         }
         reasons.append(Reason(ReasonCode.CADENCE_BY_RISK, values))
     return reasons
@@ -352,7 +352,7 @@ def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
 
 def _money_reasons(offer: Offer) -> list[Reason]:
     """What it saves, against what was paid where that is known; never a saving where the household pays less."""
-    honest = offer.price.honest_savings
+    honest = offer.price.savings_vs_paid
     if honest is None:
         if offer.estimated_annual_savings <= 0:
             return []
@@ -365,8 +365,8 @@ def _money_reasons(offer: Offer) -> list[Reason]:
         "paid_unit_price": honest.paid_unit_price,
         "subscription_unit_price": honest.subscription_unit_price,
     }
-    if honest.already_pays_less:
-        return [Reason(ReasonCode.ALREADY_PAYS_LESS, prices)]
+    if honest.pays_less_today:
+        return [Reason(ReasonCode.PAYS_LESS_TODAY, prices)]
     if honest.expected <= 0:
         return []
     values = {
@@ -376,4 +376,4 @@ def _money_reasons(offer: Offer) -> list[Reason]:
         "high_annual_savings": honest.high,
         "discount_ratio": offer.discount_ratio,
     }
-    return [Reason(ReasonCode.SAVES_AGAINST_PAID, values)]
+    return [Reason(ReasonCode.SAVES_VS_PAID, values)]

@@ -27,20 +27,20 @@ class Companion:
 
     name: str
     buyer_count: int
-    """Neighbours that bought it."""
+    """Neighbors that bought it."""
     regular_count: int
     """Those of them that buy the suggested item regularly."""
 
 
 @dataclass(frozen=True)
-class NeighbourItem:
+class NeighborItem:
     """How similar customers buy an item."""
 
     name: str
     category: str
     """An empty string when unknown."""
     buyer_count: int
-    """Neighbours that ever bought it, at least 1."""
+    """Neighbors that ever bought it, at least 1."""
     regular_buyer_count: int
     """Those of them that buy it regularly."""
     low_interval_days: float
@@ -53,11 +53,11 @@ class NeighbourItem:
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
+class Neighborhood:
     """What similar customers buy."""
 
-    neighbour_count: int
-    items: tuple[NeighbourItem, ...]
+    neighbor_count: int
+    items: tuple[NeighborItem, ...]
     """With distinct names."""
 
 
@@ -65,7 +65,7 @@ class Neighbourhood:
 class Suggestion:
     """An item to try, or to try again."""
 
-    item: NeighbourItem
+    item: NeighborItem
     score: float
     """0 to 1: what the share of similar customers who buy it regularly is at least."""
     reasons: tuple[Reason, ...]
@@ -73,23 +73,23 @@ class Suggestion:
 
 
 def suggestions_of(
-    neighbourhood: Neighbourhood, candidates: Sequence[Candidate], policy: Policy, limit: int
+    neighborhood: Neighborhood, candidates: Sequence[Candidate], policy: Policy, limit: int
 ) -> tuple[Suggestion, ...]:
     """The best suggestions, best first; items of equal score are ordered by name.
 
-    An item that the household has bought itself is judged by those neighbours who have bought it, too: how many of them
+    An item that the household has bought itself is judged by those neighbors who have bought it, too: how many of them
     came to buy it regularly. One that it has never bought is judged by all of them.
 
     Args:
-        neighbourhood: what similar customers buy.
+        neighborhood: what similar customers buy.
         candidates: the household's own items; those with purchases enough to be judged by them are not suggested.
         policy: what is asked of an item.
         limit: largest number of suggestions.
     """
     own = {candidate.name.casefold() for candidate in candidates if candidate.purchase_count >= policy.min_purchases}
     found = [
-        _suggestion(item, neighbourhood.neighbour_count)
-        for item in neighbourhood.items
+        _suggestion(item, neighborhood.neighbor_count)
+        for item in neighborhood.items
         if item.name.casefold() not in own and item.category.casefold() not in policy.excluded_categories
     ]
     found = [suggestion for suggestion in found if suggestion.score >= policy.min_suggestion_score]
@@ -109,9 +109,9 @@ def _spread(ranked: Sequence[Suggestion], most: int) -> list[Suggestion]:
     return kept
 
 
-def _suggestion(item: NeighbourItem, neighbour_count: int) -> Suggestion:
+def _suggestion(item: NeighborItem, neighbor_count: int) -> Suggestion:
     counts = {
-        "neighbour_count": neighbour_count,
+        "neighbor_count": neighbor_count,
         "buyer_count": item.buyer_count,
         "regular_buyer_count": item.regular_buyer_count,
     }
@@ -119,12 +119,12 @@ def _suggestion(item: NeighbourItem, neighbour_count: int) -> Suggestion:
         asked = item.buyer_count
         reason = Reason(ReasonCode.KEPT_BY_SIMILAR_CUSTOMERS, {**counts, "purchase_count": item.own_day_count})
     else:
-        asked = neighbour_count
+        asked = neighbor_count
         reason = Reason(ReasonCode.BOUGHT_BY_SIMILAR_CUSTOMERS, counts)
     reasons = [reason]
     if item.companion is not None:
         values = {"buyer_count": item.companion.buyer_count, "regular_count": item.companion.regular_count}
-        reasons.append(Reason(ReasonCode.BOUGHT_BESIDE, values, item.companion.name))
+        reasons.append(Reason(ReasonCode.BOUGHT_TOGETHER, values, item.companion.name))
     return Suggestion(item, share_at_least(item.regular_buyer_count, asked), tuple(reasons))
 
 

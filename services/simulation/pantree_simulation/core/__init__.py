@@ -1,7 +1,7 @@
 """What the simulation service knows: how often shoppers go shopping, and how often they need what."""
 
 from pantree_simulation.core.archetypes import Archetype, ArchetypePage, Archetypes, parse_archetypes
-from pantree_simulation.core.behaviour import Behaviour, parse_behaviour
+from pantree_simulation.core.behavior import Behavior, parse_behavior
 from pantree_simulation.core.population import ArchetypeShare, Population, PopulationBatch, PopulationSimulator
 from pantree_simulation.core.scenario import FirstItem, Scenario
 from pantree_simulation.core.simulation import SimulatedMonth, Simulator
@@ -12,7 +12,7 @@ __all__ = [
     "ArchetypePage",
     "ArchetypeShare",
     "Archetypes",
-    "Behaviour",
+    "Behavior",
     "FirstItem",
     "Population",
     "PopulationBatch",
@@ -21,6 +21,6 @@ __all__ = [
     "SimulatedMonth",
     "Simulator",
     "parse_archetypes",
-    "parse_behaviour",
+    "parse_behavior",
     "warm_up",
 ]

@@ -1,4 +1,4 @@
-"""What there is to be needed: kinds of things in the catalogue, and the items of a first purchase."""
+"""What there is to be needed: kinds of things in the catalog, and the items of a first purchase."""
 
 import functools
 import itertools
@@ -56,11 +56,11 @@ class NamedAssortment(NamedTuple):
 
 
 class CatalogArrays:
-    """What the catalogue alone says of an assortment: made once, since it is the same for every household.
+    """What the catalog alone says of an assortment: made once, since it is the same for every household.
 
     Args:
         catalog: the items.
-        price_levels: by category, what is paid in proportion to the catalogue's prices.
+        price_levels: by category, what is paid in proportion to the catalog's prices.
     """
 
     def __init__(self, catalog: Catalog, price_levels: Mapping[str, float]) -> None:
@@ -89,13 +89,13 @@ class CatalogArrays:
         items["lowest_price"] = levels * [item.price_low for item in catalog.items]
         items["highest_price"] = levels * [item.price_high for item in catalog.items]
         self.arrays = Assortment(needs, items, members)
-        """The catalogue alone."""
+        """The catalog alone."""
         self._typical_intervals = {
             category: _typical_interval(found) for category in CATEGORIES if (found := catalog.items_in(category))
         }
         self._typical_interval = _typical_interval(catalog.items)
         self.with_items = self._typical_intervals.keys()
-        """Categories that the catalogue has items of."""
+        """Categories that the catalog has items of."""
         # Many households begin with the same items.
         self.meaning_of = functools.lru_cache(maxsize=4096)(self._meaning_of)
         self.with_room_for = functools.lru_cache(maxsize=64)(self._with_room_for)
@@ -111,7 +111,7 @@ class CatalogArrays:
         return _Meaning(code, found.category, item.typical_interval_days, at, kind, complements)
 
     def _with_room_for(self, count: int) -> "_Room":
-        """The catalogue after as many items of a first purchase and their needs, of which the figures are missing."""
+        """The catalog after as many items of a first purchase and their needs, of which the figures are missing."""
         needs, items = np.zeros(count, NEED), np.zeros(count, ITEM)
         needs["preference"], needs["first_item"], items["first_drift"] = 1.0, range(count), 1.0
         return _Room(
@@ -142,7 +142,7 @@ class _Meaning:
     interval_days: float
     """What is typical between purchases."""
     item: int | None
-    """Position of the item of the catalogue that it most likely is."""
+    """Position of the item of the catalog that it most likely is."""
     kind: int | None
     """That item's kind."""
     complements: tuple[int, ...]
@@ -150,11 +150,11 @@ class _Meaning:
 
 
 def catalog_assortment(catalog: Catalog, price_levels: Mapping[str, float]) -> NamedAssortment:
-    """Every kind of thing in the catalogue.
+    """Every kind of thing in the catalog.
 
     Args:
         catalog: the items.
-        price_levels: by category, what is paid in proportion to the catalogue's prices.
+        price_levels: by category, what is paid in proportion to the catalog's prices.
     """
     known = CatalogArrays(catalog, price_levels)
     return NamedAssortment(known.arrays, Joined((), known.names), Joined((), known.categories), CATEGORIES, {})
@@ -163,7 +163,7 @@ def catalog_assortment(catalog: Catalog, price_levels: Mapping[str, float]) -> N
 def assortment_after(
     first_items: Sequence[FirstItem], arrays: CatalogArrays, complement_preference: float
 ) -> NamedAssortment:
-    """The items of a first purchase, each a need of its own, then the other kinds of things in the catalogue.
+    """The items of a first purchase, each a need of its own, then the other kinds of things in the catalog.
 
     An item of the first purchase takes the place of its kind; other items of the kind may later take its own place.
 

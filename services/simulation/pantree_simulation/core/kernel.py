@@ -92,7 +92,7 @@ def simulate(
         assortment: what there is to be needed. Its needs are written: how the last household has them, as they stand at
             the end of the period.
         archetypes: the archetypes of the population.
-        model: behaviour.
+        model: behavior.
         household: HOUSEHOLD[1], the last household, as it stands at the end of the period.
         work: is used.
         lines: receives the lines, household by household, each by day, within a day by need.
@@ -182,7 +182,7 @@ def live(
         assortment: what there is to be needed. Its needs are written: how the household has them, as they stand at the
             end of the period. With items of a first purchase, which come first, the first trip is on the first day.
         archetypes: the archetypes of the population.
-        model: behaviour.
+        model: behavior.
         household: HOUSEHOLD[1], the household, as it stands at the end of the period.
         work: receives the purchases.
 
@@ -453,7 +453,7 @@ def _plan_trips(
         count += 1
         bits = number_at(stream, np.uint64(number) * _TWO)
         trip_kind = _place(parts, TRIP_ENDS, low_ratio(bits))
-        # The day that the rhythm says or one of its neighbours, by how popular their weekdays are.
+        # The day that the rhythm says or one of its neighbors, by how popular their weekdays are.
         target = day + max(1, int(drawn(tables, GAPS, high_ratio(bits)) * rhythm_days * spell + 0.5))
         first = max(day + 1, target - 1)
         total = 0.0

@@ -1,4 +1,4 @@
-"""Behaviour and archetypes in the form that the kernel works with."""
+"""Behavior and archetypes in the form that the kernel works with."""
 
 import functools
 import itertools
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pantree_simulation.core.archetypes import Archetype
-from pantree_simulation.core.behaviour import Behaviour, Trips
+from pantree_simulation.core.behavior import Behavior, Trips
 from pantree_simulation.core.records import (
     ARCHETYPE,
     EVENT,
@@ -40,9 +40,9 @@ _BEYOND_ANY_RATIO = 2.0
 _RHYTHM_STEPS = 8
 
 
-def model_of(behaviour: Behaviour) -> Model:
-    """Behaviour as tables."""
-    trips, needs, changes = behaviour.trips, behaviour.needs, behaviour.changes
+def model_of(behavior: Behavior) -> Model:
+    """Behavior as tables."""
+    trips, needs, changes = behavior.trips, behavior.needs, behavior.changes
     gaps = mixed_table(
         [gap.share for gap in trips.gaps], [gap.mean for gap in trips.gaps], [gap.variation for gap in trips.gaps]
     )
@@ -72,10 +72,10 @@ def model_of(behaviour: Behaviour) -> Model:
             _ends([regularity.share for regularity in needs.regularity]),
             _ends([kind.share for kind in trips.kinds]),
             np.array([*(kind.reach for kind in trips.kinds[:-1]), _BEYOND_ANY_RATIO]),
-            _ends(behaviour.quantities.extra_units),
+            _ends(behavior.quantities.extra_units),
             np.array(trips.weekday_weights),
-            _ends([pack.share for pack in behaviour.prices.packs]),
-            np.array([pack.price_ratio for pack in behaviour.prices.packs]),
+            _ends([pack.share for pack in behavior.prices.packs]),
+            np.array([pack.price_ratio for pack in behavior.prices.packs]),
         )
     ):
         parts[row, : len(values)] = values
@@ -93,8 +93,8 @@ def model_of(behaviour: Behaviour) -> Model:
         "days_until_pause": changes.days_until_pause,
         "pause_days": changes.pause_days,
         "days_until_swap": changes.days_until_swap,
-        "price_spread": behaviour.prices.spread,
-        "promotion_spread": behaviour.promotions.household_spread,
+        "price_spread": behavior.prices.spread,
+        "promotion_spread": behavior.promotions.household_spread,
     }.items():
         figures[name] = value
     return Model(figures, np.array(tables), parts)
@@ -114,7 +114,7 @@ def archetypes_of(
         archetypes: at least one.
         shares: how many of the households are of each; they sum to 1.
         trips: how the archetypes' figures are to be understood.
-        model: the behaviour that they are of.
+        model: the behavior that they are of.
         categories: ids of the categories, in the order that the kernel counts them by.
         added_weights: weights of categories for which an archetype has none.
     """
@@ -156,23 +156,23 @@ def new_household() -> Records:
     return np.zeros(1, HOUSEHOLD)
 
 
-def new_workspace(days: int, assortment: Assortment, behaviour: Behaviour, category_count: int) -> Workspace:
+def new_workspace(days: int, assortment: Assortment, behavior: Behavior, category_count: int) -> Workspace:
     """Room for the work within a period. What is in it is not cleared: every value is written before it is read.
 
     Args:
         days: length of the period.
         assortment: what there is to be needed.
-        behaviour: gives the kinds of trips.
+        behavior: gives the kinds of trips.
         category_count: number of categories.
     """
     return Workspace(
         trip_places=np.empty(days, np.uint32),
         trip_spells=np.empty(days),
         trip_starts=np.empty(days + 2, np.uint32),
-        next_trips=np.empty((len(behaviour.trips.kinds), days), np.int32),
+        next_trips=np.empty((len(behavior.trips.kinds), days), np.int32),
         # A need is filled at most once a day.
         events=np.empty(days * len(assortment.needs), EVENT),
-        known_days=np.empty(len(behaviour.trips.kinds), np.uint32),
+        known_days=np.empty(len(behavior.trips.kinds), np.uint32),
         staples=np.empty(len(assortment.needs), np.uint32),
         sums=np.empty((4, category_count)),
     )

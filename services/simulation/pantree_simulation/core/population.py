@@ -11,7 +11,7 @@ from pantree_domain.days import day_number
 from pantree_domain.months import add_months
 from pantree_simulation.core.archetypes import Archetype
 from pantree_simulation.core.assortment import NamedAssortment, catalog_assortment
-from pantree_simulation.core.behaviour import Behaviour
+from pantree_simulation.core.behavior import Behavior
 from pantree_simulation.core.kernel import simulate
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
 from pantree_simulation.core.records import Integers, Lines, part_of
@@ -69,13 +69,13 @@ class PopulationSimulator:
 
     Args:
         catalog: what there is to be bought.
-        behaviour: how shoppers behave.
+        behavior: how shoppers behave.
     """
 
-    def __init__(self, catalog: Catalog, behaviour: Behaviour) -> None:
-        self._behaviour = behaviour
-        self._model = model_of(behaviour)
-        self._assortment = catalog_assortment(catalog, behaviour.prices.levels)
+    def __init__(self, catalog: Catalog, behavior: Behavior) -> None:
+        self._behavior = behavior
+        self._model = model_of(behavior)
+        self._assortment = catalog_assortment(catalog, behavior.prices.levels)
 
     def batches(self, population: Population) -> Iterator[PopulationBatch]:
         """The households in order. Each batch is made when it is asked for, and holds until the next one is.
@@ -85,17 +85,17 @@ class PopulationSimulator:
         assortment, model = self._assortment, self._model
         from_day = day_number(population.start)
         until_day = day_number(add_months(population.start, population.month_count))
-        calendar = Shop(population.seed, assortment.item_names, self._behaviour).calendar(from_day, until_day)
+        calendar = Shop(population.seed, assortment.item_names, self._behavior).calendar(from_day, until_day)
         archetypes = archetypes_of(
             [part.archetype for part in population.mix],
             [part.share for part in population.mix],
-            self._behaviour.trips,
+            self._behavior.trips,
             model,
             assortment.categories,
         )
         household_record = new_household()
         arrays = assortment.arrays._replace(needs=assortment.arrays.needs.copy())
-        work = new_workspace(until_day - from_day, arrays, self._behaviour, len(assortment.categories))
+        work = new_workspace(until_day - from_day, arrays, self._behavior, len(assortment.categories))
         room = BATCH_LINES
         # The same arrays for all batches: fresh memory costs as much as what is written into it.
         lines = new_lines(room)

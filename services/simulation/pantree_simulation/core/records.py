@@ -27,7 +27,7 @@ NEED = np.dtype(
         ("need_days", np.float64),  # mean days from a purchase until it returns; before the first, between purchases
         ("reluctance", np.float64),  # what its urgency is drawn up to, 0 to 1
         ("price_level", np.float64),  # where in an item's price range the household buys
-        ("pack_price", np.float64),  # price of the household's pack, in proportion to the catalogue's
+        ("pack_price", np.float64),  # price of the household's pack, in proportion to the catalog's
         ("pause_chance", np.float64),  # at each purchase
         ("swap_chance", np.float64),  # at each purchase
         ("rate_end", np.float64),  # purchases a day of this need and all before it
@@ -128,7 +128,7 @@ MOST_PARTS = 4
 
 
 class Model(NamedTuple):
-    """Behaviour as the kernel reads it: see `behaviour.toml`."""
+    """Behavior as the kernel reads it: see `behavior.toml`."""
 
     figures: Records
     """FIGURES[1]"""

@@ -10,7 +10,7 @@ import numpy as np
 
 from pantree_domain.compiled import compiled
 from pantree_simulation.core.assortment import Joined
-from pantree_simulation.core.behaviour import Behaviour
+from pantree_simulation.core.behavior import Behavior
 from pantree_simulation.core.records import Calendar, Floats, Keys, Positions
 from pantree_simulation.core.streams import Purpose, high_ratio, keys_of_names, low_ratio, number_at
 from pantree_simulation.core.tables import drawn, normal_table, stepped_table
@@ -30,18 +30,18 @@ class Shop:
     Args:
         seed: starts the random streams.
         item_names: the items, in the order that the kernel counts them by.
-        behaviour: how much prices move, how long campaigns last.
+        behavior: how much prices move, how long campaigns last.
     """
 
-    def __init__(self, seed: int, item_names: Joined, behaviour: Behaviour) -> None:
+    def __init__(self, seed: int, item_names: Joined, behavior: Behavior) -> None:
         self._seed = seed
         self._item_names = item_names
         self._keys = np.zeros(len(item_names), np.uint64)
         self._with_key: set[int] = set()
-        self._drift_days = behaviour.prices.drift_days
-        self._drift_ratio = behaviour.prices.drift_ratio
-        self._campaign_days = behaviour.promotions.campaign_days
-        promotions = behaviour.promotions
+        self._drift_days = behavior.prices.drift_days
+        self._drift_ratio = behavior.prices.drift_ratio
+        self._campaign_days = behavior.promotions.campaign_days
+        promotions = behavior.promotions
         self._tables = _tables(tuple(promotions.depths), tuple(promotions.depth_shares))
 
     def calendar(self, from_day: int, until_day: int, items: Set[int] | None = None) -> Calendar:

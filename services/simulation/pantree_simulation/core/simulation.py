@@ -11,7 +11,7 @@ from pantree_domain.days import day_number
 from pantree_domain.purchases import PurchaseLines
 from pantree_simulation.core.archetypes import Archetype
 from pantree_simulation.core.assortment import CatalogArrays, NamedAssortment, assortment_after
-from pantree_simulation.core.behaviour import Behaviour
+from pantree_simulation.core.behavior import Behavior
 from pantree_simulation.core.kernel import SETTLED, live, write_lines
 from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
 from pantree_simulation.core.records import Archetypes, Lines, Workspace
@@ -43,16 +43,16 @@ class Simulator:
 
     Args:
         catalog: where other items come from, and the categories of items that have none.
-        behaviour: how shoppers behave.
+        behavior: how shoppers behave.
     """
 
-    def __init__(self, catalog: Catalog, behaviour: Behaviour) -> None:
-        self._catalog = CatalogArrays(catalog, behaviour.prices.levels)
-        self._behaviour = behaviour
-        self._model = model_of(behaviour)
+    def __init__(self, catalog: Catalog, behavior: Behavior) -> None:
+        self._catalog = CatalogArrays(catalog, behavior.prices.levels)
+        self._behavior = behavior
+        self._model = model_of(behavior)
         # Of the month that was made last, if nobody uses it.
         self._rooms: deque[tuple[Workspace, Lines]] = deque(maxlen=1)
-        # Most households have no categories but the catalogue's.
+        # Most households have no categories but the catalog's.
         self._archetypes_of = functools.lru_cache(maxsize=1024)(self._made_archetypes)
 
     def months(self, scenario: Scenario) -> Iterator[SimulatedMonth]:
@@ -64,9 +64,9 @@ class Simulator:
         Args:
             scenario: whom to simulate, and for how long.
         """
-        behaviour, model = self._behaviour, self._model
-        assortment = assortment_after(scenario.items, self._catalog, behaviour.needs.complement_preference)
-        shop = Shop(scenario.seed, assortment.item_names, behaviour)
+        behavior, model = self._behavior, self._model
+        assortment = assortment_after(scenario.items, self._catalog, behavior.needs.complement_preference)
+        shop = Shop(scenario.seed, assortment.item_names, behavior)
         arrays = assortment.arrays
         key = household_key(scenario.seed, scenario.household_id)
         archetypes = self._archetypes_of(
@@ -105,13 +105,13 @@ class Simulator:
         else:
             if (len(work.staples), work.sums.shape[1]) == (need_count, category_count):
                 return work, lines
-        work = new_workspace(_LONGEST_MONTH_DAYS, assortment.arrays, self._behaviour, category_count)
+        work = new_workspace(_LONGEST_MONTH_DAYS, assortment.arrays, self._behavior, category_count)
         return work, new_lines(_LONGEST_MONTH_DAYS * need_count)
 
     def _made_archetypes(
         self, archetype: Archetype, categories: tuple[str, ...], added_weights: tuple[tuple[str, float], ...]
     ) -> Archetypes:
-        return archetypes_of([archetype], [1.0], self._behaviour.trips, self._model, categories, dict(added_weights))
+        return archetypes_of([archetype], [1.0], self._behavior.trips, self._model, categories, dict(added_weights))
 
 
 def _lines_with_names(lines: Lines, count: int, assortment: NamedAssortment) -> PurchaseLines:

@@ -79,7 +79,7 @@ def _end_of_subject(name: str) -> bytes:
     return f", {json.dumps(name)}]".encode()
 
 
-# A catalogue's names come again with every seed.
+# A catalog's names come again with every seed.
 _end_of_known_subject = functools.lru_cache(maxsize=4096)(_end_of_subject)
 
 

@@ -3,7 +3,7 @@
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vector, Vectors
 from pantree_vector.core.household import BoughtItem
 from pantree_vector.core.indexing import HistoryToIndex
-from pantree_vector.core.neighbourhood import BoughtBeside, Neighbourhood, NeighbourItem
+from pantree_vector.core.neighborhood import Association, Neighborhood, NeighborItem
 from pantree_vector.core.profile import CategoryShare, CustomerProfile
 from pantree_vector.core.similarity import IndexedHistory, Similarity
 from pantree_vector.core.store import (
@@ -19,7 +19,7 @@ from pantree_vector.core.store import (
 
 __all__ = [
     "ALL_ITEMS",
-    "BoughtBeside",
+    "Association",
     "BoughtItem",
     "CategoryShare",
     "CustomerMatch",
@@ -33,8 +33,8 @@ __all__ = [
     "IndexedHistory",
     "ItemFilter",
     "ItemMatch",
-    "NeighbourItem",
-    "Neighbourhood",
+    "NeighborItem",
+    "Neighborhood",
     "Similarity",
     "Vector",
     "VectorStore",

@@ -11,7 +11,7 @@ from pantree_vector.core.diversity import diverse_order
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vectors
 from pantree_vector.core.identity import normalise_name
 from pantree_vector.core.indexing import HistoryToIndex, points_of
-from pantree_vector.core.neighbourhood import CUSTOMERS_COMPARED, Neighbourhood, neighbourhood_of
+from pantree_vector.core.neighborhood import CUSTOMERS_COMPARED, Neighborhood, neighborhood_of
 from pantree_vector.core.profile import CustomerProfile
 from pantree_vector.core.searching import search_distinct_items
 from pantree_vector.core.store import (
@@ -167,7 +167,7 @@ class Similarity:
         """All items of each of some distinct customers, by normalised name; none for one who is not stored."""
         return await self._store.items_of_customers(tenant_id, customer_ids)
 
-    async def neighbourhood(self, tenant_id: str, customer_id: str, *, limit: int) -> Neighbourhood:
+    async def neighborhood(self, tenant_id: str, customer_id: str, *, limit: int) -> Neighborhood:
         """What the customers most alike to a stored one buy again and again.
 
         Args:
@@ -182,7 +182,7 @@ class Similarity:
         own, *others = await self.items_of_customers(
             tenant_id, [customer_id, *(match.customer_id for match in matches)]
         )
-        return await asyncio.to_thread(neighbourhood_of, own, others, limit=limit)
+        return await asyncio.to_thread(neighborhood_of, own, others, limit=limit)
 
     async def delete_customer(self, tenant_id: str, customer_id: str) -> int:
         """Removes every trace of a customer and returns the number of points removed."""

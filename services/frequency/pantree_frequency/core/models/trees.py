@@ -91,7 +91,7 @@ class StepTrees:
             tree_of_node[of_step], thresholds[of_step], kept_by_node[of_step], strict=True
         ):
             allowed[tree, steps > threshold] &= leaves
-        # Neighbouring steps that a tree treats alike share their leaf.
+        # Neighboring steps that a tree treats alike share their leaf.
         begins = np.diff(allowed, axis=1, prepend=~allowed[:, :1]) != 0
         self._group_trees, self._group_starts = (places.astype(np.int32) for places in np.nonzero(begins))
         ends = np.append(self._group_starts[1:], 0)

@@ -131,7 +131,7 @@ export type EnrichedItem = Message<"pantree.enrichment.v1.EnrichedItem"> & {
   normalizedName: string;
 
   /**
-   * category is a category id of the catalogue; `other` when unknown.
+   * category is a category id of the catalog; `other` when unknown.
    *
    * @generated from field: string category = 3;
    */
@@ -202,7 +202,7 @@ export const EnrichedItemSchema: GenMessage<EnrichedItem> = /*@__PURE__*/
  */
 export type IntervalReason = Message<"pantree.enrichment.v1.IntervalReason"> & {
   /**
-   * code is stable and meant for programs: `known_item` or `similar_item` of the catalogue, or a language model's choice
+   * code is stable and meant for programs: `known_item` or `similar_item` of the catalog, or a language model's choice
    * of `spoils_soon`, `used_daily`, `used_weekly`, `used_now_and_then` and `lasts_long`.
    *
    * @generated from field: string code = 1;

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/frequency/v1/frequency_service.proto.
  */
 export const file_pantree_frequency_v1_frequency_service: GenFile = /*@__PURE__*/
-  fileDesc("CixwYW50cmVlL2ZyZXF1ZW5jeS92MS9mcmVxdWVuY3lfc2VydmljZS5wcm90bxIUcGFudHJlZS5mcmVxdWVuY3kudjEicwoZRmluZENhZGVuY2VDaGFuZ2VzUmVxdWVzdBJCCgdoaXN0b3J5GAEgASgLMisucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0QgTiQQECEhIKCml0ZW1fbmFtZXMYAiADKAkiUgoaRmluZENhZGVuY2VDaGFuZ2VzUmVzcG9uc2USNAoHY2hhbmdlcxgBIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2UieQoNQ2FkZW5jZUNoYW5nZRIMCgRuYW1lGAEgASgJEiEKGXJlY29tbWVuZGVkX2ludGVydmFsX2RheXMYAiABKAUSEgoKYWZ0ZXJfZGF0ZRgDIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAQgASgFEgwKBHRleHQYBSABKAki1QEKFUFuYWx5emVIaXN0b3J5UmVxdWVzdBI9CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uc0IE4kEBAhITCgVhc19vZhgCIAEoCUIE4kEBAhISCgppdGVtX3R5cGVzGAMgAygJEhIKCm1vZGVsX25hbWUYBCABKAkSJAoXcnVuX291dF90b2xlcmFuY2VfcmF0aW8YBSABKAFIAIgBAUIaChhfcnVuX291dF90b2xlcmFuY2VfcmF0aW8igwEKFkFuYWx5emVIaXN0b3J5UmVzcG9uc2USMgoFaXRlbXMYASADKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBINCgVhc19vZhgDIAEoCSKrAQoXQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QSOgoKaG91c2Vob2xkcxgBIAMoCzImLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkhvdXNlaG9sZEhpc3RvcnkSEgoKbW9kZWxfbmFtZRgCIAEoCRIkChdydW5fb3V0X3RvbGVyYW5jZV9yYXRpbxgDIAEoAUgAiAEBQhoKGF9ydW5fb3V0X3RvbGVyYW5jZV9yYXRpbyJ6ChBIb3VzZWhvbGRIaXN0b3J5Ej0KCXB1cmNoYXNlcxgBIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zQgTiQQECEhMKBWFzX29mGAIgASgJQgTiQQECEhIKCml0ZW1fdHlwZXMYAyADKAkiVwoYQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlEjsKCmhvdXNlaG9sZHMYASADKAsyJy5wYW50cmVlLmZyZXF1ZW5jeS52MS5Ib3VzZWhvbGRBbmFseXNpcyKDAQoRSG91c2Vob2xkQW5hbHlzaXMSPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIoEKCg1JdGVtRnJlcXVlbmN5EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSHwoSbWVhbl9pbnRlcnZhbF9kYXlzGAQgASgBSACIAQESIQoUbWVkaWFuX2ludGVydmFsX2RheXMYBSABKAFIAYgBARIkChdzdGFuZGFyZF9kZXZpYXRpb25fZGF5cxgGIAEoAUgCiAEBEiUKGGNvZWZmaWNpZW50X29mX3ZhcmlhdGlvbhgHIAEoAUgDiAEBEhkKEWNvbnNpc3RlbmN5X3JhdGlvGAggASgBEhwKFHJlY2VuY3lfd2VpZ2h0X3JhdGlvGAkgASgBEioKBXRyZW5kGAogASgOMhsucGFudHJlZS5mcmVxdWVuY3kudjEuVHJlbmQSHQoQdHJlbmRfc2xvcGVfZGF5cxgLIAEoAUgEiAEBEhIKCmNvbmZpZGVuY2UYDCABKAESEgoKZmlyc3RfZGF0ZRgNIAEoCRIRCglsYXN0X2RhdGUYDiABKAkSFQoNbmV4dF9kdWVfZGF0ZRgPIAEoCRIWCg50b3RhbF9xdWFudGl0eRgQIAEoAxITCgt0b3RhbF9zcGVuZBgRIAEoARIXCg9tZWFuX3VuaXRfcHJpY2UYEiABKAESGQoRbGF0ZXN0X3VuaXRfcHJpY2UYEyABKAESGAoQdHlwaWNhbF9xdWFudGl0eRgUIAEoBRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGBUgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGBYgASgBEhgKC21lZGlhbl9kYXlzGBcgASgBSAWIAQESIQoZcmVjb21tZW5kZWRfaW50ZXJ2YWxfZGF5cxgYIAEoBRIbChNydW5fb3V0X3Byb2JhYmlsaXR5GBkgASgBEhUKDXBpbGVfdXBfcmF0aW8YGiABKAESGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgbIAEoARIoCgRuZWVkGBwgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBJBChJuZWVkX3Byb2JhYmlsaXRpZXMYHSADKAsyJS5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkUHJvYmFiaWxpdHkSIQoUbWVhbl9wYWlkX3VuaXRfcHJpY2UYHiABKAFIBogBARImChlwYWlkX3VuaXRfcHJpY2VfZGV2aWF0aW9uGB8gASgBSAeIAQESGgoNdHJlbmRfcF92YWx1ZRggIAEoAUgIiAEBEjsKDmZpcnN0X2RlbGl2ZXJ5GCEgASgLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuRmlyc3REZWxpdmVyeUIVChNfbWVhbl9pbnRlcnZhbF9kYXlzQhcKFV9tZWRpYW5faW50ZXJ2YWxfZGF5c0IaChhfc3RhbmRhcmRfZGV2aWF0aW9uX2RheXNCGwoZX2NvZWZmaWNpZW50X29mX3ZhcmlhdGlvbkITChFfdHJlbmRfc2xvcGVfZGF5c0IOCgxfbWVkaWFuX2RheXNCFwoVX21lYW5fcGFpZF91bml0X3ByaWNlQhwKGl9wYWlkX3VuaXRfcHJpY2VfZGV2aWF0aW9uQhAKDl90cmVuZF9wX3ZhbHVlIlEKDUZpcnN0RGVsaXZlcnkSDAoEZGF0ZRgBIAEoCRIbChNydW5fb3V0X3Byb2JhYmlsaXR5GAIgASgBEhUKDXBpbGVfdXBfcmF0aW8YAyABKAEiQAoTUHVyY2hhc2VQcm9iYWJpbGl0eRIUCgxob3Jpem9uX2RheXMYASABKAUSEwoLcHJvYmFiaWxpdHkYAiABKAEiUAoPTmVlZFByb2JhYmlsaXR5EigKBG5lZWQYASABKA4yGi5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkEhMKC3Byb2JhYmlsaXR5GAIgASgBKnAKBE5lZWQSFAoQTkVFRF9VTlNQRUNJRklFRBAAEg8KC05FRURfQUNUSVZFEAESDQoJTkVFRF9MQVRFEAISDwoLTkVFRF9QQVVTRUQQAxIOCgpORUVEX0VOREVEEAQSEQoNTkVFRF9TV0lUQ0hFRBAFKlsKBVRyZW5kEhUKEVRSRU5EX1VOU1BFQ0lGSUVEEAASEAoMVFJFTkRfU1RBQkxFEAESFgoSVFJFTkRfQUNDRUxFUkFUSU5HEAISEQoNVFJFTkRfU0xPV0lORxADMu8CChBGcmVxdWVuY3lTZXJ2aWNlEmsKDkFuYWx5emVIaXN0b3J5EisucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0GiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZRJ1ChBBbmFseXplSGlzdG9yaWVzEi0ucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QaLi5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yaWVzUmVzcG9uc2UoATABEncKEkZpbmRDYWRlbmNlQ2hhbmdlcxIvLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkZpbmRDYWRlbmNlQ2hhbmdlc1JlcXVlc3QaMC5wYW50cmVlLmZyZXF1ZW5jeS52MS5GaW5kQ2FkZW5jZUNoYW5nZXNSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
+  fileDesc("CixwYW50cmVlL2ZyZXF1ZW5jeS92MS9mcmVxdWVuY3lfc2VydmljZS5wcm90bxIUcGFudHJlZS5mcmVxdWVuY3kudjEicwoZRmluZENhZGVuY2VDaGFuZ2VzUmVxdWVzdBJCCgdoaXN0b3J5GAEgASgLMisucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0QgTiQQECEhIKCml0ZW1fbmFtZXMYAiADKAkiUgoaRmluZENhZGVuY2VDaGFuZ2VzUmVzcG9uc2USNAoHY2hhbmdlcxgBIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2UieQoNQ2FkZW5jZUNoYW5nZRIMCgRuYW1lGAEgASgJEiEKGXJlY29tbWVuZGVkX2ludGVydmFsX2RheXMYAiABKAUSEgoKYWZ0ZXJfZGF0ZRgDIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAQgASgFEgwKBHRleHQYBSABKAki1wEKFUFuYWx5emVIaXN0b3J5UmVxdWVzdBI9CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uc0IE4kEBAhITCgVhc19vZhgCIAEoCUIE4kEBAhISCgppdGVtX3R5cGVzGAMgAygJEhIKCm1vZGVsX25hbWUYBCABKAkSJQoYc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvGAUgASgBSACIAQFCGwoZX3N0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbyKDAQoWQW5hbHl6ZUhpc3RvcnlSZXNwb25zZRIyCgVpdGVtcxgBIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkl0ZW1GcmVxdWVuY3kSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg0KBWFzX29mGAMgASgJIq0BChdBbmFseXplSGlzdG9yaWVzUmVxdWVzdBI6Cgpob3VzZWhvbGRzGAEgAygLMiYucGFudHJlZS5mcmVxdWVuY3kudjEuSG91c2Vob2xkSGlzdG9yeRISCgptb2RlbF9uYW1lGAIgASgJEiUKGHN0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbxgDIAEoAUgAiAEBQhsKGV9zdG9ja291dF90b2xlcmFuY2VfcmF0aW8iegoQSG91c2Vob2xkSGlzdG9yeRI9CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uc0IE4kEBAhITCgVhc19vZhgCIAEoCUIE4kEBAhISCgppdGVtX3R5cGVzGAMgAygJIlcKGEFuYWx5emVIaXN0b3JpZXNSZXNwb25zZRI7Cgpob3VzZWhvbGRzGAEgAygLMicucGFudHJlZS5mcmVxdWVuY3kudjEuSG91c2Vob2xkQW5hbHlzaXMigwEKEUhvdXNlaG9sZEFuYWx5c2lzEj4KBnJlc3VsdBgBIAEoCzIsLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3J5UmVzcG9uc2VIABIjCgVlcnJvchgCIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSKECgoNSXRlbUZyZXF1ZW5jeRIMCgRuYW1lGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEhYKDnB1cmNoYXNlX2NvdW50GAMgASgFEh8KEm1lYW5faW50ZXJ2YWxfZGF5cxgEIAEoAUgAiAEBEiEKFG1lZGlhbl9pbnRlcnZhbF9kYXlzGAUgASgBSAGIAQESJAoXc3RhbmRhcmRfZGV2aWF0aW9uX2RheXMYBiABKAFIAogBARIlChhjb2VmZmljaWVudF9vZl92YXJpYXRpb24YByABKAFIA4gBARIZChFjb25zaXN0ZW5jeV9yYXRpbxgIIAEoARIcChRyZWNlbmN5X3dlaWdodF9yYXRpbxgJIAEoARIqCgV0cmVuZBgKIAEoDjIbLnBhbnRyZWUuZnJlcXVlbmN5LnYxLlRyZW5kEh0KEHRyZW5kX3Nsb3BlX2RheXMYCyABKAFIBIgBARISCgpjb25maWRlbmNlGAwgASgBEhIKCmZpcnN0X2RhdGUYDSABKAkSEQoJbGFzdF9kYXRlGA4gASgJEhUKDW5leHRfZHVlX2RhdGUYDyABKAkSFgoOdG90YWxfcXVhbnRpdHkYECABKAMSEwoLdG90YWxfc3BlbmQYESABKAESFwoPbWVhbl91bml0X3ByaWNlGBIgASgBEhkKEWxhdGVzdF91bml0X3ByaWNlGBMgASgBEhgKEHR5cGljYWxfcXVhbnRpdHkYFCABKAUSSQoWcHVyY2hhc2VfcHJvYmFiaWxpdGllcxgVIAMoCzIpLnBhbnRyZWUuZnJlcXVlbmN5LnYxLlB1cmNoYXNlUHJvYmFiaWxpdHkSFQoNZXhwZWN0ZWRfZGF5cxgWIAEoARIYCgttZWRpYW5fZGF5cxgXIAEoAUgFiAEBEiEKGXJlY29tbWVuZGVkX2ludGVydmFsX2RheXMYGCABKAUSHAoUc3RvY2tvdXRfcHJvYmFiaWxpdHkYGSABKAESFwoPb3ZlcnN0b2NrX3JhdGlvGBogASgBEhsKE2NhZGVuY2VfcHJvYmFiaWxpdHkYGyABKAESKAoEbmVlZBgcIAEoDjIaLnBhbnRyZWUuZnJlcXVlbmN5LnYxLk5lZWQSQQoSbmVlZF9wcm9iYWJpbGl0aWVzGB0gAygLMiUucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZFByb2JhYmlsaXR5EiEKFG1lYW5fcGFpZF91bml0X3ByaWNlGB4gASgBSAaIAQESJgoZcGFpZF91bml0X3ByaWNlX2RldmlhdGlvbhgfIAEoAUgHiAEBEhoKDXRyZW5kX3BfdmFsdWUYICABKAFICIgBARI7Cg5maXJzdF9kZWxpdmVyeRghIAEoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkZpcnN0RGVsaXZlcnlCFQoTX21lYW5faW50ZXJ2YWxfZGF5c0IXChVfbWVkaWFuX2ludGVydmFsX2RheXNCGgoYX3N0YW5kYXJkX2RldmlhdGlvbl9kYXlzQhsKGV9jb2VmZmljaWVudF9vZl92YXJpYXRpb25CEwoRX3RyZW5kX3Nsb3BlX2RheXNCDgoMX21lZGlhbl9kYXlzQhcKFV9tZWFuX3BhaWRfdW5pdF9wcmljZUIcChpfcGFpZF91bml0X3ByaWNlX2RldmlhdGlvbkIQCg5fdHJlbmRfcF92YWx1ZSJUCg1GaXJzdERlbGl2ZXJ5EgwKBGRhdGUYASABKAkSHAoUc3RvY2tvdXRfcHJvYmFiaWxpdHkYAiABKAESFwoPb3ZlcnN0b2NrX3JhdGlvGAMgASgBIkAKE1B1cmNoYXNlUHJvYmFiaWxpdHkSFAoMaG9yaXpvbl9kYXlzGAEgASgFEhMKC3Byb2JhYmlsaXR5GAIgASgBIlAKD05lZWRQcm9iYWJpbGl0eRIoCgRuZWVkGAEgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBITCgtwcm9iYWJpbGl0eRgCIAEoASpwCgROZWVkEhQKEE5FRURfVU5TUEVDSUZJRUQQABIPCgtORUVEX0FDVElWRRABEg0KCU5FRURfTEFURRACEg8KC05FRURfUEFVU0VEEAMSDgoKTkVFRF9FTkRFRBAEEhEKDU5FRURfU1dJVENIRUQQBSpbCgVUcmVuZBIVChFUUkVORF9VTlNQRUNJRklFRBAAEhAKDFRSRU5EX1NUQUJMRRABEhYKElRSRU5EX0FDQ0VMRVJBVElORxACEhEKDVRSRU5EX1NMT1dJTkcQAzLvAgoQRnJlcXVlbmN5U2VydmljZRJrCg5BbmFseXplSGlzdG9yeRIrLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3J5UmVxdWVzdBosLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3J5UmVzcG9uc2USdQoQQW5hbHl6ZUhpc3RvcmllcxItLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3JpZXNSZXF1ZXN0Gi4ucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlKAEwARJ3ChJGaW5kQ2FkZW5jZUNoYW5nZXMSLy5wYW50cmVlLmZyZXF1ZW5jeS52MS5GaW5kQ2FkZW5jZUNoYW5nZXNSZXF1ZXN0GjAucGFudHJlZS5mcmVxdWVuY3kudjEuRmluZENhZGVuY2VDaGFuZ2VzUmVzcG9uc2ViBnByb3RvMw", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
 
 /**
  * FindCadenceChangesRequest holds one household's history and names the items that are asked about.
@@ -158,13 +158,13 @@ export type AnalyzeHistoryRequest = Message<"pantree.frequency.v1.AnalyzeHistory
   modelName: string;
 
   /**
-   * run_out_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery, above 0 and below 1: the
+   * stockout_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery, above 0 and below 1: the
    * weight of early deliveries against that of running out. Low means hardly ever run out, high means hardly ever pile
    * up. When absent, households run out about as often as with deliveries every mean interval from the last purchase on.
    *
-   * @generated from field: optional double run_out_tolerance_ratio = 5;
+   * @generated from field: optional double stockout_tolerance_ratio = 5;
    */
-  runOutToleranceRatio?: number | undefined;
+  stockoutToleranceRatio?: number | undefined;
 };
 
 /**
@@ -230,11 +230,11 @@ export type AnalyzeHistoriesRequest = Message<"pantree.frequency.v1.AnalyzeHisto
   modelName: string;
 
   /**
-   * run_out_tolerance_ratio is that of AnalyzeHistoryRequest, for the whole batch.
+   * stockout_tolerance_ratio is that of AnalyzeHistoryRequest, for the whole batch.
    *
-   * @generated from field: optional double run_out_tolerance_ratio = 3;
+   * @generated from field: optional double stockout_tolerance_ratio = 3;
    */
-  runOutToleranceRatio?: number | undefined;
+  stockoutToleranceRatio?: number | undefined;
 };
 
 /**
@@ -513,7 +513,7 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
 
   /**
    * recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
-   * need goes on, among those within 1.5 × of the median interval; see run_out_tolerance_ratio. From six purchases on it is
+   * need goes on, among those within 1.5 × of the median interval; see stockout_tolerance_ratio. From six purchases on it is
    * at least the longest step within the mean interval less its standard deviation.
    *
    * @generated from field: int32 recommended_interval_days = 24;
@@ -521,20 +521,20 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
   recommendedIntervalDays: number;
 
   /**
-   * run_out_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the
+   * stockout_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the
    * household would have bought the item before the delivery that replaces the purchase.
    *
-   * @generated from field: double run_out_probability = 25;
+   * @generated from field: double stockout_probability = 25;
    */
-  runOutProbability: number;
+  stockoutProbability: number;
 
   /**
-   * pile_up_ratio is the share of deliveries at that interval within 84 days that come before the household would have
+   * overstock_ratio is the share of deliveries at that interval within 84 days that come before the household would have
    * bought the item, 0 to 1.
    *
-   * @generated from field: double pile_up_ratio = 26;
+   * @generated from field: double overstock_ratio = 26;
    */
-  pileUpRatio: number;
+  overstockRatio: number;
 
   /**
    * cadence_probability is that of a purchase within 1.5 × recommended_interval_days of as_of, 0 to 1.
@@ -596,7 +596,7 @@ export const ItemFrequencySchema: GenMessage<ItemFrequency> = /*@__PURE__*/
   messageDesc(file_pantree_frequency_v1_frequency_service, 9);
 
 /**
- * FirstDelivery is when deliveries at the recommended interval best begin. Unlike run_out_probability and pile_up_ratio
+ * FirstDelivery is when deliveries at the recommended interval best begin. Unlike stockout_probability and overstock_ratio
  * of the item, which look on from a purchase as long as the need goes on, it is judged from as_of: by the days that
  * have passed since the last purchase, and by the chance that the need has ended.
  *
@@ -612,19 +612,19 @@ export type FirstDelivery = Message<"pantree.frequency.v1.FirstDelivery"> & {
   date: string;
 
   /**
-   * run_out_probability is that of running out at some time within 84 days of as_of, 0 to 1.
+   * stockout_probability is that of running out at some time within 84 days of as_of, 0 to 1.
    *
-   * @generated from field: double run_out_probability = 2;
+   * @generated from field: double stockout_probability = 2;
    */
-  runOutProbability: number;
+  stockoutProbability: number;
 
   /**
-   * pile_up_ratio is the share of deliveries within 84 days of as_of that come before the household would have bought
+   * overstock_ratio is the share of deliveries within 84 days of as_of that come before the household would have bought
    * the item, 0 to 1; after a need has ended all of them do.
    *
-   * @generated from field: double pile_up_ratio = 3;
+   * @generated from field: double overstock_ratio = 3;
    */
-  pileUpRatio: number;
+  overstockRatio: number;
 };
 
 /**

@@ -13,7 +13,7 @@ import type { ItemFrequency } from "../../frequency/v1/frequency_service_pb.js";
 import { file_pantree_frequency_v1_frequency_service } from "../../frequency/v1/frequency_service_pb.js";
 import type { Model } from "../../model/v1/model_pb.js";
 import { file_pantree_model_v1_model } from "../../model/v1/model_pb.js";
-import type { Neighbourhood } from "../../vector/v1/vector_service_pb.js";
+import type { Neighborhood } from "../../vector/v1/vector_service_pb.js";
 import { file_pantree_vector_v1_vector_service } from "../../vector/v1/vector_service_pb.js";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/recommendation/v1/recommendation_service.proto.
  */
 export const file_pantree_recommendation_v1_recommendation_service: GenFile = /*@__PURE__*/
-  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEitQMKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEjcKDW5laWdoYm91cmhvb2QYByABKAsyIC5wYW50cmVlLnZlY3Rvci52MS5OZWlnaGJvdXJob29kEhwKD21heF9zdWdnZXN0aW9ucxgIIAEoBUgDiAEBEhMKC2N1c3RvbWVyX2lkGBQgASgJEg0KBW1vZGVsGBUgASgJQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zQhEKD19taW5fY29uZmlkZW5jZUIaChhfbWluX2NhZGVuY2VfcHJvYmFiaWxpdHlCEgoQX21heF9zdWdnZXN0aW9ucyKkAQoJQ2FuZGlkYXRlEjwKCWZyZXF1ZW5jeRgBIAEoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkl0ZW1GcmVxdWVuY3lCBOJBAQISOAoNcGVyaXNoYWJpbGl0eRgCIAEoDjIhLnBhbnRyZWUuY2F0YWxvZy52MS5QZXJpc2hhYmlsaXR5Eh8KF3N1Z2dlc3RlZF9pbnRlcnZhbF9kYXlzGAMgASgFIpEDChFSZWNvbW1lbmRSZXNwb25zZRJCCg9yZWNvbW1lbmRhdGlvbnMYASADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZGF0aW9uEjcKB29taXR0ZWQYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEiYKBW1vZGVsGAMgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYBCABKAkSFwoPZmFsbGJhY2tfcmVhc29uGAUgASgJEjkKBHBsYW4YBiABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvblBsYW4SOgoLc3VnZ2VzdGlvbnMYByADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1Z2dlc3Rpb24SNwoHY2xvc2VzdBgIIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0ixQEKClN1Z2dlc3Rpb24SDAoEbmFtZRgBIAEoCRIQCghjYXRlZ29yeRgCIAEoCRINCgVzY29yZRgDIAEoARINCgVjb3VudBgEIAEoBRIZChFsb3dfaW50ZXJ2YWxfZGF5cxgFIAEoARIaChJoaWdoX2ludGVydmFsX2RheXMYBiABKAESDgoGc291cmNlGAcgASgJEjIKB3JlYXNvbnMYCCADKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbiK4AQoQU3Vic2NyaXB0aW9uUGxhbhISCgppdGVtX2NvdW50GAEgASgFEhMKC2FubnVhbF9jb3N0GAIgASgBEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgDIAEoARIiChVob25lc3RfYW5udWFsX3NhdmluZ3MYBCABKAFIAIgBARIbChNiZXN0X2Rpc2NvdW50X3JhdGlvGAUgASgBQhgKFl9ob25lc3RfYW5udWFsX3NhdmluZ3MisgIKDlJlY29tbWVuZGF0aW9uEgwKBG5hbWUYASABKAkSEgoKY29uZmlkZW5jZRgCIAEoARINCgVjb3VudBgDIAEoBRIUCgxhdmdfaW50ZXJ2YWwYBCABKAESPQoMc3Vic2NyaXB0aW9uGAUgASgLMicucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb24SEAoIY2F0ZWdvcnkYBiABKAkSDQoFc2NvcmUYByABKAESEQoJbGFzdF9kYXRlGAggASgJEhUKDW5leHRfZHVlX2RhdGUYCSABKAkSMgoHcmVhc29ucxgKIAMoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uEhsKE2NhZGVuY2VfcHJvYmFiaWxpdHkYCyABKAEirQIKDFN1YnNjcmlwdGlvbhIRCglmcmVxdWVuY3kYASABKAkSFQoNaW50ZXJ2YWxfZGF5cxgCIAEoBRIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYAyABKAESFgoOZGlzY291bnRfcmF0aW8YBCABKAESEAoIcXVhbnRpdHkYBSABKAUSEwoLYW5udWFsX2Nvc3QYBiABKAESQAoOaG9uZXN0X3NhdmluZ3MYByABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvbmVzdFNhdmluZ3MSMwoFdGllcnMYCCADKAsyJC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByaWNlVGllchIbChNmaXJzdF9kZWxpdmVyeV9kYXRlGAkgASgJIr4BCg1Ib25lc3RTYXZpbmdzEh8KF2V4cGVjdGVkX2FubnVhbF9zYXZpbmdzGAEgASgBEhoKEmxvd19hbm51YWxfc2F2aW5ncxgCIAEoARIbChNoaWdoX2FubnVhbF9zYXZpbmdzGAMgASgBEhcKD3BhaWRfdW5pdF9wcmljZRgEIAEoARIfChdzdWJzY3JpcHRpb25fdW5pdF9wcmljZRgFIAEoARIZChFhbHJlYWR5X3BheXNfbGVzcxgGIAEoCCK+AQoJUHJpY2VUaWVyEiAKGGxlYXN0X2l0ZW1zX3Blcl9kZWxpdmVyeRgBIAEoBRIWCg5kaXNjb3VudF9yYXRpbxgCIAEoARITCgthbm51YWxfY29zdBgDIAEoARIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYBCABKAESQAoOaG9uZXN0X3NhdmluZ3MYBSABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvbmVzdFNhdmluZ3MipgEKBlJlYXNvbhIMCgRjb2RlGAEgASgJEgwKBHRleHQYAiABKAkSPQoGdmFsdWVzGAMgAygLMi0ucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24uVmFsdWVzRW50cnkSEgoKb3RoZXJfaXRlbRgEIAEoCRotCgtWYWx1ZXNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAE6AjgBIk4KC09taXR0ZWRJdGVtEgwKBG5hbWUYASABKAkSMQoGcmVhc29uGAIgASgLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24iWAoVUmVjb21tZW5kQmF0Y2hSZXF1ZXN0Ej8KCmhvdXNlaG9sZHMYASADKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlcXVlc3QiYAoWUmVjb21tZW5kQmF0Y2hSZXNwb25zZRJGCgpob3VzZWhvbGRzGAEgAygLMjIucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Ib3VzZWhvbGRSZWNvbW1lbmRhdGlvbiKJAQoXSG91c2Vob2xkUmVjb21tZW5kYXRpb24SPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIhEKD0dldE1vZGVsUmVxdWVzdCLbAQoQR2V0TW9kZWxSZXNwb25zZRImCgVtb2RlbBgBIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAIgASgJEikKCGZhbGxiYWNrGAMgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBI3CgZtb2RlbHMYBCADKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk1vZGVsRGV0YWlscxISCgpleHBlcmltZW50GAUgASgJEhcKD3NlbGVjdGlvbl9lcnJvchgGIAEoCSLjAgoMTW9kZWxEZXRhaWxzEgoKAmlkGAEgASgJEiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAyABKAkSEwoLc2hhcmVfcmF0aW8YBCABKAESEwoLaXNfZmFsbGJhY2sYBSABKAgSEAoIZmVhdHVyZXMYBiADKAkSFQoNdHJhaW5pbmdfZGF0YRgHIAEoCRJFCgdtZXRyaWNzGAggAygLMjQucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Nb2RlbERldGFpbHMuTWV0cmljc0VudHJ5EhAKCGNoZWNrc3VtGAkgASgJEhYKDnRhcmdldF92YXJpYW50GAogASgJEhsKE2luZmVyZW5jZV9jb21wb25lbnQYCyABKAkaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEy3wIKFVJlY29tbWVuZGF0aW9uU2VydmljZRJmCglSZWNvbW1lbmQSKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlcXVlc3QaLC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlc3BvbnNlEnkKDlJlY29tbWVuZEJhdGNoEjAucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRCYXRjaFJlcXVlc3QaMS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZEJhdGNoUmVzcG9uc2UoATABEmMKCEdldE1vZGVsEioucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5HZXRNb2RlbFJlcXVlc3QaKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVzcG9uc2ViBnByb3RvMw", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_vector_v1_vector_service]);
+  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEiswMKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEjUKDG5laWdoYm9yaG9vZBgHIAEoCzIfLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm9yaG9vZBIcCg9tYXhfc3VnZ2VzdGlvbnMYCCABKAVIA4gBARITCgtjdXN0b21lcl9pZBgUIAEoCRINCgVtb2RlbBgVIAEoCUIWChRfbWF4X3JlY29tbWVuZGF0aW9uc0IRCg9fbWluX2NvbmZpZGVuY2VCGgoYX21pbl9jYWRlbmNlX3Byb2JhYmlsaXR5QhIKEF9tYXhfc3VnZ2VzdGlvbnMipAEKCUNhbmRpZGF0ZRI8CglmcmVxdWVuY3kYASABKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5QgTiQQECEjgKDXBlcmlzaGFiaWxpdHkYAiABKA4yIS5wYW50cmVlLmNhdGFsb2cudjEuUGVyaXNoYWJpbGl0eRIfChdzdWdnZXN0ZWRfaW50ZXJ2YWxfZGF5cxgDIAEoBSKVAwoRUmVjb21tZW5kUmVzcG9uc2USQgoPcmVjb21tZW5kYXRpb25zGAEgAygLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRhdGlvbhI3CgdvbWl0dGVkGAIgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRImCgVtb2RlbBgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAQgASgJEhcKD2ZhbGxiYWNrX3JlYXNvbhgFIAEoCRI5CgRwbGFuGAYgASgLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb25QbGFuEjoKC3N1Z2dlc3Rpb25zGAcgAygLMiUucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWdnZXN0aW9uEjsKC25lYXJfbWlzc2VzGAggAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbSLFAQoKU3VnZ2VzdGlvbhIMCgRuYW1lGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEg0KBXNjb3JlGAMgASgBEg0KBWNvdW50GAQgASgFEhkKEWxvd19pbnRlcnZhbF9kYXlzGAUgASgBEhoKEmhpZ2hfaW50ZXJ2YWxfZGF5cxgGIAEoARIOCgZzb3VyY2UYByABKAkSMgoHcmVhc29ucxgIIAMoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uIroBChBTdWJzY3JpcHRpb25QbGFuEhIKCml0ZW1fY291bnQYASABKAUSEwoLYW5udWFsX2Nvc3QYAiABKAESIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAMgASgBEiMKFmFubnVhbF9zYXZpbmdzX3ZzX3BhaWQYBCABKAFIAIgBARIbChNiZXN0X2Rpc2NvdW50X3JhdGlvGAUgASgBQhkKF19hbm51YWxfc2F2aW5nc192c19wYWlkIrICCg5SZWNvbW1lbmRhdGlvbhIMCgRuYW1lGAEgASgJEhIKCmNvbmZpZGVuY2UYAiABKAESDQoFY291bnQYAyABKAUSFAoMYXZnX2ludGVydmFsGAQgASgBEj0KDHN1YnNjcmlwdGlvbhgFIAEoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uEhAKCGNhdGVnb3J5GAYgASgJEg0KBXNjb3JlGAcgASgBEhEKCWxhc3RfZGF0ZRgIIAEoCRIVCg1uZXh0X2R1ZV9kYXRlGAkgASgJEjIKB3JlYXNvbnMYCiADKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbhIbChNjYWRlbmNlX3Byb2JhYmlsaXR5GAsgASgBIq4CCgxTdWJzY3JpcHRpb24SEQoJZnJlcXVlbmN5GAEgASgJEhUKDWludGVydmFsX2RheXMYAiABKAUSIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAMgASgBEhYKDmRpc2NvdW50X3JhdGlvGAQgASgBEhAKCHF1YW50aXR5GAUgASgFEhMKC2FubnVhbF9jb3N0GAYgASgBEkEKD3NhdmluZ3NfdnNfcGFpZBgHIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU2F2aW5nc1ZzUGFpZBIzCgV0aWVycxgIIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJpY2VUaWVyEhsKE2ZpcnN0X2RlbGl2ZXJ5X2RhdGUYCSABKAkivAEKDVNhdmluZ3NWc1BhaWQSHwoXZXhwZWN0ZWRfYW5udWFsX3NhdmluZ3MYASABKAESGgoSbG93X2FubnVhbF9zYXZpbmdzGAIgASgBEhsKE2hpZ2hfYW5udWFsX3NhdmluZ3MYAyABKAESFwoPcGFpZF91bml0X3ByaWNlGAQgASgBEh8KF3N1YnNjcmlwdGlvbl91bml0X3ByaWNlGAUgASgBEhcKD3BheXNfbGVzc190b2RheRgGIAEoCCK9AQoJUHJpY2VUaWVyEh4KFm1pbl9pdGVtc19wZXJfZGVsaXZlcnkYASABKAUSFgoOZGlzY291bnRfcmF0aW8YAiABKAESEwoLYW5udWFsX2Nvc3QYAyABKAESIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAQgASgBEkEKD3NhdmluZ3NfdnNfcGFpZBgFIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU2F2aW5nc1ZzUGFpZCKmAQoGUmVhc29uEgwKBGNvZGUYASABKAkSDAoEdGV4dBgCIAEoCRI9CgZ2YWx1ZXMYAyADKAsyLS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbi5WYWx1ZXNFbnRyeRISCgpvdGhlcl9pdGVtGAQgASgJGi0KC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiTgoLT21pdHRlZEl0ZW0SDAoEbmFtZRgBIAEoCRIxCgZyZWFzb24YAiABKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbiJYChVSZWNvbW1lbmRCYXRjaFJlcXVlc3QSPwoKaG91c2Vob2xkcxgBIAMoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdCJgChZSZWNvbW1lbmRCYXRjaFJlc3BvbnNlEkYKCmhvdXNlaG9sZHMYASADKAsyMi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvdXNlaG9sZFJlY29tbWVuZGF0aW9uIokBChdIb3VzZWhvbGRSZWNvbW1lbmRhdGlvbhI+CgZyZXN1bHQYASABKAsyLC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlc3BvbnNlSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiEQoPR2V0TW9kZWxSZXF1ZXN0ItsBChBHZXRNb2RlbFJlc3BvbnNlEiYKBW1vZGVsGAEgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAiABKAkSKQoIZmFsbGJhY2sYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEjcKBm1vZGVscxgEIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuTW9kZWxEZXRhaWxzEhIKCmV4cGVyaW1lbnQYBSABKAkSFwoPc2VsZWN0aW9uX2Vycm9yGAYgASgJIuMCCgxNb2RlbERldGFpbHMSCgoCaWQYASABKAkSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgDIAEoCRITCgtzaGFyZV9yYXRpbxgEIAEoARITCgtpc19mYWxsYmFjaxgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIVCg10cmFpbmluZ19kYXRhGAcgASgJEkUKB21ldHJpY3MYCCADKAsyNC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk1vZGVsRGV0YWlscy5NZXRyaWNzRW50cnkSEAoIY2hlY2tzdW0YCSABKAkSFgoOdGFyZ2V0X3ZhcmlhbnQYCiABKAkSGwoTaW5mZXJlbmNlX2NvbXBvbmVudBgLIAEoCRouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ATLfAgoVUmVjb21tZW5kYXRpb25TZXJ2aWNlEmYKCVJlY29tbWVuZBIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdBosLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVzcG9uc2USeQoOUmVjb21tZW5kQmF0Y2gSMC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZEJhdGNoUmVxdWVzdBoxLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kQmF0Y2hSZXNwb25zZSgBMAESYwoIR2V0TW9kZWwSKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVxdWVzdBorLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_vector_v1_vector_service]);
 
 /**
  * RecommendRequest holds the evidence on one household's items.
@@ -73,11 +73,11 @@ export type RecommendRequest = Message<"pantree.recommendation.v1.RecommendReque
   minCadenceProbability?: number | undefined;
 
   /**
-   * neighbourhood is what similar customers buy, as VectorService tells it; without it there are no suggestions.
+   * neighborhood is what similar customers buy, as VectorService tells it; without it there are no suggestions.
    *
-   * @generated from field: pantree.vector.v1.Neighbourhood neighbourhood = 7;
+   * @generated from field: pantree.vector.v1.Neighborhood neighborhood = 7;
    */
-  neighbourhood?: Neighbourhood | undefined;
+  neighborhood?: Neighborhood | undefined;
 
   /**
    * max_suggestions is the largest number of suggestions to return, 1 to 20; 5 when absent.
@@ -119,7 +119,7 @@ export type Candidate = Message<"pantree.recommendation.v1.Candidate"> & {
   /**
    * frequency is how regularly the household buys the item. Evidence without a recommended_interval_days holds no
    * forecast: it is judged by its mean interval and its confidence. Evidence without a mean_paid_unit_price gives no
-   * honest_savings.
+   * savings_vs_paid.
    *
    * @generated from field: pantree.frequency.v1.ItemFrequency frequency = 1;
    */
@@ -198,19 +198,19 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
 
   /**
    * suggestions are what similar customers buy regularly and this household does not, best first; empty without a
-   * neighbourhood. They rest on others' purchases, so that none of them is an offer to subscribe.
+   * neighborhood. They rest on others' purchases, so that none of them is an offer to subscribe.
    *
    * @generated from field: repeated pantree.recommendation.v1.Suggestion suggestions = 7;
    */
   suggestions: Suggestion[];
 
   /**
-   * closest are, when nothing is recommended, up to three items that came closest to it, the closest first, and why they
+   * near_misses are, when nothing is recommended, up to three items that came closest to it, the closest first, and why they
    * were left out. They come whether asked for or not, so that an empty answer explains itself.
    *
-   * @generated from field: repeated pantree.recommendation.v1.OmittedItem closest = 8;
+   * @generated from field: repeated pantree.recommendation.v1.OmittedItem near_misses = 8;
    */
-  closest: OmittedItem[];
+  nearMisses: OmittedItem[];
 };
 
 /**
@@ -320,12 +320,12 @@ export type SubscriptionPlan = Message<"pantree.recommendation.v1.SubscriptionPl
   estimatedAnnualSavings: number;
 
   /**
-   * honest_annual_savings is the saving against what the household really paid, promotions included, rounded down to a
+   * annual_savings_vs_paid is the saving against what the household really paid, promotions included, rounded down to a
    * cent; below 0 when the subscriptions cost more; absent when it is not known of every item what was paid.
    *
-   * @generated from field: optional double honest_annual_savings = 4;
+   * @generated from field: optional double annual_savings_vs_paid = 4;
    */
-  honestAnnualSavings?: number | undefined;
+  annualSavingsVsPaid?: number | undefined;
 
   /**
    * best_discount_ratio is the share of item deliveries that get the largest discount, 0 to 1.
@@ -484,11 +484,11 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
   annualCost: number;
 
   /**
-   * honest_savings is the saving against what this household really paid; absent when that is not known.
+   * savings_vs_paid is the saving against what this household really paid; absent when that is not known.
    *
-   * @generated from field: pantree.recommendation.v1.HonestSavings honest_savings = 7;
+   * @generated from field: pantree.recommendation.v1.SavingsVsPaid savings_vs_paid = 7;
    */
-  honestSavings?: HonestSavings | undefined;
+  savingsVsPaid?: SavingsVsPaid | undefined;
 
   /**
    * tiers are the same at each discount that the shop gives, by how many items come on one day; fewest items first. The
@@ -515,12 +515,12 @@ export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 6);
 
 /**
- * HonestSavings is what a subscription saves in a year against what the household really paid so far, promotions
+ * SavingsVsPaid is what a subscription saves in a year against what the household really paid so far, promotions
  * included. Amounts are rounded down to a cent and below 0 when the subscription costs more.
  *
- * @generated from message pantree.recommendation.v1.HonestSavings
+ * @generated from message pantree.recommendation.v1.SavingsVsPaid
  */
-export type HonestSavings = Message<"pantree.recommendation.v1.HonestSavings"> & {
+export type SavingsVsPaid = Message<"pantree.recommendation.v1.SavingsVsPaid"> & {
   /**
    * expected_annual_savings is (mean paid price − subscription's price) × units in a year.
    *
@@ -557,18 +557,18 @@ export type HonestSavings = Message<"pantree.recommendation.v1.HonestSavings"> &
   subscriptionUnitPrice: number;
 
   /**
-   * already_pays_less says that the household pays less than the subscription would ask.
+   * pays_less_today says that the household pays less than the subscription would ask.
    *
-   * @generated from field: bool already_pays_less = 6;
+   * @generated from field: bool pays_less_today = 6;
    */
-  alreadyPaysLess: boolean;
+  paysLessToday: boolean;
 };
 
 /**
- * Describes the message pantree.recommendation.v1.HonestSavings.
- * Use `create(HonestSavingsSchema)` to create a new message.
+ * Describes the message pantree.recommendation.v1.SavingsVsPaid.
+ * Use `create(SavingsVsPaidSchema)` to create a new message.
  */
-export const HonestSavingsSchema: GenMessage<HonestSavings> = /*@__PURE__*/
+export const SavingsVsPaidSchema: GenMessage<SavingsVsPaid> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
 
 /**
@@ -578,11 +578,11 @@ export const HonestSavingsSchema: GenMessage<HonestSavings> = /*@__PURE__*/
  */
 export type PriceTier = Message<"pantree.recommendation.v1.PriceTier"> & {
   /**
-   * least_items_per_delivery is the number of items on one day from which on the discount holds.
+   * min_items_per_delivery is the number of items on one day from which on the discount holds.
    *
-   * @generated from field: int32 least_items_per_delivery = 1;
+   * @generated from field: int32 min_items_per_delivery = 1;
    */
-  leastItemsPerDelivery: number;
+  minItemsPerDelivery: number;
 
   /**
    * discount_ratio is the discount on the shelf price, 0 to 1.
@@ -606,11 +606,11 @@ export type PriceTier = Message<"pantree.recommendation.v1.PriceTier"> & {
   estimatedAnnualSavings: number;
 
   /**
-   * honest_savings is as in Subscription.
+   * savings_vs_paid is as in Subscription.
    *
-   * @generated from field: pantree.recommendation.v1.HonestSavings honest_savings = 5;
+   * @generated from field: pantree.recommendation.v1.SavingsVsPaid savings_vs_paid = 5;
    */
-  honestSavings?: HonestSavings | undefined;
+  savingsVsPaid?: SavingsVsPaid | undefined;
 };
 
 /**

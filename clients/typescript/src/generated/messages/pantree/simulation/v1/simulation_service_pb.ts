@@ -142,7 +142,7 @@ export const ArchetypeSchema: GenMessage<Archetype> = /*@__PURE__*/
  */
 export type CategoryWeight = Message<"pantree.simulation.v1.CategoryWeight"> & {
   /**
-   * category is a category id of the catalogue, such as `produce`.
+   * category is a category id of the catalog, such as `produce`.
    *
    * @generated from field: string category = 1;
    */

@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/vector/v1/vector_service.proto.
  */
 export const file_pantree_vector_v1_vector_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZwYW50cmVlL3ZlY3Rvci92MS92ZWN0b3Jfc2VydmljZS5wcm90bxIRcGFudHJlZS52ZWN0b3IudjEiKAoRRW1iZWRJdGVtc1JlcXVlc3QSEwoFbmFtZXMYASADKAlCBOJBAQIibgoSRW1iZWRJdGVtc1Jlc3BvbnNlEjAKCmVtYmVkZGluZ3MYASADKAsyHC5wYW50cmVlLnZlY3Rvci52MS5FbWJlZGRpbmcSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsIikKCUVtYmVkZGluZxIMCgRuYW1lGAEgASgJEg4KBnZlY3RvchgCIAMoAiK7AQoSU2VhcmNoSXRlbXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRISCgR0ZXh0GAIgASgJQgTiQQECEhAKCGNhdGVnb3J5GAMgASgJEg0KBWxpbWl0GAQgASgFEhYKCW1pbl9wcmljZRgFIAEoAUgAiAEBEhYKCW1heF9wcmljZRgGIAEoAUgBiAEBEhEKCWRpdmVyc2l0eRgHIAEoAUIMCgpfbWluX3ByaWNlQgwKCl9tYXhfcHJpY2UiPwoTU2VhcmNoSXRlbXNSZXNwb25zZRIoCgRoaXRzGAEgAygLMhoucGFudHJlZS52ZWN0b3IudjEuSXRlbUhpdCJMCgdJdGVtSGl0EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSDQoFc2NvcmUYAyABKAESEgoKdW5pdF9wcmljZRgEIAEoASKXAQoTSW5kZXhIaXN0b3J5UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQISPQoJcHVyY2hhc2VzGAMgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnNCBOJBAQISEwoFYXNfb2YYBCABKAlCBOJBAQIihwEKFEluZGV4SGlzdG9yeVJlc3BvbnNlEhIKCml0ZW1fY291bnQYASABKAUSMwoHcHJvZmlsZRgCIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZRImCgVtb2RlbBgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwiWAoVSW5kZXhIaXN0b3JpZXNSZXF1ZXN0Ej8KCWhpc3RvcmllcxgBIAMoCzImLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yeVJlcXVlc3RCBOJBAQIidQoWSW5kZXhIaXN0b3JpZXNSZXNwb25zZRIzCghvdXRjb21lcxgBIAMoCzIhLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4ZWRIaXN0b3J5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbCJtCg5JbmRleGVkSGlzdG9yeRIVCg1oaXN0b3J5X2luZGV4GAEgASgDEhQKCml0ZW1fY291bnQYAiABKAVIABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSLpAQoPQ3VzdG9tZXJQcm9maWxlEhMKC2N1c3RvbWVyX2lkGAEgASgJEhYKDnB1cmNoYXNlX2NvdW50GAIgASgFEhIKCnRyaXBfY291bnQYAyABKAUSEwoLdG90YWxfc3BlbmQYBCABKAESHwoSbWVhbl90cmlwX2dhcF9kYXlzGAUgASgBSACIAQESOQoPY2F0ZWdvcnlfc2hhcmVzGAYgAygLMiAucGFudHJlZS52ZWN0b3IudjEuQ2F0ZWdvcnlTaGFyZRINCgVhc19vZhgHIAEoCUIVChNfbWVhbl90cmlwX2dhcF9kYXlzIjYKDUNhdGVnb3J5U2hhcmUSEAoIY2F0ZWdvcnkYASABKAkSEwoLc2hhcmVfcmF0aW8YAiABKAEiSQoZR2V0Q3VzdG9tZXJQcm9maWxlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQIiUQoaR2V0Q3VzdG9tZXJQcm9maWxlUmVzcG9uc2USMwoHcHJvZmlsZRgBIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZSJVChZTZWFyY2hDdXN0b21lcnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIZCgtjdXN0b21lcl9pZBgCIAEoCUIE4kEBAhINCgVsaW1pdBgDIAEoBSJHChdTZWFyY2hDdXN0b21lcnNSZXNwb25zZRIsCgRoaXRzGAEgAygLMh4ucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJIaXQiMQoLQ3VzdG9tZXJIaXQSEwoLY3VzdG9tZXJfaWQYASABKAkSDQoFc2NvcmUYAiABKAEiWwocRGVzY3JpYmVOZWlnaGJvdXJob29kUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQISDQoFbGltaXQYAyABKAUiWAodRGVzY3JpYmVOZWlnaGJvdXJob29kUmVzcG9uc2USNwoNbmVpZ2hib3VyaG9vZBgBIAEoCzIgLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm91cmhvb2QiWQoNTmVpZ2hib3VyaG9vZBIXCg9uZWlnaGJvdXJfY291bnQYASABKAUSLwoFaXRlbXMYAiADKAsyIC5wYW50cmVlLnZlY3Rvci52MS5OZWlnaGJvdXJJdGVtIv4BCg1OZWlnaGJvdXJJdGVtEgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSEwoLYnV5ZXJfY291bnQYAyABKAUSGwoTcmVndWxhcl9idXllcl9jb3VudBgEIAEoBRIZChFsb3dfaW50ZXJ2YWxfZGF5cxgFIAEoARIcChRtZWRpYW5faW50ZXJ2YWxfZGF5cxgGIAEoARIaChJoaWdoX2ludGVydmFsX2RheXMYByABKAESFQoNb3duX2RheV9jb3VudBgIIAEoBRIvCgZiZXNpZGUYCSABKAsyHy5wYW50cmVlLnZlY3Rvci52MS5Cb3VnaHRCZXNpZGUiSAoMQm91Z2h0QmVzaWRlEgwKBG5hbWUYASABKAkSEwoLYnV5ZXJfY291bnQYAiABKAUSFQoNcmVndWxhcl9jb3VudBgDIAEoBSJFChVEZWxldGVDdXN0b21lclJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgJEhkKC2N1c3RvbWVyX2lkGAIgASgJQgTiQQECIi8KFkRlbGV0ZUN1c3RvbWVyUmVzcG9uc2USFQoNcmVtb3ZlZF9jb3VudBgBIAEoBTLUBgoNVmVjdG9yU2VydmljZRJZCgpFbWJlZEl0ZW1zEiQucGFudHJlZS52ZWN0b3IudjEuRW1iZWRJdGVtc1JlcXVlc3QaJS5wYW50cmVlLnZlY3Rvci52MS5FbWJlZEl0ZW1zUmVzcG9uc2USXAoLU2VhcmNoSXRlbXMSJS5wYW50cmVlLnZlY3Rvci52MS5TZWFyY2hJdGVtc1JlcXVlc3QaJi5wYW50cmVlLnZlY3Rvci52MS5TZWFyY2hJdGVtc1Jlc3BvbnNlEl8KDEluZGV4SGlzdG9yeRImLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yeVJlcXVlc3QaJy5wYW50cmVlLnZlY3Rvci52MS5JbmRleEhpc3RvcnlSZXNwb25zZRJpCg5JbmRleEhpc3RvcmllcxIoLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yaWVzUmVxdWVzdBopLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yaWVzUmVzcG9uc2UoATABEnEKEkdldEN1c3RvbWVyUHJvZmlsZRIsLnBhbnRyZWUudmVjdG9yLnYxLkdldEN1c3RvbWVyUHJvZmlsZVJlcXVlc3QaLS5wYW50cmVlLnZlY3Rvci52MS5HZXRDdXN0b21lclByb2ZpbGVSZXNwb25zZRJoCg9TZWFyY2hDdXN0b21lcnMSKS5wYW50cmVlLnZlY3Rvci52MS5TZWFyY2hDdXN0b21lcnNSZXF1ZXN0GioucGFudHJlZS52ZWN0b3IudjEuU2VhcmNoQ3VzdG9tZXJzUmVzcG9uc2USegoVRGVzY3JpYmVOZWlnaGJvdXJob29kEi8ucGFudHJlZS52ZWN0b3IudjEuRGVzY3JpYmVOZWlnaGJvdXJob29kUmVxdWVzdBowLnBhbnRyZWUudmVjdG9yLnYxLkRlc2NyaWJlTmVpZ2hib3VyaG9vZFJlc3BvbnNlEmUKDkRlbGV0ZUN1c3RvbWVyEigucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXF1ZXN0GikucGFudHJlZS52ZWN0b3IudjEuRGVsZXRlQ3VzdG9tZXJSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
+  fileDesc("CiZwYW50cmVlL3ZlY3Rvci92MS92ZWN0b3Jfc2VydmljZS5wcm90bxIRcGFudHJlZS52ZWN0b3IudjEiKAoRRW1iZWRJdGVtc1JlcXVlc3QSEwoFbmFtZXMYASADKAlCBOJBAQIibgoSRW1iZWRJdGVtc1Jlc3BvbnNlEjAKCmVtYmVkZGluZ3MYASADKAsyHC5wYW50cmVlLnZlY3Rvci52MS5FbWJlZGRpbmcSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsIikKCUVtYmVkZGluZxIMCgRuYW1lGAEgASgJEg4KBnZlY3RvchgCIAMoAiK7AQoSU2VhcmNoSXRlbXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRISCgR0ZXh0GAIgASgJQgTiQQECEhAKCGNhdGVnb3J5GAMgASgJEg0KBWxpbWl0GAQgASgFEhYKCW1pbl9wcmljZRgFIAEoAUgAiAEBEhYKCW1heF9wcmljZRgGIAEoAUgBiAEBEhEKCWRpdmVyc2l0eRgHIAEoAUIMCgpfbWluX3ByaWNlQgwKCl9tYXhfcHJpY2UiPwoTU2VhcmNoSXRlbXNSZXNwb25zZRIoCgRoaXRzGAEgAygLMhoucGFudHJlZS52ZWN0b3IudjEuSXRlbUhpdCJMCgdJdGVtSGl0EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSDQoFc2NvcmUYAyABKAESEgoKdW5pdF9wcmljZRgEIAEoASKXAQoTSW5kZXhIaXN0b3J5UmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQISPQoJcHVyY2hhc2VzGAMgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnNCBOJBAQISEwoFYXNfb2YYBCABKAlCBOJBAQIihwEKFEluZGV4SGlzdG9yeVJlc3BvbnNlEhIKCml0ZW1fY291bnQYASABKAUSMwoHcHJvZmlsZRgCIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZRImCgVtb2RlbBgDIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwiWAoVSW5kZXhIaXN0b3JpZXNSZXF1ZXN0Ej8KCWhpc3RvcmllcxgBIAMoCzImLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yeVJlcXVlc3RCBOJBAQIidQoWSW5kZXhIaXN0b3JpZXNSZXNwb25zZRIzCghvdXRjb21lcxgBIAMoCzIhLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4ZWRIaXN0b3J5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbCJtCg5JbmRleGVkSGlzdG9yeRIVCg1oaXN0b3J5X2luZGV4GAEgASgDEhQKCml0ZW1fY291bnQYAiABKAVIABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSLpAQoPQ3VzdG9tZXJQcm9maWxlEhMKC2N1c3RvbWVyX2lkGAEgASgJEhYKDnB1cmNoYXNlX2NvdW50GAIgASgFEhIKCnRyaXBfY291bnQYAyABKAUSEwoLdG90YWxfc3BlbmQYBCABKAESHwoSbWVhbl90cmlwX2dhcF9kYXlzGAUgASgBSACIAQESOQoPY2F0ZWdvcnlfc2hhcmVzGAYgAygLMiAucGFudHJlZS52ZWN0b3IudjEuQ2F0ZWdvcnlTaGFyZRINCgVhc19vZhgHIAEoCUIVChNfbWVhbl90cmlwX2dhcF9kYXlzIjYKDUNhdGVnb3J5U2hhcmUSEAoIY2F0ZWdvcnkYASABKAkSEwoLc2hhcmVfcmF0aW8YAiABKAEiSQoZR2V0Q3VzdG9tZXJQcm9maWxlUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQIiUQoaR2V0Q3VzdG9tZXJQcm9maWxlUmVzcG9uc2USMwoHcHJvZmlsZRgBIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZSJVChZTZWFyY2hDdXN0b21lcnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIZCgtjdXN0b21lcl9pZBgCIAEoCUIE4kEBAhINCgVsaW1pdBgDIAEoBSJHChdTZWFyY2hDdXN0b21lcnNSZXNwb25zZRIsCgRoaXRzGAEgAygLMh4ucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJIaXQiMQoLQ3VzdG9tZXJIaXQSEwoLY3VzdG9tZXJfaWQYASABKAkSDQoFc2NvcmUYAiABKAEiWgobRGVzY3JpYmVOZWlnaGJvcmhvb2RSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoCRIZCgtjdXN0b21lcl9pZBgCIAEoCUIE4kEBAhINCgVsaW1pdBgDIAEoBSJVChxEZXNjcmliZU5laWdoYm9yaG9vZFJlc3BvbnNlEjUKDG5laWdoYm9yaG9vZBgBIAEoCzIfLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm9yaG9vZCJWCgxOZWlnaGJvcmhvb2QSFgoObmVpZ2hib3JfY291bnQYASABKAUSLgoFaXRlbXMYAiADKAsyHy5wYW50cmVlLnZlY3Rvci52MS5OZWlnaGJvckl0ZW0ihQIKDE5laWdoYm9ySXRlbRIMCgRuYW1lGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEhMKC2J1eWVyX2NvdW50GAMgASgFEhsKE3JlZ3VsYXJfYnV5ZXJfY291bnQYBCABKAUSGQoRbG93X2ludGVydmFsX2RheXMYBSABKAESHAoUbWVkaWFuX2ludGVydmFsX2RheXMYBiABKAESGgoSaGlnaF9pbnRlcnZhbF9kYXlzGAcgASgBEhUKDW93bl9kYXlfY291bnQYCCABKAUSNwoPYXNzb2NpYXRlZF9pdGVtGAkgASgLMh4ucGFudHJlZS52ZWN0b3IudjEuQXNzb2NpYXRpb24iRwoLQXNzb2NpYXRpb24SDAoEbmFtZRgBIAEoCRITCgtidXllcl9jb3VudBgCIAEoBRIVCg1yZWd1bGFyX2NvdW50GAMgASgFIkUKFURlbGV0ZUN1c3RvbWVyUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAkSGQoLY3VzdG9tZXJfaWQYAiABKAlCBOJBAQIiLwoWRGVsZXRlQ3VzdG9tZXJSZXNwb25zZRIVCg1yZW1vdmVkX2NvdW50GAEgASgFMtEGCg1WZWN0b3JTZXJ2aWNlElkKCkVtYmVkSXRlbXMSJC5wYW50cmVlLnZlY3Rvci52MS5FbWJlZEl0ZW1zUmVxdWVzdBolLnBhbnRyZWUudmVjdG9yLnYxLkVtYmVkSXRlbXNSZXNwb25zZRJcCgtTZWFyY2hJdGVtcxIlLnBhbnRyZWUudmVjdG9yLnYxLlNlYXJjaEl0ZW1zUmVxdWVzdBomLnBhbnRyZWUudmVjdG9yLnYxLlNlYXJjaEl0ZW1zUmVzcG9uc2USXwoMSW5kZXhIaXN0b3J5EiYucGFudHJlZS52ZWN0b3IudjEuSW5kZXhIaXN0b3J5UmVxdWVzdBonLnBhbnRyZWUudmVjdG9yLnYxLkluZGV4SGlzdG9yeVJlc3BvbnNlEmkKDkluZGV4SGlzdG9yaWVzEigucGFudHJlZS52ZWN0b3IudjEuSW5kZXhIaXN0b3JpZXNSZXF1ZXN0GikucGFudHJlZS52ZWN0b3IudjEuSW5kZXhIaXN0b3JpZXNSZXNwb25zZSgBMAEScQoSR2V0Q3VzdG9tZXJQcm9maWxlEiwucGFudHJlZS52ZWN0b3IudjEuR2V0Q3VzdG9tZXJQcm9maWxlUmVxdWVzdBotLnBhbnRyZWUudmVjdG9yLnYxLkdldEN1c3RvbWVyUHJvZmlsZVJlc3BvbnNlEmgKD1NlYXJjaEN1c3RvbWVycxIpLnBhbnRyZWUudmVjdG9yLnYxLlNlYXJjaEN1c3RvbWVyc1JlcXVlc3QaKi5wYW50cmVlLnZlY3Rvci52MS5TZWFyY2hDdXN0b21lcnNSZXNwb25zZRJ3ChREZXNjcmliZU5laWdoYm9yaG9vZBIuLnBhbnRyZWUudmVjdG9yLnYxLkRlc2NyaWJlTmVpZ2hib3Job29kUmVxdWVzdBovLnBhbnRyZWUudmVjdG9yLnYxLkRlc2NyaWJlTmVpZ2hib3Job29kUmVzcG9uc2USZQoORGVsZXRlQ3VzdG9tZXISKC5wYW50cmVlLnZlY3Rvci52MS5EZWxldGVDdXN0b21lclJlcXVlc3QaKS5wYW50cmVlLnZlY3Rvci52MS5EZWxldGVDdXN0b21lclJlc3BvbnNlYgZwcm90bzM", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
 
 /**
  * EmbedItemsRequest holds names to embed.
@@ -619,11 +619,11 @@ export const CustomerHitSchema: GenMessage<CustomerHit> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 17);
 
 /**
- * DescribeNeighbourhoodRequest names a stored customer.
+ * DescribeNeighborhoodRequest names a stored customer.
  *
- * @generated from message pantree.vector.v1.DescribeNeighbourhoodRequest
+ * @generated from message pantree.vector.v1.DescribeNeighborhoodRequest
  */
-export type DescribeNeighbourhoodRequest = Message<"pantree.vector.v1.DescribeNeighbourhoodRequest"> & {
+export type DescribeNeighborhoodRequest = Message<"pantree.vector.v1.DescribeNeighborhoodRequest"> & {
   /**
    * tenant_id is the retailer; empty is the default tenant.
    *
@@ -632,7 +632,7 @@ export type DescribeNeighbourhoodRequest = Message<"pantree.vector.v1.DescribeNe
   tenantId: string;
 
   /**
-   * customer_id is the stored household whose neighbours are looked at.
+   * customer_id is the stored household whose neighbors are looked at.
    *
    * @generated from field: string customer_id = 2;
    */
@@ -647,67 +647,67 @@ export type DescribeNeighbourhoodRequest = Message<"pantree.vector.v1.DescribeNe
 };
 
 /**
- * Describes the message pantree.vector.v1.DescribeNeighbourhoodRequest.
- * Use `create(DescribeNeighbourhoodRequestSchema)` to create a new message.
+ * Describes the message pantree.vector.v1.DescribeNeighborhoodRequest.
+ * Use `create(DescribeNeighborhoodRequestSchema)` to create a new message.
  */
-export const DescribeNeighbourhoodRequestSchema: GenMessage<DescribeNeighbourhoodRequest> = /*@__PURE__*/
+export const DescribeNeighborhoodRequestSchema: GenMessage<DescribeNeighborhoodRequest> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 18);
 
 /**
- * DescribeNeighbourhoodResponse holds what the neighbours buy.
+ * DescribeNeighborhoodResponse holds what the neighbors buy.
  *
- * @generated from message pantree.vector.v1.DescribeNeighbourhoodResponse
+ * @generated from message pantree.vector.v1.DescribeNeighborhoodResponse
  */
-export type DescribeNeighbourhoodResponse = Message<"pantree.vector.v1.DescribeNeighbourhoodResponse"> & {
+export type DescribeNeighborhoodResponse = Message<"pantree.vector.v1.DescribeNeighborhoodResponse"> & {
   /**
-   * neighbourhood is what was counted.
+   * neighborhood is what was counted.
    *
-   * @generated from field: pantree.vector.v1.Neighbourhood neighbourhood = 1;
+   * @generated from field: pantree.vector.v1.Neighborhood neighborhood = 1;
    */
-  neighbourhood?: Neighbourhood | undefined;
+  neighborhood?: Neighborhood | undefined;
 };
 
 /**
- * Describes the message pantree.vector.v1.DescribeNeighbourhoodResponse.
- * Use `create(DescribeNeighbourhoodResponseSchema)` to create a new message.
+ * Describes the message pantree.vector.v1.DescribeNeighborhoodResponse.
+ * Use `create(DescribeNeighborhoodResponseSchema)` to create a new message.
  */
-export const DescribeNeighbourhoodResponseSchema: GenMessage<DescribeNeighbourhoodResponse> = /*@__PURE__*/
+export const DescribeNeighborhoodResponseSchema: GenMessage<DescribeNeighborhoodResponse> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 19);
 
 /**
- * Neighbourhood is what the customers most alike to a customer buy, counted.
+ * Neighborhood is what the customers most alike to a customer buy, counted.
  *
- * @generated from message pantree.vector.v1.Neighbourhood
+ * @generated from message pantree.vector.v1.Neighborhood
  */
-export type Neighbourhood = Message<"pantree.vector.v1.Neighbourhood"> & {
+export type Neighborhood = Message<"pantree.vector.v1.Neighborhood"> & {
   /**
-   * neighbour_count is the number of customers that were looked at.
+   * neighbor_count is the number of customers that were looked at.
    *
-   * @generated from field: int32 neighbour_count = 1;
+   * @generated from field: int32 neighbor_count = 1;
    */
-  neighbourCount: number;
+  neighborCount: number;
 
   /**
    * items are ordered by regular_buyer_count, highest first.
    *
-   * @generated from field: repeated pantree.vector.v1.NeighbourItem items = 2;
+   * @generated from field: repeated pantree.vector.v1.NeighborItem items = 2;
    */
-  items: NeighbourItem[];
+  items: NeighborItem[];
 };
 
 /**
- * Describes the message pantree.vector.v1.Neighbourhood.
- * Use `create(NeighbourhoodSchema)` to create a new message.
+ * Describes the message pantree.vector.v1.Neighborhood.
+ * Use `create(NeighborhoodSchema)` to create a new message.
  */
-export const NeighbourhoodSchema: GenMessage<Neighbourhood> = /*@__PURE__*/
+export const NeighborhoodSchema: GenMessage<Neighborhood> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 20);
 
 /**
- * NeighbourItem is an item that neighbours buy again and again.
+ * NeighborItem is an item that neighbors buy again and again.
  *
- * @generated from message pantree.vector.v1.NeighbourItem
+ * @generated from message pantree.vector.v1.NeighborItem
  */
-export type NeighbourItem = Message<"pantree.vector.v1.NeighbourItem"> & {
+export type NeighborItem = Message<"pantree.vector.v1.NeighborItem"> & {
   /**
    * name is the item's name.
    *
@@ -723,7 +723,7 @@ export type NeighbourItem = Message<"pantree.vector.v1.NeighbourItem"> & {
   category: string;
 
   /**
-   * buyer_count is the number of neighbours that ever bought it.
+   * buyer_count is the number of neighbors that ever bought it.
    *
    * @generated from field: int32 buyer_count = 3;
    */
@@ -765,26 +765,26 @@ export type NeighbourItem = Message<"pantree.vector.v1.NeighbourItem"> & {
   ownDayCount: number;
 
   /**
-   * beside is the customer's own item that goes with it most; absent when none clearly does.
+   * associated_item is the customer's own item that goes with it most; absent when none clearly does.
    *
-   * @generated from field: pantree.vector.v1.BoughtBeside beside = 9;
+   * @generated from field: pantree.vector.v1.Association associated_item = 9;
    */
-  beside?: BoughtBeside | undefined;
+  associatedItem?: Association | undefined;
 };
 
 /**
- * Describes the message pantree.vector.v1.NeighbourItem.
- * Use `create(NeighbourItemSchema)` to create a new message.
+ * Describes the message pantree.vector.v1.NeighborItem.
+ * Use `create(NeighborItemSchema)` to create a new message.
  */
-export const NeighbourItemSchema: GenMessage<NeighbourItem> = /*@__PURE__*/
+export const NeighborItemSchema: GenMessage<NeighborItem> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 21);
 
 /**
- * BoughtBeside says how an item goes with one that the customer buys.
+ * Association says how an item goes with one that the customer buys.
  *
- * @generated from message pantree.vector.v1.BoughtBeside
+ * @generated from message pantree.vector.v1.Association
  */
-export type BoughtBeside = Message<"pantree.vector.v1.BoughtBeside"> & {
+export type Association = Message<"pantree.vector.v1.Association"> & {
   /**
    * name is the customer's own item.
    *
@@ -793,7 +793,7 @@ export type BoughtBeside = Message<"pantree.vector.v1.BoughtBeside"> & {
   name: string;
 
   /**
-   * buyer_count is the number of neighbours that bought the customer's own item.
+   * buyer_count is the number of neighbors that bought the customer's own item.
    *
    * @generated from field: int32 buyer_count = 2;
    */
@@ -808,10 +808,10 @@ export type BoughtBeside = Message<"pantree.vector.v1.BoughtBeside"> & {
 };
 
 /**
- * Describes the message pantree.vector.v1.BoughtBeside.
- * Use `create(BoughtBesideSchema)` to create a new message.
+ * Describes the message pantree.vector.v1.Association.
+ * Use `create(AssociationSchema)` to create a new message.
  */
-export const BoughtBesideSchema: GenMessage<BoughtBeside> = /*@__PURE__*/
+export const AssociationSchema: GenMessage<Association> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 22);
 
 /**
@@ -933,15 +933,15 @@ export const VectorService: GenService<{
     output: typeof SearchCustomersResponseSchema;
   },
   /**
-   * DescribeNeighbourhood returns what the customers most alike to a stored customer buy again and again, counted, without
+   * DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
    * what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
    *
-   * @generated from rpc pantree.vector.v1.VectorService.DescribeNeighbourhood
+   * @generated from rpc pantree.vector.v1.VectorService.DescribeNeighborhood
    */
-  describeNeighbourhood: {
+  describeNeighborhood: {
     methodKind: "unary";
-    input: typeof DescribeNeighbourhoodRequestSchema;
-    output: typeof DescribeNeighbourhoodResponseSchema;
+    input: typeof DescribeNeighborhoodRequestSchema;
+    output: typeof DescribeNeighborhoodResponseSchema;
   },
   /**
    * DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error.

@@ -1,4 +1,4 @@
-"""Behaviour: how shoppers shop, whatever their archetype. Read from `behaviour.toml`, which comes from a fit."""
+"""Behavior: how shoppers shop, whatever their archetype. Read from `behavior.toml`, which comes from a fit."""
 
 import math
 import tomllib
@@ -48,7 +48,7 @@ class Trips:
     spell_spread: float
     """Spread of trip gaps and intervals between these: standard deviation of the logarithm."""
     weekday_weights: Sequence[float]
-    """How popular Monday to Sunday are: a trip falls on its day or one of its neighbours in these proportions."""
+    """How popular Monday to Sunday are: a trip falls on its day or one of its neighbors in these proportions."""
     gaps: Sequence[GapKind]
     kinds: Sequence[TripKind]
 
@@ -67,7 +67,7 @@ class Needs:
     """What households need, and how often."""
 
     staple_ratio: float
-    """Share of the kinds of things in the catalogue that a household needs regularly."""
+    """Share of the kinds of things in the catalog that a household needs regularly."""
     staple_spread: float
     """Spread of how often, between the staples of a household: standard deviation of the logarithm."""
     occasional_volume_ratio: float
@@ -115,7 +115,7 @@ class Pack:
 
     share: float
     price_ratio: float
-    """Price in proportion to that of the pack in the catalogue."""
+    """Price in proportion to that of the pack in the catalog."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Prices:
     """Standard deviation of a shelf price around its long-term level."""
     packs: Sequence[Pack]
     levels: Mapping[str, float]
-    """By category: what is paid in proportion to the catalogue's prices."""
+    """By category: what is paid in proportion to the catalog's prices."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Promotions:
 
 
 @dataclass(frozen=True)
-class Behaviour:
+class Behavior:
     """How shoppers behave, whatever their archetype."""
 
     trips: Trips
@@ -189,14 +189,14 @@ class Behaviour:
             raise ValueError("prices.drift_days and promotions.campaign_days must be at least 1")
 
 
-def parse_behaviour(text: str) -> Behaviour:
-    """Behaviour written in TOML, in the form of `behaviour.toml`.
+def parse_behavior(text: str) -> Behavior:
+    """Behavior written in TOML, in the form of `behavior.toml`.
 
     Raises:
         ValueError: when a figure makes no sense, naming it.
         TypeError: when a figure is missing or unknown.
     """
-    return _read(Behaviour, tomllib.loads(text))
+    return _read(Behavior, tomllib.loads(text))
 
 
 Section = TypeVar("Section")

@@ -16,58 +16,58 @@ from pantree_vector.core.store import HeldItem
 
 CUSTOMERS_COMPARED = 100
 """How many of the nearest profiles are compared item by item."""
-NEIGHBOURS = 50
-"""How many of those are neighbours."""
+NEIGHBORS = 50
+"""How many of those are neighbors."""
 REGULAR_DAYS = 3
 """Days with a purchase from which on an item is bought regularly; two intervals, as the recommendation asks for."""
 LEAST_BUYERS = 5
 """Regular buyers below which an item is not told."""
 _LEAST_LIFT = 1.2
 """How many times as common an item must be among the buyers of another one for the two to go together. A judgement:
-below it, one neighbour more or less decides."""
+below it, one neighbor more or less decides."""
 
 
 @dataclass(frozen=True)
-class BoughtBeside:
+class Association:
     """How an item goes with one that the customer buys."""
 
     name: str
     """The customer's own item."""
     buyer_count: int
-    """Neighbours that bought it."""
+    """Neighbors that bought it."""
     regular_count: int
     """Those of them that buy the other item regularly."""
 
 
 @dataclass(frozen=True)
-class NeighbourItem:
-    """An item that neighbours buy again and again, and the customer does not, or not yet."""
+class NeighborItem:
+    """An item that neighbors buy again and again, and the customer does not, or not yet."""
 
     name: str
     category: str
     """An empty string when unknown."""
     buyer_count: int
-    """Neighbours that ever bought it."""
+    """Neighbors that ever bought it."""
     regular_buyer_count: int
     """Those that bought it on `REGULAR_DAYS` days or more."""
     interval_quartiles: tuple[float, float, float]
     """Lower quartile, median and upper quartile of the mean intervals of the regular buyers, days."""
     own_day_count: int
     """Days on which the customer bought it, below `REGULAR_DAYS`."""
-    beside: BoughtBeside | None
+    associated_item: Association | None
     """The customer's own item that goes with it most; None when none clearly does."""
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
+class Neighborhood:
     """What was counted."""
 
-    neighbour_count: int
-    items: tuple[NeighbourItem, ...]
+    neighbor_count: int
+    items: tuple[NeighborItem, ...]
     """By number of regular buyers, most first, then by normalised name."""
 
 
-def neighbourhood_of(own: Sequence[HeldItem], others: Sequence[Sequence[HeldItem]], *, limit: int) -> Neighbourhood:
+def neighborhood_of(own: Sequence[HeldItem], others: Sequence[Sequence[HeldItem]], *, limit: int) -> Neighborhood:
     """What the customers most alike in their items buy regularly, and the customer does not.
 
     Args:
@@ -76,16 +76,16 @@ def neighbourhood_of(own: Sequence[HeldItem], others: Sequence[Sequence[HeldItem
         limit: largest number of items.
     """
     held = {item.normalised_name: item for item in own}
-    neighbours = _most_alike(held.keys(), others)
+    neighbors = _most_alike(held.keys(), others)
     shown: dict[str, HeldItem] = {}
-    for items in neighbours:
+    for items in neighbors:
         for item in items:
             shown.setdefault(item.normalised_name, item)
     names = sorted(shown)
     positions = {name: position for position, name in enumerate(names)}
-    days = np.zeros((len(neighbours), len(names)), np.int64)
+    days = np.zeros((len(neighbors), len(names)), np.int64)
     intervals = np.full(days.shape, np.nan)
-    for row, items in enumerate(neighbours):
+    for row, items in enumerate(neighbors):
         for item in items:
             column = positions[item.normalised_name]
             days[row, column] = item.day_count
@@ -97,17 +97,19 @@ def neighbourhood_of(own: Sequence[HeldItem], others: Sequence[Sequence[HeldItem
     told = np.flatnonzero((counts >= LEAST_BUYERS) & (own_days < REGULAR_DAYS))
     told = told[np.argsort(-counts[told], kind="stable")][:limit]
     mine = {positions[name]: held[name].name for name in sorted(held) if name in positions}
-    return Neighbourhood(
-        neighbour_count=len(neighbours),
+    return Neighborhood(
+        neighbor_count=len(neighbors),
         items=tuple(
-            NeighbourItem(
+            NeighborItem(
                 name=shown[names[column]].name,
                 category=shown[names[column]].category,
                 buyer_count=int(bought[:, column].sum()),
                 regular_buyer_count=int(counts[column]),
                 interval_quartiles=_quartiles(intervals[regular[:, column], column]),
                 own_day_count=int(own_days[column]),
-                beside=_beside(regular[:, column], bought, {own: mine[own] for own in mine if own != column}),
+                associated_item=_associated_item(
+                    regular[:, column], bought, {own: mine[own] for own in mine if own != column}
+                ),
             )
             for column in told.tolist()
         ),
@@ -122,7 +124,7 @@ def _most_alike(own: Set[str], others: Sequence[Sequence[HeldItem]]) -> list[Seq
         # The customer's own number of items is the same for all, so that it does not change the order.
         scores.append(common / math.sqrt(len(items)) if items else 0.0)
     order = sorted(range(len(others)), key=lambda place: -scores[place])
-    return [others[place] for place in order[:NEIGHBOURS] if others[place]]
+    return [others[place] for place in order[:NEIGHBORS] if others[place]]
 
 
 def _quartiles(intervals: NDArray[np.float64]) -> tuple[float, float, float]:
@@ -130,17 +132,19 @@ def _quartiles(intervals: NDArray[np.float64]) -> tuple[float, float, float]:
     return low, median, high
 
 
-def _beside(regular: NDArray[np.bool_], bought: NDArray[np.bool_], own: Mapping[int, str]) -> BoughtBeside | None:
+def _associated_item(
+    regular: NDArray[np.bool_], bought: NDArray[np.bool_], own: Mapping[int, str]
+) -> Association | None:
     """The customer's own item among whose buyers an item is most common; None when it is hardly more common there.
 
     Args:
-        regular: [neighbours], who buys the item regularly.
-        bought: [neighbours, items], who ever bought what.
+        regular: [neighbors], who buys the item regularly.
+        bought: [neighbors, items], who ever bought what.
         own: names of the customer's other items by column.
     """
     best, best_ratio = None, _LEAST_LIFT * float(regular.mean())
     for column, name in own.items():
         buyer_count, common = int(bought[:, column].sum()), int((bought[:, column] & regular).sum())
         if common >= LEAST_BUYERS and common / buyer_count > best_ratio:
-            best, best_ratio = BoughtBeside(name, buyer_count, common), common / buyer_count
+            best, best_ratio = Association(name, buyer_count, common), common / buyer_count
     return best
