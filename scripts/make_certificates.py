@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pantree_runtime.identity import AUTHORITY, CERTIFICATE, CLIENT, KEY, MAY_BE_CALLED_BY
+from pantree_runtime.identity import ALLOWED_CALLERS, AUTHORITY, CERTIFICATE, CLIENT, KEY
 
-PARTS = ("gateway", *MAY_BE_CALLED_BY)
+PARTS = ("gateway", *ALLOWED_CALLERS)
 _AUTHORITY_DAYS, _DAYS, _RENEW_BEFORE_DAYS = 3650, 90, 30
 
 

@@ -9,7 +9,7 @@ from pantree_gateway.app import create_app
 from pantree_gateway.server import NAME, RunningGateway, start
 from pantree_gateway.settings import GatewaySettings
 from pantree_runtime.logging import configure_logging, log_refused_handshakes
-from pantree_runtime.server import add_until_stdin_closes, end_with_standard_input, observed, run, serve_until_told
+from pantree_runtime.server import add_stdin_option, export_telemetry, run, serve_until_signal, stop_when_stdin_closes
 from pantree_runtime.settings import load_settings
 
 
@@ -39,17 +39,17 @@ class Program:
         parser = argparse.ArgumentParser(
             prog="python -m pantree_gateway", description="Serves Pantree over REST and WebSocket."
         )
-        add_until_stdin_closes(parser)
+        add_stdin_option(parser)
         arguments = parser.parse_args()
         settings = load_settings(GatewaySettings)
         configure_logging(NAME, settings)
         if arguments.until_stdin_closes:
-            end_with_standard_input(settings.drain_seconds)
+            stop_when_stdin_closes(settings.drain_seconds)
         try:
             if settings.tls_dir is not None:
                 log_refused_handshakes()
-            with observed(NAME, settings):
-                run(lambda: serve_until_told(lambda: start(settings), settings.drain_seconds))
+            with export_telemetry(NAME, settings):
+                run(lambda: serve_until_signal(lambda: start(settings), settings.drain_seconds))
         except (OSError, ValueError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None

@@ -35,7 +35,7 @@ from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import LONGEST_TIMEOUT_SECONDS, Limits, Upstream
 from pantree_gateway.transcoding.websocket import add_websocket_routes, websocket_methods
 from pantree_runtime.channel import open_channel
-from pantree_runtime.identity import identity_of
+from pantree_runtime.identity import load_identity
 
 DESCRIPTION = (
     "Says which groceries a household should subscribe to, how often, how sure that is, and why.\n\n"
@@ -119,7 +119,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     """
     addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
     channels: dict[str, grpc.aio.Channel] = {}
-    identity = identity_of(settings.tls_dir, settings.tls_domain)
+    identity = load_identity(settings.tls_dir, settings.tls_domain)
     redis = SharedRedis(settings.redis_url) if settings.redis_url else None
     metrics = Metrics()
 
@@ -128,7 +128,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         async with contextlib.AsyncExitStack() as stack:
             for component, address in addresses.items():
                 channel = open_channel(
-                    address, longest_seconds=settings.request_timeout_seconds, part=component, identity=identity
+                    address, timeout_seconds=settings.request_timeout_seconds, part=component, identity=identity
                 )
                 channels[component] = await stack.enter_async_context(channel)
             if redis is not None:

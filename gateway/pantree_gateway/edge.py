@@ -98,7 +98,7 @@ class Edge:
         self._traffic.enter()
         self._metrics.under_way.labels(scope["type"]).inc()
         started = time.perf_counter()
-        observed = telemetry.requested(scope.get("method", "WEBSOCKET"), _given_trace_parent(scope))
+        observed = telemetry.http_span(scope.get("method", "WEBSOCKET"), _given_trace_parent(scope))
         keep_trace_parent(scope, observed.trace_parent)
         trace_id = trace_id_of(scope)
         status: int | None = None

@@ -12,7 +12,7 @@ from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
 from pantree_gateway.stores import SYSTEM, SharedRedis
-from pantree_runtime.telemetry import outside_call
+from pantree_runtime.telemetry import external_call
 
 _POLICY = "default"
 
@@ -66,7 +66,7 @@ class RateLimiter:
             return None
         if self._shared is not None and self._health is not None and self._health.worth_a_try():
             try:
-                with outside_call(SYSTEM, "count"):
+                with external_call(SYSTEM, "count"):
                     verdict = await self._ask(self._shared, limit, caller)
             except Exception as error:  # the storage library lets errors of every kind through
                 self._health.failed(error)

@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from pantree_runtime.telemetry import outside_call
+from pantree_runtime.telemetry import external_call
 
 # How long Redis is left alone after a failure, so that requests do not wait for it one by one.
 COOL_DOWN_SECONDS = 2.0
@@ -159,7 +159,7 @@ class RedisStore:
     ) -> SharedT | LocalT:
         if self._health.worth_a_try():
             try:
-                with outside_call(SYSTEM, operation):
+                with external_call(SYSTEM, operation):
                     result = await shared()
             except (RedisError, OSError, TimeoutError) as error:
                 self._health.failed(error)

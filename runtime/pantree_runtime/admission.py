@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from pantree_runtime import telemetry
-from pantree_runtime.deadline import LEAST_SECONDS, remaining_seconds
+from pantree_runtime.deadline import MIN_SECONDS, remaining_seconds
 from pantree_runtime.errors import DeadlineExceeded, Overloaded
 
 T = TypeVar("T")
 
 # A longer line than this is never worth standing in: at a millisecond of work each it takes a quarter of a second.
-MOST_WAITING_PER_THREAD = 256
+MAX_QUEUE_PER_THREAD = 256
 # How much the newest piece of work counts in the mean; the last twenty or so make nearly all of it.
 _WEIGHT_OF_NEWEST = 0.1
 # What a refused caller waits at least; retrying sooner would only be refused again.
@@ -50,7 +50,7 @@ class WorkPool(ThreadPoolExecutor):
     @property
     def is_full(self) -> bool:
         """Whether the line is as long as it may be."""
-        return self._waiting >= self._thread_count * MOST_WAITING_PER_THREAD
+        return self._waiting >= self._thread_count * MAX_QUEUE_PER_THREAD
 
     def seconds_to_wait(self) -> float:
         """How long another piece of work would probably wait for a thread."""
@@ -103,27 +103,28 @@ def work_pool() -> WorkPool:
         # As many as Python's own default: some work waits for a store rather than computes.
         pool = _pools[loop] = WorkPool(min(32, (os.cpu_count() or 1) + 4))
         loop.set_default_executor(pool)
-        telemetry.WORK_WAITING.set_function(lambda: pool.waiting)
+        telemetry.QUEUE_DEPTH.set_function(lambda: pool.waiting)
     return pool
 
 
-def calls_under_way() -> int:
-    """How many calls the servers of the running event loop are serving, the current one included."""
-    return work_pool().call_count
+def calls_in_flight() -> int:
+    """Number of calls that the servers of the running event loop serve now, the current one included."""
+    pool = _pools.get(asyncio.get_running_loop())
+    return 0 if pool is None else pool.call_count
 
 
-class Admission:
+class ConcurrencyLimiter:
     """Lets calls into a server up to a limit on what they cost together."""
 
-    def __init__(self, pool: WorkPool, most_cost: int) -> None:
+    def __init__(self, pool: WorkPool, max_cost: int) -> None:
         """Takes what is limited.
 
         Args:
             pool: where the work of the calls is done.
-            most_cost: how much the calls under way may cost together; most calls cost 1.
+            max_cost: how much the calls under way may cost together; most calls cost 1.
         """
         self._pool = pool
-        self._most_cost = most_cost
+        self._max_cost = max_cost
         self._cost = 0
 
     def enter(self, cost: int) -> None:
@@ -132,7 +133,7 @@ class Admission:
         Raises:
             Overloaded: when there is no room, or the call could not be answered in time.
         """
-        if self._cost + cost > self._most_cost:
+        if self._cost + cost > self._max_cost:
             raise _overloaded("as many calls as this server takes are under way", _RETRY_SECONDS)
         if self._pool.waiting:
             self._check_line()
@@ -142,7 +143,7 @@ class Admission:
     def _check_line(self) -> None:
         seconds = self._pool.seconds_to_wait()
         remaining = remaining_seconds()
-        if self._pool.is_full or (remaining is not None and seconds > max(remaining - LEAST_SECONDS, 0)):
+        if self._pool.is_full or (remaining is not None and seconds > max(remaining - MIN_SECONDS, 0)):
             raise _overloaded("so much work waits that this call could not be answered in time", seconds)
 
     def leave(self, cost: int) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import grpc
 
 from pantree_runtime import telemetry
-from pantree_runtime.deadline import seconds_for_call
+from pantree_runtime.deadline import call_timeout
 from pantree_runtime.identity import Identity
 
 # Servers refuse pings that come more often (see server.py); half as often leaves room for clock and network.
 KEEPALIVE_MS = 60_000
-LEAST_PING_INTERVAL_MS = 30_000
+MIN_PING_INTERVAL_MS = 30_000
 KEEPALIVE_TIMEOUT_MS = 10_000
 # How many bytes a message may have: gRPC's own default, kept on purpose. Larger things are paged or streamed.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -67,7 +67,7 @@ class _Method:
     Interceptors could do the same, but gRPC would then run every call in further tasks.
     """
 
-    __slots__ = ("_connect", "_durations", "_kind", "_longest_seconds", "_make", "_multi_callable", "_name", "_version")
+    __slots__ = ("_connect", "_durations", "_kind", "_make", "_multi_callable", "_name", "_timeout_seconds", "_version")
 
     def __init__(
         self, connect: "Callable[[], tuple[int, grpc.aio.Channel]]", kind: str, longest: float | None, method: str,
@@ -75,7 +75,7 @@ class _Method:
     ) -> None:  # fmt: skip
         self._connect = connect
         self._kind = kind
-        self._longest_seconds = longest
+        self._timeout_seconds = longest
         self._name = method[1:]
         self._durations = telemetry.RpcDurations(telemetry.CLIENT_CALLS, self._name)
         self._version = -1
@@ -88,14 +88,14 @@ class _Method:
         version, channel = self._connect()
         if version != self._version:
             self._multi_callable, self._version = self._make(channel), version
-        observed = telemetry.called(self._name)
+        observed = telemetry.client_span(self._name)
         if observed.trace_parent:
             others = [pair for pair in metadata or () if pair[0] != telemetry.TRACE_PARENT]
             # In gRPC's own form: what is a tuple is first looked at at length.
             metadata = grpc.aio.Metadata((telemetry.TRACE_PARENT, observed.trace_parent), *others)
-        longest = self._longest_seconds if timeout is None else timeout
+        longest = self._timeout_seconds if timeout is None else timeout
         began_at = time.perf_counter()
-        call = self._multi_callable(*request, timeout=seconds_for_call(longest), metadata=metadata, **options)
+        call = self._multi_callable(*request, timeout=call_timeout(longest), metadata=metadata, **options)
 
         def note(call: Any) -> None:
             code = _code_of(call)
@@ -122,11 +122,11 @@ class MeshChannel(grpc.aio.Channel):
     """
 
     def __init__(
-        self, connect: Callable[[], grpc.aio.Channel], identity: Identity | None, longest_seconds: float
+        self, connect: Callable[[], grpc.aio.Channel], identity: Identity | None, timeout_seconds: float
     ) -> None:
         self._connect = connect
         self._identity = identity
-        self._longest_seconds = longest_seconds
+        self._timeout_seconds = timeout_seconds
         self._channel = connect()
         self._version = 0 if identity is None else identity.version
         self._look_at = 0.0
@@ -145,11 +145,11 @@ class MeshChannel(grpc.aio.Channel):
 
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Makes calls with one request and one response."""
-        return _Method(self._current, "unary_unary", self._longest_seconds, method, arguments, options)
+        return _Method(self._current, "unary_unary", self._timeout_seconds, method, arguments, options)
 
     def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Makes calls with one request and many responses."""
-        return _Method(self._current, "unary_stream", self._longest_seconds, method, arguments, options)
+        return _Method(self._current, "unary_stream", self._timeout_seconds, method, arguments, options)
 
     def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
         """Makes calls with many requests and one response; how long they take is up to the caller."""
@@ -185,24 +185,24 @@ class MeshChannel(grpc.aio.Channel):
 
 
 def open_channel(
-    address: str, *, longest_seconds: float, part: str = "", identity: Identity | None = None
+    address: str, *, timeout_seconds: float, part: str = "", identity: Identity | None = None
 ) -> grpc.aio.Channel:
     """Channel to a part. Call it inside the running event loop, once per part, and close it at the end.
 
-    Every call gets a deadline: its own timeout or `longest_seconds`, and never more than what is left for the request
+    Every call gets a deadline: its own timeout or `timeout_seconds`, and never more than what is left for the request
     being served, less this hop's share.
 
     Args:
         address: `host:port`, or `dns:///name:port` for a headless Service with several replicas.
-        longest_seconds: timeout of calls that name none.
+        timeout_seconds: timeout of calls that name none.
         part: name of the part, which its certificate must have; needed with an identity.
         identity: who calls; None for a connection without TLS.
     """
     if identity is None:
-        return MeshChannel(lambda: grpc.aio.insecure_channel(address, options=_OPTIONS), None, longest_seconds)
+        return MeshChannel(lambda: grpc.aio.insecure_channel(address, options=_OPTIONS), None, timeout_seconds)
     options: Sequence[tuple[str, Any]] = [*_OPTIONS, ("grpc.ssl_target_name_override", identity.name_of(part))]
     return MeshChannel(
         lambda: grpc.aio.secure_channel(address, identity.channel_credentials(), options=options),
         identity,
-        longest_seconds,
+        timeout_seconds,
     )

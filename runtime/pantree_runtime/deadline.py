@@ -4,9 +4,9 @@ import contextvars
 import time
 
 # Below this, a hop could not even carry an answer back: contracts.md asks for about 50 ms.
-LEAST_SECONDS = 0.05
+MIN_SECONDS = 0.05
 # What a hop keeps for itself, so that it can still tell its caller that the next one was too slow.
-SECONDS_KEPT_PER_HOP = 0.02
+HOP_RESERVE_SECONDS = 0.02
 
 _ends_at: contextvars.ContextVar[float | None] = contextvars.ContextVar("pantree_deadline", default=None)
 
@@ -22,7 +22,7 @@ def remaining_seconds() -> float | None:
     return None if ends_at is None else ends_at - time.monotonic()
 
 
-def seconds_for_call(longest: float | None) -> float | None:
+def call_timeout(longest: float | None) -> float | None:
     """Timeout of a call made on behalf of the current request: what is left, less this hop's share.
 
     Args:
@@ -31,5 +31,5 @@ def seconds_for_call(longest: float | None) -> float | None:
     remaining = remaining_seconds()
     if remaining is None:
         return longest
-    left = max(remaining - SECONDS_KEPT_PER_HOP, 0.001)
+    left = max(remaining - HOP_RESERVE_SECONDS, 0.001)
     return left if longest is None else min(longest, left)

@@ -2,7 +2,7 @@
 
 A part's certificate names it as `<part>.<domain>`, such as `pipeline.pantree.internal`, among its DNS names. Callers
 ask for that name whatever address they connect to, so no part can stand in for another; servers take callers with a
-certificate of the same authority only, and let each call what `MAY_BE_CALLED_BY` says.
+certificate of the same authority only, and let each call what `ALLOWED_CALLERS` says.
 """
 
 import os
@@ -23,7 +23,7 @@ _log = structlog.get_logger(__name__)
 CLIENT = "client"
 """Name of whoever is not a part of the mesh: back ends, people at a terminal."""
 
-MAY_BE_CALLED_BY: Mapping[str, frozenset[str]] = {
+ALLOWED_CALLERS: Mapping[str, frozenset[str]] = {
     "pipeline": frozenset({"gateway", CLIENT}),
     "simulation": frozenset({"gateway", "pipeline", CLIENT}),
     "vector": frozenset({"pipeline", CLIENT}),
@@ -87,7 +87,7 @@ class Identity:
         names = context.auth_context().get("x509_subject_alternative_name", [])
         callers = [name.decode(errors="replace") for name in names]
         ending = f".{self._domain}"
-        allowed = MAY_BE_CALLED_BY.get(part, frozenset())
+        allowed = ALLOWED_CALLERS.get(part, frozenset())
         if any(name.endswith(ending) and name.removesuffix(ending) in allowed for name in callers):
             return
         telemetry.CALLS_REFUSED.labels("permission_denied").inc()
@@ -135,7 +135,7 @@ class Identity:
         return authority, key, certificate
 
 
-def identity_of(folder: Path | None, domain: str) -> Identity | None:
+def load_identity(folder: Path | None, domain: str) -> Identity | None:
     """Identity from a folder; None when there is none, which means no TLS.
 
     Raises:

@@ -58,7 +58,7 @@ def configure_logging(part: str, settings: ProgramSettings) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    handler.addFilter(_is_no_cancellation)
+    handler.addFilter(_is_not_cancellation)
     root = logging.getLogger()
     root.handlers = [handler]
     level = logging.DEBUG if settings.debug else logging.getLevelNamesMapping()[settings.log_level]
@@ -75,7 +75,7 @@ def configure_logging(part: str, settings: ProgramSettings) -> None:
     )
 
 
-def _is_no_cancellation(record: logging.LogRecord) -> bool:
+def _is_not_cancellation(record: logging.LogRecord) -> bool:
     """Whether a record is about anything else than a call that was cancelled.
 
     gRPC tells of streams that are cut off when a server stops, such as those that watch its health, as of errors.

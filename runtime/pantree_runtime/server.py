@@ -19,14 +19,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from pantree_runtime import telemetry
-from pantree_runtime.admission import Admission, work_pool
-from pantree_runtime.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, LEAST_PING_INTERVAL_MS, open_channel
+from pantree_runtime.admission import ConcurrencyLimiter, work_pool
+from pantree_runtime.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MIN_PING_INTERVAL_MS, open_channel
 from pantree_runtime.errors import PantreeError
-from pantree_runtime.identity import Identity, identity_of
-from pantree_runtime.interceptors import CallInterceptor, Gate
+from pantree_runtime.identity import Identity, load_identity
+from pantree_runtime.interceptors import AdmissionPolicy, CallInterceptor
 from pantree_runtime.logging import configure_logging, log_refused_handshakes
 from pantree_runtime.settings import PartSettings, load_settings
-from pantree_runtime.status import calling
+from pantree_runtime.status import translate_rpc_errors
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ CONNECTION_AGE_MS = 300_000
 # How much the calls under way may cost together unless a setting says otherwise.
 MAX_CALLS = 512
 # Cost of a call that may keep several threads busy for minutes.
-COST_OF_BULK = 16
+BULK_COST = 16
 # What an end may take beyond the drain when whoever started this process is gone.
 _ENDING_SECONDS = 5.0
 
@@ -48,7 +48,7 @@ def _options(connection_age_ms: int) -> list[tuple[str, int]]:
     return [
         # Two processes on one port would take turns answering; a port in use must be an error.
         ("grpc.so_reuseport", 0),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", LEAST_PING_INTERVAL_MS),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_connection_age_ms", connection_age_ms),
         # Nothing else ends the streams of a client that vanished without closing its connection.
@@ -62,7 +62,7 @@ async def _nothing() -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class ServiceSpec:
     """A part of the mesh, built and ready to be served."""
 
     name: str
@@ -79,11 +79,11 @@ class Part:
     """Counts the work behind each response, in a stream once it is sent, by name of the RPC."""
 
 
-class RunningPart:
+class RunningService:
     """A part that is being served. Made by `start`."""
 
     def __init__(
-        self, part: Part, server: grpc.aio.Server, health_servicer: health.aio.HealthServicer, address: str
+        self, part: ServiceSpec, server: grpc.aio.Server, health_servicer: health.aio.HealthServicer, address: str
     ) -> None:
         self._part = part
         self._server = server
@@ -108,14 +108,14 @@ class RunningPart:
 
 
 async def start(
-    part: Part,
+    part: ServiceSpec,
     *,
     host: str,
     port: int,
     max_calls: int = MAX_CALLS,
     identity: Identity | None = None,
     connection_age_ms: int = CONNECTION_AGE_MS,
-) -> RunningPart:
+) -> RunningService:
     """Starts to serve a part and returns when it is SERVING.
 
     Args:
@@ -129,7 +129,7 @@ async def start(
     Raises:
         OSError: when the port cannot be had.
     """
-    gate = Gate(Admission(work_pool(), max_calls), identity, part.name, dict(part.costs))
+    gate = AdmissionPolicy(ConcurrencyLimiter(work_pool(), max_calls), identity, part.name, dict(part.costs))
     server = grpc.aio.server(interceptors=[CallInterceptor(gate, part.counts)], options=_options(connection_age_ms))
     health_servicer = health.aio.HealthServicer()
     names = ["", *part.services]  # "" is the health of the whole server
@@ -150,7 +150,7 @@ async def start(
             f"{part.name} cannot listen on {host}:{port}; is the port in use? Set PANTREE_{part.name.upper()}_PORT"
         ) from error
     await server.start()
-    running = RunningPart(part, server, health_servicer, f"{host}:{bound_port}")
+    running = RunningService(part, server, health_servicer, f"{host}:{bound_port}")
     try:
         await part.warm_up()
     except BaseException:
@@ -164,8 +164,8 @@ async def start(
 
 @contextlib.asynccontextmanager
 async def running(
-    part: Part, *, host: str = "127.0.0.1", port: int = 0, grace_seconds: float = 0
-) -> AsyncIterator[RunningPart]:
+    part: ServiceSpec, *, host: str = "127.0.0.1", port: int = 0, grace_seconds: float = 0
+) -> AsyncIterator[RunningService]:
     """Serves a part as long as the context lasts."""
     running_part = await start(part, host=host, port=port)
     try:
@@ -175,7 +175,7 @@ async def running(
 
 
 class Running(Protocol):
-    """Something that is being served: a `RunningPart`, or the gateway."""
+    """Something that is being served: a `RunningService`, or the gateway."""
 
     address: str
     """Where it listens, `host:port`."""
@@ -184,7 +184,7 @@ class Running(Protocol):
         """Lets calls under way finish, then ends."""
 
 
-async def serve_until_told(start: Callable[[], Awaitable[Running]], drain_seconds: float) -> None:
+async def serve_until_signal(start: Callable[[], Awaitable[Running]], drain_seconds: float) -> None:
     """Serves until SIGTERM or SIGINT, then lets calls under way finish.
 
     Args:
@@ -208,7 +208,7 @@ async def serve_until_told(start: Callable[[], Awaitable[Running]], drain_second
     except BaseException:
         telling.cancel()
         raise
-    _keep_for_good()
+    freeze_gc()
     _log.info("serving", address=running.address)
     await telling
     _log.info("draining", longest_seconds=drain_seconds)
@@ -216,7 +216,7 @@ async def serve_until_told(start: Callable[[], Awaitable[Running]], drain_second
     _log.info("stopped")
 
 
-def _keep_for_good() -> None:
+def freeze_gc() -> None:
     """Tells the garbage collector that what this process holds now stays as long as it does.
 
     A full collection looks at every object, some 100,000 of them in modules and models, which stops all requests for
@@ -226,7 +226,7 @@ def _keep_for_good() -> None:
     gc.freeze()
 
 
-def end_with_standard_input(drain_seconds: float) -> None:
+def stop_when_stdin_closes(drain_seconds: float) -> None:
     """Ends this process as SIGTERM does when its standard input is closed, so that it never outlives who started it.
 
     Args:
@@ -247,7 +247,7 @@ def end_with_standard_input(drain_seconds: float) -> None:
 UNTIL_STDIN_CLOSES = "--until-stdin-closes"
 
 
-def add_until_stdin_closes(parser: argparse.ArgumentParser) -> None:
+def add_stdin_option(parser: argparse.ArgumentParser) -> None:
     """Adds the option that lets a program end with whoever started it."""
     parser.add_argument(
         UNTIL_STDIN_CLOSES, action="store_true", help="end when standard input is closed, as well as on SIGTERM"
@@ -255,7 +255,7 @@ def add_until_stdin_closes(parser: argparse.ArgumentParser) -> None:
 
 
 @contextlib.contextmanager
-def observed(name: str, settings: PartSettings) -> Iterator[None]:
+def export_telemetry(name: str, settings: PartSettings) -> Iterator[None]:
     """Serves the metrics and sends the traces of this process, as the settings say, as long as the context lasts.
 
     Args:
@@ -288,12 +288,12 @@ class Program(Generic[SettingsT]):
     """Name of the part, such as `frequency`."""
     settings_class: type[SettingsT]
     """The settings to read from the environment."""
-    build: Callable[[SettingsT], Awaitable[Part]]
+    build: Callable[[SettingsT], Awaitable[ServiceSpec]]
     """Composition root of the part, called inside the event loop."""
     demo: Callable[[grpc.aio.Channel], Awaitable[None]]
     """Calls the part once and prints the answer."""
 
-    async def start(self) -> RunningPart:
+    async def start(self) -> RunningService:
         """Reads the settings, builds the part and serves it, inside the running event loop.
 
         Raises:
@@ -312,7 +312,7 @@ class Program(Generic[SettingsT]):
         parser.add_argument(
             "--demo", action="store_true", help="start on a free port, make one call, print the answer, and stop"
         )
-        add_until_stdin_closes(parser)
+        add_stdin_option(parser)
         arguments = parser.parse_args()
         show_demo = arguments.demo
         settings = load_settings(self.settings_class)
@@ -320,21 +320,21 @@ class Program(Generic[SettingsT]):
             settings = settings.model_copy(update={"log_level": "WARNING"})
         configure_logging(self.name, settings)
         if arguments.until_stdin_closes:
-            end_with_standard_input(settings.drain_seconds)
+            stop_when_stdin_closes(settings.drain_seconds)
         try:
             if show_demo:
                 run(lambda: self._demonstrate(settings))
                 return
             if settings.tls_dir is not None:
                 log_refused_handshakes()
-            with observed(self.name, settings):
-                run(lambda: serve_until_told(lambda: self._start(settings), settings.drain_seconds))
+            with export_telemetry(self.name, settings):
+                run(lambda: serve_until_signal(lambda: self._start(settings), settings.drain_seconds))
         except (OSError, PantreeError) as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(1) from None
 
-    async def _start(self, settings: SettingsT) -> RunningPart:
-        identity = identity_of(settings.tls_dir, settings.tls_domain)
+    async def _start(self, settings: SettingsT) -> RunningService:
+        identity = load_identity(settings.tls_dir, settings.tls_domain)
         return await start(
             await self.build(settings),
             host=settings.host,
@@ -346,9 +346,9 @@ class Program(Generic[SettingsT]):
     async def _demonstrate(self, settings: SettingsT) -> None:
         async with (
             running(await self.build(settings)) as part,
-            open_channel(part.address, longest_seconds=30) as channel,
+            open_channel(part.address, timeout_seconds=30) as channel,
         ):
-            with calling(self.name):
+            with translate_rpc_errors(self.name):
                 await self.demo(channel)
 
 

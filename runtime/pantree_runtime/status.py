@@ -125,7 +125,7 @@ def is_lost_connection(rpc_error: grpc.aio.AioRpcError) -> bool:
 
 
 @contextlib.contextmanager
-def calling(component: str) -> Iterator[None]:
+def translate_rpc_errors(component: str) -> Iterator[None]:
     """Turns the gRPC errors of the calls inside into Pantree's own.
 
     Args:

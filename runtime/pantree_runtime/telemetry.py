@@ -34,9 +34,9 @@ RPC_STATUS = "rpc.response.status_code"
 HTTP_METHOD = "http.request.method"
 HTTP_ROUTE = "http.route"
 HTTP_STATUS = "http.response.status_code"
-OUTSIDE_SYSTEM = "pantree.system"
+EXTERNAL_SYSTEM = "pantree.system"
 ERROR_TYPE = "error.type"
-ATTRIBUTES = (RPC_SYSTEM, RPC_METHOD, RPC_STATUS, HTTP_METHOD, HTTP_ROUTE, HTTP_STATUS, OUTSIDE_SYSTEM, ERROR_TYPE)
+ATTRIBUTES = (RPC_SYSTEM, RPC_METHOD, RPC_STATUS, HTTP_METHOD, HTTP_ROUTE, HTTP_STATUS, EXTERNAL_SYSTEM, ERROR_TYPE)
 """Every attribute that a span may have."""
 
 _RPC_LABELS = ("rpc_system_name", "rpc_method", "rpc_response_status_code")
@@ -61,13 +61,13 @@ CLIENT_CALLS = Histogram(
     buckets=_DURATIONS,
     registry=REGISTRY,
 )
-CALLS_UNDER_WAY = Gauge(
+CALLS_IN_FLIGHT = Gauge(
     "pantree_calls_in_flight", "Calls, streams included, that are being served.", ["rpc_method"], registry=REGISTRY
 )
 CALLS_REFUSED = Counter(
     "pantree_calls_refused", "Calls that were refused before any work was done.", ["reason"], registry=REGISTRY
 )
-WORK_WAITING = Gauge("pantree_queue_depth", "Pieces of work that wait for a thread.", registry=REGISTRY)
+QUEUE_DEPTH = Gauge("pantree_queue_depth", "Pieces of work that wait for a thread.", registry=REGISTRY)
 PURCHASES_SIMULATED = Counter("pantree_purchases_simulated", "Purchases that were simulated.", registry=REGISTRY)
 ITEMS_ANALYZED = Counter("pantree_items_analyzed", "Items whose regularity was analysed.", registry=REGISTRY)
 HISTORIES_INDEXED = Counter("pantree_histories_indexed", "Histories that were indexed.", registry=REGISTRY)
@@ -85,7 +85,7 @@ FALLBACKS = Counter(
     registry=REGISTRY,
 )
 CACHE_LOOKUPS = Counter("pantree_cache_lookups", "Lookups in caches.", ["cache", "outcome"], registry=REGISTRY)
-OUTSIDE_CALLS = Histogram(
+EXTERNAL_CALLS = Histogram(
     "pantree_external_call_duration_seconds",
     "Duration of calls to systems outside the mesh.",
     ["system", "outcome"],
@@ -198,7 +198,7 @@ def is_trace_parent(text: str) -> bool:
     )
 
 
-class Observed:
+class SpanHandle:
     """A span, or, while tracing is off, no more than the request's place in its trace.
 
     Args:
@@ -246,7 +246,7 @@ class Observed:
             self._span.end()
 
 
-def served(method: str, metadata: Any) -> Observed:
+def server_span(method: str, metadata: Any) -> SpanHandle:
     """A call that this process serves, under the caller's trace if there is one.
 
     Args:
@@ -257,48 +257,48 @@ def served(method: str, metadata: Any) -> Observed:
     for key, value in metadata or ():
         if key == TRACE_PARENT and isinstance(value, str) and is_trace_parent(value):
             parent = value
-    observed = Observed(method, "SERVER", parent, {RPC_SYSTEM: "grpc", RPC_METHOD: method})
-    observed.enter()
-    return observed
+    span = SpanHandle(method, "SERVER", parent, {RPC_SYSTEM: "grpc", RPC_METHOD: method})
+    span.enter()
+    return span
 
 
-def requested(method: str, trace_parent: str) -> Observed:
+def http_span(method: str, trace_parent: str) -> SpanHandle:
     """An HTTP request or WebSocket that this process serves.
 
     Args:
         method: HTTP method, or `WEBSOCKET`.
         trace_parent: W3C `traceparent` of the caller; empty when there is none.
     """
-    observed = Observed(method, "SERVER", trace_parent, {HTTP_METHOD: method})
-    observed.enter()
-    return observed
+    span = SpanHandle(method, "SERVER", trace_parent, {HTTP_METHOD: method})
+    span.enter()
+    return span
 
 
-def called(method: str) -> Observed:
+def client_span(method: str) -> SpanHandle:
     """A call that this process makes to another part."""
-    return Observed(method, "CLIENT", _current.get(), {RPC_SYSTEM: "grpc", RPC_METHOD: method})
+    return SpanHandle(method, "CLIENT", _current.get(), {RPC_SYSTEM: "grpc", RPC_METHOD: method})
 
 
 @contextlib.contextmanager
-def outside_call(system: str, operation: str) -> Iterator[dict[str, str]]:
+def external_call(system: str, operation: str) -> Iterator[dict[str, str]]:
     """Counts and traces a call to a system outside the mesh; gives the headers that carry the trace there.
 
     Args:
         system: such as `nim` or `milvus`.
         operation: what is asked of it, with few different values.
     """
-    observed = Observed(f"{operation} {system}", "CLIENT", _current.get(), {OUTSIDE_SYSTEM: system})
+    span = SpanHandle(f"{operation} {system}", "CLIENT", _current.get(), {EXTERNAL_SYSTEM: system})
     began_at = time.perf_counter()
     failure = ""
     try:
-        yield {TRACE_PARENT: observed.trace_parent} if observed.trace_parent else {}
+        yield {TRACE_PARENT: span.trace_parent} if span.trace_parent else {}
     except BaseException as error:
         failure = type(error).__name__
         raise
     finally:
         outcome = "failed" if failure else "ok"
-        OUTSIDE_CALLS.labels(system, outcome).observe(time.perf_counter() - began_at)
-        observed.end({ERROR_TYPE: failure} if failure else {}, failed=bool(failure))
+        EXTERNAL_CALLS.labels(system, outcome).observe(time.perf_counter() - began_at)
+        span.end({ERROR_TYPE: failure} if failure else {}, failed=bool(failure))
 
 
 def count_lookups(cache: str, *, hits: int, misses: int) -> None:

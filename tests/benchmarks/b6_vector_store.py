@@ -109,7 +109,7 @@ def _measure(where: str, ours: VectorSettings, theirs: VectorSettings, uri: str)
             client.search(items, data=[vector], filter=f'tenant_key == "{tenant_key}"', limit=40, output_fields=fields)
 
         async def with_service() -> list[Measurement]:
-            async with running(await build(ours)) as part, open_channel(part.address, longest_seconds=60) as channel:
+            async with running(await build(ours)) as part, open_channel(part.address, timeout_seconds=60) as channel:
                 stub = rpc.VectorServiceStub(channel)
 
                 async def upsert() -> None:

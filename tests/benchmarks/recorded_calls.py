@@ -45,7 +45,7 @@ async def record(mesh: RunningMesh, body: Mapping[str, Any]) -> list[RecordedCal
         AssertionError: when a part is not called exactly once: then the bare mesh has the wrong hops.
     """
     calls: list[RecordedCall] = []
-    channels = {part: open_channel(mesh.address(part), longest_seconds=30) for part in PARTS}
+    channels = {part: open_channel(mesh.address(part), timeout_seconds=30) for part in PARTS}
     recorders: dict[str, Any] = {part: _Recorder(part, channel, calls) for part, channel in channels.items()}
     pipeline = Pipeline(
         simulator=GrpcSimulator(recorders["simulation"]),

@@ -14,7 +14,7 @@ from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_cli.simulate import population_batches
 from pantree_runtime.errors import ComponentUnavailable
-from pantree_runtime.status import calling
+from pantree_runtime.status import translate_rpc_errors
 from pantree_simulation.core import Population, PopulationBatch
 from tests.loopback import loopback
 from tests.simulation.populations import a_population, batches_of, by_household
@@ -94,7 +94,7 @@ async def test_service_that_is_gone_is_not_asked_for_ever() -> None:
 
     request = messages.SimulatePopulationRequest(household_count=1_000, start_date="2026-01-15")
     async with loopback(a_part(lost_at_once)) as channel:
-        with pytest.raises(ComponentUnavailable), calling("simulation"):
+        with pytest.raises(ComponentUnavailable), translate_rpc_errors("simulation"):
             async for _ in population_batches(rpc.SimulationServiceStub(channel), request):
                 pass
 

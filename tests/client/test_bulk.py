@@ -23,7 +23,7 @@ from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import ComponentUnavailable, InternalError, InvalidInput
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.server import Part, running, start
+from pantree_runtime.server import ServiceSpec, running, start
 from pantree_vector.__main__ import build as build_vector
 from pantree_vector.settings import VectorSettings
 from tests.faults.proxy import Proxy
@@ -35,12 +35,12 @@ BATCHES, HOUSEHOLDS = 12, 3
 
 
 @contextlib.asynccontextmanager
-async def behind_proxy(part: Part) -> AsyncIterator[tuple[Proxy, grpc.aio.Channel]]:
+async def behind_proxy(part: ServiceSpec) -> AsyncIterator[tuple[Proxy, grpc.aio.Channel]]:
     async with running(part) as served:
         proxy = Proxy(int(served.address.rsplit(":", 1)[1]))
         await proxy.open()
         try:
-            async with open_channel(f"127.0.0.1:{proxy.port}", longest_seconds=LONGEST_SECONDS) as channel:
+            async with open_channel(f"127.0.0.1:{proxy.port}", timeout_seconds=LONGEST_SECONDS) as channel:
                 yield proxy, channel
         finally:
             await proxy.close()
@@ -156,8 +156,8 @@ class OneByOne(Unary):
                 )
                 yield frequency.AnalyzeHistoriesResponse(households=[frequency.HouseholdAnalysis(result=analysis)])
 
-    def part(self) -> Part:
-        return Part(
+    def part(self) -> ServiceSpec:
+        return ServiceSpec(
             "frequency", {"pantree.frequency.v1.FrequencyService": lambda server: add_frequency_to(self, server)}
         )
 
@@ -167,7 +167,7 @@ async def test_batch_that_was_answered_in_part_goes_on_with_its_rest_on_the_serv
     served = await start(first.part(), host="127.0.0.1", port=0)
     port = int(served.address.rsplit(":", 1)[1])
     names: list[str] = []
-    async with open_channel(served.address, longest_seconds=LONGEST_SECONDS) as channel:
+    async with open_channel(served.address, timeout_seconds=LONGEST_SECONDS) as channel:
         async for response in answered(
             "frequency", FrequencyServiceStub(channel).AnalyzeHistories, frequency_batches()
         ):
@@ -192,7 +192,7 @@ class Leaving(Unary):
 
 async def test_households_without_an_answer_are_not_lost_in_silence() -> None:
     servicer = Leaving(nothing_to_do)
-    part = Part(
+    part = ServiceSpec(
         "frequency", {"pantree.frequency.v1.FrequencyService": lambda server: add_frequency_to(servicer, server)}
     )
     async with loopback(part) as channel:
@@ -202,7 +202,7 @@ async def test_households_without_an_answer_are_not_lost_in_silence() -> None:
 
 
 async def test_patience_ends_where_nobody_answers() -> None:
-    async with open_channel("127.0.0.1:1", longest_seconds=LONGEST_SECONDS) as channel:
+    async with open_channel("127.0.0.1:1", timeout_seconds=LONGEST_SECONDS) as channel:
         call = FrequencyServiceStub(channel).AnalyzeHistories
         with pytest.raises(ComponentUnavailable, match="frequency is not available"):
             async for _ in answered("frequency", call, frequency_batches(), patience_seconds=0.5):

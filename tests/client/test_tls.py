@@ -10,7 +10,7 @@ import pytest
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree_client import ComponentUnavailable, PantreeClient, PantreeError
 from pantree_runtime.identity import Identity
-from pantree_runtime.server import Part, RunningPart, start
+from pantree_runtime.server import RunningService, ServiceSpec, start
 from scripts.make_certificates import make_all
 
 DOMAIN = "shop.example"
@@ -29,10 +29,10 @@ HANDLER = grpc.unary_unary_rpc_method_handler(
 
 
 @pytest.fixture
-async def pipeline(tmp_path: Path) -> AsyncIterator[RunningPart]:
+async def pipeline(tmp_path: Path) -> AsyncIterator[RunningService]:
     make_all(tmp_path, DOMAIN)
     handlers = grpc.method_handlers_generic_handler(SERVICE, {"GetStatus": HANDLER})
-    part = Part("pipeline", {SERVICE: lambda server: server.add_generic_rpc_handlers([handlers])})
+    part = ServiceSpec("pipeline", {SERVICE: lambda server: server.add_generic_rpc_handlers([handlers])})
     running = await start(part, host="127.0.0.1", port=0, identity=Identity(tmp_path / "pipeline", DOMAIN))
     yield running
     await running.stop(0)
@@ -43,21 +43,21 @@ async def state(address: str, certificates: Path | None, domain: str = DOMAIN) -
         return (await client.status()).state
 
 
-async def test_client_with_its_certificate_is_answered(pipeline: RunningPart, tmp_path: Path) -> None:
+async def test_client_with_its_certificate_is_answered(pipeline: RunningService, tmp_path: Path) -> None:
     assert await state(pipeline.address, tmp_path / "client") == "serving"
 
 
-async def test_certificate_that_may_not_call_is_refused_by_name(pipeline: RunningPart, tmp_path: Path) -> None:
+async def test_certificate_that_may_not_call_is_refused_by_name(pipeline: RunningService, tmp_path: Path) -> None:
     with pytest.raises(PantreeError, match=r"vector\.shop\.example may not call pipeline"):
         await state(pipeline.address, tmp_path / "vector")
 
 
-async def test_server_with_another_name_is_not_asked(pipeline: RunningPart, tmp_path: Path) -> None:
+async def test_server_with_another_name_is_not_asked(pipeline: RunningService, tmp_path: Path) -> None:
     with pytest.raises(ComponentUnavailable):
         await state(pipeline.address, tmp_path / "client", "another.example")
 
 
-async def test_client_without_a_certificate_gets_no_answer(pipeline: RunningPart) -> None:
+async def test_client_without_a_certificate_gets_no_answer(pipeline: RunningService) -> None:
     with pytest.raises(ComponentUnavailable):
         await state(pipeline.address, None)
 

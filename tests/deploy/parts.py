@@ -3,11 +3,11 @@
 import importlib
 import inspect
 
-from pantree_cli.mesh import PartKind
+from pantree_cli.mesh import ServiceKind
 from pantree_runtime.settings import PartSettings
 
 
-def settings_class(part: PartKind) -> type[PartSettings]:
+def settings_class(part: ServiceKind) -> type[PartSettings]:
     """Settings of a part."""
     module = importlib.import_module(f"{part.package}.settings")
     (found,) = (
@@ -18,7 +18,7 @@ def settings_class(part: PartKind) -> type[PartSettings]:
     return found
 
 
-async def health_names(part: PartKind) -> set[str]:
+async def health_names(part: ServiceKind) -> set[str]:
     """Names under which a part that is built with the default settings tells its health."""
     program = importlib.import_module(f"{part.package}.__main__").PROGRAM
     built = await program.build(settings_class(part)(_env_file=None))  # type: ignore[call-arg] # pydantic-settings' own

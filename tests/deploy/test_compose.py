@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from pantree_cli.mesh import PARTS, PartKind
+from pantree_cli.mesh import PARTS, ServiceKind
 from pantree_runtime.settings import environment_variables
 from tests.deploy.edges import ARCHITECTURE
 from tests.deploy.manifests import ROOT, containers, overlay
@@ -22,7 +22,7 @@ of_parts = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 
 
 @of_parts
-def test_part_is_built_from_its_dockerfile(part: PartKind) -> None:
+def test_part_is_built_from_its_dockerfile(part: ServiceKind) -> None:
     service = SERVICES[part.name]
     assert service["image"] == f"pantree/{part.name}:{VERSION}"
     context = (FILE.parent / service["build"]["context"]).resolve()
@@ -31,7 +31,7 @@ def test_part_is_built_from_its_dockerfile(part: PartKind) -> None:
 
 
 @of_parts
-def test_part_has_no_more_rights_than_in_kubernetes(part: PartKind) -> None:
+def test_part_has_no_more_rights_than_in_kubernetes(part: ServiceKind) -> None:
     service = SERVICES[part.name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -39,12 +39,12 @@ def test_part_has_no_more_rights_than_in_kubernetes(part: PartKind) -> None:
 
 
 @of_parts
-def test_variables_are_settings_of_their_part(part: PartKind) -> None:
+def test_variables_are_settings_of_their_part(part: ServiceKind) -> None:
     assert set(SERVICES[part.name]["environment"]) <= set(environment_variables(settings_class(part)))
 
 
 @of_parts
-def test_addresses_are_those_of_the_parts_it_calls(part: PartKind) -> None:
+def test_addresses_are_those_of_the_parts_it_calls(part: ServiceKind) -> None:
     environment = SERVICES[part.name]["environment"]
     addresses = {value for variable, value in environment.items() if variable.endswith("_ADDRESS")}
     called = {called for caller, called in ARCHITECTURE if caller == part.name}
@@ -53,7 +53,7 @@ def test_addresses_are_those_of_the_parts_it_calls(part: PartKind) -> None:
 
 
 @of_parts
-def test_stopping_outlasts_the_drain(part: PartKind) -> None:
+def test_stopping_outlasts_the_drain(part: ServiceKind) -> None:
     drain = settings_class(part).model_fields["drain_seconds"].default
     assert int(SERVICES[part.name]["stop_grace_period"].removesuffix("s")) > drain
 
@@ -89,7 +89,7 @@ def mounted(service: str, inside: str) -> Any:
 
 
 @of_parts
-def test_prometheus_scrapes_the_part_under_the_name_of_the_dashboard(part: PartKind) -> None:
+def test_prometheus_scrapes_the_part_under_the_name_of_the_dashboard(part: ServiceKind) -> None:
     jobs = {
         job["job_name"]: job["static_configs"]
         for job in mounted("prometheus", "/etc/prometheus/prometheus.yml")["scrape_configs"]
@@ -105,7 +105,7 @@ def test_prometheus_has_the_alert_rules() -> None:
 
 
 @of_parts
-def test_traces_of_the_part_reach_the_collector_and_go_on(part: PartKind) -> None:
+def test_traces_of_the_part_reach_the_collector_and_go_on(part: ServiceKind) -> None:
     collector = mounted("collector", "/etc/otelcol/config.yaml")
     endpoint = urlsplit(SERVICES[part.name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"])
     assert endpoint.hostname == "collector"
@@ -134,7 +134,7 @@ def test_redis_is_where_the_parts_look_for_it() -> None:
 
 
 @of_parts
-def test_settings_accept_the_values(part: PartKind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_accept_the_values(part: ServiceKind, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in SERVICES[part.name]["environment"].items():
         # `${NAME:-default}` and a bare name take what the caller has; there is nothing here.
         text = re.sub(r"\$\{\w+:-(.*)\}", r"\1", "" if value is None else str(value))

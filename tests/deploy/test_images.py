@@ -13,7 +13,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pantree_cli.mesh import HOST, PARTS, PartKind, free_ports
+from pantree_cli.mesh import HOST, PARTS, ServiceKind, free_ports
 from scripts.build_images import MEBIBYTE, Engine
 from tests.deploy.containers import Container, container
 from tests.deploy.parts import health_names
@@ -27,13 +27,13 @@ pytestmark = [pytest.mark.images, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(scope="module", params=[part for part in PARTS if part.name in CHOSEN], ids=lambda part: part.name)
-def part(request: pytest.FixtureRequest) -> PartKind:
-    assert isinstance(request.param, PartKind)
+def part(request: pytest.FixtureRequest) -> ServiceKind:
+    assert isinstance(request.param, ServiceKind)
     return request.param
 
 
 @pytest.fixture(scope="module")
-def built(part: PartKind) -> Iterator[Container]:
+def built(part: ServiceKind) -> Iterator[Container]:
     engine = Engine.find()
     image = engine.build(part.name, os.environ.get("BASE_IMAGE"))
     print(f"\n{image}: {engine.bytes_of(image) / MEBIBYTE:.0f} MiB")
@@ -41,7 +41,7 @@ def built(part: PartKind) -> Iterator[Container]:
         yield made
 
 
-async def is_serving(part: PartKind, address: str) -> bool:
+async def is_serving(part: ServiceKind, address: str) -> bool:
     if part.name == "gateway":
         try:
             async with httpx.AsyncClient() as client:
@@ -60,7 +60,7 @@ async def is_serving(part: PartKind, address: str) -> bool:
     return True
 
 
-def test_image_names_its_user_and_its_program(built: Container, part: PartKind) -> None:
+def test_image_names_its_user_and_its_program(built: Container, part: ServiceKind) -> None:
     configuration = built.configuration()
     assert configuration["User"] == "10001:10001"
     assert configuration["Entrypoint"] == ["python", "-m", part.package]
@@ -88,7 +88,7 @@ def test_image_holds_no_installer(built: Container) -> None:
     assert "No module named pip" in output
 
 
-def test_image_compiles_nothing_that_was_compiled_when_it_was_built(built: Container, part: PartKind) -> None:
+def test_image_compiles_nothing_that_was_compiled_when_it_was_built(built: Container, part: ServiceKind) -> None:
     if part.name not in WARMED:
         pytest.skip(f"{part.name} has no compiled functions")
     process = built.start({"NUMBA_DEBUG_CACHE": "1"}, ["python", "-m", part.package, "--demo"])
@@ -98,7 +98,7 @@ def test_image_compiles_nothing_that_was_compiled_when_it_was_built(built: Conta
     assert "[cache] data saved to" not in output
 
 
-async def test_image_serves_and_drains(built: Container, part: PartKind) -> None:
+async def test_image_serves_and_drains(built: Container, part: ServiceKind) -> None:
     (port,) = free_ports(1)
     process = built.start({part.port_variable: str(port)})
     try:

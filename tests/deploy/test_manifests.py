@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline_pb2
-from pantree_cli.mesh import PARTS, PartKind
+from pantree_cli.mesh import PARTS, ServiceKind
 from pantree_gateway.metrics import Metrics
 from pantree_runtime import telemetry
-from pantree_runtime.identity import CLIENT, MAY_BE_CALLED_BY
+from pantree_runtime.identity import ALLOWED_CALLERS, CLIENT
 from pantree_runtime.settings import environment_variables
 from tests.deploy.edges import ARCHITECTURE, EVERY_PART, OUTSIDE, Edge, egress_edges, ingress_edges
 from tests.deploy.manifests import (
@@ -114,7 +114,7 @@ def test_no_service_can_set_a_variable_of_a_part(name: str) -> None:
 
 
 @of_services
-async def test_probes_of_a_service_ask_for_its_health_names(name: str, part: PartKind) -> None:
+async def test_probes_of_a_service_ask_for_its_health_names(name: str, part: ServiceKind) -> None:
     container = server_of(overlay(name), part.name)
     (service,) = await health_names(part)
     if f"PANTREE_{part.name.upper()}_TLS_DIR" in environment_of(overlay(name), part.name):
@@ -137,7 +137,7 @@ def test_probes_of_the_gateway_are_its_routes(name: str) -> None:
 
 
 @of_parts
-def test_ports_are_those_of_the_settings(name: str, part: PartKind) -> None:
+def test_ports_are_those_of_the_settings(name: str, part: ServiceKind) -> None:
     manifests = overlay(name)
     ports = {port["name"]: port["containerPort"] for port in server_of(manifests, part.name)["ports"]}
     metrics_port = environment_of(manifests, part.name).get(f"PANTREE_{part.name.upper()}_METRICS_PORT")
@@ -151,13 +151,13 @@ def test_ports_are_those_of_the_settings(name: str, part: PartKind) -> None:
 
 
 @of_parts
-def test_variables_are_settings_of_their_part(name: str, part: PartKind) -> None:
+def test_variables_are_settings_of_their_part(name: str, part: ServiceKind) -> None:
     variables = environment_of(overlay(name), part.name)
     assert set(variables) - set(environment_variables(settings_class(part))) == set()
 
 
 @of_parts
-def test_settings_accept_the_values(name: str, part: PartKind, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_accept_the_values(name: str, part: ServiceKind, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in environment_of(overlay(name), part.name).items():
         monkeypatch.setenv(variable, value)
     settings = settings_class(part)(_env_file=None)  # type: ignore[call-arg] # pydantic-settings' own
@@ -166,7 +166,7 @@ def test_settings_accept_the_values(name: str, part: PartKind, monkeypatch: pyte
 
 
 @of_parts
-def test_addresses_are_those_of_headless_services(name: str, part: PartKind) -> None:
+def test_addresses_are_those_of_headless_services(name: str, part: ServiceKind) -> None:
     manifests = overlay(name)
     ports = {kind.name: kind.port for kind in PARTS}
     variables = environment_of(manifests, part.name)
@@ -182,7 +182,7 @@ def test_addresses_are_those_of_headless_services(name: str, part: PartKind) -> 
 
 
 @of_parts
-def test_grace_outlasts_the_drain(name: str, part: PartKind) -> None:
+def test_grace_outlasts_the_drain(name: str, part: ServiceKind) -> None:
     manifests = overlay(name)
     pod = pod_of(named(manifests, "Deployment", part.name))
     sleep = server_of(manifests, part.name)["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -267,10 +267,10 @@ def test_edges_are_those_of_the_documents(name: str) -> None:
 def test_edges_are_the_calls_that_certificates_allow(name: str) -> None:
     called_by = {
         called: {edge.caller for edge in ingress_edges(overlay(name)) if edge.called == called}
-        for called in MAY_BE_CALLED_BY
+        for called in ALLOWED_CALLERS
     }
     # Whoever is no part of the mesh comes through a policy of its own.
-    for called, callers in MAY_BE_CALLED_BY.items():
+    for called, callers in ALLOWED_CALLERS.items():
         entries = called_by[called] & {"entry"}
         # Who comes from outside is a client.
         assert not entries or CLIENT in callers
@@ -278,7 +278,7 @@ def test_edges_are_the_calls_that_certificates_allow(name: str) -> None:
 
 
 @of_parts
-def test_certificate_has_the_name_that_callers_ask_for(name: str, part: PartKind) -> None:
+def test_certificate_has_the_name_that_callers_ask_for(name: str, part: ServiceKind) -> None:
     manifests = overlay(name)
     settings = settings_class(part)(_env_file=None)  # type: ignore[call-arg] # pydantic-settings' own
     variables = environment_of(manifests, part.name)
@@ -379,7 +379,7 @@ def test_no_secret_is_in_the_manifests(name: str) -> None:
 
 
 @of_parts
-def test_external_secrets_hold_settings_of_their_part(name: str, part: PartKind) -> None:
+def test_external_secrets_hold_settings_of_their_part(name: str, part: ServiceKind) -> None:
     manifests = overlay(name)
     known = environment_variables(settings_class(part))
     for source in server_of(manifests, part.name)["envFrom"]:
@@ -404,7 +404,7 @@ def test_disruption_budgets_leave_a_pod_and_let_one_go(name: str) -> None:
 
 
 @of_parts
-def test_autoscaled_parts_have_no_fixed_number_and_are_spread(name: str, part: PartKind) -> None:
+def test_autoscaled_parts_have_no_fixed_number_and_are_spread(name: str, part: ServiceKind) -> None:
     manifests = overlay(name)
     deployment = named(manifests, "Deployment", part.name)
     if not list(of_kind(manifests, "HorizontalPodAutoscaler")):
@@ -432,7 +432,7 @@ def test_streams_are_counted_by_a_metric_that_the_part_has_and_the_adapter_offer
     asked = {part: kinds["Pods"]["pods"]["metric"]["name"] for part, kinds in metrics.items()}
     for part, metric in asked.items():
         assert metrics[part]["Resource"]["resource"]["name"] == "cpu"
-        gauge = Metrics().under_way if part == "gateway" else telemetry.CALLS_UNDER_WAY
+        gauge = Metrics().under_way if part == "gateway" else telemetry.CALLS_IN_FLIGHT
         assert [family.name for family in gauge.collect()] == [metric]
     assert set(asked.values()) in (offered, set())
 
@@ -442,7 +442,7 @@ def cores(quantity: str) -> Decimal:
 
 
 @of_parts
-def test_requests_are_within_the_limits(name: str, part: PartKind) -> None:
+def test_requests_are_within_the_limits(name: str, part: ServiceKind) -> None:
     resources = server_of(overlay(name), part.name)["resources"]
     assert cores(resources["requests"]["cpu"]) <= cores(resources["limits"]["cpu"])
     memory = {bound: int(resources[bound]["memory"].removesuffix("Mi")) for bound in ("requests", "limits")}
@@ -457,7 +457,7 @@ def measured(part: str) -> tuple[Decimal, Decimal]:
 
 
 @of_parts
-def test_resources_follow_from_what_was_measured(name: str, part: PartKind) -> None:
+def test_resources_follow_from_what_was_measured(name: str, part: ServiceKind) -> None:
     peak, milliseconds = measured(part.name)
     resources = server_of(overlay(name), part.name)["resources"]
     assert int(resources["requests"]["memory"].removesuffix("Mi")) >= peak

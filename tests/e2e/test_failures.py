@@ -81,7 +81,7 @@ async def test_sigterm_lets_a_stream_finish(part: str) -> None:
 
 async def test_pipeline_that_drains_refuses_new_calls_and_ends_with_0() -> None:
     purchase = FirstPurchase("cust_001", [Item("Bananas", 1.99)], simulation_months=60, as_of=date(2026, 7, 1), seed=3)
-    async with mesh_of_processes() as mesh, open_channel(mesh.address("pipeline"), longest_seconds=60) as channel:
+    async with mesh_of_processes() as mesh, open_channel(mesh.address("pipeline"), timeout_seconds=60) as channel:
         request = messages.StreamProcessRequest(input=purchase.message())
         stream = aiter(rpc.PipelineServiceStub(channel).StreamProcess(request))
         first = await anext(stream)

@@ -128,7 +128,7 @@ async def test_history_through_the_frequency_service(
         ),
         as_of=date(2017, 12, 31).isoformat(),
     )
-    async with open_channel(mesh.address("frequency"), longest_seconds=30) as channel:
+    async with open_channel(mesh.address("frequency"), timeout_seconds=30) as channel:
         response = await rpc.FrequencyServiceStub(channel).AnalyzeHistory(request)
     answer = {
         item.name: (item.purchase_count, item.mean_interval_days if item.HasField("mean_interval_days") else None)

@@ -66,7 +66,7 @@ async def test_newcomer_is_told_what_customers_like_it_buy_regularly(mesh: Runni
     unasked = await process(mesh, "newcomer", newcomer)
     assert unasked["recommendations"]["suggestions"] == []
 
-    async with open_channel(mesh.address("pipeline"), longest_seconds=30) as channel:
+    async with open_channel(mesh.address("pipeline"), timeout_seconds=30) as channel:
         stub = rpc.PipelineServiceStub(channel)
         asked = messages.ProcessRequest(
             input=messages.ProcessInput(

@@ -237,7 +237,7 @@ def test_spans_hang_together(observed: Observed) -> None:
 def test_no_span_has_an_attribute_that_is_not_documented(observed: Observed) -> None:
     emitted = {pair.key for _, span in observed.spans for pair in span.attributes}
     assert emitted <= set(telemetry.ATTRIBUTES)
-    assert emitted >= {telemetry.RPC_STATUS, telemetry.HTTP_ROUTE, telemetry.OUTSIDE_SYSTEM}
+    assert emitted >= {telemetry.RPC_STATUS, telemetry.HTTP_ROUTE, telemetry.EXTERNAL_SYSTEM}
 
 
 @pytest.mark.parametrize("marker", MARKERS)

@@ -11,7 +11,7 @@ from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_domain.catalog import CATEGORIES
 from pantree_enrichment.__main__ import build
-from pantree_runtime.status import calling
+from pantree_runtime.status import translate_rpc_errors
 from tests.enrichment.nim_server import (
     Behavior,
     answers,
@@ -81,7 +81,7 @@ async def enriched(
     stub: "rpc.EnrichmentServiceAsyncStub", *names: str, seconds: float = SECONDS
 ) -> list[messages.EnrichedItem]:
     """One valid answer for each name, in their order, before the time is over."""
-    with calling("enrichment"):
+    with translate_rpc_errors("enrichment"):
         stream = stub.EnrichItems(request(*names), timeout=seconds)
         told = [(response.item_index, response.item) async for response in stream]
     assert sorted(index for index, _ in told) == list(range(len(names)))

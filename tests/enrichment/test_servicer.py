@@ -17,7 +17,7 @@ from pantree_enrichment.__main__ import build
 from pantree_enrichment.settings import EnrichmentSettings
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.settings import PartSettings, environment_variables
-from pantree_runtime.status import calling
+from pantree_runtime.status import translate_rpc_errors
 from tests.enrichment.nim_stub import entry
 from tests.loopback import loopback
 
@@ -42,7 +42,7 @@ async def enrich(
     asked: messages.EnrichItemsRequest, settings: EnrichmentSettings | None = None
 ) -> dict[int, messages.EnrichedItem]:
     async with loopback(await build(settings or by_rules())) as channel:
-        with calling("enrichment"):
+        with translate_rpc_errors("enrichment"):
             stream = rpc.EnrichmentServiceStub(channel).EnrichItems(asked)
             return {response.item_index: response.item async for response in stream}
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from pantree_cli.mesh import PARTS, PartKind, ProcessMesh, free_ports
+from pantree_cli.mesh import PARTS, ProcessMesh, ServiceKind, free_ports
 from tests.faults.proxy import HOST, Proxy, proxies_of
 
 LONGEST_START_SECONDS = 120.0
@@ -53,9 +53,9 @@ class FaultyMesh:
         """Process id of each part."""
         return self._processes.process_ids
 
-    async def break_it(self, part: PartKind, fault: Fault, seconds: float) -> None:
+    async def break_it(self, part: ServiceKind, fault: Fault, seconds: float) -> None:
         """Does a fault to a part, and takes it back; returns when the part is back."""
-        breaks: dict[Fault, Callable[[PartKind, float], Awaitable[None]]] = {
+        breaks: dict[Fault, Callable[[ServiceKind, float], Awaitable[None]]] = {
             Fault.KILL: self._kill,
             Fault.STOP: self._stop,
             Fault.SLOW: self._slow,
@@ -66,7 +66,7 @@ class FaultyMesh:
         }
         await breaks[fault](part, seconds)
 
-    async def _kill(self, part: PartKind, seconds: float) -> None:
+    async def _kill(self, part: ServiceKind, seconds: float) -> None:
         os.kill(self.process_ids[part.name], signal.SIGKILL)
         await self._processes.wait(part.name)
         await asyncio.sleep(seconds)
@@ -74,29 +74,29 @@ class FaultyMesh:
         async with asyncio.timeout(LONGEST_START_SECONDS):
             await self._processes.serving(part)
 
-    async def _stop(self, part: PartKind, seconds: float) -> None:
+    async def _stop(self, part: ServiceKind, seconds: float) -> None:
         os.kill(self.process_ids[part.name], signal.SIGSTOP)
         try:
             await asyncio.sleep(seconds)
         finally:
             os.kill(self.process_ids[part.name], signal.SIGCONT)
 
-    async def _slow(self, part: PartKind, seconds: float) -> None:
+    async def _slow(self, part: ServiceKind, seconds: float) -> None:
         self._proxies[part.name].be_slow(_SLOW_SECONDS)
         await asyncio.sleep(seconds)
         self._proxies[part.name].be_slow(0)
 
-    async def _drop(self, part: PartKind, seconds: float) -> None:
+    async def _drop(self, part: ServiceKind, seconds: float) -> None:
         await self._proxies[part.name].drop_connections()
         await asyncio.sleep(seconds)
         await self._proxies[part.name].drop_connections()
 
-    async def _cut(self, part: PartKind, seconds: float) -> None:
+    async def _cut(self, part: ServiceKind, seconds: float) -> None:
         await self._proxies[part.name].cut()
         await asyncio.sleep(seconds)
         self._proxies[part.name].mend()
 
-    async def _fill_disk(self, part: PartKind, seconds: float) -> None:
+    async def _fill_disk(self, part: ServiceKind, seconds: float) -> None:
         """No file may grow: what a full disk is to a program that writes, without one."""
         process = psutil.Process(self.process_ids[part.name])
         affected = [process, *process.children(recursive=True)]
@@ -107,7 +107,7 @@ class FaultyMesh:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(one.pid, resource.RLIMIT_FSIZE, _NO_LIMIT)
 
-    async def _turn_clock(self, part: PartKind, seconds: float) -> None:
+    async def _turn_clock(self, part: ServiceKind, seconds: float) -> None:
         """The time of day jumps an hour ahead and, a moment later, back."""
         file = self._clock / part.name
         file.write_text("+3600s\n")
@@ -158,7 +158,7 @@ class _ClockedMesh(ProcessMesh):
         self._plain = environment
         self._clocks = clocks
 
-    async def start(self, part: PartKind) -> None:
+    async def start(self, part: ServiceKind) -> None:
         self._environment = dict(self._plain)
         if self._clocks is not None:
             self._environment |= {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
-from pantree_cli.mesh import PARTS, PartKind
+from pantree_cli.mesh import PARTS, ServiceKind
 from tests.e2e.mesh import mesh_of_processes, until_healthy
 from tests.faults.load import Load, Reference, Tally, Verdict, answer_to, requests_of
 from tests.faults.mesh import FAKETIME, Fault, FaultyMesh, faulty_mesh
@@ -112,14 +112,14 @@ class Report:
         return "\n".join(rows)
 
 
-def plan_of(count: int, generator: random.Random) -> list[tuple[PartKind, Fault]]:
+def plan_of(count: int, generator: random.Random) -> list[tuple[ServiceKind, Fault]]:
     """Which faults to do in which order: each possible one about equally often."""
     # Starting a part again takes longest, so that is done half as often as the rest.
     often = [Fault.STOP, Fault.SLOW, Fault.DROP, Fault.CUT, *([Fault.CLOCK] if FAKETIME else [])]
-    possible: list[tuple[PartKind, Fault]] = [(part, Fault.KILL) for part in PARTS]
+    possible: list[tuple[ServiceKind, Fault]] = [(part, Fault.KILL) for part in PARTS]
     possible += [(part, fault) for fault in often for part in PARTS] * 2
     possible += [(part, Fault.DISK) for part in PARTS if part.name == "vector"] * 4
-    plan: list[tuple[PartKind, Fault]] = []
+    plan: list[tuple[ServiceKind, Fault]] = []
     while len(plan) < count:
         generator.shuffle(possible)
         plan += possible
@@ -142,7 +142,7 @@ async def references_of(requests: Sequence[dict[str, object]], **variables: str)
 
 
 async def break_repeatedly(
-    plan: Sequence[tuple[PartKind, Fault]], seed: int, clients: int, told: Callable[[Report], None] = lambda _: None
+    plan: Sequence[tuple[ServiceKind, Fault]], seed: int, clients: int, told: Callable[[Report], None] = lambda _: None
 ) -> Report:
     """Does all faults of a plan, one after another, at random moments, under load.
 

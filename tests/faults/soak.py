@@ -55,7 +55,7 @@ def _writes(customer_ids: Sequence[str]) -> Iterator[IndexHistoriesRequest]:
 
 
 async def _fill_store(address: str, requests: Sequence[dict[str, Any]]) -> None:
-    async with open_channel(address, longest_seconds=60) as channel:
+    async with open_channel(address, timeout_seconds=60) as channel:
         writes = _writes([request["customer_id"] for request in requests])
         async for _ in answered("vector", VectorServiceStub(channel).IndexHistories, writes):
             pass

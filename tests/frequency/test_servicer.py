@@ -10,7 +10,7 @@ from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree_frequency.__main__ import build
 from pantree_frequency.settings import FrequencySettings
 from pantree_runtime.errors import InvalidInput
-from pantree_runtime.status import calling
+from pantree_runtime.status import translate_rpc_errors
 from tests.loopback import loopback
 
 
@@ -32,7 +32,7 @@ def weekly_bananas(**changes: object) -> PurchaseColumns:
 
 async def analyze(request: messages.AnalyzeHistoryRequest) -> messages.AnalyzeHistoryResponse:
     async with loopback(await build(FrequencySettings())) as channel:
-        with calling("frequency"):
+        with translate_rpc_errors("frequency"):
             return await rpc.FrequencyServiceStub(channel).AnalyzeHistory(request)
 
 
@@ -153,7 +153,7 @@ async def test_service_without_an_artefact_does_not_start(tmp_path: Path) -> Non
 async def find_changes(history: PurchaseColumns, *names: str) -> messages.FindCadenceChangesResponse:
     asked = messages.AnalyzeHistoryRequest(purchases=history, as_of="2024-11-02")
     async with loopback(await build(FrequencySettings())) as channel:
-        with calling("frequency"):
+        with translate_rpc_errors("frequency"):
             stub = rpc.FrequencyServiceStub(channel)
             return await stub.FindCadenceChanges(messages.FindCadenceChangesRequest(history=asked, item_names=names))
 

@@ -87,7 +87,7 @@ async def served(library: Library) -> AsyncIterator[Upstream]:
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
-        async with open_channel(f"127.0.0.1:{port}", longest_seconds=30) as channel:
+        async with open_channel(f"127.0.0.1:{port}", timeout_seconds=30) as channel:
             yield Upstream(LIBRARY, "library", lambda: channel)
     finally:
         await server.stop(0)

@@ -11,7 +11,7 @@ from pantree.recommendation.v1.recommendation_service_pb2 import Recommendation
 from pantree.simulation.v1 import simulation_service_pb2
 from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.server import Part
+from pantree_runtime.server import ServiceSpec
 
 
 class PipelineServicer(rpc.PipelineServiceServicer):
@@ -131,9 +131,9 @@ class SimulationServicer(simulation_rpc.SimulationServiceServicer):
             yield batch
 
 
-def pipeline_part(servicer: PipelineServicer) -> Part:
+def pipeline_part(servicer: PipelineServicer) -> ServiceSpec:
     """The servicer behind the real interceptors."""
-    return Part(
+    return ServiceSpec(
         name="pipeline",
         services={
             "pantree.pipeline.v1.PipelineService": lambda server: rpc.add_PipelineServiceServicer_to_server(
@@ -143,9 +143,9 @@ def pipeline_part(servicer: PipelineServicer) -> Part:
     )
 
 
-def simulation_part(servicer: SimulationServicer) -> Part:
+def simulation_part(servicer: SimulationServicer) -> ServiceSpec:
     """The servicer behind the real interceptors."""
-    return Part(
+    return ServiceSpec(
         name="simulation",
         services={
             "pantree.simulation.v1.SimulationService": lambda server: (

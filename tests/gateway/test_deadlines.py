@@ -15,7 +15,7 @@ from pantree_gateway.settings import GatewaySettings
 from pantree_pipeline.__main__ import build
 from pantree_pipeline.settings import PipelineSettings
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.server import Part, running
+from pantree_runtime.server import ServiceSpec, running
 from tests.gateway.servicers import SimulationServicer
 
 BODY = {"customer_id": "cust_001", "items": [{"name": "Milk", "price": 1}], "archetype": "health_conscious"}
@@ -50,7 +50,7 @@ class Hanging(SimulationServicer):
 async def way() -> AsyncIterator[tuple[httpx.AsyncClient, Hanging]]:
     """A client of the gateway, and the last service on the way."""
     last = Hanging()
-    simulation = Part(
+    simulation = ServiceSpec(
         name="simulation",
         services={
             "pantree.simulation.v1.SimulationService": lambda server: rpc.add_SimulationServiceServicer_to_server(

@@ -209,7 +209,7 @@ async def test_log_has_no_customer(address: str, caplog: pytest.LogCaptureFixtur
 async def test_client_that_sends_no_request_in_time_is_refused(mesh: Mesh) -> None:
     service = pipeline_service_pb2.DESCRIPTOR.services_by_name["PipelineService"]
     app = FastAPI()
-    async with open_channel(mesh.pipeline_address, longest_seconds=30) as channel:
+    async with open_channel(mesh.pipeline_address, timeout_seconds=30) as channel:
         upstream = Upstream(service, "pipeline", lambda: channel)
         add_websocket_routes(app.router, [upstream], Surroundings(limits=Limits(first_message_seconds=0.01)))
         received: asyncio.Queue[Any] = asyncio.Queue()

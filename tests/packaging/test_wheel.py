@@ -15,7 +15,7 @@ import pytest
 import uv
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pantree_cli.mesh import HOST, PARTS, PartKind, free_ports
+from pantree_cli.mesh import HOST, PARTS, ServiceKind, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST_START_SECONDS = 180
@@ -46,7 +46,7 @@ def environment(folder: Path, wheel: Path, extra: str) -> Path:
 
 
 @contextmanager
-def serving(part: PartKind, binaries: Path) -> Iterator[str]:
+def serving(part: ServiceKind, binaries: Path) -> Iterator[str]:
     """Address of a part that runs in an environment, outside this checkout."""
     (port,) = free_ports(1)
     variables = {**os.environ, part.port_variable: str(port), "PANTREE_LOG_LEVEL": "WARNING"}
@@ -59,7 +59,7 @@ def serving(part: PartKind, binaries: Path) -> Iterator[str]:
         assert process.wait(30) == 0
 
 
-def is_serving(part: PartKind, address: str) -> bool:
+def is_serving(part: ServiceKind, address: str) -> bool:
     if part.name == "gateway":
         try:
             return httpx.get(f"http://{address}/live").is_success
@@ -75,7 +75,7 @@ def is_serving(part: PartKind, address: str) -> bool:
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-def test_part_starts_with_its_own_extra_only(part: PartKind, wheel: Path, tmp_path: Path) -> None:
+def test_part_starts_with_its_own_extra_only(part: ServiceKind, wheel: Path, tmp_path: Path) -> None:
     binaries = environment(tmp_path / "env", wheel, part.name)
     with serving(part, binaries) as address:
         ends = time.monotonic() + LONGEST_START_SECONDS

@@ -24,7 +24,7 @@ from pantree_frequency.settings import FrequencySettings
 from pantree_pipeline.settings import PipelineSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.server import Part, running
+from pantree_runtime.server import ServiceSpec, running
 from tests.enrichment.nim_server import answers, completion, drops, hangs, knowing, nim_at_loopback
 from tests.enrichment.nim_stub import entry
 from tests.loopback import loopback
@@ -47,7 +47,7 @@ def household() -> messages.ProcessInput:
 
 
 @contextlib.asynccontextmanager
-async def pipeline_with(enricher: Part) -> AsyncIterator["rpc.PipelineServiceAsyncStub"]:
+async def pipeline_with(enricher: ServiceSpec) -> AsyncIterator["rpc.PipelineServiceAsyncStub"]:
     """The pipeline, over real parts and this enrichment service."""
     async with contextlib.AsyncExitStack() as stack:
         addresses = {
@@ -66,7 +66,7 @@ async def pipeline_with(enricher: Part) -> AsyncIterator["rpc.PipelineServiceAsy
         yield rpc.PipelineServiceStub(channel)
 
 
-async def enrichment_with(nim_address: str, **changes: Any) -> Part:
+async def enrichment_with(nim_address: str, **changes: Any) -> ServiceSpec:
     return await enrichment.build(
         EnrichmentSettings(nim_endpoint=nim_address, nim_api_key=SecretStr(""), redis_url=SecretStr(""), **changes)
     )
@@ -163,7 +163,7 @@ class StopsInTheMiddle(enrichment_rpc.EnrichmentServiceServicer):
 @pytest.mark.parametrize(("told_count", "code"), [(1, "INCOMPLETE"), (0, "DEADLINE_EXCEEDED")])
 async def test_what_arrived_in_time_is_used_and_the_rest_is_marked(told_count: int, code: str) -> None:
     servicer = StopsInTheMiddle(told_count)
-    part = Part(
+    part = ServiceSpec(
         name="enrichment",
         services={
             "pantree.enrichment.v1.EnrichmentService": lambda server: (

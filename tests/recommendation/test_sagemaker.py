@@ -317,7 +317,7 @@ async def test_variant_or_component_is_asked_for(stub: SageMakerStub, target: di
 async def test_endpoint_that_fails_again_and_again_is_left_alone_for_a_while(stub: SageMakerStub) -> None:
     seconds = 100.0
     stub.behavior = error("ModelError", 424)
-    async with ranker(stub.url, failures_to_open=2, cool_down_seconds=30.0, clock=lambda: seconds) as opened:
+    async with ranker(stub.url, failure_threshold=2, cool_down_seconds=30.0, clock=lambda: seconds) as opened:
 
         async def told() -> str:
             with pytest.raises(RankerFailure) as raised:
@@ -337,7 +337,7 @@ async def test_endpoint_that_fails_again_and_again_is_left_alone_for_a_while(stu
 
 
 async def test_request_that_came_too_late_says_nothing_about_the_endpoint(stub: SageMakerStub) -> None:
-    async with ranker(stub.url, failures_to_open=1) as opened:
+    async with ranker(stub.url, failure_threshold=1) as opened:
         set_remaining_seconds(0.1)
         with pytest.raises(RankerFailure, match="too little of the request's time"):
             await opened.scores([features()])

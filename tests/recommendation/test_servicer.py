@@ -30,7 +30,7 @@ from pantree_recommendation.sagemaker.settings import ContainerSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.settings import PartSettings, environment_variables
-from pantree_runtime.status import calling
+from pantree_runtime.status import translate_rpc_errors
 from tests.loopback import loopback
 from tests.recommendation.sagemaker_stub import Behavior, SageMakerStub, error, rank_by_confidence, reply, serving
 
@@ -81,7 +81,7 @@ async def recommend(
     asked: messages.RecommendRequest, settings: RecommendationSettings | None = None
 ) -> messages.RecommendResponse:
     async with loopback(await build(settings or embedded())) as channel:
-        with calling("recommendation"):
+        with translate_rpc_errors("recommendation"):
             return await rpc.RecommendationServiceStub(channel).Recommend(asked)
 
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
-from pantree_cli.mesh import HOST, PartKind, free_ports
+from pantree_cli.mesh import HOST, ServiceKind, free_ports
 from scripts.make_certificates import Authority
 from tests.deploy.manifests import WORKLOADS, environment_of, of_kind, pod_of
 from tests.faults.load import Reference
@@ -91,7 +91,7 @@ async def _listener(
     await cluster.add_platform_pod(name, namespace, image, container=container, **more)
 
 
-def changes(part: PartKind, region: str) -> dict[str, str]:
+def changes(part: ServiceKind, region: str) -> dict[str, str]:
     """What this machine has otherwise than `prod`: variables, each told by `start_surroundings`."""
     if part.name == "vector":
         return {"PANTREE_VECTOR_STORE_URL": "memory://"}

@@ -6,14 +6,14 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from pantree_cli.mesh import PARTS, PartKind, free_ports
+from pantree_cli.mesh import PARTS, ServiceKind, free_ports
 from tests.rehearsal.pods import CommandFailed, Image, is_content, run, until
 
 HOST = "127.0.0.1"
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-def test_image_runs_what_its_dockerfile_says(part: PartKind) -> None:
+def test_image_runs_what_its_dockerfile_says(part: ServiceKind) -> None:
     image = Image.of_part(part.name)
     assert image.command == ["python", "-m", part.package]
     assert image.variables["PYTHONDONTWRITEBYTECODE"] == "1"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pantree_runtime.admission import Admission, WorkPool, calls_under_way, work_pool
+from pantree_runtime.admission import ConcurrencyLimiter, WorkPool, calls_in_flight, work_pool
 from pantree_runtime.deadline import set_remaining_seconds
 from pantree_runtime.errors import DeadlineExceeded, Overloaded
 
@@ -40,7 +40,7 @@ async def busy() -> AsyncIterator[Busy]:
 
 
 async def test_call_beyond_the_limit_is_told_when_to_come_again() -> None:
-    admission = Admission(WorkPool(1), most_cost=4)
+    admission = ConcurrencyLimiter(WorkPool(1), max_cost=4)
     admission.enter(3)
     with pytest.raises(Overloaded) as refused:
         admission.enter(2)
@@ -51,14 +51,14 @@ async def test_call_beyond_the_limit_is_told_when_to_come_again() -> None:
 
 
 async def test_calls_under_way_are_those_let_in_and_not_yet_ended() -> None:
-    admission = Admission(work_pool(), most_cost=4)
+    admission = ConcurrencyLimiter(work_pool(), max_cost=4)
     admission.enter(1)
     admission.enter(3)
-    assert calls_under_way() == 2
+    assert calls_in_flight() == 2
     with pytest.raises(Overloaded):
         admission.enter(1)
     admission.leave(3)
-    assert calls_under_way() == 1
+    assert calls_in_flight() == 1
 
 
 async def test_call_that_could_not_be_answered_in_time_is_refused_on_arrival(busy: Busy) -> None:
@@ -69,7 +69,7 @@ async def test_call_that_could_not_be_answered_in_time_is_refused_on_arrival(bus
     busy.hold()
     waiting = [busy.pool.submit(lambda: None) for _ in range(200)]
     assert busy.pool.waiting == 200
-    admission = Admission(busy.pool, most_cost=100)
+    admission = ConcurrencyLimiter(busy.pool, max_cost=100)
     set_remaining_seconds(0.1)
     with pytest.raises(Overloaded, match="could not be answered in time"):
         admission.enter(1)

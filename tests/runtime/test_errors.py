@@ -18,7 +18,7 @@ from pantree_runtime.errors import (
     StoreMismatch,
     TooLarge,
 )
-from pantree_runtime.status import calling, status_of
+from pantree_runtime.status import status_of, translate_rpc_errors
 
 
 def every_error(kind: type[PantreeError] = PantreeError) -> Iterator[type[PantreeError]]:
@@ -58,7 +58,7 @@ def test_reasons_are_those_of_the_contract() -> None:
     ],
 )
 def test_error_survives_the_way_over_grpc(error: PantreeError) -> None:
-    with pytest.raises(type(error)) as raised, calling("pipeline"):
+    with pytest.raises(type(error)) as raised, translate_rpc_errors("pipeline"):
         raise rpc_error_of(error)
     assert (raised.value.message, raised.value.metadata) == (error.message, error.metadata)
     if isinstance(error, Overloaded):
@@ -70,14 +70,14 @@ def test_error_survives_the_way_over_grpc(error: PantreeError) -> None:
 
 
 def test_unreachable_part_is_named() -> None:
-    with pytest.raises(ComponentUnavailable) as raised, calling("frequency"):
+    with pytest.raises(ComponentUnavailable) as raised, translate_rpc_errors("frequency"):
         raise plain_rpc_error(grpc.StatusCode.UNAVAILABLE, "failed to connect")
     assert raised.value.component == "frequency"
 
 
 def test_message_that_could_not_be_sent_is_a_lost_connection() -> None:
     """What grpc.aio raises when a connection is lost while it sends, and it learns of that by the sending."""
-    with pytest.raises(ComponentUnavailable) as raised, calling("vector"):
+    with pytest.raises(ComponentUnavailable) as raised, translate_rpc_errors("vector"):
         raise grpc.aio.AioRpcError(
             grpc.StatusCode.INTERNAL,
             grpc.aio.Metadata(),
@@ -89,5 +89,5 @@ def test_message_that_could_not_be_sent_is_a_lost_connection() -> None:
 
 
 def test_unknown_failure_of_a_part_is_internal_and_names_it() -> None:
-    with pytest.raises(InternalError, match="vector"), calling("vector"):
+    with pytest.raises(InternalError, match="vector"), translate_rpc_errors("vector"):
         raise plain_rpc_error(grpc.StatusCode.DATA_LOSS)

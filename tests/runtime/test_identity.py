@@ -20,9 +20,9 @@ from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_cli.mesh import HOST, free_ports
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import ComponentUnavailable, PermissionDenied
-from pantree_runtime.identity import MAY_BE_CALLED_BY, Identity
-from pantree_runtime.server import Part, RunningPart, start
-from pantree_runtime.status import calling
+from pantree_runtime.identity import ALLOWED_CALLERS, Identity
+from pantree_runtime.server import RunningService, ServiceSpec, start
+from pantree_runtime.status import translate_rpc_errors
 from scripts.make_certificates import Authority, make_all
 
 DOMAIN = "pantree.internal"
@@ -81,8 +81,8 @@ def tls_part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsPart]:
 
 async def ask(address: str, identity: Identity | None, part: str = "enrichment") -> list[str]:
     request = messages.EnrichItemsRequest(items=[messages.ItemToEnrich(name="Milk")])
-    async with open_channel(address, longest_seconds=LONGEST_SECONDS, part=part, identity=identity) as channel:
-        with calling("enrichment"):
+    async with open_channel(address, timeout_seconds=LONGEST_SECONDS, part=part, identity=identity) as channel:
+        with translate_rpc_errors("enrichment"):
             return [answer.item.name async for answer in rpc.EnrichmentServiceStub(channel).EnrichItems(request)]
 
 
@@ -116,7 +116,7 @@ async def test_caller_without_a_valid_certificate_is_refused(
 async def test_caller_refuses_a_part_of_another_name(tls_part: TlsPart) -> None:
     identity = tls_part.identity("pipeline")
     async with open_channel(
-        tls_part.address, longest_seconds=LONGEST_SECONDS, part="vector", identity=identity
+        tls_part.address, timeout_seconds=LONGEST_SECONDS, part="vector", identity=identity
     ) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="Hostname Verification Check failed"):
             async for _ in rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()):
@@ -133,10 +133,12 @@ class _Echo(rpc.EnrichmentServiceServicer):
 
 
 @contextlib.asynccontextmanager
-async def serving(identity: Identity) -> AsyncIterator[RunningPart]:
+async def serving(identity: Identity) -> AsyncIterator[RunningService]:
     servicer = _Echo()
     service = "pantree.enrichment.v1.EnrichmentService"
-    part = Part("enrichment", {service: lambda server: rpc.add_EnrichmentServiceServicer_to_server(servicer, server)})
+    part = ServiceSpec(
+        "enrichment", {service: lambda server: rpc.add_EnrichmentServiceServicer_to_server(servicer, server)}
+    )
     running = await start(part, host=HOST, port=0, identity=identity)
     try:
         yield running
@@ -149,7 +151,7 @@ async def test_new_files_are_taken_without_a_restart(tmp_path: Path) -> None:
     server, caller = Identity(tmp_path / "enrichment", DOMAIN), Identity(tmp_path / "pipeline", DOMAIN)
     async with (
         serving(server) as part,
-        open_channel(part.address, longest_seconds=LONGEST_SECONDS, part="enrichment", identity=caller) as channel,
+        open_channel(part.address, timeout_seconds=LONGEST_SECONDS, part="enrichment", identity=caller) as channel,
     ):
         stub = rpc.EnrichmentServiceStub(channel)
         request = messages.EnrichItemsRequest(items=[messages.ItemToEnrich(name="Milk")])
@@ -180,7 +182,7 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
 
 
 def test_certificates_that_are_fresh_stay(tmp_path: Path) -> None:
-    assert set(make_all(tmp_path, DOMAIN)) == {"gateway", "client", *MAY_BE_CALLED_BY}
+    assert set(make_all(tmp_path, DOMAIN)) == {"gateway", "client", *ALLOWED_CALLERS}
     (tmp_path / "vector" / "tls.crt").unlink()
     assert make_all(tmp_path, DOMAIN) == ["vector"]
     assert oct((tmp_path / "vector" / "tls.key").stat().st_mode)[-3:] == "600"
@@ -193,5 +195,5 @@ def test_who_may_call_whom_is_what_the_architecture_says() -> None:
         for _, caller, called, *_ in (line.split("|") for line in table.splitlines()[2:])
     }
     assert documented == {
-        (caller, called) for called, callers in MAY_BE_CALLED_BY.items() for caller in callers if caller != "client"
+        (caller, called) for called, callers in ALLOWED_CALLERS.items() for caller in callers if caller != "client"
     }

@@ -28,7 +28,7 @@ async def test_stream_outlasts_the_connection_that_it_began_on() -> None:
 
     part = await start(streaming_part(until_told), host="127.0.0.1", port=0, connection_age_ms=100)
     try:
-        async with open_channel(part.address, longest_seconds=LONGEST_SECONDS) as channel:
+        async with open_channel(part.address, timeout_seconds=LONGEST_SECONDS) as channel:
             stub = rpc.EnrichmentServiceStub(channel)
             stream = aiter(stub.EnrichItems(messages.EnrichItemsRequest()))
             await anext(stream)

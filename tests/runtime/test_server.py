@@ -28,8 +28,8 @@ from pantree_runtime.errors import (
     PantreeError,
 )
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.server import Part, running, serve_until_told, start
-from pantree_runtime.status import calling
+from pantree_runtime.server import ServiceSpec, running, serve_until_signal, start
+from pantree_runtime.status import translate_rpc_errors
 from tests.loopback import loopback
 
 SERVICE = "pantree.enrichment.v1.EnrichmentService"
@@ -77,8 +77,8 @@ def streaming_part(
     behavior: Stream,
     warm_up: Callable[[], Awaitable[None]] = nothing_to_do,
     close: Callable[[], Awaitable[None]] = nothing_to_do,
-) -> Part:
-    return Part(
+) -> ServiceSpec:
+    return ServiceSpec(
         "enrichment",
         {SERVICE: lambda server: rpc.add_EnrichmentServiceServicer_to_server(Streaming(behavior), server)},
         warm_up=warm_up,
@@ -86,11 +86,11 @@ def streaming_part(
     )
 
 
-def unary_part(behavior: Callable[[], Awaitable[None]]) -> Part:
+def unary_part(behavior: Callable[[], Awaitable[None]]) -> ServiceSpec:
     def add_to(server: grpc.aio.Server) -> None:
         frequency_service_pb2_grpc.add_FrequencyServiceServicer_to_server(Unary(behavior), server)
 
-    return Part("frequency", {"pantree.frequency.v1.FrequencyService": add_to})
+    return ServiceSpec("frequency", {"pantree.frequency.v1.FrequencyService": add_to})
 
 
 def response(index: int) -> messages.EnrichItemsResponse:
@@ -104,7 +104,7 @@ async def health_of(channel: grpc.aio.Channel, service: str = "") -> int:
 
 async def call_unary(channel: grpc.aio.Channel, seconds: float | None = None) -> None:
     stub = frequency_service_pb2_grpc.FrequencyServiceStub(channel)
-    with calling("frequency"):
+    with translate_rpc_errors("frequency"):
         await stub.AnalyzeHistory(frequency_service_pb2.AnalyzeHistoryRequest(), timeout=seconds)
 
 
@@ -116,7 +116,7 @@ async def test_error_in_mid_stream_keeps_its_reason_and_the_messages_before_it()
 
     received = []
     async with loopback(streaming_part(two_then_failure)) as channel:
-        with pytest.raises(ComponentUnavailable) as raised, calling("enrichment"):
+        with pytest.raises(ComponentUnavailable) as raised, translate_rpc_errors("enrichment"):
             async for item in rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()):
                 received.append(item.item_index)
     assert received == [0, 1]
@@ -207,7 +207,7 @@ async def test_part_is_serving_only_after_warm_up() -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         await channel.channel_ready()
         stub = rpc.EnrichmentServiceStub(channel)
-        with pytest.raises(ComponentUnavailable, match="enrichment is starting"), calling("enrichment"):
+        with pytest.raises(ComponentUnavailable, match="enrichment is starting"), translate_rpc_errors("enrichment"):
             async for _ in stub.EnrichItems(messages.EnrichItemsRequest()):
                 pass
         assert await health_of(channel) == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -250,7 +250,7 @@ async def test_collections_look_at_nothing_that_was_there_when_it_began_to_serve
 
     objects = len(gc.get_objects())
     try:
-        await serve_until_told(begin, drain_seconds=0)
+        await serve_until_signal(begin, drain_seconds=0)
     finally:
         gc.unfreeze()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -266,7 +266,7 @@ async def test_stopping_lets_a_stream_finish() -> None:
         await proceed.wait()
         yield response(1)
 
-    async with running(streaming_part(slow)) as part, open_channel(part.address, longest_seconds=30) as channel:
+    async with running(streaming_part(slow)) as part, open_channel(part.address, timeout_seconds=30) as channel:
         stream = aiter(rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()))
         await anext(stream)
         stopping = asyncio.create_task(part.stop(10))
@@ -282,7 +282,7 @@ async def test_stream_that_outlasts_the_drain_ends_as_unavailable() -> None:
         yield response(0)
         await asyncio.Event().wait()
 
-    async with running(streaming_part(endless)) as part, open_channel(part.address, longest_seconds=30) as channel:
+    async with running(streaming_part(endless)) as part, open_channel(part.address, timeout_seconds=30) as channel:
         stream = aiter(rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()))
         await anext(stream)
         stopping = asyncio.create_task(part.stop(0.1))
@@ -320,7 +320,7 @@ async def test_call_beyond_the_limit_is_refused_with_a_time_to_retry() -> None:
         await proceed.wait()
 
     part = await start(unary_part(hold), host="127.0.0.1", port=0, max_calls=1)
-    async with open_channel(part.address, longest_seconds=30) as channel:
+    async with open_channel(part.address, timeout_seconds=30) as channel:
         first = asyncio.create_task(call_unary(channel))
         await begun.wait()
         with pytest.raises(Overloaded) as refused:

@@ -15,8 +15,8 @@ import pytest
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_runtime.errors import InvalidInput
-from pantree_runtime.server import Part
-from pantree_runtime.status import calling
+from pantree_runtime.server import ServiceSpec
+from pantree_runtime.status import translate_rpc_errors
 from pantree_simulation.__main__ import build
 from pantree_simulation.core import Population, PopulationBatch
 from pantree_simulation.servicer import SimulationServicer
@@ -65,7 +65,7 @@ async def simulated(
         stub = rpc.SimulationServiceStub(channel)
 
         async def answer(request: messages.SimulatePopulationRequest) -> list[messages.SimulatePopulationResponse]:
-            with calling("simulation"):
+            with translate_rpc_errors("simulation"):
                 return [message async for message in stub.SimulatePopulation(request)]
 
         return await asyncio.gather(*map(answer, requests))
@@ -156,9 +156,9 @@ async def test_household_with_more_lines_than_a_message_holds_comes_in_several(t
     assert set(lines_by_household(responses)) == {0, 1}
 
 
-def a_part(simulate_population: Callable[[Population], Iterator[PopulationBatch]]) -> Part:
+def a_part(simulate_population: Callable[[Population], Iterator[PopulationBatch]]) -> ServiceSpec:
     servicer = SimulationServicer(our_archetypes(), SIMULATOR.months, simulate_population)
-    return Part(
+    return ServiceSpec(
         name="simulation",
         services={
             "pantree.simulation.v1.SimulationService": lambda server: rpc.add_SimulationServiceServicer_to_server(

@@ -9,8 +9,8 @@ from pantree.purchase.v1.purchase_pb2 import BasketItem
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_runtime.errors import InvalidInput
-from pantree_runtime.server import Part
-from pantree_runtime.status import calling
+from pantree_runtime.server import ServiceSpec
+from pantree_runtime.status import translate_rpc_errors
 from pantree_simulation.__main__ import build
 from pantree_simulation.core import Scenario, SimulatedMonth
 from pantree_simulation.servicer import SimulationServicer
@@ -30,13 +30,13 @@ def a_request(**changes: Any) -> messages.StreamPurchasesRequest:
 
 async def stream(request: messages.StreamPurchasesRequest) -> list[messages.StreamPurchasesResponse]:
     async with loopback(await build(SimulationSettings())) as channel:
-        with calling("simulation"):
+        with translate_rpc_errors("simulation"):
             return [month async for month in rpc.SimulationServiceStub(channel).StreamPurchases(request)]
 
 
 async def list_archetypes(request: messages.ListArchetypesRequest) -> messages.ListArchetypesResponse:
     async with loopback(await build(SimulationSettings())) as channel:
-        with calling("simulation"):
+        with translate_rpc_errors("simulation"):
             return await rpc.SimulationServiceStub(channel).ListArchetypes(request)
 
 
@@ -136,7 +136,7 @@ async def test_cancelled_stream_stops_the_work() -> None:
             yield month
 
     servicer = SimulationServicer(our_archetypes(), simulate_and_leave, POPULATION_SIMULATOR.batches)
-    part = Part(
+    part = ServiceSpec(
         name="simulation",
         services={
             "pantree.simulation.v1.SimulationService": lambda server: rpc.add_SimulationServiceServicer_to_server(

@@ -14,7 +14,7 @@ from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime.errors import InvalidInput, NotFound, StoreMismatch
 from pantree_runtime.purchase_columns import columns_of
 from pantree_runtime.server import running
-from pantree_runtime.status import calling
+from pantree_runtime.status import translate_rpc_errors
 from pantree_vector.__main__ import build
 from pantree_vector.backends.milvus import MilvusStore
 from pantree_vector.core import EmbeddingModel
@@ -116,7 +116,7 @@ async def test_profile_of_one_trip_has_no_gap_field(vector: "rpc.VectorServiceAs
 @pytest.mark.parametrize("method", ["GetCustomerProfile", "SearchCustomers", "DescribeNeighborhood"])
 async def test_customer_who_is_not_stored_is_not_found(vector: "rpc.VectorServiceAsyncStub", method: str) -> None:
     request = getattr(messages, f"{method}Request")(customer_id="nobody")
-    with pytest.raises(NotFound, match="IndexHistory"), calling("vector"):
+    with pytest.raises(NotFound, match="IndexHistory"), translate_rpc_errors("vector"):
         await getattr(vector, method)(request)
 
 
@@ -199,7 +199,7 @@ async def test_deleting_a_customer_who_is_not_stored_is_no_error(vector: "rpc.Ve
 async def test_every_wrong_field_is_named(
     vector: "rpc.VectorServiceAsyncStub", method: str, request_message: object, fields: set[str]
 ) -> None:
-    with pytest.raises(InvalidInput) as raised, calling("vector"):
+    with pytest.raises(InvalidInput) as raised, translate_rpc_errors("vector"):
         await getattr(vector, method)(request_message)
     assert fields_of(raised.value) == fields
 
@@ -213,7 +213,7 @@ async def test_every_wrong_field_is_named(
     ids=["empty", "100,000 characters"],
 )
 async def test_error_about_a_text_says_what_to_do(vector: "rpc.VectorServiceAsyncStub", text: str, remedy: str) -> None:
-    with pytest.raises(InvalidInput) as raised, calling("vector"):
+    with pytest.raises(InvalidInput) as raised, translate_rpc_errors("vector"):
         await vector.SearchItems(messages.SearchItemsRequest(text=text))
     assert raised.value.message.startswith(remedy)
 
@@ -221,12 +221,12 @@ async def test_error_about_a_text_says_what_to_do(vector: "rpc.VectorServiceAsyn
 async def test_unknown_tenant_has_no_items_and_no_customers(vector: "rpc.VectorServiceAsyncStub") -> None:
     await vector.IndexHistory(index_request(tenant_id="known"))
     assert not (await vector.SearchItems(messages.SearchItemsRequest(tenant_id="unknown", text="bananas"))).hits
-    with pytest.raises(NotFound, match="this customer_id and tenant_id"), calling("vector"):
+    with pytest.raises(NotFound, match="this customer_id and tenant_id"), translate_rpc_errors("vector"):
         await vector.GetCustomerProfile(messages.GetCustomerProfileRequest(tenant_id="unknown", customer_id="family"))
 
 
 async def test_refused_history_stores_nothing(vector: "rpc.VectorServiceAsyncStub") -> None:
-    with pytest.raises(InvalidInput), calling("vector"):
+    with pytest.raises(InvalidInput), translate_rpc_errors("vector"):
         await vector.IndexHistory(index_request(as_of="yesterday"))
     assert not (await vector.SearchItems(messages.SearchItemsRequest(text="bananas"))).hits
 
@@ -286,7 +286,7 @@ async def test_later_batch_of_a_call_counts_for_a_household_in_several(vector: "
 @pytest.mark.parametrize("count", [0, 1_001])
 async def test_batch_of_no_or_too_many_histories_is_refused(vector: "rpc.VectorServiceAsyncStub", count: int) -> None:
     request = messages.IndexHistoriesRequest(histories=[messages.IndexHistoryRequest()] * count)
-    with pytest.raises(InvalidInput) as raised, calling("vector"):
+    with pytest.raises(InvalidInput) as raised, translate_rpc_errors("vector"):
         async for _ in vector.IndexHistories(iter([request])):
             pass
     assert fields_of(raised.value) == {"histories"}

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pantree_client import ComponentUnavailable, FieldViolation, InvalidInput
 from pantree_runtime.channel import open_channel
-from pantree_runtime.identity import CLIENT, Identity, identity_of
+from pantree_runtime.identity import CLIENT, Identity, load_identity
 from pantree_runtime.settings import PartSettings
 
 GRPC_VARIABLES = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
@@ -43,7 +43,7 @@ PartName = Literal["gateway", "pipeline", "simulation", "vector", "frequency", "
 
 
 @dataclass(frozen=True)
-class PartKind:
+class ServiceKind:
     """A part as the command line knows it."""
 
     name: PartName
@@ -68,13 +68,13 @@ class PartKind:
 
 # In the order in which they are stopped: nobody is stopped while a part that asks it is still running.
 PARTS = (
-    PartKind("gateway", 8000),
-    PartKind("pipeline", 50051),
-    PartKind("simulation", 50052),
-    PartKind("vector", 50053),
-    PartKind("frequency", 50054),
-    PartKind("enrichment", 50055),
-    PartKind("recommendation", 50056),
+    ServiceKind("gateway", 8000),
+    ServiceKind("pipeline", 50051),
+    ServiceKind("simulation", 50052),
+    ServiceKind("vector", 50053),
+    ServiceKind("frequency", 50054),
+    ServiceKind("enrichment", 50055),
+    ServiceKind("recommendation", 50056),
 )
 
 
@@ -157,7 +157,7 @@ def client_identity(certificates: Path | None) -> Identity | None:
         OSError: when it cannot be read.
     """
     domain = str(PartSettings.model_fields["tls_domain"].default)
-    return identity_of(
+    return load_identity(
         None if certificates is None else certificates / CLIENT, os.environ.get("PANTREE_TLS_DOMAIN", domain)
     )
 
@@ -193,7 +193,7 @@ class ProcessMesh:
         """Waits until a part ends, and returns its exit code."""
         return await self._processes[part].wait()
 
-    async def start(self, part: PartKind) -> None:
+    async def start(self, part: ServiceKind) -> None:
         """Starts a part; `serving` tells when it serves."""
         assert self._lifeline is not None, "the mesh is stopped"
         # A session of its own, so that Ctrl-C reaches this process only, which then stops the parts in order.
@@ -207,7 +207,7 @@ class ProcessMesh:
             start_new_session=True,
         )
 
-    async def serving(self, part: PartKind) -> None:
+    async def serving(self, part: ServiceKind) -> None:
         """Returns when a part serves.
 
         Raises:
@@ -221,7 +221,7 @@ class ProcessMesh:
                 )
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _answers(self, part: PartKind, address: str) -> bool:
+    async def _answers(self, part: ServiceKind, address: str) -> bool:
         if part.name == "gateway":
             return await _gateway_is_ready(address)
         return await _is_serving(part, address, self._identity)
@@ -234,7 +234,7 @@ class ProcessMesh:
         """
         await asyncio.gather(*(self._keep_running(part, told) for part in PARTS))
 
-    async def _keep_running(self, part: PartKind, told: Told) -> None:
+    async def _keep_running(self, part: ServiceKind, told: Told) -> None:
         delay = _FIRST_DELAY_SECONDS
         is_first = True
         while True:
@@ -326,7 +326,7 @@ async def start_processes(variables: Mapping[str, str], told: Told, identity: Id
     environment = {"PANTREE_LOG_LEVEL": "WARNING", **GRPC_VARIABLES, **os.environ, **variables}
     mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in PARTS}, identity)
 
-    async def until_serving(part: PartKind) -> None:
+    async def until_serving(part: ServiceKind) -> None:
         await mesh.serving(part)
         told(part.name, "serving")
 
@@ -345,8 +345,8 @@ async def start_processes(variables: Mapping[str, str], told: Told, identity: Id
     return mesh
 
 
-async def _is_serving(part: PartKind, address: str, identity: Identity | None) -> bool:
-    async with open_channel(address, longest_seconds=1, part=part.name, identity=identity) as channel:
+async def _is_serving(part: ServiceKind, address: str, identity: Identity | None) -> bool:
+    async with open_channel(address, timeout_seconds=1, part=part.name, identity=identity) as channel:
         try:
             check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # made at run time
             response = await check(health_pb2.HealthCheckRequest(), timeout=1)

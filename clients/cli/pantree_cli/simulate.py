@@ -19,7 +19,7 @@ from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_cli.help import examples
 from pantree_runtime.channel import open_channel
 from pantree_runtime.server import run, running
-from pantree_runtime.status import calling
+from pantree_runtime.status import translate_rpc_errors
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch, Schema
@@ -103,14 +103,14 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
     try:
         async with (
             _service_address(address) as service,
-            open_channel(service, longest_seconds=_LONGEST_SECONDS) as channel,
+            open_channel(service, timeout_seconds=_LONGEST_SECONDS) as channel,
         ):
             started = time.perf_counter()
             with (
                 _told_by_name(file),
                 parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer,
                 progress,
-                calling("simulation"),
+                translate_rpc_errors("simulation"),
             ):
                 task = progress.add_task("simulating", total=request.household_count, lines=0)
                 async for batch in population_batches(rpc.SimulationServiceStub(channel), request):

@@ -22,7 +22,7 @@ from pantree.frequency.v1.frequency_service_pb2 import AnalyzeHistoriesRequest
 from pantree.recommendation.v1.recommendation_service_pb2 import RecommendBatchRequest
 from pantree.vector.v1.vector_service_pb2 import IndexHistoriesRequest, IndexHistoriesResponse
 from pantree_runtime.errors import InternalError
-from pantree_runtime.status import calling, is_lost_connection
+from pantree_runtime.status import is_lost_connection, translate_rpc_errors
 
 RequestT = TypeVar("RequestT", AnalyzeHistoriesRequest, RecommendBatchRequest, IndexHistoriesRequest)
 
@@ -60,7 +60,7 @@ async def answered(
     answer_count = 0
     wait_seconds, tried_since = _FIRST_WAIT_SECONDS, time.monotonic()
     try:
-        with calling(part):
+        with translate_rpc_errors(part):
             while True:
                 try:
                     async for response in call(source.unanswered_and_new()):

@@ -24,7 +24,7 @@ from pantree_client.results import (
 )
 from pantree_client.transports import Transport
 from pantree_client.transports.mesh import MeshTransport
-from pantree_runtime.identity import Identity, identity_of
+from pantree_runtime.identity import Identity, load_identity
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_SIMULATION_ADDRESS = "127.0.0.1:50052"
@@ -65,7 +65,7 @@ class PantreeClient:
         self.address = address
         self._timeout_seconds = timeout_seconds
         self._transport = transport or _transport_to(
-            address, simulation_address, ssl_context, identity_of(certificates, tls_domain)
+            address, simulation_address, ssl_context, load_identity(certificates, tls_domain)
         )
         self._is_open = False
 

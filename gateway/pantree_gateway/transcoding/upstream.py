@@ -18,8 +18,8 @@ from pantree_gateway.transcoding.json_codec import JsonCodec
 from pantree_gateway.transcoding.metadata import Metadata
 from pantree_gateway.transcoding.problem import Problem, ProblemRaised, problem_of_error, problem_of_rpc_error
 from pantree_runtime.channel import MAX_MESSAGE_BYTES
+from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import FieldViolation, InvalidInput, PantreeError
-from pantree_runtime.threads import beside_if
 
 TIMEOUT_HEADER = "X-Request-Timeout"
 GRPC_TIMEOUT_HEADER = "grpc-timeout"
@@ -27,8 +27,8 @@ LONGEST_TIMEOUT_SECONDS = 3600.0
 # The form that gRPC's own header has on the wire.
 _GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-# Reading a longer body takes long enough to be worth a thread of its own.
-_LENGTH_WORTH_A_THREAD = 128 * 1024
+# Estimated time to parse JSON.
+_MS_PER_CHARACTER = 5.0 / (128 * 1024)
 
 ResultT = TypeVar("ResultT")
 
@@ -149,14 +149,14 @@ async def request_of(bound: BoundMethod, connection: HTTPConnection, body: bytes
         ProblemRaised: when the message is larger than servers take.
     """
     query = connection.query_params.multi_items()
-    request = await beside_if_long(len(body), bound.request, connection.path_params, query, body)
+    request = await run_parser(len(body), bound.request, connection.path_params, query, body)
     check_size(request, limits)
     return request
 
 
-async def beside_if_long(length: int, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
-    """Result of a function that reads a text: in a thread of its own when that text is long."""
-    return await beside_if(length > _LENGTH_WORTH_A_THREAD, function, *arguments)
+async def run_parser(length: int, function: Callable[..., ResultT], *arguments: Any) -> ResultT:
+    """Result of a function that parses a text of some length."""
+    return await run_cpu(length * _MS_PER_CHARACTER, function, *arguments)
 
 
 def check_size(request: Message, limits: Limits) -> None:

@@ -36,9 +36,9 @@ from pantree_gateway.transcoding.resumption import RESUME_TOKEN, progress_of
 from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import (
     Upstream,
-    beside_if_long,
     bound_methods,
     check_size,
+    run_parser,
     timeout_of,
 )
 from pantree_runtime.errors import FieldViolation, InternalError, InvalidInput
@@ -282,16 +282,16 @@ class _Conversation:
         """Sends all frames of an answer, and returns the problem that it ends with, if any."""
         self._id, self._seq = None, 0
         try:
-            value = await beside_if_long(len(text), parse_json, text)
+            value = await run_parser(len(text), parse_json, text)
             if isinstance(value, dict) and ID in value:
                 self._id = _checked_id(value.pop(ID))
             opening = self._opened()
             progress = None
             token = value.pop(RESUME_TOKEN, None) if isinstance(value, dict) else None
             if token is not None:
-                progress = await beside_if_long(len(text), progress_of, value, opening.place, token)
+                progress = await run_parser(len(text), progress_of, value, opening.place, token)
                 value = {**(progress.choices or {}), **value}
-            request = await beside_if_long(
+            request = await run_parser(
                 len(text), self._bound.request_of_value, opening.parameters, opening.query, value
             )
             check_size(request, self._surroundings.limits)
@@ -299,7 +299,7 @@ class _Conversation:
             try:
                 if progress is None:
                     await asyncio.sleep(0)  # lets the call leave; what follows takes place while it is under way
-                    progress = await beside_if_long(len(text), progress_of, value, opening.place)
+                    progress = await run_parser(len(text), progress_of, value, opening.place)
                 resume_token = None
                 async for message in call:
                     if self._seq < progress.seq:

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from pantree_runtime.grpc_types import Context, MethodHandler
-from pantree_runtime.interceptors.served_call import Gate, ServedCall, ServedMethod
+from pantree_runtime.interceptors.served_call import AdmissionPolicy, ServedCall, ServedMethod
 
 # Counts the work behind a response of an RPC.
 Count = Callable[[Any], None]
@@ -24,7 +24,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     what was wrapped once is kept.
     """
 
-    def __init__(self, gate: Gate, counts: Mapping[str, Count]) -> None:
+    def __init__(self, gate: AdmissionPolicy, counts: Mapping[str, Count]) -> None:
         """Takes what surrounds calls.
 
         Args:

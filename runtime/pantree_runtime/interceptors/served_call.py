@@ -14,8 +14,8 @@ import structlog
 from grpc_status import rpc_status
 
 from pantree_runtime import telemetry
-from pantree_runtime.admission import Admission
-from pantree_runtime.deadline import LEAST_SECONDS, set_remaining_seconds
+from pantree_runtime.admission import ConcurrencyLimiter
+from pantree_runtime.deadline import MIN_SECONDS, set_remaining_seconds
 from pantree_runtime.errors import ComponentUnavailable, DeadlineTooShort, InternalError, PantreeError, PermissionDenied
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.identity import Identity
@@ -30,10 +30,10 @@ _DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
 @dataclass
-class Gate:
+class AdmissionPolicy:
     """Who and what a server lets in."""
 
-    admission: Admission
+    admission: ConcurrencyLimiter
     identity: Identity | None
     """None when the server has no TLS, and anybody who reaches it may call."""
     part: str = ""
@@ -50,12 +50,12 @@ class Starting(ComponentUnavailable):
 class ServedMethod:
     """What all calls of a method have in common."""
 
-    def __init__(self, path: str, gate: Gate) -> None:
+    def __init__(self, path: str, gate: AdmissionPolicy) -> None:
         self.name = path[1:]
         self.gate = gate
         self.cost = gate.costs.get(path.rpartition("/")[2], 1)
         self.durations = telemetry.RpcDurations(telemetry.SERVER_CALLS, self.name)
-        self.under_way = telemetry.CALLS_UNDER_WAY.labels(self.name)
+        self.under_way = telemetry.CALLS_IN_FLIGHT.labels(self.name)
         # Bound once: a logger that is bound anew for each line costs more than all else here, though nothing be logged.
         self.log = _log.bind(method=self.name)
 
@@ -72,7 +72,7 @@ class ServedCall:
 
     async def __aenter__(self) -> None:
         self._began_at = time.perf_counter()
-        self._observed = telemetry.served(self._method.name, self._context.invocation_metadata())
+        self._observed = telemetry.server_span(self._method.name, self._context.invocation_metadata())
         self._method.under_way.inc()
         try:
             self._check()
@@ -86,7 +86,7 @@ class ServedCall:
         Raises:
             Starting: when the part is not warm yet.
             PermissionDenied: when the caller may not call this part.
-            DeadlineTooShort: when less than `LEAST_SECONDS` are left.
+            DeadlineTooShort: when less than `MIN_SECONDS` are left.
             Overloaded: when there is no room.
         """
         gate, method = self._method.gate, self._method
@@ -96,11 +96,11 @@ class ServedCall:
             gate.identity.check_caller(gate.part, self._context)
         seconds = self._context.time_remaining()
         set_remaining_seconds(seconds)
-        if seconds is not None and seconds < LEAST_SECONDS:
+        if seconds is not None and seconds < MIN_SECONDS:
             telemetry.CALLS_REFUSED.labels("deadline_too_short").inc()
             raise DeadlineTooShort(
                 f"{method.name} was called with {max(seconds, 0) * 1000:.0f} ms left; "
-                f"at least {LEAST_SECONDS * 1000:.0f} ms are needed"
+                f"at least {MIN_SECONDS * 1000:.0f} ms are needed"
             )
         gate.admission.enter(method.cost)
         self._admitted = True

@@ -15,7 +15,7 @@ from pantree_enrichment.servicer import EnrichmentServicer
 from pantree_enrichment.settings import EnrichmentSettings
 from pantree_runtime import telemetry
 from pantree_runtime.deadline import remaining_seconds
-from pantree_runtime.server import Part, Program
+from pantree_runtime.server import Program, ServiceSpec
 
 NAME = "enrichment"
 # What is kept of a request's time, so that the rules can still answer when the language model does not. They take about
@@ -24,7 +24,7 @@ SECONDS_KEPT_FOR_RULES = 0.25
 SECONDS_KEPT_PER_ITEM = 0.001
 
 
-async def build(settings: EnrichmentSettings) -> Part:
+async def build(settings: EnrichmentSettings) -> ServiceSpec:
     """The service, ready to be served."""
     rules = RulesEnricher(await asyncio.to_thread(load_catalog))
     answers = _answers(settings) if settings.nim_endpoint else None
@@ -34,7 +34,7 @@ async def build(settings: EnrichmentSettings) -> Part:
         if answers is not None:
             await answers.close()
 
-    return Part(
+    return ServiceSpec(
         name=NAME,
         services={
             "pantree.enrichment.v1.EnrichmentService": lambda server: rpc.add_EnrichmentServiceServicer_to_server(

@@ -14,12 +14,12 @@ from pantree_frequency.demo import demo
 from pantree_frequency.servicer import Analyst, FrequencyServicer
 from pantree_frequency.settings import FrequencySettings
 from pantree_runtime import telemetry
-from pantree_runtime.server import COST_OF_BULK, Part, Program
+from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 
 NAME = "frequency"
 
 
-async def build(settings: FrequencySettings) -> Part:
+async def build(settings: FrequencySettings) -> ServiceSpec:
     """The service, ready to be served."""
     analyst = Analyst()
     servicer = FrequencyServicer(analyst)
@@ -28,7 +28,7 @@ async def build(settings: FrequencySettings) -> Part:
     async def warm_up() -> None:
         await asyncio.to_thread(_load, analyst, folder, settings.model_threads)
 
-    return Part(
+    return ServiceSpec(
         name=NAME,
         services={
             "pantree.frequency.v1.FrequencyService": lambda server: rpc.add_FrequencyServiceServicer_to_server(
@@ -36,7 +36,7 @@ async def build(settings: FrequencySettings) -> Part:
             )
         },
         warm_up=warm_up,
-        costs={"AnalyzeHistories": COST_OF_BULK},
+        costs={"AnalyzeHistories": BULK_COST},
         counts={"AnalyzeHistory": _count, "AnalyzeHistories": _count_all},
     )
 

@@ -15,16 +15,12 @@ from pantree_frequency.core import (
     analyze_histories,
     cadence_changes,
 )
-from pantree_runtime.admission import calls_under_way
+from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import InternalError
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.threads import beside_if
 
-# So many take some 5 ms, which is not worth another thread.
-_MOST_ITEMS_WITHOUT_A_THREAD = 100
-# So many calls have had their turn within a fifth of a second. Work of more goes to the pool, whose waiting line tells
-# which calls to refuse.
-_MOST_CALLS_WITHOUT_A_THREAD = 32
+# Measured: 100 items take about 5 ms.
+_MS_PER_ITEM = 0.05
 
 
 class Analyst:
@@ -72,9 +68,8 @@ class FrequencyServicer(rpc.FrequencyServiceServicer):
     ) -> messages.AnalyzeHistoryResponse:
         """Statistics of every item in a household's history."""
         question, options = convert.question(request), convert.options(request)
-        many_items = len(question.history.item_names) > _MOST_ITEMS_WITHOUT_A_THREAD
-        many_calls = calls_under_way() > _MOST_CALLS_WITHOUT_A_THREAD
-        (analysis,) = await beside_if(many_items or many_calls, self._analyst.analyze, [question], options)
+        cost_ms = len(question.history.item_names) * _MS_PER_ITEM
+        (analysis,) = await run_cpu(cost_ms, self._analyst.analyze, [question], options)
         return convert.analysis_response(analysis, question.as_of_day)
 
     async def AnalyzeHistories(

@@ -18,28 +18,28 @@ from pantree_pipeline.servicer import PipelineServicer
 from pantree_pipeline.settings import PipelineSettings
 from pantree_runtime import telemetry
 from pantree_runtime.channel import open_channel
-from pantree_runtime.identity import identity_of
-from pantree_runtime.server import Part, Program
+from pantree_runtime.identity import load_identity
+from pantree_runtime.server import Program, ServiceSpec
 
 NAME = "pipeline"
 # A health check must answer well within the probes that ask for it.
 HEALTH_CHECK_SECONDS = 1.0
 
 
-async def build(settings: PipelineSettings) -> Part:
+async def build(settings: PipelineSettings) -> ServiceSpec:
     """The service, ready to be served.
 
     Raises:
         OSError: when the certificate of the part cannot be read.
     """
-    identity = identity_of(settings.tls_dir, settings.tls_domain)
+    identity = load_identity(settings.tls_dir, settings.tls_domain)
 
     def required(part: str, address: str) -> grpc.aio.Channel:
-        return open_channel(address, longest_seconds=settings.call_seconds, part=part, identity=identity)
+        return open_channel(address, timeout_seconds=settings.call_seconds, part=part, identity=identity)
 
     def optional(part: str, address: str) -> grpc.aio.Channel | None:
         seconds = settings.optional_call_seconds
-        return open_channel(address, longest_seconds=seconds, part=part, identity=identity) if address else None
+        return open_channel(address, timeout_seconds=seconds, part=part, identity=identity) if address else None
 
     simulation = required("simulation", settings.simulation_address)
     frequency = required("frequency", settings.frequency_address)
@@ -67,7 +67,7 @@ async def build(settings: PipelineSettings) -> Part:
     async def close() -> None:
         await asyncio.gather(*(component.channel.close() for component in components if component.channel is not None))
 
-    return Part(
+    return ServiceSpec(
         name=NAME,
         services={
             "pantree.pipeline.v1.PipelineService": lambda server: rpc.add_PipelineServiceServicer_to_server(

@@ -11,11 +11,11 @@ from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
 from pantree_pipeline import convert
 from pantree_pipeline.backends.health import HealthProbe
 from pantree_pipeline.core import Completed, Order, Pipeline
+from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.threads import beside_if
 
-# A long history takes a while to check and to categorise; a first purchase takes less than the way to a thread.
-_BYTES_WORTH_A_THREAD = 16 * 1024
+# Estimated time to check and categorize the purchases of a request.
+_MS_PER_BYTE = 5.0 / (16 * 1024)
 
 
 def _draw_seed() -> int:
@@ -77,4 +77,4 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         # Drawing takes the operating system, which most requests can do without.
         seed = message.seed if message.HasField("seed") else self._draw_seed()
         given = (message, archetypes, self._today(), seed, str(tenant_id))
-        return await beside_if(message.ByteSize() >= _BYTES_WORTH_A_THREAD, convert.order_of, *given)
+        return await run_cpu(message.ByteSize() * _MS_PER_BYTE, convert.order_of, *given)

@@ -13,7 +13,7 @@ from pantree_recommendation.demo import demo
 from pantree_recommendation.servicer import RecommendationServicer
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime import telemetry
-from pantree_runtime.server import COST_OF_BULK, Part, Program
+from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 
 if TYPE_CHECKING:
     from pantree_recommendation.backends.sagemaker import SageMakerRanker
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = "recommendation"
 
 
-async def build(settings: RecommendationSettings) -> Part:
+async def build(settings: RecommendationSettings) -> ServiceSpec:
     """The service, ready to be served.
 
     Raises:
@@ -46,7 +46,7 @@ async def build(settings: RecommendationSettings) -> Part:
         if sagemaker is not None:
             await sagemaker.close()
 
-    return Part(
+    return ServiceSpec(
         name=NAME,
         services={
             "pantree.recommendation.v1.RecommendationService": lambda server: (
@@ -54,7 +54,7 @@ async def build(settings: RecommendationSettings) -> Part:
             )
         },
         close=close,
-        costs={"RecommendBatch": COST_OF_BULK},
+        costs={"RecommendBatch": BULK_COST},
         counts={"Recommend": _count, "RecommendBatch": _count_batch},
     )
 
@@ -109,7 +109,7 @@ def _sagemaker(settings: RecommendationSettings) -> "SageMakerRanker":
         total_max_attempts=settings.sagemaker_total_max_attempts,
         body_format=settings.sagemaker_content_type,
         cool_down_seconds=settings.sagemaker_cool_down_seconds,
-        failures_to_open=settings.sagemaker_failures_to_open,
+        failure_threshold=settings.sagemaker_failures_to_open,
     )
 
 

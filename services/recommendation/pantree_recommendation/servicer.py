@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree_recommendation import convert
-from pantree_recommendation.core import MOST_WITHOUT_A_THREAD, Question, Recommender
+from pantree_recommendation.core import MS_PER_CANDIDATE, Question, Recommender
+from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.threads import beside_if
 
 
 class RecommendationServicer(rpc.RecommendationServiceServicer):
@@ -19,10 +19,10 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
 
     async def Recommend(self, request: messages.RecommendRequest, context: Context) -> messages.RecommendResponse:
         """The items worth a subscription, best first."""
-        many = len(request.candidates) > MOST_WITHOUT_A_THREAD
-        question = await beside_if(many, convert.question, request)
+        cost_ms = len(request.candidates) * MS_PER_CANDIDATE
+        question = await run_cpu(cost_ms, convert.question, request)
         answer = await self._recommender.recommend(question)
-        return await beside_if(many, convert.recommend_response, answer)
+        return await run_cpu(cost_ms, convert.recommend_response, answer)
 
     async def RecommendBatch(
         self, request_iterator: AsyncIterator[messages.RecommendBatchRequest], context: Context

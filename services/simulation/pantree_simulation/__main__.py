@@ -9,7 +9,7 @@ from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_domain.catalog import load_catalog
 from pantree_runtime import telemetry
 from pantree_runtime.errors import FieldViolation, InvalidInput
-from pantree_runtime.server import COST_OF_BULK, Part, Program
+from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 from pantree_runtime.settings import environment_variable
 from pantree_simulation.core import (
     Archetypes,
@@ -26,7 +26,7 @@ from pantree_simulation.settings import SimulationSettings
 NAME = "simulation"
 
 
-async def build(settings: SimulationSettings) -> Part:
+async def build(settings: SimulationSettings) -> ServiceSpec:
     """The service, ready to be served.
 
     Raises:
@@ -36,7 +36,7 @@ async def build(settings: SimulationSettings) -> Part:
     archetypes = _archetypes(settings.archetypes_file)
     simulator, population_simulator = Simulator(catalog, behavior), PopulationSimulator(catalog, behavior)
     servicer = SimulationServicer(archetypes, simulator.months, population_simulator.batches)
-    return Part(
+    return ServiceSpec(
         name=NAME,
         services={
             "pantree.simulation.v1.SimulationService": lambda server: rpc.add_SimulationServiceServicer_to_server(
@@ -44,7 +44,7 @@ async def build(settings: SimulationSettings) -> Part:
             )
         },
         warm_up=lambda: asyncio.to_thread(warm_up, simulator, population_simulator, archetypes),
-        costs={"SimulatePopulation": COST_OF_BULK},
+        costs={"SimulatePopulation": BULK_COST},
         counts={
             "StreamPurchases": lambda month: telemetry.PURCHASES_SIMULATED.inc(len(month.purchases.days)),
             "SimulatePopulation": lambda batch: telemetry.PURCHASES_SIMULATED.inc(len(batch.item_indices)),

@@ -5,7 +5,7 @@ from typing import TypedDict
 
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime import telemetry
-from pantree_runtime.server import COST_OF_BULK, Part, Program
+from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 from pantree_vector.backends.caching import CachedEmbedder
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.memory import MemoryStore
@@ -90,18 +90,18 @@ def embedder_of(settings: VectorSettings) -> Embedder:
     return SentenceTransformerEmbedder(model, threads=settings.embedder_threads)
 
 
-async def build(settings: VectorSettings) -> Part:
+async def build(settings: VectorSettings) -> ServiceSpec:
     """The service, ready to be served."""
     similarity = Similarity(store_of(settings), CachedEmbedder(embedder_of(settings), settings.embedding_cache_size))
     servicer = VectorServicer(similarity)
-    return Part(
+    return ServiceSpec(
         name=NAME,
         services={
             "pantree.vector.v1.VectorService": lambda server: rpc.add_VectorServiceServicer_to_server(servicer, server)
         },
         warm_up=similarity.open,
         close=similarity.close,
-        costs={"IndexHistories": COST_OF_BULK},
+        costs={"IndexHistories": BULK_COST},
         counts={
             "IndexHistory": lambda _: telemetry.HISTORIES_INDEXED.inc(),
             "IndexHistories": lambda response: telemetry.HISTORIES_INDEXED.inc(len(response.outcomes)),

@@ -7,7 +7,7 @@ from pantree.vector.v1 import vector_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.grpc_types import Context
-from pantree_runtime.look_ahead import look_ahead
+from pantree_runtime.streams import map_ordered
 from pantree_vector import convert
 from pantree_vector.core import HistoryToIndex, IndexedHistory, Similarity
 
@@ -54,7 +54,7 @@ class VectorServicer(rpc.VectorServiceServicer):
         """Stores households batch by batch, some of them at a time."""
         checked = (await asyncio.to_thread(convert.histories_to_index, request) async for request in request_iterator)
         first_index = 0
-        async for batch, indexed in look_ahead(checked, self._index_batch, at_once=_BATCHES_AT_ONCE):
+        async for batch, indexed in map_ordered(checked, self._index_batch, concurrency=_BATCHES_AT_ONCE):
             yield convert.outcomes_response(first_index, batch, indexed, self._similarity.model)
             first_index += len(batch)
 

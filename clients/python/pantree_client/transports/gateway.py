@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
-from pantree_runtime.deadline import seconds_for_call
+from pantree_runtime.deadline import call_timeout
 from pantree_runtime.errors import (
     ComponentUnavailable,
     DeadlineExceeded,
@@ -241,7 +241,7 @@ class _Deadline:
     """
 
     def __init__(self, timeout_seconds: float) -> None:
-        self._seconds = seconds_for_call(timeout_seconds) or timeout_seconds
+        self._seconds = call_timeout(timeout_seconds) or timeout_seconds
         self._ends_at = asyncio.get_running_loop().time() + self._seconds
 
     @property

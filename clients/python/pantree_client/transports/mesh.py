@@ -12,7 +12,7 @@ from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.identity import Identity
-from pantree_runtime.status import calling
+from pantree_runtime.status import translate_rpc_errors
 
 _LONGEST_SECONDS = 3600.0  # every call has a timeout of its own
 
@@ -34,7 +34,7 @@ class MeshTransport:
     async def open(self) -> None:
         """Opens the channels; they connect with the first call."""
         self._channels = [
-            open_channel(address, longest_seconds=_LONGEST_SECONDS, part=part, identity=self._identity)
+            open_channel(address, timeout_seconds=_LONGEST_SECONDS, part=part, identity=self._identity)
             for part, address in self._addresses.items()
         ]
 
@@ -75,7 +75,7 @@ class MeshTransport:
         self, request: simulation.ListArchetypesRequest, timeout_seconds: float
     ) -> simulation.ListArchetypesResponse:
         """As `SimulationService.ListArchetypes`."""
-        with calling("simulation"):
+        with translate_rpc_errors("simulation"):
             stub: simulation_rpc.SimulationServiceAsyncStub = simulation_rpc.SimulationServiceStub(self._channels[1])
             return await stub.ListArchetypes(request, timeout=timeout_seconds)
 
@@ -87,7 +87,7 @@ class MeshTransport:
 @contextlib.contextmanager
 def _calling_pipeline() -> Iterator[None]:
     try:
-        with calling("pipeline"):
+        with translate_rpc_errors("pipeline"):
             yield
     except InvalidInput as error:
         # The message around the input is no concern of whoever calls this client.

@@ -21,7 +21,7 @@ from pantree_enrichment.backends.reply import outcomes_in, reply_schema
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome, Unanswered
 from pantree_runtime import telemetry
 from pantree_runtime.circuit_breaker import CircuitBreaker
-from pantree_runtime.deadline import LEAST_SECONDS
+from pantree_runtime.deadline import MIN_SECONDS
 
 _log = structlog.get_logger(__name__)
 
@@ -176,7 +176,7 @@ class NimEnricher:
             return _LEFT_ALONE
         if seconds is None:
             return ""
-        if seconds < LEAST_SECONDS:
+        if seconds < MIN_SECONDS:
             return _NO_TIME
         under_way = max((self._clock() - began_at for began_at in self._began_at.values()), default=0.0)
         return _TOO_SLOW if max(self._last_seconds, under_way) > seconds else ""
@@ -207,19 +207,19 @@ class NimEnricher:
         try:
             await self._ask_in_time(lacking, answered)
         except _Unavailable as failure:
-            self._breaker.failed(failure.retry_after_seconds)
+            self._breaker.record_failure(failure.retry_after_seconds)
             reason = str(failure)
         except _Failure as failure:
             self._unusable_replies += 1
             if self._unusable_replies >= _UNUSABLE_REPLIES_IN_A_ROW:
                 self._unusable_replies = 0
                 self._dialect_works = False  # the server may have been replaced by one of the other dialect
-                self._breaker.failed()
+                self._breaker.record_failure()
             reason = str(failure)
         else:
             self._unusable_replies = 0
             self._last_seconds = self._clock() - began_at
-            self._breaker.succeeded()
+            self._breaker.record_success()
             return Unanswered("")  # nothing is lacking
         finally:
             del self._began_at[call]
@@ -305,7 +305,7 @@ class NimEnricher:
             "max_tokens": _REPLY_TOKENS_PER_ITEM * len(items) + _TOKENS_AROUND,
             **dialect(self._schema),
         }
-        with telemetry.outside_call("nim", "chat") as headers:
+        with telemetry.external_call("nim", "chat") as headers:
             async with self._client.stream("POST", "/v1/chat/completions", json=request, headers=headers) as response:
                 _check_status(response)
                 body = bytearray()

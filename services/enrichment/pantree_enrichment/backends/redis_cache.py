@@ -15,7 +15,7 @@ from pantree_enrichment.backends.cache import AnswerCache
 from pantree_enrichment.backends.reply import answer_from, entry_of
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome
 from pantree_runtime.circuit_breaker import CircuitBreaker
-from pantree_runtime.telemetry import outside_call
+from pantree_runtime.telemetry import external_call
 
 _log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ class RedisCache:
         if not answers or not self._breaker.allows():
             return
         try:
-            with outside_call(_SYSTEM, "set"):
+            with external_call(_SYSTEM, "set"):
                 async with asyncio.timeout(_TIMEOUT_SECONDS), self._redis.pipeline(transaction=False) as commands:
                     for question, answer in answers.items():
                         commands.set(self._key(question), json.dumps(entry_of(answer)), px=self._milliseconds_to_keep)
@@ -100,7 +100,7 @@ class RedisCache:
         if not self._breaker.allows():
             return {}
         try:
-            with outside_call(_SYSTEM, "get"):
+            with external_call(_SYSTEM, "get"):
                 async with asyncio.timeout(_TIMEOUT_SECONDS):
                     texts = await self._redis.mget([self._key(question) for question in questions])
         except (RedisError, OSError, TimeoutError) as error:
@@ -121,12 +121,12 @@ class RedisCache:
     def _failed(self, error: Exception) -> None:
         if self._breaker.is_closed:
             _log.warning("redis failed; answers are kept in this process alone", error=type(error).__name__)
-        self._breaker.failed()
+        self._breaker.record_failure()
 
     def _worked(self) -> None:
         if not self._breaker.is_closed:
             _log.info("redis works again")
-        self._breaker.succeeded()
+        self._breaker.record_success()
 
 
 def _answer_in(text: bytes | str, question: ItemToEnrich) -> EnrichedItem | None:

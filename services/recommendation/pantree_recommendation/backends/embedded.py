@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from pantree_recommendation.core import MOST_WITHOUT_A_THREAD, Calibration, ItemFeatures, ModelName
-from pantree_runtime.threads import beside_if
+from pantree_recommendation.core import MS_PER_CANDIDATE, Calibration, ItemFeatures, ModelName
+from pantree_runtime.cpu import run_cpu
 
 CLOSED_FORM = ModelName("embedded-heuristic", "2")
 """The formula below. A calibration was fitted for one formula, so a change of the formula needs another version here,
@@ -39,7 +39,7 @@ class EmbeddedRanker:
 
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
         """Score of each item, 0 to 1; never fails."""
-        return await beside_if(len(items) > MOST_WITHOUT_A_THREAD, lambda: [self.score(item) for item in items])
+        return await run_cpu(len(items) * MS_PER_CANDIDATE, lambda: [self.score(item) for item in items])
 
     def score(self, item: ItemFeatures) -> float:
         """Score of an item, 0 to 1, when its features are what the service makes of evidence."""

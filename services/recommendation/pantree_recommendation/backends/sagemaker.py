@@ -16,7 +16,7 @@ from pantree_recommendation.backends.endpoint import Endpoint, EndpointFailure
 from pantree_recommendation.core import ItemFeatures, ModelName, RankerFailure
 from pantree_runtime import telemetry
 from pantree_runtime.circuit_breaker import CircuitBreaker
-from pantree_runtime.deadline import LEAST_SECONDS, remaining_seconds
+from pantree_runtime.deadline import MIN_SECONDS, remaining_seconds
 
 _log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class SageMakerRanker:
         body_format: BodyFormat = BodyFormat.JSON,
         max_body_bytes: int = MAX_BODY_BYTES,
         cool_down_seconds: float = 30.0,
-        failures_to_open: int = 3,
+        failure_threshold: int = 3,
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
@@ -59,7 +59,7 @@ class SageMakerRanker:
             body_format: how items are sent and scores asked for.
             max_body_bytes: a larger request is sent in parts.
             cool_down_seconds: how long the endpoint is left alone after too many failures.
-            failures_to_open: how many requests in a row fail before it is left alone.
+            failure_threshold: how many requests in a row fail before it is left alone.
             clock: seconds, never going backwards.
             draw: a number from 0 to 1, by which waits are spread.
         """
@@ -70,7 +70,7 @@ class SageMakerRanker:
         self._body_format = body_format
         self._max_body_bytes = max_body_bytes
         self._draw = draw
-        self._breaker = CircuitBreaker(cool_down_seconds, clock, failures_to_open=failures_to_open)
+        self._breaker = CircuitBreaker(cool_down_seconds, clock, failure_threshold=failure_threshold)
         self._last_failure = ""
         self._threads = ThreadPoolExecutor(max_calls, thread_name_prefix="sagemaker")
 
@@ -93,10 +93,10 @@ class SageMakerRanker:
         except RankerFailure as raised:
             failure = raised
         else:
-            self._breaker.succeeded()
+            self._breaker.record_success()
             return scores
         self._last_failure = str(failure)
-        self._breaker.failed()
+        self._breaker.record_failure()
         _log.warning("sagemaker failed", reason=str(failure), left_alone=not self._breaker.is_closed)
         raise failure
 
@@ -110,7 +110,7 @@ class SageMakerRanker:
         if remaining is None:
             return self._timeout_seconds
         left = remaining - SECONDS_KEPT_FOR_FALLBACK
-        if left < LEAST_SECONDS:
+        if left < MIN_SECONDS:
             raise _NotAsked("SageMaker was not asked: too little of the request's time was left")
         return min(left, self._timeout_seconds)
 
@@ -128,7 +128,7 @@ class SageMakerRanker:
         loop = asyncio.get_running_loop()
         for attempt in range(1, self._total_max_attempts + 1):
             try:
-                with telemetry.outside_call("sagemaker", "InvokeEndpoint"):
+                with telemetry.external_call("sagemaker", "InvokeEndpoint"):
                     return await loop.run_in_executor(self._threads, self._endpoint.invoke, body, self._body_format)
             except EndpointFailure as failure:
                 if not failure.is_passing or attempt == self._total_max_attempts:

@@ -1,7 +1,7 @@
 """What the recommendation service knows: which evidence suffices, which cadence it supports, and what that saves."""
 
 from pantree_recommendation.core.calibration import Calibration, Weight
-from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Forecast, Need, PaidPrice, Trend
+from pantree_recommendation.core.candidate import MS_PER_CANDIDATE, Candidate, Forecast, Need, PaidPrice, Trend
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
 from pantree_recommendation.core.money import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
 from pantree_recommendation.core.offer import Offer, Price, offer_of
@@ -32,7 +32,7 @@ from pantree_recommendation.core.suggestion import Companion, Neighborhood, Neig
 __all__ = [
     "DEFAULT_SUGGESTIONS",
     "DEFAULT_TIERS",
-    "MOST_WITHOUT_A_THREAD",
+    "MS_PER_CANDIDATE",
     "SUGGESTION_SOURCE",
     "Answer",
     "Calibration",

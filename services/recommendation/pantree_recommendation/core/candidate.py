@@ -15,8 +15,8 @@ from pantree_domain.catalog import Perishability
 # purchases without any rhythm, a gap that long would have a probability of e⁻⁴, below 2 %.
 LEAST_RECENCY_WEIGHT = 0.125
 
-# Judging so many takes a few milliseconds of Python, most of it checking and explaining; so few are judged at once.
-MOST_WITHOUT_A_THREAD = 200
+# Estimated time to check, judge and explain a candidate.
+MS_PER_CANDIDATE = 0.025
 
 
 class Trend(enum.Enum):

@@ -8,7 +8,7 @@ from datetime import date
 from typing import NamedTuple
 
 from pantree_domain.catalog import Perishability
-from pantree_recommendation.core.candidate import MOST_WITHOUT_A_THREAD, Candidate, Trend
+from pantree_recommendation.core.candidate import MS_PER_CANDIDATE, Candidate, Trend
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, rejection_reason
@@ -16,8 +16,8 @@ from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker,
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.selection import Models, ModelSource
 from pantree_recommendation.core.suggestion import Neighborhood, Suggestion, suggestions_of
+from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import InvalidInput, PantreeError
-from pantree_runtime.threads import beside_if
 
 # A coefficient of variation of at most 0.5. Only a fifth of the items that real households buy again and again are that
 # regular (84.51° Complete Journey, 2017), so that the word means something.
@@ -171,10 +171,10 @@ class Recommender:
                 answers[position] = error
         for ranker, positions in positions_of.items():
             asked = [questions[position] for position in positions]
-            many = sum(len(question.candidates) for question in asked) > MOST_WITHOUT_A_THREAD
-            screened = await beside_if(many, self._all_screened, asked)
+            cost_ms = sum(len(question.candidates) for question in asked) * MS_PER_CANDIDATE
+            screened = await run_cpu(cost_ms, self._all_screened, asked)
             scored = await _scored(screened, ranker, models.fallback)
-            answered = await beside_if(many, _answers, screened, scored, self._policy)
+            answered = await run_cpu(cost_ms, _answers, screened, scored, self._policy)
             for position, answer in zip(positions, answered, strict=True):
                 answers[position] = answer
         return [answer for answer in answers if answer is not None]

@@ -27,7 +27,7 @@ import structlog
 from pymilvus import DataType, MilvusClient, MilvusException
 
 from pantree_domain.limits import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS
-from pantree_runtime.deadline import seconds_for_call
+from pantree_runtime.deadline import call_timeout
 from pantree_runtime.errors import ComponentUnavailable, StoreMismatch
 from pantree_vector.core import (
     CustomerMatch,
@@ -397,7 +397,7 @@ class MilvusStore:
         return await self._in_thread(lambda timeout: operation(client, timeout))
 
     async def _in_thread(self, operation: Callable[[float], ResultT]) -> ResultT:
-        timeout = seconds_for_call(self._timeout_seconds)
+        timeout = call_timeout(self._timeout_seconds)
         assert timeout is not None  # the longest timeout is not None
         try:
             return await asyncio.get_running_loop().run_in_executor(self._executor, operation, timeout)

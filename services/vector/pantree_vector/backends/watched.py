@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from pantree_runtime.telemetry import outside_call
+from pantree_runtime.telemetry import external_call
 from pantree_vector.core import (
     CustomerMatch,
     CustomerPoint,
@@ -31,7 +31,7 @@ class WatchedStore:
 
     async def open(self, model: EmbeddingModel) -> None:
         """Connects, and makes what is missing."""
-        with outside_call(self._system, "open"):
+        with external_call(self._system, "open"):
             await self._store.open(model)
 
     async def close(self) -> None:
@@ -40,24 +40,24 @@ class WatchedStore:
 
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
         """Stores customers and exactly these items."""
-        with outside_call(self._system, "replace_households"):
+        with external_call(self._system, "replace_households"):
             await self._store.replace_households(households)
 
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
         """Removes a customer and all items of the customer; returns the number of points removed."""
-        with outside_call(self._system, "remove_household"):
+        with external_call(self._system, "remove_household"):
             return await self._store.remove_household(tenant_id, customer_id)
 
     async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
         """The stored customer, or None."""
-        with outside_call(self._system, "find_customer"):
+        with external_call(self._system, "find_customer"):
             return await self._store.find_customer(tenant_id, customer_id)
 
     async def search_items(
         self, tenant_id: str, vector: Vector, *, wanted: ItemFilter, without_names: Collection[str], limit: int
     ) -> list[ItemMatch]:
         """Items most alike to a vector, most alike first."""
-        with outside_call(self._system, "search_items"):
+        with external_call(self._system, "search_items"):
             return await self._store.search_items(
                 tenant_id, vector, wanted=wanted, without_names=without_names, limit=limit
             )
@@ -66,12 +66,12 @@ class WatchedStore:
         self, tenant_id: str, vector: Vector, *, without_customer_id: str, limit: int
     ) -> list[CustomerMatch]:
         """Customers most alike to a vector, most alike first."""
-        with outside_call(self._system, "search_customers"):
+        with external_call(self._system, "search_customers"):
             return await self._store.search_customers(
                 tenant_id, vector, without_customer_id=without_customer_id, limit=limit
             )
 
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
         """All items of each customer, by normalised name."""
-        with outside_call(self._system, "items_of_customers"):
+        with external_call(self._system, "items_of_customers"):
             return await self._store.items_of_customers(tenant_id, customer_ids)

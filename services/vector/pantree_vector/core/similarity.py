@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pantree_domain.purchases import PurchaseHistory
+from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import NotFound
-from pantree_runtime.threads import beside_if
 from pantree_vector.core.diversity import diverse_order
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vectors
 from pantree_vector.core.identity import normalise_name
@@ -27,8 +27,8 @@ from pantree_vector.core.store import (
 from pantree_vector.core.turns import Turns
 
 _CANDIDATES_PER_DIVERSE_HIT = 5
-# The points of so many are made within a millisecond or two.
-_MOST_LINES_WITHOUT_A_THREAD = 1_000
+# Estimated time to make the points of a household.
+_MS_PER_LINE = 0.005
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Similarity:
 
     async def _index(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
         lines = sum(len(one.history) for one in histories)
-        households = await beside_if(lines > _MOST_LINES_WITHOUT_A_THREAD, self._points_of_all, histories)
+        households = await run_cpu(lines * _MS_PER_LINE, self._points_of_all, histories)
         latest = {(one.customer.tenant_id, one.customer.customer_id): one for one in households}
         await self._store.replace_households(list(latest.values()))
         return [IndexedHistory(item_count=len(one.items), profile=one.customer.profile) for one in households]

@@ -3,7 +3,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from pantree_runtime.look_ahead import look_ahead
+from pantree_runtime.streams import map_ordered
 
 
 async def numbers(count: int) -> AsyncIterator[int]:
@@ -22,7 +22,7 @@ async def test_results_come_in_order_though_later_work_ends_first() -> None:
         running -= 1
         return number * number
 
-    assert [result async for result in look_ahead(numbers(5), work, at_once=3)] == [0, 1, 4, 9, 16]
+    assert [result async for result in map_ordered(numbers(5), work, concurrency=3)] == [0, 1, 4, 9, 16]
     assert most == 3
 
 
@@ -36,7 +36,7 @@ async def test_result_does_not_wait_for_the_next_input() -> None:
     async def work(number: int) -> int:
         return -number
 
-    results = look_ahead(inputs(), work, at_once=3)
+    results = map_ordered(inputs(), work, concurrency=3)
     for number in range(3):  # each is sent when the one before has been answered
         asked.put_nowait(number)
         assert await anext(results) == -number
@@ -44,8 +44,8 @@ async def test_result_does_not_wait_for_the_next_input() -> None:
     assert [result async for result in results] == []
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 9])
-async def test_error_comes_in_its_place(at_once: int) -> None:
+@pytest.mark.parametrize("concurrency", [1, 2, 9])
+async def test_error_comes_in_its_place(concurrency: int) -> None:
     async def inputs() -> AsyncIterator[int]:
         yield 0
         yield 1
@@ -57,7 +57,7 @@ async def test_error_comes_in_its_place(at_once: int) -> None:
 
     found = []
     with pytest.raises(ValueError, match="unreadable"):
-        async for result in look_ahead(inputs(), work, at_once=at_once):
+        async for result in map_ordered(inputs(), work, concurrency=concurrency):
             found.append(result)
     assert found == [0, 1]
 
@@ -68,7 +68,7 @@ async def test_error_comes_in_its_place(at_once: int) -> None:
 
     found = []
     with pytest.raises(ValueError, match="cannot be done"):
-        async for result in look_ahead(numbers(9), failing, at_once=at_once):
+        async for result in map_ordered(numbers(9), failing, concurrency=concurrency):
             found.append(result)
     assert found == [0]
 
@@ -84,7 +84,7 @@ async def test_work_left_over_is_cancelled_when_the_caller_stops() -> None:
                 cancelled.append(number)
         return number
 
-    results = look_ahead(numbers(9), work, at_once=3)
+    results = map_ordered(numbers(9), work, concurrency=3)
     assert await anext(results) == 0
     await asyncio.sleep(0.01)
     await results.aclose()  # type: ignore[attr-defined]

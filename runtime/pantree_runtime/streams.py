@@ -9,8 +9,8 @@ InputT = TypeVar("InputT")
 ResultT = TypeVar("ResultT")
 
 
-async def look_ahead(
-    inputs: AsyncIterable[InputT], work: Callable[[InputT], Awaitable[ResultT]], *, at_once: int
+async def map_ordered(
+    inputs: AsyncIterable[InputT], work: Callable[[InputT], Awaitable[ResultT]], *, concurrency: int
 ) -> AsyncIterator[ResultT]:
     """Result of the work on each input, in the order of the inputs, each as soon as it is there.
 
@@ -20,7 +20,7 @@ async def look_ahead(
     Args:
         inputs: read while earlier ones are worked on, one further than is worked on.
         work: what to do with each.
-        at_once: how many inputs are worked on at a time, at least 1.
+        concurrency: how many inputs are worked on at a time, at least 1.
     """
     source = aiter(inputs)
 
@@ -35,7 +35,7 @@ async def look_ahead(
     error: BaseException | None = None
     try:
         while reading is not None or running:
-            if running and (running[0].done() or reading is None or len(running) == at_once):
+            if running and (running[0].done() or reading is None or len(running) == concurrency):
                 yield await running[0]
                 running.popleft()
                 continue
