@@ -38,9 +38,10 @@ def plain_rpc_error(code: grpc.StatusCode, details: str = "") -> grpc.aio.AioRpc
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details=details)
 
 
-def test_reasons_are_those_of_the_contract() -> None:
-    declared = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name} - {"UNSPECIFIED"}
-    assert {error.reason for error in every_error()} == declared
+def test_every_reason_is_in_the_contract() -> None:
+    declared = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name}
+    # Some reasons are the gateway's alone; its own test covers those.
+    assert {error.reason for error in every_error()} <= declared - {"UNSPECIFIED"}
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ export class PermissionDeniedError extends PantreeError {}
 /** Something unexpected happened. */
 export class InternalError extends PantreeError {}
 
-const BY_REASON: Record<ErrorReason, typeof PantreeError> = {
+const BY_REASON: Partial<Record<ErrorReason, typeof PantreeError>> = {
   INVALID_INPUT: InvalidInputError,
   NOT_FOUND: NotFoundError,
   STORE_MISMATCH: StoreMismatchError,
@@ -122,7 +122,7 @@ const BY_REASON: Record<ErrorReason, typeof PantreeError> = {
   PERMISSION_DENIED: PermissionDeniedError,
 };
 
-// For what comes from elsewhere than the contract: a proxy, or the gateway's own routes.
+// For reasons without a class of their own, and for answers of proxies.
 const BY_STATUS: Record<number, typeof PantreeError> = {
   404: NotFoundError,
   413: TooLargeError,

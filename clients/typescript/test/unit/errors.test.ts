@@ -14,7 +14,7 @@ const problem = (code: string, status: number): pantree.Problem => ({
   trace_id: "0af7651916cd43dd8448eb211c80319c",
 });
 
-const CLASSES: Record<ErrorReason, typeof pantree.PantreeError> = {
+const CLASSES: Partial<Record<ErrorReason, typeof pantree.PantreeError>> = {
   INVALID_INPUT: pantree.InvalidInputError,
   NOT_FOUND: pantree.NotFoundError,
   COMPONENT_UNAVAILABLE: pantree.ComponentUnavailableError,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpantree/error/v1/error.proto\x12\x10pantree.error.v1*\xf1\x02\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_INPUT\x10\x01\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x02\x12&\n\"ERROR_REASON_COMPONENT_UNAVAILABLE\x10\x03\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\x04\x12#\n\x1f\x45RROR_REASON_DEADLINE_TOO_SHORT\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_STORE_MISMATCH\x10\x06\x12\x1a\n\x16\x45RROR_REASON_TOO_LARGE\x10\x07\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x08\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\t\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\nb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpantree/error/v1/error.proto\x12\x10pantree.error.v1*\xf0\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_INPUT\x10\x01\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x02\x12&\n\"ERROR_REASON_COMPONENT_UNAVAILABLE\x10\x03\x12\"\n\x1e\x45RROR_REASON_DEADLINE_EXCEEDED\x10\x04\x12#\n\x1f\x45RROR_REASON_DEADLINE_TOO_SHORT\x10\x05\x12\x1f\n\x1b\x45RROR_REASON_STORE_MISMATCH\x10\x06\x12\x1a\n\x16\x45RROR_REASON_TOO_LARGE\x10\x07\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\x08\x12\x1b\n\x17\x45RROR_REASON_OVERLOADED\x10\t\x12\"\n\x1e\x45RROR_REASON_PERMISSION_DENIED\x10\n\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x0b\x12#\n\x1f\x45RROR_REASON_METHOD_NOT_ALLOWED\x10\x0c\x12\'\n#ERROR_REASON_UNSUPPORTED_MEDIA_TYPE\x10\r\x12\"\n\x1e\x45RROR_REASON_TOO_MANY_REQUESTS\x10\x0e\x12\'\n#ERROR_REASON_IDEMPOTENCY_KEY_REUSED\x10\x0f\x12 \n\x1c\x45RROR_REASON_REQUEST_RUNNING\x10\x10\x12\x1e\n\x1a\x45RROR_REASON_SHUTTING_DOWN\x10\x11\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pantree.error.v1.error_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=51
-  _globals['_ERRORREASON']._serialized_end=420
+  _globals['_ERRORREASON']._serialized_end=675
 # @@protoc_insertion_point(module_scope)

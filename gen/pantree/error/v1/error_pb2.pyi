@@ -47,7 +47,35 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `google.rpc.RetryInfo` says when to try again.
     """
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 10
-    """ERROR_REASON_PERMISSION_DENIED means that the caller's certificate does not let it call this service."""
+    """ERROR_REASON_PERMISSION_DENIED means that the caller's certificate, API key or token does not allow it to call
+    this service.
+    """
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 11
+    """ERROR_REASON_UNAUTHENTICATED means that the request has no credentials, or that they are not valid. Only the gateway
+    sends it.
+    """
+    ERROR_REASON_METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 12
+    """ERROR_REASON_METHOD_NOT_ALLOWED means that the path exists, but not for this HTTP method; the header `Allow` lists
+    the methods. Only the gateway sends it.
+    """
+    ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 13
+    """ERROR_REASON_UNSUPPORTED_MEDIA_TYPE means that `Content-Type` is not JSON. Only the gateway sends it."""
+    ERROR_REASON_TOO_MANY_REQUESTS: _ErrorReason.ValueType  # 14
+    """ERROR_REASON_TOO_MANY_REQUESTS means that the caller is over its rate limit, or queued too many requests on one
+    WebSocket; the header `Retry-After` says when to try again. Only the gateway sends it.
+    """
+    ERROR_REASON_IDEMPOTENCY_KEY_REUSED: _ErrorReason.ValueType  # 15
+    """ERROR_REASON_IDEMPOTENCY_KEY_REUSED means that the `Idempotency-Key` was sent before with another request; use a new
+    key. Only the gateway sends it.
+    """
+    ERROR_REASON_REQUEST_RUNNING: _ErrorReason.ValueType  # 16
+    """ERROR_REASON_REQUEST_RUNNING means that the first request with this `Idempotency-Key` has not finished; try again
+    later. Only the gateway sends it.
+    """
+    ERROR_REASON_SHUTTING_DOWN: _ErrorReason.ValueType  # 17
+    """ERROR_REASON_SHUTTING_DOWN means that this gateway is shutting down; connect again to reach another replica. Only
+    the gateway sends it.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason says why a call failed. It travels, without its prefix, as `google.rpc.ErrorInfo.reason` with the
@@ -79,5 +107,33 @@ ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 9
 `google.rpc.RetryInfo` says when to try again.
 """
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 10
-"""ERROR_REASON_PERMISSION_DENIED means that the caller's certificate does not let it call this service."""
+"""ERROR_REASON_PERMISSION_DENIED means that the caller's certificate, API key or token does not allow it to call
+this service.
+"""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 11
+"""ERROR_REASON_UNAUTHENTICATED means that the request has no credentials, or that they are not valid. Only the gateway
+sends it.
+"""
+ERROR_REASON_METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 12
+"""ERROR_REASON_METHOD_NOT_ALLOWED means that the path exists, but not for this HTTP method; the header `Allow` lists
+the methods. Only the gateway sends it.
+"""
+ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 13
+"""ERROR_REASON_UNSUPPORTED_MEDIA_TYPE means that `Content-Type` is not JSON. Only the gateway sends it."""
+ERROR_REASON_TOO_MANY_REQUESTS: ErrorReason.ValueType  # 14
+"""ERROR_REASON_TOO_MANY_REQUESTS means that the caller is over its rate limit, or queued too many requests on one
+WebSocket; the header `Retry-After` says when to try again. Only the gateway sends it.
+"""
+ERROR_REASON_IDEMPOTENCY_KEY_REUSED: ErrorReason.ValueType  # 15
+"""ERROR_REASON_IDEMPOTENCY_KEY_REUSED means that the `Idempotency-Key` was sent before with another request; use a new
+key. Only the gateway sends it.
+"""
+ERROR_REASON_REQUEST_RUNNING: ErrorReason.ValueType  # 16
+"""ERROR_REASON_REQUEST_RUNNING means that the first request with this `Idempotency-Key` has not finished; try again
+later. Only the gateway sends it.
+"""
+ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 17
+"""ERROR_REASON_SHUTTING_DOWN means that this gateway is shutting down; connect again to reach another replica. Only
+the gateway sends it.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -9,7 +9,7 @@ import { enumDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
  * Describes the file pantree/error/v1/error.proto.
  */
 export const file_pantree_error_v1_error: GenFile = /*@__PURE__*/
-  fileDesc("ChxwYW50cmVlL2Vycm9yL3YxL2Vycm9yLnByb3RvEhBwYW50cmVlLmVycm9yLnYxKvECCgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIeChpFUlJPUl9SRUFTT05fSU5WQUxJRF9JTlBVVBABEhoKFkVSUk9SX1JFQVNPTl9OT1RfRk9VTkQQAhImCiJFUlJPUl9SRUFTT05fQ09NUE9ORU5UX1VOQVZBSUxBQkxFEAMSIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAQSIwofRVJST1JfUkVBU09OX0RFQURMSU5FX1RPT19TSE9SVBAFEh8KG0VSUk9SX1JFQVNPTl9TVE9SRV9NSVNNQVRDSBAGEhoKFkVSUk9SX1JFQVNPTl9UT09fTEFSR0UQBxIZChVFUlJPUl9SRUFTT05fSU5URVJOQUwQCBIbChdFUlJPUl9SRUFTT05fT1ZFUkxPQURFRBAJEiIKHkVSUk9SX1JFQVNPTl9QRVJNSVNTSU9OX0RFTklFRBAKYgZwcm90bzM");
+  fileDesc("ChxwYW50cmVlL2Vycm9yL3YxL2Vycm9yLnByb3RvEhBwYW50cmVlLmVycm9yLnYxKvAECgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIeChpFUlJPUl9SRUFTT05fSU5WQUxJRF9JTlBVVBABEhoKFkVSUk9SX1JFQVNPTl9OT1RfRk9VTkQQAhImCiJFUlJPUl9SRUFTT05fQ09NUE9ORU5UX1VOQVZBSUxBQkxFEAMSIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAQSIwofRVJST1JfUkVBU09OX0RFQURMSU5FX1RPT19TSE9SVBAFEh8KG0VSUk9SX1JFQVNPTl9TVE9SRV9NSVNNQVRDSBAGEhoKFkVSUk9SX1JFQVNPTl9UT09fTEFSR0UQBxIZChVFUlJPUl9SRUFTT05fSU5URVJOQUwQCBIbChdFUlJPUl9SRUFTT05fT1ZFUkxPQURFRBAJEiIKHkVSUk9SX1JFQVNPTl9QRVJNSVNTSU9OX0RFTklFRBAKEiAKHEVSUk9SX1JFQVNPTl9VTkFVVEhFTlRJQ0FURUQQCxIjCh9FUlJPUl9SRUFTT05fTUVUSE9EX05PVF9BTExPV0VEEAwSJwojRVJST1JfUkVBU09OX1VOU1VQUE9SVEVEX01FRElBX1RZUEUQDRIiCh5FUlJPUl9SRUFTT05fVE9PX01BTllfUkVRVUVTVFMQDhInCiNFUlJPUl9SRUFTT05fSURFTVBPVEVOQ1lfS0VZX1JFVVNFRBAPEiAKHEVSUk9SX1JFQVNPTl9SRVFVRVNUX1JVTk5JTkcQEBIeChpFUlJPUl9SRUFTT05fU0hVVFRJTkdfRE9XThARYgZwcm90bzM");
 
 /**
  * ErrorReason says why a call failed. It travels, without its prefix, as `google.rpc.ErrorInfo.reason` with the
@@ -91,11 +91,67 @@ export enum ErrorReason {
   OVERLOADED = 9,
 
   /**
-   * ERROR_REASON_PERMISSION_DENIED means that the caller's certificate does not let it call this service.
+   * ERROR_REASON_PERMISSION_DENIED means that the caller's certificate, API key or token does not allow it to call
+   * this service.
    *
    * @generated from enum value: ERROR_REASON_PERMISSION_DENIED = 10;
    */
   PERMISSION_DENIED = 10,
+
+  /**
+   * ERROR_REASON_UNAUTHENTICATED means that the request has no credentials, or that they are not valid. Only the gateway
+   * sends it.
+   *
+   * @generated from enum value: ERROR_REASON_UNAUTHENTICATED = 11;
+   */
+  UNAUTHENTICATED = 11,
+
+  /**
+   * ERROR_REASON_METHOD_NOT_ALLOWED means that the path exists, but not for this HTTP method; the header `Allow` lists
+   * the methods. Only the gateway sends it.
+   *
+   * @generated from enum value: ERROR_REASON_METHOD_NOT_ALLOWED = 12;
+   */
+  METHOD_NOT_ALLOWED = 12,
+
+  /**
+   * ERROR_REASON_UNSUPPORTED_MEDIA_TYPE means that `Content-Type` is not JSON. Only the gateway sends it.
+   *
+   * @generated from enum value: ERROR_REASON_UNSUPPORTED_MEDIA_TYPE = 13;
+   */
+  UNSUPPORTED_MEDIA_TYPE = 13,
+
+  /**
+   * ERROR_REASON_TOO_MANY_REQUESTS means that the caller is over its rate limit, or queued too many requests on one
+   * WebSocket; the header `Retry-After` says when to try again. Only the gateway sends it.
+   *
+   * @generated from enum value: ERROR_REASON_TOO_MANY_REQUESTS = 14;
+   */
+  TOO_MANY_REQUESTS = 14,
+
+  /**
+   * ERROR_REASON_IDEMPOTENCY_KEY_REUSED means that the `Idempotency-Key` was sent before with another request; use a new
+   * key. Only the gateway sends it.
+   *
+   * @generated from enum value: ERROR_REASON_IDEMPOTENCY_KEY_REUSED = 15;
+   */
+  IDEMPOTENCY_KEY_REUSED = 15,
+
+  /**
+   * ERROR_REASON_REQUEST_RUNNING means that the first request with this `Idempotency-Key` has not finished; try again
+   * later. Only the gateway sends it.
+   *
+   * @generated from enum value: ERROR_REASON_REQUEST_RUNNING = 16;
+   */
+  REQUEST_RUNNING = 16,
+
+  /**
+   * ERROR_REASON_SHUTTING_DOWN means that this gateway is shutting down; connect again to reach another replica. Only
+   * the gateway sends it.
+   *
+   * @generated from enum value: ERROR_REASON_SHUTTING_DOWN = 17;
+   */
+  SHUTTING_DOWN = 17,
 }
 
 /**
