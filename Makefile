@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-CODE := runtime services gateway clients scripts tests
+CODE := runtime services gateway clients research scripts tests
 TYPESCRIPT := clients/typescript
 GENERATED := gen $(TYPESCRIPT)/src/generated
 
@@ -151,13 +151,13 @@ bench: .venv/quality.stamp ## Measure against yardsticks; prints a table and wri
 	@$(BIN)/python -m tests.benchmarks
 
 quality: .venv/quality.stamp ## Fit the frequency models and judge them on real households; writes build/quality
-	@$(BIN)/python -m tests.quality
+	@$(BIN)/python -m pantree_research.quality
 
 realism: .venv/quality.stamp ## Hold the simulation against real baskets: a table and plots in realism/
-	@$(BIN)/python -m tests.realism
+	@$(BIN)/python -m pantree_research.realism
 
 fit-check: .venv/quality.stamp ## Fit the simulation anew and compare with behavior.toml: some minutes
-	@$(BIN)/python -m scripts.fit_simulation --check
+	@$(BIN)/python -m pantree_research.fit_simulation --check
 
 pins: ## Pin the versions of everything in .venv anew
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pantree > scripts/constraints.txt

@@ -15,8 +15,8 @@ from pantree_frequency.core.features import COLUMN, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models.hazard import STEPS
 from pantree_frequency.core.sorting import sort_histories
+from pantree_research.quality.households import EVALUATION_CUTOFFS, Level, Split, load_receipt_lines
 from tests.benchmarks.comparison import Comparison, Yardstick, best_of
-from tests.quality.households import EVALUATION_CUTOFFS, Level, Split, load_receipt_lines
 
 # The year's lines of all households are 1.47 million; those that are not reserved are repeated until there are ten
 # times as many, each time as other households.

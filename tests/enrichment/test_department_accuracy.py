@@ -1,4 +1,4 @@
-from tests.enrichment.department_accuracy import accuracy, product_types
+from pantree_research.department_accuracy import accuracy, product_types
 
 LEAST_ACCURACY = 0.75
 

@@ -1,6 +1,5 @@
 """Populations for the tests of the simulation."""
 
-import dataclasses
 from datetime import date
 
 import numpy as np
@@ -28,17 +27,7 @@ def a_population(
 
 
 def batches_of(population: Population) -> list[PopulationBatch]:
-    return [kept(batch) for batch in POPULATION_SIMULATOR.batches(population)]
-
-
-def kept(batch: PopulationBatch) -> PopulationBatch:
-    """A copy, since a batch holds only until the next one is made."""
-    return dataclasses.replace(
-        batch,
-        line_counts=batch.line_counts.copy(),
-        archetype_indices=batch.archetype_indices.copy(),
-        lines=Lines(*(column.copy() for column in batch.lines)),  # type: ignore[arg-type] # a column each,
-    )
+    return [batch.copy() for batch in POPULATION_SIMULATOR.batches(population)]
 
 
 def all_lines(batches: list[PopulationBatch]) -> Lines:

@@ -1,7 +1,7 @@
 """Simulates whole populations in batches, in constant memory."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -62,6 +62,15 @@ class PopulationBatch:
     lines: Lines
     """[n] each; household by household, each in the order of its trips."""
     assortment: NamedAssortment
+
+    def copy(self) -> "PopulationBatch":
+        """A batch with arrays of its own; those of a batch that was just yielded are reused for the next one."""
+        return replace(
+            self,
+            line_counts=self.line_counts.copy(),
+            archetype_indices=self.archetype_indices.copy(),
+            lines=Lines._make(column.copy() for column in self.lines),
+        )
 
 
 class PopulationSimulator:

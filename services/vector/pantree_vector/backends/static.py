@@ -23,7 +23,7 @@ class StaticEmbedder:
     """The sum of the vectors of a name's word pieces, brought to length 1.
 
     The vectors already carry the weight of their pieces: rare ones count for more. `MODEL_CARD.md` beside the data
-    says where they come from, and `scripts/distil_embedder.py` makes them.
+    says where they come from, and `research/pantree_research/distill_embedder.py` makes them.
     """
 
     def __init__(self, folder: Traversable | None = None) -> None:

@@ -14,7 +14,7 @@ from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.sorting import sort_histories
 from pantree_frequency.core.statistics import pair_statistics
 from pantree_frequency.fitting import group_outcomes
-from tests.quality.households import LAST_DAY, Level, ReceiptLines
+from pantree_research.quality.households import LAST_DAY, Level, ReceiptLines
 
 Floats = NDArray[np.float64]
 

@@ -2,7 +2,7 @@
 
 Every household's last basket is held out. What a method knows of other households comes from fitting households only;
 lists are judged on validation households, which no parameter was chosen on. Parameters were chosen by cross-validation
-over five folds of the fitting households: `python -m tests.quality.next_basket --tune …`.
+over five folds of the fitting households: `python -m pantree_research.quality.next_basket --tune …`.
 
 A household is asked about on the day of its basket: the day is told, nothing that is bought on it. The published
 methods make no use of it; the trees do, and of what the shops advertise that week. `--told` takes either away.
@@ -18,7 +18,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
-from tests.quality.baskets import (
+from pantree_research.quality.baskets import (
     LISTED,
     NOTHING,
     Floats,
@@ -30,7 +30,7 @@ from tests.quality.baskets import (
     judge,
     read_baskets,
 )
-from tests.quality.candidates import (
+from pantree_research.quality.candidates import (
     BATCH,
     FOLDS,
     Bench,
@@ -40,9 +40,9 @@ from tests.quality.candidates import (
     places_in_rows,
     standardised_in_rows,
 )
-from tests.quality.households import Level, ReceiptLines, Split, load_receipt_lines, split_of
-from tests.quality.metrics import interval_of
-from tests.quality.promotions import load_promotions
+from pantree_research.quality.households import Level, ReceiptLines, Split, load_receipt_lines, split_of
+from pantree_research.quality.metrics import interval_of
+from pantree_research.quality.promotions import load_promotions
 
 LEAST_BUYERS = {Level.SKU: 12, Level.TYPE: 1}
 """Of the 1,425 households that can be seen; see docs/decisions/0018."""
@@ -338,7 +338,7 @@ def _print_best(found: Mapping[str, list[dict[str, Floats]]]) -> None:
 
 def main() -> None:
     """Prints the tables, or what the parameters were chosen by."""
-    parser = argparse.ArgumentParser(prog="python -m tests.quality.next_basket", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pantree_research.quality.next_basket", description=__doc__)
     parser.add_argument("--level", choices=["sku", "type"], help="only this level")
     parser.add_argument("--tune", choices=["tifu", "up_cf", "trees"], help="cross-validate on fitting households only")
     parser.add_argument("--least-buyers", type=int, help="leave out items that fewer households buy")

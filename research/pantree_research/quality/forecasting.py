@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_frequency.core.models.base import Floats
-from tests.quality.protocol import CONFIDENCE_DAYS
+from pantree_research.quality.protocol import CONFIDENCE_DAYS
 
 WEEKS_AHEAD = int(CONFIDENCE_DAYS) // 7
 # Shorter series are filled up with weeks without a purchase: nothing can be fitted to three numbers.

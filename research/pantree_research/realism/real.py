@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from pantree_domain.catalog import CATEGORIES, load_catalog
-from tests.realism.statistics import Purchases
+from pantree_research.realism.statistics import Purchases
 
 # Not groceries; their "quantities" are gallons in thousandths or sheets of coupons.
 _NOT_ITEMS = "FUEL|COUPON|GASOLINE|GIFT|MISC SALES TRAN|ELECTRIC"

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_domain.catalog import CATEGORIES, load_catalog
+from pantree_research.realism.simulated import our_archetypes
+from pantree_research.realism.statistics import Floats
 from pantree_simulation.core import Archetype, ArchetypeShare, Behavior, Population, PopulationSimulator
-from tests.realism.simulated import our_archetypes
-from tests.realism.statistics import Floats
-from tests.simulation.populations import kept
 
 _RATIO_TOLERANCE = 0.15
 _SHARE_TOLERANCE = 0.03
@@ -31,7 +30,7 @@ class ArchetypeFigures:
 def figures_of(archetype: Archetype, behavior: Behavior, household_count: int, seed: int = 1) -> ArchetypeFigures:
     """Figures of households of an archetype over half a year."""
     population = Population(0, household_count, [ArchetypeShare(archetype, 1.0)], date(2026, 1, 1), _MONTHS, seed)
-    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behavior).batches(population)]
+    batches = [batch.copy() for batch in PopulationSimulator(load_catalog(), behavior).batches(population)]
     households = np.repeat(np.arange(household_count), np.concatenate([batch.line_counts for batch in batches]))
     days = np.concatenate([batch.lines.days for batch in batches])
     items = np.concatenate([batch.lines.items for batch in batches])

@@ -5,7 +5,7 @@ fitting; a household's forecasts come from frequency models that were fitted on 
 a model knows, it is surer than of those that it will meet. `validation` holds the validation households at the end of
 fitting, with forecasts of the models that ship.
 
-    python -m scripts.label_recommendations build/ranking/input
+    python -m pantree_research.label_recommendations build/ranking/input
     PANTREE_SAGEMAKER_INPUT_FOLDER=build/ranking/input PANTREE_SAGEMAKER_MODEL_FOLDER=build/ranking/model \
       python -m pantree_recommendation.sagemaker train
 """
@@ -20,9 +20,9 @@ from pantree_frequency import fitting
 from pantree_frequency.backends import artefact
 from pantree_recommendation.core import Policy
 from pantree_recommendation.sagemaker.fitting import LabelledItem
-from tests.quality.__main__ import levels_of
-from tests.quality.households import FITTING_END, LAST_DAY, Level, ReceiptLines, Split, load_receipt_lines
-from tests.quality.recommendations import labelled_items
+from pantree_research.quality.__main__ import levels_of
+from pantree_research.quality.households import FITTING_END, LAST_DAY, Level, ReceiptLines, Split, load_receipt_lines
+from pantree_research.quality.recommendations import labelled_items
 
 PARTS = 3
 """Households in so many parts; forecasts for one come from the others."""
@@ -36,7 +36,7 @@ _TRAINING_POLICY = Policy(min_cadence_probability=0.5)
 
 def main() -> None:
     """Fits, asks, writes."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.label_recommendations", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pantree_research.label_recommendations", description=__doc__)
     parser.add_argument("folder", type=Path, help="input folder of the training entry point")
     parser.add_argument("--channel", choices=["training", "validation"], help="only this one")
     arguments = parser.parse_args()

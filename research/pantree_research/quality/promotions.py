@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import sparse
 
-from tests.quality.households import FIRST_DAY
+from pantree_research.quality.households import FIRST_DAY
 
 Floats = NDArray[np.floating[Any]]
 Integers = NDArray[np.integer[Any]]

@@ -6,6 +6,7 @@ from importlib import resources
 import numpy as np
 
 from pantree_domain.catalog import CATEGORIES, load_catalog
+from pantree_research.realism.statistics import Purchases
 from pantree_simulation.core import (
     Archetype,
     ArchetypeShare,
@@ -15,8 +16,6 @@ from pantree_simulation.core import (
     parse_archetypes,
     parse_behavior,
 )
-from tests.realism.statistics import Purchases
-from tests.simulation.populations import kept
 
 FIRST_DAY = date(2017, 1, 1)  # as in the real data
 MONTHS = 12
@@ -41,7 +40,7 @@ def simulated_purchases(behavior: Behavior, household_count: int, seed: int = 1)
     archetypes = our_archetypes()
     mix = [ArchetypeShare(archetype, 1 / len(archetypes)) for archetype in archetypes]
     population = Population(0, household_count, mix, FIRST_DAY, MONTHS, seed)
-    batches = [kept(batch) for batch in PopulationSimulator(load_catalog(), behavior).batches(population)]
+    batches = [batch.copy() for batch in PopulationSimulator(load_catalog(), behavior).batches(population)]
     kinds = {kind: number for number, kind in enumerate(dict.fromkeys(item.kind for item in load_catalog().items))}
     type_of_item = np.array([kinds[item.kind] for item in load_catalog().items])
     category_of_item = np.array([CATEGORIES.index(item.category) for item in load_catalog().items])

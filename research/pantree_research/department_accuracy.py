@@ -2,7 +2,7 @@
 
 Prints the accuracy over the food departments of the Complete Journey's product list (no purchases are read):
 
-    python -m tests.enrichment.department_accuracy
+    python -m pantree_research.department_accuracy
 
 The rules see the name of the type alone, such as `SFT DRNK 2 LITER BTL CARB INCL`, never its shelf or department. What
 is right says `departments.toml`, by the shelf where most products of that type stand. The words of the catalog were

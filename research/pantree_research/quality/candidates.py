@@ -18,7 +18,7 @@ from pantree_frequency.core.features import MODELLED, FeatureTable, feature_tabl
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.sorting import sort_histories
-from tests.quality.baskets import (
+from pantree_research.quality.baskets import (
     LEAST_BASKETS,
     Baskets,
     Floats,
@@ -28,8 +28,8 @@ from tests.quality.baskets import (
     TifuKnn,
     UpCf,
 )
-from tests.quality.households import FIRST_DAY, Level
-from tests.quality.promotions import Promotions
+from pantree_research.quality.households import FIRST_DAY, Level
+from pantree_research.quality.promotions import Promotions
 
 FOLDS = 5
 BATCH = 128

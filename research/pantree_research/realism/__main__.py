@@ -18,10 +18,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from tests.realism.archetypes import archetype_deviations
-from tests.realism.real import open_purchases, packaged_tables, read_table
-from tests.realism.simulated import our_behavior, simulated_purchases
-from tests.realism.statistics import STATISTICS, Floats, Measured, Statistic, measure
+from pantree_research.realism.archetypes import archetype_deviations
+from pantree_research.realism.real import open_purchases, packaged_tables, read_table
+from pantree_research.realism.simulated import our_behavior, simulated_purchases
+from pantree_research.realism.statistics import STATISTICS, Floats, Measured, Statistic, measure
 
 _ARCHETYPE_HOUSEHOLDS = 500
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -30,7 +30,7 @@ _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def main() -> None:
     """Measures both, prints and writes the report."""
     parser = argparse.ArgumentParser(
-        prog="python -m tests.realism", description="Holds the simulation against real data."
+        prog="python -m pantree_research.realism", description="Holds the simulation against real data."
     )
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="transactions and products, Parquet or CSV")
     parser.add_argument("--households", type=int, default=2000, help="how many households to simulate with each seed")

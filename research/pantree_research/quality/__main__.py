@@ -22,11 +22,25 @@ from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
 from pantree_frequency.core.need import GONE_DAYS, Need, is_overdue, need_probabilities
 from pantree_recommendation.core import Policy
-from tests.quality import forecasting, plots
-from tests.quality.households import EVALUATION_CUTOFFS, FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
-from tests.quality.metrics import MEASURES, Bools, calibration_bins, calibration_error, household_samples, interval_of
-from tests.quality.next_basket import LEAST_BUYERS, next_basket_table, print_table, without_rare_items
-from tests.quality.protocol import (
+from pantree_research.quality import forecasting, plots
+from pantree_research.quality.households import (
+    EVALUATION_CUTOFFS,
+    FITTING_END,
+    Level,
+    ReceiptLines,
+    Split,
+    load_receipt_lines,
+)
+from pantree_research.quality.metrics import (
+    MEASURES,
+    Bools,
+    calibration_bins,
+    calibration_error,
+    household_samples,
+    interval_of,
+)
+from pantree_research.quality.next_basket import LEAST_BUYERS, next_basket_table, print_table, without_rare_items
+from pantree_research.quality.protocol import (
     CONFIDENCE_DAYS,
     LONGEST_DAYS,
     Cadence,
@@ -40,8 +54,8 @@ from tests.quality.protocol import (
     needs_from_next_purchase,
     needs_from_today,
 )
-from tests.quality.recommendations import GRACE_RATIO, recommendations_table
-from tests.quality.suggestions import print_suggestions, suggestions_table
+from pantree_research.quality.recommendations import GRACE_RATIO, recommendations_table
+from pantree_research.quality.suggestions import print_suggestions, suggestions_table
 
 FOLDER = Path("build/quality")
 PARTS = ("frequency", "recommendations", "suggestions", "baskets")
@@ -318,7 +332,7 @@ def _without_nan(value: Any) -> Any:
 
 def main() -> None:
     """Fits, judges, prints, writes."""
-    parser = argparse.ArgumentParser(prog="python -m tests.quality", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pantree_research.quality", description=__doc__)
     parser.add_argument("--fitted", type=Path, help="folder of an artefact fitted before on the fitting households")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to judge; all by default")
     arguments = parser.parse_args()

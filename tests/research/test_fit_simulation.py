@@ -6,10 +6,10 @@ from importlib import resources
 import numpy as np
 import pytest
 
-from scripts.fit_simulation import LIMITS, START, behavior_with, counted, toml_of, weights_for
-from tests.realism.real import is_reserved, open_purchases, packaged_tables
-from tests.realism.simulated import our_behavior
-from tests.realism.statistics import Purchases
+from pantree_research.fit_simulation import LIMITS, START, behavior_with, counted, toml_of, weights_for
+from pantree_research.realism.real import is_reserved, open_purchases, packaged_tables
+from pantree_research.realism.simulated import our_behavior
+from pantree_research.realism.statistics import Purchases
 
 
 def our_file() -> str:

@@ -1,6 +1,6 @@
 """Fits the simulation's behavior to real purchases, and writes `behavior.toml`.
 
-    python -m scripts.fit_simulation TRANSACTIONS PRODUCTS [--check]
+    python -m pantree_research.fit_simulation TRANSACTIONS PRODUCTS [--check]
 
 The files are Parquet or CSV, in the form of 84.51° "Complete Journey": transactions with household_id, product_id,
 quantity, sales_value, retail_disc and transaction_timestamp (UTC), products with product_id, product_type and
@@ -28,14 +28,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_domain.catalog import CATEGORIES
+from pantree_research.realism.archetypes import archetype_deviations
+from pantree_research.realism.real import open_purchases, packaged_tables, read_table
+from pantree_research.realism.simulated import our_behavior, simulated_purchases
+from pantree_research.realism.statistics import (
+    LEAST_PROMOTION_RATIO,
+    QUANTILES,
+    STATISTICS,
+    Measured,
+    Purchases,
+    measure,
+)
 from pantree_simulation.core import Behavior
 from pantree_simulation.core.behavior import GapKind, Pack, Quantities, Regularity, TripKind
-from tests.realism.archetypes import archetype_deviations
-from tests.realism.real import open_purchases, packaged_tables, read_table
-from tests.realism.simulated import our_behavior, simulated_purchases
-from tests.realism.statistics import LEAST_PROMOTION_RATIO, QUANTILES, STATISTICS, Measured, Purchases, measure
 
-TARGET = Path(__file__).resolve().parent.parent / "services/simulation/pantree_simulation/behavior.toml"
+TARGET = Path(__file__).resolve().parents[2] / "services/simulation/pantree_simulation/behavior.toml"
 
 # The packs that stand for the spread of prices within a kind of thing; their shares are searched for.
 _PACK_PRICES = (0.45, 1.0, 1.8)
@@ -280,8 +287,9 @@ def toml_of(behavior: Behavior, statement: str) -> str:
     prices, promotions = behavior.prices, behavior.promotions
     levels = "\n".join(f"{category} = {level}" for category, level in prices.levels.items())
     return f"""\
-# How shoppers behave, whatever their archetype; the archetypes' own figures are in archetypes.toml. What each figure
-# means is told in core/behavior.py. Made by scripts/fit_simulation.py; a retailer should run it on their own data.
+# How shoppers behave, whatever their archetype; the archetypes' own figures are in archetypes.toml. Each figure is
+# described in core/behavior.py. Written by python -m pantree_research.fit_simulation; a retailer should run it on their
+# own data.
 #
 {statement}
 
@@ -388,7 +396,9 @@ def main() -> None:
     days = int(real.days.max() - real.days.min()) + 1
     statement = f"# Data: {len(real.days):,} purchase lines of {households:,} households over {days} days, "
     statement += "from the files given to the script." if arguments.files else _PACKAGED
-    text = toml_of(behavior, f"{statement}\n# Command: python -m scripts.fit_simulation; search: {search_words}.")
+    text = toml_of(
+        behavior, f"{statement}\n# Command: python -m pantree_research.fit_simulation; search: {search_words}."
+    )
     if arguments.check:
         same = arguments.out.read_text("utf-8") == text
         print(f"{arguments.out.name} is {'as' if same else 'not as'} the fit makes it")

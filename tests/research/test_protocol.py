@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pantree_frequency.core.outcomes import Outcomes
-from tests.quality.protocol import (
+from pantree_research.quality.protocol import (
     LONGEST_DAYS,
     Deliveries,
     Examination,

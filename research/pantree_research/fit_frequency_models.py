@@ -3,13 +3,13 @@
 `make quality` judges the same recipe on households it has not seen; this fits it on all that are not reserved for the
 examination. See `services/frequency/pantree_frequency/artefact/MODEL_CARD.md`.
 
-    python -m scripts.fit_frequency_models
+    python -m pantree_research.fit_frequency_models
 """
 
 from pantree_frequency import fitting
 from pantree_frequency.backends import artefact
-from tests.quality.__main__ import levels_of
-from tests.quality.households import FITTING_END, load_receipt_lines
+from pantree_research.quality.__main__ import levels_of
+from pantree_research.quality.households import FITTING_END, load_receipt_lines
 
 
 def main() -> None:

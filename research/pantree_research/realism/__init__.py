@@ -1,0 +1,1 @@
+"""Compares simulated baskets with real ones (`make realism`)."""
