@@ -56,7 +56,7 @@ def comments(file: descriptor_pb2.FileDescriptorProto) -> dict[tuple[int, ...], 
     return {
         tuple(location.path): location.leading_comments.strip()
         for location in file.source_code_info.location
-        if location.leading_comments
+        if location.leading_comments and len(location.path) > 1  # a comment on the file itself has no name to open with
     }
 
 

@@ -10,6 +10,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   CodeGeneratorRequestSchema,
   CodeGeneratorResponseSchema,
+  FieldOptionsSchema,
   FileDescriptorSetSchema,
 } from "@bufbuild/protobuf/wkt";
 import { restPlugin } from "./rest-plugin.mjs";
@@ -18,7 +19,27 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const image = join(root, "../../gen/pantree/contract.binpb");
 const target = process.argv[2] ?? join(root, "src/generated");
 
-const { file: protoFile } = fromBinary(FileDescriptorSetSchema, readFileSync(image));
+// The bounds of fields are options of buf.validate. The client leaves checking to the servers, so it needs neither the
+// options nor the files that define them.
+const VALIDATE_OPTION = 1159;
+/** @param {string} name */
+const isRules = (name) => name.startsWith("buf/validate/") || name.startsWith("pantree/rules/");
+/** @param {import("@bufbuild/protobuf/wkt").DescriptorProto} message */
+const removeRules = ({ field: fields, nestedType }) => {
+  for (const field of fields) {
+    const { options } = field;
+    if (!options) continue;
+    options.$unknown = options.$unknown?.filter(({ no }) => no !== VALIDATE_OPTION);
+    if (toBinary(FieldOptionsSchema, options).length === 0) field.options = undefined;
+  }
+  nestedType.forEach(removeRules);
+};
+
+const protoFile = fromBinary(FileDescriptorSetSchema, readFileSync(image)).file.filter(({ name }) => !isRules(name));
+for (const file of protoFile) {
+  file.dependency = file.dependency.filter((name) => !isRules(name));
+  file.messageType.forEach(removeRules);
+}
 const names = protoFile.map((file) => file.name);
 // Google's annotations are imported by ours; the well-known types come with @bufbuild/protobuf.
 const fileToGenerate = names.filter((name) => !name.startsWith("google/protobuf/"));
