@@ -7,8 +7,10 @@ import pytest
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
+from pantree.recommendation.v1.recommendation_service_pb2 import Candidate, RecommendRequest
 from pantree_frequency.__main__ import build
 from pantree_frequency.settings import FrequencySettings
+from pantree_recommendation import convert as recommendation_convert
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.status import translate_rpc_errors
 from tests.loopback import loopback
@@ -101,6 +103,38 @@ async def test_model_and_trade_off_can_be_chosen() -> None:
     del request.item_types[:]
     with pytest.raises(InvalidInput, match="stockout_tolerance_ratio"):
         await analyze(request)
+
+
+NOT_IN_BASIC_VIEW = (
+    "median_interval_days", "standard_deviation_days", "coefficient_of_variation", "trend_slope_days", "trend_p_value",
+    "first_date", "total_quantity", "total_spend", "mean_unit_price", "purchase_probabilities", "expected_days",
+    "median_days",
+)  # fmt: skip
+
+
+async def test_basic_view_holds_what_recommendation_reads() -> None:
+    request = messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05")
+    full = (await analyze(request)).items[0]
+    request.view = messages.ITEM_FREQUENCY_VIEW_FULL
+    assert (await analyze(request)).items[0] == full
+    request.view = messages.ITEM_FREQUENCY_VIEW_BASIC
+    basic = (await analyze(request)).items[0]
+    requests = [RecommendRequest(candidates=[Candidate(frequency=item)], as_of="2024-11-05") for item in (basic, full)]
+    from_basic, from_full = map(recommendation_convert.question, requests)
+    assert from_basic == from_full
+    for name in NOT_IN_BASIC_VIEW:
+        full.ClearField(name)  # type: ignore[arg-type]
+    only = [entry for entry in full.need_probabilities if entry.need == full.need]
+    del full.need_probabilities[:]
+    full.need_probabilities.extend(only)
+    assert basic == full
+
+
+async def test_view_of_a_batch_holds_for_each_household() -> None:
+    batch = messages.AnalyzeHistoriesRequest(households=[household()] * 2, view=messages.ITEM_FREQUENCY_VIEW_BASIC)
+    async with loopback(await build(FrequencySettings())) as channel:
+        (response,) = [one async for one in rpc.FrequencyServiceStub(channel).AnalyzeHistories(iter([batch]))]
+    assert [len(one.result.items[0].purchase_probabilities) for one in response.households] == [0, 0]
 
 
 async def test_bulk_answers_in_order_and_a_wrong_household_stops_nobody() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from pantree.frequency.v1.frequency_service_pb2 import ITEM_FREQUENCY_VIEW_BASIC
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree_domain.cadence import nearest_cadence
 from pantree_domain.days import calendar_day
@@ -193,7 +194,7 @@ async def _recommend(recommender: Recommender, analysis: HistoryAnalysis, as_of_
 
 def _asked(analysis: HistoryAnalysis, as_of_day: int) -> Question:
     """Through the messages, as between the services."""
-    response = frequency_convert.analysis_response(analysis, as_of_day)
+    response = frequency_convert.analysis_response(analysis, as_of_day, ITEM_FREQUENCY_VIEW_BASIC)
     request = messages.RecommendRequest(
         candidates=[messages.Candidate(frequency=item) for item in response.items],
         as_of=calendar_day(as_of_day).isoformat(),

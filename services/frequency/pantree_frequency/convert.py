@@ -1,8 +1,8 @@
 """Messages of the frequency service ↔ core types."""
 
 import functools
-import struct
 from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 from google.rpc.status_pb2 import Status
 
@@ -12,7 +12,6 @@ from pantree_domain.cadence import LADDER
 from pantree_domain.days import calendar_day, day_number
 from pantree_domain.money import round_to_cent
 from pantree_frequency.core import (
-    NEEDS,
     CadenceChange,
     HistoryAnalysis,
     ItemFrequency,
@@ -25,6 +24,8 @@ from pantree_runtime.errors import InvalidInput
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.status import status_of
 from pantree_runtime.validation import Violations
+
+View: TypeAlias = messages.ItemFrequencyView.ValueType
 
 # The contract states the same figure in its comments.
 MAX_BATCH_HOUSEHOLDS = 1_000
@@ -45,36 +46,6 @@ _NEEDS = {
     Need.ENDED: messages.NEED_ENDED,
     Need.SWITCHED: messages.NEED_SWITCHED,
 }
-
-
-class _ProbabilityLists:
-    """Writes the lists of probabilities of an item: the same dozen messages each time, but for one number in each.
-
-    Made one by one they would take longer than all the rest of an item, so they are serialised once, with a number in
-    the place of each probability that is then replaced.
-    """
-
-    def __init__(self) -> None:
-        placeholder = 1.0
-        template = messages.ItemFrequency(
-            purchase_probabilities=[
-                messages.PurchaseProbability(horizon_days=step.interval_days, probability=placeholder)
-                for step in LADDER
-            ],
-            need_probabilities=[messages.NeedProbability(need=_NEEDS[need], probability=placeholder) for need in NEEDS],
-        )
-        pieces = template.SerializeToString(deterministic=True).split(struct.pack("<d", placeholder))
-        self._form = struct.Struct("<" + "d".join(f"{len(piece)}s" for piece in pieces))
-        self._values: list[bytes | float] = [value for piece in pieces for value in (piece, 0.0)][:-1]
-
-    def serialized(self, item: ItemFrequency) -> bytes:
-        """`ItemFrequency` with the two lists only."""
-        values = self._values.copy()
-        values[1::2] = [*item.ladder_probabilities, *item.need_probabilities.values()]
-        return self._form.pack(*values)
-
-
-_PROBABILITY_LISTS = _ProbabilityLists()
 
 
 def question(request: messages.AnalyzeHistoryRequest | messages.HouseholdHistory, within: str = "") -> Question:
@@ -182,24 +153,26 @@ def _question_or_status(household: messages.HouseholdHistory) -> Question | Stat
         return status_of(error)
 
 
-def analysis_response(analysis: HistoryAnalysis, as_of_day: int) -> messages.AnalyzeHistoryResponse:
+def analysis_response(analysis: HistoryAnalysis, as_of_day: int, view: View) -> messages.AnalyzeHistoryResponse:
     """Message that tells an analysis."""
     response = messages.AnalyzeHistoryResponse(
         model=Model(name=analysis.model_name, version=analysis.model_version), as_of=_day_text(as_of_day)
     )
     for item in analysis.items:
-        _add_item(response, item)
+        # Built in place: a message that is built elsewhere is copied.
+        response.items.add(**_item_fields(item, view))
     return response
 
 
 def batch_responses(
-    asked: Sequence[Question | Status], analyses: Sequence[HistoryAnalysis]
+    asked: Sequence[Question | Status], analyses: Sequence[HistoryAnalysis], view: View
 ) -> Iterator[messages.AnalyzeHistoriesResponse]:
     """Messages that tell the answers to a batch, in the order in which they were asked.
 
     Args:
         asked: from `batch`.
         analyses: of the questions among them, in order.
+        view: fields of each item.
     """
     remaining = iter(analyses)
     response, size = messages.AnalyzeHistoriesResponse(), 0
@@ -207,7 +180,7 @@ def batch_responses(
         if isinstance(entry, Status):
             answer = messages.HouseholdAnalysis(error=entry)
         else:
-            answer = messages.HouseholdAnalysis(result=analysis_response(next(remaining), entry.as_of_day))
+            answer = messages.HouseholdAnalysis(result=analysis_response(next(remaining), entry.as_of_day, view))
         answer_size = answer.ByteSize()
         if size and size + answer_size > _RESPONSE_BYTES:
             yield response
@@ -224,44 +197,57 @@ def _day_text(day: int) -> str:
     return calendar_day(day).isoformat()
 
 
-def _add_item(response: messages.AnalyzeHistoryResponse, item: ItemFrequency) -> None:
-    statistics = item.statistics
-    # Made in its place: a message that is made elsewhere is copied there.
-    message = response.items.add(
-        name=statistics.name,
-        category=statistics.category,
-        purchase_count=statistics.purchase_count,
-        mean_interval_days=statistics.mean_interval_days,
-        median_interval_days=statistics.median_interval_days,
-        standard_deviation_days=statistics.standard_deviation_days,
-        coefficient_of_variation=statistics.coefficient_of_variation,
-        consistency_ratio=statistics.consistency_ratio,
-        recency_weight_ratio=item.recency_weight_ratio,
-        trend=_TRENDS[statistics.trend],
-        trend_slope_days=statistics.trend_slope_days,
-        trend_p_value=statistics.trend_p_value,
-        confidence=item.confidence,
-        first_date=_day_text(statistics.first_day),
-        last_date=_day_text(statistics.last_day),
-        next_due_date="" if item.next_due_day is None else _day_text(item.next_due_day),
-        total_quantity=statistics.total_quantity,
-        total_spend=round_to_cent(statistics.total_spend),
-        mean_unit_price=statistics.mean_unit_price,
-        latest_unit_price=statistics.latest_unit_price,
-        typical_quantity=statistics.typical_quantity,
-        mean_paid_unit_price=statistics.mean_paid_unit_price,
-        paid_unit_price_deviation=statistics.paid_unit_price_deviation,
-        expected_days=item.expected_days,
-        median_days=item.median_days,
-        recommended_interval_days=item.recommended_interval_days,
-        stockout_probability=item.stockout_probability,
-        overstock_ratio=item.overstock_ratio,
-        first_delivery=messages.FirstDelivery(
-            date=_day_text(item.first_delivery.day),
-            stockout_probability=item.first_delivery.stockout_probability,
-            overstock_ratio=item.first_delivery.overstock_ratio,
+def _item_fields(item: ItemFrequency, view: View) -> dict[str, Any]:
+    """The fields of `ItemFrequency` that a view holds."""
+    statistics, first_delivery = item.statistics, item.first_delivery
+    fields: dict[str, Any] = {
+        "name": statistics.name,
+        "category": statistics.category,
+        "purchase_count": statistics.purchase_count,
+        "mean_interval_days": statistics.mean_interval_days,
+        "consistency_ratio": statistics.consistency_ratio,
+        "recency_weight_ratio": item.recency_weight_ratio,
+        "trend": _TRENDS[statistics.trend],
+        "confidence": item.confidence,
+        "last_date": _day_text(statistics.last_day),
+        "next_due_date": "" if item.next_due_day is None else _day_text(item.next_due_day),
+        "latest_unit_price": statistics.latest_unit_price,
+        "typical_quantity": statistics.typical_quantity,
+        "mean_paid_unit_price": statistics.mean_paid_unit_price,
+        "paid_unit_price_deviation": statistics.paid_unit_price_deviation,
+        "recommended_interval_days": item.recommended_interval_days,
+        "stockout_probability": item.stockout_probability,
+        "overstock_ratio": item.overstock_ratio,
+        "first_delivery": messages.FirstDelivery(
+            date=_day_text(first_delivery.day),
+            stockout_probability=first_delivery.stockout_probability,
+            overstock_ratio=first_delivery.overstock_ratio,
         ),
-        cadence_probability=item.probability_within_cadence,
-        need=_NEEDS[item.need],
-    )
-    message.MergeFromString(_PROBABILITY_LISTS.serialized(item))
+        "cadence_probability": item.probability_within_cadence,
+        "need": _NEEDS[item.need],
+    }
+    if view == messages.ITEM_FREQUENCY_VIEW_BASIC:
+        probability = item.need_probabilities[item.need]
+        fields["need_probabilities"] = [messages.NeedProbability(need=_NEEDS[item.need], probability=probability)]
+        return fields
+    return fields | {
+        "median_interval_days": statistics.median_interval_days,
+        "standard_deviation_days": statistics.standard_deviation_days,
+        "coefficient_of_variation": statistics.coefficient_of_variation,
+        "trend_slope_days": statistics.trend_slope_days,
+        "trend_p_value": statistics.trend_p_value,
+        "first_date": _day_text(statistics.first_day),
+        "total_quantity": statistics.total_quantity,
+        "total_spend": round_to_cent(statistics.total_spend),
+        "mean_unit_price": statistics.mean_unit_price,
+        "expected_days": item.expected_days,
+        "median_days": item.median_days,
+        "purchase_probabilities": [
+            messages.PurchaseProbability(horizon_days=step.interval_days, probability=probability)
+            for step, probability in zip(LADDER, item.ladder_probabilities, strict=True)
+        ],
+        "need_probabilities": [
+            messages.NeedProbability(need=_NEEDS[need], probability=probability)
+            for need, probability in item.need_probabilities.items()
+        ],
+    }

@@ -70,7 +70,7 @@ class FrequencyServicer(rpc.FrequencyServiceServicer):
         question, options = convert.question(request), convert.options(request)
         cost_ms = len(question.history.item_names) * _MS_PER_ITEM
         (analysis,) = await run_cpu(cost_ms, self._analyst.analyze, [question], options)
-        return convert.analysis_response(analysis, question.as_of_day)
+        return convert.analysis_response(analysis, question.as_of_day, request.view)
 
     async def AnalyzeHistories(
         self, request_iterator: AsyncIterator[messages.AnalyzeHistoriesRequest], context: Context
@@ -83,7 +83,7 @@ class FrequencyServicer(rpc.FrequencyServiceServicer):
     def _answers(self, request: messages.AnalyzeHistoriesRequest) -> list[messages.AnalyzeHistoriesResponse]:
         asked, options = convert.batch(request), convert.options(request)
         analyses = self._analyst.analyze([entry for entry in asked if isinstance(entry, Question)], options)
-        return list(convert.batch_responses(asked, analyses))
+        return list(convert.batch_responses(asked, analyses, request.view))
 
     async def FindCadenceChanges(
         self, request: messages.FindCadenceChangesRequest, context: Context

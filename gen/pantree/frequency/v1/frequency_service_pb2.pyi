@@ -22,6 +22,38 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ItemFrequencyView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ItemFrequencyViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemFrequencyView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ITEM_FREQUENCY_VIEW_UNSPECIFIED: _ItemFrequencyView.ValueType  # 0
+    """ITEM_FREQUENCY_VIEW_UNSPECIFIED means ITEM_FREQUENCY_VIEW_FULL."""
+    ITEM_FREQUENCY_VIEW_BASIC: _ItemFrequencyView.ValueType  # 1
+    """ITEM_FREQUENCY_VIEW_BASIC holds what RecommendationService reads. It leaves out median_interval_days,
+    standard_deviation_days, coefficient_of_variation, trend_slope_days, trend_p_value, first_date, total_quantity,
+    total_spend, mean_unit_price, purchase_probabilities, expected_days and median_days; need_probabilities holds the
+    probability of `need` only.
+    """
+    ITEM_FREQUENCY_VIEW_FULL: _ItemFrequencyView.ValueType  # 2
+    """ITEM_FREQUENCY_VIEW_FULL holds every field."""
+
+class ItemFrequencyView(_ItemFrequencyView, metaclass=_ItemFrequencyViewEnumTypeWrapper):
+    """ItemFrequencyView says which fields of ItemFrequency a response holds."""
+
+ITEM_FREQUENCY_VIEW_UNSPECIFIED: ItemFrequencyView.ValueType  # 0
+"""ITEM_FREQUENCY_VIEW_UNSPECIFIED means ITEM_FREQUENCY_VIEW_FULL."""
+ITEM_FREQUENCY_VIEW_BASIC: ItemFrequencyView.ValueType  # 1
+"""ITEM_FREQUENCY_VIEW_BASIC holds what RecommendationService reads. It leaves out median_interval_days,
+standard_deviation_days, coefficient_of_variation, trend_slope_days, trend_p_value, first_date, total_quantity,
+total_spend, mean_unit_price, purchase_probabilities, expected_days and median_days; need_probabilities holds the
+probability of `need` only.
+"""
+ITEM_FREQUENCY_VIEW_FULL: ItemFrequencyView.ValueType  # 2
+"""ITEM_FREQUENCY_VIEW_FULL holds every field."""
+Global___ItemFrequencyView: _TypeAlias = ItemFrequencyView  # noqa: Y015
+
 class _Need:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -195,6 +227,7 @@ class AnalyzeHistoryRequest(_message.Message):
     ITEM_TYPES_FIELD_NUMBER: _builtins.int
     MODEL_NAME_FIELD_NUMBER: _builtins.int
     STOCKOUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
     """as_of is the day on which the question is asked, ISO 8601; no purchase may be later."""
     model_name: _builtins.str
@@ -204,9 +237,12 @@ class AnalyzeHistoryRequest(_message.Message):
     """
     stockout_tolerance_ratio: _builtins.float
     """stockout_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery, above 0 and below 1: the
-    weight of early deliveries against that of running out. Low means hardly ever run out, high means hardly ever pile
-    up. When absent, households run out about as often as with deliveries every mean interval from the last purchase on.
+    weight of early deliveries against that of stockouts. A low value accepts overstock to avoid stockouts, a high value
+    accepts stockouts to avoid overstock. When absent, it is 0.5: households run out about as often as with deliveries
+    every mean interval from the last purchase on.
     """
+    view: Global___ItemFrequencyView.ValueType
+    """view says which fields of each item the response holds; unspecified means ITEM_FREQUENCY_VIEW_FULL."""
     @_builtins.property
     def purchases(self) -> _purchase_pb2.PurchaseColumns:
         """purchases are the household's receipt lines in any order; lines of one item on one day count as one purchase."""
@@ -226,10 +262,11 @@ class AnalyzeHistoryRequest(_message.Message):
         item_types: _abc.Iterable[_builtins.str] | None = ...,
         model_name: _builtins.str = ...,
         stockout_tolerance_ratio: _builtins.float | None = ...,
+        view: Global___ItemFrequencyView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "purchases", b"purchases", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "as_of", b"as_of", "item_types", b"item_types", "model_name", b"model_name", "purchases", b"purchases", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "as_of", b"as_of", "item_types", b"item_types", "model_name", b"model_name", "purchases", b"purchases", "stockout_tolerance_ratio", b"stockout_tolerance_ratio", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["stockout_tolerance_ratio"]  # noqa: Y015
     _WhichOneofArgType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio"]  # noqa: Y015
@@ -280,10 +317,13 @@ class AnalyzeHistoriesRequest(_message.Message):
     HOUSEHOLDS_FIELD_NUMBER: _builtins.int
     MODEL_NAME_FIELD_NUMBER: _builtins.int
     STOCKOUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
     """model_name chooses the model as in AnalyzeHistoryRequest, for the whole batch."""
     stockout_tolerance_ratio: _builtins.float
     """stockout_tolerance_ratio is that of AnalyzeHistoryRequest, for the whole batch."""
+    view: Global___ItemFrequencyView.ValueType
+    """view is that of AnalyzeHistoryRequest, for the whole batch."""
     @_builtins.property
     def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseholdHistory]:
         """households are the histories of the batch, at most 1,000; the whole message is at most 4 MiB."""
@@ -294,10 +334,11 @@ class AnalyzeHistoriesRequest(_message.Message):
         households: _abc.Iterable[Global___HouseholdHistory] | None = ...,
         model_name: _builtins.str = ...,
         stockout_tolerance_ratio: _builtins.float | None = ...,
+        view: Global___ItemFrequencyView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "households", b"households", "model_name", b"model_name", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "households", b"households", "model_name", b"model_name", "stockout_tolerance_ratio", b"stockout_tolerance_ratio", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["stockout_tolerance_ratio"]  # noqa: Y015
     _WhichOneofArgType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio"]  # noqa: Y015
