@@ -9,10 +9,10 @@ TYPESCRIPT := clients/typescript
 GENERATED := gen $(TYPESCRIPT)/src/generated
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up certs faults soak rehearsal test check format lint types imports buf protos protos-clean packaging manifests images image-tests one-image bench quality realism fit-check pins clean
+.PHONY: help install demo up certs faults soak cluster-simulation test check format lint types imports buf protos protos-clean packaging manifests images image-tests one-image bench quality realism fit-check pins clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/pip.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -54,8 +54,8 @@ faults: .venv/dev.stamp ## Break a running mesh on purpose, over 200 times, unde
 soak: .venv/dev.stamp ## Ten minutes of full load; prints memory and open files of every part
 	@$(BIN)/python -m tests.faults.soak
 
-rehearsal: .venv/dev.stamp ## Run the prod manifests without a cluster, in network namespaces: ten minutes, Linux, root
-	@$(BIN)/python -m tests.rehearsal
+cluster-simulation: .venv/dev.stamp ## Run the prod manifests in network namespaces, without a cluster: ten minutes, Linux, root
+	@$(BIN)/python -m tests.cluster_simulation
 
 test: .venv/dev.stamp ## Run the tests
 	@$(BIN)/pytest -m "not packaging and not images and not milvus_server"

@@ -1,9 +1,9 @@
-"""Builds the container images with the engine that is there: docker, podman or buildah.
+"""Builds the container images with docker, podman or buildah, whichever is installed.
 
-`python scripts/build_images.py [NAME ...]` builds all parts, or the images named, and prints the size of each;
-`make images PARTS=frequency` does the same. `sagemaker`, our ranking model for SageMaker, is built when it is named.
-`BASE_IMAGE` in the environment names another base than the Dockerfiles', `EXTRAS` what is installed in the place of the
-part's own extra, such as `vector,qdrant`.
+`python scripts/build_images.py [NAME ...]` builds the named images, by default those of all parts, and prints the size
+of each; `make images PARTS=frequency` does the same. `sagemaker`, the ranking model for SageMaker, is built only if
+named. The environment variable `BASE_IMAGE` overrides the base image, and `EXTRAS` the extras to install, such as
+`vector,qdrant`.
 """
 
 import argparse
@@ -12,74 +12,71 @@ import os
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pantree_cli.mesh import PARTS
+
 ROOT = Path(__file__).resolve().parent.parent
+DOCKERFILE = ROOT / "Dockerfile"
+"""Builds the image of any part: the build argument `PART` names it."""
+SAGEMAKER_DOCKERFILE = ROOT / "services" / "recommendation" / "Dockerfile.sagemaker"
+PART_NAMES = [part.name for part in PARTS]
+IMAGE_NAMES = [*PART_NAMES, "sagemaker"]
 MEBIBYTE = 1024 * 1024
 
 
-def dockerfiles() -> Mapping[str, Path]:
-    """Dockerfile of each part, by the part's name."""
-    services = {path.parent.name: path for path in sorted(ROOT.glob("services/*/Dockerfile"))}
-    return {"gateway": ROOT / "gateway" / "Dockerfile", **services}
-
-
-def images() -> Mapping[str, Path]:
-    """Dockerfile of each image, by name: those of the parts, and our ranking model for SageMaker."""
-    return {**dockerfiles(), "sagemaker": ROOT / "services" / "recommendation" / "Dockerfile.sagemaker"}
-
-
 def version() -> str:
-    """Version of the project, which is the tag of its images."""
+    """Version of the project, used as the tag of its images."""
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A program that builds images."""
+    """A program that builds images: docker, podman or buildah."""
 
     name: str
-    """docker, podman or buildah."""
 
     @classmethod
     def find(cls) -> "Engine":
-        """The first engine that works here.
+        """The first engine that works on this machine.
 
         Raises:
             SystemExit: when there is none.
         """
         for name in ("docker", "podman", "buildah"):
-            # docker may be there as a client alone.
+            # The docker client may be installed without a daemon.
             works = shutil.which(name) and subprocess.run([name, "info"], capture_output=True).returncode == 0  # noqa: S603
             if works:
                 return cls(name)
-        raise SystemExit("error: no engine builds images here; install docker, podman or buildah, and start it")
+        raise SystemExit("error: found no engine that can build images; install and start docker, podman or buildah")
 
     def build(self, name: str, base_image: str | None, extras: str | None = None) -> str:
         """Builds an image and returns its name and tag.
 
         Args:
-            name: of a part, or `sagemaker`.
-            base_image: another base than the Dockerfile's.
-            extras: other extras than the Dockerfile's, separated by commas.
+            name: a part, or `sagemaker`.
+            base_image: overrides the base image of the Dockerfile.
+            extras: overrides the extras of the Dockerfile; separated by commas.
 
         Raises:
-            subprocess.CalledProcessError: when it cannot be built; what the engine said was printed.
+            subprocess.CalledProcessError: when the build fails; the engine has printed why.
         """
         image = f"pantree/{name}:{version()}"
-        given = {"BASE_IMAGE": base_image, "EXTRAS": extras}
-        build_arguments = [word for key, value in given.items() if value for word in ("--build-arg", f"{key}={value}")]
-        command = [self.name, "build", "--file", str(images()[name]), "--tag", image, *build_arguments, str(ROOT)]
-        subprocess.run(command, check=True)  # noqa: S603 # made of our own file names
+        file, part = (SAGEMAKER_DOCKERFILE, None) if name == "sagemaker" else (DOCKERFILE, name)
+        values = {"PART": part, "BASE_IMAGE": base_image, "EXTRAS": extras}
+        build_arguments = [word for key, value in values.items() if value for word in ("--build-arg", f"{key}={value}")]
+        command = [self.name, "build", "--file", str(file), "--tag", image, *build_arguments, str(ROOT)]
+        subprocess.run(command, check=True)  # noqa: S603 # consists of our own file names
         return image
 
     def bytes_of(self, image: str) -> int:
-        """Size of an image, that of its base included."""
+        """Size of an image, including its base image."""
         if self.name == "buildah":
             listed = json.loads(self._output("images", "--json", image))
-            return int(sum(_bytes_of_text(entry["size"]) for entry in listed[:1]))
+            number, unit = listed[0]["size"].split()  # such as `253 MB`
+            return int(float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit.upper()])
         return int(self._output("image", "inspect", "--format", "{{.Size}}", image))
 
     def _output(self, *arguments: str) -> str:
@@ -87,26 +84,18 @@ class Engine:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 # our own words
 
 
-def _bytes_of_text(size: str) -> float:
-    """Bytes of a size as buildah prints it, such as `253 MB`."""
-    number, unit = size.split()
-    return float(number) * {"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit.upper()]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Builds the images that the command line names, and prints a table of their sizes."""
+    """Builds the images named on the command line and prints a table of their sizes."""
     parser = argparse.ArgumentParser(description="Builds the container images of the parts.")
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"of {', '.join(images())}; all parts if none is named"
-    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(IMAGE_NAMES)}; default: all parts")
     named = parser.parse_args(arguments).names
-    if unknown := set(named) - set(images()):
-        parser.error(f"there is no image {', '.join(sorted(unknown))}; there are {', '.join(images())}")
+    if unknown := set(named) - set(IMAGE_NAMES):
+        parser.error(f"unknown image {', '.join(sorted(unknown))}; use one of {', '.join(IMAGE_NAMES)}")
     base_image, extras = os.environ.get("BASE_IMAGE"), os.environ.get("EXTRAS")
     if extras and len(named) != 1:
-        parser.error("EXTRAS are those of one part; name it")
+        parser.error("EXTRAS applies to one image; name exactly one")
     engine = Engine.find()
-    built = [engine.build(name, base_image, extras) for name in named or dockerfiles()]
+    built = [engine.build(name, base_image, extras) for name in named or PART_NAMES]
     print(f"\n{'image':<32}size, MiB")
     for image in built:
         print(f"{image:<32}{engine.bytes_of(image) / MEBIBYTE:>9.0f}")

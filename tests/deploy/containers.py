@@ -1,4 +1,4 @@
-"""Runs an image as Kubernetes would: by its own user, without capabilities, on a read-only root."""
+"""Runs an image as Kubernetes does: as its own user, without capabilities, on a read-only root filesystem."""
 
 import contextlib
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.build_images import Engine
 
-# buildah builds but runs nothing read-only by itself; the kernel does, in a mount namespace of the process alone.
+# buildah cannot run a read-only container, so this script does it in a mount namespace.
 _READ_ONLY = """
 set -e
 mount --bind "$1" "$1"
@@ -24,15 +24,15 @@ exec chroot --userspec="$user" --groups= "$root" /usr/bin/env -i "$@"
 
 @dataclass(frozen=True)
 class Container:
-    """An image that can be run; made by `container`."""
+    """A runnable image, made by `container`."""
 
     engine: Engine
     image: str
     root: str
-    """Folder of its file system, where buildah mounted it; empty with the other engines."""
+    """Directory where buildah mounted its filesystem; empty for other engines."""
 
     def configuration(self) -> Mapping[str, Any]:
-        """User, Entrypoint, Env and the rest of the image's configuration."""
+        """Configuration of the image: User, Entrypoint, Env and so on."""
         if self.root:
             inspected = _output("buildah", "inspect", "--type", "image", self.image)
             return json.loads(inspected)["OCIv1"]["config"]  # type: ignore[no-any-return]
@@ -43,8 +43,8 @@ class Container:
         """Starts the image in the network of this machine.
 
         Args:
-            variables: added to those of the image.
-            command: instead of the image's entry point.
+            variables: environment variables in addition to those of the image.
+            command: overrides the entry point of the image.
         """
         configuration = self.configuration()
         words = list(command or configuration["Entrypoint"])
@@ -64,7 +64,7 @@ class Container:
 
 @contextlib.contextmanager
 def container(engine: Engine, image: str) -> Iterator[Container]:
-    """A container of an image, removed at the end."""
+    """A container of an image. It is removed when the context ends."""
     if engine.name != "buildah":
         yield Container(engine, image, "")
         return

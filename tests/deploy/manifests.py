@@ -1,4 +1,4 @@
-"""The rendered manifests of an overlay, and what the tests look up in them."""
+"""The rendered manifests of an overlay, and functions that look things up in them."""
 
 import functools
 import os
@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-# What k8s/README.md tells people to do: in an overlay, name one component in the place of another.
+# As k8s/README.md recommends: an overlay in which one component replaces another.
 ALTERNATIVES = {"prod with qdrant": ("prod", "milvus", "qdrant")}
 OVERLAYS = [*sorted(folder.name for folder in (ROOT / "k8s" / "overlays").iterdir()), *ALTERNATIVES]
 NAME = "app.kubernetes.io/name"
@@ -23,7 +23,7 @@ Manifest = dict[str, Any]
 
 
 def kustomize() -> list[str]:
-    """Command that renders a folder; skips the test where there is none, but not in CI."""
+    """Command that renders a directory. Without one the test is skipped, but fails in CI."""
     if shutil.which("kubectl"):
         return ["kubectl", "kustomize"]
     if shutil.which("kustomize"):
@@ -36,18 +36,18 @@ def kustomize() -> list[str]:
 
 @functools.cache
 def overlay(name: str) -> list[Manifest]:
-    """All manifests of an overlay; shared, so not to be changed."""
+    """All manifests of an overlay. They are cached, so do not modify them."""
     folder, from_component, to_component = ALTERNATIVES.get(name, (name, "", ""))
     with tempfile.TemporaryDirectory() as copy:
         tree = Path(shutil.copytree(ROOT / "k8s", Path(copy) / "k8s"))
         file = tree / "overlays" / folder / "kustomization.yaml"
-        file.write_text(_exchanged(file.read_text(), from_component, to_component))
+        file.write_text(_with_component_replaced(file.read_text(), from_component, to_component))
         command = [*kustomize(), str(file.parent)]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [manifest for manifest in yaml.safe_load_all(text) if manifest is not None]
 
 
-def _exchanged(text: str, from_component: str, to_component: str) -> str:
+def _with_component_replaced(text: str, from_component: str, to_component: str) -> str:
     if not from_component:
         return text
     former = f"- ../../components/{from_component}\n"
@@ -87,7 +87,7 @@ def server_of(manifests: list[Manifest], part: str) -> Manifest:
 
 
 def environment_of(manifests: list[Manifest], part: str) -> Mapping[str, str]:
-    """Variables that the manifests set for a part, those from Secrets left out."""
+    """Environment variables that the manifests set for a part, without those from Secrets."""
     container = server_of(manifests, part)
     variables: dict[str, str] = {}
     for source in container.get("envFrom", []):

@@ -1,4 +1,4 @@
-"""What the code of a part says about itself."""
+"""Settings and health names of a part, from its code."""
 
 import importlib
 import inspect
@@ -8,7 +8,7 @@ from pantree_runtime.settings import PartSettings
 
 
 def settings_class(part: ServiceKind) -> type[PartSettings]:
-    """Settings of a part."""
+    """Settings class of a part."""
     module = importlib.import_module(f"{part.package}.settings")
     (found,) = (
         value
@@ -19,7 +19,7 @@ def settings_class(part: ServiceKind) -> type[PartSettings]:
 
 
 async def health_names(part: ServiceKind) -> set[str]:
-    """Names under which a part that is built with the default settings tells its health."""
+    """Names under which a part reports its health."""
     program = importlib.import_module(f"{part.package}.__main__").PROGRAM
     built = await program.build(settings_class(part)(_env_file=None))  # type: ignore[call-arg] # pydantic-settings' own
     await built.close()

@@ -1,4 +1,4 @@
-"""The compose file: every part, in the version of the project, with variables and addresses that the code knows."""
+"""The compose file agrees with the parts, their settings and the project version."""
 
 import re
 import tomllib
@@ -10,7 +10,7 @@ import yaml
 
 from pantree_cli.mesh import PARTS, ServiceKind
 from pantree_runtime.settings import environment_variables
-from tests.deploy.edges import ARCHITECTURE
+from tests.deploy.connections import ARCHITECTURE
 from tests.deploy.manifests import ROOT, containers, overlay
 from tests.deploy.parts import settings_class
 
@@ -22,16 +22,16 @@ of_parts = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
 
 
 @of_parts
-def test_part_is_built_from_its_dockerfile(part: ServiceKind) -> None:
+def test_build_arguments_name_the_part(part: ServiceKind) -> None:
     service = SERVICES[part.name]
     assert service["image"] == f"pantree/{part.name}:{VERSION}"
-    context = (FILE.parent / service["build"]["context"]).resolve()
-    assert context == ROOT
-    assert f'"pantree_{part.name}"]' in (context / service["build"]["dockerfile"]).read_text()
+    assert (FILE.parent / service["build"]["context"]).resolve() == ROOT
+    assert "dockerfile" not in service["build"]
+    assert service["build"]["args"]["PART"] == part.name
 
 
 @of_parts
-def test_part_has_no_more_rights_than_in_kubernetes(part: ServiceKind) -> None:
+def test_part_is_as_restricted_as_in_kubernetes(part: ServiceKind) -> None:
     service = SERVICES[part.name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -53,12 +53,12 @@ def test_addresses_are_those_of_the_parts_it_calls(part: ServiceKind) -> None:
 
 
 @of_parts
-def test_stopping_outlasts_the_drain(part: ServiceKind) -> None:
+def test_stop_grace_period_exceeds_the_drain(part: ServiceKind) -> None:
     drain = settings_class(part).model_fields["drain_seconds"].default
     assert int(SERVICES[part.name]["stop_grace_period"].removesuffix("s")) > drain
 
 
-def test_other_images_have_a_fixed_tag_and_are_those_of_kubernetes() -> None:
+def test_other_images_have_a_fixed_tag_and_match_kubernetes() -> None:
     deployed = dict(container["image"].rsplit(":", 1) for container in containers(overlay("prod")))
     for name in set(SERVICES) - {part.name for part in PARTS}:
         image, _, tag = SERVICES[name]["image"].rpartition(":")
@@ -67,13 +67,13 @@ def test_other_images_have_a_fixed_tag_and_are_those_of_kubernetes() -> None:
         assert deployed.get(image, tag) == tag, name
 
 
-def test_only_this_machine_reaches_what_is_published() -> None:
+def test_published_ports_are_local_only() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published
     assert [port for port in published if not port.startswith("127.0.0.1:")] == []
 
 
-def test_every_file_that_is_mounted_exists() -> None:
+def test_every_mounted_file_exists() -> None:
     volumes = set(yaml.safe_load(FILE.read_text())["volumes"])
     sources = {volume.split(":")[0] for service in SERVICES.values() for volume in service.get("volumes", [])}
     assert {source for source in sources if source not in volumes and not (FILE.parent / source).is_file()} == set()
@@ -81,7 +81,7 @@ def test_every_file_that_is_mounted_exists() -> None:
 
 
 def mounted(service: str, inside: str) -> Any:
-    """What a container finds in a YAML or JSON file that is mounted into it."""
+    """Content of a YAML or JSON file that is mounted into a container."""
     (source,) = (
         volume.split(":")[0] for volume in SERVICES[service]["volumes"] if volume.split(":")[1:] == [inside, "ro"]
     )
@@ -89,7 +89,7 @@ def mounted(service: str, inside: str) -> Any:
 
 
 @of_parts
-def test_prometheus_scrapes_the_part_under_the_name_of_the_dashboard(part: ServiceKind) -> None:
+def test_prometheus_scrapes_the_part_under_its_job_name(part: ServiceKind) -> None:
     jobs = {
         job["job_name"]: job["static_configs"]
         for job in mounted("prometheus", "/etc/prometheus/prometheus.yml")["scrape_configs"]
@@ -105,7 +105,7 @@ def test_prometheus_has_the_alert_rules() -> None:
 
 
 @of_parts
-def test_traces_of_the_part_reach_the_collector_and_go_on(part: ServiceKind) -> None:
+def test_traces_of_the_part_reach_the_collector_and_its_exporter(part: ServiceKind) -> None:
     collector = mounted("collector", "/etc/otelcol/config.yaml")
     endpoint = urlsplit(SERVICES[part.name]["environment"]["OTEL_EXPORTER_OTLP_ENDPOINT"])
     assert endpoint.hostname == "collector"
@@ -119,14 +119,14 @@ def test_traces_of_the_part_reach_the_collector_and_go_on(part: ServiceKind) -> 
 def test_grafana_finds_the_dashboard_and_its_sources() -> None:
     (provider,) = mounted("grafana", "/etc/grafana/provisioning/dashboards/pantree.yaml")["providers"]
     dashboard = mounted("grafana", f"{provider['options']['path']}/pantree.json")
-    assert f"/d/{dashboard['uid']}" in FILE.read_text(), "the address that the file tells people"
+    assert f"/d/{dashboard['uid']}" in FILE.read_text(), "the address in the file's comment"
     (variable,) = dashboard["templating"]["list"]
     sources = mounted("grafana", "/etc/grafana/provisioning/datasources/pantree.yaml")["datasources"]
     assert [source["type"] for source in sources if source.get("isDefault")] == [variable["query"]]
     assert {urlsplit(source["url"]).hostname for source in sources} <= set(SERVICES)
 
 
-def test_redis_is_where_the_parts_look_for_it() -> None:
+def test_parts_use_the_redis_service() -> None:
     users = {part.name for part in PARTS if "PANTREE_REDIS_URL" in environment_variables(settings_class(part))}
     addresses = {name: urlsplit(SERVICES[name]["environment"]["PANTREE_REDIS_URL"]) for name in users}
     assert {address.hostname for address in addresses.values()} == {"redis"}
@@ -136,7 +136,7 @@ def test_redis_is_where_the_parts_look_for_it() -> None:
 @of_parts
 def test_settings_accept_the_values(part: ServiceKind, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable, value in SERVICES[part.name]["environment"].items():
-        # `${NAME:-default}` and a bare name take what the caller has; there is nothing here.
+        # `${NAME:-default}` and a bare name use the environment of the caller, which is empty here.
         text = re.sub(r"\$\{\w+:-(.*)\}", r"\1", "" if value is None else str(value))
         if value is not None:
             monkeypatch.setenv(variable, text)
@@ -144,7 +144,7 @@ def test_settings_accept_the_values(part: ServiceKind, monkeypatch: pytest.Monke
     assert (settings.host, settings.port) == ("0.0.0.0", part.port)
 
 
-def test_no_secret_is_written_down() -> None:
+def test_file_contains_no_secret() -> None:
     for service in SERVICES.values():
         for variable, value in service.get("environment", {}).items():
             if re.search("KEY|SECRET|TOKEN|PASSWORD", variable):

@@ -1,4 +1,4 @@
-"""What the manifests promise: small rights, probes that match the code, and only the edges that are documented."""
+"""The manifests: least privilege, probes that match the code, and documented connections only."""
 
 import copy
 import re
@@ -17,7 +17,14 @@ from pantree_gateway.metrics import Metrics
 from pantree_runtime import telemetry
 from pantree_runtime.identity import ALLOWED_CALLERS, CLIENT
 from pantree_runtime.settings import environment_variables
-from tests.deploy.edges import ARCHITECTURE, EVERY_PART, OUTSIDE, Edge, egress_edges, ingress_edges
+from tests.deploy.connections import (
+    ARCHITECTURE,
+    EVERY_PART,
+    OUTSIDE,
+    Connection,
+    egress_connections,
+    ingress_connections,
+)
 from tests.deploy.manifests import (
     ALTERNATIVES,
     NAME,
@@ -37,9 +44,9 @@ from tests.deploy.parts import health_names, settings_class
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 PART_NAMES = [part.name for part in PARTS]
-# The oldest Kubernetes that knows all fields (the sleep of preStop), and the newest that the schemas hold.
+# The oldest Kubernetes that supports all fields (preStop sleep), and the newest with a schema.
 KUBERNETES_VERSIONS = ["1.30", "1.37"]
-# Custom resources: their schemas are no part of Kubernetes.
+# Custom resources: Kubernetes has no schemas for them.
 CUSTOM_KINDS = {"Certificate", "ExternalSecret", "HTTPRoute", "Issuer", "PodMonitor", "TLSRoute"}
 
 pytestmark = pytest.mark.parametrize("name", OVERLAYS)
@@ -58,14 +65,14 @@ def test_manifests_pass_the_schemas_of_kubernetes(name: str, version: str) -> No
             kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_schemas_refuse_an_unknown_field(name: str) -> None:
+def test_schemas_reject_an_unknown_field(name: str) -> None:
     deployment = copy.deepcopy(named(overlay(name), "Deployment", "frequency"))
     deployment["spec"]["replica"] = 2
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(deployment, KUBERNETES_VERSIONS[-1], strict=True)
 
 
-def test_every_part_is_deployed_in_the_version_of_the_project(name: str) -> None:
+def test_every_part_is_deployed_with_the_project_version(name: str) -> None:
     manifests = overlay(name)
     deployed = {manifest["metadata"]["name"] for manifest in of_kind(manifests, "Deployment")}
     assert deployed >= set(PART_NAMES)
@@ -92,7 +99,7 @@ def test_every_container_has_requests_and_limits(name: str) -> None:
             assert {"cpu", "memory"} <= set(container["resources"][bound]), container["name"]
 
 
-def test_no_workload_has_more_rights_than_it_needs(name: str) -> None:
+def test_every_workload_is_restricted(name: str) -> None:
     manifests = overlay(name)
     for workload in of_kind(manifests, *WORKLOADS):
         pod = pod_of(workload)
@@ -108,31 +115,31 @@ def test_no_workload_has_more_rights_than_it_needs(name: str) -> None:
             assert read_only or workload["metadata"]["name"] not in PART_NAMES
 
 
-def test_no_service_can_set_a_variable_of_a_part(name: str) -> None:
+def test_service_links_are_disabled(name: str) -> None:
     for workload in of_kind(overlay(name), *WORKLOADS):
         assert pod_of(workload)["enableServiceLinks"] is False
 
 
 @of_services
-async def test_probes_of_a_service_ask_for_its_health_names(name: str, part: ServiceKind) -> None:
+async def test_probes_of_a_service_use_its_health_names(name: str, part: ServiceKind) -> None:
     container = server_of(overlay(name), part.name)
     (service,) = await health_names(part)
     if f"PANTREE_{part.name.upper()}_TLS_DIR" in environment_of(overlay(name), part.name):
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-            assert "grpc" not in container[probe], "the kubelet speaks no TLS"
+            assert "grpc" not in container[probe], "the kubelet does not support TLS"
             assert container[probe]["tcpSocket"] == {"port": "grpc"}
         return
     assert container["startupProbe"]["grpc"] == {"port": part.port, "service": service}
     assert container["readinessProbe"]["grpc"] == {"port": part.port, "service": service}
-    # The server as a whole, which every part answers for.
+    # The empty name stands for the whole server.
     assert container["livenessProbe"]["grpc"] == {"port": part.port, "service": ""}
 
 
-def test_probes_of_the_gateway_are_its_routes(name: str) -> None:
+def test_probes_of_the_gateway_use_its_routes(name: str) -> None:
     container = server_of(overlay(name), "gateway")
     assert container["startupProbe"]["httpGet"]["path"] == "/live"
     assert container["readinessProbe"]["httpGet"]["path"] == "/ready"
-    # Not /health, which tells the state of other parts.
+    # Not /health, which depends on other parts.
     assert container["livenessProbe"]["httpGet"]["path"] == "/live"
 
 
@@ -182,7 +189,7 @@ def test_addresses_are_those_of_headless_services(name: str, part: ServiceKind) 
 
 
 @of_parts
-def test_grace_outlasts_the_drain(name: str, part: ServiceKind) -> None:
+def test_grace_period_exceeds_the_drain(name: str, part: ServiceKind) -> None:
     manifests = overlay(name)
     pod = pod_of(named(manifests, "Deployment", part.name))
     sleep = server_of(manifests, part.name)["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -190,7 +197,7 @@ def test_grace_outlasts_the_drain(name: str, part: ServiceKind) -> None:
     assert pod["terminationGracePeriodSeconds"] >= sleep + drain + 5
 
 
-def test_drain_outlasts_the_longest_call(name: str) -> None:
+def test_drain_exceeds_the_longest_call(name: str) -> None:
     manifests = overlay(name)
 
     def seconds(part: str, variable: str) -> float:
@@ -207,7 +214,7 @@ def test_drain_outlasts_the_longest_call(name: str) -> None:
         assert seconds(part, "PANTREE_DRAIN_SECONDS") >= longest, part
 
 
-def test_routes_wait_longer_than_the_gateway(name: str) -> None:
+def test_routes_time_out_after_the_gateway(name: str) -> None:
     manifests = overlay(name)
     stream = float(environment_of(manifests, "gateway")["PANTREE_GATEWAY_STREAM_TIMEOUT_SECONDS"])
     routes = list(of_kind(manifests, "Ingress", "HTTPRoute"))
@@ -227,13 +234,13 @@ def test_grpc_from_outside_goes_to_the_pipeline(name: str) -> None:
     manifests = overlay(name)
     (port,) = named(manifests, "Service", "pipeline")["spec"]["ports"]
     pipeline = next(part for part in PARTS if part.name == "pipeline")
-    assert Edge("entry", "pipeline", pipeline.port) in ingress_edges(manifests)
+    assert Connection("entry", "pipeline", pipeline.port) in ingress_connections(manifests)
     assert port["port"] == pipeline.port
     if is_production(name):
         (route,) = of_kind(manifests, "TLSRoute")
         (rule,) = route["spec"]["rules"]
         assert rule["backendRefs"] == [{"name": "pipeline", "port": pipeline.port}]
-        # The name of the certificate is what callers send in the handshake, and what the Gateway chooses the route by.
+        # Callers send the certificate name in the handshake, and the Gateway routes by it.
         assert route["spec"]["hostnames"] == named(manifests, "Certificate", "pipeline")["spec"]["dnsNames"]
         return
     ingress = named(manifests, "Ingress", "pipeline")
@@ -244,19 +251,20 @@ def test_grpc_from_outside_goes_to_the_pipeline(name: str) -> None:
     assert [host for tls in ingress["spec"]["tls"] for host in tls["hosts"]] == [ingress["spec"]["rules"][0]["host"]]
 
 
-def test_policies_begin_with_deny_all(name: str) -> None:
+def test_deny_all_policy_exists(name: str) -> None:
     specification = named(overlay(name), "NetworkPolicy", "deny-all")["spec"]
     assert specification == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
-def test_edges_are_those_of_the_documents(name: str) -> None:
+def test_connections_match_the_documents(name: str) -> None:
     manifests = overlay(name)
     ports = {part.name: part.port for part in PARTS}
     expected = {(caller, called, ports[called]) for caller, called in ARCHITECTURE}  # type: ignore[index]
-    inside = {edge for edge in ingress_edges(manifests) if {edge.caller, edge.called} <= set(PART_NAMES)}
+    ingress, egress = ingress_connections(manifests), egress_connections(manifests)
+    inside = {one for one in ingress if {one.caller, one.called} <= set(PART_NAMES)}
     assert inside == expected
-    assert {edge for edge in egress_edges(manifests) if {edge.caller, edge.called} <= set(PART_NAMES)} == expected
-    outside = {(edge.caller, edge.called) for edge in (ingress_edges(manifests) | egress_edges(manifests)) - inside}
+    assert {one for one in egress if {one.caller, one.called} <= set(PART_NAMES)} == expected
+    outside = {(one.caller, one.called) for one in (ingress | egress) - inside}
     assert outside <= OUTSIDE
     if is_production(name):
         store = ALTERNATIVES.get(name, ("", "", "milvus"))[2]
@@ -264,21 +272,20 @@ def test_edges_are_those_of_the_documents(name: str) -> None:
         assert outside == {(caller, called) for caller, called in OUTSIDE if called not in stores - {store}}
 
 
-def test_edges_are_the_calls_that_certificates_allow(name: str) -> None:
+def test_connections_match_the_calls_that_certificates_allow(name: str) -> None:
     called_by = {
-        called: {edge.caller for edge in ingress_edges(overlay(name)) if edge.called == called}
+        called: {one.caller for one in ingress_connections(overlay(name)) if one.called == called}
         for called in ALLOWED_CALLERS
     }
-    # Whoever is no part of the mesh comes through a policy of its own.
     for called, callers in ALLOWED_CALLERS.items():
         entries = called_by[called] & {"entry"}
-        # Who comes from outside is a client.
+        # Callers from outside the mesh use the client certificate.
         assert not entries or CLIENT in callers
         assert called_by[called] - entries == callers - {CLIENT}
 
 
 @of_parts
-def test_certificate_has_the_name_that_callers_ask_for(name: str, part: ServiceKind) -> None:
+def test_certificate_has_the_name_that_callers_expect(name: str, part: ServiceKind) -> None:
     manifests = overlay(name)
     settings = settings_class(part)(_env_file=None)  # type: ignore[call-arg] # pydantic-settings' own
     variables = environment_of(manifests, part.name)
@@ -300,7 +307,7 @@ def test_certificate_has_the_name_that_callers_ask_for(name: str, part: ServiceK
     assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"]
 
 
-def test_authority_signs_for_the_parts_alone(name: str) -> None:
+def test_authority_signs_only_for_the_parts(name: str) -> None:
     manifests = overlay(name)
     certificates = {manifest["metadata"]["name"]: manifest["spec"] for manifest in of_kind(manifests, "Certificate")}
     assert set(certificates) == ({"authority", *PART_NAMES} if is_production(name) else set())
@@ -330,16 +337,16 @@ def test_metrics_of_every_part_are_scraped(name: str) -> None:
         assert monitor["spec"]["selector"] == EVERY_PART
         (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
         assert (endpoint["port"], endpoint["path"]) == ("metrics", "/metrics")
-        # The name that the dashboard and the alert rules know a part by.
-        (relabelling,) = endpoint["relabelings"]
-        assert relabelling["sourceLabels"] == ["__meta_kubernetes_pod_label_" + re.sub(r"\W", "_", NAME)]
-        assert (relabelling["targetLabel"], relabelling["replacement"]) == ("job", "pantree-$1")
-        (scraping,) = {edge.port for edge in ingress_edges(manifests) if edge.caller == "prometheus"}
+        # The dashboard and the alert rules identify a part by its job.
+        (relabeling,) = endpoint["relabelings"]
+        assert relabeling["sourceLabels"] == ["__meta_kubernetes_pod_label_" + re.sub(r"\W", "_", NAME)]
+        assert (relabeling["targetLabel"], relabeling["replacement"]) == ("job", "pantree-$1")
+        (scraping,) = {one.port for one in ingress_connections(manifests) if one.caller == "prometheus"}
         for part in PART_NAMES:
             assert {"name": "metrics", "containerPort": scraping} in server_of(manifests, part)["ports"]
 
 
-def test_traces_go_to_a_collector_that_parts_are_let_out_to(name: str) -> None:
+def test_parts_may_connect_to_the_trace_collector(name: str) -> None:
     manifests = overlay(name)
     endpoints = {environment_of(manifests, part).get("OTEL_EXPORTER_OTLP_ENDPOINT", "") for part in PART_NAMES}
     if not is_production(name):
@@ -347,10 +354,11 @@ def test_traces_go_to_a_collector_that_parts_are_let_out_to(name: str) -> None:
         return
     (endpoint,) = endpoints
     collector = urlsplit(endpoint)
-    assert Edge("every part", str(collector.hostname).split(".")[0], collector.port or 0) in egress_edges(manifests)
+    expected = Connection("every part", str(collector.hostname).split(".")[0], collector.port or 0)
+    assert expected in egress_connections(manifests)
 
 
-def test_pods_of_parts_are_those_that_every_part_selects(name: str) -> None:
+def test_selector_of_every_part_matches_the_parts(name: str) -> None:
     (expression,) = EVERY_PART["matchExpressions"]
     selected = {
         workload["metadata"]["name"]
@@ -360,14 +368,14 @@ def test_pods_of_parts_are_those_that_every_part_selects(name: str) -> None:
     assert selected == set(PART_NAMES)
 
 
-def test_both_ends_of_an_edge_agree(name: str) -> None:
+def test_both_ends_of_a_connection_agree(name: str) -> None:
     manifests = overlay(name)
     inside = {str(workload["metadata"]["name"]) for workload in of_kind(manifests, *WORKLOADS)}
-    let_in = {edge for edge in ingress_edges(manifests) if edge.caller in inside}
-    assert let_in == {edge for edge in egress_edges(manifests) if edge.called in inside}
+    accepted = {one for one in ingress_connections(manifests) if one.caller in inside}
+    assert accepted == {one for one in egress_connections(manifests) if one.called in inside}
 
 
-def test_no_secret_is_in_the_manifests(name: str) -> None:
+def test_manifests_contain_no_secret(name: str) -> None:
     manifests = overlay(name)
     assert list(of_kind(manifests, "Secret")) == []
     secret = re.compile(r"KEY|SECRET|TOKEN|PASSWORD")
@@ -389,22 +397,22 @@ def test_external_secrets_hold_settings_of_their_part(name: str, part: ServiceKi
                 assert {entry["secretKey"] for entry in secret["spec"]["data"]} <= set(known)
 
 
-def test_disruption_budgets_leave_a_pod_and_let_one_go(name: str) -> None:
+def test_disruption_budgets_allow_one_pod_to_be_evicted_but_not_all(name: str) -> None:
     manifests = overlay(name)
-    least = {
+    min_replicas = {
         scaler["spec"]["scaleTargetRef"]["name"]: scaler["spec"]["minReplicas"]
         for scaler in of_kind(manifests, "HorizontalPodAutoscaler")
     }
     budgets = {budget["metadata"]["name"]: budget["spec"] for budget in of_kind(manifests, "PodDisruptionBudget")}
-    assert set(budgets) == set(least) == (set(PART_NAMES) if is_production(name) else set())
+    assert set(budgets) == set(min_replicas) == (set(PART_NAMES) if is_production(name) else set())
     for part, budget in budgets.items():
         assert budget["selector"]["matchLabels"] == {NAME: part}
         assert "minAvailable" not in budget
-        assert 0 < budget["maxUnavailable"] < least[part]
+        assert 0 < budget["maxUnavailable"] < min_replicas[part]
 
 
 @of_parts
-def test_autoscaled_parts_have_no_fixed_number_and_are_spread(name: str, part: ServiceKind) -> None:
+def test_autoscaled_parts_have_no_fixed_replicas_and_are_spread(name: str, part: ServiceKind) -> None:
     manifests = overlay(name)
     deployment = named(manifests, "Deployment", part.name)
     if not list(of_kind(manifests, "HorizontalPodAutoscaler")):
@@ -417,7 +425,7 @@ def test_autoscaled_parts_have_no_fixed_number_and_are_spread(name: str, part: S
     assert pod_of(deployment)["priorityClassName"] in classes
 
 
-def test_streams_are_counted_by_a_metric_that_the_part_has_and_the_adapter_offers(name: str) -> None:
+def test_autoscalers_use_a_metric_of_the_part_and_the_adapter(name: str) -> None:
     offered = {
         rule["seriesQuery"].partition("{")[0]
         for rule in yaml.safe_load((ROOT / "k8s" / "monitoring" / "prometheus-adapter.yaml").read_text())["rules"][
@@ -429,12 +437,12 @@ def test_streams_are_counted_by_a_metric_that_the_part_has_and_the_adapter_offer
         for scaler in of_kind(overlay(name), "HorizontalPodAutoscaler")
     }
     assert set(metrics) == (set(PART_NAMES) if is_production(name) else set())
-    asked = {part: kinds["Pods"]["pods"]["metric"]["name"] for part, kinds in metrics.items()}
-    for part, metric in asked.items():
+    requested = {part: kinds["Pods"]["pods"]["metric"]["name"] for part, kinds in metrics.items()}
+    for part, metric in requested.items():
         assert metrics[part]["Resource"]["resource"]["name"] == "cpu"
         gauge = Metrics().under_way if part == "gateway" else telemetry.CALLS_IN_FLIGHT
         assert [family.name for family in gauge.collect()] == [metric]
-    assert set(asked.values()) in (offered, set())
+    assert set(requested.values()) in (offered, set())
 
 
 def cores(quantity: str) -> Decimal:
@@ -442,7 +450,7 @@ def cores(quantity: str) -> Decimal:
 
 
 @of_parts
-def test_requests_are_within_the_limits(name: str, part: ServiceKind) -> None:
+def test_resource_requests_are_within_the_limits(name: str, part: ServiceKind) -> None:
     resources = server_of(overlay(name), part.name)["resources"]
     assert cores(resources["requests"]["cpu"]) <= cores(resources["limits"]["cpu"])
     memory = {bound: int(resources[bound]["memory"].removesuffix("Mi")) for bound in ("requests", "limits")}
@@ -450,14 +458,14 @@ def test_requests_are_within_the_limits(name: str, part: ServiceKind) -> None:
 
 
 def measured(part: str) -> tuple[Decimal, Decimal]:
-    """Peak of memory in MiB and CPU time of a request in milliseconds, from the table in k8s/README.md."""
+    """Peak memory in MiB and CPU time per request in milliseconds, from the table in k8s/README.md."""
     text = (ROOT / "k8s" / "README.md").read_text().partition("## Where the numbers come from")[2]
     (cells,) = re.findall(rf"^\| {part} \| [\d.]+ \| [\d.]+ \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
     return Decimal(cells[0]), Decimal(cells[1])
 
 
 @of_parts
-def test_resources_follow_from_what_was_measured(name: str, part: ServiceKind) -> None:
+def test_resources_match_the_measurements(name: str, part: ServiceKind) -> None:
     peak, milliseconds = measured(part.name)
     resources = server_of(overlay(name), part.name)["resources"]
     assert int(resources["requests"]["memory"].removesuffix("Mi")) >= peak
@@ -467,7 +475,7 @@ def test_resources_follow_from_what_was_measured(name: str, part: ServiceKind) -
         assert 1000 * cores(resources["requests"]["cpu"]) == max(-(-five_a_second // 50) * 50, 100)
 
 
-def test_every_component_is_used_and_nothing_is_rendered_twice(name: str) -> None:
+def test_every_component_is_used_and_no_manifest_is_duplicated(name: str) -> None:
     keys = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in overlay(name)]
     assert len(keys) == len(set(keys))
     files = [path.read_text() for path in (ROOT / "k8s").rglob("kustomization.yaml")]

@@ -1,4 +1,4 @@
-"""The guides for those who run Pantree: what they name exists."""
+"""The guides for operators: what they mention exists."""
 
 import json
 import re
@@ -17,7 +17,7 @@ guides = pytest.mark.parametrize("guide", [GUIDE, ROOT / "k8s" / "README.md"], i
 
 
 @guides
-def test_links_lead_somewhere(guide: Path) -> None:
+def test_links_work(guide: Path) -> None:
     links = re.findall(r"\]\(([^)#:]+)[^):]*\)", guide.read_text())
     assert links
     assert [link for link in links if not (guide.parent / link).exists()] == []
@@ -55,7 +55,7 @@ def sections(heading: str) -> dict[str, str]:
     }
 
 
-def test_every_alert_has_a_section_that_tells_when_and_what_to_do() -> None:
+def test_every_alert_has_a_section() -> None:
     (group,) = yaml.safe_load((ROOT / "k8s" / "monitoring" / "alerts.yaml").read_text())["groups"]
     written = {title: text for title, text in sections("####").items() if title.startswith("Pantree")}
     assert list(written) == [rule["alert"] for rule in group["rules"]]
@@ -63,7 +63,7 @@ def test_every_alert_has_a_section_that_tells_when_and_what_to_do() -> None:
     for rule in group["rules"]:
         text = " ".join(written[rule["alert"]].split())
         assert len(text) > 100, rule["alert"]
-        # How long it lasts before somebody is told; without `for` it is told at once.
+        # The section says after how long the alert fires; without `for` it fires at once.
         assert words.get(rule.get("for", ""), "At once") in text, rule["alert"]
 
 
@@ -74,7 +74,7 @@ def test_every_panel_of_the_dashboard_is_explained() -> None:
 
 
 @pytest.mark.parametrize("guide", [GUIDE, ROOT / "k8s" / "README.md"], ids=lambda guide: guide.name)
-def test_links_to_headings_lead_somewhere(guide: Path) -> None:
+def test_links_to_headings_work(guide: Path) -> None:
     for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", guide.read_text()):
         text = (guide.parent / target).read_text() if target else guide.read_text()
         headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)

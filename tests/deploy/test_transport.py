@@ -1,14 +1,15 @@
-"""What the parts tell gRPC of its transport, wherever they run."""
+"""The parts use the same gRPC transport wherever they run."""
 
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pantree_cli.mesh import GRPC_VARIABLES
-from scripts.build_images import images
+from scripts.build_images import DOCKERFILE, SAGEMAKER_DOCKERFILE
 
 _SERVE = """
 import asyncio
@@ -24,19 +25,18 @@ asyncio.run(main())
 """
 
 
-def complaints_of_grpc(variables: dict[str, str]) -> str:
+def warnings_of_grpc(variables: dict[str, str]) -> str:
     environment = {**os.environ, **variables}
     return subprocess.run(
         [sys.executable, "-c", _SERVE], env=environment, check=True, capture_output=True, text=True
     ).stderr
 
 
-def test_grpc_knows_what_it_is_told() -> None:
-    assert "Unknown experiment" not in complaints_of_grpc(GRPC_VARIABLES)
-    assert "Unknown experiment" in complaints_of_grpc({"GRPC_EXPERIMENTS": "-no_such_thing"})
+def test_grpc_knows_the_experiments() -> None:
+    assert "Unknown experiment" not in warnings_of_grpc(GRPC_VARIABLES)
+    assert "Unknown experiment" in warnings_of_grpc({"GRPC_EXPERIMENTS": "-no_such_thing"})
 
 
-@pytest.mark.parametrize("image", images())
-def test_images_tell_what_pantree_up_tells(image: str) -> None:
-    text = images()[image].read_text()
-    assert dict(re.findall(r"^ENV (GRPC_\w+)=(\S+)$", text, re.MULTILINE)) == GRPC_VARIABLES
+@pytest.mark.parametrize("file", [DOCKERFILE, SAGEMAKER_DOCKERFILE], ids=lambda file: file.name)
+def test_images_set_the_same_variables_as_pantree_up(file: Path) -> None:
+    assert dict(re.findall(r"^ENV (GRPC_\w+)=(\S+)$", file.read_text(), re.MULTILINE)) == GRPC_VARIABLES

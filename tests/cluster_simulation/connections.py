@@ -1,4 +1,4 @@
-"""Who reaches whom: every pair of pods, at every port, against the documents, from which no rule was made."""
+"""Compares the open connections between all pods with the documents; the rules come from the manifests."""
 
 import asyncio
 import json
@@ -8,18 +8,18 @@ from typing import Any
 
 from pantree_runtime.identity import CLIENT
 from scripts.make_certificates import Authority
-from tests.deploy.edges import ARCHITECTURE, OUTSIDE
+from tests.cluster_simulation.cluster import PLATFORM_NAMESPACES, Cluster
+from tests.cluster_simulation.pods import Pod, run
+from tests.cluster_simulation.report import Report
+from tests.deploy.connections import ARCHITECTURE, OUTSIDE
 from tests.deploy.manifests import named
 from tests.faults.load import Reference
-from tests.rehearsal.cluster import PLATFORM_NAMESPACES, Cluster
-from tests.rehearsal.pods import Pod, run
-from tests.rehearsal.report import Report
 
 _CONNECT_SECONDS = 4.0
-# Milvus' own port for its health, which nobody but the kubelet asks.
-_BEHIND_THE_WALL = {9091}
+# Milvus' health port: only the kubelet connects to it.
+_KUBELET_ONLY = {9091}
 
-# One process in a pod tries all its targets at the same time.
+# One process in a pod tries all targets concurrently.
 _CONNECT = """
 import asyncio, json, sys
 async def is_open(host, port):
@@ -27,7 +27,7 @@ async def is_open(host, port):
         async with asyncio.timeout(float(sys.argv[1])):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
-        return "silence"
+        return "no answer"
     except OSError as error:
         return f"refused: {error}"
     writer.close()
@@ -38,7 +38,7 @@ async def main():
 asyncio.run(main())
 """
 
-# Arguments: address, folder with a certificate, request.
+# Arguments: address, certificate directory, request.
 _CALL = """
 import json, sys
 from datetime import date
@@ -56,13 +56,13 @@ with SyncPantreeClient(sys.argv[1], certificates=Path(sys.argv[2]), timeout_seco
 """
 
 
-async def check_edges(cluster: Cluster, report: Report) -> None:
-    """Tries each pair of pods at each port, and compares with the documents, from which no rule was made."""
+async def check_connections(cluster: Cluster, report: Report) -> None:
+    """Tries to connect each pair of pods at each port and compares the results with the documents."""
     pods = _one_of_each(cluster)
     entries = {name for name, labels in PLATFORM_NAMESPACES.items() if labels.get("pantree/entry") == "allowed"}
 
     def names_of(pod: Pod) -> set[str]:
-        """What the documents call it."""
+        """Names of a pod in the documents."""
         names = {pod.kind.name}
         if pod.kind.is_part:
             names.add("every part")
@@ -72,54 +72,54 @@ async def check_edges(cluster: Cluster, report: Report) -> None:
 
     def is_documented(caller: Pod, called: Pod, port: int) -> bool:
         if called.kind.name == "kube-dns":
-            return True  # names are looked up by everybody
+            return True  # every pod resolves names
         known = {(own, other) for own in names_of(caller) for other in names_of(called)} & (ARCHITECTURE | OUTSIDE)
         metrics = called.kind.ports.get("metrics")
-        return bool(known) and (port == metrics) == (caller.kind.name == "prometheus") and port not in _BEHIND_THE_WALL
+        return bool(known) and (port == metrics) == (caller.kind.name == "prometheus") and port not in _KUBELET_ONLY
 
     async def try_from(caller: Pod) -> None:
-        tries = [
+        attempts = [
             (called, port)
             for called in pods
-            # What others do among themselves is none of these manifests' business.
+            # The manifests do not cover connections between pods of other namespaces.
             if called is not caller and cluster.namespace in (caller.kind.namespace, called.kind.namespace)
             for port in called.kind.ports.values()
         ]
-        wanted = json.dumps([(called.ip, port) for called, port in tries])
+        wanted = json.dumps([(called.ip, port) for called, port in attempts])
         outcomes = json.loads(await run(*caller.inside, sys.executable, "-c", _CONNECT, str(_CONNECT_SECONDS), wanted))
-        for (called, port), outcome in zip(tries, outcomes, strict=True):
-            edge = f"{caller.kind.name} -> {called.kind.name}:{port}"
+        for (called, port), outcome in zip(attempts, outcomes, strict=True):
+            connection = f"{caller.kind.name} -> {called.kind.name}:{port}"
             if is_documented(caller, called, port):
-                report.edges_open += 1
+                report.connections_open += 1
                 if outcome != "open":
-                    report.troubles.append(f"{edge} is documented, and met {outcome}")
+                    report.problems.append(f"{connection} is documented but not open: {outcome}")
             else:
-                report.edges_shut += 1
-                if outcome != "silence":
-                    report.troubles.append(f"{edge} is not documented, and met no wall: {outcome}")
+                report.connections_blocked += 1
+                if outcome != "no answer":
+                    report.problems.append(f"{connection} is not documented but not blocked: {outcome}")
 
     await asyncio.gather(*(try_from(caller) for caller in pods))
 
 
 def _one_of_each(cluster: Cluster) -> list[Pod]:
-    """A pod of each kind."""
+    """One pod of each kind."""
     return list({pod.kind.name: pod for pod in cluster.pods}.values())
 
 
 async def check_grpc(
     cluster: Cluster, authority: Authority, request: Mapping[str, Any], reference: Reference, report: Report
 ) -> None:
-    """A service outside of the mesh asks the pipeline by gRPC: with its certificate, and with a forged one."""
+    """Calls the pipeline by gRPC from outside the mesh: with a valid certificate and with a forged one."""
     domain = named(cluster.manifests, "Certificate", "pipeline")["spec"]["dnsNames"][0].partition(".")[2]
-    (door,) = (pod for pod in cluster.pods if pod.kind.name == "ingress")
+    (ingress,) = (pod for pod in cluster.pods if pod.kind.name == "ingress")
     pipeline = cluster.deployments["pipeline"].pods[0]
     address = f"{pipeline.ip}:{pipeline.kind.ports['grpc']}"
     names = [one["name"] for one in reference.whole["recommendations"]["recommendations"]]
     for who, by, expected in (("client", authority, names), ("forger", Authority("Pantree"), "ComponentUnavailable")):
         folder = cluster.node.scratch / "outside" / who
         by.issue(folder, f"{CLIENT}.{domain}")
-        words = [*door.inside, sys.executable, "-c", _CALL, address, str(folder), json.dumps(request)]
+        words = [*ingress.inside, sys.executable, "-c", _CALL, address, str(folder), json.dumps(request)]
         outcome = json.loads(await run(*words))
         report.checks.append(f"{who} by gRPC")
         if outcome != expected:
-            report.troubles.append(f"gRPC from outside as {who}: {outcome} in the place of {expected}")
+            report.problems.append(f"gRPC from outside as {who}: {outcome} instead of {expected}")

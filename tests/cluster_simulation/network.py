@@ -1,6 +1,6 @@
-"""What a cluster's network does, as nftables rules: NetworkPolicies decide who is let through, Services choose a pod.
+"""NetworkPolicies and Services as nftables rules.
 
-Both are made from the manifests alone. The rules belong into the network namespace of the node, which forwards all
+The rules are derived from the manifests only. They are loaded in the network namespace of the node, which forwards all
 packets between pods.
 """
 
@@ -13,7 +13,7 @@ Manifest = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A pod as policies and Services see it."""
+    """A pod, as seen by policies and Services."""
 
     namespace: str
     labels: Mapping[str, str]
@@ -21,10 +21,10 @@ class Endpoint:
 
 
 def selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector takes these labels; an empty one takes all.
+    """Whether a label selector matches these labels; an empty one matches all.
 
     Raises:
-        ValueError: for an operator that is not known here.
+        ValueError: for an unknown operator.
     """
     if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
         return False
@@ -32,16 +32,16 @@ def selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
         key, values = expression["key"], expression.get("values", [])
         match expression["operator"]:
             case "In":
-                taken = labels.get(key) in values
+                matches = labels.get(key) in values
             case "NotIn":
-                taken = labels.get(key) not in values
+                matches = labels.get(key) not in values
             case "Exists":
-                taken = key in labels
+                matches = key in labels
             case "DoesNotExist":
-                taken = key not in labels
+                matches = key not in labels
             case operator:
-                raise ValueError(f"operator {operator} of a selector is not known")
-        if not taken:
+                raise ValueError(f"unknown selector operator {operator}")
+        if not matches:
             return False
     return True
 
@@ -49,10 +49,10 @@ def selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
 def policy_rules(
     policies: Sequence[Manifest], endpoints: Sequence[Endpoint], namespaces: Mapping[str, Mapping[str, str]]
 ) -> str:
-    """NetworkPolicies as a table of nftables that takes the place of the one before.
+    """NetworkPolicies as an nftables table that replaces the previous one.
 
-    As Kubernetes has it: a pod that a policy selects for a direction is closed in that direction but for what some
-    policy opens, and a connection needs both its ends' consent.
+    As in Kubernetes, a pod selected by a policy for a direction accepts only what some policy allows in that direction,
+    and both ends must allow a connection.
 
     Args:
         policies: the NetworkPolicies, each with its namespace.
@@ -60,14 +60,14 @@ def policy_rules(
         namespaces: labels of each namespace.
 
     Raises:
-        ValueError: when a policy says what is not understood here; nothing is left out silently.
+        ValueError: when a policy uses an unsupported field; none is ignored silently.
     """
     chains = []
     for direction, kind, peers, own_side, other_side in (
         ("egress", "Egress", "to", "saddr", "daddr"),
         ("ingress", "Ingress", "from", "daddr", "saddr"),
     ):
-        closed: set[str] = set()
+        restricted: set[str] = set()
         lines = []
         for policy in policies:
             specification, namespace = policy["spec"], policy["metadata"]["namespace"]
@@ -78,30 +78,30 @@ def policy_rules(
                 for endpoint in endpoints
                 if endpoint.namespace == namespace and selects(specification["podSelector"], endpoint.labels)
             }
-            closed |= own
+            restricted |= own
             for rule in specification.get(direction, []):
                 for peer in _peers(rule.get(peers), namespace, other_side, endpoints, namespaces):
                     lines += [f"ip {own_side} {_set(own)} {peer} {port} return" for port in _ports(rule) if own]
-        if closed:
-            lines.append(f"ip {own_side} {_set(closed)} drop")
+        if restricted:
+            lines.append(f"ip {own_side} {_set(restricted)} drop")
         chains.append(_chain(direction, *lines))
-    # The node itself, where probes come from, is not among those who are forwarded: every network plug-in lets it in.
+    # The forward chain does not see the probes of the node; every network plug-in allows them.
     forward = ["type filter hook forward priority filter", "policy drop", "ct state established,related accept"]
-    to_the_node = ["type filter hook input priority filter", "policy drop", "ct state established,related accept"]
+    to_node = ["type filter hook input priority filter", "policy drop", "ct state established,related accept"]
     return _table(
         "inet policies",
         *chains,
         _chain("forward", *forward, "jump egress", "jump ingress", "accept"),
-        _chain("input", *to_the_node, 'iifname "lo" accept', "icmp type echo-reply accept"),
+        _chain("input", *to_node, 'iifname "lo" accept', "icmp type echo-reply accept"),
     )
 
 
 def service_rules(services: Sequence[Manifest], ready: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]) -> str:
-    """Services with an address of their own, as a table of nftables that takes the place of the one before.
+    """Services with a cluster IP, as an nftables table that replaces the previous one.
 
     Args:
-        services: Services with namespace and `clusterIP`; headless ones are no concern of the network.
-        ready: pods behind each Service, by its namespace and name: `ip`, and `ports`, the numbers of the named ones.
+        services: Services with namespace and `clusterIP`; headless ones need no rule.
+        ready: pods behind each Service, by its namespace and name: `ip`, and `ports`, port numbers by name.
     """
     lines = []
     for service in services:
@@ -130,19 +130,19 @@ def _peers(
     endpoints: Sequence[Endpoint],
     namespaces: Mapping[str, Mapping[str, str]],
 ) -> Iterator[str]:
-    """The other ends that a rule names, as matches; no peers at all are everybody."""
+    """nftables matches for the peers of a rule; a rule without peers matches all."""
     if not peers:
         yield ""
         return
     for peer in peers:
         if unknown := set(peer) - {"ipBlock", "podSelector", "namespaceSelector"}:
-            raise ValueError(f"a peer with {sorted(unknown)} is not known")
+            raise ValueError(f"unsupported fields {sorted(unknown)} of a peer")
         if "ipBlock" in peer:
             block = peer["ipBlock"]
-            excepted = f"ip {side} != {_set(block['except'])} " if block.get("except") else ""
-            yield f"ip {side} {block['cidr']} {excepted}".strip()
+            exceptions = f"ip {side} != {_set(block['except'])} " if block.get("except") else ""
+            yield f"ip {side} {block['cidr']} {exceptions}".strip()
             continue
-        among = {
+        in_namespaces = {
             name
             for name, labels in namespaces.items()
             if (selects(peer["namespaceSelector"], labels) if "namespaceSelector" in peer else name == own_namespace)
@@ -150,7 +150,7 @@ def _peers(
         chosen = {
             endpoint.ip
             for endpoint in endpoints
-            if endpoint.namespace in among and selects(peer.get("podSelector", {}), endpoint.labels)
+            if endpoint.namespace in in_namespaces and selects(peer.get("podSelector", {}), endpoint.labels)
         }
         if chosen:
             yield f"ip {side} {_set(chosen)}"
@@ -162,7 +162,7 @@ def _ports(rule: Manifest) -> Iterator[str]:
         return
     for port in rule["ports"]:
         if set(port) - {"port", "protocol"} or not isinstance(port["port"], int):
-            raise ValueError(f"a port {port} is not known; numbers are")
+            raise ValueError(f"unsupported port {port}; only port numbers are supported")
         yield f"{port.get('protocol', 'TCP').lower()} dport {port['port']}"
 
 
@@ -175,5 +175,5 @@ def _chain(name: str, *lines: str) -> str:
 
 
 def _table(name: str, *chains: str) -> str:
-    """A table in one transaction with the end of the former one: no packet passes in between."""
+    """A table that replaces the previous one in a single transaction, so that no packet passes in between."""
     return f"table {name}\ndelete table {name}\ntable {name} {{\n{''.join(chains)}}}\n"

@@ -1,4 +1,4 @@
-"""Who may talk to whom: as the documents say, and as the NetworkPolicies of an overlay allow."""
+"""Allowed connections: those in the documents, and those in the NetworkPolicies of an overlay."""
 
 import re
 from pathlib import Path
@@ -8,16 +8,16 @@ from pantree_cli.mesh import PARTS
 from tests.deploy.manifests import NAME, ROOT, Manifest, of_kind
 
 
-class Edge(NamedTuple):
-    """A caller that may reach a called one on a port."""
+class Connection(NamedTuple):
+    """A connection that is allowed."""
 
     caller: str
     called: str
     port: int
 
 
-def documented_edges(document: Path, heading: str) -> set[tuple[str, str]]:
-    """Callers and called ones in the table that starts with `| caller | called |` after a heading or phrase."""
+def documented_connections(document: Path, heading: str) -> set[tuple[str, str]]:
+    """Callers and callees in the first table `| caller | called |` after a heading or phrase."""
     text = document.read_text().partition(heading)[2]
     table = text.partition("| caller | called |")[2].partition("\n\n")[0]
     rows = re.findall(r"^\| ([^|]+?) \| ([^|]+?) \|.*$", table, re.MULTILINE)
@@ -30,20 +30,20 @@ EVERY_PART = {
         {"key": "app.kubernetes.io/component", "operator": "In", "values": ["gateway", "grpc-service"]}
     ]
 }
-"""Selects the pods of the parts, and nothing else that an overlay may hold."""
-ARCHITECTURE = documented_edges(ROOT / "docs" / "architecture.md", "Who calls whom")
-OUTSIDE = documented_edges(ROOT / "k8s" / "README.md", "## Edges to the outside")
+"""Selector of the pods of all parts, and of no other pods of an overlay."""
+ARCHITECTURE = documented_connections(ROOT / "docs" / "architecture.md", "Who calls whom")
+OUTSIDE = documented_connections(ROOT / "k8s" / "README.md", "## Connections to the outside")
 
 
 def _peer(peer: dict[str, Any]) -> str:
-    """Name of the other end of a rule."""
+    """Name of the peer in a rule."""
     if "ipBlock" in peer:
         return "internet"
     pods = peer.get("podSelector", {}).get("matchLabels", {})
     if NAME in pods:
         if "namespaceSelector" in peer:
             assert peer["namespaceSelector"]["matchLabels"] == {"pantree/telemetry": "allowed"}
-            assert pods[NAME] not in PART_NAMES, "a part of another namespace is none of ours"
+            assert pods[NAME] not in PART_NAMES, "parts are in this namespace only"
         return str(pods[NAME])
     if pods.get("k8s-app") == "kube-dns":
         assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "kube-system"}
@@ -54,36 +54,35 @@ def _peer(peer: dict[str, Any]) -> str:
 
 
 def _own(selector: dict[str, Any]) -> str:
-    """Name of those whom a policy is about."""
+    """Name of the pods that a policy selects."""
     if "matchExpressions" in selector:
         assert selector == EVERY_PART
         return "every part"
     return str(selector.get("matchLabels", {}).get(NAME, "*"))
 
 
-def _rules(manifests: list[Manifest], direction: str) -> set[Edge]:
-    edges = set()
+def _rules(manifests: list[Manifest], direction: str) -> set[Connection]:
+    connections = set()
     for policy in of_kind(manifests, "NetworkPolicy"):
         specification = policy["spec"]
         own = _own(specification["podSelector"])
         for rule in specification.get(direction, []):
             peers = rule["from" if direction == "ingress" else "to"]
-            assert peers, "a rule without peers lets everybody in"
-            assert rule["ports"], "a rule without ports opens all of them"
+            assert peers, "a rule without peers allows all of them"
+            assert rule["ports"], "a rule without ports allows all of them"
             for peer in peers:
                 for port in rule["ports"]:
                     other = _peer(peer)
-                    edges.add(
-                        Edge(other, own, port["port"]) if direction == "ingress" else Edge(own, other, port["port"])
-                    )
-    return edges
+                    ends = (other, own) if direction == "ingress" else (own, other)
+                    connections.add(Connection(*ends, port["port"]))
+    return connections
 
 
-def ingress_edges(manifests: list[Manifest]) -> set[Edge]:
-    """Edges that the called ones let in."""
+def ingress_connections(manifests: list[Manifest]) -> set[Connection]:
+    """Connections that the callees accept."""
     return _rules(manifests, "ingress")
 
 
-def egress_edges(manifests: list[Manifest]) -> set[Edge]:
-    """Edges that the callers are let out to; those to DNS left out."""
-    return {edge for edge in _rules(manifests, "egress") if edge.called != "dns"}
+def egress_connections(manifests: list[Manifest]) -> set[Connection]:
+    """Connections that the callers may open, without those to DNS."""
+    return {one for one in _rules(manifests, "egress") if one.called != "dns"}

@@ -1,6 +1,7 @@
-"""`python -m tests.rehearsal`: the `prod` manifests without a cluster, in network namespaces; ends with 1 when bad.
+"""Runs the `prod` manifests without a cluster, in network namespaces: `python -m tests.cluster_simulation`.
 
-Needs Linux and root, and leaves nothing behind: everything is in namespaces of this process and ends with it.
+Exits with 1 if it finds a problem. It needs Linux and root and leaves nothing behind: everything runs in namespaces of
+this process and ends with it.
 """
 
 import argparse
@@ -14,25 +15,25 @@ import time
 from pathlib import Path
 
 from pantree_cli.mesh import PARTS
-from tests.rehearsal.pods import TOOLS
-from tests.rehearsal.run import Plan, rehearse
+from tests.cluster_simulation.pods import TOOLS
+from tests.cluster_simulation.run import Plan, simulate_cluster
 
 _INSIDE = "--inside"
 _NAMESPACES = ("--net", "--mount", "--propagation", "private")
 
 
-def why_not() -> str:
-    """Why there can be no rehearsal here; empty when there can."""
+def skip_reason() -> str:
+    """Why the cluster simulation cannot run on this machine; empty if it can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "network namespaces need Linux and root"
     missing = [tool for tool in (*TOOLS, "kubectl") if shutil.which(tool) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
     tried = subprocess.run(["unshare", *_NAMESPACES, "sh", "-c", _TRY], capture_output=True, text=True)
-    return f"namespaces are not allowed here: {tried.stderr.strip()}" if tried.returncode else ""
+    return f"namespaces are not allowed on this machine: {tried.stderr.strip()}" if tried.returncode else ""
 
 
-# All that the rehearsal asks of the kernel, once.
+# Tries every kernel feature that the simulation uses.
 _TRY = """
 set -e
 ip link add one type veth peer name two
@@ -45,32 +46,32 @@ mount -t overlay overlay -o lowerdir=/mnt/over:/ /mnt/root
 
 
 def main() -> None:
-    """Rehearses; prints what was seen."""
+    """Runs the simulation and prints a report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names = [part.name for part in PARTS]
-    parser.add_argument("--most-replicas", type=int, default=2, help="pods of each part at most (default 2)")
-    parser.add_argument("--clients", type=int, default=3, help="clients at a time (default 3)")
+    parser.add_argument("--max-replicas", type=int, default=2, help="maximum pods per part (default 2)")
+    parser.add_argument("--clients", type=int, default=3, help="concurrent clients (default 3)")
     parser.add_argument("--seed", type=int, default=9)
     parser.add_argument(
         "--measure",
         type=int,
         default=400,
         metavar="REQUESTS",
-        help="how many requests of 24 months the table of CPU and memory rests on (default 400)",
+        help="requests of 24 months for the table of CPU and memory (default 400)",
     )
     for option, default, what in (
-        ("--restart", names, "restarted one after another"),
-        ("--scale", list(Plan.scales), "that get a pod more and lose it again"),
-        ("--kill", names, "whose process is killed"),
-        ("--cut", list(Plan.cuts), "whose network is cut"),
+        ("--restart", names, "to restart, one after another"),
+        ("--scale", list(Plan.scales), "to scale up by one pod and down again"),
+        ("--kill", names, "whose process to kill"),
+        ("--cut", list(Plan.cuts), "to disconnect from the network"),
     ):
         parser.add_argument(option, nargs="*", choices=names, default=default, metavar="PART", help=f"parts {what}")
     parser.add_argument(_INSIDE, type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside is None:
-        raise SystemExit(_outside())
+        raise SystemExit(_run_in_namespaces())
     plan = Plan(
-        most_replicas=arguments.most_replicas,
+        max_replicas=arguments.max_replicas,
         restarts=arguments.restart,
         scales=arguments.scale,
         kills=arguments.kill,
@@ -81,24 +82,24 @@ def main() -> None:
     )
     began = time.monotonic()
 
-    def told(step: str) -> None:
+    def log_step(step: str) -> None:
         print(f"{time.monotonic() - began:6.1f} s  {step}", flush=True)
 
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(arguments.inside)], check=True)
-    report = asyncio.run(rehearse(plan, arguments.inside, told))
+    report = asyncio.run(simulate_cluster(plan, arguments.inside, log_step))
     print(f"\n{report.table()}")
-    raise SystemExit(1 if report.troubles else 0)
+    raise SystemExit(1 if report.problems else 0)
 
 
-def _outside() -> int:
-    """Starts this program again as the node: in a network and with file systems of its own."""
-    if reason := why_not():
-        print(f"no rehearsal: {reason}", file=sys.stderr)
+def _run_in_namespaces() -> int:
+    """Starts this program again as the node, in its own network and mount namespaces."""
+    if reason := skip_reason():
+        print(f"the cluster simulation cannot run: {reason}", file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="pantree-rehearsal-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="pantree-cluster-simulation-") as scratch:
         os.chmod(scratch, 0o755)
-        # The first process of a namespace takes all others with it, and dies with whoever started it.
-        alone = [
+        # When the first process of a PID namespace ends, so do all others; --pdeathsig ends it with its parent.
+        command = [
             "setpriv",
             "--pdeathsig",
             "KILL",
@@ -109,7 +110,9 @@ def _outside() -> int:
             "--kill-child",
             "--fork",
         ]
-        return subprocess.call([*alone, sys.executable, "-m", "tests.rehearsal", *sys.argv[1:], _INSIDE, scratch])
+        return subprocess.call(
+            [*command, sys.executable, "-m", "tests.cluster_simulation", *sys.argv[1:], _INSIDE, scratch]
+        )
 
 
 if __name__ == "__main__":

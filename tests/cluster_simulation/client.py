@@ -1,9 +1,11 @@
-"""Clients of the gateway, in a pod where requests come from: `python -m tests.rehearsal.client HOST:PORT`.
+"""Clients of the gateway, run in a pod outside the mesh: `python -m tests.cluster_simulation.client HOST:PORT`.
 
-Speaks JSON lines on standard input and output. First `{"requests", "references", "seed"}`; then any of
-`{"check": number}`, answered with the verdicts on one request by REST and by WebSocket,
-`{"measure": count, "clients": number, "months": number}`, answered with how many of so many requests were answered,
-`{"load": clients, "pause": seconds}`, `{"label": text}`, and `{"stop": true}`, answered with what the load saw.
+Reads and writes JSON lines. The first input line is `{"requests", "references", "seed"}`. After it:
+
+- `{"check": number}` returns the verdicts on one request by REST and by WebSocket.
+- `{"measure": count, "clients": number, "months": number}` returns how many of these requests succeeded.
+- `{"load": clients, "pause": seconds}` starts a load; `{"label": text}` labels what follows.
+- `{"stop": true}` stops the load and returns its results.
 """
 
 import asyncio
@@ -16,11 +18,11 @@ import httpx
 
 from tests.faults.load import Load, Reference
 
-_LONGEST_SECONDS = 60.0
+_MAX_SECONDS = 60.0
 
 
 async def _main(address: str) -> None:
-    # Requests and their answers make one long line.
+    # Requests and their answers are one long line.
     reader = asyncio.StreamReader(limit=1 << 26)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     given = json.loads(await reader.readline())
@@ -37,9 +39,9 @@ async def _main(address: str) -> None:
             case {"check": number}:
                 probe = new_load()
                 outcomes = [await probe.process(number), await probe.stream(number)]
-                _say([[verdict.value, why] for verdict, why in outcomes])
+                _send([[verdict.value, why] for verdict, why in outcomes])
             case {"measure": count, "clients": clients, "months": months}:
-                _say(await _measure(address, given["requests"], count, clients, months))
+                _send(await _measure(address, given["requests"], count, clients, months))
             case {"load": clients, "pause": pause}:
                 loading = asyncio.create_task(load.run(clients, generator, pause))
             case {"label": text}:
@@ -48,10 +50,10 @@ async def _main(address: str) -> None:
                 load.stop()
                 if loading is not None:
                     await loading
-                _say(
+                _send(
                     {
                         "counts": load.tally.counts,
-                        "troubles": load.tally.troubles,
+                        "problems": load.tally.problems,
                         "failed": load.unary_errors,
                     }
                 )
@@ -59,19 +61,19 @@ async def _main(address: str) -> None:
 
 
 async def _measure(address: str, requests: list[dict[str, Any]], count: int, clients: int, months: int) -> int:
-    """Sends requests none of which was sent before; returns how many were answered."""
-    free = asyncio.Semaphore(clients)
-    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=_LONGEST_SECONDS, trust_env=False) as client:
+    """Sends new requests, none repeated; returns how many succeeded."""
+    limiter = asyncio.Semaphore(clients)
+    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=_MAX_SECONDS, trust_env=False) as client:
 
-        async def answered(number: int) -> bool:
+        async def succeeds(number: int) -> bool:
             request = {**requests[number % len(requests)], "seed": number, "simulation_months": months}
-            async with free:
+            async with limiter:
                 return (await client.post("/api/v1/process", json=request)).is_success
 
-        return sum(await asyncio.gather(*(answered(number) for number in range(count))))
+        return sum(await asyncio.gather(*(succeeds(number) for number in range(count))))
 
 
-def _say(document: Any) -> None:
+def _send(document: Any) -> None:
     print(json.dumps(document), flush=True)
 
 

@@ -1,7 +1,7 @@
-"""A pod without a cluster: a network namespace, a root that nothing can be written to, one process, and its probes.
+"""A pod without a cluster: a network namespace, a read-only root filesystem, one process and its probes.
 
-Whoever uses this is the node: root, in namespaces of its own, with a scratch folder on a file system of its own. What
-is made here lives in the kernel and is held by processes that end with this one, however it ends.
+The calling process is the node. It needs root, its own namespaces, and a scratch directory on its own filesystem.
+Everything created here lives in the kernel and is held by processes that end with the calling one.
 """
 
 import asyncio
@@ -22,25 +22,24 @@ import grpc
 import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from scripts.build_images import ROOT, dockerfiles
+from scripts.build_images import DOCKERFILE, ROOT
 
 Manifest = Mapping[str, Any]
 
-# The address under which every pod reaches the node, as some network plug-ins have it: no subnet, only routes.
+# Address of the node for all pods. As with some network plug-ins there is no subnet, only routes.
 NODE = "169.254.1.1"
 TOOLS = ("ip", "nft", "nsenter", "unshare", "setpriv", "chroot", "mount")
 MEBIBYTE = 1024 * 1024
 _NOBODY = (65534, 65534)
 _POLL_SECONDS = 0.05
 _SANDBOX_SECONDS = 10.0
-# A container that ends is started again at once, then after ten seconds and twice as long each time, as the kubelet
-# does.
+# As in the kubelet: a container that ends is restarted immediately, then with an exponential back-off.
 _FIRST_DELAY_SECONDS = 10.0
-_LONGEST_DELAY_SECONDS = 300.0
+_MAX_DELAY_SECONDS = 300.0
 _DEFAULT_PROBE = {"periodSeconds": 10, "timeoutSeconds": 1, "failureThreshold": 3, "initialDelaySeconds": 0}
 
-# Arguments: root, what is laid over it, user, group; then pairs of folders to show inside, `--`, and the command. The
-# overlay has no upper layer, so nothing can be written to it. What lies on another file system is laid over that again.
+# Arguments: root, overlay files, user, group; then pairs of directories to mount, `--`, and the command. The overlay
+# has no upper layer, so it is read-only. Directories on other filesystems get an overlay of their own.
 _ENTER = """
 set -e
 root=$1 files=$2 user=$3 group=$4; shift 4
@@ -63,17 +62,17 @@ exec chroot "$root" /usr/bin/setpriv --reuid "$user" --regid "$group" --clear-gr
 
 
 class CommandFailed(Exception):
-    """A command ended with an error, or the kernel does not allow what it wanted."""
+    """A command failed."""
 
 
 async def until(condition: Callable[[], bool], seconds: float) -> None:
-    """Returns as soon as a condition holds that nobody announces.
+    """Polls until a condition holds.
 
     Raises:
-        TimeoutError: when it does not hold after so many seconds.
+        TimeoutError: when it does not hold in time.
     """
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 # processes and the kernel set no event
+        while not condition():  # noqa: ASYNC110 # there is no event to wait for
             await asyncio.sleep(_POLL_SECONDS)
 
 
@@ -81,7 +80,7 @@ async def run(*command: str, input_text: str = "") -> str:
     """Output of a command.
 
     Raises:
-        CommandFailed: with what it said.
+        CommandFailed: with its standard error.
     """
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
@@ -94,31 +93,29 @@ async def run(*command: str, input_text: str = "") -> str:
 
 @dataclass(frozen=True)
 class Image:
-    """What an image says about how it is run."""
+    """Command and environment of an image."""
 
     command: Sequence[str]
     variables: Mapping[str, str]
 
     @classmethod
     def of_part(cls, part: str) -> "Image":
-        """Of the Dockerfile of a part, with this environment's Python in the place of the image's."""
-        text = dockerfiles()[part].read_text()
-        (entry_point,) = re.findall(r"^ENTRYPOINT \[(.+)\]$", text, re.MULTILINE)
-        lines = re.findall(r"^ENV (.+)$", text, re.MULTILINE)
+        """The image of a part, with its Dockerfile's environment and this environment's Python."""
+        lines = re.findall(r"^ENV (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
         variables = dict(assignment.split("=", 1) for line in lines for assignment in line.split())
         variables["PATH"] = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"
-        return cls(re.findall(r'"([^"]+)"', entry_point), variables)
+        return cls(["python", "-m", f"pantree_{part}"], variables)
 
     @classmethod
     def of_module(cls, module: str, *arguments: str) -> "Image":
-        """Of a module of the tests: a stand-in."""
+        """An image that runs a module of the tests, such as a fake."""
         variables = {"PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         return cls(["python", "-m", module, *arguments], {**variables, "PYTHONDONTWRITEBYTECODE": "1"})
 
 
 @dataclass(frozen=True)
 class PodKind:
-    """What pods of a workload have in common."""
+    """Specification shared by the pods of a workload."""
 
     name: str
     namespace: str
@@ -130,45 +127,44 @@ class PodKind:
     user: tuple[int, int] = _NOBODY
     grace_seconds: float = 30.0
     folders: Mapping[Path, str] = field(default_factory=dict)
-    """Folders of the node, such as Secrets, and where the pod sees them."""
+    """Directories of the node, such as Secrets, and their mount paths."""
     address: str = ""
-    """Of its only pod, when that has to be a certain one."""
+    """Fixed address of its only pod; empty for any."""
     is_part: bool = False
 
     @property
     def ports(self) -> Mapping[str, int]:
-        """Numbers of the named ports."""
+        """Port numbers by name."""
         return {port["name"]: port["containerPort"] for port in self.container.get("ports", [])}
 
     @property
     def pre_stop_seconds(self) -> float:
-        """What passes before a pod that is to go is told so."""
+        """Seconds that the preStop hook takes."""
         hook = self.container.get("lifecycle", {}).get("preStop", {})
         return float(hook["sleep"]["seconds"]) if hook else 0.0
 
 
 @dataclass(frozen=True)
 class Node:
-    """Where pods run."""
+    """The node that runs the pods."""
 
     scratch: Path
     resolver: str
-    """Address of the name server, as pods know it."""
+    """Address of the name server for pods."""
     domain: str = "cluster.local"
     numbers: "itertools.count[int]" = field(default_factory=lambda: itertools.count(2))
 
 
 class Pod:
-    """A pod; `start` makes it, `delete` ends it in order."""
+    """A pod. `start` creates it, `delete` shuts it down gracefully.
+
+    Args:
+        node: the node that runs it.
+        kind: its specification.
+        changed: called when its readiness changes.
+    """
 
     def __init__(self, node: Node, kind: PodKind, changed: Callable[[], None]) -> None:
-        """Takes what it is made of.
-
-        Args:
-            node: where it runs.
-            kind: what it is.
-            changed: is called when it becomes ready, or no longer is.
-        """
         number = next(node.numbers)
         self.kind = kind
         self.name = f"{kind.name}-{number}"
@@ -191,7 +187,7 @@ class Pod:
 
     @property
     def log(self) -> str:
-        """What its process wrote."""
+        """Output of its process."""
         return (self._folder / "log").read_text(errors="replace")
 
     @property
@@ -202,16 +198,16 @@ class Pod:
 
     @property
     def cpu_seconds(self) -> float:
-        """CPU time that its process has used so far."""
-        # The fields after the name, which may hold anything: user and system time are the 14th and 15th of all.
+        """CPU time of its process."""
+        # The process name may contain anything, so the fields after it are used: 14 and 15 are user and system time.
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     async def start(self, **pipes: int) -> None:
-        """Makes the pod and starts its process; `is_ready` tells when its probes are content.
+        """Creates the pod and starts its process; `is_ready` is set when its probes pass.
 
         Args:
-            pipes: `stdin` and `stdout` of the process, for stand-ins that are spoken to.
+            pipes: `stdin` and `stdout` of the process, for fakes that are controlled through them.
         """
         for name in ("root", "files/etc"):
             (self._folder / name).mkdir(parents=True)
@@ -223,9 +219,9 @@ class Pod:
             (self._folder / "files/etc" / name).write_text(text)
         for inside in self.kind.folders.values():
             (self._folder / "files" / inside.lstrip("/")).mkdir(parents=True, exist_ok=True)
-        for closed in _closed_folders():
+        for closed in _private_folders():
             (self._folder / "files" / closed.lstrip("/")).mkdir(mode=0o755, parents=True, exist_ok=True)
-        for elsewhere, _ in _other_file_systems():
+        for elsewhere, _ in _other_filesystems():
             (self._folder / "files" / elsewhere.lstrip("/")).mkdir(parents=True, exist_ok=True)
         await self._make_network()
         await self._launch(**pipes)
@@ -233,7 +229,7 @@ class Pod:
         self._tasks = [asyncio.create_task(self._keep_running()), asyncio.create_task(self._probe(began))]
 
     async def _make_network(self) -> None:
-        # Holds the namespace, as the pause container of Kubernetes does.
+        # Keeps the namespace alive, like the pause container of Kubernetes.
         self._sandbox = await asyncio.create_subprocess_exec(
             "setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity", start_new_session=True
         )
@@ -245,7 +241,7 @@ class Pod:
             *("peer", "name", "eth0", "netns", str(self._sandbox.pid)),
         )
         await run("ip", "address", "add", f"{NODE}/32", "dev", self._link)
-        await self.mend()
+        await self.reconnect()
         await run(
             *self.inside,
             *("sh", "-ec", _NETWORK, "network", self.ip, NODE),
@@ -253,22 +249,22 @@ class Pod:
 
     @property
     def inside(self) -> list[str]:
-        """Words before a command that is to run in this pod's network."""
+        """Prefix of a command that runs in this pod's network."""
         assert self._sandbox is not None, f"{self.name} was not started"
         return ["nsenter", f"--net=/proc/{self._sandbox.pid}/ns/net", "--"]
 
     async def cut(self) -> None:
-        """Pulls the plug of its network, until `mend`."""
+        """Disconnects its network until `reconnect`."""
         await run("ip", "link", "set", self._link, "down")
 
-    async def mend(self) -> None:
-        """Plugs its network in."""
+    async def reconnect(self) -> None:
+        """Connects its network."""
         await run("ip", "link", "set", self._link, "up")
         await run("ip", "route", "replace", f"{self.ip}/32", "dev", self._link, "scope", "link")
 
     async def _launch(self, **pipes: int) -> None:
         variables = {**self.kind.image.variables, "HOSTNAME": self.name, **self.kind.variables}
-        shown = [*_other_file_systems(), *((str(path), inside) for path, inside in self.kind.folders.items())]
+        shown = [*_other_filesystems(), *((str(path), inside) for path, inside in self.kind.folders.items())]
         with (self._folder / "log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *self.inside,
@@ -287,33 +283,33 @@ class Pod:
         delay = 0.0
         while True:
             await self.process.wait()
-            self._tell(ready=False)
+            self._set_ready(ready=False)
             if self.is_terminating:
                 return
             await asyncio.sleep(delay)
-            delay = min(max(2 * delay, _FIRST_DELAY_SECONDS), _LONGEST_DELAY_SECONDS)
+            delay = min(max(2 * delay, _FIRST_DELAY_SECONDS), _MAX_DELAY_SECONDS)
             self.restarts += 1
             await self._launch()
 
     async def _probe(self, began: float) -> None:
-        """Asks as the kubelet does: until it has started, then whether it is ready and whether it lives."""
+        """Runs the startup probe, then the readiness and liveness probes, as the kubelet does."""
         while not self.is_terminating:
             process = self.process
-            if not await self._passes("startupProbe", process):
+            if not await self._passes_startup("startupProbe", process):
                 continue
             if not self.seconds_to_ready:
                 self.seconds_to_ready = time.monotonic() - began
                 self.start_cpu_seconds = self.cpu_seconds
-            await asyncio.gather(self._watch_readiness(process), self._watch_life(process))
+            await asyncio.gather(self._watch_readiness(process), self._watch_liveness(process))
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _passes(self, name: str, process: asyncio.subprocess.Process) -> bool:
-        """Whether a container got through its start; it is killed when it does not in time."""
+    async def _passes_startup(self, name: str, process: asyncio.subprocess.Process) -> bool:
+        """Whether the startup probe passes; kills the process if it does not in time."""
         if name not in self.kind.container:
             return True
         probe = {**_DEFAULT_PROBE, **self.kind.container[name]}
         for _ in range(probe["failureThreshold"]):
-            if await self._is_content(probe):
+            if await self._passes_probe(probe):
                 return True
             await asyncio.sleep(probe["periodSeconds"])
             if process.returncode is not None:
@@ -324,32 +320,32 @@ class Pod:
 
     async def _watch_readiness(self, process: asyncio.subprocess.Process) -> None:
         probe = {**_DEFAULT_PROBE, **self.kind.container.get("readinessProbe", {})}
-        misses = 0
+        failures = 0
         while process.returncode is None and not self.is_terminating:
-            if await self._is_content(probe):
-                misses = 0
+            if await self._passes_probe(probe):
+                failures = 0
                 self._note_memory(process)
-                self._tell(ready=process.returncode is None and not self.is_terminating)
+                self._set_ready(ready=process.returncode is None and not self.is_terminating)
             else:
-                misses += 1
-                if misses >= probe["failureThreshold"]:
-                    self._tell(ready=False)
+                failures += 1
+                if failures >= probe["failureThreshold"]:
+                    self._set_ready(ready=False)
             await asyncio.sleep(probe["periodSeconds"])
 
-    async def _watch_life(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch_liveness(self, process: asyncio.subprocess.Process) -> None:
         probe = {**_DEFAULT_PROBE, **self.kind.container.get("livenessProbe", {})}
-        misses = 0
+        failures = 0
         while process.returncode is None and not self.is_terminating:
             await asyncio.sleep(probe["periodSeconds"])
-            misses = 0 if await self._is_content(probe) else misses + 1
-            if misses >= probe["failureThreshold"]:
+            failures = 0 if await self._passes_probe(probe) else failures + 1
+            if failures >= probe["failureThreshold"]:
                 _kill(process)
                 return
 
-    async def _is_content(self, probe: Manifest) -> bool:
-        return await is_content(probe, self.ip, self.kind.ports)
+    async def _passes_probe(self, probe: Manifest) -> bool:
+        return await passes_probe(probe, self.ip, self.kind.ports)
 
-    def _tell(self, *, ready: bool) -> None:
+    def _set_ready(self, *, ready: bool) -> None:
         if ready != self.is_ready:
             self.is_ready = ready
             self.ready_since = time.monotonic()
@@ -363,13 +359,13 @@ class Pod:
             self.idle_bytes = self.idle_bytes or int(kilobytes["VmRSS"]) * 1024
 
     def kill(self) -> None:
-        """Ends its process at once, as a crash would; it is started again in the same pod."""
+        """Kills its process; it is restarted in the same pod."""
         _kill(self.process)
 
     async def delete(self) -> int:
-        """Ends it as a deletion does: no new calls, preStop, SIGTERM, and SIGKILL when its grace is over.
+        """Deletes the pod as Kubernetes does: no new calls, preStop, SIGTERM, and SIGKILL after the grace.
 
-        Returns: exit code of its process; negative for one that was killed.
+        Returns: exit code of its process; negative if it was killed.
         """
         self._note_memory(self.process)
         self.is_terminating = True
@@ -388,7 +384,7 @@ class Pod:
         return code
 
     async def remove(self) -> None:
-        """Ends whatever of it is left, at once; its log stays."""
+        """Ends its processes immediately; its log is kept."""
         self.is_terminating = True
         for task in self._tasks:
             task.cancel()
@@ -409,37 +405,37 @@ ip route add default via "$2" dev eth0
 """
 
 
-def _needed() -> list[Path]:
-    """Folders that the processes read."""
+def _required_folders() -> list[Path]:
+    """Directories that the processes read."""
     return sorted({ROOT, Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()})
 
 
-def _closed_folders() -> list[str]:
-    """Folders on the way to those that are needed through which only their owner may pass; a pod sees them open."""
-    on_the_way = {folder for path in _needed() for folder in (path, *path.parents)}
-    return [str(folder) for folder in sorted(on_the_way) if not folder.stat().st_mode & 0o001]
+def _private_folders() -> list[str]:
+    """Parents of the required directories that only their owner may enter; pods see them as accessible."""
+    parents = {folder for path in _required_folders() for folder in (path, *path.parents)}
+    return [str(folder) for folder in sorted(parents) if not folder.stat().st_mode & 0o001]
 
 
-def _other_file_systems() -> list[tuple[str, str]]:
-    """Folders that are needed and that an overlay of the root does not show, each twice."""
+def _other_filesystems() -> list[tuple[str, str]]:
+    """Required directories that are not on the root filesystem, each as a pair (path, path)."""
     root = os.stat("/").st_dev
-    return [(str(path), str(path)) for path in _needed() if path.stat().st_dev != root]
+    return [(str(path), str(path)) for path in _required_folders() if path.stat().st_dev != root]
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:
-    """Ends a process and what it started."""
+    """Kills a process and its children."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
 
 
-async def is_content(probe: Manifest, host: str, ports: Mapping[str, int]) -> bool:
-    """Whether what a probe asks is answered as it should be, in time.
+async def passes_probe(probe: Manifest, host: str, ports: Mapping[str, int]) -> bool:
+    """Whether a probe passes.
 
     Args:
-        probe: of a container; one that asks nothing is content.
+        probe: probe of a container; an empty one passes.
         host: address of the pod.
-        ports: numbers of the named ports.
+        ports: port numbers by name.
     """
     seconds = probe["timeoutSeconds"]
 

@@ -1,14 +1,14 @@
-"""The rules that manifests become: read as text, and asked of a real kernel by `test_rehearsal`."""
+"""The nftables rules, as text. `test_cluster_simulation` loads them into a real kernel."""
 
 import re
 
 import pytest
 
-from tests.rehearsal.network import Endpoint, Manifest, policy_rules, selects, service_rules
+from tests.cluster_simulation.network import Endpoint, Manifest, policy_rules, selects, service_rules
 
 POD = Endpoint("shop", {"app": "basket"}, "10.0.0.1")
-CALLER = Endpoint("shop", {"app": "door"}, "10.0.0.2")
-STRANGER = Endpoint("street", {"app": "door"}, "10.0.0.3")
+CALLER = Endpoint("shop", {"app": "ingress"}, "10.0.0.2")
+STRANGER = Endpoint("street", {"app": "ingress"}, "10.0.0.3")
 NAMESPACES = {"shop": {"name": "shop"}, "street": {"name": "street"}}
 
 
@@ -21,20 +21,20 @@ def chain(text: str, name: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("selector", "taken"),
+    ("selector", "expected"),
     [
         ({}, True),
         ({"matchLabels": {"app": "basket"}}, True),
-        ({"matchLabels": {"app": "door"}}, False),
-        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["basket", "door"]}]}, True),
+        ({"matchLabels": {"app": "ingress"}}, False),
+        ({"matchExpressions": [{"key": "app", "operator": "In", "values": ["basket", "ingress"]}]}, True),
         ({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["basket"]}]}, False),
         ({"matchExpressions": [{"key": "app", "operator": "Exists"}]}, True),
         ({"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]}, False),
         ({"matchLabels": {"app": "basket"}, "matchExpressions": [{"key": "tier", "operator": "Exists"}]}, False),
     ],
 )
-def test_selector_takes_labels(selector: Manifest, taken: bool) -> None:
-    assert selects(selector, {"app": "basket"}) is taken
+def test_selector_matches_labels(selector: Manifest, expected: bool) -> None:
+    assert selects(selector, {"app": "basket"}) is expected
 
 
 def test_selector_with_an_unknown_operator_is_an_error() -> None:
@@ -42,7 +42,7 @@ def test_selector_with_an_unknown_operator_is_an_error() -> None:
         selects({"matchExpressions": [{"key": "app", "operator": "Near"}]}, {})
 
 
-def test_deny_all_closes_the_pods_of_its_namespace_alone() -> None:
+def test_deny_all_blocks_only_pods_of_its_namespace() -> None:
     text = policy_rules(
         [policy(podSelector={}, policyTypes=["Ingress", "Egress"])], [POD, CALLER, STRANGER], NAMESPACES
     )
@@ -50,8 +50,8 @@ def test_deny_all_closes_the_pods_of_its_namespace_alone() -> None:
     assert chain(text, "egress") == ["ip saddr { 10.0.0.1, 10.0.0.2 } drop"]
 
 
-def test_pod_selector_alone_means_the_same_namespace() -> None:
-    rule = {"from": [{"podSelector": {"matchLabels": {"app": "door"}}}], "ports": [{"port": 80}]}
+def test_pod_selector_without_namespace_selector_matches_the_same_namespace() -> None:
+    rule = {"from": [{"podSelector": {"matchLabels": {"app": "ingress"}}}], "ports": [{"port": 80}]}
     opened = policy(podSelector={"matchLabels": {"app": "basket"}}, policyTypes=["Ingress"], ingress=[rule])
     text = policy_rules([opened], [POD, CALLER, STRANGER], NAMESPACES)
     assert chain(text, "ingress") == [
@@ -61,10 +61,10 @@ def test_pod_selector_alone_means_the_same_namespace() -> None:
     assert chain(text, "egress") == []
 
 
-def test_selectors_of_namespace_and_pod_must_both_fit() -> None:
+def test_namespace_and_pod_selectors_must_both_match() -> None:
     peer = {
         "namespaceSelector": {"matchLabels": {"name": "street"}},
-        "podSelector": {"matchLabels": {"app": "door"}},
+        "podSelector": {"matchLabels": {"app": "ingress"}},
     }
     rule = {"from": [peer], "ports": [{"port": 80, "protocol": "UDP"}]}
     opened = policy(podSelector={"matchLabels": {"app": "basket"}}, policyTypes=["Ingress"], ingress=[rule])
@@ -72,7 +72,7 @@ def test_selectors_of_namespace_and_pod_must_both_fit() -> None:
     assert chain(text, "ingress")[0] == "ip daddr { 10.0.0.1 } ip saddr { 10.0.0.3 } udp dport 80 return"
 
 
-def test_block_of_addresses_has_its_exceptions() -> None:
+def test_ip_block_with_exceptions() -> None:
     rule = {"to": [{"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.0/8"]}}], "ports": [{"port": 443}]}
     opened = policy(podSelector={}, policyTypes=["Egress"], egress=[rule])
     text = policy_rules([opened], [POD], NAMESPACES)
@@ -80,19 +80,19 @@ def test_block_of_addresses_has_its_exceptions() -> None:
     assert chain(text, "egress")[0] == line
 
 
-def test_peer_that_no_pod_is_opens_nothing() -> None:
+def test_peer_that_matches_no_pod_allows_nothing() -> None:
     rule = {"from": [{"podSelector": {"matchLabels": {"app": "nobody"}}}], "ports": [{"port": 80}]}
     text = policy_rules([policy(podSelector={}, policyTypes=["Ingress"], ingress=[rule])], [POD], NAMESPACES)
     assert chain(text, "ingress") == ["ip daddr { 10.0.0.1 } drop"]
 
 
 @pytest.mark.parametrize("port", [{"port": "http"}, {"port": 80, "endPort": 90}])
-def test_port_that_is_not_understood_is_an_error(port: Manifest) -> None:
+def test_unsupported_port_is_an_error(port: Manifest) -> None:
     with pytest.raises(ValueError, match="port"):
         policy_rules([policy(podSelector={}, policyTypes=["Ingress"], ingress=[{"ports": [port]}])], [POD], NAMESPACES)
 
 
-def test_service_chooses_among_ready_pods() -> None:
+def test_service_balances_over_ready_pods() -> None:
     service = {
         "metadata": {"name": "basket", "namespace": "shop"},
         "spec": {"clusterIP": "10.96.0.5", "ports": [{"port": 80, "targetPort": "http"}]},

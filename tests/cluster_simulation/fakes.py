@@ -1,9 +1,10 @@
-"""What stands in for systems that cannot run here: `python -m tests.rehearsal.stand_ins NAME [ARGUMENT ...]`.
+"""Fakes of systems that cannot run here: `python -m tests.cluster_simulation.fakes NAME [ARGUMENT ...]`.
 
-nim PORT: the chat API and health routes of Llama NIM; it knows of items what the rules know, so that answers stay the
-same whether it answers or not. collector PORT: takes traces, and writes a line with how many spans each service sent so
-far. sagemaker PORT ENDPOINT: the project's own container behind its local SageMaker runtime. listen PORT: only takes
-connections.
+- nim PORT: the chat API and health routes of Llama NIM. It answers from the rules, so that answers are the same
+  whether it is available or not.
+- collector PORT: receives traces and prints the number of spans per service.
+- sagemaker PORT ENDPOINT: the project's own container behind its local SageMaker runtime.
+- listen PORT: only accepts connections.
 """
 
 import asyncio
@@ -27,13 +28,13 @@ from pantree_enrichment.core.rules import RulesEnricher
 from pantree_recommendation.sagemaker.local_runtime import LocalEndpoint, LocalRuntime
 from tests.recommendation.sagemaker_processes import KEY, SECRET, container, until_loaded
 
-EVERYWHERE = "0.0.0.0"
-# What the rules leave open, as a model would have to say it.
+ALL_INTERFACES = "0.0.0.0"
+# Values for what the rules do not know.
 _DAYS, _REASON = 21, IntervalReason("used_now_and_then", INTERVAL_REASONS["used_now_and_then"])
 
 
 def nim(port: int) -> None:
-    """Serves until it is ended."""
+    """Serves until the process is terminated."""
     rules = RulesEnricher(load_catalog())
 
     class Handler(BaseHTTPRequestHandler):
@@ -56,9 +57,9 @@ def nim(port: int) -> None:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Keeps quiet."""
+            """Logs nothing."""
 
-    ThreadingHTTPServer((EVERYWHERE, port), Handler).serve_forever()
+    ThreadingHTTPServer((ALL_INTERFACES, port), Handler).serve_forever()
 
 
 def _entry(rules: RulesEnricher, item: dict[str, Any]) -> dict[str, Any]:
@@ -81,7 +82,7 @@ class Collector(collector_rpc.TraceServiceServicer):
     def Export(
         self, request: collector.ExportTraceServiceRequest, context: Any
     ) -> collector.ExportTraceServiceResponse:
-        """Takes spans."""
+        """Counts the spans of a request."""
         for resource in request.resource_spans:
             names = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
             self._counts[names["service.name"]] += sum(len(scope.spans) for scope in resource.scope_spans)
@@ -90,31 +91,31 @@ class Collector(collector_rpc.TraceServiceServicer):
 
 
 def collect(port: int) -> None:
-    """Serves until it is ended."""
+    """Serves until the process is terminated."""
     server = grpc.server(ThreadPoolExecutor(1))
     collector_rpc.add_TraceServiceServicer_to_server(Collector(), server)  # type: ignore[no-untyped-call]
-    server.add_insecure_port(f"{EVERYWHERE}:{port}")
+    server.add_insecure_port(f"{ALL_INTERFACES}:{port}")
     server.start()
     server.wait_for_termination()
 
 
 async def sagemaker(port: int, endpoint: str) -> None:
-    """Serves until it is ended."""
+    """Serves until the process is terminated."""
     with container() as running:
         await until_loaded(running.url)
         runtime = LocalRuntime({endpoint: LocalEndpoint({"only": running.url})}, {KEY: SECRET})
-        config = uvicorn.Config(runtime.app(), EVERYWHERE, port, log_config=None, access_log=False, lifespan="on")
+        config = uvicorn.Config(runtime.app(), ALL_INTERFACES, port, log_config=None, access_log=False, lifespan="on")
         await uvicorn.Server(config).serve()
 
 
 async def listen(port: int) -> None:
-    """Takes connections and closes them."""
-    server = await asyncio.start_server(lambda _, writer: writer.close(), EVERYWHERE, port)
+    """Accepts connections and closes them."""
+    server = await asyncio.start_server(lambda _, writer: writer.close(), ALL_INTERFACES, port)
     await server.serve_forever()
 
 
 def main() -> None:
-    """Runs the stand-in that the command line names."""
+    """Runs the fake named on the command line."""
     match sys.argv[1:]:
         case ["nim", port]:
             nim(int(port))

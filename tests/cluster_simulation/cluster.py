@@ -1,7 +1,7 @@
-"""A cluster in this process: the rendered manifests of an overlay, as pods in network namespaces of this machine.
+"""A simulated cluster: runs the rendered manifests of an overlay as pods in network namespaces of this machine.
 
-It does what the controllers of Kubernetes do, so far as these manifests ask for it: Deployments with their rollouts,
-Services with the pods that are ready, names, NetworkPolicies, Secrets of certificates. Numbers come from the manifests.
+It implements the Kubernetes controllers that these manifests need: Deployments with rollouts, Services with their ready
+pods, DNS, NetworkPolicies, Secrets with certificates. All numbers come from the manifests.
 """
 
 import asyncio
@@ -15,21 +15,21 @@ from typing import Any
 
 from pantree_cli.mesh import PARTS
 from scripts.make_certificates import Authority
+from tests.cluster_simulation.network import Endpoint, policy_rules, service_rules
+from tests.cluster_simulation.pods import Image, Node, Pod, PodKind, run, until
 from tests.deploy.manifests import NAME, Manifest, environment_of, named, of_kind, pod_of
-from tests.rehearsal.network import Endpoint, policy_rules, service_rules
-from tests.rehearsal.pods import Image, Node, Pod, PodKind, run, until
 
 NAME_SERVER = "10.96.0.10"
-"""Address of the name server's Service: the tenth of the range, as usual."""
-# kubeadm's CoreDNS keeps answers as long; others forget sooner.
-NAMES_LIVE_SECONDS = 30.0
-LONGEST_START_SECONDS = 240.0
-_LONGEST_ROLLOUT_SECONDS = 600.0
+"""Address of the name server's Service: the tenth of the range, as in most clusters."""
+# The cache time of kubeadm's CoreDNS; other distributions use less.
+DNS_TTL_SECONDS = 30.0
+MAX_START_SECONDS = 240.0
+_MAX_ROLLOUT_SECONDS = 600.0
 _POLL_SECONDS = 0.1
-PLATFORM = "rehearsal"
-"""Label of what the cluster would bring: its pods are no part of the manifests."""
+PLATFORM = "cluster-simulation"
+"""Label of pods that the cluster provides; the manifests do not contain them."""
 
-# What other teams' manifests would say.
+# Namespaces of other teams.
 PLATFORM_NAMESPACES = {
     "kube-system": {"kubernetes.io/metadata.name": "kube-system"},
     "gateways": {"kubernetes.io/metadata.name": "gateways", "pantree/entry": "allowed"},
@@ -38,27 +38,27 @@ PLATFORM_NAMESPACES = {
 }
 
 
-class NeverReady(Exception):
-    """Pods did not become ready in time."""
+class NotReadyInTime(Exception):
+    """Some pods did not become ready in time."""
 
 
 class Deployment:
-    """Pods of one kind, as many as wanted."""
+    """A set of pods of one kind."""
 
     def __init__(self, cluster: "Cluster", kind: PodKind, replicas: int, specification: Manifest) -> None:
         self.kind = kind
         self.pods: list[Pod] = []
         self._cluster = cluster
         self._replicas = replicas
-        self._least_ready_seconds = float(specification.get("minReadySeconds", 0))
+        self._min_ready_seconds = float(specification.get("minReadySeconds", 0))
         rolling = specification.get("strategy", {}).get("rollingUpdate", {})
-        # Numbers alone: rounding shares is Kubernetes' business.
+        # Percentages are not supported.
         self._surge = int(rolling.get("maxSurge", 1))
         self._unavailable = int(rolling.get("maxUnavailable", 0))
         self.exit_codes: list[int] = []
 
     async def scale(self, replicas: int) -> None:
-        """Makes pods, or deletes the newest ones; returns when those that stay are ready."""
+        """Creates pods or deletes the newest ones; returns when the remaining ones are ready."""
         self._replicas = replicas
         surplus = self.pods[replicas:]
         self.pods = self.pods[:replicas]
@@ -71,33 +71,33 @@ class Deployment:
         """Returns when these pods are ready.
 
         Raises:
-            NeverReady: when they are not in time.
+            NotReadyInTime: after `MAX_START_SECONDS`.
         """
         try:
-            await until(lambda: all(pod.is_ready for pod in pods), LONGEST_START_SECONDS)
+            await until(lambda: all(pod.is_ready for pod in pods), MAX_START_SECONDS)
         except TimeoutError:
             late = [pod for pod in pods if not pod.is_ready]
             logs = "\n".join(f"{pod.name}:\n{pod.log[-2000:]}" for pod in late)
-            raise NeverReady(f"not ready after {LONGEST_START_SECONDS:.0f} s: {logs}") from None
+            raise NotReadyInTime(f"not ready after {MAX_START_SECONDS:.0f} s: {logs}") from None
 
     async def restart(self) -> None:
-        """A rolling restart: new pods in the place of the old ones, within surge and unavailability."""
+        """Replaces all pods in a rolling restart, within maxSurge and maxUnavailable."""
         old, self.pods = self.pods, []
-        going: list[asyncio.Task[None]] = []
-        async with asyncio.timeout(_LONGEST_ROLLOUT_SECONDS):
+        deletions: list[asyncio.Task[None]] = []
+        async with asyncio.timeout(_MAX_ROLLOUT_SECONDS):
             while old or len(self.pods) < self._replicas:
                 while len(self.pods) < self._replicas and len(old) + len(self.pods) < self._replicas + self._surge:
                     await self._add()
                 available = [pod for pod in self.pods if self._is_available(pod)]
                 if old and len(old) + len(available) > self._replicas - self._unavailable:
-                    going.append(asyncio.create_task(self._delete(old.pop(0))))
+                    deletions.append(asyncio.create_task(self._delete(old.pop(0))))
                     continue
                 await asyncio.sleep(_POLL_SECONDS)
-            await until(lambda: all(self._is_available(pod) for pod in self.pods), _LONGEST_ROLLOUT_SECONDS)
-            await asyncio.gather(*going)
+            await until(lambda: all(self._is_available(pod) for pod in self.pods), _MAX_ROLLOUT_SECONDS)
+            await asyncio.gather(*deletions)
 
     def _is_available(self, pod: Pod) -> bool:
-        return pod.is_ready and time.monotonic() - pod.ready_since >= self._least_ready_seconds
+        return pod.is_ready and time.monotonic() - pod.ready_since >= self._min_ready_seconds
 
     async def _add(self) -> None:
         pod = Pod(self._cluster.node, self.kind, self._cluster.pods_changed)
@@ -108,23 +108,22 @@ class Deployment:
 
     async def _delete(self, pod: Pod) -> None:
         self.exit_codes.append(await pod.delete())
-        self._cluster.note_gone(pod)
+        self._cluster.record_deleted(pod)
 
 
 class Cluster:
-    """Pods, Services, names and policies; `start_platform` first, then the Deployments' `scale`."""
+    """Pods, Services, DNS and policies. Call `start_platform` first, then `scale` of each Deployment.
+
+    Args:
+        manifests: those of an overlay.
+        scratch: directory on its own filesystem, such as a tmpfs.
+    """
 
     def __init__(self, manifests: list[Manifest], scratch: Path) -> None:
-        """Takes what is to be deployed.
-
-        Args:
-            manifests: of an overlay.
-            scratch: folder on a file system that holds nothing else, such as a tmpfs.
-        """
         self.manifests = manifests
         self.node = Node(scratch, NAME_SERVER)
         self.pods: list[Pod] = []
-        self.gone: list[Pod] = []
+        self.deleted: list[Pod] = []
         self.deployments: dict[str, Deployment] = {}
         (namespace,) = of_kind(manifests, "Namespace")
         self.namespace = str(namespace["metadata"]["name"])
@@ -133,7 +132,7 @@ class Cluster:
         self._policies = list(of_kind(manifests, "NetworkPolicy"))
         self._services = [self._with_address(service) for service in of_kind(manifests, "Service")]
         self._services += [_NAME_SERVER_SERVICE, _COLLECTOR_SERVICE]
-        self._outside: dict[str, str] = {}
+        self._external_names: dict[str, str] = {}
         self._changes = asyncio.Event()
         self._names = scratch / "names" / "names.json"
         self._watching: asyncio.Task[None] | None = None
@@ -142,7 +141,7 @@ class Cluster:
         self._issued = 0
 
     def _with_address(self, service: Manifest) -> Manifest:
-        """A Service with the address that the cluster would give it, unless it is headless."""
+        """A Service with a cluster IP, unless it is headless."""
         specification = dict(service["spec"])
         if "clusterIP" not in specification:
             names = [one["metadata"]["name"] for one in of_kind(self.manifests, "Service")]
@@ -150,29 +149,29 @@ class Cluster:
         return {**service, "spec": specification}
 
     async def start_platform(self) -> None:
-        """Makes the node's network, and starts the name server."""
+        """Sets up the node's network and starts the name server."""
         await run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
         await run("ip", "link", "set", "lo", "up")
         self._names.parent.mkdir(parents=True)
         await self._write_network()
         self._watching = asyncio.create_task(self._watch())
-        arguments = ("/names/names.json", str(NAMES_LIVE_SECONDS))
+        arguments = ("/names/names.json", str(DNS_TTL_SECONDS))
         await self.add_platform_pod(
             "kube-dns",
             "kube-system",
-            Image.of_module("tests.rehearsal.names", *arguments),
+            Image.of_module("tests.cluster_simulation.name_server", *arguments),
             labels={"k8s-app": "kube-dns"},
             folders={self._names.parent: "/names"},
             container=listening(53),
         )
 
     async def add_platform_pod(self, name: str, namespace: str, image: Image, **more: Any) -> Pod:
-        """Starts a pod that the cluster or another team would bring, and returns it when it is ready.
+        """Starts a pod of the platform or of another team and returns it when it is ready.
 
         Args:
-            name: its value of `app.kubernetes.io/name`, unless `labels` are given.
-            namespace: one of `PLATFORM_NAMESPACES`, or that of the manifests.
-            image: what it runs.
+            name: its `app.kubernetes.io/name`, unless `labels` are given.
+            namespace: one of `PLATFORM_NAMESPACES`, or the namespace of the manifests.
+            image: the image to run.
             more: further fields of `PodKind`, and `stdin` and `stdout`.
         """
         pipes = {key: more.pop(key) for key in ("stdin", "stdout") if key in more}
@@ -181,19 +180,19 @@ class Cluster:
         self.pods.append(pod)
         await self.write_policies()
         await pod.start(**pipes)
-        await until(lambda: pod.is_ready or pod.restarts > 1, LONGEST_START_SECONDS)
+        await until(lambda: pod.is_ready or pod.restarts > 1, MAX_START_SECONDS)
         assert pod.is_ready, f"{name} does not run: {pod.log[-2000:]}"
         return pod
 
-    def name_outside(self, name: str, address: str) -> None:
-        """Lets a name of the internet have an address."""
-        self._outside[name] = address
+    def add_external_name(self, name: str, address: str) -> None:
+        """Adds a name outside the cluster to DNS."""
+        self._external_names[name] = address
         self.pods_changed()
 
     def issue_certificates(self, authority: Authority) -> None:
-        """Makes the Secrets that cert-manager would make, or renews them.
+        """Creates or renews the Secrets that cert-manager would create.
 
-        Their folders are laid out as the kubelet's: the files are links through `..data`, which is swapped in one step.
+        As in the kubelet, files are links through `..data`, which is replaced atomically.
         """
         for certificate in of_kind(self.manifests, "Certificate"):
             specification = certificate["spec"]
@@ -224,14 +223,14 @@ class Cluster:
                     return int(pod["securityContext"]["fsGroup"])
         return 0
 
-    def add_deployment(self, name: str, most_replicas: int, image: Image | None, **variables: str) -> Deployment:
-        """A Deployment of the manifests, without pods yet; `scale(replicas_of(...))` makes them.
+    def add_deployment(self, name: str, max_replicas: int, image: Image | None, **variables: str) -> Deployment:
+        """Adds a Deployment of the manifests, without pods; `scale(replicas_of(...))` creates them.
 
         Args:
-            name: of the Deployment.
-            most_replicas: no more than so many.
-            image: a stand-in's; None for that of the part.
-            variables: in place of those of the manifests.
+            name: name of the Deployment.
+            max_replicas: upper limit of its replicas.
+            image: image of a fake; None for the image of the part.
+            variables: environment variables that override those of the manifests.
         """
         manifest = named(self.manifests, "Deployment", name)
         pod = pod_of(manifest)
@@ -250,12 +249,12 @@ class Cluster:
             folders=self._folders_of(pod, container) if is_part else {},
             is_part=is_part,
         )
-        replicas = min(self.replicas_of(name), most_replicas)
+        replicas = min(self.replicas_of(name), max_replicas)
         self.deployments[name] = Deployment(self, kind, replicas, manifest["spec"])
         return self.deployments[name]
 
     def replicas_of(self, name: str) -> int:
-        """How many pods the manifests want: those of the Deployment, or the least of its autoscaler."""
+        """Number of pods in the manifests: that of the Deployment, or the minimum of its autoscaler."""
         for scaler in of_kind(self.manifests, "HorizontalPodAutoscaler"):
             if scaler["spec"]["scaleTargetRef"]["name"] == name:
                 return int(scaler["spec"]["minReplicas"])
@@ -269,13 +268,13 @@ class Cluster:
         }
 
     def pods_changed(self) -> None:
-        """Lets names and Services follow the pods."""
+        """Updates DNS and Services after a change of pods."""
         self._changes.set()
 
-    def note_gone(self, pod: Pod) -> None:
-        """Keeps what is known of a pod that was deleted."""
+    def record_deleted(self, pod: Pod) -> None:
+        """Removes a deleted pod and keeps its measurements."""
         self.pods.remove(pod)
-        self.gone.append(pod)
+        self.deleted.append(pod)
         self.pods_changed()
 
     async def _watch(self) -> None:
@@ -285,7 +284,7 @@ class Cluster:
             await self._write_network()
 
     async def write_policies(self) -> None:
-        """Lets the policies know a new pod before it is there."""
+        """Updates the policies for a new pod before it starts."""
         await self._write_network()
 
     async def _write_network(self) -> None:
@@ -302,14 +301,14 @@ class Cluster:
                 address = service["spec"]["clusterIP"]
                 ready = [pod["ip"] for pod in behind[namespace, name]]
                 names[f"{name}.{namespace}.svc.{self.node.domain}"] = ready if address == "None" else [address]
-            names |= {name: [address] for name, address in self._outside.items()}
+            names |= {name: [address] for name, address in self._external_names.items()}
             new = self._names.with_suffix(".new")
             new.write_text(json.dumps(names))
             new.replace(self._names)
             await run("nft", "-f", "-", input_text=rules + service_rules(self._services, behind))
 
     def _behind(self, service: Manifest) -> list[dict[str, Any]]:
-        """Pods that a Service leads to."""
+        """Ready pods of a Service."""
         selector = service["spec"]["selector"].items()
         return [
             {"ip": pod.ip, "ports": pod.kind.ports}
@@ -321,7 +320,7 @@ class Cluster:
         ]
 
     async def remove(self) -> None:
-        """Ends everything at once."""
+        """Removes all pods immediately."""
         if self._watching is not None:
             self._watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -330,13 +329,13 @@ class Cluster:
 
 
 def listening(port: int) -> Manifest:
-    """Ports and probes of a container that is ready when it listens."""
+    """Ports and probes of a container that is ready as soon as it accepts connections."""
     probe = {"tcpSocket": {"port": port}, "periodSeconds": 1, "failureThreshold": 60}
     return {"ports": [{"name": "own", "containerPort": port}], "startupProbe": probe, "readinessProbe": probe}
 
 
 def service_of(name: str, namespace: str, address: str, selector: Mapping[str, str], *ports: Manifest) -> Manifest:
-    """A Service that another team's manifests would have."""
+    """A Service of another team."""
     return {
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"clusterIP": address, "selector": selector, "ports": list(ports)},

@@ -1,4 +1,4 @@
-"""What the manifests name and no part is: other teams' pods, and stand-ins for what cannot run here."""
+"""The pods that Pantree depends on: those of other teams, and fakes of systems that cannot run here."""
 
 import asyncio
 import contextlib
@@ -11,46 +11,50 @@ from typing import Any
 
 from pantree_cli.mesh import HOST, ServiceKind, free_ports
 from scripts.make_certificates import Authority
+from tests.cluster_simulation.cluster import Cluster, listening
+from tests.cluster_simulation.pods import Image
+from tests.cluster_simulation.report import Report
 from tests.deploy.manifests import WORKLOADS, environment_of, of_kind, pod_of
 from tests.faults.load import Reference
 from tests.faults.run import references_of
 from tests.recommendation.sagemaker_processes import KEY, SECRET
-from tests.rehearsal.cluster import Cluster, listening
-from tests.rehearsal.pods import Image
-from tests.rehearsal.report import Report
 
 COLLECTOR = "opentelemetry-collector"
-_STAND_INS = "tests.rehearsal.stand_ins"
-# An address of the internet, as policies see it, that belongs to nobody (RFC 5737).
+_FAKES = "tests.cluster_simulation.fakes"
+# An address outside the cluster that is reserved for documentation (RFC 5737).
 _INTERNET = "203.0.113.10"
 
 
-async def start_surroundings(cluster: Cluster, authority: Authority, report: Report) -> None:
-    """What the manifests name and no part is: other teams' pods, and stand-ins for what cannot run here."""
-    report.left_out.append("kept answers of the gateway: every answer is made anew")
+async def start_dependencies(cluster: Cluster, authority: Authority, report: Report) -> None:
+    """Starts the pods of other teams and the fakes of systems that cannot run here."""
+    report.not_simulated.append("the gateway's cache: every answer is computed again")
     cluster.issue_certificates(authority)
-    report.left_out.append("cert-manager: its Secrets are made here, by scripts/make_certificates.py")
+    report.not_simulated.append("cert-manager: scripts/make_certificates.py makes its Secrets")
     workloads = {workload["metadata"]["name"]: workload for workload in of_kind(cluster.manifests, *WORKLOADS)}
     pods: list[Awaitable[Any]] = [_listener(cluster, COLLECTOR, "observability", 4317, "collector")]
     if "nim" in workloads:
-        report.left_out.append("nim: a stand-in that knows what the rules know, on the manifests' port and probes")
-        pods.append(cluster.add_deployment("nim", 1, Image.of_module(_STAND_INS, "nim", "8000")).scale(1))
+        report.not_simulated.append(
+            "nim: a fake that answers from the rules, with the port and probes of the manifests"
+        )
+        pods.append(cluster.add_deployment("nim", 1, Image.of_module(_FAKES, "nim", "8000")).scale(1))
     if "redis" in workloads:
         (container,) = pod_of(workloads["redis"])["containers"]
         if shutil.which(container["command"][0]):
             image = Image([*container["command"], *container["args"]], {"PATH": "/usr/local/bin:/usr/bin:/bin"})
             pods.append(cluster.add_deployment("redis", 1, image).scale(1))
         else:
-            report.left_out.append("redis: there is no redis-server here; parts go on by themselves")
+            report.not_simulated.append("redis: redis-server is not installed; the parts use their local fallback")
             pods.append(_listener(cluster, "redis", cluster.namespace, 6379))
     if "milvus" in workloads:
-        report.left_out.append("milvus: something that only listens; vector keeps its points in memory")
+        report.not_simulated.append("milvus: a fake that only accepts connections; vector stores its points in memory")
         (container,) = pod_of(workloads["milvus"])["containers"]
         pods.append(_listener(cluster, "milvus", cluster.namespace, 19530, ports=container["ports"]))
     settings = environment_of(cluster.manifests, "recommendation")
     if endpoint := settings.get("SAGEMAKER_ENDPOINT"):
-        report.left_out.append("SageMaker: the project's container behind its local runtime, without TLS, with a key")
-        cluster.name_outside(f"runtime.sagemaker.{settings['AWS_REGION']}.amazonaws.com", _INTERNET)
+        report.not_simulated.append(
+            "SageMaker: its local runtime with the project's container, without TLS, with a key"
+        )
+        cluster.add_external_name(f"runtime.sagemaker.{settings['AWS_REGION']}.amazonaws.com", _INTERNET)
         pods.append(_listener(cluster, "internet", "elsewhere", 443, "sagemaker", endpoint, address=_INTERNET))
     pods += [
         _listener(cluster, name, namespace, 8080)
@@ -69,43 +73,43 @@ async def _listener(
     name: str,
     namespace: str,
     port: int,
-    stand_in: str = "listen",
+    fake: str = "listen",
     *arguments: str,
     ports: Sequence[Any] = (),
     **more: Any,
 ) -> None:
-    """A pod with a stand-in that is ready when it listens.
+    """Starts a pod with a fake and returns when it accepts connections.
 
     Args:
-        cluster: where.
-        name: of the pod.
-        namespace: of the pod.
-        port: where it listens.
-        stand_in: what it is.
-        arguments: of the stand-in, after its port.
-        ports: which ports the pod tells of, if not this one alone.
+        cluster: the cluster.
+        name: name of the pod.
+        namespace: namespace of the pod.
+        port: port of the fake.
+        fake: name of the fake.
+        arguments: arguments of the fake after its port.
+        ports: ports that the pod declares; by default only `port`.
         more: further fields of `PodKind`.
     """
     container = {**listening(port), **({"ports": ports} if ports else {})}
-    image = Image.of_module(_STAND_INS, stand_in, str(port), *arguments)
+    image = Image.of_module(_FAKES, fake, str(port), *arguments)
     await cluster.add_platform_pod(name, namespace, image, container=container, **more)
 
 
 def changes(part: ServiceKind, region: str) -> dict[str, str]:
-    """What this machine has otherwise than `prod`: variables, each told by `start_surroundings`."""
+    """Environment variables that differ from `prod`; `start_dependencies` reports each difference."""
     if part.name == "vector":
         return {"PANTREE_VECTOR_STORE_URL": "memory://"}
     if part.name == "recommendation":
-        # What the cloud's own webhook would bring in place of a role.
+        # In the cloud, a webhook injects the credentials of a role.
         url = f"http://runtime.sagemaker.{region}.amazonaws.com:443"
         keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
         return {"PANTREE_RECOMMENDATION_SAGEMAKER_URL": url, **keys}
-    # Every answer is made anew.
+    # Compute every answer again.
     return {"PANTREE_GATEWAY_CACHE_SECONDS": "0"} if part.name == "gateway" else {}
 
 
 async def references(requests: Sequence[dict[str, Any]], manifests: list[Any]) -> list[Reference]:
-    """The right answers, with the same stand-ins on loopback."""
+    """Reference answers, from a mesh on loopback with the same fakes."""
     nim, sagemaker = free_ports(2)
     settings = environment_of(manifests, "recommendation")
     variables = {
@@ -117,16 +121,16 @@ async def references(requests: Sequence[dict[str, Any]], manifests: list[Any]) -
         "AWS_REGION": settings["AWS_REGION"],
     }
     async with (
-        _stand_in("nim", str(nim)),
-        _stand_in("sagemaker", str(sagemaker), settings["SAGEMAKER_ENDPOINT"]),
+        _running_fake("nim", str(nim)),
+        _running_fake("sagemaker", str(sagemaker), settings["SAGEMAKER_ENDPOINT"]),
     ):
         return await references_of(requests, **variables)
 
 
 @contextlib.asynccontextmanager
-async def _stand_in(*arguments: str) -> AsyncIterator[None]:
-    """A stand-in on this node, as long as the context lasts; it may answer only after a second."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", _STAND_INS, *arguments, start_new_session=True)
+async def _running_fake(*arguments: str) -> AsyncIterator[None]:
+    """Runs a fake on this node while the context is open; it may take a second to answer."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", _FAKES, *arguments, start_new_session=True)
     try:
         yield
     finally:
