@@ -114,7 +114,7 @@ async def check_grpc(
     (ingress,) = (pod for pod in cluster.pods if pod.kind.name == "ingress")
     pipeline = cluster.deployments["pipeline"].pods[0]
     address = f"{pipeline.ip}:{pipeline.kind.ports['grpc']}"
-    names = [one["name"] for one in reference.whole["recommendations"]["recommendations"]]
+    names = [one["name"] for one in reference.full["recommendations"]["recommendations"]]
     for who, by, expected in (("client", authority, names), ("forger", Authority("Pantree"), "ComponentUnavailable")):
         folder = cluster.node.scratch / "outside" / who
         by.issue(folder, f"{CLIENT}.{domain}")

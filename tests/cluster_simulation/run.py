@@ -166,8 +166,8 @@ async def _clients(
     )
     clients = Clients(pod, answers, into_pod)
     try:
-        pairs = [(reference.whole, reference.bare) for reference in references]
-        await asyncio.to_thread(clients.say, requests=list(requests), references=pairs, seed=seed)
+        pairs = [(reference.full, reference.without_enrichment) for reference in references]
+        await asyncio.to_thread(clients.send, requests=list(requests), references=pairs, seed=seed)
         yield clients
     finally:
         os.close(into_pod)

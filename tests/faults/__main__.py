@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: over two hundred faults, then a rolling restart; prints tables, ends with 1 when bad."""
+"""Injects over two hundred faults, then does a rolling restart: `python -m tests.faults`. Exits with 1 on a failure."""
 
 import argparse
 import asyncio
@@ -16,7 +16,7 @@ from tests.faults.run import Report, break_repeatedly, plan_of
 
 @dataclass(frozen=True)
 class _Slice:
-    """One of several parts of a run, for machines that cannot be kept quiet for all of it at once."""
+    """One of several slices of a run, for machines that are not idle long enough for all of it."""
 
     number: int
     count: int
@@ -34,13 +34,13 @@ async def _break(arguments: argparse.Namespace) -> bool:
     began_at = time.monotonic()
     count, seed, clients, which = arguments.count, arguments.seed, arguments.clients, arguments.slice
     plan = [one for one in plan_of(count, random.Random(seed)) if not arguments.only or one[1] in arguments.only]
-    # The plan is the same however it is sliced; moments and requests differ from slice to slice.
+    # The plan does not depend on the slices; times and requests differ between slices.
     plan = plan[which.number - 1 :: which.count]
 
-    def told(report: Report) -> None:
+    def print_progress(report: Report) -> None:
         print(f"\r{report.fault_count} of {len(plan)} faults, slowest recovery {report.slowest_recovery:.1f} s", end="")
 
-    report = await break_repeatedly(plan, seed + which.number - 1, clients, told)
+    report = await break_repeatedly(plan, seed + which.number - 1, clients, print_progress)
     if arguments.keep:
         if arguments.keep.exists():
             report.add(Report.from_json(arguments.keep.read_text()))
@@ -48,35 +48,37 @@ async def _break(arguments: argparse.Namespace) -> bool:
         arguments.keep.write_text(report.to_json())
     print(f"\n{report.fault_count} faults, seed {seed}, {clients} clients, {time.monotonic() - began_at:.0f} s\n")
     print(report.table())
-    for trouble in report.tally.troubles:
-        print("  " + trouble)
+    for problem in report.tally.problems:
+        print("  " + problem)
     return report.tally.total(Verdict.WRONG) == report.tally.total(Verdict.HANG) == 0 and report.recovers_in_time
 
 
 async def _roll(arguments: argparse.Namespace) -> bool:
     rolled = await rolling_restart(arguments.seed, arguments.clients)
     print(f"\nRolling restart of two replicas of each part:\n\n{rolled.table()}")
-    bad = rolled.tally.total(Verdict.WRONG) + rolled.tally.total(Verdict.HANG)
-    return not rolled.failed_unary_calls and not bad
+    failures = rolled.tally.total(Verdict.WRONG) + rolled.tally.total(Verdict.HANG)
+    return not rolled.failed_unary_calls and not failures
 
 
 async def _main(arguments: argparse.Namespace) -> bool:
-    is_good = arguments.do == "rolling" or await _break(arguments)
-    return (arguments.do == "faults" or await _roll(arguments)) and is_good
+    passed = arguments.do == "rolling" or await _break(arguments)
+    return (arguments.do == "faults" or await _roll(arguments)) and passed
 
 
 def main() -> None:
-    """Runs all faults."""
+    """Runs the faults and the rolling restart."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=210, help="number of faults")
     parser.add_argument("--seed", type=int, default=9)
-    parser.add_argument("--clients", type=int, default=os.cpu_count() or 1, help="one for each core when left out")
-    parser.add_argument("--only", type=Fault, choices=list(Fault), action="append", default=[], help="kind of fault")
-    parser.add_argument("--do", choices=["all", "faults", "rolling"], default="all", help="what to do")
     parser.add_argument(
-        "--slice", type=_Slice.from_text, default=_Slice(1, 1), metavar="K/N", help="the K-th of N slices"
+        "--clients", type=int, default=os.cpu_count() or 1, help="concurrent clients; default: one per core"
     )
-    parser.add_argument("--keep", type=Path, help="file in which slices are added up; the table is that of all in it")
+    parser.add_argument(
+        "--only", type=Fault, choices=list(Fault), action="append", default=[], help="only this kind of fault"
+    )
+    parser.add_argument("--do", choices=["all", "faults", "rolling"], default="all", help="what to run")
+    parser.add_argument("--slice", type=_Slice.from_text, default=_Slice(1, 1), metavar="K/N", help="run slice K of N")
+    parser.add_argument("--keep", type=Path, help="file that accumulates slices; the table covers all of them")
     raise SystemExit(0 if asyncio.run(_main(parser.parse_args())) else 1)
 
 

@@ -1,4 +1,4 @@
-"""Requests that never stop, each with a known right answer, and a verdict on every outcome."""
+"""A continuous load of requests with known answers, and a verdict on every outcome."""
 
 import asyncio
 import json
@@ -14,19 +14,19 @@ import httpx
 import websockets
 
 TIMEOUT_SECONDS = 10.0
-# What a client waits beyond the time that it gave the request before it counts as hanging.
+# A request counts as hanging after this time beyond its timeout.
 PATIENCE_SECONDS = 10.0
 
-# Problems that tell a client honestly that there is no answer now.
+# Problem codes that are acceptable during a fault.
 CLEAN_CODES = frozenset(
     {"COMPONENT_UNAVAILABLE", "DEADLINE_EXCEEDED", "DEADLINE_TOO_SHORT", "OVERLOADED", "SHUTTING_DOWN"}
 )
-# Close codes of WebSockets that say so, and 1006, which is none: the connection was lost.
+# WebSocket close codes that are acceptable during a fault; 1006 means a lost connection.
 CLEAN_CLOSE_CODES = frozenset({1006, 1012, 4429, 4500})
 
 
 class Verdict(StrEnum):
-    """What an outcome was."""
+    """Verdict on an outcome."""
 
     CORRECT = "correct"
     DEGRADED = "degraded"
@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 
 
 def requests_of(count: int, generator: random.Random) -> list[dict[str, Any]]:
-    """Different requests, each of which has the same answer whenever it is sent."""
+    """Distinct requests with deterministic answers."""
     names = ["Bananas", "Chicken Breast", "Milk", "Coffee", "Eggs", "Rye Bread", "Dog Food", "Yogurt"]
     archetypes = ["health_conscious", "busy_family", "single_professional"]
     return [
@@ -58,28 +58,30 @@ def requests_of(count: int, generator: random.Random) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Reference:
-    """The right answers to a request: with all parts, and without what enrichment adds."""
+    """The expected answers to a request: with all parts, and without enrichment."""
 
-    whole: Mapping[str, Any]
-    bare: Mapping[str, Any]
+    full: Mapping[str, Any]
+    without_enrichment: Mapping[str, Any]
 
     def judge(self, answer: Mapping[str, Any]) -> tuple[Verdict, str]:
-        """Verdict on an answer, and what is wrong with it.
+        """Verdict on an answer, and its reason.
 
-        An answer that says what it lacks is degraded, and still each recommendation in it must be the one that is
-        given with or without enrichment.
+        An answer with warnings is degraded. Each of its recommendations must equal one of the answer with or without
+        enrichment.
         """
-        if answer == self.whole:
+        if answer == self.full:
             return Verdict.CORRECT, ""
         if not answer["warnings"]:
             return Verdict.WRONG, "an answer without a warning differs"
-        whole, bare = _recommendations(self.whole), _recommendations(self.bare)
+        full, without_enrichment = _recommendations(self.full), _recommendations(self.without_enrichment)
         given = _recommendations(answer)
-        strange = [name for name, value in given.items() if value not in (whole.get(name), bare.get(name))]
-        if strange:
-            return Verdict.WRONG, f"a degraded answer recommends otherwise: {strange}"
-        if not set(whole) & set(bare) <= set(given):
-            return Verdict.WRONG, "a degraded answer lacks a recommendation that needs nothing of what is missing"
+        different = [
+            name for name, value in given.items() if value not in (full.get(name), without_enrichment.get(name))
+        ]
+        if different:
+            return Verdict.WRONG, f"recommendations of a degraded answer differ: {different}"
+        if not set(full) & set(without_enrichment) <= set(given):
+            return Verdict.WRONG, "a degraded answer lacks a recommendation that does not need the missing part"
         return Verdict.DEGRADED, ""
 
 
@@ -88,7 +90,7 @@ def _recommendations(answer: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def answer_to(http: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Answer of a mesh where all is well."""
+    """Answer of a healthy mesh."""
     async with httpx.AsyncClient(base_url=http, timeout=60) as client:
         response = await client.post("/api/v1/process", json=request)
         response.raise_for_status()
@@ -98,25 +100,32 @@ async def answer_to(http: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass
 class Tally:
-    """Verdicts, by what was going on."""
+    """Verdicts by what happened during the requests."""
 
     counts: dict[str, Counter[Verdict]] = field(default_factory=dict)
-    troubles: list[str] = field(default_factory=list)
-    """What was wrong, for people."""
+    problems: list[str] = field(default_factory=list)
+    """Descriptions of what was wrong."""
 
     def note(self, label: str, verdict: Verdict, why: str) -> None:
         """Counts an outcome."""
         self.counts.setdefault(label, Counter())[verdict] += 1
         if verdict in (Verdict.WRONG, Verdict.HANG):
-            self.troubles.append(f"{label}: {verdict}: {why}")
+            self.problems.append(f"{label}: {verdict}: {why}")
 
     def total(self, verdict: Verdict) -> int:
-        """How often a verdict was given."""
+        """Number of outcomes with a verdict."""
         return sum(counts[verdict] for counts in self.counts.values())
 
 
 class Load:
-    """Clients that send one request after another, by REST and by WebSocket in turn."""
+    """Clients that send one request after another, by REST or by WebSocket.
+
+    Args:
+        addresses: `host:port` of the gateways; a client that cannot connect to one tries the next.
+        requests: the requests to send.
+        references: expected answers, in the order of the requests.
+        label: returns a label for what happens now.
+    """
 
     def __init__(
         self,
@@ -125,14 +134,6 @@ class Load:
         references: list[Reference],
         label: Callable[[], str],
     ) -> None:
-        """Takes what is sent where.
-
-        Args:
-            addresses: `host:port` of the gateways; a client that cannot connect to one takes the next.
-            requests: what is sent.
-            references: right answers to the requests, in their order.
-            label: what is going on now.
-        """
         self._addresses = addresses
         self._requests = requests
         self._references = references
@@ -140,22 +141,22 @@ class Load:
         self.tally = Tally()
         self.unary_errors: list[str] = []
         self.stream_ends: Counter[str] = Counter()
-        """How streams ended that did not complete, by what clients saw."""
+        """How streams ended that did not complete, with counts."""
         self._stopping = False
 
     async def run(self, clients: int, generator: random.Random, pause_seconds: float = 0.0) -> None:
         """Sends until `stop`.
 
         Args:
-            clients: how many send at a time.
-            generator: chooses what each sends.
-            pause_seconds: how long a client thinks between two requests.
+            clients: number of concurrent clients.
+            generator: chooses the requests.
+            pause_seconds: pause between two requests of a client.
         """
         seeds = [generator.randrange(2**32) for _ in range(clients)]
         await asyncio.gather(*(self._client(random.Random(seed), pause_seconds) for seed in seeds))
 
     def stop(self) -> None:
-        """Lets the clients end after the requests under way."""
+        """Stops the clients after their current requests."""
         self._stopping = True
 
     async def _client(self, generator: random.Random, pause_seconds: float) -> None:
@@ -169,7 +170,7 @@ class Load:
                     verdict, why = await send(number, generator.randrange(len(self._addresses)))
             except TimeoutError:
                 verdict, why = Verdict.HANG, f"{send.__name__}: no outcome after {time.monotonic() - began_at:.1f} s"
-            # What began in one fault and ended after it belongs to that fault.
+            # A request counts for the fault during which it began.
             self.tally.note(before or self._label(), verdict, why)
             if verdict not in (Verdict.CORRECT, Verdict.DEGRADED):
                 if send == self.process:
@@ -192,25 +193,25 @@ class Load:
                     )
                 break
             except httpx.ConnectError:
-                continue  # nothing was sent; a load balancer does the same
+                continue  # nothing was sent, so the next gateway is tried, as a load balancer would
             except httpx.TimeoutException:
                 return Verdict.HANG, "process: no response in time"
             except httpx.HTTPError as error:
                 return Verdict.CLEAN_ERROR, f"{type(error).__name__}: {error}"
         if response is None:
-            return Verdict.CLEAN_ERROR, "no gateway takes connections"
+            return Verdict.CLEAN_ERROR, "no gateway accepts connections"
         if response.status_code == 200:
             return self._references[number].judge(response.json())
         return _judge_problem(response.json())
 
     async def stream(self, number: int, first_address: int = 0) -> tuple[Verdict, str]:
         """Verdict on a request by WebSocket: months in order, then the answer, or a clean end."""
-        outcome = (Verdict.CLEAN_ERROR, "no gateway takes connections")
+        outcome = (Verdict.CLEAN_ERROR, "no gateway accepts connections")
         for turn in range(len(self._addresses)):
             try:
                 return await self._stream_from(self._addresses[(first_address + turn) % len(self._addresses)], number)
             except (OSError, websockets.InvalidHandshake, websockets.InvalidMessage, EOFError) as error:
-                # Nothing was sent; a load balancer does the same.
+                # Nothing was sent, so the next gateway is tried, as a load balancer would.
                 outcome = (Verdict.CLEAN_ERROR, f"{type(error).__name__}: {error}")
         return outcome
 
@@ -218,8 +219,9 @@ class Load:
         """As `stream`, from one gateway.
 
         Raises:
-            OSError: when it takes no connections.
-            InvalidHandshake: when it takes no streams; `InvalidMessage`, `EOFError`: when it goes away meanwhile.
+            OSError: when it accepts no connections.
+            InvalidHandshake: when it rejects the stream.
+            InvalidMessage, EOFError: when it stops during the handshake.
         """
         request = self._requests[number]
         months, close_code = 0, 1006

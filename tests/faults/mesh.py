@@ -1,4 +1,4 @@
-"""A mesh with a proxy in front of every part, and the faults that can be done to it."""
+"""A mesh with a proxy in front of every part, into which faults can be injected."""
 
 import asyncio
 import contextlib
@@ -14,17 +14,17 @@ import psutil
 from pantree_cli.mesh import PARTS, ProcessMesh, ServiceKind, free_ports
 from tests.faults.proxy import HOST, Proxy, proxies_of
 
-LONGEST_START_SECONDS = 120.0
+MAX_START_SECONDS = 120.0
 _NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 _SLOW_SECONDS = 0.08
-# How often a part looks at the file that sets its clock.
+# Interval at which a part reads the file that sets its clock.
 _CLOCK_SECONDS = 1
-# A library that lies about the time of day; Debian's package libfaketime has it.
+# Library that fakes the time of day, from Debian's package libfaketime.
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
 class Fault(StrEnum):
-    """What is done to a part."""
+    """A kind of fault."""
 
     KILL = "kill -9"
     STOP = "kill -STOP"
@@ -36,7 +36,7 @@ class Fault(StrEnum):
 
 
 class FaultyMesh:
-    """Real processes that reach one another through proxies."""
+    """Real processes that connect through proxies."""
 
     def __init__(self, processes: ProcessMesh, proxies: Mapping[str, Proxy], clock: Path) -> None:
         self._processes = processes
@@ -45,7 +45,7 @@ class FaultyMesh:
 
     @property
     def gateway(self) -> str:
-        """Where clients reach the gateway, `host:port`."""
+        """Address of the gateway's proxy, `host:port`."""
         return f"{HOST}:{self._proxies['gateway'].port}"
 
     @property
@@ -53,25 +53,25 @@ class FaultyMesh:
         """Process id of each part."""
         return self._processes.process_ids
 
-    async def break_it(self, part: ServiceKind, fault: Fault, seconds: float) -> None:
-        """Does a fault to a part, and takes it back; returns when the part is back."""
-        breaks: dict[Fault, Callable[[ServiceKind, float], Awaitable[None]]] = {
+    async def inject(self, part: ServiceKind, fault: Fault, seconds: float) -> None:
+        """Injects a fault into a part for some seconds; returns when the part is restored."""
+        actions: dict[Fault, Callable[[ServiceKind, float], Awaitable[None]]] = {
             Fault.KILL: self._kill,
             Fault.STOP: self._stop,
             Fault.SLOW: self._slow,
             Fault.DROP: self._drop,
             Fault.CUT: self._cut,
             Fault.DISK: self._fill_disk,
-            Fault.CLOCK: self._turn_clock,
+            Fault.CLOCK: self._shift_clock,
         }
-        await breaks[fault](part, seconds)
+        await actions[fault](part, seconds)
 
     async def _kill(self, part: ServiceKind, seconds: float) -> None:
         os.kill(self.process_ids[part.name], signal.SIGKILL)
         await self._processes.wait(part.name)
         await asyncio.sleep(seconds)
         await self._processes.start(part)
-        async with asyncio.timeout(LONGEST_START_SECONDS):
+        async with asyncio.timeout(MAX_START_SECONDS):
             await self._processes.serving(part)
 
     async def _stop(self, part: ServiceKind, seconds: float) -> None:
@@ -82,9 +82,9 @@ class FaultyMesh:
             os.kill(self.process_ids[part.name], signal.SIGCONT)
 
     async def _slow(self, part: ServiceKind, seconds: float) -> None:
-        self._proxies[part.name].be_slow(_SLOW_SECONDS)
+        self._proxies[part.name].set_delay(_SLOW_SECONDS)
         await asyncio.sleep(seconds)
-        self._proxies[part.name].be_slow(0)
+        self._proxies[part.name].set_delay(0)
 
     async def _drop(self, part: ServiceKind, seconds: float) -> None:
         await self._proxies[part.name].drop_connections()
@@ -94,10 +94,10 @@ class FaultyMesh:
     async def _cut(self, part: ServiceKind, seconds: float) -> None:
         await self._proxies[part.name].cut()
         await asyncio.sleep(seconds)
-        self._proxies[part.name].mend()
+        self._proxies[part.name].restore()
 
     async def _fill_disk(self, part: ServiceKind, seconds: float) -> None:
-        """No file may grow: what a full disk is to a program that writes, without one."""
+        """Simulates a full disk: no file of the process may grow."""
         process = psutil.Process(self.process_ids[part.name])
         affected = [process, *process.children(recursive=True)]
         for one in affected:
@@ -107,8 +107,8 @@ class FaultyMesh:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(one.pid, resource.RLIMIT_FSIZE, _NO_LIMIT)
 
-    async def _turn_clock(self, part: ServiceKind, seconds: float) -> None:
-        """The time of day jumps an hour ahead and, a moment later, back."""
+    async def _shift_clock(self, part: ServiceKind, seconds: float) -> None:
+        """Sets the time of day an hour ahead, then back."""
         file = self._clock / part.name
         file.write_text("+3600s\n")
         await asyncio.sleep(seconds + _CLOCK_SECONDS)
@@ -117,11 +117,11 @@ class FaultyMesh:
 
 @contextlib.asynccontextmanager
 async def faulty_mesh(folder: Path, *, own_clocks: bool = False) -> AsyncIterator[FaultyMesh]:
-    """A mesh with an embedded store on disk, as long as the context lasts.
+    """A mesh with an embedded store on disk.
 
     Args:
-        folder: for the store and the clocks.
-        own_clocks: whether each part gets a clock that can be turned; needs `FAKETIME`, and makes starts slow.
+        folder: directory for the store and the clocks.
+        own_clocks: whether each part has a clock that can be changed; needs `FAKETIME` and makes starts slow.
     """
     ports: dict[str, int] = dict(zip((part.name for part in PARTS), free_ports(len(PARTS)), strict=True))
     for part in PARTS:
@@ -130,7 +130,7 @@ async def faulty_mesh(folder: Path, *, own_clocks: bool = False) -> AsyncIterato
         settings = {
             "PANTREE_LOG_LEVEL": "ERROR",
             "PANTREE_DRAIN_SECONDS": "5",
-            # Every answer is made anew.
+            # Compute every answer again.
             "PANTREE_GATEWAY_CACHE_SECONDS": "0",
             "PANTREE_VECTOR_STORE_URL": f"milvus+lite://{folder}/vectors.db",
         }
@@ -143,7 +143,7 @@ async def faulty_mesh(folder: Path, *, own_clocks: bool = False) -> AsyncIterato
         try:
             for part in PARTS:
                 await processes.start(part)
-            async with asyncio.timeout(LONGEST_START_SECONDS):
+            async with asyncio.timeout(MAX_START_SECONDS):
                 await asyncio.gather(*(processes.serving(part) for part in PARTS))
             yield FaultyMesh(processes, proxies, folder)
         finally:
@@ -151,7 +151,7 @@ async def faulty_mesh(folder: Path, *, own_clocks: bool = False) -> AsyncIterato
 
 
 class _ClockedMesh(ProcessMesh):
-    """Parts each of which may have a clock of its own."""
+    """Parts that may each have their own clock."""
 
     def __init__(self, environment: Mapping[str, str], addresses: Mapping[str, str], clocks: Path | None) -> None:
         super().__init__(environment, addresses)
@@ -165,7 +165,7 @@ class _ClockedMesh(ProcessMesh):
                 "LD_PRELOAD": str(FAKETIME),
                 "FAKETIME_TIMESTAMP_FILE": str(self._clocks / part.name),
                 "FAKETIME_CACHE_DURATION": str(_CLOCK_SECONDS),
-                # Durations and deadlines use the monotonic clock, which does not jump on real machines either.
+                # Durations and deadlines use the monotonic clock, which does not jump on real machines.
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
         await super().start(part)

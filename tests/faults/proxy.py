@@ -1,4 +1,4 @@
-"""A TCP proxy whose network can be made slow, cut, or silent."""
+"""A TCP proxy that can delay or cut its connections."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ _CHUNK_BYTES = 64 * 1024
 
 
 class Proxy:
-    """Hands bytes on between callers and one server."""
+    """Forwards bytes between callers and one server."""
 
     def __init__(self, target_port: int) -> None:
         self._target_port = target_port
@@ -20,14 +20,14 @@ class Proxy:
         self.port = 0
 
     async def open(self) -> None:
-        """Begins to listen on a free port."""
+        """Starts to listen on a free port."""
         self._server = await asyncio.start_server(self._serve, HOST, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Ends all connections."""
         assert self._server is not None
-        # asyncio loses the socket of a connection that it accepted in the very turn in which its server is closed.
+        # asyncio leaks the socket of a connection that it accepts in the same turn in which its server is closed.
         for listening in self._server.sockets:
             asyncio.get_running_loop().remove_reader(listening.fileno())
         await _let_callbacks_run()
@@ -35,24 +35,24 @@ class Proxy:
         await self.drop_connections()
         await _let_callbacks_run()  # sockets of aborted transports are closed
 
-    def be_slow(self, delay_seconds: float) -> None:
-        """Lets every chunk wait before it is handed on; 0 ends it."""
+    def set_delay(self, delay_seconds: float) -> None:
+        """Delays every chunk; 0 disables the delay."""
         self._delay_seconds = delay_seconds
 
     async def drop_connections(self) -> None:
-        """Cuts all connections in the middle of whatever they carry; new ones are taken."""
+        """Aborts all connections; new ones are accepted."""
         connections = list(self._connections)
         for connection in connections:
             connection.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
 
     async def cut(self) -> None:
-        """Cuts all connections, and every new one at once, until `mend`."""
+        """Aborts all connections and all new ones until `restore`."""
         self._is_cut = True
         await self.drop_connections()
 
-    def mend(self) -> None:
-        """Takes connections again."""
+    def restore(self) -> None:
+        """Accepts connections again."""
         self._is_cut = False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,13 +90,13 @@ class Proxy:
 
 
 async def _let_callbacks_run() -> None:
-    for _ in range(10):  # to accept, connect, begin to serve and end takes a turn of the event loop each
+    for _ in range(10):  # accepting, connecting, serving and closing take one turn of the event loop each
         await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager
 async def proxies_of(ports: dict[str, int]) -> AsyncIterator[dict[str, Proxy]]:
-    """A proxy in front of each server, as long as the context lasts."""
+    """Proxies in front of servers, by name."""
     proxies = {name: Proxy(port) for name, port in ports.items()}
     for proxy in proxies.values():
         await proxy.open()

@@ -1,4 +1,4 @@
-"""Two replicas of every part, restarted one after another while clients use them."""
+"""A rolling restart of two replicas of every part under load."""
 
 import asyncio
 import os
@@ -9,40 +9,40 @@ from dataclasses import dataclass
 
 from pantree_cli.mesh import PARTS, ProcessMesh, free_ports
 from tests.faults.load import Load, Tally, Verdict, requests_of
-from tests.faults.mesh import LONGEST_START_SECONDS
+from tests.faults.mesh import MAX_START_SECONDS
 from tests.faults.proxy import HOST
 from tests.faults.run import references_of
 
 _REPLICAS = 2
-_BETWEEN_RESTARTS_SECONDS = 0.5
+_PAUSE_BETWEEN_RESTARTS_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class RollingReport:
-    """What clients saw."""
+    """Results of a rolling restart."""
 
     tally: Tally
     failed_unary_calls: list[str]
     stream_ends: Mapping[str, int]
-    """How many streams ended how, of those that did not complete."""
+    """How streams ended that did not complete, with counts."""
 
     def table(self) -> str:
-        """A Markdown table, one row for each part that was restarted."""
+        """The results as a Markdown table with one row per part."""
         rows = [f"| restarted | requests | {' | '.join(Verdict)} |", "|---|" + "--:|" * (len(Verdict) + 1)]
         for label, counts in sorted(self.tally.counts.items()):
             cells = [label or "none", sum(counts.values()), *(counts[verdict] for verdict in Verdict)]
             rows.append(f"| {' | '.join(map(str, cells))} |")
         rows.append(f"\nfailed unary calls: {len(self.failed_unary_calls)} {self.failed_unary_calls[:5]}")
         rows.append(f"streams that did not complete: {sum(self.stream_ends.values())} {dict(self.stream_ends)}")
-        return "\n".join([*rows, *self.tally.troubles])
+        return "\n".join([*rows, *self.tally.problems])
 
 
 async def rolling_restart(seed: int, clients: int) -> RollingReport:
-    """Restarts every replica of every part, one at a time, by SIGTERM, as a rollout does.
+    """Restarts every replica of every part with SIGTERM, one at a time.
 
     Args:
-        seed: of requests and moments.
-        clients: how many clients send requests all the time.
+        seed: random seed of the requests.
+        clients: number of concurrent clients.
     """
     generator = random.Random(seed)
     requests = requests_of(4, generator)
@@ -51,7 +51,7 @@ async def rolling_restart(seed: int, clients: int) -> RollingReport:
     shared = {
         "PANTREE_LOG_LEVEL": "ERROR",
         "PANTREE_GATEWAY_CACHE_SECONDS": "0",
-        # A headless Service's name has several addresses; this is the same without a name server.
+        # Several addresses, as a headless Service has, without a name server.
         **{part.address_variable: "ipv4:" + ",".join(f"{HOST}:{port}" for port in ports[part.name]) for part in PARTS},
     }
     replicas = [_replica(number, ports, shared) for number in range(_REPLICAS)]
@@ -60,7 +60,7 @@ async def rolling_restart(seed: int, clients: int) -> RollingReport:
         for replica in replicas:
             for part in PARTS:
                 await replica.start(part)
-        async with asyncio.timeout(2 * LONGEST_START_SECONDS):
+        async with asyncio.timeout(2 * MAX_START_SECONDS):
             await asyncio.gather(*(replica.serving(part) for replica in replicas for part in PARTS))
         load = Load([f"{HOST}:{port}" for port in ports["gateway"]], requests, references, lambda: label)
         loading = asyncio.create_task(load.run(clients, generator))
@@ -70,10 +70,10 @@ async def rolling_restart(seed: int, clients: int) -> RollingReport:
                 os.kill(replica.process_ids[part.name], signal.SIGTERM)
                 await replica.wait(part.name)
                 await replica.start(part)
-                async with asyncio.timeout(LONGEST_START_SECONDS):
+                async with asyncio.timeout(MAX_START_SECONDS):
                     await replica.serving(part)
-                # As Kubernetes does: the next one goes when this one is known to callers.
-                await asyncio.sleep(_BETWEEN_RESTARTS_SECONDS + 2)
+                # As in Kubernetes, the next one is stopped when callers know this one.
+                await asyncio.sleep(_PAUSE_BETWEEN_RESTARTS_SECONDS + 2)
         label = ""
         load.stop()
         await loading

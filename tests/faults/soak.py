@@ -1,4 +1,4 @@
-"""`python -m tests.faults.soak`: full load for ten minutes; memory and open files of every part, with their slopes."""
+"""Full load for ten minutes; prints memory and open files of every part: `python -m tests.faults.soak`."""
 
 import argparse
 import asyncio
@@ -24,19 +24,19 @@ from tests.e2e.mesh import mesh_of_processes
 from tests.faults.load import Load, Verdict, requests_of
 from tests.faults.run import references_of
 
-# Caches fill and pools of threads grow at first; what still grows after a third of the time is a leak.
+# Caches and thread pools grow at first. Growth after a third of the time is a leak.
 _WARM_UP_SHARE = 1 / 3
-_SECONDS_BETWEEN_SAMPLES = 5.0
-MOST_MIB_PER_MINUTE = 1.0
-# milvus-lite keeps what was written in memory until there are four files of a size to merge, and four of the next; with
-# eight households of sixty items, memory rose for some 800 writes and went up and down between the same bounds for the
-# 3,200 after them. Ten minutes of requests would be over before, so the store is written to that often beforehand.
-_WRITES_BEFOREHAND = 1_500
+_SECONDS_PAUSE_BETWEEN_SAMPLES = 5.0
+MAX_MIB_PER_MINUTE = 1.0
+# milvus-lite keeps writes in memory until it has four files of a size to merge. With eight households of sixty items,
+# memory grew for about 800 writes and then stayed within the same bounds for 3,200 more. Ten minutes of requests are
+# not enough to get there, so the store is filled first.
+_INITIAL_WRITES = 1_500
 _ITEMS_OF_A_WRITE = 60
 
 
 def _writes(customer_ids: Sequence[str]) -> Iterator[IndexHistoriesRequest]:
-    """The same customers over and over, as requests write them."""
+    """Writes of the same customers, as requests cause them."""
     count = _ITEMS_OF_A_WRITE
     purchases = PurchaseColumns(
         item_names=[f"Item {number}" for number in range(count)],
@@ -47,7 +47,7 @@ def _writes(customer_ids: Sequence[str]) -> Iterator[IndexHistoriesRequest]:
         prices=[2.5] * count,
         savings=[0.0] * count,
     )
-    for number in range(_WRITES_BEFOREHAND):
+    for number in range(_INITIAL_WRITES):
         customer_id = customer_ids[number % len(customer_ids)]
         yield IndexHistoriesRequest(
             histories=[IndexHistoryRequest(customer_id=customer_id, purchases=purchases, as_of="2026-07-01")]
@@ -80,12 +80,12 @@ async def _main(seconds: float, seed: int, clients: int) -> bool:
             while (passed := time.monotonic() - began_at) < seconds:
                 for part, process in processes.items():
                     samples[part].append((passed, process.memory_info().rss / 2**20, process.num_fds()))
-                await asyncio.sleep(_SECONDS_BETWEEN_SAMPLES)
+                await asyncio.sleep(_SECONDS_PAUSE_BETWEEN_SAMPLES)
             load.stop()
             await loading
     counts = {verdict: load.tally.total(verdict) for verdict in Verdict}
     print(f"\n{seconds:.0f} s, {clients} clients, {sum(counts.values())} requests: {counts}\n")
-    print("| part | memory after warm-up, MiB | at the end, MiB | slope, MiB/min | open files then | at the end |")
+    print("| part | memory after warm-up, MiB | at the end, MiB | slope, MiB/min | files after warm-up | at the end |")
     print("|---|--:|--:|--:|--:|--:|")
     flat = True
     for part, all_of_part in samples.items():
@@ -93,12 +93,12 @@ async def _main(seconds: float, seed: int, clients: int) -> bool:
         slope = statistics.linear_regression([one[0] / 60 for one in kept], [one[1] for one in kept]).slope
         first, last = kept[0], kept[-1]
         print(f"| {part} | {first[1]:.1f} | {last[1]:.1f} | {slope:+.2f} | {first[2]} | {last[2]} |")
-        flat = flat and slope <= MOST_MIB_PER_MINUTE and last[2] <= first[2] + clients
+        flat = flat and slope <= MAX_MIB_PER_MINUTE and last[2] <= first[2] + clients
     return flat and counts[Verdict.WRONG] == counts[Verdict.HANG] == 0
 
 
 def main() -> None:
-    """Soaks a mesh; ends with 1 when something grows or went wrong."""
+    """Runs the load; exits with 1 if memory or files grow or an answer is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--seed", type=int, default=9)

@@ -1,4 +1,4 @@
-"""A few faults of each kind, seeded; `make faults` does over two hundred, and restarts everything in turn."""
+"""A short run of faults. `make faults` injects over two hundred and does a rolling restart."""
 
 import asyncio
 import contextlib
@@ -13,11 +13,11 @@ from tests.faults.proxy import HOST, Proxy
 from tests.faults.run import break_repeatedly
 
 SEED = 9
-# Two meshes are started, one of them with a store that takes its time.
+# Starts two meshes, one of them with a slow store.
 pytestmark = pytest.mark.timeout(600)
 
 
-async def test_no_answer_is_wrong_or_lost_while_parts_are_broken() -> None:
+async def test_no_answer_is_wrong_or_lost_during_faults() -> None:
     parts = {part.name: part for part in PARTS}
     plan = [
         (parts["frequency"], Fault.KILL),
@@ -26,12 +26,12 @@ async def test_no_answer_is_wrong_or_lost_while_parts_are_broken() -> None:
         (parts["pipeline"], Fault.SLOW),
         (parts["vector"], Fault.DISK),
         (parts["recommendation"], Fault.CUT),
-        # Deadlines and caches of both would notice; without Debian's libfaketime there is no clock to turn.
+        # Both have deadlines and caches. The clock fault needs Debian's libfaketime.
         *((parts[name], Fault.CLOCK) for name in ("gateway", "pipeline") if FAKETIME),
     ]
     random.Random(SEED).shuffle(plan)
     report = await break_repeatedly(plan, SEED, clients=2)
-    assert report.tally.troubles == []
+    assert report.tally.problems == []
     assert report.fault_count == len(plan)
     assert report.tally.total(Verdict.CORRECT) > 0
 
@@ -42,7 +42,7 @@ async def close(writer: asyncio.StreamWriter) -> None:
         await writer.wait_closed()
 
 
-async def test_proxy_hands_on_slows_and_cuts() -> None:
+async def test_proxy_forwards_delays_and_cuts() -> None:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionResetError):
             while line := await reader.readline():
@@ -56,14 +56,14 @@ async def test_proxy_hands_on_slows_and_cuts() -> None:
         reader, writer = await asyncio.open_connection(HOST, proxy.port)
         writer.write(b"one\n")
         assert await reader.readline() == b"one\n"
-        proxy.be_slow(0.01)
+        proxy.set_delay(0.01)
         writer.write(b"two\n")
         assert await reader.readline() == b"two\n"
         await proxy.cut()
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
         await close(writer)
-        proxy.mend()
+        proxy.restore()
         reader, writer = await asyncio.open_connection(HOST, proxy.port)
         writer.write(b"three\n")
         assert await reader.readline() == b"three\n"

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pantree_cli.mesh import HOST, PARTS, ServiceKind, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
-LONGEST_START_SECONDS = 180
+MAX_START_SECONDS = 180
 UV = uv.find_uv_bin()
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
@@ -78,7 +78,7 @@ def is_serving(part: ServiceKind, address: str) -> bool:
 def test_part_starts_with_its_own_extra_only(part: ServiceKind, wheel: Path, tmp_path: Path) -> None:
     binaries = environment(tmp_path / "env", wheel, part.name)
     with serving(part, binaries) as address:
-        ends = time.monotonic() + LONGEST_START_SECONDS
+        ends = time.monotonic() + MAX_START_SECONDS
         while not is_serving(part, address):
             assert time.monotonic() < ends, f"{part.name} does not serve"
             time.sleep(0.1)
@@ -117,7 +117,7 @@ def test_sagemaker_container_starts_with_its_extra_only(wheel: Path, tmp_path: P
         "PANTREE_SAGEMAKER_MODEL_FOLDER": str(tmp_path / "model"),
     }
     with subprocess.Popen([*program, "serve"], env=variables, cwd=tmp_path) as process:
-        ends = time.monotonic() + LONGEST_START_SECONDS
+        ends = time.monotonic() + MAX_START_SECONDS
         while not answers_ping(f"http://{HOST}:{port}/ping"):
             assert time.monotonic() < ends, "the container does not serve"
             time.sleep(0.1)
