@@ -1,11 +1,13 @@
 """One household's purchases: arrays to compute with, lists for the few lines of a month."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pantree_domain.item_key import distinct_positions
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,34 @@ class PurchaseHistory:
     def trip_days(self) -> NDArray[np.int32]:
         """int32[t], the distinct days with a purchase, ascending."""
         return np.unique(self.days)
+
+
+def fold_items(history: PurchaseHistory) -> PurchaseHistory:
+    """The history with one dictionary entry per item; the same object if no item has two spellings.
+
+    Items keep the order of their first spelling. An item is shown in the spelling of its latest line, and has the first
+    category that any of its spellings has.
+    """
+    positions = distinct_positions(history.item_names)
+    if positions is None:
+        return history
+    latest_days = np.full(len(positions), -1, np.int64)
+    np.maximum.at(latest_days, history.item_indices, history.days)
+    count = max(positions) + 1
+    entries: list[int] = [-1] * count
+    categories = [""] * count
+    # Of two spellings on the latest day, the one that sorts first.
+    for entry in sorted(range(len(positions)), key=lambda entry: (-latest_days[entry], history.item_names[entry])):
+        if entries[positions[entry]] < 0:
+            entries[positions[entry]] = entry
+    for position, category in zip(positions, history.item_categories, strict=True):
+        categories[position] = categories[position] or category
+    return replace(
+        history,
+        item_names=tuple(history.item_names[entry] for entry in entries),
+        item_categories=tuple(categories),
+        item_indices=np.array(positions, np.int32)[history.item_indices],
+    )
 
 
 class PurchaseLines(NamedTuple):

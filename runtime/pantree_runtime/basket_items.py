@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pantree.purchase.v1.purchase_pb2 import BasketItem
+from pantree_domain.item_key import item_key
 from pantree_domain.limits import MAX_BASKET_ITEMS
 from pantree_runtime.validation import Violations
 
@@ -24,7 +25,7 @@ def check_basket_items(items: Sequence[BasketItem], field: str, violations: Viol
     for position, item in enumerate(items):
         path = f"{field}[{position}]"
         if violations.text(f"{path}.name", item.name):
-            first = first_positions.setdefault(item.name.strip().casefold(), position)
+            first = first_positions.setdefault(item_key(item.name), position)
             if first != position:
                 violations.add(f"{path}.name", f"is the same as {field}[{first}].name; give it once, with a quantity")
         violations.price(f"{path}.price", item.price if item.HasField("price") else None)

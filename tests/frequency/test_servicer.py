@@ -215,3 +215,13 @@ async def test_wrong_history_of_cadence_changes_is_named_by_its_path() -> None:
     with pytest.raises(InvalidInput) as raised:
         await find_changes(weekly_bananas(quantities=[1, 0, 1, 1, 1]), "Bananas")
     assert [violation.field for violation in raised.value.violations] == ["history.purchases.quantities[1]"]
+
+
+async def test_two_spellings_of_one_item_are_one_item() -> None:
+    history = weekly_bananas(
+        item_names=["Bananas", "BANANAS "], item_categories=["", "produce"], item_indices=[0, 1] * 2 + [0]
+    )
+    request = messages.AnalyzeHistoryRequest(purchases=history, as_of="2024-11-05", item_types=["", "fruit"])
+    one = messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05", item_types=["fruit"])
+    assert list((await analyze(request)).items) == list((await analyze(one)).items)
+    assert [change.name for change in (await find_changes(history, "bananas")).changes] == ["bananas"]

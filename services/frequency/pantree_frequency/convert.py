@@ -10,7 +10,9 @@ from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.model.v1.model_pb2 import Model
 from pantree_domain.cadence import LADDER
 from pantree_domain.days import calendar_day, day_number
+from pantree_domain.item_key import distinct_positions
 from pantree_domain.money import round_to_cent
+from pantree_domain.purchases import fold_items
 from pantree_frequency.core import (
     CadenceChange,
     HistoryAnalysis,
@@ -71,7 +73,18 @@ def question(request: messages.AnalyzeHistoryRequest | messages.HouseholdHistory
         violations.text(f"{within}item_types[{position}]", type_, required=False)
     violations.raise_if_any()
     assert as_of_day is not None  # a missing day is a violation
-    return Question(history, as_of_day, tuple(request.item_types))
+    return Question(fold_items(history), as_of_day, _folded_types(request.item_types, history.item_names))
+
+
+def _folded_types(types: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Type of each item after `fold_items`: the first one that any of its spellings has."""
+    positions = distinct_positions(names) if types else None
+    if positions is None:
+        return tuple(types)
+    folded = [""] * (max(positions) + 1)
+    for position, type_ in zip(positions, types, strict=True):
+        folded[position] = folded[position] or type_
+    return tuple(folded)
 
 
 def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesRequest, within: str = "") -> Options:

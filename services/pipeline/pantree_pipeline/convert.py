@@ -31,7 +31,7 @@ from pantree_domain.limits import (
 )
 from pantree_domain.money import round_to_cent
 from pantree_domain.months import add_months, month_display
-from pantree_domain.purchases import PurchaseHistory
+from pantree_domain.purchases import PurchaseHistory, fold_items
 from pantree_pipeline.backends.health import Component, ComponentHealth
 from pantree_pipeline.core import Archetypes, Completed, Event, FirstPurchase, ModelName, Month, Order, Started
 from pantree_runtime.basket_items import check_basket_items
@@ -76,7 +76,7 @@ def order_of(
     if message.history or message.HasField("history_columns"):
         source = _history(message, as_of, violations)
         violations.raise_if_any()
-        source = _with_categories(source)
+        source = _with_categories(fold_items(_with_stripped_names(source)))
         as_of = as_of or calendar_day(int(source.days.max()))
     else:
         as_of = as_of or today
@@ -162,11 +162,10 @@ def _history_of_rows(rows: Sequence[Purchase], last_day: int | None, violations:
             wrong.number("saving", row.saving, 0, row.price * quantity + _CENT_SLACK)
         wrong.text("name", row.name)
         wrong.text("category", row.category, required=False)
-        name = row.name.strip()
-        if name not in positions:
-            positions[name] = len(positions)
+        if row.name not in positions:
+            positions[row.name] = len(positions)
             categories.append(row.category)
-        indices.append(positions[name])
+        indices.append(positions[row.name])
         days.append(0 if day is None else day_number(day))
     if len(positions) > MAX_HISTORY_ITEMS:
         violations.add("input.history", f"has {len(positions):,} distinct items; send at most {MAX_HISTORY_ITEMS:,}")
@@ -179,6 +178,10 @@ def _history_of_rows(rows: Sequence[Purchase], last_day: int | None, violations:
         prices=np.array([row.price for row in rows], dtype=np.float64),
         savings=np.array([row.saving for row in rows], dtype=np.float64),
     )
+
+
+def _with_stripped_names(history: PurchaseHistory) -> PurchaseHistory:
+    return replace(history, item_names=tuple(name.strip() for name in history.item_names))
 
 
 def _with_categories(history: PurchaseHistory) -> PurchaseHistory:

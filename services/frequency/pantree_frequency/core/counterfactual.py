@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pantree_domain.item_key import item_key
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import cadence
 from pantree_frequency.core.analysis import Models, Options, Question, least_steps
@@ -48,13 +49,13 @@ def cadence_changes(
     Raises:
         InvalidInput: when an item was never bought, or there is no such model.
     """
-    positions = {name: position for position, name in enumerate(question.history.item_names)}
+    positions = {item_key(name): position for position, name in enumerate(question.history.item_names)}
     bought = set(question.history.item_indices.tolist())
-    strange = [number for number, name in enumerate(item_names) if positions.get(name, -1) not in bought]
+    strange = [number for number, name in enumerate(item_names) if positions.get(item_key(name), -1) not in bought]
     if strange:
         remedy = "is not in purchases; name an item that was bought"
         raise InvalidInput([FieldViolation(f"item_names[{number}]", remedy) for number in strange])
-    items = {name: positions[name] for name in item_names}
+    items = {name: positions[item_key(name)] for name in item_names}
     today = _cadences(dict.fromkeys(items, question), items, models, options)
     latest = dict.fromkeys(items, LONGEST_WAIT_DAYS)
     at_latest = _cadences(_later(question, items, latest), items, models, options)

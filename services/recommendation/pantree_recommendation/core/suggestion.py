@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from pantree_domain.item_key import item_key
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.reason import Reason, ReasonCode
@@ -86,11 +87,11 @@ def suggestions_of(
         policy: what is asked of an item.
         limit: largest number of suggestions.
     """
-    own = {candidate.name.casefold() for candidate in candidates if candidate.purchase_count >= policy.min_purchases}
+    own = {item_key(candidate.name) for candidate in candidates if candidate.purchase_count >= policy.min_purchases}
     found = [
         _suggestion(item, neighborhood.neighbor_count)
         for item in neighborhood.items
-        if item.name.casefold() not in own and item.category.casefold() not in policy.excluded_categories
+        if item_key(item.name) not in own and item.category.casefold() not in policy.excluded_categories
     ]
     found = [suggestion for suggestion in found if suggestion.score >= policy.min_suggestion_score]
     found.sort(key=lambda suggestion: (-suggestion.score, suggestion.item.name))

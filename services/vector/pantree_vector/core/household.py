@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pantree_domain.item_key import item_key
 from pantree_domain.purchases import PurchaseHistory
-from pantree_vector.core.identity import normalise_name
 
 
 class BoughtItem(NamedTuple):
@@ -46,7 +46,7 @@ def household_of(history: PurchaseHistory) -> Household:
     Args:
         history: at least one receipt line, in any order.
     """
-    keys = [normalise_name(name) for name in history.item_names]
+    keys = [item_key(name) for name in history.item_names]
     # Lines in an order that depends on what they hold alone: sums come out the same to the last digit.
     by_name = sorted(
         range(len(keys)), key=lambda item: (keys[item], history.item_names[item], history.item_categories[item])

@@ -1,4 +1,4 @@
-"""When two names mean one item, and the ids under which points are stored."""
+"""Text of a name for embedders, and the ids under which points are stored."""
 
 import hashlib
 import unicodedata
@@ -13,7 +13,7 @@ _WITH_VARIANT = {f"{digit:x}": f"{0b1000 | digit & 0b11:x}" for digit in range(1
 
 
 def normalise_name(name: str) -> str:
-    """The form in which names are compared: compatible characters made one, lower case, single spaces."""
+    """A name as embedders read it: compatibility characters (NFKC) replaced, lower case, single spaces."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pantree_domain.purchases import PurchaseHistory
 from pantree_vector.core.embedder import Embedder
 from pantree_vector.core.household import household_of
+from pantree_vector.core.identity import normalise_name
 from pantree_vector.core.profile import profile_of, profile_vector
 from pantree_vector.core.store import CustomerPoint, HouseholdPoints
 
@@ -31,13 +32,13 @@ def points_of(
     Args:
         tenant_id: the retailer.
         customer_id: the household.
-        history: at least one receipt line, none later than `as_of_day`; items whose names differ only in case, spaces
-            or width are one item.
+        history: at least one receipt line, none later than `as_of_day`; spellings of one item
+            (`item_key`) are one item.
         as_of_day: the day for which the profile is made, days since 1970-01-01.
         embedder: makes the vectors.
     """
     household = household_of(history)
-    vectors = embedder.embed([item.normalised_name for item in household.items])
+    vectors = embedder.embed([normalise_name(item.normalised_name) for item in household.items])
     customer = CustomerPoint(
         tenant_id=tenant_id,
         customer_id=customer_id,

@@ -139,7 +139,7 @@ class Similarity:
         if not diversity:
             return matches
         # An item's vector is that of its normalised name, so that the store need not send it.
-        vectors = await asyncio.to_thread(self._embedder.embed, [match.normalised_name for match in matches])
+        vectors = await self.embed([match.normalised_name for match in matches])
         order = diverse_order([match.score for match in matches], vectors, diversity=diversity, limit=limit)
         return [matches[position] for position in order]
 
