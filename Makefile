@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-CODE := runtime services gateway clients research scripts tests
+CODE := runtime services fitting gateway clients research scripts tests
 TYPESCRIPT := clients/typescript
 GENERATED := gen $(TYPESCRIPT)/src/generated
 

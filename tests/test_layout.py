@@ -52,7 +52,7 @@ def default_text(settings: type[BaseSettings], field: str) -> str:
 def test_wheel_holds_every_package() -> None:
     folders = {
         str(package.parent.relative_to(ROOT))
-        for pattern in ("gen/*", "runtime/*", "services/*/*", "gateway/*", "clients/*/*")
+        for pattern in ("gen/*", "runtime/*", "services/*/*", "fitting/*", "gateway/*", "clients/*/*")
         for package in (file for folder in ROOT.glob(pattern) for file in folder.glob("__init__.py"))
     }
     assert set(PACKAGES) == folders

@@ -6,7 +6,7 @@ examination. See `services/frequency/pantree_frequency/artefact/MODEL_CARD.md`.
     python -m pantree_research.fit_frequency_models
 """
 
-from pantree_frequency import fitting
+from pantree_fitting.frequency import models as fitting
 from pantree_frequency.backends import artefact
 from pantree_research.quality.__main__ import levels_of
 from pantree_research.quality.households import FITTING_END, load_receipt_lines

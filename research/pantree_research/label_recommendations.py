@@ -16,7 +16,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from pantree_frequency import fitting
+from pantree_fitting.frequency import models as fitting
 from pantree_frequency.backends import artefact
 from pantree_recommendation.core import Policy
 from pantree_recommendation.sagemaker.fitting import LabelledItem

@@ -2,9 +2,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pantree_fitting.frequency.outcomes import outcomes
 from pantree_frequency.core.features import FEATURES, MODELLED, feature_table, monotone_direction
 from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.outcomes import outcomes
 from pantree_frequency.core.sorting import sort_histories
 from tests.frequency.histories import AS_OF_DAY, Line, bought_on, history_of, lines, shipped_models
 

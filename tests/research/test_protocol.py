@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pantree_frequency.core.outcomes import Outcomes
+from pantree_fitting.frequency.outcomes import Outcomes
 from pantree_research.quality.protocol import (
     LONGEST_DAYS,
     Deliveries,

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from pantree_domain.days import calendar_day
-from pantree_frequency import fitting
+from pantree_fitting.frequency import models as fitting
+from pantree_fitting.metrics import (
+    MEASURES,
+    Bools,
+    calibration_bins,
+    calibration_error,
+    household_samples,
+    interval_of,
+)
 from pantree_frequency.backends import artefact
 from pantree_frequency.core import Models, cadence
 from pantree_frequency.core.analysis import least_steps
@@ -30,14 +38,6 @@ from pantree_research.quality.households import (
     ReceiptLines,
     Split,
     load_receipt_lines,
-)
-from pantree_research.quality.metrics import (
-    MEASURES,
-    Bools,
-    calibration_bins,
-    calibration_error,
-    household_samples,
-    interval_of,
 )
 from pantree_research.quality.next_basket import LEAST_BUYERS, next_basket_table, print_table, without_rare_items
 from pantree_research.quality.protocol import (

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from pantree_domain.days import day_number
-from pantree_frequency import fitting
+from pantree_fitting.frequency import models as fitting
 from pantree_frequency.core.features import MODELLED, FeatureTable, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.priors import Priors

@@ -18,6 +18,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
+from pantree_fitting.metrics import interval_of
 from pantree_research.quality.baskets import (
     LISTED,
     NOTHING,
@@ -41,7 +42,6 @@ from pantree_research.quality.candidates import (
     standardised_in_rows,
 )
 from pantree_research.quality.households import Level, ReceiptLines, Split, load_receipt_lines, split_of
-from pantree_research.quality.metrics import interval_of
 from pantree_research.quality.promotions import load_promotions
 
 LEAST_BUYERS = {Level.SKU: 12, Level.TYPE: 1}

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from pantree_domain.cadence import LADDER
 from pantree_domain.compiled import compiled
+from pantree_fitting.frequency.models import group_outcomes
+from pantree_fitting.frequency.outcomes import Outcomes, outcomes
 from pantree_frequency.core.features import FeatureTable, feature_table
 from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.outcomes import Outcomes, outcomes
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.sorting import sort_histories
 from pantree_frequency.core.statistics import pair_statistics
-from pantree_frequency.fitting import group_outcomes
 from pantree_research.quality.households import LAST_DAY, Level, ReceiptLines
 
 Floats = NDArray[np.float64]

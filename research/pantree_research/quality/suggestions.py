@@ -17,9 +17,9 @@ from datetime import date
 import numpy as np
 
 from pantree_domain.purchases import PurchaseHistory
+from pantree_fitting.metrics import interval_of
 from pantree_recommendation.core import Companion, Neighborhood, NeighborItem, Policy, suggestions_of
 from pantree_research.quality.households import FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
-from pantree_research.quality.metrics import interval_of
 from pantree_research.quality.recommendations import history_before, later_days
 from pantree_vector.backends.caching import CachedEmbedder
 from pantree_vector.backends.memory import MemoryStore

@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from pantree_frequency.core import kernels
 from pantree_frequency.core.derived import DERIVED, derive
-from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.priors import PRIOR, PRIOR_SIZE, PairEvidence, Priors
-from pantree_frequency.core.sorting import SortedHistories, sort_histories
+from pantree_frequency.core.priors import PRIOR, Priors
+from pantree_frequency.core.sorting import SortedHistories
 
 FEATURES = (
     kernels.RAW
@@ -129,23 +128,3 @@ def _codes(texts: Sequence[str]) -> NDArray[np.int32]:
     """Number of each distinct text; -1 for an empty one."""
     numbers: dict[str, int] = {"": -1}
     return np.array([numbers.setdefault(text, len(numbers) - 1) for text in texts], np.int32)
-
-
-def pair_evidence(histories: Histories, as_of: NDArray[np.int32]) -> tuple[PairEvidence, NDArray[np.int32]]:
-    """What priors are made of, and int32[p] the item of each pair.
-
-    Args:
-        histories: h fitting households.
-        as_of: int32[h], days since 1970-01-01; later lines are not looked at.
-    """
-    nothing = Priors(np.zeros(PRIOR_SIZE, np.float32))
-    ordered = sort_histories(histories, as_of)
-    table = feature_table(ordered, nothing)
-    follow_ups = np.zeros((len(table), 4))
-    kernels.count_follow_ups(
-        histories.household_starts, ordered.line_counts, ordered.pair_starts, ordered.keys, as_of, follow_ups
-    )
-    evidence = PairEvidence(
-        table["pair_count"] - 1, table["pair_log_mean"], table["pair_age"], table["promotion_ratio"], follow_ups
-    )
-    return evidence, table.items

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pantree_fitting.frequency.outcomes import Outcomes, outcomes
+from pantree_fitting.frequency.priors import PairEvidence, fit_priors, pair_evidence
 from pantree_frequency.backends.artefact import Artefact
 from pantree_frequency.core.features import (
     COLUMN,
@@ -19,15 +21,13 @@ from pantree_frequency.core.features import (
     FeatureTable,
     feature_table,
     monotone_direction,
-    pair_evidence,
 )
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models import CLOSED_FORMS
 from pantree_frequency.core.models.base import ClosedForm, Floats
 from pantree_frequency.core.models.hazard import STEPS
 from pantree_frequency.core.need import GONE_DAYS, grounds
-from pantree_frequency.core.outcomes import Outcomes, outcomes
-from pantree_frequency.core.priors import PairEvidence, Priors, fit_priors
+from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.sorting import sort_histories
 
 # The closed forms that speak beside the trees: the three that are best on their own.

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pantree_frequency import fitting
+from pantree_fitting.frequency import models as fitting
 from pantree_frequency.backends import artefact
 from pantree_frequency.core import Options, Question, analyze_histories
 from pantree_frequency.core.features import COLUMN

@@ -1,0 +1,1 @@
+"""Fits the models of the frequency service on the histories of many households."""
