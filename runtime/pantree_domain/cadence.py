@@ -24,6 +24,9 @@ LADDER = (
     Cadence("quarterly", 84),
 )
 
+GRACE_FACTOR = 1.5
+"""A purchase within the interval and half of it again counts as within the cadence."""
+
 
 def nearest_cadence(interval_days: float) -> Cadence:
     """The step nearest to an interval by ratio; the longer one when two are equally near.

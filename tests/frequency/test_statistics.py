@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pantree_domain.evidence import Trend
 from pantree_frequency.core.statistics import ItemStatistics, item_statistics
-from pantree_frequency.core.trend import Trend, p_value
+from pantree_frequency.core.trend import p_value
 from tests.frequency.histories import Line, bought_on, history_of, lines
 
 # What compiles is slow the first time.

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from pantree_domain.cadence import GRACE_FACTOR
 from pantree_domain.days import calendar_day
+from pantree_domain.evidence import Need
 from pantree_fitting.frequency import models as fitting
 from pantree_fitting.metrics import (
     MEASURES,
@@ -28,7 +30,7 @@ from pantree_frequency.core import Models, cadence
 from pantree_frequency.core.analysis import least_steps
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
-from pantree_frequency.core.need import GONE_DAYS, Need, is_overdue, need_probabilities
+from pantree_frequency.core.need import GONE_DAYS, is_overdue, need_probabilities
 from pantree_recommendation.core import Policy
 from pantree_research.quality import forecasting, plots
 from pantree_research.quality.households import (
@@ -54,7 +56,7 @@ from pantree_research.quality.protocol import (
     needs_from_next_purchase,
     needs_from_today,
 )
-from pantree_research.quality.recommendations import GRACE_RATIO, recommendations_table
+from pantree_research.quality.recommendations import recommendations_table
 from pantree_research.quality.suggestions import print_suggestions, suggestions_table
 
 FOLDER = Path("build/quality")
@@ -205,7 +207,7 @@ def recommendable(asked: Examination, models: Models) -> Bools:
     model, policy = models.named(""), Policy()
     intervals = model.interval_within(asked.table, cadence.DAYS)
     chosen = cadence.choose_cadences(cadence.risks_of(intervals, least_steps(asked.table))).interval_days
-    grace = np.floor(cadence.LADDER_DAYS * GRACE_RATIO)
+    grace = np.floor(cadence.LADDER_DAYS * GRACE_FACTOR)
     within = model.within(asked.table, grace)[np.arange(len(chosen)), np.searchsorted(cadence.LADDER_DAYS, chosen)]
     curve = model.within(asked.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
     overdue = is_overdue(asked.table["pair_recency"], intervals)

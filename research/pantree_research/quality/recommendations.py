@@ -17,7 +17,7 @@ import numpy as np
 
 from pantree.frequency.v1.frequency_service_pb2 import ITEM_FREQUENCY_VIEW_BASIC
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
-from pantree_domain.cadence import nearest_cadence
+from pantree_domain.cadence import GRACE_FACTOR, nearest_cadence
 from pantree_domain.days import calendar_day
 from pantree_domain.money import exact
 from pantree_domain.purchases import PurchaseHistory
@@ -45,7 +45,6 @@ MOST_RECOMMENDATIONS = 5
 LEAST_PURCHASES = 3
 # What counts as a repeat item where prices are compared.
 REPEAT_PURCHASES = 4
-GRACE_RATIO = 1.5
 HEURISTIC = "heuristic"
 
 
@@ -230,7 +229,7 @@ def labelled_items(
                 if rejection_reason(candidate, question.as_of, policy) is not None:
                     continue
                 offer = offer_of(candidate, policy.tiers)
-                longest = offer.cadence.interval_days * GRACE_RATIO
+                longest = offer.cadence.interval_days * GRACE_FACTOR
                 if longest <= end - cutoff:
                     rows.append(
                         LabelledItem(
@@ -253,10 +252,10 @@ def _first(ranked: Sequence[Any], days: Mapping[str, float]) -> list[tuple[int, 
 
 def _order(chosen: Sequence[Sequence[tuple[int, float]]], follow_up: int) -> Order:
     """How the chosen items of all households fared; those whose time is not over by the last day are left out."""
-    seen = [[(cadence, days) for cadence, days in items if cadence * GRACE_RATIO <= follow_up] for items in chosen]
+    seen = [[(cadence, days) for cadence, days in items if cadence * GRACE_FACTOR <= follow_up] for items in chosen]
     pairs = [pair for items in seen for pair in items]
     return Order(
-        bought_in_time=float(np.mean([days <= cadence * GRACE_RATIO for cadence, days in pairs])),
+        bought_in_time=float(np.mean([days <= cadence * GRACE_FACTOR for cadence, days in pairs])),
         items=len(pairs),
         households=sum(bool(items) for items in seen),
         mean_cadence_days=float(np.mean([cadence for cadence, _ in pairs])),

@@ -1,5 +1,6 @@
 """What the frequency service knows: statistics of purchase intervals, and what they say about the next weeks."""
 
+from pantree_domain.evidence import Need, Trend
 from pantree_frequency.core.analysis import (
     HistoryAnalysis,
     ItemFrequency,
@@ -9,9 +10,8 @@ from pantree_frequency.core.analysis import (
     analyze_histories,
 )
 from pantree_frequency.core.counterfactual import CadenceChange, cadence_changes
-from pantree_frequency.core.need import NEEDS, Need
+from pantree_frequency.core.need import NEEDS
 from pantree_frequency.core.statistics import ItemStatistics
-from pantree_frequency.core.trend import Trend
 
 __all__ = [
     "NEEDS",

@@ -7,21 +7,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pantree_domain.cadence import GRACE_FACTOR
+from pantree_domain.evidence import Need
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import cadence, need
 from pantree_frequency.core.features import FeatureTable, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.heuristic import recency_weight
-from pantree_frequency.core.need import Need
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.sorting import sort_histories
 from pantree_frequency.core.statistics import ItemStatistics, pair_statistics, statistics_of_items
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 CONFIDENCE_DAYS = 28.0
-# The second probability of the answer: within the recommended cadence and half of it again.
-_GRACE_RATIO = 1.5
 # Where the curve to the next purchase is read: every day up to a year, by which the median is known for nearly all.
 _CURVE_DAYS: NDArray[np.float64] = np.concatenate([np.arange(1.0, 85.0), np.arange(91.0, 366.0, 7.0)])
 
@@ -200,7 +199,7 @@ def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tol
     days = np.concatenate([[0.0], _CURVE_DAYS])
     survival = 1.0 - with_start
     reached = curve[:, -1] >= 0.5
-    graced = np.searchsorted(_CURVE_DAYS, cadences.interval_days * _GRACE_RATIO, side="right") - 1
+    graced = np.searchsorted(_CURVE_DAYS, cadences.interval_days * GRACE_FACTOR, side="right") - 1
     return _Forecasts(
         recency_weight=recency_weight(recency, table["pair_mean_interval"]).tolist(),
         confidence=(100.0 * at[CONFIDENCE_DAYS]).tolist(),

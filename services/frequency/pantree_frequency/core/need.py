@@ -1,12 +1,12 @@
 """The state of a need: still there, late, paused, ended, or met by another item of the same type."""
 
-import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pantree_domain.evidence import Need
 from pantree_frequency.core.features import FeatureTable, known_or_zero
 
 Floats = NDArray[np.float64]
@@ -17,19 +17,6 @@ OVERDUE_RATIO = 0.8
 SOON_DAYS = 28.0
 # A need that brings no purchase for the longest step of the ladder is over, as far as a subscription goes.
 GONE_DAYS = 84.0
-
-
-class Need(enum.Enum):
-    """What has become of the need for an item."""
-
-    # Members are singletons. Enum's own hash is a function in Python, called some hundred times for a household.
-    __hash__ = object.__hash__
-
-    ACTIVE = "active"
-    LATE = "late"
-    PAUSED = "paused"
-    ENDED = "ended"
-    SWITCHED = "switched"
 
 
 NEEDS = tuple(Need)

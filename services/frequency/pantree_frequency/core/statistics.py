@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pantree_domain.evidence import Trend
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import kernels
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.sorting import SortedHistories, sort_histories
-from pantree_frequency.core.trend import Trend, p_value, trend_of
+from pantree_frequency.core.trend import p_value, trend_of
 
 
 # A tuple, as `ItemFrequency` is.

@@ -1,21 +1,11 @@
 """Whether intervals grow or shrink."""
 
-import enum
 import math
+
+from pantree_domain.evidence import Trend
 
 # A trend is told when the interval changes by more than this share of its mean from one interval to the next.
 TREND_THRESHOLD_RATIO = 0.1
-
-
-class Trend(enum.Enum):
-    """How the intervals of an item change."""
-
-    __hash__ = object.__hash__  # as in `Need`
-
-    UNKNOWN = "unknown"
-    STABLE = "stable"
-    ACCELERATING = "accelerating"
-    SLOWING = "slowing"
 
 
 def trend_of(slope_days: float | None, mean_days: float | None) -> Trend:

@@ -1,5 +1,6 @@
 """What the pipeline knows: which stages an answer needs, in which order, and what to do when one of them fails."""
 
+from pantree_domain.evidence import ModelName
 from pantree_pipeline.core.events import Completed, Event, Started, Warning
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.order import FirstPurchase, Order
@@ -14,7 +15,6 @@ from pantree_pipeline.core.ports import (
     HistoryAnalysis,
     ItemEvidence,
     ItemToEnrich,
-    ModelName,
     Neighborhood,
     Recommendations,
     Recommender,

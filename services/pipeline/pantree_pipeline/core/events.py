@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pantree_domain.evidence import ModelName
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.order import Order
-from pantree_pipeline.core.ports import Enrichment, ModelName, Recommendations
+from pantree_pipeline.core.ports import Enrichment, Recommendations
 
 
 class Started(NamedTuple):

@@ -9,17 +9,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple, Protocol
 
+from pantree_domain.evidence import ModelName
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.order import FirstPurchase
-
-
-@dataclass(frozen=True)
-class ModelName:
-    """A model, by name and version."""
-
-    name: str
-    version: str
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """What the recommendation service knows: which evidence suffices, which cadence it supports, and what that saves."""
 
+from pantree_domain.evidence import ModelName, Need, Trend
 from pantree_recommendation.core.calibration import Calibration, Weight
-from pantree_recommendation.core.candidate import MS_PER_CANDIDATE, Candidate, Forecast, Need, PaidPrice, Trend
+from pantree_recommendation.core.candidate import MS_PER_CANDIDATE, Candidate, Forecast, PaidPrice
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
 from pantree_recommendation.core.money import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
 from pantree_recommendation.core.offer import Offer, Price, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, rejection_reason
-from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure
+from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.recommender import (
     DEFAULT_SUGGESTIONS,

@@ -4,12 +4,12 @@ There is some of every item that a household ever bought: named tuples, which ar
 dataclasses.
 """
 
-import enum
 from datetime import date
 from typing import NamedTuple
 
 from pantree_domain.cadence import nearest_cadence
 from pantree_domain.catalog import Perishability
+from pantree_domain.evidence import Need, Trend
 
 # The weight halves with every mean interval that an item is overdue, so this is a gap of four mean intervals. Were
 # purchases without any rhythm, a gap that long would have a probability of e⁻⁴, below 2 %.
@@ -17,25 +17,6 @@ LEAST_RECENCY_WEIGHT = 0.125
 
 # Estimated time to check, judge and explain a candidate.
 MS_PER_CANDIDATE = 0.025
-
-
-class Trend(enum.Enum):
-    """How the intervals of an item change."""
-
-    UNKNOWN = "unknown"
-    STABLE = "stable"
-    ACCELERATING = "accelerating"
-    SLOWING = "slowing"
-
-
-class Need(enum.Enum):
-    """What has become of the need for an item."""
-
-    ACTIVE = "active"
-    LATE = "late"
-    PAUSED = "paused"
-    ENDED = "ended"
-    SWITCHED = "switched"
 
 
 class Forecast(NamedTuple):

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 
 from pantree_domain.cadence import LADDER
-from pantree_recommendation.core.candidate import Candidate, Need
+from pantree_domain.evidence import Need
+from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
 from pantree_recommendation.core.reason import Reason, ReasonCode
 

@@ -5,17 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+from pantree_domain.evidence import ModelName
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.offer import Offer
-
-
-@dataclass(frozen=True)
-class ModelName:
-    """What produced the scores, so that an answer can be traced back to it."""
-
-    name: str
-    version: str
-    """Changes whenever equal input may give other output; empty when nobody but the endpoint knows."""
 
 
 @dataclass(frozen=True)

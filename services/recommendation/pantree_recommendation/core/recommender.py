@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
+from pantree_domain.cadence import GRACE_FACTOR
 from pantree_domain.catalog import Perishability
-from pantree_recommendation.core.candidate import MS_PER_CANDIDATE, Candidate, Trend
+from pantree_domain.evidence import ModelName, Trend
+from pantree_recommendation.core.candidate import MS_PER_CANDIDATE, Candidate
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, rejection_reason
-from pantree_recommendation.core.ranking import ItemFeatures, ModelName, Ranker, RankerFailure, features_of
+from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.selection import Models, ModelSource
 from pantree_recommendation.core.suggestion import Neighborhood, Suggestion, suggestions_of
@@ -36,9 +38,6 @@ _GROUNDS_BY_DISTANCE = (
     ReasonCode.NEED_SWITCHED,
     ReasonCode.NEED_ENDED,
 )
-
-# What a cadence's probability looks at: the interval and half of it again.
-GRACE_RATIO = 1.5
 
 
 @dataclass(frozen=True)
@@ -328,7 +327,7 @@ def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
     if forecast is not None:
         values = {
             "cadence_probability": forecast.cadence_probability,
-            "days": math.floor(forecast.interval_days * GRACE_RATIO),
+            "days": math.floor(forecast.interval_days * GRACE_FACTOR),
         }
         reasons.append(Reason(ReasonCode.LIKELY_BOUGHT_AGAIN, values))
     if offer.cadence != offer.supported_cadence:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pantree_recommendation.core.ranking import ModelName, Ranker
+from pantree_domain.evidence import ModelName
+from pantree_recommendation.core.ranking import Ranker
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 # Shares are written by people: thirds in four decimals are all right.
