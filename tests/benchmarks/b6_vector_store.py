@@ -28,8 +28,8 @@ from pantree_runtime.channel import open_channel
 from pantree_runtime.purchase_columns import columns_of
 from pantree_runtime.server import running
 from pantree_vector.__main__ import build, embedder_of, store_of
-from pantree_vector.core import Embedder
-from pantree_vector.core.indexing import points_of
+from pantree_vector.core import Embedder, HistoryToIndex
+from pantree_vector.core.household_points import points_of
 from pantree_vector.settings import VectorSettings
 from tests.benchmarks.measurement import Measurement, alternate
 from tests.milvus_server import is_installed, milvus_server
@@ -77,7 +77,10 @@ async def _stored_directly(settings: VectorSettings, embedder: Embedder) -> None
     store = store_of(settings)
     await store.open(embedder.model)
     for batch in range(_BATCHES):
-        points = [points_of("", customer_id, history, _DAY, embedder) for customer_id, history in _histories(batch)]
+        points = [
+            points_of(HistoryToIndex("", customer_id, history, _DAY), embedder)
+            for customer_id, history in _histories(batch)
+        ]
         await store.replace_households(points)
     await store.close()
 
@@ -94,7 +97,7 @@ def _measure(where: str, ours: VectorSettings, theirs: VectorSettings, uri: str)
             collection: client.query(collection, filter='id != ""', output_fields=["*"])
             for collection in (items, customers)
         }
-        tenant_key = rows[items][0]["tenant_key"]
+        tenant_uuid = rows[items][0]["tenant_uuid"]
         vector = embedder.embed(["item 42"])[0]
         requests = [_request(batch) for batch in range(_BATCHES)]
 
@@ -105,8 +108,10 @@ def _measure(where: str, ours: VectorSettings, theirs: VectorSettings, uri: str)
                     client.upsert(collection, of_collection[batch * size : (batch + 1) * size])
 
         def search_directly() -> None:
-            fields = ["normalised_name", "name", "category", "unit_price"]
-            client.search(items, data=[vector], filter=f'tenant_key == "{tenant_key}"', limit=40, output_fields=fields)
+            fields = ["key", "name", "category", "unit_price"]
+            client.search(
+                items, data=[vector], filter=f'tenant_uuid == "{tenant_uuid}"', limit=40, output_fields=fields
+            )
 
         async def with_service() -> list[Measurement]:
             async with running(await build(ours)) as part, open_channel(part.address, timeout_seconds=60) as channel:

@@ -8,7 +8,7 @@ import importlib.util
 import sys
 from functools import partial
 
-from pantree_vector.backends.caching import CachedEmbedder
+from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.core import Embedder
 from tests.benchmarks.measurement import Measurement, alternate

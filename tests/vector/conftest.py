@@ -8,7 +8,7 @@ from tests.milvus_server import MilvusServerProcess, is_installed, milvus_server
 
 @pytest.fixture(scope="session")
 def milvus_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServerProcess]:
-    """A server that is started for the tests."""
+    """A server started for the tests."""
     if not is_installed():
         pytest.skip("the Milvus server is not installed: pip install milvus==2.3.5 (Linux on x86-64)")
     with milvus_server(lambda: tmp_path_factory.mktemp("milvus")) as server:
@@ -17,7 +17,7 @@ def milvus_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusS
 
 @pytest.fixture(scope="session")
 def milvus_uri(request: pytest.FixtureRequest) -> str:
-    """URI of a server: the one that PANTREE_TEST_MILVUS_URI names, else one that is started for the tests."""
+    """PANTREE_TEST_MILVUS_URI, or the URI of a server started for the tests."""
     uri = os.environ.get("PANTREE_TEST_MILVUS_URI")
     if uri:
         return uri

@@ -1,4 +1,4 @@
-"""Purchases that the tests of the vector service share."""
+"""Purchases for the tests of the vector service."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ NEIGHBORS: Sequence[Line] = (
 
 
 def history_of_lines(lines: Sequence[Line]) -> PurchaseHistory:
-    """A history with one unit of an item per line; the first category given for a name is the item's."""
+    """A history with one unit per line; an item has the first category given for its name."""
     categories: dict[str, str] = {}
     for name, category, _, _ in lines:
         categories.setdefault(name, category)

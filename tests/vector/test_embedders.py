@@ -11,61 +11,63 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pantree_vector.__main__ import embedder_of
-from pantree_vector.backends.caching import CachedEmbedder
+from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.backends.wordpiece import WordPieces
 from pantree_vector.core import Embedder, EmbeddingModel, Vectors
-from pantree_vector.core.identity import normalise_name
+from pantree_vector.core.identity import embedding_text
 from pantree_vector.settings import VectorSettings
 
 EMBEDDER = HashedTrigrams()
 STATIC = StaticEmbedder()
 EMBEDDED = pytest.mark.parametrize("embedder", [EMBEDDER, STATIC], ids=["hashed-trigrams", "static"])
 
-# Examples are not timed: a busy machine must not fail a test.
-unhurried = settings(deadline=None, max_examples=40)
+# No deadline: examples may be slow on a busy machine.
+no_deadline = settings(deadline=None, max_examples=40)
 
-names = st.text(min_size=1, max_size=200).filter(lambda name: name.strip())
+texts_of_names = st.text(min_size=1, max_size=200).filter(lambda name: name.strip())
 
 
 class CountingEmbedder:
-    """Hashed trigrams that remember what they were asked for."""
+    """Hashed trigrams that record their calls."""
+
+    ms_per_name = 0.0
 
     def __init__(self) -> None:
-        self.asked: list[list[str]] = []
+        self.calls: list[list[str]] = []
 
     @property
     def model(self) -> EmbeddingModel:
         return EMBEDDER.model
 
-    def embed(self, names: Sequence[str]) -> Vectors:
-        self.asked.append(list(names))
-        return EMBEDDER.embed(names)
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self.calls.append(list(texts))
+        return EMBEDDER.embed(texts)
 
 
 @EMBEDDED
-@unhurried
-@given(texts=st.lists(names, max_size=10))
-def test_vectors_have_unit_norm_and_depend_on_the_name_alone(embedder: Embedder, texts: list[str]) -> None:
-    normalised = [normalise_name(text) for text in texts]
-    vectors = embedder.embed(normalised)
+@no_deadline
+@given(texts=st.lists(texts_of_names, max_size=10))
+def test_vectors_have_unit_norm_and_do_not_depend_on_other_names(embedder: Embedder, texts: list[str]) -> None:
+    keys = [embedding_text(text) for text in texts]
+    vectors = embedder.embed(keys)
     assert vectors.shape == (len(texts), embedder.model.dimension)
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(texts)), abs=1e-5)
-    for name, vector in zip(normalised, vectors, strict=True):
+    for name, vector in zip(keys, vectors, strict=True):
         assert embedder.embed([name])[0].tolist() == vector.tolist()
 
 
-@unhurried
-@given(names)
-def test_normalised_name_is_not_blank_and_stays_as_it_is(name: str) -> None:
-    normalised = normalise_name(name)
-    assert normalised.strip()
-    assert normalise_name(f"  {name}\t") == normalised
+@no_deadline
+@given(texts_of_names)
+def test_embedding_text_is_not_blank_and_is_idempotent(name: str) -> None:
+    key = embedding_text(name)
+    assert key.strip()
+    assert embedding_text(f"  {name}\t") == key == embedding_text(key)
 
 
-def test_names_that_share_words_or_spelling_are_more_alike() -> None:
+def test_names_that_share_words_or_trigrams_are_more_similar() -> None:
     banana, bananas, organic_bananas, milk = EMBEDDER.embed(["banana", "bananas", "organic bananas", "milk"])
     assert banana @ bananas > 0.4
     assert bananas @ organic_bananas > banana @ organic_bananas > 0.25
@@ -74,38 +76,38 @@ def test_names_that_share_words_or_spelling_are_more_alike() -> None:
 
 @EMBEDDED
 def test_vectors_are_the_same_in_another_process(embedder: Embedder) -> None:
-    made_by = type(embedder)
+    embedder_type = type(embedder)
     code = (
-        f"from {made_by.__module__} import {made_by.__name__} as Embedder;"
+        f"from {embedder_type.__module__} import {embedder_type.__name__} as Embedder;"
         "print(Embedder().embed(['oat milk', 'straße ☕', '☕']).tobytes().hex())"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == embedder.embed(["oat milk", "straße ☕", "☕"]).tobytes().hex()
 
 
-def test_static_vectors_know_what_words_mean() -> None:
+def test_static_vectors_represent_meaning() -> None:
     soda, cola, soap, bananas, fruit = STATIC.embed(["soda", "cola", "soap", "bananas", "fruit"])
     assert soda @ cola > soda @ soap
     assert bananas @ fruit > bananas @ soap
 
 
-def test_static_vectors_of_names_without_known_pieces_are_like_themselves_only() -> None:
+def test_static_vectors_of_names_without_known_pieces_are_similar_to_no_other() -> None:
     one, other, milk = STATIC.embed(["🫠", "🫡", "milk"])
     assert STATIC.embed(["🫠"])[0].tolist() == one.tolist()
     assert abs(one @ other) < 0.5
     assert abs(one @ milk) < 0.5
 
 
-def test_static_model_says_where_it_comes_from_and_needs_numpy_alone() -> None:
+def test_static_model_names_its_origin_and_needs_only_numpy() -> None:
     code = (
         "import sys; from pantree_vector.backends.static import StaticEmbedder; StaticEmbedder().embed(['milk']);"
         "print({'torch', 'pymilvus', 'qdrant_client', 'sentence_transformers'} & set(sys.modules))"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed.strip() == "set()"
-    folder = Path(sys.modules[StaticEmbedder.__module__].__file__ or "").parent / "static_model"
-    assert "Apache License 2.0" in (folder / "MODEL_CARD.md").read_text()
-    assert sum(file.stat().st_size for file in folder.iterdir()) < 5_000_000
+    model_dir = Path(sys.modules[StaticEmbedder.__module__].__file__ or "").parent / "static_model"
+    assert "Apache License 2.0" in (model_dir / "MODEL_CARD.md").read_text()
+    assert sum(file.stat().st_size for file in model_dir.iterdir()) < 5_000_000
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_static_model_says_where_it_comes_from_and_needs_numpy_alone() -> None:
         ("m" * 101, []),
     ],
 )
-def test_name_is_split_into_the_longest_pieces_known(name: str, pieces: list[str]) -> None:
+def test_name_is_split_into_the_longest_known_pieces(name: str, pieces: list[str]) -> None:
     vocabulary = ["oat", "milk", "##milk", "cafe", "-", "牛", "奶", "m", "##m"]
     positions, counts = WordPieces(vocabulary).split(["", name, "oat"])
     assert counts.tolist() == [0, len(pieces), 1]
@@ -137,7 +139,7 @@ needs_minilm = pytest.mark.skipif(
 
 @needs_minilm
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's and transformers' own imports
-def test_sentence_transformers_model_makes_unit_vectors() -> None:
+def test_sentence_transformers_model_computes_unit_vectors() -> None:
     embedder = embedder_of(VectorSettings(embedder=f"sentence-transformers:{MINILM}"))
     assert (embedder.model.name, embedder.model.dimension) == ("model", 384)
     vectors = embedder.embed(["soda", "cola", "soap"])
@@ -148,7 +150,7 @@ def test_sentence_transformers_model_makes_unit_vectors() -> None:
 
 
 @needs_minilm
-def test_word_pieces_are_those_of_the_model_that_was_distilled() -> None:
+def test_word_pieces_equal_those_of_the_distilled_model() -> None:
     from tokenizers import Tokenizer
 
     bert = Tokenizer.from_file(f"{MINILM}/tokenizer.json")
@@ -163,41 +165,41 @@ def test_word_pieces_are_those_of_the_model_that_was_distilled() -> None:
         "apple juice & cider (over 50%",
     ]
     for name in sample:
-        encoded = bert.encode(normalise_name(name), add_special_tokens=False)
+        encoded = bert.encode(embedding_text(name), add_special_tokens=False)
         expected = [position for position, piece in zip(encoded.ids, encoded.tokens, strict=True) if piece[0] != "["]
-        assert ours.split([normalise_name(name)])[0].tolist() == [p for p in expected if p], name
+        assert ours.split([embedding_text(name)])[0].tolist() == [p for p in expected if p], name
 
 
-def test_cache_asks_once_for_each_name_and_keeps_the_order() -> None:
+def test_cache_embeds_each_name_once_and_preserves_the_order() -> None:
     inner = CountingEmbedder()
     cached = CachedEmbedder(inner, size=10)
-    asked = ["milk", "bananas", "milk"]
+    names = ["milk", "bananas", "milk"]
     for _ in range(2):
-        assert cached.embed(asked).tolist() == EMBEDDER.embed(asked).tolist()
-    assert inner.asked == [["milk", "bananas"]]
+        assert cached.embed(names).tolist() == EMBEDDER.embed(names).tolist()
+    assert inner.calls == [["milk", "bananas"]]
     assert cached.embed([]).shape == (0, 256)
 
 
-def test_cache_that_is_full_lets_go_of_the_name_used_longest_ago() -> None:
+def test_full_cache_evicts_the_least_recently_used_name() -> None:
     inner = CountingEmbedder()
     cached = CachedEmbedder(inner, size=2)
     for name in ("milk", "bananas", "milk", "bread", "milk", "bananas"):
         cached.embed([name])
-    assert inner.asked == [["milk"], ["bananas"], ["bread"], ["bananas"]]
+    assert inner.calls == [["milk"], ["bananas"], ["bread"], ["bananas"]]
 
 
-def test_cache_smaller_than_a_request_still_answers_it() -> None:
-    asked = [f"item {number}" for number in range(10)]
-    assert CachedEmbedder(EMBEDDER, size=3).embed(asked).tolist() == EMBEDDER.embed(asked).tolist()
+def test_request_larger_than_the_cache_is_answered() -> None:
+    names = [f"item {number}" for number in range(10)]
+    assert CachedEmbedder(EMBEDDER, size=3).embed(names).tolist() == EMBEDDER.embed(names).tolist()
 
 
-def test_caller_who_changes_a_vector_does_not_change_the_cache() -> None:
+def test_changing_a_returned_vector_does_not_change_the_cache() -> None:
     cached = CachedEmbedder(EMBEDDER, size=3)
     cached.embed(["milk"])[:] = 0
     assert cached.embed(["milk"]).tolist() == EMBEDDER.embed(["milk"]).tolist()
 
 
-def test_cache_is_right_when_many_threads_use_it() -> None:
+def test_cache_is_thread_safe() -> None:
     cached = CachedEmbedder(EMBEDDER, size=5)
     wrong: list[str] = []
 

@@ -1,12 +1,8 @@
-import uuid
-
-from hypothesis import given
-from hypothesis import strategies as st
-
-from pantree_vector.core.identity import stable_id
+from pantree_vector.core.identity import customer_point_id, item_point_id
 
 
-@given(st.lists(st.text(), min_size=1, max_size=4))
-def test_stable_id_is_a_uuid_of_version_5(parts: list[str]) -> None:
-    namespace = uuid.UUID("6f1d7c0e-6c0b-5b5a-9d0e-6a2f7f6f2c11")
-    assert stable_id(*parts) == str(uuid.uuid5(namespace, "\x1f".join(parts)))
+def test_point_ids_never_change() -> None:
+    """Other ids would no longer overwrite what is stored."""
+    assert customer_point_id("shop", "family") == "7b97704b-641e-5075-bf59-92f8f96b2807"
+    assert item_point_id("shop", "family", "oat milk") == "e62443a1-6a6b-5c01-b27f-261cc4505988"
+    assert customer_point_id("shop", "") != customer_point_id("", "shop")

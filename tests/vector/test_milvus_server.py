@@ -1,10 +1,11 @@
-"""What only a real server can show; the store suite runs against it too."""
+"""Tests that need a real Milvus server; the store suite runs against it, too."""
 
 import asyncio
 
 import pytest
 
 from pantree_runtime.errors import ComponentUnavailable
+from pantree_vector.backends.external import StoreOptions
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.milvus import MilvusStore
 from pantree_vector.core import HistoryToIndex, Similarity
@@ -16,14 +17,14 @@ pytestmark = [pytest.mark.milvus_server, pytest.mark.timeout(900)]
 CUSTOMERS = 300
 
 
-async def test_server_killed_during_an_upsert_loses_nothing_that_a_second_run_does_not_mend(
+async def test_second_run_completes_an_upsert_during_which_the_server_was_killed(
     milvus_process: MilvusServerProcess,
 ) -> None:
-    def similarity_there() -> Similarity:
-        store = MilvusStore(milvus_process.uri, collection_prefix="killed", timeout_seconds=15)
+    def new_similarity() -> Similarity:
+        store = MilvusStore(milvus_process.uri, StoreOptions("killed", timeout_seconds=15))
         return Similarity(store, HashedTrigrams())
 
-    similarity = similarity_there()
+    similarity = new_similarity()
     await similarity.open()
     histories = [HistoryToIndex("", f"customer-{n}", history_of_lines(FAMILY), 20_020) for n in range(CUSTOMERS)]
     await similarity.index_histories(histories[:10])
@@ -41,17 +42,17 @@ async def test_server_killed_during_an_upsert_loses_nothing_that_a_second_run_do
     await similarity.close()
 
     await asyncio.to_thread(milvus_process.start_after_a_crash)
-    mended = similarity_there()
-    for attempt in range(30):  # a server that has just started loads its collections
+    reopened = new_similarity()
+    for attempt in range(30):  # a server loads its collections after the start
         try:
-            await mended.open()
+            await reopened.open()
             break
         except ComponentUnavailable:
             assert attempt < 29
             await asyncio.sleep(2)
-    assert (await mended.customer_profile("", "customer-0")).total_spend == 16.0  # stored before, and still whole
-    await mended.index_histories(histories)
+    assert (await reopened.customer_profile("", "customer-0")).total_spend == 16.0  # stored before the crash
+    await reopened.index_histories(histories)
     for number in (0, CUSTOMERS - 1):
-        assert await mended.delete_customer("", f"customer-{number}") == 4
-    assert len(await mended.search_customers("", "customer-1", limit=100)) == 100
-    await mended.close()
+        assert await reopened.delete_customer("", f"customer-{number}") == 4
+    assert len(await reopened.search_customers("", "customer-1", limit=100)) == 100
+    await reopened.close()

@@ -9,16 +9,16 @@ from hypothesis import strategies as st
 from pantree_domain.limits import MAX_NAME_CHARACTERS
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.memory import MemoryStore
-from pantree_vector.core import CustomerProfile, Similarity
+from pantree_vector.core import CustomerPoint, CustomerProfile, HistoryToIndex, Similarity
 from pantree_vector.core.household import household_of
-from pantree_vector.core.indexing import points_of
+from pantree_vector.core.household_points import points_of
 from pantree_vector.core.profile import MAX_CATEGORY_SHARES, profile_of, profile_vector
 from tests.vector.households import FAMILY, Line, history_of_lines
 
 EMBEDDER = HashedTrigrams()
 
-# Examples are not timed: a busy machine must not fail a test.
-unhurried = settings(deadline=None, max_examples=40)
+# No deadline: examples may be slow on a busy machine.
+no_deadline = settings(deadline=None, max_examples=40)
 
 names = st.sampled_from(["Bananas", "bananas ", "BANANAS", "Milk", "Oat Milk", "Straße", "strasse", "!!!"])
 lines_of_households = st.lists(
@@ -33,15 +33,23 @@ lines_of_households = st.lists(
 )
 
 
-def profile(lines: list[Line], as_of_day: int = 20_020) -> CustomerProfile:
-    return profile_of("family", household_of(history_of_lines(lines)), as_of_day)
+def profile(lines: list[Line]) -> CustomerProfile:
+    return profile_of("family", household_of(history_of_lines(lines)), 20_020)
+
+
+def to_index(lines: list[Line]) -> HistoryToIndex:
+    return HistoryToIndex("", "family", history_of_lines(lines), 20_020)
+
+
+def customer_of(lines: list[Line]) -> CustomerPoint:
+    return points_of(to_index(lines), EMBEDDER).customer
 
 
 def test_profile_sums_up_spend_trips_and_categories() -> None:
-    made = profile(list(FAMILY))
-    assert (made.purchase_count, made.trip_count, made.total_spend) == (4, 3, 16.0)
-    assert made.mean_trip_gap_days == 7.0
-    assert [(share.category, share.share_ratio) for share in made.category_shares] == [
+    result = profile(list(FAMILY))
+    assert (result.purchase_count, result.trip_count, result.total_spend) == (4, 3, 16.0)
+    assert result.mean_trip_gap_days == 7.0
+    assert [(share.category, share.share_ratio) for share in result.category_shares] == [
         ("household", 0.5),
         ("dairy", 0.25),
         ("produce", 0.25),
@@ -52,10 +60,10 @@ def test_profile_of_one_trip_has_no_gap() -> None:
     assert profile([("Bananas", "", 20_000, 1.0), ("Milk", "", 20_000, 1.0)]).mean_trip_gap_days is None
 
 
-def test_profile_of_free_items_has_no_shares_and_still_a_vector() -> None:
+def test_profile_of_free_items_has_a_vector_but_no_shares() -> None:
     lines: list[Line] = [("Bananas", "produce", 20_000, 0.0), ("Milk", "dairy", 20_000, 0.0)]
     assert profile(lines).category_shares == ()
-    customer = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER).customer
+    customer = customer_of(lines)
     bananas, milk = EMBEDDER.embed(["bananas", "milk"])
     assert customer.vector @ bananas == pytest.approx(float(customer.vector @ milk), abs=1e-6)
 
@@ -66,45 +74,45 @@ def test_item_without_category_counts_as_other() -> None:
 
 
 @pytest.mark.parametrize("with_other", [False, True])
-def test_profile_with_many_long_categories_fits_into_a_store(with_other: bool) -> None:
+def test_profile_with_many_long_categories_fits_in_a_store(with_other: bool) -> None:
     lines: list[Line] = [
         (f"Item {number}", f"{number:03}" + "𝔘" * (MAX_NAME_CHARACTERS - 3), 20_000, 1.0 + number)
         for number in range(200)
     ]
     if with_other:
         lines.append(("Anything", "", 20_000, 500.0))
-    made = profile(lines)
-    assert len(made.category_shares) == MAX_CATEGORY_SHARES - with_other
-    assert sum(share.share_ratio for share in made.category_shares) == pytest.approx(1.0)
-    assert "other" in {share.category for share in made.category_shares}
-    assert len(made.to_json().encode()) <= 65_535
+    result = profile(lines)
+    assert len(result.category_shares) == MAX_CATEGORY_SHARES - with_other
+    assert sum(share.share_ratio for share in result.category_shares) == pytest.approx(1.0)
+    assert "other" in {share.category for share in result.category_shares}
+    assert len(result.to_json().encode()) <= 65_535
 
 
-def test_vector_leans_to_what_is_bought_lately_and_for_more_money() -> None:
+def test_vector_weights_recency_and_spend() -> None:
     bananas, milk = EMBEDDER.embed(["bananas", "milk"])
 
-    def lean_to_milk(milk_day: int, milk_paid: float) -> float:
+    def milk_minus_bananas(milk_day: int, milk_paid: float) -> float:
         lines: list[Line] = [("Bananas", "", 20_000, 2.0), ("Milk", "", milk_day, milk_paid)]
-        vector = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER).customer.vector
+        vector = customer_of(lines).vector
         return float(vector @ milk - vector @ bananas)
 
-    assert lean_to_milk(20_000, 2.0) == pytest.approx(0.0, abs=1e-6)
-    assert lean_to_milk(19_900, 2.0) < 0 < lean_to_milk(20_000, 4.0)
-    assert lean_to_milk(19_940, 4.0) == pytest.approx(0.0, abs=1e-6)  # one half-life, twice the money
+    assert milk_minus_bananas(20_000, 2.0) == pytest.approx(0.0, abs=1e-6)
+    assert milk_minus_bananas(19_900, 2.0) < 0 < milk_minus_bananas(20_000, 4.0)
+    assert milk_minus_bananas(19_940, 4.0) == pytest.approx(0.0, abs=1e-6)  # one half-life, twice the money
 
 
-def test_vector_of_items_that_cancel_out_is_that_of_the_weightiest() -> None:
+def test_vector_of_opposite_items_is_that_of_the_largest_weight() -> None:
     household = household_of(history_of_lines([("a", "", 20_000, 1.0), ("b", "", 20_000, 1.0)]))
     vectors = np.array([[1.0, 0.0], [-1.0, 0.0]], dtype=np.float32)
     assert profile_vector(household, vectors).tolist() == [1.0, 0.0]
 
 
-def test_names_that_mean_one_item_are_one_item_with_its_latest_name_and_category() -> None:
+def test_spellings_of_one_item_are_merged_with_latest_name_and_category() -> None:
     (item,) = household_of(history_of_lines([("Bananas", "produce", 20_000, 1.0), ("BANANAS ", "", 20_007, 1.0)])).items
-    assert (item.normalised_name, item.name, item.category) == ("bananas", "BANANAS ", "produce")
+    assert (item.key, item.name, item.category) == ("bananas", "BANANAS ", "produce")
 
 
-def test_item_of_the_dictionary_that_was_not_bought_is_not_stored() -> None:
+def test_dictionary_entry_without_lines_is_not_stored() -> None:
     history = history_of_lines([("Bananas", "", 20_000, 1.0), ("Milk", "", 20_000, 1.0)])
     only_bananas = type(history)(
         history.item_names,
@@ -118,14 +126,14 @@ def test_item_of_the_dictionary_that_was_not_bought_is_not_stored() -> None:
     assert [item.name for item in household_of(only_bananas).items] == ["Bananas"]
 
 
-@unhurried
+@no_deadline
 @given(lines_of_households, st.randoms(use_true_random=False))
 def test_order_of_lines_does_not_change_the_points(lines: list[Line], shuffler: random.Random) -> None:
     categories = {name: category for name, category, _, _ in lines}
     lines = [(name, categories[name], day, paid) for name, _, day, paid in lines]
     shuffled = shuffler.sample(lines, len(lines))
-    points = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER)
-    others = points_of("", "family", history_of_lines(shuffled), 20_020, EMBEDDER)
+    points = points_of(to_index(lines), EMBEDDER)
+    others = points_of(to_index(shuffled), EMBEDDER)
     assert points.customer.profile == others.customer.profile
     assert points.customer.vector.tolist() == others.customer.vector.tolist()
     assert [(item.name, item.category) for item in points.items] == [
@@ -134,31 +142,31 @@ def test_order_of_lines_does_not_change_the_points(lines: list[Line], shuffler: 
     assert points.item_ids == others.item_ids
 
 
-@unhurried
+@no_deadline
 @given(lines_of_households)
 def test_profile_vector_has_unit_norm_and_shares_sum_to_one(lines: list[Line]) -> None:
-    customer = points_of("", "family", history_of_lines(lines), 20_020, EMBEDDER).customer
+    customer = customer_of(lines)
     assert np.linalg.norm(customer.vector) == pytest.approx(1.0, abs=1e-5)
     shares = customer.profile.category_shares
     assert sum(share.share_ratio for share in shares) == pytest.approx(1.0 if any(line[3] for line in lines) else 0.0)
 
 
-@unhurried
+@no_deadline
 @given(lines_of_households)
-def test_profile_survives_json(lines: list[Line]) -> None:
-    made = profile(lines)
-    assert CustomerProfile.from_json(made.to_json()) == made
+def test_profile_round_trips_through_json(lines: list[Line]) -> None:
+    result = profile(lines)
+    assert CustomerProfile.from_json(result.to_json()) == result
 
 
-@unhurried
+@no_deadline
 @given(lines_of_households, lines_of_households)
-def test_indexing_twice_is_indexing_once(before: list[Line], lines: list[Line]) -> None:
+def test_indexing_is_idempotent(before: list[Line], lines: list[Line]) -> None:
     async def found(times: int) -> tuple[object, object, int]:
         similarity = Similarity(MemoryStore(), EMBEDDER)
         await similarity.open()
-        await similarity.index_history("", "family", history_of_lines(before), 20_020)
+        await similarity.index_history(to_index(before))
         for _ in range(times):
-            await similarity.index_history("", "family", history_of_lines(lines), 20_020)
+            await similarity.index_history(to_index(lines))
         matches = await similarity.search_items("", "bananas", limit=100)
         stored_profile = await similarity.customer_profile("", "family")
         return matches, stored_profile, await similarity.delete_customer("", "family")

@@ -22,6 +22,7 @@ from pantree_vector.demo import DEMO_TENANT, demo
 from pantree_vector.settings import VectorSettings
 from tests.loopback import loopback
 from tests.vector.households import FAMILY, NEIGHBORS, history_of_lines
+from tests.vector.stores import embedded_store
 
 FAMILY_COLUMNS = columns_of(history_of_lines(FAMILY))
 
@@ -72,11 +73,11 @@ async def test_index_then_search_then_delete(vector: "rpc.VectorServiceAsyncStub
     assert {hit.name for hit in items.hits} == {"Organic Bananas", "Skim Milk"}
 
 
-async def test_neighborhood_is_told_with_what_goes_with_what(vector: "rpc.VectorServiceAsyncStub") -> None:
-    habit = [("Eggs", "dairy", day, 3.0) for day in (20_000, 20_008, 20_018)]
+async def test_neighborhood_has_associated_items(vector: "rpc.VectorServiceAsyncStub") -> None:
+    purchases_of_eggs = [("Eggs", "dairy", day, 3.0) for day in (20_000, 20_008, 20_018)]
     for number in range(8):
         pasta = [("Pasta", "pantry", 20_000, 1.0)] if number < 6 else []
-        lines = [("Milk", "dairy", 20_000, 4.0), *pasta, *(habit if number < 5 else [])]
+        lines = [("Milk", "dairy", 20_000, 4.0), *pasta, *(purchases_of_eggs if number < 5 else [])]
         await vector.IndexHistory(
             index_request(customer_id=f"customer-{number}", purchases=columns_of(history_of_lines(lines)))
         )
@@ -100,7 +101,7 @@ async def test_neighborhood_is_told_with_what_goes_with_what(vector: "rpc.Vector
     )
 
 
-async def test_search_without_limit_gives_ten_items(vector: "rpc.VectorServiceAsyncStub") -> None:
+async def test_search_without_limit_returns_ten_items(vector: "rpc.VectorServiceAsyncStub") -> None:
     lines = [(f"Item {number}", "", 20_000, 1.0) for number in range(12)]
     await vector.IndexHistory(index_request(purchases=columns_of(history_of_lines(lines))))
     assert len((await vector.SearchItems(messages.SearchItemsRequest(text="item"))).hits) == 10
@@ -120,7 +121,7 @@ async def test_customer_who_is_not_stored_is_not_found(vector: "rpc.VectorServic
         await getattr(vector, method)(request)
 
 
-async def test_deleting_a_customer_who_is_not_stored_is_no_error(vector: "rpc.VectorServiceAsyncStub") -> None:
+async def test_deleting_a_customer_who_is_not_stored_succeeds(vector: "rpc.VectorServiceAsyncStub") -> None:
     response = await vector.DeleteCustomer(messages.DeleteCustomerRequest(customer_id="nobody"))
     assert response.removed_count == 0
 
@@ -212,7 +213,9 @@ async def test_every_wrong_field_is_named(
     ],
     ids=["empty", "100,000 characters"],
 )
-async def test_error_about_a_text_says_what_to_do(vector: "rpc.VectorServiceAsyncStub", text: str, remedy: str) -> None:
+async def test_error_about_a_text_states_the_remedy(
+    vector: "rpc.VectorServiceAsyncStub", text: str, remedy: str
+) -> None:
     with pytest.raises(InvalidInput) as raised, translate_rpc_errors("vector"):
         await vector.SearchItems(messages.SearchItemsRequest(text=text))
     assert raised.value.message.startswith(remedy)
@@ -225,19 +228,19 @@ async def test_unknown_tenant_has_no_items_and_no_customers(vector: "rpc.VectorS
         await vector.GetCustomerProfile(messages.GetCustomerProfileRequest(tenant_id="unknown", customer_id="family"))
 
 
-async def test_refused_history_stores_nothing(vector: "rpc.VectorServiceAsyncStub") -> None:
+async def test_rejected_history_is_not_stored(vector: "rpc.VectorServiceAsyncStub") -> None:
     with pytest.raises(InvalidInput), translate_rpc_errors("vector"):
         await vector.IndexHistory(index_request(as_of="yesterday"))
     assert not (await vector.SearchItems(messages.SearchItemsRequest(text="bananas"))).hits
 
 
-async def test_prices_limit_the_search_and_come_with_the_hits(vector: "rpc.VectorServiceAsyncStub") -> None:
+async def test_prices_limit_the_search_and_are_returned(vector: "rpc.VectorServiceAsyncStub") -> None:
     await vector.IndexHistory(index_request())
     found = await vector.SearchItems(messages.SearchItemsRequest(text="milk", min_price=2.0, max_price=4.0))
     assert {hit.name: hit.unit_price for hit in found.hits} == {"Bananas": 2.0, "Whole Milk": 4.0}
 
 
-async def test_diversity_brings_items_that_are_not_alike(vector: "rpc.VectorServiceAsyncStub") -> None:
+async def test_diversity_returns_dissimilar_items(vector: "rpc.VectorServiceAsyncStub") -> None:
     names = ["Whole Milk", "Skim Milk", "Organic Whole Milk", "Milk Whole", "Cheddar"]
     lines = [(name, "", 20_000, 1.0) for name in names]
     await vector.IndexHistory(index_request(purchases=columns_of(history_of_lines(lines))))
@@ -250,7 +253,7 @@ async def test_diversity_brings_items_that_are_not_alike(vector: "rpc.VectorServ
     assert await found(0.6) == ["Milk Whole", "Cheddar"]
 
 
-async def test_histories_are_stored_in_batches_and_wrong_ones_told_by_position(
+async def test_histories_are_stored_in_batches_and_invalid_ones_reported_by_index(
     vector: "rpc.VectorServiceAsyncStub",
 ) -> None:
     def batches() -> Iterator[messages.IndexHistoriesRequest]:
@@ -269,7 +272,7 @@ async def test_histories_are_stored_in_batches_and_wrong_ones_told_by_position(
     assert [hit.customer_id for hit in customers.hits] == ["twin"]
 
 
-async def test_later_batch_of_a_call_counts_for_a_household_in_several(vector: "rpc.VectorServiceAsyncStub") -> None:
+async def test_latest_batch_wins_for_a_household_in_several_batches(vector: "rpc.VectorServiceAsyncStub") -> None:
     histories = [
         index_request(purchases=columns_of(history_of_lines([(f"Item {number}", "", 20_000, float(number + 1))])))
         for number in range(12)
@@ -284,7 +287,7 @@ async def test_later_batch_of_a_call_counts_for_a_household_in_several(vector: "
 
 
 @pytest.mark.parametrize("count", [0, 1_001])
-async def test_batch_of_no_or_too_many_histories_is_refused(vector: "rpc.VectorServiceAsyncStub", count: int) -> None:
+async def test_batch_of_no_or_too_many_histories_is_rejected(vector: "rpc.VectorServiceAsyncStub", count: int) -> None:
     request = messages.IndexHistoriesRequest(histories=[messages.IndexHistoryRequest()] * count)
     with pytest.raises(InvalidInput) as raised, translate_rpc_errors("vector"):
         async for _ in vector.IndexHistories(iter([request])):
@@ -292,7 +295,7 @@ async def test_batch_of_no_or_too_many_histories_is_refused(vector: "rpc.VectorS
     assert fields_of(raised.value) == {"histories"}
 
 
-async def test_part_on_a_milvus_file_answers(tmp_path: Path) -> None:
+async def test_service_with_a_milvus_file_answers(tmp_path: Path) -> None:
     settings = VectorSettings(store_url=f"milvus+lite://{tmp_path}/vectors.db")
     async with loopback(await build(settings)) as channel:
         vector = rpc.VectorServiceStub(channel)
@@ -301,9 +304,9 @@ async def test_part_on_a_milvus_file_answers(tmp_path: Path) -> None:
         assert [hit.name for hit in items.hits] == ["Bananas"]
 
 
-async def test_part_on_a_store_of_another_model_does_not_start(tmp_path: Path) -> None:
+async def test_service_does_not_start_on_a_store_of_another_model(tmp_path: Path) -> None:
     path = tmp_path / "vectors.db"
-    store = MilvusStore(path, collection_prefix="pantree", timeout_seconds=10)
+    store = embedded_store(MilvusStore, path)
     await store.open(EmbeddingModel("hashed-trigrams", "1", 64))
     await store.close()
     with pytest.raises(StoreMismatch, match="64 dimensions"):
@@ -311,11 +314,11 @@ async def test_part_on_a_store_of_another_model_does_not_start(tmp_path: Path) -
             pass
 
 
-def test_demo_prints_json_alone() -> None:
+def test_demo_prints_only_json() -> None:
     environment = {**os.environ, "PANTREE_VECTOR_STORE_URL": "memory://"}
     command = [sys.executable, "-m", "pantree_vector", "--demo"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
-    answers = json.loads(printed)
+    output = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    answers = json.loads(output)
     assert answers["embedding_similarities"]["Bananas ~ Organic Bananas"] > 0.5
     assert [hit["name"] for hit in answers["items_like_banana"]][:2] == ["Bananas", "Organic Bananas"]
     assert [hit["customer_id"] for hit in answers["customers_like_household-1"]] == ["household-2"]

@@ -4,19 +4,15 @@ import pytest
 
 from pantree_runtime.settings import load_settings
 from pantree_vector.settings import (
-    MemoryLocation,
-    MilvusFileLocation,
-    MilvusServerLocation,
-    QdrantFolderLocation,
-    QdrantMemoryLocation,
-    QdrantServerLocation,
     StoreLocation,
     VectorSettings,
 )
 
+MEMORY = StoreLocation("memory")
+
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in ("PANTREE_VECTOR_STORE_URL", "VECTORDB_HOST", "VECTORDB_PORT", "PANTREE_VECTOR_PORT"):
         monkeypatch.delenv(variable, raising=False)
@@ -25,25 +21,25 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("variables", "location"),
     [
-        ({}, MemoryLocation()),
-        ({"PANTREE_VECTOR_STORE_URL": "", "VECTORDB_HOST": "", "VECTORDB_PORT": ""}, MemoryLocation()),
-        ({"PANTREE_VECTOR_STORE_URL": "memory://"}, MemoryLocation()),
-        ({"PANTREE_VECTOR_STORE_URL": "milvus://db"}, MilvusServerLocation("db", 19530)),
-        ({"PANTREE_VECTOR_STORE_URL": "milvus://db:29530"}, MilvusServerLocation("db", 29530)),
-        ({"PANTREE_VECTOR_STORE_URL": "milvus+lite:///a/b%20c.db"}, MilvusFileLocation(Path("/a/b c.db"))),
-        ({"PANTREE_VECTOR_STORE_URL": "milvus://"}, MilvusFileLocation(Path("/data/pantree/vectors.db"))),
-        ({"PANTREE_VECTOR_STORE_URL": "milvus+tls://db:443"}, MilvusServerLocation("db", 443, has_tls=True)),
-        ({"PANTREE_VECTOR_STORE_URL": "qdrant://:memory:"}, QdrantMemoryLocation()),
-        ({"PANTREE_VECTOR_STORE_URL": "qdrant:///a/b%20c"}, QdrantFolderLocation(Path("/a/b c"))),
-        ({"PANTREE_VECTOR_STORE_URL": "qdrant://db"}, QdrantServerLocation("db", 6333)),
-        ({"PANTREE_VECTOR_STORE_URL": "qdrant+tls://db:443"}, QdrantServerLocation("db", 443, has_tls=True)),
-        ({"VECTORDB_HOST": "db"}, MilvusServerLocation("db", 19530)),
-        ({"VECTORDB_HOST": "db", "VECTORDB_PORT": "1234"}, MilvusServerLocation("db", 1234)),
-        ({"VECTORDB_PORT": "19530"}, MemoryLocation()),
-        ({"PANTREE_VECTOR_STORE_URL": "memory://", "VECTORDB_HOST": "db"}, MemoryLocation()),
+        ({}, MEMORY),
+        ({"PANTREE_VECTOR_STORE_URL": "", "VECTORDB_HOST": "", "VECTORDB_PORT": ""}, MEMORY),
+        ({"PANTREE_VECTOR_STORE_URL": "memory://"}, MEMORY),
+        ({"PANTREE_VECTOR_STORE_URL": "milvus://db"}, StoreLocation("milvus", "http://db:19530")),
+        ({"PANTREE_VECTOR_STORE_URL": "milvus://db:29530"}, StoreLocation("milvus", "http://db:29530")),
+        ({"PANTREE_VECTOR_STORE_URL": "milvus+lite:///a/b%20c.db"}, StoreLocation("milvus", Path("/a/b c.db"))),
+        ({"PANTREE_VECTOR_STORE_URL": "milvus://"}, StoreLocation("milvus", Path("/data/pantree/vectors.db"))),
+        ({"PANTREE_VECTOR_STORE_URL": "milvus+tls://db:443"}, StoreLocation("milvus", "https://db:443")),
+        ({"PANTREE_VECTOR_STORE_URL": "qdrant://:memory:"}, StoreLocation("qdrant", ":memory:")),
+        ({"PANTREE_VECTOR_STORE_URL": "qdrant:///a/b%20c"}, StoreLocation("qdrant", Path("/a/b c"))),
+        ({"PANTREE_VECTOR_STORE_URL": "qdrant://db"}, StoreLocation("qdrant", "http://db:6333")),
+        ({"PANTREE_VECTOR_STORE_URL": "qdrant+tls://db:443"}, StoreLocation("qdrant", "https://db:443")),
+        ({"VECTORDB_HOST": "db"}, StoreLocation("milvus", "http://db:19530")),
+        ({"VECTORDB_HOST": "db", "VECTORDB_PORT": "1234"}, StoreLocation("milvus", "http://db:1234")),
+        ({"VECTORDB_PORT": "19530"}, MEMORY),
+        ({"PANTREE_VECTOR_STORE_URL": "memory://", "VECTORDB_HOST": "db"}, MEMORY),
     ],
 )
-def test_store_is_picked_by_url_then_by_host(
+def test_store_location_comes_from_the_url_then_from_the_host(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], location: StoreLocation
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/data")
@@ -63,7 +59,7 @@ def test_store_is_picked_by_url_then_by_host(
         ("PANTREE_VECTOR_STORE_URL", "milvus://db:99999", "milvus://host:19530"),
         ("PANTREE_VECTOR_STORE_URL", "milvus://db/base", "milvus://host:19530"),
         ("PANTREE_VECTOR_STORE_URL", "milvus://user:secret@db", "PANTREE_VECTOR_STORE_TOKEN"),
-        ("PANTREE_VECTOR_STORE_URL", "qdrant://", "qdrant:///path/folder"),
+        ("PANTREE_VECTOR_STORE_URL", "qdrant://", "qdrant:///path/directory"),
         ("PANTREE_VECTOR_STORE_URL", "milvus+ssl://db", "milvus+tls://"),
         ("PANTREE_VECTOR_STORE_URL", "milvus://[db", "milvus://host:19530"),
         ("VECTORDB_HOST", "http://db:19530", "VECTORDB_PORT"),
@@ -74,18 +70,18 @@ def test_store_is_picked_by_url_then_by_host(
         ("PANTREE_VECTOR_EMBEDDER", "static:large", "hashed-trigrams"),
     ],
 )
-def test_wrong_setting_is_named_with_a_remedy(
+def test_error_names_the_wrong_setting_and_what_to_use(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str, remedy: str
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(SystemExit) as raised:
         load_settings(VectorSettings)
     assert raised.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"error: {variable}: ")
-    assert remedy in said
-    assert "secret" not in said
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {variable}: ")
+    assert remedy in error
+    assert "secret" not in error
 
 
-def test_port_of_the_service_has_its_default() -> None:
+def test_default_port() -> None:
     assert load_settings(VectorSettings).port == 50053

@@ -21,7 +21,7 @@ from pantree_fitting.metrics import interval_of
 from pantree_recommendation.core import Companion, Neighborhood, NeighborItem, Policy, suggestions_of
 from pantree_research.quality.households import FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
 from pantree_research.quality.recommendations import history_before, later_days
-from pantree_vector.backends.caching import CachedEmbedder
+from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.core import HistoryToIndex, Similarity
@@ -77,7 +77,7 @@ async def _table(lines: ReceiptLines) -> dict[str, dict[str, float]]:
             if len(history.trip_days) < trips:
                 continue
             known = history_before(newcomers, household, FITTING_END, first=int(history.trip_days[-trips]))
-            await similarity.index_history("", _NEWCOMER, known, FITTING_END)
+            await similarity.index_history(HistoryToIndex("", _NEWCOMER, known, FITTING_END))
             counted = await similarity.neighborhood("", _NEWCOMER, limit=_ITEMS_TOLD)
             own = _days_by_item(known)
             for kind, tried in (("new", False), ("tried", True)):

@@ -1,78 +1,52 @@
 """Composition root of the vector service: `python -m pantree_vector [--demo]`."""
 
-from pathlib import Path
-from typing import TypedDict
-
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime import telemetry
+from pantree_runtime.cpu import run_cpu
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
-from pantree_vector.backends.caching import CachedEmbedder
+from pantree_vector.backends.cached import CachedEmbedder
+from pantree_vector.backends.external import StoreOptions
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.static import StaticEmbedder
-from pantree_vector.backends.watched import WatchedStore
 from pantree_vector.core import Embedder, Similarity, VectorStore
 from pantree_vector.demo import demo
 from pantree_vector.servicer import VectorServicer
-from pantree_vector.settings import (
-    HASHED_TRIGRAMS,
-    STATIC,
-    MemoryLocation,
-    MilvusFileLocation,
-    MilvusServerLocation,
-    QdrantFolderLocation,
-    QdrantMemoryLocation,
-    QdrantServerLocation,
-    VectorSettings,
-)
+from pantree_vector.settings import HASHED_TRIGRAMS, STATIC, VectorSettings
 
 NAME = "vector"
 
 
-class _StoreOptions(TypedDict):
-    collection_prefix: str
-    timeout_seconds: float
-    token: str | None
-
-
 def store_of(settings: VectorSettings) -> VectorStore:
-    """The store that the settings pick, not open yet."""
-    location = settings.store
-    if isinstance(location, MemoryLocation):
+    """The configured store, not open yet."""
+    system, place = settings.store
+    if system == "memory":
         return MemoryStore()
-    place: Path | str
-    match location:
-        case MilvusFileLocation(path) | QdrantFolderLocation(path):
-            place = path
-        case QdrantMemoryLocation():
-            place = ":memory:"
-        case MilvusServerLocation(host, port, has_tls) | QdrantServerLocation(host, port, has_tls):
-            place = f"{'https' if has_tls else 'http'}://{host}:{port}"
-    options = _StoreOptions(
+    options = StoreOptions(
         collection_prefix=settings.collection_prefix,
         timeout_seconds=settings.store_timeout_seconds,
         token=settings.store_token.get_secret_value() or None,
     )
-    # A client takes a second to import; who does not use it need not wait for it, nor have it.
-    if isinstance(location, MilvusFileLocation | MilvusServerLocation):
+    # Imported here: a client takes a second to import, and its extra may not be installed.
+    if system == "milvus":
         from pantree_vector.backends.milvus import MilvusStore
 
-        return WatchedStore(MilvusStore(place, **options), "milvus")
+        return MilvusStore(place, options)
     try:
         from pantree_vector.backends.qdrant import QdrantStore
     except ModuleNotFoundError as error:
         raise SystemExit(
             f"error: PANTREE_VECTOR_STORE_URL={settings.store_url} needs {error.name}: pip install 'pantree[qdrant]', "
-            "or name another store"
+            "or use another store"
         ) from None
-    return WatchedStore(QdrantStore(place, **options), "qdrant")
+    return QdrantStore(place, options)
 
 
 def embedder_of(settings: VectorSettings) -> Embedder:
-    """The embedder that the settings pick, loaded, without a cache.
+    """The configured embedder, loaded, without a cache.
 
     Raises:
-        OSError: when a sentence-transformers model is neither a folder nor can be downloaded.
+        OSError: a sentence-transformers model is neither a directory nor can it be downloaded.
     """
     kind, _, model = settings.embedder.partition(":")
     if kind == STATIC:
@@ -80,7 +54,7 @@ def embedder_of(settings: VectorSettings) -> Embedder:
     if kind == HASHED_TRIGRAMS:
         return HashedTrigrams()
     try:
-        # torch takes seconds to import, and is in an extra of its own.
+        # Imported here: torch takes seconds to import and has its own extra.
         from pantree_vector.backends.sentence_transformers import SentenceTransformerEmbedder
     except ModuleNotFoundError as error:
         raise SystemExit(
@@ -92,7 +66,8 @@ def embedder_of(settings: VectorSettings) -> Embedder:
 
 async def build(settings: VectorSettings) -> ServiceSpec:
     """The service, ready to be served."""
-    similarity = Similarity(store_of(settings), CachedEmbedder(embedder_of(settings), settings.embedding_cache_size))
+    embedder = CachedEmbedder(embedder_of(settings), settings.embedding_cache_size)
+    similarity = Similarity(store_of(settings), embedder, run_cpu)
     servicer = VectorServicer(similarity)
     return ServiceSpec(
         name=NAME,

@@ -35,7 +35,7 @@ class ItemSearch:
 
     tenant_id: str
     text: str
-    wanted: ItemFilter
+    item_filter: ItemFilter
     diversity: float
     limit: int
 
@@ -83,18 +83,18 @@ def item_search(request: messages.SearchItemsRequest) -> ItemSearch:
     violations.identifier("tenant_id", request.tenant_id, required=False)
     violations.text("text", request.text)
     violations.text("category", request.category, required=False)
-    least_price = request.min_price if request.HasField("min_price") else None
-    most_price = request.max_price if request.HasField("max_price") else None
-    for field, price in (("min_price", least_price), ("max_price", most_price)):
+    min_price = request.min_price if request.HasField("min_price") else None
+    max_price = request.max_price if request.HasField("max_price") else None
+    for field, price in (("min_price", min_price), ("max_price", max_price)):
         if price is not None:
             violations.price(field, price)
-    if least_price is not None and most_price is not None and least_price > most_price:
-        violations.add("max_price", f"is {most_price:g}; give at least min_price, {least_price:g}")
+    if min_price is not None and max_price is not None and min_price > max_price:
+        violations.add("max_price", f"is {max_price:g}; give at least min_price, {min_price:g}")
     violations.number("diversity", request.diversity, 0, 1)
     limit = _limit(request.limit, violations)
     violations.raise_if_any()
-    wanted = ItemFilter(request.category, least_price, most_price)
-    return ItemSearch(request.tenant_id, request.text, wanted, request.diversity, limit)
+    item_filter = ItemFilter(request.category, min_price, max_price)
+    return ItemSearch(request.tenant_id, request.text, item_filter, request.diversity, limit)
 
 
 def history_to_index(request: messages.IndexHistoryRequest) -> HistoryToIndex:
@@ -177,7 +177,7 @@ def _limit(limit: int, violations: Violations) -> int:
 
 
 def embed_response(names: Sequence[str], vectors: Vectors, model: EmbeddingModel) -> messages.EmbedItemsResponse:
-    """Message that holds vectors."""
+    """Converts vectors to their message."""
     return messages.EmbedItemsResponse(
         embeddings=[
             messages.Embedding(name=name, vector=vector) for name, vector in zip(names, vectors.tolist(), strict=True)
@@ -187,7 +187,7 @@ def embed_response(names: Sequence[str], vectors: Vectors, model: EmbeddingModel
 
 
 def items_response(matches: Sequence[ItemMatch]) -> messages.SearchItemsResponse:
-    """Message that tells the items found."""
+    """Converts the items found to their message."""
     return messages.SearchItemsResponse(
         hits=[
             messages.ItemHit(name=match.name, category=match.category, score=match.score, unit_price=match.unit_price)
@@ -197,7 +197,7 @@ def items_response(matches: Sequence[ItemMatch]) -> messages.SearchItemsResponse
 
 
 def index_response(indexed: IndexedHistory, model: EmbeddingModel) -> messages.IndexHistoryResponse:
-    """Message that tells what was stored."""
+    """Converts what was stored to its message."""
     return messages.IndexHistoryResponse(
         item_count=indexed.item_count, profile=_profile_message(indexed.profile), model=_model_message(model)
     )
@@ -209,13 +209,13 @@ def outcomes_response(
     indexed: Sequence[IndexedHistory],
     model: EmbeddingModel,
 ) -> messages.IndexHistoriesResponse:
-    """Message that tells what became of a batch.
+    """Converts the outcomes of a batch to their message.
 
     Args:
         first_index: position of the batch's first history in the whole call.
-        checked: what the batch held.
-        indexed: what was stored of those that were right, in their order.
-        model: what made the vectors.
+        checked: the histories of the batch, or what is wrong with them.
+        indexed: what was stored of the valid ones, in their order.
+        model: the embedding model.
     """
     stored = iter(indexed)
     return messages.IndexHistoriesResponse(
@@ -230,19 +230,19 @@ def outcomes_response(
 
 
 def profile_response(profile: CustomerProfile) -> messages.GetCustomerProfileResponse:
-    """Message that holds a profile."""
+    """Converts a profile to its message."""
     return messages.GetCustomerProfileResponse(profile=_profile_message(profile))
 
 
 def customers_response(matches: Sequence[CustomerMatch]) -> messages.SearchCustomersResponse:
-    """Message that tells the customers found."""
+    """Converts the customers found to their message."""
     return messages.SearchCustomersResponse(
         hits=[messages.CustomerHit(customer_id=match.customer_id, score=match.score) for match in matches]
     )
 
 
 def neighborhood_response(neighborhood: Neighborhood) -> messages.DescribeNeighborhoodResponse:
-    """Message that tells what neighbors buy."""
+    """Converts the items of neighbors to their message."""
     return messages.DescribeNeighborhoodResponse(
         neighborhood=messages.Neighborhood(
             neighbor_count=neighborhood.neighbor_count,
@@ -274,7 +274,7 @@ def _neighbor_item_message(item: NeighborItem) -> messages.NeighborItem:
 
 
 def delete_response(removed_count: int) -> messages.DeleteCustomerResponse:
-    """Message that tells how much was removed."""
+    """Converts the number of removed points to its message."""
     return messages.DeleteCustomerResponse(removed_count=removed_count)
 
 

@@ -1,4 +1,4 @@
-"""Shows what the vector service answers: how alike names are, and what two small households have in common."""
+"""Demo of the vector service: similarity of names, and searches over two small households."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree.vector.v1 import vector_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 
-# The demo must leave nothing in a store that is kept.
+# A tenant of its own; the demo deletes its households at the end.
 DEMO_TENANT = "pantree-demo"
 _HOUSEHOLDS = {
     "household-1": ("Bananas", "Organic Milk", "Chicken Breast"),
@@ -20,7 +20,7 @@ _CATEGORIES = {"Bananas": "produce", "Organic Bananas": "produce", "Chicken Brea
 
 
 async def demo(channel: grpc.aio.Channel) -> None:
-    """Embeds four names, indexes two households, searches both ways, and prints the answers as JSON."""
+    """Embeds four names, indexes two households, searches items and customers, and prints the answers as JSON."""
     stub = rpc.VectorServiceStub(channel)
     embedded = await stub.EmbedItems(
         messages.EmbedItemsRequest(names=["Bananas", "Organic Bananas", "Milk", "Oat Milk"])
@@ -53,7 +53,7 @@ async def demo(channel: grpc.aio.Channel) -> None:
 
 
 def _history(customer_id: str, names: tuple[str, ...]) -> messages.IndexHistoryRequest:
-    """Every item bought three times, a week apart, at 2.50."""
+    """A history in which every item is bought three times, a week apart, at 2.50."""
     line_count = 3 * len(names)
     return messages.IndexHistoryRequest(
         tenant_id=DEMO_TENANT,

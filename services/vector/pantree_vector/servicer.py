@@ -11,15 +11,15 @@ from pantree_runtime.streams import map_ordered
 from pantree_vector import convert
 from pantree_vector.core import HistoryToIndex, IndexedHistory, Similarity
 
-# While a store is asked what it has of one batch, it can store another. More would keep its threads from answering
+# While the store looks up what it has of one batch, it can store another. More would occupy the threads that answer
 # searches, and each message may take 4 MiB.
-_BATCHES_AT_ONCE = 3
+_MAX_CONCURRENT_BATCHES = 3
 
 _CheckedBatch = list[HistoryToIndex | InvalidInput]
 
 
 class VectorServicer(rpc.VectorServiceServicer):
-    """Answers from the points that were stored."""
+    """Serves the vector store."""
 
     def __init__(self, similarity: Similarity) -> None:
         self._similarity = similarity
@@ -31,10 +31,14 @@ class VectorServicer(rpc.VectorServiceServicer):
         return convert.embed_response(names, vectors, self._similarity.model)
 
     async def SearchItems(self, request: messages.SearchItemsRequest, context: Context) -> messages.SearchItemsResponse:
-        """The stored items most alike to a text."""
+        """The stored items most similar to a text."""
         search = convert.item_search(request)
         matches = await self._similarity.search_items(
-            search.tenant_id, search.text, limit=search.limit, wanted=search.wanted, diversity=search.diversity
+            search.tenant_id,
+            search.text,
+            limit=search.limit,
+            item_filter=search.item_filter,
+            diversity=search.diversity,
         )
         return convert.items_response(matches)
 
@@ -42,25 +46,22 @@ class VectorServicer(rpc.VectorServiceServicer):
         self, request: messages.IndexHistoryRequest, context: Context
     ) -> messages.IndexHistoryResponse:
         """Stores a household's items and its profile."""
-        to_index = convert.history_to_index(request)
-        indexed = await self._similarity.index_history(
-            to_index.tenant_id, to_index.customer_id, to_index.history, to_index.as_of_day
-        )
+        indexed = await self._similarity.index_history(convert.history_to_index(request))
         return convert.index_response(indexed, self._similarity.model)
 
     async def IndexHistories(
         self, request_iterator: AsyncIterator[messages.IndexHistoriesRequest], context: Context
     ) -> AsyncIterator[messages.IndexHistoriesResponse]:
-        """Stores households batch by batch, some of them at a time."""
+        """Stores households batch by batch, a few batches concurrently."""
         checked = (await asyncio.to_thread(convert.histories_to_index, request) async for request in request_iterator)
         first_index = 0
-        async for batch, indexed in map_ordered(checked, self._index_batch, concurrency=_BATCHES_AT_ONCE):
+        async for batch, indexed in map_ordered(checked, self._index_batch, concurrency=_MAX_CONCURRENT_BATCHES):
             yield convert.outcomes_response(first_index, batch, indexed, self._similarity.model)
             first_index += len(batch)
 
     async def _index_batch(self, batch: _CheckedBatch) -> tuple[_CheckedBatch, list[IndexedHistory]]:
-        right = [one for one in batch if isinstance(one, HistoryToIndex)]
-        return batch, await self._similarity.index_histories(right)
+        valid = [one for one in batch if isinstance(one, HistoryToIndex)]
+        return batch, await self._similarity.index_histories(valid)
 
     async def GetCustomerProfile(
         self, request: messages.GetCustomerProfileRequest, context: Context
@@ -73,7 +74,7 @@ class VectorServicer(rpc.VectorServiceServicer):
     async def SearchCustomers(
         self, request: messages.SearchCustomersRequest, context: Context
     ) -> messages.SearchCustomersResponse:
-        """The customers most alike to a stored customer."""
+        """The customers most similar to a stored customer."""
         search = convert.customer_search(request)
         matches = await self._similarity.search_customers(search.tenant_id, search.customer_id, limit=search.limit)
         return convert.customers_response(matches)
@@ -81,7 +82,7 @@ class VectorServicer(rpc.VectorServiceServicer):
     async def DescribeNeighborhood(
         self, request: messages.DescribeNeighborhoodRequest, context: Context
     ) -> messages.DescribeNeighborhoodResponse:
-        """What the customers most alike to a stored customer buy again and again."""
+        """What the customers most similar to a stored customer buy regularly."""
         search = convert.customer_search(request)
         neighborhood = await self._similarity.neighborhood(search.tenant_id, search.customer_id, limit=search.limit)
         return convert.neighborhood_response(neighborhood)
@@ -89,7 +90,7 @@ class VectorServicer(rpc.VectorServiceServicer):
     async def DeleteCustomer(
         self, request: messages.DeleteCustomerRequest, context: Context
     ) -> messages.DeleteCustomerResponse:
-        """Removes every trace of a customer."""
+        """Removes all points of a customer."""
         customer = convert.customer_name(request)
         removed_count = await self._similarity.delete_customer(customer.tenant_id, customer.customer_id)
         return convert.delete_response(removed_count)

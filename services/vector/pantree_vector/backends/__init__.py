@@ -1,1 +1,1 @@
-"""Stores and embedders behind the core's ports, one file each; each imports its own library."""
+"""Implementations of the core's ports, one file each; each imports its own library."""

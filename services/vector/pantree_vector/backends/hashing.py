@@ -1,4 +1,4 @@
-"""An embedder that needs no model: names that share words and letter sequences lie close together."""
+"""An embedder without a model: names that share words and letter sequences have similar vectors."""
 
 import hashlib
 import re
@@ -9,52 +9,54 @@ import numpy as np
 from pantree_vector.core import EmbeddingModel, Vector, Vectors
 
 DIMENSION = 256
-# A shared word says more than a shared letter sequence; a judgement, not a fit.
+# A shared word is stronger evidence than a shared letter sequence; a judgment, not fitted.
 _WORD_WEIGHT = 2.0
 _TRIGRAM_WEIGHT = 1.0
 _WORD = re.compile(r"\w+")
 
 
 class HashedTrigrams:
-    """Words and letter trigrams of a name, hashed with a sign into 256 numbers and brought to length 1.
+    """Words and letter trigrams of a name, hashed with a sign into 256 numbers and scaled to length 1.
 
-    It knows spelling, not meaning: `banana` is like `bananas`, and not like `fruit`.
+    Represents spelling, not meaning: `banana` is similar to `bananas`, not to `fruit`.
     Source: feature hashing, Weinberger et al., ICML 2009.
     """
 
+    ms_per_name = 0.1
+
     @property
     def model(self) -> EmbeddingModel:
-        """What makes the vectors."""
+        """Name, version and dimension of the model."""
         return EmbeddingModel("hashed-trigrams", "1", DIMENSION)
 
-    def embed(self, names: Sequence[str]) -> Vectors:
-        """Vectors of normalised names, in their order: float32[n, 256], each row of length 1."""
-        vectors = np.empty((len(names), DIMENSION), dtype=np.float32)
-        for row, name in enumerate(names):
-            vectors[row] = _vector(name)
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of `n` texts, in their order: float32[n, 256], each row of length 1."""
+        vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
+        for row, text in enumerate(texts):
+            vectors[row] = _vector(text)
         return vectors
 
 
-def _vector(name: str) -> Vector:
+def _vector(text: str) -> Vector:
     vector = np.zeros(DIMENSION)
-    for feature, weight in _features(name):
-        position, sign = _place(feature)
+    for feature, weight in _features(text):
+        position, sign = _hash(feature)
         vector[position] += sign * weight
     length = float(np.linalg.norm(vector))
-    if length == 0:  # every feature met its opposite in one place
-        vector[_place(name)[0]] = length = 1.0
+    if length == 0:  # all features cancel out
+        vector[_hash(text)[0]] = length = 1.0
     return (vector / length).astype(np.float32)
 
 
-def _features(name: str) -> Iterator[tuple[str, float]]:
-    for word in _WORD.findall(name) or [name]:
+def _features(text: str) -> Iterator[tuple[str, float]]:
+    for word in _WORD.findall(text) or [text]:
         yield f"word:{word}", _WORD_WEIGHT
         padded = f" {word} "
         for start in range(len(padded) - 2):
             yield padded[start : start + 3], _TRIGRAM_WEIGHT
 
 
-def _place(feature: str) -> tuple[int, int]:
-    """Position and sign of a feature. Python's own hash differs from process to process."""
+def _hash(feature: str) -> tuple[int, int]:
+    """Position and sign of a feature. Python's `hash` differs from process to process."""
     digest = hashlib.blake2b(feature.encode(), digest_size=5).digest()
     return int.from_bytes(digest[:4]) % DIMENSION, 1 if digest[4] & 1 else -1

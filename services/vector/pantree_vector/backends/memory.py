@@ -1,20 +1,19 @@
-"""A store in this process: exact, quick to start, gone when the process ends."""
+"""A store in this process: exact, quick to start, lost when the process ends."""
 
 import asyncio
 import itertools
-import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, ParamSpec, TypeVar
 
 import numpy as np
 
+from pantree_runtime.cpu import run_cpu
 from pantree_vector.core import (
-    BoughtItem,
+    CustomerItem,
     CustomerMatch,
     CustomerPoint,
     EmbeddingModel,
-    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
@@ -22,15 +21,16 @@ from pantree_vector.core import (
     Vectors,
 )
 
+P = ParamSpec("P")
 KeyT = TypeVar("KeyT", bound=Hashable)
 PointT = TypeVar("PointT")
 ResultT = TypeVar("ResultT")
 
 _FIRST_CAPACITY = 64
-# So many are stored within a few tenths of a millisecond.
-_MOST_ITEMS_WITHOUT_A_THREAD = 200
-# A few megabytes.
-_MOST_COPIED_AT_ONCE = 8_192
+# Estimated times in milliseconds.
+_MS_PER_WRITE = 0.002
+_MS_PER_SCORE = 0.0005
+_MS_PER_COPY = 0.0005
 
 
 class _Table(Generic[KeyT, PointT]):
@@ -42,13 +42,17 @@ class _Table(Generic[KeyT, PointT]):
         self._keys: list[KeyT] = []
         self._rows: dict[KeyT, int] = {}
 
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def growth_ms(self, count: int) -> float:
+        """Estimated time to make room for more points."""
+        has_room = len(self._points) + count <= len(self._vectors)
+        return 0.0 if has_room else _MS_PER_COPY * len(self._vectors)
+
     def get(self, key: KeyT) -> PointT | None:
         row = self._rows.get(key)
         return None if row is None else self._points[row]
-
-    def takes_at_once(self, count: int) -> bool:
-        """Whether so many new points fit in without copying many vectors."""
-        return len(self._points) + count <= len(self._vectors) or len(self._vectors) <= _MOST_COPIED_AT_ONCE
 
     def put(self, keys: Sequence[KeyT], points: Sequence[PointT], vectors: Vectors) -> None:
         rows = []
@@ -72,31 +76,31 @@ class _Table(Generic[KeyT, PointT]):
             self._vectors[row] = self._vectors[len(self._points)]
             self._rows[last_key] = row
 
-    def search(self, vector: Vector, is_wanted: Callable[[PointT], bool]) -> Iterator[tuple[PointT, float]]:
-        """Wanted points with their cosine similarity, most alike first."""
+    def search(self, vector: Vector, matches: Callable[[PointT], bool]) -> Iterator[tuple[PointT, float]]:
+        """Matching points with their cosine similarity, most similar first."""
         scores = np.clip(self._vectors[: len(self._points)] @ vector, -1.0, 1.0)
         for row in np.argsort(-scores, kind="stable").tolist():
-            if is_wanted(self._points[row]):
+            if matches(self._points[row]):
                 yield self._points[row], float(scores[row])
 
 
 _ItemKey = tuple[str, str]
-"""Customer and normalised name."""
+"""Customer and item key."""
 
 
 class _Tenant:
     def __init__(self, dimension: int) -> None:
-        self.items: _Table[_ItemKey, BoughtItem] = _Table(dimension)
+        self.items: _Table[_ItemKey, CustomerItem] = _Table(dimension)
         self.customers: _Table[str, CustomerPoint] = _Table(dimension)
         self.item_keys: dict[str, dict[_ItemKey, None]] = {}
-        """Keys of the items of each customer, in the order in which they were given."""
+        """Keys of the items of each customer, in the order in which they were stored."""
 
 
 class MemoryStore:
-    """Keeps points in numpy arrays and compares with every one of them."""
+    """Stores points in numpy arrays and compares with every one of them."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = asyncio.Lock()
         self._tenants: dict[str, _Tenant] = {}
 
     async def open(self, model: EmbeddingModel) -> None:
@@ -108,34 +112,20 @@ class MemoryStore:
         self._tenants = {}
 
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
-        """Stores customers and exactly these items."""
-        if not self._replaced_at_once(households):
-            await self._in_thread(lambda: self._replace(households))
-
-    def _replaced_at_once(self, households: Sequence[HouseholdPoints]) -> bool:
-        """Stores few items if nothing else is under way and no large table need grow; whether it did.
-
-        That takes less than the way to a thread and back.
-        """
+        """Stores customers and their items, and removes the customers' other items."""
         count = sum(len(one.items) for one in households)
-        if count > _MOST_ITEMS_WITHOUT_A_THREAD or not self._lock.acquire(blocking=False):
-            return False
-        try:
-            for one in households:
-                tenant = self._tenants[one.customer.tenant_id]
-                if not (tenant.items.takes_at_once(count) and tenant.customers.takes_at_once(len(households))):
-                    return False
-            self._replace(households)
-            return True
-        finally:
-            self._lock.release()
+        cost_ms = _MS_PER_WRITE * (len(households) + count)
+        for tenant_id in {one.customer.tenant_id for one in households}:
+            tenant = self._tenants[tenant_id]
+            cost_ms += tenant.items.growth_ms(count) + tenant.customers.growth_ms(len(households))
+        await self._run(cost_ms, self._replace, households)
 
     def _replace(self, households: Sequence[HouseholdPoints]) -> None:
         for one in households:
             customer = one.customer
             tenant, customer_id = self._tenants[customer.tenant_id], customer.customer_id
             tenant.customers.put([customer_id], [customer], customer.vector[None])
-            keys = dict.fromkeys([(customer_id, item.normalised_name) for item in one.items])
+            keys = dict.fromkeys([(customer_id, item.key) for item in one.items])
             for key in tenant.item_keys.get(customer_id, ()):
                 if key not in keys:
                     tenant.items.remove(key)
@@ -143,96 +133,84 @@ class MemoryStore:
             tenant.item_keys[customer_id] = keys
 
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
-        """Removes a customer and all items of the customer."""
-
-        def remove() -> int:
-            tenant = self._tenants.get(tenant_id)
-            if tenant is None or tenant.customers.get(customer_id) is None:
-                return 0
-            tenant.customers.remove(customer_id)
-            keys = tenant.item_keys.pop(customer_id)
-            for key in keys:
-                tenant.items.remove(key)
-            return 1 + len(keys)
-
-        return await self._in_thread(remove)
+        """Removes a customer and all items of the customer; returns the number of points removed."""
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None:
+            return 0
+        cost_ms = _MS_PER_WRITE * len(tenant.item_keys.get(customer_id, ()))
+        return await self._run(cost_ms, _remove, tenant, customer_id)
 
     async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
         """The stored customer, or None."""
-
-        def find() -> CustomerPoint | None:
-            tenant = self._tenants.get(tenant_id)
-            return None if tenant is None else tenant.customers.get(customer_id)
-
-        return await self._in_thread(find)
+        tenant = self._tenants.get(tenant_id)
+        return None if tenant is None else await self._run(0, tenant.customers.get, customer_id)
 
     async def search_items(
-        self, tenant_id: str, vector: Vector, *, wanted: ItemFilter, without_names: Collection[str], limit: int
+        self, tenant_id: str, vector: Vector, *, item_filter: ItemFilter, exclude_keys: Collection[str], limit: int
     ) -> list[ItemMatch]:
-        """Items most alike to a vector, most alike first."""
-        unwanted = frozenset(without_names)
+        """Items most similar to a vector, most similar first."""
+        excluded = frozenset(exclude_keys)
 
-        def is_wanted(item: BoughtItem) -> bool:
+        def matches(item: CustomerItem) -> bool:
             return (
-                wanted.category in ("", item.category)
-                and (wanted.least_price is None or item.unit_price >= wanted.least_price)
-                and (wanted.most_price is None or item.unit_price <= wanted.most_price)
-                and item.normalised_name not in unwanted
+                item_filter.category in ("", item.category)
+                and (item_filter.min_price is None or item.unit_price >= item_filter.min_price)
+                and (item_filter.max_price is None or item.unit_price <= item_filter.max_price)
+                and item.key not in excluded
             )
 
-        def search() -> list[ItemMatch]:
-            tenant = self._tenants.get(tenant_id)
-            found = iter(()) if tenant is None else tenant.items.search(vector, is_wanted)
-            return [
-                ItemMatch(item.normalised_name, item.name, item.category, item.unit_price, score)
-                for item, score in itertools.islice(found, limit)
-            ]
-
-        return await self._in_thread(search)
+        tenant = self._tenants.get(tenant_id)
+        found = [] if tenant is None else await self._search(tenant.items, vector, matches, limit)
+        return [ItemMatch(item.key, item.name, item.category, item.unit_price, score) for item, score in found]
 
     async def search_customers(
-        self, tenant_id: str, vector: Vector, *, without_customer_id: str, limit: int
+        self, tenant_id: str, vector: Vector, *, exclude_customer_id: str, limit: int
     ) -> list[CustomerMatch]:
-        """Customers most alike to a vector, most alike first."""
+        """Customers most similar to a vector, most similar first."""
 
-        def is_wanted(customer: CustomerPoint) -> bool:
-            return customer.customer_id != without_customer_id
+        def matches(customer: CustomerPoint) -> bool:
+            return customer.customer_id != exclude_customer_id
 
-        def search() -> list[CustomerMatch]:
-            tenant = self._tenants.get(tenant_id)
-            found = iter(()) if tenant is None else tenant.customers.search(vector, is_wanted)
-            return [CustomerMatch(customer.customer_id, score) for customer, score in itertools.islice(found, limit)]
+        tenant = self._tenants.get(tenant_id)
+        found = [] if tenant is None else await self._search(tenant.customers, vector, matches, limit)
+        return [CustomerMatch(customer.customer_id, score) for customer, score in found]
 
-        return await self._in_thread(search)
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
+        """All items of each customer, by key."""
+        tenant = self._tenants.get(tenant_id)
+        if tenant is None:
+            return [() for _ in customer_ids]
+        item_count = sum(len(tenant.item_keys.get(customer_id, ())) for customer_id in customer_ids)
+        return await self._run(_MS_PER_WRITE * item_count, _items_of_customers, tenant, customer_ids)
 
-    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
-        """All items of each customer, by normalised name."""
+    async def _search(
+        self, table: _Table[KeyT, PointT], vector: Vector, matches: Callable[[PointT], bool], limit: int
+    ) -> list[tuple[PointT, float]]:
+        def search() -> list[tuple[PointT, float]]:
+            return list(itertools.islice(table.search(vector, matches), limit))
 
-        def held() -> list[tuple[HeldItem, ...]]:
-            tenant = self._tenants.get(tenant_id)
-            if tenant is None:
-                return [() for _ in customer_ids]
-            return [
-                tuple(
-                    sorted(
-                        (
-                            HeldItem(item.normalised_name, item.name, item.category, item.day_count, item.span_days)
-                            for item in map(tenant.items.get, tenant.item_keys.get(customer_id, ()))
-                            if item is not None
-                        ),
-                        key=lambda item: item.normalised_name,
-                    )
-                )
-                for customer_id in customer_ids
-            ]
+        return await self._run(_MS_PER_SCORE * len(table), search)
 
-        return await self._in_thread(held)
+    async def _run(
+        self, cost_ms: float, operation: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs
+    ) -> ResultT:
+        """Result of one operation at a time. Writes must not be canceled: they may be running in a thread."""
+        async with self._lock:
+            return await run_cpu(cost_ms, operation, *args, **kwargs)
 
-    async def _in_thread(self, operation: Callable[[], ResultT]) -> ResultT:
-        """Runs one operation at a time, in a thread: a search over many points must not hold up the event loop."""
 
-        def run() -> ResultT:
-            with self._lock:
-                return operation()
+def _remove(tenant: _Tenant, customer_id: str) -> int:
+    if tenant.customers.get(customer_id) is None:
+        return 0
+    tenant.customers.remove(customer_id)
+    keys = tenant.item_keys.pop(customer_id)
+    for key in keys:
+        tenant.items.remove(key)
+    return 1 + len(keys)
 
-        return await asyncio.to_thread(run)
+
+def _items_of_customers(tenant: _Tenant, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
+    return [
+        tuple(sorted(item for key in tenant.item_keys.get(customer_id, ()) if (item := tenant.items.get(key))))
+        for customer_id in customer_ids
+    ]

@@ -1,32 +1,28 @@
-"""A store in Qdrant: in this process, in a folder, or a server or cluster.
+"""A store in Qdrant: in this process, in a directory, or a server or cluster.
 
-- Ids of points are UUIDs, as Qdrant asks for; filters compare payload fields, so nothing of callers needs escaping.
+- Ids of points are UUIDs, which Qdrant requires. Filters compare payload fields, so nothing needs escaping.
 - Writes wait until they are applied, so that each call sees what earlier ones have stored.
-- The embedding model stands in a point of its own that belongs to no tenant: only servers from 1.16 on keep metadata
-  of collections.
-- qdrant-client blocks: it runs in threads of its own. In this process and in a folder it takes one call at a time.
+- A point that belongs to no tenant holds the embedding model: only servers from 1.16 on keep metadata of collections.
 """
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import structlog
-from qdrant_client import QdrantClient, models
+from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 
-from pantree_runtime.errors import ComponentUnavailable, StoreMismatch
+from pantree_vector.backends.external import ExternalStore, batches, external_operation
 from pantree_vector.core import (
+    CustomerItem,
     CustomerMatch,
     CustomerPoint,
     CustomerProfile,
     EmbeddingModel,
-    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
@@ -34,82 +30,89 @@ from pantree_vector.core import (
 )
 from pantree_vector.core.identity import customer_point_id, stable_id
 
-_log = structlog.get_logger(__name__)
-
-COMPONENT = "vector-store"
 IN_MEMORY = ":memory:"
-_SERVER_THREADS = 8
 _BATCH_POINTS = 1_000
+# Embedded stores write on the event loop: about 1 ms for each point in memory, up to 30 ms in a directory.
+_EMBEDDED_BATCH_POINTS = 10
 _MODEL_POINT = stable_id("model")
-_ITEM_INDEXES = ("customer_key", "name", "category")
-
-ResultT = TypeVar("ResultT")
+_ITEM_INDEXES = ("customer_uuid", "key", "category")
 
 
-class QdrantStore:
-    """Keeps items in one Qdrant collection and customers in another."""
+class QdrantStore(ExternalStore):
+    """Stores points in Qdrant.
 
-    def __init__(
-        self, place: Path | str, *, collection_prefix: str, timeout_seconds: float, token: str | None = None
-    ) -> None:
-        """A store that is not open yet.
+    The place is the path of a directory, the URL of a server's REST port such as `http://localhost:6333`, or
+    `:memory:`; the token is an API key.
+    """
 
-        Args:
-            place: path of a folder, URL of a server's REST port such as `http://localhost:6333`, or `:memory:`.
-            collection_prefix: start of the collections' names.
-            timeout_seconds: how long one call to a server may take.
-            token: API key of the server; None for none.
-        """
-        self._place = place
-        self._is_server = isinstance(place, str) and place != IN_MEMORY
-        self._items = f"{collection_prefix}_items"
-        self._customers = f"{collection_prefix}_customers"
-        self._timeout_seconds = math.ceil(timeout_seconds)
-        self._token = token
-        self._client: QdrantClient | None = None
-        self._executor = ThreadPoolExecutor(_SERVER_THREADS if self._is_server else 1, thread_name_prefix="qdrant")
+    system = "qdrant"
+    client_errors = (ApiException, QdrantException)
+    _client: AsyncQdrantClient
 
+    @property
+    def remedy(self) -> str:
+        """What is wrong when the store is unavailable, and what to do."""
+        if isinstance(self._place, Path):
+            return (
+                f"the Qdrant directory {self._place} cannot be used; is it open in another process? "
+                "Stop that one, or set PANTREE_VECTOR_STORE_URL to another directory or to a Qdrant server"
+            )
+        return (
+            f"the Qdrant server at {self._place} does not answer; check that it runs, and that "
+            "PANTREE_VECTOR_STORE_URL and PANTREE_VECTOR_STORE_TOKEN are right, or set "
+            "PANTREE_VECTOR_STORE_URL=memory:// to run without it"
+        )
+
+    @property
+    def _is_server(self) -> bool:
+        return self._place != IN_MEMORY and not isinstance(self._place, Path)
+
+    @external_operation
     async def open(self, model: EmbeddingModel) -> None:
-        """Connects, and makes the collections when they are missing.
+        """Connects and creates missing collections.
 
         Raises:
-            StoreMismatch: when the collections were made by another model.
-            ComponentUnavailable: when the server does not answer, or the folder is open in another process.
+            StoreMismatch: the collections were made by another model.
         """
+        client = self._client = self._connect()
+        # The model's point is written before anything else can be stored.
+        if not await client.collection_exists(self._customers):
+            await self._create_collection(self._customers, model, ())
+        if not (await client.count(self._customers)).count:
+            await self._write_model(model)
+        await self._check_model(model)
+        if not await client.collection_exists(self._items):
+            await self._create_collection(self._items, model, _ITEM_INDEXES)
 
-        def connect() -> None:
-            client = self._client = self._connect()
-            # The model's point is written before there is a place for anything else.
-            if not client.collection_exists(self._customers):
-                self._make_collection(client, self._customers, model, ())
-            if not client.retrieve(self._customers, [_MODEL_POINT]) and not client.count(self._customers).count:
-                self._write_model(client, model)
-            self._check_model(client, model)
-            if not client.collection_exists(self._items):
-                self._make_collection(client, self._items, model, _ITEM_INDEXES)
-
-        await self._in_thread(connect)
+    def _connect(self) -> AsyncQdrantClient:
+        if self._is_server:
+            timeout = math.ceil(self._options.timeout_seconds)
+            return AsyncQdrantClient(
+                url=str(self._place), api_key=self._options.token, timeout=timeout, check_compatibility=False
+            )
+        if isinstance(self._place, Path):
+            try:
+                self._place.mkdir(parents=True, exist_ok=True)
+                return AsyncQdrantClient(path=str(self._place))
+            except RuntimeError as error:  # open in another process
+                raise self.unavailable(error) from error
+        return AsyncQdrantClient(IN_MEMORY)
 
     async def close(self) -> None:
-        """Closes the connection or the folder."""
+        """Closes the connection or the directory."""
+        if hasattr(self, "_client"):
+            await self._client.close()
+            del self._client
 
-        def disconnect() -> None:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
-
-        await asyncio.to_thread(self._executor.shutdown)
-        await asyncio.to_thread(disconnect)
-
+    @external_operation
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
-        """Stores customers and exactly these items: new ones first, so that a failure never loses any."""
+        """Stores customers and their items, then removes the customers' other items: a failure loses nothing."""
         item_points: dict[str, models.PointStruct] = {}
         customer_points: dict[str, models.PointStruct] = {}
         for one in households:
             customer = one.customer
-            customer_key = customer_point_id(customer.tenant_id, customer.customer_id)
-            customer_points[customer_key] = models.PointStruct(
-                id=customer_key,
+            customer_points[customer.point_id] = models.PointStruct(
+                id=customer.point_id,
                 vector=customer.vector.tolist(),
                 payload={
                     "tenant": customer.tenant_id,
@@ -118,178 +121,117 @@ class QdrantStore:
                 },
             )
             for item, point_id, vector in zip(one.items, one.item_ids, one.vectors.tolist(), strict=True):
-                item_points[point_id] = models.PointStruct(
-                    id=point_id,
-                    vector=vector,
-                    payload={
-                        "tenant": customer.tenant_id,
-                        "customer_key": customer_key,
-                        "name": item.normalised_name,
-                        "shown_name": item.name,
-                        "category": item.category,
-                        "unit_price": item.unit_price,
-                        "day_count": item.day_count,
-                        "span_days": item.span_days,
-                    },
-                )
+                payload = {"tenant": customer.tenant_id, "customer_uuid": customer.point_id, **item._asdict()}
+                item_points[point_id] = models.PointStruct(id=point_id, vector=vector, payload=payload)
+        stored_ids = await self._item_ids(list(customer_points))
+        await self._upsert(self._items, list(item_points.values()))
+        await self._upsert(self._customers, list(customer_points.values()))
+        await self._delete_items([point_id for point_id in stored_ids if point_id not in item_points])
 
-        def replace(client: QdrantClient) -> None:
-            stale = [
-                point_id for point_id in self._item_ids(client, list(customer_points)) if point_id not in item_points
-            ]
-            for batch in _batches(list(item_points.values())):
-                client.upsert(self._items, batch, wait=True)
-            for batch in _batches(list(customer_points.values())):
-                client.upsert(self._customers, batch, wait=True)
-            self._delete_items(client, stale)
-
-        await self._call(replace)
-
+    @external_operation
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
-        """Removes a customer and all items of the customer: the customer last, so that a failure can be mended."""
-        customer_key = customer_point_id(tenant_id, customer_id)
+        """Removes a customer's items, then the customer, so that a failed call can be repeated."""
+        point_id = customer_point_id(tenant_id, customer_id)
+        item_ids = await self._item_ids([point_id])
+        is_stored = bool(await self._client.retrieve(self._customers, [point_id], with_payload=False))
+        await self._delete_items(item_ids)
+        if is_stored:
+            await self._client.delete(self._customers, [point_id], wait=True)
+        return len(item_ids) + is_stored
 
-        def remove(client: QdrantClient) -> int:
-            item_ids = self._item_ids(client, [customer_key])
-            is_stored = bool(client.retrieve(self._customers, [customer_key], with_payload=False))
-            self._delete_items(client, item_ids)
-            if is_stored:
-                client.delete(self._customers, [customer_key], wait=True)
-            return len(item_ids) + is_stored
-
-        return await self._call(remove)
-
+    @external_operation
     async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
         """The stored customer, or None."""
-        customer_key = customer_point_id(tenant_id, customer_id)
-        found = await self._call(lambda client: client.retrieve(self._customers, [customer_key], with_vectors=True))
-        for record in found:
+        point_id = customer_point_id(tenant_id, customer_id)
+        for record in await self._client.retrieve(self._customers, [point_id], with_vectors=True):
             profile = CustomerProfile.from_json((record.payload or {})["profile"])
             return CustomerPoint(tenant_id, customer_id, np.asarray(record.vector, dtype=np.float32), profile)
         return None
 
+    @external_operation
     async def search_items(
-        self, tenant_id: str, vector: Vector, *, wanted: ItemFilter, without_names: Collection[str], limit: int
+        self, tenant_id: str, vector: Vector, *, item_filter: ItemFilter, exclude_keys: Collection[str], limit: int
     ) -> list[ItemMatch]:
-        """Items most alike to a vector, most alike first."""
+        """Items most similar to a vector, most similar first."""
         must: list[models.Condition] = [_is("tenant", tenant_id)]
-        if wanted.category:
-            must.append(_is("category", wanted.category))
-        if wanted.least_price is not None or wanted.most_price is not None:
-            prices = models.Range(gte=wanted.least_price, lte=wanted.most_price)
+        if item_filter.category:
+            must.append(_is("category", item_filter.category))
+        if item_filter.min_price is not None or item_filter.max_price is not None:
+            prices = models.Range(gte=item_filter.min_price, lte=item_filter.max_price)
             must.append(models.FieldCondition(key="unit_price", range=prices))
-        must_not: list[models.Condition] = []
-        if without_names:
-            names = models.MatchAny(any=list(without_names))
-            must_not.append(models.FieldCondition(key="name", match=names))
+        must_not: list[models.Condition] = [_is_any("key", exclude_keys)] if exclude_keys else []
         found = await self._search(self._items, vector, models.Filter(must=must, must_not=must_not), limit)
         return [
-            ItemMatch(payload["name"], payload["shown_name"], payload["category"], payload["unit_price"], score)
+            ItemMatch(payload["key"], payload["name"], payload["category"], payload["unit_price"], score)
             for payload, score in found
         ]
 
+    @external_operation
     async def search_customers(
-        self, tenant_id: str, vector: Vector, *, without_customer_id: str, limit: int
+        self, tenant_id: str, vector: Vector, *, exclude_customer_id: str, limit: int
     ) -> list[CustomerMatch]:
-        """Customers most alike to a vector, most alike first."""
-        wanted = models.Filter(
+        """Customers most similar to a vector, most similar first."""
+        query_filter = models.Filter(
             must=[_is("tenant", tenant_id)],
-            must_not=[models.HasIdCondition(has_id=[customer_point_id(tenant_id, without_customer_id)])],
+            must_not=[models.HasIdCondition(has_id=[customer_point_id(tenant_id, exclude_customer_id)])],
         )
-        found = await self._search(self._customers, vector, wanted, limit)
+        found = await self._search(self._customers, vector, query_filter, limit)
         return [CustomerMatch(payload["customer_id"], score) for payload, score in found]
 
-    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
-        """All items of each customer, by normalised name."""
-        keys = [customer_point_id(tenant_id, customer_id) for customer_id in customer_ids]
-
-        def held(client: QdrantClient) -> list[tuple[HeldItem, ...]]:
-            items: dict[str, list[HeldItem]] = {key: [] for key in keys}
-            for record in self._item_records(client, keys, with_payload=True):
-                payload = record.payload or {}
-                items[payload["customer_key"]].append(
-                    HeldItem(
-                        payload["name"],
-                        payload["shown_name"],
-                        payload["category"],
-                        # Points that were stored before these were kept say that it was bought, and no more.
-                        payload.get("day_count", 1),
-                        payload.get("span_days", 0),
-                    )
-                )
-            return [tuple(sorted(items[key], key=lambda item: item.normalised_name)) for key in keys]
-
-        return await self._call(held)
+    @external_operation
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
+        """All items of each customer, by key."""
+        items: dict[str, list[CustomerItem]] = {
+            customer_point_id(tenant_id, customer_id): [] for customer_id in customer_ids
+        }
+        for record in await self._item_records(list(items), with_payload=True):
+            payload = record.payload or {}
+            items[payload["customer_uuid"]].append(CustomerItem(*(payload[field] for field in CustomerItem._fields)))
+        return [tuple(sorted(one)) for one in items.values()]
 
     async def _search(
-        self, collection: str, vector: Vector, wanted: models.Filter, limit: int
+        self, collection: str, vector: Vector, query_filter: models.Filter, limit: int
     ) -> list[tuple[Mapping[str, Any], float]]:
-        def search(client: QdrantClient) -> list[tuple[Mapping[str, Any], float]]:
-            found = client.query_points(
-                collection, query=vector.tolist(), query_filter=wanted, limit=limit, with_payload=True
-            )
-            # Rounding may carry a cosine beyond 1.
-            return [(point.payload or {}, max(-1.0, min(1.0, point.score))) for point in found.points]
+        found = await self._client.query_points(
+            collection, query=vector.tolist(), query_filter=query_filter, limit=limit, with_payload=True
+        )
+        # Rounding may return a cosine above 1.
+        return [(point.payload or {}, max(-1.0, min(1.0, point.score))) for point in found.points]
 
-        return await self._call(search)
-
-    def _connect(self) -> QdrantClient:
-        if self._is_server:
-            return QdrantClient(
-                url=str(self._place), api_key=self._token, timeout=self._timeout_seconds, check_compatibility=False
-            )
-        if isinstance(self._place, Path):
-            try:
-                self._place.mkdir(parents=True, exist_ok=True)
-                return QdrantClient(path=str(self._place))
-            except RuntimeError as error:  # another process has it open
-                raise ComponentUnavailable(COMPONENT, self._remedy()) from error
-        return QdrantClient(IN_MEMORY)
-
-    def _make_collection(self, client: QdrantClient, name: str, model: EmbeddingModel, indexes: Iterable[str]) -> None:
-        client.create_collection(
+    async def _create_collection(self, name: str, model: EmbeddingModel, indexes: Iterable[str]) -> None:
+        await self._client.create_collection(
             name, vectors_config=models.VectorParams(size=model.dimension, distance=models.Distance.COSINE)
         )
-        if self._is_server:  # elsewhere an index has no effect
+        if self._is_server:  # embedded stores have no payload indexes
             tenant = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
-            client.create_payload_index(name, "tenant", tenant)
+            await self._client.create_payload_index(name, "tenant", tenant)
             for field in indexes:
-                client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
+                await self._client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
 
-    def _write_model(self, client: QdrantClient, model: EmbeddingModel) -> None:
+    async def _write_model(self, model: EmbeddingModel) -> None:
         payload = {"model_name": model.name, "model_version": model.version}
         vector = [1.0] + [0.0] * (model.dimension - 1)
-        client.upsert(self._customers, [models.PointStruct(id=_MODEL_POINT, vector=vector, payload=payload)], wait=True)
+        await self._upsert(self._customers, [models.PointStruct(id=_MODEL_POINT, vector=vector, payload=payload)])
 
-    def _check_model(self, client: QdrantClient, model: EmbeddingModel) -> None:
+    async def _check_model(self, model: EmbeddingModel) -> None:
         stored = EmbeddingModel("an unknown model", "unknown", 0)
-        for record in client.retrieve(self._customers, [_MODEL_POINT], with_vectors=True):
+        for record in await self._client.retrieve(self._customers, [_MODEL_POINT], with_vectors=True):
             payload, vector = record.payload or {}, record.vector
             dimension = len(vector) if isinstance(vector, list) else 0
             stored = EmbeddingModel(payload["model_name"], payload["model_version"], dimension)
-        if stored != model:
-            raise StoreMismatch(
-                f"collection {self._customers} at {self._place} holds vectors of {stored}, but this service embeds "
-                f"with {model}; use the embedder that made the collection, or set PANTREE_VECTOR_COLLECTION_PREFIX or "
-                "PANTREE_VECTOR_STORE_URL to an empty place and index the histories again",
-                {"collection": self._customers, "stored_model": str(stored), "service_model": str(model)},
-            )
+        self._require_model(self._customers, stored, model)
 
-    def _item_ids(self, client: QdrantClient, customer_keys: list[str]) -> list[str]:
-        return [str(record.id) for record in self._item_records(client, customer_keys, with_payload=False)]
+    async def _item_ids(self, customer_uuids: list[str]) -> list[str]:
+        return [str(record.id) for record in await self._item_records(customer_uuids, with_payload=False)]
 
-    def _item_records(
-        self, client: QdrantClient, customer_keys: list[str], *, with_payload: bool
-    ) -> list[models.Record]:
-        wanted = models.Filter(
-            must=[models.FieldCondition(key="customer_key", match=models.MatchAny(any=customer_keys))]
-        )
+    async def _item_records(self, customer_uuids: list[str], *, with_payload: bool) -> list[models.Record]:
+        scroll_filter = models.Filter(must=[_is_any("customer_uuid", customer_uuids)])
         found: list[models.Record] = []
         offset: Any = None
         while True:
-            records, offset = client.scroll(
+            records, offset = await self._client.scroll(
                 self._items,
-                scroll_filter=wanted,
+                scroll_filter=scroll_filter,
                 limit=_BATCH_POINTS,
                 offset=offset,
                 with_payload=with_payload,
@@ -299,39 +241,20 @@ class QdrantStore:
             if offset is None:
                 return found
 
-    def _delete_items(self, client: QdrantClient, point_ids: Sequence[str]) -> None:
-        for batch in _batches(point_ids):
-            client.delete(self._items, models.PointIdsList(points=list(batch)), wait=True)
+    async def _upsert(self, collection: str, points: Sequence[models.PointStruct]) -> None:
+        for batch in batches(points, _BATCH_POINTS if self._is_server else _EMBEDDED_BATCH_POINTS):
+            await self._client.upsert(collection, batch, wait=True)
+            await asyncio.sleep(0)  # an embedded store never yields to the event loop
 
-    async def _call(self, operation: Callable[[QdrantClient], ResultT]) -> ResultT:
-        client = self._client
-        assert client is not None, "the store is not open"
-        return await self._in_thread(lambda: operation(client))
-
-    async def _in_thread(self, operation: Callable[[], ResultT]) -> ResultT:
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, operation)
-        except (ApiException, QdrantException) as error:
-            _log.warning("the vector store failed", place=str(self._place), error=str(error))
-            raise ComponentUnavailable(COMPONENT, self._remedy()) from error
-
-    def _remedy(self) -> str:
-        if isinstance(self._place, Path):
-            return (
-                f"the Qdrant folder {self._place} cannot be used; is it open in another process? "
-                "Stop that one, or set PANTREE_VECTOR_STORE_URL to another folder or to a Qdrant server"
-            )
-        return (
-            f"the Qdrant server at {self._place} does not answer; check that it runs, and that "
-            "PANTREE_VECTOR_STORE_URL and PANTREE_VECTOR_STORE_TOKEN are right, or set "
-            "PANTREE_VECTOR_STORE_URL=memory:// to do without"
-        )
+    async def _delete_items(self, point_ids: Sequence[str]) -> None:
+        for batch in batches(point_ids, _BATCH_POINTS if self._is_server else _EMBEDDED_BATCH_POINTS):
+            await self._client.delete(self._items, models.PointIdsList(points=list(batch)), wait=True)
+            await asyncio.sleep(0)
 
 
 def _is(key: str, value: str) -> models.FieldCondition:
     return models.FieldCondition(key=key, match=models.MatchValue(value=value))
 
 
-def _batches(points: Sequence[ResultT]) -> Iterable[list[ResultT]]:
-    for start in range(0, len(points), _BATCH_POINTS):
-        yield list(points[start : start + _BATCH_POINTS])
+def _is_any(key: str, values: Collection[str]) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))

@@ -8,39 +8,33 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-# Longer words are unknown to BERT too; the bound keeps the search for pieces short.
-_LONGEST_WORD = 100
-_KEPT_WORDS = 65_536
-# Words; of what is neither space nor word, each character alone; and of Chinese characters, each alone as well.
+# BERT treats longer words as unknown, too; the bound also limits the search for pieces.
+_MAX_WORD_CHARACTERS = 100
+_MAX_CACHED_WORDS = 65_536
+# A token is a word, a single Chinese character, or a single character that is neither space nor part of a word.
 _IDEOGRAPHS = "\u4e00-\u9fff\u3400-\u4dbf\uf900-\ufaff\U00020000-\U0002fa1f"
 _TOKEN = re.compile(rf"[{_IDEOGRAPHS}]|(?:(?!_)[^\W{_IDEOGRAPHS}])+|[^\w\s]|_")
 
 
 class WordPieces:
-    """The longest piece of the vocabulary first, then the longest that goes on, to the end of each word.
+    """Greedy splitter: repeatedly takes the longest piece of the vocabulary that matches the rest of a word.
 
-    Source: Wu et al., arXiv:1609.08144, section 4.1, in the form of BERT's uncased models.
+    Source: Wu et al., arXiv:1609.08144, section 4.1, as in BERT's uncased models.
+
+    Args:
+        vocabulary: the pieces; those inside a word start with `##`.
     """
 
     def __init__(self, vocabulary: Iterable[str]) -> None:
-        """A splitter.
-
-        Args:
-            vocabulary: the pieces; one that goes on a word starts with `##`.
-        """
         self._positions = {piece: position for position, piece in enumerate(vocabulary)}
-        # A grocer's words repeat: the pieces of those seen lately are kept.
-        self._pieces = lru_cache(_KEPT_WORDS)(self._find_pieces)
+        self._pieces = lru_cache(_MAX_CACHED_WORDS)(self._find_pieces)
 
     def split(self, names: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Pieces of names.
-
-        Args:
-            names: `n` names in lower case.
+        """Pieces of `n` names in lower case.
 
         Returns:
-            int[m], positions in the vocabulary of the pieces of all names in order, words without pieces left out;
-            int[n], number of pieces of each name, which may be 0.
+            int[m], positions in the vocabulary of the pieces of all names, in order, without unknown words;
+            int[n], number of pieces of each name, possibly 0.
         """
         positions: list[int] = []
         counts = np.empty(len(names), dtype=np.intp)
@@ -52,7 +46,7 @@ class WordPieces:
         return np.array(positions, dtype=np.intp), counts
 
     def _find_pieces(self, word: str) -> tuple[int, ...]:
-        if len(word) > _LONGEST_WORD:
+        if len(word) > _MAX_WORD_CHARACTERS:
             return ()
         found: list[int] = []
         start = 0

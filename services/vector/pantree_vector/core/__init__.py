@@ -1,8 +1,8 @@
-"""What the vector service knows: how items become vectors, households become profiles, and which of them are alike."""
+"""Core of the vector service: embedding items, profiling households, finding similar ones."""
 
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vector, Vectors
-from pantree_vector.core.household import BoughtItem
-from pantree_vector.core.indexing import HistoryToIndex
+from pantree_vector.core.household import CustomerItem
+from pantree_vector.core.household_points import HistoryToIndex
 from pantree_vector.core.neighborhood import Association, Neighborhood, NeighborItem
 from pantree_vector.core.profile import CategoryShare, CustomerProfile
 from pantree_vector.core.similarity import IndexedHistory, Similarity
@@ -10,7 +10,6 @@ from pantree_vector.core.store import (
     ALL_ITEMS,
     CustomerMatch,
     CustomerPoint,
-    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
@@ -20,14 +19,13 @@ from pantree_vector.core.store import (
 __all__ = [
     "ALL_ITEMS",
     "Association",
-    "BoughtItem",
     "CategoryShare",
+    "CustomerItem",
     "CustomerMatch",
     "CustomerPoint",
     "CustomerProfile",
     "Embedder",
     "EmbeddingModel",
-    "HeldItem",
     "HistoryToIndex",
     "HouseholdPoints",
     "IndexedHistory",

@@ -1,4 +1,4 @@
-"""The port through which names become vectors."""
+"""Vectors of item names, and the port that computes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EmbeddingModel:
-    """What makes vectors; vectors of different models cannot be compared."""
+    """The model behind an embedder. Vectors of different models cannot be compared."""
 
     name: str
     version: str
-    """Changes whenever a name may get another vector."""
+    """Changes whenever the vector of any name may change."""
     dimension: int
 
     def __str__(self) -> str:
@@ -27,20 +27,18 @@ class EmbeddingModel:
 
 
 class Embedder(Protocol):
-    """Turns names into unit vectors. Equal names get equal vectors, in every process; safe to call from any thread."""
+    """Computes unit vectors of texts. Thread-safe; equal texts have equal vectors in every process."""
 
     @property
     def model(self) -> EmbeddingModel:
-        """What makes the vectors."""
+        """Name, version and dimension of the model."""
         ...
 
-    def embed(self, names: Sequence[str]) -> Vectors:
-        """Vectors of names, in their order.
+    @property
+    def ms_per_name(self) -> float:
+        """Estimated time to embed one name, in milliseconds."""
+        ...
 
-        Args:
-            names: `n` names, none blank, normalised by `normalise_name`.
-
-        Returns:
-            float32[n, d], each row of length 1.
-        """
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """Vectors of `n` texts from `embedding_text`, in their order: float32[n, d], each row of length 1."""
         ...

@@ -1,4 +1,4 @@
-"""A household's purchases with its items told apart by normalised name, in an order of their own."""
+"""A household's purchases in canonical order, with spellings of the same item merged."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,44 +10,41 @@ from pantree_domain.item_key import item_key
 from pantree_domain.purchases import PurchaseHistory
 
 
-class BoughtItem(NamedTuple):
-    """An item that a household has bought."""
+class CustomerItem(NamedTuple):
+    """An item that a customer has bought."""
 
-    normalised_name: str
+    key: str
+    """Equal for all spellings of the same item."""
     name: str
     """As on its latest receipt line."""
     category: str
-    """As on its latest receipt line that has one; an empty string when none has."""
+    """As on its latest receipt line that has one; empty when none has."""
     unit_price: float
     """Shelf price of one unit on its latest receipt line."""
     day_count: int = 0
     """Distinct days on which it was bought."""
     span_days: int = 0
-    """Days from the first of them to the last one."""
+    """Days from the first to the last of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Household:
-    """`k` items and `n` lines. Equal purchases give equal arrays, whatever order they came in."""
+    """`k` items and `n` receipt lines. Equal purchases give equal arrays, whatever their order in the request."""
 
-    items: tuple[BoughtItem, ...]
-    """`k` items that were bought, by normalised name."""
+    items: tuple[CustomerItem, ...]
+    """`k` items that were bought, by key."""
     item_indices: NDArray[np.intp]
     """[n], position of each line's item in `items`."""
     days: NDArray[np.int32]
     """[n], days since 1970-01-01, ascending."""
     paid: NDArray[np.float64]
-    """[n], what was paid for each line, at least 0."""
+    """[n], amount paid for each line, at least 0."""
 
 
 def household_of(history: PurchaseHistory) -> Household:
-    """The household behind a history.
-
-    Args:
-        history: at least one receipt line, in any order.
-    """
+    """The household of a history with at least one receipt line, in any order."""
     keys = [item_key(name) for name in history.item_names]
-    # Lines in an order that depends on what they hold alone: sums come out the same to the last digit.
+    # Sort lines by their content, so that sums are equal to the last digit for every order of the same lines.
     by_name = sorted(
         range(len(keys)), key=lambda item: (keys[item], history.item_names[item], history.item_categories[item])
     )
@@ -56,12 +53,11 @@ def household_of(history: PurchaseHistory) -> Household:
     order = np.lexsort((history.savings, history.prices, history.quantities, rank[history.item_indices], history.days))
     dictionary_indices = history.item_indices[order]
     last_lines = np.full(len(keys), -1)
-    last_lines[dictionary_indices] = np.arange(len(order))  # of several lines the last one stays
-    # Of entries without a line anything: they are not looked at.
-    last_prices = history.prices[order][last_lines].tolist()
+    last_lines[dictionary_indices] = np.arange(len(order))  # the last assignment to an entry wins
+    last_prices = history.prices[order][last_lines].tolist()  # of entries without a line: unused
 
     bought: dict[str, tuple[str, str, float]] = {}  # name, category, unit price
-    # From the latest line back to the first, each dictionary entry once, where it was bought last.
+    # Dictionary entries that have lines, the one with the latest line first.
     for item in np.argsort(-last_lines)[: np.count_nonzero(last_lines >= 0)].tolist():
         known = bought.get(keys[item])
         category = history.item_categories[item]
@@ -75,7 +71,7 @@ def household_of(history: PurchaseHistory) -> Household:
     day_counts, span_days = _days_of_items(item_indices, days, len(position))
     return Household(
         items=tuple(
-            BoughtItem(key, *bought[key], day_count, span)
+            CustomerItem(key, *bought[key], day_count, span)
             for key, day_count, span in zip(position, day_counts, span_days, strict=True)
         ),
         item_indices=item_indices,
@@ -88,7 +84,7 @@ def household_of(history: PurchaseHistory) -> Household:
 def _days_of_items(
     item_indices: NDArray[np.intp], days: NDArray[np.int32], item_count: int
 ) -> tuple[list[int], list[int]]:
-    """Distinct days with a purchase of each item, and the days from the first of them to the last one.
+    """Distinct purchase days of each item, and the days from the first to the last of them.
 
     Args:
         item_indices: [n], item of each line.
@@ -96,10 +92,9 @@ def _days_of_items(
         item_count: number of items, each with a line.
     """
     by_item = np.argsort(item_indices, kind="stable")
-    items, item_days = item_indices[by_item], days[by_item]
-    # Lines of one item stand together now, its days ascending.
-    is_other_item = items[1:] != items[:-1]
-    begins = np.concatenate([[True], is_other_item | (item_days[1:] != item_days[:-1])])
-    ends = np.append(np.flatnonzero(is_other_item), len(items) - 1)
+    items, item_days = item_indices[by_item], days[by_item]  # grouped by item, days ascending within each
+    is_next_item = items[1:] != items[:-1]
+    starts_day = np.concatenate([[True], is_next_item | (item_days[1:] != item_days[:-1])])
+    ends = np.append(np.flatnonzero(is_next_item), len(items) - 1)
     spans = item_days[ends] - item_days[np.append(0, ends[:-1] + 1)]
-    return np.bincount(items[begins], minlength=item_count).tolist(), spans.tolist()
+    return np.bincount(items[starts_day], minlength=item_count).tolist(), spans.tolist()

@@ -1,8 +1,8 @@
-"""What the customers most alike to a customer buy again and again, counted.
+"""What the nearest customers buy regularly, counted.
 
-Alike are, of the customers whose profiles are nearest, those whose items are: profiles know that oat milk is like soy
-milk, items know what is bought by the same people. An item is told only when enough of them buy it, both because a few
-prove nothing and because what a few buy is nobody else's business.
+Of the customers with the nearest profiles, those with the most items in common are the neighbors. Profiles know that
+oat milk resembles soy milk; items in common show what the same people buy. An item is included only when enough
+neighbors buy it: a few prove little, and what a few buy is private.
 """
 
 import math
@@ -12,116 +12,118 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_vector.core.store import HeldItem
+from pantree_vector.core.household import CustomerItem
 
 CUSTOMERS_COMPARED = 100
-"""How many of the nearest profiles are compared item by item."""
+"""Number of nearest profiles that are compared item by item."""
 NEIGHBORS = 50
 """How many of those are neighbors."""
 REGULAR_DAYS = 3
-"""Days with a purchase from which on an item is bought regularly; two intervals, as the recommendation asks for."""
-LEAST_BUYERS = 5
-"""Regular buyers below which an item is not told."""
-_LEAST_LIFT = 1.2
-"""How many times as common an item must be among the buyers of another one for the two to go together. A judgement:
+"""Purchase days from which on an item is bought regularly; two intervals, as recommendation requires."""
+MIN_BUYERS = 5
+"""Minimum number of regular buyers of an item that is included (k-anonymity)."""
+_MIN_LIFT = 1.2
+"""How many times as common an item must be among the buyers of another item for the two to be associated. A judgment:
 below it, one neighbor more or less decides."""
 
 
 @dataclass(frozen=True)
 class Association:
-    """How an item goes with one that the customer buys."""
+    """An item of the customer whose buyers also buy a suggested item."""
 
     name: str
     """The customer's own item."""
     buyer_count: int
     """Neighbors that bought it."""
     regular_count: int
-    """Those of them that buy the other item regularly."""
+    """Those of them that buy the suggested item regularly."""
 
 
 @dataclass(frozen=True)
 class NeighborItem:
-    """An item that neighbors buy again and again, and the customer does not, or not yet."""
+    """An item that neighbors buy regularly and the customer does not."""
 
     name: str
     category: str
-    """An empty string when unknown."""
+    """Empty when unknown."""
     buyer_count: int
     """Neighbors that ever bought it."""
     regular_buyer_count: int
-    """Those that bought it on `REGULAR_DAYS` days or more."""
+    """Neighbors that bought it on at least `REGULAR_DAYS` days."""
     interval_quartiles: tuple[float, float, float]
-    """Lower quartile, median and upper quartile of the mean intervals of the regular buyers, days."""
+    """Lower quartile, median and upper quartile of the regular buyers' mean intervals, in days."""
     own_day_count: int
-    """Days on which the customer bought it, below `REGULAR_DAYS`."""
+    """Days on which the customer bought it, less than `REGULAR_DAYS`."""
     associated_item: Association | None
-    """The customer's own item that goes with it most; None when none clearly does."""
+    """The customer's most strongly associated item; None when there is none."""
 
 
 @dataclass(frozen=True)
 class Neighborhood:
-    """What was counted."""
+    """The neighbors' items."""
 
     neighbor_count: int
     items: tuple[NeighborItem, ...]
-    """By number of regular buyers, most first, then by normalised name."""
+    """By number of regular buyers, highest first, then by item key."""
 
 
-def neighborhood_of(own: Sequence[HeldItem], others: Sequence[Sequence[HeldItem]], *, limit: int) -> Neighborhood:
-    """What the customers most alike in their items buy regularly, and the customer does not.
+def neighborhood_of(
+    own: Sequence[CustomerItem], others: Sequence[Sequence[CustomerItem]], *, limit: int
+) -> Neighborhood:
+    """What the customers with the most items in common buy regularly and the customer does not.
 
     Args:
         own: the customer's items.
-        others: items of customers with similar profiles, the most alike first.
-        limit: largest number of items.
+        others: items of customers with similar profiles, nearest first.
+        limit: maximum number of items.
     """
-    held = {item.normalised_name: item for item in own}
-    neighbors = _most_alike(held.keys(), others)
-    shown: dict[str, HeldItem] = {}
+    own_items = {item.key: item for item in own}
+    neighbors = _nearest(own_items.keys(), others)
+    shown: dict[str, CustomerItem] = {}
     for items in neighbors:
         for item in items:
-            shown.setdefault(item.normalised_name, item)
-    names = sorted(shown)
-    positions = {name: position for position, name in enumerate(names)}
-    days = np.zeros((len(neighbors), len(names)), np.int64)
+            shown.setdefault(item.key, item)
+    keys = sorted(shown)
+    positions = {key: position for position, key in enumerate(keys)}
+    days = np.zeros((len(neighbors), len(keys)), np.int64)
     intervals = np.full(days.shape, np.nan)
     for row, items in enumerate(neighbors):
         for item in items:
-            column = positions[item.normalised_name]
+            column = positions[item.key]
             days[row, column] = item.day_count
             if item.day_count > 1:
                 intervals[row, column] = item.span_days / (item.day_count - 1)
     bought, regular = days > 0, days >= REGULAR_DAYS
     counts = regular.sum(axis=0)
-    own_days = np.array([held[name].day_count if name in held else 0 for name in names], np.int64)
-    told = np.flatnonzero((counts >= LEAST_BUYERS) & (own_days < REGULAR_DAYS))
-    told = told[np.argsort(-counts[told], kind="stable")][:limit]
-    mine = {positions[name]: held[name].name for name in sorted(held) if name in positions}
+    own_days = np.array([own_items[key].day_count if key in own_items else 0 for key in keys], np.int64)
+    included = np.flatnonzero((counts >= MIN_BUYERS) & (own_days < REGULAR_DAYS))
+    included = included[np.argsort(-counts[included], kind="stable")][:limit]
+    own_names = {positions[key]: own_items[key].name for key in sorted(own_items) if key in positions}
     return Neighborhood(
         neighbor_count=len(neighbors),
         items=tuple(
             NeighborItem(
-                name=shown[names[column]].name,
-                category=shown[names[column]].category,
+                name=shown[keys[column]].name,
+                category=shown[keys[column]].category,
                 buyer_count=int(bought[:, column].sum()),
                 regular_buyer_count=int(counts[column]),
                 interval_quartiles=_quartiles(intervals[regular[:, column], column]),
                 own_day_count=int(own_days[column]),
                 associated_item=_associated_item(
-                    regular[:, column], bought, {own: mine[own] for own in mine if own != column}
+                    regular[:, column], bought, {own: own_names[own] for own in own_names if own != column}
                 ),
             )
-            for column in told.tolist()
+            for column in included.tolist()
         ),
     )
 
 
-def _most_alike(own: Set[str], others: Sequence[Sequence[HeldItem]]) -> list[Sequence[HeldItem]]:
-    """The customers with most in common by the cosine similarity of what was ever bought; equal ones in their order."""
+def _nearest(own: Set[str], others: Sequence[Sequence[CustomerItem]]) -> list[Sequence[CustomerItem]]:
+    """The customers nearest by cosine similarity of the sets of items ever bought; ties keep their order."""
     scores = []
     for items in others:
-        common = sum(item.normalised_name in own for item in items)
-        # The customer's own number of items is the same for all, so that it does not change the order.
+        common = sum(item.key in own for item in items)
+        # The customer's own number of items is a common factor and does not change the order.
         scores.append(common / math.sqrt(len(items)) if items else 0.0)
     order = sorted(range(len(others)), key=lambda place: -scores[place])
     return [others[place] for place in order[:NEIGHBORS] if others[place]]
@@ -135,16 +137,16 @@ def _quartiles(intervals: NDArray[np.float64]) -> tuple[float, float, float]:
 def _associated_item(
     regular: NDArray[np.bool_], bought: NDArray[np.bool_], own: Mapping[int, str]
 ) -> Association | None:
-    """The customer's own item among whose buyers an item is most common; None when it is hardly more common there.
+    """The customer's own item among whose buyers an item is most common; None when the lift is too small.
 
     Args:
-        regular: [neighbors], who buys the item regularly.
-        bought: [neighbors, items], who ever bought what.
+        regular: [neighbors], which neighbors buy the item regularly.
+        bought: [neighbors, items], which neighbors ever bought which item.
         own: names of the customer's other items by column.
     """
-    best, best_ratio = None, _LEAST_LIFT * float(regular.mean())
+    best, best_ratio = None, _MIN_LIFT * float(regular.mean())
     for column, name in own.items():
         buyer_count, common = int(bought[:, column].sum()), int((bought[:, column] & regular).sum())
-        if common >= LEAST_BUYERS and common / buyer_count > best_ratio:
+        if common >= MIN_BUYERS and common / buyer_count > best_ratio:
             best, best_ratio = Association(name, buyer_count, common), common / buyer_count
     return best

@@ -1,4 +1,4 @@
-"""What sums up a household: its spend, its categories, its trips, and its place among the items."""
+"""A customer's profile and profile vector: spend, trips, category shares, and the mean of the item vectors."""
 
 import json
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from pantree_domain.money import round_to_cent
 from pantree_vector.core.embedder import Vector, Vectors
 from pantree_vector.core.household import Household
 
-# A purchase counts half as much as one made 60 days later: two monthly shops back. A judgement, not a fit.
+# A purchase counts half as much as one made 60 days later (two monthly shopping trips). A judgment, not fitted.
 RECENCY_HALF_LIFE_DAYS = 60.0
-# The category of items without one, and of what is beyond the largest categories.
+# The category of items without a category, and the sum of all but the largest categories.
 OTHER_CATEGORY = "other"
-# Keeps a profile with the longest names below the 65,535 bytes that stores allow for a text.
+# Keeps a profile with the longest names below 65,535 bytes, the maximum length of a text in Milvus.
 MAX_CATEGORY_SHARES = 64
 
 
 @dataclass(frozen=True)
 class CategoryShare:
-    """The share of a household's spend in one category."""
+    """Share of a household's spend in one category."""
 
     category: str
     share_ratio: float
@@ -31,7 +31,7 @@ class CategoryShare:
 
 @dataclass(frozen=True)
 class CustomerProfile:
-    """What a household buys, summed up."""
+    """Summary of a household's purchases."""
 
     customer_id: str
     purchase_count: int
@@ -43,7 +43,7 @@ class CustomerProfile:
     mean_trip_gap_days: float | None
     """None with fewer than two trips."""
     category_shares: tuple[CategoryShare, ...]
-    """Largest first; they sum to 1, or there are none when nothing was paid."""
+    """Largest first; their sum is 1. Empty when nothing was paid."""
     as_of_day: int
     """Days since 1970-01-01."""
 
@@ -61,13 +61,7 @@ class CustomerProfile:
 
 
 def profile_of(customer_id: str, household: Household, as_of_day: int) -> CustomerProfile:
-    """The profile of a household.
-
-    Args:
-        customer_id: whose profile.
-        household: what was bought.
-        as_of_day: the day for which the profile is made, days since 1970-01-01.
-    """
+    """The profile of a household as of a day, given in days since 1970-01-01."""
     days = household.days
     gap_count = int(np.count_nonzero(days[1:] != days[:-1]))
     return CustomerProfile(
@@ -103,22 +97,18 @@ def _by_spend(spend: Mapping[str, float]) -> list[str]:
 
 
 def profile_vector(household: Household, item_vectors: Vectors) -> Vector:
-    """The mean of a household's item vectors, weighted by spend and recency, brought to length 1.
+    """The mean of a household's item vectors (float32[k, d]), weighted by spend and recency, scaled to length 1.
 
-    Recency is counted back from the household's latest purchase: counted from any later day, all weights would shrink
-    by one factor, and the direction would stay.
-
-    Args:
-        household: what was bought.
-        item_vectors: float32[k, d], vector of each of its items.
+    Recency counts from the household's latest purchase. Any later day would scale all weights by the same factor and
+    leave the direction unchanged.
     """
     recency = 0.5 ** ((household.days[-1] - household.days) / RECENCY_HALF_LIFE_DAYS)
     weights = np.bincount(household.item_indices, weights=household.paid * recency, minlength=len(household.items))
-    if not weights.any():  # nothing was paid for: every line counts alike
+    if not weights.any():  # everything was free: all lines have equal weight
         weights = np.bincount(household.item_indices, weights=recency, minlength=len(household.items))
     mean: NDArray[np.float64] = (weights / weights.max()) @ item_vectors.astype(np.float64)
     length = float(np.linalg.norm(mean))
-    if length < 1e-6:  # opposite items cancel out; the weightiest one stands for all
+    if length < 1e-6:  # opposite vectors cancel out: use the item with the largest weight
         heaviest: Vector = item_vectors[int(weights.argmax())]
         return heaviest
     return (mean / length).astype(np.float32)

@@ -1,34 +1,38 @@
-"""The service's whole knowledge behind one object: it embeds, indexes, searches and forgets."""
+"""Use cases of the vector service: embed, index, search, delete."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pantree_domain.purchases import PurchaseHistory
-from pantree_runtime.cpu import run_cpu
+from pantree_runtime.cpu import CpuRunner, run_inline
 from pantree_runtime.errors import NotFound
 from pantree_vector.core.diversity import diverse_order
-from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vectors
-from pantree_vector.core.identity import normalise_name
-from pantree_vector.core.indexing import HistoryToIndex, points_of
+from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vector, Vectors
+from pantree_vector.core.household import CustomerItem
+from pantree_vector.core.household_points import HistoryToIndex, points_of
+from pantree_vector.core.identity import embedding_text
+from pantree_vector.core.keyed_queue import KeyedQueue
 from pantree_vector.core.neighborhood import CUSTOMERS_COMPARED, Neighborhood, neighborhood_of
 from pantree_vector.core.profile import CustomerProfile
-from pantree_vector.core.searching import search_distinct_items
 from pantree_vector.core.store import (
     ALL_ITEMS,
     CustomerMatch,
     CustomerPoint,
-    HeldItem,
     HouseholdPoints,
     ItemFilter,
     ItemMatch,
     VectorStore,
 )
-from pantree_vector.core.turns import Turns
 
 _CANDIDATES_PER_DIVERSE_HIT = 5
-# Estimated time to make the points of a household.
+# Points fetched at first for each item wanted: a popular item has one point for every buyer.
+_FIRST_FETCH_FACTOR = 4
+_FETCH_GROWTH = 16
+_MAX_FETCH = 16_384  # Milvus returns no more points from one search
+# Estimated run times in milliseconds.
 _MS_PER_LINE = 0.005
+_MS_PER_CANDIDATE = 0.02
+_NEIGHBORHOOD_MS = 10.0
 
 
 @dataclass(frozen=True)
@@ -41,155 +45,159 @@ class IndexedHistory:
 
 
 class Similarity:
-    """Answers which items and which customers are alike.
+    """Finds similar items and similar customers.
 
     Methods raise ComponentUnavailable for `vector-store` when the store does not answer.
+
+    Args:
+        store: where points are stored.
+        embedder: computes the vectors.
+        run_cpu: runs CPU-bound functions.
     """
 
-    def __init__(self, store: VectorStore, embedder: Embedder) -> None:
+    def __init__(self, store: VectorStore, embedder: Embedder, run_cpu: CpuRunner = run_inline) -> None:
         self._store = store
         self._embedder = embedder
-        # Two calls that store one household at the same time could mix their items.
-        self._turns = Turns()
+        self._run_cpu = run_cpu
+        # Two concurrent writes of one household could mix their items.
+        self._writes = KeyedQueue()
 
     @property
     def model(self) -> EmbeddingModel:
-        """What makes the vectors."""
+        """The embedding model."""
         return self._embedder.model
 
     async def open(self) -> None:
         """Opens the store.
 
         Raises:
-            StoreMismatch: when the stored vectors were made by another model.
+            StoreMismatch: the stored vectors were made by another model.
         """
         await self._store.open(self.model)
 
     async def close(self) -> None:
-        """Closes the store when what was begun is done."""
-        await self._turns.finish()
+        """Finishes all writes, then closes the store."""
+        await self._writes.join()
         await self._store.close()
 
     async def embed(self, names: Sequence[str]) -> Vectors:
-        """Vectors of names, in their order.
+        """Vectors of `n` names, in their order: float32[n, d], each row of length 1."""
+        texts = [embedding_text(name) for name in names]
+        return await self._run_cpu(self._embedder.ms_per_name * len(texts), self._embedder.embed, texts)
 
-        Args:
-            names: `n` names, none blank.
-
-        Returns:
-            float32[n, d], each row of length 1.
-        """
-        return await asyncio.to_thread(self._embedder.embed, [normalise_name(name) for name in names])
-
-    async def index_history(
-        self, tenant_id: str, customer_id: str, history: PurchaseHistory, as_of_day: int
-    ) -> IndexedHistory:
-        """Stores a household's items and profile in place of what was stored; a second run changes nothing.
-
-        Args:
-            tenant_id: the retailer.
-            customer_id: the household.
-            history: at least one receipt line, none later than `as_of_day`.
-            as_of_day: the day for which the profile is made, days since 1970-01-01.
-        """
-        (indexed,) = await self.index_histories([HistoryToIndex(tenant_id, customer_id, history, as_of_day)])
+    async def index_history(self, to_index: HistoryToIndex) -> IndexedHistory:
+        """Like `index_histories`, for one household."""
+        (indexed,) = await self.index_histories([to_index])
         return indexed
 
     async def index_histories(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
-        """Stores many households like `index_history`, in one go; of two histories of one household the later counts.
+        """Replaces the stored items and profiles of households; of two histories of one household the later counts.
 
-        Calls for the same household are carried out in the order in which they were made, and to the end even if the
-        caller goes away.
-
-        Returns:
-            What was stored, in the order of the histories.
+        Idempotent. Calls for the same household run in the order in which they were made, and complete even if the
+        caller is canceled. Returns what was stored, in the order of the histories.
         """
         if not histories:
             return []
         households = {(one.tenant_id, one.customer_id) for one in histories}
-        return await asyncio.shield(self._turns.take(households, lambda: self._index(histories)))
+        return await asyncio.shield(self._writes.submit(households, lambda: self._index(histories)))
 
     async def _index(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
-        lines = sum(len(one.history) for one in histories)
-        households = await run_cpu(lines * _MS_PER_LINE, self._points_of_all, histories)
+        cost_ms = _MS_PER_LINE * sum(len(one.history) for one in histories)
+        cost_ms += self._embedder.ms_per_name * sum(len(one.history.item_names) for one in histories)
+        households = await self._run_cpu(cost_ms, self._points_of_all, histories)
         latest = {(one.customer.tenant_id, one.customer.customer_id): one for one in households}
         await self._store.replace_households(list(latest.values()))
         return [IndexedHistory(item_count=len(one.items), profile=one.customer.profile) for one in households]
 
     def _points_of_all(self, histories: Sequence[HistoryToIndex]) -> list[HouseholdPoints]:
-        return [
-            points_of(one.tenant_id, one.customer_id, one.history, one.as_of_day, self._embedder) for one in histories
-        ]
+        return [points_of(one, self._embedder) for one in histories]
 
     async def search_items(
-        self, tenant_id: str, text: str, *, limit: int, wanted: ItemFilter = ALL_ITEMS, diversity: float = 0.0
+        self, tenant_id: str, text: str, *, limit: int, item_filter: ItemFilter = ALL_ITEMS, diversity: float = 0.0
     ) -> list[ItemMatch]:
-        """Stored items most alike to a text, each once, most alike first unless diversity is asked for.
+        """Distinct stored items most similar to a text, most similar first.
 
         Args:
             tenant_id: the retailer.
             text: an item name or a description, not blank.
-            limit: largest number of items.
-            wanted: which items.
-            diversity: 0 to 1, how much unlikeness to the hits before it counts for a hit against likeness to the text.
+            limit: maximum number of items.
+            item_filter: conditions on the items.
+            diversity: 0 to 1; above 0, hits are reordered by `diverse_order`.
         """
         (vector,) = await self.embed([text])
-        fetched = limit * _CANDIDATES_PER_DIVERSE_HIT if diversity else limit
-        matches = await search_distinct_items(self._store, tenant_id, vector, wanted=wanted, limit=fetched)
         if not diversity:
-            return matches
-        # An item's vector is that of its normalised name, so that the store need not send it.
-        vectors = await self.embed([match.normalised_name for match in matches])
-        order = diverse_order([match.score for match in matches], vectors, diversity=diversity, limit=limit)
+            return await self._search_distinct_items(tenant_id, vector, item_filter, limit)
+        candidates = limit * _CANDIDATES_PER_DIVERSE_HIT
+        matches = await self._search_distinct_items(tenant_id, vector, item_filter, candidates)
+        # Vectors depend on the key alone: embedding again is cheaper than fetching them from the store.
+        vectors = await self.embed([match.key for match in matches])
+        scores = [match.score for match in matches]
+        cost_ms = _MS_PER_CANDIDATE * len(matches)
+        order = await self._run_cpu(cost_ms, diverse_order, scores, vectors, diversity=diversity, limit=limit)
         return [matches[position] for position in order]
 
+    async def _search_distinct_items(
+        self, tenant_id: str, vector: Vector, item_filter: ItemFilter, limit: int
+    ) -> list[ItemMatch]:
+        """Up to `limit` distinct items most similar to a vector, most similar first, then by name.
+
+        Each fetch excludes the items already found, so it either finds a new item or is the last.
+        """
+        found: dict[str, ItemMatch] = {}
+        fetch = limit * _FIRST_FETCH_FACTOR
+        while len(found) < limit:
+            matches = await self._store.search_items(
+                tenant_id, vector, item_filter=item_filter, exclude_keys=list(found), limit=fetch
+            )
+            for match in matches:
+                found.setdefault(match.key, match)
+            if len(matches) < fetch:
+                break
+            fetch = min(fetch * _FETCH_GROWTH, _MAX_FETCH)
+        return sorted(found.values(), key=lambda match: (-match.score, match.name))[:limit]
+
     async def customer_profile(self, tenant_id: str, customer_id: str) -> CustomerProfile:
-        """The profile stored last for a customer.
+        """The stored profile of a customer.
 
         Raises:
-            NotFound: when the customer is not stored.
+            NotFound: the customer is not stored.
         """
         return (await self._stored_customer(tenant_id, customer_id)).profile
 
     async def search_customers(self, tenant_id: str, customer_id: str, *, limit: int) -> list[CustomerMatch]:
-        """Customers most alike to a stored one, most alike first, then by id, without that one.
+        """Other customers most similar to a stored one, most similar first, then by id.
 
         Raises:
-            NotFound: when the customer is not stored.
+            NotFound: the customer is not stored.
         """
         customer = await self._stored_customer(tenant_id, customer_id)
         matches = await self._store.search_customers(
-            tenant_id, customer.vector, without_customer_id=customer_id, limit=limit
+            tenant_id, customer.vector, exclude_customer_id=customer_id, limit=limit
         )
         return sorted(matches, key=lambda match: (-match.score, match.customer_id))
 
-    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
-        """All items of each of some distinct customers, by normalised name; none for one who is not stored."""
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
+        """All items of each of some distinct customers, by key; empty for a customer who is not stored."""
         return await self._store.items_of_customers(tenant_id, customer_ids)
 
     async def neighborhood(self, tenant_id: str, customer_id: str, *, limit: int) -> Neighborhood:
-        """What the customers most alike to a stored one buy again and again.
-
-        Args:
-            tenant_id: the retailer.
-            customer_id: the household.
-            limit: largest number of items.
+        """Up to `limit` items that the customers nearest to a stored one buy regularly.
 
         Raises:
-            NotFound: when the customer is not stored.
+            NotFound: the customer is not stored.
         """
         matches = await self.search_customers(tenant_id, customer_id, limit=CUSTOMERS_COMPARED)
         own, *others = await self.items_of_customers(
             tenant_id, [customer_id, *(match.customer_id for match in matches)]
         )
-        return await asyncio.to_thread(neighborhood_of, own, others, limit=limit)
+        return await self._run_cpu(_NEIGHBORHOOD_MS, neighborhood_of, own, others, limit=limit)
 
     async def delete_customer(self, tenant_id: str, customer_id: str) -> int:
-        """Removes every trace of a customer and returns the number of points removed."""
-        removed = self._turns.take(
+        """Removes all points of a customer and returns their number."""
+        removal = self._writes.submit(
             [(tenant_id, customer_id)], lambda: self._store.remove_household(tenant_id, customer_id)
         )
-        return await asyncio.shield(removed)
+        return await asyncio.shield(removal)
 
     async def _stored_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint:
         customer = await self._store.find_customer(tenant_id, customer_id)

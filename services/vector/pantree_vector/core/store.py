@@ -1,4 +1,4 @@
-"""The port through which points are kept and searched."""
+"""Points of customers and items, and the port that stores and searches them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,48 +6,53 @@ from functools import cached_property
 from typing import Protocol
 
 from pantree_vector.core.embedder import EmbeddingModel, Vector, Vectors
-from pantree_vector.core.household import BoughtItem
-from pantree_vector.core.identity import item_point_id
+from pantree_vector.core.household import CustomerItem
+from pantree_vector.core.identity import customer_point_id, item_point_id
 from pantree_vector.core.profile import CustomerProfile
 
 
 @dataclass(frozen=True, eq=False)
 class CustomerPoint:
-    """A customer's profile and where it lies among the items."""
+    """A customer with profile and profile vector."""
 
     tenant_id: str
     customer_id: str
     vector: Vector
     profile: CustomerProfile
 
+    @cached_property
+    def point_id(self) -> str:
+        """UUID of the point, made from tenant and customer, so that storing again overwrites."""
+        return customer_point_id(self.tenant_id, self.customer_id)
+
 
 @dataclass(frozen=True, eq=False)
 class HouseholdPoints:
-    """A customer with exactly the `k` items that are to be known of the customer."""
+    """All points of a household: the customer and `k` items."""
 
     customer: CustomerPoint
-    items: tuple[BoughtItem, ...]
-    """With distinct normalised names."""
+    items: tuple[CustomerItem, ...]
+    """With distinct keys."""
     vectors: Vectors
-    """float32[k, d], where each item lies."""
+    """float32[k, d], vector of each item."""
 
     @cached_property
     def item_ids(self) -> list[str]:
-        """UUID of each item's point, from tenant, customer and item, so that storing it again overwrites it."""
+        """UUIDs of the items' points, made from tenant, customer and item key."""
         tenant_id, customer_id = self.customer.tenant_id, self.customer.customer_id
-        return [item_point_id(tenant_id, customer_id, item.normalised_name) for item in self.items]
+        return [item_point_id(tenant_id, customer_id, item.key) for item in self.items]
 
 
 @dataclass(frozen=True)
 class ItemFilter:
-    """Which items are wanted."""
+    """Conditions on the items to find."""
 
     category: str = ""
-    """Only items of this category; an empty string for all."""
-    least_price: float | None = None
-    """Smallest unit price; None for no limit."""
-    most_price: float | None = None
-    """Largest unit price; None for no limit."""
+    """Empty matches every category."""
+    min_price: float | None = None
+    """Inclusive, per unit; None means no limit."""
+    max_price: float | None = None
+    """Inclusive, per unit; None means no limit."""
 
 
 ALL_ITEMS = ItemFilter()
@@ -57,27 +62,13 @@ ALL_ITEMS = ItemFilter()
 class ItemMatch:
     """An item found."""
 
-    normalised_name: str
+    key: str
     name: str
     category: str
     unit_price: float
-    """What its buyer paid last for one unit, before savings; another buyer of the item may have paid otherwise."""
+    """Shelf price of one unit when this buyer last bought it; other buyers may have seen other prices."""
     score: float
     """Cosine similarity, −1 to 1."""
-
-
-@dataclass(frozen=True)
-class HeldItem:
-    """An item as a customer buys it."""
-
-    normalised_name: str
-    name: str
-    category: str
-    """An empty string when unknown."""
-    day_count: int
-    """Distinct days on which the customer bought it."""
-    span_days: int
-    """Days from the first of them to the last one."""
 
 
 @dataclass(frozen=True)
@@ -90,43 +81,33 @@ class CustomerMatch:
 
 
 class VectorStore(Protocol):
-    """Keeps the points of all tenants; what one tenant stores, no call for another one finds.
+    """Stores the points of all tenants; calls for one tenant never return points of another.
 
-    What a finished call has stored or removed, the next call sees. Every method raises ComponentUnavailable for
-    `vector-store` when the store does not answer.
+    Each call sees everything that earlier finished calls stored or removed. Every method raises ComponentUnavailable
+    for `vector-store` when the store does not answer.
     """
 
     async def open(self, model: EmbeddingModel) -> None:
-        """Connects, and makes what is missing. No other method may be called before.
-
-        Args:
-            model: what makes the vectors.
+        """Connects and creates missing collections for vectors of a model. Must be called first.
 
         Raises:
-            StoreMismatch: when the stored vectors were made by another model.
+            StoreMismatch: the stored vectors were made by another model.
         """
         ...
 
     async def close(self) -> None:
-        """Lets go of connections and files. Closing twice is no error."""
+        """Closes connections and files. May be called twice."""
         ...
 
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
-        """Stores customers and exactly these items; other items of the customers are removed.
+        """Stores distinct customers and their items, and removes the customers' other items.
 
-        A call that fails may leave items of both the old and the new state; calling again mends it.
-
-        Args:
-            households: distinct customers with their items.
+        A call that fails may leave items of both the old and the new state; calling again completes it.
         """
         ...
 
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
-        """Removes a customer and all items of the customer.
-
-        Returns:
-            Number of points removed, 0 when nothing was stored.
-        """
+        """Removes a customer and all items of the customer; returns the number of points removed."""
         ...
 
     async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
@@ -134,37 +115,25 @@ class VectorStore(Protocol):
         ...
 
     async def search_items(
-        self, tenant_id: str, vector: Vector, *, wanted: ItemFilter, without_names: Collection[str], limit: int
+        self, tenant_id: str, vector: Vector, *, item_filter: ItemFilter, exclude_keys: Collection[str], limit: int
     ) -> list[ItemMatch]:
-        """Items most alike to a vector, most alike first; an item comes once for each customer who buys it.
+        """Items most similar to a vector, most similar first; an item appears once for each customer who buys it.
 
         Args:
-            tenant_id: whose items.
-            vector: float32[d], what to compare with.
-            wanted: which items.
-            without_names: normalised names of items to leave out.
-            limit: largest number of matches, 1 to 16,384; fewer come only when there are no more.
+            tenant_id: the retailer.
+            vector: float32[d].
+            item_filter: conditions on the items.
+            exclude_keys: keys of items to leave out.
+            limit: maximum number of matches, 1 to 16,384; fewer are returned only when there are no more.
         """
         ...
 
     async def search_customers(
-        self, tenant_id: str, vector: Vector, *, without_customer_id: str, limit: int
+        self, tenant_id: str, vector: Vector, *, exclude_customer_id: str, limit: int
     ) -> list[CustomerMatch]:
-        """Customers most alike to a vector, most alike first.
-
-        Args:
-            tenant_id: whose customers.
-            vector: float32[d], what to compare with.
-            without_customer_id: the customer to leave out.
-            limit: largest number of matches.
-        """
+        """Up to `limit` customers most similar to a vector, most similar first."""
         ...
 
-    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[HeldItem, ...]]:
-        """All items of each customer, by normalised name; none for a customer who is not stored.
-
-        Args:
-            tenant_id: whose customers.
-            customer_ids: distinct customers.
-        """
+    async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
+        """All items of each of some distinct customers, by key; empty for a customer who is not stored."""
         ...

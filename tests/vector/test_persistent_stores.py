@@ -1,4 +1,4 @@
-"""What the stores must do whose points outlive the process; what every store must do is in the store suite."""
+"""Tests of the stores whose points outlive the process; the store suite has the tests of every store."""
 
 import os
 import subprocess
@@ -12,20 +12,23 @@ from pathlib import Path
 import pytest
 
 from pantree_runtime.errors import ComponentUnavailable, NotFound, StoreMismatch
+from pantree_vector.backends.external import StoreOptions
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.milvus import MilvusStore
 from pantree_vector.backends.qdrant import QdrantStore
 from pantree_vector.core import EmbeddingModel, HistoryToIndex, Similarity
 from tests.vector.households import FAMILY, history_of_lines
+from tests.vector.stores import ExternalStoreType, embedded_store, server_store
 
 DAY = 20_020
 CUSTOMERS = 40
 INDEX_UNTIL_KILLED = """
 import asyncio, sys
 from pathlib import Path
+from pantree_vector.backends.external import StoreOptions
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.core import Similarity
-from tests.vector.test_kept_stores import CUSTOMERS, KINDS, histories
+from tests.vector.test_persistent_stores import CUSTOMERS, KINDS, histories
 
 async def main():
     similarity = Similarity(KINDS[sys.argv[1]].store_at(Path(sys.argv[2])), HashedTrigrams())
@@ -41,28 +44,31 @@ asyncio.run(main())
 
 @dataclass(frozen=True)
 class Kind:
-    """A store that one process at a time has open."""
+    """A store that one process at a time can open."""
 
-    store: type[MilvusStore] | type[QdrantStore]
+    store: ExternalStoreType
     name: str
-    """Of its file or folder."""
+    """Of its file or directory."""
     hold: str
-    """Python code that opens what `sys.argv[1]` names, by the library alone."""
+    """Python code that opens the path in `sys.argv[1]` with the library."""
     remedy: str
-    """What an error says when a server does not answer."""
+    """Part of the error of a server that does not answer."""
 
     def store_at(self, place: Path) -> MilvusStore | QdrantStore:
-        return self.store(place, collection_prefix="pantree", timeout_seconds=10)
+        return embedded_store(self.store, place)
 
 
 KINDS = {
     "milvus-lite": Kind(
-        MilvusStore, "vectors.db", "from milvus_lite import MilvusLite; held = MilvusLite(sys.argv[1])", "VECTORDB_HOST"
+        MilvusStore,
+        "vectors.db",
+        "from milvus_lite import MilvusLite; store = MilvusLite(sys.argv[1])",
+        "VECTORDB_HOST",
     ),
-    "qdrant-folder": Kind(
+    "qdrant-directory": Kind(
         QdrantStore,
         "vectors",
-        "from qdrant_client import QdrantClient; held = QdrantClient(path=sys.argv[1])",
+        "from qdrant_client import QdrantClient; store = QdrantClient(path=sys.argv[1])",
         "PANTREE_VECTOR_STORE_URL",
     ),
 }
@@ -80,7 +86,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def place(kind: str, tmp_path: Path) -> Path:
-    return tmp_path / "new folder" / KINDS[kind].name
+    return tmp_path / "new directory" / KINDS[kind].name
 
 
 async def opened(kind: str, place: Path) -> Similarity:
@@ -89,9 +95,9 @@ async def opened(kind: str, place: Path) -> Similarity:
     return similarity
 
 
-async def test_points_are_there_when_the_store_is_opened_again(kind: str, place: Path) -> None:
+async def test_points_are_stored_when_the_store_is_opened_again(kind: str, place: Path) -> None:
     first = await opened(kind, place)
-    await first.index_history("", "family", history_of_lines(FAMILY), DAY)
+    await first.index_histories(histories(1))
     await first.close()
     await first.close()  # no error
 
@@ -100,51 +106,51 @@ async def test_points_are_there_when_the_store_is_opened_again(kind: str, place:
     await second.close()
 
 
-ALWAYS_THERE: dict[str, Callable[[Path, pytest.FixtureRequest], Callable[[], MilvusStore | QdrantStore]]] = {
-    "milvus-lite": lambda folder, request: lambda: KINDS["milvus-lite"].store_at(folder / "vectors.db"),
-    "milvus-server": lambda folder, request: server_store(MilvusStore, request.getfixturevalue("milvus_uri")),
-    "qdrant-folder": lambda folder, request: lambda: KINDS["qdrant-folder"].store_at(folder),
-    "qdrant-server": lambda folder, request: server_store(QdrantStore, os.environ["QDRANT_URL"]),
+PERSISTENT_STORES: dict[str, Callable[[Path, pytest.FixtureRequest], Callable[[], MilvusStore | QdrantStore]]] = {
+    "milvus-lite": lambda directory, request: lambda: KINDS["milvus-lite"].store_at(directory / "vectors.db"),
+    "milvus-server": lambda directory, request: on_server(MilvusStore, request.getfixturevalue("milvus_uri")),
+    "qdrant-directory": lambda directory, request: lambda: KINDS["qdrant-directory"].store_at(directory),
+    "qdrant-server": lambda directory, request: on_server(QdrantStore, os.environ["QDRANT_URL"]),
 }
 MARKS = {
     "milvus-server": [pytest.mark.milvus_server, pytest.mark.timeout(900)],
-    "qdrant-server": [pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL names no Qdrant server")],
+    "qdrant-server": [pytest.mark.skipif("QDRANT_URL" not in os.environ, reason="QDRANT_URL is not set")],
 }
 
 
-def server_store(store: type[MilvusStore] | type[QdrantStore], url: str) -> Callable[[], MilvusStore | QdrantStore]:
+def on_server(store: ExternalStoreType, url: str) -> Callable[[], MilvusStore | QdrantStore]:
     prefix = f"suite_{uuid.uuid4().hex}"
-    return lambda: store(url, collection_prefix=prefix, timeout_seconds=60)
+    return lambda: server_store(store, url, prefix=prefix)
 
 
-@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in ALWAYS_THERE])
-def store_again(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], MilvusStore | QdrantStore]:
-    """Makes a store on the same place each time."""
-    return ALWAYS_THERE[request.param](tmp_path, request)
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in PERSISTENT_STORES])
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], MilvusStore | QdrantStore]:
+    """Creates stores on the same place."""
+    return PERSISTENT_STORES[request.param](tmp_path, request)
 
 
-async def test_collections_of_another_model_are_refused_with_a_remedy(
-    store_again: Callable[[], MilvusStore | QdrantStore],
+async def test_collections_of_another_model_are_rejected_with_a_remedy(
+    new_store: Callable[[], MilvusStore | QdrantStore],
 ) -> None:
-    made_by = EmbeddingModel("hashed-trigrams", "1", 128)
-    store = store_again()
-    await store.open(made_by)
+    stored_model = EmbeddingModel("hashed-trigrams", "1", 128)
+    store = new_store()
+    await store.open(stored_model)
     await store.close()
     for other in (
         EmbeddingModel("hashed-trigrams", "1", 256),
         EmbeddingModel("hashed-trigrams", "2", 128),
         EmbeddingModel("static", "1", 128),
     ):
-        store = store_again()
+        store = new_store()
         with pytest.raises(StoreMismatch, match="PANTREE_VECTOR_COLLECTION_PREFIX") as raised:
             await store.open(other)
         await store.close()
-        assert raised.value.metadata["stored_model"] == str(made_by)
+        assert raised.value.metadata["stored_model"] == str(stored_model)
         assert raised.value.metadata["service_model"] == str(other)
 
 
 async def test_server_that_does_not_answer_is_unavailable(kind: str) -> None:
-    store = KINDS[kind].store("http://127.0.0.1:1", collection_prefix="pantree", timeout_seconds=1)
+    store = KINDS[kind].store("http://127.0.0.1:1", StoreOptions("pantree", timeout_seconds=1))
     with pytest.raises(ComponentUnavailable, match=KINDS[kind].remedy) as raised:
         await store.open(HashedTrigrams().model)
     await store.close()
@@ -152,7 +158,7 @@ async def test_server_that_does_not_answer_is_unavailable(kind: str) -> None:
 
 
 @pytest.fixture
-def held_by_another_process(kind: str, tmp_path: Path) -> Iterator[Path]:
+def opened_by_another_process(kind: str, tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / KINDS[kind].name
     code = f"import sys; {KINDS[kind].hold}; print('open', flush=True); input()"
     command = [sys.executable, "-c", code, str(path)]
@@ -163,47 +169,47 @@ def held_by_another_process(kind: str, tmp_path: Path) -> Iterator[Path]:
         holder.communicate("\n")
 
 
-# qdrant-client leaves the lock's file to the garbage collector when it is refused.
+# A rejected qdrant-client leaves its lock file to the garbage collector.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-async def test_store_open_in_another_process_is_unavailable(kind: str, held_by_another_process: Path) -> None:
-    store = KINDS[kind].store_at(held_by_another_process)
+async def test_store_open_in_another_process_is_unavailable(kind: str, opened_by_another_process: Path) -> None:
+    store = KINDS[kind].store_at(opened_by_another_process)
     with pytest.raises(ComponentUnavailable, match="another process"):
         await store.open(HashedTrigrams().model)
     await store.close()
 
 
 @pytest.fixture
-def place_of_the_killed(kind: str, place: Path) -> Path:
-    """Where a process stored households until it was killed."""
+def place_of_killed_process(kind: str, place: Path) -> Path:
+    """Where a process was killed while it stored households."""
     command = [sys.executable, "-c", INDEX_UNTIL_KILLED, kind, str(place)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
-        time.sleep(0.3)  # it does nothing but store from here on
+        time.sleep(0.3)  # it stores all the time from here on
         process.kill()
     return place
 
 
-async def test_process_killed_while_it_stores_leaves_no_half_point_and_a_second_run_completes(
-    kind: str, place_of_the_killed: Path
+async def test_killed_process_leaves_complete_points_and_a_second_run_completes_the_rest(
+    kind: str, place_of_killed_process: Path
 ) -> None:
-    mended = await opened(kind, place_of_the_killed)
-    whole = {item.name: item.category for item in await mended.search_items("", "bananas", limit=10)}
-    assert whole == {"Bananas": "produce", "Whole Milk": "dairy", "Paper Towels": "household"}
-    expected = (await mended.customer_profile("", "customer-0")).category_shares
+    reopened = await opened(kind, place_of_killed_process)
+    stored_items = {item.name: item.category for item in await reopened.search_items("", "bananas", limit=10)}
+    assert stored_items == {"Bananas": "produce", "Whole Milk": "dairy", "Paper Towels": "household"}
+    expected = (await reopened.customer_profile("", "customer-0")).category_shares
     stored = 0
     for number in range(CUSTOMERS):
         try:
-            profile = await mended.customer_profile("", f"customer-{number}")
+            profile = await reopened.customer_profile("", f"customer-{number}")
         except NotFound:
             continue
         stored += 1
         assert (profile.total_spend, profile.category_shares) == (16.0, expected)
     assert stored >= 2
 
-    await mended.index_histories(histories(CUSTOMERS))
-    assert len(await mended.search_customers("", "customer-0", limit=100)) == CUSTOMERS - 1
+    await reopened.index_histories(histories(CUSTOMERS))
+    assert len(await reopened.search_customers("", "customer-0", limit=100)) == CUSTOMERS - 1
     for number in range(CUSTOMERS):
-        assert await mended.delete_customer("", f"customer-{number}") == 4
-    assert await mended.search_items("", "bananas", limit=10) == []
-    await mended.close()
+        assert await reopened.delete_customer("", f"customer-{number}") == 4
+    assert await reopened.search_items("", "bananas", limit=10) == []
+    await reopened.close()

@@ -1,4 +1,4 @@
-"""Calls that change the same household take turns."""
+"""Runs work on the same household one after another."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -9,28 +9,28 @@ HouseholdKey = tuple[str, str]
 """Tenant and customer."""
 
 
-class Turns:
-    """Starts work on households in the order in which it came; work on other households need not wait."""
+class KeyedQueue:
+    """Starts work on a household after all earlier work on it; work on other households runs concurrently."""
 
     def __init__(self) -> None:
         self._latest: dict[HouseholdKey, asyncio.Task[object]] = {}
 
-    def take(
+    def submit(
         self, households: Collection[HouseholdKey], work: Callable[[], Awaitable[ResultT]]
     ) -> "asyncio.Task[ResultT]":
-        """A task that does the work when all earlier work on these households is done, well or not.
+        """A task that runs the work after all earlier work on these households has succeeded or failed.
 
-        The caller should shield it: work that is broken off in the middle may go on in a thread, where the next one
-        would meet it.
+        Shield the task from the caller's cancellation: canceled work may continue in a thread, concurrently with the
+        next work on the same household.
         """
         before = {self._latest[household] for household in households if household in self._latest}
 
-        async def in_turn() -> ResultT:
+        async def run() -> ResultT:
             if before:
                 await asyncio.wait(before)
             return await work()
 
-        task = asyncio.create_task(in_turn())
+        task = asyncio.create_task(run())
         self._latest.update(dict.fromkeys(households, task))
 
         def forget(_: object) -> None:
@@ -41,7 +41,7 @@ class Turns:
         task.add_done_callback(forget)
         return task
 
-    async def finish(self) -> None:
-        """Waits until all work is done, well or not."""
+    async def join(self) -> None:
+        """Waits until all work has succeeded or failed."""
         while self._latest:
             await asyncio.wait(set(self._latest.values()))
