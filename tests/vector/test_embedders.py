@@ -50,12 +50,12 @@ class CountingEmbedder:
 @no_deadline
 @given(texts=st.lists(texts_of_names, max_size=10))
 def test_vectors_have_unit_norm_and_do_not_depend_on_other_names(embedder: Embedder, texts: list[str]) -> None:
-    keys = [embedding_text(text) for text in texts]
-    vectors = embedder.embed(keys)
+    normalized = [embedding_text(text) for text in texts]
+    vectors = embedder.embed(normalized)
     assert vectors.shape == (len(texts), embedder.model.dimension)
     assert vectors.dtype == np.float32
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(np.ones(len(texts)), abs=1e-5)
-    for name, vector in zip(keys, vectors, strict=True):
+    for name, vector in zip(normalized, vectors, strict=True):
         assert embedder.embed([name])[0].tolist() == vector.tolist()
 
 
@@ -65,6 +65,17 @@ def test_embedding_text_is_not_blank_and_is_idempotent(name: str) -> None:
     key = embedding_text(name)
     assert key.strip()
     assert embedding_text(f"  {name}\t") == key == embedding_text(key)
+
+
+def test_spellings_of_an_item_have_equal_embedding_texts() -> None:
+    spellings = [
+        "Crème Fraîche",
+        "CRE\u0300ME  FRAI\u0302CHE",
+        "cr\u00e8me\u00a0fra\u00eeche",
+        "cr\u00e8\u200bme fra\u00eeche\ufeff",
+    ]
+    assert {embedding_text(spelling) for spelling in spellings} == {"crème fraîche"}
+    assert embedding_text("ＭＩＬＫ") == "milk"
 
 
 def test_names_that_share_words_or_trigrams_are_more_similar() -> None:
