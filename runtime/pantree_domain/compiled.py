@@ -41,22 +41,24 @@ class _InstalledCache(FunctionCache):
 
 
 def compiled(
-    error_model: Literal["python", "numpy"] = "python",
+    error_model: Literal["python", "numpy"] = "python", *, inline: bool = False
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Decorator that compiles a function when it is first called, or reads what was compiled before.
 
     Args:
         error_model: what a division by zero does: raise, as in Python, or give infinity or NaN, as in numpy.
+        inline: whether compiled callers contain the function's code instead of calling it.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         if numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # made when numba is imported
             # Hashes overflow; numpy would warn of it, as machine code does not.
             return np.errstate(over="ignore")(function)
+        options = {"nogil": True, "error_model": error_model, "inline": "always" if inline else "never"}
         try:
-            kernel = numba.njit(nogil=True, cache=True, error_model=error_model)(function)
+            kernel = numba.njit(**options, cache=True)(function)
         except RuntimeError:  # numba finds no folder to write to, as in a container with a read-only root
-            kernel = numba.njit(nogil=True, error_model=error_model)(function)
+            kernel = numba.njit(**options)(function)
             with contextlib.suppress(RuntimeError):  # code without a file
                 # numba's own way to give a function another cache, though it has no public name for it.
                 vars(kernel)["_cache"] = _InstalledCache(function)  # type: ignore[no-untyped-call]

@@ -14,8 +14,9 @@ from pantree_domain.days import day_number
 from pantree_domain.limits import MAX_QUANTITY
 from pantree_domain.months import add_months
 from pantree_simulation.core.assortment import NamedAssortment, catalog_assortment
-from pantree_simulation.core.model import archetypes_of, model_of
+from pantree_simulation.core.model import archetype_arrays, build_model
 from pantree_simulation.core.population import Population
+from pantree_simulation.core.pricing import Pricing
 from pantree_simulation.core.records import (
     BASKET_FACTORS,
     EXTRA_UNIT_ENDS,
@@ -35,13 +36,12 @@ from pantree_simulation.core.records import (
     STAPLE_FACTORS,
     TRIP_ENDS,
     WEEKDAYS,
-    Archetypes,
+    ArchetypeArrays,
     Assortment,
     Calendar,
     Lines,
     Model,
 )
-from pantree_simulation.core.shop import Shop
 from pantree_simulation.core.streams import household_keys
 from pantree_simulation.core.tables import CELLS
 from tests.simulation.scenarios import OUR_BEHAVIOR
@@ -58,7 +58,7 @@ _NUMBERS_OF_A_HOUSEHOLD, _NUMBERS_OF_A_NEED, _NUMBERS_OF_A_TRIP, _NUMBERS_OF_A_L
 
 @functools.cache
 def _prepared() -> tuple[NamedAssortment, Model]:
-    return catalog_assortment(load_catalog(), OUR_BEHAVIOR.prices.levels), model_of(OUR_BEHAVIOR)
+    return catalog_assortment(load_catalog(), OUR_BEHAVIOR.prices.levels), build_model(OUR_BEHAVIOR)
 
 
 def numbers_drawn(population: Population, line_count: int) -> int:
@@ -81,9 +81,9 @@ def simulated_with_numpy(population: Population) -> Lines:
     named, model = _prepared()
     from_day = day_number(population.start)
     until_day = day_number(add_months(population.start, population.month_count))
-    calendar = Shop(population.seed, named.item_names, OUR_BEHAVIOR).calendar(from_day, until_day)
+    calendar = Pricing(population.seed, named.item_names, OUR_BEHAVIOR).calendar(from_day, until_day)
     mix = population.mix
-    archetypes = archetypes_of(
+    archetypes = archetype_arrays(
         [part.archetype for part in mix], [part.share for part in mix], OUR_BEHAVIOR.trips, model, named.categories
     )
     end = population.first_household + population.household_count
@@ -121,44 +121,44 @@ def _drawn(model: Model, rows: Integers | int, ratios: Floats) -> Floats:
     return np.asarray(low + (model.tables[rows, cells + 1] - low) * (places - cells))
 
 
-def _place(model: Model, row: int, ratios: Floats) -> Integers:
-    return np.searchsorted(model.parts[row], ratios, side="right")
+def _step(model: Model, row: int, ratios: Floats) -> Integers:
+    return np.searchsorted(model.steps[row], ratios, side="right")
 
 
 def _chunk(
-    keys: Keys, until_day: int, calendar: Calendar, assortment: Assortment, archetypes: Archetypes, model: Model
+    keys: Keys, until_day: int, calendar: Calendar, assortment: Assortment, archetypes: ArchetypeArrays, model: Model
 ) -> Lines:
-    figures, needs, items = model.figures[0], assortment.needs, assortment.items
+    parameters, needs, items = model.parameters[0], assortment.needs, assortment.items
     from_day, days = calendar.from_day, until_day - calendar.from_day
     everyone = np.arange(len(keys))[:, None]
-    occasional = int(figures["regularities"])
+    occasional = int(parameters["regularity_count"])
 
     # The households.
-    archetype = np.searchsorted(archetypes.figures["share_end"], _high(_number(keys, 3)), side="right")
-    own = archetypes.figures[archetype]
+    archetype = np.searchsorted(archetypes.parameters["share_end"], _high(_number(keys, 3)), side="right")
+    own = archetypes.parameters[archetype]
     bits = _number(keys, 0)
     factor = _drawn(model, GAP_FACTORS, _high(bits))
-    gap, rhythm_days = own["gap_days"] * factor, own["rhythm_days"] * factor
+    gap, drawn_gap_days = own["gap_days"] * factor, own["drawn_gap_days"] * factor
     basket = own["basket_items"] * _drawn(model, BASKET_FACTORS, _low(bits))
-    promotion = own["promotion_ratio"] + figures["promotion_spread"] * _drawn(model, NORMAL, _high(_number(keys, 1)))
+    promotion = own["promotion_ratio"] + parameters["promotion_spread"] * _drawn(model, NORMAL, _high(_number(keys, 1)))
     bits = _number(keys, 2)
     trip_day = from_day + (_drawn(model, FIRST_GAPS, _high(bits)) * gap).astype(np.int64)
-    trip_kind = _place(model, TRIP_ENDS, _low(bits))
+    trip_kind = _step(model, TRIP_ENDS, _low(bits))
 
     # Their needs, and how often they would be filled.
-    streams = _number(keys[:, None], needs["code"].astype(np.uint64)[None, :])
+    streams = _number(keys[:, None], needs["stream_code"].astype(np.uint64)[None, :])
     category = needs["category"][None, :]
     wanted = np.broadcast_to(archetypes.weights[archetype][:, needs["category"]] > 0, streams.shape)
     role = _number(streams, 0)
     chosen = assortment.members[needs["member_start"] + (_high(streams) * needs["member_count"]).astype(np.int64)]
-    staple = wanted & (_high(role) < figures["staple_ratio"] * needs["preference"])
+    staple = wanted & (_high(role) < parameters["staple_ratio"] * needs["preference"])
     other = wanted & ~staple
     factor = np.where(staple, _drawn(model, STAPLE_FACTORS, _low(role)), _drawn(model, OCCASIONAL_FACTORS, _low(role)))
     rate = np.where(wanted, factor * items["purchases_a_day"][chosen], 0.0)
-    regularity = np.where(staple, _place(model, REGULARITY_ENDS, _low(streams)), occasional)
+    regularity = np.where(staple, _step(model, REGULARITY_ENDS, _low(streams)), occasional)
     price_bits = _number(streams, 2)
-    pack_price = model.parts[PACK_PRICES][_place(model, PACK_ENDS, _low(price_bits))]
-    level = own["price_level"][:, None] + figures["price_spread"] * _drawn(model, NORMAL, _high(price_bits))
+    pack_price = model.steps[PACK_PRICES][_step(model, PACK_ENDS, _low(price_bits))]
+    level = own["price_level"][:, None] + parameters["price_spread"] * _drawn(model, NORMAL, _high(price_bits))
     level = level.clip(0.0, 1.0)
 
     def by_category(values: Floats, mask: Booleans) -> Floats:
@@ -171,10 +171,10 @@ def _chunk(
         )
         return sums
 
-    most = (figures["most_purchases_per_trip"] / gap)[:, None]
+    most = (parameters["max_purchases_per_trip"] / gap)[:, None]
     total = np.maximum(archetypes.weights[archetype] * (basket / gap)[:, None], 0.0)
     staples, others = by_category(rate, staple), by_category(rate, other)
-    of_others = np.where(staples > 0, total * figures["occasional_volume_ratio"], total)
+    of_others = np.where(staples > 0, total * parameters["occasional_volume_ratio"], total)
     left = total - of_others
     with np.errstate(divide="ignore", invalid="ignore"):
         scale = np.where(staples > 0, left / staples, 0.0)
@@ -198,58 +198,60 @@ def _chunk(
     gaps = gap[:, None]
     exists = rate > 0
     interval = 1 / np.where(exists, rate, 1.0)
-    reluctance = np.minimum(np.maximum(interval * (1 / gaps) - 1, 0.02) * figures["impatience"], 1 - 1e-9)
-    wait = gaps * (figures["first_wait_ratio"] + _drawn(model, PASSED_TRIPS, reluctance))
-    room = np.maximum(interval - wait - 0.05 * gaps, 0.0) / figures["pause_days"]
-    pause_chance = np.minimum(np.minimum(interval / figures["days_until_pause"], room), 0.5)
+    deferrability = np.minimum(
+        np.maximum(interval * (1 / gaps) - 1, 0.02) * parameters["reciprocal_patience"], 1 - 1e-9
+    )
+    wait = gaps * (parameters["mean_residual_gap_ratio"] + _drawn(model, PASSED_TRIPS, deferrability))
+    room = np.maximum(interval - wait - 0.05 * gaps, 0.0) / parameters["pause_days"]
+    pause_chance = np.minimum(np.minimum(interval / parameters["days_until_pause"], room), 0.5)
     pause_chance = np.where(regularity != occasional, pause_chance, 0.0)
-    swap_chance = np.minimum(interval / figures["days_until_swap"], 0.5)
-    need_days = np.maximum(interval - wait - pause_chance * figures["pause_days"], 0.05 * gaps)
+    swap_chance = np.minimum(interval / parameters["days_until_swap"], 0.5)
+    need_days = np.maximum(interval - wait - pause_chance * parameters["pause_days"], 0.05 * gaps)
     bits = _number(streams, 1)
-    pace = _high(bits)
+    interval_quantile = _high(bits)
     pause_bits = _number(streams, 3)
-    paused = _high(pause_bits) < pause_chance * figures["pause_days"] * rate
+    paused = _high(pause_bits) < pause_chance * parameters["pause_days"] * rate
     needed_at = (from_day - wait) + np.where(
         paused,
-        figures["pause_days"] * _drawn(model, PAUSES, _low(pause_bits)),
-        interval * _drawn(model, int(INTERVALS) + occasional + 1 + regularity, pace),
+        parameters["pause_days"] * _drawn(model, PAUSES, _low(pause_bits)),
+        interval * _drawn(model, int(INTERVALS) + occasional + 1 + regularity, interval_quantile),
     )
     needed_at = np.where(exists, needed_at, np.inf)
-    least_kind = _place(model, REACHES, _low(bits) * reluctance)
+    min_trip_kind = _step(model, REACHES, _low(bits) * deferrability)
 
     # Trips, in rounds: the next one of every household.
-    kinds = int((model.parts[TRIP_ENDS] < _BEYOND).sum()) + 1
+    kinds = int((model.steps[TRIP_ENDS] < _BEYOND).sum()) + 1
     trip_stream, spell_stream = _number(keys, 4), _number(keys, 5)
     next_trips = np.full((kinds, len(keys), days), -1)
-    trip_days, trip_spells, count, number = [], [], np.zeros(len(keys), np.int64), 0
+    trip_days, spell_factors, count, number = [], [], np.zeros(len(keys), np.int64), 0
     while (active := trip_day < until_day).any():
         who = np.flatnonzero(active)
         for kind in range(next_trips.shape[0]):
             at_least = who[trip_kind[who] >= kind]
             next_trips[kind, at_least, trip_day[at_least] - from_day] = number
-        spell = _drawn(model, SPELL_FACTORS, _high(_number(spell_stream, trip_day // figures["spell_days"])))
+        spell = _drawn(model, SPELL_FACTORS, _high(_number(spell_stream, trip_day // parameters["spell_days"])))
         trip_days.append(trip_day)
-        trip_spells.append(spell)
+        spell_factors.append(spell)
         count += active
         bits = _number(trip_stream, 2 * number)
         target = trip_day + np.maximum(
-            1, (_drawn(model, GAPS, _high(bits)) * rhythm_days * spell + 0.5).astype(np.int64)
+            1, (_drawn(model, GAPS, _high(bits)) * drawn_gap_days * spell + 0.5).astype(np.int64)
         )
         candidates = target[:, None] + np.arange(-1, 2)
-        weights = np.where(candidates > trip_day[:, None], model.parts[WEEKDAYS][(candidates + 3) % 7], 0.0)
+        weights = np.where(candidates > trip_day[:, None], model.steps[WEEKDAYS][(candidates + 3) % 7], 0.0)
         sought = _high(_number(trip_stream, 2 * number + 1)) * (weights[:, 0] + weights[:, 1] + weights[:, 2])
         sought -= weights[:, 0]
         shift = (sought >= 0).astype(np.int64)
         sought -= weights[:, 1]
         shift += (shift == 1) & (sought >= 0)
         trip_day = np.where(active, target - 1 + shift, trip_day)
-        trip_kind = np.where(active, _place(model, TRIP_ENDS, _low(bits)), trip_kind)
+        trip_kind = np.where(active, _step(model, TRIP_ENDS, _low(bits)), trip_kind)
         number += 1
     for day in range(days - 2, -1, -1):
         here = next_trips[:, :, day]
         next_trips[:, :, day] = np.where(here >= 0, here, next_trips[:, :, day + 1])
     day_of_trip = np.stack(trip_days, axis=1) if trip_days else np.zeros((len(keys), 0), np.int64)
-    spell_of_trip = np.stack(trip_spells, axis=1) if trip_days else np.zeros((len(keys), 0))
+    spell_of_trip = np.stack(spell_factors, axis=1) if trip_days else np.zeros((len(keys), 0))
 
     # Purchases, in rounds: the next one of every need that has one.
     found: list[tuple[Integers, Integers, Integers, Integers, Integers]] = []
@@ -259,33 +261,35 @@ def _chunk(
     while len(household):
         at = (household, need)
         needed_on = np.maximum(needed_at[at].astype(np.int64) - from_day, 0)
-        trip = next_trips[least_kind[at], household, needed_on]
+        trip = next_trips[min_trip_kind[at], household, needed_on]
         filled = trip >= 0
         household, need, trip = household[filled], need[filled], trip[filled]
         at = (household, need)
-        bits, fate_and_units = _number(streams[at], 4 + 2 * purchase), _number(streams[at], 5 + 2 * purchase)
-        units, fate = _low(fate_and_units), _high(fate_and_units)
+        bits, change_bits = _number(streams[at], 4 + 2 * purchase), _number(streams[at], 5 + 2 * purchase)
+        units, change = _low(change_bits), _high(change_bits)
         multiple = own["multiple_units_ratio"][household]
-        extra = 1 + _place(model, EXTRA_UNIT_ENDS, units / multiple)
+        extra = 1 + _step(model, EXTRA_UNIT_ENDS, units / multiple)
         quantity = items["usual_quantity"][item[at]]
         quantity = np.where(units < multiple, np.minimum(quantity + extra, MAX_QUANTITY), quantity)
         found.append((household, trip, need, item[at], quantity))
-        pace[at] = np.where(fate < 1 - figures["habit"], _high(bits), pace[at])
+        interval_quantile[at] = np.where(change < 1 - parameters["habit"], _high(bits), interval_quantile[at])
         later = (
-            _drawn(model, int(INTERVALS) + regularity[at], pace[at]) * need_days[at] * spell_of_trip[household, trip]
+            _drawn(model, int(INTERVALS) + regularity[at], interval_quantile[at])
+            * need_days[at]
+            * spell_of_trip[household, trip]
         )
         swap, pause = swap_chance[at], pause_chance[at]
-        swapped = fate < swap
+        swapped = change < swap
         members = needs["member_count"][need]
-        position = np.minimum((fate / swap * members).astype(np.int64), members - 1)
+        position = np.minimum((change / swap * members).astype(np.int64), members - 1)
         item[at] = np.where(
             swapped, assortment.members[needs["member_start"][need] + np.where(swapped, position, 0)], item[at]
         )
-        paused = ~swapped & (fate < swap + pause)
-        ratio = np.where(paused, (fate - swap) / np.where(pause > 0, pause, 1.0), 0.0)
-        later = np.where(paused, later + _drawn(model, PAUSES, ratio) * figures["pause_days"], later)
+        paused = ~swapped & (change < swap + pause)
+        ratio = np.where(paused, (change - swap) / np.where(pause > 0, pause, 1.0), 0.0)
+        later = np.where(paused, later + _drawn(model, PAUSES, ratio) * parameters["pause_days"], later)
         needed_at[at] = day_of_trip[at[0], trip] + np.maximum(later, 1.0)
-        least_kind[at] = _place(model, REACHES, _low(bits) * reluctance[at])
+        min_trip_kind[at] = _step(model, REACHES, _low(bits) * deferrability[at])
         going_on = needed_at[at] < until_day
         household, need = household[going_on], need[going_on]
         purchase += 1

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pantree.purchase.v1.purchase_pb2 import BasketItem
 from pantree.simulation.v1 import simulation_service_pb2 as messages
@@ -25,17 +24,16 @@ from pantree_simulation.core import (
     Scenario,
     SimulatedMonth,
 )
-from pantree_simulation.core.records import part_of
+from pantree_simulation.core.records import slice_lines
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 100
 _MAX_HOUSEHOLDS = 1_000_000_000
 # A line takes 28 bytes, so this many stay well below the message limit of 4 MiB.
-MAX_LINES_OF_MESSAGE = 131_072
+MAX_MESSAGE_LINES = 131_072
 _MAX_HOUSEHOLD_NUMBER = 2**31 - 1
 # Shares that can be told from nothing and from everything.
 _LEAST_SHARE, _MOST_SHARE = 1e-6, 1e6
-_LENGTH_DELIMITED = 2  # wire type of packed fields
 
 
 def page_start_and_size(request: messages.ListArchetypesRequest, archetypes: Archetypes) -> tuple[str, int]:
@@ -54,7 +52,7 @@ def page_start_and_size(request: messages.ListArchetypesRequest, archetypes: Arc
 
 
 def archetypes_response(page: ArchetypePage) -> messages.ListArchetypesResponse:
-    """Message that tells a page of archetypes."""
+    """Converts a page of archetypes to its message."""
     return messages.ListArchetypesResponse(
         archetypes=[_archetype_message(archetype) for archetype in page.archetypes],
         next_page_token=page.next_id,
@@ -63,7 +61,7 @@ def archetypes_response(page: ArchetypePage) -> messages.ListArchetypesResponse:
 
 
 def scenario(request: messages.StreamPurchasesRequest, archetypes: Archetypes) -> Scenario:
-    """What to simulate.
+    """Converts a request to the scenario to simulate.
 
     Raises:
         InvalidInput: naming every wrong field.
@@ -89,7 +87,7 @@ def scenario(request: messages.StreamPurchasesRequest, archetypes: Archetypes) -
 
 
 def month_response(month: SimulatedMonth) -> messages.StreamPurchasesResponse:
-    """Message that tells a simulated month."""
+    """Converts a simulated month to its message."""
     return messages.StreamPurchasesResponse(
         month_number=month.number,
         month_count=month.count,
@@ -100,7 +98,7 @@ def month_response(month: SimulatedMonth) -> messages.StreamPurchasesResponse:
 
 
 def population(request: messages.SimulatePopulationRequest, archetypes: Archetypes) -> Population:
-    """Which households to simulate.
+    """Converts a request to the population to simulate.
 
     Raises:
         InvalidInput: naming every wrong field.
@@ -126,56 +124,32 @@ def population(request: messages.SimulatePopulationRequest, archetypes: Archetyp
 def population_responses(
     batches: Iterable[PopulationBatch], population: Population
 ) -> Iterator[messages.SimulatePopulationResponse]:
-    """Messages that tell the batches of a population; a household with very many lines takes more than one."""
+    """Converts the batches of a population to messages; a household with very many lines takes more than one."""
     for batch in batches:
-        if len(batch.lines.days) <= MAX_LINES_OF_MESSAGE:
+        if len(batch.lines.days) <= MAX_MESSAGE_LINES:
             yield _batch_message(batch, population)
             continue
-        for start in range(0, len(batch.lines.days), MAX_LINES_OF_MESSAGE):
-            lines = part_of(batch.lines, start, start + MAX_LINES_OF_MESSAGE)
+        for start in range(0, len(batch.lines.days), MAX_MESSAGE_LINES):
+            lines = slice_lines(batch.lines, start, start + MAX_MESSAGE_LINES)
             line_counts = np.array([len(lines.days)], dtype=np.int32)
             yield _batch_message(dataclasses.replace(batch, lines=lines, line_counts=line_counts), population)
 
 
 def _batch_message(batch: PopulationBatch, population: Population) -> messages.SimulatePopulationResponse:
-    message = messages.SimulatePopulationResponse(
+    lines = batch.lines
+    return messages.SimulatePopulationResponse(
         first_household=batch.first_household,
-        archetype_ids=[part.archetype.id for part in population.mix],
+        line_counts=batch.line_counts.tolist(),
+        archetype_ids=[share.archetype.id for share in population.mix],
+        archetype_indices=batch.archetype_indices.tolist(),
         item_names=batch.assortment.item_names,
         item_categories=batch.assortment.item_categories,
+        item_indices=lines.items.tolist(),
+        days=lines.days.tolist(),
+        quantities=lines.quantities.tolist(),
+        prices=lines.prices.tolist(),
+        savings=lines.savings.tolist(),
     )
-    # On the wire a packed column of fixed width is the array itself; protobuf would take 20 times as long to copy it
-    # element by element.
-    message.MergeFromString(
-        b"".join(
-            _packed(number, column)
-            for number, column in (
-                (message.LINE_COUNTS_FIELD_NUMBER, batch.line_counts),
-                (message.ARCHETYPE_INDICES_FIELD_NUMBER, batch.archetype_indices),
-                (message.ITEM_INDICES_FIELD_NUMBER, batch.lines.items),
-                (message.DAYS_FIELD_NUMBER, batch.lines.days),
-                (message.QUANTITIES_FIELD_NUMBER, batch.lines.quantities),
-                (message.PRICES_FIELD_NUMBER, batch.lines.prices),
-                (message.SAVINGS_FIELD_NUMBER, batch.lines.savings),
-            )
-        )
-    )
-    return message
-
-
-def _packed(field_number: int, column: NDArray[np.int32] | NDArray[np.float64]) -> bytes:
-    """A packed field of 4 or 8 bytes an element as it is on the wire: tag, length, little-endian values."""
-    values = column.astype(column.dtype.newbyteorder("<"), copy=False).tobytes()
-    return _varint(field_number << 3 | _LENGTH_DELIMITED) + _varint(len(values)) + values
-
-
-def _varint(number: int) -> bytes:
-    """A whole number in groups of seven bits, the lowest first."""
-    groups = []
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    return bytes([*groups, number])
 
 
 def _mix(

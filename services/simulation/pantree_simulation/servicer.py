@@ -18,8 +18,8 @@ class SimulationServicer(rpc.SimulationServiceServicer):
 
     Args:
         archetypes: the kinds of shopper that can be simulated.
-        simulate: gives the months of a scenario, each made when it is asked for.
-        simulate_population: gives the batches of a population, each made when it is asked for.
+        simulate: returns the months of a scenario, each computed when it is requested.
+        simulate_population: returns the batches of a population, each computed when it is requested.
     """
 
     def __init__(
@@ -42,32 +42,31 @@ class SimulationServicer(rpc.SimulationServiceServicer):
     async def StreamPurchases(
         self, request: messages.StreamPurchasesRequest, context: Context
     ) -> AsyncIterator[messages.StreamPurchasesResponse]:
-        """The months of a simulation, each sent before the next one is made."""
+        """The months of a simulation, each sent before the next one is computed."""
         scenario = convert.scenario(request, self._archetypes)
-        # A month takes some tenths of a millisecond, less than the way to a thread and back, and the event loop has its
-        # turn between two months: while one is being sent.
+        # A month takes some tenths of a millisecond, less than a thread hop, and the event loop runs between months.
         for month in self._simulate(scenario):
             yield convert.month_response(month)
 
     async def SimulatePopulation(
         self, request: messages.SimulatePopulationRequest, context: Context
     ) -> AsyncIterator[messages.SimulatePopulationResponse]:
-        """The batches of a population; one is made while the one before it is being sent."""
+        """The batches of a population; the next one is computed while one is being sent."""
         population = convert.population(request, self._archetypes)
         batches = self._simulate_population(population)
-        async for response in _made_ahead(convert.population_responses(batches, population)):
+        async for response in _prefetch(convert.population_responses(batches, population)):
             yield response
 
 
-async def _made_ahead(values: Iterator[T]) -> AsyncIterator[T]:
-    """Values of an iterator that computes, each in a thread; the next is being made while the caller is busy with one.
+async def _prefetch(values: Iterator[T]) -> AsyncIterator[T]:
+    """Values of an iterator, each computed in a thread while the caller handles the one before.
 
-    A caller who leaves is noticed between two values.
+    Cancellation takes effect between two values.
     """
-    making = asyncio.create_task(asyncio.to_thread(next, values, None))
+    next_value = asyncio.create_task(asyncio.to_thread(next, values, None))
     try:
-        while (value := await making) is not None:
-            making = asyncio.create_task(asyncio.to_thread(next, values, None))
+        while (value := await next_value) is not None:
+            next_value = asyncio.create_task(asyncio.to_thread(next, values, None))
             yield value
     finally:
-        making.cancel()  # a value under way is finished by its thread, and dropped
+        next_value.cancel()  # its thread finishes the value, which is dropped

@@ -1,18 +1,37 @@
-"""Behavior: how shoppers shop, whatever their archetype. Read from `behavior.toml`, which comes from a fit."""
+"""Behavior: how shoppers shop, independent of their archetype. Read from `behavior.toml`, which a fit writes."""
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field
 
 from pantree_domain.catalog import CATEGORIES
-from pantree_simulation.core.records import MOST_PARTS
+from pantree_simulation.core.records import MAX_STEPS
+from pantree_simulation.core.toml_file import parse_toml, section
+
+NumberT = TypeVar("NumberT", bound=float)
 
 
-@dataclass(frozen=True)
+def _check_shares(shares: Sequence[float]) -> None:
+    if min(shares) < 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+        raise ValueError("shares must not be negative and must sum to 1")
+
+
+def _shares(shares: Sequence[float]) -> Sequence[float]:
+    _check_shares(shares)
+    return shares
+
+
+def _ascending(numbers: Sequence[float]) -> Sequence[float]:
+    if list(numbers) != sorted(numbers):
+        raise ValueError("must be ascending")
+    return numbers
+
+
+@section
 class GapKind:
-    """Some of the gaps between trips."""
+    """One component of the gaps between trips."""
 
     share: float
     mean: float
@@ -21,134 +40,170 @@ class GapKind:
     """Coefficient of variation."""
 
 
-@dataclass(frozen=True)
+@section
 class TripKind:
-    """Some of the trips: errands, top-ups, large shops."""
+    """One kind of trip: errand, top-up, large shop."""
 
     share: float
-    reach: float
+    reach: Annotated[float, Field(gt=0, le=1)]
     """Share of the open needs that such a trip fills, the most urgent ones; ascending, 1 for the last kind."""
 
 
-@dataclass(frozen=True)
-class Trips:
-    """When households go shopping, and for how much."""
-
-    gap_ratio: float
-    """Mean trip gap in proportion to the archetype's figure, which is between the median and the mean of all gaps:
-    frequent shoppers have more of them."""
-    gap_spread: float
-    """Spread of the mean trip gap between households of an archetype: standard deviation of the logarithm."""
-    basket_ratio: float
-    """Mean basket that is aimed at in proportion to the archetype's figure; some needs come to nothing."""
-    basket_spread: float
-    """Spread of the mean basket between households of an archetype: standard deviation of the logarithm."""
-    spell_days: int
-    """Households have busy and quiet spells of so many days."""
-    spell_spread: float
-    """Spread of trip gaps and intervals between these: standard deviation of the logarithm."""
-    weekday_weights: Sequence[float]
-    """How popular Monday to Sunday are: a trip falls on its day or one of its neighbors in these proportions."""
-    gaps: Sequence[GapKind]
-    kinds: Sequence[TripKind]
-
-
-@dataclass(frozen=True)
+@section
 class Regularity:
-    """Some of the staples."""
+    """One class of staples."""
 
     share: float
     variation: float
     """Coefficient of variation of the time until it is needed again."""
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What households need, and how often."""
-
-    staple_ratio: float
-    """Share of the kinds of things in the catalog that a household needs regularly."""
-    staple_spread: float
-    """Spread of how often, between the staples of a household: standard deviation of the logarithm."""
-    occasional_volume_ratio: float
-    """Share of purchases that are of other kinds of things: once, or now and then."""
-    occasional_spread: float
-    """Spread of how often, between these."""
-    occasional_variation: float
-    """Coefficient of variation of the time until these are needed again."""
-    most_purchases_per_trip: float
-    """Even a daily need is now and then left out."""
-    patience: float
-    """A need that returns only after this many trip gaps, or more, can wait for a large shop; others are urgent."""
-    habit: float
-    """Share of intervals that are as long as the one before, 0 to 0.5: what is quickly used up is so for a while."""
-    regularity: Sequence[Regularity]
-    first_item_spread: float
-    """Spread of how often the items of a first purchase are bought, around what is typical."""
-    complement_preference: float
-    """What goes with the first purchase is this much likelier to be a staple."""
-
-
-@dataclass(frozen=True)
-class Changes:
-    """How staples come and go."""
-
-    days_until_pause: float
-    """Mean days after which a need pauses."""
-    pause_days: float
-    """Mean length of a pause; exponentially distributed."""
-    days_until_swap: float
-    """Mean days after which another item of the kind takes the place of the present one."""
-
-
-@dataclass(frozen=True)
-class Quantities:
-    """How many units are bought."""
-
-    extra_units: Sequence[float]
-    """When there are more than usual: shares of one more, two more, and so on."""
-
-
-@dataclass(frozen=True)
+@section
 class Pack:
-    """Some of the packs that households choose."""
+    """One pack size that households choose."""
 
     share: float
     price_ratio: float
     """Price in proportion to that of the pack in the catalog."""
 
 
-@dataclass(frozen=True)
+KindT = TypeVar("KindT", GapKind, TripKind, Regularity, Pack)
+
+
+def _kinds(kinds: Sequence[KindT]) -> Sequence[KindT]:
+    _check_shares([kind.share for kind in kinds])
+    return kinds
+
+
+def _reaches(kinds: Sequence[TripKind]) -> Sequence[TripKind]:
+    reaches = [kind.reach for kind in kinds]
+    if reaches != sorted(set(reaches)) or reaches[-1] != 1:
+        raise ValueError("must have ascending reach, 1 for the last kind")
+    return kinds
+
+
+Steps = Field(min_length=1, max_length=MAX_STEPS)
+
+
+@section
+class Trips:
+    """When households go shopping, and how much they buy."""
+
+    gap_ratio: float
+    """Mean trip gap in proportion to the archetype's, which is between the median and the mean of all gaps, since
+    frequent shoppers have more of them."""
+    gap_spread: float
+    """Spread of the mean trip gap between households of an archetype: standard deviation of the logarithm."""
+    basket_ratio: float
+    """Target of the mean basket in proportion to the archetype's; some needs lead to no purchase."""
+    basket_spread: float
+    """Spread of the mean basket between households of an archetype: standard deviation of the logarithm."""
+    spell_days: int
+    """Length of the busy and quiet spells of a household."""
+    spell_spread: float
+    """Spread of trip gaps and intervals between spells: standard deviation of the logarithm."""
+    weekday_weights: Annotated[Sequence[Annotated[float, Field(gt=0)]], Field(min_length=7, max_length=7)]
+    """Popularity of Monday to Sunday: a trip is on its day or a neighboring day in these proportions."""
+    gaps: Annotated[Sequence[GapKind], Field(min_length=1), AfterValidator(_kinds)]
+    kinds: Annotated[Sequence[TripKind], Steps, AfterValidator(_kinds), AfterValidator(_reaches)]
+
+
+@section
+class Needs:
+    """What households need, and how often."""
+
+    staple_ratio: float
+    """Share of the kinds of things in the catalog that a household needs regularly."""
+    staple_spread: float
+    """Spread of the frequency of a household's staples: standard deviation of the logarithm."""
+    occasional_volume_ratio: float
+    """Share of purchases that are of other kinds of things: once, or now and then."""
+    occasional_spread: float
+    """Spread of the frequency of occasional needs."""
+    occasional_variation: float
+    """Coefficient of variation of the time until an occasional need returns."""
+    max_purchases_per_trip: float
+    """Mean purchases per trip of a daily need, which some trips leave out."""
+    patience: float
+    """A need that returns only after this many trip gaps, or more, can wait for a large shop; others are urgent."""
+    habit: Annotated[float, Field(ge=0, le=0.5)]
+    """Share of intervals with the same quantile as the one before: consumption stays fast or slow for a while."""
+    regularity: Annotated[Sequence[Regularity], Steps, AfterValidator(_kinds)]
+    first_item_spread: float
+    """Spread of the frequency of the items of a first purchase around the typical one."""
+    complement_preference: float
+    """Factor of the probability that complements of the first purchase are staples."""
+
+
+@section
+class Changes:
+    """How staples come and go."""
+
+    days_until_pause: float
+    """Mean days until a need pauses."""
+    pause_days: float
+    """Mean length of a pause; exponentially distributed."""
+    days_until_swap: float
+    """Mean days until another item of the kind replaces the current one."""
+
+
+@section
+class Quantities:
+    """How many units are bought."""
+
+    extra_units: Annotated[Sequence[float], Steps, AfterValidator(_shares)]
+    """When more units than usual are bought: shares of one more, two more, and so on."""
+
+
+def _every_category(levels: Mapping[str, float]) -> Mapping[str, float]:
+    if levels.keys() != set(CATEGORIES):
+        raise ValueError(f"must name each of {', '.join(CATEGORIES)}")
+    return levels
+
+
+@section
 class Prices:
     """Shelf prices."""
 
     spread: float
-    """Standard deviation of where in an item's price range a household buys, around its archetype's figure."""
-    drift_days: int
+    """Standard deviation of a household's position in an item's price range, around its archetype's."""
+    drift_days: Annotated[int, Field(ge=1)]
     """Days between changes of a shelf price."""
     drift_ratio: float
     """Standard deviation of a shelf price around its long-term level."""
-    packs: Sequence[Pack]
-    levels: Mapping[str, float]
-    """By category: what is paid in proportion to the catalog's prices."""
+    packs: Annotated[Sequence[Pack], Steps, AfterValidator(_kinds)]
+    levels: Annotated[Mapping[str, float], AfterValidator(_every_category)]
+    """By category: paid prices in proportion to the catalog's."""
 
 
-@dataclass(frozen=True)
+def _zero_to_one(shares: Sequence[float]) -> Sequence[float]:
+    if shares[0] != 0 or shares[-1] != 1:
+        raise ValueError("must go from 0 to 1")
+    return shares
+
+
+@section
 class Promotions:
-    """Promotions come by item and campaign: who shops then sees the same ones."""
+    """Promotions by item and campaign; all shoppers see the same ones."""
 
-    campaign_days: int
+    campaign_days: Annotated[int, Field(ge=1)]
     household_spread: float
     """Standard deviation between households of the share of purchases on promotion."""
-    depths: Sequence[float]
-    """Quantiles of the saving over the shelf price, ascending."""
-    depth_shares: Sequence[float]
-    """Share of promotions that are less deep than each of these; from 0 to 1."""
+    depths: Annotated[Sequence[Annotated[float, Field(gt=0, le=1)]], AfterValidator(_ascending)]
+    """Quantiles of the discount over the shelf price, ascending."""
+    depth_shares: Annotated[
+        Sequence[float], Field(min_length=2), AfterValidator(_ascending), AfterValidator(_zero_to_one)
+    ]
+    """Share of promotions with a smaller depth than each of these; from 0 to 1."""
+
+    def __post_init__(self) -> None:
+        if len(self.depths) != len(self.depth_shares):
+            raise ValueError("depths and depth_shares must have the same length")
 
 
-@dataclass(frozen=True)
+@section
 class Behavior:
-    """How shoppers behave, whatever their archetype."""
+    """How shoppers behave, independent of their archetype."""
 
     trips: Trips
     needs: Needs
@@ -157,65 +212,11 @@ class Behavior:
     prices: Prices
     promotions: Promotions
 
-    def __post_init__(self) -> None:
-        for name, parts in (
-            ("trips.gaps", self.trips.gaps),
-            ("trips.kinds", self.trips.kinds),
-            ("needs.regularity", self.needs.regularity),
-            ("prices.packs", self.prices.packs),
-        ):
-            _check_shares(f"{name}.share", [part.share for part in parts])
-        _check_shares("quantities.extra_units", self.quantities.extra_units)
-        longest = max(
-            map(len, (self.trips.kinds, self.needs.regularity, self.quantities.extra_units, self.prices.packs))
-        )
-        if longest > MOST_PARTS:
-            raise ValueError(f"nothing may have more than {MOST_PARTS} parts")
-        reaches = [kind.reach for kind in self.trips.kinds]
-        if reaches != sorted(set(reaches)) or reaches[0] <= 0 or reaches[-1] != 1:
-            raise ValueError("trips.kinds must have ascending reach, the last one 1")
-        if len(self.trips.weekday_weights) != 7 or min(self.trips.weekday_weights) <= 0:
-            raise ValueError("trips.weekday_weights must be seven positive numbers")
-        if self.prices.levels.keys() != set(CATEGORIES):
-            raise ValueError(f"prices.levels must name each of {list(CATEGORIES)}")
-        depths, shares = self.promotions.depths, self.promotions.depth_shares
-        if len(depths) != len(shares) or list(depths) != sorted(depths) or list(shares) != sorted(shares):
-            raise ValueError("promotions.depths and depth_shares must be equally long and ascending")
-        if shares[0] != 0 or shares[-1] != 1 or not 0 < depths[0] <= depths[-1] <= 1:
-            raise ValueError("promotions.depths must lie between 0 and 1, depth_shares go from 0 to 1")
-        if not 0 <= self.needs.habit <= 0.5:
-            raise ValueError("needs.habit must lie between 0 and 0.5")
-        if self.prices.drift_days < 1 or self.promotions.campaign_days < 1:
-            raise ValueError("prices.drift_days and promotions.campaign_days must be at least 1")
-
 
 def parse_behavior(text: str) -> Behavior:
-    """Behavior written in TOML, in the form of `behavior.toml`.
+    """Behavior from TOML text in the form of `behavior.toml`.
 
     Raises:
-        ValueError: when a figure makes no sense, naming it.
-        TypeError: when a figure is missing or unknown.
+        ValueError: when it is not TOML, or fields are missing, unknown or invalid; names each of them.
     """
-    return _read(Behavior, tomllib.loads(text))
-
-
-Section = TypeVar("Section")
-
-
-def _read(section: type[Section], values: Mapping[str, Any]) -> Section:
-    hints = get_type_hints(section)
-    known = {field.name for field in fields(section)}  # type: ignore[arg-type] # only dataclasses are sections
-    return section(**{name: _value(hints[name], value) if name in known else value for name, value in values.items()})
-
-
-def _value(hint: Any, value: Any) -> Any:
-    if is_dataclass(hint):
-        return _read(hint, value)  # type: ignore[arg-type]
-    if get_origin(hint) is not None and isinstance(value, list):
-        return tuple(_value(get_args(hint)[0], element) for element in value)
-    return value
-
-
-def _check_shares(name: str, shares: Sequence[float]) -> None:
-    if not shares or min(shares) < 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
-        raise ValueError(f"{name} must be positive and sum to 1")
+    return parse_toml(text, Behavior)

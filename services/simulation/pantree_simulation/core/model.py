@@ -1,4 +1,4 @@
-"""Behavior and archetypes in the form that the kernel works with."""
+"""Behavior and archetypes as the arrays that the kernel reads."""
 
 import functools
 import itertools
@@ -11,11 +11,11 @@ from pantree_simulation.core.behavior import Behavior, Trips
 from pantree_simulation.core.records import (
     ARCHETYPE,
     EVENT,
-    FIGURES,
     GAPS,
     HOUSEHOLD,
-    PARTS_WIDTH,
-    Archetypes,
+    PARAMETERS,
+    STEPS_WIDTH,
+    ArchetypeArrays,
     Assortment,
     Floats,
     Lines,
@@ -36,19 +36,19 @@ from pantree_simulation.core.tables import (
     table_mean_square,
 )
 
-_BEYOND_ANY_RATIO = 2.0
-_RHYTHM_STEPS = 8
+_ABOVE_ANY_RATIO = 2.0
+_GAP_ITERATIONS = 8
 
 
-def model_of(behavior: Behavior) -> Model:
-    """Behavior as tables."""
+def build_model(behavior: Behavior) -> Model:
+    """Behavior as arrays."""
     trips, needs, changes = behavior.trips, behavior.needs, behavior.changes
     gaps = mixed_table(
         [gap.share for gap in trips.gaps], [gap.mean for gap in trips.gaps], [gap.variation for gap in trips.gaps]
     )
     variations = [regularity.variation for regularity in needs.regularity] + [needs.occasional_variation]
     intervals = [interval_table(variation) for variation in variations]
-    # Trips that are too small for a need before one of a kind comes that is not.
+    # Mean number of trips that are too small for a need, before one that is large enough.
     smaller = [0.0, *itertools.accumulate(kind.share for kind in trips.kinds[:-1])]
     passed_trips = [1 / (1 - share) - 1 for share in smaller]
     tables = [
@@ -66,29 +66,29 @@ def model_of(behavior: Behavior) -> Model:
         *intervals,
         *(residual_table(table) for table in intervals),
     ]
-    parts = np.full((7, PARTS_WIDTH), _BEYOND_ANY_RATIO)
+    steps = np.full((7, STEPS_WIDTH), _ABOVE_ANY_RATIO)
     for row, values in enumerate(
         (
             _ends([regularity.share for regularity in needs.regularity]),
             _ends([kind.share for kind in trips.kinds]),
-            np.array([*(kind.reach for kind in trips.kinds[:-1]), _BEYOND_ANY_RATIO]),
+            np.array([*(kind.reach for kind in trips.kinds[:-1]), _ABOVE_ANY_RATIO]),
             _ends(behavior.quantities.extra_units),
             np.array(trips.weekday_weights),
             _ends([pack.share for pack in behavior.prices.packs]),
             np.array([pack.price_ratio for pack in behavior.prices.packs]),
         )
     ):
-        parts[row, : len(values)] = values
-    figures = np.zeros(1, FIGURES)
+        steps[row, : len(values)] = values
+    parameters = np.zeros(1, PARAMETERS)
     for name, value in {
-        "regularities": len(needs.regularity),
+        "regularity_count": len(needs.regularity),
         "spell_days": trips.spell_days,
-        # Time left of a gap that is under way, in mean gaps (renewal theory).
-        "first_wait_ratio": table_mean_square(gaps) / table_mean(gaps) ** 2 / 2,
+        # Mean residual time of a gap, in mean gaps (renewal theory).
+        "mean_residual_gap_ratio": table_mean_square(gaps) / table_mean(gaps) ** 2 / 2,
         "staple_ratio": needs.staple_ratio,
         "occasional_volume_ratio": needs.occasional_volume_ratio,
-        "most_purchases_per_trip": needs.most_purchases_per_trip,
-        "impatience": 1 / needs.patience,
+        "max_purchases_per_trip": needs.max_purchases_per_trip,
+        "reciprocal_patience": 1 / needs.patience,
         "habit": needs.habit,
         "days_until_pause": changes.days_until_pause,
         "pause_days": changes.pause_days,
@@ -96,90 +96,83 @@ def model_of(behavior: Behavior) -> Model:
         "price_spread": behavior.prices.spread,
         "promotion_spread": behavior.promotions.household_spread,
     }.items():
-        figures[name] = value
-    return Model(figures, np.array(tables), parts)
+        parameters[name] = value
+    return Model(parameters, np.array(tables), steps)
 
 
-def archetypes_of(
+def archetype_arrays(
     archetypes: Sequence[Archetype],
     shares: Sequence[float],
     trips: Trips,
     model: Model,
     categories: Sequence[str],
     added_weights: Mapping[str, float] | None = None,
-) -> Archetypes:
-    """Figures of archetypes.
+) -> ArchetypeArrays:
+    """Archetypes as arrays.
 
     Args:
         archetypes: at least one.
-        shares: how many of the households are of each; they sum to 1.
-        trips: how the archetypes' figures are to be understood.
-        model: the behavior that they are of.
-        categories: ids of the categories, in the order that the kernel counts them by.
+        shares: share of the households of each archetype; they sum to 1.
+        trips: scales the archetypes' gaps and baskets.
+        model: the behavior as arrays.
+        categories: ids of the categories, in the order of the kernel's category positions.
         added_weights: weights of categories for which an archetype has none.
     """
     weights = [{**(added_weights or {}), **archetype.category_weights} for archetype in archetypes]
-    figures = np.zeros(len(archetypes), ARCHETYPE)
+    parameters = np.zeros(len(archetypes), ARCHETYPE)
     gaps = model.tables[GAPS].tobytes()
-    figures["gap_days"] = [archetype.mean_trip_gap_days * trips.gap_ratio for archetype in archetypes]
-    figures["rhythm_days"] = [_rhythm_days(gaps, gap_days) for gap_days in figures["gap_days"].tolist()]
-    figures["basket_items"] = [archetype.mean_basket_items * trips.basket_ratio for archetype in archetypes]
-    figures["price_level"] = [archetype.price_level_ratio for archetype in archetypes]
-    figures["promotion_ratio"] = [archetype.promotion_ratio for archetype in archetypes]
-    figures["multiple_units_ratio"] = [archetype.multiple_units_ratio for archetype in archetypes]
-    figures["share_end"] = _ends(shares)
+    parameters["gap_days"] = [archetype.mean_trip_gap_days * trips.gap_ratio for archetype in archetypes]
+    parameters["drawn_gap_days"] = [_drawn_gap_days(gaps, gap_days) for gap_days in parameters["gap_days"].tolist()]
+    parameters["basket_items"] = [archetype.mean_basket_items * trips.basket_ratio for archetype in archetypes]
+    parameters["price_level"] = [archetype.price_level_ratio for archetype in archetypes]
+    parameters["promotion_ratio"] = [archetype.promotion_ratio for archetype in archetypes]
+    parameters["multiple_units_ratio"] = [archetype.multiple_units_ratio for archetype in archetypes]
+    parameters["share_end"] = _ends(shares)
     shares_by_category = [[own.get(category, 0) / sum(own.values()) for category in categories] for own in weights]
-    return Archetypes(figures, np.array(shares_by_category, dtype=np.float64))
+    return ArchetypeArrays(parameters, np.array(shares_by_category, dtype=np.float64))
 
 
-# There are as many as archetypes, and every household is of one of them.
+# One entry for each archetype.
 @functools.lru_cache(maxsize=1024)
-def _rhythm_days(gap_table: bytes, gap_days: float) -> float:
-    """Mean of the gaps that are drawn, so that they come to a mean after they are moved to whole days, at least one.
+def _drawn_gap_days(gap_table: bytes, gap_days: float) -> float:
+    """Mean of the gaps to draw, so that their mean after rounding to whole days, at least one, is `gap_days`.
 
     Args:
         gap_table: float64, the table of gaps.
-        gap_days: the mean to come to.
+        gap_days: the target.
     """
     gaps = np.frombuffer(gap_table)
     sample = (gaps[:-1] + gaps[1:]) / 2
-    rhythm_days = gap_days
-    for _ in range(_RHYTHM_STEPS):
-        drawn = np.maximum(np.floor(sample * rhythm_days + 0.5), 1.0)
-        # A trip on the next day can only be moved to a later one, and is so half the time.
-        rhythm_days *= gap_days / float((drawn + 0.5 * (drawn == 1)).mean())
-    return rhythm_days
+    drawn_gap_days = gap_days
+    for _ in range(_GAP_ITERATIONS):
+        rounded = np.maximum(np.floor(sample * drawn_gap_days + 0.5), 1.0)
+        # A trip on the next day can only be moved to a later one, which happens half the time.
+        drawn_gap_days *= gap_days / float((rounded + 0.5 * (rounded == 1)).mean())
+    return drawn_gap_days
 
 
 def new_household() -> Records:
-    """Room for a household."""
+    """An empty household record."""
     return np.zeros(1, HOUSEHOLD)
 
 
-def new_workspace(days: int, assortment: Assortment, behavior: Behavior, category_count: int) -> Workspace:
-    """Room for the work within a period. What is in it is not cleared: every value is written before it is read.
-
-    Args:
-        days: length of the period.
-        assortment: what there is to be needed.
-        behavior: gives the kinds of trips.
-        category_count: number of categories.
-    """
+def new_workspace(days: int, assortment: Assortment, trip_kind_count: int, category_count: int) -> Workspace:
+    """Scratch memory for a period of `days` days, not cleared: every value is written before it is read."""
     return Workspace(
-        trip_places=np.empty(days, np.uint32),
-        trip_spells=np.empty(days),
+        trip_offsets=np.empty(days, np.uint32),
+        spell_factors=np.empty(days),
         trip_starts=np.empty(days + 2, np.uint32),
-        next_trips=np.empty((len(behavior.trips.kinds), days), np.int32),
+        next_trips=np.empty((trip_kind_count, days), np.int32),
         # A need is filled at most once a day.
         events=np.empty(days * len(assortment.needs), EVENT),
-        known_days=np.empty(len(behavior.trips.kinds), np.uint32),
+        filled_days=np.empty(trip_kind_count, np.uint32),
         staples=np.empty(len(assortment.needs), np.uint32),
         sums=np.empty((4, category_count)),
     )
 
 
 def new_lines(count: int) -> Lines:
-    """Room for receipt lines; not cleared."""
+    """Memory for receipt lines, not cleared."""
     return Lines(
         days=np.empty(count, np.int32),
         items=np.empty(count, np.int32),
@@ -190,7 +183,7 @@ def new_lines(count: int) -> Lines:
 
 
 def _ends(shares: Sequence[float]) -> Floats:
-    """Cumulative shares; the last one beyond any ratio, whatever the rounding."""
+    """Cumulative shares; the last one is above any ratio, to be safe from rounding."""
     ends = np.array(list(itertools.accumulate(shares)), dtype=np.float64)
-    ends[-1] = _BEYOND_ANY_RATIO
+    ends[-1] = _ABOVE_ANY_RATIO
     return ends

@@ -13,21 +13,21 @@ from pantree_simulation.core.archetypes import Archetype
 from pantree_simulation.core.assortment import NamedAssortment, catalog_assortment
 from pantree_simulation.core.behavior import Behavior
 from pantree_simulation.core.kernel import simulate
-from pantree_simulation.core.model import archetypes_of, model_of, new_household, new_lines, new_workspace
-from pantree_simulation.core.records import Integers, Lines, part_of
-from pantree_simulation.core.shop import Shop
+from pantree_simulation.core.model import archetype_arrays, build_model, new_household, new_lines, new_workspace
+from pantree_simulation.core.pricing import Pricing
+from pantree_simulation.core.records import Integers, Lines, slice_lines
 from pantree_simulation.core.streams import household_keys
 
-# A batch has room for this many lines: enough that the work for a batch does not count, few enough for one message.
+# Lines of a batch: enough to make the cost per batch negligible, few enough for one message.
 BATCH_LINES = 65_536
 _FIRST_HOUSEHOLDS = 16
 _FILL_RATIO = 0.95
-_MOST_HOUSEHOLDS = 4_096
+_MAX_HOUSEHOLDS = 4_096
 
 
 @dataclass(frozen=True)
 class ArchetypeShare:
-    """How many of a population's households are of an archetype."""
+    """The share of a population's households that are of one archetype."""
 
     archetype: Archetype
     share: float
@@ -36,7 +36,7 @@ class ArchetypeShare:
 
 @dataclass(frozen=True)
 class Population:
-    """Whom to simulate, and for how long."""
+    """The households to simulate, and for how long."""
 
     first_household: int
     """Number of the first household; its id is the number in digits."""
@@ -49,7 +49,7 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class PopulationBatch:
-    """Purchases of `h` households that follow each other, `n` lines.
+    """Purchases of `h` consecutive households, `n` lines.
 
     `n` is at most `BATCH_LINES`, unless there is only one household.
     """
@@ -77,45 +77,44 @@ class PopulationSimulator:
     """Simulates populations.
 
     Args:
-        catalog: what there is to be bought.
+        catalog: the items that can be bought.
         behavior: how shoppers behave.
     """
 
     def __init__(self, catalog: Catalog, behavior: Behavior) -> None:
         self._behavior = behavior
-        self._model = model_of(behavior)
+        self._model = build_model(behavior)
         self._assortment = catalog_assortment(catalog, behavior.prices.levels)
 
     def batches(self, population: Population) -> Iterator[PopulationBatch]:
-        """The households in order. Each batch is made when it is asked for, and holds until the next one is.
+        """The households in order. Each batch is computed when it is requested and valid until the next request.
 
-        A household's purchases depend on the seed, its id and the mix, not on which households are asked for with it.
+        A household's purchases depend on the seed, its id and the mix, not on the other households of the request.
         """
         assortment, model = self._assortment, self._model
         from_day = day_number(population.start)
         until_day = day_number(add_months(population.start, population.month_count))
-        calendar = Shop(population.seed, assortment.item_names, self._behavior).calendar(from_day, until_day)
-        archetypes = archetypes_of(
+        calendar = Pricing(population.seed, assortment.item_names, self._behavior).calendar(from_day, until_day)
+        archetypes = archetype_arrays(
             [part.archetype for part in population.mix],
             [part.share for part in population.mix],
             self._behavior.trips,
             model,
             assortment.categories,
         )
-        household_record = new_household()
         arrays = assortment.arrays._replace(needs=assortment.arrays.needs.copy())
-        work = new_workspace(until_day - from_day, arrays, self._behavior, len(assortment.categories))
-        room = BATCH_LINES
-        # The same arrays for all batches: fresh memory costs as much as what is written into it.
-        lines = new_lines(room)
-        line_counts, indices = np.zeros(_MOST_HOUSEHOLDS, np.int32), np.zeros(_MOST_HOUSEHOLDS, np.int32)
+        work = new_workspace(until_day - from_day, arrays, len(self._behavior.trips.kinds), len(assortment.categories))
+        capacity = BATCH_LINES
+        # All batches share these arrays: new memory costs as much as writing to it.
+        lines = new_lines(capacity)
+        line_counts, indices = np.zeros(_MAX_HOUSEHOLDS, np.int32), np.zeros(_MAX_HOUSEHOLDS, np.int32)
         household, end = population.first_household, population.first_household + population.household_count
         wanted = _FIRST_HOUSEHOLDS
         while household < end:
             numbers = range(household, min(household + wanted, end))
             keys = household_keys(population.seed, numbers)
-            if len(lines.days) != room:
-                lines = new_lines(room)
+            if len(lines.days) != capacity:
+                lines = new_lines(capacity)
             done = simulate(
                 keys,
                 until_day,
@@ -123,23 +122,23 @@ class PopulationSimulator:
                 arrays,
                 archetypes,
                 model,
-                household_record,
+                new_household(),
                 work,
                 lines,
                 line_counts,
                 indices,
             )
-            if not done:  # a single household buys more than has room
-                room, wanted = 2 * room, 1
+            if not done:  # a single household has more lines than fit
+                capacity, wanted = 2 * capacity, 1
                 continue
             count = int(line_counts[:done].sum())
             yield PopulationBatch(
                 first_household=household,
                 line_counts=line_counts[:done],
                 archetype_indices=indices[:done],
-                lines=part_of(lines, 0, count),
+                lines=slice_lines(lines, 0, count),
                 assortment=assortment,
             )
-            household, room = household + done, BATCH_LINES
-            # As many households as will just have room, by the lines of those before.
-            wanted = min(max(int(_FILL_RATIO * room * done / max(count, 1)), 1), _MOST_HOUSEHOLDS)
+            household, capacity = household + done, BATCH_LINES
+            # The number of households that will just fit, estimated from this batch.
+            wanted = min(max(int(_FILL_RATIO * capacity * done / max(count, 1)), 1), _MAX_HOUSEHOLDS)

@@ -1,42 +1,44 @@
-"""The arrays that the kernel works on: records for what has many figures, so that each thing is one piece of memory."""
+"""The arrays that the kernel works on. What has many fields is a record, so that its fields share cache lines."""
 
 from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pantree_domain.compiled import compiled
+
 # Arrays of the record types below. Elements are read by field name; numpy's types do not know the fields.
 Records: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int32]
-# Positions in other arrays: numba counts signed ones from the end when they are negative, which takes as long again.
+# Positions in other arrays. Unsigned, since numba checks signed ones for being negative, which doubles the time.
 Positions: TypeAlias = NDArray[np.uint32]
 Keys: TypeAlias = NDArray[np.uint64]
 
 NEED = np.dtype(
     [
-        # What it is: from the assortment.
-        ("code", np.uint64),  # tells its stream from those of other needs
-        ("preference", np.float64),  # how much likelier than others to be a staple
+        # Definition, from the assortment.
+        ("stream_code", np.uint64),  # separates its random stream from those of other needs
+        ("preference", np.float64),  # factor of the probability to be a staple
         ("category", np.uint32),
-        ("first_item", np.int32),  # item of the first purchase that it stands for; -1 for none
-        ("member_start", np.uint32),  # where the items that fill it begin in `members`
+        ("first_item", np.int32),  # its item of the first purchase; -1 for none
+        ("member_start", np.uint32),  # position in `members` of the first item that fills it
         ("member_count", np.uint32),
-        # How a household has it: drawn when the household settles.
+        # Parameters of the household, drawn when it is created.
         ("key", np.uint64),  # of its stream
         ("need_days", np.float64),  # mean days from a purchase until it returns; before the first, between purchases
-        ("reluctance", np.float64),  # what its urgency is drawn up to, 0 to 1
+        ("deferrability", np.float64),  # 0 to 1; the urgency of each return is drawn from 0 (urgent) to this
         ("price_level", np.float64),  # where in an item's price range the household buys
         ("pack_price", np.float64),  # price of the household's pack, in proportion to the catalog's
         ("pause_chance", np.float64),  # at each purchase
         ("swap_chance", np.float64),  # at each purchase
         ("rate_end", np.float64),  # purchases a day of this need and all before it
         ("regularity", np.uint32),  # class of regularity; the one after the last is for occasional needs
-        # How things stand: changes with each purchase.
-        ("item", np.uint32),  # that fills it
-        ("least_kind", np.uint32),  # smallest kind of trip that fills it
-        ("purchase_count", np.int32),  # beside the others of its size: a need is two cache lines long
-        ("pace", np.float64),  # share of intervals that are shorter than the present one
+        # State, changes with each purchase.
+        ("item", np.uint32),  # item that fills it
+        ("min_trip_kind", np.uint32),  # smallest kind of trip that fills it
+        ("purchase_count", np.int32),  # next to the other 32-bit fields, so that a need is two cache lines long
+        ("interval_quantile", np.float64),  # share of intervals that are shorter than the current one
         ("needed_at", np.float64),  # when it returns, days since 1970-01-01
     ],
     align=True,
@@ -67,12 +69,12 @@ EVENT = np.dtype(
 HOUSEHOLD = np.dtype(
     [
         ("gap_days", np.float64),  # mean days between trips
-        ("rhythm_days", np.float64),  # the same before they are moved to whole days, at least one
+        ("drawn_gap_days", np.float64),  # mean of the drawn gaps, before they are rounded to whole days, at least one
         ("basket_items", np.float64),
         ("price_level", np.float64),
         ("promotion_ratio", np.float64),
         ("multiple_units_ratio", np.float64),
-        # Its next trip.
+        # The next trip.
         ("trip_day", np.int64),
         ("trip_kind", np.int64),
         ("trip_number", np.int64),
@@ -83,7 +85,7 @@ HOUSEHOLD = np.dtype(
 ARCHETYPE = np.dtype(
     [
         ("gap_days", np.float64),
-        ("rhythm_days", np.float64),
+        ("drawn_gap_days", np.float64),
         ("basket_items", np.float64),
         ("price_level", np.float64),
         ("promotion_ratio", np.float64),
@@ -93,15 +95,15 @@ ARCHETYPE = np.dtype(
     align=True,
 )
 
-FIGURES = np.dtype(
+PARAMETERS = np.dtype(
     [
-        ("regularities", np.uint32),  # classes of regularity of staples
+        ("regularity_count", np.uint32),  # number of classes of regularity of staples
         ("spell_days", np.int64),
-        ("first_wait_ratio", np.float64),  # mean gaps from a random moment to the next trip
+        ("mean_residual_gap_ratio", np.float64),  # mean time from a random moment to the next trip, in mean gaps
         ("staple_ratio", np.float64),
         ("occasional_volume_ratio", np.float64),
-        ("most_purchases_per_trip", np.float64),
-        ("impatience", np.float64),  # the reciprocal of patience
+        ("max_purchases_per_trip", np.float64),
+        ("reciprocal_patience", np.float64),
         ("habit", np.float64),
         ("days_until_pause", np.float64),
         ("pause_days", np.float64),
@@ -114,44 +116,44 @@ FIGURES = np.dtype(
 
 
 def _rows(first: int, end: int) -> tuple[int, ...]:
-    """Numbers of numpy's: numba would compile a function anew for each constant of Python's that it is called with."""
+    """Row numbers as numpy integers, since numba compiles a function again for each different Python constant."""
     return cast(tuple[int, ...], tuple(map(np.uint64, range(first, end))))
 
 
-# Rows of `Model.tables`; the tables of intervals follow, then those of the time left of an interval.
+# Rows of `Model.tables`; the tables of intervals follow, then those of residual intervals.
 GAP_FACTORS, BASKET_FACTORS, NORMAL, GAPS, FIRST_GAPS = _rows(0, 5)
 PAUSES, STAPLE_FACTORS, OCCASIONAL_FACTORS, FIRST_ITEM_FACTORS, SPELL_FACTORS, PASSED_TRIPS, INTERVALS = _rows(5, 12)
-# Rows of `Model.parts`: cumulative shares, and what goes with them.
+# Rows of `Model.steps`: cumulative shares and the values that belong to them.
 REGULARITY_ENDS, TRIP_ENDS, REACHES, EXTRA_UNIT_ENDS, WEEKDAYS, PACK_ENDS, PACK_PRICES = _rows(0, 7)
-PARTS_WIDTH = 8
-MOST_PARTS = 4
+STEPS_WIDTH = 8
+MAX_STEPS = 4
 
 
 class Model(NamedTuple):
-    """Behavior as the kernel reads it: see `behavior.toml`."""
+    """Behavior as arrays; `behavior.py` describes the parameters."""
 
-    figures: Records
-    """FIGURES[1]"""
+    parameters: Records
+    """PARAMETERS[1]"""
     tables: Floats
     """[t, CELLS + 1], quantile tables."""
-    parts: Floats
-    """[7, PARTS_WIDTH]; rows that are shorter end with a number above 1."""
+    steps: Floats
+    """[7, STEPS_WIDTH]; shorter rows are filled with a number above 1."""
 
 
-class Archetypes(NamedTuple):
-    """Archetypes of a population."""
+class ArchetypeArrays(NamedTuple):
+    """ArchetypeArrays of a population."""
 
-    figures: Records
+    parameters: Records
     """ARCHETYPE[a]"""
     weights: Floats
     """[a, c], shares of purchases by category; each row sums to 1."""
 
 
 class Assortment(NamedTuple):
-    """What there is to be needed."""
+    """The kinds of things that a household may need."""
 
     needs: Records
-    """NEED[s], of which only what they are is filled in."""
+    """NEED[s]; only their definitions are filled in."""
     items: Records
     """ITEM[i]"""
     members: Positions
@@ -164,32 +166,32 @@ class Calendar(NamedTuple):
     from_day: int
     """First day, days since 1970-01-01."""
     changes: Positions
-    """[d], by day of the period: which of the period's times between changes of price it is in."""
+    """[d], number of the price interval that each day of the period is in."""
     drifts: Floats
-    """[i, q], shelf price over its long-term level, by times between changes of price."""
+    """[i, q], shelf price over its long-term level, by price interval."""
     shifts: Positions
-    """[i], days of an item's first campaign that lie before the period."""
+    """[i], days of an item's first campaign that are before the period."""
     campaign_numbers: Positions
-    """[d + campaign_days], by days since an item's first campaign began: which of its campaigns it is."""
+    """[d + campaign_days], number of an item's campaign by days since its first campaign began."""
     campaigns: Floats
-    """[i, b, 2]: share of purchases on promotion from which a household takes part, and saving over shelf price."""
+    """[i, b, 2]: the promotion ratio above which a household takes part, and the saving over the shelf price."""
 
 
 class Workspace(NamedTuple):
-    """Room for the work within a period of `d` days."""
+    """Scratch memory of the kernel for a period of `d` days."""
 
-    trip_places: Positions
+    trip_offsets: Positions
     """[d], days from the first of the period until a trip."""
-    trip_spells: Floats
-    """[d], how much longer than usual things last at the time of a trip."""
+    spell_factors: Floats
+    """[d], factor of the intervals that begin with a trip."""
     trip_starts: Positions
-    """[d + 2], where each trip's purchases begin."""
+    """[d + 2], position of each trip's first purchase."""
     next_trips: Integers
-    """[v, d], first trip from a day on of at least a kind; -1 for none."""
+    """[v, d], the next trip of at least a kind, by kind and day; -1 for none."""
     events: Records
-    """EVENT[e], purchases as they are found."""
-    known_days: Positions
-    """[v], for how many days the next trips of a kind are filled in."""
+    """EVENT[e], purchases in the order in which they are found."""
+    filled_days: Positions
+    """[v], number of days for which the next trips of a kind are filled in."""
     staples: Positions
     """[s], positions of the needs that are staples."""
     sums: Floats
@@ -206,11 +208,12 @@ class Lines(NamedTuple):
     prices: Floats
     """Shelf price of one unit."""
     savings: Floats
-    """What was taken off the line."""
+    """Discount on the whole line."""
 
 
-def part_of(lines: Lines, start: int, end: int) -> Lines:
-    """Some of the lines; the same memory."""
+@compiled("numpy")
+def slice_lines(lines: Lines, start: int, end: int) -> Lines:
+    """The lines from `start` to `end`, without copying them."""
     return Lines(
         lines.days[start:end],
         lines.items[start:end],

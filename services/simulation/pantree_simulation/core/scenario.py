@@ -1,4 +1,4 @@
-"""What a simulation starts from."""
+"""The input of a simulation."""
 
 from datetime import date
 from typing import NamedTuple
@@ -16,11 +16,11 @@ class FirstItem(NamedTuple):
     quantity: int
     """Units, at least 1."""
     category: str
-    """The shop's own category; empty when it is to be derived from the name."""
+    """The retailer's own category; empty to derive it from the name."""
 
 
 class Scenario(NamedTuple):
-    """Whom to simulate, and for how long."""
+    """The household to simulate, and for how long."""
 
     household_id: str
     archetype: Archetype
@@ -34,5 +34,5 @@ class Scenario(NamedTuple):
     """Equal scenarios with equal seeds have equal histories."""
 
     def month_start(self, month: int) -> date:
-        """First day of a month of the simulation, counted from 0; the first day after it for `month_count`."""
+        """First day of a month, counted from 0; for `month_count`, the first day after the simulation."""
         return add_months(self.start, month)

@@ -1,9 +1,9 @@
-"""Random streams that depend on nothing but what they are for.
+"""Counter-based random streams.
 
-Counter-based: number `k` of a stream is a hash of the stream's key and `k`, so that any number can be had without the
-ones before it, in any order, by any thread. Each household has a key, each thing in it (its trips, each of its needs) a
-key made from that. What one item does changes neither another item's numbers nor the days of the trips, and a longer
-simulation begins like a shorter one.
+Number `k` of a stream is a hash of the stream's key and `k`, so any number can be computed without the ones before it,
+in any order, by any thread. Each household has a key, and its trips and each of its needs have keys derived from it.
+One item therefore changes neither another item's numbers nor the days of the trips, and a longer simulation begins like
+a shorter one.
 
 The hash is the output function of SplitMix64 over a Weyl sequence (Steele, Lea, Flood: Fast Splittable Pseudorandom
 Number Generators, OOPSLA 2014; constants of Stafford's variant 13), in plain 64-bit integers.
@@ -32,14 +32,14 @@ _TO_UNIT = 1.0 / 2**32
 
 
 class Purpose(enum.StrEnum):
-    """What a key is used for."""
+    """What a key is used for. The values are hashed: changing one changes every simulation."""
 
     HOUSEHOLD = "household"
-    """All that a household does."""
+    """The behavior of a household."""
     NEED = "need"
     """One kind of thing that a household needs, or one item of its first purchase."""
-    SHOP = "shop"
-    """What all households of a seed see alike: shelf prices and promotions."""
+    PRICING = "shop"
+    """Shelf prices and promotions, which all households of a seed share."""
 
 
 def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
@@ -47,25 +47,19 @@ def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
 
     Args:
         purpose: what the key is used for.
-        subject: what tells it from others of that purpose, such as a seed and a household id.
+        subject: identifies it among the keys of that purpose, such as a seed and a household id.
     """
     digest = hashlib.blake2b(json.dumps([purpose, *subject]).encode(), digest_size=_KEY_BYTES).digest()
     return np.uint64(int.from_bytes(digest, "little"))
 
 
 def keys_of_names(purpose: Purpose, seed: int, names: Iterable[str]) -> NDArray[np.uint64]:
-    """uint64[n], `key_of(purpose, seed, name)` of each name, what they share hashed only once."""
+    """uint64[n], `key_of(purpose, seed, name)` of each name; their common prefix is hashed only once."""
     return _keys(purpose, seed, map(_end_of_known_subject, names))
 
 
 def _keys(purpose: Purpose, seed: int, ends: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Keys of subjects that begin alike.
-
-    Args:
-        purpose: what the keys are used for.
-        seed: first part of each subject.
-        ends: the rest of each subject, as it stands in its JSON text.
-    """
+    """Keys of subjects that begin with the same seed; `ends` are the rest of their JSON texts."""
     copy = hashlib.blake2b(b'["%b", %d' % (purpose.encode(), seed), digest_size=_KEY_BYTES).copy
     digests = []
     for end in ends:
@@ -79,12 +73,12 @@ def _end_of_subject(name: str) -> bytes:
     return f", {json.dumps(name)}]".encode()
 
 
-# A catalog's names come again with every seed.
+# The names of the catalog repeat with every seed.
 _end_of_known_subject = functools.lru_cache(maxsize=4096)(_end_of_subject)
 
 
 def household_key(seed: int, household_id: str) -> np.uint64:
-    """`key_of(Purpose.HOUSEHOLD, seed, household_id)`, by the same way as the keys of names, which is taken anyway."""
+    """`key_of(Purpose.HOUSEHOLD, seed, household_id)`."""
     key: np.uint64 = _keys(Purpose.HOUSEHOLD, seed, [_end_of_subject(household_id)])[0]
     return key
 
@@ -95,7 +89,7 @@ def household_keys(seed: int, household_numbers: Iterable[int]) -> NDArray[np.ui
 
 
 @compiled("numpy")
-def number_at(key: np.uint64, counter: np.uint64) -> np.uint64:
+def bits_at(key: np.uint64, counter: np.uint64) -> np.uint64:
     """Number `counter` of the stream of a key: 64 random bits."""
     bits = key + (counter + np.uint64(1)) * _WEYL
     bits = (bits ^ (bits >> _FIRST_SHIFT)) * _FIRST_FACTOR

@@ -1,6 +1,6 @@
-"""Quantile tables: a distribution as the values below which equal shares of it lie.
+"""Quantile tables: a distribution as its quantiles at equally spaced ratios.
 
-A draw is then one random number and one interpolation, the same on every machine and with or without compilation.
+A draw is one random number and one interpolation, the same on every machine and with or without compilation.
 """
 
 import functools
@@ -15,7 +15,7 @@ from pantree_domain.compiled import compiled
 
 CELLS = 256
 _NEXT = np.uint64(1)
-# The outermost quantiles stand for the tails beyond; a distribution without end has none at 0 and 1.
+# The outermost quantiles represent the tails; an unbounded distribution has no quantiles at 0 and 1.
 _TAIL_RATIO = 1 / (8 * CELLS)
 _GRID_POINTS = 20_001
 
@@ -23,13 +23,13 @@ Table = NDArray[np.float64]
 
 
 @compiled("numpy")
-def drawn(tables: NDArray[np.float64], row: int, ratio: float) -> float:
-    """The value below which a share of a distribution lies.
+def quantile(tables: NDArray[np.float64], row: int, ratio: float) -> float:
+    """Quantile of a distribution.
 
     Args:
         tables: float64[t, CELLS + 1].
-        row: which table.
-        ratio: the share, from 0, inclusive, to 1, exclusive.
+        row: row of the table.
+        ratio: from 0, inclusive, to 1, exclusive.
     """
     place = ratio * CELLS
     whole = int(place)
@@ -68,7 +68,7 @@ def interval_table(variation: float) -> Table:
 
 
 def spell_table(spread: float) -> Table:
-    """Log-normal factors whose reciprocals have mean 1: trips are as frequent over all spells as without them.
+    """Log-normal factors whose reciprocals have mean 1, so that spells do not change the mean trip frequency.
 
     Args:
         spread: standard deviation of the logarithm.
@@ -83,8 +83,8 @@ def exponential_table() -> Table:
 
 
 def residual_table(intervals: Table) -> Table:
-    """Time left of an interval under way at a random moment (the equilibrium distribution of renewal theory)."""
-    # The density of the time left is the share of intervals that are longer, over their mean.
+    """Residual time of an interval at a random moment (the equilibrium distribution of renewal theory)."""
+    # The density of the residual time is the share of intervals that are longer, over their mean.
     lengths = np.diff(intervals, prepend=0.0)
     longer = 1 - np.linspace(0, 1, CELLS + 1)
     shares = np.concatenate([[0.0], np.cumsum(lengths * np.append(1.0, longer[:-1]))])
@@ -96,7 +96,7 @@ def mixed_table(shares: Sequence[float], means: Sequence[float], variations: Seq
     """A mixture of gamma distributions, scaled to mean 1.
 
     Args:
-        shares: shares of the parts; they sum to 1.
+        shares: shares of the components; they sum to 1.
         means: their means.
         variations: their coefficients of variation, at most 1.
     """
@@ -113,21 +113,21 @@ def mixed_table(shares: Sequence[float], means: Sequence[float], variations: Seq
 
 
 def stepped_table(values: Sequence[float], ratios: Sequence[float]) -> Table:
-    """A distribution known by some of its quantiles; straight lines between them.
+    """A distribution given by some of its quantiles, with linear interpolation.
 
     Args:
         values: the quantiles, ascending.
-        ratios: the share of the distribution below each of them, from 0 to 1.
+        ratios: their ratios, from 0 to 1.
     """
     return np.asarray(np.interp(np.linspace(0, 1, CELLS + 1), ratios, values))
 
 
 def mean_below_table(ends: Sequence[float], values: Sequence[float]) -> Table:
-    """Mean of a step function from 0 to a place: not a distribution, but looked up like one.
+    """Running mean of a step function: not a distribution, but looked up like one.
 
     Args:
-        ends: where its steps begin and end, from 0 to 1.
-        values: its value on each step.
+        ends: bounds of the steps, from 0 to 1.
+        values: value of each step.
     """
     places = np.linspace(0, 1, CELLS + 1)
     sums = np.concatenate([[0.0], np.cumsum(np.diff(ends) * values)])
@@ -135,12 +135,12 @@ def mean_below_table(ends: Sequence[float], values: Sequence[float]) -> Table:
 
 
 def table_mean(table: Table) -> float:
-    """Mean of the values that are drawn from a table."""
+    """Mean of the values drawn from a table."""
     return float(((table[1:] + table[:-1]) / 2).mean())
 
 
 def table_mean_square(table: Table) -> float:
-    """Mean of the squares of the values that are drawn from a table."""
+    """Mean of the squared values drawn from a table."""
     low, high = table[:-1], table[1:]
     return float(((low * low + low * high + high * high) / 3).mean())
 

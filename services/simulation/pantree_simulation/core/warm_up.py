@@ -1,4 +1,4 @@
-"""Compiles the kernel, or loads what was compiled before, so that no caller waits for it."""
+"""Compiles the kernel, or loads it from the cache, so that no caller waits for it."""
 
 from datetime import date
 
