@@ -31,12 +31,26 @@ class _InstalledFiles(CompileResultCacheImpl):
     _locator_classes = [_InstalledLocator]  # noqa: RUF012 # numba's own, never changed
 
 
-class _InstalledCache(FunctionCache):
+class _Cache(FunctionCache):
+    """Ignores what an older version compiled with types that have been renamed since; numba would raise."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+        except (AttributeError, ImportError):
+            self.flush()
+            return None
+
+
+class _InstalledCache(_Cache):
     """Reads what was compiled at installation. What is missing there is compiled and not kept: there is no place."""
 
     _impl_class = _InstalledFiles
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        pass
+
+    def flush(self) -> None:
         pass
 
 
@@ -55,13 +69,14 @@ def compiled(
             # Hashes overflow; numpy would warn of it, as machine code does not.
             return np.errstate(over="ignore")(function)
         options = {"nogil": True, "error_model": error_model, "inline": "always" if inline else "never"}
-        try:
-            kernel = numba.njit(**options, cache=True)(function)
-        except RuntimeError:  # numba finds no folder to write to, as in a container with a read-only root
-            kernel = numba.njit(**options)(function)
-            with contextlib.suppress(RuntimeError):  # code without a file
-                # numba's own way to give a function another cache, though it has no public name for it.
-                vars(kernel)["_cache"] = _InstalledCache(function)  # type: ignore[no-untyped-call]
+        kernel = numba.njit(**options)(function)
+        # numba raises RuntimeError when it cannot write to a folder, as in a container with a read-only root, and for
+        # code without a file.
+        for cache in (_Cache, _InstalledCache):
+            with contextlib.suppress(RuntimeError):
+                # numba's own way to set a function's cache, though it has no public name for it.
+                vars(kernel)["_cache"] = cache(function)  # type: ignore[no-untyped-call]
+                break
         return cast(Callable[Parameters, Result], kernel)
 
     return decorate

@@ -49,3 +49,32 @@ def test_what_was_compiled_at_installation_is_read_where_nothing_can_be_written(
         assert sorted(kept.iterdir()) == files
     finally:
         kept.chmod(0o755)
+
+
+POINT = """
+from typing import NamedTuple
+from pantree_domain.compiled import compiled
+
+class {name}(NamedTuple):
+    x: int
+
+@compiled()
+def double(point):
+    return 2 * point.x
+
+print(double({name}(21)), len(double.stats.cache_hits))
+"""
+
+
+def test_function_compiled_for_a_type_that_was_renamed_is_compiled_again(tmp_path: Path) -> None:
+    variables = {**os.environ, "NUMBA_CACHE_DIR": ""}
+
+    def run(type_name: str) -> str:
+        (tmp_path / "kernel.py").write_text(POINT.format(name=type_name))
+        command = [sys.executable, "-c", "import kernel"]
+        return subprocess.run(command, cwd=tmp_path, env=variables, check=True, capture_output=True, text=True).stdout
+
+    assert run("Point") == "42 0\n"
+    assert run("Point") == "42 1\n"
+    assert run("Spot") == "42 0\n"
+    assert run("Spot") == "42 1\n"
