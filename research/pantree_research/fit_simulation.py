@@ -287,9 +287,9 @@ def toml_of(behavior: Behavior, statement: str) -> str:
     prices, promotions = behavior.prices, behavior.promotions
     levels = "\n".join(f"{category} = {level}" for category, level in prices.levels.items())
     return f"""\
-# How shoppers behave, whatever their archetype; the archetypes' own figures are in archetypes.toml. Each figure is
-# described in core/behavior.py. Written by python -m pantree_research.fit_simulation; a retailer should run it on their
-# own data.
+# How shoppers behave, independent of their archetype; the parameters of the archetypes are in archetypes.toml. Each
+# parameter is described in core/behavior.py. Written by python -m pantree_research.fit_simulation; a retailer should
+# run it on their own data.
 #
 {statement}
 

@@ -38,14 +38,14 @@ class _Cache(FunctionCache):
         try:
             return super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
         except (AttributeError, ImportError):
-            self.flush()
+            self.flush()  # type: ignore[no-untyped-call]
             return None
 
 
 class _InstalledCache(_Cache):
     """Reads what was compiled at installation. What is missing there is compiled and not kept: there is no place."""
 
-    _impl_class = _InstalledFiles
+    _impl_class = _InstalledFiles  # type: ignore[assignment]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         pass
@@ -68,8 +68,8 @@ def compiled(
         if numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # made when numba is imported
             # Hashes overflow; numpy would warn of it, as machine code does not.
             return np.errstate(over="ignore")(function)
-        options = {"nogil": True, "error_model": error_model, "inline": "always" if inline else "never"}
-        kernel = numba.njit(**options)(function)
+        how: Literal["always", "never"] = "always" if inline else "never"
+        kernel = numba.njit(nogil=True, error_model=error_model, inline=how)(function)
         # numba raises RuntimeError when it cannot write to a folder, as in a container with a read-only root, and for
         # code without a file.
         for cache in (_Cache, _InstalledCache):

@@ -1,4 +1,4 @@
-"""Populations for the tests of the simulation."""
+"""Populations for the simulation tests."""
 
 from datetime import date
 

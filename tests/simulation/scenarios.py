@@ -1,4 +1,4 @@
-"""Scenarios for the tests of the simulation."""
+"""Scenarios for the simulation tests."""
 
 from datetime import date
 from importlib import resources
@@ -89,7 +89,7 @@ _first_items = st.builds(
 )
 
 
-def scenarios(most_months: int = 4) -> st.SearchStrategy[Scenario]:
+def scenarios(max_months: int = 4) -> st.SearchStrategy[Scenario]:
     return st.builds(
         a_scenario,
         household_id=st.text(max_size=10),
@@ -98,6 +98,6 @@ def scenarios(most_months: int = 4) -> st.SearchStrategy[Scenario]:
             tuple
         ),
         start=st.dates(date(1970, 1, 1), date(2190, 12, 31)),
-        month_count=st.integers(1, most_months),
+        month_count=st.integers(1, max_months),
         seed=st.integers(0, 2**32 - 1),
     )

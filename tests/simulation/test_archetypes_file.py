@@ -1,4 +1,4 @@
-"""The setting that names a file with more archetypes."""
+"""The setting for a file with more archetypes."""
 
 import os
 import subprocess
@@ -18,8 +18,8 @@ from tests.simulation.scenarios import our_archetypes
 from tests.simulation.test_archetypes import text_of_archetype
 
 
-def archetypes_file(folder: Path, text: str) -> Path:
-    file = folder / "shoppers.toml"
+def archetypes_file(directory: Path, text: str) -> Path:
+    file = directory / "shoppers.toml"
     file.write_text(text, encoding="utf-8")
     return file
 
@@ -48,11 +48,11 @@ async def test_archetypes_of_the_file_are_listed_and_simulated(tmp_path: Path) -
     ("text", "message"),
     [
         ("archetypes = [", "is not TOML"),
-        (text_of_archetype().replace("promotion_ratio = 0.5", ""), "archetype 'student' has no promotion_ratio"),
-        (text_of_archetype(price_level=7), "price_level_ratio of archetype 'student' must lie between 0 and 1"),
+        (text_of_archetype().replace("promotion_ratio = 0.5", ""), "archetypes[0].promotion_ratio: Field required"),
+        (text_of_archetype(price_level=7), "archetypes[0].price_level_ratio: "),
     ],
 )
-async def test_broken_file_is_refused_with_the_setting_the_file_and_the_field(
+async def test_error_in_the_file_names_the_setting_the_file_and_the_field(
     tmp_path: Path, text: str, message: str
 ) -> None:
     file = archetypes_file(tmp_path, text)
@@ -64,7 +64,7 @@ async def test_broken_file_is_refused_with_the_setting_the_file_and_the_field(
     assert message in violation.description
 
 
-def test_service_does_not_start_without_the_file_and_says_so(tmp_path: Path) -> None:
+def test_missing_file_ends_the_service_with_an_error_that_names_it(tmp_path: Path) -> None:
     missing = tmp_path / "nowhere.toml"
     result = subprocess.run(
         [sys.executable, "-m", "pantree_simulation"],

@@ -1,4 +1,4 @@
-"""Populations: what a household buys depends on nothing but itself, and many together look like their archetype."""
+"""Populations: households do not depend on one another, and on average match their archetype."""
 
 import os
 import subprocess
@@ -57,7 +57,7 @@ def test_basket_sizes_are_those_of_the_archetype(archetype_id: str, figures: Arc
     assert figures.mean_basket_items == pytest.approx(archetype.mean_basket_items, rel=0.15)
 
 
-def test_promotions_and_units_are_as_frequent_as_the_archetype_says(archetype_id: str) -> None:
+def test_promotions_and_units_are_as_frequent_as_in_the_archetype(archetype_id: str) -> None:
     archetype = our_archetypes().get(archetype_id)
     assert archetype is not None
     mix = (ArchetypeShare(archetype, 1.0),)
@@ -92,7 +92,7 @@ def test_lines_are_valid_purchases(first: int, count: int, start: date, month_co
     for household in by_household(batches).values():
         days = np.array([line[0] for line in household])
         assert np.all(np.diff(days) >= 0)
-        assert len({(line[0], line[1]) for line in household}) == len(household)  # an item is on a receipt once
+        assert len({(line[0], line[1]) for line in household}) == len(household)  # an item is once on a receipt
     lines = all_lines(batches)
     assert np.all((lines.days >= day_number(start)) & (lines.days < day_number(add_months(start, month_count))))
     assert np.all((lines.quantities >= 1) & (lines.quantities <= MAX_QUANTITY))
@@ -104,7 +104,7 @@ def test_lines_are_valid_purchases(first: int, count: int, start: date, month_co
 
 @few_examples
 @given(st.integers(0, 30), st.integers(1, 30))
-def test_household_does_not_depend_on_those_around_it(first: int, count: int) -> None:
+def test_household_does_not_depend_on_the_others(first: int, count: int) -> None:
     alone = by_household(batches_of(a_population(first_household=first, household_count=count)))
     of_all = by_household(batches_of(a_population(household_count=60)))
     assert alone == {number: of_all[number] for number in range(first, first + count)}
@@ -129,12 +129,12 @@ def test_threads_do_not_change_what_households_buy() -> None:
     assert found == by_household(batches_of(a_population(household_count=80)))
 
 
-def test_other_seed_has_other_purchases_and_prices() -> None:
+def test_another_seed_has_other_purchases() -> None:
     one, other = (all_lines(batches_of(a_population(seed=seed))) for seed in (0, 1))
     assert one.items.tolist() != other.items.tolist()
 
 
-def test_promotions_of_an_item_come_at_the_same_time_for_all() -> None:
+def test_promotions_of_an_item_are_at_the_same_time_for_all_households() -> None:
     lines = all_lines(batches_of(a_population(household_count=400, month_count=1)))
     promoted: dict[tuple[int, int], list[bool]] = {
         (item, day): [] for item, day in zip(lines.items.tolist(), lines.days.tolist(), strict=True)
@@ -150,7 +150,7 @@ def test_batches_fit_into_messages() -> None:
     batches = batches_of(a_population(household_count=2_000))
     sizes = [len(batch.lines.days) for batch in batches]
     assert max(sizes) <= BATCH_LINES
-    assert np.mean(sizes[1:-1]) > 0.8 * BATCH_LINES  # few messages rather than many
+    assert np.mean(sizes[1:-1]) > 0.8 * BATCH_LINES  # few messages, not many
 
 
 def test_keys_of_numbered_households_are_those_of_their_ids() -> None:

@@ -1,4 +1,4 @@
-"""SimulatePopulation through a real server: what arrives, how far the server runs ahead, and when it stops."""
+"""SimulatePopulation through a real server: its responses, prefetching and cancellation."""
 
 import asyncio
 import subprocess
@@ -27,8 +27,8 @@ from tests.simulation.scenarios import POPULATION_SIMULATOR, SIMULATOR, our_arch
 from tests.simulation.test_archetypes import text_of_archetype
 
 MESSAGE_LIMIT_BYTES = 4 * 1024 * 1024
-# Messages that may be on their way to a reader who does not read: in the buffers of both ends, and one being made.
-MOST_AHEAD = 6
+# Messages that may be computed before they are read: in the buffers of both ends, and the prefetched one.
+MAX_AHEAD = 6
 MANY_HOUSEHOLDS = 6_000
 
 Lines = tuple[tuple[float, ...], ...]
@@ -44,7 +44,7 @@ def columns_of(message: messages.SimulatePopulationResponse) -> list[Any]:
 
 
 def lines_by_household(responses: list[messages.SimulatePopulationResponse]) -> dict[int, Lines]:
-    """Lines of each household, as rows; those of a household in several messages one after the other."""
+    """Lines of each household, as rows, joined across messages."""
     found: dict[int, Lines] = {}
     for message in responses:
         rows = list(zip(*columns_of(message), strict=True))
@@ -60,7 +60,7 @@ def lines_by_household(responses: list[messages.SimulatePopulationResponse]) -> 
 async def simulated(
     *requests: messages.SimulatePopulationRequest, settings: SimulationSettings | None = None
 ) -> list[list[messages.SimulatePopulationResponse]]:
-    """Answers to requests that are made at the same time."""
+    """Responses to concurrent requests."""
     async with loopback(await build(settings or SimulationSettings())) as channel:
         stub = rpc.SimulationServiceStub(channel)
 
@@ -81,7 +81,7 @@ async def test_batches_hold_the_purchases_of_the_simulation() -> None:
         assert len(message.archetype_indices) == len(message.line_counts)
 
 
-async def test_parts_of_a_population_asked_for_at_once_and_in_any_order_are_those_of_the_whole() -> None:
+async def test_slices_of_a_population_requested_concurrently_are_those_of_the_whole() -> None:
     bounds = [(150, 200), (0, 1), (60, 150), (1, 60)]
     parts = [a_request(first_household=first, household_count=end - first) for first, end in bounds]
     (whole, *answers) = await simulated(a_request(household_count=200), *parts)
@@ -90,7 +90,7 @@ async def test_parts_of_a_population_asked_for_at_once_and_in_any_order_are_thos
     assert len(of_parts) == 200
 
 
-async def test_every_wrong_field_of_a_population_is_named() -> None:
+async def test_error_names_every_wrong_field_of_a_population() -> None:
     request = a_request(
         first_household=-1,
         household_count=0,
@@ -133,13 +133,13 @@ async def test_every_wrong_field_of_a_population_is_named() -> None:
         ({"start_date": "2199-12-01"}, "start_date"),
     ],
 )
-async def test_wrong_field_of_a_population_is_named(changes: dict[str, Any], field: str) -> None:
+async def test_error_names_the_wrong_field_of_a_population(changes: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         await simulated(a_request(**changes))
     assert [violation.field for violation in raised.value.violations] == [field]
 
 
-async def test_household_with_more_lines_than_a_message_holds_comes_in_several(tmp_path: Path) -> None:
+async def test_household_with_more_lines_than_fit_is_sent_in_several_messages(tmp_path: Path) -> None:
     weights = "\n".join(f"{category} = 0.1" for category in our_archetypes().all[2].category_weights)
     text = text_of_archetype(default="budget_conscious", gap=1, weights=weights)
     file = tmp_path / "shoppers.toml"
@@ -168,8 +168,8 @@ def a_part(simulate_population: Callable[[Population], Iterator[PopulationBatch]
     )
 
 
-async def settled(stub: "rpc.SimulationServiceAsyncStub", made: list[int]) -> int:
-    """How many batches are made when no more follow, though the server has had the time for other calls."""
+async def final_count(stub: "rpc.SimulationServiceAsyncStub", made: list[int]) -> int:
+    """Number of computed batches once it no longer grows, although the server has had time for other calls."""
     count = -1
     while count != len(made):
         count = len(made)
@@ -191,9 +191,9 @@ async def test_server_does_not_run_ahead_of_a_slow_reader() -> None:
         call = stub.SimulatePopulation(a_request(household_count=MANY_HOUSEHOLDS))
         for read in range(1, 4):
             await call.read()
-            assert await settled(stub, made) <= read + MOST_AHEAD
+            assert await final_count(stub, made) <= read + MAX_AHEAD
         rest = [message async for message in _rest_of(call)]
-    assert 3 + len(rest) == len(made) > 3 + 2 * MOST_AHEAD
+    assert 3 + len(rest) == len(made) > 3 + 2 * MAX_AHEAD
     assert rest[-1].first_household + len(rest[-1].line_counts) == MANY_HOUSEHOLDS
 
 
@@ -204,37 +204,37 @@ async def _rest_of(call: Any) -> AsyncIterator[messages.SimulatePopulationRespon
 
 async def test_cancelled_population_stops_the_work() -> None:
     made: list[int] = []
-    second_begun, go_on = threading.Event(), threading.Event()
+    second_started, resume = threading.Event(), threading.Event()
 
-    def with_a_halt(population: Population) -> Iterator[PopulationBatch]:
+    def paused(population: Population) -> Iterator[PopulationBatch]:
         for batch in POPULATION_SIMULATOR.batches(population):
             if made:
-                second_begun.set()
-                go_on.wait(timeout=30)
+                second_started.set()
+                resume.wait(timeout=30)
             made.append(batch.first_household)
             yield batch
 
-    async with loopback(a_part(with_a_halt)) as channel:
+    async with loopback(a_part(paused)) as channel:
         stub = rpc.SimulationServiceStub(channel)
         call = stub.SimulatePopulation(a_request(household_count=1_000_000_000))
         await call.read()
-        await asyncio.to_thread(second_begun.wait, timeout=30)
+        await asyncio.to_thread(second_started.wait, timeout=30)
         call.cancel()
-        # Calls on the same connection come after the cancellation, and give the server time to go on if it would.
-        for halted in (True, False):
+        # Calls on the same connection follow the cancellation and give the server time to continue.
+        for is_paused in (True, False):
             for _ in range(20):
                 await stub.ListArchetypes(messages.ListArchetypesRequest())
-            if halted:
-                go_on.set()
+            if is_paused:
+                resume.set()
     assert len(made) == 2
 
 
-# Streams about 150 MB and prints by how much the memory of server and client together has grown since the first part.
+# Streams about 150 MB and prints how much the memory of server and client together has grown since the first 30 MB.
 _STREAMING = """
 import asyncio, resource
 from tests.simulation.test_population_service import *
 
-def most_megabytes():
+def max_megabytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 async def main():
@@ -244,8 +244,8 @@ async def main():
         async for message in call:
             streamed += message.ByteSize() / 2**20
             if streamed < 30:
-                early = most_megabytes()
-        print(streamed, most_megabytes() - early)
+                early = max_megabytes()
+        print(streamed, max_megabytes() - early)
 
 asyncio.run(main())
 """
@@ -253,6 +253,6 @@ asyncio.run(main())
 
 def test_memory_does_not_grow_with_the_population() -> None:
     printed = subprocess.run([sys.executable, "-c", _STREAMING], check=True, capture_output=True, text=True).stdout
-    streamed, grown = map(float, printed.splitlines()[-1].split())  # the server logs above
+    streamed, grown = map(float, printed.splitlines()[-1].split())  # lines before it are logs
     assert streamed > 120
     assert grown < streamed / 3

@@ -62,13 +62,13 @@ async def test_equal_requests_have_equal_streams() -> None:
     assert await stream(a_request(seed=3)) == await stream(a_request(seed=3))
 
 
-async def test_name_is_trimmed_and_own_category_kept() -> None:
+async def test_name_is_trimmed_and_the_given_category_is_kept() -> None:
     months = await stream(a_request(items=[BasketItem(name=" Bananas ", price=1.99, category="fruit")]))
     assert months[0].purchases.item_names[0] == "Bananas"
     assert months[0].purchases.item_categories[0] == "fruit"
 
 
-async def test_every_wrong_field_is_named() -> None:
+async def test_error_names_every_wrong_field() -> None:
     request = a_request(
         household_id="x" * 129,
         archetype="vampire",
@@ -112,13 +112,13 @@ async def test_every_wrong_field_is_named() -> None:
         ({"start_date": "2199-07-01"}, "start_date"),
     ],
 )
-async def test_wrong_field_is_named(changes: dict[str, Any], field: str) -> None:
+async def test_error_names_the_wrong_field(changes: dict[str, Any], field: str) -> None:
     fields = await wrong_fields(a_request(**changes))
     assert set(fields) == {field}
     assert len(fields[field]) < 200
 
 
-async def test_largest_request_is_answered() -> None:
+async def test_largest_request_is_accepted() -> None:
     items = [BasketItem(name=f"{number} {'x' * 190}", price=1_000_000, quantity=10_000) for number in range(100)]
     request = a_request(items=items, simulation_months=60, archetype="single_professional", start_date="2194-12-31")
     assert len(await stream(request)) == 60
@@ -128,14 +128,14 @@ async def test_cancelled_stream_stops_the_work() -> None:
     made: list[int] = []
     calls: list[Any] = []
 
-    def simulate_and_leave(scenario: Scenario) -> Iterator[SimulatedMonth]:
+    def simulate_and_cancel(scenario: Scenario) -> Iterator[SimulatedMonth]:
         for month in SIMULATOR.months(scenario):
             made.append(month.number)
             if month.number == 2:
                 calls[0].cancel()
             yield month
 
-    servicer = SimulationServicer(our_archetypes(), simulate_and_leave, POPULATION_SIMULATOR.batches)
+    servicer = SimulationServicer(our_archetypes(), simulate_and_cancel, POPULATION_SIMULATOR.batches)
     part = ServiceSpec(
         name="simulation",
         services={
@@ -150,17 +150,17 @@ async def test_cancelled_stream_stops_the_work() -> None:
         with pytest.raises(asyncio.CancelledError):
             async for _ in calls[0]:
                 pass
-        # Calls on the same connection come after the cancellation, and give the server time to go on if it would.
+        # Calls on the same connection follow the cancellation and give the server time to continue.
         for _ in range(20):
             await stub.ListArchetypes(messages.ListArchetypesRequest())
         stopped_at = len(made)
         for _ in range(20):
             await stub.ListArchetypes(messages.ListArchetypesRequest())
-    # Some months leave before the cancellation comes.
+    # Some months are sent before the cancellation arrives.
     assert len(made) == stopped_at < 60
 
 
-async def test_archetypes_are_listed_with_all_that_is_to_show() -> None:
+async def test_archetypes_are_listed_with_all_their_fields() -> None:
     response = await list_archetypes(messages.ListArchetypesRequest())
     assert [archetype.id for archetype in response.archetypes] == list(our_archetypes().ids)
     assert response.default_archetype == "health_conscious"
@@ -175,25 +175,25 @@ async def test_archetypes_are_listed_with_all_that_is_to_show() -> None:
         assert sum(weights) == pytest.approx(1)
 
 
-async def test_archetypes_come_in_pages() -> None:
+async def test_archetypes_are_listed_in_pages() -> None:
     first = await list_archetypes(messages.ListArchetypesRequest(page_size=3))
     second = await list_archetypes(messages.ListArchetypesRequest(page_size=3, page_token=first.next_page_token))
     assert [archetype.id for page in (first, second) for archetype in page.archetypes] == list(our_archetypes().ids)
     assert (len(second.archetypes), second.next_page_token) == (1, "")
 
 
-async def test_huge_page_counts_as_the_largest() -> None:
+async def test_page_size_is_capped() -> None:
     response = await list_archetypes(messages.ListArchetypesRequest(page_size=2**31 - 1))
     assert len(response.archetypes) == 4
 
 
-async def test_wrong_page_is_refused() -> None:
+async def test_error_names_wrong_page_fields() -> None:
     with pytest.raises(InvalidInput) as raised:
         await list_archetypes(messages.ListArchetypesRequest(page_size=-1, page_token="nonsense"))
     assert {violation.field for violation in raised.value.violations} == {"page_size", "page_token"}
 
 
-async def test_invalid_request_has_the_right_status() -> None:
+async def test_invalid_request_has_status_invalid_argument() -> None:
     async with loopback(await build(SimulationSettings())) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await rpc.SimulationServiceStub(channel).StreamPurchases(a_request(items=[])).read()

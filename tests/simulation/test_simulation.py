@@ -29,13 +29,13 @@ few_examples = settings(max_examples=15, deadline=None)
 
 
 def exact(amount: float) -> Fraction:
-    """The decimal number that a float stands for."""
+    """The decimal number that a float represents."""
     return Fraction(repr(amount))
 
 
 @few_examples
 @given(scenarios())
-def test_lines_lie_in_their_month_in_ascending_order(scenario: Scenario) -> None:
+def test_lines_are_within_their_month_in_ascending_order(scenario: Scenario) -> None:
     for month in months_of(scenario):
         days = month.purchases.days
         assert days == sorted(days)
@@ -82,7 +82,7 @@ def test_first_basket_is_the_first_purchase(scenario: Scenario) -> None:
 
 @few_examples
 @given(scenarios())
-def test_first_items_have_no_double_in_the_catalog(scenario: Scenario) -> None:
+def test_first_items_are_not_duplicated_by_catalog_items(scenario: Scenario) -> None:
     first_names = {item.name for item in scenario.items}
     normalized = {normalize_name(name) for name in first_names}
     others = {line[1] for line in all_lines_of(scenario)} - first_names
@@ -105,7 +105,7 @@ def test_equal_scenarios_have_equal_histories(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("change", [{"household_id": "other"}, {"seed": 1}])
-def test_other_household_or_seed_has_another_history(change: dict[str, str | int]) -> None:
+def test_another_household_or_seed_has_another_history(change: dict[str, str | int]) -> None:
     assert all_lines_of(a_scenario()) != all_lines_of(a_scenario(**change))  # type: ignore[arg-type]
 
 
@@ -132,7 +132,7 @@ def test_months_are_contiguous_calendar_months(start: date, month_count: int) ->
         assert boundary.day == start.day or (boundary.day < start.day and (boundary + timedelta(days=1)).day == 1)
 
 
-def test_month_that_is_too_short_ends_a_period_at_its_end() -> None:
+def test_period_in_a_shorter_month_ends_with_the_month() -> None:
     months = months_of(a_scenario(start=date(2027, 1, 31), month_count=3))
     assert [(month.start, month.end) for month in months] == [
         (date(2027, 1, 31), date(2027, 2, 27)),
@@ -142,7 +142,7 @@ def test_month_that_is_too_short_ends_a_period_at_its_end() -> None:
     assert [(month.number, month.count) for month in months] == [(1, 3), (2, 3), (3, 3)]
 
 
-def test_months_follow_without_gap_or_overlap() -> None:
+def test_months_have_no_gaps_or_overlaps() -> None:
     for month, next_month in itertools.pairwise(months_of(a_scenario(start=date(2026, 12, 30), month_count=12))):
         assert month.end + timedelta(days=1) == next_month.start
 
@@ -156,11 +156,11 @@ def test_first_items_recur_about_as_often_as_is_typical() -> None:
         lines = all_lines_of(scenario)
         for name, of_item in intervals.items():
             of_item.extend(np.diff([line[0] for line in lines if line[1] == name]))
-    assert 7 <= np.mean(intervals["Bananas"]) <= 11  # typical are 8 days, as long as between two trips
-    assert 20 <= np.mean(intervals["Paper Towels"]) <= 28  # typical are 24 days
+    assert 7 <= np.mean(intervals["Bananas"]) <= 11  # 8 days are typical, the same as between two trips
+    assert 20 <= np.mean(intervals["Paper Towels"]) <= 28  # 24 days are typical
 
 
-def test_item_of_a_category_without_weight_brings_more_of_it() -> None:
+def test_first_item_of_a_category_without_weight_adds_the_category() -> None:
     def share_of_pet_items(item: FirstItem) -> float:
         lines = all_lines_of(a_scenario(items=(item,), month_count=12))
         return sum(line[2] == "pet" and line[1] != item.name for line in lines) / len(lines)
@@ -169,7 +169,7 @@ def test_item_of_a_category_without_weight_brings_more_of_it() -> None:
     assert share_of_pet_items(BANANAS) == 0
 
 
-def test_most_units_are_never_exceeded() -> None:
+def test_quantity_is_at_most_the_maximum() -> None:
     scenario = a_scenario(
         archetype="busy_family", items=(FirstItem("Bananas", 0.01, MAX_QUANTITY, ""),), month_count=24
     )
@@ -186,7 +186,7 @@ def test_savings_are_a_share_of_the_shelf_price() -> None:
         assert 0.2 < max(depths) < 0.9
 
 
-def test_month_is_made_only_when_asked_for() -> None:
-    # 100,000 years would not come back, and there are no dates for them.
+def test_month_is_computed_only_when_requested() -> None:
+    # 100,000 years would never finish, and have no dates.
     months = SIMULATOR.months(a_scenario(month_count=1_200_000))
     assert [next(months).number for _ in range(3)] == [1, 2, 3]

@@ -27,12 +27,12 @@ NAME = "simulation"
 
 
 async def build(settings: SimulationSettings) -> ServiceSpec:
-    """The service, ready to be served.
+    """The simulation service.
 
     Raises:
-        InvalidInput: when the file of archetypes is wrong or cannot be read.
+        InvalidInput: when the archetypes file is invalid or cannot be read.
     """
-    catalog, behavior = load_catalog(), parse_behavior(_own_file("behavior.toml"))
+    catalog, behavior = load_catalog(), parse_behavior(_bundled_file("behavior.toml"))
     archetypes = _archetypes(settings.archetypes_file)
     simulator, population_simulator = Simulator(catalog, behavior), PopulationSimulator(catalog, behavior)
     servicer = SimulationServicer(archetypes, simulator.months, population_simulator.batches)
@@ -53,21 +53,21 @@ async def build(settings: SimulationSettings) -> ServiceSpec:
 
 
 def _archetypes(file: Path | None) -> Archetypes:
-    ours = parse_archetypes(_own_file("archetypes.toml"))
+    bundled = parse_archetypes(_bundled_file("archetypes.toml"))
     if file is None:
-        return ours
+        return bundled
     try:
-        return parse_archetypes(file.read_text("utf-8"), ours)
+        return parse_archetypes(file.read_text("utf-8"), bundled)
     except (OSError, ValueError) as error:
         variable = environment_variable(SimulationSettings, "archetypes_file")
         if isinstance(error, OSError):
             kind = "cannot be read"
         else:
-            kind = "is not TOML" if isinstance(error, tomllib.TOMLDecodeError | UnicodeDecodeError) else "is wrong"
+            kind = "is not TOML" if isinstance(error, tomllib.TOMLDecodeError | UnicodeDecodeError) else "is invalid"
         raise InvalidInput([FieldViolation(variable, f"{file} {kind}: {error}; see archetypes.toml")]) from error
 
 
-def _own_file(name: str) -> str:
+def _bundled_file(name: str) -> str:
     return (resources.files("pantree_simulation") / name).read_text("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Shows what the simulation service answers: two months that begin with bananas and chicken."""
+"""Prints a simulation of two months that begins with bananas and chicken."""
 
 from datetime import date
 

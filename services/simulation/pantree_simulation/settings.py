@@ -9,7 +9,7 @@ from pantree_runtime.settings import PartSettings
 
 
 class SimulationSettings(PartSettings):
-    """What the simulation service can be told."""
+    """Settings of the simulation service."""
 
     model_config = SettingsConfigDict(env_prefix="PANTREE_SIMULATION_")
 

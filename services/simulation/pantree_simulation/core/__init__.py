@@ -1,4 +1,4 @@
-"""What the simulation service knows: how often shoppers go shopping, and how often they need what."""
+"""The simulation model: how often shoppers go shopping, and how often they need each kind of item."""
 
 from pantree_simulation.core.archetypes import Archetype, ArchetypePage, Archetypes, parse_archetypes
 from pantree_simulation.core.behavior import Behavior, parse_behavior

@@ -2,7 +2,6 @@
 
 import json
 import tomllib
-from collections.abc import Callable
 from typing import TypeVar, dataclass_transform
 
 import pydantic
@@ -10,14 +9,16 @@ from pydantic.dataclasses import dataclass
 
 SectionT = TypeVar("SectionT")
 
+_CONFIG = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
 
 @dataclass_transform(frozen_default=True)
 def section(cls: type[SectionT]) -> type[SectionT]:
     """Decorator for a table of a file: a frozen dataclass that accepts exactly its fields and finite numbers only."""
-    return dataclass(frozen=True, config=pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False))(cls)
+    return dataclass(frozen=True, config=_CONFIG)(cls)  # type: ignore[return-value]
 
 
-def parse_toml(text: str, kind: Callable[..., SectionT]) -> SectionT:
+def parse_toml(text: str, kind: type[SectionT]) -> SectionT:
     """The content of a file.
 
     Args:
