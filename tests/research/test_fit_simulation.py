@@ -23,7 +23,7 @@ def real() -> Purchases:
 
 
 def test_file_is_in_the_form_that_the_script_writes() -> None:
-    statement = "\n".join(line for line in our_file().splitlines()[3:] if line.startswith("#"))
+    statement = "\n".join(line for line in our_file().splitlines()[4:] if line.startswith("#"))
     assert toml_of(our_behavior(), statement) == our_file()
 
 
