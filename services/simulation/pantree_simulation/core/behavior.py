@@ -102,10 +102,10 @@ class Trips:
     """Length of the busy and quiet spells of a household."""
     spell_spread: float
     """Spread of trip gaps and intervals between spells: standard deviation of the logarithm."""
-    weekday_weights: Annotated[Sequence[Annotated[float, Field(gt=0)]], Field(min_length=7, max_length=7)]
+    weekday_weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=7, max_length=7)]
     """Popularity of Monday to Sunday: a trip is on its day or a neighboring day in these proportions."""
-    gaps: Annotated[Sequence[GapKind], Field(min_length=1), AfterValidator(_kinds)]
-    kinds: Annotated[Sequence[TripKind], Steps, AfterValidator(_kinds), AfterValidator(_reaches)]
+    gaps: Annotated[tuple[GapKind, ...], Field(min_length=1), AfterValidator(_kinds)]
+    kinds: Annotated[tuple[TripKind, ...], Steps, AfterValidator(_kinds), AfterValidator(_reaches)]
 
 
 @section
@@ -128,7 +128,7 @@ class Needs:
     """A need that returns only after this many trip gaps, or more, can wait for a large shop; others are urgent."""
     habit: Annotated[float, Field(ge=0, le=0.5)]
     """Share of intervals with the same quantile as the one before: consumption stays fast or slow for a while."""
-    regularity: Annotated[Sequence[Regularity], Steps, AfterValidator(_kinds)]
+    regularity: Annotated[tuple[Regularity, ...], Steps, AfterValidator(_kinds)]
     first_item_spread: float
     """Spread of the frequency of the items of a first purchase around the typical one."""
     complement_preference: float
@@ -151,7 +151,7 @@ class Changes:
 class Quantities:
     """How many units are bought."""
 
-    extra_units: Annotated[Sequence[float], Steps, AfterValidator(_shares)]
+    extra_units: Annotated[tuple[float, ...], Steps, AfterValidator(_shares)]
     """When more units than usual are bought: shares of one more, two more, and so on."""
 
 
@@ -171,7 +171,7 @@ class Prices:
     """Days between changes of a shelf price."""
     drift_ratio: float
     """Standard deviation of a shelf price around its long-term level."""
-    packs: Annotated[Sequence[Pack], Steps, AfterValidator(_kinds)]
+    packs: Annotated[tuple[Pack, ...], Steps, AfterValidator(_kinds)]
     levels: Annotated[Mapping[str, float], AfterValidator(_every_category)]
     """By category: paid prices in proportion to the catalog's."""
 
@@ -189,10 +189,10 @@ class Promotions:
     campaign_days: Annotated[int, Field(ge=1)]
     household_spread: float
     """Standard deviation between households of the share of purchases on promotion."""
-    depths: Annotated[Sequence[Annotated[float, Field(gt=0, le=1)]], AfterValidator(_ascending)]
+    depths: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], AfterValidator(_ascending)]
     """Quantiles of the discount over the shelf price, ascending."""
     depth_shares: Annotated[
-        Sequence[float], Field(min_length=2), AfterValidator(_ascending), AfterValidator(_zero_to_one)
+        tuple[float, ...], Field(min_length=2), AfterValidator(_ascending), AfterValidator(_zero_to_one)
     ]
     """Share of promotions with a smaller depth than each of these; from 0 to 1."""
 

@@ -42,7 +42,7 @@ class Pricing:
         self._drift_ratio = behavior.prices.drift_ratio
         self._campaign_days = behavior.promotions.campaign_days
         promotions = behavior.promotions
-        self._tables = _tables(tuple(promotions.depths), tuple(promotions.depth_shares))
+        self._tables = _tables(promotions.depths, promotions.depth_shares)
 
     def calendar(self, from_day: int, until_day: int, items: Set[int] | None = None) -> Calendar:
         """Prices and promotions of the days from `from_day`, inclusive, to `until_day`, exclusive.
