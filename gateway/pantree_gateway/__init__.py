@@ -1,1 +1,1 @@
-"""The gateway: REST, WebSocket and their documentation, translated from the contract."""
+"""The gateway: REST, WebSocket and their documentation, from the contract."""

@@ -14,27 +14,27 @@ from pantree_runtime.settings import load_settings
 
 
 def app() -> FastAPI:
-    """The application, for another ASGI server: `uvicorn --factory pantree_gateway.__main__:app`."""
+    """The application, for other ASGI servers: `uvicorn --factory pantree_gateway.__main__:app`."""
     settings = load_settings(GatewaySettings)
     configure_logging(NAME, settings)
     return create_app(settings)
 
 
 class Program:
-    """The gateway as a program, with the same face as the services' programs."""
+    """The gateway as a program, with the interface of the services' programs."""
 
     async def start(self) -> RunningGateway:
-        """Reads the settings and serves the gateway, inside the running event loop.
+        """Starts the gateway with the settings from the environment.
 
         Raises:
-            OSError: when the port cannot be had.
+            OSError: when it cannot listen on the port.
         """
         return await start(load_settings(GatewaySettings))
 
     def main(self) -> None:
         """Serves until SIGTERM or Ctrl-C.
 
-        Exit codes: 0 after a clean stop, 1 when it cannot start, 2 for wrong settings or arguments.
+        Exit codes: 0 after a clean stop, 1 when it cannot start, 2 for invalid settings or arguments.
         """
         parser = argparse.ArgumentParser(
             prog="python -m pantree_gateway", description="Serves Pantree over REST and WebSocket."

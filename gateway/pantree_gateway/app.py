@@ -1,4 +1,4 @@
-"""The web application: the contract's routes, the gateway's own, and what surrounds them."""
+"""The web application: the routes of the contract, the gateway's own, and the middleware around them."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -12,55 +12,55 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from pantree.error.v1 import error_pb2
 from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
 from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
 from pantree_gateway.access import Authenticator, TokenRules, is_loopback, read_api_keys, security_schemes
-from pantree_gateway.docs import add_asyncapi_route, add_docs, packaged_assets
-from pantree_gateway.edge import Edge, Traffic
-from pantree_gateway.guard import OPEN_PATHS, EdgeGuard
+from pantree_gateway.docs import add_docs
+from pantree_gateway.edge import EdgeMiddleware, InFlightRequests
 from pantree_gateway.metrics import Metrics
+from pantree_gateway.policy import OPEN_PATHS, RequestPolicy
 from pantree_gateway.rate_limit import RateLimiter
-from pantree_gateway.repeats import CACHE_HEADER, Repeats
 from pantree_gateway.settings import GatewaySettings
 from pantree_gateway.status import STATUS_TAG, add_status_routes
 from pantree_gateway.stores import MemoryStore, SharedRedis
 from pantree_gateway.transcoding.asyncapi import asyncapi_document
 from pantree_gateway.transcoding.comments import comments_of
-from pantree_gateway.transcoding.json_codec import JsonCodec
-from pantree_gateway.transcoding.metadata import header_policy_of
+from pantree_gateway.transcoding.context import Limits, RouteContext
+from pantree_gateway.transcoding.headers import parse_header_policy
 from pantree_gateway.transcoding.openapi import SchemaCollection, problem_responses
-from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem
+from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, problem_for
 from pantree_gateway.transcoding.rest import add_rest_routes
-from pantree_gateway.transcoding.surroundings import Surroundings
-from pantree_gateway.transcoding.upstream import LONGEST_TIMEOUT_SECONDS, Limits, Upstream
+from pantree_gateway.transcoding.stored_responses import CACHE_HEADER, IdempotencyStore, ResponseCache
+from pantree_gateway.transcoding.upstream import Upstream
 from pantree_gateway.transcoding.websocket import add_websocket_routes, websocket_methods
 from pantree_runtime.channel import open_channel
 from pantree_runtime.identity import load_identity
 
 DESCRIPTION = (
-    "Says which groceries a household should subscribe to, how often, how sure that is, and why.\n\n"
-    "`POST /api/v1/process` answers at once; a WebSocket at `/ws/stream/{customer_id}` takes the same body and sends "
-    "`started`, one `monthly_update` per month, then `completed`, or `error`.\n\n"
+    "Recommends grocery subscriptions to a household: which items, how often, how sure that is, and why.\n\n"
+    "`POST /api/v1/process` returns the recommendations; the WebSocket `/ws/stream/{customer_id}` takes the same body "
+    "and sends `started`, one `monthly_update` per month, then `completed`, or `error`.\n\n"
     "Every error is a problem document (RFC 9457)."
 )
 
 _log = structlog.get_logger(__name__)
 
 _ACCESS_PROBLEMS = {
-    "401": "The request does not say, or not well enough, who it comes from.",
-    "403": "The key or token has not the scope for this part.",
+    "401": "The request has no valid credentials.",
+    "403": "The key or token lacks the scope for this part.",
 }
-_RATE_PROBLEMS = {"429": "Too many requests; `Retry-After` says when to try again."}
+_RATE_LIMIT_PROBLEMS = {"429": "Too many requests; try again after `Retry-After`."}
 
 CONTACT = {"name": "Pantree"}
 LICENSE = {"name": "Proprietary"}
 
 STREAM_DESCRIPTION = (
-    "Streams over WebSocket. Requests of one socket are answered in turn. A request with an `id` gets it back in every "
-    "frame, and keeps the socket open; after the answer to any other request the socket is closed, unless the next "
+    "Streams over WebSocket. Requests of one socket are answered one after the other. A request with an `id` gets it "
+    "back in every frame, and the socket stays open; after the answer to any other request it closes, unless the next "
     "request comes soon.\n\n"
-    "Close codes: 1000 done, 4400 wrong request, 4401 not allowed, 4404 not found, 4429 too many requests, 4500 any "
-    "other problem, 1012 the gateway had to stop."
+    "Close codes: 1000 done, 4400 invalid request, 4401 not allowed, 4404 not found, 4429 too many requests, 4500 any "
+    "other problem, 1012 the gateway is shutting down."
 )
 
 EXAMPLES: dict[str, dict[str, Any]] = {
@@ -81,19 +81,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 class _Gateway(FastAPI):
-    """FastAPI, with what it cannot know in its document: the schemas of the contract's messages."""
+    """FastAPI with the schemas of the contract's messages in its OpenAPI document."""
 
     def __init__(
         self,
         schemas: SchemaCollection,
         security: Mapping[str, Mapping[str, str]],
-        edge_problems: Mapping[str, str],
+        policy_problems: Mapping[str, str],
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self._schemas = schemas
         self._security = security
-        self._edge_problems = edge_problems
+        self._policy_problems = policy_problems
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
@@ -101,7 +101,7 @@ class _Gateway(FastAPI):
         document["components"]["schemas"].update(self._schemas.components())
         for path, operations in document["paths"].items():
             for operation in operations.values() if path not in OPEN_PATHS else ():
-                operation["responses"].update(problem_responses(self._edge_problems))
+                operation["responses"].update(problem_responses(self._policy_problems))
                 if self._security:
                     operation["security"] = [{name: []} for name in self._security]
         if self._security:
@@ -110,12 +110,13 @@ class _Gateway(FastAPI):
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
-    """The application; `app.state.traffic` is its `Traffic`, `app.state.asyncapi` its AsyncAPI document.
+    """The application; `app.state` has its `InFlightRequests` as `in_flight` and its AsyncAPI document as `asyncapi`.
 
-    Its channels open and close with its lifespan.
+    Its lifespan opens and closes the channels.
 
     Raises:
         OSError: when the certificate of the gateway cannot be read.
+        ValueError: when a file that the settings name cannot be read.
     """
     addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
     channels: dict[str, grpc.aio.Channel] = {}
@@ -143,12 +144,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     comments = comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes())
     schemas = SchemaCollection(comments)
     version = metadata.version("pantree")
-    traffic = Traffic(settings.max_calls)
     security = security_schemes(api_keys=bool(settings.api_keys_file), tokens=bool(settings.jwt_issuer))
     app = _Gateway(
         schemas,
         security,
-        {**(_ACCESS_PROBLEMS if security else {}), **(_RATE_PROBLEMS if settings.rate_limit else {})},
+        {**(_ACCESS_PROBLEMS if security else {}), **(_RATE_LIMIT_PROBLEMS if settings.rate_limit else {})},
         title="Pantree",
         version=version,
         description=DESCRIPTION,
@@ -160,18 +160,23 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.state.traffic = traffic
-    codec = JsonCodec()
-    limits = Limits(
-        request_timeout_seconds=settings.request_timeout_seconds,
-        stream_timeout_seconds=settings.stream_timeout_seconds,
-        linger_seconds=settings.stream_linger_seconds,
+    in_flight = InFlightRequests(settings.max_calls)
+    policy = RequestPolicy(_authenticator(settings), RateLimiter(settings.rate_limit, redis))
+    store = redis.store if redis else MemoryStore()
+    context = RouteContext(
+        limits=Limits(
+            request_timeout_seconds=settings.request_timeout_seconds,
+            stream_timeout_seconds=settings.stream_timeout_seconds,
+            linger_seconds=settings.stream_linger_seconds,
+        ),
+        headers=parse_header_policy(settings.forwarded_headers),
+        check_rate_limit=policy.check_rate_limit,
+        cache=ResponseCache(store, settings.cache_seconds),
+        idempotency=IdempotencyStore(store, settings.idempotency_seconds),
+        stopping=in_flight.stopping,
     )
-    policy = header_policy_of(settings.forwarded_headers)
-    guard = _guard_of(settings, redis)
-    surroundings = Surroundings(codec, limits, policy, guard, traffic.stopping)
-    add_rest_routes(app.router, upstreams, surroundings, schemas, EXAMPLES)
-    add_websocket_routes(app.router, upstreams, surroundings)
+    add_rest_routes(app.router, upstreams, context, schemas, EXAMPLES)
+    add_websocket_routes(app.router, upstreams, context)
     asyncapi = asyncapi_document(
         {
             "title": "Pantree",
@@ -181,19 +186,19 @@ def create_app(settings: GatewaySettings) -> FastAPI:
             "license": LICENSE,
             "tags": [{"name": "Pipeline", "description": "From purchases to recommendations."}],
         },
-        websocket_methods(upstreams, codec),
+        websocket_methods(upstreams, context.codec),
         SchemaCollection(comments),
         list(security.values()),
     )
+    app.state.in_flight = in_flight
     app.state.asyncapi = asyncapi
-    add_asyncapi_route(app.router, asyncapi)
-    add_status_routes(app.router, lambda: channels["pipeline"], traffic, version, redis.health if redis else None)
+    add_status_routes(app.router, lambda: channels["pipeline"], in_flight, version, redis.health if redis else None)
     app.add_api_route("/metrics", metrics.response, include_in_schema=False)
-    add_docs(app, packaged_assets())
-    app.add_exception_handler(HTTPException, _answer_http_exception)
+    add_docs(app, asyncapi)
+    app.add_exception_handler(HTTPException, _http_problem)
 
-    # The one added last is outermost: an unexpected error, too, is answered inside of CORS, so that pages may read it.
-    app.add_middleware(Edge, traffic=traffic, guard=guard, metrics=metrics)
+    # The last one is the outermost: CORS also covers responses to unexpected errors, so that pages can read them.
+    app.add_middleware(EdgeMiddleware, in_flight=in_flight, policy=policy, metrics=metrics)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
@@ -204,40 +209,35 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     return app
 
 
-def _guard_of(settings: GatewaySettings, redis: SharedRedis | None) -> EdgeGuard:
-    """The guard that the settings ask for.
+def _authenticator(settings: GatewaySettings) -> Authenticator:
+    """Authenticator from the settings; logs a warning when anyone may call.
 
     Raises:
-        ValueError: when a file that they name cannot be read.
+        ValueError: when a file that the settings name cannot be read.
     """
     keys = read_api_keys(settings.api_keys_file) if settings.api_keys_file else {}
     rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, settings.jwt_jwks, settings.jwt_tenant_claim)
     authenticator = Authenticator(keys, rules if settings.jwt_issuer else None)
     if not authenticator.required and not is_loopback(settings.host):
         _log.warning(
-            "anybody who reaches this address may call: no API keys or tokens are asked for",
+            "authentication is off and this address is reachable from other machines",
             host=settings.host,
             remedy="set PANTREE_GATEWAY_API_KEYS_FILE, or PANTREE_GATEWAY_JWT_ISSUER, _JWT_AUDIENCE and _JWT_JWKS; "
             "or listen on 127.0.0.1",
         )
-    repeats = Repeats(
-        redis.store if redis else MemoryStore(),
-        cache_seconds=settings.cache_seconds,
-        idempotency_seconds=settings.idempotency_seconds,
-        longest_seconds=LONGEST_TIMEOUT_SECONDS,
-    )
-    return EdgeGuard(authenticator, RateLimiter(settings.rate_limit, redis), repeats)
+    return authenticator
 
 
-async def _answer_http_exception(request: Request, error: Exception) -> Response:
-    """Problem document of what the router itself refuses."""
+async def _http_problem(request: Request, error: Exception) -> Response:
+    """Problem document for an error of the router."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
-        detail = f"there is nothing at {request.url.path[:200]}; /docs lists what there is"
-        problem = Problem(404, "NOT_FOUND", detail)
+        detail = f"there is nothing at {request.url.path[:200]}; /docs lists all routes"
+        problem = problem_for(error_pb2.ERROR_REASON_NOT_FOUND, detail)
     elif error.status_code == 405:
         allowed = (error.headers or {}).get("Allow", "another method")
-        problem = Problem(405, "METHOD_NOT_ALLOWED", f"{request.method} is not possible here; use {allowed}")
+        detail = f"{request.method} is not allowed here; use {allowed}"
+        problem = problem_for(error_pb2.ERROR_REASON_METHOD_NOT_ALLOWED, detail)
     else:
-        problem = Problem(error.status_code, "HTTP_ERROR", error.detail)
-    return problem.response(request.scope, error.headers)
+        problem = Problem(error.status_code, "INVALID_INPUT" if error.status_code < 500 else "INTERNAL", error.detail)
+    return problem.response(request.scope["path"], error.headers)

@@ -1,4 +1,4 @@
-"""What happens to every request at the edge: trace id, guard, counts, log, drain, an answer to unexpected errors."""
+"""The outermost middleware: trace, drain, limits, metrics, log, and a response to unexpected errors."""
 
 import asyncio
 import time
@@ -9,22 +9,24 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from pantree_gateway.guard import OPEN_PATHS, EdgeGuard
+from pantree.error.v1 import error_pb2
 from pantree_gateway.metrics import Metrics
-from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, ProblemRaised, keep_trace_parent, trace_id_of
-from pantree_gateway.transcoding.websocket import refuse
+from pantree_gateway.policy import OPEN_PATHS, RequestPolicy
+from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, ProblemError, problem_for
+from pantree_gateway.transcoding.websocket import SERVICE_RESTART, reject
 from pantree_runtime import telemetry
 
 _log = structlog.get_logger(__name__)
 
-_SHUTTING_DOWN = Problem(503, "SHUTTING_DOWN", "this gateway is shutting down; connect again to reach another one")
-_TOO_FULL = Problem(
-    429,
-    "OVERLOADED",
-    "as many requests as this gateway takes are under way; try again in a second",
-    headers=(("Retry-After", "1"),),
+_SHUTTING_DOWN = problem_for(
+    error_pb2.ERROR_REASON_SHUTTING_DOWN, "this gateway is shutting down; connect again to reach another one"
 )
-_INTERNAL = Problem(500, "INTERNAL", "internal error")
+_OVERLOADED = problem_for(
+    error_pb2.ERROR_REASON_OVERLOADED,
+    "this gateway has too many requests in flight; try again in a second",
+    headers={"Retry-After": "1"},
+)
+_INTERNAL = problem_for(error_pb2.ERROR_REASON_INTERNAL, "internal error")
 
 _SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -33,61 +35,56 @@ _SECURITY_HEADERS = (
 )
 _TRANSPORT_HEADERS = ((b"strict-transport-security", b"max-age=31536000"),)
 _API_POLICY = b"default-src 'none'; frame-ancestors 'none'"
-# Swagger UI's page starts itself with a script in the page, and draws with styles and images in the page.
+# Swagger UI's page has an inline script, styles and images.
 _PAGE_POLICY = (
     b"default-src 'none'; connect-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     b"img-src 'self' data:; frame-ancestors 'none'"
 )
 
 
-class Traffic:
-    """The requests under way, and whether new streams are still welcome."""
+class InFlightRequests:
+    """The requests in flight, and whether new streams are accepted."""
 
-    def __init__(self, most: int) -> None:
-        """Takes how many requests may be under way."""
-        self._most = most
+    def __init__(self, max_requests: int) -> None:
+        self._max_requests = max_requests
         self.stopping = asyncio.Event()
-        """Set once no new stream is welcome."""
-        self._under_way: set[asyncio.Task[Any]] = set()
+        """Set once new streams are rejected."""
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def draining(self) -> bool:
-        """Whether new streams are refused."""
+        """Whether new streams are rejected."""
         return self.stopping.is_set()
 
     @property
-    def is_full(self) -> bool:
-        """Whether there are more requests under way than there may be."""
-        return len(self._under_way) > self._most
+    def over_limit(self) -> bool:
+        """Whether more requests are in flight than allowed."""
+        return len(self._tasks) > self._max_requests
 
-    def enter(self) -> None:
-        """Notes that the current task has begun to serve a request."""
+    def add_current_task(self) -> None:
+        """Counts the request of the current task until the task ends."""
         task = asyncio.current_task()
         assert task is not None  # ASGI servers run each request in a task
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def drain(self, longest_seconds: float) -> None:
-        """Refuses new streams from now on, and waits until the requests under way are served.
-
-        Args:
-            longest_seconds: how long to wait at most.
-        """
+    async def drain(self, timeout_seconds: float) -> None:
+        """Rejects new streams from now on, and waits until all requests end, or for `timeout_seconds`."""
         self.stopping.set()
-        if self._under_way:
-            await asyncio.wait(set(self._under_way), timeout=longest_seconds)
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_seconds)
 
 
-class Edge:
+class EdgeMiddleware:
     """ASGI middleware around the whole application.
 
-    The access log tells the route's template, never the path: that may hold the id of a customer.
+    The access log has the template of the route, not the path, which may hold the id of a customer.
     """
 
-    def __init__(self, app: ASGIApp, traffic: Traffic, guard: EdgeGuard, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, in_flight: InFlightRequests, policy: RequestPolicy, metrics: Metrics) -> None:
         self._app = app
-        self._traffic = traffic
-        self._guard = guard
+        self._in_flight = in_flight
+        self._policy = policy
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,63 +92,59 @@ class Edge:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        self._traffic.enter()
-        self._metrics.under_way.labels(scope["type"]).inc()
+        kind, method = scope["type"], scope.get("method", "WEBSOCKET")
+        self._in_flight.add_current_task()
+        self._metrics.in_flight.labels(kind).inc()
         started = time.perf_counter()
-        observed = telemetry.http_span(scope.get("method", "WEBSOCKET"), _given_trace_parent(scope))
-        keep_trace_parent(scope, observed.trace_parent)
-        trace_id = trace_id_of(scope)
+        span = telemetry.http_span(method, _incoming_trace_parent(scope))
+        trace_id = telemetry.trace_id()
         status: int | None = None
-        begun = False
-        told: dict[str, str] = {}
-        kind = scope["type"]
-        method = scope.get("method", "WEBSOCKET")
+        response_started = False
+        policy_headers: dict[str, str] = {}
 
-        async def send_noting(message: Message) -> None:
-            nonlocal status, begun
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status, response_started
             step = message["type"]
             if step in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
-                begun = True
+                response_started = True
                 status = message.get("status", status)
                 headers = [*message.get("headers", []), (TRACE_HEADER.lower().encode(), trace_id.encode())]
-                headers += [(name.lower().encode(), value.encode()) for name, value in told.items()]
+                headers += [(name.lower().encode(), value.encode()) for name, value in policy_headers.items()]
                 if step == "http.response.start":
                     headers += _security_headers(scope)
-                if self._traffic.draining and step == "http.response.start":
-                    headers.append((b"connection", b"close"))
+                    if self._in_flight.draining:
+                        headers.append((b"connection", b"close"))
                 message = {**message, "headers": headers}
             elif step == "websocket.close":
                 status = message.get("code", 1000)
             await send(message)
 
         try:
-            if self._traffic.draining and kind == "websocket":
-                await _refuse(scope, receive, send_noting)
+            if self._in_flight.draining and kind == "websocket":
+                await _reject_handshake(scope, receive, send_with_headers)
                 return
-            if self._traffic.is_full and scope["path"] not in OPEN_PATHS:
+            if self._in_flight.over_limit and scope["path"] not in OPEN_PATHS:
                 telemetry.CALLS_REFUSED.labels("overloaded").inc()
-                await _answer(_TOO_FULL, scope, receive, send_noting)
-                return
-            try:
-                told = await self._guard.enter(scope)
-            except ProblemRaised as refused:
-                await _answer(refused.problem, scope, receive, send_noting)
-                return
-            await self._app(scope, receive, send_noting)
+                raise ProblemError(_OVERLOADED)
+            policy_headers = await self._policy.admit(scope)
+            await self._app(scope, receive, send_with_headers)
+        except ProblemError as error:
+            await _send_problem(error.problem, scope, receive, send_with_headers)
         except ClientDisconnect:
             status = 499
         except Exception:
             _log.exception("unexpected error", route=_route(scope), trace_id=trace_id)
-            if begun or scope["type"] != "http":
+            if response_started or kind != "http":
                 raise
-            await _INTERNAL.response(scope)(scope, receive, send_noting)
+            await _send_problem(_INTERNAL, scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - started
             route = _route(scope)
-            self._metrics.under_way.labels(kind).dec()
-            self._metrics.requests.labels(method if route != "unknown" else "any", route, status or "none").inc()
-            self._metrics.durations.labels(method if route != "unknown" else "any", route).observe(seconds)
-            observed.end_request(route, status)
+            self._metrics.in_flight.labels(kind).dec()
+            label = method if route != "unknown" else "any"
+            self._metrics.requests.labels(label, route, status or "none").inc()
+            self._metrics.durations.labels(label, route).observe(seconds)
+            span.end_request(route, status)
             _log.info(
                 "request",
                 method=method,
@@ -162,16 +155,16 @@ class Edge:
             )
 
 
-async def _answer(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+async def _send_problem(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "websocket":
-        await refuse(WebSocket(scope, receive, send), problem)
+        await reject(WebSocket(scope, receive, send), problem)
     else:
-        await problem.response(scope)(scope, receive, send)
+        await problem.response(scope["path"])(scope, receive, send)
 
 
-def _given_trace_parent(scope: Scope) -> str:
-    given = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
-    return given if telemetry.is_trace_parent(given) else ""
+def _incoming_trace_parent(scope: Scope) -> str:
+    header = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
+    return header if telemetry.is_trace_parent(header) else ""
 
 
 def _security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
@@ -180,11 +173,11 @@ def _security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     return [*_SECURITY_HEADERS, *transport, (b"content-security-policy", policy)]
 
 
-async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+async def _reject_handshake(scope: Scope, receive: Receive, send: Send) -> None:
     if "websocket.http.response" in scope.get("extensions", {}):
-        await _SHUTTING_DOWN.response(scope)(scope, receive, send)
+        await _SHUTTING_DOWN.response(scope["path"])(scope, receive, send)
     else:
-        await send({"type": "websocket.close", "code": 1012, "reason": "shutting down"})
+        await send({"type": "websocket.close", "code": SERVICE_RESTART, "reason": "shutting down"})
 
 
 def _route(scope: Scope) -> str:

@@ -1,4 +1,4 @@
-"""What the gateway counts, for Prometheus. Labels are few and hold no personal data."""
+"""Prometheus metrics of the gateway. Labels have few values and no personal data."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 3
 
 
 class Metrics:
-    """Counts of one gateway."""
+    """Metrics of one gateway."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._is_published = False
         self.requests = Counter(
             "pantree_gateway_requests",
-            "Requests by method, route and status; of a WebSocket the close code.",
+            "Requests by method, route and status; for a WebSocket the close code.",
             ["method", "route", "status"],
             registry=self._registry,
         )
@@ -31,16 +31,16 @@ class Metrics:
             buckets=_DURATIONS,
             registry=self._registry,
         )
-        self.under_way = Gauge(
+        self.in_flight = Gauge(
             "pantree_gateway_requests_in_flight",
-            "Requests and WebSockets under way.",
+            "Requests and WebSockets in flight.",
             ["kind"],
             registry=self._registry,
         )
 
     @contextlib.contextmanager
     def published(self) -> Iterator[None]:
-        """Adds these counts to those of the process, which its metrics port serves, as long as the context lasts."""
+        """Adds these metrics to those of the process, which its metrics port serves, while the context lasts."""
         telemetry.REGISTRY.register(self._registry)
         self._is_published = True
         try:
@@ -50,7 +50,6 @@ class Metrics:
             telemetry.REGISTRY.unregister(self._registry)
 
     def response(self) -> Response:
-        """All counts in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         own = b"" if self._is_published else generate_latest(self._registry)
-        counts = own + generate_latest(telemetry.REGISTRY)
-        return Response(counts, media_type=CONTENT_TYPE_LATEST)
+        return Response(own + generate_latest(telemetry.REGISTRY), media_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,6 @@
-"""How many requests a caller may make, kept in this process or, for several replicas together, in Redis.
+"""Rate limits of callers, counted in this process or, for several replicas together, in Redis.
 
-The headers are those of the IETF draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers).
+The headers follow the IETF draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers).
 """
 
 import math
@@ -18,22 +18,22 @@ _POLICY = "default"
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a limit says to one request."""
+class RateLimitResult:
+    """Whether a request is within its limit, and how much of the limit is left."""
 
     allowed: bool
-    most: int
+    limit: int
     window_seconds: int
     remaining: int
     reset_seconds: int
 
     def headers(self) -> dict[str, str]:
-        """Headers that tell the client; `Retry-After` only when it has to wait."""
-        told = {
-            "RateLimit-Policy": f'"{_POLICY}";q={self.most};w={self.window_seconds}',
+        """`RateLimit-Policy` and `RateLimit`, and `Retry-After` over the limit."""
+        headers = {
+            "RateLimit-Policy": f'"{_POLICY}";q={self.limit};w={self.window_seconds}',
             "RateLimit": f'"{_POLICY}";r={self.remaining};t={self.reset_seconds}',
         }
-        return told if self.allowed else {**told, "Retry-After": str(max(self.reset_seconds, 1))}
+        return headers if self.allowed else {**headers, "Retry-After": str(max(self.reset_seconds, 1))}
 
 
 class RateLimiter:
@@ -41,42 +41,38 @@ class RateLimiter:
 
     Args:
         limit: general limit, such as `600/minute`; empty for none.
-        shared: Redis that all replicas count in; None counts in this process.
+        shared: Redis to count in; None counts in this process.
 
     Raises:
-        ValueError: when the limit cannot be read.
+        ValueError: when the limit is malformed.
     """
 
     def __init__(self, limit: str, shared: SharedRedis | None) -> None:
         self._limit = parse(limit) if limit else None
-        self._own: dict[str, RateLimitItem] = {}
+        self._own_limits: dict[str, RateLimitItem] = {}
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._health = shared.health if shared else None
         self._shared = SlidingWindowCounterRateLimiter(shared.limits) if shared else None
 
-    async def judge(self, caller: str, own_limit: str = "") -> Verdict | None:
-        """Counts a request; None when there is no limit.
-
-        Args:
-            caller: whom to count for; it is kept as a key for the length of a window.
-            own_limit: the caller's own limit, if any.
-        """
-        limit = self._own.setdefault(own_limit, parse(own_limit)) if own_limit else self._limit
+    async def hit(self, caller: str, own_limit: str = "") -> RateLimitResult | None:
+        """Counts a request of a caller, against its own limit if it has one; None without any limit."""
+        limit = self._own_limits.setdefault(own_limit, parse(own_limit)) if own_limit else self._limit
         if limit is None:
             return None
-        if self._shared is not None and self._health is not None and self._health.worth_a_try():
+        if self._shared is not None and self._health is not None and self._health.is_available():
             try:
                 with external_call(SYSTEM, "count"):
-                    verdict = await self._ask(self._shared, limit, caller)
+                    result = await _hit(self._shared, limit, caller)
             except Exception as error:  # the storage library lets errors of every kind through
-                self._health.failed(error)
+                self._health.record_failure(error)
             else:
-                self._health.worked()
-                return verdict
-        return await self._ask(self._local, limit, caller)
+                self._health.record_success()
+                return result
+        return await _hit(self._local, limit, caller)
 
-    async def _ask(self, limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: str) -> Verdict:
-        allowed = await limiter.hit(limit, caller)
-        stats = await limiter.get_window_stats(limit, caller)
-        wait = math.ceil(max(stats.reset_time - time.time(), 0))
-        return Verdict(allowed, limit.amount, limit.get_expiry(), max(stats.remaining, 0), wait)
+
+async def _hit(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: str) -> RateLimitResult:
+    allowed = await limiter.hit(limit, caller)
+    stats = await limiter.get_window_stats(limit, caller)
+    reset_seconds = math.ceil(max(stats.reset_time - time.time(), 0))
+    return RateLimitResult(allowed, limit.amount, limit.get_expiry(), max(stats.remaining, 0), reset_seconds)

@@ -1,4 +1,4 @@
-"""Serves the gateway, and a drain that loses no stream."""
+"""Serves the gateway, and drains it without losing a stream."""
 
 import asyncio
 import contextlib
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 import uvicorn
 
 from pantree_gateway.app import create_app
-from pantree_gateway.edge import Traffic
+from pantree_gateway.edge import InFlightRequests
 from pantree_gateway.settings import GatewaySettings
-from pantree_gateway.transcoding.upstream import Limits
+from pantree_gateway.transcoding.context import Limits
 
 NAME = "gateway"
-# How long connections may take to close once the grace is over and their streams are cancelled.
-_CLOSING_SECONDS = 1
+# How long connections may take to close after the grace period, when their streams are cancelled.
+_CLOSE_TIMEOUT_SECONDS = 1
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, in an event loop whose signals belong to somebody else."""
+    """uvicorn's server without its signal handlers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -34,39 +34,36 @@ class _Server(uvicorn.Server):
 
 
 class RunningGateway:
-    """A gateway that is being served. Made by `start`."""
+    """A running gateway, from `start`."""
 
-    def __init__(self, server: _Server, serving: asyncio.Task[None], traffic: Traffic, address: str) -> None:
+    def __init__(self, server: _Server, serving: asyncio.Task[None], in_flight: InFlightRequests, address: str) -> None:
         self._server = server
         self._serving = serving
-        self._traffic = traffic
+        self._in_flight = in_flight
         self.name = NAME
         self.address = address
         """Where it listens, `host:port`."""
 
     async def stop(self, grace_seconds: float) -> None:
-        """Answers 503 on `/ready`, refuses new streams, lets requests and streams under way finish, then ends.
+        """Answers 503 on `/ready`, rejects new streams, lets requests and streams in flight finish, then stops.
 
-        uvicorn alone would close every WebSocket at once; so it is told to end only after the drain, and closes with
-        1012 (service restart) those that took longer than the grace.
-
-        Args:
-            grace_seconds: requests and streams that take longer are cut off.
+        uvicorn closes all WebSockets when it exits, so it exits only after the drain. Streams that take longer than
+        `grace_seconds` are closed with 1012 (service restart).
         """
-        await self._traffic.drain(grace_seconds)
+        await self._in_flight.drain(grace_seconds)
         self._server.should_exit = True
         await self.wait()
 
     async def wait(self) -> None:
-        """Returns when the server has ended."""
+        """Returns when the server has stopped."""
         await asyncio.shield(self._serving)
 
 
 async def start(settings: GatewaySettings) -> RunningGateway:
-    """Starts to serve the gateway and returns when it listens.
+    """Starts the gateway, and returns when it listens.
 
     Raises:
-        OSError: when the port cannot be had.
+        OSError: when it cannot listen on the port.
         ValueError: when a file that the settings name cannot be read.
     """
     app = create_app(settings)
@@ -76,17 +73,17 @@ async def start(settings: GatewaySettings) -> RunningGateway:
         http="httptools",
         ws="websockets-sansio",
         ws_max_size=Limits.body_bytes,
-        # A compressor for each socket would take as much memory as all else of it, and time from every frame.
+        # A compressor would double the memory of each socket, and slow down every frame.
         ws_per_message_deflate=False,
         ws_ping_interval=settings.heartbeat_seconds,
         ws_ping_timeout=settings.heartbeat_seconds,
         lifespan="on",
-        # Ours instead: uvicorn's own lines hold paths, and with them ids of customers.
+        # EdgeMiddleware logs requests; uvicorn's own lines have paths, and so ids of customers.
         log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=_CLOSING_SECONDS,
+        timeout_graceful_shutdown=_CLOSE_TIMEOUT_SECONDS,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -95,18 +92,13 @@ async def start(settings: GatewaySettings) -> RunningGateway:
     if not server.listening.is_set():
         listening.cancel()
         await serving
-        raise OSError(f"{NAME} ended before it listened; the log says why")
+        raise OSError(f"{NAME} stopped before it listened; see the log")
     host, port = listener.getsockname()[:2]
     shown_host = f"[{host}]" if ":" in host else settings.host
-    return RunningGateway(server, serving, app.state.traffic, f"{shown_host}:{port}")
+    return RunningGateway(server, serving, app.state.in_flight, f"{shown_host}:{port}")
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Listening socket.
-
-    Raises:
-        OSError: when the port cannot be had.
-    """
     bare_host = host.strip("[]")
     family = socket.AF_INET6 if ":" in bare_host else socket.AF_INET
     try:

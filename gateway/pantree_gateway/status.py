@@ -1,4 +1,4 @@
-"""The gateway's own answers: what it is, whether it lives, whether it is ready, how the parts behind it are."""
+"""The gateway's own routes: version and links, probes, and the health of all parts."""
 
 import time
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from pydantic import BaseModel, Field
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
-from pantree_gateway.edge import Traffic
+from pantree_gateway.edge import InFlightRequests
 from pantree_gateway.stores import RedisHealth
 from pantree_gateway.transcoding.problem import problem_of_rpc_error
 
-# A health check that takes longer would only pile up behind the next one.
+# Shorter than the usual interval between health checks.
 HEALTH_TIMEOUT_SECONDS = 5.0
 
-STATUS_TAG = {"name": "Status", "description": "What the gateway says about itself and the parts behind it."}
+STATUS_TAG = {"name": "Status", "description": "Status of the gateway and of the parts behind it."}
 
 _STATES: dict[int, Literal["healthy", "degraded", "unavailable", "disabled"]] = {
     messages.COMPONENT_STATE_SERVING: "healthy",
@@ -29,64 +29,58 @@ _STATES: dict[int, Literal["healthy", "degraded", "unavailable", "disabled"]] = 
 
 
 class Welcome(BaseModel):
-    """What this is and where to go on."""
+    """Name, version and links."""
 
     name: str = Field(description="Always `Pantree`.")
     version: str = Field(description="Version of the gateway.")
-    status: Literal["running", "draining"] = Field(description="`draining` before the end; see /health for the parts.")
-    links: dict[str, str] = Field(description="Paths worth knowing, by what they are.")
+    status: Literal["running", "draining"] = Field(
+        description="`draining` while shutting down; see /health for the parts."
+    )
+    links: dict[str, str] = Field(description="Other routes, by name.")
 
 
 class Probe(BaseModel):
-    """Answer to a probe of Kubernetes."""
+    """Response to a Kubernetes probe."""
 
-    status: Literal["live", "ready", "draining"] = Field(description="`draining` when no new work is wanted.")
+    status: Literal["live", "ready", "draining"] = Field(description="`draining` while shutting down.")
 
 
 class ComponentHealth(BaseModel):
-    """How a part is."""
+    """Health of a part."""
 
     status: Literal["healthy", "degraded", "unavailable", "disabled"] = Field(description="State of the part.")
-    required: bool = Field(description="Whether no answer can be given without it.")
-    latency_ms: float = Field(description="How long it took to tell its state.")
-    message: str = Field(description="What is wrong; empty when nothing is.")
+    required: bool = Field(description="Whether every recommendation needs it.")
+    latency_ms: float = Field(description="Duration of its health check.")
+    message: str = Field(description="What is wrong; empty when healthy.")
 
 
 class Health(BaseModel):
-    """How the whole is."""
+    """Health of the mesh."""
 
     status: Literal["healthy", "degraded", "unavailable"] = Field(
-        description="`degraded` when only optional parts are missing, `unavailable` when no answers can be given."
+        description="`degraded` without some optional parts, `unavailable` without a required one."
     )
-    components: dict[str, ComponentHealth] = Field(description="State of each part, by name.")
+    components: dict[str, ComponentHealth] = Field(description="Health of each part, by name.")
     version: str = Field(description="Version of the gateway.")
 
 
 def add_status_routes(
     router: APIRouter,
     pipeline_channel: Callable[[], grpc.aio.Channel],
-    traffic: Traffic,
+    in_flight: InFlightRequests,
     version: str,
     redis: RedisHealth | None,
 ) -> None:
-    """Adds `/`, `/live`, `/ready` and `/health`.
-
-    Args:
-        router: gets the routes.
-        pipeline_channel: the channel to the pipeline, inside the event loop.
-        traffic: tells whether the gateway is draining.
-        version: version of the gateway.
-        redis: how the shared Redis is; None without one.
-    """
+    """Adds `/`, `/live`, `/ready` and `/health`."""
     tags: list[str | Enum] = [STATUS_TAG["name"]]
 
-    @router.get("/", tags=tags, summary="What this is")
+    @router.get("/", tags=tags, summary="Name, version and links")
     async def welcome() -> Welcome:
-        """Name, version and the paths worth knowing."""
+        """Name and version of the gateway, and links to its other routes."""
         return Welcome(
             name="Pantree",
             version=version,
-            status="draining" if traffic.draining else "running",
+            status="draining" if in_flight.draining else "running",
             links={
                 "health": "/health",
                 "docs": "/docs",
@@ -98,43 +92,43 @@ def add_status_routes(
 
     @router.get("/live", tags=tags, summary="Liveness probe")
     async def live() -> Probe:
-        """200 as long as the process answers."""
+        """200 while the process runs."""
         return Probe(status="live")
 
     @router.get("/ready", tags=tags, summary="Readiness probe", responses={503: {"model": Probe}})
     async def ready(response: Response) -> Probe:
-        """200 when new work is welcome, 503 while the gateway is draining."""
-        if traffic.draining:
+        """200 when the gateway accepts requests, 503 while it shuts down."""
+        if in_flight.draining:
             response.status_code = 503
             return Probe(status="draining")
         return Probe(status="ready")
 
-    @router.get("/health", tags=tags, summary="State of every part", responses={503: {"model": Health}})
+    @router.get("/health", tags=tags, summary="Health of all parts", responses={503: {"model": Health}})
     async def health(response: Response) -> Health:
-        """200 when answers can be given, even when optional parts are missing; otherwise 503."""
-        state = await _health(pipeline_channel(), version)
+        """200 when all required parts are available, otherwise 503."""
+        health = await _health(pipeline_channel(), version)
         if redis is not None:
-            state.components["redis"] = ComponentHealth(
+            health.components["redis"] = ComponentHealth(
                 status="degraded" if redis.message else "healthy", required=False, latency_ms=0, message=redis.message
             )
-            if redis.message and state.status == "healthy":
-                state.status = "degraded"
-        if state.status == "unavailable":
+            if redis.message and health.status == "healthy":
+                health.status = "degraded"
+        if health.status == "unavailable":
             response.status_code = 503
-        return state
+        return health
 
 
 async def _health(channel: grpc.aio.Channel, version: str) -> Health:
     started = time.perf_counter()
     try:
-        answer = await rpc.PipelineServiceStub(channel).GetStatus(
+        response = await rpc.PipelineServiceStub(channel).GetStatus(
             messages.GetStatusRequest(), timeout=HEALTH_TIMEOUT_SECONDS
         )
     except grpc.aio.AioRpcError as error:
         problem = problem_of_rpc_error(error, "pipeline", str)
         pipeline = _component("unavailable", started, problem.detail)
         return Health(status="unavailable", components={"pipeline": pipeline}, version=version)
-    whole = _STATES.get(answer.state, "unavailable")
+    whole = _STATES.get(response.state, "unavailable")
     components = {
         component.name: ComponentHealth(
             status=_STATES.get(component.state, "unavailable"),
@@ -142,7 +136,7 @@ async def _health(channel: grpc.aio.Channel, version: str) -> Health:
             latency_ms=component.latency_ms,
             message=component.message,
         )
-        for component in answer.components
+        for component in response.components
     }
     return Health(
         status="unavailable" if whole == "disabled" else whole,

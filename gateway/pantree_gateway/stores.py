@@ -1,11 +1,11 @@
-"""Small values kept for a while: in this process, or in Redis for several replicas together."""
+"""Values with an expiry, in this process or in a Redis that several replicas share."""
 
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import structlog
+from cachetools import TLRUCache
 from limits.aio.storage import RedisStorage
 from redis import asyncio as redis
 from redis.asyncio.retry import Retry
@@ -14,13 +14,13 @@ from redis.exceptions import RedisError
 
 from pantree_runtime.telemetry import external_call
 
-# How long Redis is left alone after a failure, so that requests do not wait for it one by one.
+# How long Redis is skipped after a failure, so that requests do not wait for it one by one.
 COOL_DOWN_SECONDS = 2.0
-# A store nearby answers within milliseconds; a request must not wait long for one that does not.
+# A store nearby answers within milliseconds.
 REDIS_TIMEOUT_SECONDS = 0.5
-MOST_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 64 * 1024 * 1024
 SYSTEM = "redis"
-"""Name of Redis in traces and counts."""
+"""Name of Redis in traces and metrics."""
 
 _log = structlog.get_logger(__name__)
 
@@ -29,61 +29,57 @@ LocalT = TypeVar("LocalT")
 
 
 class Store(Protocol):
-    """Values by key, each for some seconds."""
+    """Values by key, each with an expiry."""
 
     async def get(self, key: str) -> bytes | None:
-        """Value under a key; None when there is none any more."""
+        """Value of a key; None when it is absent or expired."""
 
-    async def put(self, key: str, value: bytes, seconds: float) -> None:
-        """Keeps a value, instead of any that was there."""
+    async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        """Stores a value, replacing any other."""
 
-    async def add(self, key: str, value: bytes, seconds: float) -> bool:
-        """Keeps a value unless there is one; whether it did."""
+    async def add(self, key: str, value: bytes, ttl_seconds: float) -> bool:
+        """Stores a value unless the key has one; returns whether it was stored."""
 
     async def delete(self, key: str) -> None:
-        """Forgets a value."""
+        """Deletes a value."""
+
+
+class _Item(NamedTuple):
+    value: bytes
+    ttl_seconds: float
+    size: int
 
 
 class MemoryStore:
-    """Values of this process; the oldest make room for new ones.
+    """Values in this process; the least recently used ones make room for new ones."""
 
-    Args:
-        most_bytes: of all values together.
-    """
-
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
-        self._bytes = 0
-        self._values: OrderedDict[str, tuple[bytes, float]] = OrderedDict()
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+        self._items: TLRUCache[str, _Item] = TLRUCache(
+            max_bytes, lambda _key, item, now: now + item.ttl_seconds, time.monotonic, lambda item: item.size
+        )
 
     async def get(self, key: str) -> bytes | None:
-        """Value under a key; None when there is none any more."""
-        value, ends_at = self._values.get(key, (None, 0.0))
-        if value is not None and ends_at <= time.monotonic():
-            await self.delete(key)
-            return None
-        return value
+        """Value of a key; None when it is absent or expired."""
+        item = self._items.get(key)
+        return None if item is None else item.value
 
-    async def put(self, key: str, value: bytes, seconds: float) -> None:
-        """Keeps a value, instead of any that was there."""
-        await self.delete(key)
-        self._values[key] = (value, time.monotonic() + seconds)
-        self._bytes += len(key) + len(value)
-        while self._bytes > self._most_bytes:
-            await self.delete(next(iter(self._values)))
+    async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        """Stores a value, replacing any other; one that is too large is not stored."""
+        self._items.pop(key, None)
+        size = len(key) + len(value)
+        if size <= self._items.maxsize:
+            self._items[key] = _Item(value, ttl_seconds, size)
 
-    async def add(self, key: str, value: bytes, seconds: float) -> bool:
-        """Keeps a value unless there is one; whether it did."""
-        if await self.get(key) is not None:
+    async def add(self, key: str, value: bytes, ttl_seconds: float) -> bool:
+        """Stores a value unless the key has one; returns whether it was stored."""
+        if key in self._items:
             return False
-        await self.put(key, value, seconds)
+        await self.put(key, value, ttl_seconds)
         return True
 
     async def delete(self, key: str) -> None:
-        """Forgets a value."""
-        found = self._values.pop(key, None)
-        if found is not None:
-            self._bytes -= len(key) + len(found[0])
+        """Deletes a value."""
+        self._items.pop(key, None)
 
 
 class RedisHealth:
@@ -91,34 +87,29 @@ class RedisHealth:
 
     def __init__(self) -> None:
         self.message = ""
-        """What is wrong with it; empty when nothing is."""
+        """What is wrong; empty when it answers."""
         self._next_try = 0.0
 
-    def worth_a_try(self) -> bool:
-        """Whether to ask it."""
+    def is_available(self) -> bool:
+        """Whether to use it."""
         return time.monotonic() >= self._next_try
 
-    def worked(self) -> None:
-        """Notes that it answered."""
+    def record_success(self) -> None:
+        """Records that it answered."""
         if self.message:
             _log.info("redis answers again; limits and caches are shared")
         self.message = ""
 
-    def failed(self, error: Exception) -> None:
-        """Notes that it did not answer."""
+    def record_failure(self, error: Exception) -> None:
+        """Records that it did not answer."""
         if not self.message:
-            _log.warning("redis does not answer; limits and caches are this replica's own", error=str(error)[:200])
-        self.message = "redis does not answer; limits and caches are this replica's own until it does"
+            _log.warning("redis is unavailable; limits and caches are local to this replica", error=str(error)[:200])
+        self.message = "redis is unavailable; until it answers, limits and caches are local to this replica"
         self._next_try = time.monotonic() + COOL_DOWN_SECONDS
 
 
 class RedisStore:
-    """Values in Redis; while it does not answer, in this process.
-
-    Args:
-        client: client of the server.
-        health: notes how it goes.
-    """
+    """Values in Redis, or in this process while Redis is unavailable."""
 
     def __init__(self, client: redis.Redis, health: RedisHealth) -> None:
         self._client = client
@@ -126,58 +117,60 @@ class RedisStore:
         self._local = MemoryStore()
 
     async def get(self, key: str) -> bytes | None:
-        """Value under a key; None when there is none any more."""
-        value = await self._either("get", lambda: self._client.get(key), lambda: self._local.get(key))
+        """Value of a key; None when it is absent or expired."""
+        value = await self._with_fallback("get", lambda: self._client.get(key), lambda: self._local.get(key))
         return value.encode() if isinstance(value, str) else value
 
-    async def put(self, key: str, value: bytes, seconds: float) -> None:
-        """Keeps a value, instead of any that was there."""
-        milliseconds = max(int(seconds * 1000), 1)
-        await self._either(
+    async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        """Stores a value, replacing any other."""
+        await self._with_fallback(
             "set",
-            lambda: self._client.set(key, value, px=milliseconds),
-            lambda: self._local.put(key, value, seconds),
+            lambda: self._client.set(key, value, px=_milliseconds(ttl_seconds)),
+            lambda: self._local.put(key, value, ttl_seconds),
         )
 
-    async def add(self, key: str, value: bytes, seconds: float) -> bool:
-        """Keeps a value unless there is one; whether it did."""
-        milliseconds = max(int(seconds * 1000), 1)
+    async def add(self, key: str, value: bytes, ttl_seconds: float) -> bool:
+        """Stores a value unless the key has one; returns whether it was stored."""
         return bool(
-            await self._either(
+            await self._with_fallback(
                 "add",
-                lambda: self._client.set(key, value, px=milliseconds, nx=True),
-                lambda: self._local.add(key, value, seconds),
+                lambda: self._client.set(key, value, px=_milliseconds(ttl_seconds), nx=True),
+                lambda: self._local.add(key, value, ttl_seconds),
             )
         )
 
     async def delete(self, key: str) -> None:
-        """Forgets a value."""
-        await self._either("delete", lambda: self._client.delete(key), lambda: self._local.delete(key))
+        """Deletes a value."""
+        await self._with_fallback("delete", lambda: self._client.delete(key), lambda: self._local.delete(key))
 
-    async def _either(
+    async def _with_fallback(
         self, operation: str, shared: Callable[[], Awaitable[SharedT]], local: Callable[[], Awaitable[LocalT]]
     ) -> SharedT | LocalT:
-        if self._health.worth_a_try():
+        if self._health.is_available():
             try:
                 with external_call(SYSTEM, operation):
                     result = await shared()
             except (RedisError, OSError, TimeoutError) as error:
-                self._health.failed(error)
+                self._health.record_failure(error)
             else:
-                self._health.worked()
+                self._health.record_success()
                 return result
         return await local()
 
 
+def _milliseconds(seconds: float) -> int:
+    return max(int(seconds * 1000), 1)
+
+
 class SharedRedis:
-    """A Redis server that several gateways share. It is asked for the first time by the first request.
+    """A Redis server that several gateways share; connects with the first request.
 
     Args:
-        url: where it is, such as `redis://localhost:6379/0`.
+        url: such as `redis://localhost:6379/0`.
     """
 
     def __init__(self, url: str) -> None:
-        # Gives up at once: a replica that works on its own is better than one that waits.
+        # No retries: falling back to local values is better than waiting.
         options: dict[str, Any] = {
             "socket_timeout": REDIS_TIMEOUT_SECONDS,
             "socket_connect_timeout": REDIS_TIMEOUT_SECONDS,

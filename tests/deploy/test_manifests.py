@@ -440,7 +440,7 @@ def test_autoscalers_use_a_metric_of_the_part_and_the_adapter(name: str) -> None
     requested = {part: kinds["Pods"]["pods"]["metric"]["name"] for part, kinds in metrics.items()}
     for part, metric in requested.items():
         assert metrics[part]["Resource"]["resource"]["name"] == "cpu"
-        gauge = Metrics().under_way if part == "gateway" else telemetry.CALLS_IN_FLIGHT
+        gauge = Metrics().in_flight if part == "gateway" else telemetry.CALLS_IN_FLIGHT
         assert [family.name for family in gauge.collect()] == [metric]
     assert set(requested.values()) in (offered, set())
 

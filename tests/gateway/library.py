@@ -10,9 +10,9 @@ import httpx
 from fastapi import FastAPI
 from google.protobuf.message_factory import GetMessageClass
 
+from pantree_gateway.transcoding.context import RouteContext
 from pantree_gateway.transcoding.openapi import SchemaCollection
 from pantree_gateway.transcoding.rest import add_rest_routes
-from pantree_gateway.transcoding.surroundings import Surroundings
 from pantree_gateway.transcoding.upstream import Upstream
 from pantree_runtime.channel import open_channel
 from tests.gateway.sample import LIBRARY, Book, message_class
@@ -97,6 +97,6 @@ async def served(library: Library) -> AsyncIterator[Upstream]:
 async def client_of(upstream: Upstream) -> AsyncIterator[httpx.AsyncClient]:
     """Client of the REST routes, without a server."""
     app = FastAPI()
-    add_rest_routes(app.router, [upstream], Surroundings(), SchemaCollection({}), {})
+    add_rest_routes(app.router, [upstream], RouteContext(), SchemaCollection({}), {})
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway") as client:
         yield client

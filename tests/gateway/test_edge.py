@@ -229,7 +229,7 @@ async def test_gateway_works_on_its_own_while_redis_is_gone_and_says_so(tmp_path
 
 
 async def test_memory_store_makes_room_and_forgets() -> None:
-    store = MemoryStore(most_bytes=30)
+    store = MemoryStore(max_bytes=30)
     await store.put("a", b"x" * 14, 60)
     assert not await store.add("a", b"y", 60)
     await store.put("b", b"x" * 14, 60)

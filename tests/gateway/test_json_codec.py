@@ -104,15 +104,15 @@ def test_every_wrong_field_is_named_with_its_remedy() -> None:
             "archetyp": "busy_family",
         },
     )
-    assert violations["customer_id"] == "is 5; give a text"
-    assert violations["items[0].price"] == 'is "abc"; give a number'
-    assert violations["items[1].price"] == "is true; give a number"
-    assert violations["items[1].quantity"] == "is 1.5; give a whole number"
-    assert violations["items[2]"] == 'is "milk"; give an object'
+    assert violations["customer_id"] == "must be a string; is 5"
+    assert violations["items[0].price"] == 'must be a number; is "abc"'
+    assert violations["items[1].price"] == "must be a number; is true"
+    assert violations["items[1].quantity"] == "must be a whole number; is 1.5"
+    assert violations["items[2]"] == 'must be an object; is "milk"'
     assert "2,147,483,647" in violations["simulation_months"]
     assert "0 to 4,294,967,295" in violations["seed"]
-    assert violations["include_omitted"] == 'is "yes"; give true or false'
-    assert violations["history"] == "is an object; give a list"
+    assert violations["include_omitted"] == 'must be true or false; is "yes"'
+    assert violations["history"] == "must be a list; is an object"
     assert "unknown" in violations["archetyp"]
     assert "archetype" in violations["archetyp"]
     assert len(violations) == 10
@@ -159,11 +159,11 @@ def test_rows_that_only_look_unusual_are_read() -> None:
 
 def test_text_over_the_limit_is_refused_with_its_length_alone() -> None:
     violations = violations_of(pipeline.ProcessInput, {"items": [{"name": "x" * 5_000_000}]})
-    assert violations == {"items[0].name": "has 5,000,000 characters; shorten it to at most 65,536"}
+    assert violations == {"items[0].name": "must have at most 65,536 characters; has 5,000,000"}
 
 
 def test_text_at_the_limit_is_read() -> None:
-    codec = JsonCodec(longest_text=5)
+    codec = JsonCodec(max_string_characters=5)
     assert read(pipeline.ProcessInput, {"customer_id": "12345"}, codec).customer_id == "12345"
     assert list(violations_of(pipeline.ProcessInput, {"customer_id": "123456"}, codec)) == ["customer_id"]
 
@@ -183,7 +183,7 @@ def test_null_in_a_list_is_refused() -> None:
 
 def test_two_members_of_a_oneof_are_refused() -> None:
     violations = violations_of(Everything, {"chosen_text": "a", "chosenNumber": 1})
-    assert violations == {"chosen_number": "excludes chosen_text; give one of them"}
+    assert violations == {"chosen_number": "cannot be combined with chosen_text; send one of them"}
 
 
 def test_field_given_under_both_its_names_is_refused() -> None:
@@ -194,7 +194,7 @@ def test_field_given_under_both_its_names_is_refused() -> None:
 def test_enum_is_read_by_name_and_by_number() -> None:
     assert read(Everything, {"a_genre": "GENRE_NOVEL"}) == read(Everything, {"a_genre": 1})
     violations = violations_of(Everything, {"a_genre": "NOVEL", "genres": [99]})
-    assert violations["a_genre"] == 'is "NOVEL"; give one of GENRE_UNSPECIFIED, GENRE_NOVEL, GENRE_COOKBOOK'
+    assert violations["a_genre"] == 'must be one of GENRE_UNSPECIFIED, GENRE_NOVEL, GENRE_COOKBOOK; is "NOVEL"'
     assert "genres[0]" in violations
 
 
@@ -209,7 +209,7 @@ def test_whole_numbers_are_read_from_texts_and_round_floats() -> None:
 
 
 def test_body_that_is_no_object_is_refused() -> None:
-    assert violations_of(pipeline.ProcessInput, [1]) == {"": "the body is a list; give an object"}
+    assert violations_of(pipeline.ProcessInput, [1]) == {"": "the body must be an object; is a list"}
 
 
 def test_own_kind_nested_too_deep_is_refused() -> None:

@@ -4,7 +4,7 @@ import httpx
 import pytest
 from google.rpc import code_pb2
 
-from pantree_gateway.transcoding.problem import HTTP_STATUSES, PROBLEM_SCHEMA, Problem, trace_id_of
+from pantree_gateway.transcoding.problem import HTTP_STATUSES, PROBLEM_SCHEMA, Problem
 from pantree_runtime.errors import ComponentUnavailable, FieldViolation, InvalidInput, NotFound, Overloaded
 from pantree_runtime.grpc_types import Context
 from tests.gateway.mesh import Mesh
@@ -136,13 +136,3 @@ async def test_reason_of_an_error_is_the_code(mesh: Mesh, client: httpx.AsyncCli
 )
 def test_close_code_mirrors_the_status(status: int, code: int) -> None:
     assert Problem(status, "X", "x").close_code == code
-
-
-def test_trace_id_is_that_of_the_caller_or_a_new_one() -> None:
-    trace_id = "0af7651916cd43dd8448eb211c80319c"
-    header = f"00-{trace_id}-b7ad6b7169203331-01".encode()
-    assert trace_id_of({"headers": [(b"traceparent", header)]}) == trace_id
-    for wrong in (b"nonsense", header.replace(trace_id.encode(), b"0" * 32)):
-        made = trace_id_of({"headers": [(b"traceparent", wrong)]})
-        assert len(made) == 32
-        assert made not in ("0" * 32, trace_id)

@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 from fastapi import FastAPI
 
+from pantree_gateway.transcoding.context import RouteContext
 from pantree_gateway.transcoding.openapi import SchemaCollection
 from pantree_gateway.transcoding.rest import add_rest_routes
-from pantree_gateway.transcoding.streaming import kept_alive, wants_events
-from pantree_gateway.transcoding.surroundings import Surroundings
+from pantree_gateway.transcoding.streaming import prefers_events, with_keep_alive
 from pantree_gateway.transcoding.upstream import Upstream
 from tests.gateway.library import Library, client_of, served
 from tests.gateway.schemas import assert_valid
@@ -109,7 +109,7 @@ async def test_lines_fit_the_openapi_document(
     library: Library, client: httpx.AsyncClient, served_library: tuple[Library, Upstream, httpx.AsyncClient]
 ) -> None:
     app, schemas = FastAPI(), SchemaCollection({})
-    add_rest_routes(app.router, [served_library[1]], Surroundings(), schemas, {})
+    add_rest_routes(app.router, [served_library[1]], RouteContext(), schemas, {})
     components = {"components": {"schemas": schemas.components()}}
     library.between = fail_after_two
     for path, described in (("/v1/books:watch", "/v1/books:watch"), ("/v1/books/8:follow", "/v1/books/{name}:follow")):
@@ -129,7 +129,7 @@ async def test_client_that_leaves_ends_the_upstream_call(library: Library, clien
     received.put_nowait({"type": "http.request", "body": b"", "more_body": False})
     sent: asyncio.Queue[Any] = asyncio.Queue()
     async with served(library) as upstream:
-        add_rest_routes(app.router, [upstream], Surroundings(), SchemaCollection({}), {})
+        add_rest_routes(app.router, [upstream], RouteContext(), SchemaCollection({}), {})
         scope = {"type": "http", "method": "GET", "path": "/v1/books:watch", "headers": [], "query_string": b""}
         answering = asyncio.create_task(app(scope, received.get, sent.put))
         while (await sent.get())["type"] != "http.response.body":
@@ -149,7 +149,7 @@ async def test_silent_stream_of_events_is_kept_open_with_comments() -> None:
         yield b"2"
 
     found = []
-    async for chunk in kept_alive(chunks(), 0.01):
+    async for chunk in with_keep_alive(chunks(), 0.01):
         found.append(chunk)
         if chunk.startswith(b":"):
             may_go_on.set()
@@ -172,4 +172,4 @@ async def test_silent_stream_of_events_is_kept_open_with_comments() -> None:
     ],
 )
 def test_accept_header_chooses_the_form(accept: str, wanted: bool) -> None:
-    assert wants_events(accept) is wanted
+    assert prefers_events(accept) is wanted

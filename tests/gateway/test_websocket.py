@@ -12,10 +12,10 @@ from websockets.exceptions import ConnectionClosed
 
 from pantree.pipeline.v1 import pipeline_service_pb2
 from pantree_gateway.server import RunningGateway
+from pantree_gateway.transcoding.context import Limits, RouteContext
 from pantree_gateway.transcoding.problem import PROBLEM_SCHEMA
-from pantree_gateway.transcoding.surroundings import Surroundings
-from pantree_gateway.transcoding.upstream import Limits, Upstream
-from pantree_gateway.transcoding.websocket import LONGEST_REASON_BYTES, add_websocket_routes
+from pantree_gateway.transcoding.upstream import Upstream
+from pantree_gateway.transcoding.websocket import MAX_REASON_BYTES, add_websocket_routes
 from pantree_runtime.channel import open_channel
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from tests.gateway.mesh import Mesh
@@ -54,7 +54,7 @@ async def assert_refused(address: str, request: Any, code: int = 4400, **options
     assert set(frame) == {"type", "error", "problem", "seq", "ts"}
     assert frame["error"] == frame["problem"]["detail"]
     assert frame["error"].startswith(reason)
-    assert len(reason.encode()) <= LONGEST_REASON_BYTES
+    assert len(reason.encode()) <= MAX_REASON_BYTES
     assert_valid(frame["problem"], PROBLEM_SCHEMA)
     problem: dict[str, Any] = frame["problem"]
     return problem
@@ -119,7 +119,7 @@ async def test_error_in_mid_stream_is_sent_and_closes(status: str, code: int, me
     frames, close_code, reason = await converse(address, SEED_REQUEST)
     assert [frame["type"] for frame in frames] == ["started", "monthly_update", "error"]
     assert close_code == code
-    assert len(reason.encode()) <= LONGEST_REASON_BYTES
+    assert len(reason.encode()) <= MAX_REASON_BYTES
 
 
 async def test_violation_from_the_pipeline_is_relative_to_the_message(mesh: Mesh, address: str) -> None:
@@ -211,7 +211,7 @@ async def test_client_that_sends_no_request_in_time_is_refused(mesh: Mesh) -> No
     app = FastAPI()
     async with open_channel(mesh.pipeline_address, timeout_seconds=30) as channel:
         upstream = Upstream(service, "pipeline", lambda: channel)
-        add_websocket_routes(app.router, [upstream], Surroundings(limits=Limits(first_message_seconds=0.01)))
+        add_websocket_routes(app.router, [upstream], RouteContext(limits=Limits(first_message_seconds=0.01)))
         received: asyncio.Queue[Any] = asyncio.Queue()
         received.put_nowait({"type": "websocket.connect"})
         sent: list[Any] = []
@@ -229,7 +229,7 @@ async def test_client_that_sends_no_request_in_time_is_refused(mesh: Mesh) -> No
 def test_stream_that_is_no_single_oneof_is_refused_when_routes_are_made() -> None:
     upstream = Upstream(BROKEN, "library", lambda: pytest.fail("no call is made"))
     with pytest.raises(ValueError, match="single oneof"):
-        add_websocket_routes(FastAPI().router, [upstream], Surroundings())
+        add_websocket_routes(FastAPI().router, [upstream], RouteContext())
 
 
 async def ask(websocket: ClientConnection, **changes: Any) -> list[Any]:
@@ -304,7 +304,7 @@ async def test_idle_socket_is_closed_with_1012_when_the_gateway_stops(mesh: Mesh
 def test_body_with_an_id_of_its_own_is_refused_when_routes_are_made() -> None:
     upstream = Upstream(ID_OF_ITS_OWN, "library", lambda: pytest.fail("no call is made"))
     with pytest.raises(ValueError, match="field id"):
-        add_websocket_routes(FastAPI().router, [upstream], Surroundings())
+        add_websocket_routes(FastAPI().router, [upstream], RouteContext())
 
 
 async def test_lost_stream_is_resumed_where_it_was(mesh: Mesh, address: str) -> None:

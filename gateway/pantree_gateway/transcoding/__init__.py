@@ -1,8 +1,8 @@
 """Serves gRPC methods as REST and WebSocket routes, from the `google.api.http` annotations of their contract.
 
-What it does for one method, from outside in: `rest` and `websocket` are the routes, `openapi` describes them with the
-texts of `comments`; `binding` makes a request message of an HTTP request, after the rule that `http_rule` read;
-`json_codec` turns JSON into messages and back; `problem` tells what went wrong.
+A request travels from `rest` or `websocket` through `binding` and `json_codec`, which make its message, and
+`stored_responses` to `upstream`, which calls the method. `openapi` and `asyncapi` describe the routes with the texts of
+`comments`; `problem` describes failures.
 
-Nothing here knows a service by name: whoever adds an annotated method gets its routes without a change.
+Nothing here knows a service by name: a new annotated method gets its routes without a change.
 """

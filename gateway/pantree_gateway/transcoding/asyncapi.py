@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document of the WebSocket routes, made from the contract's descriptors."""
+"""The AsyncAPI 3 document of the WebSocket routes, from the contract's descriptors."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,47 +8,45 @@ from google.protobuf.descriptor import MethodDescriptor
 from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.events import ERROR, event_kinds
 from pantree_gateway.transcoding.openapi import SchemaCollection
-from pantree_gateway.transcoding.resumption import LONGEST_TOKEN, RESUME_TOKEN
-from pantree_gateway.transcoding.upstream import Upstream
-from pantree_gateway.transcoding.websocket import LONGEST_ID
+from pantree_gateway.transcoding.resumption import MAX_TOKEN_CHARACTERS, RESUME_TOKEN
+from pantree_gateway.transcoding.upstream import UpstreamMethod
+from pantree_gateway.transcoding.websocket import MAX_ID_CHARACTERS
 
 _ID = {
-    "description": "The request's own id; absent when it had none.",
-    "anyOf": [{"type": "string", "minLength": 1, "maxLength": LONGEST_ID}, {"type": "integer"}],
+    "description": "Id of the request; absent when it has none.",
+    "anyOf": [{"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS}, {"type": "integer"}],
 }
 _SEQ = {"type": "integer", "minimum": 1, "description": "Counts the frames of an answer from 1."}
 _TS = {"type": "string", "format": "date-time", "description": "When the frame was sent, in UTC."}
-
-
-_RESUME_TOKEN = {"type": "string", "maxLength": LONGEST_TOKEN}
-_TOKEN_OF_FRAME = {**_RESUME_TOKEN, "description": "Sent with the same request again, it brings what comes after this."}
+_RESUME_TOKEN = {"type": "string", "maxLength": MAX_TOKEN_CHARACTERS}
+_TOKEN_OF_FRAME = {**_RESUME_TOKEN, "description": "Send it with the same request to get the frames after this one."}
 _TOKEN_OF_REQUEST = {
     **_RESUME_TOKEN,
-    "description": "Token of the last frame that came before the socket was lost; frames up to it are not sent again.",
+    "description": "Token of the last frame received; the frames up to it are not sent again.",
 }
 
 
 def asyncapi_document(
     info: Mapping[str, Any],
-    methods: Sequence[tuple[Upstream, BoundMethod]],
+    methods: Sequence[UpstreamMethod],
     schemas: SchemaCollection,
     security: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
     """The document.
 
     Args:
-        info: title, version, description and the like.
-        methods: methods with a WEBSOCKET binding, each with that binding.
-        schemas: gets the schemas of the messages.
-        security: security schemes, any of which lets a request in; none when nobody has to say who they are.
+        info: title, version, description and so on.
+        methods: methods with a WEBSOCKET binding.
+        schemas: receives the schemas of the messages.
+        security: security schemes, any of which is sufficient; empty without authentication.
     """
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     messages: dict[str, Any] = {}
     requests: dict[str, tuple[dict[str, Any], BoundMethod]] = {}
-    for _, bound in methods:
+    for bound in (method.bound for method in methods):
         name = _name(bound.method, taken=channels)
-        sent = {ERROR: _message(name, ERROR, _error_frame(), "What is wrong, and what to do about it.")}
+        sent = {ERROR: _message(name, ERROR, _error_frame(), "What is wrong and what to do.")}
         for kind, descriptor in (event_kinds(bound.method.output_type) or {}).items():
             sent[kind] = _message(
                 name, kind, _event_frame(kind, schemas.refer_to(descriptor)), schemas.text(descriptor)
@@ -56,7 +54,7 @@ def asyncapi_document(
         body = schemas.body(bound)
         requests[f"{name}Request"] = (body, bound)
         reference = {"$ref": f"#/components/schemas/{name}Request"}
-        received = {"request": _message(name, "request", reference, "Asks for a stream; one JSON text.")}
+        received = {"request": _message(name, "request", reference, "Requests a stream; one JSON text.")}
         for key, message in {**received, **sent}.items():
             messages[f"{name}_{key}"] = message
         channels[name] = {
@@ -86,7 +84,7 @@ def asyncapi_document(
         }
     described = schemas.components()
     components = {**described, **{name: _request(described, *request) for name, request in requests.items()}}
-    # Bodies without an id, which only the requests above were made of.
+    # The bodies without an id were only needed for the requests above.
     for body, _ in requests.values():
         if str(body) not in str({**messages, **components}):
             components.pop(body["$ref"].rpartition("/")[2], None)
@@ -101,7 +99,7 @@ def asyncapi_document(
 
 
 def _asyncapi_scheme(scheme: Mapping[str, str]) -> dict[str, str]:
-    """A security scheme of OpenAPI in AsyncAPI's words: there a key in a header is an `httpApiKey`."""
+    """A security scheme of OpenAPI in AsyncAPI's terms."""
     return {**scheme, "type": "httpApiKey"} if scheme["type"] == "apiKey" else dict(scheme)
 
 
@@ -136,12 +134,12 @@ def _frame(own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _request(components: Mapping[str, Any], body: Mapping[str, Any], bound: BoundMethod) -> dict[str, Any]:
-    """Schema of a request: the body, with an id, and without the need to repeat what the path says."""
+    """Schema of a request: the body with an id; fields in the path are not required."""
     schema = dict(components[body["$ref"].rpartition("/")[2]])
     in_path = {bound.relative_to_body(path) for path in bound.path_fields}
     schema["properties"] = {
         **schema["properties"],
-        "id": {**_ID, "description": "Comes back in every frame."},
+        "id": {**_ID, "description": "Returned in every frame."},
         RESUME_TOKEN: _TOKEN_OF_REQUEST,
     }
     schema["required"] = [name for name in schema.get("required", []) if name not in in_path]

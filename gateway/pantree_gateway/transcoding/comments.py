@@ -6,18 +6,15 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto,
 
 
 def comments_of(image: bytes) -> Mapping[str, str]:
-    """Comment of everything that has one, by its full name.
-
-    An enum value is found under its enum, as `pantree.catalog.v1.Relation.RELATION_COMPLEMENT`.
+    """Comments by full name; that of an enum value includes its enum, as `pantree.catalog.v1.Relation.RELATION_SAME`.
 
     Args:
-        image: a serialised `FileDescriptorSet` with source information, as protoc writes it with
-            `--include_source_info`.
+        image: a serialized `FileDescriptorSet`, from protoc with `--include_source_info`.
     """
     comments: dict[str, str] = {}
     for file in FileDescriptorSet.FromString(image).file:
         names: dict[tuple[int, ...], str] = {}
-        # The numbers are those of the fields in descriptor.proto: a location's path leads through them.
+        # A location's path consists of field numbers of descriptor.proto and positions.
         for index, message in enumerate(file.message_type):
             _add_message(names, message, (4, index), file.package)
         for index, enum in enumerate(file.enum_type):

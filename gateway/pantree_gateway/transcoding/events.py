@@ -1,15 +1,14 @@
-"""What a stream sends, one JSON value for each of its messages.
+"""JSON form of the messages of a stream.
 
-A stream of events, whose messages are a single oneof of messages, is written as `{"type": <member>, "data": {…}}`, and
-an error as `{"type": "error", "error": <text>, "problem": {…}}`. Any other stream is written as grpc-gateway does:
-`{"result": {…}}`, and `{"error": {…}}` with the problem document.
+A message that is a single oneof of messages is an event: `{"type": <member>, "data": {…}}`; an error among events is
+`{"type": "error", "error": <text>, "problem": {…}}`. Other streams have grpc-gateway's form: `{"result": {…}}`, and
+`{"error": {…}}` with the problem document.
 """
 
 from collections.abc import Callable
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor
-from starlette.types import Scope
 
 from pantree_gateway.transcoding.json_codec import JsonCodec
 from pantree_gateway.transcoding.problem import Problem
@@ -22,7 +21,7 @@ RESULT = "result"
 
 
 def event_kinds(descriptor: Descriptor) -> dict[str, Descriptor] | None:
-    """Message of each kind of event, by name; None when messages of this kind are no events."""
+    """Message of each kind of event by name; None when messages of this type are not events."""
     kinds = {field.name: field.message_type for oneof in descriptor.oneofs for field in oneof.fields}
     if len(descriptor.oneofs) != 1 or len(kinds) != len(descriptor.fields):
         return None
@@ -31,7 +30,7 @@ def event_kinds(descriptor: Descriptor) -> dict[str, Descriptor] | None:
 
 
 def event_writer(descriptor: Descriptor, codec: JsonCodec) -> EventWriter:
-    """What turns a message of a stream into the name of its event and its JSON value."""
+    """Function that converts a message of a stream to the name of its event and its JSON value."""
     kinds = event_kinds(descriptor)
     if kinds is None:
         write_result = codec.writer(descriptor)
@@ -42,17 +41,17 @@ def event_writer(descriptor: Descriptor, codec: JsonCodec) -> EventWriter:
     def write(message: Any) -> tuple[str, dict[str, Any]]:
         member = message.WhichOneof(oneof)
         if member is None:
-            raise ValueError(f"{descriptor.full_name} came without any member that this contract knows")
+            raise ValueError(f"a {descriptor.full_name} has no member that this contract defines")
         return member, {"type": member, "data": writers[member](getattr(message, member))}
 
     return write
 
 
-def error_event(problem: Problem, scope: Scope) -> dict[str, Any]:
-    """JSON value that tells an error in a stream of events."""
-    return {"type": ERROR, "error": problem.detail, "problem": problem.document(scope)}
+def error_event(problem: Problem, path: str) -> dict[str, Any]:
+    """JSON value of an error in a stream of events."""
+    return {"type": ERROR, "error": problem.detail, "problem": problem.document(path)}
 
 
-def error_result(problem: Problem, scope: Scope) -> dict[str, Any]:
-    """JSON value that tells an error in any other stream."""
-    return {"error": problem.document(scope)}
+def error_result(problem: Problem, path: str) -> dict[str, Any]:
+    """JSON value of an error in any other stream."""
+    return {"error": problem.document(path)}

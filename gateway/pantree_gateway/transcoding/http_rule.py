@@ -1,7 +1,7 @@
-"""HTTP bindings of a method, read from its `google.api.http` annotation.
+"""HTTP bindings of a method, from its `google.api.http` annotation.
 
-The grammar of path templates and the meaning of the parts are those of `google/api/http.proto`. A custom verb such as
-`custom { kind: "WEBSOCKET" path: … }` is read like any other; what it means is up to the reader of the binding.
+Path templates have the grammar of `google/api/http.proto`. A custom verb such as `custom { kind: "WEBSOCKET" path: … }`
+is parsed like any other; its meaning is up to the caller.
 """
 
 import re
@@ -14,37 +14,33 @@ from google.protobuf.descriptor import MethodDescriptor
 
 _FIELD_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _LITERAL = re.compile(r"[^*{}/]+")
-# A colon begins the custom verb only behind the last slash and outside of variables.
+# A colon starts the custom verb only after the last slash and outside of variables.
 _CUSTOM_VERB = re.compile(r":([^:/{}*]+)$")
 _SEGMENT = re.compile(r"\{[^{}]*\}|[^/{}]+")
 
 
 @dataclass(frozen=True)
 class PathVariable:
-    """A field of the request that the path holds."""
+    """A field of the request in the path."""
 
     field_path: str
     """Path of the field in the request message, such as `input.customer_id`."""
     pieces: tuple[tuple[bool, str], ...]
-    """Segments of the value in order: (True, name of a route parameter) or (False, a fixed text)."""
+    """Segments of the value in order: (True, name of a route parameter) or (False, literal)."""
 
 
 @dataclass(frozen=True)
 class PathTemplate:
-    """A path template, as a router takes it."""
+    """A path template for a router."""
 
     route_path: str
     """Path in the router's notation, such as `/ws/stream/{customer_id}` or `/v1/{name:path}`."""
     variables: tuple[PathVariable, ...]
     specificity: tuple[int, ...]
-    """Sorts templates so that the more specific one comes first: fixed texts before one segment before many."""
+    """Sort key that puts more specific templates first: literals before one segment before many."""
 
     def values(self, parameters: Mapping[str, str]) -> dict[str, str]:
-        """Text of each field in the path, by field path.
-
-        Args:
-            parameters: what the router found for each parameter of `route_path`.
-        """
+        """Text of each field in the path by field path, from the router's parameters."""
         return {
             variable.field_path: "/".join(parameters[text] if bound else text for bound, text in variable.pieces)
             for variable in self.variables
@@ -59,16 +55,16 @@ class HttpBinding:
     """`GET`, `PUT`, `POST`, `DELETE`, `PATCH`, or the kind of a custom pattern."""
     template: PathTemplate
     body: str
-    """`*` when the body is the whole request, the name of a field when it is that field, empty when there is none."""
+    """`*` when the body is the whole request, the name of a field when it is that field, empty without a body."""
     response_body: str
-    """Name of the field that is answered; empty when it is the whole response."""
+    """Name of the field to return; empty for the whole response."""
 
 
 def bindings_of(method: MethodDescriptor) -> tuple[HttpBinding, ...]:
-    """Bindings of a method, the main one first; none when it has no annotation.
+    """Bindings of a method, the main one first; empty without an annotation.
 
     Raises:
-        ValueError: when the annotation is wrong.
+        ValueError: when the annotation is malformed.
     """
     options = method.GetOptions()
     if not options.HasExtension(annotations_pb2.http):
@@ -83,7 +79,7 @@ def bindings_of(method: MethodDescriptor) -> tuple[HttpBinding, ...]:
 def _binding(rule: Any) -> HttpBinding:
     pattern = rule.WhichOneof("pattern")
     if pattern is None:
-        raise ValueError("has no pattern; give get, put, post, delete, patch or custom")
+        raise ValueError("has no pattern; must be get, put, post, delete, patch or custom")
     verb, path = (rule.custom.kind, rule.custom.path) if pattern == "custom" else (pattern, getattr(rule, pattern))
     return HttpBinding(
         verb=verb.upper(), template=parse_template(path), body=rule.body, response_body=rule.response_body
@@ -94,10 +90,10 @@ def parse_template(template: str) -> PathTemplate:
     """Path template of `google/api/http.proto`, such as `/v1/{name=shelves/*}:archive`.
 
     Raises:
-        ValueError: when it is not well formed, or names a field twice.
+        ValueError: when it is malformed, or names a field twice.
     """
     if not template.startswith("/"):
-        raise ValueError(f"path {template!r} does not begin with a slash")
+        raise ValueError(f"path {template!r} does not start with a slash")
     custom_verb = _CUSTOM_VERB.search(template)
     segments = _split(template[: custom_verb.start()] if custom_verb else template)
     variables = [_variable(segment) for segment in segments if segment.startswith("{")]
@@ -134,10 +130,10 @@ def parse_template(template: str) -> PathTemplate:
 def _split(path: str) -> list[str]:
     segments = _SEGMENT.findall(path)
     if f"/{'/'.join(segments)}" != path:
-        raise ValueError(f"path {path!r} is not well formed")
+        raise ValueError(f"path {path!r} is malformed")
     for segment in segments:
         if not segment.startswith("{") and segment not in ("*", "**") and not _LITERAL.fullmatch(segment):
-            raise ValueError(f"path {path!r} has the segment {segment!r}; a * stands alone")
+            raise ValueError(f"path {path!r} has the segment {segment!r}; a * must be a whole segment")
     return segments
 
 
@@ -150,7 +146,7 @@ def _variable(segment: str) -> tuple[str, list[str]]:
 
 
 def _parameter_names(field_paths: list[str]) -> dict[str, str]:
-    """Route parameter of each field: its own name when that is clear, else its whole path."""
+    """Route parameter of each field: its own name if unique, else its whole path."""
     short = [field_path.rpartition(".")[2] for field_path in field_paths]
     return {
         field_path: name if short.count(name) == 1 else field_path.replace(".", "_")
@@ -159,7 +155,7 @@ def _parameter_names(field_paths: list[str]) -> dict[str, str]:
 
 
 def _pieces(name: str, segments: list[str]) -> Iterator[tuple[bool, str, int]]:
-    """Each segment as (is it a parameter, its name or fixed text, 0 fixed · 1 one segment · 2 many)."""
+    """Each segment as (is parameter, parameter name or literal, 0 for a literal · 1 for one segment · 2 for many)."""
     wildcards = sum(segment in ("*", "**") for segment in segments)
     number = 0
     for segment in segments:

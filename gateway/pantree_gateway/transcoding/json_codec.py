@@ -1,10 +1,10 @@
-"""JSON values ↔ protobuf messages, by code compiled once from the descriptors.
+"""Converts between JSON values and protobuf messages, with functions compiled once from the descriptors.
 
-The meaning is that of proto3 JSON with the contract's own field names: fields without presence are always written, a
-null counts as absent, 64-bit integers are written as texts. It differs where a wrong request would otherwise pass or
-surprise: unknown fields, numbers that are not finite, unknown enum numbers and over-long texts are errors, and all
-errors of a request are collected with their paths. Types of `google.protobuf` that have a JSON form of their own
-(Timestamp, Any, Struct, …) are left to `google.protobuf.json_format`.
+The format is proto3 JSON with the contract's own field names: fields without presence are always written, null counts
+as absent, 64-bit integers are written as strings. It is stricter where a wrong request would otherwise pass unnoticed:
+unknown fields, non-finite numbers, unknown enum numbers and overlong strings are errors. All errors of a request are
+collected with their paths. Types of `google.protobuf` with a JSON form of their own (Timestamp, Any, Struct, …) go
+through `google.protobuf.json_format`.
 """
 
 import base64
@@ -25,13 +25,13 @@ from google.protobuf.message import Message
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.validation import Violations
 
-LONGEST_TEXT = 64 * 1024
-DEEPEST = 64
+MAX_STRING_CHARACTERS = 64 * 1024
+MAX_DEPTH = 64
 
-# A place in a JSON value: the place around it, and the key or index in that. Texts are made of it only on errors.
+# A location in a JSON value: the location of its parent, and the key or index there. Formatted only for errors.
 Place = tuple[Any, str | int] | None
 Writer = Callable[[Any], Any]
-# Returns the value of a field, or _WRONG after noting what is wrong with it.
+# Returns the value of a field, or _WRONG after adding a violation.
 Reader = Callable[[Any, Place, Violations], Any]
 # Sets a field of a message from a JSON value.
 Setter = Callable[[Any, Any, Place, Violations], None]
@@ -39,9 +39,10 @@ Setter = Callable[[Any, Any, Place, Violations], None]
 _WRONG = object()
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _LARGEST_DOUBLE = sys.float_info.max
-# The largest number that is rounded to a finite float of 32 bits: the shortest text of the largest one lies above it.
+# The largest double that rounds to a finite 32-bit float; the shortest decimal of the largest float lies above it.
 _LARGEST_FLOAT = (2 - 2**-24) * 2.0**127 * (1 - 2**-53)
 _SHOWN_CHARACTERS = 40
+_MAX_KNOWN_CHARACTERS = 300
 
 _INTEGER_RANGES = {
     FieldDescriptor.TYPE_INT32: (-(2**31), 2**31 - 1),
@@ -55,7 +56,7 @@ _INTEGER_RANGES = {
     FieldDescriptor.TYPE_UINT64: (0, 2**64 - 1),
     FieldDescriptor.TYPE_FIXED64: (0, 2**64 - 1),
 }
-_64_BIT_TYPES = frozenset(kind for kind, (_, most) in _INTEGER_RANGES.items() if most >= 2**63 - 1)
+_64_BIT_TYPES = frozenset(kind for kind, (_, maximum) in _INTEGER_RANGES.items() if maximum >= 2**63 - 1)
 _FLOAT_TYPES = (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT)
 _WELL_KNOWN = frozenset(
     f"google.protobuf.{name}"
@@ -64,17 +65,17 @@ _WELL_KNOWN = frozenset(
         "DoubleValue", "FloatValue", "Int32Value", "Int64Value", "StringValue", "UInt32Value", "UInt64Value",
     )
 )  # fmt: skip
-# For these a null is a value, not an absent field.
+# For these null is a value, not an absent field.
 _NULLABLE = frozenset({"google.protobuf.Value", "google.protobuf.NullValue"})
 
 
 def parse_json(text: bytes | str) -> Any:
-    """JSON value of a text.
+    """Parsed JSON.
 
-    NaN and the infinities pass, although no JSON has them, so that the reader of the field can be told about them.
+    Accepts NaN and the infinities, which are not JSON, so that the error can name their field.
 
     Raises:
-        InvalidInput: with the position, when it is no JSON.
+        InvalidInput: with the position, when it is not JSON.
     """
     try:
         return orjson.loads(text)
@@ -87,21 +88,21 @@ def parse_json(text: bytes | str) -> Any:
 
 
 def write_json(value: Any) -> bytes:
-    """JSON text of a value."""
+    """Value as JSON."""
     return orjson.dumps(value)
 
 
 class JsonCodec:
-    """Reads and writes messages as JSON values.
+    """Converts messages from and to JSON values.
 
     Args:
-        longest_text: most characters of one text.
-        deepest: most levels of a value of unbounded depth, such as a Struct or a message that holds its own kind.
+        max_string_characters: of one string.
+        max_depth: levels of a value of unbounded depth, such as a Struct or a message that contains its own type.
     """
 
-    def __init__(self, *, longest_text: int = LONGEST_TEXT, deepest: int = DEEPEST) -> None:
-        self._longest_text = longest_text
-        self._deepest = deepest
+    def __init__(self, *, max_string_characters: int = MAX_STRING_CHARACTERS, max_depth: int = MAX_DEPTH) -> None:
+        self._max_string_characters = max_string_characters
+        self._max_depth = max_depth
         self._writers: dict[Descriptor, Writer] = {}
         self._setters: dict[Descriptor, Setter] = {}
         self._field_setters: dict[FieldDescriptor, Setter] = {}
@@ -111,42 +112,42 @@ class JsonCodec:
         return self.writer(cast(Descriptor, message.DESCRIPTOR))(message)
 
     def read(self, message: Message, value: Any, violations: Violations) -> None:
-        """Sets a message from a JSON value, and notes every wrong field with its path in the value."""
+        """Sets a message from a JSON value, and adds a violation for each wrong field, with its path in the value."""
         self._setter(cast(Descriptor, message.DESCRIPTOR))(message, value, None, violations)
 
     def read_field(self, message: Message, field: FieldDescriptor, value: Any, violations: Violations) -> None:
-        """Sets one field of a message from a JSON value, and notes what is wrong with paths in that value."""
+        """Sets one field of a message from a JSON value; violations have paths in that value."""
         if value is None and not _nullable(field):
-            violations.add("", "the body is null; give a value")
+            violations.add("", "the body must be a value; is null")
         else:
             self._field_setter(field)(message, value, None, violations)
 
     def read_texts(
         self, message: Message, field: FieldDescriptor, texts: Sequence[str], name: str, violations: Violations
     ) -> None:
-        """Sets one field of a message from the texts of a path or a query.
+        """Sets one field of a message from path or query parameters.
 
         Args:
             message: message to set.
-            field: a field that is no message, unless of a kind that has a text as its JSON form.
+            field: a scalar field, or a message with a string as its JSON form.
             texts: one text, or any number for a repeated field.
-            name: what to call the field in errors.
-            violations: gets what is wrong.
+            name: name of the field in violations.
+            violations: receives the violations.
         """
         values = [_value_of_text(text, field) for text in texts]
         if field.is_repeated:
             self._field_setter(field)(message, values, (None, name), violations)
         elif len(values) > 1:
-            violations.add(name, f"is given {len(values)} times; give it once")
+            violations.add(name, f"must be sent once; is sent {len(values)} times")
         else:
             self._field_setter(field)(message, values[0], (None, name), violations)
 
     # Writing
 
     def writer(self, descriptor: Descriptor) -> Writer:
-        """What turns a message of this kind into a JSON value; made once."""
+        """Function that converts a message of this type to a JSON value; compiled once."""
         if descriptor not in self._writers:
-            # A message that holds its own kind finds this while it is being compiled.
+            # For messages that contain their own type.
             self._writers[descriptor] = lambda message: self._writers[descriptor](message)
             self._writers[descriptor] = self._compile_writer(descriptor)
         return self._writers[descriptor]
@@ -158,7 +159,6 @@ class JsonCodec:
             (field.name, field.has_presence and not field.is_repeated, self._value_writer(field))
             for field in descriptor.fields
         ]
-
         isfinite = math.isfinite
 
         def write(message: Any) -> dict[str, Any]:
@@ -176,13 +176,13 @@ class JsonCodec:
         return write
 
     def _value_writer(self, field: FieldDescriptor) -> Writer | None:
-        """What turns the value of a field into JSON; None when it is JSON already."""
+        """Function that converts the value of a field to JSON; None when it is JSON already."""
         entry = _map_entry(field)
         if entry is not None:
             write_key = _key_writer(entry["key"])
             write_value = self._single_writer(entry["value"]) or (lambda value: value)
-            # Not items(): a map of messages hands its values out by key only. Sorted, since the order in which a map is
-            # held differs from process to process, and equal answers must be equal to the byte.
+            # Not items(), which a map of messages lacks. Sorted, since processes order a map differently, and equal
+            # responses must be equal to the byte.
             return lambda values: {write_key(key): write_value(values[key]) for key in sorted(values)}
         write_one = self._single_writer(field)
         if not field.is_repeated:
@@ -224,33 +224,34 @@ class JsonCodec:
             return self._set_well_known
         setters = {field.name: (field.name, _nullable(field), self._field_setter(field)) for field in descriptor.fields}
         setters |= {field.json_name: setters[field.name] for field in descriptor.fields}
-        known = ", ".join(field.name for field in descriptor.fields) or "none"
+        known = _shortened(", ".join(field.name for field in descriptor.fields), _MAX_KNOWN_CHARACTERS) or "none"
         oneofs = [_member_names(oneof) for oneof in descriptor.oneofs if len(oneof.fields) > 1]
-        deepest = self._deepest if _holds_itself(descriptor) else None
+        max_depth = self._max_depth if _contains_itself(descriptor) else None
 
         def set_message(message: Any, value: Any, place: Place, violations: Violations) -> None:
             if not isinstance(value, dict):
                 violations.add(*_expected(place, value, "an object"))
                 return
-            if deepest is not None and _depth(place) > deepest:
-                violations.add(_text(place), f"lies more than {deepest} levels deep; nest less")
+            if max_depth is not None and _depth(place) > max_depth:
+                violations.add(_format_place(place), f"must not be nested more than {max_depth} levels deep")
                 return
             for key, part in value.items():
                 found = setters.get(key)
                 if found is None:
-                    violations.add(_text((place, _shortened(key))), f"is unknown; known are {known}")
+                    violations.add(_format_place((place, _shortened(key))), f"is unknown; known fields: {known}")
                     continue
                 name, nullable, set_field = found
                 if part is None and not nullable:
                     continue
                 if key != name and value.get(name) is not None:
-                    violations.add(_text((place, key)), f"is the same as {name}; give one of them")
+                    violations.add(_format_place((place, key)), f"is another name of {name}; send one of them")
                     continue
                 set_field(message, part, (place, key), violations)
             for members in oneofs:
-                given = [name for name, alias in members if value.get(name, value.get(alias)) is not None]
-                if len(given) > 1:
-                    violations.add(_text((place, given[1])), f"excludes {given[0]}; give one of them")
+                present = [name for name, alias in members if value.get(name, value.get(alias)) is not None]
+                if len(present) > 1:
+                    text = f"cannot be combined with {present[0]}; send one of them"
+                    violations.add(_format_place((place, present[1])), text)
 
         return set_message
 
@@ -268,7 +269,7 @@ class JsonCodec:
         if field.message_type is not None:
             set_message = self._setter(field.message_type)
             if field.is_repeated:
-                is_plain = _plainness(field.message_type, self._longest_text)
+                is_plain = _plain_check(field.message_type, self._max_string_characters)
 
                 def set_messages(message: Any, value: Any, place: Place, violations: Violations) -> None:
                     if not isinstance(value, list):
@@ -313,7 +314,7 @@ class JsonCodec:
     def _map_setter(self, name: str, key_field: FieldDescriptor, value_field: FieldDescriptor) -> Setter:
         read_key = self._reader(key_field)
         key_is_bool = _is_bool(key_field)
-        # A map of messages makes the value of a key when it is asked for; a map of scalars is assigned to.
+        # A map of messages creates the value of a key on access; a map of scalars is assigned to.
         kind = value_field.message_type
         set_value = self._setter(kind) if kind is not None else None
         read_value = self._reader(value_field) if kind is None else None
@@ -344,56 +345,57 @@ class JsonCodec:
             return _read_bool
         if field.enum_type is not None:
             return _enum_reader(field.enum_type)
-        read_text = _text_reader(self._longest_text)
-        return read_text if field.type == FieldDescriptor.TYPE_STRING else _bytes_reader(read_text)
+        read_string = _string_reader(self._max_string_characters)
+        return read_string if field.type == FieldDescriptor.TYPE_STRING else _bytes_reader(read_string)
 
     def _set_well_known(self, message: Any, value: Any, place: Place, violations: Violations) -> None:
-        if not self._check_plain(value, place, self._deepest, violations):
+        if not self._check_plain(value, place, self._max_depth, violations):
             return
         try:
             json_format.ParseDict(value, message)
         except (json_format.ParseError, ValueError, TypeError) as error:
             kind = message.DESCRIPTOR.name
             violations.add(
-                _text(place), f"is {_shown(value)}; give a {kind} in its JSON form ({_shortened(str(error), 200)})"
+                _format_place(place),
+                f"must be a {kind} in its JSON form ({_shortened(str(error), 200)}); is {_shown(value)}",
             )
 
     def _check_plain(self, value: Any, place: Place, levels: int, violations: Violations) -> bool:
-        """Whether a value that no descriptor describes keeps within the limits."""
+        """Whether a value without a descriptor is within the limits."""
         if levels < 0:
-            violations.add(_text(place), f"lies more than {self._deepest} levels deep; nest less")
+            violations.add(_format_place(place), f"must not be nested more than {self._max_depth} levels deep")
             return False
         if isinstance(value, dict):
             parts: Iterable[tuple[str | int, Any]] = ((_shortened(key), part) for key, part in value.items())
         elif isinstance(value, list):
             parts = enumerate(value)
         elif isinstance(value, str):
-            return _text_reader(self._longest_text)(value, place, violations) is not _WRONG
+            return _string_reader(self._max_string_characters)(value, place, violations) is not _WRONG
         elif isinstance(value, float) and not math.isfinite(value):
             violations.add(*_expected(place, value, "a finite number"))
             return False
         else:
             return True
-        right = [self._check_plain(part, (place, key), levels - 1, violations) for key, part in parts]
-        return all(right)
+        valid = [self._check_plain(part, (place, key), levels - 1, violations) for key, part in parts]
+        return all(valid)
 
 
-# Type of the plain JSON values of a field, and the least and the most of a number, or of the length of a text.
+# Type of the plain JSON values of a field, and the range of a number or of the length of a string.
 _Bounds = tuple[Any, float, float]
 
 
-def _plainness(descriptor: Descriptor, longest_text: int) -> Callable[[Any], bool]:
-    """Tells the JSON objects that are right as they stand: made of a message's own names and values.
+def _plain_check(descriptor: Descriptor, max_string_characters: int) -> Callable[[Any], bool]:
+    """Predicate for JSON objects that need no conversion: with a message's own names and exact types.
 
-    Rows of a history nearly all are; a message takes such an object in one go. Of others the reader of each field tells
-    whether and how they can be read.
+    Nearly all rows of a history are, and the message constructor accepts such an object as keyword arguments. The
+    readers of the fields handle all others.
     """
     bounds: dict[str, _Bounds] = {}
     if all(len(oneof.fields) == 1 for oneof in descriptor.oneofs):
         bounds = {
             field.name: found
             for field in descriptor.fields
-            if not field.is_repeated and (found := _bounds_of(field, longest_text)) is not None
+            if not field.is_repeated and (found := _bounds_of(field, max_string_characters)) is not None
         }
 
     def is_plain(value: Any) -> bool:
@@ -403,18 +405,18 @@ def _plainness(descriptor: Descriptor, longest_text: int) -> Callable[[Any], boo
             found = bounds.get(name)
             if found is None:
                 return False
-            kind, least, most = found
+            kind, minimum, maximum = found
             if type(part) is not kind:
                 return False
             # NaN compares false.
-            if not (len(part) <= most and part.isascii() if kind is str else least <= part <= most):
+            if not (len(part) <= maximum and part.isascii() if kind is str else minimum <= part <= maximum):
                 return False
         return True
 
     return is_plain
 
 
-def _bounds_of(field: FieldDescriptor, longest_text: int) -> _Bounds | None:
+def _bounds_of(field: FieldDescriptor, max_string_characters: int) -> _Bounds | None:
     if field.type in _INTEGER_RANGES:
         return int, *_INTEGER_RANGES[field.type]
     if field.type == FieldDescriptor.TYPE_DOUBLE:
@@ -423,11 +425,11 @@ def _bounds_of(field: FieldDescriptor, longest_text: int) -> _Bounds | None:
         return float, -_LARGEST_FLOAT, _LARGEST_FLOAT
     if field.type == FieldDescriptor.TYPE_BOOL:
         return bool, False, True
-    return (str, 0, longest_text) if field.type == FieldDescriptor.TYPE_STRING else None
+    return (str, 0, max_string_characters) if field.type == FieldDescriptor.TYPE_STRING else None
 
 
 def _map_entry(field: FieldDescriptor) -> Mapping[str, FieldDescriptor] | None:
-    """Fields `key` and `value` of a map; None for a field that is none."""
+    """Fields `key` and `value` of a map; None for other fields."""
     kind = field.message_type
     return kind.fields_by_name if kind is not None and kind.GetOptions().map_entry else None
 
@@ -437,21 +439,21 @@ def _is_bool(field: FieldDescriptor) -> bool:
 
 
 def _bool_of(text: str) -> bool | str:
-    """Truth value that the key of a map writes as a text; the text itself when it is none."""
+    """Boolean key of a map from its string form; other strings unchanged."""
     return {"true": True, "false": False}.get(text, text)
 
 
-# What Go's strconv.ParseBool takes, and with it grpc-gateway.
-_TRUTH_TEXTS = {
+# What Go's strconv.ParseBool accepts, and with it grpc-gateway.
+_BOOLEANS = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),
     **dict.fromkeys(("false", "False", "FALSE", "f", "F", "0"), False),
 }
 
 
 def _value_of_text(text: str, field: FieldDescriptor) -> Any:
-    """JSON value that a text in a path or a query stands for, where that is no text."""
+    """JSON value of a path or query parameter."""
     if _is_bool(field):
-        return _TRUTH_TEXTS.get(text, text)
+        return _BOOLEANS.get(text, text)
     if field.enum_type is not None and (number := _whole_number(text)) is not None:
         return number
     return text
@@ -466,25 +468,25 @@ def _member_names(oneof: OneofDescriptor) -> list[tuple[str, str]]:
     return [(field.name, field.json_name) for field in oneof.fields]
 
 
-def _holds_itself(descriptor: Descriptor) -> bool:
-    """Whether a message of this kind can hold another one of the same kind, at any depth."""
+def _contains_itself(descriptor: Descriptor) -> bool:
+    """Whether a message of this type can contain another one of its type, at any depth."""
     seen: set[Descriptor] = set()
-    waiting = [descriptor]
-    while waiting:
-        for field in waiting.pop().fields:
+    pending = [descriptor]
+    while pending:
+        for field in pending.pop().fields:
             if field.message_type == descriptor:
                 return True
             if field.message_type is not None and field.message_type not in seen:
                 seen.add(field.message_type)
-                waiting.append(field.message_type)
+                pending.append(field.message_type)
     return False
 
 
-# Places and values in errors
+# Locations and values in errors
 
 
-def _text(place: Place) -> str:
-    """Place as people write it: `items[0].price`; empty for the whole value."""
+def _format_place(place: Place) -> str:
+    """Location as a path, `items[0].price`; empty for the whole value."""
     parts: list[str] = []
     while place is not None:
         place, key = place
@@ -500,10 +502,10 @@ def _depth(place: Place) -> int:
     return depth
 
 
-def _shortened(text: str, longest: int = _SHOWN_CHARACTERS) -> str:
-    """Text of a request as an error may show it: not too long, and without halves of surrogate pairs."""
-    shown = text[:longest].encode(errors="replace").decode()
-    return shown if len(text) <= longest else f"{shown}…"
+def _shortened(text: str, max_characters: int = _SHOWN_CHARACTERS) -> str:
+    """Text of a request for an error: not too long, and without unpaired surrogates."""
+    shown = text[:max_characters].encode(errors="replace").decode()
+    return shown if len(text) <= max_characters else f"{shown}…"
 
 
 def _shown(value: Any) -> str:
@@ -517,9 +519,9 @@ def _shown(value: Any) -> str:
 
 
 def _expected(place: Place, value: Any, expected: str) -> tuple[str, str]:
-    """Path of a wrong value, and what to give instead."""
-    subject = "is" if place is not None else "the body is"
-    return _text(place), f"{subject} {_shown(value)}; give {expected}"
+    """Path and text of a violation."""
+    subject = "must be" if place is not None else "the body must be"
+    return _format_place(place), f"{subject} {expected}; is {_shown(value)}"
 
 
 # Writers of single values
@@ -538,7 +540,7 @@ def _write_double(value: float) -> float | str:
 
 
 def _write_float(value: float) -> float | str:
-    """A float of 32 bits with the fewest digits that read back as the same one."""
+    """A 32-bit float with the fewest digits that parse to the same float."""
     if not math.isfinite(value):
         return _write_double(value)
     for digits in range(6, 9):
@@ -555,7 +557,7 @@ def _key_writer(field: FieldDescriptor) -> Callable[[Any], str]:
 # Readers of single values
 
 
-def _integer_reader(least: int, most: int) -> Reader:
+def _integer_reader(minimum: int, maximum: int) -> Reader:
     def read(value: Any, place: Place, violations: Violations) -> Any:
         number = value
         if type(value) is not int:
@@ -563,25 +565,25 @@ def _integer_reader(least: int, most: int) -> Reader:
             if number is None:
                 violations.add(*_expected(place, value, "a whole number"))
                 return _WRONG
-        if least <= number <= most:
+        if minimum <= number <= maximum:
             return number
-        violations.add(*_expected(place, value, f"a whole number from {least:,} to {most:,}"))
+        violations.add(*_expected(place, value, f"a whole number from {minimum:,} to {maximum:,}"))
         return _WRONG
 
     return read
 
 
 def _whole_number(value: Any) -> int | None:
-    """Whole number that a float or a text stands for; None when it stands for none."""
+    """Whole number from a float or a string; None for other values."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    # Twenty digits hold any 64-bit number; longer ones would only cost time.
+    # Twenty digits hold any 64-bit number.
     if isinstance(value, str) and len(value) <= 21 and re.fullmatch(r"-?[0-9]+", value):
         return int(value)
     return None
 
 
-def _number_reader(largest: float) -> Reader:
+def _number_reader(maximum: float) -> Reader:
     def read(value: Any, place: Place, violations: Violations) -> Any:
         number = value
         if isinstance(value, str) and len(value) <= 400 and _NUMBER.fullmatch(value):
@@ -589,8 +591,8 @@ def _number_reader(largest: float) -> Reader:
         elif type(value) is not float and type(value) is not int:
             violations.add(*_expected(place, value, "a number"))
             return _WRONG
-        # NaN compares false. An integer beyond all floats comes from a text that only Python's own parser reads.
-        if abs(number) <= largest:
+        # NaN compares false. Integers beyond all floats come from Python's own parser.
+        if abs(number) <= maximum:
             return float(number)
         violations.add(*_expected(place, value, "a finite number"))
         return _WRONG
@@ -605,16 +607,17 @@ def _read_bool(value: Any, place: Place, violations: Violations) -> Any:
     return _WRONG
 
 
-def _text_reader(longest: int) -> Reader:
+def _string_reader(max_characters: int) -> Reader:
     def read(value: Any, place: Place, violations: Violations) -> Any:
         if not isinstance(value, str):
-            violations.add(*_expected(place, value, "a text"))
+            violations.add(*_expected(place, value, "a string"))
             return _WRONG
-        if len(value) > longest:
-            violations.add(_text(place), f"has {len(value):,} characters; shorten it to at most {longest:,}")
+        if len(value) > max_characters:
+            wrong = f"must have at most {max_characters:,} characters; has {len(value):,}"
+            violations.add(_format_place(place), wrong)
             return _WRONG
         if not value.isascii() and not _is_unicode(value):
-            violations.add(_text(place), "has half of a surrogate pair; give well-formed Unicode")
+            violations.add(_format_place(place), "must be well-formed Unicode; has an unpaired surrogate")
             return _WRONG
         return value
 
@@ -629,9 +632,9 @@ def _is_unicode(value: str) -> bool:
     return True
 
 
-def _bytes_reader(read_text: Reader) -> Reader:
+def _bytes_reader(read_string: Reader) -> Reader:
     def read(value: Any, place: Place, violations: Violations) -> Any:
-        text = read_text(value, place, violations)
+        text = read_string(value, place, violations)
         if text is _WRONG:
             return _WRONG
         standard = text.rstrip("=").translate({ord("-"): "+", ord("_"): "/"})

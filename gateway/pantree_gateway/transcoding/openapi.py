@@ -1,4 +1,4 @@
-"""OpenAPI schemas of messages and descriptions of operations, with the texts of the contract's comments."""
+"""OpenAPI schemas of messages and operations, with the texts of the contract's comments."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from pantree_gateway.transcoding.streaming import EVENT_STREAM, NDJSON
 
 _INT32 = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
 _UINT32 = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**32 - 1}
-# JSON numbers lose digits beyond 2^53 in many languages, so proto3 JSON writes these as texts.
+# Many languages lose digits of JSON numbers beyond 2^53, so proto3 JSON writes these as strings.
 _INT64 = {"type": "string", "format": "int64"}
 _UINT64 = {"type": "string", "format": "uint64"}
 _SCALARS: Mapping[int, dict[str, Any]] = {
@@ -53,11 +53,11 @@ _WELL_KNOWN: Mapping[str, dict[str, Any]] = {
     "google.protobuf.Value": {},
 }
 _PROBLEM_RESPONSES: Mapping[str, str] = {
-    "400": "The request is wrong; `errors` names every wrong field.",
-    "404": "What the request names does not exist.",
-    "500": "Something unexpected happened; the log has the details under the trace id.",
-    "503": "A part that the answer needs is not available; `component` names it.",
-    "504": "The answer was not ready in time.",
+    "400": "The request is invalid; `errors` names the wrong fields.",
+    "404": "The requested object does not exist.",
+    "500": "Unexpected error; the log has the details under the trace id.",
+    "503": "A required part is unavailable; `component` names it.",
+    "504": "The response was not ready in time.",
     "default": "Any other problem.",
 }
 _BODY_PROBLEM_RESPONSES: Mapping[str, str] = {
@@ -79,17 +79,17 @@ class SchemaCollection:
         self._closed: set[Descriptor] = set()
 
     def components(self) -> dict[str, Any]:
-        """Schema of every message and enum that was referred to, and of problems, by name."""
+        """Schema of every referenced message and enum, and of problems, by name."""
         schemas: dict[str, Any] = {"Problem": PROBLEM_SCHEMA}
-        # Describing a message may refer to further ones, so this list grows while it is read.
-        for name in (waiting := list(self._kinds)):
+        # The schema of a message may reference others, so this list grows during the loop.
+        for name in (pending := list(self._kinds)):
             kind = self._kinds[name]
             schemas[name] = self._enum(kind) if isinstance(kind, EnumDescriptor) else self._message(kind)
-            waiting.extend(other for other in self._kinds if other not in waiting)
+            pending.extend(other for other in self._kinds if other not in pending)
         return dict(sorted(schemas.items()))
 
     def text(self, described: Descriptor | MethodDescriptor | FieldDescriptor) -> str:
-        """Comment of something; empty when it has none."""
+        """Comment of a message, method or field; empty when it has none."""
         return self._comments.get(described.full_name, "")
 
     def tags(self, services: Sequence[ServiceDescriptor]) -> list[dict[str, str]]:
@@ -99,22 +99,17 @@ class SchemaCollection:
         ]
 
     def operation_metadata(self, method: MethodDescriptor) -> dict[str, Any]:
-        """Summary, description and tags of an operation, named as FastAPI's routes take them."""
+        """Summary, description and tags of an operation, as arguments of FastAPI's routes."""
         comment = self._comments.get(method.full_name, "")
         return {
             "summary": _words(method.name),
             "description": comment,
             "tags": [_tag(method.containing_service)],
-            "response_description": self._comments.get(method.output_type.full_name, "The answer."),
+            "response_description": self._comments.get(method.output_type.full_name, "The response."),
         }
 
     def operation(self, bound: BoundMethod, examples: Mapping[str, Any]) -> dict[str, Any]:
-        """Parameters, body and responses of an operation.
-
-        Args:
-            bound: the method and its binding.
-            examples: request bodies by title.
-        """
+        """Parameters, body (with examples by title) and responses of an operation."""
         operation: dict[str, Any] = {}
         parameters = [
             *(
@@ -134,18 +129,16 @@ class SchemaCollection:
             operation["requestBody"] = {"required": True, "content": {"application/json": body}}
         name = bound.binding.response_body
         output = bound.method.output_type
-        answer = self._value(output.fields_by_name[name]) if name else self.refer_to(output)
-        content = (
-            self._stream_content(output) if bound.method.server_streaming else {"application/json": {"schema": answer}}
-        )
-        operation["responses"] = {
-            "200": {"content": content},
-            **problem_responses(problems),
-        }
+        if bound.method.server_streaming:
+            content = self._stream_content(output)
+        else:
+            schema = self._value(output.fields_by_name[name]) if name else self.refer_to(output)
+            content = {"application/json": {"schema": schema}}
+        operation["responses"] = {"200": {"content": content}, **problem_responses(problems)}
         return operation
 
     def _stream_content(self, output: Descriptor) -> dict[str, Any]:
-        """Content of a stream: the schema of one line, and that events are texts."""
+        """Content of a stream: the schema of one line, and server-sent events with such lines."""
         problem = {"$ref": "#/components/schemas/Problem"}
         kinds = event_kinds(output)
         lines = (
@@ -165,7 +158,7 @@ class SchemaCollection:
         }
 
     def body(self, bound: BoundMethod) -> dict[str, Any]:
-        """Schema of the body of a method; what it does not know is an error."""
+        """Schema of the body of a method; unknown fields are errors."""
         field = bound.body_field
         descriptor = bound.method.input_type if field is None else field.message_type
         if descriptor is not None:
@@ -173,7 +166,7 @@ class SchemaCollection:
         return self.refer_to(bound.method.input_type) if field is None else self._value(field)
 
     def _close(self, descriptor: Descriptor) -> None:
-        """Notes that unknown fields are errors in this message and in all that it holds."""
+        """Marks a message and all messages in it: unknown fields are errors."""
         if descriptor not in self._closed and descriptor.full_name not in _WELL_KNOWN:
             self._closed.add(descriptor)
             for field in descriptor.fields:
@@ -190,7 +183,7 @@ class SchemaCollection:
         }
 
     def refer_to(self, kind: Descriptor | EnumDescriptor) -> dict[str, Any]:
-        """Reference to the schema of a message or enum, which `components` will then hold."""
+        """Reference to the schema of a message or enum, which `components` then includes."""
         name = kind.name
         if self._kinds.setdefault(name, kind) is not kind or name == "Problem":
             name = kind.full_name
@@ -237,11 +230,7 @@ class SchemaCollection:
 
 
 def problem_responses(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Responses with a problem document.
-
-    Args:
-        texts: description by status.
-    """
+    """Responses with a problem document, from descriptions by status."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
@@ -250,7 +239,7 @@ def problem_responses(texts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def closed_object(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Schema of an object with just these properties, all of them required."""
+    """Schema of an object with exactly these properties, all required."""
     return {
         "type": "object",
         "required": list(properties),

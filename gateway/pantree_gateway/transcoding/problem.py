@@ -1,9 +1,7 @@
-"""What went wrong, as `application/problem+json` (RFC 9457) and as a WebSocket's close code."""
+"""Problem documents (RFC 9457) and the WebSocket close codes that go with them."""
 
 import math
-import re
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, cast
@@ -12,14 +10,16 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from starlette.responses import Response
-from starlette.types import Scope
 
+from pantree.error.v1 import error_pb2
 from pantree_gateway.transcoding.json_codec import write_json
+from pantree_runtime import telemetry
 from pantree_runtime.errors import ComponentUnavailable, DeadlineExceeded, FieldViolation, InternalError, PantreeError
 from pantree_runtime.status import status_of
 
 MEDIA_TYPE = "application/problem+json"
 TRACE_HEADER = "X-Trace-Id"
+MAX_DOCUMENT_BYTES = 4096
 
 HTTP_STATUSES: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.OK: 200,
@@ -40,19 +40,40 @@ HTTP_STATUSES: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.DATA_LOSS: 500,
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
-"""HTTP status of each gRPC status, after contracts.md §2."""
+"""HTTP status of each gRPC status, as grpc-gateway maps them."""
+
+STATUS_BY_REASON: Mapping[int, int] = {
+    error_pb2.ERROR_REASON_INVALID_INPUT: 400,
+    error_pb2.ERROR_REASON_UNAUTHENTICATED: 401,
+    error_pb2.ERROR_REASON_PERMISSION_DENIED: 403,
+    error_pb2.ERROR_REASON_NOT_FOUND: 404,
+    error_pb2.ERROR_REASON_METHOD_NOT_ALLOWED: 405,
+    error_pb2.ERROR_REASON_REQUEST_RUNNING: 409,
+    error_pb2.ERROR_REASON_TOO_LARGE: 413,
+    error_pb2.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: 415,
+    error_pb2.ERROR_REASON_IDEMPOTENCY_KEY_REUSED: 422,
+    error_pb2.ERROR_REASON_TOO_MANY_REQUESTS: 429,
+    error_pb2.ERROR_REASON_OVERLOADED: 429,
+    error_pb2.ERROR_REASON_INTERNAL: 500,
+    error_pb2.ERROR_REASON_COMPONENT_UNAVAILABLE: 503,
+    error_pb2.ERROR_REASON_SHUTTING_DOWN: 503,
+}
+"""HTTP status of each reason that the gateway answers with before or instead of a call."""
 
 _CODES_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _CLOSE_CODES = {401: 4401, 403: 4401, 404: 4404, 429: 4429}
-_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
+# `errors` and `detail` hold the same texts; together with the rest they stay below MAX_DOCUMENT_BYTES.
+_MAX_VIOLATION_BYTES = 1500
+_MAX_DETAIL_CHARACTERS = 400
+_MAX_INSTANCE_CHARACTERS = 100
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "title": "Problem",
-    "description": "What went wrong, after RFC 9457. Branch on `code`; texts may change.",
+    "description": "A problem document (RFC 9457). Branch on `code`; texts may change.",
     "required": ["type", "title", "status", "detail", "instance", "code", "errors", "trace_id"],
     "properties": {
-        "type": {"type": "string", "description": "Always `about:blank`: the status says which kind it is."},
+        "type": {"type": "string", "description": "Always `about:blank`: the status describes the kind of problem."},
         "title": {"type": "string", "description": "Name of the HTTP status."},
         "status": {"type": "integer", "description": "HTTP status."},
         "detail": {"type": "string", "description": "What is wrong and what to do, for people."},
@@ -60,7 +81,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "code": {"type": "string", "description": "Stable reason, for programs, such as `INVALID_INPUT`."},
         "errors": {
             "type": "array",
-            "description": "The wrong fields; empty when the problem is another one.",
+            "description": "The first wrong fields, then how many more there are; empty for other problems.",
             "items": {
                 "type": "object",
                 "required": ["field", "message"],
@@ -69,46 +90,46 @@ PROBLEM_SCHEMA: dict[str, Any] = {
                         "type": "string",
                         "description": "Path in the JSON body, such as `items[0].price`; empty for the whole body.",
                     },
-                    "message": {"type": "string", "description": "What is wrong with it and what to give instead."},
+                    "message": {"type": "string", "description": "What is wrong with the field and what to send."},
                 },
             },
         },
         "trace_id": {"type": "string", "description": "Identifies the request in logs and traces."},
-        "component": {"type": "string", "description": "The part that does not answer; absent for other problems."},
+        "component": {"type": "string", "description": "The unavailable part; absent for other problems."},
     },
 }
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What went wrong with a request."""
+    """Why a request failed."""
 
     status: int
     code: str
     detail: str
     errors: tuple[FieldViolation, ...] = ()
     component: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-    """Of its response."""
+    headers: Mapping[str, str] | None = None
+    """Extra headers of its response."""
 
-    def document(self, scope: Scope) -> dict[str, Any]:
-        """The problem document for the request of an ASGI scope."""
+    def document(self, path: str) -> dict[str, Any]:
+        """The problem document for the current request."""
         document: dict[str, Any] = {
             "type": "about:blank",
             "title": _title(self.status),
             "status": self.status,
             "detail": self.detail,
-            "instance": scope["path"],
+            "instance": path[:_MAX_INSTANCE_CHARACTERS],
             "code": self.code,
             "errors": [{"field": error.field, "message": error.description} for error in self.errors],
-            "trace_id": trace_id_of(scope),
+            "trace_id": telemetry.trace_id(),
         }
         return {**document, "component": self.component} if self.component else document
 
-    def response(self, scope: Scope, headers: Mapping[str, str] | None = None) -> Response:
+    def response(self, path: str, headers: Mapping[str, str] | None = None) -> Response:
         """HTTP response with the problem document."""
         return Response(
-            write_json(self.document(scope)), self.status, {**dict(self.headers), **(headers or {})}, MEDIA_TYPE
+            write_json(self.document(path)), self.status, {**(self.headers or {}), **(headers or {})}, MEDIA_TYPE
         )
 
     @property
@@ -117,57 +138,47 @@ class Problem:
         return _CLOSE_CODES.get(self.status, 4400 if 400 <= self.status < 499 else 4500)
 
 
-class ProblemRaised(Exception):
-    """Ends a request with a problem that no error of Pantree stands for."""
+class ProblemError(Exception):
+    """Ends a request with a problem that is no `PantreeError`."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
         self.problem = problem
 
 
-def keep_trace_parent(scope: Scope, trace_parent: str) -> None:
-    """Notes the W3C `traceparent` under which the request of an ASGI scope is traced."""
-    scope.setdefault("state", {}).update(trace_id=trace_parent[3:35], trace_parent=trace_parent)
+def problem_for(
+    reason: error_pb2.ErrorReason.ValueType,
+    detail: str,
+    *,
+    component: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Problem:
+    """Problem with one of the reasons of the contract and the status of that reason."""
+    code = error_pb2.ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
+    return Problem(STATUS_BY_REASON[reason], code, detail, component=component, headers=headers)
 
 
-def trace_id_of(scope: Scope) -> str:
-    """Id of the trace that the request of an ASGI scope belongs to: W3C `traceparent` if given, otherwise a new one."""
-    state = scope.setdefault("state", {})
-    if "trace_id" not in state:
-        headers = dict(scope["headers"])
-        match = _TRACE_PARENT.fullmatch(headers.get(b"traceparent", b"").decode("latin-1"))
-        given = match.group(1) if match else ""
-        # All zeros means no trace.
-        state["trace_id"] = given if given.strip("0") else secrets.token_hex(16)
-    return cast(str, state["trace_id"])
-
-
-def trace_parent_of(scope: Scope) -> str:
-    """W3C `traceparent` for calls that serve the request of an ASGI scope: the given one, or a new one."""
-    kept: str | None = scope.setdefault("state", {}).get("trace_parent")
-    if kept is not None:
-        return kept
-    trace_id = trace_id_of(scope)
-    given = dict(scope["headers"]).get(b"traceparent", b"").decode("latin-1")
-    return given if f"-{trace_id}-" in given else f"00-{trace_id}-{secrets.token_hex(8)}-01"
+def too_large(subject: str, max_bytes: int) -> ProblemError:
+    """Error for something over a limit in bytes."""
+    return ProblemError(problem_for(error_pb2.ERROR_REASON_TOO_LARGE, f"{subject}; send at most {max_bytes:,}"))
 
 
 def problem_of_error(error: PantreeError) -> Problem:
-    """Problem that an error of our own stands for."""
+    """Problem for an error of Pantree."""
     return _problem_of_status(status_of(error), lambda field: field)
 
 
 def problem_of_rpc_error(
     rpc_error: grpc.aio.AioRpcError, component: str, relative_to_body: Callable[[str], str]
 ) -> Problem:
-    """Problem that a failed call stands for.
+    """Problem for a failed call.
 
     Args:
         rpc_error: what the call raised.
         component: name of the part that was called.
-        relative_to_body: makes the path of a field in the JSON body of its path in the request message.
+        relative_to_body: converts the path of a field in the request message to its path in the JSON body.
     """
-    # A status that does not fit the call's own code is not to be trusted; from_call refuses it.
+    # from_call rejects a status that contradicts the call's own code.
     try:
         status = rpc_status.from_call(cast(grpc.Call, rpc_error))
     except ValueError:
@@ -178,16 +189,16 @@ def problem_of_rpc_error(
 
 
 def _problem_of_bare_code(code: grpc.StatusCode, message: str, component: str) -> Problem:
-    """Problem of a call whose server did not get to describe it, or is none of ours."""
+    """Problem for a call whose status has no details."""
     status = HTTP_STATUSES[code]
     if code is grpc.StatusCode.UNAVAILABLE:
-        return problem_of_error(ComponentUnavailable(component, f"{component} is not available; try again later"))
+        return problem_of_error(ComponentUnavailable(component, f"{component} is unavailable; try again later"))
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return problem_of_error(DeadlineExceeded(f"{component} did not answer in time"))
     if status >= 500 and code is not grpc.StatusCode.UNIMPLEMENTED:
-        # What a server did not mean to say may hold anything.
+        # The message of an unexpected error may hold anything.
         return replace(problem_of_error(InternalError("internal error")), status=status)
-    return Problem(status, code.name, message or f"{component} answered {code.name}")
+    return Problem(status, code.name, message[:_MAX_DETAIL_CHARACTERS] or f"{component} answered {code.name}")
 
 
 def _problem_of_status(status: status_pb2.Status, relative_to_body: Callable[[str], str]) -> Problem:
@@ -196,22 +207,33 @@ def _problem_of_status(status: status_pb2.Status, relative_to_body: Callable[[st
     retry = error_details_pb2.RetryInfo()
     for detail in status.details:
         detail.Unpack(info) or detail.Unpack(bad_request) or detail.Unpack(retry)
-    seconds = math.ceil(retry.retry_delay.ToMilliseconds() / 1000)
     code = _CODES_BY_NUMBER[status.code]
-    errors = tuple(
-        FieldViolation(relative_to_body(violation.field), violation.description)
-        for violation in bad_request.field_violations
+    errors = _first_errors(
+        [
+            FieldViolation(relative_to_body(violation.field), violation.description)
+            for violation in bad_request.field_violations
+        ]
     )
     component = info.metadata.get("component", "")
-    detail_text = (
-        "; ".join(f"{e.field}: {e.description}" if e.field else e.description for e in errors) or status.message
-    )
-    if component not in detail_text:
-        detail_text = f"{component}: {detail_text}"
-    headers = (("Retry-After", str(seconds)),) if seconds else ()
-    return Problem(HTTP_STATUSES[code], info.reason or code.name, detail_text, errors, component, headers)
+    text = "; ".join(f"{error.field}: {error.description}" if error.field else error.description for error in errors)
+    text = text or status.message[:_MAX_DETAIL_CHARACTERS]
+    if component not in text:
+        text = f"{component}: {text}"
+    seconds = math.ceil(retry.retry_delay.ToMilliseconds() / 1000)
+    headers = {"Retry-After": str(seconds)} if seconds else None
+    return Problem(HTTP_STATUSES[code], info.reason or code.name, text, errors, component, headers)
+
+
+def _first_errors(errors: Sequence[FieldViolation]) -> tuple[FieldViolation, ...]:
+    """The errors that fit into a problem document, then how many more there are."""
+    size = 0
+    for position, error in enumerate(errors):
+        size += len(write_json([error.field, error.description]))
+        if size > _MAX_VIOLATION_BYTES:
+            return *errors[:position], FieldViolation("", f"and {len(errors) - position:,} more")
+    return tuple(errors)
 
 
 def _title(status: int) -> str:
-    # nginx's status, which gRPC's mapping uses, is not in the register.
+    # 499 is nginx's status, which grpc-gateway uses for CANCELLED; it is not registered.
     return "Client Closed Request" if status == 499 else HTTPStatus(status).phrase

@@ -1,10 +1,10 @@
-"""Tokens by which a client that lost its socket goes on where it was.
+"""Tokens that let a client that lost its connection resume a stream.
 
-A stream is made from its request alone, so nothing has to be kept: a token tells how many frames have come, and what
-the server chose for fields that the request left out (such as a seed), as the stream's first message says it. The same
-request with a token is answered anew, with those choices, and frames that have come are not sent again.
+A stream is computed from its request alone, so the gateway stores nothing: a token holds the number of frames received,
+and the values that the server chose for omitted fields (such as a seed), from the stream's first message. The same
+request with a token is computed again with those values, and the frames already received are skipped.
 
-A token is no secret and gives no rights: it says nothing that its holder was not sent or could not ask for.
+A token is no secret and grants no rights: its holder received everything in it, or could have asked for it.
 """
 
 import base64
@@ -16,70 +16,72 @@ from typing import Any
 
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
-RESUME_TOKEN = "resume_token"  # noqa: S105 # a name, and tokens of this kind are no secret
-LONGEST_TOKEN = 4096
+RESUME_TOKEN = "resume_token"  # noqa: S105 # a field name
+MAX_TOKEN_CHARACTERS = 4096
 _DIGEST_BYTES = 12
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the answer to a request has come."""
+    """How much of the answer to a request the client has received."""
 
     digest: str
     """Of the request."""
     seq: int = 0
-    """Number of the last frame that has come."""
+    """Number of the last frame received."""
     choices: Mapping[str, Any] | None = None
     """Values that the server chose for fields of the body, by name; None before the first message."""
 
     def token(self, seq: int) -> str:
-        """Token that comes with a frame."""
+        """Token to send with a frame."""
         text = json.dumps([self.digest, seq, dict(self.choices or {})], separators=(",", ":"))
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
-    def with_choices(self, told: Mapping[str, Any], body: Mapping[str, Any], names: Mapping[str, str]) -> "Progress":
-        """The progress, with what the first message of an answer tells of fields that the request left out.
+    def with_choices(
+        self, first_message: Mapping[str, Any], body: Mapping[str, Any], json_names: Mapping[str, str]
+    ) -> "Progress":
+        """The progress, with the values in an answer's first message for fields that the request omits.
 
         Args:
-            told: the first message.
+            first_message: the first message.
             body: the request.
-            names: the other name of each field of the body that may be chosen, by its name.
+            json_names: fields that the server may choose: their JSON names by name.
         """
-        left_out = {name for name, other_name in names.items() if name not in body and other_name not in body}
-        return replace(self, choices={name: value for name, value in told.items() if name in left_out})
+        omitted = {name for name, json_name in json_names.items() if name not in body and json_name not in body}
+        return replace(self, choices={name: value for name, value in first_message.items() if name in omitted})
 
 
-def progress_of(body: Mapping[str, Any], place: str, token: Any = None) -> Progress:
-    """Progress of a request that comes with a token, or for the first time.
+def progress_of(body: Mapping[str, Any], url: str, token: Any = None) -> Progress:
+    """Progress of a request, from its token if it has one.
 
     Args:
         body: the request, without the token.
-        place: what else the request depends on, such as its path.
-        token: the token; None for the first time.
+        url: path and query, on which the answer depends as well.
+        token: the token; None for a new request.
 
     Raises:
-        InvalidInput: when the token is none, or is that of another request.
+        InvalidInput: when the token is malformed, or belongs to another request.
     """
-    canonical = json.dumps([place, body], sort_keys=True).encode()
+    canonical = json.dumps([url, body], sort_keys=True).encode()
     digest = hashlib.blake2b(canonical, digest_size=_DIGEST_BYTES).hexdigest()
     if token is None:
         return Progress(digest)
-    progress = _read(token)
+    progress = _decode(token)
     if progress.digest != digest:
-        wrong = "belongs to another request; send the request that it came with once more, unchanged"
-        raise InvalidInput([FieldViolation(RESUME_TOKEN, wrong)])
+        text = "belongs to another request; send it with the request that it was returned for, unchanged"
+        raise InvalidInput([FieldViolation(RESUME_TOKEN, text)])
     return progress
 
 
-def _read(token: Any) -> Progress:
+def _decode(token: Any) -> Progress:
     try:
-        if not isinstance(token, str) or len(token) > LONGEST_TOKEN:
+        if not isinstance(token, str) or len(token) > MAX_TOKEN_CHARACTERS:
             raise ValueError
         padded = token + "=" * (-len(token) % 4)
         digest, seq, choices = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         if not isinstance(digest, str) or type(seq) is not int or seq < 0 or not isinstance(choices, dict):
             raise ValueError
     except (ValueError, TypeError, RecursionError):
-        wrong = "is none; give the resume_token of the last frame that came, or leave it out"
-        raise InvalidInput([FieldViolation(RESUME_TOKEN, wrong)]) from None
+        text = "is malformed; send the resume_token of the last frame received, or omit it"
+        raise InvalidInput([FieldViolation(RESUME_TOKEN, text)]) from None
     return Progress(digest, seq, choices)

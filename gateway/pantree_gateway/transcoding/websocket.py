@@ -1,344 +1,309 @@
-"""WebSocket routes of methods that stream events.
+"""WebSocket routes of methods that stream events, from bindings `custom { kind: "WEBSOCKET" path: … }`.
 
-A binding `custom { kind: "WEBSOCKET" path: … }` gives one. The client sends a request as one JSON text; every message
-of the stream comes back as `{"type": <member of its oneof>, "data": {…}}`, an error as `{"type": "error",
-"error": <text>, "problem": {…}}`. Beside these keys stand `seq`, which counts the frames of an answer from 1, and `ts`,
-the time of day.
+The client sends a request as one JSON text. Each message of the stream is sent as `{"type": <member of its oneof>,
+"data": {…}}`, an error as `{"type": "error", "error": <text>, "problem": {…}}`. Each frame also has `seq`, which counts
+the frames of an answer from 1, and the time `ts`.
 
-Requests are answered in turn. One with an `id` gets it back in every frame of its answer, and the socket stays open for
-further ones, also after an error. After the answer to one without an id the socket is closed, unless another request
-comes soon: with 1000 after the last message, otherwise with the code that mirrors the problem's HTTP status.
+Requests are answered one after the other. One with an `id` gets it back in every frame of its answer, and the socket
+stays open for more, also after an error. After the answer to one without an id the socket closes, unless another
+request comes soon: with 1000 after the last message, otherwise with the code for the problem's HTTP status.
 
-Every message brings a `resume_token`; a client that lost its socket sends the same request with the last one that came,
-and gets what is missing.
+Every event has a `resume_token`; a client that lost its connection sends the same request with the last one received,
+and gets the rest.
 """
 
 import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import structlog
 from fastapi import APIRouter
 from starlette.routing import Match, WebSocketRoute
 from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from pantree_gateway.transcoding.binding import BoundMethod
-from pantree_gateway.transcoding.events import EventWriter, error_event, event_kinds, event_writer
-from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json, write_json
-from pantree_gateway.transcoding.metadata import Metadata
-from pantree_gateway.transcoding.problem import Problem, problem_of_error
+from pantree.error.v1 import error_pb2
+from pantree_gateway.transcoding.binding import MS_PER_BYTE
+from pantree_gateway.transcoding.caller import caller_of
+from pantree_gateway.transcoding.context import RouteContext
+from pantree_gateway.transcoding.events import error_event, event_kinds, event_writer
+from pantree_gateway.transcoding.headers import Metadata, timeout_of
+from pantree_gateway.transcoding.json_codec import JsonCodec, write_json
+from pantree_gateway.transcoding.problem import Problem, problem_for
 from pantree_gateway.transcoding.resumption import RESUME_TOKEN, progress_of
-from pantree_gateway.transcoding.surroundings import Surroundings
-from pantree_gateway.transcoding.upstream import (
-    Upstream,
-    bound_methods,
-    check_size,
-    run_parser,
-    timeout_of,
-)
-from pantree_runtime.errors import FieldViolation, InternalError, InvalidInput
+from pantree_gateway.transcoding.upstream import Upstream, UpstreamMethod, upstream_methods
+from pantree_runtime.cpu import run_cpu
+from pantree_runtime.errors import FieldViolation, InvalidInput
 
 VERB = "WEBSOCKET"
 ID = "id"
-LONGEST_ID = 128
+MAX_ID_CHARACTERS = 128
 # RFC 6455: a control frame holds 125 bytes, two of which are the close code.
-LONGEST_REASON_BYTES = 123
+MAX_REASON_BYTES = 123
 DONE = 1000
 SERVICE_RESTART = 1012
-# A client that reads nothing gets no last frame, either.
-_CLOSING_SECONDS = 5.0
+# How long to wait for a client that does not read before giving up on the last frame.
+_CLOSE_TIMEOUT_SECONDS = 5.0
+_SHUTTING_DOWN = (SERVICE_RESTART, "this gateway is shutting down")
 
-# The subprotocol that browsers get back when they offer a key or token beside it.
+# The subprotocol to accept from browsers that offer a key or token as another one.
 SUBPROTOCOL = "pantree"
 
-_log = structlog.get_logger(__name__)
 
-
-def add_websocket_routes(router: APIRouter, upstreams: Sequence[Upstream], surroundings: Surroundings) -> None:
+def add_websocket_routes(router: APIRouter, upstreams: Sequence[Upstream], context: RouteContext) -> None:
     """Adds a route for every WEBSOCKET binding.
 
-    Args:
-        router: gets the routes.
-        upstreams: the services.
-        surroundings: what all sockets have in common.
-
     Raises:
-        ValueError: when such a method does not stream its response, when what it streams is no single oneof, or when
-            its body has a field `id` of its own.
+        ValueError: when such a method does not stream its response, when its messages are not a single oneof, or when
+            its body has a field `id` or `resume_token`.
     """
-    for upstream, bound in websocket_methods(upstreams, surroundings.codec):
-        endpoint = _endpoint(upstream, bound, surroundings)
-        path = f"{router.prefix}{bound.binding.template.route_path}"
-        router.routes.append(_Route(path, endpoint, name=bound.method.full_name))
+    for method in websocket_methods(upstreams, context.codec):
+        path = f"{router.prefix}{method.bound.binding.template.route_path}"
+        name = method.bound.method.full_name
+        router.routes.append(_Route(path, WebSocketEndpoint(method, context).respond, name=name))
+
+
+def websocket_methods(upstreams: Sequence[Upstream], codec: JsonCodec) -> list[UpstreamMethod]:
+    """Every method of the services with each of its WEBSOCKET bindings."""
+    return [method for method in upstream_methods(upstreams, codec) if method.bound.binding.verb == VERB]
 
 
 class _Route(WebSocketRoute):
-    """Starlette's own route: FastAPI's would keep stacks of dependencies for each socket, and there are none."""
+    """Starlette's route, since FastAPI's would keep dependency stacks for each socket."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As FastAPI's routes do, tells the scope which route it took."""
-        match, taken = super().matches(scope)
-        return match, {**taken, "route": self} if match is not Match.NONE else taken
+        """As FastAPI's routes do, stores the route in the scope."""
+        match, child_scope = super().matches(scope)
+        return match, {**child_scope, "route": self} if match is not Match.NONE else child_scope
 
 
-def websocket_methods(upstreams: Sequence[Upstream], codec: JsonCodec) -> list[tuple[Upstream, BoundMethod]]:
-    """Every method of the services with each of its WEBSOCKET bindings."""
-    return [pair for pair in bound_methods(upstreams, codec) if pair[1].binding.verb == VERB]
+class WebSocketEndpoint:
+    """Answers the WebSockets of a method."""
 
+    def __init__(self, method: UpstreamMethod, context: RouteContext) -> None:
+        bound, descriptor = method.bound, method.bound.method
+        if not descriptor.server_streaming or descriptor.client_streaming:
+            raise ValueError(f"{descriptor.full_name} has a {VERB} binding but does not stream only its response")
+        if event_kinds(descriptor.output_type) is None:
+            raise ValueError(f"{descriptor.output_type.full_name} is streamed over WebSocket but not a single oneof")
+        body_fields = bound.body_type.fields if bound.body_type is not None else ()
+        for name in (ID, RESUME_TOKEN):
+            if any(name in (field.name, field.json_name) for field in body_fields):
+                raise ValueError(f"{descriptor.full_name} has a {VERB} binding; its body cannot have a field {name}")
+        in_path = {bound.relative_to_body(path) for path in bound.path_fields}
+        self.method = method
+        self.context = context
+        self.write = event_writer(descriptor.output_type, context.codec)
+        self.choosable = {field.name: field.json_name for field in body_fields if field.name not in in_path}
+        """Fields that the server may choose when a request omits them: JSON names by name."""
 
-def _endpoint(
-    upstream: Upstream, bound: BoundMethod, surroundings: Surroundings
-) -> Callable[[WebSocket], Awaitable[None]]:
-    method = bound.method
-    if not method.server_streaming or method.client_streaming:
-        raise ValueError(f"{method.full_name} has a {VERB} binding; only a method that streams its response may")
-    if event_kinds(method.output_type) is None:
-        raise ValueError(f"{method.output_type.full_name} is streamed over WebSocket; it must be a single oneof")
-    for name in (ID, RESUME_TOKEN):
-        if name in bound.body_names():
-            raise ValueError(f"{method.full_name} has a {VERB} binding; its body cannot have a field {name} of its own")
-    write = event_writer(method.output_type, surroundings.codec)
-    choosable = _choosable(bound)
-
-    async def respond(websocket: WebSocket) -> None:
+    async def respond(self, websocket: WebSocket) -> None:
+        """Answers the requests of a socket until it closes."""
         await websocket.accept(subprotocol_of(websocket))
-        conversation = _Conversation(websocket, upstream, bound, write, choosable, surroundings)
         with contextlib.suppress(WebSocketDisconnect):
-            code, reason = await conversation.run()
+            code, reason = await _Conversation(websocket, self).run()
             await _close(websocket, code, reason)
 
-    return respond
 
+class _Handshake(NamedTuple):
+    """What the handshake of a socket sets for all its requests."""
 
-def _choosable(bound: BoundMethod) -> dict[str, str]:
-    """Names of the fields of the body that the server may choose when a request leaves them out; JSON names by name."""
-    in_path = {bound.relative_to_body(path) for path in bound.path_fields}
-    body = bound.method.input_type if bound.body_field is None else bound.body_field.message_type
-    return {field.name: field.json_name for field in (body.fields if body else ()) if field.name not in in_path}
-
-
-class _Opening(NamedTuple):
-    """What the handshake of a socket says for all its requests."""
-
-    seconds: float
-    """How long an answer may take."""
+    timeout_seconds: float
     parameters: Mapping[str, str]
     query: Sequence[tuple[str, str]]
-    place: str
+    url: str
     metadata: Metadata
 
 
 class _Conversation:
-    """The requests of one socket and their answers. There may be thousands, so it holds little of its own."""
+    """The requests of one socket and their answers; small, since there may be thousands."""
 
-    __slots__ = (
-        "_bound", "_came", "_choosable", "_id", "_opening", "_seq", "_surroundings", "_upstream", "_waiting",
-        "_waiting_size", "_websocket", "_write",
-    )  # fmt: skip
+    __slots__ = ("_arrived", "_endpoint", "_handshake", "_id", "_queue", "_queue_size", "_seq", "_websocket")
 
-    def __init__(
-        self,
-        websocket: WebSocket,
-        upstream: Upstream,
-        bound: BoundMethod,
-        write: EventWriter,
-        choosable: Mapping[str, str],
-        surroundings: Surroundings,
-    ) -> None:
+    def __init__(self, websocket: WebSocket, endpoint: WebSocketEndpoint) -> None:
         self._websocket = websocket
-        self._upstream = upstream
-        self._bound = bound
-        self._write = write
-        self._choosable = choosable
-        self._surroundings = surroundings
-        self._waiting: list[Any] = []
-        self._waiting_size = 0
-        self._came: asyncio.Future[None] | None = None
-        """Set while somebody waits for a request."""
-        self._opening: _Opening | None = None
-        # Of the answer under way.
+        self._endpoint = endpoint
+        self._queue: list[Any] = []
+        self._queue_size = 0
+        self._arrived: asyncio.Future[None] | None = None
+        """Completed by the next message; None unless awaited."""
+        self._handshake: _Handshake | None = None
+        # Of the answer in progress.
         self._id: str | int | None = None
         self._seq = 0
 
     async def run(self) -> tuple[int, str]:
-        """Answers requests until there are no more, and returns the code and the reason to close with.
+        """Answers all requests, and returns the close code and reason.
 
-        A client's leaving is noticed at once, because its messages are read also while an answer is being sent.
+        Reads messages also while it sends an answer, so that it notices when the client disconnects.
 
         Raises:
-            WebSocketDisconnect: when the client left.
+            WebSocketDisconnect: when the client disconnected.
         """
         answering = asyncio.create_task(self._answer_all())
         problem: Problem | None = None
         try:
-            # Listens in this task rather than in one more, until the answers are done.
-            async with asyncio.timeout(None) as listening:
+            # Receives in this task, which saves one per socket, until the answers are complete.
+            async with asyncio.timeout(None) as receiving:
 
                 def stop(_: object) -> None:
-                    # Refuses when the client left in the same turn of the event loop: then nobody listens any more.
+                    # Fails when the client disconnected in the same turn of the event loop.
                     with contextlib.suppress(RuntimeError):
-                        listening.reschedule(0)
+                        receiving.reschedule(0)
 
                 answering.add_done_callback(stop)
                 try:
-                    problem = await self._listen()
+                    problem = await self._receive()
                 finally:
                     answering.remove_done_callback(stop)
         except TimeoutError:
-            if not listening.expired():
+            if not receiving.expired():
                 raise
         finally:
             answering.cancel()
-            # Not before the call upstream is cancelled, and the frame under way is whole.
+            # Until the upstream call is cancelled and the current frame is complete.
             await asyncio.wait({answering})
         if problem is not None and answering.cancelled():
             await self._send_error(problem)
             return problem.close_code, problem.detail
         return answering.result()
 
-    async def _listen(self) -> Problem:
-        """Lets messages wait for their turn; returns when there are too many.
+    async def _receive(self) -> Problem:
+        """Queues messages; returns when there are too many.
 
         Raises:
-            WebSocketDisconnect: when the client left.
+            WebSocketDisconnect: when the client disconnected.
         """
+        limits = self._endpoint.context.limits
         while True:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", 1005))
-            self._waiting_size += len(message.get("text") or "")
-            limits = self._surroundings.limits
-            if len(self._waiting) >= limits.waiting_requests or self._waiting_size > limits.body_bytes:
-                most = f"{limits.waiting_requests} requests or {limits.body_bytes:,} bytes"
-                detail = f"more than {most} wait for their turn; send the next request after an answer"
-                return Problem(429, "TOO_MANY_REQUESTS", detail)
-            self._waiting.append(message)
-            if self._came is not None and not self._came.done():
-                self._came.set_result(None)
+            self._queue_size += len(message.get("text") or "")
+            if len(self._queue) >= limits.max_queued_requests or self._queue_size > limits.body_bytes:
+                most = f"{limits.max_queued_requests} requests or {limits.body_bytes:,} bytes"
+                detail = f"more than {most} are queued; send the next request after an answer"
+                return problem_for(error_pb2.ERROR_REASON_TOO_MANY_REQUESTS, detail)
+            self._queue.append(message)
+            if self._arrived is not None and not self._arrived.done():
+                self._arrived.set_result(None)
 
     async def _answer_all(self) -> tuple[int, str]:
+        endpoint, websocket = self._endpoint, self._websocket
+        limits, stopping = endpoint.context.limits, endpoint.context.stopping
         try:
-            # While the first request is on its way; what is wrong is told in answer to it.
+            # While the first request is on its way; errors are answers to that request.
             with contextlib.suppress(InvalidInput):
-                self._opened()
-            text = await self._next_text(self._surroundings.limits.first_message_seconds)
+                self._read_handshake()
+            text = await self._next_text(limits.first_message_seconds)
             if text is None:
-                if self._surroundings.stopping.is_set():
-                    return SERVICE_RESTART, "this gateway is shutting down"
-                remedy = "send the request as the first message"
-                wrong = f"no message came within {self._surroundings.limits.first_message_seconds:g} seconds; {remedy}"
-                raise InvalidInput([FieldViolation("", wrong)])
-            first = True
+                if stopping.is_set():
+                    return _SHUTTING_DOWN
+                wrong = f"no message arrived within {limits.first_message_seconds:g} seconds"
+                raise InvalidInput([FieldViolation("", f"{wrong}; send the request as the first message")])
+            caller_of(websocket.scope).check_may_call(endpoint.method.component)
             while True:
-                await self._surroundings.guard.admit(self._websocket, self._upstream, first=first)
-                first = False
                 problem = await self._answer(text)
                 keep_open = self._id is not None
                 if problem is not None and not keep_open:
                     return problem.close_code, problem.detail
-                text = await self._next_text(
-                    self._surroundings.limits.idle_seconds if keep_open else self._surroundings.limits.linger_seconds
-                )
+                text = await self._next_text(limits.idle_seconds if keep_open else limits.linger_seconds)
                 if text is None:
-                    stopped = keep_open and self._surroundings.stopping.is_set()
-                    return (SERVICE_RESTART, "this gateway is shutting down") if stopped else (DONE, "")
+                    return _SHUTTING_DOWN if keep_open and stopping.is_set() else (DONE, "")
+                await endpoint.context.check_rate_limit(websocket.scope)
         except WebSocketDisconnect:
             raise
         except Exception as error:
             self._id = None
-            problem = self._problem_of(error)
+            problem = endpoint.method.problem_of(error)
             await self._send_error(problem)
             return problem.close_code, problem.detail
 
-    async def _next_text(self, longest_seconds: float) -> str | None:
-        """Next request; None when none comes in time, or when none is wanted any more.
+    async def _next_text(self, timeout_seconds: float) -> str | None:
+        """Next request; None when none arrives in time, or when the gateway shuts down.
 
         Raises:
-            InvalidInput: when it is no text.
+            InvalidInput: when it is binary.
         """
-        if not self._waiting:
-            came = self._came = asyncio.get_running_loop().create_future()
-            stopping = asyncio.create_task(self._surroundings.stopping.wait())
+        if not self._queue:
+            arrived = self._arrived = asyncio.get_running_loop().create_future()
+            stopping = asyncio.create_task(self._endpoint.context.stopping.wait())
             try:
-                await asyncio.wait({came, stopping}, timeout=longest_seconds, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({arrived, stopping}, timeout=timeout_seconds, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                self._came = None
+                self._arrived = None
                 stopping.cancel()
-            if not self._waiting:
+            if not self._queue:
                 return None
-        message = self._waiting.pop(0)
+        message = self._queue.pop(0)
         text: str | None = message.get("text")
         if text is None:
             raise InvalidInput([FieldViolation("", "the message is binary; send JSON as a text message")])
-        self._waiting_size -= len(text)
+        self._queue_size -= len(text)
         return text
 
     async def _answer(self, text: str) -> Problem | None:
         """Sends all frames of an answer, and returns the problem that it ends with, if any."""
         self._id, self._seq = None, 0
+        method, bound, cost_ms = self._endpoint.method, self._endpoint.method.bound, len(text) * MS_PER_BYTE
         try:
-            value = await run_parser(len(text), parse_json, text)
+            value = await run_cpu(cost_ms, bound.parse_body, text)
             if isinstance(value, dict) and ID in value:
                 self._id = _checked_id(value.pop(ID))
-            opening = self._opened()
+            handshake = self._read_handshake()
             progress = None
             token = value.pop(RESUME_TOKEN, None) if isinstance(value, dict) else None
             if token is not None:
-                progress = await run_parser(len(text), progress_of, value, opening.place, token)
+                progress = await run_cpu(cost_ms, progress_of, value, handshake.url, token)
                 value = {**(progress.choices or {}), **value}
-            request = await run_parser(
-                len(text), self._bound.request_of_value, opening.parameters, opening.query, value
-            )
-            check_size(request, self._surroundings.limits)
-            call = self._upstream.call(self._bound, request, opening.seconds, opening.metadata)
+            request = await run_cpu(cost_ms, bound.request_of_value, handshake.parameters, handshake.query, value)
+            call = method.call(request, handshake.timeout_seconds, handshake.metadata)
             try:
                 if progress is None:
-                    await asyncio.sleep(0)  # lets the call leave; what follows takes place while it is under way
-                    progress = await run_parser(len(text), progress_of, value, opening.place)
+                    await asyncio.sleep(0)  # sends the call; the rest runs while it is in flight
+                    progress = await run_cpu(cost_ms, progress_of, value, handshake.url)
                 resume_token = None
                 async for message in call:
                     if self._seq < progress.seq:
                         self._seq += 1
                         continue
-                    frame = self._write(message)[1]
+                    frame = self._endpoint.write(message)[1]
                     if progress.choices is None:
-                        progress = progress.with_choices(frame["data"], value, self._choosable)
+                        progress = progress.with_choices(frame["data"], value, self._endpoint.choosable)
                     frame[RESUME_TOKEN] = resume_token or progress.token(self._seq + 1)
-                    # Waits while the client's buffer is full, and with it gRPC's flow control makes the server wait.
+                    # Blocks while the client's buffer is full, and gRPC's flow control then slows down the server.
                     await self._send(frame)
                     resume_token = progress.token(self._seq + 1)  # while the next message is on its way
             finally:
-                # Ends the work at once when the client is gone; a call that has ended does not mind.
+                # Stops the work when the client disconnected; a call that has ended ignores it.
                 call.cancel()
         except WebSocketDisconnect:
             raise
         except Exception as error:
-            problem = self._problem_of(error)
+            problem = method.problem_of(error)
             await self._send_error(problem)
             return problem
         return None
 
-    def _opened(self) -> "_Opening":
-        """What the handshake said.
+    def _read_handshake(self) -> _Handshake:
+        """What the handshake sets.
 
         Raises:
-            InvalidInput: when it names a timeout that is none.
+            InvalidInput: when its timeout is invalid.
         """
-        if self._opening is None:
-            socket = self._websocket
-            self._opening = _Opening(
-                seconds=timeout_of(socket.headers, self._surroundings.limits.stream_timeout_seconds),
-                parameters=socket.path_params,
-                query=socket.query_params.multi_items(),
-                place=f"{socket.scope['path']}?{socket.scope['query_string'].decode('latin-1')}",
-                metadata=self._surroundings.policy.metadata_of(socket),
+        if self._handshake is None:
+            websocket, context = self._websocket, self._endpoint.context
+            self._handshake = _Handshake(
+                timeout_seconds=timeout_of(websocket.headers, context.limits.stream_timeout_seconds),
+                parameters=websocket.path_params,
+                query=websocket.query_params.multi_items(),
+                url=f"{websocket.scope['path']}?{websocket.scope['query_string'].decode('latin-1')}",
+                metadata=context.headers.metadata_of(websocket),
             )
-        return self._opening
+        return self._handshake
 
     async def _send(self, frame: dict[str, Any]) -> None:
         self._seq += 1
@@ -348,24 +313,17 @@ class _Conversation:
 
     async def _send_error(self, problem: Problem) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSING_SECONDS):
-                await self._send(error_event(problem, self._websocket.scope))
-
-    def _problem_of(self, error: Exception) -> Problem:
-        try:
-            return self._upstream.problem_of(error, self._bound)
-        except Exception:
-            _log.exception("unexpected error", method=self._bound.method.full_name)
-            return problem_of_error(InternalError("internal error"))
+            async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+                await self._send(error_event(problem, self._websocket.scope["path"]))
 
 
 def _checked_id(value: Any) -> str | int:
-    if isinstance(value, str) and 1 <= len(value) <= LONGEST_ID and value.isprintable():
+    if isinstance(value, str) and 1 <= len(value) <= MAX_ID_CHARACTERS and value.isprintable():
         return value
     if type(value) is int and abs(value) < 2**53:
         return value
-    wrong = f"is no text of 1 to {LONGEST_ID} characters and no whole number below 2^53; give one of them"
-    raise InvalidInput([FieldViolation(ID, wrong)])
+    expected = f"must be a string of 1 to {MAX_ID_CHARACTERS} printable characters or a whole number below 2^53"
+    raise InvalidInput([FieldViolation(ID, expected)])
 
 
 def subprotocol_of(websocket: WebSocket) -> str | None:
@@ -373,32 +331,32 @@ def subprotocol_of(websocket: WebSocket) -> str | None:
     return SUBPROTOCOL if SUBPROTOCOL in websocket.scope.get("subprotocols", []) else None
 
 
-async def refuse(websocket: WebSocket, problem: Problem) -> None:
-    """Tells a client why it is not let in: after the handshake, since browsers show nothing of a failed one."""
+async def reject(websocket: WebSocket, problem: Problem) -> None:
+    """Closes a socket with an error frame: after the handshake, since browsers hide why a handshake failed."""
     with contextlib.suppress(WebSocketDisconnect, TimeoutError):
-        async with asyncio.timeout(_CLOSING_SECONDS):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
             await websocket.accept(subprotocol_of(websocket))
-            await _send_frame(websocket, error_event(problem, websocket.scope), 1)
+            await _send_frame(websocket, error_event(problem, websocket.scope["path"]), 1)
         await _close(websocket, problem.close_code, problem.detail)
 
 
 async def _send_frame(websocket: WebSocket, frame: dict[str, Any], seq: int) -> None:
     frame["seq"] = seq
     seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    frame["ts"] = f"{_until_second(seconds)}.{milliseconds:03}Z"
+    frame["ts"] = f"{_format_second(seconds)}.{milliseconds:03}Z"
     await websocket.send_text(write_json(frame).decode())
 
 
 # Many frames are sent within a second.
 @functools.lru_cache(maxsize=1)
-def _until_second(seconds: int) -> str:
-    """A time as ISO 8601 in UTC, without what is less than a second."""
+def _format_second(seconds: int) -> str:
+    """A time in ISO 8601, UTC, to the second and without a zone."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
     if websocket.application_state is WebSocketState.CONNECTED:
-        short = reason.encode()[:LONGEST_REASON_BYTES].decode(errors="ignore")
+        short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
         with contextlib.suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
-            async with asyncio.timeout(_CLOSING_SECONDS):
+            async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
                 await websocket.close(code, short)

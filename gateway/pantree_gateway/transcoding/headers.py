@@ -1,0 +1,105 @@
+"""Request headers that affect a call: its timeout, and the headers that pass to and from the services as metadata."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection
+
+from pantree_gateway.transcoding.caller import caller_of
+from pantree_runtime.errors import FieldViolation, InvalidInput
+
+Metadata = tuple[tuple[str, str], ...]
+
+TENANT_METADATA = "x-pantree-tenant"
+TIMEOUT_HEADER = "X-Request-Timeout"
+GRPC_TIMEOUT_HEADER = "grpc-timeout"
+MAX_TIMEOUT_SECONDS = 3600.0
+# The format of gRPC's own header.
+_GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
+_GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+_TRACE_STATE = "tracestate"
+# These belong to the connection or to the gateway itself.
+_NEVER_FORWARDED = frozenset(
+    {"authorization", "connection", "content-length", "content-type", "cookie", "host", "te", "trailer",
+     "transfer-encoding", "upgrade", "user-agent", "x-api-key"}
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HeaderPolicy:
+    """Which headers pass between clients and services.
+
+    Forwarding any header would let clients speak for the gateway, so the default is none.
+    """
+
+    allowed: frozenset[str] = frozenset()
+    """Names in lower case, besides `tracestate`."""
+
+    def metadata_of(self, connection: HTTPConnection) -> Metadata:
+        """Metadata for the calls that serve a request; clients cannot override the tenant."""
+        tenant = caller_of(connection.scope).tenant
+        headers = connection.headers
+        forwarded = tuple(
+            (name, headers[name])
+            for name in (_TRACE_STATE, *sorted(self.allowed))
+            if name in headers and not (tenant and name == TENANT_METADATA) and _is_printable(headers[name])
+        )
+        return (*forwarded, (TENANT_METADATA, tenant)) if tenant else forwarded
+
+    def headers_of(self, metadata: Iterable[tuple[str, Any]]) -> Mapping[str, str]:
+        """HTTP headers for the metadata of a response."""
+        return {name: value for name, value in metadata if name in self.allowed and isinstance(value, str)}
+
+
+def parse_header_policy(names: str) -> HeaderPolicy:
+    """Policy that allows a comma-separated list of headers.
+
+    Raises:
+        ValueError: when one of them must not be forwarded.
+    """
+    allowed = frozenset(name.strip().lower() for name in names.split(",") if name.strip())
+    wrong = sorted(
+        name for name in allowed if name.startswith((":", "grpc-")) or name.endswith("-bin") or name in _NEVER_FORWARDED
+    )
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)} cannot be forwarded")
+    return HeaderPolicy(allowed)
+
+
+def _is_printable(text: str) -> bool:
+    """Whether gRPC accepts a text as metadata; otherwise it rejects the whole call."""
+    return text.isascii() and text.isprintable()
+
+
+def timeout_of(headers: Headers, default_seconds: float) -> float:
+    """Timeout of a request in seconds, from `X-Request-Timeout` or else `grpc-timeout`.
+
+    Raises:
+        InvalidInput: when the header is not a valid timeout.
+    """
+    header = headers.get(TIMEOUT_HEADER)
+    if header is None:
+        return _grpc_timeout(headers, default_seconds)
+    try:
+        seconds = float(header)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
+        expected = f"must be seconds above 0 and up to {MAX_TIMEOUT_SECONDS:g}, such as 2.5"
+        raise InvalidInput([FieldViolation(TIMEOUT_HEADER, f"{expected}; is {header[:40]!r}")])
+    return seconds
+
+
+def _grpc_timeout(headers: Headers, default_seconds: float) -> float:
+    header = headers.get(GRPC_TIMEOUT_HEADER)
+    if header is None:
+        return default_seconds
+    match = _GRPC_TIMEOUT.fullmatch(header)
+    if match is None or int(match[1]) == 0:
+        expected = "must be up to 8 digits and a unit of H, M, S, m, u or n, such as 2500m"
+        raise InvalidInput([FieldViolation(GRPC_TIMEOUT_HEADER, f"{expected}; is {header[:40]!r}")])
+    return min(int(match[1]) * _GRPC_UNITS[match[2]], MAX_TIMEOUT_SECONDS)
