@@ -6,7 +6,7 @@ a model knows, it is surer than of those that it will meet. `validation` holds t
 fitting, with forecasts of the models that ship.
 
     python -m pantree_research.label_recommendations build/ranking/input
-    PANTREE_SAGEMAKER_INPUT_FOLDER=build/ranking/input PANTREE_SAGEMAKER_MODEL_FOLDER=build/ranking/model \
+    PANTREE_SAGEMAKER_INPUT_DIR=build/ranking/input PANTREE_SAGEMAKER_MODEL_DIR=build/ranking/model \
       python -m pantree_recommendation.sagemaker train
 """
 

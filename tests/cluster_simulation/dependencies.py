@@ -17,7 +17,7 @@ from tests.cluster_simulation.report import Report
 from tests.deploy.manifests import WORKLOADS, environment_of, of_kind, pod_of
 from tests.faults.load import Reference
 from tests.faults.run import references_of
-from tests.recommendation.sagemaker_processes import KEY, SECRET
+from tests.recommendation.container_process import KEY, SECRET
 
 COLLECTOR = "opentelemetry-collector"
 _FAKES = "tests.cluster_simulation.fakes"

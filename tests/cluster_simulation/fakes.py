@@ -26,7 +26,7 @@ from pantree_enrichment.backends.reply import INTERVAL_REASONS, entry_of
 from pantree_enrichment.core import IntervalReason, ItemToEnrich
 from pantree_enrichment.core.rules import RulesEnricher
 from pantree_recommendation.sagemaker.local_runtime import LocalEndpoint, LocalRuntime
-from tests.recommendation.sagemaker_processes import KEY, SECRET, container, until_loaded
+from tests.recommendation.container_process import KEY, SECRET, container, until_loaded
 
 ALL_INTERFACES = "0.0.0.0"
 # Values for what the rules do not know.

@@ -120,7 +120,7 @@ async def test_basic_view_holds_what_recommendation_reads() -> None:
     request.view = messages.ITEM_FREQUENCY_VIEW_BASIC
     basic = (await analyze(request)).items[0]
     requests = [RecommendRequest(candidates=[Candidate(frequency=item)], as_of="2024-11-05") for item in (basic, full)]
-    from_basic, from_full = map(recommendation_convert.question, requests)
+    from_basic, from_full = map(recommendation_convert.recommendation_request, requests)
     assert from_basic == from_full
     for name in NOT_IN_BASIC_VIEW:
         full.ClearField(name)  # type: ignore[arg-type]

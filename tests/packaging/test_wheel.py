@@ -114,7 +114,7 @@ def test_sagemaker_container_starts_with_its_extra_only(wheel: Path, tmp_path: P
     variables = {
         **os.environ,
         "SAGEMAKER_BIND_TO_PORT": str(port),
-        "PANTREE_SAGEMAKER_MODEL_FOLDER": str(tmp_path / "model"),
+        "PANTREE_SAGEMAKER_MODEL_DIR": str(tmp_path / "model"),
     }
     with subprocess.Popen([*program, "serve"], env=variables, cwd=tmp_path) as process:
         ends = time.monotonic() + MAX_START_SECONDS
@@ -124,7 +124,7 @@ def test_sagemaker_container_starts_with_its_extra_only(wheel: Path, tmp_path: P
         process.terminate()
         assert process.wait(30) == 0
     imported = "import pantree_recommendation.sagemaker.training, pantree_recommendation.sagemaker.local_runtime"
-    subprocess.run([python, "-c", f"{imported}, pantree_recommendation.sagemaker.bulk"], check=True)
+    subprocess.run([python, "-c", f"{imported}, pantree_recommendation.sagemaker.bulk_scoring"], check=True)
 
 
 def answers_ping(url: str) -> bool:

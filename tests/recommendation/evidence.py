@@ -1,4 +1,4 @@
-"""Evidence for the tests: one ordinary candidate, and hypothesis strategies for all sorts."""
+"""Evidence for the tests: a typical candidate, and hypothesis strategies for arbitrary ones."""
 
 import dataclasses
 from datetime import date, timedelta
@@ -15,11 +15,11 @@ from pantree_recommendation.core import (
     Need,
     PaidPrice,
     Policy,
-    Question,
+    RecommendationRequest,
     Trend,
+    features_of,
     offer_of,
 )
-from pantree_recommendation.core.ranking import features_of
 
 AS_OF = date(2026, 6, 20)
 
@@ -38,7 +38,7 @@ WEEKLY_BANANAS = Candidate(
     typical_quantity=1,
     perishability=Perishability.DAYS,
 )
-EXPECTED = Forecast(
+WEEKLY_FORECAST = Forecast(
     interval_days=7,
     cadence_probability=0.8,
     stockout_probability=0.4,
@@ -53,7 +53,7 @@ def bananas(**changes: Any) -> Candidate:
 
 
 def forecast(**changes: Any) -> Forecast:
-    return EXPECTED._replace(**changes)
+    return WEEKLY_FORECAST._replace(**changes)
 
 
 def features(**changes: Any) -> ItemFeatures:
@@ -61,8 +61,8 @@ def features(**changes: Any) -> ItemFeatures:
     return dataclasses.replace(item, **changes)
 
 
-def question(*candidates: Candidate, max_recommendations: int = 100, **changes: Any) -> Question:
-    return Question(candidates=candidates, as_of=AS_OF, max_recommendations=max_recommendations, **changes)
+def request(*candidates: Candidate, max_recommendations: int = 100, **changes: Any) -> RecommendationRequest:
+    return RecommendationRequest(candidates=candidates, as_of=AS_OF, max_recommendations=max_recommendations, **changes)
 
 
 _ratios = st.floats(0, 1)
@@ -109,9 +109,9 @@ def _candidate(draw: st.DrawFn, name: str) -> Candidate:
     )
 
 
-def candidates(most: int = 5) -> st.SearchStrategy[list[Candidate]]:
-    names = st.permutations("abcde"[:most]).flatmap(
-        lambda letters: st.integers(0, most).map(lambda count: letters[:count])
+def candidates(max_count: int = 5) -> st.SearchStrategy[list[Candidate]]:
+    names = st.permutations("abcde"[:max_count]).flatmap(
+        lambda letters: st.integers(0, max_count).map(lambda count: letters[:count])
     )
     return names.flatmap(lambda chosen: st.tuples(*map(_candidate, chosen)).map(list))
 

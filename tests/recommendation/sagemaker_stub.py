@@ -1,4 +1,4 @@
-"""A SageMaker runtime on a loopback port: `POST /endpoints/{name}/invocations` as boto3 speaks it."""
+"""A stub of the SageMaker runtime on a loopback port: `POST /endpoints/{name}/invocations`."""
 
 import contextlib
 import json
@@ -10,23 +10,23 @@ from typing import Any
 
 from pantree_recommendation.backends.bodies import BodyFormat, items_of, scores_body
 
-# Writes the reply to a request with the given body.
+# Writes the response to a request with the given body.
 Behavior = Callable[[BaseHTTPRequestHandler, bytes], None]
 
 
 @dataclass
 class SageMakerStub:
-    """What the endpoint does next, and what it was asked."""
+    """Behavior of the endpoint and the requests it received."""
 
     url: str
     behavior: Behavior
     requests: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     """Path, headers and body of each attempt."""
     released: threading.Event = field(default_factory=threading.Event)
-    """Set at the end; ends what hangs."""
+    """Set at the end; ends hanging requests."""
 
     def hang(self, handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        """Behavior that never answers."""
+        """Behavior that never responds."""
         self.released.wait()
 
     @property
@@ -36,7 +36,7 @@ class SageMakerStub:
 
 
 def reply(body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> Behavior:
-    """Always the same answer."""
+    """Behavior that always sends the same response."""
 
     def write(handler: BaseHTTPRequestHandler, _: bytes) -> None:
         handler.send_response(status)
@@ -49,7 +49,7 @@ def reply(body: bytes, status: int = 200, headers: dict[str, str] | None = None)
 
 
 def error(code: str, status: int) -> Behavior:
-    """The service's error of that name; its message holds what must not be passed on."""
+    """Behavior that sends an error; its message has details that must not be passed on."""
     body = json.dumps({"Message": "endpoint of account 123456789012 says top-secret"}).encode()
     return reply(
         body, status, {"x-amzn-ErrorType": f"{code}:http://internal.amazon.com/", "Content-Type": "application/json"}
@@ -57,7 +57,7 @@ def error(code: str, status: int) -> Behavior:
 
 
 def rank_by_confidence(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-    """A model that gives each item its confidence as a ratio, in the format it was asked in."""
+    """A model that scores each item by its confidence, in the format of the request."""
     body_format = BodyFormat(handler.headers["Content-Type"])
     scores = [item.confidence / 100 for item in items_of(body, body_format)]
     reply(scores_body(scores, body_format))(handler, body)
@@ -65,7 +65,7 @@ def rank_by_confidence(handler: BaseHTTPRequestHandler, body: bytes) -> None:
 
 @contextlib.contextmanager
 def serving() -> Iterator[SageMakerStub]:
-    """A runtime with a working model, as long as the context lasts."""
+    """A runtime with a working model that runs within the context."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -76,13 +76,13 @@ def serving() -> Iterator[SageMakerStub]:
             stub.behavior(self, body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Keeps quiet."""
+            """Logs nothing."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """A caller that gave up is what some tests are about."""
+            """Ignores callers that gave up, which some tests are about."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         stub = SageMakerStub(f"http://127.0.0.1:{server.server_port}", rank_by_confidence)

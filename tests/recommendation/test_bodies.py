@@ -19,7 +19,7 @@ from pantree_recommendation.core import ItemFeatures
 from tests.recommendation.evidence import features
 
 _VALUES: dict[type, st.SearchStrategy[Any]] = {
-    # Requests refuse control characters in names; all others occur, line separators of Unicode among them.
+    # Requests reject control characters; all others occur, such as the line separators of Unicode.
     str: st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=30),
     int: st.integers(-(10**9), 10**9),
     float: st.floats(allow_nan=False, allow_infinity=False),
@@ -34,27 +34,27 @@ ITEMS = st.lists(
 
 
 @given(ITEMS, st.sampled_from(BodyFormat), st.integers(1, 3_000))
-def test_items_arrive_as_they_were_sent(items: list[ItemFeatures], body_format: BodyFormat, limit: int) -> None:
+def test_items_read_back_equal(items: list[ItemFeatures], body_format: BodyFormat, limit: int) -> None:
     parts = list(request_bodies(items, body_format, limit))
     arrived = [item for body, _ in parts for item in items_of(body, body_format)]
-    # As text, since -0.0 equals 0.0.
+    # Compared as text, since -0.0 equals 0.0.
     assert repr(arrived) == repr(items)
     assert sum(count for _, count in parts) == len(items)
     assert all(len(body) <= limit or count == 1 for body, count in parts)
 
 
 @given(st.lists(st.floats(0, 1), max_size=20), st.sampled_from(BodyFormat))
-def test_scores_arrive_as_they_were_sent(scores: list[float], body_format: BodyFormat) -> None:
+def test_scores_read_back_equal(scores: list[float], body_format: BodyFormat) -> None:
     assert repr(predictions(scores_body(scores, body_format), len(scores), body_format)) == repr(scores)
 
 
 @pytest.mark.parametrize("body_format", [BodyFormat.JSON_LINES, BodyFormat.CSV])
-def test_line_ends_of_another_system_are_all_right(body_format: BodyFormat) -> None:
+def test_windows_line_ends_are_accepted(body_format: BodyFormat) -> None:
     ((body, _),) = request_bodies([features(), features(name="Oats")], body_format)
     assert items_of(body.replace(b"\n", b"\r\n"), body_format) == items_of(body, body_format)
 
 
-def test_fields_that_this_version_does_not_know_are_left_out_of_account() -> None:
+def test_unknown_fields_are_ignored() -> None:
     line = json.dumps({**dataclasses.asdict(features()), "smell": "sweet"}).encode()
     assert items_of(line, BodyFormat.JSON_LINES) == [features()]
 
@@ -62,16 +62,16 @@ def test_fields_that_this_version_does_not_know_are_left_out_of_account() -> Non
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("name", 3, "name is no text"),
-        ("purchase_count", 2.5, "purchase_count is no whole number"),
-        ("purchase_count", True, "purchase_count is no number"),
-        ("latest_unit_price", "1.99", "latest_unit_price is no number"),
-        ("latest_unit_price", float("nan"), "latest_unit_price is not finite"),
-        ("latest_unit_price", 10**400, "latest_unit_price is not finite"),
-        ("purchase_count", 1e400, "purchase_count is not finite"),
+        ("name", 3, "name must be a string"),
+        ("purchase_count", 2.5, "purchase_count must be a whole number"),
+        ("purchase_count", True, "purchase_count must be a number"),
+        ("latest_unit_price", "1.99", "latest_unit_price must be a number"),
+        ("latest_unit_price", float("nan"), "latest_unit_price must be finite"),
+        ("latest_unit_price", 10**400, "latest_unit_price must be finite"),
+        ("purchase_count", 1e400, "purchase_count must be finite"),
     ],
 )
-def test_value_of_the_wrong_kind_is_told(name: str, value: object, problem: str) -> None:
+def test_value_of_the_wrong_type_is_reported(name: str, value: object, problem: str) -> None:
     line = json.dumps({**dataclasses.asdict(features()), name: value}).encode()
     with pytest.raises(MalformedBody) as raised:
         items_of(line, BodyFormat.JSON_LINES)
@@ -79,7 +79,7 @@ def test_value_of_the_wrong_kind_is_told(name: str, value: object, problem: str)
 
 
 @pytest.mark.parametrize(("text", "value"), [("8", 8), ("8.0", 8), ("-3", -3)])
-def test_whole_number_of_csv_may_have_a_point(text: str, value: int) -> None:
+def test_csv_integer_may_have_a_decimal_point(text: str, value: int) -> None:
     ((body, _),) = request_bodies([features()], BodyFormat.CSV)
     columns = body.decode().rstrip("\n").split(",")
     columns[COLUMNS.index("purchase_count")] = text
@@ -88,9 +88,9 @@ def test_whole_number_of_csv_may_have_a_point(text: str, value: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "many", "nan", "inf", "1_000", "²"])
-def test_number_of_csv_that_is_none_is_told(text: str) -> None:
+def test_invalid_csv_number_is_reported(text: str) -> None:
     ((body, _),) = request_bodies([features()], BodyFormat.CSV)
     columns = body.decode().rstrip("\n").split(",")
     columns[COLUMNS.index("latest_unit_price")] = text
-    with pytest.raises(MalformedBody, match="latest_unit_price is"):
+    with pytest.raises(MalformedBody, match="latest_unit_price must be"):
         items_of(",".join(columns).encode(), BodyFormat.CSV)

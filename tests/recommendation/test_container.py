@@ -1,4 +1,4 @@
-"""The container's contract with SageMaker, held by the real process."""
+"""SageMaker's contract with a container, tested on a real process."""
 
 import asyncio
 import dataclasses
@@ -13,58 +13,56 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pantree_recommendation.backends import artefact
+from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import COLUMNS, MAX_PROBLEMS, BodyFormat, predictions, request_bodies
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.core import ItemFeatures
-from pantree_recommendation.core.calibration import PROBABILITY_FEATURE
+from tests.recommendation.container_process import container, until_loaded
 from tests.recommendation.evidence import features
-from tests.recommendation.likely import likely
-from tests.recommendation.sagemaker_processes import container, until_loaded
 
 LINES = 10_000
-LONGEST_SECONDS = 100.0
-SECONDS_FOR_A_PING = 2.0  # SageMaker waits no longer
+MAX_SECONDS = 100.0
+MAX_PING_SECONDS = 2.0  # SageMaker's timeout
 
 
 def items(count: int) -> list[ItemFeatures]:
-    """Items of which no two have the same score."""
-    return [likely(number / count, name=f"Item {number}, “fine”") for number in range(count)]
+    """Items with distinct scores."""
+    return [features(cadence_probability=number / count, name=f"Item {number}, “fine”") for number in range(count)]
 
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """Of a container that the tests share."""
+    """URL of a container that the tests share."""
     with container() as running:
         yield running.url
 
 
 @pytest.fixture
 async def client(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Of a container whose model is loaded."""
+    """Client of a container whose model is loaded."""
     await until_loaded(url)
-    async with httpx.AsyncClient(base_url=url, timeout=LONGEST_SECONDS) as opened:
+    async with httpx.AsyncClient(base_url=url, timeout=MAX_SECONDS) as opened:
         yield opened
 
 
 async def test_ping_is_503_until_the_model_is_loaded(tmp_path: Path) -> None:
-    artefact.save(artefact.unfitted(), tmp_path)
+    model_artifact.save(model_artifact.default_model(), tmp_path)
     content = (tmp_path / "model.json").read_bytes()
     (tmp_path / "model.json").unlink()
-    os.mkfifo(tmp_path / "model.json")  # reading it waits until somebody writes
+    os.mkfifo(tmp_path / "model.json")  # reading blocks until something is written
     with container(tmp_path) as running:
-        async with httpx.AsyncClient(base_url=running.url, timeout=SECONDS_FOR_A_PING) as client:
+        async with httpx.AsyncClient(base_url=running.url, timeout=MAX_PING_SECONDS) as client:
             for _ in range(3):
                 assert (await client.get("/ping")).status_code == 503
             refused = await client.post("/invocations", content=b"{}", headers={"content-type": "application/json"})
-            assert (refused.status_code, "still being loaded" in refused.json()["error"]) == (503, True)
+            assert (refused.status_code, "still loading" in refused.json()["error"]) == (503, True)
             await asyncio.to_thread((tmp_path / "model.json").write_bytes, content)
             await until_loaded(running.url)
         assert running.stop() == 0
 
 
-async def test_container_that_is_told_to_stop_while_loading_stops(tmp_path: Path) -> None:
-    artefact.save(artefact.unfitted(), tmp_path)
+async def test_sigterm_while_loading_stops_the_container(tmp_path: Path) -> None:
+    model_artifact.save(model_artifact.default_model(), tmp_path)
     (tmp_path / "model.json").unlink()
     os.mkfifo(tmp_path / "model.json")
     with container(tmp_path) as running:
@@ -73,56 +71,56 @@ async def test_container_that_is_told_to_stop_while_loading_stops(tmp_path: Path
         assert running.stop() == 0
 
 
-def test_container_with_a_changed_model_says_so_and_ends(tmp_path: Path) -> None:
-    artefact.save(artefact.unfitted(), tmp_path)
+def test_container_with_a_changed_model_logs_an_error_and_exits(tmp_path: Path) -> None:
+    model_artifact.save(model_artifact.default_model(), tmp_path)
     with (tmp_path / "model.json").open("a") as file:
         file.write(" ")
     with container(tmp_path) as running:
-        _, told = running.process.communicate(timeout=30)
+        _, expected = running.process.communicate(timeout=30)
     assert running.process.returncode == 1
-    assert "its manifest says" in told
+    assert "its manifest has" in expected
 
 
 @pytest.mark.parametrize("body_format", BodyFormat)
 async def test_order_is_kept_over_ten_thousand_items(client: httpx.AsyncClient, body_format: BodyFormat) -> None:
-    asked = items(LINES)
-    ((body, _),) = request_bodies(asked, body_format)
+    sent = items(LINES)
+    ((body, _),) = request_bodies(sent, body_format)
     response = await client.post("/invocations", content=body, headers={"content-type": body_format})
     assert response.headers["content-type"].startswith(body_format)
     assert response.headers["x-amzn-sagemaker-custom-attributes"] == "model=embedded-heuristic/2"
     scores = predictions(response.content, LINES, body_format)
-    assert scores == list(await EmbeddedRanker().scores(asked))
+    assert scores == list(await EmbeddedRanker().scores(sent))
     assert scores == sorted(scores)
     assert len(set(scores)) == LINES
 
 
 async def test_ping_answers_while_ten_thousand_items_are_scored(client: httpx.AsyncClient) -> None:
     ((body, _),) = request_bodies(items(LINES), BodyFormat.JSON_LINES)
-    asked = [
+    sent = [
         client.post("/invocations", content=body, headers={"content-type": "application/jsonlines"}) for _ in range(3)
     ]
-    scoring = asyncio.gather(*asked)
-    answers = [(await client.get("/ping", timeout=SECONDS_FOR_A_PING)).status_code for _ in range(20)]
+    scoring = asyncio.gather(*sent)
+    answers = [(await client.get("/ping", timeout=MAX_PING_SECONDS)).status_code for _ in range(20)]
     assert answers == [200] * 20
     assert {response.status_code for response in await scoring} == {200}
 
 
-async def test_malformed_lines_are_told_by_position(client: httpx.AsyncClient) -> None:
+async def test_malformed_lines_are_reported_by_position(client: httpx.AsyncClient) -> None:
     ((body, _),) = request_bodies(items(LINES), BodyFormat.JSON_LINES)
     lines = body.split(b"\n")
     lines[16] = b'{"name": "Bana'
-    lines[7_000] = json.dumps({**dataclasses.asdict(features()), PROBABILITY_FEATURE: "high"}).encode()
+    lines[7_000] = json.dumps({**dataclasses.asdict(features()), "cadence_probability": "high"}).encode()
     lines[9_999] = b""
     response = await client.post(
         "/invocations", content=b"\n".join(lines), headers={"content-type": "application/jsonlines"}
     )
     assert response.status_code == 400
     assert response.json() == {
-        "error": "item 17 is no valid JSON",
+        "error": "item 17 is not valid JSON",
         "problems": [
-            {"position": 17, "problem": "is no valid JSON"},
-            {"position": 7_001, "problem": f"{PROBABILITY_FEATURE} is no number"},
-            {"position": 10_000, "problem": "is no valid JSON"},
+            {"position": 17, "problem": "is not valid JSON"},
+            {"position": 7_001, "problem": "cadence_probability must be a number"},
+            {"position": 10_000, "problem": "is not valid JSON"},
         ],
     }
 
@@ -130,17 +128,21 @@ async def test_malformed_lines_are_told_by_position(client: httpx.AsyncClient) -
 @pytest.mark.parametrize(
     ("body_format", "body", "problems"),
     [
-        (BodyFormat.JSON, b"[", [(1, "the body is no valid JSON (line 1, column 2)")]),
-        (BodyFormat.JSON, b"\xff", [(1, "the body is no valid JSON")]),
-        (BodyFormat.JSON, b"[" * 100_000, [(1, "the body is no valid JSON")]),
-        (BodyFormat.JSON, b"{}", [(1, 'the body has no list of "instances"')]),
-        (BodyFormat.JSON, b'{"instances": [3, {}]}', [(1, "is no JSON object"), (2, f"lacks {', '.join(COLUMNS)}")]),
-        (BodyFormat.CSV, b"a,b\n", [(1, f"has 2 columns; give {len(COLUMNS)}: {', '.join(COLUMNS)}")]),
-        (BodyFormat.CSV, b'"a\n', [(1, "is no valid CSV in UTF-8")]),
-        (BodyFormat.CSV, b"\xff\n", [(1, "is no valid CSV in UTF-8")]),
+        (BodyFormat.JSON, b"[", [(1, "the body is not valid JSON (line 1, column 2)")]),
+        (BodyFormat.JSON, b"\xff", [(1, "the body is not valid JSON")]),
+        (BodyFormat.JSON, b"[" * 100_000, [(1, "the body is not valid JSON")]),
+        (BodyFormat.JSON, b"{}", [(1, 'the body must have a list of "instances"')]),
+        (
+            BodyFormat.JSON,
+            b'{"instances": [3, {}]}',
+            [(1, "must be a JSON object"), (2, f"must have {', '.join(COLUMNS)}")],
+        ),
+        (BodyFormat.CSV, b"a,b\n", [(1, f"must have {len(COLUMNS)} columns, {', '.join(COLUMNS)}; has 2")]),
+        (BodyFormat.CSV, b'"a\n', [(1, "is not valid CSV in UTF-8")]),
+        (BodyFormat.CSV, b"\xff\n", [(1, "is not valid CSV in UTF-8")]),
     ],
 )
-async def test_body_that_holds_no_items_is_refused(
+async def test_invalid_body_is_rejected(
     client: httpx.AsyncClient, body_format: BodyFormat, body: bytes, problems: list[tuple[int, str]]
 ) -> None:
     response = await client.post("/invocations", content=body, headers={"content-type": body_format})
@@ -148,20 +150,20 @@ async def test_body_that_holds_no_items_is_refused(
     assert [(entry["position"], entry["problem"]) for entry in response.json()["problems"]] == problems
 
 
-async def test_features_out_of_range_are_told_by_position(client: httpx.AsyncClient) -> None:
-    wrong = [features(), likely(2.0), features(perishability="for ever")]
+async def test_features_out_of_range_are_reported_by_position(client: httpx.AsyncClient) -> None:
+    wrong = [features(), features(cadence_probability=2.0), features(perishability="for ever")]
     ((body, _),) = request_bodies(wrong)
     response = await client.post("/invocations", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
     assert [entry["position"] for entry in response.json()["problems"]] == [2, 3]
 
 
-async def test_only_the_first_problems_are_told(client: httpx.AsyncClient) -> None:
+async def test_only_the_first_problems_are_reported(client: httpx.AsyncClient) -> None:
     response = await client.post("/invocations", content=b"?\n" * 1_000, headers={"content-type": "text/csv"})
     assert len(response.json()["problems"]) == MAX_PROBLEMS
 
 
-async def test_accept_chooses_the_format_of_the_answer(client: httpx.AsyncClient) -> None:
+async def test_accept_sets_the_format_of_the_response(client: httpx.AsyncClient) -> None:
     ((body, _),) = request_bodies([features()], BodyFormat.CSV)
 
     async def answer(accept: str, content_type: str = "text/csv; charset=utf-8") -> httpx.Response:
@@ -174,21 +176,21 @@ async def test_accept_chooses_the_format_of_the_answer(client: httpx.AsyncClient
     assert (await answer("*/*", "image/png")).status_code == 415
 
 
-async def test_empty_body_gets_an_empty_answer(client: httpx.AsyncClient) -> None:
+async def test_empty_body_gets_an_empty_response(client: httpx.AsyncClient) -> None:
     response = await client.post("/invocations", content=b"", headers={"content-type": "text/csv"})
     assert (response.status_code, response.content) == (200, b"")
 
 
-async def test_execution_parameters_are_those_of_batch_transform(client: httpx.AsyncClient) -> None:
+async def test_execution_parameters_suit_batch_transform(client: httpx.AsyncClient) -> None:
     parameters = (await client.get("/execution-parameters")).json()
     assert parameters["BatchStrategy"] == "MULTI_RECORD"
     assert parameters["MaxPayloadInMB"] == 6
     assert parameters["MaxConcurrentTransforms"] >= 1
 
 
-async def test_request_under_way_is_answered_after_sigterm() -> None:
-    asked = items(200)
-    ((body, _),) = request_bodies(asked)
+async def test_request_in_flight_is_answered_after_sigterm() -> None:
+    sent = items(200)
+    ((body, _),) = request_bodies(sent)
     with container() as running:
         await until_loaded(running.url)
         head = f"POST /invocations HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
@@ -196,10 +198,10 @@ async def test_request_under_way_is_answered_after_sigterm() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(f"{head}\r\n\r\n".encode() + body[:1_000])
         await writer.drain()
-        async with httpx.AsyncClient() as client:  # one more round: what was written before has arrived
+        async with httpx.AsyncClient() as client:  # one more round trip: the bytes written before have arrived
             assert (await client.get(f"{running.url}/ping")).status_code == 200
         running.process.terminate()
-        while True:  # until it takes no more connections
+        while True:  # until it accepts no more connections
             try:
                 (await asyncio.open_connection("127.0.0.1", port))[1].close()
             except OSError:
@@ -208,11 +210,11 @@ async def test_request_under_way_is_answered_after_sigterm() -> None:
         answer = await reader.read()
         writer.close()
         assert answer.startswith(b"HTTP/1.1 200")
-        assert predictions(answer.partition(b"\r\n\r\n")[2], 200) == list(await EmbeddedRanker().scores(asked))
+        assert predictions(answer.partition(b"\r\n\r\n")[2], 200) == list(await EmbeddedRanker().scores(sent))
         assert await asyncio.to_thread(running.process.wait, 20) == 0
 
 
-def test_port_in_use_is_told(tmp_path: Path) -> None:
+def test_port_in_use_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         environment = {
             **os.environ,

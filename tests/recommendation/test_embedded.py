@@ -32,11 +32,11 @@ async def test_score_is_a_ratio(**changes: Any) -> None:
         ({"overstock_ratio": 0.1}, {"overstock_ratio": 0.5}),
     ],
 )
-async def test_surer_dearer_longer_keeping_and_steadier_items_rank_higher(
+async def test_score_grows_with_probability_savings_and_shelf_life_and_falls_with_overstock(
     better: dict[str, Any], worse: dict[str, Any]
 ) -> None:
     assert await score(**better) > await score(**worse)
 
 
-async def test_household_that_pays_less_today_gains_nothing_by_money() -> None:
+async def test_negative_savings_score_like_none() -> None:
     assert await score(annual_savings_vs_paid=-50.0) == await score(annual_savings_vs_paid=0.0)

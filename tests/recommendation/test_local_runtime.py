@@ -1,4 +1,4 @@
-"""The whole path without AWS: boto3 → SageMaker runtime → container process → model."""
+"""End to end without AWS: boto3 → local SageMaker runtime → container process → model."""
 
 import asyncio
 import datetime
@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree_recommendation.__main__ import build
-from pantree_recommendation.backends import artefact
+from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import BodyFormat
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.backends.endpoint import BotoEndpoint, open_client
@@ -26,9 +26,7 @@ from pantree_recommendation.backends.sagemaker import SageMakerRanker
 from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, RankerFailure, Weight
 from pantree_recommendation.settings import RecommendationSettings
 from tests.loopback import loopback
-from tests.recommendation.evidence import features
-from tests.recommendation.likely import likely
-from tests.recommendation.sagemaker_processes import (
+from tests.recommendation.container_process import (
     KEY,
     SECRET,
     ContainerProcess,
@@ -37,9 +35,10 @@ from tests.recommendation.sagemaker_processes import (
     serving,
     until_loaded,
 )
+from tests.recommendation.evidence import features
 from tests.recommendation.test_servicer import bananas, request
 
-FITTED = artefact.Artefact(
+CALIBRATED = model_artifact.ModelArtifact(
     ModelName("calibrated", "2"),
     Calibration(intercept=0.3, slope=0.7, weights=(Weight("purchase_count", 2.0, 0.5, 0.4),)),
     "test rows",
@@ -47,25 +46,25 @@ FITTED = artefact.Artefact(
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Iterator[ContainerProcess]:
+def default() -> Iterator[ContainerProcess]:
     with container() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def fitted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerProcess]:
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainerProcess]:
     folder = tmp_path_factory.mktemp("model")
-    artefact.save(FITTED, folder)
+    model_artifact.save(CALIBRATED, folder)
     with container(folder) as running:
         yield running
 
 
 @pytest.fixture
-async def url(shipped: ContainerProcess, fitted: ContainerProcess) -> AsyncIterator[str]:
-    """Of a runtime whose endpoint has the variants A, the model that ships, and B, a fitted one."""
-    await until_loaded(shipped.url)
-    await until_loaded(fitted.url)
-    async with serving(runtime_of({"A": shipped.url, "B": fitted.url})) as runtime:
+async def url(default: ContainerProcess, calibrated: ContainerProcess) -> AsyncIterator[str]:
+    """URL of a runtime whose endpoint has the default model as variant A and a calibrated one as B."""
+    await until_loaded(default.url)
+    await until_loaded(calibrated.url)
+    async with serving(runtime_of({"A": default.url, "B": calibrated.url})) as runtime:
         yield runtime
 
 
@@ -98,8 +97,8 @@ async def scores(
 
 def varied(count: int) -> list[ItemFeatures]:
     return [
-        likely(
-            number / count,
+        features(
+            cadence_probability=number / count,
             name=f"Item {number}, “fine”",
             consistency_ratio=number % 7 / 7,
             purchase_count=1 + number % 40,
@@ -115,7 +114,7 @@ async def test_scores_are_those_of_the_embedded_model(url: str, body_format: Bod
     assert await scores(url, items, body_format=body_format) == list(await EmbeddedRanker().scores(items))
 
 
-async def test_seven_megabytes_go_in_parts_and_keep_their_order(url: str) -> None:
+async def test_seven_megabytes_are_split_and_keep_their_order(url: str) -> None:
     items = varied(19_000)
     assert await scores(url, items) == list(await EmbeddedRanker().scores(items))
 
@@ -123,7 +122,7 @@ async def test_seven_megabytes_go_in_parts_and_keep_their_order(url: str) -> Non
 @pytest.mark.parametrize("target", [{"target_variant": "B"}, {"inference_component": "B"}])
 async def test_named_variant_answers(url: str, target: dict[str, str]) -> None:
     items = varied(50)
-    expected = list(await FITTED.ranker().scores(items))
+    expected = list(await CALIBRATED.ranker().scores(items))
     assert expected != list(await EmbeddedRanker().scores(items))
     assert await scores(url, items, **target) == expected
 
@@ -141,8 +140,8 @@ def settings(url: str, **changes: Any) -> RecommendationSettings:
     )
 
 
-async def recommend(asked: RecommendationSettings) -> messages.RecommendResponse:
-    async with loopback(await build(asked)) as channel:
+async def recommend(sent: RecommendationSettings) -> messages.RecommendResponse:
+    async with loopback(await build(sent)) as channel:
         items = [
             bananas(name=f"Item {number}", category=f"aisle {number % 2}", confidence=80.0 + number)
             for number in range(12)
@@ -160,7 +159,7 @@ async def test_service_recommends_the_same_through_sagemaker_and_embedded(url: s
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"sagemaker_endpoint": "another"}, "ValidationError, HTTP 400"),
         ({"sagemaker_variant": "C"}, "ValidationError, HTTP 400"),
@@ -168,25 +167,27 @@ async def test_service_recommends_the_same_through_sagemaker_and_embedded(url: s
         ({"aws_access_key_id": SecretStr("NOBODY")}, "UnrecognizedClientException, HTTP 403"),
     ],
 )
-async def test_embedded_model_answers_when_the_runtime_refuses(url: str, changes: dict[str, Any], told: str) -> None:
+async def test_embedded_model_answers_when_the_runtime_rejects_the_call(
+    url: str, changes: dict[str, Any], expected: str
+) -> None:
     response = await recommend(settings(url, **changes))
     assert response.source == "embedded"
-    assert told in response.fallback_reason
+    assert expected in response.fallback_reason
     assert len(response.recommendations) == 12
 
 
-async def test_container_that_is_gone_is_an_unavailable_service() -> None:
+async def test_stopped_container_is_an_unavailable_service() -> None:
     with container() as running:
         await until_loaded(running.url)
         assert running.stop() == 0
         async with serving(runtime_of({"A": running.url})) as url:
-            with pytest.raises(RankerFailure, match=r"in 2 attempts: .*ServiceUnavailable, HTTP 503"):
+            with pytest.raises(RankerFailure, match=r"after 2 attempts: .*ServiceUnavailable, HTTP 503"):
                 await scores(url, [features()])
 
 
 async def test_container_that_is_still_loading_is_a_model_error(tmp_path: Path) -> None:
 
-    artefact.save(artefact.unfitted(), tmp_path)
+    model_artifact.save(model_artifact.default_model(), tmp_path)
     (tmp_path / "model.json").unlink()
     os.mkfifo(tmp_path / "model.json")
     with container(tmp_path) as running:
@@ -195,7 +196,7 @@ async def test_container_that_is_still_loading_is_a_model_error(tmp_path: Path) 
                 await scores(url, [features()])
 
 
-async def test_what_the_container_says_of_a_wrong_body_reaches_the_caller_of_boto3(url: str) -> None:
+async def test_error_of_the_container_reaches_the_caller_of_boto3(url: str) -> None:
     with pytest.raises(exceptions.ClientError) as raised:
         await asyncio.to_thread(
             lambda: client(url).invoke_endpoint(
@@ -207,7 +208,7 @@ async def test_what_the_container_says_of_a_wrong_body_reaches_the_caller_of_bot
     assert '"position":2' in answer["OriginalMessage"]
 
 
-async def test_body_above_the_limit_is_refused(url: str) -> None:
+async def test_body_above_the_limit_is_rejected(url: str) -> None:
     with pytest.raises(exceptions.ClientError, match="ValidationError"):
         await asyncio.to_thread(
             lambda: client(url).invoke_endpoint(EndpointName="subscribe-save", Body=b" " * 6_291_457)
@@ -229,14 +230,14 @@ async def test_model_that_takes_too_long_is_a_model_error() -> None:
             await scores(url, [features()])
 
 
-async def test_signature_of_another_time_is_refused(shipped: ContainerProcess) -> None:
+async def test_expired_signature_is_rejected(default: ContainerProcess) -> None:
     later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(minutes=20)
-    async with serving(runtime_of({"A": shipped.url}, now=lambda: later)) as url:
+    async with serving(runtime_of({"A": default.url}, now=lambda: later)) as url:
         with pytest.raises(RankerFailure, match="InvalidSignatureException, HTTP 403"):
             await scores(url, [features()])
 
 
-async def test_changed_body_is_refused(url: str) -> None:
+async def test_changed_body_is_rejected(url: str) -> None:
     changed = client(url)
 
     def change(request: Any, **_: Any) -> None:
@@ -249,7 +250,7 @@ async def test_changed_body_is_refused(url: str) -> None:
         )
 
 
-async def test_unsigned_request_is_refused(url: str) -> None:
+async def test_unsigned_request_is_rejected(url: str) -> None:
 
     async with httpx.AsyncClient() as plain:
         response = await plain.post(f"{url}/endpoints/subscribe-save/invocations", content=b"{}")
@@ -257,13 +258,13 @@ async def test_unsigned_request_is_refused(url: str) -> None:
     assert response.headers["x-amzn-errortype"] == "MissingAuthenticationTokenException"
 
 
-def test_command_line_serves_a_runtime_and_says_how_to_use_it() -> None:
+def test_command_line_serves_a_runtime_and_prints_how_to_use_it() -> None:
     command = [sys.executable, "-m", "pantree_recommendation.sagemaker", "local", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("SAGEMAKER_ENDPOINT="))
         variables = dict(word.partition("=")[::2] for word in shlex.split(line) if "=" in word)
-        asked = open_client(
+        sent = open_client(
             region="us-west-2",
             url=variables["PANTREE_RECOMMENDATION_SAGEMAKER_URL"],
             access_key_id=variables["AWS_ACCESS_KEY_ID"],
@@ -272,7 +273,7 @@ def test_command_line_serves_a_runtime_and_says_how_to_use_it() -> None:
             read_timeout_seconds=30,
             max_calls=1,
         )
-        endpoint = BotoEndpoint(asked, variables["SAGEMAKER_ENDPOINT"])
+        endpoint = BotoEndpoint(sent, variables["SAGEMAKER_ENDPOINT"])
         try:
             assert endpoint.invoke(b'{"instances": []}', BodyFormat.JSON) == b'{"predictions":[]}'
         finally:
@@ -281,7 +282,7 @@ def test_command_line_serves_a_runtime_and_says_how_to_use_it() -> None:
         assert process.wait(30) == 0
 
 
-def test_command_line_without_a_model_says_so(tmp_path: Path) -> None:
+def test_command_line_without_a_model_is_an_error(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -294,5 +295,5 @@ def test_command_line_without_a_model_says_so(tmp_path: Path) -> None:
     ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert result.returncode == 1
-    assert "is there a model in the folder?" in result.stderr
+    assert "is there a model in the directory?" in result.stderr
     assert "the container ended" in result.stderr

@@ -49,16 +49,16 @@ def test_cadence_is_on_the_ladder_and_never_shorter_than_purchases_support(item:
         assert offer.supported_cadence == offer_of(plain, DEFAULT_TIERS).cadence
 
 
-def test_cadence_is_that_of_the_forecast_whatever_the_mean_interval() -> None:
+def test_cadence_of_the_forecast_overrides_the_mean_interval() -> None:
     assert offer_of(bananas(forecast=forecast(interval_days=42)), DEFAULT_TIERS).cadence.interval_days == 42
 
 
-def test_each_tier_has_its_price() -> None:
-    alone, with_others = offer_of(bananas(), DEFAULT_TIERS).prices
-    assert (alone.tier, with_others.tier) == (DiscountTier(1, 0.05), DiscountTier(5, 0.15))
-    assert (alone.estimated_annual_savings, with_others.estimated_annual_savings) == (5.18, 15.56)
+def test_each_tier_has_its_own_price() -> None:
+    alone, in_a_large_delivery = offer_of(bananas(), DEFAULT_TIERS).prices
+    assert (alone.tier, in_a_large_delivery.tier) == (DiscountTier(1, 0.05), DiscountTier(5, 0.15))
+    assert (alone.estimated_annual_savings, in_a_large_delivery.estimated_annual_savings) == (5.18, 15.56)
     # 1.99 × .95 × 365 / 7 = 98.576…, and × .85 = 88.199…
-    assert (alone.annual_cost, with_others.annual_cost) == (98.58, 88.2)
+    assert (alone.annual_cost, in_a_large_delivery.annual_cost) == (98.58, 88.2)
     assert alone.savings_vs_paid is None
 
 
@@ -85,6 +85,6 @@ def test_cadence_on_the_last_step_is_unchanged() -> None:
     assert offer_of(item, DEFAULT_TIERS).cadence.frequency == "quarterly"
 
 
-def test_offer_without_an_interval_is_refused() -> None:
+def test_candidate_without_an_interval_is_rejected() -> None:
     with pytest.raises(ValueError, match="no interval"):
         offer_of(bananas(mean_interval_days=None), DEFAULT_TIERS)

@@ -15,7 +15,7 @@ def weekly(name: str, price: float, **changes: Any) -> Candidate:
     return bananas(name=name, latest_unit_price=price, **changes)
 
 
-def test_plan_of_nothing_costs_nothing() -> None:
+def test_empty_plan_costs_nothing() -> None:
     assert plan([]) == Plan(0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -24,7 +24,7 @@ def test_plan_of_few_items_is_the_sum_of_their_offers() -> None:
     offer = offer_of(item, DEFAULT_TIERS)
     together = plan([item])
     assert together.annual_cost == offer.price.annual_cost == 346.75  # 7 × .95 × 365 / 7
-    assert together.estimated_annual_savings == offer.estimated_annual_savings == 18.25
+    assert together.estimated_annual_savings == offer.price.estimated_annual_savings == 18.25
     assert (together.best_discount_ratio, together.annual_savings_vs_paid) == (0.0, None)
 
 
@@ -35,7 +35,7 @@ def test_five_items_on_one_day_get_the_larger_discount() -> None:
     assert together.best_discount_ratio == 1.0
 
 
-def test_discount_of_each_day_depends_on_what_comes_on_it() -> None:
+def test_discount_of_a_day_depends_on_its_items() -> None:
     items = [weekly(str(number), 7.0, forecast=forecast(interval_days=7)) for number in range(4)]
     items.append(weekly("4", 7.0, forecast=forecast(interval_days=14)))
     together = plan(items)
@@ -44,7 +44,7 @@ def test_discount_of_each_day_depends_on_what_comes_on_it() -> None:
     assert together.best_discount_ratio == pytest.approx(5 / 9)
 
 
-def test_savings_vs_paid_are_told_when_they_are_known_of_all() -> None:
+def test_savings_vs_paid_are_absent_when_any_paid_price_is_unknown() -> None:
     known = weekly("known", 7.0, paid_price=PaidPrice(6.0, 0.5))
     assert plan([known]).annual_savings_vs_paid == -33.9  # (6 − 6.65) × 365 / 7
     assert plan([known, weekly("unknown", 7.0)]).annual_savings_vs_paid is None

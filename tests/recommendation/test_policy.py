@@ -5,20 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_recommendation.core import Candidate, Forecast, Need, Policy, ReasonCode, rejection_reason
-from pantree_recommendation.core.candidate import LEAST_RECENCY_WEIGHT
+from pantree_recommendation.core.candidate import MIN_RECENCY_WEIGHT
 from tests.recommendation.evidence import AS_OF, bananas, candidate, forecast, forecasts
 
 
 def code(item: Candidate, policy: Policy | None = None) -> ReasonCode | None:
-    ground = rejection_reason(item, AS_OF, policy or Policy())
-    return None if ground is None else ground.code
+    reason = rejection_reason(item, AS_OF, policy or Policy())
+    return None if reason is None else reason.code
 
 
 @pytest.mark.parametrize(
     ("item", "expected"),
     [
         (bananas(), None),
-        (bananas(purchase_count=3, confidence=65.0, recency_weight_ratio=LEAST_RECENCY_WEIGHT), None),
+        (bananas(purchase_count=3, confidence=65.0, recency_weight_ratio=MIN_RECENCY_WEIGHT), None),
         (bananas(purchase_count=2), ReasonCode.TOO_FEW_PURCHASES),
         (bananas(purchase_count=1, mean_interval_days=None, confidence=0.0), ReasonCode.TOO_FEW_PURCHASES),
         (bananas(recency_weight_ratio=0.12), ReasonCode.NEED_ENDED),
@@ -37,7 +37,7 @@ def code(item: Candidate, policy: Policy | None = None) -> ReasonCode | None:
         (bananas(forecast=forecast(need=Need.SWITCHED)), ReasonCode.NEED_SWITCHED),
     ],
 )
-def test_candidate_is_left_out_on_the_ground_that_applies(item: Candidate, expected: ReasonCode | None) -> None:
+def test_candidate_is_rejected_with_the_reason_that_applies(item: Candidate, expected: ReasonCode | None) -> None:
     assert code(item) is expected
 
 
@@ -48,26 +48,26 @@ def test_thresholds_come_from_the_policy() -> None:
     assert code(bananas(), Policy(excluded_categories=frozenset({"produce"}))) is ReasonCode.NOT_SUBSCRIBABLE
 
 
-def test_ground_tells_the_numbers_behind_it() -> None:
-    ground = rejection_reason(bananas(last_day=date(2026, 3, 20), recency_weight_ratio=0.01), AS_OF, Policy())
-    assert ground is not None
-    assert ground.values == {
+def test_reason_has_the_values_behind_it() -> None:
+    reason = rejection_reason(bananas(last_day=date(2026, 3, 20), recency_weight_ratio=0.01), AS_OF, Policy())
+    assert reason is not None
+    assert reason.values == {
         "days_since_last_purchase": 92,
         "mean_interval_days": 7.2,
         "recency_weight_ratio": 0.01,
         "need_probability": 0.8534,
     }
-    assert ground.text.startswith("Not bought for 92 days, with a mean interval of 7.2 days")
+    assert reason.text.startswith("Not bought for 92 days, with a mean interval of 7.2 days")
 
 
-def test_text_of_a_near_miss_does_not_round_it_to_a_hit() -> None:
-    ground = rejection_reason(bananas(confidence=59.99), AS_OF, Policy())
-    assert ground is not None
-    assert ground.text.endswith("has a probability of 0.5999, below the 0.65 that is needed.")
+def test_text_of_a_near_miss_does_not_round_up_to_the_threshold() -> None:
+    reason = rejection_reason(bananas(confidence=59.99), AS_OF, Policy())
+    assert reason is not None
+    assert reason.text.endswith("has a probability of 0.5999, below the required 0.65.")
 
 
 @given(candidate(), st.floats(0, 100), st.floats(0, 100))
-def test_item_left_out_at_a_threshold_is_left_out_at_every_higher_one(
+def test_item_rejected_at_a_threshold_is_rejected_at_every_higher_one(
     item: Candidate, one: float, other: float
 ) -> None:
     low, high = sorted((one, other))
@@ -78,6 +78,6 @@ def test_item_left_out_at_a_threshold_is_left_out_at_every_higher_one(
 
 
 @given(candidate(), forecasts().filter(lambda given_forecast: given_forecast.need is not Need.ACTIVE))
-def test_need_that_is_not_active_is_never_enough(item: Candidate, expected: Forecast) -> None:
+def test_need_that_is_not_active_is_always_rejected(item: Candidate, expected: Forecast) -> None:
     policy = Policy(min_cadence_probability=0, min_purchases=2)
     assert rejection_reason(item._replace(forecast=expected), AS_OF, policy) is not None

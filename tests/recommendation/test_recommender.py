@@ -9,21 +9,26 @@ from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import Perishability
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.core import (
-    Answer,
     Candidate,
-    FixedModels,
     ItemFeatures,
     ModelName,
+    Models,
     Need,
     PaidPrice,
     Policy,
-    Question,
+    Ranker,
     RankerFailure,
     ReasonCode,
-    Recommender,
+    RecommendationRequest,
+    RecommendationResult,
+    Selection,
+    Share,
     Trend,
+    filter_candidates,
+    score,
+    select,
 )
-from tests.recommendation.evidence import AS_OF, bananas, candidates, forecast, question
+from tests.recommendation.evidence import AS_OF, bananas, candidates, forecast, request
 
 
 class ByPrice:
@@ -32,36 +37,57 @@ class ByPrice:
     model = ModelName("by-price", "")
     source = "sagemaker"
 
+    def __init__(self) -> None:
+        self.item_counts: list[int] = []
+
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
+        self.item_counts.append(len(items))
         return [min(1.0, item.latest_unit_price / 100) for item in items]
 
 
-class OutOfOrder(ByPrice):
+class Failing:
+    """A model that always fails."""
+
+    model = ModelName("failing", "")
+
+    def __init__(self, source: str = "sagemaker") -> None:
+        self.source = source
+
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
-        raise RankerFailure("SageMaker is out of order")
+        raise RankerFailure("SageMaker is down")
 
 
-async def recommend(asked: Question) -> Answer:
-    return await Recommender(Policy(), FixedModels(EmbeddedRanker())).recommend(asked)
+def models(first: Ranker, fallback: Ranker) -> Models:
+    return Models({"first": first, "fallback": fallback}, Selection((Share("first", 1.0),), "fallback"))
 
 
-def names(given_answer: Answer) -> list[str]:
-    return [recommendation.candidate.name for recommendation in given_answer.recommendations]
+EMBEDDED = models(EmbeddedRanker(), EmbeddedRanker())
+
+
+async def recommend(
+    sent: RecommendationRequest, policy: Policy | None = None, models: Models = EMBEDDED
+) -> RecommendationResult:
+    (scored,) = await score([filter_candidates(sent, policy or Policy(), models)])
+    return select(scored)
+
+
+def names(result: RecommendationResult) -> list[str]:
+    return [recommendation.candidate.name for recommendation in result.recommendations]
 
 
 @settings(max_examples=30)
 @given(candidates())
-async def test_every_candidate_is_either_recommended_or_left_out(items: list[Candidate]) -> None:
-    given_answer = await recommend(question(*items, include_omitted=True))
-    omitted = [item.name for item in given_answer.omitted]
-    assert sorted(names(given_answer) + omitted) == sorted(item.name for item in items)
+async def test_every_candidate_is_either_recommended_or_omitted(items: list[Candidate]) -> None:
+    result = await recommend(request(*items, include_omitted=True))
+    omitted = [item.name for item in result.omitted]
+    assert sorted(names(result) + omitted) == sorted(item.name for item in items)
     assert omitted == sorted(omitted)
 
 
 @settings(max_examples=30)
 @given(candidates())
-async def test_recommendation_keeps_what_the_contract_promises(items: list[Candidate]) -> None:
-    recommendations = (await recommend(question(*items))).recommendations
+async def test_recommendation_keeps_the_invariants_of_the_contract(items: list[Candidate]) -> None:
+    recommendations = (await recommend(request(*items))).recommendations
     assert [(-item.score, item.candidate.name) for item in recommendations] == sorted(
         (-item.score, item.candidate.name) for item in recommendations
     )
@@ -74,19 +100,19 @@ async def test_recommendation_keeps_what_the_contract_promises(items: list[Candi
         assert item.offer.forecast.cadence_probability >= 0.65
         assert item.offer.cadence.interval_days >= item.offer.forecast.interval_days
         claims = {reason.code for reason in item.reasons} & {ReasonCode.SAVES_MONEY, ReasonCode.SAVES_VS_PAID}
-        honest = item.offer.price.savings_vs_paid
-        assert not (claims and honest is not None and honest.pays_less_today)
+        savings = item.offer.price.savings_vs_paid
+        assert not (claims and savings is not None and savings.pays_less_today)
         assert item.reasons
         assert all(reason.text for reason in item.reasons)
 
 
 @settings(max_examples=30)
 @given(candidates().flatmap(lambda items: st.tuples(st.just(items), st.permutations(items))), st.integers(1, 4))
-async def test_answer_is_the_same_for_every_order_of_the_candidates(
+async def test_result_does_not_depend_on_the_order_of_the_candidates(
     items_and_permutation: tuple[list[Candidate], list[Candidate]], limit: int
 ) -> None:
     one, other = [
-        await recommend(question(*items, max_recommendations=limit, include_omitted=True))
+        await recommend(request(*items, max_recommendations=limit, include_omitted=True))
         for items in items_and_permutation
     ]
     assert one == other
@@ -98,45 +124,45 @@ async def test_higher_threshold_recommends_a_subset_in_the_same_order(
     items: list[Candidate], one: float, other: float
 ) -> None:
     low, high = sorted((one, other))
-    at_low, at_high = [names(await recommend(question(*items, min_confidence=threshold))) for threshold in (low, high)]
+    at_low, at_high = [names(await recommend(request(*items, min_confidence=threshold))) for threshold in (low, high)]
     assert at_high == [name for name in at_low if name in set(at_high)]
 
 
 async def test_items_of_equal_score_are_ordered_by_name() -> None:
-    given_answer = await recommend(question(bananas(name="Pears"), bananas(name="Apples")))
-    assert names(given_answer) == ["Apples", "Pears"]
+    result = await recommend(request(bananas(name="Pears"), bananas(name="Apples")))
+    assert names(result) == ["Apples", "Pears"]
 
 
-async def test_items_beyond_the_limit_are_left_out_with_their_place() -> None:
+async def test_items_beyond_the_limit_are_omitted_with_their_rank() -> None:
     items = [bananas(name=name) for name in "cab"]
-    given_answer = await recommend(question(*items, max_recommendations=1, include_omitted=True))
-    assert names(given_answer) == ["a"]
-    assert [(item.name, item.reason.code, item.reason.values["place"]) for item in given_answer.omitted] == [
+    result = await recommend(request(*items, max_recommendations=1, include_omitted=True))
+    assert names(result) == ["a"]
+    assert [(item.name, item.reason.code, item.reason.values["place"]) for item in result.omitted] == [
         ("b", ReasonCode.OUTRANKED, 2),
         ("c", ReasonCode.OUTRANKED, 3),
     ]
 
 
-async def test_omitted_items_are_kept_back_unless_asked_for() -> None:
-    assert (await recommend(question(bananas(confidence=1.0)))).omitted == ()
+async def test_omitted_items_are_returned_only_on_request() -> None:
+    assert (await recommend(request(bananas(confidence=1.0)))).omitted == ()
 
 
-async def test_no_more_than_half_of_what_is_asked_for_comes_from_one_category() -> None:
+async def test_at_most_half_of_the_requested_recommendations_come_from_one_category() -> None:
     items = [bananas(name=name, confidence=90.0) for name in "abc"]
     pantry = bananas(name="d", category="pantry", confidence=70.0)
     unknown = [bananas(name=name, category="", confidence=66.0) for name in "ef"]
-    given_answer = await recommend(question(*items, pantry, *unknown, max_recommendations=4, include_omitted=True))
-    assert names(given_answer) == ["a", "b", "d", "e"]
-    assert [(item.name, item.reason.code) for item in given_answer.omitted] == [
+    result = await recommend(request(*items, pantry, *unknown, max_recommendations=4, include_omitted=True))
+    assert names(result) == ["a", "b", "d", "e"]
+    assert [(item.name, item.reason.code) for item in result.omitted] == [
         ("c", ReasonCode.CATEGORY_FULL),
         ("f", ReasonCode.OUTRANKED),
     ]
-    assert given_answer.omitted[0].reason.values == {"place": 3, "max_of_category": 2}
+    assert result.omitted[0].reason.values == {"place": 3, "max_of_category": 2}
 
 
-async def test_forecast_and_paid_price_give_their_reasons() -> None:
+async def test_forecast_and_paid_price_have_reasons() -> None:
     item = bananas(forecast=forecast(), paid_price=PaidPrice(1.95, 0.1))
-    (recommendation,) = (await recommend(question(item))).recommendations
+    (recommendation,) = (await recommend(request(item))).recommendations
     assert [reason.code for reason in recommendation.reasons] == [
         "BOUGHT_REGULARLY",
         "LIKELY_BOUGHT_AGAIN",
@@ -147,31 +173,31 @@ async def test_forecast_and_paid_price_give_their_reasons() -> None:
     assert recommendation.reasons[1].text == "Bought again within 10 days with a probability of 80%."
 
 
-async def test_household_that_pays_less_is_told_so_and_promised_nothing() -> None:
+async def test_household_that_pays_less_gets_no_savings_reason() -> None:
     item = bananas(forecast=forecast(), paid_price=PaidPrice(1.49, 0.1))
-    (recommendation,) = (await recommend(question(item))).recommendations
+    (recommendation,) = (await recommend(request(item))).recommendations
     (reason,) = [reason for reason in recommendation.reasons if reason.code is ReasonCode.PAYS_LESS_TODAY]
     assert reason.text == (
-        "You already pay less: 1.49 a unit on average, promotions included, where the subscription asks 1.90."
+        "You already pay less: 1.49 per unit on average, promotions included; the subscription price is 1.90."
     )
     assert not {"SAVES_MONEY", "SAVES_VS_PAID"} & {reason.code for reason in recommendation.reasons}
 
 
-async def test_plan_tells_all_recommendations_together() -> None:
+async def test_plan_covers_all_recommendations() -> None:
     items = [bananas(name=name, category=name) for name in "abcdefg"]
-    given_answer = await recommend(question(*items, max_recommendations=5))
-    assert given_answer.plan.item_count == 5
-    assert given_answer.plan.estimated_annual_savings > 5 * 5.18
+    result = await recommend(request(*items, max_recommendations=5))
+    assert result.plan.item_count == 5
+    assert result.plan.estimated_annual_savings > 5 * 5.18
 
 
-async def test_overdue_item_is_due_on_the_day_of_the_question() -> None:
-    (item,) = (await recommend(question(bananas(next_due_day=date(2026, 6, 17))))).recommendations
+async def test_overdue_item_is_due_on_the_as_of_date() -> None:
+    (item,) = (await recommend(request(bananas(next_due_day=date(2026, 6, 17))))).recommendations
     assert item.next_due_day == AS_OF
     (due,) = [reason for reason in item.reasons if reason.code is ReasonCode.DUE_NOW]
     assert due.values == {"overdue_days": 3}
 
 
-async def test_first_delivery_is_the_day_that_the_evidence_chose() -> None:
+async def test_first_delivery_is_the_day_of_the_forecast() -> None:
     chosen = date(2026, 7, 4)
     items = [
         bananas(name="chosen", forecast=forecast(first_delivery_day=chosen)),
@@ -179,8 +205,8 @@ async def test_first_delivery_is_the_day_that_the_evidence_chose() -> None:
         bananas(name="unknown", forecast=forecast()),
         bananas(name="without forecast"),
     ]
-    answer = await recommend(question(*items))
-    assert {item.candidate.name: item.first_delivery_day for item in answer.recommendations} == {
+    result = await recommend(request(*items))
+    assert {item.candidate.name: item.first_delivery_day for item in result.recommendations} == {
         "chosen": chosen,
         "past": AS_OF,
         "unknown": bananas().next_due_day,
@@ -188,7 +214,7 @@ async def test_first_delivery_is_the_day_that_the_evidence_chose() -> None:
     }
 
 
-async def test_reasons_begin_with_regularity_and_name_all_that_applies() -> None:
+async def test_all_reasons_that_apply_are_returned_in_order() -> None:
     item = bananas(
         purchase_count=4,
         suggested_interval_days=28,
@@ -196,7 +222,7 @@ async def test_reasons_begin_with_regularity_and_name_all_that_applies() -> None
         trend=Trend.ACCELERATING,
         perishability=Perishability.MONTHS,
     )
-    (recommendation,) = (await recommend(question(item))).recommendations
+    (recommendation,) = (await recommend(request(item))).recommendations
     assert [reason.code for reason in recommendation.reasons] == [
         "BOUGHT_REGULARLY",
         "DUE_NOW",
@@ -207,66 +233,75 @@ async def test_reasons_begin_with_regularity_and_name_all_that_applies() -> None
     ]
 
 
-async def test_irregular_free_item_is_called_neither_regular_nor_a_saving() -> None:
+async def test_irregular_free_item_is_neither_regular_nor_a_saving() -> None:
     item = bananas(consistency_ratio=0.6, latest_unit_price=0.0, confidence=100.0)
-    (recommendation,) = (await recommend(question(item))).recommendations
+    (recommendation,) = (await recommend(request(item))).recommendations
     assert [reason.code for reason in recommendation.reasons] == ["BOUGHT_REPEATEDLY"]
 
 
-async def test_remote_model_ranks_when_there_is_one() -> None:
-    recommender = Recommender(Policy(), FixedModels(EmbeddedRanker(), ByPrice()))
-    given_answer = await recommender.recommend(
-        question(bananas(name="Cheap", confidence=90.0), bananas(name="Dear", confidence=65.0, latest_unit_price=50.0))
-    )
-    assert names(given_answer) == ["Dear", "Cheap"]
-    assert (given_answer.model.name, given_answer.source, given_answer.fallback_reason) == ("by-price", "sagemaker", "")
+async def test_selected_model_ranks() -> None:
+    expensive = bananas(name="Expensive", confidence=65.0, latest_unit_price=50.0)
+    sent = request(bananas(name="Cheap", confidence=90.0), expensive)
+    result = await recommend(sent, models=models(ByPrice(), EmbeddedRanker()))
+    assert names(result) == ["Expensive", "Cheap"]
+    assert (result.model.name, result.source, result.fallback_reason) == ("by-price", "sagemaker", "")
 
 
-async def test_embedded_model_stands_in_and_says_so_when_the_remote_one_fails() -> None:
-    asked = question(bananas(), bananas(name="Oats", confidence=70.0))
-    given_answer = await Recommender(Policy(), FixedModels(EmbeddedRanker(), OutOfOrder())).recommend(asked)
-    assert given_answer.recommendations == (await recommend(asked)).recommendations
-    assert (given_answer.model.name, given_answer.source) == ("embedded-heuristic", "embedded")
-    assert given_answer.fallback_reason == "SageMaker is out of order"
+async def test_fallback_answers_with_a_reason_when_the_selected_model_fails() -> None:
+    sent = request(bananas(), bananas(name="Oats", confidence=70.0))
+    result = await recommend(sent, models=models(Failing(), EmbeddedRanker()))
+    assert result.recommendations == (await recommend(sent)).recommendations
+    assert (result.model.name, result.source) == ("embedded-heuristic", "embedded")
+    assert result.fallback_reason == "SageMaker is down"
 
 
-class EmbeddedOutOfOrder(OutOfOrder):
-    source = "embedded"
-
-
-async def test_failure_of_the_only_model_is_no_empty_answer() -> None:
+async def test_failure_of_the_fallback_is_an_error() -> None:
+    failing = Failing(source="embedded")
     with pytest.raises(RankerFailure):
-        await Recommender(Policy(), FixedModels(EmbeddedOutOfOrder())).recommend(question(bananas()))
+        await recommend(request(bananas()), models=models(failing, failing))
 
 
-async def test_empty_answer_tells_what_came_closest_though_nobody_asked() -> None:
+async def test_items_of_several_requests_are_scored_in_one_call_per_model() -> None:
+    by_price = ByPrice()
+    both = models(by_price, EmbeddedRanker())
+    sent = [
+        request(bananas(), bananas(name="Oats")),
+        request(),
+        request(bananas(), model="fallback"),
+        request(bananas(name="Milk", latest_unit_price=5.0)),
+    ]
+    scored = await score([filter_candidates(entry, Policy(), both) for entry in sent])
+    assert by_price.item_counts == [3]
+    assert [select(entry) for entry in scored] == [await recommend(entry, models=both) for entry in sent]
+
+
+async def test_empty_result_has_near_misses_without_a_request_for_them() -> None:
     items = [
         bananas(name="Eggs", purchase_count=2),
         bananas(name="Milk", forecast=forecast(cadence_probability=0.5)),
         bananas(name="Bread", forecast=forecast(cadence_probability=0.55)),
         bananas(name="Tea", forecast=forecast(need=Need.ENDED)),
     ]
-    given_answer = await recommend(question(*items))
-    assert (given_answer.recommendations, given_answer.omitted) == ((), ())
-    assert [(item.name, item.reason.code) for item in given_answer.near_misses] == [
+    result = await recommend(request(*items))
+    assert (result.recommendations, result.omitted) == ((), ())
+    assert [(item.name, item.reason.code) for item in result.near_misses] == [
         ("Bread", ReasonCode.LOW_PROBABILITY),
         ("Milk", ReasonCode.LOW_PROBABILITY),
         ("Eggs", ReasonCode.TOO_FEW_PURCHASES),
     ]
 
 
-async def test_answer_with_a_recommendation_has_no_closest_items() -> None:
-    given_answer = await recommend(question(bananas(), bananas(name="Eggs", purchase_count=2)))
-    assert given_answer.near_misses == ()
+async def test_result_with_a_recommendation_has_no_near_misses() -> None:
+    result = await recommend(request(bananas(), bananas(name="Eggs", purchase_count=2)))
+    assert result.near_misses == ()
 
 
-async def test_what_the_shop_excludes_came_no_way_at_all() -> None:
-    policy = Policy(excluded_categories=frozenset({"produce"}))
-    given_answer = await Recommender(policy, FixedModels(EmbeddedRanker())).recommend(question(bananas()))
-    assert given_answer.near_misses == ()
+async def test_item_of_an_excluded_category_is_no_near_miss() -> None:
+    result = await recommend(request(bananas()), Policy(excluded_categories=frozenset({"produce"})))
+    assert result.near_misses == ()
 
 
-async def test_threshold_that_a_question_names_holds_for_regular_items_too() -> None:
+async def test_threshold_of_the_request_applies_to_predictable_items_too() -> None:
     regular = bananas(forecast=forecast(cadence_probability=0.62))
-    assert names(await recommend(question(regular))) == ["Bananas"]
-    assert names(await recommend(question(regular, min_cadence_probability=0.65))) == []
+    assert names(await recommend(request(regular))) == ["Bananas"]
+    assert names(await recommend(request(regular, min_cadence_probability=0.65))) == []

@@ -30,10 +30,10 @@ def stub() -> Iterator[SageMakerStub]:
 async def ranker(
     url: str, *, client: dict[str, Any] | None = None, target: dict[str, str] | None = None, **changes: Any
 ) -> AsyncIterator[SageMakerRanker]:
-    """A ranker on `subscribe-save` that waits for nothing between attempts.
+    """A ranker on `subscribe-save` that does not wait between attempts.
 
     Args:
-        url: where the runtime is.
+        url: of the runtime.
         client: other options of the client.
         target: variant or inference component.
         changes: other options of the ranker.
@@ -80,32 +80,32 @@ async def test_scores_are_those_of_the_endpoint_in_order(stub: SageMakerStub) ->
     assert stub.instances[0][1]["mean_interval_days"] == 7.2
 
 
-async def test_nothing_to_rank_asks_nobody(stub: SageMakerStub) -> None:
+async def test_no_items_make_no_call(stub: SageMakerStub) -> None:
     async with ranker(stub.url) as opened:
         assert await opened.scores([]) == []
     assert not stub.requests
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "told", "attempts"),
+    ("code", "status", "expected", "attempts"),
     [
-        ("ValidationError", 400, "refused the request; check SAGEMAKER_ENDPOINT", 1),
+        ("ValidationError", 400, "rejected the request; check SAGEMAKER_ENDPOINT", 1),
         ("ModelError", 424, "the model in the endpoint failed", 1),
-        ("ModelNotReadyException", 429, "still being loaded", 1),
-        ("InternalFailure", 500, "in 3 attempts: it failed by itself", 3),
-        ("ServiceUnavailable", 503, "in 3 attempts: it is overloaded or down", 3),
-        ("InternalDependencyException", 530, "something that it depends on failed", 1),
-        ("ThrottlingException", 400, "more requests than it is allowed to", 3),
+        ("ModelNotReadyException", 429, "still loading", 1),
+        ("InternalFailure", 500, "after 3 attempts: it had an internal error", 3),
+        ("ServiceUnavailable", 503, "after 3 attempts: it is overloaded or down", 3),
+        ("InternalDependencyException", 530, "one of its dependencies failed", 1),
+        ("ThrottlingException", 400, "more requests than its quota allows", 3),
         ("AccessDeniedException", 403, "check the AWS credentials and the permission", 1),
-        ("SomethingNew", 418, "refused the request", 1),
+        ("SomethingNew", 418, "rejected the request", 1),
     ],
 )
-async def test_error_of_sagemaker_is_told_after_its_number_of_attempts(
-    stub: SageMakerStub, code: str, status: int, told: str, attempts: int
+async def test_error_of_sagemaker_is_reported_after_its_number_of_attempts(
+    stub: SageMakerStub, code: str, status: int, expected: str, attempts: int
 ) -> None:
     stub.behavior = error(code, status)
     message = await failure_of(stub.url)
-    assert told in message
+    assert expected in message
     assert message.endswith(f"({code}, HTTP {status})")
     assert len(stub.requests) == attempts
 
@@ -116,7 +116,7 @@ async def test_error_page_of_a_proxy_is_not_quoted(stub: SageMakerStub) -> None:
     assert len(stub.requests) == 3
 
 
-async def test_second_attempt_after_a_passing_failure_counts(stub: SageMakerStub) -> None:
+async def test_temporary_failure_is_retried(stub: SageMakerStub) -> None:
     working = stub.behavior
 
     def fail_once(handler: BaseHTTPRequestHandler, body: bytes) -> None:
@@ -129,14 +129,14 @@ async def test_second_attempt_after_a_passing_failure_counts(stub: SageMakerStub
     assert len(stub.requests) == 2
 
 
-async def test_hang_ends_with_the_read_timeout_and_is_not_repeated(stub: SageMakerStub) -> None:
+async def test_read_timeout_is_not_retried(stub: SageMakerStub) -> None:
     stub.behavior = stub.hang
     message = await failure_of(stub.url, client={"read_timeout_seconds": 1.5})
     assert message == "SageMaker did not answer: it took too long"
     assert len(stub.requests) == 1
 
 
-async def test_slow_answer_in_time_counts(stub: SageMakerStub) -> None:
+async def test_slow_response_in_time_is_used(stub: SageMakerStub) -> None:
     def slow(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         stub.released.wait(0.3)
         rank_by_confidence(handler, body)
@@ -147,7 +147,7 @@ async def test_slow_answer_in_time_counts(stub: SageMakerStub) -> None:
     assert len(stub.requests) == 1
 
 
-async def test_answer_that_trickles_is_given_up_when_the_time_is_over(stub: SageMakerStub) -> None:
+async def test_trickling_response_is_abandoned_after_the_timeout(stub: SageMakerStub) -> None:
     def trickle(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         reply(b"", headers={"Content-Length": "1000"})(handler, body)
         while not stub.released.wait(0.05):  # each byte comes well before the read timeout
@@ -155,62 +155,62 @@ async def test_answer_that_trickles_is_given_up_when_the_time_is_over(stub: Sage
 
     stub.behavior = trickle
     message = await failure_of(stub.url, timeout_seconds=2.0, client={"read_timeout_seconds": 5.0})
-    assert message == "SageMaker did not answer in the time there was"
+    assert message == "SageMaker did not answer in time"
     assert len(stub.requests) == 1
 
 
-async def test_hang_is_given_up_when_the_time_is_over(stub: SageMakerStub) -> None:
+async def test_hanging_call_is_abandoned_after_the_timeout(stub: SageMakerStub) -> None:
     stub.behavior = stub.hang
     message = await failure_of(stub.url, timeout_seconds=1.5, client={"read_timeout_seconds": 3.0})
-    assert message == "SageMaker did not answer in the time there was"
+    assert message == "SageMaker did not answer in time"
     assert len(stub.requests) == 1
 
 
-async def test_hang_is_given_up_before_the_deadline_of_the_request(stub: SageMakerStub) -> None:
+async def test_hanging_call_is_abandoned_before_the_deadline_of_the_request(stub: SageMakerStub) -> None:
     stub.behavior = stub.hang
     message = await failure_of(stub.url, remaining_seconds=0.6, client={"read_timeout_seconds": 1.0})
-    assert message == "SageMaker did not answer in the time there was"
+    assert message == "SageMaker did not answer in time"
 
 
-async def test_request_with_too_little_time_left_is_not_sent(stub: SageMakerStub) -> None:
+async def test_call_with_too_little_time_left_is_not_made(stub: SageMakerStub) -> None:
     assert "too little of the request's time was left" in await failure_of(stub.url, remaining_seconds=0.2)
     assert not stub.requests
 
 
-async def test_unreachable_endpoint_is_told() -> None:
+async def test_unreachable_endpoint_is_reported() -> None:
     with socket.socket() as reserved:  # bound and not listening: connections are refused
         reserved.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
-        assert "in 3 attempts: it cannot be reached" in await failure_of(url)
+        assert "after 3 attempts: it cannot be reached" in await failure_of(url)
 
 
-async def test_dropped_connection_is_told(stub: SageMakerStub) -> None:
+async def test_dropped_connection_is_reported(stub: SageMakerStub) -> None:
     stub.behavior = lambda handler, body: handler.connection.shutdown(socket.SHUT_RDWR)
-    assert "in 3 attempts: the connection failed (ConnectionClosedError)" in await failure_of(stub.url)
+    assert "after 3 attempts: the connection failed (ConnectionClosedError)" in await failure_of(stub.url)
     assert len(stub.requests) == 3
 
 
 @pytest.mark.parametrize(
     ("body_format", "beginning"), [(BodyFormat.JSON, b'{"predictions": [0.'), (BodyFormat.CSV, b"0.8")]
 )
-async def test_truncated_body_is_told(stub: SageMakerStub, body_format: BodyFormat, beginning: bytes) -> None:
+async def test_truncated_body_is_reported(stub: SageMakerStub, body_format: BodyFormat, beginning: bytes) -> None:
     def cut_off(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         reply(beginning, headers={"Content-Length": "1000"})(handler, body)
         handler.close_connection = True
 
     stub.behavior = cut_off
     message = await failure_of(stub.url, body_format=body_format)
-    assert message == "SageMaker did not answer: its answer was cut off"
+    assert message == "SageMaker did not answer: its response was cut off"
     assert len(stub.requests) == 1
 
 
-async def test_answer_beyond_the_limit_is_told(stub: SageMakerStub) -> None:
+async def test_response_above_the_limit_is_reported(stub: SageMakerStub) -> None:
     stub.behavior = reply(b" " * (MAX_BODY_BYTES + 1))
-    assert "its answer is larger than 6,291,456 bytes" in await failure_of(stub.url)
+    assert "its response is larger than 6,291,456 bytes" in await failure_of(stub.url)
     assert len(stub.requests) == 1
 
 
-async def test_missing_credentials_are_told(stub: SageMakerStub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_credentials_are_reported(stub: SageMakerStub, monkeypatch: pytest.MonkeyPatch) -> None:
     for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -221,11 +221,11 @@ async def test_missing_credentials_are_told(stub: SageMakerStub, monkeypatch: py
     assert not stub.requests
 
 
-def test_unknown_profile_keeps_the_service_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_profile_prevents_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_PROFILE", "nobody")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
-    with pytest.raises(OSError, match=r"cannot be set up: The config profile \(nobody\)"):
+    with pytest.raises(OSError, match=r"cannot be created: The config profile \(nobody\)"):
         open_client(
             region="us-west-2",
             connect_timeout_seconds=1,
@@ -235,16 +235,16 @@ def test_unknown_profile_keeps_the_service_from_starting(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
-        (b"", "no valid JSON"),
-        (b"the scores are 0.5", "no valid JSON"),
-        (b"\xff\xfe", "no valid JSON"),
-        (b"[" * 100_000, "no valid JSON"),
+        (b"", "invalid JSON"),
+        (b"the scores are 0.5", "invalid JSON"),
+        (b"\xff\xfe", "invalid JSON"),
+        (b"[" * 100_000, "invalid JSON"),
         (b"[0.5]", 'no list of "predictions"'),
         (b'{"predictions": 0.5}', 'no list of "predictions"'),
-        (b'{"predictions": []}', "gave 0 predictions for 1 items"),
-        (b'{"predictions": [0.5, 0.5]}', "gave 2 predictions for 1 items"),
+        (b'{"predictions": []}', "returned 0 predictions for 1 items"),
+        (b'{"predictions": [0.5, 0.5]}', "returned 2 predictions for 1 items"),
         (b'{"predictions": [1.5]}', "no number from 0 to 1 for item 0"),
         (b'{"predictions": [-0.1]}', "no number from 0 to 1 for item 0"),
         (b'{"predictions": [NaN]}', "no number from 0 to 1 for item 0"),
@@ -255,16 +255,16 @@ def test_unknown_profile_keeps_the_service_from_starting(monkeypatch: pytest.Mon
         (b'{"predictions": [null]}', "no number from 0 to 1 for item 0"),
     ],
 )
-async def test_unusable_reply_is_a_failure(stub: SageMakerStub, body: bytes, told: str) -> None:
-    with pytest.raises(RankerFailure, match=told):
+async def test_invalid_response_is_a_failure(stub: SageMakerStub, body: bytes, expected: str) -> None:
+    with pytest.raises(RankerFailure, match=expected):
         predictions(body, 1)
-    if len(body) < 20:  # the shorter ones over the wire, too
+    if len(body) < 20:  # short ones over the wire, too
         stub.behavior = reply(body)
-        assert told in await failure_of(stub.url)
+        assert expected in await failure_of(stub.url)
         assert len(stub.requests) == 1
 
 
-async def test_request_above_the_body_limit_is_sent_in_parts_and_keeps_the_order(stub: SageMakerStub) -> None:
+async def test_request_above_the_body_limit_is_split_and_keeps_the_order(stub: SageMakerStub) -> None:
     items = [features(name=f"Item {number}", confidence=float(number)) for number in range(25)]
     async with ranker(stub.url, max_body_bytes=2_000) as opened:
         assert await opened.scores(items) == [number / 100 for number in range(25)]
@@ -273,7 +273,7 @@ async def test_request_above_the_body_limit_is_sent_in_parts_and_keeps_the_order
     assert [instance["name"] for part in stub.instances for instance in part] == [item.name for item in items]
 
 
-async def test_largest_request_stays_below_the_limit_of_sagemaker(stub: SageMakerStub) -> None:
+async def test_largest_request_is_split_below_the_limit_of_sagemaker(stub: SageMakerStub) -> None:
     items = [features(name="乾" * 200, category="物" * 200)] * 6_000
     async with ranker(stub.url, timeout_seconds=100.0, client={"read_timeout_seconds": 60.0}) as opened:
         assert len(await opened.scores(items)) == len(items)
@@ -281,7 +281,7 @@ async def test_largest_request_stays_below_the_limit_of_sagemaker(stub: SageMake
     assert all(len(body) <= 6_291_456 for _, _, body in stub.requests)
 
 
-async def test_request_of_seven_megabytes_goes_in_two_parts(stub: SageMakerStub) -> None:
+async def test_request_of_seven_megabytes_is_split_in_two(stub: SageMakerStub) -> None:
     items = [features(name="Oats" * 50)] * 14_000
     assert sum(len(body) for body, _ in request_bodies(items)) > 7_000_000
     async with ranker(stub.url, timeout_seconds=100.0, client={"read_timeout_seconds": 60.0}) as opened:
@@ -291,7 +291,7 @@ async def test_request_of_seven_megabytes_goes_in_two_parts(stub: SageMakerStub)
 
 
 @pytest.mark.parametrize("body_format", BodyFormat)
-async def test_every_format_gives_the_same_scores(stub: SageMakerStub, body_format: BodyFormat) -> None:
+async def test_every_format_returns_the_same_scores(stub: SageMakerStub, body_format: BodyFormat) -> None:
     items = [features(name='Käse, "jung"', confidence=100 / 3), features(confidence=0.1 + 0.2)]
     async with ranker(stub.url, body_format=body_format) as opened:
         assert await opened.scores(items) == [100 / 3 / 100, (0.1 + 0.2) / 100]
@@ -306,7 +306,7 @@ async def test_every_format_gives_the_same_scores(stub: SageMakerStub, body_form
         ({"inference_component": "B"}, "x-amzn-sagemaker-inference-component"),
     ],
 )
-async def test_variant_or_component_is_asked_for(stub: SageMakerStub, target: dict[str, str], header: str) -> None:
+async def test_variant_or_component_is_sent(stub: SageMakerStub, target: dict[str, str], header: str) -> None:
     async with ranker(stub.url, target=target) as opened:
         await opened.scores([features()])
     async with ranker(stub.url) as opened:
@@ -314,29 +314,29 @@ async def test_variant_or_component_is_asked_for(stub: SageMakerStub, target: di
     assert [headers.get(header) for _, headers, _ in stub.requests] == ["B", None]
 
 
-async def test_endpoint_that_fails_again_and_again_is_left_alone_for_a_while(stub: SageMakerStub) -> None:
+async def test_repeated_failures_open_the_circuit_for_a_while(stub: SageMakerStub) -> None:
     seconds = 100.0
     stub.behavior = error("ModelError", 424)
     async with ranker(stub.url, failure_threshold=2, cool_down_seconds=30.0, clock=lambda: seconds) as opened:
 
-        async def told() -> str:
+        async def failure() -> str:
             with pytest.raises(RankerFailure) as raised:
                 await opened.scores([features()])
             return str(raised.value)
 
-        first, second, third = [await told() for _ in range(3)]
+        first, second, third = [await failure() for _ in range(3)]
         assert first == second
-        assert third == f"SageMaker was not asked, since it failed before: {first}"
+        assert third == f"SageMaker was not called because its circuit is open: {first}"
         assert len(stub.requests) == 2
         stub.behavior = rank_by_confidence
-        assert "was not asked" in await told()
+        assert "was not called" in await failure()
         seconds += 30
         assert await opened.scores([features(confidence=50.0)]) == [0.5]
         assert await opened.scores([features(confidence=60.0)]) == [0.6]
     assert len(stub.requests) == 4
 
 
-async def test_request_that_came_too_late_says_nothing_about_the_endpoint(stub: SageMakerStub) -> None:
+async def test_expired_request_does_not_count_as_a_failure(stub: SageMakerStub) -> None:
     async with ranker(stub.url, failure_threshold=1) as opened:
         set_remaining_seconds(0.1)
         with pytest.raises(RankerFailure, match="too little of the request's time"):
@@ -346,7 +346,7 @@ async def test_request_that_came_too_late_says_nothing_about_the_endpoint(stub: 
 
 
 @given(st.lists(st.text(max_size=9), max_size=8), st.integers(1, 3_000))
-def test_bodies_hold_all_items_in_order_within_the_limit(names: list[str], limit: int) -> None:
+def test_bodies_have_all_items_in_order_within_the_limit(names: list[str], limit: int) -> None:
     bodies = list(request_bodies([features(name=name) for name in names], max_body_bytes=limit))
     parts = [json.loads(body)["instances"] for body, _ in bodies]
     assert [instance["name"] for part in parts for instance in part] == names

@@ -24,7 +24,7 @@ from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_recommendation.__main__ import build
-from pantree_recommendation.backends import artefact
+from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, ReasonCode, model_id
 from pantree_recommendation.sagemaker.settings import ContainerSettings
 from pantree_recommendation.settings import RecommendationSettings
@@ -78,20 +78,20 @@ def request(*items: ItemFrequency, **changes: Any) -> messages.RecommendRequest:
 
 
 async def recommend(
-    asked: messages.RecommendRequest, settings: RecommendationSettings | None = None
+    message: messages.RecommendRequest, settings: RecommendationSettings | None = None
 ) -> messages.RecommendResponse:
     async with loopback(await build(settings or embedded())) as channel:
         with translate_rpc_errors("recommendation"):
-            return await rpc.RecommendationServiceStub(channel).Recommend(asked)
+            return await rpc.RecommendationServiceStub(channel).Recommend(message)
 
 
-async def violated_fields(asked: messages.RecommendRequest) -> set[str]:
+async def violated_fields(message: messages.RecommendRequest) -> set[str]:
     with pytest.raises(InvalidInput) as raised:
-        await recommend(asked)
+        await recommend(message)
     return {violation.field for violation in raised.value.violations}
 
 
-async def test_weekly_item_gets_the_published_offer() -> None:
+async def test_weekly_item_gets_the_documented_offer() -> None:
     response = await recommend(request(bananas()))
     (item,) = response.recommendations
     assert (item.name, item.confidence, item.count, item.avg_interval) == ("Bananas", 85.3, 8, 7.2)
@@ -99,19 +99,19 @@ async def test_weekly_item_gets_the_published_offer() -> None:
     offer = item.subscription
     assert (offer.frequency, offer.interval_days, offer.quantity) == ("weekly", 7, 1)
     assert (offer.estimated_annual_savings, offer.discount_ratio) == (5.18, 0.05)
-    assert offer.first_delivery_date == item.next_due_date  # this evidence chooses no other day
+    assert offer.first_delivery_date == item.next_due_date  # the evidence has no other day
     assert [reason.code for reason in item.reasons] == ["BOUGHT_REGULARLY", "SAVES_MONEY"]
     assert item.reasons[1].values["estimated_annual_savings"] == 5.18
     assert (response.source, response.model.name, response.fallback_reason) == ("embedded", "embedded-heuristic", "")
 
 
-async def test_request_without_candidates_gets_an_empty_answer() -> None:
+async def test_request_without_candidates_gets_an_empty_response() -> None:
     response = await recommend(request(include_omitted=True))
     assert not response.recommendations
     assert not response.omitted
 
 
-async def test_item_bought_once_is_left_out_with_a_reason_when_asked() -> None:
+async def test_item_bought_once_is_omitted_with_a_reason() -> None:
     once = ItemFrequency(
         name="Candles", purchase_count=1, last_date="2026-06-18", latest_unit_price=3.0, typical_quantity=1
     )
@@ -119,10 +119,10 @@ async def test_item_bought_once_is_left_out_with_a_reason_when_asked() -> None:
     (omitted,) = response.omitted
     assert (omitted.name, omitted.reason.code) == ("Candles", "TOO_FEW_PURCHASES")
     assert omitted.reason.values == {"purchase_count": 1, "min_purchases": 3}
-    assert omitted.reason.text == "Bought on 1 of the at least 3 days that are needed to judge it."
+    assert omitted.reason.text == "Days with a purchase: 1; at least 3 are needed to judge it."
 
 
-async def test_threshold_of_the_request_goes_before_that_of_the_settings() -> None:
+async def test_threshold_of_the_request_overrides_the_settings() -> None:
     settings = RecommendationSettings(min_confidence=90, sagemaker_endpoint="")
     assert not (await recommend(request(bananas()), settings)).recommendations
     strict = RecommendationSettings(min_cadence_probability=0.9, sagemaker_endpoint="")
@@ -130,7 +130,7 @@ async def test_threshold_of_the_request_goes_before_that_of_the_settings() -> No
     assert (await recommend(request(bananas(), min_confidence=0), settings)).recommendations
 
 
-async def test_discount_and_least_purchases_come_from_the_settings(tmp_path: Path) -> None:
+async def test_discount_and_min_purchases_come_from_the_settings(tmp_path: Path) -> None:
     discounts = tmp_path / "discounts.toml"
     discounts.write_text("[[tier]]\nmin_items_per_delivery = 1\ndiscount_ratio = 0.15\n", encoding="utf-8")
     settings = RecommendationSettings(discounts_file=discounts, min_purchases=2, sagemaker_endpoint="")
@@ -153,7 +153,7 @@ def with_forecast(**changes: Any) -> ItemFrequency:
     return bananas(**{**expected, **changes})
 
 
-async def test_forecast_and_paid_price_reach_the_answer() -> None:
+async def test_forecast_and_paid_price_reach_the_response() -> None:
     response = await recommend(request(with_forecast()))
     (item,) = response.recommendations
     offer = item.subscription
@@ -167,18 +167,18 @@ async def test_forecast_and_paid_price_reach_the_answer() -> None:
     assert offer.tiers[1].savings_vs_paid.expected_annual_savings > 1.55
 
 
-async def test_ended_need_is_left_out_and_a_low_threshold_does_not_bring_it_back() -> None:
+async def test_ended_need_is_omitted_at_any_threshold() -> None:
     ended = with_forecast(need=NEED_ENDED)
     response = await recommend(request(ended, include_omitted=True, min_cadence_probability=0))
     assert [item.reason.code for item in response.omitted] == ["NEED_ENDED"]
 
 
-async def test_probability_below_that_of_the_request_is_left_out() -> None:
+async def test_probability_below_the_threshold_of_the_request_is_omitted() -> None:
     response = await recommend(request(with_forecast(), include_omitted=True, min_cadence_probability=0.81))
     assert [item.reason.code for item in response.omitted] == ["LOW_PROBABILITY"]
 
 
-async def test_wrong_forecast_is_named() -> None:
+async def test_invalid_forecast_is_reported() -> None:
     wrong = with_forecast(
         recommended_interval_days=10,
         cadence_probability=1.1,
@@ -202,7 +202,7 @@ async def test_wrong_forecast_is_named() -> None:
     }
 
 
-async def test_every_wrong_field_is_named() -> None:
+async def test_every_invalid_field_is_reported() -> None:
     wrong = bananas(
         name="",
         purchase_count=0,
@@ -216,7 +216,7 @@ async def test_every_wrong_field_is_named() -> None:
         next_due_date="soon",
         trend=99,
     )
-    asked = messages.RecommendRequest(
+    message = messages.RecommendRequest(
         candidates=[messages.Candidate(frequency=wrong, perishability=9, suggested_interval_days=-1)],  # type: ignore[arg-type]
         as_of="2026-06-20",
         max_recommendations=0,
@@ -235,7 +235,7 @@ async def test_every_wrong_field_is_named() -> None:
         "next_due_date",
         "trend",
     )
-    assert await violated_fields(asked) == {
+    assert await violated_fields(message) == {
         "max_recommendations",
         "min_confidence",
         "candidates[0].perishability",
@@ -244,13 +244,13 @@ async def test_every_wrong_field_is_named() -> None:
     }
 
 
-async def test_missing_evidence_and_repeated_names_are_named() -> None:
+async def test_missing_evidence_and_repeated_names_are_reported() -> None:
     incomplete = ItemFrequency(
         name="Oats", purchase_count=2, last_date="2026-06-18", latest_unit_price=3.0, typical_quantity=1
     )
-    asked = request(bananas(), bananas(), incomplete, as_of="")
-    asked.candidates.add()
-    assert await violated_fields(asked) == {
+    message = request(bananas(), bananas(), incomplete, as_of="")
+    message.candidates.add()
+    assert await violated_fields(message) == {
         "as_of",
         "candidates[1].frequency.name",
         "candidates[2].frequency.mean_interval_days",
@@ -259,12 +259,12 @@ async def test_missing_evidence_and_repeated_names_are_named() -> None:
     }
 
 
-async def test_too_many_candidates_are_refused() -> None:
-    asked = messages.RecommendRequest(candidates=[messages.Candidate()] * 10_001, as_of="2026-06-20")
-    assert await violated_fields(asked) == {"candidates"}
+async def test_too_many_candidates_are_rejected() -> None:
+    message = messages.RecommendRequest(candidates=[messages.Candidate()] * 10_001, as_of="2026-06-20")
+    assert await violated_fields(message) == {"candidates"}
 
 
-async def test_perishability_and_suggestion_reach_the_answer() -> None:
+async def test_perishability_and_suggested_interval_reach_the_response() -> None:
     candidate = messages.Candidate(
         frequency=bananas(purchase_count=3),
         perishability=catalog_pb2.PERISHABILITY_MONTHS,
@@ -305,7 +305,7 @@ def cut_off(stub: SageMakerStub) -> Behavior:
 
 
 @pytest.mark.parametrize(
-    ("behavior", "told", "attempts"),
+    ("behavior", "expected", "attempts"),
     [
         (lambda _: error("ValidationError", 400), "(ValidationError, HTTP 400)", 1),
         (lambda _: error("ModelError", 424), "(ModelError, HTTP 424)", 1),
@@ -314,12 +314,12 @@ def cut_off(stub: SageMakerStub) -> Behavior:
         (lambda _: error("ServiceUnavailable", 503), "(ServiceUnavailable, HTTP 503)", 2),
         (lambda _: error("InternalDependencyException", 530), "(InternalDependencyException, HTTP 530)", 1),
         (never, "it took too long", 1),
-        (cut_off, "its answer was cut off", 1),
+        (cut_off, "its response was cut off", 1),
         (lambda _: reply(b"[]"), 'no list of "predictions"', 1),
     ],
 )
-async def test_embedded_model_answers_and_says_why_after_each_failure(
-    behavior: Callable[[SageMakerStub], Behavior], told: str, attempts: int
+async def test_embedded_model_answers_with_a_reason_after_each_failure(
+    behavior: Callable[[SageMakerStub], Behavior], expected: str, attempts: int
 ) -> None:
     with serving() as stub:
         stub.behavior = behavior(stub)
@@ -327,12 +327,12 @@ async def test_embedded_model_answers_and_says_why_after_each_failure(
         response = await recommend(request(bananas()), on(stub, sagemaker_read_timeout_seconds=read_timeout_seconds))
         stub.released.set()
         assert len(stub.requests) == attempts
-    assert told in response.fallback_reason
+    assert expected in response.fallback_reason
     assert (response.source, response.model.name) == ("embedded", "embedded-heuristic")
     assert response.recommendations == (await recommend(request(bananas()))).recommendations
 
 
-async def test_slow_answer_in_time_is_that_of_sagemaker() -> None:
+async def test_slow_response_of_sagemaker_in_time_is_used() -> None:
     def slow(handler: BaseHTTPRequestHandler, body: bytes) -> None:
         stub.released.wait(0.3)
         rank_by_confidence(handler, body)
@@ -350,11 +350,11 @@ async def test_household_of_seven_megabytes_is_ranked_in_two_requests() -> None:
         bananas(name=f"{quoted} {number}", category=f"aisle {number % 2}", confidence=70 + number / 500)
         for number in range(9_900)
     ]
-    asked = request(*items)
-    assert asked.ByteSize() < 4 << 20  # what gRPC lets in; JSON needs two bytes for each quotation mark
+    message = request(*items)
+    assert message.ByteSize() < 4 << 20  # gRPC's limit; JSON needs two bytes per quotation mark
     patient = {"sagemaker_read_timeout_seconds": 60, "sagemaker_timeout_seconds": 100}
     with serving() as stub:
-        response = await recommend(asked, on(stub, **patient))
+        response = await recommend(message, on(stub, **patient))
         sizes = [len(body) for _, _, body in stub.requests]
     assert sum(sizes) > 7_000_000
     assert len(sizes) == 2
@@ -370,10 +370,10 @@ async def test_embedded_model_answers_within_the_deadline_when_sagemaker_hangs()
             response = await rpc.RecommendationServiceStub(channel).Recommend(request(bananas()), timeout=1)
             stub.released.set()
     assert response.recommendations[0].name == "Bananas"
-    assert response.fallback_reason == "SageMaker did not answer in the time there was"
+    assert response.fallback_reason == "SageMaker did not answer in time"
 
 
-FITTED_ID = model_id(artefact.load(artefact.FITTED).model)
+CALIBRATED_ID = model_id(model_artifact.load(model_artifact.CALIBRATED_MODEL_DIR).model)
 
 
 async def get_model(settings: RecommendationSettings) -> messages.GetModelResponse:
@@ -381,34 +381,41 @@ async def get_model(settings: RecommendationSettings) -> messages.GetModelRespon
         return await rpc.RecommendationServiceStub(channel).GetModel(messages.GetModelRequest())
 
 
-async def test_model_that_ships_is_told() -> None:
+async def test_bundled_models_are_listed() -> None:
     alone = await get_model(embedded())
     assert (alone.source, alone.model) == ("embedded", alone.fallback)
-    fitted, details = alone.models
-    assert (fitted.id, fitted.share_ratio, fitted.is_fallback) == (FITTED_ID, 0.0, False)
-    assert fitted.metrics["log_loss"] < fitted.metrics["uncalibrated_log_loss"]
-    assert fitted.training_data.startswith("84.51 Complete Journey")
-    assert (details.id, details.share_ratio, details.is_fallback) == ("embedded-heuristic/2", 1.0, True)
-    assert details.training_data.startswith("None")
-    assert tuple(details.features) == tuple(ItemFeatures.__dataclass_fields__)
-    assert details.checksum == hashlib.sha256((artefact.SHIPPED / "manifest.json").read_bytes()).hexdigest()
+    calibrated, default = alone.models
+    assert (calibrated.id, calibrated.share_ratio, calibrated.is_fallback) == (CALIBRATED_ID, 0.0, False)
+    assert calibrated.metrics["log_loss"] < calibrated.metrics["uncalibrated_log_loss"]
+    assert calibrated.training_data.startswith("84.51 Complete Journey")
+    assert (default.id, default.share_ratio, default.is_fallback) == ("embedded-heuristic/2", 1.0, True)
+    assert default.training_data.startswith("None")
+    assert tuple(default.features) == tuple(ItemFeatures.__dataclass_fields__)
+    assert (
+        default.checksum
+        == hashlib.sha256((model_artifact.DEFAULT_MODEL_DIR / "manifest.json").read_bytes()).hexdigest()
+    )
 
 
-async def test_endpoint_is_told_without_being_asked() -> None:
+async def test_endpoint_is_listed_without_a_call() -> None:
     with serving() as stub:
-        told = await get_model(on(stub, sagemaker_variant="B"))
+        response = await get_model(on(stub, sagemaker_variant="B"))
         assert not stub.requests
-    assert (told.source, told.model.name, told.fallback.name) == ("sagemaker", "subscribe-save", "embedded-heuristic")
-    details = {entry.id: entry for entry in told.models}
-    assert set(details) == {"embedded-heuristic/2", FITTED_ID, "sagemaker"}
+    assert (response.source, response.model.name, response.fallback.name) == (
+        "sagemaker",
+        "subscribe-save",
+        "embedded-heuristic",
+    )
+    details = {entry.id: entry for entry in response.models}
+    assert set(details) == {"embedded-heuristic/2", CALIBRATED_ID, "sagemaker"}
     assert (details["sagemaker"].target_variant, details["sagemaker"].share_ratio) == ("B", 1.0)
     assert details["embedded-heuristic/2"].is_fallback
 
 
-async def test_fitted_model_that_ships_answers_whoever_asks_for_it() -> None:
-    usual, fitted = [await recommend(request(bananas(), model=model)) for model in ("", FITTED_ID)]
-    assert (fitted.source, f"{fitted.model.name}/{fitted.model.version}") == ("embedded", FITTED_ID)
-    assert 0 < fitted.recommendations[0].score != usual.recommendations[0].score
+async def test_calibrated_model_answers_on_request() -> None:
+    default, calibrated = [await recommend(request(bananas(), model=model)) for model in ("", CALIBRATED_ID)]
+    assert (calibrated.source, f"{calibrated.model.name}/{calibrated.model.version}") == ("embedded", CALIBRATED_ID)
+    assert 0 < calibrated.recommendations[0].score != default.recommendations[0].score
 
 
 async def test_request_may_choose_the_model() -> None:
@@ -416,28 +423,28 @@ async def test_request_may_choose_the_model() -> None:
         settings = on(stub)
         chosen = await recommend(request(bananas(), model="embedded-heuristic/2"), settings)
         assert not stub.requests
-        usual = await recommend(request(bananas()), settings)
-    assert (chosen.source, chosen.fallback_reason, usual.source) == ("embedded", "", "sagemaker")
+        default = await recommend(request(bananas()), settings)
+    assert (chosen.source, chosen.fallback_reason, default.source) == ("embedded", "", "sagemaker")
 
 
-async def test_unknown_model_is_refused_with_those_that_exist() -> None:
+async def test_unknown_model_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(InvalidInput) as raised:
         await recommend(request(bananas(), model="best/7"))
     (violation,) = raised.value.violations
     assert violation.field == "model"
-    assert violation.description == f"is 'best/7'; give one of {FITTED_ID}, embedded-heuristic/2, or leave it empty"
+    assert violation.description == f"must be one of {CALIBRATED_ID}, embedded-heuristic/2, or empty; is 'best/7'"
 
 
-def second_version(folder: Path) -> Path:
-    """A folder of models with `calibrated/2` in it, which trusts the evidence half as much."""
-    fitted = artefact.Artefact(
+def second_version(directory: Path) -> Path:
+    """A directory of models with `calibrated/2`, which halves the log odds of the evidence."""
+    calibrated = model_artifact.ModelArtifact(
         ModelName("calibrated", "2"), Calibration(intercept=0.0, slope=0.5), "test rows", {"roc_auc": 0.7}
     )
-    artefact.save(fitted, folder / "calibrated-2")
-    return folder
+    model_artifact.save(calibrated, directory / "calibrated-2")
+    return directory
 
 
-async def test_two_versions_answer_side_by_side_by_customer(tmp_path: Path) -> None:
+async def test_two_versions_share_the_customers(tmp_path: Path) -> None:
     selection = tmp_path / "selection.json"
     shares = [{"model": "embedded-heuristic/2", "ratio": 0.5}, {"model": "calibrated/2", "ratio": 0.5}]
     selection.write_text(json.dumps({"experiment": "trust", "shares": shares}))
@@ -446,18 +453,18 @@ async def test_two_versions_answer_side_by_side_by_customer(tmp_path: Path) -> N
     )
     async with loopback(await build(settings)) as channel:
         stub = rpc.RecommendationServiceStub(channel)
-        told = await stub.GetModel(messages.GetModelRequest())
+        listed = await stub.GetModel(messages.GetModelRequest())
         answers = {
             customer: [await stub.Recommend(request(bananas(), customer_id=customer)) for _ in range(2)]
             for customer in (f"customer-{number}" for number in range(20))
         }
-    assert told.experiment == "trust"
-    assert {entry.id: entry.share_ratio for entry in told.models} == {
+    assert listed.experiment == "trust"
+    assert {entry.id: entry.share_ratio for entry in listed.models} == {
         "embedded-heuristic/2": 0.5,
         "calibrated/2": 0.5,
-        FITTED_ID: 0.0,
+        CALIBRATED_ID: 0.0,
     }
-    assert {entry.id: dict(entry.metrics) for entry in told.models}["calibrated/2"] == {"roc_auc": 0.7}
+    assert {entry.id: dict(entry.metrics) for entry in listed.models}["calibrated/2"] == {"roc_auc": 0.7}
     assert {first.model.name for first, _ in answers.values()} == {"embedded-heuristic", "calibrated"}
     assert all(first == second for first, second in answers.values())
     scores = {first.model.name: first.recommendations[0].score for first, _ in answers.values()}
@@ -490,7 +497,7 @@ async def test_model_is_rolled_out_and_back_without_a_restart(tmp_path: Path) ->
         select("nobody/9")
         assert await answering() == "calibrated"
         error = (await stub.GetModel(messages.GetModelRequest())).selection_error
-        assert error == f"there is no model nobody/9; there are calibrated/2, {FITTED_ID}, embedded-heuristic/2"
+        assert error == f"there is no model nobody/9; use one of calibrated/2, {CALIBRATED_ID}, embedded-heuristic/2"
         select("embedded-heuristic/2")
         assert await answering() == "embedded-heuristic"
         assert not (await stub.GetModel(messages.GetModelRequest())).selection_error
@@ -519,48 +526,48 @@ def households(count: int) -> list[messages.RecommendRequest]:
     ]
 
 
-async def test_batch_rows_are_the_online_answers() -> None:
-    asked = households(60)
-    answers = await batch_answers(asked[:25], asked[25:])
+async def test_batch_returns_the_same_as_single_requests() -> None:
+    message = households(60)
+    answers = await batch_answers(message[:25], message[25:])
     async with loopback(await build(embedded())) as channel:
         stub = rpc.RecommendationServiceStub(channel)
-        assert [answer.result for answer in answers] == [await stub.Recommend(household) for household in asked]
+        assert [answer.result for answer in answers] == [await stub.Recommend(household) for household in message]
 
 
-async def test_batch_on_sagemaker_asks_once_for_all_households_of_a_message() -> None:
-    asked = households(20)
+async def test_batch_calls_sagemaker_once_per_message() -> None:
+    message = households(20)
     with serving() as stub:
-        answers = await batch_answers(asked, settings=on(stub))
+        answers = await batch_answers(message, settings=on(stub))
         assert len(stub.requests) == 1
         async with loopback(await build(on(stub))) as channel:
-            online = [await rpc.RecommendationServiceStub(channel).Recommend(household) for household in asked]
+            online = [await rpc.RecommendationServiceStub(channel).Recommend(household) for household in message]
     assert [answer.result for answer in answers] == online
     assert {answer.result.source for answer in answers} == {"sagemaker"}
 
 
-async def test_bad_household_is_told_and_the_others_are_answered() -> None:
-    asked = households(4)
-    asked[1].as_of = "soon"
-    asked[2].model = "best/7"
-    first, second, third, fourth = await batch_answers(asked)
+async def test_invalid_household_is_an_error_and_the_others_are_answered() -> None:
+    message = households(4)
+    message[1].as_of = "soon"
+    message[2].model = "best/7"
+    first, second, third, fourth = await batch_answers(message)
     assert first.WhichOneof("outcome") == fourth.WhichOneof("outcome") == "result"
     assert (second.error.code, second.error.message.startswith("as_of: ")) == (3, True)
     assert (third.error.code, third.error.message.startswith("model: ")) == (3, True)
 
 
-async def test_batch_that_is_too_large_is_refused() -> None:
+async def test_batch_that_is_too_large_is_rejected() -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await batch_answers([messages.RecommendRequest()] * 1_001)
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-async def test_large_answers_come_in_several_messages_below_the_limit() -> None:
-    asked = [
+async def test_large_responses_are_split_below_the_limit() -> None:
+    message = [
         request(*(bananas(name=f"{'x' * 150} {item}", confidence=1.0) for item in range(400)), include_omitted=True)
         for _ in range(20)
     ]
     async with loopback(await build(embedded())) as channel:
-        requests = [messages.RecommendBatchRequest(households=asked)]
+        requests = [messages.RecommendBatchRequest(households=message)]
         call = rpc.RecommendationServiceStub(channel).RecommendBatch(iter(requests))
         sizes = [(response.ByteSize(), len(response.households)) async for response in call]
     assert len(sizes) > 1
@@ -568,9 +575,9 @@ async def test_large_answers_come_in_several_messages_below_the_limit() -> None:
     assert all(size < 2 << 20 for size, _ in sizes)
 
 
-async def test_batch_is_read_no_faster_than_its_answers_are_taken() -> None:
-    # About 1 MiB of answers for each message: transport buffers hold some of them, not all.
-    asked = request(
+async def test_batch_is_read_no_faster_than_its_responses() -> None:
+    # About 1 MiB of responses per message: transport buffers hold some of them, not all.
+    message = request(
         *(bananas(name=f"{'x' * 150} {item}", confidence=1.0) for item in range(2_500)), include_omitted=True
     )
     written = 0
@@ -581,13 +588,13 @@ async def test_batch_is_read_no_faster_than_its_answers_are_taken() -> None:
         async def write() -> None:
             nonlocal written
             for _ in range(16):
-                await call.write(messages.RecommendBatchRequest(households=[asked]))
+                await call.write(messages.RecommendBatchRequest(households=[message]))
                 written += 1
             await call.done_writing()
 
         writing = asyncio.create_task(write())
         settled = -1
-        while settled != written:  # until nothing moves any more
+        while settled != written:  # until the stream stalls
             settled = written
             await asyncio.sleep(0.5)
         assert settled < 16
@@ -603,15 +610,15 @@ async def test_unknown_date_is_invalid_argument() -> None:
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_half_a_pair_of_aws_keys_is_refused() -> None:
-    with pytest.raises(ValidationError, match="go together"):
+def test_half_a_pair_of_aws_keys_is_rejected() -> None:
+    with pytest.raises(ValidationError, match="set both"):
         RecommendationSettings(
             sagemaker_endpoint="subscribe-save", aws_access_key_id=SecretStr("x"), aws_secret_access_key=None
         )
 
 
-def test_endpoint_that_is_an_address_is_refused() -> None:
-    with pytest.raises(ValidationError, match="give the endpoint's name"):
+def test_endpoint_that_is_a_url_is_rejected() -> None:
+    with pytest.raises(ValidationError, match="must be the endpoint's name"):
         RecommendationSettings(sagemaker_endpoint="https://example.com")
 
 
@@ -643,7 +650,7 @@ def neighborhood(**changes: Any) -> vector.Neighborhood:
     return vector.Neighborhood(neighbor_count=50, items=[vector.NeighborItem(**{**item, **changes})])
 
 
-async def test_suggestions_stand_apart_from_recommendations_and_say_whose_habits_they_are() -> None:
+async def test_suggestions_are_separate_and_name_their_source() -> None:
     response = await recommend(request(bananas(), neighborhood=neighborhood()))
     assert [item.name for item in response.recommendations] == ["Bananas"]
     (suggestion,) = response.suggestions
@@ -660,18 +667,18 @@ async def test_suggestions_stand_apart_from_recommendations_and_say_whose_habits
     }
 
 
-async def test_without_a_neighborhood_nothing_is_suggested() -> None:
+async def test_request_without_a_neighborhood_gets_no_suggestions() -> None:
     assert not (await recommend(request(bananas()))).suggestions
 
 
-async def test_suggestions_change_no_recommendation() -> None:
+async def test_neighborhood_does_not_change_recommendations() -> None:
     alone = await recommend(request(bananas(), include_omitted=True))
     response = await recommend(request(bananas(), include_omitted=True, neighborhood=neighborhood()))
     response.ClearField("suggestions")
     assert response == alone
 
 
-async def test_wrong_neighborhoods_are_named() -> None:
+async def test_invalid_neighborhoods_are_reported() -> None:
     wrong = neighborhood(name="", buyer_count=51, regular_buyer_count=52, low_interval_days=-1)
     assert await violated_fields(request(neighborhood=wrong, max_suggestions=21)) == {
         "max_suggestions",

@@ -1,4 +1,4 @@
-"""`train` as SageMaker runs it, and `serve` on what came of it."""
+"""`train` as SageMaker runs it, and `serve` on the trained model."""
 
 import dataclasses
 import json
@@ -12,18 +12,16 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pantree_recommendation.backends import artefact
+from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import predictions, request_bodies
 from pantree_recommendation.core import ItemFeatures
-from pantree_recommendation.core.calibration import PROBABILITY_FEATURE, probability_of
-from pantree_recommendation.sagemaker.fitting import LabelledItem, Plan, fit, measured, split
+from pantree_recommendation.sagemaker.fitting import Hyperparameters, LabelledItem, fit, measure, split
+from tests.recommendation.container_process import container, until_loaded
 from tests.recommendation.evidence import features
-from tests.recommendation.likely import likely
-from tests.recommendation.sagemaker_processes import container, until_loaded
 
 
 def households(count: int, seed: int) -> list[LabelledItem]:
-    """Items whose log odds of being bought again are half those of the evidence, and lower for dear ones."""
+    """Items whose log odds of being bought again are half those of the evidence, and lower for expensive ones."""
     draw = random.Random(seed)
     rows = []
     for household in range(count):
@@ -33,7 +31,7 @@ def households(count: int, seed: int) -> list[LabelledItem]:
             odds = 0.5 * math.log(probability / (1 - probability)) + 0.4 - 0.6 * (math.log1p(price) - 1.4)
             rows.append(
                 LabelledItem(
-                    likely(probability, name=f"Item {number}", latest_unit_price=price),
+                    features(cadence_probability=probability, name=f"Item {number}", latest_unit_price=price),
                     draw.random() < 1 / (1 + math.exp(-odds)),
                     f"household-{household}",
                 )
@@ -50,12 +48,12 @@ def write(path: Path, rows: list[LabelledItem]) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def train(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the training of a container whose /opt/ml is the folder."""
+def train(directory: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the training of a container with this directory as /opt/ml."""
     variables = {
-        "PANTREE_SAGEMAKER_INPUT_FOLDER": str(folder / "input"),
-        "PANTREE_SAGEMAKER_MODEL_FOLDER": str(folder / "model"),
-        "PANTREE_SAGEMAKER_OUTPUT_FOLDER": str(folder / "output"),
+        "PANTREE_SAGEMAKER_INPUT_DIR": str(directory / "input"),
+        "PANTREE_SAGEMAKER_MODEL_DIR": str(directory / "model"),
+        "PANTREE_SAGEMAKER_OUTPUT_DIR": str(directory / "output"),
     }
     command = [sys.executable, "-m", "pantree_recommendation.sagemaker", "train"]
     return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, timeout=100)
@@ -70,7 +68,7 @@ async def test_trained_model_is_better_and_serves(tmp_path: Path) -> None:
     assert trained.returncode == 0, trained.stderr
     assert "log_loss=" in trained.stdout
 
-    model = artefact.load(tmp_path / "model")
+    model = model_artifact.load(tmp_path / "model")
     assert (model.model.name, model.model.version) == ("shop", "7")
     assert model.training_data.startswith("made-up households (3,")
     assert 0.1 < model.metrics["validation_rows"] / 4_000 < 0.3
@@ -81,9 +79,9 @@ async def test_trained_model_is_better_and_serves(tmp_path: Path) -> None:
     assert model.calibration.slope == pytest.approx(0.5, abs=0.1)
     weights = {weight.feature: weight.weight / weight.scale for weight in model.calibration.weights}
     assert weights["latest_unit_price"] == pytest.approx(-0.6, abs=0.15)
-    assert "purchase_count" not in weights  # the same everywhere: it says nothing
+    assert "purchase_count" not in weights  # constant: no information
 
-    items = [likely(number / 100, latest_unit_price=9.0) for number in range(100)]
+    items = [features(cadence_probability=number / 100, latest_unit_price=9.0) for number in range(100)]
     ((body, _),) = request_bodies(items)
     with container(tmp_path / "model") as running:
         await until_loaded(running.url)
@@ -93,7 +91,7 @@ async def test_trained_model_is_better_and_serves(tmp_path: Path) -> None:
     assert predictions(response.content, 100) == list(await model.ranker().scores(items))
 
 
-def test_malformed_row_is_told_where_sagemaker_looks(tmp_path: Path) -> None:
+def test_malformed_row_is_written_to_the_failure_file(tmp_path: Path) -> None:
     path = tmp_path / "input" / "data" / "training" / "rows.jsonl"
     write(path, households(2, seed=1))
     lines = path.read_text().splitlines()
@@ -102,52 +100,55 @@ def test_malformed_row_is_told_where_sagemaker_looks(tmp_path: Path) -> None:
     path.write_text("\n".join(lines))
     result = train(tmp_path)
     assert result.returncode == 1
-    told = (tmp_path / "output" / "failure").read_text()
-    assert told == "4: bought_again is neither true nor false (rows.jsonl); 7: is no valid JSON (rows.jsonl)"
-    assert told in result.stderr
+    expected = (tmp_path / "output" / "failure").read_text()
+    assert expected == "4: bought_again must be true or false (rows.jsonl); 7: is not valid JSON (rows.jsonl)"
+    assert expected in result.stderr
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize(
-    ("parameters", "told"),
+    ("parameters", "expected"),
     [
-        ({"ridge": "much"}, "the hyperparameter ridge is 'much'; give a number"),
-        ({"ridge": "-1"}, "give 0 or more"),
-        ({"validation_ratio": "1"}, "give a number from 0 to 1"),
-        ({"rounds": "3"}, "no such hyperparameter: rounds"),
-        ({"features": "smell"}, "no such number: smell"),
-        ({"version": "../1"}, "cannot be one"),
+        ({"ridge": "much"}, "ridge: Input should be a valid number"),
+        ({"ridge": "-1"}, "ridge: Input should be greater than or equal to 0"),
+        ({"validation_ratio": "1"}, "validation_ratio: Input should be less than 1"),
+        ({"rounds": "3"}, "rounds: Extra inputs are not permitted"),
+        ({"features": "smell"}, "unknown: smell"),
+        ({"version": "../1"}, "version: String should match pattern"),
     ],
 )
-def test_wrong_hyperparameter_is_told(tmp_path: Path, parameters: dict[str, str], told: str) -> None:
+def test_invalid_hyperparameter_is_reported(tmp_path: Path, parameters: dict[str, str], expected: str) -> None:
     from pantree_recommendation.sagemaker.settings import ContainerSettings
-    from pantree_recommendation.sagemaker.training import train as train_here
+    from pantree_recommendation.sagemaker.training import train as train_in_process
 
     write(tmp_path / "input" / "data" / "training" / "rows.jsonl", households(20, seed=1))
     (tmp_path / "input" / "config").mkdir()
     (tmp_path / "input" / "config" / "hyperparameters.json").write_text(json.dumps(parameters))
     settings = ContainerSettings(
-        input_folder=tmp_path / "input", model_folder=tmp_path / "model", output_folder=tmp_path / "output"
+        input_dir=tmp_path / "input", model_dir=tmp_path / "model", output_dir=tmp_path / "output"
     )
-    assert train_here(settings) == 1
-    assert told in (tmp_path / "output" / "failure").read_text()
+    assert train_in_process(settings) == 1
+    assert expected in (tmp_path / "output" / "failure").read_text()
 
 
-def test_no_household_is_both_fitted_on_and_validated_on() -> None:
+def test_households_are_either_fitted_or_held_out() -> None:
     fitted, validating = split(households(200, seed=2), 0.2)
     assert not {row.household_id for row in fitted} & {row.household_id for row in validating}
     assert 0.1 < len(validating) / 1_000 < 0.3
 
 
-def test_equal_rows_give_the_same_model_and_version() -> None:
+def test_equal_rows_fit_the_same_model_and_version() -> None:
     rows = households(100, seed=3)
     fitted, validating = split(rows, 0.2)
-    assert fit(fitted, validating, Plan(), "rows") == fit(fitted, validating, Plan(), "rows")
+    assert fit(fitted, validating, Hyperparameters(), "rows") == fit(fitted, validating, Hyperparameters(), "rows")
 
 
-def test_probability_that_misleads_gets_no_weight_rather_than_a_negative_one() -> None:
-    rows = [LabelledItem(likely(1 - probability_of(row.features)), row.bought_again) for row in households(200, seed=4)]
-    model = fit(rows, rows, Plan(features=()), "rows").calibration
+def test_misleading_probability_gets_a_slope_of_0() -> None:
+    rows = [
+        LabelledItem(features(cadence_probability=1 - row.features.cadence_probability), row.bought_again)
+        for row in households(200, seed=4)
+    ]
+    model = fit(rows, rows, Hyperparameters(features=()), "rows").calibration
     assert model is not None
     assert model.slope == 0
 
@@ -156,9 +157,9 @@ def test_metrics_of_known_cases() -> None:
     import numpy as np
 
     bought = np.array([0.0, 0.0, 1.0, 1.0])
-    perfect = measured(np.array([0.0, 0.1, 0.9, 1.0]), bought)
+    perfect = measure(np.array([0.0, 0.1, 0.9, 1.0]), bought)
     assert perfect["roc_auc"] == 1
-    blind = measured(np.full(4, 0.5), bought)
+    blind = measure(np.full(4, 0.5), bought)
     assert blind["roc_auc"] == 0.5
     assert blind["log_loss"] == pytest.approx(math.log(2))
     assert blind["brier_score"] == 0.25
@@ -171,4 +172,4 @@ def test_features_are_numbers_of_the_item() -> None:
     item: ItemFeatures = features()
     assert NUMBERS
     assert all(isinstance(getattr(item, name), int | float) for name in NUMBERS)
-    assert PROBABILITY_FEATURE not in NUMBERS
+    assert "cadence_probability" not in NUMBERS

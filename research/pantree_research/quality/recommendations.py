@@ -27,17 +27,21 @@ from pantree_frequency.core import Question as FrequencyQuestion
 from pantree_frequency.core.histories import Histories
 from pantree_recommendation import convert as recommendation_convert
 from pantree_recommendation.backends.embedded import EmbeddedRanker
+from pantree_recommendation.core import Models as RankingModels
 from pantree_recommendation.core import (
-    FixedModels,
     Policy,
-    Question,
     ReasonCode,
     Recommendation,
-    Recommender,
+    RecommendationRequest,
+    Selection,
+    Share,
+    features_of,
+    filter_candidates,
     offer_of,
     rejection_reason,
+    score,
+    select,
 )
-from pantree_recommendation.core.ranking import features_of
 from pantree_recommendation.sagemaker.fitting import LabelledItem
 from pantree_research.quality.households import FIRST_DAY, LAST_DAY, Level, ReceiptLines
 
@@ -46,6 +50,7 @@ LEAST_PURCHASES = 3
 # What counts as a repeat item where prices are compared.
 REPEAT_PURCHASES = 4
 HEURISTIC = "heuristic"
+_RANKING_MODELS = RankingModels({"embedded": EmbeddedRanker()}, Selection((Share("embedded", 1.0),), "embedded"))
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,6 @@ def recommendations_table(
         for household, question in enumerate(questions)
         if len(question.history)
     ]
-    recommender = Recommender(Policy(), FixedModels(EmbeddedRanker()))
     answers: list[tuple[Recommendation, ...]] = []
     chosen: dict[str, list[list[tuple[int, float]]]] = {
         name: [] for name in ("recommended", HEURISTIC, "purchase count")
@@ -107,7 +111,7 @@ def recommendations_table(
         analyses = analyze_histories(batch, models, Options())
         scores = analyze_histories(batch, models, Options(model_name=HEURISTIC))
         for question, analysis, heuristic, days in zip(batch, analyses, scores, later[start : start + 50], strict=True):
-            recommendations = asyncio.run(_recommend(recommender, analysis, question.as_of_day))
+            recommendations = asyncio.run(_recommend(analysis, question.as_of_day))
             answers.append(recommendations)
             chosen["recommended"].append(
                 [(item.offer.cadence.interval_days, days.get(item.candidate.name, np.inf)) for item in recommendations]
@@ -187,19 +191,21 @@ def _lines(histories: Histories, household: int, wanted: Any) -> slice | Any:
     return start + np.flatnonzero(wanted[start:end])
 
 
-async def _recommend(recommender: Recommender, analysis: HistoryAnalysis, as_of_day: int) -> tuple[Recommendation, ...]:
-    return (await recommender.recommend(_asked(analysis, as_of_day))).recommendations
+async def _recommend(analysis: HistoryAnalysis, as_of_day: int) -> tuple[Recommendation, ...]:
+    request = _recommendation_request(analysis, as_of_day)
+    (scored,) = await score([filter_candidates(request, Policy(), _RANKING_MODELS)])
+    return select(scored).recommendations
 
 
-def _asked(analysis: HistoryAnalysis, as_of_day: int) -> Question:
-    """Through the messages, as between the services."""
+def _recommendation_request(analysis: HistoryAnalysis, as_of_day: int) -> RecommendationRequest:
+    """Converted through the messages, as between the services."""
     response = frequency_convert.analysis_response(analysis, as_of_day, ITEM_FREQUENCY_VIEW_BASIC)
     request = messages.RecommendRequest(
         candidates=[messages.Candidate(frequency=item) for item in response.items],
         as_of=calendar_day(as_of_day).isoformat(),
         max_recommendations=MOST_RECOMMENDATIONS,
     )
-    return recommendation_convert.question(request)
+    return recommendation_convert.recommendation_request(request)
 
 
 def labelled_items(
@@ -224,16 +230,16 @@ def labelled_items(
         analyses = analyze_histories([question for _, question in batch], models, Options())
         for (household, _), analysis in zip(batch, analyses, strict=True):
             days = _days_to_next(histories, household, cutoff)
-            question = _asked(analysis, cutoff)
-            for candidate in question.candidates:
-                if rejection_reason(candidate, question.as_of, policy) is not None:
+            request = _recommendation_request(analysis, cutoff)
+            for candidate in request.candidates:
+                if rejection_reason(candidate, request.as_of, policy) is not None:
                     continue
                 offer = offer_of(candidate, policy.tiers)
                 longest = offer.cadence.interval_days * GRACE_FACTOR
                 if longest <= end - cutoff:
                     rows.append(
                         LabelledItem(
-                            features_of(candidate, offer, question.as_of),
+                            features_of(candidate, offer, request.as_of),
                             days.get(candidate.name, np.inf) <= longest,
                             str(histories.household_ids[household]),
                         )

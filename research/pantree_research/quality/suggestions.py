@@ -18,7 +18,7 @@ import numpy as np
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_fitting.metrics import interval_of
-from pantree_recommendation.core import Companion, Neighborhood, NeighborItem, Policy, suggestions_of
+from pantree_recommendation.core import CoPurchasedItem, Neighborhood, NeighborItem, Policy, suggestions_of
 from pantree_research.quality.households import FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
 from pantree_research.quality.recommendations import history_before, later_days
 from pantree_vector.backends.cached import CachedEmbedder
@@ -101,9 +101,9 @@ def _suggested(counted: Counted, tried: bool) -> list[str]:
             low_interval_days=item.interval_quartiles[0],
             high_interval_days=item.interval_quartiles[2],
             own_day_count=item.own_day_count,
-            companion=None
+            associated_item=None
             if item.associated_item is None
-            else Companion(
+            else CoPurchasedItem(
                 item.associated_item.name, item.associated_item.buyer_count, item.associated_item.regular_count
             ),
         )

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.recommendation.v1.recommendation_service_pb2 import RecommendBatchResponse, RecommendResponse
 from pantree_recommendation.backends.bodies import COLUMNS
-from pantree_recommendation.backends.discounts import SHIPPED, load_discounts
-from pantree_recommendation.backends.selection_file import ModelFolders
-from pantree_recommendation.core import ModelCard, Policy, Recommender
+from pantree_recommendation.backends.discount_file import BUNDLED, load_discounts
+from pantree_recommendation.backends.model_files import ModelFiles
+from pantree_recommendation.core import ModelCard, Policy
 from pantree_recommendation.demo import demo
 from pantree_recommendation.servicer import RecommendationServicer
 from pantree_recommendation.settings import RecommendationSettings
@@ -22,25 +22,23 @@ NAME = "recommendation"
 
 
 async def build(settings: RecommendationSettings) -> ServiceSpec:
-    """The service, ready to be served.
+    """The service, ready to serve.
 
     Raises:
-        OSError: when a model, the selection or the file of discounts is wrong, or SageMaker is configured and the AWS
-            configuration of this machine is.
+        OSError: when a model, the selection file, the discounts file or the AWS configuration is invalid.
     """
     policy = Policy(
         min_cadence_probability=settings.min_cadence_probability,
         min_confidence=settings.min_confidence,
         min_purchases=settings.min_purchases,
-        tiers=await asyncio.to_thread(load_discounts, settings.discounts_file or SHIPPED),
+        tiers=await asyncio.to_thread(load_discounts, settings.discounts_file or BUNDLED),
         excluded_categories=frozenset(
             name.strip().casefold() for name in settings.excluded_categories.split(",") if name.strip()
         ),
         max_category_ratio=settings.max_category_ratio,
     )
     sagemaker = await asyncio.to_thread(_sagemaker, settings) if settings.sagemaker_endpoint else None
-    models = await asyncio.to_thread(_models, settings, sagemaker)
-    servicer = RecommendationServicer(Recommender(policy, models))
+    servicer = RecommendationServicer(policy, await asyncio.to_thread(_models, settings, sagemaker))
 
     async def close() -> None:
         if sagemaker is not None:
@@ -70,22 +68,22 @@ def _count_batch(response: RecommendBatchResponse) -> None:
             _count(household.result)
 
 
-def _models(settings: RecommendationSettings, sagemaker: "SageMakerRanker | None") -> ModelFolders:
-    return ModelFolders(
+def _models(settings: RecommendationSettings, sagemaker: "SageMakerRanker | None") -> ModelFiles:
+    return ModelFiles(
         remote=sagemaker,
         remote_card=ModelCard(
             features=COLUMNS,
             target_variant=settings.sagemaker_variant,
             inference_component=settings.sagemaker_inference_component,
         ),
-        folder=settings.models_dir,
+        models_dir=settings.models_dir,
         selection_file=settings.selection_file,
         reload_seconds=settings.selection_reload_seconds,
     )
 
 
 def _sagemaker(settings: RecommendationSettings) -> "SageMakerRanker":
-    # Imported here: boto3 is slow to load, and not needed otherwise.
+    # boto3 loads slowly and is needed only here.
     from pantree_recommendation.backends.endpoint import BotoEndpoint, open_client
     from pantree_recommendation.backends.sagemaker import SageMakerRanker
 

@@ -1,4 +1,4 @@
-"""Shows what the recommendation service answers: a weekly item, one with thin evidence, one no longer needed."""
+"""Prints the answer for a weekly item, one with little evidence, and one that is no longer needed."""
 
 import grpc
 from google.protobuf import json_format
@@ -64,7 +64,7 @@ _CANDIDATES = [
 
 
 async def demo(channel: grpc.aio.Channel) -> None:
-    """Calls `Recommend` and prints the answer as JSON."""
+    """Calls `Recommend` and prints the response as JSON."""
     request = messages.RecommendRequest(candidates=_CANDIDATES, as_of="2026-06-20", include_omitted=True)
     response = await rpc.RecommendationServiceStub(channel).Recommend(request)
     print(json_format.MessageToJson(response, preserving_proto_field_name=True))

@@ -1,39 +1,84 @@
 """The RPCs of the recommendation service."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
-from pantree_recommendation import convert
-from pantree_recommendation.core import MS_PER_CANDIDATE, Question, Recommender
+from pantree_recommendation import convert, rules
+from pantree_recommendation.core import (
+    FilteredRequest,
+    Models,
+    ModelSource,
+    Policy,
+    ScoredRequest,
+    filter_candidates,
+    score,
+    select,
+)
 from pantree_runtime.cpu import run_cpu
+from pantree_runtime.errors import InvalidInput
 from pantree_runtime.grpc_types import Context
+
+# Measured: a third to convert and filter a candidate, two thirds to select, explain and convert it.
+_MS_PER_CANDIDATE = 0.025
 
 
 class RecommendationServicer(rpc.RecommendationServiceServicer):
     """Answers from the evidence in the request; keeps no state."""
 
-    def __init__(self, recommender: Recommender) -> None:
-        self._recommender = recommender
+    def __init__(self, policy: Policy, models: ModelSource) -> None:
+        self._policy = policy
+        self._models = models
 
     async def Recommend(self, request: messages.RecommendRequest, context: Context) -> messages.RecommendResponse:
-        """The items worth a subscription, best first."""
-        cost_ms = len(request.candidates) * MS_PER_CANDIDATE
-        question = await run_cpu(cost_ms, convert.question, request)
-        answer = await self._recommender.recommend(question)
-        return await run_cpu(cost_ms, convert.recommend_response, answer)
+        """Returns the items worth a subscription, best first."""
+        models = await self._models.current()
+        cost_ms = _MS_PER_CANDIDATE * len(request.candidates)
+        filtered = await run_cpu(cost_ms, self._filter, request, models)
+        (scored,) = await score([filtered])
+        return await run_cpu(cost_ms, _response, scored)
 
     async def RecommendBatch(
         self, request_iterator: AsyncIterator[messages.RecommendBatchRequest], context: Context
     ) -> AsyncIterator[messages.RecommendBatchResponse]:
-        """The same for many households; a batch is read when the answers to the last one have been taken."""
+        """Returns the same for many households; reads a batch when the responses to the last one have been taken."""
         async for request in request_iterator:
-            asked = await asyncio.to_thread(convert.batch, request)
-            answers = await self._recommender.recommend_all([entry for entry in asked if isinstance(entry, Question)])
-            for response in await asyncio.to_thread(convert.batch_responses, asked, answers):
+            models = await self._models.current()
+            cost_ms = _MS_PER_CANDIDATE * sum(len(household.candidates) for household in request.households)
+            filtered = await run_cpu(cost_ms, self._filter_batch, request, models)
+            scored = await score([entry for entry in filtered if isinstance(entry, FilteredRequest)])
+            for response in await run_cpu(cost_ms, _batch_responses, filtered, scored):
                 yield response
 
     async def GetModel(self, request: messages.GetModelRequest, context: Context) -> messages.GetModelResponse:
-        """The models there are, which one answers whom, and which one stands in."""
-        return convert.get_model_response(await self._recommender.models())
+        """Returns all models, their shares and the fallback."""
+        return convert.get_model_response(await self._models.current())
+
+    def _filter(self, request: messages.RecommendRequest, models: Models) -> FilteredRequest:
+        rules.check(request)
+        return filter_candidates(convert.recommendation_request(request), self._policy, models)
+
+    def _filter_batch(
+        self, request: messages.RecommendBatchRequest, models: Models
+    ) -> list[FilteredRequest | InvalidInput]:
+        rules.check_batch(request)
+        return [self._filter_household(household, models) for household in request.households]
+
+    def _filter_household(self, request: messages.RecommendRequest, models: Models) -> FilteredRequest | InvalidInput:
+        try:
+            return self._filter(request, models)
+        except InvalidInput as error:
+            return error
+
+
+def _response(scored: ScoredRequest) -> messages.RecommendResponse:
+    return convert.recommend_response(select(scored))
+
+
+def _batch_responses(
+    filtered: Sequence[FilteredRequest | InvalidInput], scored: Sequence[ScoredRequest]
+) -> list[messages.RecommendBatchResponse]:
+    remaining = iter(scored)
+    return convert.batch_responses(
+        entry if isinstance(entry, InvalidInput) else select(next(remaining)) for entry in filtered
+    )

@@ -12,7 +12,7 @@ from pantree_runtime.settings import PartSettings
 
 
 class RecommendationSettings(PartSettings):
-    """What the recommendation service can be told."""
+    """Settings of the recommendation service."""
 
     model_config = SettingsConfigDict(env_prefix="PANTREE_RECOMMENDATION_")
 
@@ -21,20 +21,18 @@ class RecommendationSettings(PartSettings):
         default=0.65,
         ge=0,
         le=1,
-        description="Least probability of a purchase within 1.5 × the cadence, unless a request names its own.",
+        description="Minimum probability of a purchase within 1.5 × the cadence, unless a request sets its own.",
     )
     min_confidence: float = Field(
-        default=0.0, ge=0, le=100, description="Least confidence that an item needs, unless a request names its own."
+        default=0.0, ge=0, le=100, description="Minimum confidence of an item, unless a request sets its own."
     )
-    min_purchases: int = Field(
-        default=3, ge=2, description="Least number of purchase days that an item needs; two are one interval."
-    )
+    min_purchases: int = Field(default=3, ge=2, description="Minimum number of purchase days of an item; at least 2.")
     discounts_file: Path | None = Field(
         default=None,
-        description="TOML file of discounts by the number of items on a day; 5 %, and 15 % from five on, when absent.",
+        description="TOML file with discounts by items per delivery; 5 %, and 15 % from five items on, when absent.",
     )
     excluded_categories: str = Field(
-        default="", description="Categories that are not delivered by subscription, separated by commas."
+        default="", description="Categories not delivered by subscription, separated by commas."
     )
     max_category_ratio: float = Field(
         default=0.5, gt=0, le=1, description="Largest share of the recommendations that may come from one category."
@@ -45,50 +43,48 @@ class RecommendationSettings(PartSettings):
         validation_alias="SAGEMAKER_ENDPOINT",
     )
     models_dir: Path | None = Field(
-        default=None, description="Holds one folder for each further model; only the one that ships when absent."
+        default=None, description="Directory with one subdirectory per further model; only bundled models when absent."
     )
     selection_file: Path | None = Field(
         default=None,
-        description="JSON file that says which model answers whom, read again when it changes; without it SageMaker "
-        "answers if it is configured, else the model that ships.",
+        description="JSON file with the shares of the models, read again when it changes; without it SageMaker "
+        "answers if it is configured, else the default model.",
     )
-    selection_reload_seconds: float = Field(
-        default=1.0, ge=0, description="How long the selection file is not looked at again."
-    )
+    selection_reload_seconds: float = Field(default=1.0, ge=0, description="How often the selection file is checked.")
     sagemaker_variant: str = Field(
-        default="", description="Variant of the endpoint that is to answer; the endpoint chooses when empty."
+        default="", description="Variant of the endpoint to invoke; the endpoint chooses when empty."
     )
     sagemaker_inference_component: str = Field(
-        default="", description="Inference component that is to answer, for endpoints that host several."
+        default="", description="Inference component to invoke, for endpoints that host several."
     )
     sagemaker_content_type: BodyFormat = Field(
         default=BodyFormat.JSON,
-        description="What the endpoint takes and gives: application/json, application/jsonlines or text/csv.",
+        description="Content type of requests and responses: application/json, application/jsonlines or text/csv.",
     )
     sagemaker_url: str | None = Field(
-        default=None, description="URL of the SageMaker runtime, for a private network; AWS's own when absent."
+        default=None, description="URL of the SageMaker runtime, for private networks; AWS's own when absent."
     )
     sagemaker_total_max_attempts: int = Field(
         default=2,
         ge=1,
         le=5,
-        description="How often SageMaker is asked at most after failures that pass, the first time included.",
+        description="Maximum number of attempts per call after temporary failures, the first included.",
     )
     sagemaker_connect_timeout_seconds: float = Field(
-        default=2.0, gt=0, description="How long one attempt may take to connect to SageMaker."
+        default=2.0, gt=0, description="Timeout of a connection attempt to SageMaker."
     )
     sagemaker_read_timeout_seconds: float = Field(
-        default=10.0, gt=0, le=70, description="How long one attempt may wait for SageMaker's next bytes."
+        default=10.0, gt=0, le=70, description="Timeout between two reads from SageMaker."
     )
     sagemaker_timeout_seconds: float = Field(
-        default=20.0, gt=0, description="How long a request waits for SageMaker at most, all attempts together."
+        default=20.0, gt=0, description="Maximum time that a request waits for SageMaker, all attempts together."
     )
-    sagemaker_max_calls: int = Field(default=4, ge=1, le=64, description="How many SageMaker calls run at a time.")
+    sagemaker_max_calls: int = Field(default=4, ge=1, le=64, description="Maximum concurrent SageMaker calls.")
     sagemaker_failures_to_open: int = Field(
-        default=3, ge=1, description="After how many failed requests in a row SageMaker is left alone."
+        default=3, ge=1, description="Consecutive failed requests that open SageMaker's circuit."
     )
     sagemaker_cool_down_seconds: float = Field(
-        default=30.0, ge=0, description="How long SageMaker is then left alone before one request tries again."
+        default=30.0, ge=0, description="How long the circuit stays open before one request tries again."
     )
     aws_region: str = Field(
         default="us-west-2", min_length=1, description="Region of the endpoint.", validation_alias="AWS_REGION"
@@ -106,10 +102,7 @@ class RecommendationSettings(PartSettings):
     )
 
     def aws_keys(self) -> dict[str, Any]:
-        """The credentials by the names that `open_client` has for them; None for the ordinary AWS chain.
-
-        A line without a value in `.env` gives an empty one, which stands for none.
-        """
+        """The credentials as arguments of `open_client`; None (or empty) for the ordinary AWS chain."""
         keys = {
             "access_key_id": self.aws_access_key_id,
             "secret_access_key": self.aws_secret_access_key,
@@ -120,13 +113,13 @@ class RecommendationSettings(PartSettings):
     @field_validator("sagemaker_endpoint")
     @classmethod
     def _is_a_name(cls, value: str) -> str:
-        # As SageMaker's CreateEndpoint has it.
+        # The rule of SageMaker's CreateEndpoint.
         if value and not re.fullmatch(r"[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}", value):
-            raise ValueError("give the endpoint's name, such as prod-subscribe-save-endpoint, not its address or ARN")
+            raise ValueError("must be the endpoint's name, such as prod-subscribe-save-endpoint, not its URL or ARN")
         return value
 
     @model_validator(mode="after")
     def _keys_come_in_pairs(self) -> Self:
         if self.sagemaker_endpoint and bool(self.aws_access_key_id) != bool(self.aws_secret_access_key):
-            raise ValueError("AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY go together; set both or neither")
+            raise ValueError("set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither")
         return self

@@ -1,17 +1,17 @@
-"""boto3 behind a port: one call to a SageMaker endpoint, and what its failures mean.
+"""A SageMaker endpoint called through boto3, and which of its failures are worth a retry.
 
-| what came | asked again | since |
+| failure | retried | because |
 |---|---|---|
 | ValidationError 400 | no | the request or the endpoint's name is wrong |
-| ModelError 424 | no | the model ran and failed; it would again |
+| ModelError 424 | no | the model ran and failed; it would fail again |
 | ModelNotReadyException 429 | no | loading takes longer than a request waits |
-| InternalFailure 500 | yes | passes |
-| ServiceUnavailable 503 | yes | passes |
-| InternalDependencyException 530 | no | AWS says: contact support |
-| ThrottlingException, too many requests | yes | passes |
-| no connection | yes | nobody was asked |
-| connection dropped before an answer | yes | scoring changes nothing, and a kept connection may have gone stale |
-| read timeout, answer cut off | no | the model has run, or still does: asking again would double its work |
+| InternalFailure 500 | yes | temporary |
+| ServiceUnavailable 503 | yes | temporary |
+| InternalDependencyException 530 | no | AWS says to contact support |
+| ThrottlingException, too many requests | yes | temporary |
+| no connection | yes | the request was not sent |
+| connection dropped before a response | yes | scoring has no side effects, and a kept connection may have gone stale |
+| read timeout, response cut off | no | the model has run, or still runs: a retry would double its work |
 """
 
 import contextlib
@@ -26,29 +26,29 @@ from pantree_recommendation.backends.bodies import MAX_BODY_BYTES, BodyFormat
 
 _CHUNK_BYTES = 1 << 20
 
-# The errors that the API documents, and what helps. What SageMaker says itself is not passed on: it names accounts.
+# Remedies for the errors that the API documents. SageMaker's own messages are not passed on, since they name accounts.
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 _REMEDIES = {
-    "ValidationError": "it refused the request; check SAGEMAKER_ENDPOINT, AWS_REGION and what the model takes",
-    "ModelError": "the model in the endpoint failed; the endpoint's log tells why",
-    "ModelNotReadyException": "the model is still being loaded; ask again later",
-    "InternalFailure": "it failed by itself; ask again later",
-    "ServiceUnavailable": "it is overloaded or down; ask again later",
-    "InternalDependencyException": "something that it depends on failed; ask again later",
-    "ThrottlingException": "it gets more requests than it is allowed to; ask again later",
+    "ValidationError": "it rejected the request; check SAGEMAKER_ENDPOINT, AWS_REGION and the input of the model",
+    "ModelError": "the model in the endpoint failed; see the endpoint's log",
+    "ModelNotReadyException": "the model is still loading; try again later",
+    "InternalFailure": "it had an internal error; try again later",
+    "ServiceUnavailable": "it is overloaded or down; try again later",
+    "InternalDependencyException": "one of its dependencies failed; try again later",
+    "ThrottlingException": "it received more requests than its quota allows; try again later",
 }
-_PASSING = {"InternalFailure", "ServiceUnavailable", "ThrottlingException", "TooManyRequestsException"}
-# Of a proxy, or of SageMaker under another name. Not 504: something behind has been waited for already.
-_PASSING_STATUSES = {500, 502, 503}
+_RETRYABLE = {"InternalFailure", "ServiceUnavailable", "ThrottlingException", "TooManyRequestsException"}
+# Of a proxy, or of SageMaker under another name. Not 504: the proxy has already waited for the model.
+_RETRYABLE_STATUSES = {500, 502, 503}
 
 
 class EndpointFailure(Exception):
-    """An endpoint gave no answer. The message goes to callers: what failed and what to do, never a secret."""
+    """An endpoint returned no response. The message is shown to callers: what failed, what to do, never a secret."""
 
-    def __init__(self, message: str, *, is_passing: bool = False) -> None:
+    def __init__(self, message: str, *, is_retryable: bool = False) -> None:
         super().__init__(message)
-        self.is_passing = is_passing
-        """Whether asking again may help, and does not make the model work twice on what it has been asked already."""
+        self.is_retryable = is_retryable
+        """Whether a retry may help without making the model work twice on the same request."""
 
 
 class Endpoint(Protocol):
@@ -56,17 +56,17 @@ class Endpoint(Protocol):
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the endpoint."""
 
     def invoke(self, body: bytes, body_format: BodyFormat) -> bytes:
-        """Body of the answer to a request, in the same format; blocks.
+        """Body of the response, in the format of the request; blocks.
 
         Raises:
             EndpointFailure: when there is none.
         """
 
     def close(self) -> None:
-        """Lets go of the connections."""
+        """Closes the connections."""
 
 
 def open_client(
@@ -81,23 +81,23 @@ def open_client(
     max_calls: int,
     service: str = "sagemaker-runtime",
 ) -> Any:
-    """Client of an AWS service, the SageMaker runtime unless told otherwise. Takes a moment: not for the event loop.
+    """Client of an AWS service; blocks for a moment.
 
-    It asks once: whether to ask again is decided by whoever calls, since botocore repeats read timeouts, too.
+    It makes one attempt per call. Retries are up to the caller, since botocore also retries read timeouts.
 
     Args:
         region: AWS region.
-        url: where the service is; AWS's own address when None.
+        url: URL of the service; AWS's own when None.
         access_key_id: credentials; the ordinary AWS chain when None.
         secret_access_key: goes with `access_key_id`.
         session_token: goes with temporary credentials.
-        connect_timeout_seconds: how long an attempt may take to connect.
-        read_timeout_seconds: how long an attempt may wait for the next bytes.
-        max_calls: connections that are kept.
+        connect_timeout_seconds: timeout of a connection attempt.
+        read_timeout_seconds: timeout between two reads.
+        max_calls: size of the connection pool.
         service: AWS's name for the service.
 
     Raises:
-        OSError: when the AWS configuration of this machine is wrong, such as a profile that does not exist.
+        OSError: when the AWS configuration of this machine is invalid, such as a profile that does not exist.
     """
     try:
         session = boto3.session.Session(
@@ -109,7 +109,7 @@ def open_client(
         return session.client(
             service,
             endpoint_url=url,
-            # All stated: botocore's defaults have changed between versions.
+            # All explicit: botocore's defaults have changed between versions.
             config=Config(
                 connect_timeout=connect_timeout_seconds,
                 read_timeout=read_timeout_seconds,
@@ -118,34 +118,28 @@ def open_client(
             ),
         )
     except (exceptions.BotoCoreError, ValueError) as error:
-        raise OSError(f"the SageMaker client cannot be set up: {error}") from error
+        raise OSError(f"the AWS client cannot be created: {error}") from error
 
 
 class BotoEndpoint:
-    """An endpoint asked through boto3."""
+    """An endpoint called through boto3."""
 
     def __init__(self, client: Any, name: str, *, target_variant: str = "", inference_component: str = "") -> None:
-        """Takes what it asks with.
+        """Takes the client over.
 
         Args:
             client: from `open_client`; closed by `close`.
             name: name of the endpoint.
-            target_variant: variant that is to answer; the endpoint chooses when empty.
-            inference_component: component that is to answer; for endpoints that host several.
+            target_variant: variant to invoke; the endpoint chooses when empty.
+            inference_component: component to invoke, for endpoints that host several.
         """
         self.name = name
         self._client = client
-        self._target = {
-            parameter: value
-            for parameter, value in (
-                ("TargetVariant", target_variant),
-                ("InferenceComponentName", inference_component),
-            )
-            if value
-        }
+        target = {"TargetVariant": target_variant, "InferenceComponentName": inference_component}
+        self._target = {parameter: value for parameter, value in target.items() if value}
 
     def invoke(self, body: bytes, body_format: BodyFormat) -> bytes:
-        """Body of the answer; blocks.
+        """Body of the response; blocks.
 
         Raises:
             EndpointFailure: when there is none.
@@ -155,49 +149,45 @@ class BotoEndpoint:
                 EndpointName=self.name, ContentType=body_format, Accept=body_format, Body=body, **self._target
             )
             with contextlib.closing(response["Body"]) as stream:
-                return _all_of(stream)
+                return _read_all(stream)
         except exceptions.ClientError as error:
-            raise _refusal(error) from error
+            raise _service_failure(error) from error
         except exceptions.BotoCoreError as error:
-            raise _obstacle(error) from error
+            raise _connection_failure(error) from error
 
     def close(self) -> None:
-        """Lets go of the connections."""
+        """Closes the connections."""
         self._client.close()
 
 
-def _all_of(stream: Any) -> bytes:
-    """All bytes of an answer. Reading on to the end is what lets botocore notice an answer that was cut off."""
+def _read_all(stream: Any) -> bytes:
+    """All bytes of a response. Reading to the end lets botocore notice a response that was cut off."""
     chunks: list[bytes] = []
     size = 0
     while chunk := stream.read(_CHUNK_BYTES):
         chunks.append(chunk)
         size += len(chunk)
         if size > MAX_BODY_BYTES:
-            raise EndpointFailure(f"its answer is larger than {MAX_BODY_BYTES:,} bytes")
+            raise EndpointFailure(f"its response is larger than {MAX_BODY_BYTES:,} bytes")
     return b"".join(chunks)
 
 
-def _refusal(error: exceptions.ClientError) -> EndpointFailure:
-    """What SageMaker refused with, and what helps."""
+def _service_failure(error: exceptions.ClientError) -> EndpointFailure:
+    """Failure for an error that SageMaker returned."""
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     remedy = _REMEDIES.get(code)
-    if remedy is None:
-        denied = status in (401, 403)
-        remedy = (
-            "it denied access; check the AWS credentials and the permission sagemaker:InvokeEndpoint"
-            if denied
-            else "it refused the request"
-        )
-    # What stands in for the code may be anything when a proxy answers.
-    shown = code if re.fullmatch(r"[A-Za-z]{1,64}", code) else "no known error"
-    is_passing = code in _PASSING or (code not in _REMEDIES and status in _PASSING_STATUSES)
-    return EndpointFailure(f"{remedy} ({shown}, HTTP {status})", is_passing=is_passing)
+    if remedy is None and status in (401, 403):
+        remedy = "it denied access; check the AWS credentials and the permission sagemaker:InvokeEndpoint"
+    is_retryable = code in _RETRYABLE or (code not in _REMEDIES and status in _RETRYABLE_STATUSES)
+    # The code may be anything when a proxy answers.
+    shown_code = code if re.fullmatch(r"[A-Za-z]{1,64}", code) else "unknown error"
+    message = f"{remedy or 'it rejected the request'} ({shown_code}, HTTP {status})"
+    return EndpointFailure(message, is_retryable=is_retryable)
 
 
-def _obstacle(error: exceptions.BotoCoreError) -> EndpointFailure:
-    """What came between this machine and SageMaker."""
+def _connection_failure(error: exceptions.BotoCoreError) -> EndpointFailure:
+    """Failure for an error on the way to SageMaker."""
     match error:
         case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():
             return EndpointFailure(
@@ -206,12 +196,12 @@ def _obstacle(error: exceptions.BotoCoreError) -> EndpointFailure:
         case exceptions.ReadTimeoutError():
             return EndpointFailure("it took too long")
         case exceptions.IncompleteReadError() | exceptions.ResponseStreamingError():
-            return EndpointFailure("its answer was cut off")
+            return EndpointFailure("its response was cut off")
         case exceptions.ConnectTimeoutError() | exceptions.EndpointConnectionError():
-            return EndpointFailure("it cannot be reached; check AWS_REGION and the network", is_passing=True)
+            return EndpointFailure("it cannot be reached; check AWS_REGION and the network", is_retryable=True)
         case exceptions.SSLError():
-            return EndpointFailure("its certificate is not trusted; check the URL and the authorities")
+            return EndpointFailure("its certificate is not trusted; check the URL and the certificate authorities")
         case exceptions.ConnectionError() | exceptions.ConnectionClosedError():
-            return EndpointFailure(f"the connection failed ({type(error).__name__})", is_passing=True)
+            return EndpointFailure(f"the connection failed ({type(error).__name__})", is_retryable=True)
         case _:
             return EndpointFailure(f"the connection failed ({type(error).__name__})")

@@ -1,6 +1,6 @@
-"""Ranks items on a SageMaker endpoint: in parts under the body limit, in time, and not while the endpoint is down.
+"""Ranks items on a SageMaker endpoint: within the body limit, within the deadline, and behind a circuit breaker.
 
-What the endpoint says is checked; whatever is wrong with it becomes a `RankerFailure`.
+Responses are validated; every failure becomes a `RankerFailure`.
 """
 
 import asyncio
@@ -20,14 +20,10 @@ from pantree_runtime.deadline import MIN_SECONDS, remaining_seconds
 
 _log = structlog.get_logger(__name__)
 
-# What is kept of a request's time, so that the embedded model can still answer when SageMaker does not.
-SECONDS_KEPT_FOR_FALLBACK = 0.25
-# The wait before another attempt is drawn evenly from 0 up to this, and up to twice as much each time.
+# Reserved of a request's time, so that the embedded model can still answer when SageMaker does not.
+FALLBACK_SECONDS = 0.25
+# Retries wait a random time up to this, doubled after each attempt.
 _FIRST_WAIT_SECONDS = 0.1
-
-
-class _NotAsked(RankerFailure):
-    """The endpoint was not asked, so this says nothing about it."""
 
 
 class SageMakerRanker:
@@ -49,19 +45,19 @@ class SageMakerRanker:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """Takes what it asks with.
+        """Takes the endpoint over.
 
         Args:
             endpoint: the model; closed by `close`.
-            timeout_seconds: how long a request waits at most, all calls and attempts together.
-            max_calls: how many calls run at a time; each blocks a thread.
-            total_max_attempts: attempts per call, the first included, after failures that pass.
-            body_format: how items are sent and scores asked for.
-            max_body_bytes: a larger request is sent in parts.
-            cool_down_seconds: how long the endpoint is left alone after too many failures.
-            failure_threshold: how many requests in a row fail before it is left alone.
-            clock: seconds, never going backwards.
-            draw: a number from 0 to 1, by which waits are spread.
+            timeout_seconds: maximum time of a request, all calls and attempts together.
+            max_calls: calls at a time; each blocks a thread.
+            total_max_attempts: attempts per call, the first included.
+            body_format: content type of requests and responses.
+            max_body_bytes: a larger request is split.
+            cool_down_seconds: how long the circuit stays open.
+            failure_threshold: consecutive failed requests that open the circuit.
+            clock: monotonic seconds.
+            draw: random number from 0 to 1, for the waits between attempts.
         """
         self.model = ModelName(endpoint.name, "")
         self._endpoint = endpoint
@@ -78,18 +74,18 @@ class SageMakerRanker:
         """Score of each item, in the order of the items, 0 to 1.
 
         Raises:
-            RankerFailure: when SageMaker cannot answer, not in time, or not with one usable score per item.
+            RankerFailure: when SageMaker does not return a usable score for every item in time.
         """
         if not items:
             return []
-        seconds = self._seconds_to_wait()
+        seconds = self._available_seconds()
         if not self._breaker.allows():
-            raise _NotAsked(f"SageMaker was not asked, since it failed before: {self._last_failure}")
+            raise RankerFailure(f"SageMaker was not called because its circuit is open: {self._last_failure}")
         try:
             async with asyncio.timeout(seconds):
-                scores = await self._asked(items)
+                scores = await self._scores_of_all(items)
         except TimeoutError:
-            failure = RankerFailure("SageMaker did not answer in the time there was")
+            failure = RankerFailure("SageMaker did not answer in time")
         except RankerFailure as raised:
             failure = raised
         else:
@@ -97,42 +93,41 @@ class SageMakerRanker:
             return scores
         self._last_failure = str(failure)
         self._breaker.record_failure()
-        _log.warning("sagemaker failed", reason=str(failure), left_alone=not self._breaker.is_closed)
+        _log.warning("sagemaker failed", reason=str(failure), circuit_open=not self._breaker.is_closed)
         raise failure
 
     async def close(self) -> None:
-        """Lets go of connections and threads; calls that nobody waits for any more end by their own timeouts."""
+        """Closes connections and threads; abandoned calls end by their own timeouts."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._endpoint.close()
 
-    def _seconds_to_wait(self) -> float:
+    def _available_seconds(self) -> float:
         remaining = remaining_seconds()
         if remaining is None:
             return self._timeout_seconds
-        left = remaining - SECONDS_KEPT_FOR_FALLBACK
-        if left < MIN_SECONDS:
-            raise _NotAsked("SageMaker was not asked: too little of the request's time was left")
-        return min(left, self._timeout_seconds)
+        available = remaining - FALLBACK_SECONDS
+        if available < MIN_SECONDS:
+            raise RankerFailure("SageMaker was not called: too little of the request's time was left")
+        return min(available, self._timeout_seconds)
 
-    async def _asked(self, items: Sequence[ItemFeatures]) -> list[float]:
-        """Scores of all items, part by part."""
+    async def _scores_of_all(self, items: Sequence[ItemFeatures]) -> list[float]:
         bodies = await asyncio.to_thread(lambda: list(request_bodies(items, self._body_format, self._max_body_bytes)))
         scores: list[float] = []
         for body, count in bodies:
-            reply = await self._reply(body)
-            scores += await asyncio.to_thread(predictions, reply, count, self._body_format)
+            response = await self._invoke(body)
+            scores += await asyncio.to_thread(predictions, response, count, self._body_format)
         return scores
 
-    async def _reply(self, body: bytes) -> bytes:
-        """Answer to one body, after as many attempts as it takes and is allowed."""
+    async def _invoke(self, body: bytes) -> bytes:
+        """Response to one body, after as many attempts as needed and allowed."""
         loop = asyncio.get_running_loop()
         for attempt in range(1, self._total_max_attempts + 1):
             try:
                 with telemetry.external_call("sagemaker", "InvokeEndpoint"):
                     return await loop.run_in_executor(self._threads, self._endpoint.invoke, body, self._body_format)
             except EndpointFailure as failure:
-                if not failure.is_passing or attempt == self._total_max_attempts:
-                    attempts = f" in {attempt} attempts" if attempt > 1 else ""
+                if not failure.is_retryable or attempt == self._total_max_attempts:
+                    attempts = f" after {attempt} attempts" if attempt > 1 else ""
                     raise RankerFailure(f"SageMaker did not answer{attempts}: {failure}") from failure
             await asyncio.sleep(self._draw() * _FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
         raise AssertionError("there is at least one attempt")

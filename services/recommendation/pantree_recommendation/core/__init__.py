@@ -1,47 +1,47 @@
-"""What the recommendation service knows: which evidence suffices, which cadence it supports, and what that saves."""
+"""The knowledge of the recommendation service: which evidence suffices, which cadence it supports, what that saves."""
 
 from pantree_domain.evidence import ModelName, Need, Trend
 from pantree_recommendation.core.calibration import Calibration, Weight
-from pantree_recommendation.core.candidate import MS_PER_CANDIDATE, Candidate, Forecast, PaidPrice
+from pantree_recommendation.core.candidate import Candidate, Forecast, PaidPrice
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
-from pantree_recommendation.core.money import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
 from pantree_recommendation.core.offer import Offer, Price, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, rejection_reason
-from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure
+from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.recommender import (
     DEFAULT_SUGGESTIONS,
-    Answer,
+    FilteredRequest,
     OmittedItem,
-    Question,
     Recommendation,
-    Recommender,
+    RecommendationRequest,
+    RecommendationResult,
+    ScoredRequest,
+    filter_candidates,
+    score,
+    select,
 )
-from pantree_recommendation.core.selection import (
-    FixedModels,
-    ModelCard,
-    Models,
-    ModelSource,
-    Selection,
-    Share,
-    model_id,
+from pantree_recommendation.core.savings import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
+from pantree_recommendation.core.selection import ModelCard, Models, ModelSource, Selection, Share, model_id
+from pantree_recommendation.core.suggestion import (
+    SUGGESTION_SOURCE,
+    CoPurchasedItem,
+    Neighborhood,
+    NeighborItem,
+    Suggestion,
+    suggestions_of,
 )
-from pantree_recommendation.core.suggestion import SOURCE as SUGGESTION_SOURCE
-from pantree_recommendation.core.suggestion import Companion, Neighborhood, NeighborItem, Suggestion, suggestions_of
 
 __all__ = [
     "DEFAULT_SUGGESTIONS",
     "DEFAULT_TIERS",
-    "MS_PER_CANDIDATE",
     "SUGGESTION_SOURCE",
-    "Answer",
     "Calibration",
     "Candidate",
-    "Companion",
+    "CoPurchasedItem",
     "DiscountTier",
     "DiscountTiers",
-    "FixedModels",
+    "FilteredRequest",
     "Forecast",
     "ItemFeatures",
     "ModelCard",
@@ -57,14 +57,15 @@ __all__ = [
     "Plan",
     "Policy",
     "Price",
-    "Question",
     "Ranker",
     "RankerFailure",
     "Reason",
     "ReasonCode",
     "Recommendation",
-    "Recommender",
+    "RecommendationRequest",
+    "RecommendationResult",
     "SavingsVsPaid",
+    "ScoredRequest",
     "Selection",
     "Share",
     "Suggestion",
@@ -72,10 +73,14 @@ __all__ = [
     "Weight",
     "annual_cost",
     "annual_savings",
+    "features_of",
+    "filter_candidates",
     "model_id",
     "offer_of",
     "plan_of",
     "rejection_reason",
     "savings_vs_paid",
+    "score",
+    "select",
     "suggestions_of",
 ]

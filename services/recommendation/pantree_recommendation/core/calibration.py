@@ -1,27 +1,23 @@
-"""The fitted part of a ranking model: the probability that an item is bought again, corrected by what came true.
+"""A fitted correction of the probability that an item is bought again.
 
-Logistic: the log odds of the evidence's own probability, stretched and shifted, plus a weight for each number that the
-model sees of an item (Platt, 1999, with more columns). It is refused a negative slope, so that more confidence never
-means a lower place.
+Logistic regression on the log odds of the forecast's own probability and a weight for each further number that the
+model sees of an item (Platt, 1999, with more columns). The slope may not be negative, so a higher probability never
+lowers a score.
 """
 
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
 
 from pantree_recommendation.core.ranking import ItemFeatures
 
-# The field of ItemFeatures that holds the probability, and what 1 is in its unit.
-PROBABILITY_FEATURE = "cadence_probability"
-PROBABILITY_WHOLE = 1.0
-# Log odds have no end at 0 and 1.
-_NEAREST = 1e-4
+# Keeps log odds finite at probabilities of 0 and 1.
+_MIN_PROBABILITY = 1e-4
 
 
 @dataclass(frozen=True)
 class Weight:
-    """What one number adds to the log odds: weight × (damped number − mean) / scale."""
+    """What one feature adds to the log odds: weight × (signed_log1p(feature) − mean) / scale."""
 
     feature: str
     mean: float
@@ -32,7 +28,11 @@ class Weight:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A correction of probabilities."""
+    """A correction of probabilities.
+
+    Raises:
+        ValueError: when a number is not finite, the slope is negative, or a scale is not above 0.
+    """
 
     intercept: float
     slope: float
@@ -40,42 +40,31 @@ class Calibration:
     weights: tuple[Weight, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuses numbers that give no probability.
-
-        Raises:
-            ValueError: naming what is wrong.
-        """
         numbers = [self.intercept, self.slope]
         numbers += [number for weight in self.weights for number in (weight.mean, weight.scale, weight.weight)]
         if not all(math.isfinite(number) for number in numbers):
-            raise ValueError("a number of the calibration is not finite")
+            raise ValueError("the calibration has a number that is not finite")
         if self.slope < 0:
-            raise ValueError("the slope of the calibration is negative")
+            raise ValueError(f"the slope of the calibration must be 0 or more; is {self.slope:g}")
         if any(weight.scale <= 0 for weight in self.weights):
-            raise ValueError("a scale of the calibration is not above 0")
+            raise ValueError("every scale of the calibration must be above 0")
 
-    def applied(self, item: ItemFeatures) -> ItemFeatures:
-        """The same item with the corrected probability."""
-        score = self.intercept + self.slope * log_odds(probability_of(item))
+    def apply(self, item: ItemFeatures) -> ItemFeatures:
+        """The item with the corrected probability."""
+        score = self.intercept + self.slope * log_odds(item.cadence_probability)
         for weight in self.weights:
-            score += weight.weight * (damped(getattr(item, weight.feature)) - weight.mean) / weight.scale
-        # One of the two forms never overflows.
+            score += weight.weight * (signed_log1p(getattr(item, weight.feature)) - weight.mean) / weight.scale
+        # Whichever form does not overflow.
         corrected = 1 / (1 + math.exp(-score)) if score >= 0 else math.exp(score) / (1 + math.exp(score))
-        change: dict[str, Any] = {PROBABILITY_FEATURE: PROBABILITY_WHOLE * corrected}
-        return dataclasses.replace(item, **change)
-
-
-def probability_of(item: ItemFeatures) -> float:
-    """The evidence's own probability of an item, 0 to 1."""
-    return float(getattr(item, PROBABILITY_FEATURE)) / PROBABILITY_WHOLE
+        return dataclasses.replace(item, cadence_probability=corrected)
 
 
 def log_odds(probability: float) -> float:
-    """Log odds, with an end near 0 and 1."""
-    bounded = min(max(probability, _NEAREST), 1 - _NEAREST)
+    """Log odds of a probability, which is clipped to 0.0001 to 0.9999 first."""
+    bounded = min(max(probability, _MIN_PROBABILITY), 1 - _MIN_PROBABILITY)
     return math.log(bounded / (1 - bounded))
 
 
-def damped(number: float) -> float:
-    """A number whose large values count less: counts, days and money have long tails."""
+def signed_log1p(number: float) -> float:
+    """sign(x) · ln(1 + |x|), which shortens the long tails of counts, days and money."""
     return math.copysign(math.log1p(abs(number)), number)

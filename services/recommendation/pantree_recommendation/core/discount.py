@@ -1,4 +1,4 @@
-"""The subscription's discounts, by how many items come on one day."""
+"""Subscription discounts by the number of items in a delivery."""
 
 import itertools
 from dataclasses import dataclass
@@ -6,45 +6,44 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DiscountTier:
-    """A discount, and from how many items on it holds."""
+    """A discount on the shelf price and the smallest delivery that gets it."""
 
     min_items_per_delivery: int
-    """Items that come on the same day, at least 1."""
+    """At least 1."""
     discount_ratio: float
-    """Off the shelf price, 0 to 1."""
+    """0 to 1."""
 
 
 @dataclass(frozen=True)
 class DiscountTiers:
-    """Discounts, fewest items first; more items never mean less discount."""
+    """Discounts, smallest delivery first; larger deliveries never get a smaller discount.
+
+    Raises:
+        ValueError: when the tiers are not ordered like this, or the first one does not start at one item.
+    """
 
     tiers: tuple[DiscountTier, ...]
 
     def __post_init__(self) -> None:
-        """Checks the tiers.
-
-        Raises:
-            ValueError: when they are not as the class says, or the first does not hold from one item on.
-        """
         if not self.tiers or self.tiers[0].min_items_per_delivery != 1:
-            raise ValueError("the first tier must hold from one item on")
+            raise ValueError("the first tier must have min_items_per_delivery = 1")
         if not all(0 <= tier.discount_ratio <= 1 for tier in self.tiers):
-            raise ValueError("a discount_ratio is a share of the price, 0 to 1")
-        for fewer, more in itertools.pairwise(self.tiers):
-            if more.min_items_per_delivery <= fewer.min_items_per_delivery:
+            raise ValueError("every discount_ratio must be a number from 0 to 1")
+        for smaller, larger in itertools.pairwise(self.tiers):
+            if larger.min_items_per_delivery <= smaller.min_items_per_delivery:
                 raise ValueError("tiers must be ordered by min_items_per_delivery, each greater than the one before")
-            if more.discount_ratio < fewer.discount_ratio:
-                raise ValueError("a tier of more items must not have less discount")
+            if larger.discount_ratio < smaller.discount_ratio:
+                raise ValueError("a tier of more items must not have a smaller discount")
 
     @property
     def first(self) -> DiscountTier:
-        """The tier of an item that comes alone."""
+        """The tier of an item that is delivered alone."""
         return self.tiers[0]
 
     def of(self, item_count: int) -> DiscountTier:
-        """The tier of a delivery of so many items, at least 1."""
+        """The tier of a delivery of `item_count` items, at least 1."""
         return next(tier for tier in reversed(self.tiers) if tier.min_items_per_delivery <= item_count)
 
 
 DEFAULT_TIERS = DiscountTiers((DiscountTier(1, 0.05), DiscountTier(5, 0.15)))
-"""What `discounts.toml` holds."""
+"""Same as `discounts.toml`."""

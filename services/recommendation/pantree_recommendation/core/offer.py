@@ -1,29 +1,29 @@
-"""The subscription that the evidence supports, what it costs, and what it saves."""
+"""The subscription that the evidence supports, with its costs and savings."""
 
 from dataclasses import dataclass
 
 from pantree_domain.cadence import LADDER, Cadence, nearest_cadence
 from pantree_recommendation.core.candidate import Candidate, Forecast
 from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
-from pantree_recommendation.core.money import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
+from pantree_recommendation.core.savings import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
 
-# Up to three intervals; below that, what is typical for such items still says something that the purchases do not.
-PURCHASES_OF_THIN_EVIDENCE = 4
+# At most three intervals: with so few, what is typical for such items is still informative.
+MAX_PURCHASES_OF_THIN_EVIDENCE = 4
 
-_BY_DAYS = {step.interval_days: step for step in LADDER}
+_CADENCE_BY_DAYS = {step.interval_days: step for step in LADDER}
 
 
 @dataclass(frozen=True)
 class Price:
-    """What a subscription costs and saves at one tier of discount; money in the currency of the price, whole cents."""
+    """Costs and savings of a subscription at one discount tier, in the currency of the price, whole cents."""
 
     tier: DiscountTier
     annual_cost: float
     """Never below the exact value."""
     estimated_annual_savings: float
-    """Against the shelf price; never above the exact value."""
+    """Compared with the shelf price; never above the exact value."""
     savings_vs_paid: SavingsVsPaid | None
-    """None when nobody knows what the household paid."""
+    """None when it is unknown what the household paid."""
 
 
 @dataclass(frozen=True)
@@ -34,49 +34,39 @@ class Offer:
     supported_cadence: Cadence
     """The cadence that the purchases alone support; never longer than `cadence`."""
     forecast: Forecast
-    """What is expected of the item; its risks are those of `supported_cadence`."""
+    """Its risks are those of `supported_cadence`."""
     quantity: int
     """Units per delivery."""
     prices: tuple[Price, ...]
-    """At each tier of discount, fewest items first."""
+    """At each discount tier, smallest delivery first."""
 
     @property
     def price(self) -> Price:
-        """For the item alone."""
+        """The price when the item is delivered alone."""
         return self.prices[0]
-
-    @property
-    def discount_ratio(self) -> float:
-        """For the item alone."""
-        return self.price.tier.discount_ratio
-
-    @property
-    def estimated_annual_savings(self) -> float:
-        """For the item alone."""
-        return self.price.estimated_annual_savings
 
 
 def offer_of(candidate: Candidate, tiers: DiscountTiers) -> Offer:
-    """Subscription that the evidence supports.
+    """The subscription that the evidence supports.
 
-    When the evidence is thin, and such items are typically bought less often by a step of the ladder or more, the
-    cadence is one step longer: what a household really does outweighs what is typical, and a delivery too few does less
-    harm than one too many. It is never shorter than what the purchases support.
+    When there is little evidence and such items are typically bought less often, by a step of the ladder or more, the
+    cadence is one step longer: what a household does outweighs what is typical, and a late delivery does less harm than
+    an early one. The cadence is never shorter than the purchases support.
 
     Args:
         candidate: the evidence, with at least one interval.
-        tiers: the subscription's discounts on the shelf price.
+        tiers: discounts on the shelf price.
 
     Raises:
         ValueError: when there is no interval.
     """
-    forecast = candidate.expected
+    forecast = candidate.effective_forecast
     if forecast is None:
         raise ValueError(f"{candidate.name!r} has no interval to choose a cadence from")
-    supported = _BY_DAYS[forecast.interval_days]
+    supported = _CADENCE_BY_DAYS[forecast.interval_days]
     cadence = supported
     if (
-        candidate.purchase_count <= PURCHASES_OF_THIN_EVIDENCE
+        candidate.purchase_count <= MAX_PURCHASES_OF_THIN_EVIDENCE
         and candidate.suggested_interval_days is not None
         and nearest_cadence(candidate.suggested_interval_days).interval_days > supported.interval_days
     ):

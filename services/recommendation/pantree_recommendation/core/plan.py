@@ -1,4 +1,4 @@
-"""All recommended subscriptions together: which items come on the same days, and what that costs and saves."""
+"""All recommended subscriptions together: which items are delivered on the same days, and what that costs and saves."""
 
 import math
 from collections import Counter, defaultdict
@@ -11,11 +11,11 @@ from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.discount import DiscountTiers
 from pantree_recommendation.core.offer import Offer
+from pantree_recommendation.core.savings import DAYS_PER_YEAR
 
-# After so many days all cadences of the ladder come together again.
+# After this many days all cadences of the ladder fall on the same day again.
 CYCLE_DAYS = math.lcm(*(step.interval_days for step in LADDER))
-_DAYS_PER_YEAR = 365
-# How many days of the cycle have deliveries of exactly these steps: a dozen kinds of days, not each day by itself.
+# How many days of the cycle have deliveries of exactly these steps: a dozen kinds of days instead of every single day.
 _DAYS_BY_STEPS = Counter(
     tuple(step.interval_days for step in LADDER if day % step.interval_days == 0) for day in range(1, CYCLE_DAYS + 1)
 )
@@ -23,26 +23,21 @@ _DAYS_BY_STEPS = Counter(
 
 @dataclass(frozen=True)
 class Plan:
-    """What a year costs and saves when all items are subscribed to and first come on the same day."""
+    """A year's costs and savings when all items are subscribed to and first delivered on the same day."""
 
     item_count: int
     annual_cost: float
     """After discounts, rounded up to a cent."""
     estimated_annual_savings: float
-    """Against shelf prices, rounded down to a cent."""
+    """Compared with shelf prices, rounded down to a cent."""
     annual_savings_vs_paid: float | None
-    """Against what the household paid, rounded down to a cent; None when that is not known of every item."""
+    """Compared with what the household paid, rounded down to a cent; None when that is unknown for any item."""
     best_discount_ratio: float
     """Share of item deliveries that get the largest discount, 0 to 1."""
 
 
 def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> Plan:
-    """The year's plan of some offers, exactly: through the days of the ladder's cycle, then scaled to 365 days.
-
-    Args:
-        offers: items with their offers.
-        tiers: discounts by the number of items on a day.
-    """
+    """The plan for the offered items, summed exactly over the days of the ladder's cycle, then scaled to 365 days."""
     with exactly():
         return _plan_of(offers, tiers)
 
@@ -59,23 +54,23 @@ def _plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) ->
             payments[step] += exact(candidate.paid_price.mean) * offer.quantity
     cost = shelf = paid = Decimal(0)
     deliveries = best = 0
-    known = all(candidate.paid_price is not None for candidate, _ in offers)
     for steps, days in _DAYS_BY_STEPS.items():
-        coming_steps = [step for step in steps if step in counts]
-        if not coming_steps:
+        delivered = [step for step in steps if step in counts]
+        if not delivered:
             continue
-        coming = sum(counts[step] for step in coming_steps)
-        tier = tiers.of(coming)
-        deliveries += days * coming
-        best += days * coming if tier == tiers.tiers[-1] else 0
-        price = days * sum(prices[step] for step in coming_steps)
+        item_count = sum(counts[step] for step in delivered)
+        tier = tiers.of(item_count)
+        deliveries += days * item_count
+        best += days * item_count if tier == tiers.tiers[-1] else 0
+        price = days * sum(prices[step] for step in delivered)
         shelf += price
         cost += price * (1 - exact(tier.discount_ratio))
-        paid += days * sum(payments[step] for step in coming_steps)
+        paid += days * sum(payments[step] for step in delivered)
+    paid_is_known = all(candidate.paid_price is not None for candidate, _ in offers)
     return Plan(
         item_count=len(offers),
-        annual_cost=ceil_to_cent(cost * _DAYS_PER_YEAR, CYCLE_DAYS),
-        estimated_annual_savings=floor_to_cent((shelf - cost) * _DAYS_PER_YEAR, CYCLE_DAYS),
-        annual_savings_vs_paid=floor_to_cent((paid - cost) * _DAYS_PER_YEAR, CYCLE_DAYS) if known else None,
+        annual_cost=ceil_to_cent(cost * DAYS_PER_YEAR, CYCLE_DAYS),
+        estimated_annual_savings=floor_to_cent((shelf - cost) * DAYS_PER_YEAR, CYCLE_DAYS),
+        annual_savings_vs_paid=floor_to_cent((paid - cost) * DAYS_PER_YEAR, CYCLE_DAYS) if paid_is_known else None,
         best_discount_ratio=best / deliveries if deliveries else 0.0,
     )

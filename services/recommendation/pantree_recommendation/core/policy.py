@@ -1,4 +1,4 @@
-"""Which evidence is too little for a subscription."""
+"""Which items are eligible for a subscription."""
 
 import math
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
 from pantree_recommendation.core.reason import Reason, ReasonCode
 
-# Where the next step of the ladder would begin if it had one, growing as it did last. Items bought less often would get
-# deliveries faster than they are used up, the first reason for which people cancel.
-LONGEST_MEAN_INTERVAL_DAYS = LADDER[-1].interval_days * math.sqrt(LADDER[-1].interval_days / LADDER[-2].interval_days)
+# The ladder ends at 84 days; a further step, growing as the last one did, would begin here. Items bought less often
+# would be delivered faster than they are used up, the first reason why people cancel.
+MAX_MEAN_INTERVAL_DAYS = LADDER[-1].interval_days * math.sqrt(LADDER[-1].interval_days / LADDER[-2].interval_days)
 
-# From here on an item counts as regular: a coefficient of variation of at most .43, and five intervals to tell it by.
-PURCHASES_OF_REGULAR = 6
-CONSISTENCY_OF_REGULAR = 0.7
+# Predictable items: a coefficient of variation of at most .43 over at least five intervals.
+MIN_PURCHASES_OF_PREDICTABLE = 6
+MIN_CONSISTENCY_OF_PREDICTABLE = 0.7
 
-# A late item is one to wait for: at equal probability fewer of them were bought again than of active ones (fitting
+# Late items are not offered: at equal probability, fewer of them than of active items were bought again (fitting
 # households: half of those at .6 to .7).
-_GROUNDS = {
+_REASON_BY_NEED = {
     Need.LATE: ReasonCode.NEED_LATE,
     Need.PAUSED: ReasonCode.NEED_PAUSED,
     Need.ENDED: ReasonCode.NEED_ENDED,
@@ -30,55 +30,44 @@ _GROUNDS = {
 
 @dataclass(frozen=True)
 class Policy:
-    """What the shop asks of an item, and what it offers."""
+    """The shop's thresholds and discounts."""
 
     min_cadence_probability: float = 0.65
-    """Of a purchase within 1.5 times the cadence, 0 to 1. On fitting households .72 (products) to .75 (types) of the
-    first five recommendations above it are bought again in that time, and about half of the households get one."""
+    """Of a purchase within 1.5 × the cadence, 0 to 1. On fitting households .72 (products) to .75 (types) of the first
+    five recommendations above it are bought again in that time, and about half of the households get one."""
     min_confidence: float = 0.0
     """0 to 100."""
     min_purchases: int = 3
     """At least 2: a cadence needs an interval."""
-    regular_allowance: float = 0.05
-    """How much less a regular item needs, 0 to 1. Forecasts are drawn towards what is usual, and regular items are not:
-    of those on fitting households with .60 to .65, .67 were bought again in that time (574, products and types)."""
+    predictable_allowance: float = 0.05
+    """How much less probability a predictable item needs, 0 to 1. Forecasts are pulled toward the average, predictable
+    items are above it: of those forecast at .60 to .65 on fitting households, .67 were bought again in time (574
+    products and types)."""
     min_suggestion_score: float = 0.2
-    """Of the share of similar customers who buy an item regularly, at its least, 0 to 1."""
+    """0 to 1; see `Suggestion.score`."""
     tiers: DiscountTiers = DEFAULT_TIERS
-    """Subscription's discounts on the shelf price."""
     excluded_categories: frozenset[str] = frozenset()
-    """What the shop does not deliver by subscription, in lower case."""
+    """Not delivered by subscription; lower case."""
     max_category_ratio: float = 0.5
-    """Largest share of the recommendations asked for that may come from one category, above 0 to 1."""
+    """Largest share of the requested recommendations that may come from one category, above 0 to 1."""
 
-    def probability_needed(self, candidate: Candidate) -> float:
-        """The least probability of a purchase within 1.5 times the cadence that an item needs, 0 to 1."""
-        regular = (
-            candidate.forecast is not None  # the caller's own confidence is taken at its word
-            and candidate.purchase_count >= PURCHASES_OF_REGULAR
-            and candidate.consistency_ratio >= CONSISTENCY_OF_REGULAR
+    def required_probability(self, candidate: Candidate) -> float:
+        """Minimum probability of a purchase within 1.5 × the cadence, 0 to 1."""
+        predictable = (
+            candidate.forecast is not None  # the allowance corrects forecasts, not a confidence taken for one
+            and candidate.purchase_count >= MIN_PURCHASES_OF_PREDICTABLE
+            and candidate.consistency_ratio >= MIN_CONSISTENCY_OF_PREDICTABLE
         )
-        return max(0.0, self.min_cadence_probability - (self.regular_allowance if regular else 0.0))
+        return max(0.0, self.min_cadence_probability - (self.predictable_allowance if predictable else 0.0))
 
-    @property
-    def discount_ratio(self) -> float:
-        """Discount on an item that comes alone, 0 to 1."""
-        return self.tiers.first.discount_ratio
-
-    def most_of_category(self, max_recommendations: int) -> int:
-        """How many recommendations may come from one category, at least 1."""
-        return max(1, math.ceil(self.max_category_ratio * max_recommendations))
+    def max_per_category(self, limit: int) -> int:
+        """How many of `limit` items may come from one category, at least 1."""
+        return max(1, math.ceil(self.max_category_ratio * limit))
 
 
 def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reason | None:
-    """Why an item is not worth a subscription; None when it may be.
-
-    Args:
-        candidate: the evidence.
-        as_of: the day on which the question is asked.
-        policy: what is asked of an item.
-    """
-    mean, forecast = candidate.mean_interval_days, candidate.expected
+    """Why an item is not eligible for a subscription; None when it is."""
+    mean, forecast = candidate.mean_interval_days, candidate.effective_forecast
     if mean is None or forecast is None or candidate.purchase_count < policy.min_purchases:
         return Reason(
             ReasonCode.TOO_FEW_PURCHASES,
@@ -88,7 +77,7 @@ def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reaso
         return Reason(ReasonCode.NOT_SUBSCRIBABLE, {})
     if forecast.need is not Need.ACTIVE:
         return Reason(
-            _GROUNDS[forecast.need],
+            _REASON_BY_NEED[forecast.need],
             {
                 "days_since_last_purchase": (as_of - candidate.last_day).days,
                 "mean_interval_days": mean,
@@ -96,18 +85,18 @@ def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reaso
                 "need_probability": forecast.need_probability,
             },
         )
-    if mean > LONGEST_MEAN_INTERVAL_DAYS:
+    if mean > MAX_MEAN_INTERVAL_DAYS:
         return Reason(
             ReasonCode.INTERVAL_TOO_LONG,
-            {"mean_interval_days": mean, "longest_interval_days": LADDER[-1].interval_days},
+            {"mean_interval_days": mean, "max_interval_days": LADDER[-1].interval_days},
         )
-    needed = policy.probability_needed(candidate)
-    if forecast.cadence_probability < needed:
+    required = policy.required_probability(candidate)
+    if forecast.cadence_probability < required:
         return Reason(
             ReasonCode.LOW_PROBABILITY,
             {
                 "cadence_probability": forecast.cadence_probability,
-                "min_cadence_probability": needed,
+                "min_cadence_probability": required,
                 "interval_days": forecast.interval_days,
             },
         )

@@ -1,4 +1,4 @@
-"""What a model sees of an item, and the port behind which a model ranks items."""
+"""What a ranking model sees of an item, and the port for ranking models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class ItemFeatures:
 
     name: str
     category: str
-    """An empty string when unknown."""
+    """Empty when unknown."""
     purchase_count: int
     mean_interval_days: float
     consistency_ratio: float
@@ -27,7 +27,7 @@ class ItemFeatures:
     """0 to 100."""
     days_since_last_purchase: int
     perishability: str
-    """`days`, `weeks`, `months`, or an empty string when unknown."""
+    """`days`, `weeks`, `months`; empty when unknown."""
     suggested_interval_days: int
     """0 when unknown."""
     interval_days: int
@@ -38,7 +38,7 @@ class ItemFeatures:
     discount_ratio: float
     estimated_annual_savings: float
     cadence_probability: float
-    """That of a purchase within 1.5 times the supported cadence, 0 to 1."""
+    """Of a purchase within 1.5 × the supported cadence, 0 to 1."""
     stockout_probability: float
     """0 to 1."""
     overstock_ratio: float
@@ -46,21 +46,16 @@ class ItemFeatures:
     need_probability: float
     """That the need is active, 0 to 1."""
     mean_paid_unit_price: float
-    """What a unit really cost, promotions included; the latest shelf price when unknown."""
+    """Promotions included; the latest shelf price when unknown."""
     annual_savings_vs_paid: float
-    """Against what was really paid, below 0 when the subscription costs more; the estimated saving when unknown."""
+    """Negative when the subscription costs more; the estimated savings when unknown."""
 
 
 def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures:
-    """What a model sees of an item that is offered.
-
-    Args:
-        candidate: the evidence, with at least one interval.
-        offer: the subscription.
-        as_of: the day on which the question is asked.
-    """
-    assert candidate.mean_interval_days is not None  # or there were no offer
-    honest, paid = offer.price.savings_vs_paid, candidate.paid_price
+    """What a model sees of an offered item."""
+    assert candidate.mean_interval_days is not None  # an offer needs an interval
+    price, paid = offer.price, candidate.paid_price
+    savings = price.savings_vs_paid
     return ItemFeatures(
         name=candidate.name,
         category=candidate.category,
@@ -76,19 +71,19 @@ def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures
         interval_days=offer.cadence.interval_days,
         quantity=offer.quantity,
         latest_unit_price=candidate.latest_unit_price,
-        discount_ratio=offer.discount_ratio,
-        estimated_annual_savings=offer.estimated_annual_savings,
+        discount_ratio=price.tier.discount_ratio,
+        estimated_annual_savings=price.estimated_annual_savings,
         cadence_probability=offer.forecast.cadence_probability,
         stockout_probability=offer.forecast.stockout_probability,
         overstock_ratio=offer.forecast.overstock_ratio,
         need_probability=offer.forecast.need_probability,
         mean_paid_unit_price=candidate.latest_unit_price if paid is None else paid.mean,
-        annual_savings_vs_paid=offer.estimated_annual_savings if honest is None else honest.expected,
+        annual_savings_vs_paid=price.estimated_annual_savings if savings is None else savings.expected,
     )
 
 
 class RankerFailure(Exception):
-    """A model did not give usable scores. The message goes to callers: what failed and what to do, never a secret."""
+    """A model returned no usable scores. The message is shown to callers: what failed, what to do, never a secret."""
 
 
 class Ranker(Protocol):
@@ -96,7 +91,7 @@ class Ranker(Protocol):
 
     @property
     def model(self) -> ModelName:
-        """What it is."""
+        """Name and version."""
 
     @property
     def source(self) -> str:
@@ -106,5 +101,5 @@ class Ranker(Protocol):
         """Score of each item, in the order of the items, 0 to 1; higher is better.
 
         Raises:
-            RankerFailure: when there are no usable scores for all items.
+            RankerFailure: when there is no usable score for every item.
         """

@@ -1,4 +1,4 @@
-"""Why an item is recommended or left out: a stable code and the numbers behind it, from which the text is made."""
+"""Why an item is recommended or left out: a stable code and its values, from which the text is made."""
 
 import enum
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class ReasonCode(enum.StrEnum):
-    """Programs may branch on these; they never change their meaning."""
+    """Stable codes for programs; their meaning never changes."""
 
     BOUGHT_REGULARLY = "BOUGHT_REGULARLY"
     BOUGHT_REPEATEDLY = "BOUGHT_REPEATEDLY"
@@ -37,7 +37,7 @@ class ReasonCode(enum.StrEnum):
     OUTRANKED = "OUTRANKED"
 
 
-# Filled with the reason's own values, so that no text can say anything else than the numbers.
+# Filled with the reason's own values, so that text and numbers cannot disagree.
 _TEXTS = {
     ReasonCode.BOUGHT_REGULARLY: "Bought on {purchase_count:.0f} days at regular intervals of about "
     "{mean_interval_days:.1f} days.",
@@ -48,54 +48,54 @@ _TEXTS = {
     ReasonCode.CADENCE_LENGTHENED: "Every {interval_days:.0f} days instead of every {supported_interval_days:.0f}: so "
     "far there are only {purchase_count:.0f} purchases, and such items are typically bought every "
     "{suggested_interval_days:.0f} days.",
-    ReasonCode.SAVES_MONEY: "Saves about {estimated_annual_savings:.2f} a year against the shelf price.",
-    ReasonCode.SAVES_VS_PAID: "Saves about {expected_annual_savings:.2f} a year against the {paid_unit_price:.2f} "
-    "a unit that you paid so far, promotions included; most years {low_annual_savings:.2f} to "
-    "{high_annual_savings:.2f}.",
-    ReasonCode.PAYS_LESS_TODAY: "You already pay less: {paid_unit_price:.2f} a unit on average, promotions included, "
-    "where the subscription asks {subscription_unit_price:.2f}.",
+    ReasonCode.SAVES_MONEY: "Saves about {estimated_annual_savings:.2f} a year compared with the shelf price.",
+    ReasonCode.SAVES_VS_PAID: "Saves about {expected_annual_savings:.2f} a year compared with the "
+    "{paid_unit_price:.2f} per unit you have paid so far, promotions included; most years "
+    "{low_annual_savings:.2f} to {high_annual_savings:.2f}.",
+    ReasonCode.PAYS_LESS_TODAY: "You already pay less: {paid_unit_price:.2f} per unit on average, promotions included; "
+    "the subscription price is {subscription_unit_price:.2f}.",
     ReasonCode.LIKELY_BOUGHT_AGAIN: "Bought again within {days:.0f} days with a probability of "
     "{cadence_probability:.0%}.",
     ReasonCode.CADENCE_BY_RISK: "Every {interval_days:.0f} days: {overstock_ratio:.0%} of the deliveries would come "
-    "before the need, and the risk of running out once in 84 days is {stockout_probability:.0%}.",
-    ReasonCode.KEEPS_FOR_MONTHS: "Keeps for months, so a delivery too early does little harm.",
+    "before they are needed, and the risk of running out at least once in 84 days is {stockout_probability:.0%}.",
+    ReasonCode.KEEPS_FOR_MONTHS: "Keeps for months, so an early delivery does little harm.",
     ReasonCode.BOUGHT_BY_SIMILAR_CUSTOMERS: "Bought regularly by {regular_buyer_count:.0f} of the "
     "{neighbor_count:.0f} customers most like you; you have not bought it yet.",
     ReasonCode.KEPT_BY_SIMILAR_CUSTOMERS: "Of the {buyer_count:.0f} customers like you who bought it, "
-    "{regular_buyer_count:.0f} came to buy it regularly; days on which you bought it so far: {purchase_count:.0f}.",
+    "{regular_buyer_count:.0f} now buy it regularly; days on which you have bought it so far: {purchase_count:.0f}.",
     ReasonCode.BOUGHT_TOGETHER: "Of the {buyer_count:.0f} customers like you who buy {other_item}, {regular_count:.0f} "
     "buy this regularly.",
-    ReasonCode.TOO_FEW_PURCHASES: "Bought on {purchase_count:.0f} of the at least {min_purchases:.0f} days that are "
-    "needed to judge it.",
+    ReasonCode.TOO_FEW_PURCHASES: "Days with a purchase: {purchase_count:.0f}; at least {min_purchases:.0f} are needed "
+    "to judge it.",
     ReasonCode.NOT_SUBSCRIBABLE: "Its category is not delivered by subscription.",
     ReasonCode.NEED_LATE: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
     "{mean_interval_days:.1f} days: it is late, so wait for the next purchase.",
     ReasonCode.NEED_PAUSED: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
-    "{mean_interval_days:.1f} days: the need seems to pause.",
+    "{mean_interval_days:.1f} days: the need seems to be paused.",
     ReasonCode.NEED_ENDED: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
     "{mean_interval_days:.1f} days: the need seems to have ended.",
     ReasonCode.NEED_SWITCHED: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
     "{mean_interval_days:.1f} days: another item of its kind seems to have taken its place.",
     ReasonCode.INTERVAL_TOO_LONG: "Bought every {mean_interval_days:.1f} days on average; the longest cadence is "
-    "{longest_interval_days:.0f} days, so that deliveries would pile up.",
+    "{max_interval_days:.0f} days, so deliveries would come faster than it is used up.",
     ReasonCode.LOW_PROBABILITY: "A purchase within one and a half times {interval_days:.0f} days has a probability of "
-    "{cadence_probability:.4g}, below the {min_cadence_probability:.4g} that is needed.",
-    ReasonCode.LOW_CONFIDENCE: "A confidence of {confidence:.4g} is below the {min_confidence:.4g} that is needed.",
-    ReasonCode.CATEGORY_FULL: "Place {place:.0f} in the order; its category already has {max_of_category:.0f} "
+    "{cadence_probability:.4g}, below the required {min_cadence_probability:.4g}.",
+    ReasonCode.LOW_CONFIDENCE: "A confidence of {confidence:.4g} is below the required {min_confidence:.4g}.",
+    ReasonCode.CATEGORY_FULL: "Ranked number {place:.0f}; its category already has {max_of_category:.0f} "
     "recommendations.",
-    ReasonCode.OUTRANKED: "Place {place:.0f} in the order; {max_recommendations:.0f} were asked for.",
+    ReasonCode.OUTRANKED: "Ranked number {place:.0f}; {max_recommendations:.0f} recommendations were requested.",
 }
 
 
 class Reason(NamedTuple):
-    """One ground, with the numbers behind it by name."""
+    """A reason with its values by name."""
 
     code: ReasonCode
     values: Mapping[str, float]
     other_item: str = ""
-    """Another item that it speaks of; empty for most."""
+    """Another item that the reason is about; empty for most."""
 
     @property
     def text(self) -> str:
-        """The ground as a sentence for people."""
+        """The reason as a sentence for people."""
         return _TEXTS[self.code].format(**self.values, other_item=self.other_item)

@@ -1,34 +1,26 @@
-"""From evidence to recommendations: leave out, offer, rank, explain."""
+"""From evidence to recommendations: filter and offer, score, select and explain."""
 
-import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
-from pantree_domain.cadence import GRACE_FACTOR
-from pantree_domain.catalog import Perishability
-from pantree_domain.evidence import ModelName, Trend
-from pantree_recommendation.core.candidate import MS_PER_CANDIDATE, Candidate
+from pantree_domain.evidence import ModelName
+from pantree_recommendation.core.candidate import Candidate
+from pantree_recommendation.core.explanation import recommendation_reasons
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
 from pantree_recommendation.core.policy import Policy, rejection_reason
 from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
-from pantree_recommendation.core.selection import Models, ModelSource
+from pantree_recommendation.core.selection import Models
 from pantree_recommendation.core.suggestion import Neighborhood, Suggestion, suggestions_of
-from pantree_runtime.cpu import run_cpu
-from pantree_runtime.errors import InvalidInput, PantreeError
-
-# A coefficient of variation of at most 0.5. Only a fifth of the items that real households buy again and again are that
-# regular (84.51° Complete Journey, 2017), so that the word means something.
-LEAST_REGULAR_CONSISTENCY = 1 / 1.5
 
 DEFAULT_SUGGESTIONS = 5
 MAX_NEAR_MISSES = 3
-# From the one that a little more evidence overcomes to those that it confirms.
-_GROUNDS_BY_DISTANCE = (
+# From a reason that a little more evidence removes to one that more evidence confirms.
+_NEAR_MISS_CODES = (
     ReasonCode.LOW_PROBABILITY,
     ReasonCode.LOW_CONFIDENCE,
     ReasonCode.TOO_FEW_PURCHASES,
@@ -41,8 +33,8 @@ _GROUNDS_BY_DISTANCE = (
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked about one household."""
+class RecommendationRequest:
+    """The evidence on one household's items and what is requested for it."""
 
     candidates: tuple[Candidate, ...]
     """With distinct names."""
@@ -55,11 +47,11 @@ class Question:
     """0 to 1; None for the policy's own."""
     include_omitted: bool = False
     customer_id: str = ""
-    """Decides which model answers where two are compared; empty when unknown."""
+    """Selects the model when several are compared; empty when unknown."""
     model: str = ""
-    """Id of the model that is to answer; empty when the selection decides."""
+    """Id of the requested model; empty when the selection decides."""
     neighborhood: Neighborhood | None = None
-    """What similar customers buy; None when nobody asked."""
+    """What similar customers buy; None for no suggestions."""
     max_suggestions: int = DEFAULT_SUGGESTIONS
     """At least 1."""
 
@@ -73,9 +65,9 @@ class Recommendation:
     score: float
     """0 to 1; higher is better."""
     next_due_day: date
-    """Never before the day of the question."""
+    """Never before the as-of date."""
     first_delivery_day: date
-    """When deliveries best begin, never before the day of the question."""
+    """When deliveries should begin, never before the as-of date."""
     reasons: tuple[Reason, ...]
     """Most important first."""
 
@@ -88,291 +80,163 @@ class OmittedItem(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Answer:
+class RecommendationResult:
     """The items worth a subscription, best first."""
 
     recommendations: tuple[Recommendation, ...]
     omitted: tuple[OmittedItem, ...]
-    """By name; empty unless asked for."""
+    """By name; empty unless requested."""
     plan: Plan
     """All recommendations together."""
     model: ModelName
     source: str
     """Where the model ran: `embedded` or `sagemaker`."""
     fallback_reason: str
-    """Why the embedded model answered in place of the first one; empty otherwise."""
+    """Why the fallback model answered; empty when it did not."""
     suggestions: tuple[Suggestion, ...] = ()
     """From similar customers, best first."""
     near_misses: tuple[OmittedItem, ...] = ()
-    """When nothing is recommended, up to `MAX_NEAR_MISSES` items that came closest to it, the closest first."""
+    """When nothing is recommended, up to `MAX_NEAR_MISSES` items that came closest, nearest first."""
 
 
-@dataclass(frozen=True)
-class _Screened:
-    """A question whose candidates were judged, not ranked yet."""
+class FilteredRequest(NamedTuple):
+    """A request with offers for its eligible candidates, and the models that score them."""
 
-    question: Question
+    request: RecommendationRequest
+    policy: Policy
     offers: Sequence[tuple[Candidate, Offer]]
-    omitted: Sequence[OmittedItem]
+    rejected: Sequence[OmittedItem]
     features: Sequence[ItemFeatures]
     """Parallel to the offers."""
-
-
-@dataclass(frozen=True)
-class _Scored:
-    """What a model said, and which one it was."""
-
-    scores: Sequence[float]
     ranker: Ranker
+    fallback: Ranker
+
+
+class ScoredRequest(NamedTuple):
+    """A filtered request with a score for each offer."""
+
+    filtered: FilteredRequest
+    scores: Sequence[float]
+    """Parallel to the offers."""
+    ranker: Ranker
+    """The model that scored them."""
     fallback_reason: str
 
 
-class Recommender:
-    """Answers questions by a policy and the models of the moment."""
+def filter_candidates(request: RecommendationRequest, policy: Policy, models: Models) -> FilteredRequest:
+    """Offers for the candidates with enough evidence, and the reasons for rejecting the others.
 
-    def __init__(self, policy: Policy, models: ModelSource) -> None:
-        """Takes what it decides by.
-
-        Args:
-            policy: what is asked of an item, and what is offered.
-            models: the models, and which of them answers whom.
-        """
-        self._policy = policy
-        self._models = models
-
-    async def models(self) -> Models:
-        """The models now."""
-        return await self._models.current()
-
-    async def recommend(self, question: Question) -> Answer:
-        """The items worth a subscription, best first; items of equal score are ordered by name.
-
-        Raises:
-            InvalidInput: when there is no model of the name that was asked for.
-        """
-        (answer,) = await self.recommend_all([question])
-        if isinstance(answer, PantreeError):
-            raise answer
-        return answer
-
-    async def recommend_all(self, questions: Sequence[Question]) -> list[Answer | PantreeError]:
-        """The answer to each question, in order, or what is wrong with it.
-
-        The items of all households that a model answers are ranked in one call: one request to SageMaker, not one each.
-        """
-        models = await self._models.current()
-        answers: list[Answer | PantreeError | None] = [None] * len(questions)
-        positions_of: dict[Ranker, list[int]] = {}
-        for position, question in enumerate(questions):
-            try:
-                positions_of.setdefault(models.chosen(question.model, question.customer_id), []).append(position)
-            except InvalidInput as error:
-                answers[position] = error
-        for ranker, positions in positions_of.items():
-            asked = [questions[position] for position in positions]
-            cost_ms = sum(len(question.candidates) for question in asked) * MS_PER_CANDIDATE
-            screened = await run_cpu(cost_ms, self._all_screened, asked)
-            scored = await _scored(screened, ranker, models.fallback)
-            answered = await run_cpu(cost_ms, _answers, screened, scored, self._policy)
-            for position, answer in zip(positions, answered, strict=True):
-                answers[position] = answer
-        return [answer for answer in answers if answer is not None]
-
-    def _all_screened(self, questions: Sequence[Question]) -> list[_Screened]:
-        return [self._screened(question) for question in questions]
-
-    def _screened(self, question: Question) -> _Screened:
-        offers, omitted = _screen(question, self._policy)
-        features = [features_of(candidate, offer, question.as_of) for candidate, offer in offers]
-        return _Screened(question, offers, omitted, features)
-
-
-async def _scored(screened: Sequence[_Screened], ranker: Ranker, fallback: Ranker) -> _Scored:
-    """Scores of the items of all questions, one after the other; the fallback's when the ranker fails."""
-    features = [item for entry in screened for item in entry.features]
-    try:
-        return _Scored(await ranker.scores(features), ranker, "")
-    except RankerFailure as failure:
-        if ranker is fallback:
-            raise
-        return _Scored(await fallback.scores(features), fallback, str(failure))
-
-
-def _answers(screened: Sequence[_Screened], scored: _Scored, policy: Policy) -> list[Answer]:
-    """The answer to each question."""
-    answers, begin = [], 0
-    for entry in screened:
-        end = begin + len(entry.offers)
-        recommendations, outranked = _select(entry.question, policy, entry.offers, scored.scores[begin:end])
-        omitted = [*entry.omitted, *outranked] if entry.question.include_omitted else []
-        near_misses = () if recommendations else _near_misses(entry.omitted, entry.question.candidates)
-        answers.append(
-            Answer(
-                recommendations=recommendations,
-                omitted=tuple(sorted(omitted, key=lambda item: item.name)),
-                plan=plan_of([(item.candidate, item.offer) for item in recommendations], policy.tiers),
-                model=scored.ranker.model,
-                source=scored.ranker.source,
-                fallback_reason=scored.fallback_reason,
-                suggestions=_suggestions(entry.question, policy),
-                near_misses=near_misses,
-            )
-        )
-        begin = end
-    return answers
-
-
-def _near_misses(omitted: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:
-    """The items that came near_misses: those that lack probability, then those that lack purchases, then the others.
-
-    Among equals the more probable, the more often bought, the first by name. What the shop excludes came no way at all.
+    Raises:
+        InvalidInput: when there is no model of the requested id.
     """
-    evidence = {candidate.name: candidate for candidate in candidates}
-
-    def distance(item: OmittedItem) -> tuple[int, float, int, str]:
-        candidate = evidence[item.name]
-        expected = candidate.expected
-        probability = 0.0 if expected is None else expected.cadence_probability
-        return _GROUNDS_BY_DISTANCE.index(item.reason.code), -probability, -candidate.purchase_count, item.name
-
-    near = [item for item in omitted if item.reason.code in _GROUNDS_BY_DISTANCE]
-    return tuple(sorted(near, key=distance)[:MAX_NEAR_MISSES])
-
-
-def _suggestions(question: Question, policy: Policy) -> tuple[Suggestion, ...]:
-    if question.neighborhood is None:
-        return ()
-    return suggestions_of(question.neighborhood, question.candidates, policy, question.max_suggestions)
-
-
-def _screen(question: Question, policy: Policy) -> tuple[list[tuple[Candidate, Offer]], list[OmittedItem]]:
-    """The candidates with enough evidence, each with its offer, and those without, each with the ground."""
-    if question.min_confidence is not None:
-        policy = replace(policy, min_confidence=question.min_confidence)
-    if question.min_cadence_probability is not None:
-        # Whoever names a threshold means it.
-        policy = replace(policy, min_cadence_probability=question.min_cadence_probability, regular_allowance=0.0)
-    offers, omitted = [], []
-    for candidate in question.candidates:
-        ground = rejection_reason(candidate, question.as_of, policy)
-        if ground is None:
+    ranker = models.ranker_for(request.model, request.customer_id)
+    if request.min_confidence is not None:
+        policy = replace(policy, min_confidence=request.min_confidence)
+    if request.min_cadence_probability is not None:
+        # A threshold in the request applies as it is, to all items.
+        policy = replace(policy, min_cadence_probability=request.min_cadence_probability, predictable_allowance=0.0)
+    offers, rejected = [], []
+    for candidate in request.candidates:
+        reason = rejection_reason(candidate, request.as_of, policy)
+        if reason is None:
             offers.append((candidate, offer_of(candidate, policy.tiers)))
         else:
-            omitted.append(OmittedItem(candidate.name, ground))
-    return offers, omitted
+            rejected.append(OmittedItem(candidate.name, reason))
+    features = [features_of(candidate, offer, request.as_of) for candidate, offer in offers]
+    return FilteredRequest(request, policy, offers, rejected, features, ranker, models.fallback)
 
 
-def _select(
-    question: Question, policy: Policy, offers: Sequence[tuple[Candidate, Offer]], scores: Sequence[float]
-) -> tuple[tuple[Recommendation, ...], list[OmittedItem]]:
-    """The best offers as recommendations, not too many of one category, and the others as omitted."""
-    ranked = sorted(zip(offers, scores, strict=True), key=lambda entry: (-entry[1], entry[0][0].name))
-    limit = question.max_recommendations
-    most = policy.most_of_category(limit)
-    of_category: Counter[str] = Counter()
+async def score(filtered: Sequence[FilteredRequest]) -> list[ScoredRequest]:
+    """The requests with their scores, in order.
+
+    All items that one model scores go to it in one call: one request to SageMaker instead of one per household.
+    """
+    positions_by_ranker: defaultdict[Ranker, list[int]] = defaultdict(list)
+    for position, entry in enumerate(filtered):
+        positions_by_ranker[entry.ranker].append(position)
+    scored: dict[int, ScoredRequest] = {}
+    for ranker, positions in positions_by_ranker.items():
+        features = [item for position in positions for item in filtered[position].features]
+        fallback, fallback_reason = filtered[positions[0]].fallback, ""
+        try:
+            scores = await ranker.scores(features)
+        except RankerFailure as failure:
+            if ranker is fallback:
+                raise
+            ranker, fallback_reason = fallback, str(failure)
+            scores = await fallback.scores(features)
+        begin = 0
+        for position in positions:
+            end = begin + len(filtered[position].offers)
+            scored[position] = ScoredRequest(filtered[position], scores[begin:end], ranker, fallback_reason)
+            begin = end
+    return [scored[position] for position in range(len(filtered))]
+
+
+def select(scored: ScoredRequest) -> RecommendationResult:
+    """The best offers as recommendations, best first; items of equal score are ordered by name."""
+    request, policy, _, rejected, *_ = scored.filtered
+    recommendations, outranked = _recommendations(scored)
+    omitted = [*rejected, *outranked] if request.include_omitted else []
+    suggestions: tuple[Suggestion, ...] = ()
+    if request.neighborhood is not None:
+        suggestions = suggestions_of(request.neighborhood, request.candidates, policy, request.max_suggestions)
+    return RecommendationResult(
+        recommendations=tuple(recommendations),
+        omitted=tuple(sorted(omitted, key=lambda item: item.name)),
+        plan=plan_of([(item.candidate, item.offer) for item in recommendations], policy.tiers),
+        model=scored.ranker.model,
+        source=scored.ranker.source,
+        fallback_reason=scored.fallback_reason,
+        suggestions=suggestions,
+        near_misses=() if recommendations else _near_misses(rejected, request.candidates),
+    )
+
+
+def _recommendations(scored: ScoredRequest) -> tuple[list[Recommendation], list[OmittedItem]]:
+    """Recommendations up to the limits of the request and of a category, and the offers beyond them."""
+    request, policy, offers, *_ = scored.filtered
+    ranked = sorted(zip(offers, scored.scores, strict=True), key=lambda entry: (-entry[1], entry[0][0].name))
+    limit = request.max_recommendations
+    max_per_category = policy.max_per_category(limit)
+    category_counts: Counter[str] = Counter()
     recommendations: list[Recommendation] = []
-    omitted = []
+    outranked = []
     for place, ((candidate, offer), score) in enumerate(ranked, start=1):
         if len(recommendations) == limit:
-            ground = Reason(ReasonCode.OUTRANKED, {"place": place, "max_recommendations": limit})
-            omitted.append(OmittedItem(candidate.name, ground))
-        elif candidate.category and of_category[candidate.category] == most:
-            ground = Reason(ReasonCode.CATEGORY_FULL, {"place": place, "max_of_category": most})
-            omitted.append(OmittedItem(candidate.name, ground))
+            reason = Reason(ReasonCode.OUTRANKED, {"place": place, "max_recommendations": limit})
+            outranked.append(OmittedItem(candidate.name, reason))
+        elif candidate.category and category_counts[candidate.category] == max_per_category:
+            reason = Reason(ReasonCode.CATEGORY_FULL, {"place": place, "max_of_category": max_per_category})
+            outranked.append(OmittedItem(candidate.name, reason))
         else:
-            of_category[candidate.category] += 1
-            due = candidate.next_due_day or question.as_of
+            category_counts[candidate.category] += 1
+            next_due_day = max(candidate.next_due_day or request.as_of, request.as_of)
             recommendations.append(
                 Recommendation(
                     candidate=candidate,
                     offer=offer,
                     score=score,
-                    next_due_day=max(due, question.as_of),
-                    first_delivery_day=max(offer.forecast.first_delivery_day or due, question.as_of),
-                    reasons=tuple(_reasons(candidate, offer, question.as_of)),
+                    next_due_day=next_due_day,
+                    first_delivery_day=max(offer.forecast.first_delivery_day or next_due_day, request.as_of),
+                    reasons=recommendation_reasons(candidate, offer, request.as_of),
                 )
             )
-    return tuple(recommendations), omitted
+    return recommendations, outranked
 
 
-def _reasons(candidate: Candidate, offer: Offer, as_of: date) -> list[Reason]:
-    """Why an item is recommended, most important first."""
-    assert candidate.mean_interval_days is not None  # or there were no offer
-    regular = candidate.consistency_ratio >= LEAST_REGULAR_CONSISTENCY
-    reasons = [
-        Reason(
-            ReasonCode.BOUGHT_REGULARLY if regular else ReasonCode.BOUGHT_REPEATEDLY,
-            {
-                "purchase_count": candidate.purchase_count,
-                "mean_interval_days": candidate.mean_interval_days,
-                "consistency_ratio": candidate.consistency_ratio,
-            },
-        )
-    ]
-    if candidate.next_due_day is not None and candidate.next_due_day <= as_of:
-        reasons.append(Reason(ReasonCode.DUE_NOW, {"overdue_days": (as_of - candidate.next_due_day).days}))
-    reasons += _cadence_reasons(candidate, offer)
-    reasons += _money_reasons(offer)
-    if candidate.trend is Trend.ACCELERATING:
-        reasons.append(Reason(ReasonCode.BOUGHT_MORE_OFTEN, {"mean_interval_days": candidate.mean_interval_days}))
-    if candidate.perishability is Perishability.MONTHS:
-        reasons.append(Reason(ReasonCode.KEEPS_FOR_MONTHS, {}))
-    return reasons
+def _near_misses(rejected: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:
+    """The items that came closest to a recommendation, nearest first.
 
+    By the reason, then by probability, number of purchases and name. Items of excluded categories are no near misses.
+    """
+    candidate_by_name = {candidate.name: candidate for candidate in candidates}
 
-def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
-    """How likely the item is needed, and why it comes as often as it does."""
-    reasons = []
-    forecast = candidate.forecast
-    if forecast is not None:
-        values = {
-            "cadence_probability": forecast.cadence_probability,
-            "days": math.floor(forecast.interval_days * GRACE_FACTOR),
-        }
-        reasons.append(Reason(ReasonCode.LIKELY_BOUGHT_AGAIN, values))
-    if offer.cadence != offer.supported_cadence:
-        assert candidate.suggested_interval_days is not None  # nothing else lengthens a cadence
-        values = {
-            "interval_days": offer.cadence.interval_days,
-            "supported_interval_days": offer.supported_cadence.interval_days,
-            "purchase_count": candidate.purchase_count,
-            "suggested_interval_days": candidate.suggested_interval_days,
-        }
-        reasons.append(Reason(ReasonCode.CADENCE_LENGTHENED, values))
-    elif forecast is not None:
-        values = {
-            "interval_days": forecast.interval_days,
-            "stockout_probability": forecast.stockout_probability,
-            "overstock_ratio": forecast.overstock_ratio,
-        }
-        reasons.append(Reason(ReasonCode.CADENCE_BY_RISK, values))
-    return reasons
+    def distance(item: OmittedItem) -> tuple[int, float, int, str]:
+        candidate = candidate_by_name[item.name]
+        forecast = candidate.effective_forecast
+        probability = 0.0 if forecast is None else forecast.cadence_probability
+        return _NEAR_MISS_CODES.index(item.reason.code), -probability, -candidate.purchase_count, item.name
 
-
-def _money_reasons(offer: Offer) -> list[Reason]:
-    """What it saves, against what was paid where that is known; never a saving where the household pays less."""
-    honest = offer.price.savings_vs_paid
-    if honest is None:
-        if offer.estimated_annual_savings <= 0:
-            return []
-        values = {
-            "estimated_annual_savings": offer.estimated_annual_savings,
-            "discount_ratio": offer.discount_ratio,
-        }
-        return [Reason(ReasonCode.SAVES_MONEY, values)]
-    prices = {
-        "paid_unit_price": honest.paid_unit_price,
-        "subscription_unit_price": honest.subscription_unit_price,
-    }
-    if honest.pays_less_today:
-        return [Reason(ReasonCode.PAYS_LESS_TODAY, prices)]
-    if honest.expected <= 0:
-        return []
-    values = {
-        **prices,
-        "expected_annual_savings": honest.expected,
-        "low_annual_savings": honest.low,
-        "high_annual_savings": honest.high,
-        "discount_ratio": offer.discount_ratio,
-    }
-    return [Reason(ReasonCode.SAVES_VS_PAID, values)]
+    near = [item for item in rejected if item.reason.code in _NEAR_MISS_CODES]
+    return tuple(sorted(near, key=distance)[:MAX_NEAR_MISSES])

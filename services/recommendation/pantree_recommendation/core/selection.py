@@ -1,4 +1,4 @@
-"""Which model answers whom: the one asked for, the one that a customer's share falls on, the one that stands in."""
+"""Which model answers a request: the requested one, the one that the customer's share selects, or the fallback."""
 
 import hashlib
 import math
@@ -10,18 +10,18 @@ from pantree_domain.evidence import ModelName
 from pantree_recommendation.core.ranking import Ranker
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
-# Shares are written by people: thirds in four decimals are all right.
+# People write shares: thirds with four decimals are fine.
 _SHARE_TOLERANCE = 0.001
 
 
 def model_id(model: ModelName) -> str:
-    """How a model in this process is named by requests and selections: `name/version`."""
+    """Id of an embedded model in requests and selections: `name/version`."""
     return f"{model.name}/{model.version}"
 
 
 @dataclass(frozen=True)
 class Share:
-    """A model, and the share of customers it answers."""
+    """A model and the share of customers that it answers."""
 
     model: str
     """Its id."""
@@ -31,59 +31,55 @@ class Share:
 
 @dataclass(frozen=True)
 class Selection:
-    """Which model answers whom."""
+    """Shares of the models and the fallback.
+
+    Raises:
+        ValueError: when the shares are not from 0 to 1 or do not sum to 1.
+    """
 
     shares: tuple[Share, ...]
-    """At least one; the ratios sum to 1. The first one answers where no customer is named."""
+    """At least one; the ratios sum to 1. The first one answers requests without a customer."""
     fallback: str
-    """Id of the model that stands in; it runs in this process."""
+    """Id of the embedded model that answers when another one fails."""
     experiment: str = ""
-    """What the customers' shares are drawn by: another name draws them anew."""
+    """Seed of the assignment: another name assigns the customers again."""
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be meant.
-
-        Raises:
-            ValueError: naming what is wrong.
-        """
         if not self.shares:
             raise ValueError('"shares" is empty; name at least one model')
         if any(not 0 <= share.ratio <= 1 for share in self.shares):
-            raise ValueError('"shares" has a ratio that is not from 0 to 1')
+            raise ValueError('every ratio in "shares" must be a number from 0 to 1')
         total = math.fsum(share.ratio for share in self.shares)
         if abs(total - 1) > _SHARE_TOLERANCE:
-            raise ValueError(f'the ratios of "shares" sum to {total:g}; make it 1')
+            raise ValueError(f'the ratios in "shares" must sum to 1; they sum to {total:g}')
 
     def model_for(self, customer_id: str) -> str:
-        """Id of the model that answers a customer: always the same one, as long as the shares stay.
+        """Id of the model that answers a customer; the first one for an empty id.
 
-        A model whose share grows keeps the customers that it has if the order stays.
-
-        Args:
-            customer_id: empty for the first model.
+        A customer keeps the model while the shares stay the same. A model whose share grows keeps its customers when
+        the order stays the same.
         """
         if not customer_id:
             return self.shares[0].model
         digest = hashlib.sha256(f"pantree-share-v1:{self.experiment}:{customer_id}".encode()).digest()
-        place = int.from_bytes(digest[:8]) / 2**64
-        reached = 0.0
+        position = int.from_bytes(digest[:8]) / 2**64
+        end = 0.0
         for share in self.shares:
-            reached += share.ratio
-            if place < reached:
+            end += share.ratio
+            if position < end:
                 return share.model
-        return max(self.shares, key=lambda share: share.ratio).model  # in the gap that rounded shares leave
+        return max(self.shares, key=lambda share: share.ratio).model  # rounded shares leave a gap at the end
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a model besides its name."""
+    """What is known about a model besides its name."""
 
     features: tuple[str, ...] = ()
-    """What it is shown of an item."""
+    """Names of its inputs."""
     training_data: str = ""
-    """What it was fitted on."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """What was measured when it was fitted."""
+    """Measured when it was fitted."""
     checksum: str = ""
     """SHA-256 of its manifest, in hexadecimal."""
     target_variant: str = ""
@@ -92,39 +88,37 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Models:
-    """All models that can answer, and the selection in force."""
+    """All models that can answer, and the selection in force.
+
+    Raises:
+        ValueError: when the selection names a model that does not exist, or its fallback is not embedded.
+    """
 
     rankers: Mapping[str, Ranker]
     """By id."""
     selection: Selection
     cards: Mapping[str, ModelCard] = field(default_factory=dict)
-    """By id; a model without one has nothing to tell."""
+    """By id."""
     selection_error: str = ""
-    """Why the selection on disk is not the one in force, or a model on disk is not among these."""
+    """Why the selection on disk is not in force, or a model on disk is not available."""
 
     def __post_init__(self) -> None:
-        """Refuses a selection of models that are not there.
-
-        Raises:
-            ValueError: naming them and what there is.
-        """
-        wanted = {*(share.model for share in self.selection.shares), self.selection.fallback}
-        missing = wanted - set(self.rankers)
-        if missing:
-            raise ValueError(f"there is no model {_listed(missing)}; there are {_listed(self.rankers)}")
+        selected = {*(share.model for share in self.selection.shares), self.selection.fallback}
+        if missing := selected - set(self.rankers):
+            raise ValueError(f"there is no model {_listed(missing)}; use one of {_listed(self.rankers)}")
         if self.fallback.source != "embedded":
-            raise ValueError(f"{self.selection.fallback} cannot stand in: it does not run in this process")
+            raise ValueError(f"{self.selection.fallback} cannot be the fallback; use an embedded model")
 
     @property
     def fallback(self) -> Ranker:
-        """The model that stands in."""
+        """The model that answers when another one fails."""
         return self.rankers[self.selection.fallback]
 
-    def chosen(self, model: str, customer_id: str) -> Ranker:
-        """The model that answers.
+    def ranker_for(self, model: str, customer_id: str) -> Ranker:
+        """The model that answers a request.
 
         Args:
-            model: id of the one that was asked for; empty when the selection decides.
+            model: id of the requested model; empty when the selection decides.
             customer_id: empty when unknown.
 
         Raises:
@@ -132,7 +126,7 @@ class Models:
         """
         ranker = self.rankers.get(model or self.selection.model_for(customer_id))
         if ranker is None:
-            description = f"is {model[:100]!r}; give one of {_listed(self.rankers)}, or leave it empty"
+            description = f"must be one of {_listed(self.rankers)}, or empty; is {model[:100]!r}"
             raise InvalidInput([FieldViolation("model", description)])
         return ranker
 
@@ -142,30 +136,7 @@ def _listed(ids: Iterable[str]) -> str:
 
 
 class ModelSource(Protocol):
-    """Where the models come from; what it gives may change from one question to the next."""
+    """Where the models come from; they may change between two requests."""
 
     async def current(self) -> Models:
         """The models now."""
-
-
-class FixedModels:
-    """Models that never change."""
-
-    def __init__(self, embedded: Ranker, remote: Ranker | None = None) -> None:
-        """Takes the models.
-
-        Args:
-            embedded: a model that always answers.
-            remote: a model that is asked first; the embedded one stands in when it fails.
-        """
-        fallback = model_id(embedded.model)
-        rankers: dict[str, Ranker] = {fallback: embedded}
-        first = fallback
-        if remote is not None:
-            first = remote.source
-            rankers[first] = remote
-        self._models = Models(rankers, Selection((Share(first, 1.0),), fallback))
-
-    async def current(self) -> Models:
-        """The models."""
-        return self._models

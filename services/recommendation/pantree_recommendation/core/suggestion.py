@@ -1,7 +1,6 @@
 """Items that similar customers buy regularly and the household does not, or not yet.
 
-Nothing here is the household's own habit: a suggestion has no cadence, no confidence and no price, and says whose
-purchases it rests on.
+A suggestion rests on the purchases of others, so it has no cadence, no confidence and no price.
 """
 
 import math
@@ -15,16 +14,16 @@ from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.reason import Reason, ReasonCode
 
-SOURCE = "similar_customers"
+SUGGESTION_SOURCE = "similar_customers"
 
-# How sure it is that the share of regular buyers is no lower than the score.
-_SURENESS = 0.9
-_QUANTILE = NormalDist().inv_cdf(_SURENESS)
+# One-sided, of the lower bound that a suggestion is scored by.
+CONFIDENCE_LEVEL = 0.9
+_Z = NormalDist().inv_cdf(CONFIDENCE_LEVEL)
 
 
 @dataclass(frozen=True)
-class Companion:
-    """The household's own item that a suggestion goes with."""
+class CoPurchasedItem:
+    """An item of the household that a suggestion is bought together with."""
 
     name: str
     buyer_count: int
@@ -39,18 +38,18 @@ class NeighborItem:
 
     name: str
     category: str
-    """An empty string when unknown."""
+    """Empty when unknown."""
     buyer_count: int
     """Neighbors that ever bought it, at least 1."""
     regular_buyer_count: int
     """Those of them that buy it regularly."""
     low_interval_days: float
-    """Lower quartile of the mean intervals of those."""
+    """Lower quartile of their mean intervals."""
     high_interval_days: float
     """Upper quartile."""
     own_day_count: int
     """Days on which the household bought it."""
-    companion: Companion | None = None
+    associated_item: CoPurchasedItem | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Suggestion:
 
     item: NeighborItem
     score: float
-    """0 to 1: what the share of similar customers who buy it regularly is at least."""
+    """Lower bound of the share of similar customers who buy it regularly, 0 to 1."""
     reasons: tuple[Reason, ...]
     """Most important first."""
 
@@ -78,36 +77,36 @@ def suggestions_of(
 ) -> tuple[Suggestion, ...]:
     """The best suggestions, best first; items of equal score are ordered by name.
 
-    An item that the household has bought itself is judged by those neighbors who have bought it, too: how many of them
-    came to buy it regularly. One that it has never bought is judged by all of them.
+    An item that the household has bought is scored among the neighbors who have bought it, too: how many of them now
+    buy it regularly. Any other item is scored among all neighbors.
 
     Args:
         neighborhood: what similar customers buy.
-        candidates: the household's own items; those with purchases enough to be judged by them are not suggested.
-        policy: what is asked of an item.
-        limit: largest number of suggestions.
+        candidates: the household's items; those with enough purchases for a recommendation are not suggested.
+        policy: thresholds and excluded categories.
+        limit: maximum number of suggestions.
     """
-    own = {item_key(candidate.name) for candidate in candidates if candidate.purchase_count >= policy.min_purchases}
-    found = [
+    own_keys = {
+        item_key(candidate.name) for candidate in candidates if candidate.purchase_count >= policy.min_purchases
+    }
+    suggestions = [
         _suggestion(item, neighborhood.neighbor_count)
         for item in neighborhood.items
-        if item_key(item.name) not in own and item.category.casefold() not in policy.excluded_categories
+        if item_key(item.name) not in own_keys and item.category.casefold() not in policy.excluded_categories
     ]
-    found = [suggestion for suggestion in found if suggestion.score >= policy.min_suggestion_score]
-    found.sort(key=lambda suggestion: (-suggestion.score, suggestion.item.name))
-    return tuple(_spread(found, policy.most_of_category(limit)))[:limit]
-
-
-def _spread(ranked: Sequence[Suggestion], most: int) -> list[Suggestion]:
-    """Not too many of one category."""
-    of_category: Counter[str] = Counter()
-    kept = []
+    ranked = sorted(
+        (suggestion for suggestion in suggestions if suggestion.score >= policy.min_suggestion_score),
+        key=lambda suggestion: (-suggestion.score, suggestion.item.name),
+    )
+    max_per_category = policy.max_per_category(limit)
+    category_counts: Counter[str] = Counter()
+    selected = []
     for suggestion in ranked:
         category = suggestion.item.category
-        if not category or of_category[category] < most:
-            of_category[category] += 1
-            kept.append(suggestion)
-    return kept
+        if not category or category_counts[category] < max_per_category:
+            category_counts[category] += 1
+            selected.append(suggestion)
+    return tuple(selected[:limit])
 
 
 def _suggestion(item: NeighborItem, neighbor_count: int) -> Suggestion:
@@ -117,30 +116,30 @@ def _suggestion(item: NeighborItem, neighbor_count: int) -> Suggestion:
         "regular_buyer_count": item.regular_buyer_count,
     }
     if item.own_day_count:
-        asked = item.buyer_count
+        trials = item.buyer_count
         reason = Reason(ReasonCode.KEPT_BY_SIMILAR_CUSTOMERS, {**counts, "purchase_count": item.own_day_count})
     else:
-        asked = neighbor_count
+        trials = neighbor_count
         reason = Reason(ReasonCode.BOUGHT_BY_SIMILAR_CUSTOMERS, counts)
     reasons = [reason]
-    if item.companion is not None:
-        values = {"buyer_count": item.companion.buyer_count, "regular_count": item.companion.regular_count}
-        reasons.append(Reason(ReasonCode.BOUGHT_TOGETHER, values, item.companion.name))
-    return Suggestion(item, share_at_least(item.regular_buyer_count, asked), tuple(reasons))
+    if (associated := item.associated_item) is not None:
+        values = {"buyer_count": associated.buyer_count, "regular_count": associated.regular_count}
+        reasons.append(Reason(ReasonCode.BOUGHT_TOGETHER, values, associated.name))
+    return Suggestion(item, wilson_lower_bound(item.regular_buyer_count, trials), tuple(reasons))
 
 
-def share_at_least(count: int, of: int) -> float:
-    """Lower bound of a share with the sureness of 90 %, 0 to 1.
+def wilson_lower_bound(successes: int, trials: int) -> float:
+    """Lower bound of a share at a confidence of 90 %, 0 to 1.
 
     Args:
-        count: how many did.
-        of: of how many, at least 1.
+        successes: 0 to `trials`.
+        trials: at least 1.
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927.
     """
-    if count == 0:
-        return 0.0  # which the formula only comes close to
-    share, squared = count / of, _QUANTILE**2
-    middle = share + squared / (2 * of)
-    spread = _QUANTILE * math.sqrt(share * (1 - share) / of + squared / (4 * of**2))
-    return (middle - spread) / (1 + squared / of)
+    if successes == 0:
+        return 0.0  # the formula gives a tiny rounding error instead
+    share, z_squared = successes / trials, _Z**2
+    center = share + z_squared / (2 * trials)
+    margin = _Z * math.sqrt(share * (1 - share) / trials + z_squared / (4 * trials**2))
+    return (center - margin) / (1 + z_squared / trials)

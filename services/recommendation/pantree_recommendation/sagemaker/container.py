@@ -17,38 +17,37 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pantree_recommendation.backends import artefact
-from pantree_recommendation.backends.artefact import Artefact, BadArtefact
+from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import MAX_PROBLEMS, BodyFormat, MalformedBody, items_of, scores_body
 from pantree_recommendation.backends.embedded import EmbeddedRanker
+from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
 from pantree_recommendation.core import ItemFeatures, model_id
 from pantree_recommendation.sagemaker.serving import server_of
 from pantree_recommendation.sagemaker.settings import ContainerSettings
 
 _log = structlog.get_logger(__name__)
 
-# The most that batch transform sends at once (MaxPayloadInMB).
+# Maximum payload of batch transform.
 MAX_BODY_BYTES = 100 * 1024 * 1024
 _MEGABYTES_OF_BATCH = 6
 _MODEL_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 
 
 class Container:
-    """Answers SageMaker with a model that is loaded while `/ping` answers already."""
+    """Serves a model that is loaded in the background.
 
-    def __init__(self, load: Callable[[], Artefact], failed: Callable[[str], None]) -> None:
-        """Takes what it serves.
+    Args:
+        load: reads the model; blocks.
+        on_failure: called in another thread with the reason when the model cannot be loaded.
+    """
 
-        Args:
-            load: reads the model; blocks.
-            failed: told why there is no model, when there will be none; called in another thread.
-        """
+    def __init__(self, load: Callable[[], ModelArtifact], on_failure: Callable[[str], None]) -> None:
         self._load = load
-        self._failed = failed
+        self._on_failure = on_failure
         self._ranker: EmbeddedRanker | None = None
 
     def app(self) -> Starlette:
-        """The application; begins to load the model when it starts."""
+        """The application; it starts to load the model when it starts."""
         return Starlette(
             routes=[
                 Route("/ping", self._ping, methods=["GET"]),
@@ -60,25 +59,25 @@ class Container:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        # A daemon, so that SIGTERM need not wait for a file system that hangs.
-        threading.Thread(target=self._take_model, name="load-model", daemon=True).start()
+        # A daemon, so that a file system that hangs does not delay SIGTERM.
+        threading.Thread(target=self._load_model, name="load-model", daemon=True).start()
         yield
 
-    def _take_model(self) -> None:
+    def _load_model(self) -> None:
         try:
             loaded = self._load()
-        except BadArtefact as error:
-            self._failed(str(error))
+        except InvalidModel as error:
+            self._on_failure(str(error))
             return
         self._ranker = loaded.ranker()
         _log.info("model loaded", model=model_id(loaded.model), checksum=loaded.checksum)
 
     async def _ping(self, request: Request) -> Response:
-        """200 as soon as the model is loaded, 503 until then; never waits."""
+        """200 once the model is loaded, 503 before; never waits."""
         return Response(status_code=200 if self._ranker is not None else 503)
 
     async def _execution_parameters(self, request: Request) -> Response:
-        """How batch transform does best: many lines at a time, one request for each processor."""
+        """Recommended settings of batch transform: many lines per request, one request per processor."""
         return JSONResponse(
             {
                 "MaxConcurrentTransforms": os.cpu_count() or 1,
@@ -88,38 +87,38 @@ class Container:
         )
 
     async def _invocations(self, request: Request) -> Response:
-        """A score for each item, in order; 400 with positions when one is wrong, since holes would shift the others."""
+        """A score per item, in order; 400 with positions if any item is invalid, since gaps would shift the others."""
         ranker = self._ranker
         if ranker is None:
-            return _refusal(503, "the model is still being loaded; ask again when /ping answers 200")
+            return _error(503, "the model is still loading; try again when /ping returns 200")
         body_format = _format_of(request.headers.get("content-type", ""))
         if body_format is None:
-            return _refusal(415, f"the content type is none of {', '.join(BodyFormat)}")
-        answer_format = _accepted(request.headers.get("accept", ""), body_format)
-        if answer_format is None:
-            return _refusal(406, f"Accept names none of {', '.join(BodyFormat)}")
-        body = await _body_of(request)
+            return _error(415, f"the content type must be one of {', '.join(BodyFormat)}")
+        response_format = _accepted(request.headers.get("accept", ""), body_format)
+        if response_format is None:
+            return _error(406, f"Accept must include one of {', '.join(BodyFormat)}")
+        body = await _read_body(request)
         if body is None:
-            return _refusal(413, f"the body has more than {MAX_BODY_BYTES:,} bytes; split it")
+            return _error(413, f"the body has more than {MAX_BODY_BYTES:,} bytes; split it")
         try:
-            # Off the loop, so that /ping goes on being answered.
-            content = await asyncio.to_thread(_answer, ranker, body, body_format, answer_format)
+            # In a thread, so that /ping is still answered.
+            content = await asyncio.to_thread(_score_body, ranker, body, body_format, response_format)
         except MalformedBody as error:
             problems = [{"position": position, "problem": problem} for position, problem in error.problems]
             first = problems[0]
-            return _refusal(400, f"item {first['position']} {first['problem']}", problems=problems)
-        return Response(content, media_type=answer_format, headers={_MODEL_HEADER: f"model={model_id(ranker.model)}"})
+            return _error(400, f"item {first['position']} {first['problem']}", problems=problems)
+        return Response(content, media_type=response_format, headers={_MODEL_HEADER: f"model={model_id(ranker.model)}"})
 
 
 def serve(settings: ContainerSettings) -> int:
-    """Serves until SIGTERM, then lets requests under way finish. Returns the exit code: 1 when there is no model."""
+    """Serves until SIGTERM and drains; returns the exit code, 1 when there is no model."""
     reasons: list[str] = []
 
-    def failed(reason: str) -> None:
+    def on_failure(reason: str) -> None:
         reasons.append(reason)
         server.should_exit = True
 
-    container = Container(lambda: artefact.load(settings.model_folder), failed)
+    container = Container(lambda: model_artifact.load(settings.model_dir), on_failure)
     try:
         listener = socket.create_server((settings.host, settings.port), backlog=2048)
     except OSError as error:
@@ -136,24 +135,24 @@ def serve(settings: ContainerSettings) -> int:
     return 1 if reasons else 0
 
 
-def _answer(ranker: EmbeddedRanker, body: bytes, body_format: BodyFormat, answer_format: BodyFormat) -> bytes:
+def _score_body(ranker: EmbeddedRanker, body: bytes, body_format: BodyFormat, response_format: BodyFormat) -> bytes:
     scores: list[float] = []
     problems: list[tuple[int, str]] = []
     for position, item in enumerate(items_of(body, body_format), start=1):
         score = _score(ranker, item)
         if score is None:
-            problems.append((position, "has features that no score follows from; check that they are in their ranges"))
+            problems.append((position, "must have features within their ranges"))
             if len(problems) == MAX_PROBLEMS:
                 break
         else:
             scores.append(score)
     if problems:
         raise MalformedBody(problems)
-    return scores_body(scores, answer_format)
+    return scores_body(scores, response_format)
 
 
 def _score(ranker: EmbeddedRanker, item: ItemFeatures) -> float | None:
-    """Score of an item of which only the types are known to be right; None when its values make none."""
+    """Score of an item of which only the types are validated; None when its values are out of range."""
     try:
         score = ranker.score(item)
     except (ArithmeticError, LookupError, ValueError):
@@ -167,7 +166,7 @@ def _format_of(content_type: str) -> BodyFormat | None:
 
 
 def _accepted(accept: str, body_format: BodyFormat) -> BodyFormat | None:
-    """Format of the answer: that of the request, unless the caller wants another one."""
+    """Format of the response: that of the request unless the caller prefers another one."""
     if not accept.strip():
         return body_format
     names = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
@@ -176,7 +175,7 @@ def _accepted(accept: str, body_format: BodyFormat) -> BodyFormat | None:
     return next((answer for name in names if (answer := _format_of(name)) is not None), None)
 
 
-async def _body_of(request: Request) -> bytes | None:
+async def _read_body(request: Request) -> bytes | None:
     """The body; None when it is too large."""
     chunks: list[bytes] = []
     size = 0
@@ -188,5 +187,5 @@ async def _body_of(request: Request) -> bytes | None:
     return b"".join(chunks)
 
 
-def _refusal(status: int, error: str, **more: object) -> Response:
+def _error(status: int, error: str, **more: object) -> Response:
     return JSONResponse({"error": error, **more}, status_code=status)

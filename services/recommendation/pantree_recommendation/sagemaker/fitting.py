@@ -1,4 +1,4 @@
-"""Fits the correction of probabilities on labelled items, and measures it on items that it has not seen."""
+"""Fits the calibration of a ranking model on labeled items and measures it on others."""
 
 import dataclasses
 import hashlib
@@ -6,108 +6,115 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from scipy.optimize import minimize
 
-from pantree_recommendation.backends.artefact import Artefact
+from pantree_recommendation.backends.model_artifact import ModelArtifact
 from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, Weight
-from pantree_recommendation.core.calibration import (
-    PROBABILITY_FEATURE,
-    damped,
-    log_odds,
-    probability_of,
-)
+from pantree_recommendation.core.calibration import log_odds, signed_log1p
 
 Floats = NDArray[np.float64]
 
 NUMBERS = tuple(
     field.name
     for field in dataclasses.fields(ItemFeatures)
-    if field.type in (int, float, "int", "float") and field.name != PROBABILITY_FEATURE
+    if field.type in (int, float, "int", "float") and field.name != "cadence_probability"
 )
-"""Features that are numbers, besides the probability itself."""
+"""Numeric features besides the probability itself."""
 
 
 @dataclass(frozen=True)
 class LabelledItem:
-    """An item as the model sees it, and what came of it."""
+    """An item as the model sees it, and its outcome."""
 
     features: ItemFeatures
     bought_again: bool
-    """Whether it was bought again in time."""
+    """Within 1.5 × the cadence."""
     household_id: str = ""
-    """Rows of one household are never split between fit and validation; empty when unknown."""
+    """Rows of one household are either fitted or held out together; empty when unknown."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How to fit."""
+def _names(value: object) -> object:
+    """Names from a string, separated by commas: SageMaker's hyperparameters are strings."""
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+class Hyperparameters(BaseModel):
+    """How to fit a model, and its name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = "embedded-calibrated"
     version: str = ""
-    """Made of a digest of what was fitted when empty."""
-    features: tuple[str, ...] = NUMBERS
-    """Numbers that get a weight; none for Platt's scaling alone."""
-    ridge: float = 1e-3
-    """Penalty on the squared weights, per row, that keeps them from following chance."""
-    validation_ratio: float = 0.2
-    """Share of households (rows, where households are unknown) that validate, unless they come by themselves."""
+    """A digest of the calibration when empty."""
+    features: Annotated[tuple[str, ...], BeforeValidator(_names)] = NUMBERS
+    """Features with a weight; none for Platt scaling alone."""
+    ridge: float = Field(default=1e-3, ge=0)
+    """Penalty on the squared weights, per row, against overfitting."""
+    validation_ratio: float = Field(default=0.2, gt=0, lt=1)
+    """Share of households (or rows, if unknown) that is held out when there is no validation channel."""
+    training_data: str = ""
+    """Description of the rows for the manifest."""
 
 
 class CannotFit(Exception):
-    """The rows do not determine a model. The message says what is missing."""
+    """There are too few rows to fit a model. The message says what is missing."""
 
 
 def split(rows: Sequence[LabelledItem], ratio: float) -> tuple[list[LabelledItem], list[LabelledItem]]:
-    """Rows to fit on and rows to validate on, by a hash of the household, else of the row's place."""
+    """Rows to fit on and rows to hold out, by a hash of the household or else of the row's position."""
     parts: tuple[list[LabelledItem], list[LabelledItem]] = ([], [])
-    for place, row in enumerate(rows):
-        key = row.household_id or f"row {place}"
+    for position, row in enumerate(rows):
+        key = row.household_id or f"row {position}"
         digest = hashlib.sha256(f"pantree-split-v1:{key}".encode()).digest()
         parts[int.from_bytes(digest[:8]) / 2**64 < ratio].append(row)
     return parts
 
 
-def fit(rows: Sequence[LabelledItem], validation: Sequence[LabelledItem], plan: Plan, training_data: str) -> Artefact:
-    """The model that the rows determine, with its metrics on the validation rows.
+def fit(
+    rows: Sequence[LabelledItem], validation: Sequence[LabelledItem], parameters: Hyperparameters, training_data: str
+) -> ModelArtifact:
+    """The model fitted on the rows, with its metrics on the validation rows.
 
     Args:
-        rows: what to fit on.
-        validation: what to measure on.
-        plan: how.
-        training_data: what the rows are; becomes part of the manifest.
+        rows: to fit on.
+        validation: to measure on.
+        parameters: name, features and penalty.
+        training_data: description of the rows for the manifest.
 
     Raises:
-        CannotFit: when the rows or the validation rows hold one outcome only, or the plan names no feature.
+        CannotFit: when the rows or the validation rows have only one outcome, or a feature is unknown.
     """
-    if unknown := set(plan.features) - set(NUMBERS):
-        raise CannotFit(f"no such number: {', '.join(sorted(unknown))}; there are {', '.join(NUMBERS)}")
+    if unknown := set(parameters.features) - set(NUMBERS):
+        raise CannotFit(f"features must be of {', '.join(NUMBERS)}; unknown: {', '.join(sorted(unknown))}")
     for name, part in (("training", rows), ("validation", validation)):
         if len({row.bought_again for row in part}) < 2:
-            raise CannotFit(f"the {len(part):,} {name} rows hold one outcome only; give rows of both")
-    calibration = _fitted(rows, plan)
+            raise CannotFit(f"the {len(part):,} {name} rows have only one outcome; add rows with the other one")
+    calibration = _fit_calibration(rows, parameters)
     bought = _labels(validation)
-    before = np.array([probability_of(row.features) for row in validation])
-    after = np.array([probability_of(calibration.applied(row.features)) for row in validation])
+    before = np.array([row.features.cadence_probability for row in validation])
+    after = np.array([calibration.apply(row.features).cadence_probability for row in validation])
     metrics = {
         "training_rows": float(len(rows)),
         "validation_rows": float(len(validation)),
         "validation_bought_again_ratio": float(bought.mean()),
-        **measured(after, bought),
-        **{f"uncalibrated_{name}": value for name, value in measured(before, bought).items()},
+        **measure(after, bought),
+        **{f"uncalibrated_{name}": value for name, value in measure(before, bought).items()},
     }
-    version = plan.version or hashlib.sha256(json.dumps(dataclasses.asdict(calibration)).encode()).hexdigest()[:8]
-    return Artefact(
-        model=ModelName(plan.name, version),
+    version = parameters.version or hashlib.sha256(json.dumps(dataclasses.asdict(calibration)).encode()).hexdigest()[:8]
+    return ModelArtifact(
+        model=ModelName(parameters.name, version),
         calibration=calibration,
         training_data=training_data,
         metrics={name: round(value, 6) for name, value in metrics.items()},
     )
 
 
-def measured(probabilities: Floats, bought: Floats) -> dict[str, float]:
+def measure(probabilities: Floats, bought: Floats) -> dict[str, float]:
     """Log loss, Brier score, area under the ROC curve, expected calibration error over ten equal bins.
 
     Args:
@@ -121,7 +128,7 @@ def measured(probabilities: Floats, bought: Floats) -> dict[str, float]:
         * float((bins == number).mean())
         for number in np.unique(bins)
     ]
-    # Mann and Whitney: ranks of the bought ones; equal probabilities share their mean rank.
+    # Mann-Whitney: ranks of the bought items; equal probabilities share their mean rank.
     _, group, sizes = np.unique(probabilities, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
     positives = float(bought.sum())
@@ -135,17 +142,17 @@ def measured(probabilities: Floats, bought: Floats) -> dict[str, float]:
     }
 
 
-def _fitted(rows: Sequence[LabelledItem], plan: Plan) -> Calibration:
-    """Weights by maximum likelihood with a ridge; the slope bound to be no less than 0."""
+def _fit_calibration(rows: Sequence[LabelledItem], parameters: Hyperparameters) -> Calibration:
+    """Weights by maximum likelihood with a ridge penalty; the slope is at least 0."""
     bought = _labels(rows)
-    numbers = np.array([[damped(getattr(row.features, name)) for name in plan.features] for row in rows])
-    numbers = numbers.reshape(len(rows), len(plan.features))
+    numbers = np.array([[signed_log1p(getattr(row.features, name)) for name in parameters.features] for row in rows])
+    numbers = numbers.reshape(len(rows), len(parameters.features))
     means, scales = numbers.mean(axis=0), numbers.std(axis=0)
-    varying = scales > 1e-9  # a constant says nothing, and would share the intercept's work
+    varying = scales > 1e-9  # a constant has no information and would compete with the intercept
     standard = (numbers[:, varying] - means[varying]) / scales[varying]
-    odds = np.array([log_odds(probability_of(row.features)) for row in rows])
+    odds = np.array([log_odds(row.features.cadence_probability) for row in rows])
     matrix = np.column_stack([np.ones(len(rows)), odds, standard])
-    penalty = np.full(matrix.shape[1], plan.ridge)
+    penalty = np.full(matrix.shape[1], parameters.ridge)
     penalty[:2] = 0
 
     def loss(weights: Floats) -> tuple[float, Floats]:
@@ -164,7 +171,7 @@ def _fitted(rows: Sequence[LabelledItem], plan: Plan) -> Calibration:
         slope=round(float(weights[1]), 9),
         weights=tuple(
             Weight(
-                plan.features[column],
+                parameters.features[column],
                 round(float(means[column]), 9),
                 round(float(scales[column]), 9),
                 round(float(weight), 9),

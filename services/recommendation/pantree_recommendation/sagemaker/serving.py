@@ -1,4 +1,4 @@
-"""An HTTP server that ends cleanly on SIGTERM."""
+"""An HTTP server that drains on SIGTERM."""
 
 import signal
 
@@ -7,13 +7,13 @@ from starlette.applications import Starlette
 
 
 def server_of(app: Starlette, *, drain_seconds: float) -> uvicorn.Server:
-    """A server for an application; its `run` returns after SIGTERM or SIGINT, when requests under way have finished.
+    """A server whose `run` returns after SIGTERM or SIGINT, once requests in flight have finished.
 
     Args:
-        app: what it serves.
-        drain_seconds: requests that then take longer are cut off.
+        app: application to serve.
+        drain_seconds: requests that take longer after the signal are cut off.
     """
-    # uvicorn drains on a signal and then raises it again for whoever was there before. That is us: the end is clean.
+    # uvicorn drains on a signal and then raises it again for the previous handler, which is this one.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
     config = uvicorn.Config(

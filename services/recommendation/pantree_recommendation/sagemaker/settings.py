@@ -9,11 +9,11 @@ from pantree_runtime.settings import ProgramSettings
 
 
 class ContainerSettings(ProgramSettings):
-    """What the container can be told; the defaults are what SageMaker expects of one."""
+    """Settings of the container; the defaults are those that SageMaker expects."""
 
     model_config = SettingsConfigDict(env_prefix="PANTREE_SAGEMAKER_")
 
-    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 # SageMaker asks from outside
+    host: str = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 # SageMaker calls from outside
     port: int = Field(
         default=8080,
         ge=0,
@@ -21,19 +21,17 @@ class ContainerSettings(ProgramSettings):
         description="Port to listen on; SageMaker sets it. 0 picks a free one.",
         validation_alias="SAGEMAKER_BIND_TO_PORT",
     )
-    model_folder: Path = Field(
-        default=Path("/opt/ml/model"), description="Where the model is, and where a trained one is written."
+    model_dir: Path = Field(default=Path("/opt/ml/model"), description="Directory of the model, read or trained.")
+    input_dir: Path = Field(
+        default=Path("/opt/ml/input"), description="Directory of hyperparameters and channels for training."
     )
-    input_folder: Path = Field(
-        default=Path("/opt/ml/input"), description="Where training finds its hyperparameters and channels."
-    )
-    output_folder: Path = Field(
-        default=Path("/opt/ml/output"), description="Where training writes why it failed, in the file `failure`."
+    output_dir: Path = Field(
+        default=Path("/opt/ml/output"), description="Directory of the file `failure`, the reason why training failed."
     )
     # SageMaker ends a container 30 s after SIGTERM.
     drain_seconds: float = Field(
         default=25.0,
         ge=0,
-        description="How long requests under way may still take after SIGTERM.",
+        description="How long requests in flight may take after SIGTERM.",
         validation_alias="PANTREE_DRAIN_SECONDS",
     )

@@ -1,4 +1,4 @@
-"""The real container as a process of its own, and the local SageMaker runtime in front of it."""
+"""The real container as a process, and the local SageMaker runtime in front of it."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import uvicorn
 
-from pantree_recommendation.backends import artefact
+from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.sagemaker.local_runtime import LocalEndpoint, LocalRuntime
 
 KEY, SECRET = "AKIDEXAMPLE", "not-a-real-key"
@@ -34,13 +34,13 @@ class ContainerProcess:
 
 
 @contextlib.contextmanager
-def container(model: Path = artefact.SHIPPED, **variables: str) -> Iterator[ContainerProcess]:
-    """A container that listens; whether its model is loaded is what `/ping` tells."""
+def container(model: Path = model_artifact.DEFAULT_MODEL_DIR, **variables: str) -> Iterator[ContainerProcess]:
+    """A container that listens; `/ping` returns whether its model is loaded."""
     environment = {
         **os.environ,
         "SAGEMAKER_BIND_TO_PORT": "0",
         "PANTREE_SAGEMAKER_HOST": "127.0.0.1",
-        "PANTREE_SAGEMAKER_MODEL_FOLDER": str(model),
+        "PANTREE_SAGEMAKER_MODEL_DIR": str(model),
         "PANTREE_LOG_FORMAT": "json",
         **variables,
     }
@@ -55,7 +55,7 @@ def container(model: Path = artefact.SHIPPED, **variables: str) -> Iterator[Cont
 
 
 async def until_loaded(url: str) -> None:
-    """Returns as soon as a container's model is loaded."""
+    """Waits until a container's model is loaded."""
     async with httpx.AsyncClient() as client, asyncio.timeout(60):
         while (await client.get(f"{url}/ping")).status_code != 200:  # noqa: ASYNC110 # another process has no event
             await asyncio.sleep(0.02)
@@ -63,7 +63,7 @@ async def until_loaded(url: str) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(runtime: LocalRuntime) -> AsyncIterator[str]:
-    """URL of a local runtime, as long as the context lasts."""
+    """URL of a local runtime that runs within the context."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(runtime.app(), log_config=None, access_log=False, lifespan="on"))
         task = asyncio.create_task(server.serve(sockets=[listener]))

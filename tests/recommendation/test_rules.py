@@ -1,5 +1,3 @@
-"""A candidate is checked twice: at once, and field by field when something is wrong. Both must draw the same lines."""
-
 import math
 from typing import Any
 
@@ -7,7 +5,7 @@ import pytest
 
 from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
-from pantree_recommendation import convert
+from pantree_recommendation import convert, rules
 from pantree_runtime.errors import InvalidInput
 
 NEXT_TO_0, NEXT_TO_1 = math.nextafter(0, -1), math.nextafter(1, 2)
@@ -15,7 +13,7 @@ _PRICES = ([0, 1e6], [NEXT_TO_0, 1_000_001, math.nan, math.inf])
 _RATIOS = ([0, 1], [NEXT_TO_0, NEXT_TO_1, math.nan, -math.inf])
 _TEXTS = (["x" * 200, "Kaffee\u00a0Röstung", "\u200b"], ["x" * 201, "a\x00b", "a\x7f", "a\nb"])
 _DAYS = (["1970-01-01", "2026-06-20"], ["soon", "20260620", "1969-12-31", "2200-01-01", "2026-06-31"])
-# Values at the bounds of each field, and values just beyond them.
+# Values at the bounds of each field, and just outside.
 BOUNDS: dict[str, tuple[list[Any], list[Any]]] = {
     "name": (_TEXTS[0], [*_TEXTS[1], "", " ", "\u00a0"]),
     "category": (["", " ", *_TEXTS[0]], _TEXTS[1]),
@@ -40,7 +38,7 @@ BOUNDS: dict[str, tuple[list[Any], list[Any]]] = {
 
 
 def candidate(**changes: Any) -> messages.Candidate:
-    right = frequency.ItemFrequency(
+    valid = frequency.ItemFrequency(
         name="Bananas",
         category="produce",
         purchase_count=8,
@@ -62,62 +60,61 @@ def candidate(**changes: Any) -> messages.Candidate:
         first_delivery=frequency.FirstDelivery(date="2026-07-04"),
     )
     for name, value in changes.items():
-        setattr(right, name, value)
-    return messages.Candidate(frequency=right)
+        setattr(valid, name, value)
+    return messages.Candidate(frequency=valid)
 
 
 def violated_fields(*candidates: messages.Candidate) -> list[str]:
-    """The wrong fields; none when all candidates come through."""
+    """The invalid fields; none when all candidates are valid."""
+    request = messages.RecommendRequest(candidates=candidates, as_of="2026-06-20")
     try:
-        question = convert.question(messages.RecommendRequest(candidates=candidates, as_of="2026-06-20"))
+        rules.check(request)
     except InvalidInput as error:
         return [violation.field for violation in error.violations]
-    assert len(question.candidates) == len(candidates)
+    assert len(convert.recommendation_request(request).candidates) == len(candidates)
     return []
 
 
 @pytest.mark.parametrize("field", BOUNDS)
-def test_field_within_its_bounds_is_accepted_and_beyond_them_named(field: str) -> None:
-    right, wrong = BOUNDS[field]
-    for value in right:
+def test_field_within_its_bounds_is_accepted_and_reported_outside(field: str) -> None:
+    valid, invalid = BOUNDS[field]
+    for value in valid:
         assert violated_fields(candidate(), candidate(**{"name": "Oats", field: value})) == []
-    for value in wrong:
+    for value in invalid:
         changed = candidate(**{"name": "Oats", field: value})
         assert violated_fields(candidate(), changed) == [f"candidates[1].frequency.{field}"]
 
 
 @pytest.mark.parametrize(
-    ("field", "right", "wrong"), [("suggested_interval_days", [0, 365], [-1, 366]), ("perishability", [0, 3], [4])]
+    ("field", "valid", "invalid"), [("suggested_interval_days", [0, 365], [-1, 366]), ("perishability", [0, 3], [4])]
 )
-def test_what_is_known_of_such_items_is_checked_like_the_evidence(
-    field: str, right: list[int], wrong: list[int]
-) -> None:
-    for value in right + wrong:
+def test_catalog_knowledge_is_checked_like_the_evidence(field: str, valid: list[int], invalid: list[int]) -> None:
+    for value in valid + invalid:
         changed = candidate()
         setattr(changed, field, value)
-        assert violated_fields(changed) == ([f"candidates[0].{field}"] if value in wrong else [])
+        assert violated_fields(changed) == ([f"candidates[0].{field}"] if value in invalid else [])
 
 
-def test_first_delivery_and_probability_of_need_are_checked_where_there_is_a_forecast() -> None:
-    wrong = candidate()
-    wrong.frequency.first_delivery.date = ""
-    wrong.frequency.need_probabilities[0].probability = NEXT_TO_1
-    assert violated_fields(wrong) == [
+def test_first_delivery_and_need_probability_are_checked_when_there_is_a_forecast() -> None:
+    invalid = candidate()
+    invalid.frequency.first_delivery.date = ""
+    invalid.frequency.need_probabilities[0].probability = NEXT_TO_1
+    assert violated_fields(invalid) == [
         "candidates[0].frequency.first_delivery.date",
         "candidates[0].frequency.need_probabilities",
     ]
-    wrong.frequency.recommended_interval_days = 0
-    assert violated_fields(wrong) == []
+    invalid.frequency.recommended_interval_days = 0
+    assert violated_fields(invalid) == []
 
 
-def test_interval_and_due_day_may_be_missing_after_one_purchase_only() -> None:
+def test_interval_and_due_day_are_optional_only_after_one_purchase() -> None:
     for purchase_count, expected in ((1, []), (2, ["mean_interval_days", "next_due_date"])):
         bought = candidate(purchase_count=purchase_count, next_due_date="")
         bought.frequency.ClearField("mean_interval_days")
         assert violated_fields(bought) == [f"candidates[0].frequency.{name}" for name in expected]
 
 
-def test_repeated_name_is_named_beside_what_is_wrong_with_it() -> None:
+def test_repeated_name_is_reported_with_other_invalid_fields() -> None:
     assert violated_fields(candidate(), candidate(), candidate(confidence=101)) == [
         "candidates[1].frequency.name",
         "candidates[2].frequency.name",

@@ -1,4 +1,4 @@
-"""Bulk scoring with real boto3 against moto's S3 and SageMaker, scored by the real container."""
+"""Bulk scoring with real boto3, moto's S3 and SageMaker, and the real container."""
 
 import asyncio
 import dataclasses
@@ -18,10 +18,8 @@ from pantree_recommendation.backends.bodies import BodyFormat, items_of, request
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.core import ItemFeatures
 from pantree_recommendation.sagemaker.__main__ import main
-from pantree_recommendation.sagemaker.bulk import Bulk, BulkFailure, Operation, TransformResources
-from tests.recommendation.evidence import features
-from tests.recommendation.likely import likely
-from tests.recommendation.sagemaker_processes import (
+from pantree_recommendation.sagemaker.bulk_scoring import BulkFailure, BulkScoring, Operation, TransformResources
+from tests.recommendation.container_process import (
     KEY,
     SECRET,
     ContainerProcess,
@@ -30,6 +28,7 @@ from tests.recommendation.sagemaker_processes import (
     serving,
     until_loaded,
 )
+from tests.recommendation.evidence import features
 
 REGION, ACCOUNT = "us-west-2", "123456789012"
 LOCATION = "s3://bucket/bulk/monday"
@@ -44,7 +43,7 @@ def running() -> Iterator[ContainerProcess]:
 
 @pytest.fixture
 def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """AWS as moto plays it, with a bucket and a model."""
+    """AWS simulated by moto, with a bucket and a model."""
     for name, value in (("AWS_ACCESS_KEY_ID", KEY), ("AWS_SECRET_ACCESS_KEY", SECRET), ("AWS_REGION", REGION)):
         monkeypatch.setenv(name, value)
     with mock_aws():
@@ -58,25 +57,22 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def bulk(aws: None) -> Bulk:
-    return Bulk(*(boto3.client(name, region_name=REGION) for name in ("s3", "sagemaker-runtime", "sagemaker")))
+def bulk(aws: None) -> BulkScoring:
+    return BulkScoring(*(boto3.client(name, region_name=REGION) for name in ("s3", "sagemaker-runtime", "sagemaker")))
 
 
 def items(count: int) -> list[ItemFeatures]:
-    return [likely(number / count, name=f"Item {number}") for number in range(count)]
+    return [features(cadence_probability=number / count, name=f"Item {number}") for number in range(count)]
 
 
 def set_status(job: str, status: str, reason: str = "") -> None:
-    """Moves moto's job, which is born completed, to another state."""
+    """Sets the status of moto's job, which is completed at once."""
     known = sagemaker_backends[ACCOUNT][REGION].transform_jobs[job]
     known.transform_job_status, known.failure_reason = status, reason
 
 
 async def transform(job: str, container_url: str, *, parts: slice = slice(None)) -> None:
-    """Carries out some parts of a batch transform job as SageMaker does.
-
-    Lines are gathered into payloads, and what comes back is joined line by line into one output for each input.
-    """
+    """Runs some parts of a batch transform job like SageMaker: lines in payloads, one output per input."""
     await until_loaded(container_url)
     s3 = boto3.client("s3", region_name=REGION)
     description = boto3.client("sagemaker", region_name=REGION).describe_transform_job(TransformJobName=job)
@@ -101,29 +97,29 @@ async def transform(job: str, container_url: str, *, parts: slice = slice(None))
 
 
 @pytest.mark.parametrize("body_format", [BodyFormat.JSON_LINES, BodyFormat.CSV])
-async def test_batch_transform_gives_the_embedded_scores_in_order(
-    bulk: Bulk, running: ContainerProcess, body_format: BodyFormat
+async def test_batch_transform_returns_the_embedded_scores_in_order(
+    bulk: BulkScoring, running: ContainerProcess, body_format: BodyFormat
 ) -> None:
-    asked = items(300)
-    started = bulk.start(asked, LOCATION, transform=RESOURCES, body_format=body_format, part_bytes=9_000)
+    sent = items(300)
+    started = bulk.start(sent, LOCATION, transform=RESOURCES, body_format=body_format, part_bytes=9_000)
     assert len(started.parts) > 2
     set_status("monday", "InProgress")
-    operation = bulk.find(LOCATION)  # as another process would
+    operation = bulk.find(LOCATION)  # like another process
     assert operation == started
     assert bulk.progress(operation).state == "running"
     assert bulk.progress(operation).progress_ratio == 0
     await transform("monday", running.url, parts=slice(1))
     assert bulk.progress(operation).progress_ratio == 1 / len(started.parts)
     await transform("monday", running.url, parts=slice(1, None))
-    assert bulk.progress(operation).state == "running"  # SageMaker has not said so
-    with pytest.raises(BulkFailure, match="has not succeeded: it is running"):
+    assert bulk.progress(operation).state == "running"  # SageMaker has not completed the job
+    with pytest.raises(BulkFailure, match="must have succeeded; it is running"):
         bulk.scores(operation)
     set_status("monday", "Completed")
     assert (bulk.progress(operation).state, bulk.progress(operation).progress_ratio) == ("succeeded", 1.0)
-    assert bulk.scores(operation) == list(await EmbeddedRanker().scores(asked))
+    assert bulk.scores(operation) == list(await EmbeddedRanker().scores(sent))
 
 
-def test_job_asks_for_what_keeps_the_order(bulk: Bulk) -> None:
+def test_job_settings_keep_the_order(bulk: BulkScoring) -> None:
     bulk.start(items(3), LOCATION, transform=TransformResources("pantree-ranker", "ml.c5.large", 2))
     job = boto3.client("sagemaker", region_name=REGION).describe_transform_job(TransformJobName="monday")
     assert (job["BatchStrategy"], job["MaxPayloadInMB"]) == ("MultiRecord", 6)
@@ -132,93 +128,93 @@ def test_job_asks_for_what_keeps_the_order(bulk: Bulk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "state", "told"),
+    ("status", "reason", "state", "expected"),
     [
         ("Failed", "ClientError: see the log", "failed", "ClientError: see the log"),
         ("Stopped", "", "cancelled", ""),
         ("Stopping", "", "running", ""),
-        ("Completed", "", "failed", f"the job is over, but there is no {LOCATION}/output/00000.jsonl.out"),
+        ("Completed", "", "failed", f"the job has ended, but there is no {LOCATION}/output/00000.jsonl.out"),
     ],
 )
-def test_end_of_a_job_is_told(bulk: Bulk, status: str, reason: str, state: str, told: str) -> None:
+def test_end_of_a_job_is_reported(bulk: BulkScoring, status: str, reason: str, state: str, expected: str) -> None:
     operation = bulk.start(items(3), LOCATION, transform=RESOURCES)
     set_status("monday", status, reason)
     progress = bulk.progress(operation)
-    assert (progress.state, progress.error, progress.progress_ratio) == (state, told, 0.0)
+    assert (progress.state, progress.error, progress.progress_ratio) == (state, expected, 0.0)
 
 
-def test_job_can_be_cancelled(bulk: Bulk) -> None:
+def test_job_can_be_canceled(bulk: BulkScoring) -> None:
     operation = bulk.start(items(3), LOCATION, transform=RESOURCES)
     sagemaker = boto3.client("sagemaker", region_name=REGION)
-    with Stubber(sagemaker) as stubber:  # moto knows no StopTransformJob
+    with Stubber(sagemaker) as stubber:  # moto does not implement StopTransformJob
         stubber.add_response("stop_transform_job", {}, {"TransformJobName": "monday"})
-        Bulk(boto3.client("s3", region_name=REGION), None, sagemaker).cancel(operation)
+        BulkScoring(boto3.client("s3", region_name=REGION), None, sagemaker).cancel(operation)
         stubber.assert_no_pending_responses()
     with Stubber(sagemaker) as stubber:
-        stubber.add_client_error("stop_transform_job", "ValidationException", f"job of {ACCOUNT} is over", 400)
-        with pytest.raises(BulkFailure, match=r"^AWS refused StopTransformJob \(ValidationException\)"):
-            Bulk(None, None, sagemaker).cancel(operation)
+        stubber.add_client_error("stop_transform_job", "ValidationException", f"job of {ACCOUNT} has ended", 400)
+        with pytest.raises(BulkFailure, match=r"^AWS rejected StopTransformJob \(ValidationException\)"):
+            BulkScoring(None, None, sagemaker).cancel(operation)
 
 
-async def test_waiting_tells_progress_until_it_is_over(bulk: Bulk, running: ContainerProcess) -> None:
+async def test_wait_yields_progress_until_the_end(bulk: BulkScoring, running: ContainerProcess) -> None:
     operation = bulk.start(items(60), LOCATION, transform=RESOURCES, part_bytes=8_000)
     set_status("monday", "InProgress")
     count = len(operation.parts)
-    looks = bulk.wait(operation, every_seconds=0, sleep=lambda _: None)
-    assert next(looks).progress_ratio == 0
+    checks = bulk.wait(operation, every_seconds=0, sleep=lambda _: None)
+    assert next(checks).progress_ratio == 0
     await transform("monday", running.url, parts=slice(count - 1))
-    assert next(looks).progress_ratio == (count - 1) / count
+    assert next(checks).progress_ratio == (count - 1) / count
     await transform("monday", running.url)
     set_status("monday", "Completed")
-    assert [progress.state for progress in looks] == ["succeeded"]
+    assert [progress.state for progress in checks] == ["succeeded"]
 
 
-def test_scores_that_are_not_one_for_each_item_are_refused(bulk: Bulk) -> None:
+def test_wrong_number_of_scores_is_rejected(bulk: BulkScoring) -> None:
     operation = bulk.start(items(3), LOCATION, transform=RESOURCES)
     boto3.client("s3", region_name=REGION).put_object(
         Bucket="bucket", Key="bulk/monday/output/00000.jsonl.out", Body=b'{"prediction":0.5}\n'
     )
-    with pytest.raises(BulkFailure, match="gave 1 predictions for 3 items"):
+    with pytest.raises(BulkFailure, match="returned 1 predictions for 3 items"):
         bulk.scores(operation)
 
 
-def test_folder_is_used_once(bulk: Bulk) -> None:
+def test_location_cannot_be_used_twice(bulk: BulkScoring) -> None:
     bulk.start(items(3), LOCATION, transform=RESOURCES)
-    with pytest.raises(BulkFailure, match="holds an operation already"):
+    with pytest.raises(BulkFailure, match="already has an operation"):
         bulk.start(items(3), LOCATION, transform=RESOURCES)
 
 
 @pytest.mark.parametrize(
-    ("asked", "location", "options", "told"),
+    ("sent", "location", "options", "expected"),
     [
         ([], LOCATION, {"endpoint": "e"}, "no items"),
-        (items(1), "bucket/bulk", {"endpoint": "e"}, "is no place in S3"),
-        (items(1), LOCATION, {}, "give an endpoint"),
-        (items(1), LOCATION, {"endpoint": "e", "transform": RESOURCES}, "give an endpoint"),
+        (items(1), "bucket/bulk", {"endpoint": "e"}, "must be an S3 URI"),
+        (items(1), LOCATION, {}, "use either an endpoint"),
+        (items(1), LOCATION, {"endpoint": "e", "transform": RESOURCES}, "use either an endpoint"),
         (items(1), LOCATION, {"endpoint": "e", "body_format": BodyFormat.JSON}, "cannot be split by line"),
         (items(1), "s3://bucket/ü", {"transform": RESOURCES}, "must have a letter or a digit"),
     ],
 )
-def test_what_cannot_be_started_is_refused(
-    bulk: Bulk, asked: list[ItemFeatures], location: str, options: dict[str, Any], told: str
+def test_invalid_arguments_are_rejected(
+    bulk: BulkScoring, sent: list[ItemFeatures], location: str, options: dict[str, Any], expected: str
 ) -> None:
-    with pytest.raises(ValueError, match=told):
-        bulk.start(asked, location, **options)
+    with pytest.raises(ValueError, match=expected):
+        bulk.start(sent, location, **options)
 
 
 @pytest.mark.parametrize(
-    ("location", "told"),
-    [("s3://nobody/bulk/monday", "NoSuchBucket"), (LOCATION, r"AWS refused GetObject \(NoSuchKey\)")],
+    ("location", "expected"),
+    [("s3://nobody/bulk/monday", "NoSuchBucket"), (LOCATION, r"AWS rejected GetObject \(NoSuchKey\)")],
 )
-def test_what_is_not_there_is_told_without_names_of_accounts(bulk: Bulk, location: str, told: str) -> None:
-    with pytest.raises(BulkFailure, match=told) as raised:
+def test_missing_operation_is_reported_without_account_ids(bulk: BulkScoring, location: str, expected: str) -> None:
+    with pytest.raises(BulkFailure, match=expected) as raised:
         bulk.find(location)
     assert ACCOUNT not in str(raised.value)
 
 
 @pytest.fixture
 async def runtime(aws: None, running: ContainerProcess) -> AsyncIterator[Any]:
-    """boto3's client of a local runtime that does asynchronous inference."""
+    """boto3's client of a local runtime with asynchronous inference."""
     await until_loaded(running.url)
     async with serving(runtime_of({"A": running.url}, s3=boto3.client("s3", region_name=REGION))) as url:
         yield boto3.client(
@@ -230,34 +226,34 @@ async def runtime(aws: None, running: ContainerProcess) -> AsyncIterator[Any]:
         )
 
 
-async def over(bulk: Bulk, operation: Operation) -> str:
-    """State in which an operation ends."""
+async def end_of(bulk: BulkScoring, operation: Operation) -> str:
+    """Final state of an operation."""
     async with asyncio.timeout(60):
         while (progress := await asyncio.to_thread(bulk.progress, operation)).state == "running":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return f"{progress.state} {progress.parts_done}/{progress.part_count} {progress.error}".strip()
 
 
-async def test_asynchronous_inference_gives_the_embedded_scores_in_order(aws: None, runtime: Any) -> None:
-    bulk = Bulk(boto3.client("s3", region_name=REGION), runtime, None)
-    asked = items(300)
+async def test_asynchronous_inference_returns_the_embedded_scores_in_order(aws: None, runtime: Any) -> None:
+    bulk = BulkScoring(boto3.client("s3", region_name=REGION), runtime, None)
+    sent = items(300)
     operation = await asyncio.to_thread(
-        lambda: bulk.start(asked, LOCATION, endpoint="subscribe-save", part_bytes=40_000)
+        lambda: bulk.start(sent, LOCATION, endpoint="subscribe-save", part_bytes=40_000)
     )
     assert operation.kind == "async"
     count = len(operation.parts)
     assert count > 2
-    assert await over(bulk, operation) == f"succeeded {count}/{count}"
-    assert bulk.scores(bulk.find(LOCATION)) == list(await EmbeddedRanker().scores(asked))
-    with pytest.raises(BulkFailure, match="cannot be cancelled"):
+    assert await end_of(bulk, operation) == f"succeeded {count}/{count}"
+    assert bulk.scores(bulk.find(LOCATION)) == list(await EmbeddedRanker().scores(sent))
+    with pytest.raises(BulkFailure, match="cannot be canceled"):
         bulk.cancel(operation)
 
 
-async def test_failure_of_asynchronous_inference_is_told(aws: None, runtime: Any) -> None:
-    bulk = Bulk(boto3.client("s3", region_name=REGION), runtime, None)
-    wrong = [features(), likely(2.0)]
+async def test_failure_of_asynchronous_inference_is_reported(aws: None, runtime: Any) -> None:
+    bulk = BulkScoring(boto3.client("s3", region_name=REGION), runtime, None)
+    wrong = [features(), features(cadence_probability=2.0)]
     operation = await asyncio.to_thread(lambda: bulk.start(wrong, LOCATION, endpoint="subscribe-save"))
-    ended = await over(bulk, operation)
+    ended = await end_of(bulk, operation)
     assert ended.startswith(f"failed 0/1 {LOCATION}/input/00000.jsonl: Received client error (400)")
     assert '"position":2' in ended
 
@@ -269,7 +265,7 @@ def lines_file(folder: Path, count: int) -> Path:
     return path
 
 
-async def test_command_line_starts_follows_and_fetches(
+async def test_command_line_runs_an_operation(
     aws: None, running: ContainerProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = lines_file(tmp_path, 40)
@@ -291,15 +287,21 @@ async def test_command_line_starts_follows_and_fetches(
     assert [json.loads(line)["prediction"] for line in lines] == list(expected)
 
 
-def test_command_line_names_the_lines_that_are_wrong(
-    aws: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_line_reports_invalid_lines(aws: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = lines_file(tmp_path, 3)
     path.write_bytes(path.read_bytes() + b"?\n" + json.dumps({**dataclasses.asdict(features()), "name": 3}).encode())
     assert main(["bulk", "start", str(path), LOCATION, "--endpoint", "e"]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"error: {path}:4: is no valid JSON",
-        f"error: {path}:5: name is no text",
+        f"error: {path}:4: is not valid JSON",
+        f"error: {path}:5: name must be a string",
     ]
     assert main(["bulk", "start", str(tmp_path / "items.parquet"), LOCATION, "--endpoint", "e"]) == 1
-    assert "is none of .jsonl, .csv" in capsys.readouterr().err
+    assert "must be a file of type .jsonl or .csv" in capsys.readouterr().err
+
+
+def test_invalid_operation_is_reported_with_the_field(bulk: BulkScoring) -> None:
+    boto3.client("s3", region_name=REGION).put_object(
+        Bucket="bucket", Key="bulk/monday/operation.json", Body=b'{"location": 1}'
+    )
+    with pytest.raises(BulkFailure, match=r"operation\.json is invalid: location: Input should be a valid string"):
+        bulk.find(LOCATION)

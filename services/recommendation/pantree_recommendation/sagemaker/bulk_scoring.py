@@ -1,17 +1,14 @@
-"""Scores many items on SageMaker through S3: by asynchronous inference or by a batch transform job.
+"""Scores many items on SageMaker through S3, by asynchronous inference or by a batch transform job.
 
-Both are operations that go on without us: `start` uploads the items in parts and leaves a small document in S3, from
-which any other process can later ask how far it is, wait for it, fetch the scores in the order of the items, or cancel
-it.
+`start` uploads the items in parts and writes a small document to S3. From it any other process can get the progress,
+wait for the end, fetch the scores in the order of the items, or cancel.
 
-    s3://bucket/prefix/<id>/operation.json      what was started
+    s3://bucket/prefix/<id>/operation.json      the operation
     s3://bucket/prefix/<id>/input/00000.jsonl   the parts
-    s3://bucket/prefix/<id>/output/…            scores, one line for each item (batch transform)
+    s3://bucket/prefix/<id>/output/…            scores, one line per item (batch transform)
 """
 
 import contextlib
-import dataclasses
-import json
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,24 +16,26 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from botocore import exceptions
+from pydantic import TypeAdapter, ValidationError
 
 from pantree_recommendation.backends.bodies import BodyFormat, predictions, request_bodies
+from pantree_recommendation.backends.file_problems import problems_of
 from pantree_recommendation.core import ItemFeatures, RankerFailure
 
 PART_BYTES = 16 * 1024 * 1024
-"""About the size of a part: progress is counted in parts, and one that fails is all that is lost."""
+"""Approximate size of a part; progress is counted in parts."""
 _SUFFIXES = {BodyFormat.JSON_LINES: "jsonl", BodyFormat.CSV: "csv"}
 
 Kind = Literal["async", "transform"]
 
 
 class BulkFailure(Exception):
-    """A bulk operation cannot go on. The message says what failed and what to do, never a secret."""
+    """A bulk operation failed. The message says what failed and what to do, never a secret."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the items, and where its scores will be."""
+    """A part of the items and where its scores will be written."""
 
     input: str
     """S3 URI."""
@@ -45,25 +44,28 @@ class Part:
     output: str
     """S3 URI; exists when the part is done."""
     failure: str = ""
-    """S3 URI; exists when the part has failed. Empty where a failure is told otherwise."""
+    """S3 URI; exists when the part has failed. Empty for a transform job, which reports failures itself."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What was started."""
+    """A bulk operation that was started."""
 
     location: str
-    """S3 URI of its folder, by which it is found again."""
+    """S3 URI of the operation."""
     kind: Kind
     target: str
-    """Name of the endpoint (async), or of the transform job."""
+    """Name of the endpoint (async) or of the transform job."""
     body_format: BodyFormat
     parts: tuple[Part, ...]
 
 
+_OPERATION = TypeAdapter(Operation)
+
+
 @dataclass(frozen=True)
 class Progress:
-    """How far an operation is."""
+    """Progress of an operation."""
 
     state: Literal["running", "succeeded", "failed", "cancelled"]
     parts_done: int
@@ -73,7 +75,7 @@ class Progress:
 
     @property
     def progress_ratio(self) -> float:
-        """Share of the parts that are done, 0 to 1; 1 only when all is over well."""
+        """Share of the parts that are done, 0 to 1; 1 only when the operation has succeeded."""
         if self.state == "succeeded":
             return 1.0
         return self.parts_done / self.part_count if self.part_count else 0.0
@@ -81,25 +83,24 @@ class Progress:
 
 @dataclass(frozen=True)
 class TransformResources:
-    """What a batch transform job runs on."""
+    """Model and instances of a batch transform job."""
 
     model_name: str
-    """SageMaker's name of the model: the container's image and its artefact."""
+    """SageMaker's name of the model: the container image and the model artifact."""
     instance_type: str = "ml.m5.large"
     instance_count: int = 1
 
 
-class Bulk:
-    """Starts bulk operations and follows them."""
+class BulkScoring:
+    """Starts and monitors bulk operations.
+
+    Args:
+        s3: boto3's client of S3.
+        runtime: of the SageMaker runtime, for asynchronous inference.
+        sagemaker: of SageMaker, for batch transform.
+    """
 
     def __init__(self, s3: Any, runtime: Any, sagemaker: Any) -> None:
-        """Takes boto3's clients.
-
-        Args:
-            s3: of S3.
-            runtime: of the SageMaker runtime, for asynchronous inference.
-            sagemaker: of SageMaker itself, for batch transform.
-        """
         self._s3 = s3
         self._runtime = runtime
         self._sagemaker = sagemaker
@@ -118,34 +119,34 @@ class Bulk:
 
         Args:
             items: at least one.
-            location: S3 URI of a new folder for the operation; its last part names the transform job.
-            endpoint: name of an endpoint for asynchronous inference; this or `transform` is given.
-            transform: what a batch transform job runs on.
+            location: new S3 URI for the operation; its last part is the name of the transform job.
+            endpoint: endpoint for asynchronous inference; either this or `transform`.
+            transform: model and instances of a batch transform job.
             body_format: JSON Lines or CSV, which can be split by line.
-            part_bytes: about the size of a part.
+            part_bytes: approximate size of a part.
 
         Raises:
-            BulkFailure: when S3 or SageMaker refuses.
-            ValueError: when there are no items, or the arguments contradict one another.
+            BulkFailure: when S3 or SageMaker rejects the call.
+            ValueError: when there are no items or the arguments conflict.
         """
         if not items:
             raise ValueError("there are no items to score")
         if bool(endpoint) == (transform is not None):
-            raise ValueError("give an endpoint for asynchronous inference, or the model of a batch transform job")
+            raise ValueError("use either an endpoint for asynchronous inference or the model of a batch transform job")
         if body_format not in _SUFFIXES:
             raise ValueError(f"{body_format} cannot be split by line; use {' or '.join(_SUFFIXES)}")
         location = location.rstrip("/")
         _, key = _bucket_and_key(location)
-        with _told():
+        with _aws_errors():
             if self._exists(f"{location}/operation.json"):
-                raise BulkFailure(f"{location} holds an operation already; give another folder")
+                raise BulkFailure(f"{location} already has an operation; use another location")
             inputs = []
             for number, (body, count) in enumerate(request_bodies(items, body_format, part_bytes)):
                 uri = f"{location}/input/{number:05}.{_SUFFIXES[body_format]}"
                 self._put(uri, body)
                 inputs.append((uri, count))
             if transform is None:
-                parts = tuple(self._invoked(endpoint, uri, count, body_format) for uri, count in inputs)
+                parts = tuple(self._invoke(endpoint, uri, count, body_format) for uri, count in inputs)
                 operation = Operation(location, "async", endpoint, body_format, parts)
             else:
                 job = _job_name(key)
@@ -154,38 +155,36 @@ class Bulk:
                 outputs = [f"{uri.replace('/input/', '/output/')}.out" for uri, _ in inputs]
                 parts = tuple(Part(uri, count, output) for (uri, count), output in zip(inputs, outputs, strict=True))
                 operation = Operation(location, "transform", job, body_format, parts)
-            self._put(f"{location}/operation.json", json.dumps(dataclasses.asdict(operation), indent=1).encode())
+            self._put(f"{location}/operation.json", _OPERATION.dump_json(operation, indent=1))
         return operation
 
     def find(self, location: str) -> Operation:
-        """An operation that was started before, perhaps by somebody else.
+        """An operation that was started before, also by another process.
 
         Raises:
             BulkFailure: when there is none.
         """
-        with _told():
+        with _aws_errors():
             content = self._get(f"{location.rstrip('/')}/operation.json")
         try:
-            fields = json.loads(content)
-            parts = tuple(Part(**part) for part in fields.pop("parts"))
-            return Operation(**{**fields, "body_format": BodyFormat(fields["body_format"]), "parts": parts})
-        except (ValueError, TypeError, KeyError) as error:
-            raise BulkFailure(f"{location}/operation.json holds no operation: {error}") from error
+            return _OPERATION.validate_json(content)
+        except ValidationError as error:
+            raise BulkFailure(f"{location}/operation.json is invalid: {problems_of(error)}") from error
 
     def progress(self, operation: Operation) -> Progress:
-        """How far it is now.
+        """The progress now.
 
         Raises:
-            BulkFailure: when S3 or SageMaker cannot be asked.
+            BulkFailure: when S3 or SageMaker rejects the call.
         """
-        with _told():
+        with _aws_errors():
             done = sum(self._exists(part.output) for part in operation.parts)
             count = len(operation.parts)
             if operation.kind == "transform":
                 return self._progress_of_job(operation, done, count)
             for part in operation.parts:
                 if self._exists(part.failure):
-                    # What the container said of its input; the model's own words, and the input is the caller's.
+                    # Our own container wrote it, about input of the same caller.
                     reason = self._get(part.failure).decode(errors="replace")[:1024]
                     return Progress("failed", done, count, f"{part.input}: {reason}")
             return Progress("succeeded" if done == count else "running", done, count)
@@ -193,11 +192,11 @@ class Bulk:
     def wait(
         self, operation: Operation, *, every_seconds: float, sleep: Callable[[float], None] = time.sleep
     ) -> Iterator[Progress]:
-        """How far it is, again and again, until it is over; the last one tells how it ended.
+        """The progress at intervals until the operation ends.
 
         Args:
-            operation: what is waited for.
-            every_seconds: how long to wait between two looks.
+            operation: to wait for.
+            every_seconds: interval between two checks.
             sleep: waits.
         """
         while True:
@@ -211,13 +210,13 @@ class Bulk:
         """Scores of all items, in their order.
 
         Raises:
-            BulkFailure: when it has not succeeded, or a part does not hold one usable score for each of its items.
+            BulkFailure: when it has not succeeded, or a part does not have one valid score per item.
         """
         progress = self.progress(operation)
         if progress.state != "succeeded":
-            raise BulkFailure(f"the operation has not succeeded: it is {progress.state} {progress.error}".rstrip())
+            raise BulkFailure(f"the operation must have succeeded; it is {progress.state} {progress.error}".rstrip())
         scores: list[float] = []
-        with _told():
+        with _aws_errors():
             for part in operation.parts:
                 try:
                     scores += predictions(self._get(part.output), part.count, operation.body_format)
@@ -229,14 +228,14 @@ class Bulk:
         """Stops a batch transform job.
 
         Raises:
-            BulkFailure: for asynchronous inference, which AWS cannot cancel, or when the job is over.
+            BulkFailure: for asynchronous inference, which AWS cannot cancel, or when the job has ended.
         """
         if operation.kind == "async":
-            raise BulkFailure("asynchronous inference cannot be cancelled; what is queued runs or expires")
-        with _told():
+            raise BulkFailure("asynchronous inference cannot be canceled; queued requests run or expire")
+        with _aws_errors():
             self._sagemaker.stop_transform_job(TransformJobName=operation.target)
 
-    def _invoked(self, endpoint: str, uri: str, count: int, body_format: BodyFormat) -> Part:
+    def _invoke(self, endpoint: str, uri: str, count: int, body_format: BodyFormat) -> Part:
         response = self._runtime.invoke_endpoint_async(
             EndpointName=endpoint, InputLocation=uri, ContentType=body_format, Accept=body_format
         )
@@ -246,7 +245,7 @@ class Bulk:
         self._sagemaker.create_transform_job(
             TransformJobName=job,
             ModelName=resources.model_name,
-            # Lines are gathered up to the limit, and the scores of each file come in the order of its lines.
+            # Batches lines up to the limit; the scores of a file are in the order of its lines.
             BatchStrategy="MultiRecord",
             MaxPayloadInMB=6,
             TransformInput={
@@ -267,10 +266,10 @@ class Bulk:
             case "Completed":
                 missing = [part.output for part in operation.parts if not self._exists(part.output)]
                 if missing:
-                    return Progress("failed", done, count, f"the job is over, but there is no {missing[0]}")
+                    return Progress("failed", done, count, f"the job has ended, but there is no {missing[0]}")
                 return Progress("succeeded", count, count)
             case "Failed":
-                return Progress("failed", done, count, str(job.get("FailureReason", "SageMaker gives no reason")))
+                return Progress("failed", done, count, str(job.get("FailureReason", "SageMaker returned no reason")))
             case "Stopped":
                 return Progress("cancelled", done, count)
             case _:  # InProgress, Stopping
@@ -298,28 +297,28 @@ class Bulk:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
-    """Turns what boto3 raises into what callers are told."""
+def _aws_errors() -> Iterator[None]:
+    """Translates the errors of boto3."""
     try:
         yield
     except exceptions.ClientError as error:
-        # AWS's own message names accounts and roles.
+        # AWS's own message contains account ids and roles.
         code = str(error.response.get("Error", {}).get("Code", "unknown error"))
-        raise BulkFailure(f"AWS refused {error.operation_name} ({code}); check names and permissions") from error
+        raise BulkFailure(f"AWS rejected {error.operation_name} ({code}); check names and permissions") from error
     except exceptions.BotoCoreError as error:
-        raise BulkFailure(f"AWS cannot be asked ({type(error).__name__}); check credentials and network") from error
+        raise BulkFailure(f"AWS cannot be reached ({type(error).__name__}); check credentials and network") from error
 
 
 def _bucket_and_key(uri: str) -> tuple[str, str]:
     match = re.fullmatch(r"s3://([^/]+)/(.+)", uri)
     if match is None:
-        raise ValueError(f"{uri!r} is no place in S3; give s3://bucket/folder")
+        raise ValueError(f"must be an S3 URI such as s3://bucket/prefix; is {uri!r}")
     return match[1], match[2]
 
 
 def _job_name(key: str) -> str:
-    """Name of the transform job: the last part of the folder, as SageMaker's rules allow."""
+    """Name of the transform job: the last part of the location, with the characters that SageMaker allows."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", key.rsplit("/", 1)[-1]).strip("-")[:63].strip("-")
     if not name:
-        raise ValueError("the folder's name must have a letter or a digit, since the job is named after it")
+        raise ValueError("the last part of the location must have a letter or a digit: it is the name of the job")
     return name

@@ -1,0 +1,29 @@
+"""Discount tiers from a TOML file."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from pantree_recommendation.backends.file_problems import problems_of
+from pantree_recommendation.core import DiscountTier, DiscountTiers
+
+BUNDLED = Path(__file__).parent.parent / "discounts.toml"
+
+
+class _DiscountFile(BaseModel):
+    tier: tuple[DiscountTier, ...]
+
+
+def load_discounts(path: Path) -> DiscountTiers:
+    """The tiers in a file of the same form as `discounts.toml`.
+
+    Raises:
+        OSError: when the file cannot be read or is invalid; the message names the file and the field.
+    """
+    try:
+        return DiscountTiers(_DiscountFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).tier)
+    except ValidationError as error:
+        raise OSError(f"{path}: {problems_of(error)}") from error
+    except ValueError as error:
+        raise OSError(f"{path}: {error}") from error

@@ -1,0 +1,98 @@
+"""Why an item is recommended."""
+
+import math
+from datetime import date
+
+from pantree_domain.cadence import GRACE_FACTOR
+from pantree_domain.catalog import Perishability
+from pantree_domain.evidence import Trend
+from pantree_recommendation.core.candidate import Candidate
+from pantree_recommendation.core.offer import Offer
+from pantree_recommendation.core.reason import Reason, ReasonCode
+
+# A coefficient of variation of at most 0.5. Only a fifth of the items that real households buy repeatedly are this
+# regular (84.51° Complete Journey, 2017).
+MIN_CONSISTENCY_OF_REGULAR = 1 / 1.5
+
+
+def recommendation_reasons(candidate: Candidate, offer: Offer, as_of: date) -> tuple[Reason, ...]:
+    """Why an offered item is recommended, most important first."""
+    assert candidate.mean_interval_days is not None  # an offer needs an interval
+    regular = candidate.consistency_ratio >= MIN_CONSISTENCY_OF_REGULAR
+    reasons = [
+        Reason(
+            ReasonCode.BOUGHT_REGULARLY if regular else ReasonCode.BOUGHT_REPEATEDLY,
+            {
+                "purchase_count": candidate.purchase_count,
+                "mean_interval_days": candidate.mean_interval_days,
+                "consistency_ratio": candidate.consistency_ratio,
+            },
+        )
+    ]
+    if candidate.next_due_day is not None and candidate.next_due_day <= as_of:
+        reasons.append(Reason(ReasonCode.DUE_NOW, {"overdue_days": (as_of - candidate.next_due_day).days}))
+    reasons += _cadence_reasons(candidate, offer)
+    reasons += _savings_reasons(offer)
+    if candidate.trend is Trend.ACCELERATING:
+        reasons.append(Reason(ReasonCode.BOUGHT_MORE_OFTEN, {"mean_interval_days": candidate.mean_interval_days}))
+    if candidate.perishability is Perishability.MONTHS:
+        reasons.append(Reason(ReasonCode.KEEPS_FOR_MONTHS, {}))
+    return tuple(reasons)
+
+
+def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
+    reasons = []
+    forecast = candidate.forecast
+    if forecast is not None:
+        values = {
+            "cadence_probability": forecast.cadence_probability,
+            "days": math.floor(forecast.interval_days * GRACE_FACTOR),
+        }
+        reasons.append(Reason(ReasonCode.LIKELY_BOUGHT_AGAIN, values))
+    if offer.cadence != offer.supported_cadence:
+        assert candidate.suggested_interval_days is not None  # nothing else lengthens a cadence
+        values = {
+            "interval_days": offer.cadence.interval_days,
+            "supported_interval_days": offer.supported_cadence.interval_days,
+            "purchase_count": candidate.purchase_count,
+            "suggested_interval_days": candidate.suggested_interval_days,
+        }
+        reasons.append(Reason(ReasonCode.CADENCE_LENGTHENED, values))
+    elif forecast is not None:
+        values = {
+            "interval_days": forecast.interval_days,
+            "stockout_probability": forecast.stockout_probability,
+            "overstock_ratio": forecast.overstock_ratio,
+        }
+        reasons.append(Reason(ReasonCode.CADENCE_BY_RISK, values))
+    return reasons
+
+
+def _savings_reasons(offer: Offer) -> list[Reason]:
+    """Savings compared with what was paid, where that is known; none where the household already pays less."""
+    price = offer.price
+    savings = price.savings_vs_paid
+    if savings is None:
+        if price.estimated_annual_savings <= 0:
+            return []
+        values = {
+            "estimated_annual_savings": price.estimated_annual_savings,
+            "discount_ratio": price.tier.discount_ratio,
+        }
+        return [Reason(ReasonCode.SAVES_MONEY, values)]
+    unit_prices = {
+        "paid_unit_price": savings.paid_unit_price,
+        "subscription_unit_price": savings.subscription_unit_price,
+    }
+    if savings.pays_less_today:
+        return [Reason(ReasonCode.PAYS_LESS_TODAY, unit_prices)]
+    if savings.expected <= 0:
+        return []
+    values = {
+        **unit_prices,
+        "expected_annual_savings": savings.expected,
+        "low_annual_savings": savings.low,
+        "high_annual_savings": savings.high,
+        "discount_ratio": price.tier.discount_ratio,
+    }
+    return [Reason(ReasonCode.SAVES_VS_PAID, values)]
