@@ -1,0 +1,99 @@
+"""A Redis server that replicas share, with a fallback to this process while it is unavailable.
+
+For parts whose extra installs redis.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import structlog
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from pantree_runtime.circuit_breaker import CircuitBreaker
+from pantree_runtime.telemetry import external_call
+
+_log = structlog.get_logger(__name__)
+
+SYSTEM = "redis"
+"""Name of Redis in traces and metrics."""
+REDIS_ERRORS = (RedisError, OSError, TimeoutError)
+
+ResultT = TypeVar("ResultT")
+FallbackT = TypeVar("FallbackT")
+
+
+class SharedRedis:
+    """Runs commands on Redis; while it is unavailable, runs their fallbacks. Connects at the first command.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://` URL.
+        timeout_seconds: of connecting and of each command. A nearby server answers within milliseconds.
+        cool_down_seconds: how long the circuit stays open after a failure.
+        shared: what replicas share, such as `limits and caches`, for the log.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_seconds: float,
+        cool_down_seconds: float,
+        shared: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # No retries: a replica that works on its own is better than one that waits.
+        self.options: dict[str, Any] = {
+            "socket_timeout": timeout_seconds,
+            "socket_connect_timeout": timeout_seconds,
+            "retry": Retry(NoBackoff(), 0),
+        }
+        self.client = Redis.from_url(url, **self.options)
+        self._shared = shared
+        self._breaker = CircuitBreaker(cool_down_seconds, clock)
+
+    @property
+    def message(self) -> str:
+        """What is wrong with Redis; empty while it works."""
+        if self._breaker.is_closed:
+            return ""
+        return f"redis is unavailable; {self._shared} are local to this replica"
+
+    async def run(
+        self,
+        operation: str,
+        command: Callable[[], Awaitable[ResultT]],
+        fallback: Callable[[], Awaitable[FallbackT]],
+        *,
+        errors: tuple[type[Exception], ...] = REDIS_ERRORS,
+    ) -> ResultT | FallbackT:
+        """Result of a command on Redis, or of its fallback while Redis is unavailable.
+
+        Args:
+            operation: name for traces and metrics, with few different values.
+            command: sends the command.
+            fallback: does the same in this process.
+            errors: errors of the command that mean that Redis is unavailable.
+        """
+        if self._breaker.allows():
+            try:
+                with external_call(SYSTEM, operation):
+                    result = await command()
+            except errors as error:
+                if self._breaker.is_closed:
+                    _log.warning(f"redis failed; {self._shared} are local to this replica", error=type(error).__name__)
+                self._breaker.record_failure()
+            else:
+                if not self._breaker.is_closed:
+                    _log.info(f"redis works again; {self._shared} are shared")
+                self._breaker.record_success()
+                return result
+        return await fallback()
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self.client.aclose()

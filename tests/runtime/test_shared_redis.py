@@ -1,0 +1,69 @@
+"""Commands on Redis and their fallbacks, with commands that can fail."""
+
+import structlog.testing
+
+from pantree_runtime.shared_redis import SharedRedis
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Command:
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        self.count = 0
+
+    async def __call__(self) -> str:
+        self.count += 1
+        if self.error is not None:
+            raise self.error
+        return "redis"
+
+
+async def local() -> str:
+    return "local"
+
+
+def shared_redis(clock: Clock) -> SharedRedis:
+    return SharedRedis("redis://127.0.0.1:1/0", timeout_seconds=0.1, cool_down_seconds=2, shared="caches", clock=clock)
+
+
+async def test_fallback_answers_until_redis_works_again() -> None:
+    clock, command = Clock(), Command()
+    redis = shared_redis(clock)
+    assert await redis.run("get", command, local) == "redis"
+    assert redis.message == ""
+    command.error = TimeoutError()
+    assert await redis.run("get", command, local) == "local"
+    assert redis.message == "redis is unavailable; caches are local to this replica"
+    assert await redis.run("get", command, local) == "local"
+    assert command.count == 2  # not called while the circuit is open
+    command.error, clock.now = None, 2
+    assert await redis.run("get", command, local) == "redis"
+    assert redis.message == ""
+    await redis.close()
+
+
+async def test_failure_and_recovery_are_logged_once() -> None:
+    clock, command = Clock(), Command()
+    redis = shared_redis(clock)
+    command.error = OSError()
+    with structlog.testing.capture_logs() as logs:
+        for clock.now in (0, 1, 2):
+            await redis.run("get", command, local)
+        command.error, clock.now = None, 4
+        await redis.run("get", command, local)
+        await redis.run("get", command, local)
+    assert [entry["log_level"] for entry in logs] == ["warning", "info"]
+    await redis.close()
+
+
+async def test_server_that_does_not_listen_is_unavailable() -> None:
+    redis = shared_redis(Clock())
+    assert await redis.run("get", lambda: redis.client.get("key"), local) == "local"
+    await redis.close()
