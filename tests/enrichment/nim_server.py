@@ -1,4 +1,4 @@
-"""Real servers on loopback ports that answer, misbehave or stay silent, for tests."""
+"""Real servers on loopback ports that answer, misbehave or stay silent."""
 
 import asyncio
 import contextlib
@@ -9,21 +9,21 @@ from typing import Any
 
 from tests.enrichment.nim_stub import entry
 
-# What the server makes of a call: its JSON body, the items asked about, and where the answer goes.
+# Handles a call: its JSON body, its items, and where to write the response.
 Behavior = Callable[[dict[str, Any], list[dict[str, Any]], asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
 class Silent:
-    """A server that accepts connections and never says a word."""
+    """A server that accepts connections and never sends anything."""
 
     port: int = 0
     connections: int = 0
 
 
 @contextlib.asynccontextmanager
-async def accepting_and_silent() -> AsyncIterator[Silent]:
-    """A silent server, as long as the context lasts."""
+async def silent_server() -> AsyncIterator[Silent]:
+    """Runs a silent server."""
     silent = Silent()
     async with _serving(lambda reader, writer: _count(silent, reader)) as port:
         silent.port = port
@@ -37,7 +37,7 @@ async def _count(silent: Silent, reader: asyncio.StreamReader) -> None:
 
 @dataclass
 class NimServer:
-    """A server of the OpenAI chat API on a real socket."""
+    """A server of the OpenAI chat API."""
 
     behavior: Behavior
     address: str = ""
@@ -46,7 +46,7 @@ class NimServer:
 
 @contextlib.asynccontextmanager
 async def nim_at_loopback(behavior: Behavior) -> AsyncIterator[NimServer]:
-    """A server that behaves like that, as long as the context lasts."""
+    """Runs a server with a behavior."""
     server = NimServer(behavior)
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,7 +70,7 @@ async def nim_at_loopback(behavior: Behavior) -> AsyncIterator[NimServer]:
 async def _serving(
     handle: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
 ) -> AsyncIterator[int]:
-    """Port at which connections are handled; at the end they are cut off."""
+    """Port of a server; connections are aborted at the end."""
     tasks: set[asyncio.Task[None]] = set()
 
     async def tracked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,29 +97,29 @@ async def _serving(
 
 
 def http(status: int, body: bytes, **headers: str) -> bytes:
-    """A whole HTTP response."""
+    """A complete HTTP response."""
     lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *(f"{name}: {v}" for name, v in headers.items())]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def completion(content: str) -> bytes:
-    """A chat completion with that content, as a whole HTTP response."""
+    """A complete HTTP response with a chat completion."""
     message = {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"}
     return http(200, json.dumps({"object": "chat.completion", "choices": [message]}).encode())
 
 
-def knowing(items: list[dict[str, Any]]) -> str:
-    """Content that knows all items."""
+def content_about(items: list[dict[str, Any]]) -> str:
+    """Content with usable answers about all items."""
     return json.dumps({"items": [entry(item) for item in items]})
 
 
 async def answers(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
-    """Understands every dialect and knows all items."""
-    writer.write(completion(knowing(items)))
+    """Supports every structured-output mode and answers about all items."""
+    writer.write(completion(content_about(items)))
 
 
 def sends(response: bytes) -> Behavior:
-    """Always the same."""
+    """Always sends the same response."""
 
     async def send(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
         writer.write(response)
@@ -128,7 +128,7 @@ def sends(response: bytes) -> Behavior:
 
 
 def lists(entries: Callable[[list[dict[str, Any]]], list[Any]]) -> Behavior:
-    """Understands every dialect and lists what the function makes of the items."""
+    """Supports every structured-output mode and lists the entries that the function returns."""
 
     async def send(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
         writer.write(completion(json.dumps({"items": entries(items)})))
@@ -136,11 +136,11 @@ def lists(entries: Callable[[list[dict[str, Any]]], list[Any]]) -> Behavior:
     return send
 
 
-def speaks(dialect: str, refusal: bytes) -> Behavior:
-    """Knows all items in calls of one dialect, and refuses all others."""
+def supports(mode: str, rejection: bytes) -> Behavior:
+    """Answers calls in one structured-output mode and rejects all others."""
 
     async def send(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
-        writer.write(completion(knowing(items)) if dialect in call else refusal)
+        writer.write(completion(content_about(items)) if mode in call else rejection)
 
     return send
 
@@ -151,20 +151,20 @@ async def hangs(call: dict[str, Any], items: list[dict[str, Any]], writer: async
 
 
 async def drops(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
-    """Closes the connection without a word."""
+    """Closes the connection without a response."""
     writer.close()
 
 
-async def drops_amid(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
+async def drops_in_mid_body(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
     """Closes the connection in the middle of the body."""
-    writer.write(completion(knowing(items))[:-20])
+    writer.write(completion(content_about(items))[:-20])
     await writer.drain()
     writer.close()
 
 
 async def drips(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
-    """Sends a good answer byte by byte, for ever so long."""
-    for byte in completion(knowing(items)):
+    """Sends a usable answer byte by byte, very slowly."""
+    for byte in completion(content_about(items)):
         writer.write(bytes([byte]))
         await writer.drain()
         await asyncio.sleep(0.02)

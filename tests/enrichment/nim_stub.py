@@ -1,4 +1,4 @@
-"""A server of the OpenAI chat API that answers what a test wants, without a network."""
+"""A server of the OpenAI chat API as an `httpx` transport, without a network."""
 
 import asyncio
 import json
@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 
-# What the stub makes of a call: its JSON body, and the items asked about.
+# Handles a call: its JSON body and its items.
 Behavior = Callable[[dict[str, Any], list[dict[str, Any]]], "httpx.Response | Awaitable[httpx.Response]"]
 
 
 def entry(item: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """A usable entry about an item that was asked about."""
+    """A usable entry about an item of a call."""
     return {
         "index": item["index"],
         "name": item["name"],
@@ -28,7 +28,7 @@ def entry(item: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def completion(content: str) -> httpx.Response:
-    """A chat completion with that content."""
+    """A chat completion."""
     return httpx.Response(200, json={"choices": [{"message": {"role": "assistant", "content": content}}]})
 
 
@@ -38,17 +38,17 @@ def entries(listed: Sequence[Any]) -> httpx.Response:
 
 
 def answer(_: dict[str, Any], items: list[dict[str, Any]]) -> httpx.Response:
-    """Understands everything and knows all items."""
+    """Supports every structured-output mode and answers about all items."""
     return entries([entry(item) for item in items])
 
 
-def speak(dialect: str, refusal: httpx.Response) -> Behavior:
-    """Answers calls of one dialect, and refuses all others."""
-    return lambda call, items: answer(call, items) if dialect in call else refusal
+def support(mode: str, rejection: httpx.Response) -> Behavior:
+    """Answers calls in one structured-output mode and rejects all others."""
+    return lambda call, items: answer(call, items) if mode in call else rejection
 
 
 def status(code: int, **headers: str) -> Behavior:
-    """Always that status, with a body that must not be passed on."""
+    """Always returns a status, with a body that must not be passed on."""
     return lambda call, items: httpx.Response(code, text="top-secret", headers=headers)
 
 
@@ -60,7 +60,7 @@ async def hang(_: dict[str, Any], __: list[dict[str, Any]]) -> httpx.Response:
 
 @dataclass
 class NimStub:
-    """What the server does next, and what it was asked."""
+    """Behavior of the server, which may change, and its calls."""
 
     behavior: Behavior = answer
     calls: list[dict[str, Any]] = field(default_factory=list)
@@ -68,18 +68,18 @@ class NimStub:
     requests: list[httpx.Request] = field(default_factory=list)
 
     @property
-    def asked(self) -> list[list[str]]:
-        """Names that each call asked about."""
+    def names(self) -> list[list[str]]:
+        """Names of the items of each call."""
         return [[item["name"] for item in json.loads(call["messages"][-1]["content"])["items"]] for call in self.calls]
 
     @property
-    def dialects(self) -> list[str]:
-        """Dialect of each call."""
+    def modes(self) -> list[str]:
+        """Structured-output mode of each call."""
         return ["response_format" if "response_format" in call else "nvext" for call in self.calls]
 
     @property
     def transport(self) -> httpx.MockTransport:
-        """The way to this server."""
+        """Transport to this server."""
         return httpx.MockTransport(self._handle)
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:

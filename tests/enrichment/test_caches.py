@@ -1,4 +1,4 @@
-"""One suite for both caches, and what Redis alone must show."""
+"""One suite for both caches, and tests of the cache in Redis."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from pantree_enrichment.backends.cache import AnswerCache, MemoryCache
-from pantree_enrichment.backends.redis_cache import KEY_PREFIX, RedisCache, open_redis
-from pantree_enrichment.core import ItemToEnrich, Unanswered
+from pantree_enrichment.backends.memory_cache import MemoryCache
+from pantree_enrichment.backends.redis_cache import KEY_PREFIX, RedisCache
+from pantree_enrichment.core import AnswerCache, Failure, ItemToEnrich
+from pantree_runtime.shared_redis import SharedRedis
 from tests.enrichment.answers import answer_about
-from tests.enrichment.nim_server import accepting_and_silent
+from tests.enrichment.nim_server import silent_server
 from tests.redis_server import RedisServer, redis_server
 from tests.runtime.test_circuit_breaker import Clock
 
@@ -32,12 +34,11 @@ async def redis_cache(
 ) -> AsyncIterator[RedisCache]:
     clock = clock or Clock()
     cache = RedisCache(
-        open_redis(url),
-        MemoryCache(size=100, seconds_to_keep=seconds, clock=clock),
+        SharedRedis(url, timeout_seconds=0.25, cool_down_seconds=30, shared="answers", clock=clock),
+        MemoryCache(size=100, seconds=seconds, clock=clock),
         prompt_version=prompt_version,
         model=model,
-        seconds_to_keep=seconds,
-        clock=clock,
+        seconds=seconds,
     )
     try:
         yield cache
@@ -48,23 +49,23 @@ async def redis_cache(
 @pytest.fixture(params=["memory", "redis"])
 async def cache(request: pytest.FixtureRequest) -> AsyncIterator[AnswerCache]:
     if request.param == "memory":
-        yield MemoryCache(size=100, seconds_to_keep=3600, clock=Clock())
+        yield MemoryCache(size=100, seconds=3600, clock=Clock())
     else:
         server: RedisServer = request.getfixturevalue("redis")
         async with redis_cache(server.url, model=request.node.name) as cache:
             yield cache
 
 
-async def test_answers_are_found_by_their_questions(cache: AnswerCache) -> None:
+async def test_answers_are_found_by_item(cache: AnswerCache) -> None:
     assert await cache.get([MILK]) == {}
     await cache.put({MILK: answer_about(MILK), BREAD: answer_about(BREAD, "bakery")})
     assert await cache.get([BREAD, MILK]) == {MILK: answer_about(MILK), BREAD: answer_about(BREAD, "bakery")}
     assert await cache.get([ItemToEnrich("milk", "dairy"), ItemToEnrich("bread")]) == {}
 
 
-async def test_failures_are_kept_when_they_concern_one_item_alone(cache: AnswerCache) -> None:
-    await cache.put({MILK: Unanswered("down"), BREAD: Unanswered("wrong", concerns_item_alone=True)})
-    assert await cache.get([MILK, BREAD]) == {BREAD: Unanswered("wrong", concerns_item_alone=True)}
+async def test_only_item_specific_failures_are_cached(cache: AnswerCache) -> None:
+    await cache.put({MILK: Failure("down"), BREAD: Failure("wrong", is_item_specific=True)})
+    assert await cache.get([MILK, BREAD]) == {BREAD: Failure("wrong", is_item_specific=True)}
 
 
 async def test_later_answer_replaces_the_earlier_one(cache: AnswerCache) -> None:
@@ -73,15 +74,15 @@ async def test_later_answer_replaces_the_earlier_one(cache: AnswerCache) -> None
     assert await cache.get([MILK]) == {MILK: answer_about(MILK, "dairy")}
 
 
-async def test_nothing_is_asked_and_kept_without_complaint(cache: AnswerCache) -> None:
+async def test_empty_calls_succeed(cache: AnswerCache) -> None:
     await cache.put({})
     assert await cache.get([]) == {}
 
 
-async def test_memory_forgets_what_is_too_old() -> None:
+async def test_memory_drops_expired_outcomes() -> None:
     clock = Clock()
-    cache = MemoryCache(size=100, seconds_to_keep=3600, clock=clock)
-    await cache.put({MILK: answer_about(MILK), BREAD: Unanswered("wrong", concerns_item_alone=True)})
+    cache = MemoryCache(size=100, seconds=3600, clock=clock)
+    await cache.put({MILK: answer_about(MILK), BREAD: Failure("wrong", is_item_specific=True)})
     clock.seconds += 600
     assert set(await cache.get([MILK, BREAD])) == {MILK}
     clock.seconds += 3000
@@ -89,18 +90,18 @@ async def test_memory_forgets_what_is_too_old() -> None:
 
 
 @given(st.lists(st.integers(min_value=0, max_value=20), max_size=60), st.integers(min_value=1, max_value=10))
-async def test_memory_keeps_what_was_used_last(numbers: list[int], size: int) -> None:
-    cache = MemoryCache(size=size, seconds_to_keep=3600, clock=Clock())
+async def test_memory_drops_the_least_recently_used_outcome(numbers: list[int], size: int) -> None:
+    cache = MemoryCache(size=size, seconds=3600, clock=Clock())
     used: list[ItemToEnrich] = []
     for number in numbers:
-        question = ItemToEnrich(str(number))
-        if not await cache.get([question]):
-            await cache.put({question: answer_about(question)})
-        used = [question, *(other for other in used if other != question)][:size]
+        item = ItemToEnrich(str(number))
+        if not await cache.get([item]):
+            await cache.put({item: answer_about(item)})
+        used = [item, *(other for other in used if other != item)][:size]
     assert set(await cache.get([ItemToEnrich(str(number)) for number in range(21)])) == set(used)
 
 
-async def test_replicas_share_answers_and_a_restart_keeps_them(redis: RedisServer) -> None:
+async def test_replicas_share_answers_which_survive_a_restart(redis: RedisServer) -> None:
     async with redis_cache(redis.url, model="shared") as one, redis_cache(redis.url, model="shared") as other:
         await one.put({MILK: answer_about(MILK)})
         assert await other.get([MILK, BREAD]) == {MILK: answer_about(MILK)}
@@ -113,8 +114,8 @@ async def test_answers_of_other_prompts_and_models_are_not_found(redis: RedisSer
         assert await other.get([MILK]) == {}
 
 
-async def test_redis_is_told_how_long_to_keep_an_answer(redis: RedisServer) -> None:
-    client = open_redis(redis.url)
+async def test_answers_in_redis_expire(redis: RedisServer) -> None:
+    client = Redis.from_url(redis.url)
     async with redis_cache(redis.url, model="old", seconds=100) as cache:
         before = set(await client.keys(f"{KEY_PREFIX}*"))
         await cache.put({MILK: answer_about(MILK)})
@@ -126,9 +127,9 @@ async def test_redis_is_told_how_long_to_keep_an_answer(redis: RedisServer) -> N
 @pytest.mark.parametrize(
     "text", [b"", b"\xff", b"null", b"{}", b'{"category": "weapons"}', b"[" * 100_000, b'"milk is pet food"']
 )
-async def test_what_others_wrote_is_nothing(redis: RedisServer, text: bytes) -> None:
-    client = open_redis(redis.url)
-    async with redis_cache(redis.url, model="spoilt") as one, redis_cache(redis.url, model="spoilt") as other:
+async def test_values_that_are_not_answers_are_ignored(redis: RedisServer, text: bytes) -> None:
+    client = Redis.from_url(redis.url)
+    async with redis_cache(redis.url, model="invalid") as one, redis_cache(redis.url, model="invalid") as other:
         await client.flushdb()
         await one.put({MILK: answer_about(MILK)})
         (key,) = await client.keys(f"{KEY_PREFIX}*")
@@ -137,7 +138,7 @@ async def test_what_others_wrote_is_nothing(redis: RedisServer, text: bytes) -> 
     await client.aclose()
 
 
-async def test_memory_works_alone_while_redis_is_down_and_redis_is_used_again_after_it(tmp_path: Path) -> None:
+async def test_memory_works_while_redis_is_down_and_redis_is_used_again_afterwards(tmp_path: Path) -> None:
     clock = Clock()
     with redis_server(tmp_path) as server, capture_logs() as logs:
         async with redis_cache(server.url, clock=clock) as cache:
@@ -155,13 +156,13 @@ async def test_memory_works_alone_while_redis_is_down_and_redis_is_used_again_af
             server.start()
             clock.seconds += 30
             await cache.put({MILK: answer_about(MILK)})
-            assert [log["event"] for log in logs][1:] == ["redis works again"]
+            assert [log["event"] for log in logs][1:] == ["redis works again; answers are shared"]
         async with redis_cache(server.url) as other:
             assert set(await other.get([MILK])) == {MILK}
 
 
-async def test_redis_that_does_not_answer_costs_its_time_once() -> None:
-    async with accepting_and_silent() as silent:
+async def test_silent_redis_costs_its_timeout_once() -> None:
+    async with silent_server() as silent:
         async with redis_cache(f"redis://127.0.0.1:{silent.port}") as cache:
             for _ in range(20):
                 assert await cache.get([MILK]) == {}

@@ -1,4 +1,4 @@
-"""Whatever a server of the chat API does, the service answers, in time, and says who said it."""
+"""The service answers in time and names the source of its answers, whatever the server of the chat API does."""
 
 import asyncio
 import json
@@ -16,43 +16,43 @@ from tests.enrichment.nim_server import (
     Behavior,
     answers,
     completion,
+    content_about,
     drips,
     drops,
-    drops_amid,
+    drops_in_mid_body,
     hangs,
     http,
-    knowing,
     lists,
     nim_at_loopback,
     sends,
-    speaks,
+    supports,
 )
 from tests.enrichment.nim_stub import entry
 from tests.enrichment.test_servicer import on_nim, request
 from tests.loopback import loopback
 
 NAMES = ("Zorblax Crisps 12OZ", "Milk", "Wibble", "OG BNLS CHKN BRST 2LB", "Fnord Cola", "Quux")
-# What a caller of gRPC gives the service; an answer after it would be DEADLINE_EXCEEDED, and the test would fail.
+# The deadline of calls; later answers fail with DEADLINE_EXCEEDED.
 SECONDS = 1.0
 
 
-def says(content: Callable[[list[dict[str, Any]]], str]) -> Behavior:
+def replies(content: Callable[[list[dict[str, Any]]], str]) -> Behavior:
     async def send(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
         writer.write(completion(content(items)))
 
     return send
 
 
-WELL = {
-    "speaks response_format, refuses nvext": speaks("response_format", http(400, b'{"detail": "extra fields"}')),
-    "speaks nvext, refuses response_format": speaks("nvext", http(422, b'{"detail": "extra fields"}')),
-    "speaks nvext, answers response_format with prose": speaks("nvext", completion("Sure! Here are the items:")),
-    "speaks both": answers,
+SUPPORTED = {
+    "supports response_format, rejects nvext": supports("response_format", http(400, b'{"detail": "extra fields"}')),
+    "supports nvext, rejects response_format": supports("nvext", http(422, b'{"detail": "extra fields"}')),
+    "supports nvext, answers response_format with prose": supports("nvext", completion("Sure! Here are the items:")),
+    "supports both": answers,
 }
-BAD: dict[str, tuple[Behavior, str]] = {
+MISBEHAVING: dict[str, tuple[Behavior, str]] = {
     "ignores the schema and answers prose": (sends(completion("Milk is a dairy product.")), "not usable"),
-    "answers JSON in a code block": (says(lambda items: f"```json\n{knowing(items)}\n```"), "not usable"),
-    "answers truncated JSON": (says(lambda items: knowing(items)[:-30]), "not usable"),
+    "answers JSON in a code block": (replies(lambda items: f"```json\n{content_about(items)}\n```"), "not usable"),
+    "answers truncated JSON": (replies(lambda items: content_about(items)[:-30]), "not usable"),
     "answers HTML": (sends(http(200, b"<html>busy</html>")), "not usable"),
     "answers nothing": (sends(http(200, b"")), "not usable"),
     "answers wrong enum values": (
@@ -71,7 +71,7 @@ BAD: dict[str, tuple[Behavior, str]] = {
     "no HTTP at all": (sends(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "connection to the language model failed"),
     "hangs": (hangs, "did not answer"),
     "drops the connection": (drops, "connection to the language model failed"),
-    "drops the connection in the middle": (drops_amid, "connection to the language model failed"),
+    "drops the connection in the middle": (drops_in_mid_body, "connection to the language model failed"),
     "sends byte by byte": (drips, "did not answer"),
     "sends a header and then nothing": (sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), "did not answer"),
 }
@@ -80,12 +80,12 @@ BAD: dict[str, tuple[Behavior, str]] = {
 async def enriched(
     stub: "rpc.EnrichmentServiceAsyncStub", *names: str, seconds: float = SECONDS
 ) -> list[messages.EnrichedItem]:
-    """One valid answer for each name, in their order, before the time is over."""
+    """One valid answer for each name, in their order, before the deadline."""
     with translate_rpc_errors("enrichment"):
         stream = stub.EnrichItems(request(*names), timeout=seconds)
-        told = [(response.item_index, response.item) async for response in stream]
-    assert sorted(index for index, _ in told) == list(range(len(names)))
-    items = [item for _, item in sorted(told, key=lambda pair: pair[0])]
+        answers = [(response.item_index, response.item) async for response in stream]
+    assert sorted(index for index, _ in answers) == list(range(len(names)))
+    items = [item for _, item in sorted(answers, key=lambda pair: pair[0])]
     for name, item in zip(names, items, strict=True):
         assert item.name == name
         assert item.category in CATEGORIES
@@ -98,36 +98,36 @@ async def enriched(
     return items
 
 
-async def until_believed(stub: "rpc.EnrichmentServiceAsyncStub", name: str) -> None:
-    """Asks again and again until the language model's answer is there."""
+async def wait_for_model(stub: "rpc.EnrichmentServiceAsyncStub", name: str) -> None:
+    """Repeats a request until the language model's answer is cached."""
     async with asyncio.timeout(20):
-        while (await enriched(stub, name))[0].source != "nim":  # noqa: ASYNC110 - only asking tells
+        while (await enriched(stub, name))[0].source != "nim":  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("behavior", WELL.values(), ids=WELL)
-async def test_server_of_either_dialect_is_believed(behavior: Behavior) -> None:
+@pytest.mark.parametrize("behavior", SUPPORTED.values(), ids=SUPPORTED)
+async def test_server_of_either_structured_output_mode_is_used(behavior: Behavior) -> None:
     async with nim_at_loopback(behavior) as server, loopback(await build(on_nim(server.address))) as channel:
         items = await enriched(rpc.EnrichmentServiceStub(channel), *NAMES, seconds=20)
     sources = {item.name: item.source for item in items}
     assert (sources["Zorblax Crisps 12OZ"], sources["Wibble"], sources["Fnord Cola"]) == ("nim", "nim", "nim")
-    # To the stub everything is a snack; the catalog knows milk.
+    # The stub calls everything a snack; the catalog has milk.
     assert (sources["Milk"], items[1].category) == ("rules", "dairy")
 
 
-@pytest.mark.parametrize(("behavior", "told"), BAD.values(), ids=BAD)
-async def test_rules_answer_in_time_for_a_server_that_misbehaves(behavior: Behavior, told: str) -> None:
+@pytest.mark.parametrize(("behavior", "reason"), MISBEHAVING.values(), ids=MISBEHAVING)
+async def test_rules_answer_in_time_for_a_server_that_misbehaves(behavior: Behavior, reason: str) -> None:
     async with nim_at_loopback(behavior) as server, loopback(await build(on_nim(server.address))) as channel:
         stub = rpc.EnrichmentServiceStub(channel)
         items = await enriched(stub, *NAMES)
         assert {item.source for item in items} == {"rules"}
-        assert all(told in item.fallback_reason for item in items)
+        assert all(reason in item.fallback_reason for item in items)
         assert [items[1].category, items[3].category] == ["dairy", "protein"]
-        # And again, and with all the catalog can say.
+        # Repeated requests fall back, too.
         assert {item.source for item in await enriched(stub, *NAMES)} == {"rules"}
 
 
-async def test_rules_answer_in_time_about_as_many_items_as_a_request_may_have() -> None:
+async def test_rules_answer_in_time_about_the_largest_request() -> None:
     names = [f"Zorblax{number} soup" for number in range(1_000)]
     async with nim_at_loopback(hangs) as server, loopback(await build(on_nim(server.address))) as channel:
         items = await enriched(rpc.EnrichmentServiceStub(channel), *names, seconds=2.5)
@@ -135,7 +135,7 @@ async def test_rules_answer_in_time_about_as_many_items_as_a_request_may_have() 
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "change",
     [
         lambda item: None,
         lambda item: entry(item, category="weapons"),
@@ -146,10 +146,12 @@ async def test_rules_answer_in_time_about_as_many_items_as_a_request_may_have() 
     ],
     ids=["missing", "wrong category", "wrong shelf life", "wrong relation", "other name", "no entry"],
 )
-async def test_item_without_a_usable_answer_costs_only_itself(spoil: Callable[[dict[str, Any]], object]) -> None:
+async def test_item_without_a_usable_answer_affects_no_other(change: Callable[[dict[str, Any]], object]) -> None:
     behavior = lists(
         lambda items: [
-            listed for item in items if (listed := spoil(item) if item["name"] == "wibble" else entry(item)) is not None
+            listed
+            for item in items
+            if (listed := change(item) if item["name"] == "wibble" else entry(item)) is not None
         ]
     )
     async with nim_at_loopback(behavior) as server, loopback(await build(on_nim(server.address))) as channel:
@@ -158,7 +160,7 @@ async def test_item_without_a_usable_answer_costs_only_itself(spoil: Callable[[d
         assert len(server.calls) == 2
 
 
-async def test_dead_server_costs_its_budget_once_and_is_used_again_when_it_is_well() -> None:
+async def test_dead_server_costs_its_timeout_once_and_is_used_again_after_it_recovers() -> None:
     async with nim_at_loopback(hangs) as server:
         settings = on_nim(server.address, nim_timeout_seconds=0.3, nim_cool_down_seconds=0.5)
         async with loopback(await build(settings)) as channel:
@@ -171,7 +173,7 @@ async def test_dead_server_costs_its_budget_once_and_is_used_again_when_it_is_we
             assert len(server.calls) == 1
 
             server.behavior = answers
-            await until_believed(stub, "Wibble")
+            await wait_for_model(stub, "Wibble")
             assert len(server.calls) == 2
 
 
@@ -180,22 +182,22 @@ async def test_slow_server_serves_the_next_request() -> None:
 
     async def slowly(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
         await released.wait()
-        writer.write(completion(knowing(items)))
+        writer.write(completion(content_about(items)))
 
     async with nim_at_loopback(slowly) as server, loopback(await build(on_nim(server.address))) as channel:
         stub = rpc.EnrichmentServiceStub(channel)
         (item,) = await enriched(stub, "Wibble", seconds=0.6)
-        assert "did not answer in the time that the request had" in item.fallback_reason
+        assert "did not answer before the deadline of the request" in item.fallback_reason
         released.set()
-        await until_believed(stub, "Wibble")
+        await wait_for_model(stub, "Wibble")
         assert len(server.calls) == 1
 
 
-async def test_first_answers_leave_while_others_are_still_asked_about() -> None:
+async def test_first_answers_are_sent_while_others_are_in_flight() -> None:
     async def hangs_at_quux(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
         if items[0]["name"] == "quux":
             await hangs(call, items, writer)
-        writer.write(completion(knowing(items)))
+        writer.write(completion(content_about(items)))
 
     async with nim_at_loopback(hangs_at_quux) as server:
         settings = on_nim(server.address, nim_batch_size=1)
@@ -214,12 +216,12 @@ HOSTILE = (
 )
 
 
-async def test_hostile_names_change_nothing_about_the_other_items() -> None:
-    """A server that obeys whatever it is told: with such a name in its list, it calls everything pet food."""
+async def test_hostile_names_do_not_change_the_answers_about_other_items() -> None:
+    """A gullible server calls everything pet food when a name in the call looks like an instruction."""
 
     async def gullible(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
-        asked = " ".join(message["content"].lower() for message in call["messages"][1:])
-        if "pet" in asked or "household" in asked or "ignore" in asked:
+        user_text = " ".join(message["content"].lower() for message in call["messages"][1:])
+        if "pet" in user_text or "household" in user_text or "ignore" in user_text:
             changes = {"category": "pet", "suggested_interval_days": 1}
         else:
             changes = {}
@@ -234,10 +236,10 @@ async def test_hostile_names_change_nothing_about_the_other_items() -> None:
     assert together[:3] == alone
     for item in together[3:]:
         assert item.source == "rules"
-        assert "does not read like an item's" in item.fallback_reason
+        assert "does not read like the name of an item" in item.fallback_reason
 
 
-async def test_model_that_was_talked_into_something_can_say_only_what_the_catalog_knows() -> None:
+async def test_manipulated_model_can_only_name_items_of_the_catalog() -> None:
     evil = [{"name": "visit evil.example", "relation": "substitute"}, {"name": "cola", "relation": "complement"}]
     behavior = lists(
         lambda items: [entry(item, category="pet", suggested_interval_days=1, related_items=evil) for item in items]

@@ -13,22 +13,22 @@ from tests.enrichment.answers import answer_about
 
 REPLIES = sorted((Path(__file__).parent / "replies").glob("*.json"))
 
-# What each version says. An answer is kept by version: who changes a text or the schema makes a new version.
-DIGESTS = {"v2": "7f140b62fbe59d095e67438270b882dc050261b9a432fe3f16a799971f00251d"}
+# Answers are cached by version: a changed text or schema needs a new version.
+DIGESTS = {"v3": "9d83897c0623951c10a5154fea3d658794381fa28cbdcba0cb762ff8153fddb3"}
 
 
 def outcomes_of(recorded: dict[str, Any]) -> list[Outcome]:
-    questions = [ItemToEnrich(item["name"], item["category"]) for item in recorded["items"]]
-    return outcomes_in(recorded["reply"].encode(), questions)
+    items = [ItemToEnrich(item["name"], item["category"]) for item in recorded["items"]]
+    return outcomes_in(recorded["reply"].encode(), items)
 
 
 def test_changed_prompt_has_a_new_version() -> None:
     prompt = load_prompt()
-    said = json.dumps([prompt.system, prompt.repair("PROBLEM"), reply_schema()])
-    assert hashlib.sha256(said.encode()).hexdigest() == DIGESTS[PROMPT_VERSION]
+    text = json.dumps([prompt.system, prompt.repair("PROBLEM"), reply_schema()], sort_keys=True)
+    assert hashlib.sha256(text.encode()).hexdigest() == DIGESTS[PROMPT_VERSION]
 
 
-def test_prompt_names_everything_that_the_schema_asks_for() -> None:
+def test_prompt_names_every_field_and_value_of_the_schema() -> None:
     prompt = load_prompt().system
     entry = reply_schema()["properties"]["items"]["items"]
     for word in (
@@ -46,7 +46,7 @@ def test_prompt_names_everything_that_the_schema_asks_for() -> None:
 
 
 @pytest.mark.parametrize("file", REPLIES, ids=[file.stem for file in REPLIES])
-def test_recorded_reply_is_understood(file: Path) -> None:
+def test_recorded_reply_is_parsed(file: Path) -> None:
     recorded = json.loads(file.read_text(encoding="utf-8"))
     assert recorded["prompt_version"] == PROMPT_VERSION
     outcomes = outcomes_of(recorded)
@@ -55,7 +55,7 @@ def test_recorded_reply_is_understood(file: Path) -> None:
     ]
 
 
-def test_recorded_reply_is_read_to_the_last_field() -> None:
+def test_all_fields_of_a_recorded_reply_are_parsed() -> None:
     recorded = json.loads((Path(__file__).parent / "replies" / "compact.json").read_text(encoding="utf-8"))
     chicken = outcomes_of(recorded)[0]
     assert isinstance(chicken, EnrichedItem)
@@ -69,7 +69,7 @@ def test_recorded_reply_is_read_to_the_last_field() -> None:
     ]
 
 
-def test_answer_becomes_an_entry_and_an_answer_again() -> None:
-    question = ItemToEnrich("milk")
-    answer = answer_about(question)
-    assert answer_from(json.loads(json.dumps(entry_of(answer))), question) == answer
+def test_answer_round_trips_through_an_entry() -> None:
+    item = ItemToEnrich("milk")
+    answer = answer_about(item)
+    assert answer_from(json.loads(json.dumps(entry_of(answer))), item) == answer

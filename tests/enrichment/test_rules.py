@@ -25,7 +25,7 @@ def test_item_of_the_catalog_is_known_for_certain() -> None:
     assert "Milk" not in related(milk, Relation.SUBSTITUTE)
 
 
-def test_line_of_a_receipt_is_understood() -> None:
+def test_receipt_line_is_recognized() -> None:
     chicken = enrich("OG BNLS CHKN BRST 2LB")
     assert chicken.normalized_name == "organic boneless chicken breast"
     assert (chicken.category, chicken.perishability) == ("protein", Perishability.DAYS)
@@ -33,7 +33,7 @@ def test_line_of_a_receipt_is_understood() -> None:
     assert "Chicken Breast" in related(chicken, Relation.SUBSTITUTE)
 
 
-def test_interval_comes_with_its_reason() -> None:
+def test_interval_has_a_reason() -> None:
     milk, chicken = enrich("Milk"), enrich("OG BNLS CHKN BRST 2LB")
     assert milk.interval_reason is not None
     assert (milk.interval_reason.code, "every 7 days" in milk.interval_reason.text) == ("known_item", True)
@@ -42,7 +42,7 @@ def test_interval_comes_with_its_reason() -> None:
     assert f"every {chicken.suggested_interval_days} days" in chicken.interval_reason.text
 
 
-def test_unknown_item_says_so() -> None:
+def test_unknown_item_has_the_category_other() -> None:
     item = enrich("Zorblax 3000")
     assert (item.category, item.perishability, item.suggested_interval_days) == ("other", None, None)
     assert (item.related_items, item.interval_reason) == ((), None)
@@ -60,7 +60,7 @@ def test_unknown_item_says_so() -> None:
         ("Aisle 7", "other"),
     ],
 )
-def test_category_of_the_shop_helps_with_an_unknown_name(shop_category: str, category: str) -> None:
+def test_category_of_the_shop_is_used_for_an_unknown_name(shop_category: str, category: str) -> None:
     item = enrich("Zorblax", shop_category)
     assert item.category == category
     assert item.certainty_ratio <= 0.5
@@ -70,12 +70,12 @@ def test_category_of_the_shop_does_not_overrule_the_name() -> None:
     assert enrich("Milk", "household").category == "dairy"
 
 
-def test_perishability_of_an_unknown_item_is_that_of_a_uniform_category_only() -> None:
+def test_unknown_item_has_the_perishability_of_a_uniform_category() -> None:
     assert enrich("Zorblax", "frozen").perishability is Perishability.MONTHS
     assert enrich("Zorblax", "produce").perishability is None
 
 
-def test_related_items_of_others_are_shown_by_the_catalogs_names_or_not_at_all() -> None:
+def test_known_related_items_have_the_names_of_the_catalog() -> None:
     item = enrich("Bananas")
     claimed = EnrichedItem(
         name=item.name,
@@ -93,7 +93,7 @@ def test_related_items_of_others_are_shown_by_the_catalogs_names_or_not_at_all()
         interval_reason=None,
         source="nim",
     )
-    assert RULES.recognized(claimed) == (RelatedItem("Whole Milk", Relation.COMPLEMENT),)
+    assert RULES.known_related_items(claimed) == (RelatedItem("Whole Milk", Relation.COMPLEMENT),)
 
 
 @given(st.text(max_size=200), st.text(max_size=40))
@@ -108,7 +108,7 @@ def test_every_name_gets_an_answer_within_the_contract(name: str, category: str)
     assert len(item.related_items) <= 8
 
 
-def test_every_item_of_the_catalog_has_an_interval_and_never_names_itself() -> None:
+def test_every_item_of_the_catalog_has_an_interval_and_is_not_related_to_itself() -> None:
     for known in load_catalog().items:
         item = enrich(known.name)
         assert item.category == known.category

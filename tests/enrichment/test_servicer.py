@@ -39,17 +39,17 @@ def request(*names: str) -> messages.EnrichItemsRequest:
 
 
 async def enrich(
-    asked: messages.EnrichItemsRequest, settings: EnrichmentSettings | None = None
+    enrich_request: messages.EnrichItemsRequest, settings: EnrichmentSettings | None = None
 ) -> dict[int, messages.EnrichedItem]:
     async with loopback(await build(settings or by_rules())) as channel:
         with translate_rpc_errors("enrichment"):
-            stream = rpc.EnrichmentServiceStub(channel).EnrichItems(asked)
+            stream = rpc.EnrichmentServiceStub(channel).EnrichItems(enrich_request)
             return {response.item_index: response.item async for response in stream}
 
 
 @contextlib.contextmanager
 def nim_server(reply_status: int = 200) -> Iterator[str]:
-    """Address of a server of the chat API that knows all items, as long as the context lasts."""
+    """Address of a server of the chat API that answers about all items."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -63,7 +63,7 @@ def nim_server(reply_status: int = 200) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Keeps quiet."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -103,10 +103,10 @@ async def test_thousand_items_get_a_thousand_answers() -> None:
 
 
 async def test_every_wrong_field_is_named() -> None:
-    asked = request("Milk", " ", "x" * 201, "a\x00b")
-    asked.items[0].category = "y" * 201
+    invalid = request("Milk", " ", "x" * 201, "a\x00b")
+    invalid.items[0].category = "y" * 201
     with pytest.raises(InvalidInput) as raised:
-        await enrich(asked)
+        await enrich(invalid)
     assert {violation.field for violation in raised.value.violations} == {
         "items[0].category",
         "items[1].name",
@@ -116,7 +116,7 @@ async def test_every_wrong_field_is_named() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1_001])
-async def test_wrong_number_of_items_is_refused(count: int) -> None:
+async def test_wrong_number_of_items_is_rejected(count: int) -> None:
     with pytest.raises(InvalidInput, match="send 1 to 1,000"):
         await enrich(request(*["Milk"] * count))
 
@@ -140,7 +140,7 @@ async def test_rules_answer_and_say_why_when_the_language_model_fails() -> None:
     assert all("HTTP 503" in item.fallback_reason for item in items.values())
 
 
-async def test_rules_answer_when_nobody_listens_where_the_language_model_should_be() -> None:
+async def test_rules_answer_when_the_language_model_cannot_be_reached() -> None:
     with nim_server() as address:
         pass
     items = await enrich(request("Milk"), on_nim(address))
@@ -165,8 +165,8 @@ def test_endpoint_may_lack_a_scheme(endpoint: str, url: str) -> None:
 
 
 @pytest.mark.parametrize("endpoint", ["ftp://nim", "http://", "localhost:port", "http://nim:99999"])
-def test_endpoint_that_is_no_address_is_refused(endpoint: str) -> None:
-    with pytest.raises(ValidationError, match="give an address such as"):
+def test_endpoint_that_is_not_an_address_is_rejected(endpoint: str) -> None:
+    with pytest.raises(ValidationError, match="must be an address such as"):
         on_nim(endpoint)
 
 

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, question_about
+from pantree_enrichment.core import EnrichedItem, ItemToEnrich, plain_item
 from scripts.try_nim import Trial, attempt, real_items, record, report
 from tests.enrichment.nim_server import answers, nim_at_loopback
-from tests.enrichment.nim_stub import NimStub, completion, entries, entry, speak, status
+from tests.enrichment.nim_stub import NimStub, completion, entries, entry, status, support
 from tests.enrichment.test_prompt import outcomes_of
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "try_nim.py"
@@ -16,18 +16,18 @@ SCRIPT = Path(__file__).parents[2] / "scripts" / "try_nim.py"
 
 def test_real_items_are_distinct_names_of_a_shop() -> None:
     items = real_items(200)
-    assert len({question_about(item).name for item in items}) > 190
+    assert len({plain_item(item).name for item in items}) > 190
     assert ItemToEnrich("FLUID MILK WHITE ONLY") in items
 
 
-def written(trial: Trial, folder: Path) -> list[dict[str, Any]]:
-    """The calls of a trial, as they were written into a folder."""
-    record(trial, folder, "a stub")
-    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(folder.iterdir())]
+def recorded_calls(trial: Trial, directory: Path) -> list[dict[str, Any]]:
+    """The calls of a trial as recorded in a directory."""
+    record(trial, directory, "a stub")
+    return [json.loads(file.read_text(encoding="utf-8")) for file in sorted(directory.iterdir())]
 
 
-async def test_report_of_a_server_that_knows_everything(tmp_path: Path) -> None:
-    stub = NimStub(speak("nvext", completion("Sure!")))
+async def test_report_of_a_server_that_answers_everything(tmp_path: Path) -> None:
+    stub = NimStub(support("nvext", completion("Sure!")))
     items = [ItemToEnrich(name) for name in ("Potato Chips", "Milk", "Zorblax")]
     trial = await attempt("http://nim.test", items, transport=stub.transport)
     assert all(isinstance(outcome, EnrichedItem) for outcome in trial.outcomes)
@@ -36,14 +36,14 @@ async def test_report_of_a_server_that_knows_everything(tmp_path: Path) -> None:
     assert "2, of which 2 were answered" in lines[1]
     assert lines[4].endswith("0.50 of 2")  # the first one was prose
     assert lines[5].endswith("1.00 of 3")
-    assert lines[7].endswith("0.50 of 2")  # chips are a snack, milk is none, and of Zorblax the rules know nothing
+    assert lines[7].endswith("0.50 of 2")  # chips are a snack, milk is not; the rules do not know Zorblax
 
-    recorded = written(trial, tmp_path)
+    recorded = recorded_calls(trial, tmp_path)
     assert len(recorded) == 2
     assert [isinstance(outcome, EnrichedItem) for outcome in outcomes_of(recorded[1])] == [True] * 3
 
 
-async def test_report_of_a_server_that_keeps_to_no_schema() -> None:
+async def test_report_of_a_server_that_ignores_the_schema() -> None:
     stub = NimStub(lambda call, items: entries([entry(item, category="weapons") for item in items]))
     trial = await attempt("http://nim.test", [ItemToEnrich("Milk")], transport=stub.transport)
     text = report(trial)
@@ -58,7 +58,7 @@ async def test_report_of_a_server_that_fails() -> None:
     assert "1 items: the language model failed (HTTP 500)" in text
 
 
-async def test_program_asks_about_200_real_names_and_says_how_it_went() -> None:
+async def test_script_asks_about_200_real_names_and_reports_the_result() -> None:
     async with nim_at_loopback(answers) as server:
         program = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -70,7 +70,7 @@ async def test_program_asks_about_200_real_names_and_says_how_it_went() -> None:
         output, _ = await program.communicate()
     assert program.returncode == 0
     text = output.decode()
-    assert "dialect                  response_format" in text
+    assert "structured output mode   response_format" in text
     assert "schema-valid replies     1.00 of" in text
     assert "items with usable answer 1.00 of 200" in text
     assert "not-a-real-key" not in text

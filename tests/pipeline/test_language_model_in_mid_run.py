@@ -25,7 +25,7 @@ from pantree_pipeline.settings import PipelineSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.server import ServiceSpec, running
-from tests.enrichment.nim_server import answers, completion, drops, hangs, knowing, nim_at_loopback
+from tests.enrichment.nim_server import answers, completion, content_about, drops, hangs, nim_at_loopback
 from tests.enrichment.nim_stub import entry
 from tests.loopback import loopback
 
@@ -107,7 +107,7 @@ async def test_answer_comes_in_time_when_the_language_model_is_killed_in_mid_run
     async def answers_once(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
         if answered.is_set():
             await asyncio.Event().wait()
-        writer.write(completion(knowing(items)))
+        writer.write(completion(content_about(items)))
         await writer.drain()
         answered.set()
 

@@ -5,34 +5,38 @@ import time
 
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_domain.catalog import load_catalog
-from pantree_enrichment.backends.cache import AnswerCache, MemoryCache
+from pantree_enrichment.backends.memory_cache import MemoryCache
 from pantree_enrichment.backends.nim import NimEnricher, open_client
 from pantree_enrichment.backends.prompt import Prompt, load_prompt
-from pantree_enrichment.backends.shared_answers import SharedAnswers
-from pantree_enrichment.core import Enrichment, RulesEnricher
+from pantree_enrichment.backends.request_coalescer import RequestCoalescer
+from pantree_enrichment.core import AnswerCache, Enrichment, RulesEnricher
 from pantree_enrichment.demo import demo
 from pantree_enrichment.servicer import EnrichmentServicer
 from pantree_enrichment.settings import EnrichmentSettings
 from pantree_runtime import telemetry
+from pantree_runtime.cpu import run_cpu
 from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.server import Program, ServiceSpec
 
 NAME = "enrichment"
-# What is kept of a request's time, so that the rules can still answer when the language model does not. They take about
-# a tenth of a millisecond per item where there is nothing else to do.
-SECONDS_KEPT_FOR_RULES = 0.25
-SECONDS_KEPT_PER_ITEM = 0.001
+# Time of a request that is reserved for the rules, so that they can answer when the language model does not. They take
+# about 0.1 ms per item on an idle machine.
+RULES_SECONDS = 0.25
+RULES_SECONDS_PER_ITEM = 0.001
+# Redis answers in about a millisecond or not at all; a cached answer is not worth a longer wait.
+REDIS_TIMEOUT_SECONDS = 0.25
+REDIS_COOL_DOWN_SECONDS = 30.0
 
 
 async def build(settings: EnrichmentSettings) -> ServiceSpec:
     """The service, ready to be served."""
     rules = RulesEnricher(await asyncio.to_thread(load_catalog))
-    answers = _answers(settings) if settings.nim_endpoint else None
-    servicer = EnrichmentServicer(Enrichment(rules, answers))
+    model = _language_model(settings) if settings.nim_endpoint else None
+    servicer = EnrichmentServicer(Enrichment(rules, model, run_cpu))
 
     async def close() -> None:
-        if answers is not None:
-            await answers.close()
+        if model is not None:
+            await model.close()
 
     return ServiceSpec(
         name=NAME,
@@ -46,15 +50,15 @@ async def build(settings: EnrichmentSettings) -> ServiceSpec:
     )
 
 
-def seconds_to_wait(item_count: int) -> float | None:
-    """How long the request being served, about so many items, may wait for a language model; None for no limit."""
+def model_seconds_left(item_count: int) -> float | None:
+    """How long the current request, about so many items, may wait for a language model; None for no limit."""
     remaining = remaining_seconds()
     if remaining is None:
         return None
-    return max(remaining - SECONDS_KEPT_FOR_RULES - SECONDS_KEPT_PER_ITEM * item_count, 0.0)
+    return max(remaining - RULES_SECONDS - RULES_SECONDS_PER_ITEM * item_count, 0.0)
 
 
-def _answers(settings: EnrichmentSettings) -> SharedAnswers:
+def _language_model(settings: EnrichmentSettings) -> RequestCoalescer:
     prompt = load_prompt()
     client = open_client(
         settings.nim_endpoint, settings.nim_api_key.get_secret_value(), max_calls=settings.nim_max_calls
@@ -69,24 +73,28 @@ def _answers(settings: EnrichmentSettings) -> SharedAnswers:
         token_budget=settings.nim_token_budget,
         clock=time.monotonic,
     )
-    return SharedAnswers(nim, _cache(settings, prompt), max_calls=settings.nim_max_calls, seconds_left=seconds_to_wait)
+    return RequestCoalescer(
+        nim, _cache(settings, prompt), max_calls=settings.nim_max_calls, seconds_left=model_seconds_left
+    )
 
 
 def _cache(settings: EnrichmentSettings, prompt: Prompt) -> AnswerCache:
-    local = MemoryCache(size=settings.cache_size, seconds_to_keep=settings.cache_seconds, clock=time.monotonic)
+    local = MemoryCache(size=settings.cache_size, seconds=settings.cache_seconds, clock=time.monotonic)
     url = settings.redis_url.get_secret_value()
     if not url:
         return local
-    # Who has no Redis need not wait for its client to be imported.
-    from pantree_enrichment.backends.redis_cache import RedisCache, open_redis
+    # Imported here: not needed without Redis.
+    from pantree_enrichment.backends.redis_cache import RedisCache
+    from pantree_runtime.shared_redis import SharedRedis
 
+    redis = SharedRedis(
+        url,
+        timeout_seconds=REDIS_TIMEOUT_SECONDS,
+        cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
+        shared="answers of the language model",
+    )
     return RedisCache(
-        open_redis(url),
-        local,
-        prompt_version=prompt.version,
-        model=settings.nim_model,
-        seconds_to_keep=settings.cache_seconds,
-        clock=time.monotonic,
+        redis, local, prompt_version=prompt.version, model=settings.nim_model, seconds=settings.cache_seconds
     )
 
 

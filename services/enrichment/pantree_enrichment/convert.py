@@ -37,10 +37,10 @@ def items_to_enrich(request: messages.EnrichItemsRequest) -> list[ItemToEnrich]:
     return [ItemToEnrich(item.name, item.category) for item in request.items]
 
 
-def enrich_items_response(position: int, item: EnrichedItem) -> messages.EnrichItemsResponse:
-    """Message that tells what is known about the item at a position of the request."""
+def enrich_items_response(index: int, item: EnrichedItem) -> messages.EnrichItemsResponse:
+    """Converts what is known about the item at an index of the request to its message."""
     return messages.EnrichItemsResponse(
-        item_index=position,
+        item_index=index,
         item=messages.EnrichedItem(
             name=item.name,
             normalized_name=item.normalized_name,

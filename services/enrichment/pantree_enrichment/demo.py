@@ -1,4 +1,4 @@
-"""Shows what the enrichment service answers about a line of a receipt and two plain names."""
+"""Demo of the enrichment service: a receipt line and two plain names."""
 
 import grpc
 from google.protobuf import json_format
@@ -8,7 +8,7 @@ from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 
 
 async def demo(channel: grpc.aio.Channel) -> None:
-    """Calls `EnrichItems` and prints each answer as JSON, as it comes."""
+    """Calls `EnrichItems` and prints each answer as JSON as soon as it arrives."""
     request = messages.EnrichItemsRequest(
         items=[messages.ItemToEnrich(name=name) for name in ("OG BNLS CHKN BRST 2LB", "Milk", "Bananas")]
     )

@@ -11,7 +11,7 @@ from pantree_runtime.grpc_types import Context
 
 
 class EnrichmentServicer(rpc.EnrichmentServiceServicer):
-    """Answers about the items in the request; keeps no state of them."""
+    """Enriches the items of a request. Stateless."""
 
     def __init__(self, enrichment: Enrichment) -> None:
         self._enrichment = enrichment
@@ -22,5 +22,5 @@ class EnrichmentServicer(rpc.EnrichmentServiceServicer):
         """One response for each item, as soon as it is known."""
         items = convert.items_to_enrich(request)
         async with aclosing(self._enrichment.stream(items)) as answers:
-            async for position, item in answers:
-                yield convert.enrich_items_response(position, item)
+            async for index, item in answers:
+                yield convert.enrich_items_response(index, item)

@@ -1,1 +1,1 @@
-"""Language models that know about items. The rules are knowledge, and live in the core."""
+"""Language models and caches of their answers, one file each. The rules are knowledge and live in the core."""

@@ -1,12 +1,13 @@
 """Asks Llama NIM, or any server of the OpenAI chat API, about items.
 
-Two dialects of structured output live behind the same image name: NIM 2.x takes `response_format`, as OpenAI, vLLM and
-llama.cpp do; NIM 1.x takes `nvext.guided_json`. Some servers ignore what they do not know and answer with prose. So the
-first is tried, then the second, the one that worked is remembered, and every reply is checked. A reply that lacks
-something is asked for once more, and what is still lacking then is left to the rules.
+Two modes of structured output exist behind the same image name: NIM 2.x takes `response_format`, as OpenAI, vLLM and
+llama.cpp do; NIM 1.x takes `nvext.guided_json`. Some servers ignore unknown fields and answer with prose. So the first
+mode is tried, then the second; the one that worked is remembered, and every reply is validated. Items with a missing or
+invalid answer are asked about once more; after that, the rules answer.
 """
 
 import asyncio
+import enum
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -18,58 +19,56 @@ import structlog
 
 from pantree_enrichment.backends.prompt import Prompt
 from pantree_enrichment.backends.reply import outcomes_in, reply_schema
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome, Unanswered
+from pantree_enrichment.core import EnrichedItem, Failure, ItemToEnrich, Outcome
 from pantree_runtime import telemetry
 from pantree_runtime.circuit_breaker import CircuitBreaker
 from pantree_runtime.deadline import MIN_SECONDS
 
 _log = structlog.get_logger(__name__)
 
-# A reply is a few hundred bytes per item; far more is no reply of ours.
+# A reply has a few hundred bytes per item.
 MAX_REPLY_BYTES = 1024 * 1024
-# Tokens are estimated from above, since every model cuts text differently: Llama 3 makes one token of about four
-# characters of English, and of about three bytes of other scripts.
+# Token counts are upper estimates, because every model tokenizes differently. Llama 3 makes one token of about four
+# characters of English, or about three bytes of other scripts.
 _BYTES_PER_TOKEN = 3
 # Keys, punctuation, and the longest values of an entry with its related items.
 _REPLY_TOKENS_PER_ITEM = 220
-# What frames messages and entries.
-_TOKENS_AROUND = 16
-# One strange name may spoil the reply to its batch; a server whose replies are all spoilt is not worth asking.
-_UNUSABLE_REPLIES_IN_A_ROW = 3
-# A server may ask to be left alone, but not for good.
-_MOST_SECONDS_TO_RETRY = 300.0
+# The frame of a message or an entry.
+_FRAME_TOKENS = 16
+# One name may spoil the reply to its batch; a server with several unusable replies in a row is treated as failed.
+_MAX_UNUSABLE_REPLIES = 3
+_MAX_RETRY_AFTER_SECONDS = 300.0
 
-_TRY_LATER = "it is asked again later"
-_LEFT_ALONE = f"the language model failed a short while ago; {_TRY_LATER}"
-_TOO_SLOW = "the language model takes longer at present than the request may wait; the next one may find its answer"
-_NO_TIME = "the language model was not waited for: too little of the request's time was left"
-
-
-# Fields of a call that hold the model to a schema.
-Dialect = Callable[[Mapping[str, Any]], dict[str, Any]]
+_RETRY_LATER = "it is asked again later"
+_CIRCUIT_OPEN = Failure(f"the language model failed a short while ago; {_RETRY_LATER}")
+_TOO_SLOW = "the language model currently takes longer than the request may wait; the next request may get its answer"
+_NO_TIME = "too little time was left to wait for the language model"
 
 
-def _response_format(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "enriched_items", "schema": schema, "strict": True},
-        }
-    }
+class StructuredOutputMode(enum.Enum):
+    """How a call constrains a model to a schema."""
+
+    RESPONSE_FORMAT = "response_format"
+    GUIDED_JSON = "nvext.guided_json"
+
+    @property
+    def other(self) -> "StructuredOutputMode":
+        """The other mode."""
+        return self.GUIDED_JSON if self is self.RESPONSE_FORMAT else self.RESPONSE_FORMAT
+
+    def fields(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields to add to a call."""
+        if self is self.GUIDED_JSON:
+            return {"nvext": {"guided_json": schema}}
+        json_schema = {"name": "enriched_items", "schema": schema, "strict": True}
+        return {"response_format": {"type": "json_schema", "json_schema": json_schema}}
 
 
-def _guided_json(schema: Mapping[str, Any]) -> dict[str, Any]:
-    return {"nvext": {"guided_json": schema}}
+class _CallFailed(Exception):
+    """A call returned no usable answer. The message goes to callers."""
 
 
-_DIALECTS: Mapping[Dialect, str] = {_response_format: "response_format", _guided_json: "nvext.guided_json"}
-
-
-class _Failure(Exception):
-    """The model gave no usable answer to a call. The message goes to callers."""
-
-
-class _Unavailable(_Failure):
+class _Unavailable(_CallFailed):
     """The server cannot answer any call for now."""
 
     def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
@@ -77,12 +76,12 @@ class _Unavailable(_Failure):
         self.retry_after_seconds = retry_after_seconds
 
 
-class _Refused(_Failure):
-    """The server did not understand the call."""
+class _Rejected(_CallFailed):
+    """The server did not accept the call."""
 
 
-class _Unusable(_Failure):
-    """No word of a reply could be used."""
+class _Unusable(_CallFailed):
+    """Nothing in a reply was usable."""
 
 
 def open_client(
@@ -93,20 +92,31 @@ def open_client(
     Args:
         endpoint: URL of the server, without `/v1`.
         api_key: sent as a bearer token; none when empty.
-        max_calls: connections that are kept.
-        transport: how to get there; the network when None.
+        max_calls: maximum number of connections.
+        transport: for tests; the network when None.
     """
     return httpx.AsyncClient(
         base_url=endpoint,
         headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
         limits=httpx.Limits(max_connections=max_calls),
-        timeout=None,  # noqa: S113 - each call has one for all of it
+        timeout=None,  # noqa: S113 - `ask` limits the total time
         transport=transport,
     )
 
 
 class NimEnricher:
-    """What a language model says about items. A `LanguageModel` for `SharedAnswers`."""
+    """A `LanguageModel` behind the OpenAI chat API.
+
+    Args:
+        client: from `open_client`; closed by `close`.
+        prompt: the prompts.
+        model: name of the model.
+        timeout_seconds: maximum time to ask about a batch, including a second attempt.
+        cool_down_seconds: how long no call is made after a failure.
+        batch_size: maximum number of items in one call.
+        token_budget: maximum number of tokens of one call, prompt and reply together.
+        clock: monotonic time in seconds.
+    """
 
     def __init__(
         self,
@@ -120,18 +130,6 @@ class NimEnricher:
         token_budget: int,
         clock: Callable[[], float],
     ) -> None:
-        """Takes what it asks with.
-
-        Args:
-            client: from `open_client`; closed by `close`.
-            prompt: what the model is told.
-            model: name of the model.
-            timeout_seconds: how long asking about a batch may take in all, a second try included.
-            cool_down_seconds: how long nothing is asked after a failure.
-            batch_size: how many items one call asks about at most.
-            token_budget: how many tokens one call may take, prompt and reply together.
-            clock: seconds, never going backwards.
-        """
         self._client = client
         self._prompt = prompt
         self._model = model
@@ -141,198 +139,200 @@ class NimEnricher:
         self._clock = clock
         self._breaker = CircuitBreaker(cool_down_seconds, clock)
         self._unusable_replies = 0
-        self._dialect: Dialect = _response_format
-        self._dialect_works = False
+        self._mode = StructuredOutputMode.RESPONSE_FORMAT
+        self._mode_works = False
         self._schema = reply_schema()
         self._last_seconds = 0.0
-        self._began_at: dict[object, float] = {}
+        self._started_at: dict[object, float] = {}
+        """Start time of each call in flight."""
 
     @property
-    def dialect(self) -> str:
-        """Dialect that the server is known to speak: `response_format` or `nvext.guided_json`; empty when unknown."""
-        return _DIALECTS[self._dialect] if self._dialect_works else ""
+    def structured_output_mode(self) -> StructuredOutputMode | None:
+        """The mode that the server is known to support; None when unknown."""
+        return self._mode if self._mode_works else None
 
-    def batches(self, questions: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
-        """Questions cut into lists that fit into the token budget and the batch size, in their order."""
+    def batches(self, items: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
+        """Items split into batches within the token budget and the batch size, in their order."""
         fixed = _tokens(self._prompt.system) + _tokens(self._prompt.repair("")) + _tokens(json.dumps(self._schema))
         batches: list[list[ItemToEnrich]] = []
         used = 0
-        for question in questions:
-            tokens = _REPLY_TOKENS_PER_ITEM + _tokens(json.dumps(_asked(0, question), ensure_ascii=False))
+        for item in items:
+            tokens = _REPLY_TOKENS_PER_ITEM + _tokens(json.dumps(_prompt_entry(0, item), ensure_ascii=False))
             if not batches or len(batches[-1]) == self._batch_size or used + tokens > self._token_budget:
                 batches.append([])
                 used = fixed
-            batches[-1].append(question)
+            batches[-1].append(item)
             used += tokens
         return list(batches)
 
-    def why_not_to_wait(self, seconds: float | None) -> str:
-        """Why a request that has so much time left should not wait for an answer; empty when it should.
+    def no_wait_reason(self, seconds: float | None) -> str:
+        """Why a request with so many seconds left (None: no limit) should not wait for answers; empty if it should.
 
-        It should not while the server is not well, nor when it took longer for the last answer, or has been taking
-        longer for one under way, than the request has. Requests that don't wait may still ask, for the next ones.
+        Reasons are an open circuit, and a last call or a call in flight that takes longer than the request has left.
         """
         if not self._breaker.is_closed:
-            return _LEFT_ALONE
+            return _CIRCUIT_OPEN.reason
         if seconds is None:
             return ""
         if seconds < MIN_SECONDS:
             return _NO_TIME
-        under_way = max((self._clock() - began_at for began_at in self._began_at.values()), default=0.0)
-        return _TOO_SLOW if max(self._last_seconds, under_way) > seconds else ""
+        in_flight = max((self._clock() - started_at for started_at in self._started_at.values()), default=0.0)
+        return _TOO_SLOW if max(self._last_seconds, in_flight) > seconds else ""
 
-    async def ask(self, questions: Sequence[ItemToEnrich], answered: Callable[[int, Outcome], None]) -> None:
-        """Asks about one batch. Never raises: each item fails by itself.
+    async def ask(self, items: Sequence[ItemToEnrich], on_outcome: Callable[[int, Outcome], None]) -> None:
+        """Asks about one batch. Never raises.
 
         Args:
-            questions: one of `batches`.
-            answered: called once for each question, as soon as its outcome is known, with its position.
+            items: one of `batches`.
+            on_outcome: called once for each item, as soon as its outcome is known, with its index in the batch.
         """
-        lacking = dict(enumerate(questions))
-        if self._breaker.allows():
-            outcome = await self._ask(lacking, answered)
-        else:
-            outcome = Unanswered(_LEFT_ALONE)
-        for position in lacking:
-            answered(position, outcome)
+        remaining = dict(enumerate(items))
+        failure = await self._ask(remaining, on_outcome) if self._breaker.allows() else _CIRCUIT_OPEN
+        for index in remaining:
+            on_outcome(index, failure)
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def _ask(self, lacking: dict[int, ItemToEnrich], answered: Callable[[int, Outcome], None]) -> Unanswered:
-        """Asks about what is lacking, and takes out what was answered. Returns why the rest was not."""
-        call, began_at = object(), self._clock()
-        self._began_at[call] = began_at
+    async def _ask(self, remaining: dict[int, ItemToEnrich], on_outcome: Callable[[int, Outcome], None]) -> Failure:
+        """Asks about the remaining items, removes those with an outcome, and returns the failure of the others."""
+        call, started_at = object(), self._clock()
+        self._started_at[call] = started_at
         try:
-            await self._ask_in_time(lacking, answered)
-        except _Unavailable as failure:
-            self._breaker.record_failure(failure.retry_after_seconds)
-            reason = str(failure)
-        except _Failure as failure:
+            await self._ask_in_time(remaining, on_outcome)
+        except _Unavailable as error:
+            self._breaker.record_failure(error.retry_after_seconds)
+            reason = str(error)
+        except _CallFailed as error:
             self._unusable_replies += 1
-            if self._unusable_replies >= _UNUSABLE_REPLIES_IN_A_ROW:
+            if self._unusable_replies >= _MAX_UNUSABLE_REPLIES:
                 self._unusable_replies = 0
-                self._dialect_works = False  # the server may have been replaced by one of the other dialect
+                self._mode_works = False  # the server may have been replaced by one of the other mode
                 self._breaker.record_failure()
-            reason = str(failure)
+            reason = str(error)
         else:
             self._unusable_replies = 0
-            self._last_seconds = self._clock() - began_at
+            self._last_seconds = self._clock() - started_at
             self._breaker.record_success()
-            return Unanswered("")  # nothing is lacking
+            return Failure("")  # no item is left
         finally:
-            del self._began_at[call]
+            del self._started_at[call]
         _log.warning("language model failed", reason=reason)
-        return Unanswered(reason)
+        return Failure(reason)
 
-    async def _ask_in_time(self, lacking: dict[int, ItemToEnrich], answered: Callable[[int, Outcome], None]) -> None:
+    async def _ask_in_time(
+        self, remaining: dict[int, ItemToEnrich], on_outcome: Callable[[int, Outcome], None]
+    ) -> None:
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                await self._ask_and_repair(lacking, answered)
+                await self._ask_and_repair(remaining, on_outcome)
         except TimeoutError:
             raise _Unavailable(
-                f"the language model did not answer within {self._timeout_seconds:g} s; {_TRY_LATER}"
+                f"the language model did not answer within {self._timeout_seconds:g} s; {_RETRY_LATER}"
             ) from None
         except httpx.ConnectError:
             raise _Unavailable("the language model cannot be reached; check LLAMA_NIM_ENDPOINT") from None
         except httpx.HTTPError as error:
             raise _Unavailable(
-                f"the connection to the language model failed ({type(error).__name__}); {_TRY_LATER}"
+                f"the connection to the language model failed ({type(error).__name__}); {_RETRY_LATER}"
             ) from None
 
-    async def _ask_and_repair(self, lacking: dict[int, ItemToEnrich], answered: Callable[[int, Outcome], None]) -> None:
-        """Asks about all, then once more about those whose answer was missing or wrong.
+    async def _ask_and_repair(
+        self, remaining: dict[int, ItemToEnrich], on_outcome: Callable[[int, Outcome], None]
+    ) -> None:
+        """Asks about all items, then once more about those with a missing or invalid answer.
 
         Raises:
-            _Failure: when there is no usable answer to any of them.
+            _CallFailed: no item got a usable answer.
         """
-        count = len(lacking)
-        failures: dict[int, Unanswered] = {}
+        count = len(remaining)
+        failures: dict[int, Failure] = {}
         problem = ""
         for _ in range(2):
-            dialect, reply = await self._complete_in_dialects(list(lacking.values()), problem)
+            mode, reply = await self._complete_in_modes(list(remaining.values()), problem)
             failures = {}
-            for position, outcome in zip(list(lacking), outcomes_in(reply, list(lacking.values())), strict=True):
+            for index, outcome in zip(list(remaining), outcomes_in(reply, list(remaining.values())), strict=True):
                 if isinstance(outcome, EnrichedItem):
-                    self._dialect, self._dialect_works = dialect, True
-                    del lacking[position]
-                    answered(position, outcome)
+                    self._mode, self._mode_works = mode, True
+                    del remaining[index]
+                    on_outcome(index, outcome)
                 else:
-                    failures[position] = outcome
-            if not lacking:
+                    failures[index] = outcome
+            if not remaining:
                 return
             problem = next(iter(failures.values())).reason
-            if len(lacking) == count:
-                # It may have ignored what it does not know. Should the time be over before the other dialect has
-                # answered, the next call begins with that one.
-                self._doubt(dialect)
-        if len(lacking) == count:
+            if len(remaining) == count:
+                # The server may have ignored the mode's fields. If the other mode's reply comes too late, the next call
+                # starts with that mode.
+                self._suspect(mode)
+        if len(remaining) == count:
             raise _Unusable(problem)
-        for position, failure in failures.items():
-            del lacking[position]
-            answered(position, replace(failure, concerns_item_alone=True))
+        for index, failure in failures.items():
+            del remaining[index]
+            on_outcome(index, replace(failure, is_item_specific=True))
 
-    async def _complete_in_dialects(self, questions: Sequence[ItemToEnrich], problem: str) -> tuple[Dialect, bytes]:
-        """Reply to one call and the dialect it was made in: the known one, or the other one when that is refused."""
-        dialect = self._dialect
+    async def _complete_in_modes(
+        self, items: Sequence[ItemToEnrich], problem: str
+    ) -> tuple[StructuredOutputMode, bytes]:
+        """Mode and body of the reply to a call in the current mode, or in the other one if that is rejected."""
+        mode = self._mode
         try:
-            return dialect, await self._complete(questions, dialect, problem)
-        except _Refused:
-            if dialect is self._dialect:
-                self._dialect_works = False
-            self._doubt(dialect)
-        return self._dialect, await self._complete(questions, self._dialect, problem)
+            return mode, await self._complete(items, mode, problem)
+        except _Rejected:
+            if mode is self._mode:
+                self._mode_works = False
+            self._suspect(mode)
+        return self._mode, await self._complete(items, self._mode, problem)
 
-    def _doubt(self, dialect: Dialect) -> None:
-        """Makes the other dialect the next to try, unless this one is known to work or another call did so already."""
-        if not self._dialect_works and self._dialect is dialect:
-            self._dialect = _guided_json if dialect is _response_format else _response_format
+    def _suspect(self, mode: StructuredOutputMode) -> None:
+        """Switches to the other mode unless this one is known to work or a concurrent call has already switched."""
+        if not self._mode_works and self._mode is mode:
+            self._mode = mode.other
 
-    async def _complete(self, questions: Sequence[ItemToEnrich], dialect: Dialect, problem: str) -> bytes:
-        """Body of the server's reply to one call."""
-        items = [_asked(index, question) for index, question in enumerate(questions)]
-        # One message of each role: some models' chat templates refuse two users' in a row.
-        told = f"{self._prompt.system}\n\n{self._prompt.repair(problem)}" if problem else self._prompt.system
-        messages = [
-            {"role": "system", "content": told},
-            {"role": "user", "content": json.dumps({"items": items}, ensure_ascii=False)},
-        ]
+    async def _complete(self, items: Sequence[ItemToEnrich], mode: StructuredOutputMode, problem: str) -> bytes:
+        """Body of the reply to one call."""
+        entries = [_prompt_entry(index, item) for index, item in enumerate(items)]
+        # One message of each role: some models' chat templates reject two consecutive user messages.
+        system = f"{self._prompt.system}\n\n{self._prompt.repair(problem)}" if problem else self._prompt.system
         request = {
             "model": self._model,
-            "messages": messages,
+            "messages": [
+                {"role": "system", "content": system},
+                {"role": "user", "content": json.dumps({"items": entries}, ensure_ascii=False)},
+            ],
             "temperature": 0,
-            "max_tokens": _REPLY_TOKENS_PER_ITEM * len(items) + _TOKENS_AROUND,
-            **dialect(self._schema),
+            "max_tokens": _REPLY_TOKENS_PER_ITEM * len(items) + _FRAME_TOKENS,
+            **mode.fields(self._schema),
         }
         with telemetry.external_call("nim", "chat") as headers:
             async with self._client.stream("POST", "/v1/chat/completions", json=request, headers=headers) as response:
                 _check_status(response)
                 body = bytearray()
-                async for part in response.aiter_bytes():
-                    body += part
+                async for chunk in response.aiter_bytes():
+                    body += chunk
                     if len(body) > MAX_REPLY_BYTES:
                         raise _Unusable("the language model's reply was far too long")
         return bytes(body)
 
 
-def _asked(index: int, question: ItemToEnrich) -> dict[str, object]:
-    return {"index": index, "name": question.name, "category": question.category}
+def _prompt_entry(index: int, item: ItemToEnrich) -> dict[str, object]:
+    return {"index": index, "name": item.name, "category": item.category}
 
 
 def _tokens(text: str) -> int:
-    """About how many tokens a text is, rather too many than too few."""
-    return len(text.encode()) // _BYTES_PER_TOKEN + _TOKENS_AROUND
+    """Upper estimate of the number of tokens of a text."""
+    return len(text.encode()) // _BYTES_PER_TOKEN + _FRAME_TOKENS
 
 
 def _check_status(response: httpx.Response) -> None:
-    """Raises what a status stands for, unless it is 200."""
+    """Raises the error for a status other than 200."""
     status = response.status_code
     match status:
         case 200:
             return
         case 400 | 422:
-            raise _Refused(f"the language model refused the request (HTTP {status})")
+            raise _Rejected(f"the language model rejected the request (HTTP {status})")
         case 401 | 403:
             raise _Unavailable(f"the language model denied access (HTTP {status}); check LLAMA_NIM_API_KEY")
         case 404:
@@ -341,23 +341,23 @@ def _check_status(response: httpx.Response) -> None:
             )
         case 429:
             raise _Unavailable(
-                f"the language model is asked too often (HTTP 429); {_TRY_LATER}",
-                _seconds_to_retry(response.headers),
+                f"the language model received too many requests (HTTP 429); {_RETRY_LATER}",
+                _retry_after_seconds(response.headers),
             )
         case _:
-            raise _Unavailable(f"the language model failed (HTTP {status}); {_TRY_LATER}")
+            raise _Unavailable(f"the language model failed (HTTP {status}); {_RETRY_LATER}")
 
 
-def _seconds_to_retry(headers: httpx.Headers) -> float:
-    """Seconds that a Retry-After header asks for, as a number or as a date; 0 when it says nothing usable."""
+def _retry_after_seconds(headers: httpx.Headers) -> float:
+    """Seconds in a Retry-After header, a number or a date; 0 when there is none or it is invalid."""
     value = headers.get("Retry-After", "")
     if value.isascii() and value.isdigit():
         seconds = float(value)
     else:
         try:
-            # By the server's own clock, which need not agree with ours.
+            # Both by the server's clock, which may differ from ours.
             wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
-        except (ValueError, TypeError):  # TypeError: one of them names no time zone
+        except (ValueError, TypeError):  # TypeError: one of the dates has no time zone
             return 0.0
         seconds = wait.total_seconds()
-    return min(max(seconds, 0.0), _MOST_SECONDS_TO_RETRY)
+    return min(max(seconds, 0.0), _MAX_RETRY_AFTER_SECONDS)

@@ -1,4 +1,4 @@
-"""What a language model is told. The texts are files under `prompts/`, by version; answers are kept by version, too."""
+"""Prompts of the language model. The texts are versioned files in `prompts/`; answers are cached by version."""
 
 from dataclasses import dataclass
 from importlib import resources
@@ -7,28 +7,24 @@ from string import Template
 from pantree_domain.catalog import CATEGORIES
 from pantree_enrichment.backends.reply import INTERVAL_REASONS
 
-# A text that changes, or the reply's schema, gets a new version: answers to the old one must not be taken for new ones.
-PROMPT_VERSION = "v2"
+# Increase it whenever a text or the schema of replies changes, so that cached answers to the old ones are not used.
+PROMPT_VERSION = "v3"
 
-# Fewer than the check allows, so that a model that counts badly still passes.
-_RELATED_ITEMS_ASKED = 4
+# Fewer than are valid, so that a model that counts badly still passes.
+_RELATED_ITEMS_IN_PROMPT = 4
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a model is told, in one version."""
+    """One version of the prompts."""
 
     version: str
     system: str
-    """Goes before every list of items."""
+    """The system message of every call."""
     _repair: Template
 
     def repair(self, problem: str) -> str:
-        """What it is told when a reply was of no use.
-
-        Args:
-            problem: what was wrong; never words of the reply or of an item.
-        """
+        """What is added after an unusable reply; the problem never contains words of the reply or of an item."""
         return self._repair.substitute(problem=problem)
 
 
@@ -39,7 +35,7 @@ def load_prompt(version: str = PROMPT_VERSION) -> Prompt:
         system=_template("enrich_items", version).substitute(
             categories=_listed(CATEGORIES),
             interval_reasons=_listed(tuple(INTERVAL_REASONS)),
-            max_related=_RELATED_ITEMS_ASKED,
+            max_related=_RELATED_ITEMS_IN_PROMPT,
         ),
         _repair=_template("repair_items", version),
     )

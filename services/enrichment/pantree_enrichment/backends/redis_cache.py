@@ -1,137 +1,81 @@
-"""Keeps answers in Redis, so that replicas share them and a restart does not lose them."""
+"""Caches answers in Redis, so that replicas share them and they survive a restart."""
 
-import asyncio
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
-
-from pantree_enrichment.backends.cache import AnswerCache
 from pantree_enrichment.backends.reply import answer_from, entry_of
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome
-from pantree_runtime.circuit_breaker import CircuitBreaker
-from pantree_runtime.telemetry import external_call
-
-_log = structlog.get_logger(__name__)
+from pantree_enrichment.core import AnswerCache, EnrichedItem, ItemToEnrich, Outcome
+from pantree_runtime.shared_redis import SharedRedis
 
 KEY_PREFIX = "pantree:enrichment:"
-_SYSTEM = "redis"
-# Redis answers in about a millisecond or not at all; the answer is not worth more waiting.
-_TIMEOUT_SECONDS = 0.25
-_COOL_DOWN_SECONDS = 30.0
-
-
-def open_redis(url: str) -> Redis:
-    """Client of the server at a `redis://`, `rediss://` or `unix://` URL; connects when it is first used."""
-    return Redis.from_url(
-        url,
-        socket_connect_timeout=_TIMEOUT_SECONDS,
-        socket_timeout=_TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 class RedisCache:
-    """A cache in front of Redis. While Redis is down, the cache in front works alone; logged once, not per call."""
+    """A cache in Redis behind a local one, which works on its own while Redis is unavailable.
+
+    Args:
+        redis: closed by `close`.
+        local: looked up first; closed by `close`.
+        prompt_version: answers to other prompts are not found.
+        model: answers of other models are not found.
+        seconds: how long Redis stores an answer.
+    """
 
     def __init__(
-        self,
-        redis: Redis,
-        local: AnswerCache,
-        *,
-        prompt_version: str,
-        model: str,
-        seconds_to_keep: float,
-        clock: Callable[[], float],
+        self, redis: SharedRedis, local: AnswerCache, *, prompt_version: str, model: str, seconds: float
     ) -> None:
-        """Takes what it keeps answers in.
-
-        Args:
-            redis: from `open_redis`; closed by `close`.
-            local: is asked first.
-            prompt_version: answers to another one are not found.
-            model: answers of another one are not found.
-            seconds_to_keep: how long Redis keeps an answer.
-            clock: seconds, never going backwards.
-        """
         self._redis = redis
         self._local = local
         self._prompt_version = prompt_version
         self._model = model
-        self._milliseconds_to_keep = max(1, round(seconds_to_keep * 1000))
-        self._breaker = CircuitBreaker(_COOL_DOWN_SECONDS, clock)
+        self._milliseconds = max(1, round(seconds * 1000))
 
-    async def get(self, questions: Sequence[ItemToEnrich]) -> Mapping[ItemToEnrich, Outcome]:
-        """What is kept about questions, without those of which nothing is."""
-        found = dict(await self._local.get(questions))
-        missing = [question for question in questions if question not in found]
+    async def get(self, items: Sequence[ItemToEnrich]) -> Mapping[ItemToEnrich, Outcome]:
+        """The cached outcomes of items."""
+        found = dict(await self._local.get(items))
+        missing = [item for item in items if item not in found]
         answers = await self._read(missing) if missing else {}
         await self._local.put(answers)
         return {**found, **answers}
 
     async def put(self, outcomes: Mapping[ItemToEnrich, Outcome]) -> None:
-        """Keeps outcomes; Redis keeps answers alone, since other replicas may ask a better model."""
+        """Stores outcomes; Redis stores only answers, since other replicas may use a better model."""
         await self._local.put(outcomes)
-        answers = {question: answer for question, answer in outcomes.items() if isinstance(answer, EnrichedItem)}
-        if not answers or not self._breaker.allows():
-            return
-        try:
-            with external_call(_SYSTEM, "set"):
-                async with asyncio.timeout(_TIMEOUT_SECONDS), self._redis.pipeline(transaction=False) as commands:
-                    for question, answer in answers.items():
-                        commands.set(self._key(question), json.dumps(entry_of(answer)), px=self._milliseconds_to_keep)
-                    await commands.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failed(error)
-        else:
-            self._worked()
+        answers = {item: answer for item, answer in outcomes.items() if isinstance(answer, EnrichedItem)}
+
+        async def write() -> None:
+            async with self._redis.client.pipeline(transaction=False) as commands:
+                for item, answer in answers.items():
+                    commands.set(self._key(item), json.dumps(entry_of(answer)), px=self._milliseconds)
+                await commands.execute()
+
+        if answers:
+            await self._redis.run("set", write, _nothing)
 
     async def close(self) -> None:
         """Closes the connections."""
-        await self._redis.aclose()
+        await self._redis.close()
         await self._local.close()
 
-    async def _read(self, questions: Sequence[ItemToEnrich]) -> dict[ItemToEnrich, Outcome]:
-        if not self._breaker.allows():
-            return {}
-        try:
-            with external_call(_SYSTEM, "get"):
-                async with asyncio.timeout(_TIMEOUT_SECONDS):
-                    texts = await self._redis.mget([self._key(question) for question in questions])
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failed(error)
-            return {}
-        self._worked()
-        answers: dict[ItemToEnrich, Outcome] = {}
-        for question, text in zip(questions, texts, strict=True):
-            answer = None if text is None else _answer_in(text, question)
-            if answer is not None:
-                answers[question] = answer
-        return answers
+    async def _read(self, items: Sequence[ItemToEnrich]) -> dict[ItemToEnrich, Outcome]:
+        keys = [self._key(item) for item in items]
+        texts = await self._redis.run("get", lambda: self._redis.client.mget(keys), _nothing) or [None] * len(keys)
+        answers = {item: _answer_in(text, item) for item, text in zip(items, texts, strict=True) if text is not None}
+        return {item: answer for item, answer in answers.items() if answer is not None}
 
-    def _key(self, question: ItemToEnrich) -> str:
-        parts = [self._prompt_version, self._model, question.name, question.category]
+    def _key(self, item: ItemToEnrich) -> str:
+        parts = [self._prompt_version, self._model, item.name, item.category]
         return KEY_PREFIX + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
-    def _failed(self, error: Exception) -> None:
-        if self._breaker.is_closed:
-            _log.warning("redis failed; answers are kept in this process alone", error=type(error).__name__)
-        self._breaker.record_failure()
 
-    def _worked(self) -> None:
-        if not self._breaker.is_closed:
-            _log.info("redis works again")
-        self._breaker.record_success()
+async def _nothing() -> None:
+    """The fallback: the local cache already has the answers."""
 
 
-def _answer_in(text: bytes | str, question: ItemToEnrich) -> EnrichedItem | None:
-    """An answer as it was kept; None when somebody else wrote there. It is checked as a model's reply is."""
+def _answer_in(text: bytes | str, item: ItemToEnrich) -> EnrichedItem | None:
+    """A stored answer, validated like a model's reply; None when something else is stored there."""
     try:
-        return answer_from(json.loads(text), question)
+        return answer_from(json.loads(text), item)
     except (ValueError, RecursionError):
         return None

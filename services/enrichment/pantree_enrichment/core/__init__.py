@@ -1,32 +1,34 @@
-"""What the enrichment service knows: what an item is by the catalog, and how far a language model is believed."""
+"""Core of the enrichment service: what the catalog knows about items, and how far a language model is trusted."""
 
 from pantree_enrichment.core.enrichment import Enrichment
 from pantree_enrichment.core.item import (
     MAX_SUGGESTED_INTERVAL_DAYS,
     EnrichedItem,
+    Failure,
     IntervalReason,
-    ItemEnricher,
     ItemToEnrich,
     Outcome,
     RelatedItem,
     Relation,
-    Unanswered,
 )
-from pantree_enrichment.core.question import question_about, why_not_to_ask
+from pantree_enrichment.core.ports import AnswerCache, ItemEnricher, LanguageModel
 from pantree_enrichment.core.rules import RulesEnricher
+from pantree_enrichment.core.screening import plain_item, skip_reason
 
 __all__ = [
     "MAX_SUGGESTED_INTERVAL_DAYS",
+    "AnswerCache",
     "EnrichedItem",
     "Enrichment",
+    "Failure",
     "IntervalReason",
     "ItemEnricher",
     "ItemToEnrich",
+    "LanguageModel",
     "Outcome",
     "RelatedItem",
     "Relation",
     "RulesEnricher",
-    "Unanswered",
-    "question_about",
-    "why_not_to_ask",
+    "plain_item",
+    "skip_reason",
 ]

@@ -1,75 +1,73 @@
-"""Answers as they come: a language model's where there is one and it can be believed, the rules' everywhere else."""
+"""Combines a language model's answers with the rules: the model where it can be trusted, the rules everywhere else."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
-from pantree_enrichment.core.item import EnrichedItem, ItemEnricher, ItemToEnrich, Outcome, Unanswered
-from pantree_enrichment.core.question import why_not_to_ask
+from pantree_enrichment.core.item import EnrichedItem, Failure, ItemToEnrich, Outcome
+from pantree_enrichment.core.ports import ItemEnricher
 from pantree_enrichment.core.rules import RulesEnricher
+from pantree_enrichment.core.screening import skip_reason
+from pantree_runtime.cpu import CpuRunner, run_inline
 
-# Few enough for the first answers to leave at once, enough for the way to a thread and back not to matter.
+# Small enough for the first answers to be sent early, large enough that the overhead of a batch does not matter.
 _RULES_BATCH_SIZE = 50
-# So few take less than the way to a thread and back.
-_MOST_WITHOUT_A_THREAD = 10
+_RULES_MS_PER_ITEM = 0.1
 
-_NO_EXCUSE = Unanswered("")
+_NO_MODEL = Failure("")
 
 
 class Enrichment:
-    """Enriches items by rules, and by a language model where there is one."""
+    """Enriches items by rules and, if there is one, by a language model.
 
-    def __init__(self, rules: RulesEnricher, model: ItemEnricher | None = None) -> None:
-        """Takes what answers.
+    Args:
+        rules: answer what the model cannot.
+        model: asked first; None for none.
+        run_cpu: runs CPU-bound functions.
+    """
 
-        Args:
-            rules: answer for whatever the model cannot.
-            model: is asked first; None when there is none.
-        """
+    def __init__(
+        self, rules: RulesEnricher, model: ItemEnricher | None = None, run_cpu: CpuRunner = run_inline
+    ) -> None:
         self._rules = rules
         self._model = model
+        self._run_cpu = run_cpu
 
     async def stream(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[tuple[int, EnrichedItem]]:
-        """Position and answer of each item, as soon as it is known, in any order."""
+        """Index and answer of each item, as soon as it is known, in any order."""
         async with aclosing(self._outcomes(items)) as outcomes:
             async for group in outcomes:
-                if len(group) <= _MOST_WITHOUT_A_THREAD:
-                    for answer in self._settle_all(items, group):
-                        yield answer
-                    continue
                 for start in range(0, len(group), _RULES_BATCH_SIZE):
                     batch = group[start : start + _RULES_BATCH_SIZE]
-                    for answer in await asyncio.to_thread(self._settle_all, items, batch):
+                    for answer in await self._run_cpu(_RULES_MS_PER_ITEM * len(batch), self._final_all, items, batch):
                         yield answer
 
     async def _outcomes(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[Sequence[tuple[int, Outcome]]]:
-        """What the model says, in groups; for an item that it is not asked about, nothing and why."""
+        """Outcomes of the model, in groups; items that are not sent to it are failures."""
         if self._model is None:
-            yield [(position, _NO_EXCUSE) for position in range(len(items))]
+            yield [(index, _NO_MODEL) for index in range(len(items))]
             return
-        reasons = [why_not_to_ask(item) for item in items]
-        asked = [position for position, reason in enumerate(reasons) if not reason]
-        yield [(position, Unanswered(reason)) for position, reason in enumerate(reasons) if reason]
-        if not asked:
+        reasons = [skip_reason(item) for item in items]
+        yield [(index, Failure(reason)) for index, reason in enumerate(reasons) if reason]
+        sent = [index for index, reason in enumerate(reasons) if not reason]
+        if not sent:
             return
-        async with aclosing(self._model.stream([items[position] for position in asked])) as groups:
+        async with aclosing(self._model.stream([items[index] for index in sent])) as groups:
             async for group in groups:
-                yield [(asked[at], outcome) for at, outcome in group]
+                yield [(sent[at], outcome) for at, outcome in group]
 
-    def _settle_all(
+    def _final_all(
         self, items: Sequence[ItemToEnrich], group: Sequence[tuple[int, Outcome]]
     ) -> list[tuple[int, EnrichedItem]]:
-        return [(position, self._settled(items[position], outcome)) for position, outcome in group]
+        return [(index, self._final(items[index], outcome)) for index, outcome in group]
 
-    def _settled(self, item: ItemToEnrich, outcome: Outcome) -> EnrichedItem:
-        """The model's answer as far as the catalog lets it pass, or else the rules'."""
-        if isinstance(outcome, Unanswered):
+    def _final(self, item: ItemToEnrich, outcome: Outcome) -> EnrichedItem:
+        """The model's answer as far as the catalog confirms it, otherwise the rules'."""
+        if isinstance(outcome, Failure):
             by_rules = self._rules.enrich_item(item)
             return replace(by_rules, fallback_reason=outcome.reason) if outcome.reason else by_rules
-        # The model was asked about the name in plain form.
-        answer = replace(outcome, name=item.name)
+        answer = replace(outcome, name=item.name)  # the model knows only the plain form
         if self._rules.contradicts(answer):
-            reason = "the language model's category contradicts the catalog, which knows this very item"
+            reason = "the language model's category contradicts the catalog, which has exactly this item"
             return replace(self._rules.enrich_item(item), fallback_reason=reason)
-        return replace(answer, related_items=self._rules.recognized(answer))
+        return replace(answer, related_items=self._rules.known_related_items(answer))

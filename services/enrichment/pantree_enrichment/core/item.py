@@ -1,13 +1,11 @@
-"""An item, what is known about it, and the port behind which something knows it."""
+"""An item and what is known about it."""
 
 import enum
-from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from pantree_domain.catalog import Perishability
 
-# Longer than a year is no rhythm.
+# Longer intervals are not regular.
 MAX_SUGGESTED_INTERVAL_DAYS = 365
 
 
@@ -26,12 +24,12 @@ class ItemToEnrich:
 
     name: str
     category: str = ""
-    """The shop's own category; an empty string when unknown."""
+    """The shop's own category; empty when unknown."""
 
 
 @dataclass(frozen=True)
 class RelatedItem:
-    """An item that goes with another one or replaces it."""
+    """A complement or substitute of an item."""
 
     name: str
     relation: Relation
@@ -52,44 +50,34 @@ class EnrichedItem:
     """What is known about an item."""
 
     name: str
-    """As asked."""
+    """As in the request."""
     normalized_name: str
     category: str
     """A category of the catalog; `other` when unknown."""
     certainty_ratio: float
-    """How sure the category is, 0 to 1."""
+    """Certainty of the category, 0 to 1."""
     perishability: Perishability | None
-    """None when nobody knows."""
+    """None when unknown."""
     related_items: tuple[RelatedItem, ...]
     """Best first."""
     suggested_interval_days: int | None
-    """How often such an item is typically bought, 1 to `MAX_SUGGESTED_INTERVAL_DAYS`; None when unknown."""
+    """Typical interval between purchases, 1 to `MAX_SUGGESTED_INTERVAL_DAYS`; None when unknown."""
     interval_reason: IntervalReason | None
-    """Why that often; None when no interval is known."""
+    """None when no interval is known."""
     source: str
-    """Who said it: `rules` or `nim`."""
+    """`rules` or `nim`."""
     fallback_reason: str = ""
-    """Why the rules answered in place of a language model; empty otherwise."""
+    """Why the rules answered instead of a language model; empty otherwise."""
 
 
 @dataclass(frozen=True)
-class Unanswered:
-    """An item that an enricher could say nothing usable about."""
+class Failure:
+    """Why there is no usable answer about an item."""
 
     reason: str
-    """Goes to callers: what failed and what to do, never a secret."""
-    concerns_item_alone: bool = False
-    """Whether it failed at this item while it answered about others; it would most likely do so again."""
+    """For callers: what failed and what to do; never a secret."""
+    is_item_specific: bool = False
+    """Whether the model answered about other items in the same call; asking again would most likely fail, too."""
 
 
-Outcome = EnrichedItem | Unanswered
-
-
-class ItemEnricher(Protocol):
-    """Something that knows about items, may be slow, and may fail."""
-
-    def stream(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[Sequence[tuple[int, Outcome]]]:
-        """Position and outcome of each item once, as soon as they are known, in any order.
-
-        Never raises: each item fails by itself. Ends before the request's time is over.
-        """
+Outcome = EnrichedItem | Failure

@@ -1,4 +1,4 @@
-"""What the catalog says about an item. Always there, and the yardstick for what a language model says."""
+"""Enriches items from the catalog, without a language model, and checks a language model's answers against it."""
 
 import functools
 from collections import Counter
@@ -16,28 +16,28 @@ from pantree_enrichment.core.item import (
 
 SOURCE = "rules"
 
-# Enough to choose from and to show on one line.
+# Enough to choose from, few enough for one line.
 MAX_SUBSTITUTES = 4
 MAX_COMPLEMENTS = 4
 
-_MOST_REMEMBERED = 8192
+_MAX_CACHED = 8192
 
-# A shop files items by its own lights; it is believed only when the name says nothing.
+# Shops categorize by their own rules, so their category counts only when the name is unknown.
 _SHOP_CATEGORY_CERTAINTY = 0.5
-# A category speaks for an unknown item of its own when this share of its items keep equally long.
-_LEAST_AGREEMENT = 0.9
+# Minimum share of a category's items with the same perishability for it to apply to unknown items of the category.
+_MIN_AGREEMENT = 0.9
 
 
 class RulesEnricher:
-    """Answers from the catalog."""
+    """Enriches items from the catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        # Households buy much the same things, so most items were asked about before.
-        self.enrich_item = functools.lru_cache(maxsize=_MOST_REMEMBERED)(self._enrich_item)
-        """What the catalog says about an item."""
+        # Households buy much the same items, so most are cached.
+        self.enrich_item = functools.lru_cache(maxsize=_MAX_CACHED)(self._enrich_item)
+        """What the catalog knows about an item."""
         self._perishabilities = {category: self._perishability_of(category) for category in CATEGORIES}
-        # "personal_care" is found in a shop's "Health & Personal Care".
+        # "personal_care" matches a shop's "Health & Personal Care".
         self._category_phrases = {
             normalize_name(category.replace("_", " ")): category for category in CATEGORIES if category != OTHER
         }
@@ -62,34 +62,34 @@ class RulesEnricher:
         )
 
     def contradicts(self, answer: EnrichedItem) -> bool:
-        """Whether the catalog has an item of exactly that name in another category."""
+        """Whether the catalog has exactly this item in another category."""
         found = self._catalog.categorize(answer.name)
         return found.certainty_ratio == 1 and found.category != answer.category
 
-    def recognized(self, answer: EnrichedItem) -> tuple[RelatedItem, ...]:
-        """The items of the catalog that an answer's related items mean, by the catalog's names, without others.
+    def known_related_items(self, answer: EnrichedItem) -> tuple[RelatedItem, ...]:
+        """The related items of an answer that are in the catalog, with the catalog's names.
 
-        So no free text of a language model ever reaches a shopper.
+        So no free text of a language model reaches a shopper.
         """
-        recognized: dict[str, RelatedItem] = {}
+        known: dict[str, RelatedItem] = {}
         for related in answer.related_items:
             found = self._catalog.categorize(related.name).item
             if found is not None and normalize_name(found.name) != answer.normalized_name:
-                recognized.setdefault(found.name, RelatedItem(found.name, related.relation))
-        return tuple(recognized.values())
+                known.setdefault(found.name, RelatedItem(found.name, related.relation))
+        return tuple(known.values())
 
     def _related(self, name: str, item: CatalogItem) -> Iterator[RelatedItem]:
         """Substitutes, then complements, in the order of the catalog."""
-        itself = normalize_name(name)
+        own_name = normalize_name(name)
         substitutes = [
-            other.name for other in self._catalog.items_of_kind(item.kind) if normalize_name(other.name) != itself
+            other.name for other in self._catalog.items_of_kind(item.kind) if normalize_name(other.name) != own_name
         ]
         complements = [others[0].name for kind in item.complements if (others := self._catalog.items_of_kind(kind))]
         yield from (RelatedItem(other, Relation.SUBSTITUTE) for other in substitutes[:MAX_SUBSTITUTES])
         yield from (RelatedItem(other, Relation.COMPLEMENT) for other in complements[:MAX_COMPLEMENTS])
 
     def _category_of_shop(self, text: str) -> str:
-        """Category of the catalog that a shop's category names; `other` when it names none."""
+        """The catalog's category for a shop's category; `other` when there is none."""
         normalized = normalize_name(text)
         for phrase, category in self._category_phrases.items():
             if f" {phrase} " in f" {normalized} ":
@@ -97,10 +97,10 @@ class RulesEnricher:
         return self._catalog.categorize(text).category
 
     def _perishability_of(self, category: str) -> Perishability | None:
-        """How long nearly all items of a category keep; None when they differ."""
+        """Perishability of nearly all items of a category; None when they differ."""
         items = self._catalog.items_in(category)
         for perishability, count in Counter(item.perishability for item in items).items():
-            if count >= _LEAST_AGREEMENT * len(items):
+            if count >= _MIN_AGREEMENT * len(items):
                 return perishability
         return None
 
@@ -113,4 +113,4 @@ def _interval_reason(item: CatalogItem, certainty_ratio: float) -> IntervalReaso
     days = _interval_days(item)
     if certainty_ratio == 1:
         return IntervalReason("known_item", f"households that use it regularly buy it about every {days} days")
-    return IntervalReason("similar_item", f"{item.name}, which is much like it, is bought about every {days} days")
+    return IntervalReason("similar_item", f"{item.name}, a similar item, is bought about every {days} days")

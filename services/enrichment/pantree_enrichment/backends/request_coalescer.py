@@ -1,0 +1,154 @@
+"""Coalesces concurrent requests to a language model, and caches its answers.
+
+A call continues when the request that caused it has left, so that the next request finds the answers. So no request
+waits longer than its deadline, and a model too slow for one request serves the next.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass, field
+
+from pantree_enrichment.core import AnswerCache, Failure, ItemToEnrich, LanguageModel, Outcome, plain_item
+from pantree_runtime import telemetry
+
+_TOO_LATE = Failure("the language model did not answer before the deadline of the request")
+_STOPPED = Failure("the language model was not asked: the service stopped")
+
+
+@dataclass(eq=False)
+class _Call:
+    """A batch in flight or in the queue."""
+
+    items: Sequence[ItemToEnrich]
+    outcomes: dict[ItemToEnrich, asyncio.Future[Outcome]]
+    waiting_requests: int = 0
+    has_started: bool = False
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class RequestCoalescer:
+    """An `ItemEnricher` that asks a model about items that are neither cached nor in flight.
+
+    Args:
+        model: closed by `close`.
+        cache: closed by `close`.
+        max_calls: maximum number of concurrent calls.
+        seconds_left: how long the current request, about so many items, may wait; None for no limit.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        cache: AnswerCache,
+        *,
+        max_calls: int,
+        seconds_left: Callable[[int], float | None],
+    ) -> None:
+        self._model = model
+        self._cache = cache
+        self._max_calls = max_calls
+        self._slots = asyncio.Semaphore(max_calls)
+        self._seconds_left = seconds_left
+        self._calls: dict[ItemToEnrich, _Call] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def stream(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[Sequence[tuple[int, Outcome]]]:
+        """Index and outcome of each item once, as soon as they are known, in any order."""
+        indices: dict[ItemToEnrich, list[int]] = {}
+        for index, item in enumerate(items):
+            indices.setdefault(plain_item(item), []).append(index)
+
+        def group(outcomes: dict[ItemToEnrich, Outcome]) -> list[tuple[int, Outcome]]:
+            return [(index, outcome) for plain, outcome in outcomes.items() for index in indices[plain]]
+
+        cached = dict(await self._cache.get(list(indices)))
+        if cached:
+            yield group(cached)
+        missing = [plain for plain in indices if plain not in cached]
+        telemetry.count_lookups("language_model", hits=len(cached), misses=len(missing))
+        if not missing:
+            return
+        reason = self._model.no_wait_reason(self._seconds_left(len(items)))
+        if reason:
+            self._prefetch(missing)
+            yield group({plain: Failure(reason) for plain in missing})
+            return
+        call_of = self._join_calls(missing)
+        calls = set(call_of.values())
+        for call in calls:
+            call.waiting_requests += 1
+        try:
+            pending = {call.outcomes[plain]: plain for plain, call in call_of.items()}
+            while pending:
+                done, _ = await asyncio.wait(
+                    pending, timeout=self._seconds_left(len(items)), return_when=asyncio.FIRST_COMPLETED
+                )
+                if not done:
+                    yield group(dict.fromkeys(pending.values(), _TOO_LATE))
+                    return
+                yield group({pending.pop(future): future.result() for future in done})
+        finally:  # the caller may leave early
+            for call in calls:
+                self._leave(call)
+
+    async def close(self) -> None:
+        """Cancels the calls in flight, and closes the model and the cache."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._model.close()
+        await self._cache.close()
+
+    def _join_calls(self, items: Sequence[ItemToEnrich]) -> dict[ItemToEnrich, _Call]:
+        """The call for each item: one that another request started, or a new one."""
+        for batch in self._new_batches(items):
+            self._start(batch)
+        return {item: self._calls[item] for item in items}
+
+    def _prefetch(self, items: Sequence[ItemToEnrich]) -> None:
+        """Starts calls for the cache, as many as can run now; no request waits for them."""
+        free = max(self._max_calls - len(self._tasks), 0)
+        for batch in self._new_batches(items)[:free]:
+            self._start(batch)
+
+    def _new_batches(self, items: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
+        return self._model.batches([item for item in items if item not in self._calls])
+
+    def _start(self, items: Sequence[ItemToEnrich]) -> None:
+        loop = asyncio.get_running_loop()
+        call = _Call(items, {item: loop.create_future() for item in items})
+        self._calls.update(dict.fromkeys(items, call))
+        call.task = asyncio.create_task(self._run(call))
+        self._tasks.add(call.task)
+        call.task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, call: _Call) -> None:
+        outcomes: dict[ItemToEnrich, Outcome] = {}
+
+        def on_outcome(index: int, outcome: Outcome) -> None:
+            item = call.items[index]
+            outcomes[item] = outcome
+            call.outcomes[item].set_result(outcome)
+
+        try:
+            async with self._slots:
+                call.has_started = True
+                await self._model.ask(call.items, on_outcome)
+            # The call stays registered until its outcomes are cached, so other requests always find them.
+            await self._cache.put(outcomes)
+        finally:
+            self._end(call)
+
+    def _leave(self, call: _Call) -> None:
+        """Cancels a queued call when the last request stops waiting for it."""
+        call.waiting_requests -= 1
+        if call.waiting_requests == 0 and not call.has_started and call.task is not None:
+            call.task.cancel()
+            self._end(call)  # a task that never ran has no `finally`
+
+    def _end(self, call: _Call) -> None:
+        for item, outcome in call.outcomes.items():
+            if self._calls.get(item) is call:
+                del self._calls[item]
+            if not outcome.done():
+                outcome.set_result(_STOPPED)
