@@ -45,9 +45,17 @@ class InvalidInput(PantreeError):
 
     reason = "INVALID_INPUT"
 
-    def __init__(self, violations: Sequence[FieldViolation]) -> None:
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
-        self.violations = tuple(violations)
+    def __init__(self, violations: Sequence[FieldViolation], omitted_count: int = 0) -> None:
+        """Wrong fields.
+
+        Args:
+            violations: the wrong fields to name.
+            omitted_count: number of other wrong fields.
+        """
+        more = [FieldViolation("", f"and {omitted_count:,} more")] if omitted_count else []
+        self.violations = (*violations, *more)
+        self.omitted_count = omitted_count
+        super().__init__("; ".join(f"{v.field}: {v.description}".removeprefix(": ") for v in self.violations))
 
 
 class NotFound(PantreeError):

@@ -6,12 +6,11 @@ A status carries `google.rpc.ErrorInfo` (reason, domain `pantree`, metadata) and
 
 import contextlib
 from collections.abc import Iterator
-from typing import cast
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from pantree_runtime.errors import (
     ComponentUnavailable,
@@ -29,6 +28,7 @@ from pantree_runtime.errors import (
 )
 
 DOMAIN = "pantree"
+_DETAILS_KEY = "grpc-status-details-bin"
 _FAILED_TO_SEND = 'Failed "execute_batch"'
 
 _CODES: dict[type[PantreeError], int] = {
@@ -92,7 +92,7 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
         rpc_error: what the call raised.
         component: name of the part that was called, for errors that its server did not get to describe.
     """
-    status = rpc_status.from_call(cast(grpc.Call, rpc_error))
+    status = _details_of(rpc_error)
     info = error_details_pb2.ErrorInfo()
     bad_request = error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
@@ -109,11 +109,28 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
         return _PLAIN_ERRORS[info.reason](message, info.metadata)
     if rpc_error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"{component} did not answer in time")
+    if rpc_error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+        return InvalidInput([FieldViolation("request", message)])
+    if rpc_error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "metadata size" in message:
+        return TooLarge(f"{component} failed, and its error details exceed gRPC's size limit; check the request")
     if rpc_error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return TooLarge(f"{component}: {message}")
     if is_lost_connection(rpc_error) or rpc_error.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNIMPLEMENTED):
         return ComponentUnavailable(component, f"{component} is not available; try again later")
     return InternalError(f"{component} failed: {message}", {"component": component})
+
+
+def _details_of(rpc_error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
+    """Status in the trailers of a failed call, if any.
+
+    `rpc_status.from_call` raises `ValueError` when code or message differ from those of the call. gRPC replaces them when
+    the trailers are too large.
+    """
+    for key, value in rpc_error.trailing_metadata() or ():
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            with contextlib.suppress(DecodeError):
+                return status_pb2.Status.FromString(value)
+    return None
 
 
 def is_lost_connection(rpc_error: grpc.aio.AioRpcError) -> bool:

@@ -1,4 +1,4 @@
-"""`--help` shows how a command is used, and the shells complete it."""
+"""Help texts and shell completion."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ def pantree(*arguments: str, columns: int = 120) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "version"])
-def test_help_of_a_command_has_examples_that_use_its_own_options(command: str) -> None:
+def test_help_has_examples_with_options_of_the_command(command: str) -> None:
     text = pantree(command, "--help").stdout
     examples = re.findall(rf"pantree {command}\b.*", text.partition("Example")[2])
     assert examples, text
@@ -31,30 +31,30 @@ def test_help_of_a_command_has_examples_that_use_its_own_options(command: str) -
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_help_fits_into_eighty_columns_and_cuts_nothing_off(command: str) -> None:
+def test_help_fits_into_eighty_columns_without_truncation(command: str) -> None:
     text = pantree(*command.split(), "--help", columns=80).stdout
     assert [line for line in text.splitlines() if len(line) > 80] == []
     assert "..." not in text.replace("[ARGS]...", "")
     assert "…" not in text
-    # Names of types tell nobody what to write.
+    # Metavars are examples such as HOST:PORT, not type names.
     assert re.findall(r"-[a-z]+ <[^>]*>", text) == []
 
 
-def test_json_and_csv_exclude_each_other() -> None:
+def test_json_and_csv_are_mutually_exclusive() -> None:
     result = pantree("demo", "--json", "--csv")
     assert result.returncode == 2
     assert "not both" in result.stderr
 
 
-def test_shell_completes_parts() -> None:
-    # The shell asks the command by its own name, which an installation gives it.
+def test_shell_completion_of_parts() -> None:
+    # The shell calls the command by its installed name.
     as_installed = "import sys; from pantree_cli.app import run; sys.argv = ['pantree']; run()"
-    asked = {"_PANTREE_COMPLETE": "complete_bash", "COMP_WORDS": "pantree serve ", "COMP_CWORD": "2"}
+    completion = {"_PANTREE_COMPLETE": "complete_bash", "COMP_WORDS": "pantree serve ", "COMP_CWORD": "2"}
     result = subprocess.run(
         [sys.executable, "-c", as_installed],
         capture_output=True,
         text=True,
         timeout=60,
-        env={"PATH": "/usr/bin:/bin", **asked},
+        env={"PATH": "/usr/bin:/bin", **completion},
     )
     assert set(result.stdout.split()) == {part.name for part in PARTS}, result.stderr

@@ -1,4 +1,4 @@
-"""`pantree simulate` as people use it, in a process of its own."""
+"""`pantree simulate` in its own process."""
 
 import os
 import resource
@@ -38,7 +38,7 @@ def simulate(*arguments: str, before: Callable[[], None] | None = None) -> subpr
     )
 
 
-def test_file_holds_the_purchases_of_the_simulation(tmp_path: Path) -> None:
+def test_file_contains_the_simulated_purchases(tmp_path: Path) -> None:
     file = tmp_path / "purchases.parquet"
     result = simulate(str(file), "--households", str(HOUSEHOLDS), "--start-date", "2026-01-15", "--seed", "5")
     assert result.returncode == 0, result.stderr
@@ -68,10 +68,10 @@ def test_file_holds_the_purchases_of_the_simulation(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["purchases.parquet"]
 
 
-async def test_lost_connection_is_made_up_for() -> None:
+async def test_simulation_resumes_after_a_lost_connection() -> None:
     attempts: list[int] = []
 
-    def lost_now_and_then(population: Population) -> Iterator[PopulationBatch]:
+    def lost_sometimes(population: Population) -> Iterator[PopulationBatch]:
         attempts.append(population.first_household)
         for number, batch in enumerate(POPULATION_SIMULATOR.batches(population)):
             if number == 2:
@@ -79,28 +79,28 @@ async def test_lost_connection_is_made_up_for() -> None:
             yield batch
 
     request = messages.SimulatePopulationRequest(household_count=1_000, start_date="2026-01-15", seed=5)
-    async with loopback(a_part(lost_now_and_then)) as channel:
+    async with loopback(a_part(lost_sometimes)) as channel:
         stub = rpc.SimulationServiceStub(channel)
         batches = [batch async for batch in population_batches(stub, request)]
     assert len(attempts) > 1
     assert lines_by_household(batches) == by_household(batches_of(a_population(household_count=1_000, seed=5)))
 
 
-async def test_service_that_is_gone_is_not_asked_for_ever() -> None:
-    def lost_at_once(population: Population) -> Iterator[PopulationBatch]:
+async def test_unavailable_service_is_not_retried_forever() -> None:
+    def always_lost(population: Population) -> Iterator[PopulationBatch]:
         if population.household_count:
             raise ComponentUnavailable("simulation", "there is none")
         yield from ()
 
     request = messages.SimulatePopulationRequest(household_count=1_000, start_date="2026-01-15")
-    async with loopback(a_part(lost_at_once)) as channel:
+    async with loopback(a_part(always_lost)) as channel:
         with pytest.raises(ComponentUnavailable), translate_rpc_errors("simulation"):
             async for _ in population_batches(rpc.SimulationServiceStub(channel), request):
                 pass
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (["--households", "0"], 2, "--households"),
         (["--months", "61"], 2, "--months"),
@@ -110,24 +110,26 @@ async def test_service_that_is_gone_is_not_asked_for_ever() -> None:
         (["--address", "127.0.0.1:1"], 3, "simulation"),
     ],
 )
-def test_wrong_option_is_named_and_leaves_no_file(tmp_path: Path, arguments: list[str], code: int, told: str) -> None:
+def test_invalid_option_is_named_and_leaves_no_file(
+    tmp_path: Path, arguments: list[str], code: int, expected: str
+) -> None:
     result = simulate(str(tmp_path / "purchases.parquet"), *arguments)
-    assert (result.returncode, told in result.stderr) == (code, True), result.stderr
+    assert (result.returncode, expected in result.stderr) == (code, True), result.stderr
     assert "Traceback" not in result.stderr
     assert os.listdir(tmp_path) == []
 
 
-def test_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_missing_directory_is_named(tmp_path: Path) -> None:
     result = simulate(str(tmp_path / "nowhere" / "purchases.parquet"))
     assert result.returncode == 1
     assert "nowhere" in result.stderr.replace("\n", "")
     assert "Traceback" not in result.stderr
 
 
-def test_full_disk_is_told_and_an_earlier_file_kept(tmp_path: Path) -> None:
+def test_full_disk_is_reported_and_keeps_the_previous_file(tmp_path: Path) -> None:
     file = tmp_path / "purchases.parquet"
     file.write_bytes(b"earlier")
-    # No file may become larger than this, which fails in the middle of writing as a full disk does.
+    # Limits the file size, so that writing fails as on a full disk.
     full = (2_000_000, 2_000_000)
     result = simulate(str(file), "--households", "5000", before=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, full))
     assert result.returncode == 1

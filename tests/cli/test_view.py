@@ -1,4 +1,4 @@
-"""What people and programs get to see of an answer."""
+"""Output for people and programs."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2 as recommendations_v1
 from pantree_cli.view import CSV_COLUMNS, print_result, sparkline, spend_line, write_csv
 from pantree_client import FirstPurchase, Item, MonthlyUpdate, Recommendation, Result
-from pantree_client.results import result_of
+from pantree_client.results import to_result
 from pantree_client.testing import FakePantree
 
 BASKET = FirstPurchase("cust_001", [Item("Bananas", 1.99)])
@@ -27,7 +27,7 @@ BASKET = FirstPurchase("cust_001", [Item("Bananas", 1.99)])
         ([-3, 10], "▁█"),
     ],
 )
-def test_bars_stand_for_values_from_nothing_to_the_largest(values: list[float], bars: str) -> None:
+def test_sparkline_is_proportional_to_the_values(values: list[float], bars: str) -> None:
     assert sparkline(values) == bars
 
 
@@ -39,7 +39,7 @@ def events() -> tuple[list[MonthlyUpdate], list[Recommendation]]:
     return [event for event in answers if isinstance(event, MonthlyUpdate)], list(answers[-1].recommendations)
 
 
-def test_spend_is_told_for_the_months_that_were_simulated() -> None:
+def test_spend_line_covers_all_months() -> None:
     months, _ = events()
     line = spend_line(months)
     assert f"{months[0].month_display} to {months[-1].month_display}" in line
@@ -47,7 +47,7 @@ def test_spend_is_told_for_the_months_that_were_simulated() -> None:
     assert line.endswith(f"to {max(month.total_spend for month in months):.2f}")
 
 
-def test_csv_has_a_row_for_each_recommendation_and_quotes_what_needs_it() -> None:
+def test_csv_has_a_quoted_row_for_each_recommendation() -> None:
     _, recommendations = events()
     file = io.StringIO()
     write_csv(file, recommendations)
@@ -72,11 +72,11 @@ def test_csv_without_recommendations_has_its_header() -> None:
 def printed(recommendations: messages.RecommendationSet) -> str:
     file = io.StringIO()
     message = messages.ProcessResult(customer_id="cust_001", as_of="2026-06-20", recommendations=recommendations)
-    print_result(Console(file=file, width=200), result_of(message))
+    print_result(Console(file=file, width=200), to_result(message))
     return file.getvalue()
 
 
-def test_empty_answer_says_what_came_closest_and_why_it_was_left_out() -> None:
+def test_answer_without_recommendations_shows_near_misses() -> None:
     reason = recommendations_v1.Reason(
         code="LOW_PROBABILITY", text="A purchase has a probability of 0.6, below 0.65 [sic]."
     )
@@ -87,9 +87,9 @@ def test_empty_answer_says_what_came_closest_and_why_it_was_left_out() -> None:
     assert "Bananas: A purchase has a probability of 0.6, below 0.65 [sic]." in text
 
 
-def test_suggestions_are_shown_as_others_habits() -> None:
+def test_suggestions_are_marked_as_such() -> None:
     reasons = [recommendations_v1.Reason(text="Bought regularly by 25 of the 50 customers most like you.")]
     suggestion = recommendations_v1.Suggestion(name="Eggs", category="dairy", reasons=reasons)
     text = printed(messages.RecommendationSet(suggestions=[suggestion]))
-    assert "not as a habit of this household" in text
+    assert "not habits of this household" in text
     assert "Eggs: Bought regularly by 25 of the 50 customers most like you." in text

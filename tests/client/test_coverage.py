@@ -1,4 +1,4 @@
-"""The client covers what the contract offers to everyone."""
+"""The client covers the public methods of the contract."""
 
 import importlib
 import inspect
@@ -35,7 +35,7 @@ def generated_methods() -> list[MethodDescriptor]:
 
 
 def is_public(method: MethodDescriptor) -> bool:
-    """Whether a front-end may call it, too: it has a route."""
+    """Whether it has a REST or WebSocket route."""
     return bool(method.GetOptions().HasExtension(annotations_pb2.http))
 
 
@@ -66,7 +66,7 @@ async def exhausted(values: Any) -> None:
 
 
 async def test_client_calls_every_public_method() -> None:
-    """A server that only remembers what was called stands for both services."""
+    """Uses a server that only records the called methods."""
     called: list[str] = []
 
     class Recorder(grpc.GenericRpcHandler):
@@ -93,8 +93,8 @@ async def test_client_calls_every_public_method() -> None:
                 try:
                     await call()
                 except PantreeError:
-                    continue  # nobody answers; what counts is what was asked
-                raise AssertionError("a call was answered by nobody")
+                    continue  # the server does not answer
+                raise AssertionError("the server must not answer")
     finally:
         await server.stop(None)
     assert set(calls) == {name for name in vars(PantreeClient) if not name.startswith("_")}
@@ -102,7 +102,7 @@ async def test_client_calls_every_public_method() -> None:
 
 
 def test_sync_client_has_the_methods_and_arguments_of_the_async_one() -> None:
-    # The contract's own message is for programs that have an event loop.
+    # Messages of the contract are only supported by the async client.
     names = {name for name in vars(PantreeClient) if not name.startswith("_")} - {"stream_message"}
     assert names == {name for name in vars(SyncPantreeClient) if not name.startswith("_")}
     for name in [*names, "__init__"]:

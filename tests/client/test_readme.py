@@ -1,4 +1,4 @@
-"""The examples of the client's README run as they stand, but for the addresses."""
+"""The examples in the README of the client run unchanged except for addresses."""
 
 import inspect
 import re
@@ -30,8 +30,8 @@ def test_table_has_the_arguments_of_the_client_and_their_defaults() -> None:
     assert list(rows) == [parameter.name for parameter in parameters]
     for parameter in parameters:
         default = parameter.default
-        told = f"{default:g}" if isinstance(default, float) else default or ""
-        assert rows[parameter.name] == told
+        shown = f"{default:g}" if isinstance(default, float) else default or ""
+        assert rows[parameter.name] == shown
 
 
 @pytest.mark.parametrize(("example", "expected"), list(zip(EXAMPLES, EXPECTED, strict=True)))

@@ -1,4 +1,4 @@
-"""The stand-in for the mesh that the client ships."""
+"""The fake for tests of programs that use the client."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from pantree_client.testing import FakePantree
 BASKET = FirstPurchase("cust_001", [Item("Bananas", 1.99)], simulation_months=2)
 
 
-async def test_recommendations_are_those_told() -> None:
+async def test_configured_recommendations_and_warnings_are_returned() -> None:
     fake = FakePantree(
         [("Milk", "biweekly"), ("Bread", "weekly")], warnings=[("vector", "COMPONENT_UNAVAILABLE", "no")]
     )
@@ -22,7 +22,7 @@ async def test_recommendations_are_those_told() -> None:
     assert [request.customer_id for request in fake.requests] == ["cust_001"]
 
 
-async def test_failures_come_in_the_order_told_and_once() -> None:
+async def test_failures_are_raised_once_and_in_order() -> None:
     fake = FakePantree()
     fake.fail_next(ComponentUnavailable("frequency", "down"))
     fake.fail_next(InternalError("internal error"))
@@ -34,7 +34,7 @@ async def test_failures_come_in_the_order_told_and_once() -> None:
         assert (await client.config()).default_simulation_months == 6
 
 
-async def test_stream_fails_after_the_events_told() -> None:
+async def test_stream_fails_after_a_number_of_events() -> None:
     fake = FakePantree()
     fake.fail_next(ComponentUnavailable("frequency", "down"), after_events=2)
     events = []
@@ -45,26 +45,26 @@ async def test_stream_fails_after_the_events_told() -> None:
     assert len(events) == 2
 
 
-async def test_streams_under_way_are_counted() -> None:
+async def test_streams_in_flight_are_counted() -> None:
     fake = FakePantree()
     async with fake.client() as client:
         stream = client.stream(BASKET)
         assert isinstance(await anext(stream), Started)
-        assert fake.streams_under_way == 1
+        assert fake.streams_in_flight == 1
         await stream.aclose()
-    assert fake.streams_under_way == 0
+    assert fake.streams_in_flight == 0
 
 
-def test_sync_stream_left_early_ends_in_the_mesh_too() -> None:
+def test_closed_sync_stream_is_cancelled() -> None:
     fake = FakePantree()
     with fake.sync_client() as client:
         stream = client.stream(BASKET)
         next(stream)
         stream.close()
-        assert fake.streams_under_way == 0
+        assert fake.streams_in_flight == 0
 
 
-def test_sync_stream_that_outlives_its_client_does_no_harm() -> None:
+def test_sync_stream_may_be_closed_after_its_client() -> None:
     fake = FakePantree()
     with fake.sync_client() as client:
         stream = client.stream(BASKET)
@@ -72,22 +72,22 @@ def test_sync_stream_that_outlives_its_client_does_no_harm() -> None:
     stream.close()
 
 
-def test_archetypes_have_pages() -> None:
+def test_archetypes_are_paged() -> None:
     with FakePantree().sync_client() as client:
         assert list(client.archetypes(page_size=1)) == list(client.archetypes())
 
 
-async def test_state_is_that_told() -> None:
+async def test_configured_state_is_returned() -> None:
     async with FakePantree(state="degraded").client() as client:
         assert (await client.status()).state == "degraded"
 
 
-def test_unknown_frequency_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"daily; give one of weekly"):
+def test_unknown_frequency_is_rejected() -> None:
+    with pytest.raises(ValueError, match=r"daily; use one of weekly"):
         FakePantree([("Milk", "daily")])
 
 
-async def test_client_that_is_not_open_says_how_to_open_it() -> None:
+async def test_client_that_is_not_open_raises_an_error() -> None:
     client = PantreeClient()
     with pytest.raises(RuntimeError, match="async with"):
         await client.process(BASKET)

@@ -1,4 +1,4 @@
-"""The client straight to a mesh with TLS: who has the right certificate is answered, all others are told why not."""
+"""The client with TLS: a valid certificate is accepted, others are rejected with a reason."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -43,25 +43,25 @@ async def state(address: str, certificates: Path | None, domain: str = DOMAIN) -
         return (await client.status()).state
 
 
-async def test_client_with_its_certificate_is_answered(pipeline: RunningService, tmp_path: Path) -> None:
+async def test_client_certificate_is_accepted(pipeline: RunningService, tmp_path: Path) -> None:
     assert await state(pipeline.address, tmp_path / "client") == "serving"
 
 
-async def test_certificate_that_may_not_call_is_refused_by_name(pipeline: RunningService, tmp_path: Path) -> None:
+async def test_certificate_of_another_part_is_rejected_by_name(pipeline: RunningService, tmp_path: Path) -> None:
     with pytest.raises(PantreeError, match=r"vector\.shop\.example may not call pipeline"):
         await state(pipeline.address, tmp_path / "vector")
 
 
-async def test_server_with_another_name_is_not_asked(pipeline: RunningService, tmp_path: Path) -> None:
+async def test_server_with_another_name_is_rejected(pipeline: RunningService, tmp_path: Path) -> None:
     with pytest.raises(ComponentUnavailable):
         await state(pipeline.address, tmp_path / "client", "another.example")
 
 
-async def test_client_without_a_certificate_gets_no_answer(pipeline: RunningService) -> None:
+async def test_client_without_a_certificate_is_rejected(pipeline: RunningService) -> None:
     with pytest.raises(ComponentUnavailable):
         await state(pipeline.address, None)
 
 
-def test_folder_without_certificates_is_named(tmp_path: Path) -> None:
+def test_directory_without_certificates_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"tls\.crt"):
         PantreeClient("127.0.0.1:50051", certificates=tmp_path)

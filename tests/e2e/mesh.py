@@ -70,7 +70,7 @@ async def mesh_of_processes(**variables: str) -> AsyncIterator[RunningMesh]:
         variables: further environment variables for the parts.
     """
     settings = {**port_settings(own_ports=True), **variables}
-    mesh = await start_processes(settings, told=lambda part, state: None)
+    mesh = await start_processes(settings, on_state_change=lambda part, state: None)
     try:
         yield RunningMesh(settings, mesh)
     finally:

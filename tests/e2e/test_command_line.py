@@ -34,10 +34,10 @@ def pantree(*arguments: str, stdin: str = "", **variables: str) -> subprocess.Co
 def test_demo_shows_months_and_recommendations(how: list[str]) -> None:
     result = pantree("demo", *how)
     assert result.returncode == 0, result.stderr
-    assert "7 parts serve" in result.stdout
+    assert "7 parts are serving" in result.stdout
     assert "Worth a subscription" in result.stdout
     assert "Bananas" in result.stdout
-    assert re.search("Spent by month, .*: [▁-█]{6} ", result.stdout)
+    assert re.search("Spend by month, .*: [▁-█]{6} ", result.stdout)
     assert "from all services SERVING to the result" in result.stdout
     assert result.stderr == ""
 
@@ -89,7 +89,7 @@ def test_wrong_history_ends_with_2_and_names_the_purchase(mesh: RunningMesh, tmp
     file.write_text("date,item,price,quantity\n2026-05-22,Milk,1.99,1\n2026-05-29,Milk,-1,1\n")
     result = pantree("process", "--history", str(file), "--address", mesh.address("pipeline"))
     assert result.returncode == 2
-    assert "purchase 2, price" in result.stderr
+    assert "line 3, price" in result.stderr
 
 
 @pytest.mark.parametrize("arguments", [["process"], ["process", "nowhere.json"], ["serve", "nobody"], ["nonsense"]])
@@ -125,7 +125,7 @@ def test_up_serves_until_it_is_told_to_stop(how: list[str], number: signal.Signa
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            if "All parts serve" in line:
+            if "All parts are serving" in line:
                 break
         gateway = variables["PANTREE_GATEWAY_ADDRESS"]
         assert httpx.get(f"http://{gateway}/health").json()["status"] == "healthy"

@@ -41,7 +41,7 @@ def up() -> Iterator[tuple[subprocess.Popen[str], str]]:
         try:
             assert process.stdout is not None
             for line in process.stdout:
-                if "All parts serve" in line:
+                if "All parts are serving" in line:
                     break
             yield process, f"http://{variables['PANTREE_GATEWAY_ADDRESS']}"
         finally:

@@ -186,7 +186,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
             try:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    if "All parts serve" in line:
+                    if "All parts are serving" in line:
                         break
                 answer = httpx.post(
                     f"http://{variables['PANTREE_GATEWAY_ADDRESS']}/api/v1/process",

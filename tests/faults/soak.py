@@ -17,7 +17,7 @@ import psutil
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree.vector.v1.vector_service_pb2 import IndexHistoriesRequest, IndexHistoryRequest
 from pantree.vector.v1.vector_service_pb2_grpc import VectorServiceStub
-from pantree_client.bulk import answered
+from pantree_client.bulk_calls import bulk_responses
 from pantree_domain.days import day_number
 from pantree_runtime.channel import open_channel
 from tests.e2e.mesh import mesh_of_processes
@@ -57,7 +57,7 @@ def _writes(customer_ids: Sequence[str]) -> Iterator[IndexHistoriesRequest]:
 async def _fill_store(address: str, requests: Sequence[dict[str, Any]]) -> None:
     async with open_channel(address, timeout_seconds=60) as channel:
         writes = _writes([request["customer_id"] for request in requests])
-        async for _ in answered("vector", VectorServiceStub(channel).IndexHistories, writes):
+        async for _ in bulk_responses("vector", VectorServiceStub(channel).IndexHistories, writes):
             pass
 
 

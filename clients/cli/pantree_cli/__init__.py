@@ -1,1 +1,1 @@
-"""The command line: `pantree up`, `demo`, `process`, `status`, `serve`."""
+"""The command line: `pantree up`, `demo`, `process`, `status`, `serve`, `simulate`."""

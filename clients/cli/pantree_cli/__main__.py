@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line; says what to install when it came without its extra."""
+    """Runs the command line; if its extra is not installed, says how to install it."""
     try:
         from pantree_cli.app import run
     except ModuleNotFoundError as error:

@@ -1,7 +1,6 @@
 """The commands.
 
-Exit codes: 0 done · 1 something failed · 2 wrong input or usage · 3 a part is not available · 4 out of time ·
-130 Ctrl-C.
+Exit codes: 0 success · 1 error · 2 invalid input or usage · 3 a part is unavailable · 4 deadline exceeded · 130 Ctrl-C.
 """
 
 import asyncio
@@ -12,10 +11,10 @@ import runpy
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from google.protobuf import json_format
@@ -38,14 +37,15 @@ from pantree_client import (
     PantreeClient,
     PantreeError,
     Result,
+    TooLarge,
 )
 from pantree_runtime.identity import CLIENT
 from pantree_runtime.server import run as run_event_loop
 
 app = typer.Typer(
-    help="Says which groceries a household should subscribe to, how often, and how sure that is.",
+    help="Recommends grocery subscriptions: which items, how often, and how likely they fit.",
     no_args_is_help=True,
-    # Without frames, which leave little room in eighty columns and break examples.
+    # Plain help: rich frames leave little room in eighty columns and break the examples.
     rich_markup_mode=None,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -54,7 +54,7 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
-# The seed documentation's own example.
+# The example of the original API.
 DEMO_REQUEST = """
 {
   "customer_id": "cust_001",
@@ -68,89 +68,91 @@ DEMO_REQUEST = """
 }
 """
 
-InProcess = Annotated[bool, typer.Option("--in-process", help="Run all parts in this process: for small machines.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-AsCsv = Annotated[bool, typer.Option("--csv", help="Print the recommendations as CSV, for programs and spreadsheets.")]
+InProcess = Annotated[bool, typer.Option("--in-process", help="Run all parts in this process, for small machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print the recommendations as CSV.")]
 Address = Annotated[
     str,
     typer.Option(
         metavar="HOST:PORT",
         envvar="PANTREE_PIPELINE_ADDRESS",
-        help="A running pipeline service; without it, a mesh is started for this command alone.",
+        help="Address of a running pipeline. Without it, the command starts its own mesh.",
     ),
 ]
 Certificates = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", envvar="PANTREE_CERTIFICATES", help="Folder that `make certs` filled: speak TLS in the mesh."
+        metavar="DIR", envvar="PANTREE_CERTIFICATES", help="Directory created by `make certs`; enables mutual TLS."
     ),
 ]
 
 
-class Form(enum.Enum):
-    """What an answer is printed as."""
+class Format(enum.Enum):
+    """Output format of an answer."""
 
     TEXT = enum.auto()
     JSON = enum.auto()
     CSV = enum.auto()
 
     @classmethod
-    def chosen(cls, as_json: bool, as_csv: bool) -> "Form":
-        """The form that the options ask for.
+    def of_options(cls, as_json: bool, as_csv: bool) -> "Format":
+        """The format that the options select.
 
         Raises:
-            typer.BadParameter: when they ask for both.
+            typer.BadParameter: when both are given.
         """
         if as_json and as_csv:
-            raise typer.BadParameter("give --json or --csv, not both")
+            raise typer.BadParameter("use either --json or --csv, not both")
         return cls.JSON if as_json else cls.CSV if as_csv else cls.TEXT
 
 
 def run() -> None:
-    """Runs the command line; user errors end in one line, not in a traceback."""
+    """Runs the command line. Errors are printed as single lines, without a traceback."""
     try:
         app()
     except InvalidInput as error:
         for violation in error.violations:
-            errors.print(
-                f"error: {violation.field}: {violation.description}", markup=False, highlight=False, soft_wrap=True
-            )
+            _print_error(f"error: {violation.field}: {violation.description}".replace("error: : ", "error: "))
         raise SystemExit(2) from None
     except PantreeError as error:
-        errors.print(f"error: {error.message}", markup=False, highlight=False, soft_wrap=True)
-        codes = {ComponentUnavailable: 3, DeadlineExceeded: 4}
+        _print_error(f"error: {error.message}")
+        codes = {TooLarge: 2, ComponentUnavailable: 3, DeadlineExceeded: 4}
         raise SystemExit(next((code for kind, code in codes.items() if isinstance(error, kind)), 1)) from None
     except OSError as error:
-        errors.print(f"error: {error}", markup=False, highlight=False, soft_wrap=True)
+        _print_error(f"error: {error}")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
 
 
+def _print_error(text: str) -> None:
+    errors.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
 @app.command(epilog=examples("pantree up", "pantree up --certificates certs"))
 def up(in_process: InProcess = False, certificates: Certificates = None) -> None:
-    """Starts all parts and keeps them running until Ctrl-C.
+    """Start all parts and keep them running until Ctrl-C.
 
-    A part that ends by itself is started again. No part outlives this command, even if it is killed.
+    A part that exits is restarted. All parts stop with this command, even if it is killed.
 
-    Ports come from PANTREE_<PART>_PORT; the gateway listens on 8000 unless told otherwise.
+    PANTREE_<PART>_PORT sets the port of a part. The default port of the gateway is 8000.
     """
-    _run(lambda: _up(in_process, certificates))
+    run_event_loop(lambda: _up(in_process, certificates))
 
 
 @app.command(epilog=examples("pantree demo", "pantree demo --seed 7 --csv > recommendations.csv"))
 def demo(
     in_process: InProcess = False,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Start of the random streams.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Random seed.")] = 1,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Starts a mesh and shows what it makes of a first purchase."""
-    form = Form.chosen(as_json, as_csv)
+    """Start a mesh and show its recommendations for an example purchase."""
+    output = Format.of_options(as_json, as_csv)
     request = inputs.read_request(DEMO_REQUEST)
     request.seed = seed
     request.include_cadence_changes = True
-    _run(lambda: _process(request, "", in_process, form))
+    run_event_loop(lambda: _process(request, "", in_process, output))
 
 
 @app.command(
@@ -163,30 +165,28 @@ def demo(
 def process(
     request_file: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE.json", help="Request as JSON, in the form that the gateway takes; - is standard input."
-        ),
+        typer.Argument(metavar="FILE.json", help="Request in the JSON of the REST API; - reads standard input."),
     ] = "",
     history: Annotated[
         Path | None,
         typer.Option(
             metavar="PURCHASES.csv",
-            help="A real history instead: columns date, item, price and, if there, quantity, category, saving.",
+            help="Real history, with columns date, item, price and optionally quantity, category, saving.",
         ),
     ] = None,
     customer_id: Annotated[
-        str, typer.Option(metavar="ID", help="Household of the history; the file's name when left out.")
+        str, typer.Option(metavar="ID", help="Household; by default the name of the history file.")
     ] = "",
     as_of: Annotated[
         datetime | None,
         typer.Option(
             metavar="YYYY-MM-DD",
             formats=["%Y-%m-%d"],
-            help="Day on which the question is asked; the history's last day when left out.",
+            help="Date of the request; by default the last day of the history.",
         ),
     ] = None,
     suggestions: Annotated[
-        bool, typer.Option("--suggestions", help="Also what similar customers, stored earlier, buy regularly.")
+        bool, typer.Option("--suggestions", help="Include items that similar stored customers buy regularly.")
     ] = False,
     address: Address = "",
     certificates: Certificates = None,
@@ -194,60 +194,57 @@ def process(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Recommends subscriptions from a basket or a history.
+    """Recommend subscriptions for a first purchase or a real history.
 
-    A basket (JSON) is a first purchase, whose history is simulated; a history (CSV) is what was really bought.
+    FILE.json is a first purchase, whose history is simulated. --history is a CSV file with real purchases.
     """
-    form = Form.chosen(as_json, as_csv)
+    output = Format.of_options(as_json, as_csv)
     if bool(request_file) == bool(history):
-        raise typer.BadParameter("give either FILE.json or --history PURCHASES.csv")
-    if history is not None:
-        day = None if as_of is None else as_of.date()
-        message = History(customer_id or history.stem, inputs.read_history(history), as_of=day).message()
-    else:
-        text = sys.stdin.read() if request_file == "-" else inputs.read_text(Path(request_file))
-        message = inputs.read_request(text)
-        if customer_id:
-            message.customer_id = customer_id
-        if as_of is not None:
-            message.as_of = as_of.date().isoformat()
-    if suggestions:
-        message.include_suggestions = True
-    if form is Form.TEXT:  # programs get what they ask for
-        message.include_cadence_changes = True
+        raise typer.BadParameter("pass either FILE.json or --history PURCHASES.csv")
+    file = None if history is None else inputs.read_history(history)
     try:
-        _run(lambda: _process(message, address, in_process or not address, form, certificates))
+        if file is not None and history is not None:
+            day = None if as_of is None else as_of.date()
+            message = History(customer_id or history.stem, file.purchases, as_of=day).message()
+        else:
+            text = inputs.read_text(None if request_file == "-" else Path(request_file))
+            message = inputs.read_request(text)
+            message.customer_id = customer_id or message.customer_id
+            message.as_of = message.as_of if as_of is None else as_of.date().isoformat()
+        message.include_suggestions |= suggestions
+        message.include_cadence_changes |= output is Format.TEXT
+        run_event_loop(lambda: _process(message, address, in_process or not address, output, certificates))
     except InvalidInput as error:
-        raise inputs.without_envelope(inputs.in_lines_of_file(error) if history else error) from None
+        raise (file.name_lines(error) if file is not None else error) from None
 
 
 @app.command(epilog=examples("pantree status", "pantree status --address 10.0.0.5:50051 --json"))
 def status(
     address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", envvar="PANTREE_PIPELINE_ADDRESS", help="The pipeline service.")
+        str, typer.Option(metavar="HOST:PORT", envvar="PANTREE_PIPELINE_ADDRESS", help="Address of the pipeline.")
     ] = "127.0.0.1:50051",
     certificates: Certificates = None,
     as_json: AsJson = False,
 ) -> None:
-    """Tells the state of each part of a running mesh.
+    """Show the state of each part of a running mesh.
 
-    Exit code 3 when it cannot give answers.
+    The exit code is 3 if the mesh cannot answer requests.
     """
-    _run(lambda: _status(address, as_json, certificates))
+    run_event_loop(lambda: _status(address, as_json, certificates))
 
 
 @app.command(epilog=examples("PANTREE_FREQUENCY_PORT=6000 pantree serve frequency"))
 def serve(
     part: Annotated[PartName, typer.Argument(metavar="PART", help=f"One of {', '.join(part.name for part in PARTS)}.")],
 ) -> None:
-    """Serves one part in this process, until SIGTERM or Ctrl-C."""
+    """Run one part in this process until SIGTERM or Ctrl-C."""
     sys.argv = [f"pantree_{part}"]
     runpy.run_module(f"pantree_{part}", run_name="__main__", alter_sys=True)
 
 
 @app.command()
 def version() -> None:
-    """Prints the version."""
+    """Print the version."""
     from importlib.metadata import version as version_of
 
     console.print(version_of("pantree"), highlight=False)
@@ -256,120 +253,104 @@ def version() -> None:
 app.command(epilog=SIMULATE_EXAMPLES)(simulate)
 
 
-def _run(coroutine_function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    run_event_loop(coroutine_function)
-
-
 async def _up(in_process: bool, certificates: Path | None) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
+    main_task = asyncio.current_task()
+    assert main_task is not None
+
+    def stop() -> None:
+        if not main_task.cancelling():  # a second signal must not interrupt the stopping
+            main_task.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    started = time.perf_counter()
-    mesh_context = running_mesh(in_process=in_process, own_ports=False, told=_tell_serving, certificates=certificates)
-    starting = asyncio.create_task(mesh_context.__aenter__())
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():
-        starting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await starting
-        return
-    mesh = starting.result()
-    try:
-        _print_addresses(mesh, time.perf_counter() - started)
-        keeping = asyncio.create_task(mesh.keep_running(_tell_change))
-        await asyncio.wait({keeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if keeping.done():
-            keeping.result()  # raises: a part cannot start at all
-        keeping.cancel()
-        errors.print("stopping")
-    finally:
-        await mesh_context.__aexit__(None, None, None)
-        errors.print("stopped")
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    started_at = time.perf_counter()
+    with contextlib.suppress(asyncio.CancelledError):
+        async with running_mesh(
+            in_process=in_process, own_ports=False, on_state_change=_print_serving, certificates=certificates
+        ) as mesh:
+            _print_addresses(mesh, time.perf_counter() - started_at)
+            try:
+                await mesh.keep_running(_print_state)
+            finally:
+                errors.print("stopping")
+    errors.print("stopped")
 
 
-def _tell_serving(part: str, state: str) -> None:
+def _print_serving(part: str, state: str) -> None:
     if state == "serving":
-        errors.print(f"{part:<15} serving", markup=False, highlight=False)
+        _print_state(part, state)
 
 
-def _tell_change(part: str, state: str) -> None:
-    errors.print(f"{part:<15} {state}", markup=False, highlight=False, soft_wrap=True)
+def _print_state(part: str, state: str) -> None:
+    _print_error(f"{part:<15} {state}")
 
 
 def _print_addresses(mesh: Mesh, seconds: float) -> None:
     table = Table(header_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("part")
-    table.add_column("listens on")
+    table.add_column("address")
     for part in PARTS:
         scheme = "http://" if part.name == "gateway" else ""
         table.add_row(part.name, f"{scheme}{mesh.addresses[part.name]}")
     console.print(table)
-    console.print(
-        f"All parts serve after {seconds:.1f} s. API page: http://{mesh.addresses['gateway']}/docs. Ctrl-C stops."
-    )
+    docs = f"http://{mesh.addresses['gateway']}/docs"
+    console.print(f"All parts are serving after {seconds:.1f} s. API docs: {docs}. Press Ctrl-C to stop.")
 
 
 @contextlib.asynccontextmanager
 async def _pipeline_address(address: str, in_process: bool, quiet: bool) -> AsyncIterator[str]:
-    """Address of the pipeline to ask: the one given, or that of a mesh started for the purpose."""
+    """The given address of a pipeline, or that of a mesh started for this context."""
     if address:
         yield address
         return
     status_line = Console(stderr=True, quiet=quiet).status("starting the mesh")
-    states: dict[str, str] = {}
+    serving: set[str] = set()
 
-    def told(part: str, state: str) -> None:
-        states[part] = state
-        serving = [name for name, value in states.items() if value == "serving"]
-        status_line.update(f"starting the mesh: {len(serving)} of {len(PARTS)} parts serve")
+    def on_state_change(part: str, state: str) -> None:
+        if state == "serving":
+            serving.add(part)
+        status_line.update(f"starting the mesh: {len(serving)} of {len(PARTS)} parts are serving")
 
-    started = time.perf_counter()
+    started_at = time.perf_counter()
     async with contextlib.AsyncExitStack() as stack:
         with status_line:
-            mesh = await stack.enter_async_context(running_mesh(in_process=in_process, own_ports=True, told=told))
+            context = running_mesh(in_process=in_process, own_ports=True, on_state_change=on_state_change)
+            mesh = await stack.enter_async_context(context)
         if not quiet:
             how = "in this process" if in_process else "each in its own process"
-            console.print(f"{len(PARTS)} parts serve, {how}, after {time.perf_counter() - started:.1f} s.")
+            console.print(f"{len(PARTS)} parts are serving, {how}, after {time.perf_counter() - started_at:.1f} s.")
         yield mesh.addresses["pipeline"]
 
 
 async def _process(
-    message: ProcessInput, address: str, in_process: bool, form: Form, certificates: Path | None = None
+    message: ProcessInput, address: str, in_process: bool, output: Format, certificates: Path | None = None
 ) -> None:
     months: list[MonthlyUpdate] = []
-    quiet = form is not Form.TEXT
+    quiet = output is not Format.TEXT
     async with _pipeline_address(address, in_process, quiet) as pipeline_address:
-        started = time.perf_counter()
-        async with PantreeClient(pipeline_address, certificates=_own(certificates, address)) as client:
+        started_at = time.perf_counter()
+        async with PantreeClient(pipeline_address, certificates=_client_dir(certificates, address)) as client:
             result = await _follow(client, message, quiet, months)
-        seconds = time.perf_counter() - started
-    if form is Form.JSON:
-        print(
-            json.dumps(
-                json_format.MessageToDict(
-                    result.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-                ),
-                ensure_ascii=False,
-            )
+        seconds = time.perf_counter() - started_at
+    if output is Format.JSON:
+        document = json_format.MessageToDict(
+            result.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
         )
+        print(json.dumps(document, ensure_ascii=False))
         return
-    if form is Form.CSV:
+    if output is Format.CSV:
         view.write_csv(sys.stdout, result.recommendations)
-        for warning in result.warnings:  # the columns have no place for them
-            errors.print(
-                f"warning: {warning.component}: {warning.message}", markup=False, highlight=False, soft_wrap=True
-            )
+        for warning in result.warnings:  # there is no column for them
+            _print_error(f"warning: {warning.component}: {warning.message}")
         return
     view.print_result(console, result)
     if months:
         console.print(view.spend_line(months), highlight=False)
-    console.print(f"{seconds:.2f} s from all services SERVING to the result." if not address else f"{seconds:.2f} s.")
+    console.print(f"{seconds:.2f} s." if address else f"{seconds:.2f} s from all services SERVING to the result.")
 
 
 async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool, months: list[MonthlyUpdate]) -> Result:
-    """Shows the months as they come, adds them to `months`, and returns the result."""
+    """Shows the months as they arrive, appends them to `months`, and returns the result."""
     with contextlib.nullcontext() if quiet else view.month_progress(console) as progress:
         task = None
         async for event in client.stream_message(message):
@@ -387,26 +368,19 @@ async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool, mon
     raise ComponentUnavailable("pipeline", "the pipeline ended without a result; try again")
 
 
-def _own(certificates: Path | None, address: str) -> Path | None:
-    """Folder of this command's own certificate; a mesh started for the command alone has no TLS."""
+def _client_dir(certificates: Path | None, address: str) -> Path | None:
+    """Directory of the client certificate; None for a mesh started by the command, which has no TLS."""
     return certificates / CLIENT if certificates is not None and address else None
 
 
 async def _status(address: str, as_json: bool, certificates: Path | None) -> None:
-    async with PantreeClient(address, timeout_seconds=5, certificates=_own(certificates, address)) as client:
+    async with PantreeClient(address, timeout_seconds=5, certificates=_client_dir(certificates, address)) as client:
         state = await client.status()
     if as_json:
-        print(
-            json.dumps(
-                {
-                    "state": state.state,
-                    "version": state.version,
-                    "components": [vars(item) for item in state.components],
-                }
-            )
-        )
+        components = [vars(component) for component in state.components]
+        print(json.dumps({"state": state.state, "version": state.version, "components": components}))
     else:
         console.print(view.status_table(state.components))
         console.print(f"The mesh is {state.state}.")
     if state.state == "unavailable":
-        raise ComponentUnavailable("mesh", "a part that every answer needs is not available")
+        raise ComponentUnavailable("mesh", "a required part is unavailable")

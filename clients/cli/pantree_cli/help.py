@@ -1,11 +1,11 @@
-"""What every `--help` ends with."""
+"""Examples at the end of every `--help`."""
 
 
 def examples(*lines: str) -> str:
-    """Examples as the last paragraph of a command's help, each on a line of its own however wide the terminal is.
+    """Epilog with one example per line, which keeps its line breaks at any terminal width.
 
     Args:
-        lines: commands as they are typed; one that is too long for eighty columns has its own line breaks.
+        lines: commands; one that exceeds eighty columns contains its own line breaks.
     """
-    # \b is how click is told to leave the lines of a paragraph as they are.
+    # click does not wrap a paragraph that starts with \b.
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)

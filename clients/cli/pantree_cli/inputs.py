@@ -1,20 +1,25 @@
-"""What people hand to the command line: a request as JSON, a history as CSV."""
+"""Input of the command line: a request as JSON, a history as CSV."""
 
 import csv
 import io
 import json
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_client import FieldViolation, InvalidInput, Purchase
+from pantree_client.requests import invalid_input, rename_fields
 
-# The columns of a history, each with the other names under which it is commonly exported.
+# The columns of a history, each with the names that common exports use.
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "date": ("date", "day", "purchase_date"),
     "item": ("item", "name", "product", "item_name"),
@@ -24,127 +29,205 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "saving": ("saving", "savings", "discount"),
 }
 _REQUIRED = ("date", "item", "price")
-# Beyond this many wrong lines a file is of another kind; the first ones tell.
-_MOST_PROBLEMS = 20
+_COLUMN_OF_FIELD = {
+    "name": "item",
+    "item_names": "item",
+    "item_categories": "category",
+    "days": "date",
+    "quantities": "quantity",
+    "prices": "price",
+    "savings": "saving",
+}
 
 ValueT = TypeVar("ValueT")
 
 
+def read_text(path: Path | None) -> str:
+    """Content of a UTF-8 file, or of standard input if the path is None.
+
+    Raises:
+        InvalidInput: when there is no such file, or it is not UTF-8.
+    """
+    name = "standard input" if path is None else str(path)
+    try:
+        return (sys.stdin.buffer.read() if path is None else path.read_bytes()).decode("utf-8-sig")
+    except OSError as error:
+        _fail(name, f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        _fail(name, f"must be UTF-8 text ({error.reason}); save it as UTF-8")
+
+
 def read_request(text: str) -> ProcessInput:
-    """Request in the gateway's JSON form.
+    """Request from the JSON of the gateway.
 
     Args:
         text: JSON, such as `{"customer_id": "cust_001", "items": [{"name": "Bananas", "price": 1.99}]}`.
 
     Raises:
-        InvalidInput: when it is no JSON, or has fields that a request has not.
+        InvalidInput: when it is not JSON, or fields are unknown or have the wrong type.
     """
     try:
         document = json.loads(text)
-        if not isinstance(document, dict):
-            raise InvalidInput([FieldViolation("request", 'is no JSON object; give one such as {"customer_id": …}')])
-        return json_format.ParseDict(document, ProcessInput())
     except json.JSONDecodeError as error:
-        problem = f"is no JSON: {error.msg} at line {error.lineno}, column {error.colno}"
-        raise InvalidInput([FieldViolation("request", problem)]) from None
-    except json_format.ParseError as error:
-        raise InvalidInput([FieldViolation("request", str(error))]) from None
-
-
-def read_text(path: Path) -> str:
-    """Text of a file in UTF-8.
-
-    Raises:
-        InvalidInput: when there is no such file, or it is no UTF-8 text.
-    """
+        _fail("request", f"must be JSON: {error.msg} at line {error.lineno}, column {error.colno}")
+    except (ValueError, RecursionError) as error:  # a number with thousands of digits, or very deep nesting
+        _fail("request", f"must be JSON: {error}")
+    if not isinstance(document, dict):
+        _fail("request", 'must be a JSON object, such as {"customer_id": …}')
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InvalidInput([FieldViolation(str(path), f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError as error:
-        problem = f"is not UTF-8 text ({error.reason}); save it as UTF-8"
-        raise InvalidInput([FieldViolation(str(path), problem)]) from None
+        return json_format.ParseDict(document, ProcessInput())
+    except json_format.ParseError as error:
+        violations = list(_violations(document, ProcessInput.DESCRIPTOR, ""))
+        raise invalid_input(violations or [FieldViolation("request", str(error))]) from None
 
 
-def read_history(path: Path) -> list[Purchase]:
-    """Purchases of a CSV file with a header: date, item, price and, if there, quantity, category, saving.
+def _violations(document: Mapping[str, Any], message: Descriptor, path: str) -> Iterator[FieldViolation]:
+    """The fields of a JSON object that do not fit into a message."""
+    for name, value in document.items():
+        field = message.fields_by_name.get(name) or message.fields_by_camelcase_name.get(name)
+        if field is None:
+            yield FieldViolation(path + name, "is not a field of a request")
+        elif _fits(message, name, value):
+            continue
+        elif field.is_repeated and isinstance(value, list):
+            for position, element in enumerate(value):
+                if not _fits(message, name, [element]):
+                    yield from _violations_of_value(element, field, f"{path}{name}[{position}]")
+        elif field.is_repeated:
+            yield FieldViolation(path + name, "must be a list")
+        else:
+            yield from _violations_of_value(value, field, path + name)
+
+
+def _fits(message: Descriptor, name: str, value: Any) -> bool:
+    try:
+        json_format.ParseDict({name: value}, GetMessageClass(message)())
+    except json_format.ParseError:
+        return False
+    return True
+
+
+def _violations_of_value(value: Any, field: FieldDescriptor, path: str) -> Iterator[FieldViolation]:
+    if field.message_type is not None and isinstance(value, dict):
+        yield from _violations(value, field.message_type, f"{path}.")
+        return
+    kinds = {
+        FieldDescriptor.CPPTYPE_MESSAGE: "an object",
+        FieldDescriptor.CPPTYPE_STRING: "text",
+        FieldDescriptor.CPPTYPE_BOOL: "true or false",
+        FieldDescriptor.CPPTYPE_DOUBLE: "a number",
+    }
+    expected = kinds.get(field.cpp_type, "a whole number that is in range")
+    yield FieldViolation(path, f"must be {expected}; is {_shortened(json.dumps(value))}")
+
+
+@dataclass(frozen=True)
+class HistoryFile:
+    """Purchases of a CSV file, with the line of each."""
+
+    purchases: list[Purchase]
+    lines: list[int]
+
+    def name_lines(self, error: InvalidInput) -> InvalidInput:
+        """The error with lines of the file instead of positions in the request."""
+        names = list(dict.fromkeys(purchase.name for purchase in self.purchases))
+
+        def rename(field: str) -> str:
+            match = re.match(r"history(?:_columns\.(\w+))?\[(\d+)\](?:\.(\w+))?$", field)
+            if match is None:
+                return field
+            column, position = match[1] or match[3], int(match[2])
+            if column in ("item_names", "item_categories"):  # one per item, not one per line
+                position = next(at for at, purchase in enumerate(self.purchases) if purchase.name == names[position])
+            shown = _COLUMN_OF_FIELD.get(column or "", column)
+            return f"line {self.lines[position]}" + (f", {shown}" if shown else "")
+
+        return rename_fields(error, rename)
+
+
+def read_history(path: Path) -> HistoryFile:
+    """Purchases of a CSV file with the columns date, item, price and optionally quantity, category, saving.
 
     Raises:
-        InvalidInput: naming every wrong line; or the file, when it cannot be read.
+        InvalidInput: when the file cannot be read, or lines are wrong. It names the first ones and counts the others.
     """
-    return _read_rows(io.StringIO(read_text(path), newline=""))
-
-
-def _read_rows(file: TextIO) -> list[Purchase]:
-    rows = csv.reader(file)
-    header = [column.strip().lower() for column in next(rows, [])]
+    rows = csv.reader(io.StringIO(read_text(path), newline=""))
+    try:
+        header = [column.strip().lower() for column in next(rows, [])]
+    except csv.Error as error:
+        _fail("line 1", f"must be a CSV header: {error}")
     positions = {
         column: header.index(name) for column, names in _COLUMNS.items() for name in names[::-1] if name in header
     }
-    missing = [column for column in _REQUIRED if column not in positions]
-    if missing:
-        raise InvalidInput(
-            [
-                FieldViolation(
-                    "line 1",
-                    f"lacks {', '.join(missing)}; the header must name date, item, price and may name quantity, "
-                    "category, saving",
-                )
-            ]
-        )
-    problems: list[FieldViolation] = []
-    purchases: list[Purchase] = []
-    for row in rows:
-        if any(field.strip() for field in row):
-            line = _Line(row, positions, rows.line_num, problems)
-            purchases.append(
-                Purchase(
-                    name=line.value("item", str, "the item's name", ""),
-                    date=line.value("date", date.fromisoformat, "a day such as 2026-05-22", date.min),
-                    price=line.value("price", float, "a number such as 1.99", 0.0),
-                    quantity=line.value("quantity", _whole_number, "a whole number such as 2", 1, default="1"),
-                    category=line.text("category"),
-                    saving=line.value("saving", float, "a number such as 0.50", 0.0, default="0"),
-                )
-            )
-        if len(problems) >= _MOST_PROBLEMS:
-            break
-    if problems:
-        raise InvalidInput(problems)
-    if not purchases:
-        raise InvalidInput([FieldViolation("file", "has no purchases below its header")])
-    return purchases
+    if missing := [column for column in _REQUIRED if column not in positions]:
+        optional = "quantity, category, saving are optional"
+        _fail("line 1", f"must name the columns {', '.join(_REQUIRED)} ({optional}); lacks {', '.join(missing)}")
+    file = HistoryFile([], [])
+    violations: list[FieldViolation] = []
+    first_line = rows.line_num + 1
+    while (row := _next_row(rows, first_line, violations)) is not None:
+        if any(cell.strip() for cell in row):
+            line = _Line(row, positions, first_line)
+            file.purchases.append(line.purchase())
+            file.lines.append(first_line)
+            if line.violations and rows.line_num > first_line:
+                description = f'has a quote (") that is not closed before line {rows.line_num}'
+                line.violations = [FieldViolation(f"line {first_line}", description)]
+            violations += line.violations
+        first_line = rows.line_num + 1
+    if violations:
+        raise invalid_input(violations)
+    if not file.purchases:
+        _fail(str(path), "has no purchases below its header")
+    return file
+
+
+def _next_row(rows: Any, first_line: int, violations: list[FieldViolation]) -> list[str] | None:
+    """The next row of a CSV reader; None at the end, or after an error, which is added to the violations."""
+    try:
+        return next(rows, None)
+    except csv.Error as error:
+        hint = f'has a quote (") that is not closed, or is not CSV: {error}'
+        violations.append(FieldViolation(f"line {first_line}", hint))
+        return None
 
 
 class _Line:
-    """One line of the file, with the problems of all lines."""
+    """One line of a history and its violations."""
 
-    def __init__(
-        self, row: list[str], positions: Mapping[str, int], number: int, problems: list[FieldViolation]
-    ) -> None:
+    def __init__(self, row: list[str], positions: Mapping[str, int], number: int) -> None:
         self._row = row
         self._positions = positions
         self._number = number
-        self._problems = problems
+        self.violations: list[FieldViolation] = []
 
-    def text(self, column: str) -> str:
-        """Text of a column; empty when the line or the file has no such column."""
+    def purchase(self) -> Purchase:
+        """The purchase; an invalid cell is recorded and replaced by a default value."""
+        return Purchase(
+            name=self._value("item", str, "the name of the item", ""),
+            date=self._value("date", date.fromisoformat, "a date such as 2026-05-22", date.min),
+            price=self._value("price", float, "a number such as 1.99", 0.0),
+            quantity=self._value("quantity", _whole_number, "a whole number such as 2", 1),
+            category=self._text("category"),
+            saving=self._value("saving", float, "a number such as 0.50", 0.0),
+        )
+
+    def _text(self, column: str) -> str:
         position = self._positions.get(column, len(self._row))
         return self._row[position].strip() if position < len(self._row) else ""
 
-    def value(
-        self, column: str, parse: Callable[[str], ValueT], expected: str, stand_in: ValueT, default: str = ""
-    ) -> ValueT:
-        """Value of a column; when it is wrong, that is noted, and `stand_in` serves until all lines are read."""
-        text = self.text(column)
+    def _value(self, column: str, parse: Callable[[str], ValueT], expected: str, default: ValueT) -> ValueT:
+        text = self._text(column)
+        if not text and column not in _REQUIRED:
+            return default
         try:
-            if not (text or default):
-                raise ValueError
-            return parse(text or default)
+            if text:
+                return parse(text)
         except (ValueError, OverflowError):
-            shown = f"is {text[:40]!r}" if text else "is empty"
-            self._problems.append(FieldViolation(f"line {self._number}, {column}", f"{shown}; give {expected}"))
-            return stand_in
+            pass
+        found = f"is {_shortened(text)!r}" if text else "is empty"
+        self.violations.append(FieldViolation(f"line {self._number}, {column}", f"must be {expected}; {found}"))
+        return default
 
 
 def _whole_number(text: str) -> int:
@@ -154,22 +237,9 @@ def _whole_number(text: str) -> int:
     return int(number)
 
 
-_ROW = re.compile(r"^(?:input\.)?history(?:_columns\.\w+)?\[(\d+)\]\.?")
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def in_lines_of_file(error: InvalidInput) -> InvalidInput:
-    """The error with rows of the request told as purchases of the file, counted from 1 below the header."""
-    return InvalidInput(
-        [
-            FieldViolation(
-                _ROW.sub(lambda match: f"purchase {int(match[1]) + 1}, ", violation.field).rstrip(", "),
-                violation.description,
-            )
-            for violation in error.violations
-        ]
-    )
-
-
-def without_envelope(error: InvalidInput) -> InvalidInput:
-    """The error with fields named as in the JSON request."""
-    return InvalidInput([FieldViolation(v.field.removeprefix("input."), v.description) for v in error.violations])
+def _fail(field: str, description: str) -> NoReturn:
+    raise InvalidInput([FieldViolation(field, description)]) from None

@@ -1,4 +1,4 @@
-"""Starts and stops the parts of the mesh: each in its own process, or all in this one."""
+"""Starts and stops the parts of the mesh, each in its own process or all in this one."""
 
 import asyncio
 import contextlib
@@ -23,20 +23,19 @@ from pantree_runtime.identity import CLIENT, Identity, load_identity
 from pantree_runtime.settings import PartSettings
 
 GRPC_VARIABLES = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
-"""Environment of gRPC in every part: fewer threads take part in a call so (docs/decisions/0019)."""
+"""gRPC settings of every part: the classic poller uses fewer threads per call (docs/decisions/0019)."""
 HOST = "127.0.0.1"
-# On the first start a machine compiles a thousand modules and the simulation's kernel: some 15 seconds of CPU.
-LONGEST_START_SECONDS = 180.0
+# The first start on a machine compiles a thousand modules and numba kernels: some 15 seconds of CPU.
+MAX_START_SECONDS = 180.0
 _POLL_SECONDS = 0.05
-# A part that ended by itself is started again after half a second, then after twice as long each time; one that had
-# served for a minute begins anew.
-_FIRST_DELAY_SECONDS = 0.5
-_LONGEST_DELAY_SECONDS = 30.0
-_SERVED_LONG_SECONDS = 60.0
-# Exit codes of a part that cannot start: a port in use, or wrong settings.
+# A part that exits is restarted with exponential back-off, which starts over after a minute of service.
+_INITIAL_BACKOFF_SECONDS = 0.5
+_MAX_BACKOFF_SECONDS = 30.0
+_RESET_BACKOFF_SECONDS = 60.0
+# Exit codes of a part that cannot start: port in use, invalid settings.
 _CANNOT_START = (1, 2)
-# What a part may take beyond its drain before it is killed.
-_ENDING_SECONDS = 10.0
+# A part is killed when it takes longer than its drain and this time.
+_STOP_SECONDS = 10.0
 
 
 PartName = Literal["gateway", "pipeline", "simulation", "vector", "frequency", "enrichment", "recommendation"]
@@ -44,29 +43,29 @@ PartName = Literal["gateway", "pipeline", "simulation", "vector", "frequency", "
 
 @dataclass(frozen=True)
 class ServiceKind:
-    """A part as the command line knows it."""
+    """A part that the command line can start."""
 
     name: PartName
     port: int
-    """The port that it listens on unless told otherwise."""
+    """Default port."""
 
     @property
     def package(self) -> str:
-        """Import package, which is also what `python -m` runs."""
+        """Import package, which `python -m` runs."""
         return f"pantree_{self.name}"
 
     @property
     def port_variable(self) -> str:
-        """Environment variable that sets its port."""
+        """Environment variable with its port."""
         return f"PANTREE_{self.name.upper()}_PORT"
 
     @property
     def address_variable(self) -> str:
-        """Environment variable that tells the other parts where it listens."""
+        """Environment variable with its address, for the other parts."""
         return f"PANTREE_{self.name.upper()}_ADDRESS"
 
 
-# In the order in which they are stopped: nobody is stopped while a part that asks it is still running.
+# In the order in which they are stopped: callers before callees.
 PARTS = (
     ServiceKind("gateway", 8000),
     ServiceKind("pipeline", 50051),
@@ -77,33 +76,29 @@ PARTS = (
     ServiceKind("recommendation", 50056),
 )
 
+OnStateChange = Callable[[str, str], None]
+"""Called with a part and its new state."""
+
 
 class Mesh(Protocol):
-    """All parts, serving."""
+    """A running mesh."""
 
     addresses: Mapping[str, str]
-    """Where each part listens, `host:port`, by name."""
+    """Address `host:port` of each part."""
 
-    async def keep_running(self, told: "Told") -> None:
-        """Starts every part again that ends by itself, until cancelled or until the mesh is stopped.
-
-        Args:
-            told: is called when a part's state changes.
+    async def keep_running(self, on_state_change: OnStateChange) -> None:
+        """Restarts every part that exits, until cancelled or until the mesh is stopped.
 
         Raises:
             ComponentUnavailable: when a part cannot start at all.
         """
 
     async def stop(self) -> None:
-        """Stops all parts, letting calls under way finish."""
-
-
-# Told(part, state): called when a part's state changes; for progress displays.
-Told = Callable[[str, str], None]
+        """Stops all parts after their calls in flight."""
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on just now."""
+    """Currently unused ports of this machine."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -112,14 +107,15 @@ def free_ports(count: int) -> list[int]:
 
 
 def port_settings(own_ports: bool) -> dict[str, str]:
-    """Environment variables that tell every part where it and the others listen.
+    """Environment variables with the ports and addresses of all parts.
 
     Args:
-        own_ports: whether to use free ports, so as to be in nobody's way; otherwise the usual ones, or what the
-            environment or `.env` says.
+        own_ports: use free ports instead of the default ones or those in the environment and `.env`.
+
+    Raises:
+        InvalidInput: when the environment or `.env` has an invalid port.
     """
-    told = {**dotenv_values(".env"), **os.environ}
-    ports = free_ports(len(PARTS)) if own_ports else [int(told.get(part.port_variable) or part.port) for part in PARTS]
+    ports = free_ports(len(PARTS)) if own_ports else _configured_ports()
     variables: dict[str, str] = {}
     for part, port in zip(PARTS, ports, strict=True):
         variables[part.port_variable] = str(port)
@@ -127,23 +123,24 @@ def port_settings(own_ports: bool) -> dict[str, str]:
     return variables
 
 
-def _usual_ports() -> list[int]:
-    told = {**dotenv_values(".env"), **os.environ}
-    wrong = [
-        FieldViolation(part.port_variable, f"is {text!r}; give a port from 1 to 65535")
-        for part in PARTS
-        if (text := told.get(part.port_variable)) and not (text.isdecimal() and 1 <= int(text) <= 65_535)
+def _configured_ports() -> list[int]:
+    settings = {**dotenv_values(".env"), **os.environ}
+    texts = {part.port_variable: settings.get(part.port_variable) or str(part.port) for part in PARTS}
+    violations = [
+        FieldViolation(variable, f"must be a port from 1 to 65535; is {text!r}")
+        for variable, text in texts.items()
+        if not (text.isdecimal() and 1 <= int(text) <= 65_535)
     ]
-    if wrong:
-        raise InvalidInput(wrong)
-    return [int(told.get(part.port_variable) or part.port) for part in PARTS]
+    if violations:
+        raise InvalidInput(violations)
+    return [int(text) for text in texts.values()]
 
 
 def tls_settings(certificates: Path | None) -> dict[str, str]:
-    """Environment variables that give each part its certificate.
+    """Environment variables with the certificate directory of each part.
 
     Args:
-        certificates: folder that `make certs` filled, with a folder for each part; None for a mesh without TLS.
+        certificates: directory created by `make certs`; None for a mesh without TLS.
     """
     if certificates is None:
         return {}
@@ -151,52 +148,48 @@ def tls_settings(certificates: Path | None) -> dict[str, str]:
 
 
 def client_identity(certificates: Path | None) -> Identity | None:
-    """Certificate of this command in a folder that `make certs` filled; None without one.
+    """The client certificate in a directory created by `make certs`; None without a directory.
 
     Raises:
         OSError: when it cannot be read.
     """
-    domain = str(PartSettings.model_fields["tls_domain"].default)
-    return load_identity(
-        None if certificates is None else certificates / CLIENT, os.environ.get("PANTREE_TLS_DOMAIN", domain)
-    )
+    domain = os.environ.get("PANTREE_TLS_DOMAIN", str(PartSettings.model_fields["tls_domain"].default))
+    return load_identity(None if certificates is None else certificates / CLIENT, domain)
 
 
 class ProcessMesh:
-    """Every part in a process of its own, which ends when this process does, however it does."""
+    """A mesh with one process per part. No part outlives this process, even if it is killed.
+
+    Args:
+        environment: environment variables of the parts.
+        addresses: address of each part, by name.
+        identity: client certificate for health checks; None for parts without TLS.
+    """
 
     def __init__(
         self, environment: Mapping[str, str], addresses: Mapping[str, str], identity: Identity | None = None
     ) -> None:
-        """Takes what `start` starts with.
-
-        Args:
-            environment: environment variables of the parts.
-            addresses: where each part listens, by name.
-            identity: certificate to ask the parts with whether they serve; None when they have no TLS.
-        """
         self._identity = identity
         self._environment = environment
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = False
-        # Parts have the reading end as their standard input. Nobody writes; when the last holder of the other end is
-        # gone, be it by SIGKILL, they read its end and stop.
+        # The parts read this pipe as standard input. It closes when this process ends, even by SIGKILL, and they stop.
         self._lifeline: tuple[int, int] | None = os.pipe()
         self.addresses = addresses
 
     @property
     def process_ids(self) -> dict[str, int]:
-        """Process id of each part."""
+        """Process ID of each part."""
         return {name: process.pid for name, process in self._processes.items()}
 
     async def wait(self, part: str) -> int:
-        """Waits until a part ends, and returns its exit code."""
+        """Waits until a part exits and returns its exit code."""
         return await self._processes[part].wait()
 
     async def start(self, part: ServiceKind) -> None:
-        """Starts a part; `serving` tells when it serves."""
+        """Starts a part. `serving` waits until it is serving."""
         assert self._lifeline is not None, "the mesh is stopped"
-        # A session of its own, so that Ctrl-C reaches this process only, which then stops the parts in order.
+        # In its own session, so that Ctrl-C reaches only this process, which stops the parts in order.
         self._processes[part.name] = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -208,58 +201,47 @@ class ProcessMesh:
         )
 
     async def serving(self, part: ServiceKind) -> None:
-        """Returns when a part serves.
+        """Waits until a part is serving.
 
         Raises:
-            ComponentUnavailable: when it ends instead.
+            ComponentUnavailable: when it exits instead.
         """
         process, address = self._processes[part.name], self.addresses[part.name]
-        while not await self._answers(part, address):
+        while not await _is_serving(part, address, self._identity):
             if process.returncode is not None:
-                raise ComponentUnavailable(
-                    part.name, f"{part.name} ended {_how(process.returncode)} instead of serving"
-                )
+                raise ComponentUnavailable(part.name, f"{part.name} exited {_how(process.returncode)} at its start")
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _answers(self, part: ServiceKind, address: str) -> bool:
-        if part.name == "gateway":
-            return await _gateway_is_ready(address)
-        return await _is_serving(part, address, self._identity)
+    async def keep_running(self, on_state_change: OnStateChange) -> None:
+        """See `Mesh.keep_running`."""
+        await asyncio.gather(*(self._keep_running(part, on_state_change) for part in PARTS))
 
-    async def keep_running(self, told: Told) -> None:
-        """Starts every part again that ends by itself, with back-off, until cancelled or until `stop`.
-
-        Raises:
-            ComponentUnavailable: when a part cannot start at all.
-        """
-        await asyncio.gather(*(self._keep_running(part, told) for part in PARTS))
-
-    async def _keep_running(self, part: ServiceKind, told: Told) -> None:
-        delay = _FIRST_DELAY_SECONDS
+    async def _keep_running(self, part: ServiceKind, on_state_change: OnStateChange) -> None:
+        backoff = _INITIAL_BACKOFF_SECONDS
         is_first = True
         while True:
-            began = time.monotonic()
+            started_at = time.monotonic()
             code = await self._processes[part.name].wait()
             if self._stopping:
                 return
-            if time.monotonic() - began > _SERVED_LONG_SECONDS:
-                delay = _FIRST_DELAY_SECONDS
+            if time.monotonic() - started_at > _RESET_BACKOFF_SECONDS:
+                backoff = _INITIAL_BACKOFF_SECONDS
             elif is_first and code in _CANNOT_START:
-                # Another process serves on its port, say: what answered was never this part.
+                # For example, another process uses its port and answered the health checks.
                 raise ComponentUnavailable(
-                    part.name, f"{part.name} ended {_how(code)} instead of serving; its last log lines are above"
+                    part.name, f"{part.name} exited {_how(code)} at its start; its last log lines are above"
                 )
             is_first = False
-            told(part.name, f"ended {_how(code)}; it is started again in {delay:g} s")
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
+            on_state_change(part.name, f"exited {_how(code)}; restarting in {backoff:g} s")
+            await asyncio.sleep(backoff)
+            backoff = min(2 * backoff, _MAX_BACKOFF_SECONDS)
             await self.start(part)
-            with contextlib.suppress(ComponentUnavailable):  # the next round tells, and waits longer
+            with contextlib.suppress(ComponentUnavailable):  # the next iteration reports it
                 await self.serving(part)
-                told(part.name, "serving")
+                on_state_change(part.name, "serving")
 
     async def stop(self) -> None:
-        """Sends SIGTERM to one part after another, each when those that ask it have ended; kills what stays."""
+        """Sends SIGTERM to the parts, callers first, and kills those that do not exit in time."""
         self._stopping = True
         for part in PARTS:
             process = self._processes.get(part.name)
@@ -268,18 +250,18 @@ class ProcessMesh:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             if part.name in ("gateway", "pipeline"):
-                await _end_of(process)
-        await asyncio.gather(*(_end_of(process) for process in self._processes.values()))
+                await _wait_or_kill(process)
+        await asyncio.gather(*(_wait_or_kill(process) for process in self._processes.values()))
         if self._lifeline is not None:
             for end in self._lifeline:
                 os.close(end)
             self._lifeline = None
 
 
-async def _end_of(process: asyncio.subprocess.Process) -> None:
-    """Waits until a process that was told to end has ended; kills it when it takes too long."""
+async def _wait_or_kill(process: asyncio.subprocess.Process) -> None:
+    """Waits until a process exits; kills it when it takes too long."""
     try:
-        async with asyncio.timeout(_drain_seconds() + _ENDING_SECONDS):
+        async with asyncio.timeout(_drain_seconds() + _STOP_SECONDS):
             await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
@@ -288,18 +270,18 @@ async def _end_of(process: asyncio.subprocess.Process) -> None:
 
 
 class InProcessMesh:
-    """All parts in this process: for tests and small machines."""
+    """A mesh with all parts in this process, for tests and small machines."""
 
     def __init__(self, parts: Sequence[Any], addresses: Mapping[str, str]) -> None:
         self._parts = parts
         self.addresses = addresses
 
-    async def keep_running(self, told: Told) -> None:
-        """Never returns: a part that fails takes this process with it."""
+    async def keep_running(self, on_state_change: OnStateChange) -> None:
+        """Never returns: a part that fails ends this process."""
         await asyncio.Event().wait()
 
     async def stop(self) -> None:
-        """Stops one part after another, as in `PARTS`."""
+        """Stops one part after another, in the order of `PARTS`."""
         for part in self._parts:
             await part.stop(grace_seconds=_drain_seconds())
 
@@ -309,36 +291,38 @@ def _drain_seconds() -> float:
 
 
 def _how(return_code: int) -> str:
-    return f"by signal {signal.Signals(-return_code).name}" if return_code < 0 else f"with exit code {return_code}"
+    return f"by signal {signal.Signals(-return_code).name}" if return_code < 0 else f"with code {return_code}"
 
 
-async def start_processes(variables: Mapping[str, str], told: Told, identity: Identity | None = None) -> ProcessMesh:
-    """Starts every part in a process of its own and returns when all are serving.
+async def start_processes(
+    variables: Mapping[str, str], on_state_change: OnStateChange, identity: Identity | None = None
+) -> ProcessMesh:
+    """Starts every part in its own process and returns when all are serving.
 
     Args:
-        variables: environment variables of the parts, beside those of this process.
-        told: is called when a part's state changes.
-        identity: certificate to ask the parts with whether they serve; None when they have no TLS.
+        variables: environment variables of the parts, in addition to those of this process.
+        on_state_change: called when the state of a part changes.
+        identity: client certificate for health checks; None for parts without TLS.
 
     Raises:
-        ComponentUnavailable: when a part ends or does not serve in time; the others are stopped.
+        ComponentUnavailable: when a part exits or is not serving in time; the others are stopped.
     """
     environment = {"PANTREE_LOG_LEVEL": "WARNING", **GRPC_VARIABLES, **os.environ, **variables}
     mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in PARTS}, identity)
 
     async def until_serving(part: ServiceKind) -> None:
         await mesh.serving(part)
-        told(part.name, "serving")
+        on_state_change(part.name, "serving")
 
     try:
         for part in PARTS:
-            told(part.name, "starting")
+            on_state_change(part.name, "starting")
             await mesh.start(part)
-        async with asyncio.timeout(LONGEST_START_SECONDS):
+        async with asyncio.timeout(MAX_START_SECONDS):
             await asyncio.gather(*(until_serving(part) for part in PARTS))
     except TimeoutError:
         await mesh.stop()
-        raise ComponentUnavailable("mesh", f"not all parts serve after {LONGEST_START_SECONDS:.0f} s") from None
+        raise ComponentUnavailable("mesh", f"not all parts are serving after {MAX_START_SECONDS:.0f} s") from None
     except BaseException:
         await mesh.stop()
         raise
@@ -346,6 +330,8 @@ async def start_processes(variables: Mapping[str, str], told: Told, identity: Id
 
 
 async def _is_serving(part: ServiceKind, address: str, identity: Identity | None) -> bool:
+    if part.name == "gateway":
+        return await _gateway_is_live(address)
     async with open_channel(address, timeout_seconds=1, part=part.name, identity=identity) as channel:
         try:
             check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # made at run time
@@ -355,7 +341,7 @@ async def _is_serving(part: ServiceKind, address: str, identity: Identity | None
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def _gateway_is_ready(address: str) -> bool:
+async def _gateway_is_live(address: str) -> bool:
     import httpx
 
     async with httpx.AsyncClient() as client:
@@ -365,16 +351,18 @@ async def _gateway_is_ready(address: str) -> bool:
             return False
 
 
-async def start_in_process(variables: Mapping[str, str], told: Told, log_part: str = "pantree") -> InProcessMesh:
+async def start_in_process(
+    variables: Mapping[str, str], on_state_change: OnStateChange, log_part: str = "pantree"
+) -> InProcessMesh:
     """Starts every part in this process and returns when all are serving.
 
     Args:
         variables: environment variables of the parts; they are set in this process.
-        told: is called when a part's state changes.
-        log_part: what log lines name as their part.
+        on_state_change: called when the state of a part changes.
+        log_part: name of the part in log lines.
 
     Raises:
-        OSError: when a port cannot be had; the others are stopped.
+        OSError: when a port is not available; the other parts are stopped.
     """
     from pantree_runtime.logging import configure_logging
     from pantree_runtime.settings import load_settings
@@ -386,10 +374,10 @@ async def start_in_process(variables: Mapping[str, str], told: Told, log_part: s
     mesh = InProcessMesh(running, {part.name: variables[part.address_variable] for part in PARTS})
     try:
         for part in reversed(PARTS):
-            told(part.name, "starting")
+            on_state_change(part.name, "starting")
             program = importlib.import_module(f"{part.package}.__main__").PROGRAM
             running.insert(0, await program.start())
-            told(part.name, "serving")
+            on_state_change(part.name, "serving")
     except BaseException:
         await mesh.stop()
         raise
@@ -398,32 +386,27 @@ async def start_in_process(variables: Mapping[str, str], told: Told, log_part: s
 
 @contextlib.asynccontextmanager
 async def running_mesh(
-    *,
-    in_process: bool,
-    own_ports: bool,
-    told: Told,
-    variables: Mapping[str, str] | None = None,
-    certificates: Path | None = None,
+    *, in_process: bool, own_ports: bool, on_state_change: OnStateChange, certificates: Path | None = None
 ) -> AsyncIterator[Mesh]:
-    """The whole mesh, as long as the context lasts.
+    """Starts the whole mesh and stops it at the end of the context.
 
     Args:
-        in_process: whether all parts run in this process.
-        own_ports: whether to use free ports instead of the usual ones.
-        told: is called when a part's state changes.
-        variables: further environment variables for the parts.
-        certificates: folder that `make certs` filled; None for a mesh without TLS.
+        in_process: run all parts in this process.
+        own_ports: use free ports instead of the default ones.
+        on_state_change: called when the state of a part changes.
+        certificates: directory created by `make certs`; None for a mesh without TLS.
 
     Raises:
-        OSError: when a port cannot be had, or a certificate cannot be read.
+        InvalidInput: when a port setting is invalid.
+        OSError: when a port is not available or a certificate cannot be read.
         ComponentUnavailable: when a part cannot start.
     """
-    settings = {**port_settings(own_ports), **tls_settings(certificates), **(variables or {})}
+    settings = {**port_settings(own_ports), **tls_settings(certificates)}
     mesh: Mesh
     if in_process:
-        mesh = await start_in_process(settings, told)
+        mesh = await start_in_process(settings, on_state_change)
     else:
-        mesh = await start_processes(settings, told, client_identity(certificates))
+        mesh = await start_processes(settings, on_state_change, client_identity(certificates))
     try:
         yield mesh
     finally:

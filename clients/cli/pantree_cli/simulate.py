@@ -1,4 +1,4 @@
-"""`pantree simulate`: a population's purchases as a Parquet file."""
+"""`pantree simulate`: writes the purchases of a simulated population to a Parquet file."""
 
 import contextlib
 import os
@@ -29,38 +29,42 @@ EXAMPLES = examples(
     "pantree simulate students.parquet --archetype single_professional=0.8 \\\n    --archetype budget_conscious=0.2",
 )
 # A population of millions takes minutes.
-_LONGEST_SECONDS = 24 * 3600.0
+_MAX_SECONDS = 24 * 3600.0
 
 
 def simulate(
-    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="Where to write the purchases.")],
-    households: Annotated[int, typer.Option(metavar="N", min=1, help="How many households.")] = 1000,
+    file: Annotated[Path, typer.Argument(metavar="FILE.parquet", help="File to write.")],
+    households: Annotated[int, typer.Option(metavar="N", min=1, help="Number of households.")] = 1000,
     first_household: Annotated[int, typer.Option(metavar="N", min=0, help="Number of the first household.")] = 0,
-    months: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="How many months.")] = 6,
+    months: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="Number of months.")] = 6,
     start_date: Annotated[
         datetime | None,
-        typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="First day; so many months ago when left out."),
+        typer.Option(
+            metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="First day; by default, the simulation ends today."
+        ),
     ] = None,
     archetype: Annotated[
         list[str] | None,
-        typer.Option(metavar="ID[=SHARE]", help="An archetype of the population; all in equal parts when left out."),
+        typer.Option(
+            metavar="ID[=SHARE]", help="Archetype and its share; repeatable. By default all, in equal shares."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Start of the random streams.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Random seed.")] = 0,
     address: Annotated[
         str,
         typer.Option(
             metavar="HOST:PORT",
             envvar="PANTREE_SIMULATION_ADDRESS",
-            help="A running simulation service; without it, one is started for this command alone.",
+            help="Address of a running simulation. Without it, the command starts its own.",
         ),
     ] = "",
 ) -> None:
-    """Simulates a population's purchases into a Parquet file.
+    """Simulate the purchases of a population and write them to a Parquet file.
 
-    It takes as much memory for a million households as for one.
+    Memory use does not depend on the number of households.
     """
     try:
-        import pyarrow  # noqa: F401 # an extra of its own: large, and only needed here
+        import pyarrow  # noqa: F401 # a large package with its own extra, needed only here
     except ModuleNotFoundError:
         raise typer.BadParameter("writing Parquet needs pyarrow: pip install 'pantree[parquet]'") from None
     from pantree_domain.months import add_months
@@ -82,11 +86,11 @@ def _share(text: str) -> messages.ArchetypeShare:
     try:
         return messages.ArchetypeShare(archetype=name, share_ratio=float(share or 1))
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is no archetype with a share, such as busy_family=0.3") from None
+        raise typer.BadParameter(f"{text!r} must be an archetype with a share, such as busy_family=0.3") from None
 
 
 async def _write(request: messages.SimulatePopulationRequest, file: Path, address: str) -> None:
-    """Writes to a file beside the one wanted and renames it at the end, so that half a file is never taken for one."""
+    """Writes to a temporary file and renames it at the end, so that the file is always complete."""
     from pyarrow import parquet
 
     console = Console()
@@ -103,11 +107,11 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
     try:
         async with (
             _service_address(address) as service,
-            open_channel(service, timeout_seconds=_LONGEST_SECONDS) as channel,
+            open_channel(service, timeout_seconds=_MAX_SECONDS) as channel,
         ):
             started = time.perf_counter()
             with (
-                _told_by_name(file),
+                _name_file_in_errors(file),
                 parquet.ParquetWriter(unfinished, _schema(), compression="zstd") as writer,
                 progress,
                 translate_rpc_errors("simulation"),
@@ -118,7 +122,7 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
                     lines += len(batch.days)
                     done = batch.first_household + len(batch.line_counts) - request.first_household
                     progress.update(task, completed=done, lines=lines)
-        with _told_by_name(file):
+        with _name_file_in_errors(file):
             unfinished.replace(file)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -131,10 +135,10 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
 async def population_batches(
     stub: "rpc.SimulationServiceAsyncStub", request: messages.SimulatePopulationRequest
 ) -> AsyncIterator[messages.SimulatePopulationResponse]:
-    """The batches of a population; when the connection is lost, those that are left are asked for anew.
+    """Yields the batches of a population. After a lost connection it requests the remaining households.
 
-    A population of many millions takes long enough to meet a rollout. What a household buys does not depend on the
-    request that it is part of.
+    A large population takes so long that a rollout may interrupt it. The purchases of a household do not depend on the
+    request.
     """
     left = messages.SimulatePopulationRequest()
     left.CopyFrom(request)
@@ -144,7 +148,7 @@ async def population_batches(
         try:
             async for batch in stub.SimulatePopulation(left):
                 yield batch
-                # The lines of a single household may go on in the next message.
+                # The lines of a single household may continue in the next message.
                 is_whole = len(batch.line_counts) > 1
                 left.first_household = batch.first_household + len(batch.line_counts)
                 left.household_count = end - left.first_household
@@ -155,8 +159,8 @@ async def population_batches(
 
 
 @contextlib.contextmanager
-def _told_by_name(file: Path) -> Iterator[None]:
-    """Names the file when it cannot be written; what the system says of a full disk does not."""
+def _name_file_in_errors(file: Path) -> Iterator[None]:
+    """Adds the file to errors; those for a full disk do not name it."""
     try:
         yield
     except OSError as error:
@@ -165,7 +169,7 @@ def _told_by_name(file: Path) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def _service_address(address: str) -> AsyncIterator[str]:
-    """Address of the service to ask: the one given, or that of a service started in this process."""
+    """The given address, or that of a service started in this process."""
     if address:
         yield address
         return
@@ -174,7 +178,7 @@ async def _service_address(address: str) -> AsyncIterator[str]:
     from pantree_simulation.__main__ import build
     from pantree_simulation.settings import SimulationSettings
 
-    os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")  # the progress bar says enough
+    os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")  # the progress bar is enough
     settings = load_settings(SimulationSettings)
     configure_logging("simulation", settings)
     async with running(await build(settings)) as part:
@@ -200,7 +204,7 @@ def _schema() -> "Schema":
 
 
 def _record_batch(batch: messages.SimulatePopulationResponse) -> "RecordBatch":
-    """A batch as Arrow columns; a message's columns become arrays without a loop over their elements."""
+    """Converts a batch to Arrow columns, without a loop over the lines."""
     import pyarrow as pa
 
     counts = np.array(batch.line_counts, dtype=np.int64)

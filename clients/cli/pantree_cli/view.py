@@ -1,4 +1,4 @@
-"""What people see: progress and spend by month, recommendations and parts as tables; and what programs get as CSV."""
+"""Output: progress and spend by month, recommendations and parts as tables, recommendations as CSV."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -11,8 +11,8 @@ from rich.table import Table
 
 from pantree_client import ComponentStatus, MonthlyUpdate, Plan, Recommendation, Result
 
-# What would change the cadence is told of the first recommendations only.
-MOST_CHANGES_SHOWN = 3
+# Cadence changes are shown for the first recommendations only.
+MAX_CHANGES_SHOWN = 3
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -32,11 +32,11 @@ CSV_COLUMNS = (
     "estimated_annual_savings",
     "annual_savings_vs_paid",
 )
-"""Header of recommendations as CSV; the last one is empty where nobody knows what the household paid."""
+"""Header of the CSV. The last column is empty when the prices paid are unknown."""
 
 
 def month_progress(console: Console) -> Progress:
-    """Progress bar that shows the month, its trips and what was spent."""
+    """Progress bar with the month, its trips and its spend."""
     return Progress(
         TextColumn("{task.description:<15}"),
         BarColumn(bar_width=30),
@@ -47,12 +47,12 @@ def month_progress(console: Console) -> Progress:
 
 
 def month_detail(update: MonthlyUpdate) -> str:
-    """A month in a few words."""
+    """Summary of a month."""
     return f"{update.trip_count} trips, {update.purchase_count} purchases, {update.total_spend:.2f} spent"
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """A bar for each value, from 0 to the largest one, so that twice the height is twice the value."""
+    """One bar per value; heights are proportional to the values."""
     largest = max(values, default=0.0)
     if largest <= 0:
         return _BARS[0] * len(values)
@@ -60,14 +60,14 @@ def sparkline(values: Sequence[float]) -> str:
 
 
 def spend_line(updates: Sequence[MonthlyUpdate]) -> str:
-    """What was spent, month by month."""
+    """Spend by month."""
     spends = [update.total_spend for update in updates]
     first, last = updates[0].month_display, updates[-1].month_display
-    return f"Spent by month, {first} to {last}: {sparkline(spends)} {min(spends):.2f} to {max(spends):.2f}"
+    return f"Spend by month, {first} to {last}: {sparkline(spends)} {min(spends):.2f} to {max(spends):.2f}"
 
 
 def write_csv(file: TextIO, recommendations: Iterable[Recommendation]) -> None:
-    """Recommendations as CSV, best first, under `CSV_COLUMNS`."""
+    """Writes recommendations as CSV with the header `CSV_COLUMNS`."""
     writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
     for item in recommendations:
@@ -76,7 +76,7 @@ def write_csv(file: TextIO, recommendations: Iterable[Recommendation]) -> None:
 
 
 def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
-    """Recommendations, best first; fits 80 columns."""
+    """Table of recommendations, 80 columns wide at most."""
     table = Table(
         title="Worth a subscription",
         title_justify="left",
@@ -108,46 +108,46 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
 
 
 def _saved(item: Recommendation) -> str:
-    """The honest saving, below 0 for who already pays less; the estimate is the most where it is not known."""
+    """Savings compared with prices paid; if these are unknown, the estimate as an upper bound."""
     if item.savings_vs_paid is None:
         return f"≤ {item.estimated_annual_savings:.2f}"
     return f"{item.savings_vs_paid.expected:.2f}"
 
 
 def plan_line(plan: Plan) -> str:
-    """All recommendations together, in a sentence."""
-    together = f"All {plan.item_count} together cost {plan.annual_cost:.2f} a year"
+    """Cost and savings of all recommendations together."""
+    cost = f"All {plan.item_count} together cost {plan.annual_cost:.2f} a year"
     if plan.annual_savings_vs_paid is None:
-        return f"{together}."
+        return f"{cost}."
     kind = "less" if plan.annual_savings_vs_paid >= 0 else "more"
-    return f"{together}, {abs(plan.annual_savings_vs_paid):.2f} {kind} than you paid so far, promotions included."
+    return f"{cost}, {abs(plan.annual_savings_vs_paid):.2f} {kind} than the prices paid so far, promotions included."
 
 
 def print_result(console: Console, result: Result) -> None:
-    """A result: the table, what it rests on, and what is missing from it."""
+    """Prints a result: the table, a summary of the history, and warnings."""
     if result.recommendations:
         console.print(recommendations_table(result.recommendations))
         console.print(
-            "again: probability of a purchase within 1.5 × the cadence. first: when deliveries best begin. "
-            "costs: a year, with the discount for one item. saves: against what was really paid, promotions included.",
+            "again: probability of a purchase within 1.5 × the cadence. first: best day for the first delivery. "
+            "costs: per year, with the discount for one item. saves: per year, compared with the prices paid.",
             style="dim",
         )
         console.print(plan_line(result.plan))
-        for item in result.recommendations[:MOST_CHANGES_SHOWN]:
+        for item in result.recommendations[:MAX_CHANGES_SHOWN]:
             if item.cadence_change:
                 console.print(f"{item.name}: {item.cadence_change}", style="dim", markup=False, highlight=False)
     else:
         console.print("No item is bought regularly enough to be worth a subscription.")
         if result.near_misses:
-            console.print("What came near_misses:")
+            console.print("Near misses:")
         for omitted in result.near_misses:
             console.print(f"  {omitted.name}: {omitted.reason}", markup=False, highlight=False)
     if result.suggestions:
-        console.print("Customers like this one buy regularly, for a try and not as a habit of this household:")
+        console.print("Similar customers regularly buy these items (suggestions, not habits of this household):")
         for suggestion in result.suggestions:
             console.print(f"  {suggestion.name}: {' '.join(suggestion.reasons)}", markup=False, highlight=False)
     console.print(
-        f"From {result.month_count} months: {result.trip_count} trips, {result.purchase_count} purchases of "
+        f"Based on {result.month_count} months: {result.trip_count} trips, {result.purchase_count} purchases of "
         f"{result.item_count} items, as of {result.as_of.isoformat()}."
     )
     for warning in result.warnings:
@@ -155,15 +155,15 @@ def print_result(console: Console, result: Result) -> None:
 
 
 def status_table(components: Iterable[ComponentStatus]) -> Table:
-    """State of each part."""
+    """Table of the state of each part."""
     table = Table(header_style="bold", box=box.SIMPLE_HEAD)
-    for column in ("part", "state", "needed", "answers in", ""):
-        table.add_column(column, justify="right" if column == "answers in" else "left")
+    for column in ("part", "state", "required", "latency", ""):
+        table.add_column(column, justify="right" if column == "latency" else "left")
     for component in components:
         table.add_row(
             component.name,
             component.state,
-            "always" if component.required else "optional",
+            "yes" if component.required else "no",
             f"{component.latency_ms:.1f} ms" if component.state == "serving" else "",
             component.message,
         )

@@ -1,19 +1,19 @@
-"""Typed client of Pantree, async and sync, straight to the mesh over gRPC or through the gateway.
+"""Typed client of Pantree, async and sync, directly to the mesh over gRPC or through the gateway.
 
     async with PantreeClient("127.0.0.1:50051") as client:
         result = await client.process(FirstPurchase("cust_001", [Item("Bananas", 1.99)]))
         for recommendation in result.recommendations:
             print(recommendation.name, recommendation.frequency)
 
-`SyncPantreeClient` is the same for programs without an event loop; `pantree_client.testing` stands in for the mesh in
-tests.
+`SyncPantreeClient` is the same for programs without an event loop. `pantree_client.testing` is a fake for tests.
 
-Errors are those of `pantree_runtime.errors`: a `PantreeError` with a reason and, for `InvalidInput`, every wrong field.
+Errors are subclasses of `PantreeError` with a `reason`; `InvalidInput` names the invalid fields.
 """
 
 from pantree_client.client import PantreeClient
 from pantree_client.requests import FirstPurchase, History, Item, Purchase
 from pantree_client.results import (
+    AnswerWarning,
     Archetype,
     Cadence,
     CategoryWeight,
@@ -30,7 +30,6 @@ from pantree_client.results import (
     Started,
     Status,
     Suggestion,
-    Warning,
 )
 from pantree_client.sync import SyncPantreeClient
 from pantree_runtime.errors import (
@@ -41,12 +40,15 @@ from pantree_runtime.errors import (
     InternalError,
     InvalidInput,
     NotFound,
+    Overloaded,
     PantreeError,
+    PermissionDenied,
     StoreMismatch,
     TooLarge,
 )
 
 __all__ = [
+    "AnswerWarning",
     "Archetype",
     "Cadence",
     "CategoryWeight",
@@ -66,8 +68,10 @@ __all__ = [
     "MonthlyUpdate",
     "NotFound",
     "OmittedItem",
+    "Overloaded",
     "PantreeClient",
     "PantreeError",
+    "PermissionDenied",
     "Plan",
     "Purchase",
     "Recommendation",
@@ -79,5 +83,4 @@ __all__ = [
     "Suggestion",
     "SyncPantreeClient",
     "TooLarge",
-    "Warning",
 ]

@@ -1,4 +1,4 @@
-"""The client itself."""
+"""The async client."""
 
 import ssl
 from collections.abc import AsyncGenerator
@@ -16,11 +16,11 @@ from pantree_client.results import (
     Event,
     Result,
     Status,
-    archetype_of,
-    config_of,
-    event_of,
-    result_of,
-    status_of,
+    to_archetype,
+    to_config,
+    to_event,
+    to_result,
+    to_status,
 )
 from pantree_client.transports import Transport
 from pantree_client.transports.mesh import MeshTransport
@@ -31,24 +31,24 @@ DEFAULT_SIMULATION_ADDRESS = "127.0.0.1:50052"
 
 
 class PantreeClient:
-    """Asks Pantree. Use it as an async context manager, inside a running event loop.
+    """Async client of Pantree. Use it as an async context manager.
 
-    Every method takes `timeout_seconds`, which stands in for the client's own. What does not answer at once is asked
-    again up to four times in all, within that time, and a stream before its first event only.
+    A call to a part that is unavailable is retried, up to four attempts in all within its timeout. A stream is retried
+    before its first event; through a gateway it also resumes after a lost connection.
 
     Args:
-        address: where to ask: `host:port` of the pipeline service, or `dns:///name:port` for several replicas, or the
-            URL of a gateway, `http://…` or `https://…`, which gives the same results and needs `pantree[client]`.
-        simulation_address: `host:port` of the simulation service, which knows the archetypes; a gateway needs none.
-        timeout_seconds: longest time for one call, streams included.
-        ssl_context: for a gateway at `https://…`: which authorities are trusted, which certificate is shown.
-        certificates: for a mesh with TLS, asked directly: folder with `tls.crt`, `tls.key` and `ca.crt` of this client.
-        tls_domain: what the names in the certificates of that mesh end with.
-        transport: another way to ask, instead of an address; `pantree_client.testing` has one.
+        address: `host:port` of the pipeline, `dns:///name:port` for several replicas, or the URL of a gateway, which
+            returns the same results and needs `pantree[client]`.
+        simulation_address: `host:port` of the simulation, for `archetypes`; not used with a gateway.
+        timeout_seconds: default timeout of a call, including streams. Every method can override it.
+        ssl_context: trusted authorities and client certificate for a gateway at `https://…`.
+        certificates: for a mesh with TLS: directory with `tls.crt`, `tls.key` and `ca.crt` of this client.
+        tls_domain: domain of the names in the certificates of the mesh.
+        transport: custom transport, used instead of an address; see `pantree_client.testing`.
 
     Raises:
         OSError: when the certificates cannot be read.
-        ValueError: when an `ssl_context` is given for anything else than `https://…`.
+        ValueError: when `ssl_context` is given for an address that does not start with `https://`.
     """
 
     def __init__(
@@ -81,24 +81,24 @@ class PantreeClient:
         await self._transport.close()
 
     async def process(self, request: FirstPurchase | History, *, timeout_seconds: float | None = None) -> Result:
-        """Recommendations for one household.
+        """Returns recommendations for one household.
 
         Raises:
-            InvalidInput: naming every wrong field.
-            ComponentUnavailable: when a part that the answer needs does not answer.
-            DeadlineExceeded: when it took too long.
+            InvalidInput: when fields are invalid. It names the first ones and the number of the others.
+            ComponentUnavailable: when a required part is unavailable.
+            DeadlineExceeded: when the call took too long.
         """
-        return result_of(await self._opened.process(request.message(), self._seconds(timeout_seconds)))
+        return to_result(await self._opened.process(request.message(), self._seconds(timeout_seconds)))
 
     async def stream(
         self, request: FirstPurchase | History, *, timeout_seconds: float | None = None
     ) -> AsyncGenerator[Event]:
-        """One `Started`, a `MonthlyUpdate` for each month as soon as it is there, and the `Result`.
+        """Yields one `Started`, one `MonthlyUpdate` per month as soon as it is available, and the `Result`.
 
-        Closing the generator ends the work in the mesh.
+        Closing the generator cancels the work in the mesh.
 
         Raises:
-            PantreeError: as `process`, at any moment of the stream.
+            PantreeError: as in `process`, at any point of the stream.
         """
         async with aclosing(self.stream_message(request.message(), timeout_seconds=timeout_seconds)) as events:
             async for event in events:
@@ -107,47 +107,47 @@ class PantreeClient:
     async def stream_message(
         self, message: messages.ProcessInput, *, timeout_seconds: float | None = None
     ) -> AsyncGenerator[Event]:
-        """As `stream`, for callers who have the contract's own message."""
+        """Same as `stream`, for a message of the contract."""
         async with aclosing(self._opened.stream_process(message, self._seconds(timeout_seconds))) as responses:
             async for response in responses:
-                yield event_of(response)
+                yield to_event(response)
 
     async def archetypes(
         self, *, page_size: int = 0, timeout_seconds: float | None = None
     ) -> AsyncGenerator[Archetype]:
-        """The kinds of shopper that can be simulated, in a stable order; `config` tells which is the default.
+        """Yields the kinds of shopper that can be simulated, in a stable order. `config` returns the default one.
 
         Args:
-            page_size: how many to fetch at once; 0 leaves it to the service.
-            timeout_seconds: longest time for each page.
+            page_size: number of archetypes to fetch per call; 0 lets the service decide.
+            timeout_seconds: timeout per page.
 
         Raises:
-            ComponentUnavailable: when simulation does not answer.
+            ComponentUnavailable: when the simulation is unavailable.
         """
         request = ListArchetypesRequest(page_size=page_size)
         while True:
             page = await self._opened.list_archetypes(request, self._seconds(timeout_seconds))
             for archetype in page.archetypes:
-                yield archetype_of(archetype)
+                yield to_archetype(archetype)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
 
     async def status(self, *, timeout_seconds: float | None = None) -> Status:
-        """The state of the whole.
+        """Returns the state of the mesh and of its parts.
 
         Raises:
-            ComponentUnavailable: when the pipeline itself does not answer.
+            ComponentUnavailable: when the pipeline itself is unavailable.
         """
-        return status_of(await self._opened.get_status(self._seconds(timeout_seconds)))
+        return to_status(await self._opened.get_status(self._seconds(timeout_seconds)))
 
     async def config(self, *, timeout_seconds: float | None = None) -> Config:
-        """How the pipeline is set up: defaults, limits, parts.
+        """Returns the configuration of the pipeline: defaults, limits, parts, cadences.
 
         Raises:
-            ComponentUnavailable: when the pipeline or simulation does not answer.
+            ComponentUnavailable: when the pipeline or the simulation is unavailable.
         """
-        return config_of(await self._opened.get_config(self._seconds(timeout_seconds)))
+        return to_config(await self._opened.get_config(self._seconds(timeout_seconds)))
 
     def _seconds(self, timeout_seconds: float | None) -> float:
         return self._timeout_seconds if timeout_seconds is None else timeout_seconds
@@ -163,13 +163,13 @@ def _transport_to(
     address: str, simulation_address: str, ssl_context: ssl.SSLContext | None, identity: Identity | None
 ) -> Transport:
     if ssl_context is not None and not address.startswith("https://"):
-        raise ValueError(f"an ssl_context goes with a gateway at https://… only, not with {address}")
+        raise ValueError(f"ssl_context requires a gateway at https://…; the address is {address}")
     if not address.startswith(("http://", "https://")):
         return MeshTransport(address, simulation_address, identity)
     try:
         from pantree_client.transports.gateway import GatewayTransport
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"a gateway is asked with httpx and websockets; pip install 'pantree[client]' ({error})", name=error.name
+            f"the gateway transport needs more packages: pip install 'pantree[client]' ({error})", name=error.name
         ) from error
     return GatewayTransport(address, ssl_context)

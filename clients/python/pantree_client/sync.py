@@ -4,7 +4,6 @@ import asyncio
 import ssl
 import threading
 from collections.abc import AsyncGenerator, Coroutine, Generator
-from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -18,10 +17,9 @@ Value = TypeVar("Value")
 
 
 class SyncPantreeClient:
-    """Asks Pantree and waits for the answers: `PantreeClient` with an event loop of its own, in a thread of its own.
+    """Blocking client of Pantree: a `PantreeClient` whose event loop runs in a thread.
 
-    Use it as a context manager. It may be used from several threads at once. Arguments and errors are those of
-    `PantreeClient`.
+    Use it as a context manager. Several threads may share it. Arguments and errors are those of `PantreeClient`.
     """
 
     def __init__(
@@ -49,7 +47,7 @@ class SyncPantreeClient:
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
-        # A daemon, so that a program that forgets to close the client can still end.
+        # A daemon thread does not keep a program alive that forgets to close the client.
         self._thread = threading.Thread(target=self._loop.run_forever, name="pantree-client", daemon=True)
         self._thread.start()
         try:
@@ -68,23 +66,23 @@ class SyncPantreeClient:
             self._stop()
 
     def process(self, request: FirstPurchase | History, *, timeout_seconds: float | None = None) -> Result:
-        """As `PantreeClient.process`."""
+        """See `PantreeClient.process`."""
         return self._wait_for(self._client.process(request, timeout_seconds=timeout_seconds))
 
     def stream(self, request: FirstPurchase | History, *, timeout_seconds: float | None = None) -> Generator[Event]:
-        """As `PantreeClient.stream`; leaving the loop early ends the work in the mesh when the generator is closed."""
+        """See `PantreeClient.stream`. Closing the generator cancels the work in the mesh."""
         return self._iterate(self._client.stream(request, timeout_seconds=timeout_seconds))
 
     def archetypes(self, *, page_size: int = 0, timeout_seconds: float | None = None) -> Generator[Archetype]:
-        """As `PantreeClient.archetypes`."""
+        """See `PantreeClient.archetypes`."""
         return self._iterate(self._client.archetypes(page_size=page_size, timeout_seconds=timeout_seconds))
 
     def status(self, *, timeout_seconds: float | None = None) -> Status:
-        """As `PantreeClient.status`."""
+        """See `PantreeClient.status`."""
         return self._wait_for(self._client.status(timeout_seconds=timeout_seconds))
 
     def config(self, *, timeout_seconds: float | None = None) -> Config:
-        """As `PantreeClient.config`."""
+        """See `PantreeClient.config`."""
         return self._wait_for(self._client.config(timeout_seconds=timeout_seconds))
 
     def _wait_for(self, work: Coroutine[Any, Any, Value]) -> Value:
@@ -95,42 +93,22 @@ class SyncPantreeClient:
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # Ctrl-C ends the waiting; it shall end the work, too
+            future.cancel()  # Ctrl-C ends the work, not only the waiting
             raise
 
     def _iterate(self, values: AsyncGenerator[Value]) -> Generator[Value]:
-        arrivals: asyncio.Queue[Value | None] = asyncio.Queue()
+        async def next_value() -> Value | None:
+            return await anext(values, None)
 
-        async def pump() -> None:
-            try:
-                async with aclosing(values):
-                    async for value in values:
-                        arrivals.put_nowait(value)
-            finally:
-                arrivals.put_nowait(None)
+        async def close() -> None:
+            await values.aclose()
 
-        async def begin() -> "asyncio.Task[None]":
-            # One task runs the generator from beginning to end: it may hold what belongs to a task.
-            return asyncio.create_task(pump())
-
-        async def end() -> None:
-            task.cancel()
-            await asyncio.wait([task])
-
-        async def failure() -> BaseException | None:
-            await asyncio.wait([task])
-            return task.exception()
-
-        task = self._wait_for(begin())
         try:
-            while (value := self._wait_for(arrivals.get())) is not None:
+            while (value := self._wait_for(next_value())) is not None:
                 yield value
-            error = self._wait_for(failure())
-            if error is not None:
-                raise error
         finally:
-            if self._loop is not None:  # the client may have been closed before a generator that nobody finished
-                self._wait_for(end())
+            if self._loop is not None:  # the client may be closed before the generator
+                self._wait_for(close())
 
     def _stop(self) -> None:
         assert self._loop is not None

@@ -1,4 +1,4 @@
-"""Stands in for Pantree in the tests of programs that ask it: in process, without a port, with answers as told.
+"""A fake of Pantree for tests of programs that use the client: in process, without a port, with configured answers.
 
     fake = FakePantree([("Bananas", "weekly"), ("Milk", "biweekly")])
     async with fake.client() as client:
@@ -6,8 +6,8 @@
     assert [recommendation.name for recommendation in result.recommendations] == ["Bananas", "Milk"]
     assert fake.requests[0].customer_id == "cust_001"
 
-What it answers has the shape of real answers, down to the order of events, but is made up: it does not read the
-purchases, and it refuses nothing by itself. Tell it what to raise, as the mesh would.
+Its answers have the shape and the order of real ones, but their values are constant: it does not read the purchases and
+rejects nothing. Use `fail_next` for errors.
 """
 
 import calendar
@@ -33,21 +33,21 @@ from pantree_runtime.errors import PantreeError
 _MODEL = Model(name="fake", version="1")
 _MONTHS = 6
 _DEFAULT_AS_OF = date(2026, 6, 1)
-"""Always the same, so that tests that use it repeat."""
+"""Constant, so that tests are repeatable."""
 _ARCHETYPES = ("busy_family", "single_professional")
 _INTERVAL_DAYS = {cadence.frequency: cadence.interval_days for cadence in LADDER}
 
 
 class FakePantree:
-    """Answers the calls of a client, and remembers them.
+    """Answers the calls of a client and records them.
 
     Args:
-        recommendations: name and frequency, such as `weekly`, of the items to recommend, best first.
-        warnings: component, code and message of what is to be missing from answers.
-        state: `serving`, `degraded` or `unavailable`, for `status`.
+        recommendations: name and frequency (such as `weekly`) of the recommended items, best first.
+        warnings: component, code and message of the warnings of answers.
+        state: state that `status` returns: `serving`, `degraded` or `unavailable`.
 
     Raises:
-        ValueError: when a frequency is none that Pantree offers.
+        ValueError: when Pantree does not offer a frequency.
     """
 
     def __init__(
@@ -59,63 +59,63 @@ class FakePantree:
     ) -> None:
         unknown = [frequency for _, frequency in recommendations if frequency not in _INTERVAL_DAYS]
         if unknown:
-            raise ValueError(f"no such frequency: {', '.join(unknown)}; give one of {', '.join(_INTERVAL_DAYS)}")
+            raise ValueError(f"unknown frequency {', '.join(unknown)}; use one of {', '.join(_INTERVAL_DAYS)}")
         self._recommendations = tuple(recommendations)
         self._warnings = tuple(warnings)
         self._state = pipeline.ComponentState.Value(f"COMPONENT_STATE_{state.upper()}")
         self._failures: list[tuple[PantreeError, int]] = []
         self.requests: list[pipeline.ProcessInput] = []
-        """Every request for recommendations, as the contract's message, oldest first."""
-        self.streams_under_way = 0
-        """Streams that have begun and not ended; 0 when a program leaves none behind."""
+        """Every request for recommendations, oldest first."""
+        self.streams_in_flight = 0
+        """Number of open streams; 0 when a program has closed all of them."""
 
     def client(self) -> PantreeClient:
-        """A client that asks this stand-in."""
+        """Async client of this fake."""
         return PantreeClient("fake", transport=self)
 
     def sync_client(self) -> SyncPantreeClient:
-        """The same for programs without an event loop."""
+        """Blocking client of this fake."""
         return SyncPantreeClient("fake", transport=self)
 
     def fail_next(self, error: PantreeError, *, after_events: int = 0) -> None:
-        """Makes the next call raise an error; calls of this method add up, one for each call of the client.
+        """Makes the next call fail. Call it several times to make several calls fail.
 
         Args:
-            error: what to raise, such as `ComponentUnavailable("frequency", "frequency is not available")`.
-            after_events: for a stream: how many events come before it.
+            error: the error, such as `ComponentUnavailable("frequency", "frequency is not available")`.
+            after_events: number of events before the error, for a stream.
         """
         self._failures.append((error, after_events))
 
     async def open(self) -> None:
-        """Part of `Transport`."""
+        """See `Transport`."""
 
     async def close(self) -> None:
-        """Part of `Transport`."""
+        """See `Transport`."""
 
     async def process(self, request: pipeline.ProcessInput, timeout_seconds: float) -> pipeline.ProcessResult:
-        """Part of `Transport`."""
+        """See `Transport`."""
         self.requests.append(request)
-        self._fail_if_told()
+        self._raise_next_failure()
         return self._result(request)
 
     async def stream_process(
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
-        """Part of `Transport`."""
+        """See `Transport`."""
         self.requests.append(request)
-        error, events_before = self._failures.pop(0) if self._failures else (None, 0)
-        self.streams_under_way += 1
+        error, position_of_error = self._failures.pop(0) if self._failures else (None, 0)
+        self.streams_in_flight += 1
         try:
             for position, event in enumerate(self._events(request)):
-                if error is not None and position == events_before:
+                if error is not None and position == position_of_error:
                     raise error
                 yield event
         finally:
-            self.streams_under_way -= 1
+            self.streams_in_flight -= 1
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
-        """Part of `Transport`."""
-        self._fail_if_told()
+        """See `Transport`."""
+        self._raise_next_failure()
         return pipeline.GetConfigResponse(
             version="fake",
             default_archetype=_ARCHETYPES[0],
@@ -130,16 +130,16 @@ class FakePantree:
         )
 
     async def get_status(self, timeout_seconds: float) -> pipeline.GetStatusResponse:
-        """Part of `Transport`."""
-        self._fail_if_told()
+        """See `Transport`."""
+        self._raise_next_failure()
         component = pipeline.ComponentStatus(name="fake", state=self._state, required=True)
         return pipeline.GetStatusResponse(state=self._state, version="fake", components=[component])
 
     async def list_archetypes(
         self, request: simulation.ListArchetypesRequest, timeout_seconds: float
     ) -> simulation.ListArchetypesResponse:
-        """Part of `Transport`; the token of a page is the number of archetypes before it."""
-        self._fail_if_told()
+        """See `Transport`. The page token is the number of archetypes before the page."""
+        self._raise_next_failure()
         first = int(request.page_token or 0)
         end = first + (request.page_size or len(_ARCHETYPES))
         return simulation.ListArchetypesResponse(
@@ -147,7 +147,7 @@ class FakePantree:
                 simulation.Archetype(
                     id=name,
                     display_name=name.replace("_", " ").title(),
-                    description="Made up.",
+                    description="A fake archetype.",
                     mean_trip_gap_days=10,
                     mean_basket_items=8,
                     category_weights=[simulation.CategoryWeight(category="produce", weight_ratio=1)],
@@ -158,7 +158,7 @@ class FakePantree:
             default_archetype=_ARCHETYPES[0],
         )
 
-    def _fail_if_told(self) -> None:
+    def _raise_next_failure(self) -> None:
         if self._failures:
             raise self._failures.pop(0)[0]
 
@@ -190,7 +190,7 @@ class FakePantree:
     def _result(self, request: pipeline.ProcessInput) -> pipeline.ProcessResult:
         as_of = _as_of(request)
         months = _months(request)
-        chosen = self._recommendations[: request.max_recommendations or None]
+        selected = self._recommendations[: request.max_recommendations or None]
         return pipeline.ProcessResult(
             customer_id=request.customer_id,
             customer_name=request.customer_name,
@@ -198,13 +198,13 @@ class FakePantree:
             recommendation_id=f"fake-{request.customer_id}",
             recommendations=pipeline.RecommendationSet(
                 plan=SubscriptionPlan(
-                    item_count=len(chosen),
-                    annual_cost=95.0 * len(chosen),
-                    estimated_annual_savings=5.0 * len(chosen),
-                    annual_savings_vs_paid=3.0 * len(chosen),
+                    item_count=len(selected),
+                    annual_cost=95.0 * len(selected),
+                    estimated_annual_savings=5.0 * len(selected),
+                    annual_savings_vs_paid=3.0 * len(selected),
                 ),
                 recommendations=[
-                    _recommendation(name, _INTERVAL_DAYS[frequency], frequency, as_of) for name, frequency in chosen
+                    _recommendation(name, _INTERVAL_DAYS[frequency], frequency, as_of) for name, frequency in selected
                 ],
             ),
             model=_MODEL,
@@ -215,8 +215,8 @@ class FakePantree:
             history_summary=pipeline.HistorySummary(
                 month_count=months,
                 trip_count=4 * months,
-                purchase_count=4 * months * len(chosen),
-                item_count=len(chosen),
+                purchase_count=4 * months * len(selected),
+                item_count=len(selected),
                 first_date=_month_before(as_of, months - 1)[0].isoformat(),
                 last_date=(as_of - timedelta(days=1)).isoformat(),
                 total_spend=100.0 * months,
@@ -227,7 +227,7 @@ class FakePantree:
 
 
 def _recommendation(name: str, interval_days: int, frequency: str, as_of: date) -> Recommendation:
-    honest = SavingsVsPaid(
+    savings = SavingsVsPaid(
         expected_annual_savings=3.0,
         low_annual_savings=1.0,
         high_annual_savings=5.0,
@@ -246,14 +246,14 @@ def _recommendation(name: str, interval_days: int, frequency: str, as_of: date) 
             discount_ratio=0.05,
             quantity=1,
             annual_cost=95.0,
-            savings_vs_paid=honest,
+            savings_vs_paid=savings,
             tiers=[
                 PriceTier(
                     min_items_per_delivery=1,
                     discount_ratio=0.05,
                     annual_cost=95.0,
                     estimated_annual_savings=5.0,
-                    savings_vs_paid=honest,
+                    savings_vs_paid=savings,
                 )
             ],
             first_delivery_date=(as_of + timedelta(days=interval_days)).isoformat(),
@@ -288,7 +288,7 @@ def _seed(request: pipeline.ProcessInput) -> int:
 
 
 def _month_before(as_of: date, count: int) -> tuple[date, date]:
-    """First and last day of the calendar month that lies `count` months before the last one that ended by a day."""
+    """First and last day of the calendar month that ended `count` months before the last complete one."""
     last = as_of.replace(day=1) - timedelta(days=1)
     for _ in range(count):
         last = last.replace(day=1) - timedelta(days=1)

@@ -1,7 +1,7 @@
-"""Ways to reach Pantree: `mesh` over gRPC, `gateway` over REST and WebSocket, and `pantree_client.testing` without any.
+"""Transports: `mesh` over gRPC, `gateway` over REST and WebSocket, and the fake in `pantree_client.testing`.
 
-All speak the contract's messages and raise the errors of `pantree_runtime.errors`, so that the client need not know
-which one it has. A field of a wrong request is named by its path in `ProcessInput`, such as `items[0].price`.
+All use the contract's messages and raise the errors of `pantree_runtime.errors`. An invalid field is named by its path
+in `ProcessInput`, such as `items[0].price`.
 """
 
 from collections.abc import AsyncGenerator
@@ -12,29 +12,29 @@ from pantree.simulation.v1 import simulation_service_pb2 as simulation
 
 
 class Transport(Protocol):
-    """A way to reach Pantree. Its calls are those of the contract that are meant for everyone."""
+    """The public calls of the contract."""
 
     async def open(self) -> None:
-        """Gets ready, inside the event loop of the calls."""
+        """Prepares for calls, inside their event loop."""
 
     async def close(self) -> None:
-        """Lets go of everything; calls under way end."""
+        """Releases all resources; calls in flight end."""
 
     async def process(self, request: pipeline.ProcessInput, timeout_seconds: float) -> pipeline.ProcessResult:
-        """As `PipelineService.Process`."""
+        """Calls `PipelineService.Process`."""
 
     def stream_process(
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
-        """As `PipelineService.StreamProcess`; closing the generator ends the work."""
+        """Calls `PipelineService.StreamProcess`. Closing the generator cancels the work."""
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
-        """As `PipelineService.GetConfig`."""
+        """Calls `PipelineService.GetConfig`."""
 
     async def get_status(self, timeout_seconds: float) -> pipeline.GetStatusResponse:
-        """As `PipelineService.GetStatus`."""
+        """Calls `PipelineService.GetStatus`."""
 
     async def list_archetypes(
         self, request: simulation.ListArchetypesRequest, timeout_seconds: float
     ) -> simulation.ListArchetypesResponse:
-        """As `SimulationService.ListArchetypes`."""
+        """Calls `SimulationService.ListArchetypes`."""

@@ -1,4 +1,4 @@
-"""Through the gateway, over REST and WebSocket. It needs httpx and websockets: `pip install 'pantree[client]'`."""
+"""The transport through the gateway, over REST and WebSocket. It needs `pip install 'pantree[client]'`."""
 
 import asyncio
 import contextlib
@@ -25,25 +25,40 @@ from pantree_runtime.errors import (
     InternalError,
     InvalidInput,
     NotFound,
+    Overloaded,
     PantreeError,
+    PermissionDenied,
     StoreMismatch,
     TooLarge,
 )
 
 _TIMEOUT_HEADER = "X-Request-Timeout"
-# The gateway is the one to say that time is over, and why; only when it does not, the client says it.
+# The gateway reports a deadline itself and says why. The client gives up this much later.
 _GRACE_SECONDS = 1.0
-# As the channels of the mesh do it: pantree_runtime.channel.
-_MOST_ATTEMPTS = 4
-_FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 1.0
+# The same as for gRPC channels: pantree_runtime.channel.
+_MAX_ATTEMPTS = 4
+_INITIAL_BACKOFF_SECONDS = 0.1
+_MAX_BACKOFF_SECONDS = 1.0
 
-_BY_REASON: Mapping[str, type[PantreeError]] = {
+_ERROR_BY_REASON: Mapping[str, type[PantreeError]] = {
     error.reason: error
-    for error in (NotFound, StoreMismatch, TooLarge, DeadlineExceeded, DeadlineTooShort, InternalError)
+    for error in (
+        NotFound,
+        StoreMismatch,
+        TooLarge,
+        DeadlineExceeded,
+        DeadlineTooShort,
+        PermissionDenied,
+        InternalError,
+    )
 }
-# For what comes from elsewhere than the contract: a proxy, or the gateway's own routes.
-_BY_STATUS: Mapping[int, type[PantreeError]] = {404: NotFound, 413: TooLarge, 504: DeadlineExceeded}
+# For unknown reasons, and for responses of proxies.
+_ERROR_BY_STATUS: Mapping[int, type[PantreeError]] = {
+    403: PermissionDenied,
+    404: NotFound,
+    413: TooLarge,
+    504: DeadlineExceeded,
+}
 _UNAVAILABLE_STATUSES = (502, 503)
 _STATES = {
     "healthy": pipeline.COMPONENT_STATE_SERVING,
@@ -52,16 +67,16 @@ _STATES = {
     "disabled": pipeline.COMPONENT_STATE_DISABLED,
 }
 
-Answer = TypeVar("Answer")
-AnswerMessage = TypeVar("AnswerMessage", bound=Message)
+ResultT = TypeVar("ResultT")
+MessageT = TypeVar("MessageT", bound=Message)
 
 
 class GatewayTransport:
-    """Calls the gateway. A gateway or part that does not answer is asked again, up to four times in all.
+    """Calls the gateway. A call to a gateway or part that is unavailable is retried, up to four attempts in all.
 
     Args:
-        url: of the gateway; what its path holds stands before every route.
-        ssl_context: for `https`: which authorities are trusted, which certificate is shown. The system's when None.
+        url: URL of the gateway; its path is prepended to every route.
+        ssl_context: trusted authorities and client certificate for `https`; the system's authorities if None.
     """
 
     def __init__(self, url: str, ssl_context: ssl.SSLContext | None = None) -> None:
@@ -70,8 +85,8 @@ class GatewayTransport:
         self._client: httpx.AsyncClient | None = None
 
     async def open(self) -> None:
-        """Makes the pool of connections; they connect with the first call."""
-        self._client = httpx.AsyncClient(verify=self._ssl_context or True)
+        """Creates the connection pool; it connects at the first call."""
+        self._client = httpx.AsyncClient(verify=self._ssl_context or True, timeout=None)  # noqa: S113 # see _Deadline
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -80,19 +95,19 @@ class GatewayTransport:
             self._client = None
 
     async def process(self, request: pipeline.ProcessInput, timeout_seconds: float) -> pipeline.ProcessResult:
-        """As `PipelineService.Process`."""
-        document = await self._ask("POST", "/api/v1/process", timeout_seconds, json=_document(request))
-        return _message(document, pipeline.ProcessResult())
+        """Calls `PipelineService.Process`."""
+        document = await self._request("POST", "/api/v1/process", timeout_seconds, json=_to_json(request))
+        return _to_message(document, pipeline.ProcessResult())
 
     async def stream_process(
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
-        """As `PipelineService.StreamProcess`; a stream whose connection is lost goes on where it was."""
+        """Calls `PipelineService.StreamProcess`. A stream resumes after a lost connection."""
         deadline = _Deadline(timeout_seconds)
         stream = _Stream(self, request, deadline)
         try:
             while True:
-                event = await (deadline.attempts(stream.next_event) if stream.may_go_on else stream.next_event())
+                event = await (deadline.retry(stream.next_event) if stream.can_resume else stream.next_event())
                 yield event
                 if event.HasField("completed"):
                     return
@@ -100,14 +115,14 @@ class GatewayTransport:
             await stream.close()
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
-        """As `PipelineService.GetConfig`."""
-        return _message(await self._ask("GET", "/api/v1/config", timeout_seconds), pipeline.GetConfigResponse())
+        """Calls `PipelineService.GetConfig`."""
+        return _to_message(await self._request("GET", "/api/v1/config", timeout_seconds), pipeline.GetConfigResponse())
 
     async def get_status(self, timeout_seconds: float) -> pipeline.GetStatusResponse:
-        """As `PipelineService.GetStatus`."""
-        document = await self._ask("GET", "/health", timeout_seconds, also_fine=(503,))
+        """Calls `PipelineService.GetStatus`."""
+        document = await self._request("GET", "/health", timeout_seconds, accepted_status=503)
         components = dict(document["components"])
-        # What the gateway adds, and what a call of the pipeline itself would raise.
+        # The gateway adds the pipeline. A direct call to an unavailable pipeline would raise an error.
         own = components.pop("pipeline")
         if own["status"] == "unavailable":
             raise ComponentUnavailable("pipeline", own["message"])
@@ -129,12 +144,12 @@ class GatewayTransport:
     async def list_archetypes(
         self, request: simulation.ListArchetypesRequest, timeout_seconds: float
     ) -> simulation.ListArchetypesResponse:
-        """As `SimulationService.ListArchetypes`."""
-        document = await self._ask("GET", "/api/v1/archetypes", timeout_seconds, params=_document(request))
-        return _message(document, simulation.ListArchetypesResponse())
+        """Calls `SimulationService.ListArchetypes`."""
+        document = await self._request("GET", "/api/v1/archetypes", timeout_seconds, params=_to_json(request))
+        return _to_message(document, simulation.ListArchetypesResponse())
 
-    async def _ask(
-        self, verb: str, path: str, timeout_seconds: float, also_fine: tuple[int, ...] = (), **content: Any
+    async def _request(
+        self, verb: str, path: str, timeout_seconds: float, accepted_status: int = 200, **content: Any
     ) -> dict[str, Any]:
         assert self._client is not None
         client = self._client
@@ -142,55 +157,49 @@ class GatewayTransport:
 
         async def send() -> dict[str, Any]:
             try:
-                async with asyncio.timeout_at(deadline.last_moment):
-                    response = await client.request(
-                        verb, self._url + path, headers=deadline.headers, timeout=None, **content
-                    )
-            except TimeoutError as error:
-                raise deadline.error from error
+                async with deadline.limit():
+                    response = await client.request(verb, self._url + path, headers=deadline.headers, **content)
             except httpx.TransportError as error:
-                raise _not_reached(self._url, error) from error
+                raise _unreachable(self._url, error) from error
             is_json = response.headers.get("Content-Type", "").startswith("application/json")
-            if response.is_success or (response.status_code in also_fine and is_json):
+            if response.is_success or (response.status_code == accepted_status and is_json):
                 document: dict[str, Any] = response.json()
                 return document
             raise _error_of_response(response)
 
-        return await deadline.attempts(send)
+        return await deadline.retry(send)
 
     async def connect(
         self, request: pipeline.ProcessInput, deadline: "_Deadline", resume_token: str | None
     ) -> websockets.ClientConnection:
-        """A WebSocket on which the request has been sent.
+        """Opens a WebSocket and sends the request.
 
         Args:
             request: the request.
-            deadline: the time that it may take.
-            resume_token: that of the last event that came on a connection that was lost; None for the first one.
+            deadline: deadline of the request.
+            resume_token: token of the last event before a connection was lost; None for the first connection.
 
         Raises:
             PantreeError: when the gateway cannot be reached in time, or the request cannot be sent.
         """
         if not request.customer_id or "/" in request.customer_id:
-            # The gateway says what is wrong with others; such an id would not even reach it in a path.
-            remedy = "is empty or has a slash; give 1 to 128 other characters"
+            # Such a path has no route. The gateway reports other invalid ids.
+            remedy = "must have 1 to 128 characters without a slash"
             raise InvalidInput([FieldViolation("customer_id", remedy)])
         url = f"{self._url.replace('http', 'ws', 1)}/ws/stream/{quote(request.customer_id, safe='')}"
         options: dict[str, Any] = {"ssl": self._ssl_context} if self._ssl_context else {}
         try:
-            async with asyncio.timeout_at(deadline.last_moment):
+            async with deadline.limit():
                 connection = await websockets.connect(
                     url, additional_headers=deadline.headers, max_size=None, open_timeout=None, **options
                 )
-        except TimeoutError as error:
-            raise deadline.error from error
         except (OSError, websockets.WebSocketException) as error:
-            raise _not_reached(self._url, error) from error
-        document = _document(request)
+            raise _unreachable(self._url, error) from error
+        document = _to_json(request)
         if resume_token is not None:
             document["resume_token"] = resume_token
         try:
-            with contextlib.suppress(websockets.ConnectionClosed):  # why it was closed is told by the next event
+            with contextlib.suppress(websockets.ConnectionClosed):  # receiving the next event raises the reason
                 await connection.send(json.dumps(document))
         except BaseException:
             await connection.close()
@@ -199,7 +208,7 @@ class GatewayTransport:
 
 
 class _Stream:
-    """The events of one request, over as many connections as it takes."""
+    """The events of one request, over one or more connections."""
 
     def __init__(self, transport: GatewayTransport, request: pipeline.ProcessInput, deadline: "_Deadline") -> None:
         self._transport = transport
@@ -207,37 +216,46 @@ class _Stream:
         self._deadline = deadline
         self._connection: websockets.ClientConnection | None = None
         self._resume_token: str | None = None
-        self.may_go_on = True
-        """Whether a new connection would go on where a lost one was; older gateways would begin from the start."""
+        self.can_resume = True
+        """Whether a new connection resumes the stream. Older gateways send no tokens and would start again."""
 
     async def next_event(self) -> pipeline.StreamProcessResponse:
-        """The next event, on a new connection where there is none.
+        """Receives the next event, on a new connection if there is none.
 
         Raises:
-            PantreeError: when the gateway says so, or the connection is lost; then the next call goes on where it was.
+            PantreeError: when the gateway reports an error or the connection is lost. The next call resumes the stream.
         """
         if self._connection is None:
             self._connection = await self._transport.connect(self._request, self._deadline, self._resume_token)
         try:
-            event, token = await _next_event(self._connection, self._deadline)
+            # The limit spans one message: a generator must not leave a timeout running in its caller's code.
+            async with self._deadline.limit():
+                frame = json.loads(await self._connection.recv())
+        except websockets.ConnectionClosed as error:
+            await self.close()
+            raise ComponentUnavailable("gateway", f"the stream ended before its result ({error}); try again") from error
         except BaseException:
             await self.close()
             raise
-        self._resume_token, self.may_go_on = token, token is not None
-        return event
+        if frame["type"] == "error":
+            await self.close()
+            raise _error_of_problem(frame["problem"])
+        self._resume_token = frame.get("resume_token")
+        self.can_resume = self._resume_token is not None
+        return _to_message({frame["type"]: frame["data"]}, pipeline.StreamProcessResponse())
 
     async def close(self) -> None:
-        """Closes the connection; the gateway then stops the work."""
+        """Closes the connection; the gateway then cancels the work."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
 
 class _Deadline:
-    """The time that a call may take, and its attempts.
+    """Deadline and retries of a call.
 
     Args:
-        timeout_seconds: longest time; less when the request being served has less left.
+        timeout_seconds: timeout of the call; a request that is being served may have less time left.
     """
 
     def __init__(self, timeout_seconds: float) -> None:
@@ -249,82 +267,66 @@ class _Deadline:
         return self._ends_at - asyncio.get_running_loop().time()
 
     @property
-    def last_moment(self) -> float:
-        """Time of the event loop at which the client itself gives up."""
-        return self._ends_at + _GRACE_SECONDS
-
-    @property
     def headers(self) -> dict[str, str]:
-        """What tells the gateway how much time is left."""
+        """Header with the remaining time, for the gateway."""
         return {_TIMEOUT_HEADER: f"{max(self._remaining_seconds, 0.001):.3f}"}
 
-    @property
-    def error(self) -> DeadlineExceeded:
-        """What to raise when time is over."""
-        return DeadlineExceeded(f"the gateway did not answer within {self._seconds:g} s")
+    @contextlib.asynccontextmanager
+    async def limit(self) -> AsyncGenerator[None]:
+        """Raises `DeadlineExceeded` when the code inside takes longer than the deadline."""
+        try:
+            async with asyncio.timeout_at(self._ends_at + _GRACE_SECONDS):
+                yield
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"the gateway did not answer within {self._seconds:g} s") from error
 
-    async def attempts(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Result of the first attempt that does not end with `ComponentUnavailable`, if time and attempts suffice."""
-        for failed in range(1, _MOST_ATTEMPTS):
+    async def retry(self, attempt: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        """Retries after `ComponentUnavailable`, with exponential back-off, while attempts and time remain."""
+        for failures in range(1, _MAX_ATTEMPTS):
             try:
                 return await attempt()
             except ComponentUnavailable:
-                longest = min(_FIRST_PAUSE_SECONDS * 2 ** (failed - 1), _LONGEST_PAUSE_SECONDS)
-                # Half of it at random, lest many clients come back at the same moment.
-                pause_seconds = longest * random.uniform(0.5, 1)  # noqa: S311 # no secret
-                if pause_seconds >= self._remaining_seconds:
+                backoff = min(_INITIAL_BACKOFF_SECONDS * 2 ** (failures - 1), _MAX_BACKOFF_SECONDS)
+                # Jitter, so that many clients do not retry at the same moment.
+                backoff *= random.uniform(0.5, 1)  # noqa: S311 # not security-relevant
+                if backoff >= self._remaining_seconds:
                     raise
-                await asyncio.sleep(pause_seconds)
+                await asyncio.sleep(backoff)
         return await attempt()
 
 
-async def _next_event(
-    connection: websockets.ClientConnection, deadline: _Deadline
-) -> tuple[pipeline.StreamProcessResponse, str | None]:
-    """The next event and its resume token, if any."""
-    try:
-        # Around one message only: a generator must not leave a timeout running in its caller's code.
-        async with asyncio.timeout_at(deadline.last_moment):
-            frame = json.loads(await connection.recv())
-    except TimeoutError as error:
-        raise deadline.error from error
-    except websockets.ConnectionClosed as error:
-        raise ComponentUnavailable("gateway", f"the stream ended before its result ({error}); try again") from error
-    if frame["type"] == "error":
-        raise _error_of_problem(frame["problem"])
-    event = _message({frame["type"]: frame["data"]}, pipeline.StreamProcessResponse())
-    return event, frame.get("resume_token")
-
-
-def _document(message: Message) -> dict[str, Any]:
+def _to_json(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True)
 
 
-def _message(document: Mapping[str, Any], message: AnswerMessage) -> AnswerMessage:
-    # Fields that are newer than this client are no error.
+def _to_message(document: Mapping[str, Any], message: MessageT) -> MessageT:
+    # A newer gateway may send fields that this client does not know.
     return ParseDict(dict(document), message, ignore_unknown_fields=True)
 
 
-def _not_reached(url: str, error: Exception) -> ComponentUnavailable:
-    return ComponentUnavailable("gateway", f"{url} cannot be reached ({error}); is the gateway running?")
+def _unreachable(url: str, error: Exception) -> ComponentUnavailable:
+    return ComponentUnavailable("gateway", f"cannot connect to {url} ({error}); is the gateway running?")
 
 
 def _error_of_response(response: httpx.Response) -> PantreeError:
     if response.headers.get("Content-Type", "").startswith("application/problem+json"):
-        return _error_of_problem(response.json())
-    detail = f"{response.url} answered {response.status_code}: {response.text[:200]}"
+        return _error_of_problem(response.json(), response.headers.get("Retry-After", ""))
+    detail = f"{response.url} returned {response.status_code}: {response.text[:200]}"
     return _error_of_problem({"code": "HTTP_ERROR", "status": response.status_code, "detail": detail})
 
 
-def _error_of_problem(problem: Mapping[str, Any]) -> PantreeError:
-    """Error that a problem document of the gateway stands for."""
+def _error_of_problem(problem: Mapping[str, Any], retry_after: str = "") -> PantreeError:
+    """Error for a problem document of the gateway."""
     code, status, detail = problem["code"], problem["status"], problem["detail"]
-    metadata = {"trace_id": problem["trace_id"]} if "trace_id" in problem else {}
+    error: PantreeError
     if code == InvalidInput.reason:
-        error: PantreeError = InvalidInput([FieldViolation(e["field"], e["message"]) for e in problem["errors"]])
+        error = InvalidInput([FieldViolation(e["field"], e["message"]) for e in problem["errors"]])
     elif code == ComponentUnavailable.reason or status in _UNAVAILABLE_STATUSES:
         error = ComponentUnavailable(problem.get("component", "gateway"), detail)
+    elif status == 429:
+        error = Overloaded(detail, float(retry_after) if retry_after.isdecimal() else 1.0)
     else:
-        error = (_BY_REASON.get(code) or _BY_STATUS.get(status) or InternalError)(detail)
-    error.metadata.update(metadata)
+        error = (_ERROR_BY_REASON.get(code) or _ERROR_BY_STATUS.get(status) or InternalError)(detail)
+    if "trace_id" in problem:
+        error.metadata["trace_id"] = problem["trace_id"]
     return error

@@ -1,4 +1,4 @@
-"""Straight to the services, over gRPC."""
+"""The transport over gRPC, directly to the services."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Iterator
@@ -9,21 +9,22 @@ from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as pipeline_rpc
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
+from pantree_client.requests import rename_fields
 from pantree_runtime.channel import open_channel
-from pantree_runtime.errors import FieldViolation, InvalidInput
+from pantree_runtime.errors import InvalidInput
 from pantree_runtime.identity import Identity
 from pantree_runtime.status import translate_rpc_errors
 
-_LONGEST_SECONDS = 3600.0  # every call has a timeout of its own
+_MAX_SECONDS = 3600.0  # every call has its own timeout
 
 
 class MeshTransport:
-    """Calls the pipeline and simulation services. What a part does not take at once is tried again by the channel.
+    """Calls the pipeline and simulation services. The channels retry calls to a part that is unavailable.
 
     Args:
         pipeline_address: `host:port`, or `dns:///name:port` for several replicas.
         simulation_address: likewise.
-        identity: certificate to show to parts that ask for one; None for a mesh without TLS.
+        identity: certificate of this client; None for a mesh without TLS.
     """
 
     def __init__(self, pipeline_address: str, simulation_address: str, identity: Identity | None = None) -> None:
@@ -32,9 +33,9 @@ class MeshTransport:
         self._channels: list[grpc.aio.Channel] = []
 
     async def open(self) -> None:
-        """Opens the channels; they connect with the first call."""
+        """Opens the channels; they connect at the first call."""
         self._channels = [
-            open_channel(address, timeout_seconds=_LONGEST_SECONDS, part=part, identity=self._identity)
+            open_channel(address, timeout_seconds=_MAX_SECONDS, part=part, identity=self._identity)
             for part, address in self._addresses.items()
         ]
 
@@ -44,37 +45,37 @@ class MeshTransport:
             await self._channels.pop().close()
 
     async def process(self, request: pipeline.ProcessInput, timeout_seconds: float) -> pipeline.ProcessResult:
-        """As `PipelineService.Process`."""
-        with _calling_pipeline():
+        """Calls `PipelineService.Process`."""
+        with _pipeline_errors():
             answer = await self._pipeline.Process(pipeline.ProcessRequest(input=request), timeout=timeout_seconds)
         return answer.result
 
     async def stream_process(
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
-        """As `PipelineService.StreamProcess`."""
+        """Calls `PipelineService.StreamProcess`."""
         call = self._pipeline.StreamProcess(pipeline.StreamProcessRequest(input=request), timeout=timeout_seconds)
         try:
-            with _calling_pipeline():
+            with _pipeline_errors():
                 async for response in call:
                     yield response
         finally:
-            call.cancel()  # does nothing after the last event
+            call.cancel()  # has no effect after the last event
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
-        """As `PipelineService.GetConfig`."""
-        with _calling_pipeline():
+        """Calls `PipelineService.GetConfig`."""
+        with _pipeline_errors():
             return await self._pipeline.GetConfig(pipeline.GetConfigRequest(), timeout=timeout_seconds)
 
     async def get_status(self, timeout_seconds: float) -> pipeline.GetStatusResponse:
-        """As `PipelineService.GetStatus`."""
-        with _calling_pipeline():
+        """Calls `PipelineService.GetStatus`."""
+        with _pipeline_errors():
             return await self._pipeline.GetStatus(pipeline.GetStatusRequest(), timeout=timeout_seconds)
 
     async def list_archetypes(
         self, request: simulation.ListArchetypesRequest, timeout_seconds: float
     ) -> simulation.ListArchetypesResponse:
-        """As `SimulationService.ListArchetypes`."""
+        """Calls `SimulationService.ListArchetypes`."""
         with translate_rpc_errors("simulation"):
             stub: simulation_rpc.SimulationServiceAsyncStub = simulation_rpc.SimulationServiceStub(self._channels[1])
             return await stub.ListArchetypes(request, timeout=timeout_seconds)
@@ -85,11 +86,10 @@ class MeshTransport:
 
 
 @contextlib.contextmanager
-def _calling_pipeline() -> Iterator[None]:
+def _pipeline_errors() -> Iterator[None]:
+    """Translates gRPC errors, and names fields by their path in `ProcessInput` instead of the request around it."""
     try:
         with translate_rpc_errors("pipeline"):
             yield
     except InvalidInput as error:
-        # The message around the input is no concern of whoever calls this client.
-        violations = [FieldViolation(v.field.removeprefix("input."), v.description) for v in error.violations]
-        raise InvalidInput(violations) from error
+        raise rename_fields(error, lambda field: field.removeprefix("input.")) from error

@@ -1,4 +1,4 @@
-"""Bulk calls over connections that are lost, to real services."""
+"""Bulk calls to real services over connections that are lost."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from pantree.recommendation.v1 import recommendation_service_pb2 as recommendati
 from pantree.recommendation.v1.recommendation_service_pb2_grpc import RecommendationServiceStub
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree.vector.v1.vector_service_pb2_grpc import VectorServiceStub
-from pantree_client.bulk import answered
+from pantree_client.bulk_calls import bulk_responses
 from pantree_frequency.__main__ import build as build_frequency
 from pantree_frequency.settings import FrequencySettings
 from pantree_recommendation.__main__ import build as build_recommendation
@@ -30,7 +30,7 @@ from tests.faults.proxy import Proxy
 from tests.loopback import loopback
 from tests.runtime.test_server import Unary, nothing_to_do
 
-LONGEST_SECONDS = 60
+MAX_SECONDS = 60
 BATCHES, HOUSEHOLDS = 12, 3
 
 
@@ -40,14 +40,14 @@ async def behind_proxy(part: ServiceSpec) -> AsyncIterator[tuple[Proxy, grpc.aio
         proxy = Proxy(int(served.address.rsplit(":", 1)[1]))
         await proxy.open()
         try:
-            async with open_channel(f"127.0.0.1:{proxy.port}", timeout_seconds=LONGEST_SECONDS) as channel:
+            async with open_channel(f"127.0.0.1:{proxy.port}", timeout_seconds=MAX_SECONDS) as channel:
                 yield proxy, channel
         finally:
             await proxy.close()
 
 
 def purchases(number: int) -> PurchaseColumns:
-    """Something bought every `2 + number` days."""
+    """Purchases of one item every `2 + number` days."""
     days = [20_000 + (2 + number) * time for time in range(5)]
     same = len(days)
     return PurchaseColumns(
@@ -101,32 +101,32 @@ def recommendation_batches() -> Iterator[recommendation.RecommendBatchRequest]:
         )
 
 
-async def test_households_are_answered_once_and_in_order_over_lost_connections() -> None:
+async def test_frequency_answers_each_household_once_and_in_order() -> None:
     intervals: list[float] = []
     async with behind_proxy(await build_frequency(FrequencySettings())) as (proxy, channel):
         call = FrequencyServiceStub(channel).AnalyzeHistories
-        async for response in answered("frequency", call, frequency_batches()):
+        async for response in bulk_responses("frequency", call, frequency_batches()):
             intervals += [one.result.items[0].mean_interval_days for one in response.households]
             await proxy.drop_connections()
     assert intervals == [2.0 + number for number in range(BATCHES * HOUSEHOLDS)]
 
 
-async def test_households_are_recommended_to_once_and_in_order_over_lost_connections() -> None:
+async def test_recommendation_answers_each_household_once_and_in_order() -> None:
     names: list[str] = []
     settings = RecommendationSettings(sagemaker_endpoint="")
     async with behind_proxy(await build_recommendation(settings)) as (proxy, channel):
         call = RecommendationServiceStub(channel).RecommendBatch
-        async for response in answered("recommendation", call, recommendation_batches()):
+        async for response in bulk_responses("recommendation", call, recommendation_batches()):
             names += [one.result.recommendations[0].name for one in response.households]
             await proxy.drop_connections()
     assert names == [f"Item {number}" for number in range(BATCHES * HOUSEHOLDS)]
 
 
-async def test_histories_keep_their_positions_over_lost_connections() -> None:
+async def test_vector_numbers_histories_across_connections() -> None:
     positions: list[int] = []
     async with behind_proxy(await build_vector(VectorSettings(store_url="memory://"))) as (proxy, channel):
         call = VectorServiceStub(channel).IndexHistories
-        async for response in answered("vector", call, vector_batches()):
+        async for response in bulk_responses("vector", call, vector_batches()):
             assert {one.item_count for one in response.outcomes} == {1}
             positions += [one.history_index for one in response.outcomes]
             await proxy.drop_connections()
@@ -134,13 +134,13 @@ async def test_histories_keep_their_positions_over_lost_connections() -> None:
 
 
 class OneByOne(Unary):
-    """Answers each household in a response of its own, and goes away after some."""
+    """Answers one household per response, and hangs after a number of answers."""
 
-    def __init__(self, most_answers: int) -> None:
+    def __init__(self, max_answers: int) -> None:
         super().__init__(nothing_to_do)
-        self._left = most_answers
+        self._remaining = max_answers
         self.seen: list[list[str]] = []
-        """Names of the items of each household in each request."""
+        """Item names of each request."""
 
     async def AnalyzeHistories(
         self, request_iterator: AsyncIterator[frequency.AnalyzeHistoriesRequest], context: Context
@@ -148,9 +148,9 @@ class OneByOne(Unary):
         async for request in request_iterator:
             self.seen.append([household.purchases.item_names[0] for household in request.households])
             for household in request.households:
-                if not self._left:
+                if not self._remaining:
                     await asyncio.Event().wait()
-                self._left -= 1
+                self._remaining -= 1
                 analysis = frequency.AnalyzeHistoryResponse(
                     items=[frequency.ItemFrequency(name=household.purchases.item_names[0])]
                 )
@@ -162,13 +162,13 @@ class OneByOne(Unary):
         )
 
 
-async def test_batch_that_was_answered_in_part_goes_on_with_its_rest_on_the_server_that_comes_next() -> None:
-    first, second = OneByOne(most_answers=4), OneByOne(most_answers=1_000)
+async def test_partly_answered_batch_resumes_on_the_next_server() -> None:
+    first, second = OneByOne(max_answers=4), OneByOne(max_answers=1_000)
     served = await start(first.part(), host="127.0.0.1", port=0)
     port = int(served.address.rsplit(":", 1)[1])
     names: list[str] = []
-    async with open_channel(served.address, timeout_seconds=LONGEST_SECONDS) as channel:
-        async for response in answered(
+    async with open_channel(served.address, timeout_seconds=MAX_SECONDS) as channel:
+        async for response in bulk_responses(
             "frequency", FrequencyServiceStub(channel).AnalyzeHistories, frequency_batches()
         ):
             names.append(response.households[0].result.items[0].name)
@@ -180,8 +180,8 @@ async def test_batch_that_was_answered_in_part_goes_on_with_its_rest_on_the_serv
     assert second.seen[0] == ["Item 4", "Item 5"]
 
 
-class Leaving(Unary):
-    """Answers the first request, and ends the call as if that were all."""
+class EndsEarly(Unary):
+    """Answers the first request and ends the call with OK."""
 
     async def AnalyzeHistories(
         self, request_iterator: AsyncIterator[frequency.AnalyzeHistoriesRequest], context: Context
@@ -190,39 +190,41 @@ class Leaving(Unary):
         yield frequency.AnalyzeHistoriesResponse(households=[frequency.HouseholdAnalysis()] * len(request.households))
 
 
-async def test_households_without_an_answer_are_not_lost_in_silence() -> None:
-    servicer = Leaving(nothing_to_do)
+async def test_call_that_ends_early_raises_an_error() -> None:
+    servicer = EndsEarly(nothing_to_do)
     part = ServiceSpec(
         "frequency", {"pantree.frequency.v1.FrequencyService": lambda server: add_frequency_to(servicer, server)}
     )
     async with loopback(part) as channel:
         with pytest.raises(InternalError, match="before every household was answered"):
-            async for _ in answered("frequency", FrequencyServiceStub(channel).AnalyzeHistories, frequency_batches()):
+            async for _ in bulk_responses(
+                "frequency", FrequencyServiceStub(channel).AnalyzeHistories, frequency_batches()
+            ):
                 pass
 
 
-async def test_patience_ends_where_nobody_answers() -> None:
-    async with open_channel("127.0.0.1:1", timeout_seconds=LONGEST_SECONDS) as channel:
+async def test_unavailable_part_raises_after_patience_seconds() -> None:
+    async with open_channel("127.0.0.1:1", timeout_seconds=MAX_SECONDS) as channel:
         call = FrequencyServiceStub(channel).AnalyzeHistories
         with pytest.raises(ComponentUnavailable, match="frequency is not available"):
-            async for _ in answered("frequency", call, frequency_batches(), patience_seconds=0.5):
+            async for _ in bulk_responses("frequency", call, frequency_batches(), patience_seconds=0.5):
                 pass
 
 
-async def test_other_failures_are_not_tried_again() -> None:
+async def test_other_errors_are_not_retried() -> None:
     requests = [frequency.AnalyzeHistoriesRequest(model_name="none")]
     async with loopback(await build_frequency(FrequencySettings())) as channel:
         with pytest.raises(InvalidInput):
-            async for _ in answered("frequency", FrequencyServiceStub(channel).AnalyzeHistories, requests):
+            async for _ in bulk_responses("frequency", FrequencyServiceStub(channel).AnalyzeHistories, requests):
                 pass
 
 
-async def test_mistake_of_whoever_makes_the_requests_is_told() -> None:
+async def test_error_of_the_request_iterator_is_raised() -> None:
     async def broken() -> AsyncIterator[frequency.AnalyzeHistoriesRequest]:
         yield next(frequency_batches())
         raise LookupError("the file ends here")
 
     async with loopback(await build_frequency(FrequencySettings())) as channel:
         with pytest.raises(LookupError, match="the file ends here"):
-            async for _ in answered("frequency", FrequencyServiceStub(channel).AnalyzeHistories, broken()):
+            async for _ in bulk_responses("frequency", FrequencyServiceStub(channel).AnalyzeHistories, broken()):
                 pass
