@@ -123,7 +123,7 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
 def _details_of(rpc_error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
     """Status in the trailers of a failed call, if any.
 
-    `rpc_status.from_call` raises `ValueError` when code or message differ from those of the call. gRPC replaces them when
+    `rpc_status.from_call` raises `ValueError` when code or message differ from those of the call. gRPC replaces them if
     the trailers are too large.
     """
     for key, value in rpc_error.trailing_metadata() or ():
