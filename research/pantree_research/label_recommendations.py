@@ -17,12 +17,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pantree_fitting.frequency import models as fitting
+from pantree_fitting.recommendation.ranking_models import LabeledItem
 from pantree_frequency.backends import artefact
 from pantree_recommendation.core import Policy
-from pantree_recommendation.sagemaker.fitting import LabelledItem
 from pantree_research.quality.__main__ import levels_of
 from pantree_research.quality.households import FITTING_END, LAST_DAY, Level, ReceiptLines, Split, load_receipt_lines
-from pantree_research.quality.recommendations import labelled_items
+from pantree_research.quality.recommendations import labeled_items
 
 PARTS = 3
 """Households in so many parts; forecasts for one come from the others."""
@@ -50,7 +50,7 @@ def main() -> None:
 def _write_validation(lines: ReceiptLines, folder: Path) -> None:
     models = artefact.models_of(artefact.load(), thread_count=1)
     for level in LEVELS:
-        rows = labelled_items(lines, level, FITTING_END, models, end=LAST_DAY, policy=Policy())
+        rows = labeled_items(lines, level, FITTING_END, models, end=LAST_DAY, policy=Policy())
         _write(rows, folder / f"{level.value}.jsonl")
 
 
@@ -66,14 +66,14 @@ def _write_training(lines: ReceiptLines, folder: Path) -> None:
             rows = [
                 row
                 for days in DAYS_BEFORE_END
-                for row in labelled_items(
+                for row in labeled_items(
                     inside, level, FITTING_END - days, models, end=FITTING_END, policy=_TRAINING_POLICY
                 )
             ]
             _write(rows, folder / f"{level.value}-{number}.jsonl")
 
 
-def _write(rows: Iterable[LabelledItem], path: Path) -> None:
+def _write(rows: Iterable[LabeledItem], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     count = 0
     with path.open("w", encoding="utf-8") as file:

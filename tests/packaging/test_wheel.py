@@ -123,7 +123,7 @@ def test_sagemaker_container_starts_with_its_extra_only(wheel: Path, tmp_path: P
             time.sleep(0.1)
         process.terminate()
         assert process.wait(30) == 0
-    imported = "import pantree_recommendation.sagemaker.training, pantree_recommendation.sagemaker.local_runtime"
+    imported = "import pantree_fitting.recommendation.training_job, pantree_recommendation.sagemaker.local_runtime"
     subprocess.run([python, "-c", f"{imported}, pantree_recommendation.sagemaker.bulk_scoring"], check=True)
 
 

@@ -21,6 +21,7 @@ from pantree_domain.cadence import GRACE_FACTOR, nearest_cadence
 from pantree_domain.days import calendar_day
 from pantree_domain.money import exact
 from pantree_domain.purchases import PurchaseHistory
+from pantree_fitting.recommendation.ranking_models import LabeledItem
 from pantree_frequency import convert as frequency_convert
 from pantree_frequency.core import HistoryAnalysis, Models, Options, analyze_histories
 from pantree_frequency.core import Question as FrequencyQuestion
@@ -42,7 +43,6 @@ from pantree_recommendation.core import (
     score,
     select,
 )
-from pantree_recommendation.sagemaker.fitting import LabelledItem
 from pantree_research.quality.households import FIRST_DAY, LAST_DAY, Level, ReceiptLines
 
 MOST_RECOMMENDATIONS = 5
@@ -208,9 +208,9 @@ def _recommendation_request(analysis: HistoryAnalysis, as_of_day: int) -> Recomm
     return recommendation_convert.recommendation_request(request)
 
 
-def labelled_items(
+def labeled_items(
     lines: ReceiptLines, level: Level, cutoff: int, models: Models, *, end: int, policy: Policy
-) -> list[LabelledItem]:
+) -> list[LabeledItem]:
     """What the ranking model sees of each item that the policy lets pass, and whether it was bought again in time.
 
     Args:
@@ -238,7 +238,7 @@ def labelled_items(
                 longest = offer.cadence.interval_days * GRACE_FACTOR
                 if longest <= end - cutoff:
                     rows.append(
-                        LabelledItem(
+                        LabeledItem(
                             features_of(candidate, offer, request.as_of),
                             days.get(candidate.name, np.inf) <= longest,
                             str(histories.household_ids[household]),

@@ -60,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pantree_recommendation.sagemaker.container import serve
 
         return serve(settings)
-    from pantree_recommendation.sagemaker.training import train
+    from pantree_fitting.recommendation.training_job import train
 
-    return train(settings)
+    return train(settings.input_dir, settings.model_dir, settings.output_dir)
 
 
 def _add_local(parser: argparse.ArgumentParser) -> None:

@@ -10,17 +10,18 @@ import sys
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
+from pantree_fitting.recommendation.ranking_models import NUMBERS, Hyperparameters, LabeledItem, fit, measure, split
+from pantree_fitting.recommendation.training_job import train as train_in_process
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import predictions, request_bodies
-from pantree_recommendation.core import ItemFeatures
-from pantree_recommendation.sagemaker.fitting import Hyperparameters, LabelledItem, fit, measure, split
 from tests.recommendation.container_process import container, until_loaded
 from tests.recommendation.evidence import features
 
 
-def households(count: int, seed: int) -> list[LabelledItem]:
+def households(count: int, seed: int) -> list[LabeledItem]:
     """Items whose log odds of being bought again are half those of the evidence, and lower for expensive ones."""
     draw = random.Random(seed)
     rows = []
@@ -30,7 +31,7 @@ def households(count: int, seed: int) -> list[LabelledItem]:
             price = math.exp(draw.gauss(1, 1))
             odds = 0.5 * math.log(probability / (1 - probability)) + 0.4 - 0.6 * (math.log1p(price) - 1.4)
             rows.append(
-                LabelledItem(
+                LabeledItem(
                     features(cadence_probability=probability, name=f"Item {number}", latest_unit_price=price),
                     draw.random() < 1 / (1 + math.exp(-odds)),
                     f"household-{household}",
@@ -39,7 +40,7 @@ def households(count: int, seed: int) -> list[LabelledItem]:
     return rows
 
 
-def write(path: Path, rows: list[LabelledItem]) -> None:
+def write(path: Path, rows: list[LabeledItem]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [
         {**dataclasses.asdict(row.features), "bought_again": row.bought_again, "household_id": row.household_id}
@@ -118,16 +119,10 @@ def test_malformed_row_is_written_to_the_failure_file(tmp_path: Path) -> None:
     ],
 )
 def test_invalid_hyperparameter_is_reported(tmp_path: Path, parameters: dict[str, str], expected: str) -> None:
-    from pantree_recommendation.sagemaker.settings import ContainerSettings
-    from pantree_recommendation.sagemaker.training import train as train_in_process
-
     write(tmp_path / "input" / "data" / "training" / "rows.jsonl", households(20, seed=1))
     (tmp_path / "input" / "config").mkdir()
     (tmp_path / "input" / "config" / "hyperparameters.json").write_text(json.dumps(parameters))
-    settings = ContainerSettings(
-        input_dir=tmp_path / "input", model_dir=tmp_path / "model", output_dir=tmp_path / "output"
-    )
-    assert train_in_process(settings) == 1
+    assert train_in_process(tmp_path / "input", tmp_path / "model", tmp_path / "output") == 1
     assert expected in (tmp_path / "output" / "failure").read_text()
 
 
@@ -145,7 +140,7 @@ def test_equal_rows_fit_the_same_model_and_version() -> None:
 
 def test_misleading_probability_gets_a_slope_of_0() -> None:
     rows = [
-        LabelledItem(features(cadence_probability=1 - row.features.cadence_probability), row.bought_again)
+        LabeledItem(features(cadence_probability=1 - row.features.cadence_probability), row.bought_again)
         for row in households(200, seed=4)
     ]
     model = fit(rows, rows, Hyperparameters(features=()), "rows").calibration
@@ -154,9 +149,7 @@ def test_misleading_probability_gets_a_slope_of_0() -> None:
 
 
 def test_metrics_of_known_cases() -> None:
-    import numpy as np
-
-    bought = np.array([0.0, 0.0, 1.0, 1.0])
+    bought = np.array([False, False, True, True])
     perfect = measure(np.array([0.0, 0.1, 0.9, 1.0]), bought)
     assert perfect["roc_auc"] == 1
     blind = measure(np.full(4, 0.5), bought)
@@ -167,9 +160,6 @@ def test_metrics_of_known_cases() -> None:
 
 
 def test_features_are_numbers_of_the_item() -> None:
-    from pantree_recommendation.sagemaker.fitting import NUMBERS
-
-    item: ItemFeatures = features()
-    assert NUMBERS
-    assert all(isinstance(getattr(item, name), int | float) for name in NUMBERS)
+    assert all(isinstance(getattr(features(), name), int | float) for name in NUMBERS)
+    assert "purchase_count" in NUMBERS
     assert "cadence_probability" not in NUMBERS

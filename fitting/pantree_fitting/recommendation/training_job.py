@@ -1,4 +1,4 @@
-"""The training entry point of the SageMaker container: hyperparameters and channels in, a model out.
+"""A SageMaker training job: hyperparameters and channels in, a model out.
 
     input/config/hyperparameters.json    strings by name, as SageMaker writes them
     input/data/training/*.jsonl          a line per item: features, `bought_again`, and `household_id` if known
@@ -18,13 +18,12 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
+from pantree_fitting.recommendation.ranking_models import CannotFit, Hyperparameters, LabeledItem, fit, split
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import MAX_PROBLEMS, MalformedBody, item_of_object
 from pantree_recommendation.backends.file_problems import problems_of
 from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
 from pantree_recommendation.core import model_id
-from pantree_recommendation.sagemaker.fitting import CannotFit, Hyperparameters, LabelledItem, fit, split
-from pantree_recommendation.sagemaker.settings import ContainerSettings
 
 _log = structlog.get_logger(__name__)
 
@@ -32,18 +31,18 @@ _log = structlog.get_logger(__name__)
 _MAX_FAILURE_CHARACTERS = 1024
 
 
-def train(settings: ContainerSettings) -> int:
+def train(input_dir: Path, model_dir: Path, output_dir: Path) -> int:
     """Fits a model and writes it; returns the exit code, 1 after a failure, which is also written to a file."""
     try:
-        model = train_on(settings.input_dir)
-        model_artifact.save(model, settings.model_dir)
-        model_artifact.load(settings.model_dir)  # never deploy what cannot be read back
+        model = train_on(input_dir)
+        model_artifact.save(model, model_dir)
+        model_artifact.load(model_dir)  # never deploy what cannot be read back
     except (CannotFit, MalformedBody, InvalidModel, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
-        settings.output_dir.mkdir(parents=True, exist_ok=True)
-        (settings.output_dir / "failure").write_text(str(error)[:_MAX_FAILURE_CHARACTERS], "utf-8")
+        output_dir.mkdir(parents=True, exist_ok=True)
+        (output_dir / "failure").write_text(str(error)[:_MAX_FAILURE_CHARACTERS], "utf-8")
         return 1
-    _log.info("model trained", model=model_id(model.model), directory=str(settings.model_dir))
+    _log.info("model trained", model=model_id(model.model), directory=str(model_dir))
     for name, value in model.metrics.items():
         # One line per metric, for the regular expressions of a training job's metric definitions.
         print(f"{name}={value:g};", flush=True)
@@ -81,7 +80,7 @@ def _read_hyperparameters(path: Path) -> Hyperparameters:
         raise ValueError(f"{path} is invalid: {problems_of(error)}") from error
 
 
-def _rows(directory: Path) -> Iterator[LabelledItem]:
+def _rows(directory: Path) -> Iterator[LabeledItem]:
     for path in sorted(directory.glob("*.jsonl")):
         problems: list[tuple[int, str]] = []
         with path.open(encoding="utf-8") as lines:
@@ -97,9 +96,9 @@ def _rows(directory: Path) -> Iterator[LabelledItem]:
             raise MalformedBody(problems)
 
 
-def _row(content: Any) -> LabelledItem:
+def _row(content: Any) -> LabeledItem:
     features = item_of_object(content)
     bought_again = content.get("bought_again")
     if bought_again not in (0, 1):  # True and False are equal to them
         raise ValueError("bought_again must be true or false")
-    return LabelledItem(features, bool(bought_again), str(content.get("household_id", "")))
+    return LabeledItem(features, bool(bought_again), str(content.get("household_id", "")))

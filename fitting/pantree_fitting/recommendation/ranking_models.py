@@ -9,26 +9,24 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from scipy.optimize import minimize
 
+from pantree_fitting.metrics import Bools, Floats, brier, log_loss, roc_auc
 from pantree_recommendation.backends.model_artifact import ModelArtifact
 from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, Weight
 from pantree_recommendation.core.calibration import log_odds, signed_log1p
-
-Floats = NDArray[np.float64]
 
 NUMBERS = tuple(
     field.name
     for field in dataclasses.fields(ItemFeatures)
     if field.type in (int, float, "int", "float") and field.name != "cadence_probability"
 )
-"""Numeric features besides the probability itself."""
+"""Numeric features other than the probability itself."""
 
 
 @dataclass(frozen=True)
-class LabelledItem:
+class LabeledItem:
     """An item as the model sees it, and its outcome."""
 
     features: ItemFeatures
@@ -65,9 +63,9 @@ class CannotFit(Exception):
     """There are too few rows to fit a model. The message says what is missing."""
 
 
-def split(rows: Sequence[LabelledItem], ratio: float) -> tuple[list[LabelledItem], list[LabelledItem]]:
+def split(rows: Sequence[LabeledItem], ratio: float) -> tuple[list[LabeledItem], list[LabeledItem]]:
     """Rows to fit on and rows to hold out, by a hash of the household or else of the row's position."""
-    parts: tuple[list[LabelledItem], list[LabelledItem]] = ([], [])
+    parts: tuple[list[LabeledItem], list[LabeledItem]] = ([], [])
     for position, row in enumerate(rows):
         key = row.household_id or f"row {position}"
         digest = hashlib.sha256(f"pantree-split-v1:{key}".encode()).digest()
@@ -76,7 +74,7 @@ def split(rows: Sequence[LabelledItem], ratio: float) -> tuple[list[LabelledItem
 
 
 def fit(
-    rows: Sequence[LabelledItem], validation: Sequence[LabelledItem], parameters: Hyperparameters, training_data: str
+    rows: Sequence[LabeledItem], validation: Sequence[LabeledItem], parameters: Hyperparameters, training_data: str
 ) -> ModelArtifact:
     """The model fitted on the rows, with its metrics on the validation rows.
 
@@ -95,7 +93,7 @@ def fit(
         if len({row.bought_again for row in part}) < 2:
             raise CannotFit(f"the {len(part):,} {name} rows have only one outcome; add rows with the other one")
     calibration = _fit_calibration(rows, parameters)
-    bought = _labels(validation)
+    bought = _outcomes(validation)
     before = np.array([row.features.cadence_probability for row in validation])
     after = np.array([calibration.apply(row.features).cadence_probability for row in validation])
     metrics = {
@@ -114,37 +112,30 @@ def fit(
     )
 
 
-def measure(probabilities: Floats, bought: Floats) -> dict[str, float]:
-    """Log loss, Brier score, area under the ROC curve, expected calibration error over ten equal bins.
+def measure(probabilities: Floats, bought: Bools) -> dict[str, float]:
+    """Log loss, Brier score, area under the ROC curve, and expected calibration error over ten bins of equal width.
 
     Args:
         probabilities: float64[n], 0 to 1.
-        bought: float64[n], 0 or 1; both occur.
+        bought: bool[n]; both outcomes occur.
     """
-    bounded = np.clip(probabilities, 1e-4, 1 - 1e-4)
     bins = np.minimum((probabilities * 10).astype(int), 9)
     gaps = [
         abs(float(probabilities[bins == number].mean() - bought[bins == number].mean()))
         * float((bins == number).mean())
         for number in np.unique(bins)
     ]
-    # Mann-Whitney: ranks of the bought items; equal probabilities share their mean rank.
-    _, group, sizes = np.unique(probabilities, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]
-    positives = float(bought.sum())
-    negatives = len(bought) - positives
-    area = (float(ranks[bought == 1].sum()) - positives * (positives + 1) / 2) / (positives * negatives)
     return {
-        "log_loss": float(-(bought * np.log(bounded) + (1 - bought) * np.log(1 - bounded)).mean()),
-        "brier_score": float(((probabilities - bought) ** 2).mean()),
-        "roc_auc": area,
+        "log_loss": log_loss(probabilities, bought),
+        "brier_score": brier(probabilities, bought),
+        "roc_auc": roc_auc(probabilities, bought),
         "expected_calibration_error": math.fsum(gaps),
     }
 
 
-def _fit_calibration(rows: Sequence[LabelledItem], parameters: Hyperparameters) -> Calibration:
+def _fit_calibration(rows: Sequence[LabeledItem], parameters: Hyperparameters) -> Calibration:
     """Weights by maximum likelihood with a ridge penalty; the slope is at least 0."""
-    bought = _labels(rows)
+    bought = _outcomes(rows).astype(np.float64)
     numbers = np.array([[signed_log1p(getattr(row.features, name)) for name in parameters.features] for row in rows])
     numbers = numbers.reshape(len(rows), len(parameters.features))
     means, scales = numbers.mean(axis=0), numbers.std(axis=0)
@@ -181,5 +172,5 @@ def _fit_calibration(rows: Sequence[LabelledItem], parameters: Hyperparameters) 
     )
 
 
-def _labels(rows: Sequence[LabelledItem]) -> Floats:
-    return np.array([float(row.bought_again) for row in rows])
+def _outcomes(rows: Sequence[LabeledItem]) -> Bools:
+    return np.array([row.bought_again for row in rows])

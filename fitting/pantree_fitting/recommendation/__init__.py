@@ -1,0 +1,1 @@
+"""Fits ranking models of the recommendation service on labeled items."""
