@@ -147,7 +147,7 @@ async def test_omitted_items_are_returned_only_on_request() -> None:
     assert (await recommend(request(bananas(confidence=1.0)))).omitted == ()
 
 
-async def test_at_most_half_of_the_requested_recommendations_come_from_one_category() -> None:
+async def test_category_limit_is_half_of_the_requested_recommendations() -> None:
     items = [bananas(name=name, confidence=90.0) for name in "abc"]
     pantry = bananas(name="d", category="pantry", confidence=70.0)
     unknown = [bananas(name=name, category="", confidence=66.0) for name in "ef"]

@@ -18,7 +18,9 @@ from pantree.frequency.v1.frequency_service_pb2 import (
     TREND_STABLE,
     FirstDelivery,
     ItemFrequency,
+    Need,
     NeedProbability,
+    PurchaseProbability,
 )
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
@@ -165,6 +167,36 @@ async def test_forecast_and_paid_price_reach_the_response() -> None:
     assert offer.savings_vs_paid.low_annual_savings < 1.55 < offer.savings_vs_paid.high_annual_savings
     assert not offer.savings_vs_paid.pays_less_today
     assert offer.tiers[1].savings_vs_paid.expected_annual_savings > 1.55
+
+
+# What ITEM_FREQUENCY_VIEW_BASIC leaves out.
+FIELDS_OF_FULL_VIEW: dict[str, Any] = {
+    "median_interval_days": 7.0,
+    "standard_deviation_days": 0.8,
+    "coefficient_of_variation": 0.11,
+    "trend_slope_days": 0.1,
+    "trend_p_value": 0.4,
+    "first_date": "2026-04-28",
+    "total_quantity": 9,
+    "total_spend": 17.55,
+    "mean_unit_price": 1.99,
+    "purchase_probabilities": [PurchaseProbability(horizon_days=7, probability=0.6)],
+    "expected_days": 6.5,
+    "median_days": 6.0,
+    "need_probabilities": [
+        NeedProbability(need=NEED_ACTIVE, probability=0.9),
+        NeedProbability(need=NEED_ENDED, probability=0.1),
+    ],
+}
+
+
+@pytest.mark.parametrize("need", [NEED_ACTIVE, NEED_ENDED])
+async def test_basic_view_of_the_evidence_gets_the_same_response_as_the_full_one(need: Need) -> None:
+    of_need = [entry for entry in FIELDS_OF_FULL_VIEW["need_probabilities"] if entry.need == need]
+    full = with_forecast(**FIELDS_OF_FULL_VIEW, need=need)
+    basic = with_forecast(need=need, need_probabilities=of_need)
+    from_full, from_basic = [await recommend(request(item, include_omitted=True)) for item in (full, basic)]
+    assert from_full == from_basic
 
 
 async def test_ended_need_is_omitted_at_any_threshold() -> None:

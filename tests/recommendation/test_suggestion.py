@@ -86,7 +86,7 @@ def test_wilson_lower_bound_of_known_cases() -> None:
 
 
 @given(of=st.integers(1, 1_000), data=st.data())
-def test_wilson_lower_bound_is_at_most_the_share_and_grows_with_it(of: int, data: st.DataObject) -> None:
+def test_wilson_lower_bound_never_exceeds_the_share_and_grows_with_it(of: int, data: st.DataObject) -> None:
     count = data.draw(st.integers(0, of))
     assert 0 <= wilson_lower_bound(count, of) <= count / of
     if count:

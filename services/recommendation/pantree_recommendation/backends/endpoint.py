@@ -62,7 +62,7 @@ class Endpoint(Protocol):
         """Body of the response, in the format of the request; blocks.
 
         Raises:
-            EndpointFailure: when there is none.
+            EndpointFailure: when there is no response.
         """
 
     def close(self) -> None:
@@ -142,7 +142,7 @@ class BotoEndpoint:
         """Body of the response; blocks.
 
         Raises:
-            EndpointFailure: when there is none.
+            EndpointFailure: when there is no response.
         """
         try:
             response = self._client.invoke_endpoint(

@@ -73,7 +73,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known about a model besides its name."""
+    """What is known about a model."""
 
     features: tuple[str, ...] = ()
     """Names of its inputs."""

@@ -79,7 +79,7 @@ def _local(chosen: argparse.Namespace) -> int:
     listener = socket.create_server(("127.0.0.1", chosen.port))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with _container_process(chosen.model) as container_url:
-        endpoint = LocalEndpoint({"AllTraffic": container_url})
+        endpoint = LocalEndpoint({"default": container_url})
         runtime = LocalRuntime({chosen.endpoint: endpoint}, {_LOCAL_KEY: _LOCAL_SECRET})
         variables = {
             "SAGEMAKER_ENDPOINT": chosen.endpoint,

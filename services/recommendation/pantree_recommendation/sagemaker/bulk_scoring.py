@@ -162,7 +162,7 @@ class BulkScoring:
         """An operation that was started before, also by another process.
 
         Raises:
-            BulkFailure: when there is none.
+            BulkFailure: when there is no operation.
         """
         with _aws_errors():
             content = self._get(f"{location.rstrip('/')}/operation.json")
