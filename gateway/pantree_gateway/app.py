@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from importlib import metadata, resources
 from typing import Any
 
@@ -29,7 +30,7 @@ from pantree_gateway.transcoding.comments import comments_of
 from pantree_gateway.transcoding.context import Limits, RouteContext
 from pantree_gateway.transcoding.headers import parse_header_policy
 from pantree_gateway.transcoding.openapi import SchemaCollection, problem_responses
-from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, problem_for
+from pantree_gateway.transcoding.problem import TRACE_HEADER, problem_for
 from pantree_gateway.transcoding.rest import add_rest_routes
 from pantree_gateway.transcoding.stored_responses import CACHE_HEADER, IdempotencyStore, ResponseCache
 from pantree_gateway.transcoding.upstream import Upstream
@@ -239,5 +240,6 @@ async def _http_problem(request: Request, error: Exception) -> Response:
         detail = f"{request.method} is not allowed here; use {allowed}"
         problem = problem_for(error_pb2.ERROR_REASON_METHOD_NOT_ALLOWED, detail)
     else:
-        problem = Problem(error.status_code, "INVALID_INPUT" if error.status_code < 500 else "INTERNAL", error.detail)
+        reason = error_pb2.ERROR_REASON_INVALID_INPUT if error.status_code < 500 else error_pb2.ERROR_REASON_INTERNAL
+        problem = replace(problem_for(reason, error.detail), status=error.status_code)
     return problem.response(request.scope["path"], error.headers)

@@ -1,10 +1,14 @@
 import asyncio
+import re
+from pathlib import Path
 
 import httpx
 import pytest
 from google.rpc import code_pb2
 
-from pantree_gateway.transcoding.problem import HTTP_STATUSES, PROBLEM_SCHEMA, Problem
+import pantree_gateway
+from pantree.error.v1.error_pb2 import ErrorReason
+from pantree_gateway.transcoding.problem import HTTP_STATUSES, PROBLEM_SCHEMA, STATUS_BY_REASON, Problem
 from pantree_runtime.errors import ComponentUnavailable, FieldViolation, InvalidInput, NotFound, Overloaded
 from pantree_runtime.grpc_types import Context
 from tests.gateway.mesh import Mesh
@@ -136,3 +140,29 @@ async def test_reason_of_an_error_is_the_code(mesh: Mesh, client: httpx.AsyncCli
 )
 def test_close_code_mirrors_the_status(status: int, code: int) -> None:
     assert Problem(status, "X", "x").close_code == code
+
+
+def test_reasons_of_the_gateway_are_those_of_the_contract_and_of_the_readme() -> None:
+    declared = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name} - {"UNSPECIFIED"}
+    used = {ErrorReason.Name(reason).removeprefix("ERROR_REASON_") for reason in STATUS_BY_REASON}
+    of_services = {"DEADLINE_EXCEEDED", "DEADLINE_TOO_SHORT", "STORE_MISMATCH"}
+    assert used | of_services == declared
+    assert not used & of_services
+    readme = (Path(__file__).parents[2] / "gateway" / "README.md").read_text()
+    documented = {name: int(status) for name, status in re.findall(r"^\| `([A-Z_]+)` \| (\d+) \|", readme, re.M)}
+    assert set(documented) == declared
+    assert documented == documented | {
+        ErrorReason.Name(reason).removeprefix("ERROR_REASON_"): status for reason, status in STATUS_BY_REASON.items()
+    }
+
+
+def test_code_of_a_problem_comes_from_the_contract() -> None:
+    """No reason is spelled out in the code, so none can be missing from the contract."""
+    sources = Path(pantree_gateway.__file__).parent.rglob("*.py")
+    spelled_out = [
+        (file.name, name)
+        for file in sources
+        for name in re.findall(r'"([A-Z]+(?:_[A-Z]+)*)"', file.read_text())
+        if f"ERROR_REASON_{name}" in ErrorReason.DESCRIPTOR.values_by_name
+    ]
+    assert not spelled_out

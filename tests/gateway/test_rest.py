@@ -92,11 +92,11 @@ async def test_name_of_5_mb_is_named(mesh: Mesh, client: httpx.AsyncClient) -> N
     assert not mesh.pipeline.requests
 
 
-async def test_10_000_items_reach_the_pipeline(mesh: Mesh, client: httpx.AsyncClient) -> None:
-    items = [{"name": f"Item {number}", "price": 1.99} for number in range(10_000)]
-    response = await client.post("/api/v1/process", json={"customer_id": "a", "items": items})
+async def test_20_000_rows_reach_the_pipeline(mesh: Mesh, client: httpx.AsyncClient) -> None:
+    rows = [{"name": f"Item {number}", "date": "2026-05-22", "price": 1.99} for number in range(20_000)]
+    response = await client.post("/api/v1/process", json={"customer_id": "a", "history": rows})
     assert response.status_code == 200
-    assert len(mesh.pipeline.requests[0].items) == 10_000
+    assert len(mesh.pipeline.requests[0].history) == 20_000
 
 
 async def test_message_larger_than_services_take_is_413(client: httpx.AsyncClient) -> None:

@@ -9,6 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from pantree_gateway.transcoding.http_rule import HttpBinding
 from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json, write_json
+from pantree_gateway.transcoding.json_list_sizes import MIN_SCANNED_BYTES, ListSizeCheck
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.validation import Violations
 
@@ -53,6 +54,7 @@ class BoundMethod:
         """Fields in the path, by field path."""
         self.response_class = GetMessageClass(method.output_type)
         self._codec = codec
+        self._list_sizes = ListSizeCheck(self.body_type)
         self._request_class = GetMessageClass(method.input_type)
         self.write_response: Callable[[Message], bytes] = self._compile_response()
 
@@ -89,8 +91,10 @@ class BoundMethod:
         """JSON value of a body.
 
         Raises:
-            InvalidInput: when it is not JSON.
+            InvalidInput: when it is not JSON, or has a list far over its limit.
         """
+        if len(body) >= MIN_SCANNED_BYTES:
+            self._list_sizes.check(body.encode() if isinstance(body, str) else body)
         return parse_json(body)
 
     def request(self, parameters: Mapping[str, str], query: Iterable[tuple[str, str]], body: bytes | str) -> Message:

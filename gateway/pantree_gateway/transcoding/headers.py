@@ -33,11 +33,11 @@ _NEVER_FORWARDED = frozenset(
 class HeaderPolicy:
     """Which headers pass between clients and services.
 
-    Forwarding any header would let clients speak for the gateway, so the default is none.
+    Forwarding any header would let clients speak for the gateway, so by default none pass.
     """
 
     allowed: frozenset[str] = frozenset()
-    """Names in lower case, besides `tracestate`."""
+    """Names in lower case, in addition to `tracestate`."""
 
     def metadata_of(self, connection: HTTPConnection) -> Metadata:
         """Metadata for the calls that serve a request; clients cannot override the tenant."""

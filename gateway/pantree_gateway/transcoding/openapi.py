@@ -6,6 +6,7 @@ from typing import Any
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
+from pantree_domain.limits import NO_LIMITS, FieldLimits, field_limits
 from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.events import event_kinds
 from pantree_gateway.transcoding.problem import MEDIA_TYPE, PROBLEM_SCHEMA
@@ -208,14 +209,23 @@ class SchemaCollection:
         return {**self._value(field), "description": self._comments.get(field.full_name, "")}
 
     def _value(self, field: FieldDescriptor) -> dict[str, Any]:
+        limits = field_limits(field.full_name)
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            return {"type": "object", "additionalProperties": self._single(field.message_type.fields_by_name["value"])}
-        return {"type": "array", "items": self._single(field)} if field.is_repeated else self._single(field)
+            value = field.message_type.fields_by_name["value"]
+            return {"type": "object", "additionalProperties": self._single(value, limits.items or NO_LIMITS)}
+        if field.is_repeated:
+            items = self._single(field, limits.items or NO_LIMITS)
+            return {"type": "array", "items": items, **_list_bounds(limits)}
+        return self._single(field, limits)
 
-    def _single(self, field: FieldDescriptor) -> dict[str, Any]:
+    def _single(self, field: FieldDescriptor, limits: FieldLimits) -> dict[str, Any]:
         kind = field.message_type or field.enum_type
         if kind is None:
-            return dict(_SCALARS[field.type])
+            scalar = _SCALARS[field.type]
+            if field.type == FieldDescriptor.TYPE_STRING:
+                return {**scalar, **_string_bounds(limits)}
+            # 64-bit integers are strings in JSON, for which the schema has no range.
+            return {**scalar, **({} if scalar["type"] == "string" else _number_bounds(limits))}
         return dict(_WELL_KNOWN[kind.full_name]) if kind.full_name in _WELL_KNOWN else self.refer_to(kind)
 
     def _enum(self, descriptor: EnumDescriptor) -> dict[str, Any]:
@@ -249,7 +259,33 @@ def closed_object(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_required(field: FieldDescriptor) -> bool:
-    return field_behavior_pb2.REQUIRED in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    behavior = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    return field_behavior_pb2.REQUIRED in behavior or field_limits(field.full_name).required
+
+
+def _number_bounds(limits: FieldLimits) -> dict[str, Any]:
+    minimum = min(limits.minimum, 0) if limits.minimum is not None and limits.ignore_zero_value else limits.minimum
+    bounds = {
+        "minimum": minimum,
+        "maximum": limits.maximum,
+        "exclusiveMinimum": limits.exclusive_minimum,
+        "exclusiveMaximum": limits.exclusive_maximum,
+    }
+    return {name: bound for name, bound in bounds.items() if bound is not None}
+
+
+def _string_bounds(limits: FieldLimits) -> dict[str, Any]:
+    bounds: dict[str, Any] = {"minLength": 1} if limits.not_blank and not limits.ignore_zero_value else {}
+    if limits.max_length is not None:
+        bounds["maxLength"] = limits.max_length
+    return {**bounds, "format": "date"} if limits.calendar_day else bounds
+
+
+def _list_bounds(limits: FieldLimits) -> dict[str, Any]:
+    bounds: dict[str, Any] = {"minItems": limits.min_items} if limits.min_items else {}
+    if limits.max_items is not None:
+        bounds["maxItems"] = limits.max_items
+    return {**bounds, "uniqueItems": True} if limits.unique else bounds
 
 
 def _tag(service: ServiceDescriptor) -> str:

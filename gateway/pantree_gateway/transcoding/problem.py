@@ -1,6 +1,7 @@
 """Problem documents (RFC 9457) and the WebSocket close codes that go with them."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -62,10 +63,12 @@ STATUS_BY_REASON: Mapping[int, int] = {
 
 _CODES_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _CLOSE_CODES = {401: 4401, 403: 4401, 404: 4404, 429: 4429}
-# `errors` and `detail` hold the same texts; together with the rest they stay below MAX_DOCUMENT_BYTES.
-_MAX_VIOLATION_BYTES = 1500
+# Of `errors` and `detail`, which hold the same texts; the rest of a document takes up to 1,000.
+_MAX_ERRORS_BYTES = 3000
+_BYTES_PER_ERROR = len('{"field":,"message":},')
 _MAX_DETAIL_CHARACTERS = 400
 _MAX_INSTANCE_CHARACTERS = 100
+_MORE = re.compile(r"and ([0-9,]+) more")
 
 PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -226,12 +229,18 @@ def _problem_of_status(status: status_pb2.Status, relative_to_body: Callable[[st
 
 def _first_errors(errors: Sequence[FieldViolation]) -> tuple[FieldViolation, ...]:
     """The errors that fit into a problem document, then how many more there are."""
+    # A status ends with how many violations it omits.
+    more = _MORE.fullmatch(errors[-1].description) if errors and not errors[-1].field else None
+    omitted = int(more[1].replace(",", "")) if more else 0
+    named = errors[:-1] if more else errors
     size = 0
-    for position, error in enumerate(errors):
-        size += len(write_json([error.field, error.description]))
-        if size > _MAX_VIOLATION_BYTES:
-            return *errors[:position], FieldViolation("", f"and {len(errors) - position:,} more")
-    return tuple(errors)
+    for position, error in enumerate(named):
+        size += 2 * len(write_json([error.field, error.description])) + _BYTES_PER_ERROR
+        if size > _MAX_ERRORS_BYTES:
+            omitted += len(named) - position
+            named = named[:position]
+            break
+    return (*named, FieldViolation("", f"and {omitted:,} more")) if omitted else tuple(named)
 
 
 def _title(status: int) -> str:

@@ -184,8 +184,8 @@ class _Conversation:
                 raise WebSocketDisconnect(message.get("code", 1005))
             self._queue_size += len(message.get("text") or "")
             if len(self._queue) >= limits.max_queued_requests or self._queue_size > limits.body_bytes:
-                most = f"{limits.max_queued_requests} requests or {limits.body_bytes:,} bytes"
-                detail = f"more than {most} are queued; send the next request after an answer"
+                limit = f"{limits.max_queued_requests} requests or {limits.body_bytes:,} bytes"
+                detail = f"more than {limit} are queued; send the next request after an answer"
                 return problem_for(error_pb2.ERROR_REASON_TOO_MANY_REQUESTS, detail)
             self._queue.append(message)
             if self._arrived is not None and not self._arrived.done():
