@@ -24,7 +24,7 @@ from pantree_gateway.policy import OPEN_PATHS, RequestPolicy
 from pantree_gateway.rate_limit import RateLimiter
 from pantree_gateway.settings import GatewaySettings
 from pantree_gateway.status import STATUS_TAG, add_status_routes
-from pantree_gateway.stores import MemoryStore, SharedRedis
+from pantree_gateway.stores import MemoryStore, RedisStore
 from pantree_gateway.transcoding.asyncapi import asyncapi_document
 from pantree_gateway.transcoding.comments import comments_of
 from pantree_gateway.transcoding.context import Limits, RouteContext
@@ -37,6 +37,7 @@ from pantree_gateway.transcoding.upstream import Upstream
 from pantree_gateway.transcoding.websocket import add_websocket_routes, websocket_methods
 from pantree_runtime.channel import open_channel
 from pantree_runtime.identity import load_identity
+from pantree_runtime.shared_redis import SharedRedis
 
 DESCRIPTION = (
     "Recommends grocery subscriptions to a household: which items, how often, how sure that is, and why.\n\n"
@@ -63,6 +64,9 @@ STREAM_DESCRIPTION = (
     "Close codes: 1000 done, 4400 invalid request, 4401 not allowed, 4404 not found, 4429 too many requests, 4500 any "
     "other problem, 1012 the gateway is shutting down."
 )
+
+REDIS_TIMEOUT_SECONDS = 0.5
+REDIS_COOL_DOWN_SECONDS = 2.0
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "pantree.pipeline.v1.PipelineService.Process": {
@@ -122,7 +126,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
     channels: dict[str, grpc.aio.Channel] = {}
     identity = load_identity(settings.tls_dir, settings.tls_domain)
-    redis = SharedRedis(settings.redis_url) if settings.redis_url else None
+    redis = _shared_redis(settings.redis_url) if settings.redis_url else None
     metrics = Metrics()
 
     @contextlib.asynccontextmanager
@@ -162,8 +166,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         lifespan=lifespan,
     )
     in_flight = InFlightRequests(settings.max_calls)
-    policy = RequestPolicy(_authenticator(settings), RateLimiter(settings.rate_limit, redis))
-    store = redis.store if redis else MemoryStore()
+    policy = RequestPolicy(_authenticator(settings), RateLimiter(settings.rate_limit, redis, settings.redis_url))
+    store = RedisStore(redis) if redis else MemoryStore()
     context = RouteContext(
         limits=Limits(
             request_timeout_seconds=settings.request_timeout_seconds,
@@ -193,7 +197,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     app.state.in_flight = in_flight
     app.state.asyncapi = asyncapi
-    add_status_routes(app.router, lambda: channels["pipeline"], in_flight, version, redis.health if redis else None)
+    add_status_routes(app.router, lambda: channels["pipeline"], in_flight, version, redis)
     app.add_api_route("/metrics", metrics.response, include_in_schema=False)
     add_docs(app, asyncapi)
     app.add_exception_handler(HTTPException, _http_problem)
@@ -208,6 +212,15 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         expose_headers=[TRACE_HEADER, CACHE_HEADER, "RateLimit", "RateLimit-Policy", "Retry-After"],
     )
     return app
+
+
+def _shared_redis(url: str) -> SharedRedis:
+    return SharedRedis(
+        url,
+        timeout_seconds=REDIS_TIMEOUT_SECONDS,
+        cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
+        shared="limits and stored responses",
+    )
 
 
 def _authenticator(settings: GatewaySettings) -> Authenticator:

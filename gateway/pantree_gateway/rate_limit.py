@@ -8,11 +8,10 @@ import time
 from dataclasses import dataclass
 
 from limits import RateLimitItem, parse
-from limits.aio.storage import MemoryStorage
+from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 
-from pantree_gateway.stores import SYSTEM, SharedRedis
-from pantree_runtime.telemetry import external_call
+from pantree_runtime.shared_redis import SharedRedis
 
 _POLICY = "default"
 
@@ -41,34 +40,35 @@ class RateLimiter:
 
     Args:
         limit: general limit, such as `600/minute`; empty for none.
-        shared: Redis to count in; None counts in this process.
+        redis: Redis to count in; None counts in this process.
+        redis_url: its URL.
 
     Raises:
         ValueError: when the limit is malformed.
     """
 
-    def __init__(self, limit: str, shared: SharedRedis | None) -> None:
+    def __init__(self, limit: str, redis: SharedRedis | None = None, redis_url: str = "") -> None:
         self._limit = parse(limit) if limit else None
         self._own_limits: dict[str, RateLimitItem] = {}
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._health = shared.health if shared else None
-        self._shared = SlidingWindowCounterRateLimiter(shared.limits) if shared else None
+        self._redis = redis
+        if redis is not None:
+            options = {"implementation": "redispy", "key_prefix": "pantree:limit", **redis.options}
+            self._shared = SlidingWindowCounterRateLimiter(RedisStorage(f"async+{redis_url}", **options))
 
     async def hit(self, caller: str, own_limit: str = "") -> RateLimitResult | None:
         """Counts a request of a caller, against its own limit if it has one; None without any limit."""
         limit = self._own_limits.setdefault(own_limit, parse(own_limit)) if own_limit else self._limit
         if limit is None:
             return None
-        if self._shared is not None and self._health is not None and self._health.is_available():
-            try:
-                with external_call(SYSTEM, "count"):
-                    result = await _hit(self._shared, limit, caller)
-            except Exception as error:  # the storage library lets errors of every kind through
-                self._health.record_failure(error)
-            else:
-                self._health.record_success()
-                return result
-        return await _hit(self._local, limit, caller)
+        if self._redis is None:
+            return await _hit(self._local, limit, caller)
+        return await self._redis.run(
+            "count",
+            lambda: _hit(self._shared, limit, caller),
+            lambda: _hit(self._local, limit, caller),
+            errors=(Exception,),  # the storage library lets errors of every kind through
+        )
 
 
 async def _hit(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: str) -> RateLimitResult:

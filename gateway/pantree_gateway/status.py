@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
 from pantree_gateway.edge import InFlightRequests
-from pantree_gateway.stores import RedisHealth
 from pantree_gateway.transcoding.problem import problem_of_rpc_error
+from pantree_runtime.shared_redis import SharedRedis
 
 # Shorter than the usual interval between health checks.
 HEALTH_TIMEOUT_SECONDS = 5.0
@@ -69,7 +69,7 @@ def add_status_routes(
     pipeline_channel: Callable[[], grpc.aio.Channel],
     in_flight: InFlightRequests,
     version: str,
-    redis: RedisHealth | None,
+    redis: SharedRedis | None,
 ) -> None:
     """Adds `/`, `/live`, `/ready` and `/health`."""
     tags: list[str | Enum] = [STATUS_TAG["name"]]

@@ -14,7 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
-from pantree_gateway import stores
+from pantree_gateway.app import REDIS_COOL_DOWN_SECONDS
 from pantree_gateway.stores import MemoryStore
 from tests.gateway.mesh import Mesh
 from tests.redis_server import RedisServer, redis_server
@@ -213,16 +213,16 @@ async def test_gateway_works_on_its_own_while_redis_is_gone_and_says_so(tmp_path
             assert codes == [200, 200, 200, 200, 200, 429]
             assert health.status_code == 200
             assert health.json()["status"] == "degraded"
-            assert "this replica's own" in health.json()["components"]["redis"]["message"]
+            assert "local to this replica" in health.json()["components"]["redis"]["message"]
             assert len([event for event in events if event["log_level"] == "warning"]) == 2
             assert (await one.get("/live")).status_code == 200
             server.start()
             with capture_logs() as events:
-                async with asyncio.timeout(stores.COOL_DOWN_SECONDS * 10):
+                async with asyncio.timeout(REDIS_COOL_DOWN_SECONDS * 10):
                     while (await other.get("/health")).json()["status"] != "healthy":
                         await other.get("/api/v1/config")
                         await asyncio.sleep(0.1)
-            assert "redis answers again; limits and caches are shared" in [event["event"] for event in events]
+            assert "redis works again; limits and stored responses are shared" in [event["event"] for event in events]
 
 
 # Memory

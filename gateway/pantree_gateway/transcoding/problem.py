@@ -43,7 +43,7 @@ HTTP_STATUSES: Mapping[grpc.StatusCode, int] = {
 }
 """HTTP status of each gRPC status, as grpc-gateway maps them."""
 
-STATUS_BY_REASON: Mapping[int, int] = {
+STATUS_BY_REASON: Mapping[error_pb2.ErrorReason.ValueType, int] = {
     error_pb2.ERROR_REASON_INVALID_INPUT: 400,
     error_pb2.ERROR_REASON_UNAUTHENTICATED: 401,
     error_pb2.ERROR_REASON_PERMISSION_DENIED: 403,
