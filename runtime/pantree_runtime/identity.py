@@ -110,9 +110,9 @@ class Identity:
                     self._pem = self._read()
                     self._seen = stamp
                     self.version += 1
-                    _log.info("certificate read anew", folder=str(self._folder))
+                    _log.info("certificate reloaded", dir=str(self._folder))
             except OSError as error:
-                _log.warning("certificate cannot be read anew; the old one stays", reason=str(error))
+                _log.warning("certificate cannot be reloaded; the old one stays in use", reason=str(error))
             return self._pem
 
     def _stamp(self) -> tuple[tuple[int, int], ...]:

@@ -208,7 +208,7 @@ async def _renew(cluster: Cluster, clients: Clients, authority: Authority, repor
     cluster.issue_certificates(authority)
     await asyncio.sleep(_RENEWAL_SECONDS)
     parts = [pod for pod in cluster.pods if pod.kind.is_part]
-    late = [pod.name for pod in parts if "certificate read anew" not in pod.log]
+    late = [pod.name for pod in parts if "certificate reloaded" not in pod.log]
     log_step(f"renewed the certificates of {len(parts)} pods")
     if late:
         report.problems.append(f"did not reload their certificates: {late}")
