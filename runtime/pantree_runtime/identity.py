@@ -38,7 +38,7 @@ CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
 
 
 class Identity:
-    """Certificate and key of this part, and the authority that vouches for all parts; read anew when they change."""
+    """Certificate and key of this part, and the authority that signs for all parts; reloaded when they change."""
 
     def __init__(self, folder: Path, domain: str) -> None:
         """Reads the files for the first time.

@@ -63,8 +63,8 @@ def test_every_alert_has_a_section() -> None:
     for rule in group["rules"]:
         text = " ".join(written[rule["alert"]].split())
         assert len(text) > 100, rule["alert"]
-        # The section says after how long the alert fires; without `for` it fires at once.
-        assert words.get(rule.get("for", ""), "At once") in text, rule["alert"]
+        # The section says after how long the alert fires; without `for` it fires immediately.
+        assert words.get(rule.get("for", ""), "immediately") in text, rule["alert"]
 
 
 def test_every_panel_of_the_dashboard_is_explained() -> None:

@@ -266,7 +266,7 @@ def test_work_is_counted(observed: Observed) -> None:
     assert value("enrichment", "items_enriched_total") > 0
     assert value("vector", "histories_indexed_total") == 1
     assert value("recommendation", "recommendations_total") == recommended
-    assert value("enrichment", "outside_call_duration_seconds_count") >= 1
+    assert value("enrichment", "external_call_duration_seconds_count") >= 1
     assert value("pipeline", "fallbacks_total") == len(observed.answer["warnings"])
     # At the port that Prometheus scrapes, which is not the one that requests come to.
     assert 'pantree_gateway_requests_total{method="POST",route="/api/v1/process",status="200"} 1.0' in (

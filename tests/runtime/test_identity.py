@@ -171,7 +171,7 @@ def test_files_that_do_not_belong_together_are_left_alone(tmp_path: Path) -> Non
     (tmp_path / "vector" / "tls.key").write_bytes((tmp_path / "gateway" / "tls.key").read_bytes())
     with capture_logs() as logs:
         assert identity.refresh() == 0
-    assert [log["event"] for log in logs] == ["certificate cannot be read anew; the old one stays"]
+    assert [log["event"] for log in logs] == ["certificate cannot be reloaded; the old one stays in use"]
     with pytest.raises(OSError, match="do not belong together"):
         Identity(tmp_path / "vector", DOMAIN)
 
