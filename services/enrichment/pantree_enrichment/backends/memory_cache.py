@@ -23,11 +23,9 @@ class MemoryCache:
         self._cache: ExpiringCache[ItemToEnrich, Outcome] = ExpiringCache(size, clock=clock)
 
     async def get(self, items: Sequence[ItemToEnrich]) -> Mapping[ItemToEnrich, Outcome]:
-        """The cached outcomes of items."""
         return {item: outcome for item in items if (outcome := self._cache.get(item)) is not None}
 
     async def put(self, outcomes: Mapping[ItemToEnrich, Outcome]) -> None:
-        """Stores answers, and for a short time the failures that are specific to an item."""
         for item, outcome in outcomes.items():
             if isinstance(outcome, EnrichedItem):
                 self._cache.put(item, outcome, self._seconds)
@@ -35,4 +33,4 @@ class MemoryCache:
                 self._cache.put(item, outcome, min(_MAX_FAILURE_SECONDS, self._seconds))
 
     async def close(self) -> None:
-        """Does nothing: there are no connections."""
+        pass

@@ -40,7 +40,7 @@ _MAX_UNUSABLE_REPLIES = 3
 _MAX_RETRY_AFTER_SECONDS = 300.0
 
 _RETRY_LATER = "it is asked again later"
-_CIRCUIT_OPEN = Failure(f"the language model failed a short while ago; {_RETRY_LATER}")
+_CIRCUIT_OPEN = f"the language model failed a short while ago; {_RETRY_LATER}"
 _TOO_SLOW = "the language model currently takes longer than the request may wait; the next request may get its answer"
 _NO_TIME = "too little time was left to wait for the language model"
 
@@ -64,11 +64,10 @@ class StructuredOutputMode(enum.Enum):
         return {"response_format": {"type": "json_schema", "json_schema": json_schema}}
 
 
-class _CallFailed(Exception):
-    """A call returned no usable answer. The message goes to callers."""
+# The messages of these errors go to callers.
 
 
-class _Unavailable(_CallFailed):
+class _Unavailable(Exception):
     """The server cannot answer any call for now."""
 
     def __init__(self, message: str, retry_after_seconds: float = 0.0) -> None:
@@ -76,11 +75,11 @@ class _Unavailable(_CallFailed):
         self.retry_after_seconds = retry_after_seconds
 
 
-class _Rejected(_CallFailed):
+class _Rejected(Exception):
     """The server did not accept the call."""
 
 
-class _Unusable(_CallFailed):
+class _Unusable(Exception):
     """Nothing in a reply was usable."""
 
 
@@ -152,7 +151,6 @@ class NimEnricher:
         return self._mode if self._mode_works else None
 
     def batches(self, items: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
-        """Items split into batches within the token budget and the batch size, in their order."""
         fixed = _tokens(self._prompt.system) + _tokens(self._prompt.repair("")) + _tokens(json.dumps(self._schema))
         batches: list[list[ItemToEnrich]] = []
         used = 0
@@ -166,12 +164,9 @@ class NimEnricher:
         return list(batches)
 
     def no_wait_reason(self, seconds: float | None) -> str:
-        """Why a request with so many seconds left (None: no limit) should not wait for answers; empty if it should.
-
-        Reasons are an open circuit, and a last call or a call in flight that takes longer than the request has left.
-        """
+        """Reasons: an open circuit; a last call or a call in flight that takes longer than the request has left."""
         if not self._breaker.is_closed:
-            return _CIRCUIT_OPEN.reason
+            return _CIRCUIT_OPEN
         if seconds is None:
             return ""
         if seconds < MIN_SECONDS:
@@ -180,72 +175,59 @@ class NimEnricher:
         return _TOO_SLOW if max(self._last_seconds, in_flight) > seconds else ""
 
     async def ask(self, items: Sequence[ItemToEnrich], on_outcome: Callable[[int, Outcome], None]) -> None:
-        """Asks about one batch. Never raises.
-
-        Args:
-            items: one of `batches`.
-            on_outcome: called once for each item, as soon as its outcome is known, with its index in the batch.
-        """
         remaining = dict(enumerate(items))
-        failure = await self._ask(remaining, on_outcome) if self._breaker.allows() else _CIRCUIT_OPEN
-        for index in remaining:
-            on_outcome(index, failure)
+
+        def report(index: int, outcome: Outcome) -> None:
+            del remaining[index]
+            on_outcome(index, outcome)
+
+        reason = await self._ask(remaining, report) if self._breaker.allows() else _CIRCUIT_OPEN
+        for index in list(remaining):
+            report(index, Failure(reason))
 
     async def close(self) -> None:
-        """Closes the connections."""
         await self._client.aclose()
 
-    async def _ask(self, remaining: dict[int, ItemToEnrich], on_outcome: Callable[[int, Outcome], None]) -> Failure:
-        """Asks about the remaining items, removes those with an outcome, and returns the failure of the others."""
+    async def _ask(self, remaining: Mapping[int, ItemToEnrich], report: Callable[[int, Outcome], None]) -> str:
+        """Asks about the remaining items, and returns why some still remain."""
         call, started_at = object(), self._clock()
         self._started_at[call] = started_at
         try:
-            await self._ask_in_time(remaining, on_outcome)
-        except _Unavailable as error:
-            self._breaker.record_failure(error.retry_after_seconds)
+            async with asyncio.timeout(self._timeout_seconds):
+                await self._ask_and_repair(remaining, report)
+        except (_Rejected, _Unusable) as error:
             reason = str(error)
-        except _CallFailed as error:
             self._unusable_replies += 1
             if self._unusable_replies >= _MAX_UNUSABLE_REPLIES:
                 self._unusable_replies = 0
                 self._mode_works = False  # the server may have been replaced by one of the other mode
                 self._breaker.record_failure()
-            reason = str(error)
+        except (TimeoutError, httpx.HTTPError, _Unavailable) as error:
+            reason = self._unavailable_reason(error)
+            self._breaker.record_failure(error.retry_after_seconds if isinstance(error, _Unavailable) else 0.0)
         else:
             self._unusable_replies = 0
             self._last_seconds = self._clock() - started_at
             self._breaker.record_success()
-            return Failure("")  # no item is left
+            return ""
         finally:
             del self._started_at[call]
         _log.warning("language model failed", reason=reason)
-        return Failure(reason)
+        return reason
 
-    async def _ask_in_time(
-        self, remaining: dict[int, ItemToEnrich], on_outcome: Callable[[int, Outcome], None]
-    ) -> None:
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                await self._ask_and_repair(remaining, on_outcome)
-        except TimeoutError:
-            raise _Unavailable(
-                f"the language model did not answer within {self._timeout_seconds:g} s; {_RETRY_LATER}"
-            ) from None
-        except httpx.ConnectError:
-            raise _Unavailable("the language model cannot be reached; check LLAMA_NIM_ENDPOINT") from None
-        except httpx.HTTPError as error:
-            raise _Unavailable(
-                f"the connection to the language model failed ({type(error).__name__}); {_RETRY_LATER}"
-            ) from None
+    def _unavailable_reason(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError):
+            return f"the language model did not answer within {self._timeout_seconds:g} s; {_RETRY_LATER}"
+        if isinstance(error, httpx.ConnectError):
+            return "the language model cannot be reached; check LLAMA_NIM_ENDPOINT"
+        if isinstance(error, httpx.HTTPError):
+            return f"the connection to the language model failed ({type(error).__name__}); {_RETRY_LATER}"
+        return str(error)
 
     async def _ask_and_repair(
-        self, remaining: dict[int, ItemToEnrich], on_outcome: Callable[[int, Outcome], None]
+        self, remaining: Mapping[int, ItemToEnrich], report: Callable[[int, Outcome], None]
     ) -> None:
-        """Asks about all items, then once more about those with a missing or invalid answer.
-
-        Raises:
-            _CallFailed: no item got a usable answer.
-        """
+        """Asks about all items, then once more about those with a missing or invalid answer."""
         count = len(remaining)
         failures: dict[int, Failure] = {}
         problem = ""
@@ -255,8 +237,7 @@ class NimEnricher:
             for index, outcome in zip(list(remaining), outcomes_in(reply, list(remaining.values())), strict=True):
                 if isinstance(outcome, EnrichedItem):
                     self._mode, self._mode_works = mode, True
-                    del remaining[index]
-                    on_outcome(index, outcome)
+                    report(index, outcome)
                 else:
                     failures[index] = outcome
             if not remaining:
@@ -269,8 +250,7 @@ class NimEnricher:
         if len(remaining) == count:
             raise _Unusable(problem)
         for index, failure in failures.items():
-            del remaining[index]
-            on_outcome(index, replace(failure, is_item_specific=True))
+            report(index, replace(failure, is_item_specific=True))
 
     async def _complete_in_modes(
         self, items: Sequence[ItemToEnrich], problem: str

@@ -32,7 +32,6 @@ class RedisCache:
         self._milliseconds = max(1, round(seconds * 1000))
 
     async def get(self, items: Sequence[ItemToEnrich]) -> Mapping[ItemToEnrich, Outcome]:
-        """The cached outcomes of items."""
         found = dict(await self._local.get(items))
         missing = [item for item in items if item not in found]
         answers = await self._read(missing) if missing else {}
@@ -54,7 +53,6 @@ class RedisCache:
             await self._redis.run("set", write, _nothing)
 
     async def close(self) -> None:
-        """Closes the connections."""
         await self._redis.close()
         await self._local.close()
 

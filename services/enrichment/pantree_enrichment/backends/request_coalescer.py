@@ -53,7 +53,6 @@ class RequestCoalescer:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def stream(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[Sequence[tuple[int, Outcome]]]:
-        """Index and outcome of each item once, as soon as they are known, in any order."""
         indices: dict[ItemToEnrich, list[int]] = {}
         for index, item in enumerate(items):
             indices.setdefault(plain_item(item), []).append(index)

@@ -25,16 +25,13 @@ class CachedEmbedder:
 
     @property
     def model(self) -> EmbeddingModel:
-        """Name, version and dimension of the model."""
         return self._embedder.model
 
     @property
     def ms_per_name(self) -> float:
-        """Estimated time to embed one name that is not cached, in milliseconds."""
         return self._embedder.ms_per_name
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of `n` texts, in their order: float32[n, d], each row of length 1."""
         distinct = dict.fromkeys(texts)
         with self._lock:
             known = {text: vector for text in distinct if (vector := self._cache.get(text)) is not None}

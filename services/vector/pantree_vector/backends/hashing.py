@@ -26,11 +26,9 @@ class HashedTrigrams:
 
     @property
     def model(self) -> EmbeddingModel:
-        """Name, version and dimension of the model."""
         return EmbeddingModel("hashed-trigrams", "1", DIMENSION)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of `n` texts, in their order: float32[n, 256], each row of length 1."""
         vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
         for row, text in enumerate(texts):
             vectors[row] = _vector(text)

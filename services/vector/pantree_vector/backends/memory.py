@@ -104,15 +104,12 @@ class MemoryStore:
         self._tenants: dict[str, _Tenant] = {}
 
     async def open(self, model: EmbeddingModel) -> None:
-        """Starts empty."""
         self._tenants = defaultdict(lambda: _Tenant(model.dimension))
 
     async def close(self) -> None:
-        """Forgets everything."""
         self._tenants = {}
 
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
-        """Stores customers and their items, and removes the customers' other items."""
         count = sum(len(one.items) for one in households)
         cost_ms = _MS_PER_WRITE * (len(households) + count)
         for tenant_id in {one.customer.tenant_id for one in households}:
@@ -133,7 +130,6 @@ class MemoryStore:
             tenant.item_keys[customer_id] = keys
 
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
-        """Removes a customer and all items of the customer; returns the number of points removed."""
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
             return 0
@@ -141,14 +137,12 @@ class MemoryStore:
         return await self._run(cost_ms, _remove, tenant, customer_id)
 
     async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
-        """The stored customer, or None."""
         tenant = self._tenants.get(tenant_id)
         return None if tenant is None else await self._run(0, tenant.customers.get, customer_id)
 
     async def search_items(
         self, tenant_id: str, vector: Vector, *, item_filter: ItemFilter, exclude_keys: Collection[str], limit: int
     ) -> list[ItemMatch]:
-        """Items most similar to a vector, most similar first."""
         excluded = frozenset(exclude_keys)
 
         def matches(item: CustomerItem) -> bool:
@@ -166,7 +160,6 @@ class MemoryStore:
     async def search_customers(
         self, tenant_id: str, vector: Vector, *, exclude_customer_id: str, limit: int
     ) -> list[CustomerMatch]:
-        """Customers most similar to a vector, most similar first."""
 
         def matches(customer: CustomerPoint) -> bool:
             return customer.customer_id != exclude_customer_id
@@ -176,7 +169,6 @@ class MemoryStore:
         return [CustomerMatch(customer.customer_id, score) for customer, score in found]
 
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
-        """All items of each customer, by key."""
         tenant = self._tenants.get(tenant_id)
         if tenant is None:
             return [() for _ in customer_ids]

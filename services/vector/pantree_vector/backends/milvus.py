@@ -111,7 +111,6 @@ class MilvusStore(ExternalStore):
 
     @property
     def remedy(self) -> str:
-        """What is wrong when the store is unavailable, and what to do."""
         if self._is_file:
             return (
                 f"the milvus-lite file {self._place} cannot be used; is it open in another process? "
@@ -152,7 +151,6 @@ class MilvusStore(ExternalStore):
         await self._in_thread(connect)
 
     async def close(self) -> None:
-        """Closes the connection and the milvus-lite file."""
 
         def disconnect() -> None:
             if self._client is not None:
@@ -169,7 +167,6 @@ class MilvusStore(ExternalStore):
 
     @external_operation
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
-        """Stores customers and their items, and removes the customers' other items."""
         if self._is_file:
             await self._call(lambda client, timeout: self._replace_in_file(client, households, timeout))
         else:
@@ -228,7 +225,6 @@ class MilvusStore(ExternalStore):
 
     @external_operation
     async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
-        """The stored customer, or None."""
         fields = ["profile", "vector"]
         rows: list[_Row] = await self._call(
             lambda client, timeout: client.query(
@@ -244,7 +240,6 @@ class MilvusStore(ExternalStore):
     async def search_items(
         self, tenant_id: str, vector: Vector, *, item_filter: ItemFilter, exclude_keys: Collection[str], limit: int
     ) -> list[ItemMatch]:
-        """Items most similar to a vector, most similar first."""
         conditions = [f'tenant_uuid == "{_uuid("tenant", tenant_id)}"']
         if item_filter.category:
             conditions.append(f'category_uuid == "{_uuid("category", item_filter.category)}"')
@@ -261,7 +256,6 @@ class MilvusStore(ExternalStore):
     async def search_customers(
         self, tenant_id: str, vector: Vector, *, exclude_customer_id: str, limit: int
     ) -> list[CustomerMatch]:
-        """Customers most similar to a vector, most similar first."""
         conditions = [
             f'tenant_uuid == "{_uuid("tenant", tenant_id)}"',
             f'id != "{customer_point_id(tenant_id, exclude_customer_id)}"',
@@ -271,7 +265,6 @@ class MilvusStore(ExternalStore):
 
     @external_operation
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
-        """All items of each customer, by key."""
         point_ids = [customer_point_id(tenant_id, customer_id) for customer_id in customer_ids]
 
         def query(client: MilvusClient, timeout: float) -> list[tuple[CustomerItem, ...]]:

@@ -51,7 +51,6 @@ class QdrantStore(ExternalStore):
 
     @property
     def remedy(self) -> str:
-        """What is wrong when the store is unavailable, and what to do."""
         if isinstance(self._place, Path):
             return (
                 f"the Qdrant directory {self._place} cannot be used; is it open in another process? "
@@ -99,7 +98,6 @@ class QdrantStore(ExternalStore):
         return AsyncQdrantClient(IN_MEMORY)
 
     async def close(self) -> None:
-        """Closes the connection or the directory."""
         if hasattr(self, "_client"):
             await self._client.close()
             del self._client
@@ -141,7 +139,6 @@ class QdrantStore(ExternalStore):
 
     @external_operation
     async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
-        """The stored customer, or None."""
         point_id = customer_point_id(tenant_id, customer_id)
         for record in await self._client.retrieve(self._customers, [point_id], with_vectors=True):
             profile = CustomerProfile.from_json((record.payload or {})["profile"])
@@ -152,7 +149,6 @@ class QdrantStore(ExternalStore):
     async def search_items(
         self, tenant_id: str, vector: Vector, *, item_filter: ItemFilter, exclude_keys: Collection[str], limit: int
     ) -> list[ItemMatch]:
-        """Items most similar to a vector, most similar first."""
         must: list[models.Condition] = [_is("tenant", tenant_id)]
         if item_filter.category:
             must.append(_is("category", item_filter.category))
@@ -170,7 +166,6 @@ class QdrantStore(ExternalStore):
     async def search_customers(
         self, tenant_id: str, vector: Vector, *, exclude_customer_id: str, limit: int
     ) -> list[CustomerMatch]:
-        """Customers most similar to a vector, most similar first."""
         query_filter = models.Filter(
             must=[_is("tenant", tenant_id)],
             must_not=[models.HasIdCondition(has_id=[customer_point_id(tenant_id, exclude_customer_id)])],
@@ -180,7 +175,6 @@ class QdrantStore(ExternalStore):
 
     @external_operation
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
-        """All items of each customer, by key."""
         items: dict[str, list[CustomerItem]] = {
             customer_point_id(tenant_id, customer_id): [] for customer_id in customer_ids
         }

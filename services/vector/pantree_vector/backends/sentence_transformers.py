@@ -42,7 +42,6 @@ class SentenceTransformerEmbedder:
         return self._model
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of `n` texts, in their order: float32[n, d], each row of length 1."""
         return self._executor.submit(self._encode, texts).result()
 
     def _encode(self, texts: Sequence[str]) -> Vectors:

@@ -45,7 +45,6 @@ class StaticEmbedder:
         return EmbeddingModel("static", self._version, self._table.shape[1])
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of `n` texts, in their order: float32[n, 128], each row of length 1."""
         pieces, counts = self._pieces.split(texts)
         vectors = np.zeros((len(texts), self._table.shape[1]), dtype=np.float32)
         known = np.flatnonzero(counts)
