@@ -73,7 +73,7 @@ def _request(batch: int) -> messages.IndexHistoriesRequest:
 
 
 async def _stored_directly(settings: VectorSettings, embedder: Embedder) -> None:
-    """Makes the collections of the yardstick, with everything in them."""
+    """Creates and fills the collections of the baseline."""
     store = store_of(settings)
     await store.open(embedder.model)
     for batch in range(_BATCHES):
@@ -132,11 +132,11 @@ def _measure(where: str, ours: VectorSettings, theirs: VectorSettings, uri: str)
 
                 def timed() -> list[Measurement]:
                     measurements = []
-                    for work, run, yardstick, rounds, level in (
+                    for work, run, baseline, rounds, level in (
                         (f"upsert of {_BATCHES} × 1,000 items", upsert, upsert_directly, 5, _UPSERT_LEVEL),
                         ("search for 10 items", search, search_directly, 20, _SEARCH_LEVEL),
                     ):
-                        seconds = alternate(partial(waited_for, run), yardstick, rounds)
+                        seconds = alternate(partial(waited_for, run), baseline, rounds)
                         ratio = seconds[0] / seconds[1]
                         measurements.append(Measurement("B6", f"{work}, {where}", "pymilvus", *seconds, ratio, level))
                     return measurements

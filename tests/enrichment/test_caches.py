@@ -90,7 +90,7 @@ async def test_memory_drops_expired_outcomes() -> None:
 
 
 @given(st.lists(st.integers(min_value=0, max_value=20), max_size=60), st.integers(min_value=1, max_value=10))
-async def test_memory_drops_the_least_recently_used_outcome(numbers: list[int], size: int) -> None:
+async def test_full_memory_cache_drops_the_oldest_use_first(numbers: list[int], size: int) -> None:
     cache = MemoryCache(size=size, seconds=3600, clock=Clock())
     used: list[ItemToEnrich] = []
     for number in numbers:

@@ -113,7 +113,7 @@ async def test_server_without_a_key_gets_no_authorization() -> None:
 @pytest.mark.parametrize(
     "rejection", [httpx.Response(400), httpx.Response(422), completion("Sure! Crisps are snacks.")]
 )
-async def test_server_of_the_older_mode_is_asked_again_once_and_then_directly(rejection: httpx.Response) -> None:
+async def test_server_of_the_older_mode_gets_one_failing_call(rejection: httpx.Response) -> None:
     stub = NimStub(support("nvext", rejection))
     async with nim(stub.transport) as enricher:
         assert await ask(enricher, CRISPS) == [USABLE]
@@ -167,7 +167,7 @@ async def test_server_that_rejects_both_modes_is_reported() -> None:
     assert stub.modes == ["response_format", "nvext"]
 
 
-async def test_server_too_slow_for_two_modes_is_asked_in_the_second_one_next_time() -> None:
+async def test_call_after_a_timeout_in_the_second_mode_starts_with_that_mode() -> None:
     async def prose_then_hang(call: dict[str, Any], items: list[dict[str, Any]]) -> httpx.Response:
         return completion("Sure!") if "response_format" in call else await hang(call, items)
 

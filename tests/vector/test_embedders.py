@@ -133,7 +133,7 @@ def test_static_model_names_its_origin_and_needs_only_numpy() -> None:
         ("m" * 101, []),
     ],
 )
-def test_name_is_split_into_the_longest_known_pieces(name: str, pieces: list[str]) -> None:
+def test_name_is_split_greedily_into_known_pieces(name: str, pieces: list[str]) -> None:
     vocabulary = ["oat", "milk", "##milk", "cafe", "-", "牛", "奶", "m", "##m"]
     positions, counts = WordPieces(vocabulary).split(["", name, "oat"])
     assert counts.tolist() == [0, len(pieces), 1]
@@ -191,7 +191,7 @@ def test_cache_embeds_each_name_once_and_preserves_the_order() -> None:
     assert cached.embed([]).shape == (0, 256)
 
 
-def test_full_cache_evicts_the_least_recently_used_name() -> None:
+def test_full_cache_drops_the_oldest_use_first() -> None:
     inner = CountingEmbedder()
     cached = CachedEmbedder(inner, size=2)
     for name in ("milk", "bananas", "milk", "bread", "milk", "bananas"):

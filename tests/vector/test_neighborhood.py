@@ -35,7 +35,7 @@ def test_item_that_few_buy_regularly_is_private() -> None:
     assert neighborhood_of((item("Milk"),), others, limit=10).items == ()
 
 
-def test_customers_with_most_items_in_common_are_neighbors() -> None:
+def test_neighbors_are_chosen_by_items_in_common() -> None:
     similar = [(item("Milk"), item("Bread"), item("Eggs", 3, 14))] * MIN_BUYERS
     dissimilar = [(item("Milk"), item("Wine", 3, 14), item("Cigars"), item("Ice"))] * NEIGHBORS
     neighborhood = neighborhood_of((item("Milk"), item("Bread")), [*dissimilar, *similar], limit=10)
@@ -44,7 +44,7 @@ def test_customers_with_most_items_in_common_are_neighbors() -> None:
     assert counts == {"Eggs": MIN_BUYERS, "Wine": NEIGHBORS - MIN_BUYERS}
 
 
-def test_associated_item_is_the_one_among_whose_buyers_the_item_is_most_common() -> None:
+def test_associated_item_has_the_highest_share_of_buyers() -> None:
     both = [(item("Milk"), item("Pasta"), item("Sauce", 3, 14))] * 6
     others = [(item("Milk"), item("Pasta")), *[(item("Milk"),)] * 13]
     own = (item("Milk"), item("Pasta"))
@@ -70,7 +70,7 @@ baskets = st.lists(
 
 
 @given(own=baskets.map(lambda households: households[0] if households else []), others=baskets, limit=st.integers(1, 5))
-def test_counts_are_at_least_the_minimum_and_at_most_the_neighbors(
+def test_counts_are_between_the_minimum_and_the_number_of_neighbors(
     own: list[CustomerItem], others: list[list[CustomerItem]], limit: int
 ) -> None:
     neighborhood = neighborhood_of(own, others, limit=limit)

@@ -329,7 +329,7 @@ def _check_status(response: httpx.Response) -> None:
 
 
 def _retry_after_seconds(headers: httpx.Headers) -> float:
-    """Seconds in a Retry-After header, a number or a date; 0 when there is none or it is invalid."""
+    """Seconds in a Retry-After header, a number or a date; 0 when it is missing or invalid."""
     value = headers.get("Retry-After", "")
     if value.isascii() and value.isdigit():
         seconds = float(value)

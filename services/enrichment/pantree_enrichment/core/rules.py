@@ -89,7 +89,7 @@ class RulesEnricher:
         yield from (RelatedItem(other, Relation.COMPLEMENT) for other in complements[:MAX_COMPLEMENTS])
 
     def _category_of_shop(self, text: str) -> str:
-        """The catalog's category for a shop's category; `other` when there is none."""
+        """The catalog's category for a shop's category; `other` when unknown."""
         normalized = normalize_name(text)
         for phrase, category in self._category_phrases.items():
             if f" {phrase} " in f" {normalized} ":

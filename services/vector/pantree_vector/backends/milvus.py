@@ -192,7 +192,7 @@ class MilvusStore(ExternalStore):
         customers = _customer_columns(households)
 
         def upsert(client: MilvusClient, timeout: float) -> None:
-            # Customers first: whoever finds traces of a customer also finds the customer.
+            # Customers first: a customer whose items are found is found, too.
             self._upsert(client, self._customers, customers, timeout)
             self._upsert(client, self._items, _item_columns(households), timeout)
 

@@ -55,7 +55,7 @@ class NeighborItem:
     own_day_count: int
     """Days on which the customer bought it, less than `REGULAR_DAYS`."""
     associated_item: Association | None
-    """The customer's most strongly associated item; None when there is none."""
+    """The customer's most strongly associated item; None without one."""
 
 
 @dataclass(frozen=True)
