@@ -32,21 +32,15 @@ class CachedEmbedder:
         return self._embedder.ms_per_name
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        distinct = dict.fromkeys(texts)
         with self._lock:
-            known = {text: vector for text in distinct if (vector := self._cache.get(text)) is not None}
-        missing = [text for text in distinct if text not in known]
-        misses = sum(text not in known for text in texts)
-        telemetry.count_lookups("embedding", hits=len(texts) - misses, misses=misses)
+            found = [self._cache.get(text) for text in texts]
+        missing = [text for text, vector in zip(texts, found, strict=True) if vector is None]
+        telemetry.count_lookups("embedding", hits=len(texts) - len(missing), misses=len(missing))
         if missing:
+            distinct = list(dict.fromkeys(missing))
             # Rows are copied, so that no cached vector keeps the whole matrix alive.
-            computed = {
-                text: vector.copy() for text, vector in zip(missing, self._embedder.embed(missing), strict=True)
-            }
-            known |= computed
+            computed = dict(zip(distinct, map(np.copy, self._embedder.embed(distinct)), strict=True))
             with self._lock:
                 self._cache.update(computed)
-        vectors = np.empty((len(texts), self.model.dimension), dtype=np.float32)
-        if texts:
-            np.stack([known[text] for text in texts], out=vectors)
-        return vectors
+            found = [computed[text] if vector is None else vector for text, vector in zip(texts, found, strict=True)]
+        return np.array(found, dtype=np.float32).reshape(len(texts), self.model.dimension)
