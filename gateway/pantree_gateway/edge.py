@@ -96,7 +96,7 @@ class EdgeMiddleware:
         self._in_flight.add_current_task()
         self._metrics.in_flight.labels(kind).inc()
         started = time.perf_counter()
-        span = telemetry.http_span(method, _incoming_trace_parent(scope))
+        span = telemetry.http_span(method, _incoming_traceparent(scope))
         trace_id = telemetry.trace_id()
         status: int | None = None
         response_started = False
@@ -162,9 +162,8 @@ async def _send_problem(problem: Problem, scope: Scope, receive: Receive, send: 
         await problem.response(scope["path"])(scope, receive, send)
 
 
-def _incoming_trace_parent(scope: Scope) -> str:
-    header = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
-    return header if telemetry.is_trace_parent(header) else ""
+def _incoming_traceparent(scope: Scope) -> str:
+    return next((bytes(value) for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
 
 
 def _security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

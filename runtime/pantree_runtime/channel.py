@@ -88,11 +88,11 @@ class _Method:
         version, channel = self._connect()
         if version != self._version:
             self._multi_callable, self._version = self._make(channel), version
-        observed = telemetry.client_span(self._name)
-        if observed.trace_parent:
-            others = [pair for pair in metadata or () if pair[0] != telemetry.TRACE_PARENT]
-            # In gRPC's own form: what is a tuple is first looked at at length.
-            metadata = grpc.aio.Metadata((telemetry.TRACE_PARENT, observed.trace_parent), *others)
+        span = telemetry.client_span(self._name)
+        if headers := span.headers():
+            others = [pair for pair in metadata or () if pair[0] not in headers]
+            # gRPC's own type, since it validates tuples at length.
+            metadata = grpc.aio.Metadata(*headers.items(), *others)
         longest = self._timeout_seconds if timeout is None else timeout
         began_at = time.perf_counter()
         call = self._multi_callable(*request, timeout=call_timeout(longest), metadata=metadata, **options)
@@ -100,7 +100,7 @@ class _Method:
         def note(call: Any) -> None:
             code = _code_of(call)
             self._durations.observe(code, time.perf_counter() - began_at)
-            observed.end({telemetry.RPC_STATUS: code}, failed=code not in ("OK", "CANCELLED"))
+            span.end({telemetry.RPC_STATUS: code}, failed=code not in ("OK", "CANCELLED"))
 
         call.add_done_callback(note)
         return call

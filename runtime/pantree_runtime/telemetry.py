@@ -1,8 +1,8 @@
-"""What is counted, what is traced, and what all of it is called. docs/telemetry.md lists every name.
+"""Metrics and traces. docs/telemetry.md lists every name.
 
-Counting costs about a microsecond for each call and is always on; the counts are served when a metrics port is set.
-Tracing is off until an OTLP endpoint is set. Without it a trace is only an id that travels from hop to hop, so that log
-lines of one request can be found together.
+Metrics cost about a microsecond per call and are always on; they are served if a metrics port is set. Tracing is off
+until an OTLP endpoint is set. Without one, the trace id still travels from hop to hop, so that the log lines of one
+request can be found together.
 
 No name, key or id of a customer, item or caller ever becomes a label or an attribute.
 """
@@ -14,17 +14,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import structlog
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, start_http_server
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import Span
 
-_log = structlog.get_logger(__name__)
-
-TRACE_PARENT = "traceparent"
-_HEX_DIGITS_AND_DASH = "0123456789abcdef-"
+TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 
 # Attributes of spans: OpenTelemetry's stable names for RPCs and HTTP.
 # https://opentelemetry.io/docs/specs/semconv/rpc/, https://opentelemetry.io/docs/specs/semconv/http/
@@ -37,19 +35,19 @@ HTTP_STATUS = "http.response.status_code"
 EXTERNAL_SYSTEM = "pantree.system"
 ERROR_TYPE = "error.type"
 ATTRIBUTES = (RPC_SYSTEM, RPC_METHOD, RPC_STATUS, HTTP_METHOD, HTTP_ROUTE, HTTP_STATUS, EXTERNAL_SYSTEM, ERROR_TYPE)
-"""Every attribute that a span may have."""
+"""All attributes that spans may have."""
 
 _RPC_LABELS = ("rpc_system_name", "rpc_method", "rpc_response_status_code")
-# From a call that only looks something up to a stream of five years of months.
+# From a lookup to a stream of five years of months.
 _DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 REGISTRY = CollectorRegistry()
-"""The counts of this process."""
+"""Metrics of this process."""
 
-ProcessCollector(registry=REGISTRY)  # memory, CPU and open files, by Prometheus' own names
+ProcessCollector(registry=REGISTRY)  # memory, CPU and open files
 SERVER_CALLS = Histogram(
     "rpc_server_call_duration_seconds",
-    "Duration of calls that were served.",
+    "Duration of served calls.",
     _RPC_LABELS,
     buckets=_DURATIONS,
     registry=REGISTRY,
@@ -62,29 +60,29 @@ CLIENT_CALLS = Histogram(
     registry=REGISTRY,
 )
 CALLS_IN_FLIGHT = Gauge(
-    "pantree_calls_in_flight", "Calls, streams included, that are being served.", ["rpc_method"], registry=REGISTRY
+    "pantree_calls_in_flight", "Calls in flight, streams included.", ["rpc_method"], registry=REGISTRY
 )
 CALLS_REFUSED = Counter(
-    "pantree_calls_refused", "Calls that were refused before any work was done.", ["reason"], registry=REGISTRY
+    "pantree_calls_refused", "Calls refused before any work was done.", ["reason"], registry=REGISTRY
 )
-QUEUE_DEPTH = Gauge("pantree_queue_depth", "Pieces of work that wait for a thread.", registry=REGISTRY)
-PURCHASES_SIMULATED = Counter("pantree_purchases_simulated", "Purchases that were simulated.", registry=REGISTRY)
-ITEMS_ANALYZED = Counter("pantree_items_analyzed", "Items whose regularity was analysed.", registry=REGISTRY)
-HISTORIES_INDEXED = Counter("pantree_histories_indexed", "Histories that were indexed.", registry=REGISTRY)
-ITEMS_ENRICHED = Counter("pantree_items_enriched", "Items that were enriched.", ["source"], registry=REGISTRY)
+QUEUE_DEPTH = Gauge("pantree_queue_depth", "Tasks that wait for a worker thread.", registry=REGISTRY)
+PURCHASES_SIMULATED = Counter("pantree_purchases_simulated", "Simulated purchases.", registry=REGISTRY)
+ITEMS_ANALYZED = Counter("pantree_items_analyzed", "Analyzed items.", registry=REGISTRY)
+HISTORIES_INDEXED = Counter("pantree_histories_indexed", "Indexed histories.", registry=REGISTRY)
+ITEMS_ENRICHED = Counter("pantree_items_enriched", "Enriched items.", ["source"], registry=REGISTRY)
 RECOMMENDATIONS = Counter(
     "pantree_recommendations",
-    "Subscriptions that were recommended, by where their scores come from.",
+    "Recommended subscriptions, by source of their scores.",
     ["source", "model"],
     registry=REGISTRY,
 )
 FALLBACKS = Counter(
     "pantree_fallbacks",
-    "Answers for which something stood in for an outside system, or a stage was left out.",
+    "Answers with a fallback for an external system, or without an optional stage.",
     ["component"],
     registry=REGISTRY,
 )
-CACHE_LOOKUPS = Counter("pantree_cache_lookups", "Lookups in caches.", ["cache", "outcome"], registry=REGISTRY)
+CACHE_LOOKUPS = Counter("pantree_cache_lookups", "Cache lookups.", ["cache", "outcome"], registry=REGISTRY)
 EXTERNAL_CALLS = Histogram(
     "pantree_external_call_duration_seconds",
     "Duration of calls to systems outside the mesh.",
@@ -95,10 +93,10 @@ EXTERNAL_CALLS = Histogram(
 
 
 def serve_metrics(host: str, port: int) -> Callable[[], None]:
-    """Serves the counts at `/metrics` of a port, in a thread; returns what ends it.
+    """Serves the metrics at `/metrics` of a port, in a thread. Returns a function that stops it.
 
     Raises:
-        OSError: when the port cannot be had.
+        OSError: if the port is not available.
     """
     server, thread = start_http_server(port, host, REGISTRY)
 
@@ -110,188 +108,167 @@ def serve_metrics(host: str, port: int) -> Callable[[], None]:
     return stop
 
 
-class _Tracing:
-    """Spans of this process on their way to a collector."""
-
-    def __init__(self, provider: "TracerProvider") -> None:
-        from opentelemetry import trace
-
-        self._trace = trace
-        self._provider = provider
-        self._tracer = provider.get_tracer("pantree")
-
-    def start(self, name: str, kind: str, parent: str, attributes: Mapping[str, str]) -> "Span":
-        trace = self._trace
-        context = None
-        if parent:
-            above = trace.SpanContext(
-                int(parent[3:35], 16), int(parent[36:52], 16), True, trace.TraceFlags(int(parent[53:55], 16))
-            )
-            context = trace.set_span_in_context(trace.NonRecordingSpan(above))
-        return self._tracer.start_span(name, context, trace.SpanKind[kind], dict(attributes))
-
-    def fail(self, span: "Span") -> None:
-        span.set_status(self._trace.StatusCode.ERROR)
-
-    def stop(self) -> None:
-        self._provider.shutdown()
-
-
-_tracing: _Tracing | None = None
-_current: contextvars.ContextVar[str] = contextvars.ContextVar("pantree_trace_parent", default="")
+_PROPAGATOR = TraceContextTextMapPropagator()
+# Without a collector spans only carry the trace context on.
+_NO_TRACER = trace.NoOpTracer()
+_tracer: trace.Tracer = _NO_TRACER
+_provider: "TracerProvider | None" = None
+_current: contextvars.ContextVar[Context | None] = contextvars.ContextVar("pantree_trace_context", default=None)
 
 
 def start_tracing(part: str, endpoint: str, ratio: float) -> None:
-    """Begins to send spans to a collector.
+    """Starts to export spans to a collector.
 
     Args:
-        part: name of the part, the `service.name` of its spans.
+        part: name of the part; `service.name` of its spans is `pantree-<part>`.
         endpoint: OTLP over gRPC, such as `http://localhost:4317`.
-        ratio: share of the traces that begin here that are kept, 0 to 1; others are kept as their caller decided.
+        ratio: share of new traces that are sampled, 0 to 1; continued traces are sampled as their caller decided.
     """
-    global _tracing
-    # Who does not trace need not wait for these to be imported.
+    global _provider, _tracer
+    # Imported here, since they slow down the start of a process without tracing.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
     from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
-    provider = TracerProvider(
+    _provider = TracerProvider(
         sampler=ParentBasedTraceIdRatio(ratio),
         resource=Resource.create({"service.name": f"pantree-{part}", "service.namespace": "pantree"}),
         shutdown_on_exit=False,
     )
     exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    _tracing = _Tracing(provider)
+    _provider.add_span_processor(BatchSpanProcessor(exporter))
+    _tracer = _provider.get_tracer("pantree")
 
 
 def stop_tracing() -> None:
-    """Sends what is left, and ends tracing."""
-    global _tracing
-    if _tracing is not None:
-        _tracing.stop()
-        _tracing = None
-
-
-def trace_parent() -> str:
-    """W3C `traceparent` for calls made on behalf of the current request; empty outside of requests."""
-    return _current.get()
+    """Exports the remaining spans and stops tracing."""
+    global _provider, _tracer
+    if _provider is not None:
+        _provider.shutdown()
+    _provider, _tracer = None, _NO_TRACER
 
 
 def trace_id() -> str:
-    """Id of the trace that the current request belongs to; empty outside of requests."""
-    return _current.get()[3:35]
+    """Trace id of the current request; empty outside of requests."""
+    context = _current.get()
+    return "" if context is None else _hex_trace_id(trace.get_current_span(context))
 
 
-def is_trace_parent(text: str) -> bool:
-    """Whether a text is a W3C `traceparent`: version, trace id, parent id and flags, no id all zeros."""
-    # Each call on each hop is looked at, which takes half as long as with a regular expression.
-    return (
-        len(text) == 55
-        and text[2] == text[35] == text[52] == "-"
-        and text.count("-") == 3
-        and not text.strip(_HEX_DIGITS_AND_DASH)
-        and text[3:35].strip("0") != ""
-        and text[36:52].strip("0") != ""
+def _hex_trace_id(span: trace.Span) -> str:
+    return trace.format_trace_id(span.get_span_context().trace_id)
+
+
+def _new_root() -> trace.Span:
+    """A span with new ids that is not exported."""
+    ids = trace.SpanContext(
+        secrets.randbits(128) or 1, secrets.randbits(64) or 1, False, trace.TraceFlags(trace.TraceFlags.SAMPLED)
     )
+    return trace.NonRecordingSpan(ids)
 
 
 class SpanHandle:
-    """A span, or, while tracing is off, no more than the request's place in its trace.
+    """A span; without a collector, only the trace context of a request.
 
     Args:
         name: of the span, with few different values.
         kind: `SERVER`, `CLIENT` or `INTERNAL`.
-        parent: W3C `traceparent` that it belongs under; empty begins a new trace.
+        parent: context of the parent span; None starts a new trace.
         attributes: of the span, from `ATTRIBUTES`.
     """
 
-    __slots__ = ("_name", "_span", "trace_parent")
+    __slots__ = ("_context", "_name", "_span")
 
-    def __init__(self, name: str, kind: str, parent: str, attributes: Mapping[str, str]) -> None:
+    def __init__(self, name: str, kind: trace.SpanKind, parent: Context | None, attributes: Mapping[str, str]) -> None:
         self._name = name
-        self._span: Span | None = None
-        self.trace_parent = parent
-        if _tracing is not None:
-            self._span = _tracing.start(name, kind, parent, attributes)
-            context = self._span.get_span_context()
-            self.trace_parent = f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
-        elif not parent and kind == "SERVER":
-            self.trace_parent = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        self._span = _tracer.start_span(name, parent or Context(), kind, attributes)
+        if kind is trace.SpanKind.SERVER and not self._span.get_span_context().is_valid:
+            self._span = _new_root()
+        self._context = trace.set_span_in_context(self._span, parent or Context())
+
+    @property
+    def trace_id(self) -> str:
+        """Trace id, 32 hexadecimal digits."""
+        return _hex_trace_id(self._span)
+
+    def headers(self) -> dict[str, str]:
+        """W3C headers that continue the trace in a called system; empty outside of requests."""
+        headers: dict[str, str] = {}
+        _PROPAGATOR.inject(headers, self._context)
+        return headers
 
     def enter(self) -> None:
-        """Makes calls and log lines of the current task belong to it."""
-        _current.set(self.trace_parent)
+        """Makes the calls and log lines of the current task belong to this span."""
+        _current.set(self._context)
 
     def end_request(self, route: str, status: int | None) -> None:
-        """Notes how an HTTP request or a WebSocket ended.
+        """Ends the span of an HTTP request or a WebSocket.
 
         Args:
-            route: its template, never its path: that may hold the id of a customer.
-            status: HTTP status, or the close code of a WebSocket; None when there was none.
+            route: its template, never its path, which may hold a customer's id.
+            status: HTTP status, or close code of a WebSocket; None if there was none.
         """
-        if self._span is not None:
+        if self._span.is_recording():
             self._span.update_name(f"{self._name} {route}")
             failed = status is None or 500 <= status < 600 or status >= 4500
             self.end({HTTP_ROUTE: route, HTTP_STATUS: status or 0}, failed=failed)
 
     def end(self, attributes: Mapping[str, str | int], *, failed: bool) -> None:
-        """Notes how it ended."""
-        if self._span is not None:
-            self._span.set_attributes(dict(attributes))
-            if failed and _tracing is not None:
-                _tracing.fail(self._span)
+        """Ends the span."""
+        if self._span.is_recording():
+            self._span.set_attributes(attributes)
+            if failed:
+                self._span.set_status(trace.StatusCode.ERROR)
             self._span.end()
 
 
 def server_span(method: str, metadata: Any) -> SpanHandle:
-    """A call that this process serves, under the caller's trace if there is one.
+    """Span of a gRPC call that this process serves; continues the caller's trace if there is one.
 
     Args:
         method: `package.Service/Method`.
         metadata: of the call, pairs of key and value.
     """
-    parent = ""
-    for key, value in metadata or ():
-        if key == TRACE_PARENT and isinstance(value, str) and is_trace_parent(value):
-            parent = value
-    span = SpanHandle(method, "SERVER", parent, {RPC_SYSTEM: "grpc", RPC_METHOD: method})
-    span.enter()
-    return span
+    headers = {key: value for key, value in metadata or () if key in (TRACEPARENT, TRACESTATE)}
+    return _entered(method, headers, {RPC_SYSTEM: "grpc", RPC_METHOD: method})
 
 
-def http_span(method: str, trace_parent: str) -> SpanHandle:
-    """An HTTP request or WebSocket that this process serves.
+def http_span(method: str, traceparent: str) -> SpanHandle:
+    """Span of an HTTP request or WebSocket that this process serves; continues the caller's trace if there is one.
 
     Args:
         method: HTTP method, or `WEBSOCKET`.
-        trace_parent: W3C `traceparent` of the caller; empty when there is none.
+        traceparent: W3C header of the request; empty if there is none.
     """
-    span = SpanHandle(method, "SERVER", trace_parent, {HTTP_METHOD: method})
+    return _entered(method, {TRACEPARENT: traceparent} if traceparent else {}, {HTTP_METHOD: method})
+
+
+def _entered(name: str, headers: Mapping[str, str], attributes: Mapping[str, str]) -> SpanHandle:
+    parent = _PROPAGATOR.extract(headers, Context()) if headers else None
+    span = SpanHandle(name, trace.SpanKind.SERVER, parent, attributes)
     span.enter()
     return span
 
 
 def client_span(method: str) -> SpanHandle:
-    """A call that this process makes to another part."""
-    return SpanHandle(method, "CLIENT", _current.get(), {RPC_SYSTEM: "grpc", RPC_METHOD: method})
+    """Span of a call that this process makes to another part."""
+    return SpanHandle(method, trace.SpanKind.CLIENT, _current.get(), {RPC_SYSTEM: "grpc", RPC_METHOD: method})
 
 
 @contextlib.contextmanager
 def external_call(system: str, operation: str) -> Iterator[dict[str, str]]:
-    """Counts and traces a call to a system outside the mesh; gives the headers that carry the trace there.
+    """Counts and traces a call to a system outside the mesh; yields the headers that continue the trace there.
 
     Args:
         system: such as `nim` or `milvus`.
-        operation: what is asked of it, with few different values.
+        operation: of the system, with few different values.
     """
-    span = SpanHandle(f"{operation} {system}", "CLIENT", _current.get(), {EXTERNAL_SYSTEM: system})
+    span = SpanHandle(f"{operation} {system}", trace.SpanKind.CLIENT, _current.get(), {EXTERNAL_SYSTEM: system})
     began_at = time.perf_counter()
     failure = ""
     try:
-        yield {TRACE_PARENT: span.trace_parent} if span.trace_parent else {}
+        yield span.headers()
     except BaseException as error:
         failure = type(error).__name__
         raise
@@ -302,7 +279,7 @@ def external_call(system: str, operation: str) -> Iterator[dict[str, str]]:
 
 
 def count_lookups(cache: str, *, hits: int, misses: int) -> None:
-    """Counts lookups in a cache."""
+    """Counts cache lookups."""
     if hits:
         CACHE_LOOKUPS.labels(cache, "hit").inc(hits)
     if misses:
@@ -310,7 +287,7 @@ def count_lookups(cache: str, *, hits: int, misses: int) -> None:
 
 
 class RpcDurations:
-    """Durations of the calls of one method. Children of the histogram are looked up once.
+    """Durations of one method's calls; looks up the children of the histogram once.
 
     Args:
         histogram: `SERVER_CALLS` or `CLIENT_CALLS`.
@@ -325,7 +302,7 @@ class RpcDurations:
         self._by_code: dict[str, Histogram] = {}
 
     def observe(self, code: str, seconds: float) -> None:
-        """Notes a call."""
+        """Counts a call."""
         child = self._by_code.get(code)
         if child is None:
             child = self._by_code[code] = self._histogram.labels("grpc", self._method, code)
