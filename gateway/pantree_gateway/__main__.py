@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from pantree_gateway.app import create_app
 from pantree_gateway.server import NAME, RunningGateway, start
 from pantree_gateway.settings import GatewaySettings
-from pantree_runtime.logging import configure_logging, log_refused_handshakes
+from pantree_runtime.logging import configure_logging
 from pantree_runtime.server import add_stdin_option, export_telemetry, run, serve_until_signal, stop_when_stdin_closes
 from pantree_runtime.settings import load_settings
 
@@ -46,8 +46,6 @@ class Program:
         if arguments.until_stdin_closes:
             stop_when_stdin_closes(settings.drain_seconds)
         try:
-            if settings.tls_dir is not None:
-                log_refused_handshakes()
             with export_telemetry(NAME, settings):
                 run(lambda: serve_until_signal(lambda: start(settings), settings.drain_seconds))
         except (OSError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""What all parts mean by a purchase, a category and a cadence. No transport, no I/O beyond its own data files."""
+"""Definitions that all parts share: purchase, item key, cadence, money, catalog. Free of transport."""

@@ -1,4 +1,4 @@
-"""The ladder of delivery intervals. A subscription is always on one of its steps."""
+"""The ladder of delivery intervals. Every subscription is on one of its steps."""
 
 from dataclasses import dataclass
 
@@ -29,9 +29,9 @@ GRACE_FACTOR = 1.5
 
 
 def nearest_cadence(interval_days: float) -> Cadence:
-    """The step nearest to an interval by ratio; the longer one when two are equally near.
+    """The step nearest to an interval by ratio; of two equally near ones, the longer.
 
-    By ratio, because a week more matters much for a weekly item and little for a quarterly one.
+    By ratio, because one week more matters much for a weekly item and little for a quarterly one.
 
     Args:
         interval_days: days, greater than 0.
@@ -46,5 +46,5 @@ def nearest_cadence(interval_days: float) -> Cadence:
 
 
 def cadence_at_least(interval_days: float) -> Cadence:
-    """The shortest step that is not shorter than an interval; the longest step when all are shorter."""
+    """The shortest step that is not shorter than an interval; the longest step if all are shorter."""
     return next((step for step in LADDER if step.interval_days >= interval_days), LADDER[-1])

@@ -1,8 +1,8 @@
-"""How hot functions are compiled: to machine code that holds no interpreter lock, cached beside the source.
+"""Compiles hot functions with numba: machine code without the interpreter lock, cached next to the source.
 
-What was compiled where the source could be written to, as when a container image is built, is read where it cannot, by
-processors of the same kind; others compile it anew in each process. For parts that have numba. With
-`NUMBA_DISABLE_JIT=1` the functions stay ordinary Python and give the same results, only slowly.
+Code that was compiled while the source directory was writable, such as during an image build, is loaded later from the
+read-only directory on the same kind of processor; other processors compile it in each process. With
+`NUMBA_DISABLE_JIT=1` the functions stay Python, slow but with the same results.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ Result = TypeVar("Result")
 
 
 class _InstalledLocator(InTreeCacheLocator):
-    """Finds the folder beside the source, though it cannot be written to."""
+    """Locates the cache directory next to the source even if it is read-only."""
 
     def ensure_cache_path(self) -> None:
-        folder = Path(str(self.get_cache_path()))  # type: ignore[no-untyped-call] # numba's own
-        if not folder.is_dir():
-            raise FileNotFoundError(folder)
+        directory = Path(str(self.get_cache_path()))  # type: ignore[no-untyped-call] # numba's own
+        if not directory.is_dir():
+            raise FileNotFoundError(directory)
 
 
 class _InstalledFiles(CompileResultCacheImpl):
@@ -32,7 +32,7 @@ class _InstalledFiles(CompileResultCacheImpl):
 
 
 class _Cache(FunctionCache):
-    """Ignores what an older version compiled with types that have been renamed since; numba would raise."""
+    """Ignores cached code of an older version with types that have been renamed; numba would raise."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -43,7 +43,7 @@ class _Cache(FunctionCache):
 
 
 class _InstalledCache(_Cache):
-    """Reads what was compiled at installation. What is missing there is compiled and not kept: there is no place."""
+    """Loads code that was compiled at installation. Other code is compiled and not cached."""
 
     _impl_class = _InstalledFiles  # type: ignore[assignment]
 
@@ -57,24 +57,24 @@ class _InstalledCache(_Cache):
 def compiled(
     error_model: Literal["python", "numpy"] = "python", *, inline: bool = False
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Decorator that compiles a function when it is first called, or reads what was compiled before.
+    """Decorator that compiles a function at its first call, or loads its cached code.
 
     Args:
-        error_model: what a division by zero does: raise, as in Python, or give infinity or NaN, as in numpy.
+        error_model: whether a division by zero raises, as in Python, or results in infinity or NaN, as in numpy.
         inline: whether compiled callers contain the function's code instead of calling it.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         if numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # made when numba is imported
-            # Hashes overflow; numpy would warn of it, as machine code does not.
+            # Hashes overflow, of which numpy would warn and machine code does not.
             return np.errstate(over="ignore")(function)
         how: Literal["always", "never"] = "always" if inline else "never"
         kernel = numba.njit(nogil=True, error_model=error_model, inline=how)(function)
-        # numba raises RuntimeError when it cannot write to a folder, as in a container with a read-only root, and for
-        # code without a file.
+        # numba raises RuntimeError without a writable directory, as in a container with a read-only root, and for code
+        # without a file.
         for cache in (_Cache, _InstalledCache):
             with contextlib.suppress(RuntimeError):
-                # numba's own way to set a function's cache, though it has no public name for it.
+                # As numba sets a function's cache itself; there is no public method.
                 vars(kernel)["_cache"] = cache(function)  # type: ignore[no-untyped-call]
                 break
         return cast(Callable[Parameters, Result], kernel)

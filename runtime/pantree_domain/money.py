@@ -1,4 +1,4 @@
-"""Money as people count it: sums are rounded to cents once, at the end."""
+"""Money: sums are rounded to cents once, at the end."""
 
 import math
 from contextlib import AbstractContextManager
@@ -6,26 +6,26 @@ from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
 
 _CENTS = 100
 _CENT = Decimal("0.01")
-# From here on neighboring floats are a cent apart or more.
+# Above this, neighboring floats are a cent apart or more.
 _FIRST_WITHOUT_CENTS = 2.0**46
-# A product of two floats has at most some 650 digits behind the point.
+# A product of two floats has at most about 650 decimal places.
 _EXACT = Context(prec=2_000, traps=[Inexact])
 
 
 def round_to_cent(amount: float) -> float:
-    """The amount rounded to cents, half away from zero by its shortest decimal form: 0.125 gives 0.13."""
+    """The amount rounded to cents, half away from zero in its shortest decimal form: 0.125 becomes 0.13."""
     if abs(amount) >= _FIRST_WITHOUT_CENTS:
         return amount
     return float(Decimal(repr(amount)).quantize(_CENT, ROUND_HALF_UP)) or 0.0  # never -0.0
 
 
 def exactly() -> AbstractContextManager[object]:
-    """Context in which decimal numbers are added and multiplied exactly; what cannot be exact raises in it."""
+    """Context of exact decimal arithmetic, which raises on an inexact result."""
     return localcontext(_EXACT)
 
 
 def exact(amount: float) -> Decimal:
-    """The decimal number that a float stands for: 1.99 gives 1.99, not its binary neighbor."""
+    """The shortest decimal form of a float: 1.99 becomes 1.99, not its binary value."""
     return Decimal(repr(amount))
 
 
@@ -34,9 +34,9 @@ def floor_to_cent(amount: Decimal, divisor: int = 1) -> float:
 
     Args:
         amount: any amount.
-        divisor: by what it is divided before, at least 1: a quotient often has no exact decimal form.
+        divisor: divides the amount before rounding, at least 1; a quotient often has no exact decimal form.
     """
-    # Rounding down before and after a division by a whole number is rounding down after it.
+    # Rounding down before a division by a whole number does not change the result of rounding down after it.
     return math.floor(_EXACT.multiply(amount, _CENTS)) // divisor / _CENTS
 
 
@@ -45,6 +45,6 @@ def ceil_to_cent(amount: Decimal, divisor: int = 1) -> float:
 
     Args:
         amount: any amount.
-        divisor: by what it is divided before, at least 1.
+        divisor: divides the amount before rounding, at least 1.
     """
     return -(-math.ceil(_EXACT.multiply(amount, _CENTS)) // divisor) / _CENTS

@@ -1,37 +1,22 @@
-"""Calendar months: steps from day to day, and the month as people write it."""
+"""Calendar months: arithmetic and display."""
 
 import calendar
 from datetime import date
 
 
 def add_months(day: date, months: int) -> date:
-    """The same day of the month a number of months later, or the last day of that month when it is shorter.
-
-    Args:
-        day: where to start.
-        months: how many months later; negative for earlier.
-    """
+    """The same day some months later, or the last day of that month if it is shorter; negative months are earlier."""
     year, month_index = divmod(day.year * 12 + day.month - 1 + months, 12)
     last_day = calendar.monthrange(year, month_index + 1)[1]
     return date(year, month_index + 1, min(day.day, last_day))
 
 
 def month_display(day: date) -> str:
-    """Month and year for people, such as `May 2026`; in English whatever the locale."""
+    """Month and year such as `May 2026`, in English whatever the locale."""
     return f"{_MONTH_NAMES[day.month - 1]} {day.year}"
 
 
 _MONTH_NAMES = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
-)
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""One household's purchases: arrays to compute with, lists for the few lines of a month."""
+"""Purchases of one household: arrays for computing, lists for the few lines of a month."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,14 +27,14 @@ class PurchaseHistory:
     prices: NDArray[np.float64]
     """[n], shelf price of one unit."""
     savings: NDArray[np.float64]
-    """[n], what was taken off the whole line, at most price × quantity."""
+    """[n], discount on the whole line, at most price × quantity."""
 
     def __len__(self) -> int:
         return len(self.days)
 
     @property
     def paid(self) -> NDArray[np.float64]:
-        """float64[n], what was paid for each line, after savings."""
+        """float64[n], amount paid for each line, after savings."""
         return self.prices * self.quantities - self.savings
 
     @property
@@ -72,9 +72,9 @@ def fold_items(history: PurchaseHistory) -> PurchaseHistory:
 
 
 class PurchaseLines(NamedTuple):
-    """Receipt lines of one household in a short time, such as a month, with a dictionary of the items bought in it.
+    """Receipt lines of one household in a short period, such as a month, with a dictionary of their items.
 
-    Lists: for so few lines, making arrays takes longer than all that is done with them.
+    Lists, since creating arrays for so few lines takes longer than processing them.
     """
 
     item_names: Sequence[str]
@@ -90,4 +90,4 @@ class PurchaseLines(NamedTuple):
     prices: list[float]
     """Shelf price of one unit."""
     savings: list[float]
-    """What was taken off the whole line, at most price × quantity."""
+    """Discount on the whole line, at most price × quantity."""

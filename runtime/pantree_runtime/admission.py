@@ -1,8 +1,7 @@
-"""Takes on no more work than can be done in time, and says so early.
+"""Admission control: refuses a call on arrival if it could not be answered in time.
 
-Work that computes runs on a bounded pool of threads, which is the default executor of the event loop, so that
-`asyncio.to_thread` means this pool everywhere. A call is refused on arrival when all that waits before it would take
-longer than the call has; work whose request ran out of time while it waited is not begun.
+CPU work runs on a bounded thread pool, which is also the event loop's default executor, so `asyncio.to_thread` uses it
+everywhere. Work whose request has run out of time in the queue is not started.
 """
 
 import asyncio
@@ -20,139 +19,134 @@ from pantree_runtime.errors import DeadlineExceeded, Overloaded
 
 T = TypeVar("T")
 
-# A longer line than this is never worth standing in: at a millisecond of work each it takes a quarter of a second.
+# At a millisecond per task, the last one in the queue waits for a quarter of a second.
 MAX_QUEUE_PER_THREAD = 256
-# How much the newest piece of work counts in the mean; the last twenty or so make nearly all of it.
-_WEIGHT_OF_NEWEST = 0.1
-# What a refused caller waits at least; retrying sooner would only be refused again.
-_LEAST_RETRY_SECONDS = 0.1
-# What a refused caller waits when there are too many calls under way, whose ends nobody can foresee.
-_RETRY_SECONDS = 1.0
+# Weight of the latest task in the moving average of run times; about the last twenty tasks count.
+_LATEST_WEIGHT = 0.1
+# A caller that retries sooner would only be refused again.
+_MIN_RETRY_SECONDS = 0.1
+# How long calls in flight will take is unknown, so this is a guess.
+_IN_FLIGHT_RETRY_SECONDS = 1.0
 
 
 class WorkPool(ThreadPoolExecutor):
-    """Threads for the work of requests, and a line before them whose length in seconds is known."""
+    """Threads for the work of requests, with a queue whose waiting time is estimated."""
 
     def __init__(self, thread_count: int) -> None:
         super().__init__(thread_count, thread_name_prefix="work")
         self._thread_count = thread_count
-        self._waiting = 0
-        self.call_count = 0
-        """Calls under way in the servers of this event loop."""
+        self._queue_depth = 0
         self._mean_seconds = 0.0
         self._lock = threading.Lock()
+        self.call_count = 0
+        """Calls in flight in the servers of this event loop."""
 
     @property
-    def waiting(self) -> int:
-        """How many pieces of work wait for a thread."""
-        return self._waiting
+    def queue_depth(self) -> int:
+        """Number of tasks that wait for a thread."""
+        return self._queue_depth
 
     @property
     def is_full(self) -> bool:
-        """Whether the line is as long as it may be."""
-        return self._waiting >= self._thread_count * MAX_QUEUE_PER_THREAD
+        """Whether the queue has its maximum length."""
+        return self._queue_depth >= self._thread_count * MAX_QUEUE_PER_THREAD
 
     def seconds_to_wait(self) -> float:
-        """How long another piece of work would probably wait for a thread."""
-        return self._waiting * self._mean_seconds / self._thread_count
+        """Estimated time that another task would wait for a thread."""
+        return self._queue_depth * self._mean_seconds / self._thread_count
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
-        """Puts work into the line; it fails with `DeadlineExceeded` if its turn comes after the request's time."""
+        """Queues a task. It fails with `DeadlineExceeded` if the request's time is over before it starts."""
         remaining = remaining_seconds()
         ends_at = None if remaining is None else time.monotonic() + remaining
 
         def work() -> T:
-            self._leave_line()
-            if ends_at is None:  # warming up, or work of no request: says nothing about how long requests take
+            self._leave_queue()
+            if ends_at is None:  # not of a request, such as warming up: would distort the average
                 return fn(*args, **kwargs)
             began_at = time.monotonic()
             if began_at >= ends_at:
-                raise DeadlineExceeded("the time for the request was over before its work could begin")
+                raise DeadlineExceeded("the request ran out of time before its work could start")
             try:
                 return fn(*args, **kwargs)
             finally:
-                self._mean_seconds += _WEIGHT_OF_NEWEST * (time.monotonic() - began_at - self._mean_seconds)
+                self._mean_seconds += _LATEST_WEIGHT * (time.monotonic() - began_at - self._mean_seconds)
 
         with self._lock:
-            self._waiting += 1
+            self._queue_depth += 1
         try:
             future = super().submit(work)
         except BaseException:
-            self._leave_line()
+            self._leave_queue()
             raise
-        future.add_done_callback(self._forget_if_cancelled)
+        future.add_done_callback(lambda future: self._leave_queue() if future.cancelled() else None)
         return future
 
-    def _forget_if_cancelled(self, future: "Future[Any]") -> None:
-        if future.cancelled():  # it never began, so it did not leave the line by itself
-            self._leave_line()
-
-    def _leave_line(self) -> None:
+    def _leave_queue(self) -> None:
         with self._lock:
-            self._waiting -= 1
+            self._queue_depth -= 1
 
 
 _pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, WorkPool]" = WeakKeyDictionary()
 
 
 def work_pool() -> WorkPool:
-    """The pool of the running event loop, made at first use; from then on it is the loop's default executor."""
+    """The pool of the running event loop; created at first use as the loop's default executor."""
     loop = asyncio.get_running_loop()
     pool = _pools.get(loop)
     if pool is None:
-        # As many as Python's own default: some work waits for a store rather than computes.
+        # Python's own default size, since some work waits for a store rather than computes.
         pool = _pools[loop] = WorkPool(min(32, (os.cpu_count() or 1) + 4))
         loop.set_default_executor(pool)
-        telemetry.QUEUE_DEPTH.set_function(lambda: pool.waiting)
+        telemetry.QUEUE_DEPTH.set_function(lambda: pool.queue_depth)
     return pool
 
 
 def calls_in_flight() -> int:
-    """Number of calls that the servers of the running event loop serve now, the current one included."""
+    """Number of calls that the servers of the running event loop are serving, the current one included."""
     pool = _pools.get(asyncio.get_running_loop())
     return 0 if pool is None else pool.call_count
 
 
 class ConcurrencyLimiter:
-    """Lets calls into a server up to a limit on what they cost together."""
+    """Admits calls to a server up to a limit on their total cost.
+
+    Args:
+        pool: runs the work of the calls.
+        max_cost: largest total cost of the calls in flight; most calls cost 1.
+    """
 
     def __init__(self, pool: WorkPool, max_cost: int) -> None:
-        """Takes what is limited.
-
-        Args:
-            pool: where the work of the calls is done.
-            max_cost: how much the calls under way may cost together; most calls cost 1.
-        """
         self._pool = pool
         self._max_cost = max_cost
         self._cost = 0
 
     def enter(self, cost: int) -> None:
-        """Lets a call in; `leave` must follow.
+        """Admits a call; `leave` must follow.
 
         Raises:
-            Overloaded: when there is no room, or the call could not be answered in time.
+            Overloaded: if the limit is reached, or the call could not be answered in time.
         """
         if self._cost + cost > self._max_cost:
-            raise _overloaded("as many calls as this server takes are under way", _RETRY_SECONDS)
-        if self._pool.waiting:
-            self._check_line()
+            raise _overloaded("too many calls are in flight", _IN_FLIGHT_RETRY_SECONDS)
+        if self._pool.queue_depth:
+            self._check_queue()
         self._cost += cost
         self._pool.call_count += 1
 
-    def _check_line(self) -> None:
+    def _check_queue(self) -> None:
         seconds = self._pool.seconds_to_wait()
         remaining = remaining_seconds()
         if self._pool.is_full or (remaining is not None and seconds > max(remaining - MIN_SECONDS, 0)):
-            raise _overloaded("so much work waits that this call could not be answered in time", seconds)
+            raise _overloaded("the queue is too long to answer this call in time", seconds)
 
     def leave(self, cost: int) -> None:
-        """Notes that a call has ended."""
+        """Releases what a call took."""
         self._cost -= cost
         self._pool.call_count -= 1
 
 
-def _overloaded(why: str, seconds: float) -> Overloaded:
+def _overloaded(problem: str, seconds: float) -> Overloaded:
     telemetry.CALLS_REFUSED.labels("overloaded").inc()
-    seconds = max(seconds, _LEAST_RETRY_SECONDS)
-    return Overloaded(f"{why}; try again in {seconds:.1f} s", seconds)
+    seconds = max(seconds, _MIN_RETRY_SECONDS)
+    return Overloaded(f"{problem}; try again in {seconds:.1f} s", seconds)

@@ -1,4 +1,4 @@
-"""Channels to the parts of the mesh: load balancing, retries, keepalive, deadlines, traces, TLS."""
+"""Channels to the parts of the mesh, with load balancing, retries, keepalive, deadlines, traces and TLS."""
 
 import asyncio
 import json
@@ -12,24 +12,24 @@ from pantree_runtime import telemetry
 from pantree_runtime.deadline import call_timeout
 from pantree_runtime.identity import Identity
 
-# Servers refuse pings that come more often (see server.py); half as often leaves room for clock and network.
 KEEPALIVE_MS = 60_000
+# Servers refuse pings more often than this (see server.py). Half of the above, as a margin for clock and network.
 MIN_PING_INTERVAL_MS = 30_000
 KEEPALIVE_TIMEOUT_MS = 10_000
-# How many bytes a message may have: gRPC's own default, kept on purpose. Larger things are paged or streamed.
+# gRPC's own default, kept on purpose: larger data is paged or streamed.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-# How long calls under way may use a connection with an old certificate.
+# How long calls in flight may use a connection with an old certificate.
 _OLD_CONNECTION_SECONDS = 600.0
-# How often the files of a certificate are looked at, at most.
-_SECONDS_BETWEEN_LOOKS = 1.0
+# Minimum time between two checks of the certificate files.
+_CHECK_SECONDS = 1.0
 
 _SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
             "name": [{}],
-            # Only UNAVAILABLE: the call was not begun, or the server is going away. gRPC itself never retries a stream
-            # after its first message, and a server that tells of a failure of its own asks not to be tried again.
+            # Only UNAVAILABLE: the call did not start, or the server is going away. gRPC never retries a stream after
+            # its first message, and a server that reports its own failure forbids the retry.
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.1s",
@@ -39,10 +39,10 @@ _SERVICE_CONFIG = {
             },
         }
     ],
-    # Only replicas that say they are SERVING get calls: not one that is warming up, nor one that drains.
+    # Only replicas that report SERVING get calls: none that warms up or drains.
     "healthCheckConfig": {"serviceName": ""},
-    # The budget: each failure takes a token, each success gives a tenth of one back, and below half of them nothing is
-    # tried again. So retries add at most a tenth to the load of a part that fails for long.
+    # Retry budget: a failure takes a token, a success returns a tenth of one, and below half of the tokens nothing is
+    # retried. So retries add at most a tenth to the load of a part that keeps failing.
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
 }
 
@@ -52,30 +52,27 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A part that comes back is found within a second; gRPC's own back-off goes up to two minutes.
+    # A part that restarts is found within a second; gRPC's own back-off goes up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # After a part came back under a new address, names are looked up again at once rather than after 30 s.
+    # A part that restarts with a new address is resolved within a second rather than 30.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
 
 
 class _Method:
-    """Makes the calls of one method, with deadline and trace.
-
-    Interceptors could do the same, but gRPC would then run every call in further tasks.
-    """
+    """Calls one method, with deadline and trace. With interceptors gRPC would run every call in additional tasks."""
 
     __slots__ = ("_connect", "_durations", "_kind", "_make", "_multi_callable", "_name", "_timeout_seconds", "_version")
 
     def __init__(
-        self, connect: "Callable[[], tuple[int, grpc.aio.Channel]]", kind: str, longest: float | None, method: str,
-        arguments: tuple[Any, ...], options: dict[str, Any],
+        self, connect: "Callable[[], tuple[int, grpc.aio.Channel]]", kind: str, timeout_seconds: float | None,
+        method: str, arguments: tuple[Any, ...], options: dict[str, Any],
     ) -> None:  # fmt: skip
         self._connect = connect
         self._kind = kind
-        self._timeout_seconds = longest
+        self._timeout_seconds = timeout_seconds
         self._name = method[1:]
         self._durations = telemetry.RpcDurations(telemetry.CLIENT_CALLS, self._name)
         self._version = -1
@@ -93,21 +90,21 @@ class _Method:
             others = [pair for pair in metadata or () if pair[0] not in headers]
             # gRPC's own type, since it validates tuples at length.
             metadata = grpc.aio.Metadata(*headers.items(), *others)
-        longest = self._timeout_seconds if timeout is None else timeout
+        max_seconds = self._timeout_seconds if timeout is None else timeout
         began_at = time.perf_counter()
-        call = self._multi_callable(*request, timeout=call_timeout(longest), metadata=metadata, **options)
+        call = self._multi_callable(*request, timeout=call_timeout(max_seconds), metadata=metadata, **options)
 
-        def note(call: Any) -> None:
+        def record(call: Any) -> None:
             code = _code_of(call)
             self._durations.observe(code, time.perf_counter() - began_at)
             span.end({telemetry.RPC_STATUS: code}, failed=code not in ("OK", "CANCELLED"))
 
-        call.add_done_callback(note)
+        call.add_done_callback(record)
         return call
 
 
 def _code_of(call: Any) -> str:
-    """Status code of a call that has ended: `code()` is a coroutine that then needs no event loop."""
+    """Status code of a finished call, whose coroutine `code()` needs no event loop."""
     try:
         call.code().send(None)
     except StopIteration as done:
@@ -116,9 +113,9 @@ def _code_of(call: Any) -> str:
 
 
 class MeshChannel(grpc.aio.Channel):
-    """Channel to a part. Made by `open_channel`.
+    """Channel to a part, returned by `open_channel`.
 
-    With TLS it connects anew when the certificate's files have changed; calls under way finish where they are.
+    With TLS it reconnects when the certificate files change; calls in flight finish on the old connection.
     """
 
     def __init__(
@@ -129,12 +126,12 @@ class MeshChannel(grpc.aio.Channel):
         self._timeout_seconds = timeout_seconds
         self._channel = connect()
         self._version = 0 if identity is None else identity.version
-        self._look_at = 0.0
+        self._next_check = 0.0
         self._closing: set[Any] = set()
 
     def _current(self) -> tuple[int, grpc.aio.Channel]:
-        if self._identity is not None and time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + _SECONDS_BETWEEN_LOOKS
+        if self._identity is not None and time.monotonic() >= self._next_check:
+            self._next_check = time.monotonic() + _CHECK_SECONDS
             version = self._identity.refresh()
             if version != self._version:
                 old, self._channel, self._version = self._channel, self._connect(), version
@@ -152,11 +149,11 @@ class MeshChannel(grpc.aio.Channel):
         return _Method(self._current, "unary_stream", self._timeout_seconds, method, arguments, options)
 
     def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Makes calls with many requests and one response; how long they take is up to the caller."""
+        """Makes calls with many requests and one response, without a default timeout."""
         return _Method(self._current, "stream_unary", None, method, arguments, options)
 
     def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Makes calls with many requests and many responses; how long they take is up to the caller."""
+        """Makes calls with many requests and many responses, without a default timeout."""
         return _Method(self._current, "stream_stream", None, method, arguments, options)
 
     async def close(self, grace: float | None = None) -> None:
@@ -170,7 +167,7 @@ class MeshChannel(grpc.aio.Channel):
         return self._channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Returns when the state is another one."""
+        """Returns when the state changes."""
         await self._channel.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
@@ -187,16 +184,16 @@ class MeshChannel(grpc.aio.Channel):
 def open_channel(
     address: str, *, timeout_seconds: float, part: str = "", identity: Identity | None = None
 ) -> grpc.aio.Channel:
-    """Channel to a part. Call it inside the running event loop, once per part, and close it at the end.
+    """Channel to a part. Open one per part in the running event loop, and close it at the end.
 
-    Every call gets a deadline: its own timeout or `timeout_seconds`, and never more than what is left for the request
-    being served, less this hop's share.
+    Every call gets a deadline: its own timeout or `timeout_seconds`, at most the time left for the request being
+    served less this hop's reserve.
 
     Args:
         address: `host:port`, or `dns:///name:port` for a headless Service with several replicas.
-        timeout_seconds: timeout of calls that name none.
-        part: name of the part, which its certificate must have; needed with an identity.
-        identity: who calls; None for a connection without TLS.
+        timeout_seconds: timeout of calls without their own.
+        part: name of the part, which its certificate must have; required with an identity.
+        identity: identity of the caller; None for no TLS.
     """
     if identity is None:
         return MeshChannel(lambda: grpc.aio.insecure_channel(address, options=_OPTIONS), None, timeout_seconds)

@@ -3,14 +3,14 @@
 PantreeError
 ├── InvalidInput          fields of the request are wrong; `violations` names each of them
 ├── NotFound              nothing is stored under the given id
-├── StoreMismatch         a vector collection was made by another model or dimension
-├── TooLarge              a message is over the size limit
-├── DeadlineExceeded      the caller's time ran out
-├── DeadlineTooShort      too little time was left to begin
-├── Overloaded            the server has too much to do; `retry_after_seconds` says when to try again
+├── StoreMismatch         a vector collection has another model or dimension
+├── TooLarge              a message exceeds the size limit
+├── DeadlineExceeded      the request ran out of time
+│   └── DeadlineTooShort  too little time was left on arrival
+├── Overloaded            the server has too many calls; try again after `retry_after_seconds`
 ├── PermissionDenied      the caller may not call this part
-├── ComponentUnavailable  a part or an outside system does not answer; `component` names it
-└── InternalError         something unexpected; the log has the details
+├── ComponentUnavailable  a part or an external system is unavailable; `component` names it
+└── InternalError         unexpected error; the log has the details
 
 `reason` is a name of `pantree.error.v1.ErrorReason` without its prefix (a test compares the two). A message says what
 is wrong and what to do about it.
@@ -30,7 +30,7 @@ class FieldViolation:
 
 
 class PantreeError(Exception):
-    """Anything that Pantree tells a caller about. Raise one of the subclasses."""
+    """Base class of all errors that callers see. Raise one of the subclasses."""
 
     reason: ClassVar[str] = "INTERNAL"
 
@@ -65,31 +65,31 @@ class NotFound(PantreeError):
 
 
 class StoreMismatch(PantreeError):
-    """A vector collection was made by another embedding model or dimension."""
+    """A vector collection has another embedding model or dimension."""
 
     reason = "STORE_MISMATCH"
 
 
 class TooLarge(PantreeError):
-    """A message is over the size limit."""
+    """A message exceeds the size limit."""
 
     reason = "TOO_LARGE"
 
 
 class DeadlineExceeded(PantreeError):
-    """The caller's time ran out before the answer was ready."""
+    """The request ran out of time."""
 
     reason = "DEADLINE_EXCEEDED"
 
 
 class DeadlineTooShort(DeadlineExceeded):
-    """So little time was left on arrival that the work was not begun."""
+    """Too little time was left on arrival; no work was started."""
 
     reason = "DEADLINE_TOO_SHORT"
 
 
 class Overloaded(PantreeError):
-    """The server has too much to do to answer in time; nothing was begun."""
+    """The server has too many calls to answer in time; no work was started."""
 
     reason = "OVERLOADED"
 
@@ -105,7 +105,7 @@ class PermissionDenied(PantreeError):
 
 
 class ComponentUnavailable(PantreeError):
-    """A part of the mesh or a system behind it does not answer."""
+    """A part of the mesh or an external system is unavailable."""
 
     reason = "COMPONENT_UNAVAILABLE"
 
@@ -115,6 +115,6 @@ class ComponentUnavailable(PantreeError):
 
 
 class InternalError(PantreeError):
-    """Something unexpected happened."""
+    """Unexpected error."""
 
     reason = "INTERNAL"

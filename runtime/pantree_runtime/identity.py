@@ -1,8 +1,8 @@
-"""Who a part is, and who may call it: TLS from files, and the names in certificates.
+"""Mutual TLS: the identity of a part, and which parts may call it.
 
-A part's certificate names it as `<part>.<domain>`, such as `pipeline.pantree.internal`, among its DNS names. Callers
-ask for that name whatever address they connect to, so no part can stand in for another; servers take callers with a
-certificate of the same authority only, and let each call what `ALLOWED_CALLERS` says.
+A part's certificate has the DNS name `<part>.<domain>`, such as `pipeline.pantree.internal`. Callers require that name
+whatever address they connect to, so no part can impersonate another. Servers require a certificate of the same
+authority, and admit the callers in `ALLOWED_CALLERS`.
 """
 
 import os
@@ -21,7 +21,7 @@ from pantree_runtime.grpc_types import Context
 _log = structlog.get_logger(__name__)
 
 CLIENT = "client"
-"""Name of whoever is not a part of the mesh: back ends, people at a terminal."""
+"""Name of callers outside of the mesh: back ends, people at a terminal."""
 
 ALLOWED_CALLERS: Mapping[str, frozenset[str]] = {
     "pipeline": frozenset({"gateway", CLIENT}),
@@ -31,50 +31,49 @@ ALLOWED_CALLERS: Mapping[str, frozenset[str]] = {
     "enrichment": frozenset({"pipeline"}),
     "recommendation": frozenset({"pipeline"}),
 }
-"""Who may call which part. docs/architecture.md says what for; a test compares the two."""
+"""Callers of each part. docs/architecture.md has the reasons; a test compares the two."""
 
 # As in a Kubernetes Secret of type `kubernetes.io/tls` made by cert-manager.
 CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
 
 
 class Identity:
-    """Certificate and key of this part, and the authority that signs for all parts; reloaded when they change."""
+    """Certificate and key of this part, and the authority of all parts; reloaded when the files change.
 
-    def __init__(self, folder: Path, domain: str) -> None:
-        """Reads the files for the first time.
+    Args:
+        directory: holds `tls.crt`, `tls.key` and `ca.crt`, in PEM.
+        domain: of the names of all parts.
 
-        Args:
-            folder: holds `tls.crt`, `tls.key` and `ca.crt`, in PEM.
-            domain: what the names of all parts end with.
+    Raises:
+        OSError: if a file is missing or does not match the others.
+    """
 
-        Raises:
-            OSError: when a file is missing or does not fit the others.
-        """
-        self._folder = folder
+    def __init__(self, directory: Path, domain: str) -> None:
+        self._directory = directory
         self._domain = domain
         self._lock = threading.Lock()
         self._seen = self._stamp()
         self._pem = self._read()
         self.version = 0
-        """Counts up when the files have changed."""
+        """Incremented when the files change."""
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Credentials of a server that asks callers for a certificate, and looks at the files with each handshake."""
+        """Credentials of a server that requires a caller certificate, and checks the files at each handshake."""
         return grpc.dynamic_ssl_server_credentials(
             self._server_configuration(), self._server_configuration, require_client_authentication=True
         )
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """Credentials of a channel, from the files as they are now."""
+        """Credentials of a channel, from the current files."""
         authority, key, certificate = self._current()
         return grpc.ssl_channel_credentials(authority, key, certificate)
 
     def name_of(self, part: str) -> str:
-        """Name that a part's certificate must have."""
+        """Name in a part's certificate."""
         return f"{part}.{self._domain}"
 
     def refresh(self) -> int:
-        """Looks at the files, and returns the version that is current now."""
+        """Checks the files and returns the current version."""
         self._current()
         return self.version
 
@@ -82,13 +81,13 @@ class Identity:
         """Checks that the caller of a part may call it.
 
         Raises:
-            PermissionDenied: when not.
+            PermissionDenied: if it may not.
         """
         names = context.auth_context().get("x509_subject_alternative_name", [])
         callers = [name.decode(errors="replace") for name in names]
-        ending = f".{self._domain}"
+        suffix = f".{self._domain}"
         allowed = ALLOWED_CALLERS.get(part, frozenset())
-        if any(name.endswith(ending) and name.removesuffix(ending) in allowed for name in callers):
+        if any(name.endswith(suffix) and name.removesuffix(suffix) in allowed for name in callers):
             return
         telemetry.CALLS_REFUSED.labels("permission_denied").inc()
         shown = ", ".join(callers) or "without a name"
@@ -102,7 +101,7 @@ class Identity:
         return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=authority)
 
     def _current(self) -> tuple[bytes, bytes, bytes]:
-        """Authority, key and certificate. Files that do not fit together are left alone until they do."""
+        """Authority, key and certificate. Files that do not match each other are ignored until they do."""
         with self._lock:
             try:
                 stamp = self._stamp()
@@ -110,15 +109,15 @@ class Identity:
                     self._pem = self._read()
                     self._seen = stamp
                     self.version += 1
-                    _log.info("certificate reloaded", dir=str(self._folder))
+                    _log.info("certificate reloaded", dir=str(self._directory))
             except OSError as error:
                 _log.warning("certificate cannot be reloaded; the old one stays in use", reason=str(error))
             return self._pem
 
     def _stamp(self) -> tuple[tuple[int, int], ...]:
-        """Changes when a file does. Kubernetes swaps a link, which changes what `stat` sees, too."""
+        """Changes when a file does, or when Kubernetes swaps the link to it."""
         try:
-            stats = [os.stat(self._folder / name) for name in (CERTIFICATE, KEY, AUTHORITY)]
+            stats = [os.stat(self._directory / name) for name in (CERTIFICATE, KEY, AUTHORITY)]
         except OSError as error:
             raise OSError(f"TLS needs {error.filename}: {error.strerror}") from error
         return tuple((stat.st_ino, stat.st_mtime_ns) for stat in stats)
@@ -126,19 +125,19 @@ class Identity:
     def _read(self) -> tuple[bytes, bytes, bytes]:
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_cert_chain(self._folder / CERTIFICATE, self._folder / KEY)
-            context.load_verify_locations(self._folder / AUTHORITY)
+            context.load_cert_chain(self._directory / CERTIFICATE, self._directory / KEY)
+            context.load_verify_locations(self._directory / AUTHORITY)
         except ssl.SSLError as error:
-            what = f"{CERTIFICATE}, {KEY} and {AUTHORITY} in {self._folder}"
-            raise OSError(f"{what} are not PEM, or do not belong together: {error.reason or error}") from error
-        authority, key, certificate = ((self._folder / name).read_bytes() for name in (AUTHORITY, KEY, CERTIFICATE))
+            what = f"{CERTIFICATE}, {KEY} and {AUTHORITY} in {self._directory}"
+            raise OSError(f"{what} are not PEM or do not match each other: {error.reason or error}") from error
+        authority, key, certificate = ((self._directory / name).read_bytes() for name in (AUTHORITY, KEY, CERTIFICATE))
         return authority, key, certificate
 
 
-def load_identity(folder: Path | None, domain: str) -> Identity | None:
-    """Identity from a folder; None when there is none, which means no TLS.
+def load_identity(directory: Path | None, domain: str) -> Identity | None:
+    """Identity from a directory; None, which means no TLS, if there is no directory.
 
     Raises:
-        OSError: when a file is missing or does not fit the others.
+        OSError: if a file is missing or does not match the others.
     """
-    return None if folder is None else Identity(folder, domain)
+    return None if directory is None else Identity(directory, domain)

@@ -1,4 +1,4 @@
-"""Serves a part: gRPC with health, reflection and interceptors, and a drain that loses no call."""
+"""gRPC server of a part: health, reflection, interceptors, and a drain that loses no call."""
 
 import argparse
 import asyncio
@@ -24,34 +24,34 @@ from pantree_runtime.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MIN_PING
 from pantree_runtime.errors import PantreeError
 from pantree_runtime.identity import Identity, load_identity
 from pantree_runtime.interceptors import AdmissionPolicy, CallInterceptor
-from pantree_runtime.logging import configure_logging, log_refused_handshakes
+from pantree_runtime.logging import configure_logging
 from pantree_runtime.settings import PartSettings, load_settings
 from pantree_runtime.status import translate_rpc_errors
 
 _log = structlog.get_logger(__name__)
 
-# Clients connect anew now and then, or a new replica would never get traffic. Calls under way finish on the connection
-# where they began, however long that takes: a bulk stream goes on for hours, and each other call has a deadline.
+# Clients reconnect after this time, or a new replica would never get traffic. Calls in flight finish on their
+# connection, however long they take: a bulk stream may run for hours, and other calls have a deadline.
 CONNECTION_AGE_MS = 300_000
 
-# How much the calls under way may cost together unless a setting says otherwise.
+# Largest total cost of the calls in flight, unless set.
 MAX_CALLS = 512
-# Cost of a call that may keep several threads busy for minutes.
 BULK_COST = 16
-# What an end may take beyond the drain when whoever started this process is gone.
-_ENDING_SECONDS = 5.0
+"""Cost of a call that may keep several threads busy for minutes."""
+# Time to exit after the drain, if the parent process is gone.
+_EXIT_SECONDS = 5.0
 
 SettingsT = TypeVar("SettingsT", bound=PartSettings)
 
 
 def _options(connection_age_ms: int) -> list[tuple[str, int]]:
     return [
-        # Two processes on one port would take turns answering; a port in use must be an error.
+        # A port in use must be an error; otherwise two processes would take turns answering.
         ("grpc.so_reuseport", 0),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_connection_age_ms", connection_age_ms),
-        # Nothing else ends the streams of a client that vanished without closing its connection.
+        # Ends the streams of a client that vanished without closing its connection.
         ("grpc.keepalive_time_ms", KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ]
@@ -63,24 +63,24 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True)
 class ServiceSpec:
-    """A part of the mesh, built and ready to be served."""
+    """A part of the mesh that is ready to be served."""
 
     name: str
     """Name of the part, such as `frequency`."""
     services: Mapping[str, Callable[[grpc.aio.Server], None]]
-    """Adds the servicer of each service, by full service name, to a server."""
+    """Function that adds the servicer to a server, by full service name."""
     warm_up: Callable[[], Awaitable[None]] = field(default=_nothing)
-    """Loads and connects what the part needs; it is SERVING only afterwards."""
+    """Loads models and opens connections; the part is SERVING only afterwards."""
     close: Callable[[], Awaitable[None]] = field(default=_nothing)
-    """Lets go of everything, after the last call."""
+    """Releases resources after the last call."""
     costs: Mapping[str, int] = field(default_factory=dict)
-    """What a call costs by name of its RPC, against `max_calls`; 1 for those that are missing."""
+    """Cost of a call by name of its RPC, counted against `max_calls`; 1 if missing."""
     counts: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)
-    """Counts the work behind each response, in a stream once it is sent, by name of the RPC."""
+    """Function that counts the work behind a response, by name of the RPC; in a stream, called once it is sent."""
 
 
 class RunningService:
-    """A part that is being served. Made by `start`."""
+    """A part that is being served, returned by `start`."""
 
     def __init__(
         self, part: ServiceSpec, server: grpc.aio.Server, health_servicer: health.aio.HealthServicer, address: str
@@ -90,10 +90,10 @@ class RunningService:
         self._health = health_servicer
         self.name = part.name
         self.address = address
-        """Where it listens, `host:port`."""
+        """`host:port` on which it listens."""
 
     async def stop(self, grace_seconds: float) -> None:
-        """Tells health checks to look elsewhere, lets calls under way finish, then closes the part.
+        """Reports NOT_SERVING, waits for calls in flight, then closes the part.
 
         Args:
             grace_seconds: calls that take longer are cancelled.
@@ -103,7 +103,7 @@ class RunningService:
         await self._part.close()
 
     async def wait(self) -> None:
-        """Returns when the server has ended."""
+        """Returns once the server has stopped."""
         await self._server.wait_for_termination()
 
 
@@ -116,21 +116,21 @@ async def start(
     identity: Identity | None = None,
     connection_age_ms: int = CONNECTION_AGE_MS,
 ) -> RunningService:
-    """Starts to serve a part and returns when it is SERVING.
+    """Starts a part and returns once it is SERVING.
 
     Args:
-        part: what to serve.
+        part: the part.
         host: address to listen on.
         port: port to listen on; 0 picks a free one.
-        max_calls: how much the calls under way may cost together.
-        identity: certificate of the part; None to serve without TLS, whoever calls.
-        connection_age_ms: after about as many milliseconds a connection takes no new calls; those under way finish.
+        max_calls: largest total cost of the calls in flight.
+        identity: certificate of the part; None to serve any caller without TLS.
+        connection_age_ms: about this old, a connection accepts no new calls.
 
     Raises:
-        OSError: when the port cannot be had.
+        OSError: if the port is not available.
     """
-    gate = AdmissionPolicy(ConcurrencyLimiter(work_pool(), max_calls), identity, part.name, dict(part.costs))
-    server = grpc.aio.server(interceptors=[CallInterceptor(gate, part.counts)], options=_options(connection_age_ms))
+    policy = AdmissionPolicy(ConcurrencyLimiter(work_pool(), max_calls), identity, part.name, dict(part.costs))
+    server = grpc.aio.server(interceptors=[CallInterceptor(policy, part.counts)], options=_options(connection_age_ms))
     health_servicer = health.aio.HealthServicer()
     names = ["", *part.services]  # "" is the health of the whole server
     for name in names:
@@ -156,7 +156,7 @@ async def start(
     except BaseException:
         await running.stop(0)
         raise
-    gate.is_open = True
+    policy.is_open = True
     for name in names:
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     return running
@@ -166,7 +166,7 @@ async def start(
 async def running(
     part: ServiceSpec, *, host: str = "127.0.0.1", port: int = 0, grace_seconds: float = 0
 ) -> AsyncIterator[RunningService]:
-    """Serves a part as long as the context lasts."""
+    """Context in which a part is served."""
     running_part = await start(part, host=host, port=port)
     try:
         yield running_part
@@ -174,63 +174,63 @@ async def running(
         await running_part.stop(grace_seconds)
 
 
-class Running(Protocol):
-    """Something that is being served: a `RunningService`, or the gateway."""
+class RunningServer(Protocol):
+    """A server that listens: a `RunningService`, or the gateway."""
 
     address: str
-    """Where it listens, `host:port`."""
+    """`host:port` on which it listens."""
 
     async def stop(self, grace_seconds: float) -> None:
-        """Lets calls under way finish, then ends."""
+        """Waits for calls in flight, then stops."""
 
 
-async def serve_until_signal(start: Callable[[], Awaitable[Running]], drain_seconds: float) -> None:
-    """Serves until SIGTERM or SIGINT, then lets calls under way finish.
+async def serve_until_signal(start: Callable[[], Awaitable[RunningServer]], drain_seconds: float) -> None:
+    """Serves until SIGTERM or SIGINT, then waits for calls in flight.
 
     Args:
-        start: starts to serve.
-        drain_seconds: calls that then take longer are cancelled.
+        start: starts the server.
+        drain_seconds: calls that take longer after the signal are cancelled.
     """
-    told = asyncio.Event()
+    stop_event = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    starting, telling = asyncio.ensure_future(start()), asyncio.ensure_future(told.wait())
-    await asyncio.wait({starting, telling}, return_when=asyncio.FIRST_COMPLETED)
+        loop.add_signal_handler(number, stop_event.set)
+    starting, stopping = asyncio.ensure_future(start()), asyncio.ensure_future(stop_event.wait())
+    await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():
         starting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await starting
-        _log.info("stopped before it served")
+        _log.info("stopped before serving")
         return
     try:
         running = starting.result()
     except BaseException:
-        telling.cancel()
+        stopping.cancel()
         raise
     freeze_gc()
     _log.info("serving", address=running.address)
-    await telling
-    _log.info("draining", longest_seconds=drain_seconds)
+    await stopping
+    _log.info("draining", max_seconds=drain_seconds)
     await running.stop(drain_seconds)
     _log.info("stopped")
 
 
 def freeze_gc() -> None:
-    """Tells the garbage collector that what this process holds now stays as long as it does.
+    """Excludes the objects of this moment from garbage collection.
 
-    A full collection looks at every object, some 100,000 of them in modules and models, which stops all requests for
-    20 to 100 ms; after this it looks at those of requests only.
+    A full collection visits some 100,000 objects of modules and models, which stops all requests for 20 to 100 ms.
+    Afterwards it visits only the objects of requests.
     """
     gc.collect()
     gc.freeze()
 
 
 def stop_when_stdin_closes(drain_seconds: float) -> None:
-    """Ends this process as SIGTERM does when its standard input is closed, so that it never outlives who started it.
+    """Stops this process as SIGTERM does once its standard input is closed, so that it never outlives its parent.
 
     Args:
-        drain_seconds: how long calls under way may take; some seconds after that the process ends whatever it does.
+        drain_seconds: time for calls in flight; some seconds later the process is killed.
     """
 
     def watch() -> None:
@@ -238,7 +238,7 @@ def stop_when_stdin_closes(drain_seconds: float) -> None:
             while os.read(0, 4096):
                 pass
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(drain_seconds + _ENDING_SECONDS)
+        time.sleep(drain_seconds + _EXIT_SECONDS)
         os._exit(1)
 
     threading.Thread(target=watch, name="standard-input", daemon=True).start()
@@ -248,22 +248,22 @@ UNTIL_STDIN_CLOSES = "--until-stdin-closes"
 
 
 def add_stdin_option(parser: argparse.ArgumentParser) -> None:
-    """Adds the option that lets a program end with whoever started it."""
+    """Adds the option that makes a program stop with its parent process."""
     parser.add_argument(
-        UNTIL_STDIN_CLOSES, action="store_true", help="end when standard input is closed, as well as on SIGTERM"
+        UNTIL_STDIN_CLOSES, action="store_true", help="stop when standard input is closed, as well as on SIGTERM"
     )
 
 
 @contextlib.contextmanager
 def export_telemetry(name: str, settings: PartSettings) -> Iterator[None]:
-    """Serves the metrics and sends the traces of this process, as the settings say, as long as the context lasts.
+    """Context in which this process serves its metrics and exports its traces, if they are configured.
 
     Args:
         name: name of the part.
         settings: metrics port and OTLP endpoint.
 
     Raises:
-        OSError: when the metrics port cannot be had.
+        OSError: if the metrics port is not available.
     """
     with contextlib.ExitStack() as stack:
         if settings.metrics_port:
@@ -282,51 +282,48 @@ def export_telemetry(name: str, settings: PartSettings) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Program(Generic[SettingsT]):
-    """A service as a program: every service's `__main__` makes one and runs it."""
+    """The program of a part, which each service's `__main__` defines and runs."""
 
     name: str
     """Name of the part, such as `frequency`."""
     settings_class: type[SettingsT]
-    """The settings to read from the environment."""
+    """Settings that are read from the environment."""
     build: Callable[[SettingsT], Awaitable[ServiceSpec]]
-    """Composition root of the part, called inside the event loop."""
+    """Composition root, called inside the event loop."""
     demo: Callable[[grpc.aio.Channel], Awaitable[None]]
-    """Calls the part once and prints the answer."""
+    """Calls the part once and prints the response."""
 
     async def start(self) -> RunningService:
-        """Reads the settings, builds the part and serves it, inside the running event loop.
+        """Reads the settings, builds the part and serves it in the running event loop.
 
         Raises:
-            OSError: when the port cannot be had.
+            OSError: if the port is not available.
         """
         return await self._start(load_settings(self.settings_class))
 
     def main(self) -> None:
-        """Serves until SIGTERM or Ctrl-C, or shows with `--demo` what the part answers.
+        """Serves until SIGTERM or Ctrl-C; with `--demo`, makes one call and prints the response.
 
-        Exit codes: 0 after a clean stop, 1 when it cannot start, 2 for wrong settings or arguments.
+        Exit codes: 0 after a clean stop, 1 if it cannot start, 2 for wrong settings or arguments.
         """
         parser = argparse.ArgumentParser(
             prog=f"python -m pantree_{self.name}", description=f"Serves the {self.name} part of Pantree over gRPC."
         )
         parser.add_argument(
-            "--demo", action="store_true", help="start on a free port, make one call, print the answer, and stop"
+            "--demo", action="store_true", help="start on a free port, make one call, print the response, and stop"
         )
         add_stdin_option(parser)
         arguments = parser.parse_args()
-        show_demo = arguments.demo
         settings = load_settings(self.settings_class)
-        if show_demo and not settings.debug:
+        if arguments.demo and not settings.debug:
             settings = settings.model_copy(update={"log_level": "WARNING"})
         configure_logging(self.name, settings)
         if arguments.until_stdin_closes:
             stop_when_stdin_closes(settings.drain_seconds)
         try:
-            if show_demo:
+            if arguments.demo:
                 run(lambda: self._demonstrate(settings))
                 return
-            if settings.tls_dir is not None:
-                log_refused_handshakes()
             with export_telemetry(self.name, settings):
                 run(lambda: serve_until_signal(lambda: self._start(settings), settings.drain_seconds))
         except (OSError, PantreeError) as error:
@@ -335,12 +332,9 @@ class Program(Generic[SettingsT]):
 
     async def _start(self, settings: SettingsT) -> RunningService:
         identity = load_identity(settings.tls_dir, settings.tls_domain)
+        part = await self.build(settings)
         return await start(
-            await self.build(settings),
-            host=settings.host,
-            port=settings.port,
-            max_calls=settings.max_calls,
-            identity=identity,
+            part, host=settings.host, port=settings.port, max_calls=settings.max_calls, identity=identity
         )
 
     async def _demonstrate(self, settings: SettingsT) -> None:
@@ -353,7 +347,7 @@ class Program(Generic[SettingsT]):
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs an asynchronous main function on the fastest event loop there is."""
+    """Runs an asynchronous main function, on uvloop where it is available."""
     if sys.platform == "win32":
         asyncio.run(main())
     else:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ProgramSettings(BaseSettings):
-    """What every program that serves can be told."""
+    """Settings of every server."""
 
     model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", populate_by_name=True)
 
@@ -22,11 +23,11 @@ class ProgramSettings(BaseSettings):
     drain_seconds: float = Field(
         default=30.0,
         ge=0,
-        description="How long calls under way may still take after SIGTERM.",
+        description="How long calls in flight may still take after SIGTERM.",
         validation_alias="PANTREE_DRAIN_SECONDS",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least severe level that is logged.", validation_alias="PANTREE_LOG_LEVEL"
+        default="INFO", description="Lowest level that is logged.", validation_alias="PANTREE_LOG_LEVEL"
     )
     log_format: Literal["auto", "text", "json"] = Field(
         default="auto", description="auto is text on a terminal, JSON elsewhere.", validation_alias="PANTREE_LOG_FORMAT"
@@ -35,50 +36,50 @@ class ProgramSettings(BaseSettings):
 
 
 class PartSettings(ProgramSettings):
-    """What every part of the mesh can be told."""
+    """Settings of every part of the mesh."""
 
     max_calls: int = Field(
         default=512,
         ge=1,
         le=100_000,
-        description="How much the calls under way may cost together; bulk calls cost more than 1 each.",
+        description="Largest total cost of the calls in flight; bulk calls cost more than 1 each.",
     )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of Prometheus metrics, at /metrics; 0 for none."
     )
     tls_dir: Path | None = Field(
-        default=None, description="Folder with tls.crt, tls.key and ca.crt of this part; no TLS when absent."
+        default=None, description="Directory with tls.crt, tls.key and ca.crt of this part; no TLS if empty."
     )
     tls_domain: str = Field(
         default="pantree.internal",
         min_length=1,
-        description="What the names in the certificates of all parts end with.",
+        description="Domain of the names in the certificates of all parts.",
         validation_alias="PANTREE_TLS_DOMAIN",
     )
     otlp_endpoint: str = Field(
         default="",
-        description="Collector of traces, OTLP over gRPC, such as http://localhost:4317; empty for none.",
+        description="Trace collector, OTLP over gRPC, such as http://localhost:4317; empty for none.",
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
     )
     trace_ratio: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="Share of the traces that begin here that are kept.",
+        description="Share of new traces that are sampled, 0 to 1.",
         validation_alias="OTEL_TRACES_SAMPLER_ARG",
     )
 
     @field_validator("tls_dir", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
-        """A line without a value, as in a copied `.env.example`, sets nothing; it is not the current folder."""
+        """A line without a value, as in `.env.example`, sets nothing; it is not the current directory."""
         return None if value == "" else value
 
     @field_validator("otlp_endpoint")
     @classmethod
     def _is_a_url(cls, value: str) -> str:
         if value and not value.startswith(("http://", "https://")):
-            raise ValueError("give a URL such as http://localhost:4317")
+            raise ValueError("use a URL such as http://localhost:4317")
         return value
 
 
@@ -89,7 +90,7 @@ def environment_variable(settings: type[BaseSettings], field: str) -> str:
 
 
 def environment_variables(settings: type[BaseSettings]) -> dict[str, str]:
-    """Field of each environment variable that the settings read."""
+    """Field of each environment variable of the settings."""
     return {environment_variable(settings, field): field for field in settings.model_fields}
 
 
@@ -97,12 +98,26 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def load_settings(settings: type[SettingsT]) -> SettingsT:
-    """The settings; ends the program with code 2 and a line per wrong variable when they are wrong."""
+    """Reads the settings; prints a line per wrong variable and exits with code 2 if any is wrong."""
     try:
         return settings()
     except ValidationError as error:
-        variables = {field: variable for variable, field in environment_variables(settings).items()}
         for problem in error.errors():
-            name = str(problem["loc"][0]) if problem["loc"] else "settings"
-            print(f"error: {variables.get(name, name)}: {problem['msg']}", file=sys.stderr)
+            print(f"error: {_description(settings, problem)}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _description(settings: type[BaseSettings], problem: ErrorDetails) -> str:
+    """What is wrong and what to do, such as `PANTREE_GATEWAY_PORT: is '99999'; use a whole number from 0 to 65535`."""
+    name = str(problem["loc"][0]) if problem["loc"] else "settings"
+    field = environment_variables(settings).get(name, name)
+    if field not in settings.model_fields:
+        return f"{name}: {problem['msg']}"
+    variable = environment_variable(settings, field)
+    schema = settings.model_json_schema(by_alias=False)["properties"][field]
+    number = {"integer": "a whole number", "number": "a number"}.get(schema.get("type"))
+    if number is None:
+        return f"{variable}: {problem['msg']}"  # without the value, which may be a secret
+    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+    bounds = "".join(f" {word} {schema[key]}" for key, word in words.items() if key in schema)
+    return f"{variable}: is {problem['input']!r}; use {number}{bounds}"

@@ -1,7 +1,7 @@
-"""Pantree's errors as gRPC statuses, and back.
+"""Converts Pantree's errors to gRPC statuses, and back.
 
-A status carries `google.rpc.ErrorInfo` (reason, domain `pantree`, metadata) and, for wrong fields,
-`google.rpc.BadRequest`, when there is too much to do `google.rpc.RetryInfo`, so that nothing is lost from hop to hop.
+A status carries `google.rpc.ErrorInfo` (reason, domain `pantree`, metadata), for invalid input
+`google.rpc.BadRequest`, and for overload `google.rpc.RetryInfo`, so that nothing is lost from hop to hop.
 """
 
 import contextlib
@@ -86,11 +86,11 @@ def status_of(error: PantreeError) -> status_pb2.Status:
 
 
 def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
-    """Error that a failed call to a part stands for.
+    """Pantree error of a failed call to a part.
 
     Args:
-        rpc_error: what the call raised.
-        component: name of the part that was called, for errors that its server did not get to describe.
+        rpc_error: error that the call raised.
+        component: name of the called part, for errors that its server could not describe.
     """
     status = _details_of(rpc_error)
     info = error_details_pb2.ErrorInfo()
@@ -134,22 +134,22 @@ def _details_of(rpc_error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
 
 
 def is_lost_connection(rpc_error: grpc.aio.AioRpcError) -> bool:
-    """Whether a call failed because its server could not be reached, or not any more; no server may have said so."""
-    # grpc.aio tells of a message that could not be sent any more as an internal error of its own, when that comes
-    # before the status of the call (`_StreamRequestMixin._write`).
+    """Whether a call failed because the connection could not be made or was lost."""
+    # grpc.aio reports an internal error if sending a message fails before the call's status arrives
+    # (`_StreamRequestMixin._write`).
     failed_to_send = _FAILED_TO_SEND in (rpc_error.debug_error_string() or "")
     return failed_to_send or rpc_error.code() is grpc.StatusCode.UNAVAILABLE
 
 
 @contextlib.contextmanager
 def translate_rpc_errors(component: str) -> Iterator[None]:
-    """Turns the gRPC errors of the calls inside into Pantree's own.
+    """Context that raises the gRPC errors of the calls inside as Pantree errors.
 
     Args:
-        component: name of the part that is called.
+        component: name of the called part.
 
     Raises:
-        PantreeError: when a call inside fails.
+        PantreeError: if a call inside fails.
     """
     try:
         yield

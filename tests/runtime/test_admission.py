@@ -1,4 +1,4 @@
-"""Work that waits, calls that are refused before they wait in vain."""
+"""The work queue, and calls that are refused because it is too long."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from pantree_runtime.errors import DeadlineExceeded, Overloaded
 
 
 class Busy:
-    """A pool of one thread, which is held until told."""
+    """A pool of one thread, which is blocked until `release`."""
 
     def __init__(self) -> None:
         self.pool = WorkPool(1)
@@ -39,49 +39,49 @@ async def busy() -> AsyncIterator[Busy]:
     one.pool.shutdown()
 
 
-async def test_call_beyond_the_limit_is_told_when_to_come_again() -> None:
-    admission = ConcurrencyLimiter(WorkPool(1), max_cost=4)
-    admission.enter(3)
+async def test_call_beyond_the_limit_is_refused_with_a_time_to_retry() -> None:
+    limiter = ConcurrencyLimiter(WorkPool(1), max_cost=4)
+    limiter.enter(3)
     with pytest.raises(Overloaded) as refused:
-        admission.enter(2)
+        limiter.enter(2)
     assert refused.value.retry_after_seconds > 0
-    admission.enter(1)
-    admission.leave(3)
-    admission.enter(2)
+    limiter.enter(1)
+    limiter.leave(3)
+    limiter.enter(2)
 
 
-async def test_calls_under_way_are_those_let_in_and_not_yet_ended() -> None:
-    admission = ConcurrencyLimiter(work_pool(), max_cost=4)
-    admission.enter(1)
-    admission.enter(3)
+async def test_calls_in_flight_are_admitted_and_not_finished() -> None:
+    limiter = ConcurrencyLimiter(work_pool(), max_cost=4)
+    limiter.enter(1)
+    limiter.enter(3)
     assert calls_in_flight() == 2
     with pytest.raises(Overloaded):
-        admission.enter(1)
-    admission.leave(3)
+        limiter.enter(1)
+    limiter.leave(3)
     assert calls_in_flight() == 1
 
 
 async def test_call_that_could_not_be_answered_in_time_is_refused_on_arrival(busy: Busy) -> None:
     set_remaining_seconds(60.0)
-    # Each piece of work takes a tenth of a second, so forty of them before a call are too much for one second.
+    # A task takes 20 ms on average, so 200 of them take longer than 0.1 s.
     for _ in range(20):
         busy.pool.submit(lambda: threading.Event().wait(0.02)).result()
     busy.hold()
     waiting = [busy.pool.submit(lambda: None) for _ in range(200)]
-    assert busy.pool.waiting == 200
-    admission = ConcurrencyLimiter(busy.pool, max_cost=100)
+    assert busy.pool.queue_depth == 200
+    limiter = ConcurrencyLimiter(busy.pool, max_cost=100)
     set_remaining_seconds(0.1)
-    with pytest.raises(Overloaded, match="could not be answered in time"):
-        admission.enter(1)
+    with pytest.raises(Overloaded, match="too long to answer this call in time"):
+        limiter.enter(1)
     set_remaining_seconds(600.0)
-    admission.enter(1)
+    limiter.enter(1)
     busy.release()
     for one in waiting:
         one.result()
-    assert busy.pool.waiting == 0
+    assert busy.pool.queue_depth == 0
 
 
-async def test_work_whose_time_is_over_is_not_begun(busy: Busy) -> None:
+async def test_work_of_an_expired_request_is_not_started(busy: Busy) -> None:
     busy.hold()
     done: list[int] = []
     set_remaining_seconds(0.01)
@@ -93,12 +93,12 @@ async def test_work_whose_time_is_over_is_not_begun(busy: Busy) -> None:
     assert done == []
 
 
-async def test_work_that_is_cancelled_leaves_the_line(busy: Busy) -> None:
+async def test_cancelled_work_leaves_the_queue(busy: Busy) -> None:
     busy.hold()
     future = busy.pool.submit(lambda: None)
-    assert busy.pool.waiting == 1
+    assert busy.pool.queue_depth == 1
     assert future.cancel()
-    assert busy.pool.waiting == 0
+    assert busy.pool.queue_depth == 0
 
 
 async def test_to_thread_uses_the_pool_of_the_loop() -> None:

@@ -1,8 +1,7 @@
-"""TLS between parts: who is let in, who is refused and what the log says, certificates that change."""
+"""TLS between parts: admitted and refused callers, the log, certificates that change."""
 
 import asyncio
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -47,14 +46,11 @@ class TlsPart:
         (folder / "ca.crt").write_bytes((self.folder / "ca.crt").read_bytes())
         return Identity(folder, DOMAIN)
 
-    def until_logged(self, event: str, reason: str = "") -> None:
-        """Reads its log up to the line about an event that gives a reason; fails when there is none before it ends."""
+    def until_logged(self, *texts: str) -> None:
+        """Reads its log up to a line with some texts; fails if there is none before the process stops."""
         assert self.process.stderr is not None
-        for line in self.process.stderr:
-            fields = json.loads(line)
-            if fields["event"] == event and reason in fields.get("reason", ""):
-                return
-        raise AssertionError(f"it ended without a line about {event!r}, {reason!r}")
+        if not any(all(text in line for text in texts) for line in self.process.stderr):
+            raise AssertionError(f"stopped without a line with {texts}")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +68,7 @@ def tls_part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsPart]:
     with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
         part = TlsPart(f"{HOST}:{port}", folder, Authority.kept_in(folder), process)
         try:
-            part.until_logged("serving")
+            part.until_logged('"serving"')
             yield part
         finally:
             process.terminate()
@@ -101,7 +97,7 @@ async def test_part_that_may_not_call_is_refused_by_name(tls_part: TlsPart) -> N
     [
         (lambda part: part.identity("pipeline", authority=Authority()), "unable to get local issuer certificate"),
         (lambda part: part.identity("pipeline", days=-1), "certificate has expired"),
-        (lambda part: None, "it does not speak TLS"),
+        (lambda part: None, "WRONG_VERSION_NUMBER"),
     ],
     ids=["unknown caller", "expired certificate", "plaintext"],
 )
@@ -110,7 +106,7 @@ async def test_caller_without_a_valid_certificate_is_refused(
 ) -> None:
     with pytest.raises(ComponentUnavailable):
         await ask(tls_part.address, who(tls_part))
-    tls_part.until_logged("TLS connection refused", reason)
+    tls_part.until_logged("Handshake failed", reason)
 
 
 async def test_caller_refuses_a_part_of_another_name(tls_part: TlsPart) -> None:
@@ -121,7 +117,6 @@ async def test_caller_refuses_a_part_of_another_name(tls_part: TlsPart) -> None:
         with pytest.raises(grpc.aio.AioRpcError, match="Hostname Verification Check failed"):
             async for _ in rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()):
                 pass
-    tls_part.until_logged("TLS connection refused", f"the server's certificate is not for vector.{DOMAIN}")
 
 
 class _Echo(rpc.EnrichmentServiceServicer):
@@ -160,19 +155,19 @@ async def test_new_files_are_taken_without_a_restart(tmp_path: Path) -> None:
         authority = Authority("another")
         for name in ("enrichment", "pipeline"):
             authority.issue(tmp_path / name, f"{name}.{DOMAIN}")
-        await asyncio.sleep(1.1)  # channels look at the files once a second
+        await asyncio.sleep(1.1)  # channels check the files once a second
         assert [answer.item.name async for answer in stub.EnrichItems(request)] == ["Milk"]
         assert caller.version == 1
 
 
-def test_files_that_do_not_belong_together_are_left_alone(tmp_path: Path) -> None:
+def test_files_that_do_not_match_are_ignored(tmp_path: Path) -> None:
     make_all(tmp_path, DOMAIN)
     identity = Identity(tmp_path / "vector", DOMAIN)
     (tmp_path / "vector" / "tls.key").write_bytes((tmp_path / "gateway" / "tls.key").read_bytes())
     with capture_logs() as logs:
         assert identity.refresh() == 0
     assert [log["event"] for log in logs] == ["certificate cannot be reloaded; the old one stays in use"]
-    with pytest.raises(OSError, match="do not belong together"):
+    with pytest.raises(OSError, match="do not match each other"):
         Identity(tmp_path / "vector", DOMAIN)
 
 

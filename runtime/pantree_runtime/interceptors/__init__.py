@@ -1,4 +1,4 @@
-"""The server interceptor of every part: one around each call, so that a call meets all checks in one step."""
+"""The server interceptor of every part: one for all checks, so that each call passes one wrapper."""
 
 from pantree_runtime.interceptors.handlers import CallInterceptor
 from pantree_runtime.interceptors.served_call import AdmissionPolicy

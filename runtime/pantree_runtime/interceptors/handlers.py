@@ -1,4 +1,4 @@
-"""One way to wrap a gRPC handler, whatever its kind."""
+"""Wraps gRPC handlers of every kind."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -9,29 +9,27 @@ import grpc
 from pantree_runtime.grpc_types import Context, MethodHandler
 from pantree_runtime.interceptors.served_call import AdmissionPolicy, ServedCall, ServedMethod
 
-# Counts the work behind a response of an RPC.
+# Count(response): counts the work behind a response.
 Count = Callable[[Any], None]
 
-# Health and reflection have manners of their own and need none of this.
+# Health and reflection are not wrapped.
 OUR_METHODS = "/pantree."
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Runs a `ServedCall` around every call of our services, unary or streaming.
 
-    A streaming handler is iterated inside the context manager, so that an error between two messages passes through it,
-    and is closed with it, so that a caller who leaves ends the work at once. gRPC asks for the handler with every call;
-    what was wrapped once is kept.
+    A streaming handler is iterated inside the context manager, so errors between two messages pass through it. It is
+    closed there as well, so work stops when the caller leaves. gRPC looks up the handler with every call; wrapped
+    handlers are cached.
+
+    Args:
+        policy: which calls are admitted.
+        counts: called with each response, by name of the RPC.
     """
 
-    def __init__(self, gate: AdmissionPolicy, counts: Mapping[str, Count]) -> None:
-        """Takes what surrounds calls.
-
-        Args:
-            gate: who and what is let in.
-            counts: what is done with each response, by name of the RPC.
-        """
-        self._gate = gate
+    def __init__(self, policy: AdmissionPolicy, counts: Mapping[str, Count]) -> None:
+        self._policy = policy
         self._counts = counts
         self._wrapped: dict[str, MethodHandler] = {}
 
@@ -40,7 +38,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[MethodHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> MethodHandler | None:
-        """Handler of the call, wrapped; None for a method that nobody serves."""
+        """Wrapped handler of the call; None for an unknown method."""
         path = handler_call_details.method
         wrapped = self._wrapped.get(path)
         if wrapped is not None:
@@ -52,9 +50,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, path: str, handler: MethodHandler) -> MethodHandler:
-        method = ServedMethod(path, self._gate)
+        method = ServedMethod(path, self._policy)
         count = self._counts.get(path.rpartition("/")[2])
-        # Exactly one of these is set; which one tells the kind of the call.
+        # Exactly one of these is set.
         behaviors = (handler.unary_unary, handler.stream_unary, handler.unary_stream, handler.stream_stream)
         behavior: Callable[..., Any] = next(behavior for behavior in behaviors if behavior)
 

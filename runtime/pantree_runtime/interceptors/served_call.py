@@ -1,7 +1,7 @@
-"""What happens around every call that a server of ours serves.
+"""Wrapper around every served call.
 
-On arrival: its trace, whether its caller may call, whether there is time and room for it. At its end: its status with
-details, its place in counts, trace and log; never what it was about.
+On arrival it continues the trace, checks the caller, the deadline and the load. At the end it sets the status with
+details, and records metrics, span and log line; never the content of the call.
 """
 
 import asyncio
@@ -23,47 +23,47 @@ from pantree_runtime.status import status_of
 
 _log = structlog.get_logger(__name__)
 
-# A failure that a server tells of itself is not helped by asking it again at once, and every hop that did would
-# multiply the calls. Only what gRPC finds on the way is tried again.
+# Retrying a failure that a server itself reports does not help, and each hop that retried would multiply the calls.
+# gRPC retries only failures of the connection.
 # https://github.com/grpc/proposal/blob/master/A6-client-retries.md
 _DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
 @dataclass
 class AdmissionPolicy:
-    """Who and what a server lets in."""
+    """Which calls a server admits."""
 
-    admission: ConcurrencyLimiter
+    limiter: ConcurrencyLimiter
     identity: Identity | None
-    """None when the server has no TLS, and anybody who reaches it may call."""
+    """None for a server without TLS, which admits every caller."""
     part: str = ""
     costs: dict[str, int] = field(default_factory=dict)
-    """Cost of a call by the name of its RPC; 1 for those that are missing."""
+    """Cost of a call by name of its RPC; 1 if missing."""
     is_open: bool = False
-    """Whether the part is warm. A caller that does not look at health first may come too early."""
+    """Whether the part has warmed up. A caller that does not check health may come earlier."""
 
 
 class Starting(ComponentUnavailable):
-    """The part is not warm yet; another replica may be."""
+    """The part has not warmed up; another replica may have."""
 
 
 class ServedMethod:
-    """What all calls of a method have in common."""
+    """State that the calls of a method share."""
 
-    def __init__(self, path: str, gate: AdmissionPolicy) -> None:
+    def __init__(self, path: str, policy: AdmissionPolicy) -> None:
         self.name = path[1:]
-        self.gate = gate
-        self.cost = gate.costs.get(path.rpartition("/")[2], 1)
+        self.policy = policy
+        self.cost = policy.costs.get(path.rpartition("/")[2], 1)
         self.durations = telemetry.RpcDurations(telemetry.SERVER_CALLS, self.name)
-        self.under_way = telemetry.CALLS_IN_FLIGHT.labels(self.name)
-        # Bound once: a logger that is bound anew for each line costs more than all else here, though nothing be logged.
+        self.in_flight = telemetry.CALLS_IN_FLIGHT.labels(self.name)
+        # Bound once: binding a logger costs more than everything else here, even if nothing is logged.
         self.log = _log.bind(method=self.name)
 
 
 class ServedCall:
-    """Async context manager around the handling of one call: entered before, left after its last message or error."""
+    """Async context manager around the handling of one call, up to its last message or error."""
 
-    __slots__ = ("_admitted", "_began_at", "_context", "_method", "_observed")
+    __slots__ = ("_admitted", "_began_at", "_context", "_method", "_span")
 
     def __init__(self, method: ServedMethod, context: Context) -> None:
         self._method = method
@@ -72,8 +72,8 @@ class ServedCall:
 
     async def __aenter__(self) -> None:
         self._began_at = time.perf_counter()
-        self._observed = telemetry.server_span(self._method.name, self._context.invocation_metadata())
-        self._method.under_way.inc()
+        self._span = telemetry.server_span(self._method.name, self._context.invocation_metadata())
+        self._method.in_flight.inc()
         try:
             self._check()
         except BaseException as error:
@@ -81,19 +81,20 @@ class ServedCall:
             raise
 
     def _check(self) -> None:
-        """Refuses what should not be begun.
+        """Admits or refuses the call.
 
         Raises:
-            Starting: when the part is not warm yet.
-            PermissionDenied: when the caller may not call this part.
-            DeadlineTooShort: when less than `MIN_SECONDS` are left.
-            Overloaded: when there is no room.
+            Starting: if the part has not warmed up.
+            PermissionDenied: if the caller may not call this part.
+            DeadlineTooShort: if less than `MIN_SECONDS` are left.
+            Overloaded: if there are too many calls.
         """
-        gate, method = self._method.gate, self._method
-        if not gate.is_open:
-            raise Starting(gate.part, f"{gate.part} is starting; try again in a second")
-        if gate.identity is not None:
-            gate.identity.check_caller(gate.part, self._context)
+        method = self._method
+        policy = method.policy
+        if not policy.is_open:
+            raise Starting(policy.part, f"{policy.part} is starting; try again in a second")
+        if policy.identity is not None:
+            policy.identity.check_caller(policy.part, self._context)
         seconds = self._context.time_remaining()
         set_remaining_seconds(seconds)
         if seconds is not None and seconds < MIN_SECONDS:
@@ -102,7 +103,7 @@ class ServedCall:
                 f"{method.name} was called with {max(seconds, 0) * 1000:.0f} ms left; "
                 f"at least {MIN_SECONDS * 1000:.0f} ms are needed"
             )
-        gate.admission.enter(method.cost)
+        policy.limiter.enter(method.cost)
         self._admitted = True
 
     async def __aexit__(
@@ -132,11 +133,11 @@ class ServedCall:
         method = self._method
         seconds = time.perf_counter() - self._began_at
         if self._admitted:
-            method.gate.admission.leave(method.cost)
-        method.under_way.dec()
+            method.policy.limiter.leave(method.cost)
+        method.in_flight.dec()
         method.durations.observe(code, seconds)
         failed = code not in ("OK", "CANCELLED")
-        self._observed.end({telemetry.RPC_STATUS: code}, failed=failed)
+        self._span.end({telemetry.RPC_STATUS: code}, failed=failed)
         method.log.info("call", code=code, duration_ms=round(seconds * 1000, 1))
 
 
