@@ -70,6 +70,43 @@ def test_every_service_folder_looks_the_same(service: str) -> None:
     assert {folder.name for folder in package.iterdir() if folder.is_dir()} <= allowed
 
 
+def contract(name: str) -> dict[str, list[str]]:
+    (found,) = [one for one in PROJECT["tool"]["importlinter"]["contracts"] if one["name"] == name]
+    assert isinstance(found, dict)
+    return found
+
+
+def modules(*names: str) -> set[str]:
+    """Modules and packages of some names in all services."""
+    return {
+        f"pantree_{service}.{name}"
+        for service in SERVICES
+        for name in names
+        if any((ROOT / "services" / service / f"pantree_{service}").glob(f"{name}*"))
+    }
+
+
+def test_import_contracts_list_every_core_servicer_and_backend() -> None:
+    assert set(contract("Core and domain know no transport")["source_modules"]) == {"pantree_domain", *modules("core")}
+    assert set(contract("Core does not decide where CPU work runs")["source_modules"]) == {
+        "pantree_domain",
+        *modules("core"),
+    }
+    layers = contract("Core knows neither servicers, converters nor back ends")
+    assert set(layers["source_modules"]) == modules("core")
+    assert set(layers["forbidden_modules"]) == modules("servicer", "convert", "backends")
+
+
+def test_import_contracts_list_every_package() -> None:
+    packages = {package.rpartition("/")[2] for package in PACKAGES}
+    assert set(contract("Nothing in the wheel imports research or tests")["source_modules"]) == packages
+    assert set(PROJECT["tool"]["importlinter"]["root_packages"]) == {*packages, "pantree_research"}
+    parts = {part.package for part in PARTS}
+    assert set(contract("Parts never import one another")["modules"]) == parts
+    shared = contract("Shared packages know no part")
+    assert {*shared["source_modules"], *shared["forbidden_modules"]} == packages
+
+
 def test_every_part_has_an_extra() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     assert {part.name for part in PARTS} <= set(extras)

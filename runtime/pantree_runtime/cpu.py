@@ -2,12 +2,13 @@
 
 A thread hop costs some tenths of a millisecond, because the request continues on another core with cold caches. Pure
 Python work blocks the event loop from a worker thread as well, since one thread runs Python at a time. So short work
-runs faster where it is. Only servicers (and the gateway) call `run_cpu`; cores are plain functions without thresholds.
+runs faster where it is. Servicers, back ends and the gateway call `run_cpu`. Cores are plain functions without
+thresholds; one that mixes I/O with CPU work is given a `CpuRunner`.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import ParamSpec, Protocol, TypeVar
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 from pantree_runtime.admission import calls_in_flight
 
@@ -19,21 +20,6 @@ MAX_INLINE_MS = 5.0
 # If each call in flight ran this work on the event loop, the last one would wait this long. Beyond it, work goes to the
 # worker pool, whose queue decides which calls to refuse. About 32 calls to frequency with a typical household.
 MAX_INLINE_BACKLOG_MS = 64.0
-
-
-class CpuRunner(Protocol):
-    """The signature of `run_cpu`, for cores that mix I/O with CPU work and are given a runner."""
-
-    def __call__(
-        self, cost_ms: float, fn: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs
-    ) -> Awaitable[ResultT]:
-        """Result of a CPU-bound function."""
-        ...
-
-
-async def run_inline(cost_ms: float, fn: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs) -> ResultT:
-    """Result of a function called on the event loop, whatever it costs."""
-    return fn(*args, **kwargs)
 
 
 async def run_cpu(cost_ms: float, fn: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs) -> ResultT:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pantree_runtime.cpu import CpuRunner, run_inline
+from pantree_runtime.cpu_runner import CpuRunner, run_inline
 from pantree_runtime.errors import NotFound
 from pantree_vector.core.diversity import diverse_order
 from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vector, Vectors
