@@ -43,8 +43,3 @@ def nearest_cadence(interval_days: float) -> Cadence:
             -step.interval_days,
         ),
     )
-
-
-def cadence_at_least(interval_days: float) -> Cadence:
-    """The shortest step that is not shorter than an interval; the longest step if all are shorter."""
-    return next((step for step in LADDER if step.interval_days >= interval_days), LADDER[-1])

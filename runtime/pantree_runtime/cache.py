@@ -40,7 +40,7 @@ class ExpiringCache(Generic[KeyT, ValueT]):
         )
 
     def get(self, key: KeyT) -> ValueT | None:
-        """The value of a key; None if there is none or it has expired."""
+        """The value of a key; None if it is missing or expired."""
         found = self._entries.get(key)
         return None if found is None else found[0].value
 

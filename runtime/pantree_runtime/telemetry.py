@@ -224,7 +224,7 @@ class SpanHandle:
 
 
 def server_span(method: str, metadata: Any) -> SpanHandle:
-    """Span of a gRPC call that this process serves; continues the caller's trace if there is one.
+    """Span of a gRPC call that this process serves; continues the caller's trace, if any.
 
     Args:
         method: `package.Service/Method`.
@@ -235,11 +235,11 @@ def server_span(method: str, metadata: Any) -> SpanHandle:
 
 
 def http_span(method: str, traceparent: str) -> SpanHandle:
-    """Span of an HTTP request or WebSocket that this process serves; continues the caller's trace if there is one.
+    """Span of an HTTP request or WebSocket that this process serves; continues the caller's trace, if any.
 
     Args:
         method: HTTP method, or `WEBSOCKET`.
-        traceparent: W3C header of the request; empty if there is none.
+        traceparent: W3C header of the request; or empty.
     """
     return _entered(method, {TRACEPARENT: traceparent} if traceparent else {}, {HTTP_METHOD: method})
 

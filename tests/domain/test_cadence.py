@@ -1,12 +1,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_domain.cadence import LADDER, cadence_at_least, nearest_cadence
+from pantree_domain.cadence import LADDER, nearest_cadence
 
 intervals = st.floats(min_value=0.5, max_value=500, allow_nan=False)
 
 
-def test_nearest_cadence_of_the_seed_example_is_weekly() -> None:
+def test_nearest_cadence_of_the_original_example_is_weekly() -> None:
     assert nearest_cadence(7.2).frequency == "weekly"
 
 
@@ -27,13 +27,3 @@ def test_no_step_is_nearer_by_ratio_than_the_nearest_cadence(interval_days: floa
 def test_longer_intervals_never_get_shorter_cadences(one: float, other: float) -> None:
     shorter, longer = sorted((one, other))
     assert nearest_cadence(shorter).interval_days <= nearest_cadence(longer).interval_days
-    assert cadence_at_least(shorter).interval_days <= cadence_at_least(longer).interval_days
-
-
-@given(st.floats(min_value=0.5, max_value=84))
-def test_cadence_at_least_is_not_shorter_than_the_interval(interval_days: float) -> None:
-    assert cadence_at_least(interval_days).interval_days >= interval_days
-
-
-def test_cadence_at_least_beyond_the_ladder_is_its_longest_step() -> None:
-    assert cadence_at_least(200) == LADDER[-1]

@@ -58,7 +58,7 @@ def test_words_are_written_in_normalized_form() -> None:
             assert [normalize_name(phrase) for phrase in phrases] == list(phrases)
 
 
-def test_words_speak_for_one_category_each(catalog: Catalog) -> None:
+def test_each_word_indicates_one_category(catalog: Catalog) -> None:
     words = read_words()
     items = {normalize_name(item.name): item for item in catalog.items}
     for section in (words.markers, words.forms, words.ingredients):
@@ -73,7 +73,7 @@ def test_words_speak_for_one_category_each(catalog: Catalog) -> None:
     assert [phrase for phrase, count in Counter(phrases).items() if count > 1] == []
 
 
-def test_every_item_is_recognised_by_its_own_name(catalog: Catalog) -> None:
+def test_every_item_is_found_by_its_own_name(catalog: Catalog) -> None:
     for item in catalog.items:
         categorization = catalog.categorize(item.name.upper())
         assert (categorization.item, categorization.category, categorization.certainty_ratio) == (
@@ -147,13 +147,13 @@ def test_category_of_free_name(catalog: Catalog, name: str, category: str) -> No
         ("Broccolli", "produce"),
     ],
 )
-def test_strange_words_count_as_the_known_ones_they_stand_for(catalog: Catalog, name: str, category: str) -> None:
+def test_unknown_words_are_read_as_known_ones(catalog: Catalog, name: str, category: str) -> None:
     categorization = catalog.categorize(name)
     assert categorization.category == category
     assert categorization.certainty_ratio < 0.85
 
 
-def test_known_words_are_never_taken_for_others(catalog: Catalog) -> None:
+def test_known_words_are_never_read_as_others(catalog: Catalog) -> None:
     assert catalog.categorize("better bacon").certainty_ratio == catalog.categorize("zork bacon").certainty_ratio
     assert catalog.categorize("Better") == catalog.categorize("Zork")
 
@@ -165,7 +165,7 @@ def test_category_of_unknown_name_is_other_and_uncertain(catalog: Catalog, name:
     assert categorization.certainty_ratio <= 0.2
 
 
-def test_certainty_falls_with_what_is_not_understood(catalog: Catalog) -> None:
+def test_certainty_falls_with_unknown_words(catalog: Catalog) -> None:
     names = ["Apples", "Organic Gala Apples", "Gala zork apples", "Zork"]
     certainties = [catalog.categorize(name).certainty_ratio for name in names]
     assert certainties == sorted(certainties, reverse=True)
@@ -187,12 +187,12 @@ def test_nearest_item_of_free_name(catalog: Catalog, name: str, item_name: str) 
     assert item.name == item_name
 
 
-def test_nearest_item_of_name_far_from_all_is_none(catalog: Catalog) -> None:
+def test_dissimilar_name_has_no_nearest_item(catalog: Catalog) -> None:
     assert catalog.categorize("gluten free pumpernickel").item is None
 
 
 @given(st.text(max_size=200))
-def test_any_name_gets_a_category_and_a_ratio(name: str) -> None:
+def test_any_name_has_a_category_and_a_certainty(name: str) -> None:
     categorization = load_catalog().categorize(name)
     assert categorization.category in CATEGORIES
     assert 0 <= categorization.certainty_ratio <= 1

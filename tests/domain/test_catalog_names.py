@@ -42,7 +42,7 @@ from pantree_domain.catalog import normalize_name
         ("...", ""),
     ],
 )
-def test_name_in_plain_form(text: str, normalized: str) -> None:
+def test_normalized_name(text: str, normalized: str) -> None:
     assert normalize_name(text) == normalized
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from pantree_domain.compiled import compiled
 
 
-def test_function_that_cannot_be_kept_is_compiled_all_the_same() -> None:
-    # Code without a file has no folder to keep the result in, as code in a read-only container has none.
+def test_function_without_a_cache_is_compiled() -> None:
+    # Code without a file has no cache directory, like code in a read-only container.
     namespace: dict[str, Any] = {}
     exec("def double(number):\n    return 2 * number", namespace)
     assert compiled()(namespace["double"])(21) == 42
@@ -25,10 +25,10 @@ print(double(21), len(double.stats.cache_hits))
 """
 
 
-def test_what_was_compiled_at_installation_is_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_code_compiled_at_installation_is_loaded_from_a_read_only_directory(tmp_path: Path) -> None:
     source = tmp_path / "kernel.py"
     source.write_text(KERNEL)
-    # Somewhere that no home is, so that numba keeps nothing there; and root may write anywhere unless it gives that up.
+    # No home directory, so that numba caches nothing there; root gives up its right to write anywhere.
     variables = {**os.environ, "HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", "NUMBA_CACHE_DIR": ""}
     giving_up = [] if os.getuid() else ["setpriv", "--bounding-set=-dac_override"]
 
@@ -44,7 +44,7 @@ def test_what_was_compiled_at_installation_is_read_where_nothing_can_be_written(
     assert [file.suffix for file in files if file.suffix == ".nbc"] == [".nbc"]
     kept.chmod(0o555)
     try:
-        # Numbers of another kind were not compiled then: they are now, and nothing is written.
+        # Another type was not compiled at installation: it is compiled now, and not cached.
         assert run("import kernel; print(kernel.double(1.5))", *giving_up) == "42 1\n3.0\n"
         assert sorted(kept.iterdir()) == files
     finally:

@@ -9,21 +9,21 @@ from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent, ro
 amounts = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False)
 
 
-def test_round_to_cent_goes_by_the_decimal_form() -> None:
-    # 0.125 and 1.005 are a hair below their decimal form in binary; people see the decimal form.
+def test_round_to_cent_uses_the_decimal_form() -> None:
+    # In binary, 0.125 and 1.005 are slightly below their decimal form, which people see.
     assert (round_to_cent(0.125), round_to_cent(1.005), round_to_cent(-0.125)) == (0.13, 1.01, -0.13)
 
 
-def test_round_to_cent_never_gives_a_negative_zero() -> None:
+def test_round_to_cent_never_returns_a_negative_zero() -> None:
     assert str(round_to_cent(-0.001)) == "0.0"
 
 
-def test_floor_to_cent_of_the_seed_example_is_5_18() -> None:
+def test_floor_to_cent_of_the_original_example_is_5_18() -> None:
     assert floor_to_cent(exact(1.99) * exact(0.05) * 365, 7) == 5.18
 
 
 @given(amounts)
-def test_round_to_cent_moves_by_at_most_half_a_cent(amount: float) -> None:
+def test_round_to_cent_changes_by_half_a_cent_or_less(amount: float) -> None:
     assert abs(Fraction(exact(round_to_cent(amount))) - Fraction(exact(amount))) <= Fraction(1, 200)
 
 

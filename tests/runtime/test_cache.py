@@ -20,7 +20,7 @@ def test_each_value_expires_after_its_own_time() -> None:
     assert cache.get("long") is None
 
 
-def test_full_cache_drops_the_least_recently_used_value() -> None:
+def test_full_cache_drops_the_lru_value() -> None:
     cache = ExpiringCache[str, int](2)
     cache.put("a", 1, 60)
     cache.put("b", 2, 60)

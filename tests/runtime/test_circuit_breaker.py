@@ -8,14 +8,14 @@ class Clock:
         return self.seconds
 
 
-def test_working_system_may_be_asked() -> None:
+def test_working_system_may_be_called() -> None:
     breaker = CircuitBreaker(30, Clock())
     assert breaker.allows()
     breaker.record_success()
     assert breaker.allows()
 
 
-def test_failed_system_is_left_alone_until_the_cool_down_is_over() -> None:
+def test_circuit_stays_open_until_the_cool_down_is_over() -> None:
     clock = Clock()
     breaker = CircuitBreaker(30, clock)
     breaker.record_failure()
@@ -25,7 +25,7 @@ def test_failed_system_is_left_alone_until_the_cool_down_is_over() -> None:
     assert breaker.allows()
 
 
-def test_one_caller_tries_after_the_cool_down_and_the_others_wait_for_it() -> None:
+def test_only_one_caller_tries_after_the_cool_down() -> None:
     clock = Clock()
     breaker = CircuitBreaker(30, clock)
     breaker.record_failure()
@@ -35,7 +35,7 @@ def test_one_caller_tries_after_the_cool_down_and_the_others_wait_for_it() -> No
     assert [breaker.allows(), breaker.allows()] == [True, True]
 
 
-def test_system_that_asks_for_more_time_gets_it() -> None:
+def test_retry_after_of_the_system_keeps_the_circuit_open() -> None:
     clock = Clock()
     breaker = CircuitBreaker(30, clock)
     breaker.record_failure(min_seconds=60)
@@ -45,7 +45,7 @@ def test_system_that_asks_for_more_time_gets_it() -> None:
     assert breaker.allows()
 
 
-def test_system_is_left_alone_only_after_so_many_failures_in_a_row() -> None:
+def test_circuit_opens_after_consecutive_failures() -> None:
     clock = Clock()
     breaker = CircuitBreaker(30, clock, failure_threshold=2)
     breaker.record_failure()
@@ -56,7 +56,7 @@ def test_system_is_left_alone_only_after_so_many_failures_in_a_row() -> None:
     assert not breaker.allows()
 
 
-def test_caller_that_fails_after_the_cool_down_leaves_the_system_alone_again() -> None:
+def test_failed_try_after_the_cool_down_opens_the_circuit_again() -> None:
     clock = Clock()
     breaker = CircuitBreaker(30, clock, failure_threshold=2)
     breaker.record_failure()

@@ -40,7 +40,7 @@ def plain_rpc_error(code: grpc.StatusCode, details: str = "") -> grpc.aio.AioRpc
 
 def test_every_reason_is_in_the_contract() -> None:
     declared = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name}
-    # Some reasons are the gateway's alone; its own test covers those.
+    # Some reasons belong to the gateway, whose test covers them.
     assert {error.reason for error in every_error()} <= declared - {"UNSPECIFIED"}
 
 
@@ -49,16 +49,16 @@ def test_every_reason_is_in_the_contract() -> None:
     [
         InvalidInput([FieldViolation("items[0].price", "is -1; give more"), FieldViolation("seed", "is bad")]),
         NotFound("no such customer", {"customer": "x"}),
-        StoreMismatch("made by another model"),
+        StoreMismatch("has another model"),
         TooLarge("too large"),
         DeadlineTooShort("only 3 ms left"),
         ComponentUnavailable("frequency", "frequency is down"),
-        Overloaded("too much to do; try again in 1.5 s", 1.5),
+        Overloaded("too many calls; try again in 1.5 s", 1.5),
         PermissionDenied("may not call"),
         InternalError("internal error"),
     ],
 )
-def test_error_survives_the_way_over_grpc(error: PantreeError) -> None:
+def test_error_is_the_same_after_grpc(error: PantreeError) -> None:
     with pytest.raises(type(error)) as raised, translate_rpc_errors("pipeline"):
         raise rpc_error_of(error)
     assert (raised.value.message, raised.value.metadata) == (error.message, error.metadata)
@@ -76,8 +76,8 @@ def test_unreachable_part_is_named() -> None:
     assert raised.value.component == "frequency"
 
 
-def test_message_that_could_not_be_sent_is_a_lost_connection() -> None:
-    """What grpc.aio raises when a connection is lost while it sends, and it learns of that by the sending."""
+def test_failure_to_send_a_message_is_a_lost_connection() -> None:
+    # grpc.aio raises this if the connection is lost while it sends.
     with pytest.raises(ComponentUnavailable) as raised, translate_rpc_errors("vector"):
         raise grpc.aio.AioRpcError(
             grpc.StatusCode.INTERNAL,

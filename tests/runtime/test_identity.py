@@ -25,7 +25,7 @@ from pantree_runtime.status import translate_rpc_errors
 from scripts.make_certificates import Authority, make_all
 
 DOMAIN = "pantree.internal"
-LONGEST_SECONDS = 60.0
+MAX_SECONDS = 60.0
 pytestmark = pytest.mark.timeout(300)
 ARCHITECTURE = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"
 
@@ -47,7 +47,7 @@ class TlsPart:
         return Identity(folder, DOMAIN)
 
     def until_logged(self, *texts: str) -> None:
-        """Reads its log up to a line with some texts; fails if there is none before the process stops."""
+        """Reads its log up to a line with some texts; fails if the process stops before."""
         assert self.process.stderr is not None
         if not any(all(text in line for text in texts) for line in self.process.stderr):
             raise AssertionError(f"stopped without a line with {texts}")
@@ -72,12 +72,12 @@ def tls_part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsPart]:
             yield part
         finally:
             process.terminate()
-            process.communicate(timeout=LONGEST_SECONDS)
+            process.communicate(timeout=MAX_SECONDS)
 
 
 async def ask(address: str, identity: Identity | None, part: str = "enrichment") -> list[str]:
     request = messages.EnrichItemsRequest(items=[messages.ItemToEnrich(name="Milk")])
-    async with open_channel(address, timeout_seconds=LONGEST_SECONDS, part=part, identity=identity) as channel:
+    async with open_channel(address, timeout_seconds=MAX_SECONDS, part=part, identity=identity) as channel:
         with translate_rpc_errors("enrichment"):
             return [answer.item.name async for answer in rpc.EnrichmentServiceStub(channel).EnrichItems(request)]
 
@@ -111,9 +111,7 @@ async def test_caller_without_a_valid_certificate_is_refused(
 
 async def test_caller_refuses_a_part_of_another_name(tls_part: TlsPart) -> None:
     identity = tls_part.identity("pipeline")
-    async with open_channel(
-        tls_part.address, timeout_seconds=LONGEST_SECONDS, part="vector", identity=identity
-    ) as channel:
+    async with open_channel(tls_part.address, timeout_seconds=MAX_SECONDS, part="vector", identity=identity) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="Hostname Verification Check failed"):
             async for _ in rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()):
                 pass
@@ -146,7 +144,7 @@ async def test_new_files_are_taken_without_a_restart(tmp_path: Path) -> None:
     server, caller = Identity(tmp_path / "enrichment", DOMAIN), Identity(tmp_path / "pipeline", DOMAIN)
     async with (
         serving(server) as part,
-        open_channel(part.address, timeout_seconds=LONGEST_SECONDS, part="enrichment", identity=caller) as channel,
+        open_channel(part.address, timeout_seconds=MAX_SECONDS, part="enrichment", identity=caller) as channel,
     ):
         stub = rpc.EnrichmentServiceStub(channel)
         request = messages.EnrichItemsRequest(items=[messages.ItemToEnrich(name="Milk")])

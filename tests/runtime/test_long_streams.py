@@ -1,4 +1,4 @@
-"""Connections grow old and are made anew; streams that outlast them finish."""
+"""Connections are replaced when they reach their maximum age; streams on them finish."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,28 +12,28 @@ from pantree_runtime.grpc_types import Context
 from pantree_runtime.server import start
 from tests.runtime.test_server import response, streaming_part
 
-LONGEST_SECONDS = 30
+MAX_SECONDS = 30
 
 
-async def test_stream_outlasts_the_connection_that_it_began_on() -> None:
+async def test_stream_finishes_on_its_old_connection() -> None:
     peers: list[str] = []
     proceed = asyncio.Event()
 
-    async def until_told(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
+    async def until_event(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
         peers.append(context.peer())
         yield response(0)
         if len(peers) == 1:
             await proceed.wait()
             yield response(1)
 
-    part = await start(streaming_part(until_told), host="127.0.0.1", port=0, connection_age_ms=100)
+    part = await start(streaming_part(until_event), host="127.0.0.1", port=0, connection_age_ms=100)
     try:
-        async with open_channel(part.address, timeout_seconds=LONGEST_SECONDS) as channel:
+        async with open_channel(part.address, timeout_seconds=MAX_SECONDS) as channel:
             stub = rpc.EnrichmentServiceStub(channel)
             stream = aiter(stub.EnrichItems(messages.EnrichItemsRequest()))
             await anext(stream)
-            async with asyncio.timeout(LONGEST_SECONDS):
-                while len(set(peers)) < 4:  # new calls find new connections: this one has been old for long
+            async with asyncio.timeout(MAX_SECONDS):
+                while len(set(peers)) < 4:  # new calls use new connections: the first one is too old
                     assert [item.item_index async for item in stub.EnrichItems(messages.EnrichItemsRequest())] == [0]
                     await asyncio.sleep(0.01)
             proceed.set()
@@ -42,17 +42,17 @@ async def test_stream_outlasts_the_connection_that_it_began_on() -> None:
         await part.stop(0)
 
 
-def test_old_connections_wait_for_their_streams_however_long_those_take() -> None:
-    # With a grace, gRPC would cut a bulk stream that goes on for longer.
+def test_old_connections_have_no_time_limit_for_their_streams() -> None:
+    # With a grace period, gRPC would cancel a bulk stream that takes longer.
     assert "grpc.max_connection_age_grace_ms" not in dict(servers._options(1))
 
 
-def test_no_side_pings_more_often_than_the_other_permits() -> None:
+def test_neither_side_pings_more_often_than_the_other_permits() -> None:
     server, client = dict(servers._options(1)), dict(channels._OPTIONS)
-    least = server["grpc.http2.min_recv_ping_interval_without_data_ms"]
-    assert isinstance(least, int)
+    min_ping_ms = server["grpc.http2.min_recv_ping_interval_without_data_ms"]
+    assert isinstance(min_ping_ms, int)
     for options in (server, client):
         keepalive = options["grpc.keepalive_time_ms"]
         assert isinstance(keepalive, int)
-        assert keepalive >= 2 * least
+        assert keepalive >= 2 * min_ping_ms
     assert server["grpc.keepalive_permit_without_calls"] == client["grpc.keepalive_permit_without_calls"]

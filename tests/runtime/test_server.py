@@ -1,4 +1,4 @@
-"""The server with its interceptors, on a service of the contract whose behavior each test chooses."""
+"""The server with its interceptors, on a service whose behavior each test defines."""
 
 import asyncio
 import contextlib
@@ -123,7 +123,7 @@ async def test_error_in_mid_stream_keeps_its_reason_and_the_messages_before_it()
     assert raised.value.component == "nim"
 
 
-async def test_unexpected_error_is_told_to_the_log_alone() -> None:
+async def test_details_of_an_unexpected_error_are_only_in_the_log() -> None:
     async def fail() -> None:
         raise RuntimeError("the secret inside")
 
@@ -145,7 +145,7 @@ async def test_each_call_is_logged_with_its_code() -> None:
     assert (call["method"], call["code"]) == ("pantree.frequency.v1.FrequencyService/AnalyzeHistory", "NOT_FOUND")
 
 
-async def test_handler_knows_what_is_left_of_the_deadline() -> None:
+async def test_handler_knows_the_remaining_time() -> None:
     left: list[float | None] = []
 
     async def note() -> None:
@@ -157,21 +157,21 @@ async def test_handler_knows_what_is_left_of_the_deadline() -> None:
     assert 0 < left[0] <= 20
 
 
-async def test_call_with_hardly_any_time_left_is_refused_before_the_work() -> None:
+async def test_call_with_too_little_time_left_is_refused_before_the_work() -> None:
     calls = []
 
     async def note() -> None:
         calls.append(1)
 
     async with loopback(unary_part(note)) as channel:
-        await call_unary(channel)  # connect first, so that the short deadline below is met by the server
+        await call_unary(channel)  # connects, so that the server sees the short deadline below
         calls.clear()
         with pytest.raises(DeadlineExceeded):
             await call_unary(channel, seconds=0.04)
     assert not calls
 
 
-async def test_caller_who_leaves_ends_the_stream() -> None:
+async def test_stream_stops_when_the_caller_leaves() -> None:
     closed = asyncio.Event()
 
     async def endless(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
@@ -203,7 +203,7 @@ async def test_part_is_serving_only_after_warm_up() -> None:
         await warm.wait()
 
     starting = asyncio.create_task(start(streaming_part(nothing, warm_up=warm_up), host="127.0.0.1", port=port))
-    # Not one of our channels: those connect only to a part that is SERVING.
+    # A plain channel: ours connect only to a part that is SERVING.
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         await channel.channel_ready()
         stub = rpc.EnrichmentServiceStub(channel)
@@ -235,7 +235,7 @@ async def test_failed_warm_up_closes_the_part() -> None:
     assert closed.is_set()
 
 
-async def test_collections_look_at_nothing_that_was_there_when_it_began_to_serve() -> None:
+async def test_garbage_collection_skips_objects_from_before_serving() -> None:
     frozen: list[int] = []
 
     class Served:
@@ -258,7 +258,7 @@ async def test_collections_look_at_nothing_that_was_there_when_it_began_to_serve
     assert frozen[0] > objects / 2
 
 
-async def test_stopping_lets_a_stream_finish() -> None:
+async def test_stop_waits_for_a_stream() -> None:
     proceed = asyncio.Event()
 
     async def slow(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
@@ -277,7 +277,7 @@ async def test_stopping_lets_a_stream_finish() -> None:
         await stopping
 
 
-async def test_stream_that_outlasts_the_drain_ends_as_unavailable() -> None:
+async def test_stream_that_outlasts_the_drain_fails_as_unavailable() -> None:
     async def endless(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
         yield response(0)
         await asyncio.Event().wait()

@@ -11,26 +11,26 @@ async def numbers(count: int) -> AsyncIterator[int]:
         yield number
 
 
-async def test_results_come_in_order_though_later_work_ends_first() -> None:
-    most = running = 0
+async def test_results_are_in_order_even_if_later_work_ends_first() -> None:
+    max_running = running = 0
 
     async def work(number: int) -> int:
-        nonlocal most, running
+        nonlocal max_running, running
         running += 1
-        most = max(most, running)
+        max_running = max(max_running, running)
         await asyncio.sleep((5 - number) / 1_000)
         running -= 1
         return number * number
 
     assert [result async for result in map_ordered(numbers(5), work, concurrency=3)] == [0, 1, 4, 9, 16]
-    assert most == 3
+    assert max_running == 3
 
 
 async def test_result_does_not_wait_for_the_next_input() -> None:
-    asked: asyncio.Queue[int | None] = asyncio.Queue()
+    queue: asyncio.Queue[int | None] = asyncio.Queue()
 
     async def inputs() -> AsyncIterator[int]:
-        while (number := await asked.get()) is not None:
+        while (number := await queue.get()) is not None:
             yield number
 
     async def work(number: int) -> int:
@@ -38,14 +38,14 @@ async def test_result_does_not_wait_for_the_next_input() -> None:
 
     results = map_ordered(inputs(), work, concurrency=3)
     for number in range(3):  # each is sent when the one before has been answered
-        asked.put_nowait(number)
+        queue.put_nowait(number)
         assert await anext(results) == -number
-    asked.put_nowait(None)
+    queue.put_nowait(None)
     assert [result async for result in results] == []
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 9])
-async def test_error_comes_in_its_place(concurrency: int) -> None:
+async def test_error_is_raised_after_earlier_results(concurrency: int) -> None:
     async def inputs() -> AsyncIterator[int]:
         yield 0
         yield 1
@@ -73,7 +73,7 @@ async def test_error_comes_in_its_place(concurrency: int) -> None:
     assert found == [0]
 
 
-async def test_work_left_over_is_cancelled_when_the_caller_stops() -> None:
+async def test_work_in_progress_is_cancelled_when_the_caller_stops() -> None:
     cancelled = []
 
     async def work(number: int) -> int:

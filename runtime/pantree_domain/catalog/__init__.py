@@ -1,6 +1,6 @@
-"""The catalog of ordinary groceries: what an item is, what it goes with, how it is usually bought.
+"""The catalog of ordinary groceries: categories, complements, and typical prices and intervals.
 
-The one place where a free item name gets a category. Prices are typical US shelf prices in dollars.
+It is the only place that assigns a category to a free item name. Prices are typical US shelf prices in dollars.
 """
 
 from pantree_domain.catalog.catalog import Catalog, Categorization, load_catalog

@@ -1,4 +1,4 @@
-"""The catalog, and how it finds the category of a free item name."""
+"""The catalog, and the category of a free item name."""
 
 import enum
 import functools
@@ -11,19 +11,19 @@ from pantree_domain.catalog.item import OTHER, CatalogItem
 from pantree_domain.catalog.names import normalize_name
 from pantree_domain.catalog.vocabulary import Vocabulary
 
-# How sure a category is. These are judgements that order the cases; nothing is fitted.
+# Certainty of a category: judgments that order the cases, not fitted.
 _EXACT_CERTAINTY = 1.0
-_LEAST_WORD_CERTAINTY = 0.5
-_MOST_WORD_CERTAINTY = 0.95
-_CONTRADICTED_RATIO = 0.85  # when another word of the name speaks for another category
-_GUESSED_WORD_RATIO = 0.85  # when a word was taken for another one that it abbreviates or misspells
+_MIN_WORD_CERTAINTY = 0.5
+_MAX_WORD_CERTAINTY = 0.95
+_CONTRADICTED_RATIO = 0.85  # another word of the name indicates another category
+_GUESSED_WORD_RATIO = 0.85  # a word was read as one that it abbreviates or misspells
 _UNKNOWN_CERTAINTY = 0.1
 
-# An item is named beside the category when it shares at least this much of its words with the name.
-_LEAST_SIMILARITY = 0.5
+# An item that shares at least this weight of its words with the name is returned with the category.
+_MIN_SIMILARITY = 0.5
 _MODIFIER_WEIGHT = 0.25
 
-# What follows one of these only describes: "beans in tomato sauce" are beans.
+# Words after one of these only describe: "beans in tomato sauce" are beans.
 _DESCRIPTIONS_BEGIN_WITH = frozenset({"with", "without", "in", "for", "on", "from"})
 
 
@@ -35,19 +35,19 @@ class _Strength(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Categorization:
-    """What the catalog makes of a free item name."""
+    """Category of a free item name."""
 
     category: str
-    """One of `CATEGORIES`; `other` when nothing in the name is known."""
+    """One of `CATEGORIES`; `other` if no word is known."""
     certainty_ratio: float
-    """0 to 1; 1 only for the name of an item of the catalog."""
+    """0 to 1; 1 only for the name of a catalog item."""
     item: CatalogItem | None
-    """The item of the catalog that the name most likely means, if any comes near."""
+    """The catalog item that the name most likely means, if any is similar."""
 
 
 @dataclass(frozen=True)
 class _Clue:
-    """A word or phrase that speaks for a category."""
+    """A word or phrase that indicates a category."""
 
     category: str
     strength: _Strength
@@ -55,7 +55,7 @@ class _Clue:
 
 @dataclass(frozen=True)
 class _Finding:
-    """A clue and where it was found: words `start` to `end`, exclusive."""
+    """A clue at the words from `start` to `end`, exclusive."""
 
     clue: _Clue
     start: int
@@ -66,11 +66,11 @@ class _Finding:
 
 
 class Catalog:
-    """Ordinary grocery items and the words by which others are recognised.
+    """Ordinary grocery items, and the words that determine the category of other names.
 
     Args:
-        items: the items; their names are distinct in normalised form.
-        words: words by which other names are recognised.
+        items: the items, with distinct normalized names.
+        words: the words.
     """
 
     def __init__(self, items: Sequence[CatalogItem], words: Words) -> None:
@@ -98,7 +98,7 @@ class Catalog:
         ):
             for category, phrases in words_by_category.items():
                 self._clues.update({tuple(phrase.split()): _Clue(category, strength) for phrase in phrases})
-        self._longest_clue = max(map(len, self._clues))
+        self._max_clue_words = max(map(len, self._clues))
         self._vocabulary = Vocabulary(
             [
                 *(word for clue in self._clues for word in clue),
@@ -108,19 +108,19 @@ class Catalog:
         )
 
     def items_in(self, category: str) -> tuple[CatalogItem, ...]:
-        """Items of a category, in the order of the file; none when there is no such category."""
+        """Items of a category, in the order of the file."""
         return tuple(self._by_category.get(category, ()))
 
     def items_of_kind(self, kind: str) -> tuple[CatalogItem, ...]:
-        """Items that replace each other, in the order of the file; none when there is no such kind."""
+        """Items of a kind, which replace each other, in the order of the file."""
         return tuple(self._by_kind.get(kind, ()))
 
     def categorize(self, name: str) -> Categorization:
-        """Category of a free item name, how sure it is, and the item of the catalog that comes nearest.
+        """Category of a free item name, with its certainty and the most similar catalog item.
 
-        The name of an item decides. Otherwise the words do: a marker before a form before an ingredient, and of equally
-        strong ones the last, since English puts the thing itself last: "orange juice", "chocolate milk". When none is
-        known, strange words count as the known ones that they abbreviate or misspell, with less certainty.
+        The name of a catalog item decides. Otherwise the words do: a marker before a form before an ingredient; of
+        equally strong ones the last, since English puts the noun last: "orange juice", "chocolate milk". If no word is
+        known, each is read as the known word that it abbreviates or misspells, with less certainty.
         """
         normalized = normalize_name(name)
         exact = self._by_name.get(normalized)
@@ -153,28 +153,28 @@ class Catalog:
         )
 
     def _findings(self, words: Sequence[str]) -> list[_Finding]:
-        """Clues in a name, without those that lie inside a longer one."""
+        """Clues in a name, except those inside a longer one."""
         findings = [
             _Finding(clue, start, start + length)
-            for length in range(1, self._longest_clue + 1)
+            for length in range(1, self._max_clue_words + 1)
             for start in range(len(words) - length + 1)
             if (clue := self._clues.get(tuple(words[start : start + length]))) is not None
         ]
         return [finding for finding in findings if not any(finding.lies_in(other) for other in findings)]
 
     def _certainty(self, words: Sequence[str], findings: Sequence[_Finding], category: str) -> float:
-        """More of the name understood gives more certainty; a word that speaks for another category takes some away."""
+        """Certainty rises with the known share of the name, and falls with a word that indicates another category."""
         understood = {
             at for finding in findings if finding.clue.category == category for at in range(finding.start, finding.end)
         }
         known_weight = sum(self._weight(words[at]) for at in understood)
         share = known_weight / sum(map(self._weight, words))
-        certainty = _LEAST_WORD_CERTAINTY + (_MOST_WORD_CERTAINTY - _LEAST_WORD_CERTAINTY) * share
+        certainty = _MIN_WORD_CERTAINTY + (_MAX_WORD_CERTAINTY - _MIN_WORD_CERTAINTY) * share
         contradicted = any(finding.clue.category != category for finding in findings)
         return certainty * _CONTRADICTED_RATIO if contradicted else certainty
 
     def _nearest_item(self, words: Sequence[str], decisive: _Finding) -> CatalogItem | None:
-        """The most similar item of the decided category that shares the word that decided, or one of that kind."""
+        """The most similar item of the category that shares the deciding word, or an item of that kind."""
         category, name_words = decisive.clue.category, frozenset(words)
         candidates = [
             (self._similarity(name_words, item_words), item)
@@ -182,13 +182,13 @@ class Catalog:
             if item.category == category
         ]
         similarity, nearest = max(candidates, key=lambda candidate: candidate[0], default=(0.0, None))
-        if similarity >= _LEAST_SIMILARITY:
+        if similarity >= _MIN_SIMILARITY:
             return nearest
         kind = "_".join(words[decisive.start : decisive.end])
         return next((item for item in self.items_of_kind(kind) if item.category == category), None)
 
     def _similarity(self, some: frozenset[str], others: frozenset[str]) -> float:
-        """Weight of the common words over the weight of all words, 0 to 1."""
+        """Weight of the common words divided by that of all words, 0 to 1."""
         return sum(map(self._weight, some & others)) / sum(map(self._weight, some | others))
 
     def _weight(self, word: str) -> float:
@@ -197,5 +197,5 @@ class Catalog:
 
 @functools.cache
 def load_catalog() -> Catalog:
-    """The catalog that comes with Pantree; read once."""
+    """The bundled catalog; read once."""
     return Catalog(read_items(), read_words())

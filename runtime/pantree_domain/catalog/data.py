@@ -12,18 +12,18 @@ from pantree_domain.catalog.item import CatalogItem, Perishability
 
 @dataclass(frozen=True)
 class Words:
-    """Words by which the category of a free item name is told, in normalised form."""
+    """Normalized words that determine the category of a free item name."""
 
     modifiers: Sequence[str]
-    """Words that tell of the make, not of the kind of thing."""
+    """Words that describe the make of an item, not its kind."""
     markers: Mapping[str, Sequence[str]]
-    """By category: words that decide wherever they stand."""
+    """By category: words that decide in any position."""
     forms: Mapping[str, Sequence[str]]
-    """By category: words that say what was made of the ingredients."""
+    """By category: words for what is made of the ingredients."""
     ingredients: Mapping[str, Sequence[str]]
-    """By category: words that decide when there is nothing else."""
+    """By category: words that decide if there are no others."""
     abbreviations: Mapping[str, str]
-    """What tills print for want of room, and what it stands for."""
+    """Abbreviations on POS receipts, with their meaning."""
 
 
 def read_items() -> tuple[CatalogItem, ...]:

@@ -1,4 +1,4 @@
-"""What the catalog knows of an item."""
+"""An item of the catalog."""
 
 import enum
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ CATEGORIES = (
 
 
 class Perishability(enum.Enum):
-    """How long an item keeps at home."""
+    """Shelf life of an item at home."""
 
     DAYS = "days"
     """Spoils within about a week, such as berries or fresh fish."""
@@ -38,17 +38,17 @@ class CatalogItem:
 
     name: str
     kind: str
-    """Items of one kind replace each other, such as `milk`."""
+    """Items of one kind, such as `milk`, replace each other."""
     category: str
     """One of `CATEGORIES`."""
     pack: str
-    """What one unit is, such as `2 lb bag`."""
+    """One unit, such as `2 lb bag`."""
     price_low: float
     """Shelf price of one unit at a cheap shop."""
     price_high: float
     """Shelf price of one unit at an expensive shop."""
     perishability: Perishability
     typical_interval_days: float
-    """Days between purchases in a household that uses it regularly."""
+    """Days between purchases of a household that uses it steadily."""
     complements: tuple[str, ...]
-    """Kinds that it is used together with."""
+    """Kinds that it is used with."""

@@ -1,4 +1,4 @@
-"""Item names in one plain form, so that names from tills, shops and people can be compared."""
+"""Normalizes item names, so that names from POS systems, shops and people can be compared."""
 
 import re
 import unicodedata
@@ -10,14 +10,14 @@ _UNIT = (
     r"qt|quarts?|pt|pints?|ct|count|pk|pks|packs?|pcs?|pieces?|ea|each|dz|doz|dozen|ld|stems?|in|inch|ft|feet|yd|"
     r"sq ?ft|rolls?|sheets?|bags?|box|boxes|cans?|bottles?|jars?|loads?|x)"
 )
-# What follows an amount and its unit only says what it is packed in: "20 OZ PET" is a plastic bottle, no pet.
+# After an amount and its unit these words mean the packaging: "20 OZ PET" is a plastic bottle, not a pet.
 _CONTAINER = r"(?:bags?|btls?|bottles?|cans?|ctn|cartons?|jars?|nr|pet|tubes?|tubs?)"
 _AMOUNT = re.compile(rf"(?<!\w)\d+(?: ?[.,/=x-] ?\d+)*(?: *%| *-?{_UNIT}(?!\w)\.?(?: +{_CONTAINER}(?!\w))?)?(?!\w)")
 _LONE_UNIT = re.compile(r"(?<!\w)(?:half gal(?:lon)?|oz|lbs?|ct|ctn|pk|pck|pt|qt|ea|each|per|gal|dz|doz)(?!\w)")
 _APOSTROPHE = re.compile(r"['’`]")
 _NOT_A_WORD = re.compile(r"[\W_]+")
 
-# Nouns whose singular the rules below would get wrong.
+# Exceptions to the rules of `_singular`.
 _SINGULARS = {
     "brownies": "brownie", "cookies": "cookie", "greens": "greens", "halves": "half", "leaves": "leaf",
     "loaves": "loaf", "molasses": "molasses", "pies": "pie", "potpies": "potpie", "quiches": "quiche",
@@ -26,21 +26,21 @@ _SINGULARS = {
 
 
 def normalize_name(text: str) -> str:
-    """An item name in lower case and the singular, without pack sizes and punctuation, abbreviations written out.
+    """The name in lower case and singular, without pack sizes and punctuation, with abbreviations expanded.
 
-    `OG BNLS CHKN BRST 2LB` gives `organic boneless chicken breast`. A name of which nothing would remain, such as `7`,
-    keeps its letters and digits.
+    `OG BNLS CHKN BRST 2LB` becomes `organic boneless chicken breast`. If nothing would remain, as of `7`, letters and
+    digits stay.
     """
     plain = _APOSTROPHE.sub("", _without_accents(text).casefold())
     plain = plain.replace("w/o", " without ").replace("w/", " with ")
     without_amounts = _LONE_UNIT.sub(" ", _AMOUNT.sub(" ", plain.replace("&", " and ")))
     words = _NOT_A_WORD.sub(" ", without_amounts).split() or _NOT_A_WORD.sub(" ", plain).split()
-    written_out = " ".join(read_words().abbreviations.get(word, word) for word in words).split()
-    return " ".join(map(_singular, written_out))
+    expanded = " ".join(read_words().abbreviations.get(word, word) for word in words).split()
+    return " ".join(map(_singular, expanded))
 
 
 def _singular(word: str) -> str:
-    """The singular of a lower-case English noun, by rule; other words come back as they are."""
+    """Singular of a lower-case English noun by rule; other words unchanged."""
     if word in _SINGULARS:
         return _SINGULARS[word]
     if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")):

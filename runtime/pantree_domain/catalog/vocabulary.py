@@ -1,16 +1,16 @@
-"""Words that are known, and the known word that an abbreviated, cut-off or misspelt one most likely means."""
+"""Finds the known word that an abbreviated, truncated or misspelled word most likely means."""
 
 import functools
 import re
 from collections.abc import Iterable
 
-# Shorter ones stand for too many words: "ban" is a banana, a bandage and a ban; "better" is no misspelt butter.
-_LEAST_LETTERS_OF_BEGINNING = 5
-_LEAST_CONSONANTS = 4
-_LEAST_LETTERS_OF_MISSPELT_WORD = 8  # rightly spelt
+# Shorter words are ambiguous: "ban" could be banana, bandage or ban; "better" is not a misspelled butter.
+_MIN_PREFIX_LETTERS = 5
+_MIN_CONSONANTS = 4
+_MIN_MISSPELLED_LETTERS = 8  # of the correct spelling
 
 _VOWEL = re.compile(r"[aeiouy]")
-_MOST_VOWELS_OF_ABBREVIATION = 1
+_MAX_ABBREVIATION_VOWELS = 1
 _DOUBLED = re.compile(r"(.)\1+")
 
 
@@ -18,23 +18,23 @@ class Vocabulary:
     """Known words.
 
     Args:
-        words: the words; of two that a strange word may mean, the earlier one is taken.
+        words: the words; an ambiguous word means the earlier of two.
     """
 
     def __init__(self, words: Iterable[str]) -> None:
         self._words = dict.fromkeys(words)
-        self._by_beginning: dict[str, str] = {}
+        self._by_prefix: dict[str, str] = {}
         self._by_consonants: dict[str, str | None] = {}
         self._by_spelling: dict[str, str] = {}
         for word in self._words:
-            for length in range(_LEAST_LETTERS_OF_BEGINNING, len(word)):
-                beginning = self._by_beginning.get(word[:length])
-                if beginning is None or len(word) < len(beginning):
-                    self._by_beginning[word[:length]] = word
+            for length in range(_MIN_PREFIX_LETTERS, len(word)):
+                known = self._by_prefix.get(word[:length])
+                if known is None or len(word) < len(known):
+                    self._by_prefix[word[:length]] = word
             consonants = _consonants(word)
-            # "brd" is bread, board and bird: what stands for several stands for none.
+            # "brd" could be bread, board or bird: ambiguous consonants mean no word.
             self._by_consonants[consonants] = None if consonants in self._by_consonants else word
-            if len(word) >= _LEAST_LETTERS_OF_MISSPELT_WORD:
+            if len(word) >= _MIN_MISSPELLED_LETTERS:
                 for spelling in _one_letter_less(word):
                     self._by_spelling.setdefault(spelling, word)
         self.nearest = functools.lru_cache(maxsize=4096)(self._nearest)
@@ -43,30 +43,29 @@ class Vocabulary:
         return word in self._words
 
     def _nearest(self, word: str) -> str:
-        """The known word that a word means: itself, one that it begins or abbreviates, or one spelt nearly so.
+        """The known word that a word means: itself, or one that it begins, abbreviates or misspells.
 
-        Nearly so is with one letter more, less or another, or with two swapped. A word that is near to none comes back
-        as it is.
+        Misspelled means one letter more, less or different, or two swapped. Other words are returned unchanged.
         """
         if word in self._words:
             return word
-        if word in self._by_beginning:
-            return self._by_beginning[word]
+        if word in self._by_prefix:
+            return self._by_prefix[word]
         consonants = _consonants(word)
-        if len(consonants) >= _LEAST_CONSONANTS and len(_VOWEL.findall(word)) <= _MOST_VOWELS_OF_ABBREVIATION:
+        if len(consonants) >= _MIN_CONSONANTS and len(_VOWEL.findall(word)) <= _MAX_ABBREVIATION_VOWELS:
             abbreviated = self._by_consonants.get(consonants)
             if abbreviated is not None and abbreviated[0] == word[0]:
                 return abbreviated
-        if len(word) >= _LEAST_LETTERS_OF_MISSPELT_WORD - 1:
+        if len(word) >= _MIN_MISSPELLED_LETTERS - 1:
             for spelling in (word, *_one_letter_less(word)):
                 meant = spelling if spelling in self._words else self._by_spelling.get(spelling)
-                if meant is not None and meant[0] == word[0] and len(meant) >= _LEAST_LETTERS_OF_MISSPELT_WORD:
+                if meant is not None and meant[0] == word[0] and len(meant) >= _MIN_MISSPELLED_LETTERS:
                     return meant
         return word
 
 
 def _consonants(word: str) -> str:
-    """The consonants of a word in order, none twice in a row."""
+    """Consonants of a word in order, without repetitions."""
     return _DOUBLED.sub(r"\1", _VOWEL.sub("", word))
 
 
