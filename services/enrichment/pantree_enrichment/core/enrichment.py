@@ -8,7 +8,7 @@ from pantree_enrichment.core.item import EnrichedItem, Failure, ItemToEnrich, Ou
 from pantree_enrichment.core.ports import ItemEnricher
 from pantree_enrichment.core.rules import RulesEnricher
 from pantree_enrichment.core.screening import skip_reason
-from pantree_runtime.cpu import CpuRunner, run_inline
+from pantree_runtime.cpu_runner import CpuRunner, run_inline
 
 # Small enough for the first answers to be sent early, large enough that the overhead of a batch does not matter.
 _RULES_BATCH_SIZE = 50
