@@ -74,7 +74,7 @@ class _Method:
         self._kind = kind
         self._timeout_seconds = timeout_seconds
         self._name = method[1:]
-        self._durations = telemetry.RpcDurations(telemetry.CLIENT_CALLS, self._name)
+        self._durations = telemetry.rpc_durations(telemetry.CLIENT_CALLS, self._name)
         self._version = -1
         self._make: Callable[[grpc.aio.Channel], Any] = lambda channel: getattr(channel, kind)(
             method, *arguments, **options
@@ -96,7 +96,7 @@ class _Method:
 
         def record(call: Any) -> None:
             code = _code_of(call)
-            self._durations.observe(code, time.perf_counter() - began_at)
+            self._durations(code).observe(time.perf_counter() - began_at)
             span.end({telemetry.RPC_STATUS: code}, failed=code not in ("OK", "CANCELLED"))
 
         call.add_done_callback(record)

@@ -8,9 +8,10 @@ import contextlib
 from collections.abc import Iterator
 
 import grpc
-from google.protobuf import any_pb2, duration_pb2
-from google.protobuf.message import DecodeError
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.protobuf import duration_pb2
+from google.protobuf.message import DecodeError, Message
+from google.rpc import code_pb2, status_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
 from pantree_runtime.errors import (
     ComponentUnavailable,
@@ -44,44 +45,26 @@ _CODES: dict[type[PantreeError], int] = {
     InternalError: code_pb2.INTERNAL,
 }
 
-_PLAIN_ERRORS: dict[str, type[PantreeError]] = {
-    error.reason: error
-    for error in (
-        NotFound,
-        StoreMismatch,
-        TooLarge,
-        DeadlineExceeded,
-        DeadlineTooShort,
-        PermissionDenied,
-        InternalError,
-    )
-}
+# Errors with a message and metadata only.
+_PLAIN_ERRORS = {error.reason: error for error in _CODES if error.__init__ is PantreeError.__init__}
 
 
 def status_of(error: PantreeError) -> status_pb2.Status:
     """Status message of an error, with its details."""
-    details: list[error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.RetryInfo] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    ]
+    details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
     if isinstance(error, InvalidInput):
-        details.append(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(field=v.field, description=v.description)
-                    for v in error.violations
-                ]
-            )
-        )
+        violations = [
+            BadRequest.FieldViolation(field=wrong.field, description=wrong.description) for wrong in error.violations
+        ]
+        details.append(BadRequest(field_violations=violations))
     if isinstance(error, Overloaded):
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(round(error.retry_after_seconds * 1000))
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+        details.append(RetryInfo(retry_delay=delay))
     code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
     status = status_pb2.Status(code=code, message=error.message)
     for detail in details:
-        packed = any_pb2.Any()
-        packed.Pack(detail)
-        status.details.append(packed)
+        status.details.add().Pack(detail)
     return status
 
 
@@ -93,9 +76,7 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
         component: name of the called part, for errors that its server could not describe.
     """
     status = _details_of(rpc_error)
-    info = error_details_pb2.ErrorInfo()
-    bad_request = error_details_pb2.BadRequest()
-    retry = error_details_pb2.RetryInfo()
+    info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
     for detail in status.details if status else ():
         detail.Unpack(info) or detail.Unpack(bad_request) or detail.Unpack(retry)
     message = rpc_error.details() or f"{component} failed without a message"

@@ -9,6 +9,7 @@ No name, key or id of a customer, item or caller ever becomes a label or an attr
 
 import contextlib
 import contextvars
+import functools
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -37,59 +38,41 @@ ERROR_TYPE = "error.type"
 ATTRIBUTES = (RPC_SYSTEM, RPC_METHOD, RPC_STATUS, HTTP_METHOD, HTTP_ROUTE, HTTP_STATUS, EXTERNAL_SYSTEM, ERROR_TYPE)
 """All attributes that spans may have."""
 
-_RPC_LABELS = ("rpc_system_name", "rpc_method", "rpc_response_status_code")
-# From a lookup to a stream of five years of months.
-_DURATIONS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-
 REGISTRY = CollectorRegistry()
 """Metrics of this process."""
 
 ProcessCollector(registry=REGISTRY)  # memory, CPU and open files
-SERVER_CALLS = Histogram(
-    "rpc_server_call_duration_seconds",
-    "Duration of served calls.",
-    _RPC_LABELS,
-    buckets=_DURATIONS,
+_counter = functools.partial(Counter, registry=REGISTRY)
+_gauge = functools.partial(Gauge, registry=REGISTRY)
+# From a lookup to a stream of five years of months.
+_histogram = functools.partial(
+    Histogram,
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
     registry=REGISTRY,
 )
-CLIENT_CALLS = Histogram(
-    "rpc_client_call_duration_seconds",
-    "Duration of calls to other parts, retries included.",
-    _RPC_LABELS,
-    buckets=_DURATIONS,
-    registry=REGISTRY,
+_RPC_LABELS = ("rpc_system_name", "rpc_method", "rpc_response_status_code")
+
+SERVER_CALLS = _histogram("rpc_server_call_duration_seconds", "Duration of served calls.", _RPC_LABELS)
+CLIENT_CALLS = _histogram(
+    "rpc_client_call_duration_seconds", "Duration of calls to other parts, retries included.", _RPC_LABELS
 )
-CALLS_IN_FLIGHT = Gauge(
-    "pantree_calls_in_flight", "Calls in flight, streams included.", ["rpc_method"], registry=REGISTRY
+EXTERNAL_CALLS = _histogram(
+    "pantree_external_call_duration_seconds", "Duration of calls to systems outside the mesh.", ["system", "outcome"]
 )
-CALLS_REFUSED = Counter(
-    "pantree_calls_refused", "Calls refused before any work was done.", ["reason"], registry=REGISTRY
+CALLS_IN_FLIGHT = _gauge("pantree_calls_in_flight", "Calls in flight, streams included.", ["rpc_method"])
+CALLS_REFUSED = _counter("pantree_calls_refused", "Calls refused before any work was done.", ["reason"])
+QUEUE_DEPTH = _gauge("pantree_queue_depth", "Tasks that wait for a worker thread.")
+PURCHASES_SIMULATED = _counter("pantree_purchases_simulated", "Simulated purchases.")
+ITEMS_ANALYZED = _counter("pantree_items_analyzed", "Analyzed items.")
+HISTORIES_INDEXED = _counter("pantree_histories_indexed", "Indexed histories.")
+ITEMS_ENRICHED = _counter("pantree_items_enriched", "Enriched items.", ["source"])
+RECOMMENDATIONS = _counter(
+    "pantree_recommendations", "Recommended subscriptions, by source of their scores.", ["source", "model"]
 )
-QUEUE_DEPTH = Gauge("pantree_queue_depth", "Tasks that wait for a worker thread.", registry=REGISTRY)
-PURCHASES_SIMULATED = Counter("pantree_purchases_simulated", "Simulated purchases.", registry=REGISTRY)
-ITEMS_ANALYZED = Counter("pantree_items_analyzed", "Analyzed items.", registry=REGISTRY)
-HISTORIES_INDEXED = Counter("pantree_histories_indexed", "Indexed histories.", registry=REGISTRY)
-ITEMS_ENRICHED = Counter("pantree_items_enriched", "Enriched items.", ["source"], registry=REGISTRY)
-RECOMMENDATIONS = Counter(
-    "pantree_recommendations",
-    "Recommended subscriptions, by source of their scores.",
-    ["source", "model"],
-    registry=REGISTRY,
+FALLBACKS = _counter(
+    "pantree_fallbacks", "Answers with a fallback for an external system, or without an optional stage.", ["component"]
 )
-FALLBACKS = Counter(
-    "pantree_fallbacks",
-    "Answers with a fallback for an external system, or without an optional stage.",
-    ["component"],
-    registry=REGISTRY,
-)
-CACHE_LOOKUPS = Counter("pantree_cache_lookups", "Cache lookups.", ["cache", "outcome"], registry=REGISTRY)
-EXTERNAL_CALLS = Histogram(
-    "pantree_external_call_duration_seconds",
-    "Duration of calls to systems outside the mesh.",
-    ["system", "outcome"],
-    buckets=_DURATIONS,
-    registry=REGISTRY,
-)
+CACHE_LOOKUPS = _counter("pantree_cache_lookups", "Cache lookups.", ["cache", "outcome"])
 
 
 def serve_metrics(host: str, port: int) -> Callable[[], None]:
@@ -286,24 +269,11 @@ def count_lookups(cache: str, *, hits: int, misses: int) -> None:
         CACHE_LOOKUPS.labels(cache, "miss").inc(misses)
 
 
-class RpcDurations:
-    """Durations of one method's calls; looks up the children of the histogram once.
+def rpc_durations(histogram: Histogram, method: str) -> Callable[[str], Histogram]:
+    """Returns the histogram of a method's calls with a status code; looks up each one once.
 
     Args:
         histogram: `SERVER_CALLS` or `CLIENT_CALLS`.
         method: `package.Service/Method`.
     """
-
-    __slots__ = ("_by_code", "_histogram", "_method")
-
-    def __init__(self, histogram: Histogram, method: str) -> None:
-        self._histogram = histogram
-        self._method = method
-        self._by_code: dict[str, Histogram] = {}
-
-    def observe(self, code: str, seconds: float) -> None:
-        """Counts a call."""
-        child = self._by_code.get(code)
-        if child is None:
-            child = self._by_code[code] = self._histogram.labels("grpc", self._method, code)
-        child.observe(seconds)
+    return functools.cache(lambda code: histogram.labels("grpc", method, code))

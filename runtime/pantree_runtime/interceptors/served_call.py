@@ -54,7 +54,7 @@ class ServedMethod:
         self.name = path[1:]
         self.policy = policy
         self.cost = policy.costs.get(path.rpartition("/")[2], 1)
-        self.durations = telemetry.RpcDurations(telemetry.SERVER_CALLS, self.name)
+        self.durations = telemetry.rpc_durations(telemetry.SERVER_CALLS, self.name)
         self.in_flight = telemetry.CALLS_IN_FLIGHT.labels(self.name)
         # Bound once: binding a logger costs more than everything else here, even if nothing is logged.
         self.log = _log.bind(method=self.name)
@@ -135,7 +135,7 @@ class ServedCall:
         if self._admitted:
             method.policy.limiter.leave(method.cost)
         method.in_flight.dec()
-        method.durations.observe(code, seconds)
+        method.durations(code).observe(seconds)
         failed = code not in ("OK", "CANCELLED")
         self._span.end({telemetry.RPC_STATUS: code}, failed=failed)
         method.log.info("call", code=code, duration_ms=round(seconds * 1000, 1))
