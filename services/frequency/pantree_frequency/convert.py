@@ -22,6 +22,7 @@ from pantree_frequency.core import (
     Question,
     Trend,
 )
+from pantree_runtime.batches import split_by_size
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.status import status_of
@@ -32,8 +33,6 @@ View: TypeAlias = messages.ItemFrequencyView.ValueType
 # The contract states the same figure in its comments.
 MAX_BATCH_HOUSEHOLDS = 1_000
 MAX_CADENCE_ITEMS = 20
-# Answers are sent in messages of about this size, well under gRPC's 4 MiB.
-_RESPONSE_BYTES = 1 << 20
 
 _TRENDS = {
     Trend.UNKNOWN: messages.TREND_UNSPECIFIED,
@@ -188,20 +187,14 @@ def batch_responses(
         view: fields of each item.
     """
     remaining = iter(analyses)
-    response, size = messages.AnalyzeHistoriesResponse(), 0
-    for entry in asked:
-        if isinstance(entry, Status):
-            answer = messages.HouseholdAnalysis(error=entry)
-        else:
-            answer = messages.HouseholdAnalysis(result=analysis_response(next(remaining), entry.as_of_day, view))
-        answer_size = answer.ByteSize()
-        if size and size + answer_size > _RESPONSE_BYTES:
-            yield response
-            response, size = messages.AnalyzeHistoriesResponse(), 0
-        response.households.append(answer)
-        size += answer_size
-    if size:
-        yield response
+    answers = (
+        messages.HouseholdAnalysis(error=entry)
+        if isinstance(entry, Status)
+        else messages.HouseholdAnalysis(result=analysis_response(next(remaining), entry.as_of_day, view))
+        for entry in asked
+    )
+    for households in split_by_size(answers):
+        yield messages.AnalyzeHistoriesResponse(households=households)
 
 
 # A household's items were bought on the same few days.

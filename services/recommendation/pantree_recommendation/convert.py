@@ -35,11 +35,9 @@ from pantree_recommendation.core import (
     Suggestion,
     Trend,
 )
+from pantree_runtime.batches import split_by_size
 from pantree_runtime.errors import PantreeError
 from pantree_runtime.status import status_of
-
-# Responses of a batch are about this large, well under gRPC's 4 MiB.
-_RESPONSE_BYTES = 1 << 20
 
 _TRENDS = {
     frequency.TREND_UNSPECIFIED: Trend.UNKNOWN,
@@ -153,20 +151,13 @@ def recommend_response(result: RecommendationResult) -> messages.RecommendRespon
 
 def batch_responses(outcomes: Iterable[RecommendationResult | PantreeError]) -> list[messages.RecommendBatchResponse]:
     """Converts the outcomes of a batch, in order, to as many messages as their size needs."""
-    responses: list[messages.RecommendBatchResponse] = []
-    size = _RESPONSE_BYTES
-    for outcome in outcomes:
-        if isinstance(outcome, PantreeError):
-            household = messages.HouseholdRecommendation(error=status_of(outcome))
-        else:
-            household = messages.HouseholdRecommendation(result=recommend_response(outcome))
-        household_size = household.ByteSize()
-        if size + household_size > _RESPONSE_BYTES:
-            responses.append(messages.RecommendBatchResponse())
-            size = 0
-        responses[-1].households.append(household)
-        size += household_size
-    return responses
+    households = (
+        messages.HouseholdRecommendation(error=status_of(outcome))
+        if isinstance(outcome, PantreeError)
+        else messages.HouseholdRecommendation(result=recommend_response(outcome))
+        for outcome in outcomes
+    )
+    return [messages.RecommendBatchResponse(households=batch) for batch in split_by_size(households)]
 
 
 def get_model_response(models: Models) -> messages.GetModelResponse:
