@@ -108,7 +108,7 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
 
 
 def _description(settings: type[BaseSettings], problem: ErrorDetails) -> str:
-    """What is wrong and what to do, such as `PANTREE_GATEWAY_PORT: is '99999'; use a whole number from 0 to 65535`."""
+    """What is wrong and what to do, such as `PANTREE_DRAIN_SECONDS: must be a number from 0; is '-1'`."""
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
     field = environment_variables(settings).get(name, name)
     if field not in settings.model_fields:
@@ -120,4 +120,4 @@ def _description(settings: type[BaseSettings], problem: ErrorDetails) -> str:
         return f"{variable}: {problem['msg']}"  # without the value, which may be a secret
     words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
     bounds = "".join(f" {word} {schema[key]}" for key, word in words.items() if key in schema)
-    return f"{variable}: is {problem['input']!r}; use {number}{bounds}"
+    return f"{variable}: must be {number}{bounds}; is {problem['input']!r}"
