@@ -2,9 +2,9 @@ import { playwright } from "@vitest/browser-playwright";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
-// A page that is served on loopback needs none of what Chromium does in the background.
+// Disables background activity of Chromium that the tests do not need.
 const CHROMIUM_ARGUMENTS = [
-  // Its sandbox does not start as root, as in containers.
+  // The sandbox does not start as root, for example in containers.
   ...(process.getuid?.() === 0 ? ["--no-sandbox"] : []),
   "--disable-gpu",
   "--disable-quic",
@@ -17,7 +17,7 @@ const CHROMIUM_ARGUMENTS = [
 const own = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 export default defineConfig({
-  // What is tested against the mesh is what would be published.
+  // The tests use the build that would be published.
   resolve: { alias: { "pantree-client": own("dist/index.js") } },
   test: {
     provide: { gateway: process.env["PANTREE_URL"] ?? "http://localhost:8000" },

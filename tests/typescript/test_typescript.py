@@ -1,6 +1,6 @@
-"""The TypeScript client: what it is generated from, what would be published, and its own tests, run against a mesh.
+"""The TypeScript client: its generated code, its package, and its own tests against a mesh.
 
-`make typescript` installs what is needed. The tests themselves are in clients/typescript/test.
+`make typescript` installs the tools. The tests themselves are in clients/typescript/test.
 """
 
 import filecmp
@@ -18,28 +18,28 @@ from tests.e2e.mesh import RunningMesh
 
 CLIENT = Path(__file__).resolve().parents[2] / "clients/typescript"
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-LONGEST_SECONDS = 110
+MAX_SECONDS = 110
 
 
-def lacking() -> str:
-    """What is missing to run Node.js programs of the client; empty when nothing is."""
+def skip_reason() -> str:
+    """Why the tests cannot run on this machine; empty if they can."""
     node = shutil.which("node")
     if node is None or shutil.which("npm") is None:
         return "needs Node.js 20 or newer with npm"
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
     if int(version.removeprefix("v").split(".")[0]) < 20:
-        return f"needs Node.js 20 or newer; here is {version.strip()}"
+        return f"needs Node.js 20 or newer; found {version.strip()}"
     if not (CLIENT / "node_modules/typescript").exists():
         return "needs the development tools of the TypeScript client; `make typescript` installs them"
     return ""
 
 
-pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
+pytestmark = pytest.mark.skipif(bool(skip_reason()), reason=skip_reason())
 needs_chromium = pytest.mark.skipif(shutil.which(CHROMIUM) is None, reason=f"needs Chromium at {CHROMIUM}")
 
 
 def run(*command: str, folder: Path = CLIENT, gateway: str = "") -> str:
-    """Output of a program; the test fails, and shows it, when the program does."""
+    """Output of a program. The test fails with it if the program fails."""
     result = subprocess.run(
         command,
         cwd=folder,
@@ -53,14 +53,14 @@ def run(*command: str, folder: Path = CLIENT, gateway: str = "") -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=LONGEST_SECONDS,
+        timeout=MAX_SECONDS,
     )
     assert result.returncode == 0, f"{' '.join(command)}\n{result.stdout}"
     return result.stdout
 
 
 def run_tests(project: str, gateway: str = "") -> None:
-    """Runs a vitest project and checks that there was something to run."""
+    """Runs a vitest project and checks that it contains tests."""
     report = CLIENT / f"node_modules/.vitest-{project}.json"
     run(
         "node_modules/.bin/vitest", "run", "--project", project,
@@ -72,13 +72,13 @@ def run_tests(project: str, gateway: str = "") -> None:
 
 @pytest.fixture(scope="module")
 def built() -> Path:
-    """The client's folder, with what would be published built anew."""
+    """Directory of the client with a new build."""
     shutil.rmtree(CLIENT / "dist", ignore_errors=True)
     run("npm", "run", "build")
     return CLIENT
 
 
-def test_generated_code_is_what_the_contract_gives(tmp_path: Path) -> None:
+def test_generated_code_is_up_to_date(tmp_path: Path) -> None:
     run("node", "scripts/generate.mjs", str(tmp_path))
     committed = CLIENT / "src/generated"
     files = {file.relative_to(tmp_path) for file in tmp_path.rglob("*.ts")}
@@ -87,8 +87,20 @@ def test_generated_code_is_what_the_contract_gives(tmp_path: Path) -> None:
     assert different == [], "run npm run generate in clients/typescript and commit"
 
 
+def test_request_types_show_the_bounds_of_the_contract() -> None:
+    text = (CLIENT / "src/generated/rest.ts").read_text()
+    for field, bounds in {
+        "simulation_months?: number": {"@minimum 1", "@maximum 60"},
+        "items?: readonly BasketItemInput[]": {"@maxItems 100"},
+        "quantities?: readonly number[]": {"@maxItems 100000", "@items.minimum 1", "@items.maximum 10000"},
+        "customer_name?: string": {"@maxLength 200"},
+    }.items():
+        comment = text.partition(f"  {field};")[0].rpartition("/**")[2]
+        assert set(re.findall(r"@\S+ \d+", comment)) == bounds, field
+
+
 def test_lock_file_names_no_registry() -> None:
-    # Whoever installs uses the registry that they are set up for.
+    # An installation uses the registry of its environment.
     lock = json.loads((CLIENT / "package-lock.json").read_text())
     assert [name for name, package in lock["packages"].items() if "resolved" in package] == []
 
@@ -98,7 +110,7 @@ def test_versions_are_exact() -> None:
     assert {name: version for name, version in tools.items() if not re.fullmatch(r"\d+\.\d+\.\d+", version)} == {}
 
 
-def test_what_would_be_published_can_be_used(built: Path, tmp_path: Path) -> None:
+def test_package_can_be_used(built: Path, tmp_path: Path) -> None:
     listing = run("npm", "pack", "--json", "--ignore-scripts", "--silent", "--pack-destination", str(tmp_path))
     (packed,) = json.loads(listing[listing.index("[") :])
     assert {Path(file["path"]).parts[0] for file in packed["files"]} == {"README.md", "dist", "package.json", "src"}
@@ -106,7 +118,7 @@ def test_what_would_be_published_can_be_used(built: Path, tmp_path: Path) -> Non
     installed.mkdir(parents=True)
     shutil.unpack_archive(tmp_path / packed["filename"], tmp_path / "unpacked")
     shutil.copytree(tmp_path / "unpacked/package", installed, dirs_exist_ok=True)
-    # No dependency is installed beside it.
+    # The package has no dependencies.
     program = tmp_path / "program.mts"
     program.write_text(
         'import { PantreeClient, type ProcessResult } from "pantree-client";\n'

@@ -1,6 +1,6 @@
-// Writes src/generated from the contract: `npm run generate`, or `node scripts/generate.mjs FOLDER` to look first.
+// Generates src/generated from the contract: `npm run generate`, or `node scripts/generate.mjs DIR` for another directory.
 //
-// The contract comes as the descriptor image that `make protos` writes, with its comments, so no protoc is needed.
+// It reads the descriptor image that `make protos` writes, which includes comments, so it needs no protoc.
 // @ts-check
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -19,11 +19,16 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const image = join(root, "../../gen/pantree/contract.binpb");
 const target = process.argv[2] ?? join(root, "src/generated");
 
-// The bounds of fields are options of buf.validate. The client leaves checking to the servers, so it needs neither the
-// options nor the files that define them.
+/** @typedef {import("@bufbuild/protobuf/wkt").FileDescriptorProto} File */
+const files = fromBinary(FileDescriptorSetSchema, readFileSync(image)).file;
+// Google's comments are documented by Google.
+for (const file of files) if (file.name.startsWith("google/")) file.sourceCodeInfo = undefined;
+
+// The servers check the bounds of fields, which are options of buf.validate. The messages need neither these options nor
+// the files that define them; the REST types show the bounds in their comments.
 const VALIDATE_OPTION = 1159;
 /** @param {string} name */
-const isRules = (name) => name.startsWith("buf/validate/") || name.startsWith("pantree/rules/");
+const definesRules = (name) => name.startsWith("buf/validate/") || name.startsWith("pantree/rules/");
 /** @param {import("@bufbuild/protobuf/wkt").DescriptorProto} message */
 const removeRules = ({ field: fields, nestedType }) => {
   for (const field of fields) {
@@ -35,35 +40,36 @@ const removeRules = ({ field: fields, nestedType }) => {
   nestedType.forEach(removeRules);
 };
 
-const protoFile = fromBinary(FileDescriptorSetSchema, readFileSync(image)).file.filter(({ name }) => !isRules(name));
-for (const file of protoFile) {
-  file.dependency = file.dependency.filter((name) => !isRules(name));
+/** @param {File[]} protoFile */
+const request = (protoFile) =>
+  create(CodeGeneratorRequestSchema, {
+    // Our files import Google's annotations; @bufbuild/protobuf contains the well-known types.
+    fileToGenerate: protoFile
+      .map((file) => file.name)
+      .filter((name) => !name.startsWith("google/protobuf/") && !definesRules(name)),
+    parameter: "target=ts,import_extension=js",
+    protoFile,
+  });
+
+const rest = restPlugin.run(request(files));
+const withoutRules = files.filter(({ name }) => !definesRules(name));
+for (const file of withoutRules) {
+  file.dependency = file.dependency.filter((name) => !definesRules(name));
   file.messageType.forEach(removeRules);
 }
-const names = protoFile.map((file) => file.name);
-// Google's annotations are imported by ours; the well-known types come with @bufbuild/protobuf.
-const fileToGenerate = names.filter((name) => !name.startsWith("google/protobuf/"));
-// Their comments are Google's text, which is to be read there.
-for (const file of protoFile) if (file.name.startsWith("google/")) file.sourceCodeInfo = undefined;
-
-/** @param {string} parameter */
-const request = (parameter) =>
-  create(CodeGeneratorRequestSchema, { fileToGenerate, parameter, protoFile });
-
 const messages = fromBinary(
   CodeGeneratorResponseSchema,
   execFileSync(process.execPath, [join(root, "node_modules/@bufbuild/protoc-gen-es/bin/protoc-gen-es")], {
-    input: toBinary(CodeGeneratorRequestSchema, request("target=ts,import_extension=js")),
+    input: toBinary(CodeGeneratorRequestSchema, request(withoutRules)),
     maxBuffer: 64 * 1024 * 1024,
   }),
 );
-const rest = restPlugin.run(request("target=ts,import_extension=js"));
 
 rmSync(target, { recursive: true, force: true });
-for (const [folder, response] of /** @type {const} */ ([["messages", messages], ["", rest]])) {
+for (const [directory, response] of /** @type {const} */ ([["messages", messages], ["", rest]])) {
   if (response.error) throw new Error(response.error);
   for (const file of response.file) {
-    const path = join(target, folder, /** @type {string} */ (file.name));
+    const path = join(target, directory, /** @type {string} */ (file.name));
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, /** @type {string} */ (file.content));
   }

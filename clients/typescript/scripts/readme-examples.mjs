@@ -1,6 +1,6 @@
 // Writes the examples of README.md to test/readme, where the tests check their types and run them.
 //
-// PANTREE_URL stands in for the gateway's usual address. A block that draws into a page runs in the browser only.
+// PANTREE_URL replaces the default address of the gateway. An example that uses the DOM runs only in the browser.
 // @ts-check
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";

@@ -1,9 +1,9 @@
-// A plugin of protobuf-es that writes the JSON of the gateway as TypeScript types, and its routes.
+// A plugin of protobuf-es that generates TypeScript types of the gateway's JSON, and its routes.
 //
-// protobuf-es's own JSON types use lowerCamelCase and make every field optional. The gateway answers with the contract's
-// field names and writes every field without presence, so a caller need not ask whether it is there; and a request
-// needs only what the contract marks as required. One message can therefore become two types: `Purchase` as answered,
-// `PurchaseInput` as asked.
+// The JSON types of protobuf-es use lowerCamelCase and make every field optional. The gateway uses the contract's field
+// names and always sends fields without presence, so they are not optional in a response; in a request only the fields
+// that the contract requires are not optional. So one message may become two types: `Purchase` in a response and
+// `PurchaseInput` in a request.
 // @ts-check
 import { getOption, hasOption, ScalarType } from "@bufbuild/protobuf";
 import { createEcmaScriptPlugin, getComments } from "@bufbuild/protoplugin";
@@ -14,7 +14,7 @@ import { createEcmaScriptPlugin, getComments } from "@bufbuild/protoplugin";
 /** @typedef {import("@bufbuild/protobuf").DescMethod} DescMethod */
 /** @typedef {import("@bufbuild/protobuf").DescExtension} DescExtension */
 /** @typedef {import("@bufbuild/protoplugin").Schema} Schema */
-/** @typedef {{method: DescMethod, verb: string, path: string, asked: DescMessage, answered: DescMessage}} Route */
+/** @typedef {{method: DescMethod, verb: string, path: string, request: DescMessage, response: DescMessage}} Route */
 
 const REQUIRED = 2; // google.api.FieldBehavior.REQUIRED
 
@@ -24,25 +24,26 @@ export const restPlugin = createEcmaScriptPlugin({ name: "rest-plugin", version:
 function generateTs(schema) {
   const http = extension(schema, "google.api.http");
   const behavior = extension(schema, "google.api.field_behavior");
+  const rules = extension(schema, "buf.validate.field");
   const routes = schema.files
     .flatMap((file) => file.services)
     .flatMap((service) => service.methods)
     .filter((method) => hasOption(method, http))
     .map((method) => routeOf(method, getOption(method, http)));
 
-  const writer = new TypeWriter(behavior);
-  for (const { method, asked, answered } of routes) {
-    if (asked.fields.length > 0) writer.add(asked, "asked");
-    if (method.methodKind !== "server_streaming") writer.add(answered, "answered");
-    else for (const field of eventsOf(answered)) writer.add(messageOf(field), "answered");
+  const writer = new TypeWriter(behavior, rules);
+  for (const { method, request, response } of routes) {
+    if (request.fields.length > 0) writer.add(request, "request");
+    if (method.methodKind !== "server_streaming") writer.add(response, "response");
+    else for (const field of eventsOf(response)) writer.add(messageOf(field), "response");
   }
 
   const types = schema.generateFile("rest.ts");
   types.print("// Generated from the contract by `npm run generate`. Do not edit.");
-  for (const { method, answered } of routes.filter((route) => route.method.methodKind === "server_streaming")) {
-    const fields = eventsOf(answered);
+  for (const { method, response } of routes.filter((route) => route.method.methodKind === "server_streaming")) {
+    const fields = eventsOf(response);
     types.print();
-    types.print(doc(commentOf(answered)));
+    types.print(doc(commentOf(response)));
     types.print(`export type ${method.name}Event = ${fields.map((field) => `${pascal(field.name)}Event`).join(" | ")};`);
     for (const field of fields) {
       types.print();
@@ -59,7 +60,7 @@ function generateTs(schema) {
   const table = schema.generateFile("routes.ts");
   table.print("// Generated from the contract by `npm run generate`. Do not edit.");
   table.print();
-  table.print("/** Where the gateway answers each public method of the contract. */");
+  table.print("/** Route of each public method of the contract. */");
   table.print("export const ROUTES = {");
   for (const { method, verb, path } of routes) {
     table.print(`  ${method.localName}: { verb: "${verb}", path: "${path}" },`);
@@ -89,23 +90,23 @@ function routeOf(method, rule) {
   return {
     method,
     verb,
-    // A parameter inside of the body's field is named as people see it: `{input.customer_id}` is `{customer_id}`.
+    // A parameter inside the body's field is named relative to the body: `{input.customer_id}` is `{customer_id}`.
     path: path.replaceAll(`{${rule.body}.`, "{"),
-    asked: part(method.input, rule.body === "*" ? "" : rule.body),
-    answered: part(method.output, rule.responseBody),
+    request: part(method.input, rule.body === "*" ? "" : rule.body),
+    response: part(method.output, rule.responseBody),
   };
 }
 
 /**
  * @param {DescMessage} message
- * @param {string} name of the field that is meant; empty for the whole message
+ * @param {string} name name of a field; empty for the whole message
  */
 function part(message, name) {
   const field = message.fields.find((one) => one.name === name);
   return field ? messageOf(field) : message;
 }
 
-/** @param {DescMessage} message a message that is one oneof */
+/** @param {DescMessage} message a message with a single oneof */
 function eventsOf(message) {
   const [oneof] = message.oneofs;
   if (!oneof || oneof.fields.length !== message.fields.length) {
@@ -119,16 +120,20 @@ function eventsOf(message) {
  * @returns {DescMessage}
  */
 function messageOf(field) {
-  if (!field.message) throw new Error(`${field} holds no message`);
+  if (!field.message) throw new Error(`${field} is not a message field`);
   return field.message;
 }
 
-/** Collects the types that the routes need, each once. */
+/** Collects the types that the routes use. */
 class TypeWriter {
-  /** @param {DescExtension} behavior google.api.field_behavior */
-  constructor(behavior) {
+  /**
+   * @param {DescExtension} behavior google.api.field_behavior
+   * @param {DescExtension} rules buf.validate.field
+   */
+  constructor(behavior, rules) {
     this.behavior = behavior;
-    /** @type {Map<string, {message: DescMessage, role: "asked" | "answered"}>} */
+    this.rules = rules;
+    /** @type {Map<string, {message: DescMessage, role: "request" | "response"}>} */
     this.messages = new Map();
     /** @type {Map<string, DescEnum>} */
     this.enums = new Map();
@@ -136,7 +141,7 @@ class TypeWriter {
 
   /**
    * @param {DescMessage} message
-   * @param {"asked" | "answered"} role
+   * @param {"request" | "response"} role
    */
   add(message, role) {
     const name = typeName(message, role);
@@ -163,7 +168,8 @@ class TypeWriter {
       }
       file.print(`export interface ${name} {`);
       for (const field of message.fields) {
-        file.print(doc(commentOf(field), "  "));
+        const bounds = role === "request" ? this.boundsOf(field) : [];
+        file.print(doc([commentOf(field), ...bounds].join("\n"), "  "));
         file.print(`  ${field.name}${this.canBeAbsent(field, role) ? "?" : ""}: ${valueType(field, role)};`);
       }
       file.print("}");
@@ -177,16 +183,52 @@ class TypeWriter {
 
   /**
    * @param {DescField} field
-   * @param {"asked" | "answered"} role
+   * @returns {string[]} JSDoc tags with the bounds of a field; for a list, also those of its elements
+   */
+  boundsOf(field) {
+    if (!hasOption(field, this.rules)) return [];
+    const rules = /** @type {any} */ (getOption(field, this.rules));
+    const items = rules.type.case === "repeated" && rules.type.value.items;
+    return [...tagsOf(rules), ...(items ? tagsOf(items).map((tag) => tag.replace("@", "@items.")) : [])];
+  }
+
+  /**
+   * @param {DescField} field
+   * @param {"request" | "response"} role
    */
   canBeAbsent(field, role) {
     const behaviors = hasOption(field, this.behavior) ? /** @type {number[]} */ (getOption(field, this.behavior)) : [];
     if (behaviors.includes(REQUIRED)) return false;
-    if (role === "asked") return true;
+    if (role === "request") return true;
     if (field.proto.proto3Optional || field.oneof) return true;
-    // Proto3 cannot say that a message is always there; the contract's comments say when it is not.
+    // Proto3 has no way to mark a message as always present; the contract's comments say when it is absent.
     return field.fieldKind === "message" && /\babsent\b/.test(commentOf(field));
   }
+}
+
+/**
+ * @param {any} rules buf.validate.FieldRules
+ * @returns {string[]} JSDoc tags with the keywords of JSON Schema
+ */
+function tagsOf(rules) {
+  const { case: kind, value } = rules.type;
+  if (kind === undefined) return [];
+  /** @type {Record<string, number | bigint | undefined>} */
+  const bounds = {};
+  if (kind === "string") {
+    bounds["minLength"] = value.minLen || undefined;
+    bounds["maxLength"] = value.maxLen || undefined;
+  } else if (kind === "repeated") {
+    bounds["minItems"] = value.minItems || undefined;
+    bounds["maxItems"] = value.maxItems || undefined;
+  } else {
+    const [lower, upper] = [value.greaterThan, value.lessThan];
+    bounds["minimum"] = lower?.case === "gte" ? lower.value : undefined;
+    bounds["exclusiveMinimum"] = lower?.case === "gt" ? lower.value : undefined;
+    bounds["maximum"] = upper?.case === "lte" ? upper.value : undefined;
+    bounds["exclusiveMaximum"] = upper?.case === "lt" ? upper.value : undefined;
+  }
+  return Object.entries(bounds).flatMap(([name, bound]) => (bound === undefined ? [] : [`@${name} ${bound}`]));
 }
 
 /**
@@ -204,15 +246,15 @@ function printReasons(schema, file) {
 
 /**
  * @param {DescMessage} message
- * @param {"asked" | "answered"} role
+ * @param {"request" | "response"} role
  */
 function typeName(message, role) {
-  return role === "answered" || /(Input|Request)$/.test(message.name) ? message.name : `${message.name}Input`;
+  return role === "response" || /(Input|Request)$/.test(message.name) ? message.name : `${message.name}Input`;
 }
 
 /**
  * @param {DescField} field
- * @param {"asked" | "answered"} role
+ * @param {"request" | "response"} role
  * @returns {string}
  */
 function valueType(field, role) {
@@ -221,14 +263,14 @@ function valueType(field, role) {
   }
   const type = oneType(field.scalar, field.enum, field.message, role);
   if (field.fieldKind !== "list") return type;
-  return role === "asked" ? `readonly ${type}[]` : `${type}[]`;
+  return role === "request" ? `readonly ${type}[]` : `${type}[]`;
 }
 
 /**
  * @param {ScalarType | undefined} scalar
  * @param {DescEnum | undefined} enumeration
  * @param {DescMessage | undefined} message
- * @param {"asked" | "answered"} role
+ * @param {"request" | "response"} role
  */
 function oneType(scalar, enumeration, message, role) {
   if (enumeration) return enumeration.name;

@@ -1,4 +1,4 @@
-/** The client itself. */
+/** The client. */
 import { converse, type WebSocketConstructor } from "./conversation.js";
 import { ComponentUnavailableError, errorOfResponse, InvalidInputError, isTransient } from "./errors.js";
 import type {
@@ -13,61 +13,61 @@ import { ROUTES } from "./generated/routes.js";
 import { Deadline } from "./time.js";
 
 const TIMEOUT_HEADER = "X-Request-Timeout";
-// The gateway is the one to say that time is over, with a trace id; only when it does not, the client says it.
+// The gateway reports a deadline itself, with a trace ID. The client gives up this much later.
 const GRACE_SECONDS = 1;
 
-/** How a client works. */
+/** Options of a client. */
 export interface ClientOptions {
-  /** Longest time for a request; 30 unless told otherwise. It goes to the gateway as `X-Request-Timeout`. */
+  /** Timeout of a request; default 30. The gateway receives it as `X-Request-Timeout`. */
   timeoutSeconds?: number;
-  /** Longest time for a stream; 300 unless told otherwise. */
+  /** Timeout of a stream; default 300. */
   streamTimeoutSeconds?: number;
-  /** How often to try when a part does not answer; 4 unless told otherwise, 1 for no second attempt. */
+  /** Maximum number of attempts when a part is unavailable; default 4. 1 disables retries. */
   maxAttempts?: number;
-  /** Headers for every request, such as `traceparent`. Browsers send none with a WebSocket. */
+  /** Headers of every request, such as `traceparent`. Browsers do not send them with a WebSocket. */
   headers?: Readonly<Record<string, string>>;
-  /** Instead of the global `fetch`. */
+  /** Replaces the global `fetch`. */
   fetch?: typeof fetch;
-  /** Instead of the global `WebSocket`, which Node.js has from version 22; in 20, take that of the package `ws`. */
+  /** Replaces the global `WebSocket`. Node.js has one from version 22; in 20, pass that of the package `ws`. */
   WebSocket?: WebSocketConstructor;
 }
 
-/** How one call works. */
+/** Options of a call. */
 export interface CallOptions {
-  /** Ends the call; it rejects with the signal's reason, and the gateway stops the work. */
+  /** Aborts the call. It rejects with the reason of the signal, and the gateway cancels the work. */
   signal?: AbortSignal;
-  /** Longest time for this call. */
+  /** Timeout of this call. */
   timeoutSeconds?: number;
 }
 
 /** The kinds of shopper that can be simulated. */
 export interface Archetypes {
   archetypes: Archetype[];
-  /** Id of the one that applies when a request names none. */
+  /** ID of the default archetype of a request. */
   default_archetype: string;
 }
 
 /** State of a part. */
 export interface ComponentHealth {
   status: "healthy" | "degraded" | "unavailable" | "disabled";
-  /** Whether no answer can be given without it. */
+  /** Whether it is required for every answer. */
   required: boolean;
-  /** How long it took to tell its state. */
+  /** Response time of its health check. */
   latency_ms: number;
-  /** What is wrong; empty when nothing is. */
+  /** Description of the problem; empty if there is none. */
   message: string;
 }
 
-/** State of the whole. */
+/** State of the mesh. */
 export interface Health {
-  /** `degraded` when only optional parts are missing, `unavailable` when no answers can be given. */
+  /** `degraded` if only optional parts are unavailable, `unavailable` if a required part is. */
   status: "healthy" | "degraded" | "unavailable";
   components: Record<string, ComponentHealth>;
   version: string;
 }
 
 /**
- * Asks a gateway of Pantree. It holds no connection, so it need not be closed.
+ * Client of a Pantree gateway. It keeps no connection open, so it does not need to be closed.
  *
  * ```ts
  * const pantree = new PantreeClient("http://localhost:8000");
@@ -78,39 +78,38 @@ export class PantreeClient {
   private readonly base: string;
   private readonly options: ClientOptions;
 
-  /** @param gateway URL of the gateway; what its path holds stands before every route */
+  /** @param gateway URL of the gateway; its path is prepended to every route */
   constructor(gateway: string | URL, options: ClientOptions = {}) {
     this.base = new URL(gateway).href.replace(/\/$/, "");
     this.options = options;
   }
 
   /**
-   * Recommendations for one household, from its first purchase or its real history.
+   * Returns recommendations for one household, from its first purchase or its real history.
    *
-   * @throws InvalidInputError naming every wrong field
-   * @throws ComponentUnavailableError when a part that the answer needs does not answer
-   * @throws DeadlineExceededError when it took too long
+   * @throws InvalidInputError if fields are invalid; it names the first ones and the number of the others
+   * @throws ComponentUnavailableError if a required part is unavailable
+   * @throws DeadlineExceededError if the call took too long
    */
   async process(input: ProcessInput, options: CallOptions = {}): Promise<ProcessResult> {
-    return this.ask<ProcessResult>(ROUTES.process.path, options, input);
+    return this.request<ProcessResult>(ROUTES.process.path, options, input);
   }
 
   /**
-   * The same with the months on the way: `started`, one `monthly_update` for each month, `completed`.
+   * Same as `process`, as a stream of events: `started`, one `monthly_update` per month, `completed`.
    *
-   * A connection that fails is opened again, with growing pauses, and the stream goes on where it was. Leaving the loop
-   * stops the work.
+   * The stream resumes after a lost connection, with exponential back-off. Leaving the loop cancels the work.
    *
-   * @throws PantreeError as `process`, at any moment of the stream
+   * @throws PantreeError as in `process`, at any point of the stream
    */
   async *stream(
     input: ProcessInput,
     options: CallOptions = {},
   ): AsyncGenerator<StreamProcessEvent, void, undefined> {
     const { customer_id, ...request } = input;
-    // Elsewhere the gateway says what is wrong; such an id would not even reach it, since a path cannot hold it.
+    // Such a path has no route. The gateway reports other invalid IDs.
     if (!/^[^/]+$/.test(customer_id)) {
-      const fields = [{ field: "customer_id", message: "is empty or has a slash; give 1 to 128 other characters" }];
+      const fields = [{ field: "customer_id", message: "must have 1 to 128 characters without a slash" }];
       throw new InvalidInputError(`customer_id: ${fields[0]?.message}`, { code: "INVALID_INPUT", fields });
     }
     const path = ROUTES.streamProcess.path.replace("{customer_id}", encodeURIComponent(customer_id));
@@ -121,22 +120,22 @@ export class PantreeClient {
       options.signal,
     );
     try {
-      let begun = false;
+      let started = false;
       let resume_token: string | undefined;
       for (let attempt = 1; ; attempt++) {
         try {
           deadline.signal.throwIfAborted();
           const text = JSON.stringify({ ...request, resume_token });
           for await (const event of converse(new WebSocket(url), text, deadline.signal)) {
-            begun = true;
+            started = true;
             resume_token = event.resume_token;
             attempt = 1;
             yield event;
           }
           return;
         } catch (error) {
-          // A gateway that gives no tokens would begin from the start.
-          if ((begun && resume_token === undefined) || !this.mayTryAgain(error, attempt)) throw error;
+          // Without a token, the gateway would start again.
+          if ((started && resume_token === undefined) || !this.canRetry(error, attempt)) throw error;
         }
         await deadline.pause(attempt);
       }
@@ -145,36 +144,36 @@ export class PantreeClient {
     }
   }
 
-  /** The kinds of shopper that can be simulated, all pages of them. */
+  /** Returns the kinds of shopper that can be simulated, from all pages. */
   async archetypes(options: CallOptions = {}): Promise<Archetypes> {
     const archetypes: Archetype[] = [];
     let token = "";
     for (;;) {
       const query = token && `?page_token=${encodeURIComponent(token)}`;
-      const page = await this.ask<ListArchetypesResponse>(ROUTES.listArchetypes.path + query, options);
+      const page = await this.request<ListArchetypesResponse>(ROUTES.listArchetypes.path + query, options);
       archetypes.push(...page.archetypes);
       token = page.next_page_token;
       if (!token) return { archetypes, default_archetype: page.default_archetype };
     }
   }
 
-  /** How the pipeline is set up: defaults, limits, parts. */
+  /** Returns the configuration of the pipeline: defaults, limits, parts, cadences. */
   async config(options: CallOptions = {}): Promise<GetConfigResponse> {
-    return this.ask<GetConfigResponse>(ROUTES.getConfig.path, options);
+    return this.request<GetConfigResponse>(ROUTES.getConfig.path, options);
   }
 
-  /** The state of every part. `unavailable` is an answer, too; only a gateway that does not answer is an error. */
+  /** Returns the state of every part, also if it is `unavailable`. */
   async health(options: CallOptions = {}): Promise<Health> {
-    return this.ask<Health>("/health", options, undefined, [503]);
+    return this.request<Health>("/health", options, undefined, 503);
   }
 
-  /** Asks until there is an answer, attempts are used up or time is over. */
-  private async ask<Answer>(
+  /** Sends a request, with retries while attempts and time remain. */
+  private async request<Body>(
     path: string,
     options: CallOptions,
     body?: object,
-    alsoFine: readonly number[] = [],
-  ): Promise<Answer> {
+    acceptedStatus = 200,
+  ): Promise<Body> {
     const seconds = options.timeoutSeconds ?? this.options.timeoutSeconds ?? 30;
     const deadline = new Deadline(seconds, options.signal, GRACE_SECONDS);
     try {
@@ -182,12 +181,12 @@ export class PantreeClient {
         try {
           const response = await this.send(path, deadline, body);
           const isJson = response.headers.get("Content-Type")?.startsWith("application/json");
-          const isFine = response.ok || (isJson && alsoFine.includes(response.status));
-          if (!isFine) throw await errorOfResponse(response);
-          return (await response.json()) as Answer;
+          const isAccepted = response.ok || (isJson && response.status === acceptedStatus);
+          if (!isAccepted) throw await errorOfResponse(response);
+          return (await response.json()) as Body;
         } catch (error) {
           if (deadline.signal.aborted) throw deadline.signal.reason;
-          if (!this.mayTryAgain(error, attempt)) throw error;
+          if (!this.canRetry(error, attempt)) throw error;
         }
         await deadline.pause(attempt);
       }
@@ -197,7 +196,7 @@ export class PantreeClient {
   }
 
   private async send(path: string, deadline: Deadline, body?: object): Promise<Response> {
-    const ask = this.options.fetch ?? globalThis.fetch;
+    const fetch = this.options.fetch ?? globalThis.fetch;
     const headers = {
       ...this.options.headers,
       [TIMEOUT_HEADER]: deadline.remainingSeconds.toFixed(3),
@@ -205,15 +204,15 @@ export class PantreeClient {
     };
     const request = { method: body ? "POST" : "GET", headers, signal: deadline.signal };
     try {
-      return await ask(this.base + path, body ? { ...request, body: JSON.stringify(body) } : request);
+      return await fetch(this.base + path, body ? { ...request, body: JSON.stringify(body) } : request);
     } catch (cause) {
       if (deadline.signal.aborted) throw cause;
-      const message = `${this.base} cannot be reached; is the gateway running, and may this page call it?`;
+      const message = `cannot connect to ${this.base}; is the gateway running, and does it allow the origin of this page?`;
       throw new ComponentUnavailableError(message, { code: "COMPONENT_UNAVAILABLE", cause });
     }
   }
 
-  private mayTryAgain(error: unknown, attempt: number): boolean {
+  private canRetry(error: unknown, attempt: number): boolean {
     return isTransient(error) && attempt < (this.options.maxAttempts ?? 4);
   }
 
@@ -221,7 +220,7 @@ export class PantreeClient {
     const found = this.options.WebSocket ?? (globalThis as { WebSocket?: WebSocketConstructor }).WebSocket;
     if (!found) {
       throw new TypeError(
-        'there is no WebSocket here; pass one: import { WebSocket } from "ws"; new PantreeClient(url, { WebSocket })',
+        'this environment has no WebSocket; pass one: import { WebSocket } from "ws"; new PantreeClient(url, { WebSocket })',
       );
     }
     return found;

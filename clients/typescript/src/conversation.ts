@@ -1,8 +1,8 @@
-/** One WebSocket: a request goes out, events come back until the last one. */
+/** One WebSocket: sends a request and receives events. */
 import { ComponentUnavailableError, errorOfProblem, PantreeError, type Problem } from "./errors.js";
 import type { StreamProcessEvent } from "./generated/rest.js";
 
-/** What the client needs of a WebSocket: browsers' own, Node.js 22's, or that of the package `ws`. */
+/** The interface of a WebSocket that the client uses: that of browsers, of Node.js 22, or of the package `ws`. */
 export interface WebSocketLike {
   onopen: ((event: never) => void) | null;
   onmessage: ((event: never) => void) | null;
@@ -12,22 +12,22 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
 }
 
-/** Makes WebSockets. */
+/** Constructor of WebSockets. */
 export type WebSocketConstructor = new (url: string) => WebSocketLike;
 
-/** An event, with the token that brings what comes after it; gateways that cannot go on where they were give none. */
+/** An event, with the token that resumes the stream after it; older gateways send no token. */
 export type ResumableEvent = StreamProcessEvent & { resume_token?: string };
 
 type Frame = { type: "error"; error: string; problem: Problem } | ResumableEvent;
 type Arrival = { frame: Frame } | { error: unknown };
 
 /**
- * The events of one WebSocket.
+ * Yields the events of one WebSocket.
  *
- * @param socket a new one, still connecting
- * @param request JSON text to send as soon as it is open
- * @param signal ends it; the gateway then stops the work
- * @throws PantreeError what the gateway tells, or ComponentUnavailableError when the connection ends before the result
+ * @param socket a new WebSocket that is connecting
+ * @param request JSON text to send when it is open
+ * @param signal closes it; the gateway then cancels the work
+ * @throws PantreeError error of the gateway; ComponentUnavailableError if the connection ends before the result
  */
 export async function* converse(
   socket: WebSocketLike,
@@ -50,14 +50,14 @@ export async function* converse(
     try {
       arrive({ frame: JSON.parse(String(event.data)) as Frame });
     } catch (cause) {
-      arrive({ error: new PantreeError("the gateway sent no JSON", { code: "PROTOCOL_ERROR", cause }) });
+      arrive({ error: new PantreeError("the gateway sent a message that is not JSON", { code: "PROTOCOL_ERROR", cause }) });
     }
   };
-  // Browsers tell nothing about an error, and the close that follows has the code.
+  // Browsers give no details of an error; the close event that follows has the code.
   socket.onerror = () => {};
   socket.onclose = (event: { code: number; reason: string }) => {
-    const said = event.reason ? `: ${event.reason}` : "";
-    const message = `the connection ended with code ${event.code} before the result${said}; try again`;
+    const reason = event.reason ? `: ${event.reason}` : "";
+    const message = `the connection ended with code ${event.code} before the result${reason}; try again`;
     arrive({ error: new ComponentUnavailableError(message, { code: "COMPONENT_UNAVAILABLE" }) });
   };
   if (signal.aborted) abort();

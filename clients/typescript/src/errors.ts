@@ -1,29 +1,29 @@
 /**
- * What can go wrong.
+ * The errors.
  *
  * ```
- * PantreeError                    anything that Pantree, or the way to it, tells about
- * ├── InvalidInputError           fields of the request are wrong; `fields` names each of them
- * ├── NotFoundError               nothing is there under the given name
- * ├── StoreMismatchError          the mesh's vector collection was made by another model
- * ├── TooLargeError               the request is over a limit
- * ├── DeadlineExceededError       time ran out
- * │   └── DeadlineTooShortError   so little time was given that the work was not begun
- * ├── ComponentUnavailableError   a part does not answer; `component` names it, `gateway` when nothing was reached
- * ├── OverloadedError             a part has too much to do; try again later
- * ├── PermissionDeniedError       a caller may not do this
- * └── InternalError               something unexpected happened; the server's log has the details
+ * PantreeError                    base class of all errors
+ * ├── InvalidInputError           fields of the request are invalid; `fields` names the first ones
+ * ├── NotFoundError               nothing is stored under the given ID
+ * ├── StoreMismatchError          another model created the vector collection
+ * ├── TooLargeError               the request exceeds a limit
+ * ├── DeadlineExceededError       the call took too long
+ * │   └── DeadlineTooShortError   the remaining time was too short to start
+ * ├── ComponentUnavailableError   a part is unavailable; `component` names it, or `gateway`
+ * ├── OverloadedError             the server is overloaded; try again later
+ * ├── PermissionDeniedError       the caller may not do this
+ * └── InternalError               unexpected error; the server's log has the details
  * ```
  *
- * An abort is no such error: it rejects with the reason of the AbortSignal, as `fetch` does.
+ * An aborted call rejects with the reason of its AbortSignal instead, as `fetch` does.
  */
 import type { ErrorReason } from "./generated/rest.js";
 
-/** A wrong field of a request. */
+/** An invalid field of a request. */
 export interface FieldProblem {
-  /** Path in the request, such as `items[0].price`; empty for the whole request. */
+  /** Path in the request, such as `items[0].price`; empty for the number of further fields. */
   field: string;
-  /** What is wrong with it and what to give instead. */
+  /** What is wrong and what the value must be. */
   message: string;
 }
 
@@ -40,7 +40,7 @@ export interface Problem {
   component?: string;
 }
 
-/** What is known about an error, beside its text. */
+/** Properties of an error in addition to its message. */
 export interface ErrorDetails {
   code: string;
   status?: number;
@@ -50,15 +50,15 @@ export interface ErrorDetails {
   cause?: unknown;
 }
 
-/** Anything that Pantree, or the way to it, tells about. Errors that no subclass stands for are of this class. */
+/** Base class of all errors, and the class of errors without a subclass. */
 export class PantreeError extends Error {
-  /** Stable, to branch on: an `ErrorReason`, or another name for what does not come from the contract. */
+  /** Stable code: an `ErrorReason`, or another name for errors outside the contract. */
   readonly code: ErrorReason | (string & {});
-  /** HTTP status; 0 when there was no answer. */
+  /** HTTP status; 0 without a response. */
   readonly status: number;
-  /** The wrong fields; empty when the problem is another one. */
+  /** The invalid fields; empty for other errors. */
   readonly fields: readonly FieldProblem[];
-  /** Identifies the request in the mesh's logs and traces; empty when nothing was reached. */
+  /** ID of the request in logs and traces; empty without a response. */
   readonly traceId: string;
 
   constructor(message: string, details: ErrorDetails) {
@@ -71,27 +71,27 @@ export class PantreeError extends Error {
   }
 }
 
-/** Fields of the request are wrong. */
+/** Fields of the request are invalid. */
 export class InvalidInputError extends PantreeError {}
 
-/** Nothing is there under the given name. */
+/** Nothing is stored under the given ID. */
 export class NotFoundError extends PantreeError {}
 
-/** The mesh's vector collection was made by another embedding model or dimension. */
+/** Another embedding model or dimension created the vector collection. */
 export class StoreMismatchError extends PantreeError {}
 
-/** The request is over a limit. */
+/** The request exceeds a limit. */
 export class TooLargeError extends PantreeError {}
 
-/** Time ran out before the answer was ready. */
+/** The call took too long. */
 export class DeadlineExceededError extends PantreeError {}
 
-/** So little time was left on arrival that the work was not begun. */
+/** The remaining time was too short to start. */
 export class DeadlineTooShortError extends DeadlineExceededError {}
 
-/** A part that the answer needs does not answer. Trying again later may help. */
+/** A required part is unavailable; try again later. */
 export class ComponentUnavailableError extends PantreeError {
-  /** The part; `gateway` when nothing was reached. */
+  /** The part; `gateway` if the gateway itself is unreachable. */
   readonly component: string;
 
   constructor(message: string, details: ErrorDetails) {
@@ -100,13 +100,13 @@ export class ComponentUnavailableError extends PantreeError {
   }
 }
 
-/** A part has too much to do; try again later. */
+/** The server is overloaded; try again later. */
 export class OverloadedError extends PantreeError {}
 
 /** The caller may not do this. */
 export class PermissionDeniedError extends PantreeError {}
 
-/** Something unexpected happened. */
+/** Unexpected error. */
 export class InternalError extends PantreeError {}
 
 const BY_REASON: Partial<Record<ErrorReason, typeof PantreeError>> = {
@@ -131,7 +131,7 @@ const BY_STATUS: Record<number, typeof PantreeError> = {
   504: DeadlineExceededError,
 };
 
-/** Error that a problem document stands for. */
+/** Error for a problem document. */
 export function errorOfProblem(problem: Problem): PantreeError {
   const kind = BY_REASON[problem.code as ErrorReason] ?? BY_STATUS[problem.status] ?? PantreeError;
   return new kind(problem.detail, {
@@ -143,21 +143,21 @@ export function errorOfProblem(problem: Problem): PantreeError {
   });
 }
 
-/** Error that an answer stands for, be it of the gateway or of a proxy before it. */
+/** Error for a response of the gateway or of a proxy. */
 export async function errorOfResponse(response: Response): Promise<PantreeError> {
   const text = await response.text();
   if (response.headers.get("Content-Type")?.startsWith("application/problem+json")) {
     return errorOfProblem(JSON.parse(text) as Problem);
   }
   const kind = BY_STATUS[response.status] ?? PantreeError;
-  return new kind(`${response.url} answered ${response.status} ${response.statusText}: ${text.slice(0, 200)}`, {
+  return new kind(`${response.url} returned ${response.status} ${response.statusText}: ${text.slice(0, 200)}`, {
     code: "HTTP_ERROR",
     status: response.status,
     traceId: response.headers.get("X-Trace-Id") ?? "",
   });
 }
 
-/** Whether trying again may help: nothing was reached, or a part does not answer just now. */
+/** Whether a retry may succeed: the gateway or a part is unavailable. */
 export function isTransient(error: unknown): boolean {
   return error instanceof ComponentUnavailableError;
 }

@@ -1,5 +1,5 @@
 /**
- * The contract's messages as protobuf-es knows them, for programs that speak gRPC or keep answers in binary form:
+ * The contract's messages for protobuf-es, for programs that use gRPC or store answers in binary form:
  * `fromJson(ProcessResultSchema, result)`. It needs the package `@bufbuild/protobuf`; the client itself does not.
  */
 export * from "./generated/messages/pantree/catalog/v1/catalog_pb.js";

@@ -1,12 +1,12 @@
-/** The time that a call may take, and the pauses between its attempts. */
+/** Deadline of a call, and the pauses between its attempts. */
 import { DeadlineExceededError } from "./errors.js";
 
-// As the mesh's own channels: four attempts, doubling from a tenth of a second to one second.
-const FIRST_PAUSE_MS = 100;
-const LONGEST_PAUSE_MS = 1_000;
+// The same back-off as the gRPC channels of the mesh.
+const INITIAL_BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 1_000;
 
 /**
- * Ends a call when its time is over or its caller does not want it any more. Call `dispose` at the end.
+ * Aborts a call at its deadline or when its caller aborts it. Call `dispose` at the end.
  */
 export class Deadline {
   private readonly controller = new AbortController();
@@ -15,9 +15,9 @@ export class Deadline {
   private readonly abort = (): void => this.controller.abort(this.outer?.reason);
 
   /**
-   * @param seconds how long the call may take
-   * @param outer the caller's own signal
-   * @param graceSeconds how much longer to wait for the server to say that the time is over
+   * @param seconds timeout of the call
+   * @param outer the signal of the caller
+   * @param graceSeconds additional time for the server to report the deadline itself
    */
   constructor(
     seconds: number,
@@ -31,21 +31,21 @@ export class Deadline {
     else outer?.addEventListener("abort", this.abort, { once: true });
   }
 
-  /** Aborted with an error when time is over, or with the reason of the caller's signal. */
+  /** Aborted with an error at the deadline, or with the reason of the caller's signal. */
   get signal(): AbortSignal {
     return this.controller.signal;
   }
 
-  /** Seconds left; never less than a millisecond, which the server refuses in its own words. */
+  /** Remaining seconds, at least 0.001, for which the server returns an error. */
   get remainingSeconds(): number {
     return Math.max((this.endsAt - Date.now()) / 1000, 0.001);
   }
 
-  /** Waits before another attempt; rejects when the call is over meanwhile. */
+  /** Waits before the next attempt; rejects if the call is aborted meanwhile. */
   async pause(failedAttempts: number): Promise<void> {
-    const longest = Math.min(FIRST_PAUSE_MS * 2 ** (failedAttempts - 1), LONGEST_PAUSE_MS);
-    // Half of it at random, lest many clients come back at the same moment.
-    const milliseconds = longest * (0.5 + Math.random() / 2);
+    const maximum = Math.min(INITIAL_BACKOFF_MS * 2 ** (failedAttempts - 1), MAX_BACKOFF_MS);
+    // Jitter, so that many clients do not retry at the same moment.
+    const milliseconds = maximum * (0.5 + Math.random() / 2);
     await new Promise<void>((resolve, reject) => {
       const fail = (): void => {
         clearTimeout(timer);
@@ -60,7 +60,7 @@ export class Deadline {
     });
   }
 
-  /** Lets go of the timer and the caller's signal. */
+  /** Releases the timer and the caller's signal. */
   dispose(): void {
     clearTimeout(this.timer);
     this.outer?.removeEventListener("abort", this.abort);

@@ -29,17 +29,36 @@ export interface CompletedEvent {
  * history. Exactly one of items, history and history_columns must be given.
  */
 export interface ProcessInput {
-  /** customer_id is the household, 1 to 128 characters. */
+  /**
+   * customer_id is the household, 1 to 128 characters.
+   * @maxLength 128
+   */
   customer_id: string;
-  /** customer_name is for people; it is returned as given, at most 200 characters. */
+  /**
+   * customer_name is for people; it is returned as given, at most 200 characters.
+   * @maxLength 200
+   */
   customer_name?: string;
-  /** archetype is the kind of shopper to simulate; empty means the default one. It goes with items only. */
+  /**
+   * archetype is the kind of shopper to simulate; empty means the default one. It goes with items only.
+   * @maxLength 128
+   */
   archetype?: string;
-  /** items are the first purchase, 1 to 100 items. */
+  /**
+   * items are the first purchase, 1 to 100 items.
+   * @maxItems 100
+   */
   items?: readonly BasketItemInput[];
-  /** simulation_months is the number of months to simulate, 1 to 60; 6 when absent. It goes with items only. */
+  /**
+   * simulation_months is the number of months to simulate, 1 to 60; 6 when absent. It goes with items only.
+   * @minimum 1
+   * @maximum 60
+   */
   simulation_months?: number;
-  /** history is the real history as rows, at most 20,000 of at most 8,000 distinct items. */
+  /**
+   * history is the real history as rows, at most 20,000 of at most 8,000 distinct items.
+   * @maxItems 20000
+   */
   history?: readonly PurchaseInput[];
   /** history_columns is the real history in columnar form, at most 100,000 lines of at most 8,000 distinct items. */
   history_columns?: PurchaseColumnsInput;
@@ -53,7 +72,11 @@ export interface ProcessInput {
    * result tells it.
    */
   seed?: number;
-  /** max_recommendations is the largest number to return, 1 to 100; 20 when absent. */
+  /**
+   * max_recommendations is the largest number to return, 1 to 100; 20 when absent.
+   * @minimum 1
+   * @maximum 100
+   */
   max_recommendations?: number;
   /** include_omitted asks for the items left out, with the reason for each. */
   include_omitted?: boolean;
@@ -68,29 +91,60 @@ export interface ProcessInput {
 
 /** BasketItem is one item of a first purchase, as a customer puts it into a basket. */
 export interface BasketItemInput {
-  /** name is what the shop calls the item; 1 to 200 characters. */
+  /**
+   * name is what the shop calls the item; 1 to 200 characters.
+   * @maxLength 200
+   */
   name: string;
-  /** price is the shelf price of one unit in the currency of the request; 0 to 1,000,000. */
+  /**
+   * price is the shelf price of one unit in the currency of the request; 0 to 1,000,000.
+   * @minimum 0
+   * @maximum 1000000
+   */
   price: number;
-  /** quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit. */
+  /**
+   * quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit.
+   * @minimum 1
+   * @maximum 10000
+   */
   quantity?: number;
-  /** category is the shop's own category; when empty it is derived from the name. */
+  /**
+   * category is the shop's own category; when empty it is derived from the name.
+   * @maxLength 200
+   */
   category?: string;
 }
 
 /** Purchase is one line of a receipt, as people read and write it. */
 export interface PurchaseInput {
-  /** name is what the shop calls the item; 1 to 200 characters. */
+  /**
+   * name is what the shop calls the item; 1 to 200 characters.
+   * @maxLength 200
+   */
   name: string;
-  /** category is the shop's own category; when empty it is derived from the name. */
+  /**
+   * category is the shop's own category; when empty it is derived from the name.
+   * @maxLength 200
+   */
   category?: string;
   /** date is the calendar day in the shop's time zone, ISO 8601, such as `2026-05-22`. */
   date: string;
-  /** quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit. */
+  /**
+   * quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit.
+   * @minimum 1
+   * @maximum 10000
+   */
   quantity?: number;
-  /** price is the shelf price of one unit, before any saving; 0 to 1,000,000. */
+  /**
+   * price is the shelf price of one unit, before any saving; 0 to 1,000,000.
+   * @minimum 0
+   * @maximum 1000000
+   */
   price: number;
-  /** saving is what was taken off the whole line by promotions; 0 up to price × quantity. */
+  /**
+   * saving is what was taken off the whole line by promotions; 0 up to price × quantity.
+   * @minimum 0
+   */
   saving?: number;
 }
 
@@ -100,19 +154,51 @@ export interface PurchaseInput {
  * than rows. All arrays that describe lines have the same length; lines are ordered by day, then as bought.
  */
 export interface PurchaseColumnsInput {
-  /** item_names is the dictionary of items; names are distinct. */
+  /**
+   * item_names is the dictionary of items; names are distinct.
+   * @maxItems 8000
+   * @items.maxLength 200
+   */
   item_names?: readonly string[];
-  /** item_categories is parallel to item_names; an empty string means unknown. */
+  /**
+   * item_categories is parallel to item_names; an empty string means unknown.
+   * @maxItems 8000
+   * @items.maxLength 200
+   */
   item_categories?: readonly string[];
-  /** item_indices holds, for each line, the position of its item in item_names. */
+  /**
+   * item_indices holds, for each line, the position of its item in item_names.
+   * @maxItems 100000
+   * @items.minimum 0
+   * @items.exclusiveMaximum 8000
+   */
   item_indices?: readonly number[];
-  /** days holds, for each line, the calendar day as days since 1970-01-01. */
+  /**
+   * days holds, for each line, the calendar day as days since 1970-01-01.
+   * @maxItems 100000
+   * @items.minimum 0
+   * @items.maximum 84005
+   */
   days?: readonly number[];
-  /** quantities holds, for each line, the number of units, at least 1. */
+  /**
+   * quantities holds, for each line, the number of units, at least 1.
+   * @maxItems 100000
+   * @items.minimum 1
+   * @items.maximum 10000
+   */
   quantities?: readonly number[];
-  /** prices holds, for each line, the shelf price of one unit. */
+  /**
+   * prices holds, for each line, the shelf price of one unit.
+   * @maxItems 100000
+   * @items.minimum 0
+   * @items.maximum 1000000
+   */
   prices?: readonly number[];
-  /** savings holds, for each line, what was taken off the whole line. */
+  /**
+   * savings holds, for each line, what was taken off the whole line.
+   * @maxItems 100000
+   * @items.minimum 0
+   */
   savings?: readonly number[];
 }
 
@@ -519,9 +605,15 @@ export interface Cadence {
 
 /** ListArchetypesRequest asks for a page of archetypes. */
 export interface ListArchetypesRequest {
-  /** page_size is the largest number of archetypes to return; 0 means 50, more than 100 counts as 100. */
+  /**
+   * page_size is the largest number of archetypes to return; 0 means 50, more than 100 counts as 100.
+   * @minimum 0
+   */
   page_size?: number;
-  /** page_token is the next_page_token of the page before; empty for the first page. */
+  /**
+   * page_token is the next_page_token of the page before; empty for the first page.
+   * @maxLength 128
+   */
   page_token?: string;
 }
 

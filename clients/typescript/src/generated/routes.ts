@@ -1,6 +1,6 @@
 // Generated from the contract by `npm run generate`. Do not edit.
 
-/** Where the gateway answers each public method of the contract. */
+/** Route of each public method of the contract. */
 export const ROUTES = {
   process: { verb: "POST", path: "/api/v1/process" },
   streamProcess: { verb: "WEBSOCKET", path: "/ws/stream/{customer_id}" },

@@ -36,7 +36,7 @@ async function failure(promise: Promise<unknown>): Promise<unknown> {
   );
 }
 
-test("stream tells started, six months with their progress, and the recommendations", async () => {
+test("stream yields started, six months with progress, and the recommendations", async () => {
   const progress: number[] = [];
   const kinds: string[] = [];
   for await (const event of pantree.stream(FIRST_PURCHASE)) {
@@ -57,14 +57,14 @@ test("stream tells started, six months with their progress, and the recommendati
   expect(progress.at(-1)).toBe(100);
 });
 
-test("process and stream give the same result", async () => {
+test("process and stream return the same result", async () => {
   const result = await pantree.process(FIRST_PURCHASE);
   const events = await collect(pantree.stream(FIRST_PURCHASE));
   expect(events.at(-1)).toMatchObject({ type: "completed", data: result });
   expect(result.customer_id).toBe(FIRST_PURCHASE.customer_id);
 });
 
-test("two streams at once do not disturb each other", async () => {
+test("two concurrent streams are independent", async () => {
   const [one, other] = await Promise.all([
     collect(pantree.stream({ ...FIRST_PURCHASE, customer_id: "one" })),
     collect(pantree.stream({ ...FIRST_PURCHASE, customer_id: "other", simulation_months: 2 })),
@@ -74,9 +74,9 @@ test("two streams at once do not disturb each other", async () => {
   expect(other[0]?.data).toMatchObject({ customer_id: "other" });
 });
 
-test.each(["process", "stream"] as const)("%s names every wrong field", async (method) => {
-  const wrong = { ...FIRST_PURCHASE, simulation_months: 99, items: [{ name: "", price: -1 }] };
-  const error = await failure(method === "process" ? pantree.process(wrong) : collect(pantree.stream(wrong)));
+test.each(["process", "stream"] as const)("%s names every invalid field", async (method) => {
+  const invalid = { ...FIRST_PURCHASE, simulation_months: 99, items: [{ name: "", price: -1 }] };
+  const error = await failure(method === "process" ? pantree.process(invalid) : collect(pantree.stream(invalid)));
   expect(error).toBeInstanceOf(InvalidInputError);
   const { code, fields, status, traceId, message } = error as InvalidInputError;
   expect(code).toBe("INVALID_INPUT");
@@ -86,21 +86,21 @@ test.each(["process", "stream"] as const)("%s names every wrong field", async (m
   expect(message).toContain("simulation_months");
 });
 
-test("stream refuses an id that a path cannot hold", async () => {
+test("stream rejects a customer ID with a slash", async () => {
   const error = await failure(collect(pantree.stream({ ...FIRST_PURCHASE, customer_id: "a/b" })));
   expect(error).toBeInstanceOf(InvalidInputError);
   expect((error as InvalidInputError).fields[0]?.field).toBe("customer_id");
 });
 
-test("the timeout reaches the mesh, which says that it is too short", async () => {
-  // A request that nobody has made yet: the gateway keeps answers.
-  const request = { ...FIRST_PURCHASE, customer_id: "in a hurry" };
+test("the timeout is sent to the mesh, which reports it", async () => {
+  // A new customer: the gateway caches answers.
+  const request = { ...FIRST_PURCHASE, customer_id: "not cached" };
   const error = await failure(pantree.process(request, { timeoutSeconds: 0.01 }));
   expect(error).toBeInstanceOf(DeadlineExceededError);
   expect((error as DeadlineExceededError).status).toBe(504);
 });
 
-test("a stream that takes longer than it may ends with DeadlineExceededError", async () => {
+test("a stream that takes too long throws DeadlineExceededError", async () => {
   const error = await failure(
     (async () => {
       for await (const event of pantree.stream({ ...FIRST_PURCHASE, simulation_months: 60 }, { timeoutSeconds: 0.001 })) {
@@ -111,7 +111,7 @@ test("a stream that takes longer than it may ends with DeadlineExceededError", a
   expect(error).toBeInstanceOf(DeadlineExceededError);
 });
 
-test("an abort in mid-stream ends it with the caller's own reason", async () => {
+test("an abort during a stream throws the reason of the caller", async () => {
   const controller = new AbortController();
   const reason = new Error("the page was left");
   const error = await failure(
@@ -125,19 +125,19 @@ test("an abort in mid-stream ends it with the caller's own reason", async () => 
   expect(error).toBe(reason);
 });
 
-test("an aborted signal ends process before it begins", async () => {
+test("process rejects an aborted signal", async () => {
   const reason = new Error("not wanted any more");
   expect(await failure(pantree.process(FIRST_PURCHASE, { signal: AbortSignal.abort(reason) }))).toBe(reason);
 });
 
-test("leaving the loop ends the stream, and the client can be used again", async () => {
+test("the client is usable after leaving a stream", async () => {
   for await (const event of pantree.stream(FIRST_PURCHASE)) {
     if (event.type === "monthly_update") break;
   }
   expect((await collect(pantree.stream(FIRST_PURCHASE))).length).toBe(8);
 });
 
-test("a real history is answered without a simulation", async () => {
+test("a real history is not simulated", async () => {
   const history = Array.from({ length: 12 }, (_, week) => ({
     name: "Milk",
     price: 1.5,
@@ -154,28 +154,28 @@ test("a real history is answered without a simulation", async () => {
   expect(seed).toBe(0);
 });
 
-test("archetypes are those that a request may name", async () => {
+test("archetypes returns valid archetypes of a request", async () => {
   const { archetypes, default_archetype } = await pantree.archetypes();
   const ids = archetypes.map(({ id }) => id);
   expect(ids).toEqual(expect.arrayContaining(["health_conscious", "busy_family", default_archetype]));
 });
 
-test("config tells limits and parts", async () => {
+test("config returns limits and parts", async () => {
   const config = await pantree.config();
   expect(config.default_simulation_months).toBe(6);
   expect(config.cadences[0]).toEqual({ frequency: "weekly", interval_days: 7 });
   expect(config.components.map(({ name }) => name)).toContain("frequency");
 });
 
-test("health lists every part", async () => {
+test("health returns every part", async () => {
   const health = await pantree.health();
   expect(health.status).toBe("healthy");
   expect(health.components["pipeline"]).toMatchObject({ status: "healthy", required: true });
 });
 
-test("a gateway that does not answer is a component that is not available", async () => {
-  const nowhere = new PantreeClient("http://127.0.0.1:2", { maxAttempts: 2 });
-  for (const call of [() => nowhere.process(FIRST_PURCHASE), () => collect(nowhere.stream(FIRST_PURCHASE))]) {
+test("an unreachable gateway throws ComponentUnavailableError", async () => {
+  const unreachable = new PantreeClient("http://127.0.0.1:2", { maxAttempts: 2 });
+  for (const call of [() => unreachable.process(FIRST_PURCHASE), () => collect(unreachable.stream(FIRST_PURCHASE))]) {
     const error = await failure(call());
     expect(error).toBeInstanceOf(ComponentUnavailableError);
     expect((error as ComponentUnavailableError).component).toBe("gateway");

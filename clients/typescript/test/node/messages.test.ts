@@ -1,4 +1,4 @@
-// The JSON that the gateway answers is that of the contract's messages, without a field more or less.
+// The JSON of the gateway has exactly the fields of the contract's messages.
 import { fromJson, toJson } from "@bufbuild/protobuf";
 import { PantreeClient } from "pantree-client";
 import { expect, inject, test } from "vitest";
@@ -6,7 +6,7 @@ import { GetConfigResponseSchema, ListArchetypesResponseSchema, ProcessResultSch
 
 const pantree = new PantreeClient(inject("gateway"));
 
-test("an answer becomes a message of protobuf-es and back", async () => {
+test("an answer converts to a protobuf-es message and back", async () => {
   const items = [{ name: "Bananas", price: 1.99 }];
   const result = await pantree.process({ customer_id: "cust_001", items, include_omitted: true });
   const message = fromJson(ProcessResultSchema, result as never);
@@ -15,7 +15,7 @@ test("an answer becomes a message of protobuf-es and back", async () => {
   expect(toJson(ProcessResultSchema, message, { alwaysEmitImplicit: true, useProtoFieldName: true })).toEqual(result);
 });
 
-test("config and archetypes are messages, too", async () => {
+test("config and archetypes convert to messages", async () => {
   expect(fromJson(GetConfigResponseSchema, (await pantree.config()) as never).maxItems).toBe(100);
   const { archetypes } = fromJson(ListArchetypesResponseSchema, (await pantree.archetypes()) as never);
   expect(archetypes[0]?.meanTripGapDays).toBeGreaterThan(0);

@@ -1,4 +1,4 @@
-// The examples of README.md that need no page.
+// The examples of README.md that run without a page.
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 const examples = import.meta.glob("../readme/node-*.ts");

@@ -1,4 +1,4 @@
-// The example of README.md that draws into a page: progress is shown while it streams, then the recommendations.
+// The example of README.md that uses the DOM: it shows the progress of the stream, then the recommendations.
 import { expect, test, vi } from "vitest";
 
 const examples = import.meta.glob("../readme/page-*.ts");

@@ -38,8 +38,8 @@ function send(response: ServerResponse, status: number, document: object): void 
   response.writeHead(status, { "Content-Type": type }).end(JSON.stringify(document));
 }
 
-/** A gateway's WebSocket; `script` says what each connection in turn does. */
-async function serveSockets(script: readonly ("refuse" | "drop" | "drop after started" | "cut" | "go on" | "answer")[]) {
+/** A gateway's WebSocket; `script` has the action for each connection. */
+async function serveSockets(script: readonly ("refuse" | "drop" | "drop after started" | "cut" | "resume" | "answer")[]) {
   const [server, url] = await serve((_request, response) => send(response, 404, {}));
   const sockets = new WebSocketServer({ noServer: true });
   const seen = { connections: 0, requests: [] as string[], path: "" };
@@ -58,7 +58,7 @@ async function serveSockets(script: readonly ("refuse" | "drop" | "drop after st
           const started = { type: "started", data: { month_count: 1 }, resume_token: "after the first" };
           return one.send(JSON.stringify(started), () => request.socket.end());
         }
-        if (act !== "go on") one.send(JSON.stringify({ type: "started", data: { month_count: 1 } }));
+        if (act !== "resume") one.send(JSON.stringify({ type: "started", data: { month_count: 1 } }));
         if (act === "drop after started") return one.close(1012, "the gateway stops");
         one.send(JSON.stringify({ type: "completed", data: { customer_id: "cust_001" } }));
         one.close(1000);
@@ -74,7 +74,7 @@ async function kindsOf(client: PantreeClient): Promise<string[]> {
   return kinds;
 }
 
-test("process tries again while a part does not answer, with less time each time", async () => {
+test("process is retried while a part is unavailable, with the remaining time", async () => {
   const timeouts: number[] = [];
   const [, url] = await serve((request, response) => {
     timeouts.push(Number(request.headers["x-request-timeout"]));
@@ -87,7 +87,7 @@ test("process tries again while a part does not answer, with less time each time
   expect([...timeouts].sort((one, other) => other - one)).toEqual(timeouts);
 });
 
-test("process gives up after maxAttempts with what the gateway said", async () => {
+test("process rejects with the error of the gateway after maxAttempts", async () => {
   let requests = 0;
   const [, url] = await serve((_request, response) => {
     requests += 1;
@@ -99,9 +99,9 @@ test("process gives up after maxAttempts with what the gateway said", async () =
   expect(requests).toBe(2);
 });
 
-test("wrong input is not tried again", async () => {
+test("invalid input is not retried", async () => {
   let requests = 0;
-  const errors = [{ field: "items", message: "is empty" }];
+  const errors = [{ field: "items", message: "must not be empty" }];
   const [, url] = await serve((_request, response) => {
     requests += 1;
     send(response, 400, { ...UNAVAILABLE, status: 400, code: "INVALID_INPUT", errors });
@@ -112,14 +112,14 @@ test("wrong input is not tried again", async () => {
   expect(requests).toBe(1);
 });
 
-test("a gateway that never answers ends with DeadlineExceededError", async () => {
+test("a hanging gateway throws DeadlineExceededError", async () => {
   const [, url] = await serve(() => {});
   const error = await new PantreeClient(url).process(BASKET, { timeoutSeconds: 0.05 }).catch((one: unknown) => one);
   expect(error).toBeInstanceOf(DeadlineExceededError);
   expect((error as DeadlineExceededError).status).toBe(0);
 });
 
-test("an abort during the pause between attempts ends the call", async () => {
+test("an abort between attempts rejects the call", async () => {
   const controller = new AbortController();
   const reason = new Error("left");
   const [, url] = await serve((_request, response) => {
@@ -130,7 +130,7 @@ test("an abort during the pause between attempts ends the call", async () => {
   expect(await client.process(BASKET, { signal: controller.signal }).catch((one: unknown) => one)).toBe(reason);
 });
 
-test("headers and what the URL's path holds go with every request", async () => {
+test("headers and the path of the URL are used for every request", async () => {
   const seen: string[] = [];
   const [, url] = await serve((request, response) => {
     seen.push(`${request.method} ${request.url} ${request.headers["traceparent"]}`);
@@ -140,7 +140,7 @@ test("headers and what the URL's path holds go with every request", async () => 
   expect(seen).toEqual(["GET /pantree/api/v1/config 00-1-2-01"]);
 });
 
-test("archetypes follows every page", async () => {
+test("archetypes reads every page", async () => {
   const [, url] = await serve((request, response) => {
     const token = new URL(request.url ?? "", "http://loopback").searchParams.get("page_token");
     const page = token === null ? { archetypes: [{ id: "one" }], next_page_token: "a&b" } : { archetypes: [{ id: token }], next_page_token: "" };
@@ -151,7 +151,7 @@ test("archetypes follows every page", async () => {
   expect(default_archetype).toBe("one");
 });
 
-test("health of a mesh that gives no answers is an answer", async () => {
+test("health returns the state of an unavailable mesh", async () => {
   const document = { status: "unavailable", components: {}, version: "0.1.0" };
   const [, url] = await serve((_request, response) =>
     response.writeHead(503, { "Content-Type": "application/json" }).end(JSON.stringify(document)),
@@ -159,7 +159,7 @@ test("health of a mesh that gives no answers is an answer", async () => {
   expect(await new PantreeClient(url).health()).toEqual(document);
 });
 
-test("stream connects again until there is a first event", async () => {
+test("stream is retried before its first event", async () => {
   const { url, seen } = await serveSockets(["refuse", "drop", "answer"]);
   expect(await kindsOf(new PantreeClient(url, { WebSocket }))).toEqual(["started", "completed"]);
   expect(seen.connections).toBe(3);
@@ -174,15 +174,15 @@ test("stream gives up after maxAttempts", async () => {
   expect(seen.connections).toBe(2);
 });
 
-test("stream goes on where it was when its connection is lost", async () => {
-  const { url, seen } = await serveSockets(["cut", "refuse", "go on"]);
+test("stream resumes after a lost connection", async () => {
+  const { url, seen } = await serveSockets(["cut", "refuse", "resume"]);
   expect(await kindsOf(new PantreeClient(url, { WebSocket }))).toEqual(["started", "completed"]);
   expect(seen.connections).toBe(3);
   const requests = seen.requests.map((text) => JSON.parse(text));
   expect(requests).toEqual([{ items: BASKET.items }, { items: BASKET.items, resume_token: "after the first" }]);
 });
 
-test("stream without tokens does not begin anew after its first event", async () => {
+test("stream without resume tokens is not retried after its first event", async () => {
   const { url, seen } = await serveSockets(["drop after started", "answer"]);
   const error = await kindsOf(new PantreeClient(url, { WebSocket })).catch((one: unknown) => one);
   expect(error).toBeInstanceOf(ComponentUnavailableError);
@@ -190,7 +190,7 @@ test("stream without tokens does not begin anew after its first event", async ()
   expect(seen.connections).toBe(1);
 });
 
-test("stream without any WebSocket says how to get one", async () => {
+test("stream without a WebSocket throws a helpful error", async () => {
   const own = globalThis.WebSocket;
   // @ts-expect-error Node.js 20 has none.
   delete globalThis.WebSocket;
