@@ -52,14 +52,14 @@ async def record(mesh: RunningMesh, body: Mapping[str, Any]) -> list[RecordedCal
         frequency=GrpcFrequencyAnalyzer(recorders["frequency"]),
         recommender=GrpcRecommender(recorders["recommendation"]),
         vector=GrpcVectorIndex(recorders["vector"]),
-        enricher=GrpcEnricher(recorders["enrichment"], longest_seconds=30),
+        enricher=GrpcEnricher(recorders["enrichment"], timeout_seconds=30),
     )
     try:
         # Asked for once in the life of a pipeline.
         archetypes = await pipeline.archetypes()
         calls.clear()
-        order = convert.order_of(json_format.ParseDict(dict(body), ProcessInput()), archetypes, date.today(), 0)
-        async with aclosing(pipeline.run(order)) as events:
+        job = convert.job_of(json_format.ParseDict(dict(body), ProcessInput()), archetypes, date.today(), 0)
+        async with aclosing(pipeline.run(job)) as events:
             async for _ in events:
                 pass
     finally:

@@ -1,8 +1,8 @@
-"""The order of the stages and what becomes of their failures, with ports that answer as each test wants."""
+"""The order of the stages and how their failures are handled, with fake ports."""
 
 import asyncio
-import gc
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import date
 
 import numpy as np
@@ -21,10 +21,10 @@ from pantree_pipeline.core import (
     HistoryAnalysis,
     ItemEvidence,
     ItemToEnrich,
+    Job,
     ModelName,
     Month,
     Neighborhood,
-    Order,
     Pipeline,
     Recommendations,
     Started,
@@ -48,42 +48,38 @@ def purchases(day: date) -> PurchaseLines:
 
 
 class Simulator:
-    def __init__(self, months_made: int | None = None) -> None:
-        self._months_made = months_made
-        self.made = 0
-        self.closed = False
+    def __init__(self, month_count: int | None = None) -> None:
+        self._month_count = month_count
+        self.simulated = 0
+        self.is_open = False
 
     async def archetypes(self) -> Archetypes:
         return Archetypes(("health_conscious",), "health_conscious")
 
-    async def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncGenerator[Month]:
-        count = first_purchase.simulation_months
+    @asynccontextmanager
+    async def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncIterator[AsyncIterator[Month]]:
+        self.is_open = True
         try:
-            for number in range(count if self._months_made is None else self._months_made):
-                self.made += 1
-                start = add_months(first_purchase.start, number)
-                yield Month(number + 1, count, start, start, purchases(start))
+            yield self._months(first_purchase)
         finally:
-            self.closed = True
+            self.is_open = False
 
-
-class SimulatorThatFailsWhenCancelled(Simulator):
-    async def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncGenerator[Month]:
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            raise ComponentUnavailable("simulation", "simulation is not available") from None
-        yield Month(1, 1, START, START, purchases(START))
+    async def _months(self, first_purchase: FirstPurchase) -> AsyncIterator[Month]:
+        count = first_purchase.simulation_months
+        for number in range(count if self._month_count is None else self._month_count):
+            self.simulated += 1
+            start = add_months(first_purchase.start, number)
+            yield Month(number + 1, count, start, start, purchases(start))
 
 
 class Frequency:
     def __init__(self, error: PantreeError | None = None, after: asyncio.Event | None = None) -> None:
         self._error = error
         self._after = after
-        self.asked_for: tuple[str, ...] = ()
+        self.requested: tuple[str, ...] = ()
 
     async def cadence_changes(self, history: PurchaseHistory, as_of: date, names: Sequence[str]) -> Sequence[object]:
-        self.asked_for = tuple(names)
+        self.requested = tuple(names)
         return [f"change of {name}" for name in names]
 
     async def analyze(self, history: PurchaseHistory, as_of: date) -> HistoryAnalysis:
@@ -133,10 +129,10 @@ class Enricher:
         self._error = error
         self._result = result
         self._started = started
-        self.asked_for: Sequence[ItemToEnrich] = ()
+        self.requested: Sequence[ItemToEnrich] = ()
 
     async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
-        self.asked_for = items
+        self.requested = items
         if self._started:
             self._started.set()
         if self._error:
@@ -166,34 +162,38 @@ class Recommender:
         return Recommendations(None, ("Bananas",), MODEL, "embedded", self._fallback_reason)
 
 
-def order(months: int = 6) -> Order:
+def job(months: int = 6) -> Job:
     source = FirstPurchase((), "health_conscious", months, START, seed=1)
-    return Order("cust_001", "", source, add_months(START, months), None, False)
+    return Job("cust_001", "", source, add_months(START, months), None, False)
 
 
 async def completed(pipeline: Pipeline) -> Completed:
-    *_, last = [event async for event in pipeline.run(order())]
+    *_, last = [event async for event in pipeline.run(job())]
     assert isinstance(last, Completed)
     return last
 
 
+def codes(result: Completed) -> list[tuple[str, str]]:
+    return [(degradation.component, degradation.code) for degradation in result.degradations]
+
+
 async def test_events_are_started_then_every_month_then_completed() -> None:
-    events = [event async for event in Pipeline(Simulator(), Frequency(), Recommender(), None, None).run(order(3))]
+    events = [event async for event in Pipeline(Simulator(), Frequency(), Recommender(), None, None).run(job(3))]
     assert [type(event) for event in events] == [Started, Month, Month, Month, Completed]
 
 
-async def test_month_is_forwarded_before_the_next_one_is_made() -> None:
+async def test_month_is_forwarded_before_the_next_one_is_simulated() -> None:
     simulator = Simulator()
-    events = Pipeline(simulator, Frequency(), Recommender(), None, None).run(order(3))
+    events = Pipeline(simulator, Frequency(), Recommender(), None, None).run(job(3))
     await anext(events)
     await anext(events)
-    assert simulator.made == 1
+    assert simulator.simulated == 1
     await events.aclose()
-    assert simulator.closed
+    assert not simulator.is_open
 
 
-async def test_frequency_and_vector_run_side_by_side() -> None:
-    vector_started = asyncio.Event()  # frequency waits for it: one after the other would never end
+async def test_frequency_and_vector_run_concurrently() -> None:
+    vector_started = asyncio.Event()  # frequency waits for it, so sequential stages would never finish
     pipeline = Pipeline(
         Simulator(), Frequency(after=vector_started), Recommender(), Vector(started=vector_started), None
     )
@@ -201,8 +201,8 @@ async def test_frequency_and_vector_run_side_by_side() -> None:
     assert result.profile == "profile of cust_001"
 
 
-async def test_frequency_and_enrichment_run_side_by_side() -> None:
-    enrichment_started = asyncio.Event()  # frequency waits for it: one after the other would never end
+async def test_frequency_and_enrichment_run_concurrently() -> None:
+    enrichment_started = asyncio.Event()  # frequency waits for it, so sequential stages would never finish
     pipeline = Pipeline(
         Simulator(), Frequency(after=enrichment_started), Recommender(), None, Enricher(started=enrichment_started)
     )
@@ -210,7 +210,7 @@ async def test_frequency_and_enrichment_run_side_by_side() -> None:
     assert list(result.enrichments) == ["Bananas"]
 
 
-async def test_items_to_enrich_are_those_bought_often_enough_most_often_first() -> None:
+async def test_items_to_enrich_are_sorted_by_purchase_count() -> None:
     days_of = {"Twice on one day, twice in all": (1, 1, 9), "Thrice": (1, 2, 3), "Weekly": (1, 8, 15, 22), "Once": (5,)}
     lines = [(item, day) for item, days in enumerate(days_of.values()) for day in days]
     history = PurchaseHistory(
@@ -224,11 +224,11 @@ async def test_items_to_enrich_are_those_bought_often_enough_most_often_first() 
     )
     enricher = Enricher()
     pipeline = Pipeline(Simulator(), Frequency(), Recommender(), None, enricher)
-    await anext(event async for event in pipeline.run(order()._replace(source=history)) if isinstance(event, Completed))
-    assert list(enricher.asked_for) == [ItemToEnrich("Weekly", "c"), ItemToEnrich("Thrice", "b")]
+    await anext(event async for event in pipeline.run(job()._replace(source=history)) if isinstance(event, Completed))
+    assert list(enricher.requested) == [ItemToEnrich("Weekly", "c"), ItemToEnrich("Thrice", "b")]
 
 
-async def test_failing_optional_stages_are_warnings() -> None:
+async def test_failing_optional_stages_are_degradations() -> None:
     down = ComponentUnavailable("vector", "vector is down")
     pipeline = Pipeline(
         Simulator(), Frequency(), Recommender(), Vector(down), Enricher(ComponentUnavailable("enrichment", "gone"))
@@ -236,13 +236,13 @@ async def test_failing_optional_stages_are_warnings() -> None:
     result = await completed(pipeline)
     assert result.profile is None
     assert not result.enrichments
-    assert [(warning.component, warning.code) for warning in result.warnings] == [
+    assert codes(result) == [
         ("enrichment", "COMPONENT_UNAVAILABLE"),
         ("vector", "COMPONENT_UNAVAILABLE"),
     ]
 
 
-async def test_failing_required_stage_fails_the_answer_with_its_name() -> None:
+async def test_failing_required_stage_is_an_error_with_its_name() -> None:
     pipeline = Pipeline(
         Simulator(), Frequency(ComponentUnavailable("frequency", "down")), Recommender(), Vector(), Enricher()
     )
@@ -251,59 +251,56 @@ async def test_failing_required_stage_fails_the_answer_with_its_name() -> None:
     assert raised.value.component == "frequency"
 
 
-async def test_simulation_that_ends_too_early_is_no_short_answer() -> None:
+async def test_simulation_that_ends_too_early_is_an_error() -> None:
     with pytest.raises(ComponentUnavailable, match="4 of 6"):
-        await completed(Pipeline(Simulator(months_made=4), Frequency(), Recommender(), None, None))
+        await completed(Pipeline(Simulator(month_count=4), Frequency(), Recommender(), None, None))
 
 
-async def test_simulation_that_fails_while_the_caller_leaves_goes_unmentioned() -> None:
-    unnoticed: list[dict[str, object]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: unnoticed.append(context))
-    events = Pipeline(SimulatorThatFailsWhenCancelled(), Frequency(), Recommender(), None, None).run(order())
-    await anext(events)
-    await asyncio.sleep(0)  # lets simulation begin
+async def test_simulation_is_opened_before_started_and_closed_when_the_caller_leaves() -> None:
+    simulator = Simulator()
+    events = Pipeline(simulator, Frequency(), Recommender(), None, None).run(job())
+    assert isinstance(await anext(events), Started)
+    assert (simulator.is_open, simulator.simulated) == (True, 0)
     await events.aclose()
-    del events
-    gc.collect()
-    assert unnoticed == []
+    assert not simulator.is_open
 
 
-async def test_fallbacks_and_gaps_are_warnings() -> None:
+async def test_fallbacks_and_missing_items_are_degradations() -> None:
     enricher = Enricher(result=EnrichmentResult((), missing_count=1, fallback_reason="nim is slow"))
     pipeline = Pipeline(Simulator(), Frequency(), Recommender("the endpoint is gone"), None, enricher)
     result = await completed(pipeline)
-    assert [(warning.component, warning.code) for warning in result.warnings] == [
+    assert codes(result) == [
         ("enrichment", "INCOMPLETE"),
         ("nim", "FALLBACK"),
         ("sagemaker", "FALLBACK"),
     ]
 
 
-async def test_customer_reaches_the_recommendation_so_that_models_can_be_compared() -> None:
+async def test_customer_id_is_passed_to_the_recommendation() -> None:
     recommender = Recommender()
     await completed(Pipeline(Simulator(), Frequency(), recommender, None, None))
     assert recommender.customer_id == "cust_001"
 
 
-async def test_enrichment_reaches_the_recommendation() -> None:
+async def test_enrichment_is_passed_to_the_recommendation() -> None:
     recommender = Recommender()
     await completed(Pipeline(Simulator(), Frequency(), recommender, None, Enricher()))
     (candidate,) = recommender.candidates
     assert candidate.enrichment is not None
 
 
-async def test_cadence_changes_of_the_recommended_items_come_when_asked_for() -> None:
+async def test_cadence_changes_are_returned_on_request() -> None:
     frequency = Frequency()
     pipeline = Pipeline(Simulator(), frequency, Recommender(), None, None)
     assert (await completed(pipeline)).cadence_changes == ()
-    assert not frequency.asked_for
-    *_, last = [event async for event in pipeline.run(order()._replace(include_cadence_changes=True))]
+    assert not frequency.requested
+    *_, last = [event async for event in pipeline.run(job()._replace(include_cadence_changes=True))]
     assert isinstance(last, Completed)
     assert list(last.cadence_changes) == ["change of Bananas"]
-    assert list(frequency.asked_for) == ["Bananas"]
+    assert list(frequency.requested) == ["Bananas"]
 
 
-async def test_cadence_changes_that_do_not_come_are_a_warning() -> None:
+async def test_missing_cadence_changes_are_a_degradation() -> None:
     class WithoutChanges(Frequency):
         async def cadence_changes(
             self, history: PurchaseHistory, as_of: date, names: Sequence[str]
@@ -311,32 +308,32 @@ async def test_cadence_changes_that_do_not_come_are_a_warning() -> None:
             raise ComponentUnavailable("frequency", "frequency is down")
 
     pipeline = Pipeline(Simulator(), WithoutChanges(), Recommender(), None, None)
-    *_, last = [event async for event in pipeline.run(order()._replace(include_cadence_changes=True))]
+    *_, last = [event async for event in pipeline.run(job()._replace(include_cadence_changes=True))]
     assert isinstance(last, Completed)
     assert last.cadence_changes == ()
-    assert [(warning.component, warning.code) for warning in last.warnings] == [("frequency", "COMPONENT_UNAVAILABLE")]
+    assert codes(last) == [("frequency", "COMPONENT_UNAVAILABLE")]
 
 
 async def with_suggestions(recommender: Recommender, vector: Vector | None) -> Completed:
     pipeline = Pipeline(Simulator(), Frequency(), recommender, vector, None)
-    *_, last = [event async for event in pipeline.run(order()._replace(include_suggestions=True))]
+    *_, last = [event async for event in pipeline.run(job()._replace(include_suggestions=True))]
     assert isinstance(last, Completed)
     return last
 
 
-async def test_neighbors_reach_the_recommendation_when_suggestions_are_asked_for() -> None:
+async def test_neighbors_are_passed_to_the_recommendation_on_request() -> None:
     recommender = Recommender()
     result = await with_suggestions(recommender, Vector())
     assert recommender.neighborhood == Neighborhood(50, 3, "neighbors of cust_001")
-    assert (result.profile, result.warnings) == ("profile of cust_001", ())
+    assert (result.profile, result.degradations) == ("profile of cust_001", ())
     await completed(Pipeline(Simulator(), Frequency(), recommender, Vector(), None))
-    assert recommender.neighborhood is None  # nobody asked
+    assert recommender.neighborhood is None  # not requested
 
 
 async def test_customers_are_stored_and_compared_within_their_tenant() -> None:
     vector = Vector()
     pipeline = Pipeline(Simulator(), Frequency(), Recommender(), vector, None)
-    *_, last = [event async for event in pipeline.run(order()._replace(include_suggestions=True, tenant_id="north"))]
+    *_, last = [event async for event in pipeline.run(job()._replace(include_suggestions=True, tenant_id="north"))]
     assert isinstance(last, Completed)
     assert vector.stored == ("north", "cust_001")
 
@@ -347,22 +344,22 @@ async def test_frequency_does_not_wait_for_neighbors() -> None:
         Simulator(), Frequency(after=vector_started), Recommender(), Vector(started=vector_started), None
     )
     async with asyncio.timeout(10):
-        events = [event async for event in pipeline.run(order()._replace(include_suggestions=True))]
+        events = [event async for event in pipeline.run(job()._replace(include_suggestions=True))]
     assert isinstance(events[-1], Completed)
 
 
 @pytest.mark.parametrize(
-    ("vector", "warning"),
+    ("vector", "degradation"),
     [
         (None, ("vector", "DISABLED")),
         (Vector(ComponentUnavailable("vector", "down")), ("vector", "COMPONENT_UNAVAILABLE")),
         (Vector(neighbors_error=ComponentUnavailable("vector", "down")), ("vector", "COMPONENT_UNAVAILABLE")),
         (Vector(item_count=0), ("vector", "FEW_NEIGHBORS")),
     ],
-    ids=["switched off", "not stored", "not found", "too few"],
+    ids=["disabled", "not stored", "not found", "too few"],
 )
-async def test_suggestions_that_do_not_come_are_a_warning(vector: Vector | None, warning: tuple[str, str]) -> None:
+async def test_missing_suggestions_are_a_degradation(vector: Vector | None, degradation: tuple[str, str]) -> None:
     recommender = Recommender()
     result = await with_suggestions(recommender, vector)
-    assert [(one.component, one.code) for one in result.warnings] == [warning]
+    assert codes(result) == [degradation]
     assert result.recommendations.names == ("Bananas",)

@@ -14,7 +14,7 @@ DAYS = [20_600 + 7 * week for week in range(16)]
 
 def source_of(message: ProcessInput) -> PurchaseHistory:
     message.customer_id = "c1"
-    source = convert.order_of(message, None, date(2026, 11, 29), 0).source
+    source = convert.job_of(message, None, date(2026, 11, 29), 0).source
     assert isinstance(source, PurchaseHistory)
     return source
 

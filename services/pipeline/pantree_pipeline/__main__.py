@@ -2,17 +2,15 @@
 
 import asyncio
 
-import grpc
-
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessResult
 from pantree_pipeline.backends.enrichment import GrpcEnricher
 from pantree_pipeline.backends.frequency import GrpcFrequencyAnalyzer
-from pantree_pipeline.backends.health import Component, HealthProbe
+from pantree_pipeline.backends.health import GrpcHealthProbe
 from pantree_pipeline.backends.recommendation import GrpcRecommender
 from pantree_pipeline.backends.simulation import GrpcSimulator
 from pantree_pipeline.backends.vector import GrpcVectorIndex
-from pantree_pipeline.core import Pipeline
+from pantree_pipeline.core import Component, Pipeline
 from pantree_pipeline.demo import demo
 from pantree_pipeline.servicer import PipelineServicer
 from pantree_pipeline.settings import PipelineSettings
@@ -22,50 +20,48 @@ from pantree_runtime.identity import load_identity
 from pantree_runtime.server import Program, ServiceSpec
 
 NAME = "pipeline"
-# A health check must answer well within the probes that ask for it.
+OPTIONAL_PARTS = ("vector", "enrichment")
+# Well below the timeouts of the probes that call it.
 HEALTH_CHECK_SECONDS = 1.0
 
 
 async def build(settings: PipelineSettings) -> ServiceSpec:
-    """The service, ready to be served.
+    """The pipeline service.
 
     Raises:
         OSError: when the certificate of the part cannot be read.
     """
     identity = load_identity(settings.tls_dir, settings.tls_domain)
-
-    def required(part: str, address: str) -> grpc.aio.Channel:
-        return open_channel(address, timeout_seconds=settings.call_seconds, part=part, identity=identity)
-
-    def optional(part: str, address: str) -> grpc.aio.Channel | None:
-        seconds = settings.optional_call_seconds
-        return open_channel(address, timeout_seconds=seconds, part=part, identity=identity) if address else None
-
-    simulation = required("simulation", settings.simulation_address)
-    frequency = required("frequency", settings.frequency_address)
-    recommendation = required("recommendation", settings.recommendation_address)
-    vector = optional("vector", settings.vector_address)
-    enrichment = optional("enrichment", settings.enrichment_address)
+    addresses = {
+        "simulation": settings.simulation_address,
+        "vector": settings.vector_address,
+        "frequency": settings.frequency_address,
+        "enrichment": settings.enrichment_address,
+        "recommendation": settings.recommendation_address,
+    }
+    components = [Component(part, part not in OPTIONAL_PARTS, bool(address)) for part, address in addresses.items()]
+    channels = {
+        component.name: open_channel(
+            addresses[component.name],
+            timeout_seconds=settings.call_seconds if component.required else settings.optional_call_seconds,
+            part=component.name,
+            identity=identity,
+        )
+        for component in components
+        if component.enabled
+    }
+    vector, enrichment = channels.get("vector"), channels.get("enrichment")
     pipeline = Pipeline(
-        simulator=GrpcSimulator(simulation),
-        frequency=GrpcFrequencyAnalyzer(frequency),
-        recommender=GrpcRecommender(recommendation),
-        vector=None if vector is None else GrpcVectorIndex(vector),
-        enricher=None
-        if enrichment is None
-        else GrpcEnricher(enrichment, longest_seconds=settings.optional_call_seconds),
+        simulator=GrpcSimulator(channels["simulation"]),
+        frequency=GrpcFrequencyAnalyzer(channels["frequency"]),
+        recommender=GrpcRecommender(channels["recommendation"]),
+        vector=GrpcVectorIndex(vector) if vector else None,
+        enricher=GrpcEnricher(enrichment, timeout_seconds=settings.optional_call_seconds) if enrichment else None,
     )
-    components = (
-        Component("simulation", True, simulation),
-        Component("vector", False, vector),
-        Component("frequency", True, frequency),
-        Component("enrichment", False, enrichment),
-        Component("recommendation", True, recommendation),
-    )
-    servicer = PipelineServicer(pipeline, HealthProbe(components, HEALTH_CHECK_SECONDS))
+    servicer = PipelineServicer(pipeline, GrpcHealthProbe(components, channels, HEALTH_CHECK_SECONDS))
 
     async def close() -> None:
-        await asyncio.gather(*(component.channel.close() for component in components if component.channel is not None))
+        await asyncio.gather(*(channel.close() for channel in channels.values()))
 
     return ServiceSpec(
         name=NAME,

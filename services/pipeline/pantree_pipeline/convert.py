@@ -4,7 +4,7 @@ import itertools
 import math
 import operator
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import cast
@@ -32,34 +32,46 @@ from pantree_domain.limits import (
 from pantree_domain.money import round_to_cent
 from pantree_domain.months import add_months, month_display
 from pantree_domain.purchases import PurchaseHistory, fold_items
-from pantree_pipeline.backends.health import Component, ComponentHealth
-from pantree_pipeline.core import Archetypes, Completed, Event, FirstPurchase, ModelName, Month, Order, Started
+from pantree_pipeline.core import (
+    Archetypes,
+    Completed,
+    Component,
+    ComponentHealth,
+    Event,
+    FirstPurchase,
+    Job,
+    ModelName,
+    Month,
+    Started,
+    State,
+    mesh_state,
+)
 from pantree_runtime.basket_items import check_basket_items
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.validation import FIRST_YEAR, Violations
 
-# A month of more lines is summed up; its first lines are shown.
-MOST_PURCHASES_SHOWN = 1_000
+# Receipt lines in a monthly update; all lines of the month are in its sums.
+MAX_UPDATE_PURCHASES = 1_000
 # Half a cent of slack: price × quantity is not exact in binary.
 _CENT_SLACK = 0.005
-# Namespace of recommendation ids; any fixed UUID will do.
+# Namespace of recommendation ids: an arbitrary UUID.
 _RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
 
 
 TENANT_METADATA = "x-pantree-tenant"
-"""Metadata of a call that names the retailer; the gateway sets it for callers who belong to one."""
+"""Metadata with the retailer's id; the gateway sets it for callers of a retailer."""
 
 
-def order_of(
+def job_of(
     message: messages.ProcessInput, archetypes: Archetypes | None, today: date, drawn_seed: int, tenant_id: str = ""
-) -> Order:
-    """Order that a request stands for.
+) -> Job:
+    """Converts a request to its job.
 
     Args:
         message: the request's input.
-        archetypes: what can be simulated; needed when the input has items.
-        today: the day on which a simulation's question is asked when the input names none.
-        drawn_seed: seed of a simulation when the input names none.
+        archetypes: the archetypes that can be simulated; needed when the input has items.
+        today: as-of date of a simulation when the input has none.
+        drawn_seed: seed of a simulation when the input has none.
         tenant_id: the retailer.
 
     Raises:
@@ -82,7 +94,7 @@ def order_of(
         as_of = as_of or today
         source = _first_purchase(message, archetypes, as_of, drawn_seed, violations)
         violations.raise_if_any()
-    return Order(
+    return Job(
         customer_id=message.customer_id,
         customer_name=message.customer_name,
         source=source,
@@ -195,7 +207,7 @@ def _with_categories(history: PurchaseHistory) -> PurchaseHistory:
 
 
 def event_message(event: Event) -> messages.StreamProcessResponse:
-    """Message that tells an event."""
+    """Converts an event to its message."""
     if isinstance(event, Started):
         return messages.StreamProcessResponse(started=_started(event))
     if isinstance(event, Month):
@@ -204,18 +216,18 @@ def event_message(event: Event) -> messages.StreamProcessResponse:
 
 
 def _started(event: Started) -> messages.Started:
-    order = event.order
+    job = event.job
     return messages.Started(
-        customer_id=order.customer_id,
+        customer_id=job.customer_id,
         month_count=event.month_count,
-        seed=order.source.seed if isinstance(order.source, FirstPurchase) else 0,
-        as_of=order.as_of.isoformat(),
+        seed=job.source.seed if isinstance(job.source, FirstPurchase) else 0,
+        as_of=job.as_of.isoformat(),
     )
 
 
 def _monthly_update(month: Month) -> messages.StreamProcessResponse:
     purchases = month.purchases
-    # Most lines of a month share a day, and a row that is added in place is not copied.
+    # Many lines of a month share a day. A row that is added in place is not copied.
     dates = {day: calendar_day(day).isoformat() for day in set(purchases.days)}
     response = messages.StreamProcessResponse()
     update = response.monthly_update
@@ -239,7 +251,7 @@ def _monthly_update(month: Month) -> messages.StreamProcessResponse:
         purchases.savings,
         strict=True,
     )
-    for item, day, quantity, price, saving in itertools.islice(lines, MOST_PURCHASES_SHOWN):
+    for item, day, quantity, price, saving in itertools.islice(lines, MAX_UPDATE_PURCHASES):
         update.purchases.add(
             name=purchases.item_names[item],
             category=purchases.item_categories[item],
@@ -252,11 +264,11 @@ def _monthly_update(month: Month) -> messages.StreamProcessResponse:
 
 
 def result_message(result: Completed) -> messages.ProcessResult:
-    """Message that tells a result. Its id is made from all it says, so that equal results have equal ids."""
-    order = result.order
+    """Converts a result to its message. Its id is a hash of all other fields, so that equal results have equal ids."""
+    job = result.job
     response = cast(RecommendResponse, result.recommendations.payload)
     message = messages.ProcessResult(
-        customer_id=order.customer_id,
+        customer_id=job.customer_id,
         recommendations=messages.RecommendationSet(
             recommendations=response.recommendations,
             omitted=response.omitted,
@@ -269,33 +281,31 @@ def result_message(result: Completed) -> messages.ProcessResult:
         model=_model(result.recommendations.model),
         source=result.recommendations.source,
         confidence_model=_model(result.confidence_model),
-        as_of=order.as_of.isoformat(),
-        customer_name=order.customer_name,
+        as_of=job.as_of.isoformat(),
+        customer_name=job.customer_name,
         history_summary=_summary(result),
         warnings=[
-            messages.Warning(component=warning.component, code=warning.code, message=warning.message)
-            for warning in result.warnings
+            messages.Warning(component=degradation.component, code=degradation.code, message=degradation.message)
+            for degradation in result.degradations
         ],
         customer_profile=cast("CustomerProfile | None", result.profile),
     )
-    if isinstance(order.source, FirstPurchase):
-        message.archetype = order.source.archetype
-        message.seed = order.source.seed
+    if isinstance(job.source, FirstPurchase):
+        message.archetype = job.source.archetype
+        message.seed = job.source.seed
     message.recommendation_id = str(
         uuid.uuid5(_RECOMMENDATION_NAMESPACE, message.SerializeToString(deterministic=True).hex())
     )
     return message
 
 
-def _related(result: Completed) -> list[messages.RelatedItems]:
-    related = []
+def _related(result: Completed) -> Iterator[messages.RelatedItems]:
     for name in result.recommendations.names:
-        if enrichment := result.enrichments.get(name):
-            enriched = cast(EnrichedItem, enrichment.payload)
-            items = [messages.RelatedItem(name=item.name, relation=item.relation) for item in enriched.related_items]
-            if items:
-                related.append(messages.RelatedItems(name=name, items=items, source=enrichment.source))
-    return related
+        enrichment = result.enrichments.get(name)
+        related_items = cast(EnrichedItem, enrichment.payload).related_items if enrichment else ()
+        if enrichment and related_items:
+            items = [messages.RelatedItem(name=item.name, relation=item.relation) for item in related_items]
+            yield messages.RelatedItems(name=name, items=items, source=enrichment.source)
 
 
 def _summary(result: Completed) -> messages.HistorySummary:
@@ -308,7 +318,7 @@ def _summary(result: Completed) -> messages.HistorySummary:
         first_date=calendar_day(int(history.days.min())).isoformat(),
         last_date=calendar_day(int(history.days.max())).isoformat(),
         total_spend=round_to_cent(float(history.paid.sum())),
-        simulated=isinstance(result.order.source, FirstPurchase),
+        simulated=isinstance(result.job.source, FirstPurchase),
     )
 
 
@@ -319,7 +329,7 @@ def _model(model: ModelName) -> Model:
 def config_response(
     components: Sequence[Component], default_archetype: str, version: str
 ) -> messages.GetConfigResponse:
-    """Message that tells how the pipeline is set up."""
+    """The configuration of the pipeline as a message."""
     return messages.GetConfigResponse(
         version=version,
         default_archetype=default_archetype,
@@ -328,9 +338,7 @@ def config_response(
         max_items=MAX_BASKET_ITEMS,
         max_history_rows=MAX_HISTORY_ROWS,
         components=[
-            messages.ComponentConfig(
-                name=component.name, required=component.required, enabled=component.channel is not None
-            )
+            messages.ComponentConfig(name=component.name, required=component.required, enabled=component.enabled)
             for component in components
         ],
         cadences=[messages.Cadence(frequency=step.frequency, interval_days=step.interval_days) for step in LADDER],
@@ -338,25 +346,22 @@ def config_response(
 
 
 def status_response(healths: Sequence[ComponentHealth], version: str) -> messages.GetStatusResponse:
-    """Message that tells the state of the whole."""
-    down = [health.component for health in healths if health.component.channel is not None and not health.is_serving]
-    state = messages.COMPONENT_STATE_SERVING
-    if down:
-        is_required = any(component.required for component in down)
-        state = messages.COMPONENT_STATE_UNAVAILABLE if is_required else messages.COMPONENT_STATE_DEGRADED
+    """Converts the results of health checks to a message."""
     return messages.GetStatusResponse(
-        state=state, components=[_component_status(health) for health in healths], version=version
+        state=_state(mesh_state(healths)),
+        components=[
+            messages.ComponentStatus(
+                name=health.component.name,
+                state=_state(health.state),
+                required=health.component.required,
+                latency_ms=round(health.latency_ms, 1),
+                message=health.message,
+            )
+            for health in healths
+        ],
+        version=version,
     )
 
 
-def _component_status(health: ComponentHealth) -> messages.ComponentStatus:
-    state = messages.COMPONENT_STATE_SERVING if health.is_serving else messages.COMPONENT_STATE_UNAVAILABLE
-    if health.component.channel is None:
-        state = messages.COMPONENT_STATE_DISABLED
-    return messages.ComponentStatus(
-        name=health.component.name,
-        state=state,
-        required=health.component.required,
-        latency_ms=round(health.latency_ms, 1),
-        message=health.message,
-    )
+def _state(state: State) -> "messages.ComponentState.ValueType":
+    return messages.ComponentState.Value(f"COMPONENT_STATE_{state.name}")

@@ -1,4 +1,4 @@
-"""Shows what the pipeline answers. The services behind it must be running: start them with `pantree up`."""
+"""Prints the events of a pipeline. The services behind it must be running: start them with `pantree up`."""
 
 import grpc
 from google.protobuf import json_format

@@ -9,8 +9,7 @@ from importlib.metadata import version
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
 from pantree_pipeline import convert
-from pantree_pipeline.backends.health import HealthProbe
-from pantree_pipeline.core import Completed, Order, Pipeline
+from pantree_pipeline.core import Completed, HealthProbe, Job, Pipeline
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
 
@@ -27,9 +26,9 @@ class PipelineServicer(rpc.PipelineServiceServicer):
 
     Args:
         pipeline: the stages.
-        probe: asks the parts for their health.
-        today: the calendar day on which a question is asked that names none.
-        draw_seed: seed of a simulation that names none, 0 to 2³² − 1.
+        probe: checks the health of the parts.
+        today: as-of date of a simulation without one.
+        draw_seed: seed of a simulation without one, 0 to 2³² − 1.
     """
 
     def __init__(
@@ -47,34 +46,34 @@ class PipelineServicer(rpc.PipelineServiceServicer):
 
     async def Process(self, request: messages.ProcessRequest, context: Context) -> messages.ProcessResponse:
         """Recommendations for one household."""
-        order = await self._order(request.input, context)
-        async with aclosing(self._pipeline.run(order)) as events:
+        job = await self._job(request.input, context)
+        async with aclosing(self._pipeline.run(job)) as events:
             result = [event async for event in events if isinstance(event, Completed)][-1]
         return messages.ProcessResponse(result=convert.result_message(result))
 
     async def StreamProcess(
         self, request: messages.StreamProcessRequest, context: Context
     ) -> AsyncIterator[messages.StreamProcessResponse]:
-        """Recommendations for one household, with the months on the way."""
-        order = await self._order(request.input, context)
-        async with aclosing(self._pipeline.run(order)) as events:
+        """Recommendations for one household, and the months before them."""
+        job = await self._job(request.input, context)
+        async with aclosing(self._pipeline.run(job)) as events:
             async for event in events:
                 yield convert.event_message(event)
 
     async def GetConfig(self, request: messages.GetConfigRequest, context: Context) -> messages.GetConfigResponse:
-        """How the pipeline is set up."""
+        """The configuration of the pipeline."""
         archetypes = await self._pipeline.archetypes()
         return convert.config_response(self._probe.components, archetypes.default, self._version)
 
     async def GetStatus(self, request: messages.GetStatusRequest, context: Context) -> messages.GetStatusResponse:
-        """The state of the whole."""
+        """The state of the whole mesh."""
         return convert.status_response(await self._probe.check(), self._version)
 
-    async def _order(self, message: messages.ProcessInput, context: Context) -> Order:
-        """The order that a request stands for; archetypes are asked for only when a simulation needs them."""
+    async def _job(self, message: messages.ProcessInput, context: Context) -> Job:
+        """The job of a request; archetypes are fetched only when a simulation needs them."""
         archetypes = await self._pipeline.archetypes() if message.items else None
         tenant_id = dict(context.invocation_metadata() or ()).get(convert.TENANT_METADATA, "")
-        # Drawing takes the operating system, which most requests can do without.
+        # Drawing a seed is a system call, which most requests do not need.
         seed = message.seed if message.HasField("seed") else self._draw_seed()
         given = (message, archetypes, self._today(), seed, str(tenant_id))
-        return await run_cpu(message.ByteSize() * _MS_PER_BYTE, convert.order_of, *given)
+        return await run_cpu(message.ByteSize() * _MS_PER_BYTE, convert.job_of, *given)

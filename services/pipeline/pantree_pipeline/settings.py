@@ -7,7 +7,7 @@ from pantree_runtime.settings import PartSettings
 
 
 class PipelineSettings(PartSettings):
-    """What the pipeline service can be told. Addresses are `host:port`, or `dns:///name:port` for several replicas."""
+    """Settings of the pipeline service. Addresses are `host:port`, or `dns:///name:port` for several replicas."""
 
     model_config = SettingsConfigDict(env_prefix="PANTREE_PIPELINE_")
 
@@ -19,7 +19,7 @@ class PipelineSettings(PartSettings):
     )
     vector_address: str = Field(
         default="127.0.0.1:50053",
-        description="Where the vector service listens; empty leaves it out.",
+        description="Where the vector service listens; empty disables it.",
         validation_alias="PANTREE_VECTOR_ADDRESS",
     )
     frequency_address: str = Field(
@@ -29,7 +29,7 @@ class PipelineSettings(PartSettings):
     )
     enrichment_address: str = Field(
         default="127.0.0.1:50055",
-        description="Where the enrichment service listens; empty leaves it out.",
+        description="Where the enrichment service listens; empty disables it.",
         validation_alias="PANTREE_ENRICHMENT_ADDRESS",
     )
     recommendation_address: str = Field(
@@ -37,9 +37,7 @@ class PipelineSettings(PartSettings):
         description="Where the recommendation service listens.",
         validation_alias="PANTREE_RECOMMENDATION_ADDRESS",
     )
-    call_seconds: float = Field(
-        default=30.0, gt=0, description="Longest time for one call to a part that the answer needs."
-    )
+    call_seconds: float = Field(default=30.0, gt=0, description="Timeout of a call to a required part, in seconds.")
     optional_call_seconds: float = Field(
-        default=5.0, gt=0, description="Longest time for one call to a part that the answer can do without."
+        default=5.0, gt=0, description="Timeout of a call to an optional part, in seconds."
     )

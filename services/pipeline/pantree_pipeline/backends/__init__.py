@@ -1,1 +1,1 @@
-"""The other services, reached over gRPC, as the pipeline's core sees them."""
+"""The ports of the pipeline's core, implemented with gRPC calls to the other services."""

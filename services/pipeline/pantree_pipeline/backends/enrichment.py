@@ -1,62 +1,60 @@
 """The enrichment service over gRPC."""
 
+import math
 from collections.abc import Sequence
 
 import grpc
 
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
-from pantree_pipeline.backends.calls import Asking
-from pantree_pipeline.core import Enrichment, EnrichmentResult, ItemToEnrich
+from pantree_pipeline.backends.calls import translate_part_errors
+from pantree_pipeline.core import Enricher, Enrichment, EnrichmentResult, ItemToEnrich
 from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.errors import DeadlineExceeded
 
 NAME = "enrichment"
-# The recommendation comes after enrichment and is the one that must not be late.
-_SHARE_OF_TIME_LEFT = 0.5
+# Of the remaining time; recommendation, which is required, follows enrichment.
+_MAX_TIME_RATIO = 0.5
 
 
-class GrpcEnricher:
-    """Asks the enrichment service. What it knows is handed on as its message, `EnrichedItem`."""
+class GrpcEnricher(Enricher):
+    """Calls the enrichment service. Payloads are `EnrichedItem` messages.
 
-    def __init__(self, channel: grpc.aio.Channel, *, longest_seconds: float) -> None:
-        """Takes whom it asks.
+    Args:
+        channel: channel to the enrichment service.
+        timeout_seconds: longest time of a call, which is also limited to half of the request's remaining time.
+    """
 
-        Args:
-            channel: to the enrichment service.
-            longest_seconds: how long a call may take, and never more than half of what is left for the request.
-        """
+    def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
         self._stub = rpc.EnrichmentServiceStub(channel)
-        self._longest_seconds = longest_seconds
+        self._timeout_seconds = timeout_seconds
 
     async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
-        """What is known about items; what did not come before the call's deadline is counted as missing.
+        """The enrichments that arrive before the call's deadline.
 
         Raises:
-            PantreeError: when the service fails, or nothing at all came in time.
+            PantreeError: when the call fails, or none arrives in time.
         """
         request = messages.EnrichItemsRequest(
             items=[messages.ItemToEnrich(name=item.name, category=item.category) for item in items]
         )
         enriched: dict[int, messages.EnrichedItem] = {}
         try:
-            with Asking(NAME):
-                async for response in self._stub.EnrichItems(request, timeout=self._seconds()):
+            with translate_part_errors(NAME):
+                async for response in self._stub.EnrichItems(request, timeout=self._timeout()):
                     if response.HasField("item"):
                         enriched[response.item_index] = response.item
         except DeadlineExceeded:
             if not enriched:
                 raise
+        in_order = [item for _, item in sorted(enriched.items())]
         return EnrichmentResult(
-            items=tuple(Enrichment(item.name, item.source, payload=item) for _, item in sorted(enriched.items())),
+            items=tuple(Enrichment(item.name, item.source, payload=item) for item in in_order),
             missing_count=len(items) - len(enriched),
-            fallback_reason=next(
-                (item.fallback_reason for _, item in sorted(enriched.items()) if item.fallback_reason), ""
-            ),
+            fallback_reason=next((item.fallback_reason for item in in_order if item.fallback_reason), ""),
         )
 
-    def _seconds(self) -> float:
+    def _timeout(self) -> float:
         remaining = remaining_seconds()
-        if remaining is None:
-            return self._longest_seconds
-        return min(self._longest_seconds, remaining * _SHARE_OF_TIME_LEFT)
+        limit = math.inf if remaining is None else remaining * _MAX_TIME_RATIO
+        return min(self._timeout_seconds, limit)

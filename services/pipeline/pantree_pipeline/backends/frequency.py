@@ -8,15 +8,15 @@ import grpc
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree_domain.purchases import PurchaseHistory
-from pantree_pipeline.backends.calls import Asking
-from pantree_pipeline.core import HistoryAnalysis, ItemEvidence, ModelName
+from pantree_pipeline.backends.calls import translate_part_errors
+from pantree_pipeline.core import FrequencyAnalyzer, HistoryAnalysis, ItemEvidence, ModelName
 from pantree_runtime.purchase_columns import columns_of
 
 NAME = "frequency"
 
 
-class GrpcFrequencyAnalyzer:
-    """Asks the frequency service. Evidence is handed on as its message, `ItemFrequency`."""
+class GrpcFrequencyAnalyzer(FrequencyAnalyzer):
+    """Calls the frequency service. Payloads are `ItemFrequency` messages."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = rpc.FrequencyServiceStub(channel)
@@ -25,10 +25,12 @@ class GrpcFrequencyAnalyzer:
         """The evidence on every item of a history.
 
         Raises:
-            PantreeError: when the service fails.
+            PantreeError: when the call fails.
         """
-        request = messages.AnalyzeHistoryRequest(purchases=columns_of(history), as_of=as_of.isoformat())
-        with Asking(NAME):
+        request = messages.AnalyzeHistoryRequest(
+            purchases=columns_of(history), as_of=as_of.isoformat(), view=messages.ITEM_FREQUENCY_VIEW_BASIC
+        )
+        with translate_part_errors(NAME):
             response = await self._stub.AnalyzeHistory(request)
         return HistoryAnalysis(
             items=tuple([ItemEvidence(item.name, item) for item in response.items]),
@@ -38,15 +40,15 @@ class GrpcFrequencyAnalyzer:
     async def cadence_changes(
         self, history: PurchaseHistory, as_of: date, names: Sequence[str]
     ) -> Sequence[messages.CadenceChange]:
-        """When the next purchase of items would make their cadence longer.
+        """When a later next purchase of these items would make their cadence longer.
 
         Raises:
-            PantreeError: when the service fails.
+            PantreeError: when the call fails.
         """
         request = messages.FindCadenceChangesRequest(
             history=messages.AnalyzeHistoryRequest(purchases=columns_of(history), as_of=as_of.isoformat()),
             item_names=names,
         )
-        with Asking(NAME):
+        with translate_part_errors(NAME):
             response = await self._stub.FindCadenceChanges(request)
         return response.changes

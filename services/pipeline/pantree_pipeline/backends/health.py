@@ -1,64 +1,51 @@
-"""The state of the other services, asked through gRPC's health protocol."""
+"""Health of the other services, through gRPC's health protocol."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from pantree_pipeline.core import Component, ComponentHealth, State
+
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
-@dataclass(frozen=True)
-class Component:
-    """A service behind the pipeline."""
+class GrpcHealthProbe:
+    """Checks all components concurrently.
 
-    name: str
-    required: bool
-    """Whether no answer can be given without it."""
-    channel: grpc.aio.Channel | None
-    """None when the settings leave it out."""
+    Args:
+        components: the components; those without a channel are disabled.
+        channels: channel of each enabled component, by name.
+        timeout_seconds: longest time of a check.
+    """
 
-
-@dataclass(frozen=True)
-class ComponentHealth:
-    """How a component is doing."""
-
-    component: Component
-    is_serving: bool
-    latency_ms: float
-    message: str
-    """What is wrong; empty when nothing is."""
-
-
-class HealthProbe:
-    """Asks all components for their health, side by side."""
-
-    def __init__(self, components: Sequence[Component], longest_seconds: float) -> None:
+    def __init__(
+        self, components: Sequence[Component], channels: Mapping[str, grpc.aio.Channel], timeout_seconds: float
+    ) -> None:
         self.components = tuple(components)
         self._checks: Mapping[str, Callable[..., Awaitable[health_pb2.HealthCheckResponse]]] = {
-            component.name: health_pb2_grpc.HealthStub(component.channel).Check  # type: ignore[attr-defined] # made at run time
-            for component in components
-            if component.channel is not None
+            name: health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined] # set in __init__
+            for name, channel in channels.items()
         }
-        self._longest_seconds = longest_seconds
+        self._timeout_seconds = timeout_seconds
 
     async def check(self) -> list[ComponentHealth]:
-        """Health of every component, in a stable order; takes at most `longest_seconds`."""
-        return await asyncio.gather(*(self._check(component) for component in self.components))
+        """Health of every component, in the order of `components`."""
+        return await asyncio.gather(*map(self._check, self.components))
 
     async def _check(self, component: Component) -> ComponentHealth:
-        check = self._checks.get(component.name)
-        if check is None:
-            return ComponentHealth(component, False, 0.0, "left out by the settings")
+        if not component.enabled:
+            return ComponentHealth(component, State.DISABLED, message="disabled by the settings")
         started = time.perf_counter()
         message = ""
         try:
-            response = await check(health_pb2.HealthCheckRequest(), timeout=self._longest_seconds)
+            check = self._checks[component.name]
+            response = await check(health_pb2.HealthCheckRequest(), timeout=self._timeout_seconds)
             if response.status != _SERVING:
                 message = "is starting or stopping"
         except grpc.aio.AioRpcError as error:
             message = f"does not answer ({error.code().name})"
-        return ComponentHealth(component, not message, (time.perf_counter() - started) * 1000, message)
+        state = State.UNAVAILABLE if message else State.SERVING
+        return ComponentHealth(component, state, (time.perf_counter() - started) * 1000, message)

@@ -11,14 +11,14 @@ from pantree.frequency.v1.frequency_service_pb2 import ItemFrequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
-from pantree_pipeline.backends.calls import Asking
-from pantree_pipeline.core import Candidate, ModelName, Neighborhood, Recommendations
+from pantree_pipeline.backends.calls import translate_part_errors
+from pantree_pipeline.core import Candidate, ModelName, Neighborhood, Recommendations, Recommender
 
 NAME = "recommendation"
 
 
-class GrpcRecommender:
-    """Asks the recommendation service. What it recommends is handed on as its message, `RecommendResponse`."""
+class GrpcRecommender(Recommender):
+    """Calls the recommendation service. The payload is a `RecommendResponse` message."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = rpc.RecommendationServiceStub(channel)
@@ -35,7 +35,7 @@ class GrpcRecommender:
         """The items worth a subscription.
 
         Raises:
-            PantreeError: when the service fails.
+            PantreeError: when the call fails.
         """
         request = messages.RecommendRequest(
             as_of=as_of.isoformat(),
@@ -45,13 +45,13 @@ class GrpcRecommender:
             neighborhood=None if neighborhood is None else cast(vector.Neighborhood, neighborhood.payload),
         )
         for candidate in candidates:
-            # Added in place, so that the evidence is copied only once.
+            # Added in place, which copies the evidence only once.
             message = request.candidates.add(frequency=cast(ItemFrequency, candidate.evidence.payload))
             if candidate.enrichment is not None:
                 enriched = cast(EnrichedItem, candidate.enrichment.payload)
                 message.perishability = enriched.perishability
                 message.suggested_interval_days = enriched.suggested_interval_days
-        with Asking(NAME):
+        with translate_part_errors(NAME):
             response = await self._stub.Recommend(request)
         return Recommendations(
             payload=response,

@@ -1,22 +1,22 @@
 """The simulation service over gRPC."""
 
-from collections.abc import AsyncGenerator
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator
 from datetime import date
 
 import grpc
 
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
-from pantree_domain.limits import MAX_BASKET_ITEMS
-from pantree_pipeline.backends.calls import Asking
-from pantree_pipeline.core import Archetypes, FirstPurchase, Month
+from pantree_pipeline.backends.calls import translate_part_errors
+from pantree_pipeline.core import Archetypes, FirstPurchase, Month, Simulator
 from pantree_runtime.purchase_columns import lines_of
 
 NAME = "simulation"
 
 
-class GrpcSimulator:
-    """Asks the simulation service. Archetypes are asked for once: they change only with a new deployment."""
+class GrpcSimulator(Simulator):
+    """Calls the simulation service. Archetypes are cached, since they change only with a deployment."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = rpc.SimulationServiceStub(channel)
@@ -26,12 +26,12 @@ class GrpcSimulator:
         """The kinds of shopper that can be simulated.
 
         Raises:
-            PantreeError: when the service does not answer.
+            PantreeError: when the call fails.
         """
         if self._archetypes is None:
             ids: list[str] = []
-            request = messages.ListArchetypesRequest(page_size=MAX_BASKET_ITEMS)
-            with Asking(NAME):
+            request = messages.ListArchetypesRequest()
+            with translate_part_errors(NAME):
                 while True:
                     response = await self._stub.ListArchetypes(request)
                     ids.extend(archetype.id for archetype in response.archetypes)
@@ -41,11 +41,12 @@ class GrpcSimulator:
             self._archetypes = Archetypes(tuple(ids), response.default_archetype)
         return self._archetypes
 
-    async def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncGenerator[Month]:
-        """The months that follow a first purchase, each as soon as it is made.
+    @contextlib.asynccontextmanager
+    async def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncIterator[AsyncIterator[Month]]:
+        """The months that follow a first purchase, each as soon as it is simulated.
 
         Raises:
-            PantreeError: when the service fails.
+            PantreeError: when the call fails.
         """
         request = messages.StreamPurchasesRequest(
             household_id=customer_id,
@@ -57,14 +58,18 @@ class GrpcSimulator:
         )
         call = self._stub.StreamPurchases(request)
         try:
-            with Asking(NAME):
-                async for response in call:
-                    yield Month(
-                        month_number=response.month_number,
-                        month_count=response.month_count,
-                        period_start=date.fromisoformat(response.period_start),
-                        period_end=date.fromisoformat(response.period_end),
-                        purchases=lines_of(response.purchases),
-                    )
+            yield _months(call)
         finally:
-            call.cancel()  # does nothing after the last message
+            call.cancel()  # has no effect after the last message
+
+
+async def _months(responses: AsyncIterable[messages.StreamPurchasesResponse]) -> AsyncIterator[Month]:
+    with translate_part_errors(NAME):
+        async for response in responses:
+            yield Month(
+                month_number=response.month_number,
+                month_count=response.month_count,
+                period_start=date.fromisoformat(response.period_start),
+                period_end=date.fromisoformat(response.period_end),
+                purchases=lines_of(response.purchases),
+            )

@@ -6,18 +6,19 @@ import grpc
 
 from pantree.vector.v1 import vector_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
+from pantree_domain.limits import max_items
 from pantree_domain.purchases import PurchaseHistory
-from pantree_pipeline.backends.calls import Asking
-from pantree_pipeline.core import Neighborhood
+from pantree_pipeline.backends.calls import translate_part_errors
+from pantree_pipeline.core import Neighborhood, VectorIndex
 from pantree_runtime.purchase_columns import columns_of
 
 NAME = "vector"
-# As many as a request for recommendations may hold: what the household buys by now falls away there.
-NEIGHBOR_ITEMS = 100
+# The recommendation service drops the items that the household buys already.
+_MAX_NEIGHBOR_ITEMS = max_items("pantree.vector.v1.Neighborhood.items")
 
 
-class GrpcVectorIndex:
-    """Asks the vector service. A profile is handed on as its message, `CustomerProfile`, a neighborhood likewise."""
+class GrpcVectorIndex(VectorIndex):
+    """Calls the vector service. Payloads are `CustomerProfile` and `Neighborhood` messages."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = rpc.VectorServiceStub(channel)
@@ -26,25 +27,25 @@ class GrpcVectorIndex:
         """Stores a history and returns the customer's profile.
 
         Raises:
-            PantreeError: when the service fails.
+            PantreeError: when the call fails.
         """
         request = messages.IndexHistoryRequest(
             tenant_id=tenant_id, customer_id=customer_id, purchases=columns_of(history), as_of=as_of.isoformat()
         )
-        with Asking(NAME):
+        with translate_part_errors(NAME):
             response = await self._stub.IndexHistory(request)
         return response.profile
 
     async def neighborhood(self, tenant_id: str, customer_id: str) -> Neighborhood:
-        """What customers similar to a stored one buy.
+        """The purchases of customers that are similar to a stored one.
 
         Raises:
-            PantreeError: when the service fails.
+            PantreeError: when the call fails.
         """
         request = messages.DescribeNeighborhoodRequest(
-            tenant_id=tenant_id, customer_id=customer_id, limit=NEIGHBOR_ITEMS
+            tenant_id=tenant_id, customer_id=customer_id, limit=_MAX_NEIGHBOR_ITEMS
         )
-        with Asking(NAME):
+        with translate_part_errors(NAME):
             response = await self._stub.DescribeNeighborhood(request)
-        found = response.neighborhood
-        return Neighborhood(found.neighbor_count, len(found.items), found)
+        neighborhood = response.neighborhood
+        return Neighborhood(neighborhood.neighbor_count, len(neighborhood.items), neighborhood)

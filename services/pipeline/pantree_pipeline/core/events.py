@@ -1,4 +1,4 @@
-"""What the pipeline tells on its way."""
+"""The events of a pipeline."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from typing import NamedTuple
 from pantree_domain.evidence import ModelName
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.history import Month
-from pantree_pipeline.core.order import Order
+from pantree_pipeline.core.job import Job
 from pantree_pipeline.core.ports import Enrichment, Recommendations
 
 
 class Started(NamedTuple):
-    """The order is accepted and the work has begun."""
+    """The job is accepted and running."""
 
-    order: Order
+    job: Job
     month_count: int
 
 
 @dataclass(frozen=True)
-class Warning:
-    """What is missing from an answer, and why."""
+class Degradation:
+    """What is missing from an answer, and why: a warning of the contract."""
 
     component: str
     code: str
@@ -31,7 +31,7 @@ class Warning:
 class Completed:
     """The result."""
 
-    order: Order
+    job: Job
     month_count: int
     history: PurchaseHistory
     confidence_model: ModelName
@@ -39,10 +39,10 @@ class Completed:
     enrichments: Mapping[str, Enrichment]
     """By item name."""
     profile: object | None
-    """The customer's profile in the vector service's own form; None when it could not be made."""
-    warnings: tuple[Warning, ...]
+    """The customer's profile as a message of the vector service; None if it is missing."""
+    degradations: tuple[Degradation, ...]
     cadence_changes: tuple[object, ...] = ()
-    """When a later purchase would make cadences longer, in the frequency service's own form; empty unless asked for."""
+    """Messages of the frequency service; empty unless requested."""
 
 
 Event = Started | Month | Completed

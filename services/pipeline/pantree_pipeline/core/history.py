@@ -1,4 +1,4 @@
-"""A history cut into months, and months joined into a history."""
+"""Splits a history into months, and joins months to a history."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -27,16 +27,12 @@ class Month(NamedTuple):
 
     @property
     def progress(self) -> float:
-        """How far the months have come, 0 to 100."""
+        """Share of the months so far, 0 to 100."""
         return 100.0 * self.month_number / self.month_count
 
 
 def join(months: Sequence[PurchaseLines]) -> PurchaseHistory:
-    """One history with the lines of all months, in their order; items of one name are one item.
-
-    Args:
-        months: at least one.
-    """
+    """One history with the lines of all months, at least one, in their order."""
     categories: dict[str, str] = {}
     for month in months:
         for name, category in zip(month.item_names, month.item_categories, strict=True):
@@ -44,22 +40,22 @@ def join(months: Sequence[PurchaseLines]) -> PurchaseHistory:
     positions = {name: position for position, name in enumerate(categories)}
     indices: list[int] = []
     for month in months:
-        joined_positions = [positions[name] for name in month.item_names]
-        indices += [joined_positions[item] for item in month.item_indices]
-    every = itertools.chain.from_iterable
+        month_positions = [positions[name] for name in month.item_names]
+        indices += [month_positions[item] for item in month.item_indices]
+    chain = itertools.chain.from_iterable
     return PurchaseHistory(
         item_names=tuple(positions),
         item_categories=tuple(categories.values()),
         item_indices=np.array(indices, dtype=np.int32),
-        days=np.fromiter(every(month.days for month in months), np.int32, len(indices)),
-        quantities=np.fromiter(every(month.quantities for month in months), np.int32, len(indices)),
-        prices=np.fromiter(every(month.prices for month in months), np.float64, len(indices)),
-        savings=np.fromiter(every(month.savings for month in months), np.float64, len(indices)),
+        days=np.fromiter(chain(month.days for month in months), np.int32, len(indices)),
+        quantities=np.fromiter(chain(month.quantities for month in months), np.int32, len(indices)),
+        prices=np.fromiter(chain(month.prices for month in months), np.float64, len(indices)),
+        savings=np.fromiter(chain(month.savings for month in months), np.float64, len(indices)),
     )
 
 
 def purchase_counts(history: PurchaseHistory) -> NDArray[np.int64]:
-    """int64[k], on how many distinct days each item of the dictionary was bought."""
+    """int64[k], number of distinct days on which each item of the dictionary was bought."""
     if not len(history):
         return np.zeros(len(history.item_names), dtype=np.int64)
     first = int(history.days.min())
@@ -70,13 +66,13 @@ def purchase_counts(history: PurchaseHistory) -> NDArray[np.int64]:
 
 
 def month_count(history: PurchaseHistory) -> int:
-    """Calendar months from that of the first purchase to that of the last one, both included; at least one line."""
+    """Number of calendar months from that of the first purchase to that of the last one, both included."""
     first, last = calendar_day(history.days.min()), calendar_day(history.days.max())
     return (last.year - first.year) * 12 + last.month - first.month + 1
 
 
 def months_of(history: PurchaseHistory) -> Iterator[Month]:
-    """The calendar months of a history of at least one line, empty ones included, each with its lines by day."""
+    """The calendar months of a history that is not empty, each with its lines by day; months may be empty."""
     order = np.argsort(history.days, kind="stable")
     days = history.days[order]
     count = month_count(history)
@@ -90,7 +86,7 @@ def months_of(history: PurchaseHistory) -> Iterator[Month]:
 
 
 def _lines(history: PurchaseHistory, lines: NDArray[np.intp]) -> PurchaseLines:
-    """Some lines of a history, with a dictionary of their items only."""
+    """The lines at positions, with a dictionary of only their items."""
     items, indices = np.unique(history.item_indices[lines], return_inverse=True)
     return PurchaseLines(
         item_names=[history.item_names[item] for item in items],

@@ -1,10 +1,11 @@
-"""What the pipeline needs of the other services.
+"""Ports to the other services.
 
-The pipeline orders their work and hands results from one to the next; it does not look inside. What one service made
-and another one understands travels as `payload`, in the services' own form.
+The pipeline calls them in order and passes results from one to the next without reading them: a `payload` is a message
+that only its producer and its consumer interpret.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple, Protocol
@@ -12,7 +13,7 @@ from typing import NamedTuple, Protocol
 from pantree_domain.evidence import ModelName
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.history import Month
-from pantree_pipeline.core.order import FirstPurchase
+from pantree_pipeline.core.job import FirstPurchase
 
 
 @dataclass(frozen=True)
@@ -23,22 +24,13 @@ class Archetypes:
     default: str
 
 
-# A tuple, as there is one for every item of every history, and a tuple is made in a fraction of the time.
+# A named tuple, which is created much faster than a dataclass: there is one for every item of every history.
 class ItemEvidence(NamedTuple):
     """How regularly a household buys one item."""
 
     name: str
     payload: object
-    """The frequency service's statement, as the recommendation service reads it."""
-
-
-@dataclass(frozen=True)
-class ItemToEnrich:
-    """An item of which more is to be known."""
-
-    name: str
-    category: str
-    """An empty string when unknown."""
+    """Message of the frequency service for the recommendation service."""
 
 
 @dataclass(frozen=True)
@@ -50,30 +42,38 @@ class HistoryAnalysis:
 
 
 @dataclass(frozen=True)
+class ItemToEnrich:
+    """An item to look up."""
+
+    name: str
+    category: str
+    """Empty if unknown."""
+
+
+@dataclass(frozen=True)
 class Enrichment:
-    """What is known about an item beyond its purchases."""
+    """Knowledge about an item that is not in its purchases."""
 
     name: str
     source: str
-    """Who said it: `rules` or `nim`."""
+    """`rules` or `nim`."""
     payload: object
-    """The enrichment service's statement, as the recommendation service and the answer's readers read it."""
+    """Message of the enrichment service for the recommendation service and the result."""
 
 
 @dataclass(frozen=True)
 class EnrichmentResult:
-    """What came back in time."""
+    """The enrichments that arrived in time."""
 
     items: tuple[Enrichment, ...]
     missing_count: int
-    """Items of which nothing came back."""
+    """Items without an enrichment."""
     fallback_reason: str
-    """Why rules answered although a language model is configured; empty when they did not have to."""
+    """Why rules were used although a language model is configured; empty if they were not."""
 
 
-# A tuple, as `ItemEvidence` is.
 class Candidate(NamedTuple):
-    """An item to judge: the evidence, and what else is known about it."""
+    """An item that may be recommended."""
 
     evidence: ItemEvidence
     enrichment: Enrichment | None
@@ -84,24 +84,24 @@ class Recommendations:
     """The items worth a subscription."""
 
     payload: object
-    """The recommendation service's statement, as the answer's readers read it."""
+    """Message of the recommendation service for the result."""
     names: tuple[str, ...]
     """The recommended items, best first."""
     model: ModelName
     source: str
     fallback_reason: str
-    """Why the embedded model answered although SageMaker is configured; empty when it did not have to."""
+    """Why the embedded model was used although SageMaker is configured; empty if it was not."""
 
 
 @dataclass(frozen=True)
 class Neighborhood:
-    """What similar customers buy."""
+    """The purchases of similar customers."""
 
     neighbor_count: int
     item_count: int
     """Items that enough of them buy regularly."""
     payload: object
-    """The vector service's statement, as the recommendation service reads it."""
+    """Message of the vector service for the recommendation service."""
 
 
 class Simulator(Protocol):
@@ -110,8 +110,13 @@ class Simulator(Protocol):
     async def archetypes(self) -> Archetypes:
         """The kinds of shopper that can be simulated."""
 
-    def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncGenerator[Month]:
-        """The months that follow a first purchase, each as soon as it is made."""
+    def months(
+        self, customer_id: str, first_purchase: FirstPurchase
+    ) -> AbstractAsyncContextManager[AsyncIterator[Month]]:
+        """The months that follow a first purchase, each as soon as it is simulated.
+
+        Entering the context starts the simulation, leaving it stops the simulation.
+        """
 
 
 class FrequencyAnalyzer(Protocol):
@@ -121,24 +126,24 @@ class FrequencyAnalyzer(Protocol):
         """The evidence on every item of a history."""
 
     async def cadence_changes(self, history: PurchaseHistory, as_of: date, names: Sequence[str]) -> Sequence[object]:
-        """When the next purchase of items would make their cadence longer, in the frequency service's own form."""
+        """Messages that say when a later next purchase of these items would make their cadence longer."""
 
 
 class VectorIndex(Protocol):
     """The vector service."""
 
     async def index(self, tenant_id: str, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
-        """Stores a history and returns the customer's profile, in the vector service's own form."""
+        """Stores a history and returns a message with the customer's profile."""
 
     async def neighborhood(self, tenant_id: str, customer_id: str) -> Neighborhood:
-        """What customers of a retailer that are similar to a stored one buy."""
+        """The purchases of the retailer's customers that are similar to a stored one."""
 
 
 class Enricher(Protocol):
     """The enrichment service."""
 
     async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
-        """What is known about items; what did not come back in time is counted, not waited for."""
+        """The enrichments that arrive in time."""
 
 
 class Recommender(Protocol):
@@ -153,4 +158,4 @@ class Recommender(Protocol):
         include_omitted: bool,
         neighborhood: Neighborhood | None,
     ) -> Recommendations:
-        """The items worth a subscription, and with a neighborhood those worth a try."""
+        """The items worth a subscription, and with a neighborhood also suggestions."""

@@ -1,4 +1,4 @@
-"""What is asked of the pipeline."""
+"""The input of the pipeline."""
 
 from datetime import date
 from typing import Any, NamedTuple
@@ -7,10 +7,10 @@ from pantree_domain.purchases import PurchaseHistory
 
 
 class FirstPurchase(NamedTuple):
-    """A first purchase, from which a history is to be simulated."""
+    """A first purchase, from which a history is simulated."""
 
     items: tuple[Any, ...]
-    """The items in the simulation service's own form; handed on untouched."""
+    """The items as messages of the simulation service, passed on unchanged."""
     archetype: str
     simulation_months: int
     start: date
@@ -18,17 +18,17 @@ class FirstPurchase(NamedTuple):
     seed: int
 
 
-class Order(NamedTuple):
-    """One household's request: its first purchase or its real history."""
+class Job(NamedTuple):
+    """One household to process: its first purchase or its real history."""
 
     customer_id: str
     customer_name: str
     source: FirstPurchase | PurchaseHistory
     as_of: date
     max_recommendations: int | None
-    """None leaves it to the recommendation service."""
+    """None for the default of the recommendation service."""
     include_omitted: bool
     include_cadence_changes: bool = False
     include_suggestions: bool = False
     tenant_id: str = ""
-    """The retailer whose customers the household is one of; empty for the default one."""
+    """The retailer that the household is a customer of; empty for the default one."""

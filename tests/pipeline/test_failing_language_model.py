@@ -1,4 +1,4 @@
-"""The pipeline with a language model that dies, hangs or lies in the middle of a run: real parts over loopback."""
+"""The pipeline with real parts and a language model that crashes, hangs or returns wrong data during a run."""
 
 import asyncio
 import contextlib
@@ -29,15 +29,15 @@ from tests.enrichment.nim_server import answers, completion, content_about, drop
 from tests.enrichment.nim_stub import entry
 from tests.loopback import loopback
 
-# Shorter than the pipeline's own limits, so that the request's deadline is what everything must keep.
+# Shorter than the pipeline's own timeouts, so that the request's deadline applies.
 SECONDS = 3.0
 AS_OF = date(2026, 6, 1)
-STRANGE = [f"Zorblax {word}" for word in ("Crisps", "Juice", "Soap", "Bread")]
-INTERVALS = {"Milk": 7, "Bananas": 9, **dict(zip(STRANGE, (14, 21, 28, 7), strict=True))}
+UNKNOWN = [f"Zorblax {word}" for word in ("Crisps", "Juice", "Soap", "Bread")]
+INTERVALS = {"Milk": 7, "Bananas": 9, **dict(zip(UNKNOWN, (14, 21, 28, 7), strict=True))}
 
 
 def household() -> messages.ProcessInput:
-    """A household that buys six items, two of which the catalog knows, each in a rhythm of its own."""
+    """A household that buys six items, two of which the catalog knows, each at its own interval."""
     purchases = [
         Purchase(name, AS_OF - timedelta(days=interval_days * ago), price=3.0)
         for name, interval_days in INTERVALS.items()
@@ -48,14 +48,14 @@ def household() -> messages.ProcessInput:
 
 @contextlib.asynccontextmanager
 async def pipeline_with(enricher: ServiceSpec) -> AsyncIterator["rpc.PipelineServiceAsyncStub"]:
-    """The pipeline, over real parts and this enrichment service."""
+    """The pipeline with real parts and this enrichment service."""
     async with contextlib.AsyncExitStack() as stack:
         addresses = {
             name: (await stack.enter_async_context(running(part))).address
             for name, part in {
                 "frequency_address": await frequency.build(FrequencySettings()),
                 "recommendation_address": await recommendation.build(
-                    # Eight purchases of each item are few; what is tested here needs recommendations.
+                    # Eight purchases of each item are few, and these tests need recommendations.
                     RecommendationSettings(sagemaker_endpoint="", min_cadence_probability=0.5)
                 ),
                 "enrichment_address": enricher,
@@ -73,7 +73,7 @@ async def enrichment_with(nim_address: str, **changes: Any) -> ServiceSpec:
 
 
 async def process(stub: "rpc.PipelineServiceAsyncStub") -> messages.ProcessResult:
-    """The answer; a later one would be DEADLINE_EXCEEDED."""
+    """The result; a late one would be DEADLINE_EXCEEDED."""
     return (await stub.Process(messages.ProcessRequest(input=household()), timeout=SECONDS)).result
 
 
@@ -81,19 +81,19 @@ def intervals(result: messages.ProcessResult) -> dict[str, int]:
     return {item.name: item.subscription.interval_days for item in result.recommendations.recommendations}
 
 
-async def test_answer_with_a_well_language_model_has_no_warnings() -> None:
+async def test_working_language_model_enriches_unknown_items() -> None:
     async with nim_at_loopback(answers) as server, pipeline_with(await enrichment_with(server.address)) as stub:
         result = await process(stub)
     assert len(intervals(result)) >= 4
     sources = {related.name: related.source for related in result.recommendations.related}
-    assert {sources[name] for name in STRANGE if name in sources} == {"nim"}
-    # To the stub milk is a snack, which the catalog does not let pass.
+    assert {sources[name] for name in UNKNOWN if name in sources} == {"nim"}
+    # The stub says that milk is a snack, which contradicts the catalog.
     assert {warning.component for warning in result.warnings} == {"nim"}
     assert "contradicts the catalog" in result.warnings[0].message
 
 
 @pytest.mark.parametrize("behavior", [hangs, drops], ids=["hangs", "drops"])
-async def test_answer_comes_in_time_when_the_language_model_fails(behavior: Any) -> None:
+async def test_answer_is_in_time_when_the_language_model_fails(behavior: Any) -> None:
     async with nim_at_loopback(behavior) as server, pipeline_with(await enrichment_with(server.address)) as stub:
         result = await process(stub)
         assert server.calls
@@ -101,7 +101,7 @@ async def test_answer_comes_in_time_when_the_language_model_fails(behavior: Any)
     assert [(warning.component, warning.code) for warning in result.warnings] == [("nim", "FALLBACK")]
 
 
-async def test_answer_comes_in_time_when_the_language_model_is_killed_in_mid_run() -> None:
+async def test_answer_is_in_time_when_the_language_model_is_killed_during_a_run() -> None:
     answered = asyncio.Event()
 
     async def answers_once(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
@@ -116,19 +116,19 @@ async def test_answer_comes_in_time_when_the_language_model_is_killed_in_mid_run
         async with pipeline_with(await enrichment_with(server.address, nim_batch_size=1, nim_max_calls=1)) as stub:
             request = asyncio.create_task(process(stub))
             await answered.wait()
-            await nim.aclose()  # cuts off every connection and listens no more
+            await nim.aclose()  # closes every connection and stops listening
             result = await request
             assert len(intervals(result)) >= 4
             assert [(warning.component, warning.code) for warning in result.warnings] == [("nim", "FALLBACK")]
             assert {related.source for related in result.recommendations.related} <= {"rules", "nim"}
 
-            # Nobody waits for it from now on.
+            # From now on no request waits for it.
             again = await process(stub)
             assert intervals(again) == intervals(result)
             assert again.warnings[0].code == "FALLBACK"
 
 
-async def test_lies_of_a_language_model_never_shorten_a_cadence() -> None:
+async def test_wrong_data_of_a_language_model_never_shortens_a_cadence() -> None:
     async def daily(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
         entries = [entry(item, suggested_interval_days=1, interval_reason="used_daily") for item in items]
         writer.write(completion(json.dumps({"items": entries})))
@@ -140,18 +140,18 @@ async def test_lies_of_a_language_model_never_shorten_a_cadence() -> None:
     assert intervals(result) == intervals(by_rules)
 
 
-class StopsInTheMiddle(enrichment_rpc.EnrichmentServiceServicer):
-    """An enrichment service that tells of one item and then nothing more."""
+class HangsAfterItems(enrichment_rpc.EnrichmentServiceServicer):
+    """An enrichment service that returns some items and then hangs."""
 
-    def __init__(self, told_count: int) -> None:
-        self.told_count = told_count
-        self.seconds_given: list[float] = []
+    def __init__(self, item_count: int) -> None:
+        self.item_count = item_count
+        self.timeouts: list[float] = []
 
     async def EnrichItems(
         self, request: enrichment_messages.EnrichItemsRequest, context: Context
     ) -> AsyncIterator[enrichment_messages.EnrichItemsResponse]:
-        self.seconds_given.append(context.time_remaining())
-        for index in range(self.told_count):
+        self.timeouts.append(context.time_remaining())
+        for index in range(self.item_count):
             name = request.items[index].name
             yield enrichment_messages.EnrichItemsResponse(
                 item_index=index,
@@ -160,9 +160,9 @@ class StopsInTheMiddle(enrichment_rpc.EnrichmentServiceServicer):
         await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize(("told_count", "code"), [(1, "INCOMPLETE"), (0, "DEADLINE_EXCEEDED")])
-async def test_what_arrived_in_time_is_used_and_the_rest_is_marked(told_count: int, code: str) -> None:
-    servicer = StopsInTheMiddle(told_count)
+@pytest.mark.parametrize(("item_count", "code"), [(1, "INCOMPLETE"), (0, "DEADLINE_EXCEEDED")])
+async def test_items_that_arrive_in_time_are_used_and_the_rest_is_a_warning(item_count: int, code: str) -> None:
+    servicer = HangsAfterItems(item_count)
     part = ServiceSpec(
         name="enrichment",
         services={
@@ -175,5 +175,5 @@ async def test_what_arrived_in_time_is_used_and_the_rest_is_marked(told_count: i
         result = await process(stub)
     assert len(intervals(result)) >= 4
     assert [(warning.component, warning.code) for warning in result.warnings] == [("enrichment", code)]
-    # What comes after enrichment has time left.
-    assert servicer.seconds_given[0] <= SECONDS / 2
+    # The stages after enrichment have time left.
+    assert servicer.timeouts[0] <= SECONDS / 2
