@@ -1,5 +1,6 @@
 """The simulation service over gRPC."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterable, AsyncIterator
 from datetime import date
@@ -58,6 +59,7 @@ class GrpcSimulator(Simulator):
         )
         call = self._stub.StreamPurchases(request)
         try:
+            await asyncio.sleep(0)  # lets the task of grpc.aio that sends the request run
             yield _months(call)
         finally:
             call.cancel()  # has no effect after the last message
