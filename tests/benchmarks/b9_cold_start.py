@@ -33,7 +33,7 @@ asyncio.run(main())
 
 
 def measure() -> list[Measurement]:
-    """Medians of a few starts, in turn with those of the yardstick."""
+    """Medians of a few starts, in turn with those of the baseline."""
     return asyncio.run(_measure())
 
 
@@ -49,10 +49,10 @@ async def _measure() -> list[Measurement]:
             answered.append(until_answer)
             empty.append(until_empty_servers)
     floor = median(empty)
-    yardstick = f"{len(PARTS)} empty grpc.aio servers, started at once"
+    baseline = f"{len(PARTS)} empty grpc.aio servers, started at once"
     return [
         Measurement(
-            "B9", f"start of {len(PARTS)} parts until {state}", yardstick, seconds, floor, seconds / floor, level
+            "B9", f"start of {len(PARTS)} parts until {state}", baseline, seconds, floor, seconds / floor, level
         )
         for state, seconds, level in (
             ("all are SERVING", median(serving), "≤ 3 × its time"),

@@ -1,4 +1,4 @@
-"""Work that is compared with several yardsticks, all timed in turn in one run."""
+"""Work that is compared with several baselines, all timed in turn in one run."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -8,14 +8,14 @@ from tests.benchmarks.measurement import Measurement
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class Baseline:
     """What the work is compared with."""
 
     name: str
     seconds: float
-    least_speedup: float | None = None
-    """The work should be at least so many times faster; None where `most_ratio` counts."""
-    most_ratio: float | None = None
+    min_speedup: float | None = None
+    """The work should be at least so many times faster; None where `max_ratio` counts."""
+    max_ratio: float | None = None
     """The work should take at most so many times as long."""
 
 
@@ -25,28 +25,26 @@ class Comparison:
 
     work: str
     seconds: float
-    yardsticks: tuple[Yardstick, ...]
+    baselines: tuple[Baseline, ...]
     notes: Mapping[str, float | str]
 
 
 def measurements_of(identifier: str, comparison: Comparison) -> list[Measurement]:
-    """A row of the table for each yardstick.
+    """A row of the table for each baseline.
 
     Args:
         identifier: of the benchmark, such as `B1`.
         comparison: what was found.
     """
     rows = []
-    for yardstick in comparison.yardsticks:
-        ratio, level = comparison.seconds / yardstick.seconds, "no level"
-        if yardstick.least_speedup is not None:
-            ratio, level = 1 / ratio, f"≥ {yardstick.least_speedup:g} × faster"
-        elif yardstick.most_ratio is not None:
-            level = f"≤ {yardstick.most_ratio:g} × its time"
+    for baseline in comparison.baselines:
+        ratio, level = comparison.seconds / baseline.seconds, "no level"
+        if baseline.min_speedup is not None:
+            ratio, level = 1 / ratio, f"≥ {baseline.min_speedup:g} × faster"
+        elif baseline.max_ratio is not None:
+            level = f"≤ {baseline.max_ratio:g} × its time"
         rows.append(
-            Measurement(
-                identifier, comparison.work, yardstick.name, comparison.seconds, yardstick.seconds, ratio, level
-            )
+            Measurement(identifier, comparison.work, baseline.name, comparison.seconds, baseline.seconds, ratio, level)
         )
     return rows
 

@@ -16,7 +16,7 @@ from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models.hazard import STEPS
 from pantree_frequency.core.sorting import sort_histories
 from pantree_research.quality.households import EVALUATION_CUTOFFS, Level, Split, load_receipt_lines
-from tests.benchmarks.comparison import Comparison, Yardstick, best_of
+from tests.benchmarks.comparison import Baseline, Comparison, best_of
 
 # The year's lines of all households are 1.47 million; those that are not reserved are repeated until there are ten
 # times as many, each time as other households.
@@ -103,9 +103,9 @@ def bulk_statistics_of_lines() -> Comparison:
         f"statistics of {rows:,} lines",
         own_seconds,
         (
-            Yardstick("Polars, lazy", polars_seconds, least_speedup=12),
-            Yardstick("DuckDB", duckdb_seconds, least_speedup=6),
-            Yardstick("np.argsort of the key", floor_seconds, most_ratio=1.6),
+            Baseline("Polars, lazy", polars_seconds, min_speedup=12),
+            Baseline("DuckDB", duckdb_seconds, min_speedup=6),
+            Baseline("np.argsort of the key", floor_seconds, max_ratio=1.6),
         ),
         {
             "threads": f"{_THREADS} (Polars {pl.thread_pool_size()})",
@@ -144,6 +144,6 @@ def bulk_scoring() -> Comparison:
     return Comparison(
         f"scores of {len(table):,} pairs, features included",
         own_seconds,
-        (Yardstick("LightGBM predict on ready rows", predict_seconds, most_ratio=2),),
+        (Baseline("LightGBM predict on ready rows", predict_seconds, max_ratio=2),),
         {"features": len(loaded.description["features"]), "pairs per second": round(len(table) / own_seconds)},
     )

@@ -1,4 +1,4 @@
-"""What a benchmark reports, and how work and yardstick are timed in turn."""
+"""What a benchmark reports, and how work and baseline are timed in turn."""
 
 import time
 from collections.abc import Callable
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Measurement:
-    """Work and yardstick, timed in one run."""
+    """Work and baseline, timed in one run."""
 
     id: str
     """Benchmark, such as `B5`."""
     work: str
-    yardstick: str
+    baseline: str
     work_seconds: float
-    yardstick_seconds: float
+    baseline_seconds: float
     ratio: float
-    """In the direction of `level`: how many times faster than the yardstick, or how many times its duration."""
+    """In the direction of `level`: how many times faster than the baseline, or how many times its duration."""
     level: str
     """What is to be reached, such as `≥ 5 × faster`."""
 
 
-def alternate(work: Callable[[], object], yardstick: Callable[[], object], rounds: int = 7) -> tuple[float, float]:
-    """Least seconds of the work and of its yardstick over some rounds, taken in turn after one round to warm up.
+def alternate(work: Callable[[], object], baseline: Callable[[], object], rounds: int = 7) -> tuple[float, float]:
+    """Least seconds of the work and of its baseline over some rounds, taken in turn after one round to warm up.
 
     The least, because whatever else the machine does only ever adds.
     """
     times: tuple[list[float], list[float]] = ([], [])
     for number in range(rounds + 1):
-        for run, seconds in zip((work, yardstick), times, strict=True):
+        for run, seconds in zip((work, baseline), times, strict=True):
             started = time.perf_counter()
             run()
             if number:

@@ -1,6 +1,6 @@
-"""The simulation's model in vectorised numpy: what one would write without a compiler. Gives the same purchases.
+"""The simulation's model in vectorized numpy: what one would write without a compiler. Gives the same purchases.
 
-Households of a chunk are worked on side by side: arrays are [h, s] for the needs of each household, and events are
+Households of a chunk are worked on concurrently: arrays are [h, s] for the needs of each household, and events are
 found in rounds, the next purchase of every need that has one.
 """
 
@@ -171,7 +171,7 @@ def _chunk(
         )
         return sums
 
-    most = (parameters["max_purchases_per_trip"] / gap)[:, None]
+    highest = (parameters["max_purchases_per_trip"] / gap)[:, None]
     total = np.maximum(archetypes.weights[archetype] * (basket / gap)[:, None], 0.0)
     staples, others = by_category(rate, staple), by_category(rate, other)
     of_others = np.where(staples > 0, total * parameters["occasional_volume_ratio"], total)
@@ -180,18 +180,18 @@ def _chunk(
         scale = np.where(staples > 0, left / staples, 0.0)
         other_scale = np.where(others > 0, of_others / others, 0.0)
         scaled = rate * scale[everyone, category]
-        capped = staple & (scaled >= most)
+        capped = staple & (scaled >= highest)
         # One at a time, as the kernel does it, for the same rounding.
         np.subtract.at(
             left,
             (np.broadcast_to(everyone, capped.shape)[capped], np.broadcast_to(category, capped.shape)[capped]),
-            np.broadcast_to(most, capped.shape)[capped],
+            np.broadcast_to(highest, capped.shape)[capped],
         )
         uncapped = by_category(scaled, staple & ~capped)
         more = np.where(uncapped > 0, np.maximum(left, 0.0) / uncapped, 1.0)
     scaled = np.where(staple & ~capped, scaled * more[everyone, category], scaled)
     rate = np.where(other, rate * other_scale[everyone, category], np.where(staple, scaled, 0.0))
-    rate = np.minimum(rate, most)
+    rate = np.minimum(rate, highest)
     rate_end = np.cumsum(rate, axis=1)
 
     # When each need returns.
@@ -227,8 +227,8 @@ def _chunk(
     while (active := trip_day < until_day).any():
         who = np.flatnonzero(active)
         for kind in range(next_trips.shape[0]):
-            at_least = who[trip_kind[who] >= kind]
-            next_trips[kind, at_least, trip_day[at_least] - from_day] = number
+            not_below = who[trip_kind[who] >= kind]
+            next_trips[kind, not_below, trip_day[not_below] - from_day] = number
         spell = _drawn(model, SPELL_FACTORS, _high(_number(spell_stream, trip_day // parameters["spell_days"])))
         trip_days.append(trip_day)
         spell_factors.append(spell)

@@ -1,4 +1,4 @@
-"""`behavior.toml` is what the fitting script makes; `make fit-check` makes all of it anew, which takes minutes."""
+"""`behavior.toml` is what the fitting script makes; `make fit-check` makes all of it again, which takes minutes."""
 
 import dataclasses
 from importlib import resources

@@ -38,13 +38,13 @@ def test_the_last_basket_is_held_out() -> None:
     assert past.days_ago.tolist() == [7, 7, 0]
 
 
-def test_earlier_baskets_are_asked_for_without_a_look_at_later_ones() -> None:
+def test_earlier_baskets_are_predicted_without_later_ones() -> None:
     past = _baskets(["a", "b", "ab", "c"]).past(np.array([0]), dropped=1)
     assert past.counts().toarray().tolist() == [[1, 1, 0]]
     assert past.truth.toarray().tolist() == [[1, 1, 0]]
 
 
-def test_the_day_of_asking_is_told_without_what_is_bought_on_it() -> None:
+def test_as_of_date_is_given_without_its_purchases() -> None:
     baskets = _baskets(["ab", "b", "ac"])
     beforehand, in_the_shop = (baskets.past(np.array([0]), day_known=known) for known in (False, True))
     assert in_the_shop.as_of.tolist() == [17_014]
@@ -79,9 +79,9 @@ def test_tifu_knn_by_hand() -> None:
 
 def test_up_cf_by_hand() -> None:
     baskets = _baskets(["a", "ab", "c"], ["c", "bc", "a"])
-    asked, known = baskets.past(np.array([0])), baskets.past(np.array([1]))
+    evaluation, known = baskets.past(np.array([0])), baskets.past(np.array([1]))
     method = UpCf(recent=1, asymmetry=0.5, locality=2)
-    scores = method.scores(asked, known, method.popularity(known))
+    scores = method.scores(evaluation, known, method.popularity(known))
     # One of two items each in common: similarity ½, squared ¼. Only the latest known basket counts.
     np.testing.assert_allclose(scores, [[1 / 2, 1.25 / 2, 0.25 / 2]], rtol=1e-6)
 
@@ -132,9 +132,9 @@ def _candidates() -> ModuleType:
 def test_items_that_few_households_buy_can_be_left_out() -> None:
     next_basket = _next_basket()
     frame = pd.DataFrame({"household_id": [1, 1, 2, 1], "product_id": ["milk", "milk", "milk", "jam"]})
-    kept = next_basket.without_rare_items(ReceiptLines(frame), Level.SKU, least_buyers=2).frame
+    kept = next_basket.without_rare_items(ReceiptLines(frame), Level.SKU, min_buyers=2).frame
     assert kept.product_id.tolist() == ["milk"] * 3
-    assert len(next_basket.without_rare_items(ReceiptLines(frame), Level.SKU, least_buyers=1).frame) == 4
+    assert len(next_basket.without_rare_items(ReceiptLines(frame), Level.SKU, min_buyers=1).frame) == 4
 
 
 def test_places_are_counted_within_each_row() -> None:
@@ -190,11 +190,11 @@ def test_what_is_bought_on_the_day_of_asking_moves_no_feature() -> None:
             validation=np.array([0]),
             tifu=TifuKnn(3, 0.9, 0.7, 10, 0.7),
             up_cf=UpCf(5, 0.5, 4),
-            told=candidates.Told.PROMOTIONS,
+            given=candidates.Given.PROMOTIONS,
         )
-        [(asked, _, lesson)] = bench.batches(bench.validation, 0, bench.known(bench.fitting, 0))
+        [(evaluation, _, lesson)] = bench.batches(bench.validation, 0, bench.known(bench.fitting, 0))
         lessons.append(lesson)
-        truths.append(asked.truth.indices.tolist())
+        truths.append(evaluation.truth.indices.tolist())
     assert truths == [[1], [2]]
     one, other = lessons
     np.testing.assert_array_equal(one.items, other.items)
@@ -216,7 +216,7 @@ def test_promotions_of_a_week_by_hand() -> None:
     now, now_here, before, before_here, _ = (values.tolist() for values in features)
     assert now == [1, 1, 0, 1]
     assert now_here[:3] == [1, 1, 0]
-    assert np.isnan(now_here[3])  # a shop that nobody knows
+    assert np.isnan(now_here[3])  # an unknown shop
     assert before == [0.5, 0.5, 0, 0.5]
     assert before_here[:3] == [1, 0, 0]
 

@@ -1,6 +1,6 @@
-"""Fits on the fitting households, judges on the validation households: `make quality`.
+"""Fits models on fitting households and evaluates them on validation households: `make quality`.
 
-Prints every model side by side with bootstrap intervals; writes `build/quality/quality.json` and plots. The same
+Prints all models with bootstrap intervals; writes `build/quality/quality.json` and plots. The same
 versions of the libraries give the same digits.
 """
 
@@ -41,17 +41,17 @@ from pantree_research.quality.households import (
     Split,
     load_receipt_lines,
 )
-from pantree_research.quality.next_basket import LEAST_BUYERS, next_basket_table, print_table, without_rare_items
+from pantree_research.quality.next_basket import MIN_BUYERS, next_basket_table, print_table, without_rare_items
 from pantree_research.quality.protocol import (
     CONFIDENCE_DAYS,
-    LONGEST_DAYS,
+    MAX_DAYS,
     Cadence,
     Deliveries,
-    Examination,
+    EvaluationSet,
     Needs,
     cadence_quality,
     deliveries,
-    examination,
+    evaluation_set,
     median_within,
     needs_from_next_purchase,
     needs_from_today,
@@ -62,7 +62,7 @@ from pantree_research.quality.suggestions import print_suggestions, suggestions_
 FOLDER = Path("build/quality")
 PARTS = ("frequency", "recommendations", "suggestions", "baskets")
 BOOTSTRAP_SAMPLES = 60
-_CURVE = np.arange(1.0, LONGEST_DAYS + 1)
+_CURVE = np.arange(1.0, MAX_DAYS + 1)
 
 # How much callers tell of a product: mostly type and category, at times only one of them, at times neither.
 _PRODUCT_VIEWS = ("full", "type as category", "full", "full", "category", "full", "full")
@@ -78,39 +78,41 @@ def levels_of(lines: ReceiptLines) -> list[fitting.Level]:
     ]
 
 
-def confidence_table(asked: Examination, models: Mapping[str, Model]) -> tuple[dict[str, Any], dict[str, Floats]]:
+def confidence_table(
+    evaluation: EvaluationSet, models: Mapping[str, Model]
+) -> tuple[dict[str, Any], dict[str, Floats]]:
     """T2: each model's measures with bootstrap intervals, and the probabilities."""
     probabilities = {
-        name: model.within(asked.table, np.array([CONFIDENCE_DAYS]))[:, 0] for name, model in models.items()
+        name: model.within(evaluation.table, np.array([CONFIDENCE_DAYS]))[:, 0] for name, model in models.items()
     }
-    samples = household_samples(asked.households, BOOTSTRAP_SAMPLES, seed=1)
+    samples = household_samples(evaluation.households, BOOTSTRAP_SAMPLES, seed=1)
     rows: dict[str, Any] = {}
     for name, probability in probabilities.items():
         rows[name] = {
             measure: {
-                "value": of(probability, asked.bought),
-                "interval": interval_of([of(probability[sample], asked.bought[sample]) for sample in samples]),
+                "value": of(probability, evaluation.bought),
+                "interval": interval_of([of(probability[sample], evaluation.bought[sample]) for sample in samples]),
             }
             for measure, of in MEASURES.items()
         }
     return rows, probabilities
 
 
-def cadence_table(asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
+def cadence_table(evaluation: EvaluationSet, models: Mapping[str, Model]) -> dict[str, Any]:
     """T1 and T1a: errors of the two rules and of each model."""
-    mean, median = asked.table["pair_mean_interval"], asked.table["pair_median_interval"]
-    recency = asked.table["pair_recency"]
+    mean, median = evaluation.table["pair_mean_interval"], evaluation.table["pair_median_interval"]
+    recency = evaluation.table["pair_recency"]
     predictions = {"mean interval": (mean, mean - recency), "median interval": (median, median - recency)}
     for name, model in models.items():
         if name != "heuristic":
             predictions[name] = (
-                median_within(model.interval_within(asked.table, _CURVE), _CURVE),
-                median_within(model.within(asked.table, _CURVE), _CURVE),
+                median_within(model.interval_within(evaluation.table, _CURVE), _CURVE),
+                median_within(model.within(evaluation.table, _CURVE), _CURVE),
             )
     rows = {}
     for name, (interval, residual) in predictions.items():
-        quality: Cadence = cadence_quality(interval, asked.next_interval)
-        rows[name] = {**asdict(quality), "residual_error": cadence_quality(residual, asked.residual).mean_error}
+        quality: Cadence = cadence_quality(interval, evaluation.next_interval)
+        rows[name] = {**asdict(quality), "residual_error": cadence_quality(residual, evaluation.residual).mean_error}
     return rows
 
 
@@ -118,64 +120,68 @@ def cadence_table(asked: Examination, models: Mapping[str, Model]) -> dict[str, 
 _TOLERANCES = np.arange(30, 86) / 100
 
 
-def delivery_table(asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
+def delivery_table(evaluation: EvaluationSet, models: Mapping[str, Model]) -> dict[str, Any]:
     """Deliveries by risk against the rules "mean interval" and "median interval", from today on.
 
     The rules begin one interval after the last purchase (at once where that is past, as `next_due_date` does) or one
     interval from today. What is by risk is compared with each rule at the largest trade-off at which no more households
     run out; `fewer_early` is relative, of the share of deliveries, `fewer_early_count` of their number.
     """
-    needs = needs_from_today(asked)
-    schedules = _rules(asked)
+    needs = needs_from_today(evaluation)
+    schedules = _rules(evaluation)
     rows: dict[str, Any] = {
-        name: asdict(deliveries(first, interval, asked.typical_units, needs))
+        name: asdict(deliveries(first, interval, evaluation.typical_units, needs))
         for name, (first, interval) in schedules.items()
     }
     model = models["hazard"]
-    near, intervals = model.within(asked.table, cadence.DAYS), model.interval_within(asked.table, cadence.DAYS)
-    risks = cadence.risks_of(intervals, least_steps(asked.table))
+    near, intervals = (
+        model.within(evaluation.table, cadence.DAYS),
+        model.interval_within(evaluation.table, cadence.DAYS),
+    )
+    risks = cadence.risks_of(intervals, least_steps(evaluation.table))
     frontier = {}
     for tolerance in _TOLERANCES.tolist():
         days = cadence.choose_cadences(risks, tolerance).interval_days
         first = cadence.choose_first_deliveries(near, intervals, days, tolerance).days
-        frontier[tolerance] = asdict(deliveries(first, days, asked.typical_units, needs))
+        frontier[tolerance] = asdict(deliveries(first, days, evaluation.typical_units, needs))
     default = cadence.DEFAULT_RUN_OUT_TOLERANCE
     rows["by risk, as shipped"] = {**frontier[default], "tolerance": default}
-    rows |= _beside_rules("by risk", frontier, {rule: rows[rule] for rule in schedules})
+    rows |= _with_rules("by risk", frontier, {rule: rows[rule] for rule in schedules})
     rows["by risk, frontier"] = frontier
-    rows |= {f"bound: {name}": asdict(row) for name, row in _bounds(asked, needs).items()}
+    rows |= {f"bound: {name}": asdict(row) for name, row in _bounds(evaluation, needs).items()}
     return rows
 
 
-def steady_delivery_table(asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
+def steady_delivery_table(evaluation: EvaluationSet, models: Mapping[str, Model]) -> dict[str, Any]:
     """The interval alone: deliveries from the next purchase on, of needs that are known to go on."""
-    needs = needs_from_next_purchase(asked)
-    rules = {rule: _nearest_step(asked.table[f"pair_{rule}_interval"]) for rule in ("mean", "median")}
+    needs = needs_from_next_purchase(evaluation)
+    rules = {rule: _nearest_step(evaluation.table[f"pair_{rule}_interval"]) for rule in ("mean", "median")}
     rows: dict[str, Any] = {
-        f"{rule} interval": asdict(deliveries(days, days, asked.typical_units, needs)) for rule, days in rules.items()
+        f"{rule} interval": asdict(deliveries(days, days, evaluation.typical_units, needs))
+        for rule, days in rules.items()
     }
-    intervals = models["hazard"].interval_within(asked.table, cadence.DAYS)
-    risks = cadence.risks_of(intervals, least_steps(asked.table))
+    intervals = models["hazard"].interval_within(evaluation.table, cadence.DAYS)
+    risks = cadence.risks_of(intervals, least_steps(evaluation.table))
     frontier = {}
     for tolerance in _TOLERANCES.tolist():
         days = cadence.choose_cadences(risks, tolerance).interval_days
-        frontier[tolerance] = asdict(deliveries(days, days, asked.typical_units, needs))
-    return rows | _beside_rules("by risk", frontier, dict(rows))
+        frontier[tolerance] = asdict(deliveries(days, days, evaluation.typical_units, needs))
+    return rows | _with_rules("by risk", frontier, dict(rows))
 
 
-def _rules(asked: Examination) -> dict[str, tuple[Any, Any]]:
+def _rules(evaluation: EvaluationSet) -> dict[str, tuple[Any, Any]]:
     """First delivery and interval of each rule, int64[p] each."""
     schedules = {}
     for rule in ("mean", "median"):
-        days = asked.table[f"pair_{rule}_interval"]
+        days = evaluation.table[f"pair_{rule}_interval"]
         step = _nearest_step(days)
-        due = np.maximum(np.rint(days - asked.table["pair_recency"]), 1.0).astype(np.int64)
+        due = np.maximum(np.rint(days - evaluation.table["pair_recency"]), 1.0).astype(np.int64)
         schedules[f"{rule} interval, from the last purchase"] = (due, step)
         schedules[f"{rule} interval, from today"] = (step, step)
     return schedules
 
 
-def _beside_rules(
+def _with_rules(
     name: str, frontier: Mapping[float, Mapping[str, float]], rules: Mapping[str, Mapping[str, float]]
 ) -> dict[str, Any]:
     """The row of a frontier to hold against each rule: the most tolerant one at which no more households run out."""
@@ -189,47 +195,51 @@ def _beside_rules(
     return rows
 
 
-def _bounds(asked: Examination, needs: Needs) -> dict[str, Deliveries]:
+def _bounds(evaluation: EvaluationSet, needs: Needs) -> dict[str, Deliveries]:
     """What knowing the future in part would give: the true rate of the 84 days, or the very day of the next need."""
-    bought = np.array([np.sum(days <= LONGEST_DAYS) for days in asked.later])
-    interval = LONGEST_DAYS / np.maximum(bought, 1)
-    step, longest = _nearest_step(interval), int(LONGEST_DAYS)
-    recency = asked.table["pair_recency"]
-    due = np.where(bought > 0, np.maximum(np.rint(0.85 * interval - recency), 1), longest).astype(np.int64)
-    first = np.minimum(asked.truth.days_to_first, longest).astype(np.int64)
-    mean = _nearest_step(asked.table["pair_mean_interval"])
+    bought = np.array([np.sum(days <= MAX_DAYS) for days in evaluation.later])
+    interval = MAX_DAYS / np.maximum(bought, 1)
+    step, max_days = _nearest_step(interval), int(MAX_DAYS)
+    recency = evaluation.table["pair_recency"]
+    due = np.where(bought > 0, np.maximum(np.rint(0.85 * interval - recency), 1), max_days).astype(np.int64)
+    first = np.minimum(evaluation.truth.days_to_first, max_days).astype(np.int64)
+    mean = _nearest_step(evaluation.table["pair_mean_interval"])
     schedules = {"the true rate, .85 of it after the last": (due, step), "the true first day, mean": (first, mean)}
-    return {name: deliveries(*schedule, asked.typical_units, needs) for name, schedule in schedules.items()}
+    return {name: deliveries(*schedule, evaluation.typical_units, needs) for name, schedule in schedules.items()}
 
 
-def recommendable(asked: Examination, models: Models) -> Bools:
+def recommendable(evaluation: EvaluationSet, models: Models) -> Bools:
     """bool[p], pairs that pass for a recommendation: an active need, and likely enough within 1.5 × the cadence."""
     model, policy = models.named(""), Policy()
-    intervals = model.interval_within(asked.table, cadence.DAYS)
-    chosen = cadence.choose_cadences(cadence.risks_of(intervals, least_steps(asked.table))).interval_days
+    intervals = model.interval_within(evaluation.table, cadence.DAYS)
+    chosen = cadence.choose_cadences(cadence.risks_of(intervals, least_steps(evaluation.table))).interval_days
     grace = np.floor(cadence.LADDER_DAYS * GRACE_FACTOR)
-    within = model.within(asked.table, grace)[np.arange(len(chosen)), np.searchsorted(cadence.LADDER_DAYS, chosen)]
-    curve = model.within(asked.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
-    overdue = is_overdue(asked.table["pair_recency"], intervals)
-    needs = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(asked.table))
+    within = model.within(evaluation.table, grace)[np.arange(len(chosen)), np.searchsorted(cadence.LADDER_DAYS, chosen)]
+    curve = model.within(evaluation.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
+    overdue = is_overdue(evaluation.table["pair_recency"], intervals)
+    needs = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(evaluation.table))
     active = np.array([need is Need.ACTIVE for need in needs.likeliest])
     return np.asarray(active & (within >= policy.min_cadence_probability))
 
 
-def forecast_table(kind: str, asked: Examination, models: Mapping[str, Model]) -> dict[str, Any]:
-    """Weekly forecasts beside models, on a sample of the pairs: AutoARIMA would take hours for all of them."""
-    chosen = forecasting.sample_of(kind, len(asked.bought))
-    table, bought, next_interval = asked.table.only(chosen), asked.bought[chosen], asked.next_interval[chosen]
-    told = dict(forecasting.forecasts(kind, [asked.earlier[pair] for pair in chosen]))
+def forecast_table(kind: str, evaluation: EvaluationSet, models: Mapping[str, Model]) -> dict[str, Any]:
+    """Weekly forecasts and models on a sample of the pairs; AutoARIMA would take hours for all of them."""
+    chosen = forecasting.sample_of(kind, len(evaluation.bought))
+    table, bought, next_interval = (
+        evaluation.table.only(chosen),
+        evaluation.bought[chosen],
+        evaluation.next_interval[chosen],
+    )
+    given = dict(forecasting.forecasts(kind, [evaluation.earlier[pair] for pair in chosen]))
     for name in ("hazard", "bg-nbd", "heuristic"):
         model = models[name]
-        told[name] = forecasting.Forecast(
+        given[name] = forecasting.Forecast(
             model.within(table, np.array([CONFIDENCE_DAYS]))[:, 0],
             median_within(model.interval_within(table, _CURVE), _CURVE),
         )
     mean = table["pair_mean_interval"]
     rows: dict[str, Any] = {}
-    for name, forecast in told.items():
+    for name, forecast in given.items():
         row = {measure: MEASURES[measure](forecast.probability, bought) for measure in ("auc", "log loss", "ece")}
         rows[name] = {**row, "interval error": cadence_quality(forecast.interval, next_interval).mean_error}
     rows["mean interval"] = {"interval error": cadence_quality(mean, next_interval).mean_error}
@@ -241,16 +251,16 @@ def _nearest_step(days: Floats) -> Any:
     return ladder[np.argmin(np.abs(np.log(days[:, None] / ladder)), axis=1)].astype(np.int64)
 
 
-def need_table(asked: Examination, models: Models) -> dict[str, Any]:
-    """How well the states of needs are told: their mean probability, their share, and the calibration error."""
+def need_table(evaluation: EvaluationSet, models: Models) -> dict[str, Any]:
+    """Quality of the forecast states of needs: mean probability, share, and calibration error."""
     model = models.named("")
-    curve = model.within(asked.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
-    intervals = model.interval_within(asked.table, cadence.DAYS)
-    overdue = is_overdue(asked.table["pair_recency"], intervals)
-    told = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(asked.table)).probabilities
-    first = asked.truth.days_to_first
+    curve = model.within(evaluation.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
+    intervals = model.interval_within(evaluation.table, cadence.DAYS)
+    overdue = is_overdue(evaluation.table["pair_recency"], intervals)
+    given = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(evaluation.table)).probabilities
+    first = evaluation.truth.days_to_first
     back, soon = first <= GONE_DAYS, first <= CONFIDENCE_DAYS
-    switched = ~back & (asked.others_within <= GONE_DAYS)
+    switched = ~back & (evaluation.others_within <= GONE_DAYS)
     truths = {
         "active": back & ~overdue,
         "late": soon & overdue,
@@ -260,7 +270,7 @@ def need_table(asked: Examination, models: Models) -> dict[str, Any]:
     }
     rows = {}
     for position, (name, truth) in enumerate(truths.items()):
-        said = told[:, position]
+        said = given[:, position]
         row = {"mean probability": float(said.mean()), "share": float(truth.mean())}
         rows[name] = {**row, "ece": calibration_error(said, truth), "auc": MEASURES["auc"](said, truth)}
     return rows
@@ -290,35 +300,41 @@ def _print_deliveries(title: str, rows: Mapping[str, Mapping[str, Any]]) -> None
             print(f"{fewer[0]:>8s}{fewer[1]:>15s}")
 
 
-def frequency_tables(asked: Examination, title: str, models: Models) -> dict[str, Any]:
+def frequency_tables(evaluation: EvaluationSet, title: str, models: Models) -> dict[str, Any]:
     """All tables of the frequency models for one level and cut-off, printed, with plots for the first cut-off."""
-    print(f"\n=== {title}: {len(asked.bought):,} pairs, {asked.bought.mean():.1%} bought within 28 days")
-    confidence, probabilities = confidence_table(asked, models.by_name)
+    print(f"\n=== {title}: {len(evaluation.bought):,} pairs, {evaluation.bought.mean():.1%} bought within 28 days")
+    confidence, probabilities = confidence_table(evaluation, models.by_name)
     _print_table("T2 confidence", confidence)
     tables: dict[str, Any] = {"confidence": confidence}
-    for name, pairs in (("all pairs", asked), ("what may be recommended", asked.only(recommendable(asked, models)))):
+    for name, pairs in (
+        ("all pairs", evaluation),
+        ("what may be recommended", evaluation.only(recommendable(evaluation, models))),
+    ):
         tables[f"deliveries, {name}"] = delivery_table(pairs, models.by_name)
         _print_deliveries(f"deliveries from today, {name}", tables[f"deliveries, {name}"])
-    if asked.cutoff != EVALUATION_CUTOFFS[0]:
+    if evaluation.cutoff != EVALUATION_CUTOFFS[0]:
         # Later cut-offs leave too little follow-up: 84 days after the first purchase, by the end of the year.
         return tables
-    tables["cadence"] = cadence_table(asked, models.by_name)
+    tables["cadence"] = cadence_table(evaluation, models.by_name)
     _print_table("T1 cadence, T1a residual", tables["cadence"])
-    tables["deliveries from the next purchase"] = steady_delivery_table(asked, models.by_name)
+    tables["deliveries from the next purchase"] = steady_delivery_table(evaluation, models.by_name)
     _print_deliveries("deliveries from the next purchase", tables["deliveries from the next purchase"])
-    if asked.level is Level.TYPE:
+    if evaluation.level is Level.TYPE:
         for kind, count in forecasting.SAMPLE_PAIRS.items():
-            tables[f"forecasts, {kind}"] = forecast_table(kind, asked, models.by_name)
+            tables[f"forecasts, {kind}"] = forecast_table(kind, evaluation, models.by_name)
             _print_table(f"weekly forecasts, {kind}, {count} pairs", tables[f"forecasts, {kind}"])
-    tables["need"] = need_table(asked, models)
+    tables["need"] = need_table(evaluation, models)
     _print_table("state of the need", tables["need"])
     slug = title.replace(" ", "-")
-    bins = {name: calibration_bins(values, asked.bought) for name, values in probabilities.items()}
+    bins = {name: calibration_bins(values, evaluation.bought) for name, values in probabilities.items()}
     plots.reliability(bins, f"28-day confidence, {title}", FOLDER / f"reliability-{slug}.png")
-    known = ~np.isnan(asked.next_interval)
-    curve = models.named("").interval_within(asked.table.only(known), _CURVE)
+    known = ~np.isnan(evaluation.next_interval)
+    curve = models.named("").interval_within(evaluation.table.only(known), _CURVE)
     plots.quantiles(
-        curve / curve[:, -1:], asked.next_interval[known], f"next interval, {title}", FOLDER / f"quantiles-{slug}.png"
+        curve / curve[:, -1:],
+        evaluation.next_interval[known],
+        f"next interval, {title}",
+        FOLDER / f"quantiles-{slug}.png",
     )
     return tables
 
@@ -335,7 +351,7 @@ def _without_nan(value: Any) -> Any:
 def main() -> None:
     """Fits, judges, prints, writes."""
     parser = argparse.ArgumentParser(prog="python -m pantree_research.quality", description=__doc__)
-    parser.add_argument("--fitted", type=Path, help="folder of an artefact fitted before on the fitting households")
+    parser.add_argument("--fitted", type=Path, help="folder of an model fitted before on the fitting households")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to judge; all by default")
     arguments = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -354,7 +370,7 @@ def main() -> None:
             title = f"{level.value} at {calendar_day(cutoff).isoformat()}"
             tables: dict[str, Any] = {}
             if "frequency" in arguments.parts:
-                tables |= frequency_tables(examination(validation, level, cutoff, fitted.priors), title, models)
+                tables |= frequency_tables(evaluation_set(validation, level, cutoff, fitted.priors), title, models)
             if "recommendations" in arguments.parts and level is not Level.CATEGORY:
                 rows, money = recommendations_table(validation, level, cutoff, models)
                 _print_table(f"first five recommendations, bought again within 1.5 × the cadence, {title}", rows)
@@ -367,7 +383,7 @@ def main() -> None:
         report["tables"]["suggestions"] = suggestions
     if "baskets" in arguments.parts:
         for level in (Level.SKU, Level.TYPE):
-            baskets = next_basket_table(without_rare_items(lines, level, LEAST_BUYERS[level]), level)
+            baskets = next_basket_table(without_rare_items(lines, level, MIN_BUYERS[level]), level)
             print_table(level, baskets)
             report["tables"][f"next basket, {level.value}"] = baskets
     text = json.dumps(_without_nan(report), indent=1, sort_keys=True, allow_nan=False)

@@ -22,7 +22,7 @@ Bools = NDArray[np.bool_]
 # SciPy ships no types.
 Sparse = Any
 
-LEAST_BASKETS = 3
+MIN_BASKETS = 3
 LISTED = 20
 NOTHING = -1
 
@@ -57,24 +57,23 @@ class Baskets:
         """What these households bought before their last basket, or before the one `dropped` earlier.
 
         Args:
-            households: that have at least `LEAST_BASKETS + dropped` baskets, without repetition.
+            households: that have at least `MIN_BASKETS + dropped` baskets, without repetition.
             dropped: baskets at the end that are left out altogether.
-            day_known: whether the day of the basket that is asked for may be told: the question is then asked in the
-                shop and not beforehand. Nothing that was bought on that day is told.
+            day_known: whether the methods are given the day of the basket to predict; never what was bought on it.
         """
         rows = np.full(len(self.household_ids), NOTHING)
         rows[households] = np.arange(len(households))
         row = rows[self.households]
         targets = self.basket_counts[self.households] - 1 - dropped
-        asked, before = row != NOTHING, self.positions < targets
+        evaluation, before = row != NOTHING, self.positions < targets
         kept, target, latest = (
-            asked & before,
-            asked & (self.positions == targets),
-            asked & (self.positions + 1 == targets),
+            evaluation & before,
+            evaluation & (self.positions == targets),
+            evaluation & (self.positions + 1 == targets),
         )
         as_of, shops = np.zeros(len(households), np.int64), np.zeros(len(households), np.int64)
-        told = target if day_known else latest
-        as_of[row[told]] = self.days[told]
+        given = target if day_known else latest
+        as_of[row[given]] = self.days[given]
         shops[row[latest]] = self.shops[latest]
         truth = sparse.csr_array(
             (np.ones(target.sum(), np.float32), (row[target], self.items[target])),
@@ -108,7 +107,7 @@ class Past:
     lengths: Integers
     """Per household: known baskets."""
     as_of: Integers
-    """Per household: day of the basket that is asked for; of the latest known basket if that is not told."""
+    """Day of the basket to predict, per household; of the latest known basket if the day is not given."""
     day_known: bool
     shops: Integers
     """Per household: shop of the latest known basket, an id."""
@@ -133,9 +132,9 @@ class TifuKnn:
     groups: int
     """Into how many groups of equal size the baskets are split; the earliest may be smaller."""
     basket_decay: float
-    """r_b: what a basket counts beside the next one of its group."""
+    """r_b: weight of a basket relative to the next one of its group."""
     group_decay: float
-    """r_g: what a group counts beside the next one."""
+    """r_g: weight of a group relative to the next one."""
     neighbors: int
     own_ratio: float
     """Alpha: weight of the household's own vector; the rest is the mean vector of the neighbors."""
@@ -150,21 +149,21 @@ class TifuKnn:
         weights = self.basket_decay**place / of_group * self.group_decay**group / group_counts[past.rows]
         return past.matrix(weights)
 
-    def nearest(self, asked: Sparse, known: Sparse) -> Sparse:
+    def nearest(self, evaluation: Sparse, known: Sparse) -> Sparse:
         """Equal weights of the known vectors that are nearest by Euclidean distance: [asked, known]."""
         count = min(self.neighbors, known.shape[0])
         squares = np.asarray(known.multiply(known).sum(axis=1)).ravel()
         # What all known vectors have in common, the asked vector's own square, does not change the order.
-        distances = squares[None, :] - 2 * (asked @ known.T).toarray()
+        distances = squares[None, :] - 2 * (evaluation @ known.T).toarray()
         chosen = np.argpartition(distances, count - 1, axis=1)[:, :count]
-        rows = np.repeat(np.arange(asked.shape[0]), count)
+        rows = np.repeat(np.arange(evaluation.shape[0]), count)
         weights = np.full(len(rows), 1 / count, np.float32)
         return sparse.csr_array((weights, (rows, chosen.ravel())), shape=distances.shape)
 
-    def scores(self, asked: Sparse, known: Sparse) -> tuple[Floats, Floats]:
+    def scores(self, evaluation: Sparse, known: Sparse) -> tuple[Floats, Floats]:
         """The two terms of the prediction, of the household itself and of its neighbors: [asked, item] each."""
-        around = (self.nearest(asked, known) @ known).toarray()
-        return self.own_ratio * asked.toarray(), (1 - self.own_ratio) * around
+        around = (self.nearest(evaluation, known) @ known).toarray()
+        return self.own_ratio * evaluation.toarray(), (1 - self.own_ratio) * around
 
 
 @dataclass(frozen=True)
@@ -183,19 +182,19 @@ class UpCf:
         recent = past.ages < self.recent
         return past.matrix(recent / np.minimum(past.lengths, self.recent)[past.rows])
 
-    def scores(self, asked: Past, known: Past, known_popularity: Sparse) -> Floats:
+    def scores(self, evaluation: Past, known: Past, known_popularity: Sparse) -> Floats:
         """Popularity for all households, weighted by similarity; a household is most similar to itself."""
-        mine, theirs = asked.counts().sign(), known.counts().sign()
+        mine, theirs = evaluation.counts().sign(), known.counts().sign()
         mine_sizes = np.asarray(mine.sum(axis=1)).ravel()
         their_sizes = np.asarray(theirs.sum(axis=1)).ravel()
         norm = mine_sizes[:, None] ** self.asymmetry * their_sizes[None, :] ** (1 - self.asymmetry)
         weights = ((mine @ theirs.T).toarray() / norm) ** self.locality
-        total = self.popularity(asked).toarray() + weights.astype(np.float32) @ known_popularity
+        total = self.popularity(evaluation).toarray() + weights.astype(np.float32) @ known_popularity
         return np.asarray(total, np.float32) / (1 + known.lengths.size)
 
 
 def read_baskets(frame: pd.DataFrame, item_column: str, group_column: str) -> Baskets:
-    """Baskets of the households with `LEAST_BASKETS` or more.
+    """Baskets of the households with `MIN_BASKETS` or more.
 
     Args:
         frame: receipt lines of `ReceiptLines`.
@@ -205,7 +204,7 @@ def read_baskets(frame: pd.DataFrame, item_column: str, group_column: str) -> Ba
     bought = frame[["household_id", "day", "store_id", item_column, group_column]].drop_duplicates(
         ["household_id", "day", item_column]
     )
-    bought = bought[bought.groupby("household_id").day.transform("nunique") >= LEAST_BASKETS]
+    bought = bought[bought.groupby("household_id").day.transform("nunique") >= MIN_BASKETS]
     bought = bought.sort_values(["household_id", "day", item_column], kind="stable")
     households, household_ids = pd.factorize(bought.household_id)
     items, names = pd.factorize(bought[item_column].astype(str), sort=True)
@@ -245,7 +244,7 @@ def judge(listed: Integers, truth: Bools, seen: Bools) -> dict[str, Floats]:
     hits = truth[rows, listed] & (listed != NOTHING)
     again = hits & seen[rows, listed]
     size = truth.sum(axis=1)
-    repeats = (truth & seen).sum(axis=1)
+    repeated = (truth & seen).sum(axis=1)
     gains = 1 / np.log2(np.arange(10) + 2.0)
     best = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(size, 10)]
 
@@ -256,6 +255,6 @@ def judge(listed: Integers, truth: Bools, seen: Bools) -> dict[str, Floats]:
         "recall@10": share(hits[:, :10].sum(axis=1), size),
         "NDCG@10": np.where(size > 0, (hits[:, :10] * gains).sum(axis=1) / np.where(size > 0, best, 1), np.nan),
         "recall@20": share(hits.sum(axis=1), size),
-        "repeat recall@10": share(again[:, :10].sum(axis=1), repeats),
-        "explore recall@10": share((hits & ~again)[:, :10].sum(axis=1), size - repeats),
+        "repeat recall@10": share(again[:, :10].sum(axis=1), repeated),
+        "explore recall@10": share((hits & ~again)[:, :10].sum(axis=1), size - repeated),
     }

@@ -1,7 +1,7 @@
-"""Candidates of a next basket: what some method puts forward, and what is known of each on the day of asking.
+"""Candidates for a next basket, and their features on the as-of date.
 
-A household is asked about on the day of its basket: the day is told, nothing that is bought on it. What is known of
-other households comes from those that are named, and from before the baskets that are held out.
+The as-of date is the day of the basket to predict; nothing that is bought on that day is used. Knowledge of other
+households comes from the given ones only, and from before the baskets that are held out.
 """
 
 import enum
@@ -19,7 +19,7 @@ from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.sorting import sort_histories
 from pantree_research.quality.baskets import (
-    LEAST_BASKETS,
+    MIN_BASKETS,
     Baskets,
     Floats,
     Integers,
@@ -39,15 +39,15 @@ _CANDIDATES = {"tifu": 60, "own": 50, "up_cf": 20, "around": 10, "popular": 10, 
 _RECENT_WEEKS = 4
 _RECENT_BASKETS = 5
 _WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
-# Most held out baskets are later; the rhythm of items over other households is not to be told by them.
+# Most held-out baskets are later; the typical intervals of items must not come from them.
 _PRIORS_END = day_number(date(2017, 11, 30))
 
 
-class Told(enum.Enum):
-    """What the trees are told of the day of asking; published methods are told nothing."""
+class Given(enum.Enum):
+    """What the trees are given about the as-of date; published methods use nothing of it."""
 
     NOTHING = "nothing"
-    """They are asked on the day of the latest known basket."""
+    """The as-of date is the day of the latest known basket."""
     DAY = "day"
     """They are asked on the day of the basket that is asked for."""
     PROMOTIONS = "promotions"
@@ -75,27 +75,27 @@ class Others:
     """Rhythms of items, types and categories."""
 
 
-def all_scores(asked: Past, known: Others, tifu: TifuKnn, up_cf: UpCf) -> dict[str, Floats]:
+def all_scores(evaluation: Past, known: Others, tifu: TifuKnn, up_cf: UpCf) -> dict[str, Floats]:
     """Scores of every method: [household, item] each."""
-    own, around = tifu.scores(tifu.vectors(asked), known.vectors)
-    counts = asked.counts().toarray()
-    most = known.popularity.max() + 1
-    last = asked.matrix((asked.ages == 0).astype(np.float32))
-    decayed = asked.matrix(0.5 ** (asked.days_ago / 30))
+    own, around = tifu.scores(tifu.vectors(evaluation), known.vectors)
+    counts = evaluation.counts().toarray()
+    highest = known.popularity.max() + 1
+    last = evaluation.matrix((evaluation.ages == 0).astype(np.float32))
+    decayed = evaluation.matrix(0.5 ** (evaluation.days_ago / 30))
     return {
         "popular": np.broadcast_to(known.popularity, counts.shape),
         "personal": counts,
-        "gp_top": counts + known.popularity / most,
-        "up_cf": up_cf.scores(asked, known.past, known.up_cf_popularity),
+        "gp_top": counts + known.popularity / highest,
+        "up_cf": up_cf.scores(evaluation, known.past, known.up_cf_popularity),
         "own": own,
         "around": around,
         "tifu": own + around,
-        "beside_last": _beside(last, known),
-        "beside_all": _beside(decayed, known),
+        "beside_last": _associated(last, known),
+        "beside_all": _associated(decayed, known),
     }
 
 
-def _beside(bought: Sparse, known: Others) -> Floats:
+def _associated(bought: Sparse, known: Others) -> Floats:
     """Cosine similarity by common baskets with what was bought, without the similarity of an item to itself."""
     norms = np.where(known.popularity > 0, 1 / np.sqrt(np.maximum(known.popularity, 1)), 0).astype(np.float32)
     similar = (bought @ known.together.T) @ known.together
@@ -156,7 +156,7 @@ class Bench:
     validation: Integers
     tifu: TifuKnn
     up_cf: UpCf
-    told: Told
+    given: Given
 
     def fold(self, index: int) -> tuple[Integers, Integers]:
         """Fitting households outside of a fold, and in it."""
@@ -165,12 +165,12 @@ class Bench:
 
     def enough(self, households: Integers, dropped: int) -> Integers:
         """Those of the households that have enough baskets left."""
-        return households[self.baskets.basket_counts[households] >= LEAST_BASKETS + dropped]
+        return households[self.baskets.basket_counts[households] >= MIN_BASKETS + dropped]
 
     def known(self, households: Integers, dropped: int) -> Others:
         """What these households tell of others: all that they bought before the basket that is held out.
 
-        Weekly purchases alone go on to the end, as they are only looked up before the day of asking.
+        Weekly purchases alone go on to the end, as they are only looked up before the as-of date.
         """
         past = self.baskets.past(self.enough(households, dropped), dropped)
         counts = past.counts()
@@ -211,9 +211,9 @@ class Bench:
         enough = self.enough(households, dropped)
         for start in range(0, len(enough), BATCH):
             some = enough[start : start + BATCH]
-            asked = self.baskets.past(some, dropped, day_known=self.told is not Told.NOTHING)
-            scores = all_scores(asked, known, self.tifu, self.up_cf)
-            yield asked, scores, self._candidates(some, asked, scores, known)
+            evaluation = self.baskets.past(some, dropped, day_known=self.given is not Given.NOTHING)
+            scores = all_scores(evaluation, known, self.tifu, self.up_cf)
+            yield evaluation, scores, self._candidates(some, evaluation, scores, known)
 
     def lessons(self, dropped: int) -> list[list[Candidates]]:
         """Candidates of the fitting households by fold; each household is a stranger to the others it is scored by."""
@@ -223,7 +223,9 @@ class Bench:
             lessons.append([lesson for *_, lesson in self.batches(inside, dropped, self.known(outside, dropped))])
         return lessons
 
-    def _candidates(self, households: Integers, asked: Past, scores: Mapping[str, Floats], known: Others) -> Candidates:
+    def _candidates(
+        self, households: Integers, evaluation: Past, scores: Mapping[str, Floats], known: Others
+    ) -> Candidates:
         """Items put forward by some method, and what is known of them."""
         chosen = np.zeros(scores["tifu"].shape, bool)
         for name, count in _CANDIDATES.items():
@@ -235,13 +237,13 @@ class Bench:
         rows, items = np.nonzero(chosen)
         features = [
             *_method_features(rows, items, scores),
-            *_item_features(rows, items, asked, known),
-            *_household_features(rows, items, asked),
-            *self._habits(households, rows, items, asked, known.priors).T,
+            *_item_features(rows, items, evaluation, known),
+            *_household_features(rows, items, evaluation),
+            *self._habits(households, rows, items, evaluation, known.priors).T,
         ]
-        if self.told is Told.PROMOTIONS:
-            features += self.promotions.features(asked.as_of[rows], asked.shops[rows], items)
-        truth = asked.truth.toarray()
+        if self.given is Given.PROMOTIONS:
+            features += self.promotions.features(evaluation.as_of[rows], evaluation.shops[rows], items)
+        truth = evaluation.truth.toarray()
         return Candidates(
             rows,
             items,
@@ -250,18 +252,20 @@ class Bench:
             truth.sum(axis=1).astype(np.int64),
         )
 
-    def _habits(self, households: Integers, rows: Integers, items: Integers, asked: Past, priors: Priors) -> Floats:
+    def _habits(
+        self, households: Integers, rows: Integers, items: Integers, evaluation: Past, priors: Priors
+    ) -> Floats:
         """What `frequency` sees of pairs, [candidate, feature]; NaN for items that the household never bought."""
         histories = self.histories[self.level]
         ids = self.baskets.household_ids[households]
         theirs = histories.only(np.isin(histories.household_ids, ids))
         order = np.searchsorted(theirs.household_ids, ids)
-        # Features see all that was bought up to a day; nothing that is bought on the day of asking is told.
+        # Features include everything bought up to a day, and nothing bought on the as-of date.
         until = np.empty(len(ids), np.int32)
-        until[order] = asked.as_of - asked.day_known
+        until[order] = evaluation.as_of - evaluation.day_known
         table: FeatureTable = feature_table(sort_histories(theirs, until), priors)
-        keys = table.households.astype(np.int64) * asked.item_count + table.items
-        wanted = order[rows] * asked.item_count + items
+        keys = table.households.astype(np.int64) * evaluation.item_count + table.items
+        wanted = order[rows] * evaluation.item_count + items
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         values = np.column_stack([table[name] for name in MODELLED])[place]
         return np.where((keys[place] == wanted)[:, None], values, np.nan)
@@ -278,37 +282,42 @@ def _method_features(rows: Integers, items: Integers, scores: Mapping[str, Float
     return [*values.values(), *places, values["tifu"] / scores["tifu"].max(axis=1)[rows]]
 
 
-def _item_features(rows: Integers, items: Integers, asked: Past, known: Others) -> list[Floats]:
+def _item_features(rows: Integers, items: Integers, evaluation: Past, known: Others) -> list[Floats]:
     """How other households buy each candidate, over the year and in the weeks before the week of asking."""
-    week = (asked.as_of - FIRST_DAY) // 7
+    week = (evaluation.as_of - FIRST_DAY) // 7
     recent = known.weeks[week[rows], items] - known.weeks[np.maximum(week - _RECENT_WEEKS, 0)[rows], items]
     popularity = known.popularity[items]
     return [popularity, known.household_ratio[items], known.repeat_ratio[items], recent, recent / (popularity + 5)]
 
 
-def _household_features(rows: Integers, items: Integers, asked: Past) -> list[Floats]:
+def _household_features(rows: Integers, items: Integers, evaluation: Past) -> list[Floats]:
     """How the household shops, when it last did, and in which of its baskets each candidate was."""
-    counts = asked.counts().toarray()
-    baskets, basket, basket_sizes = np.unique(asked.rows * 1000 + asked.ages, return_inverse=True, return_counts=True)
+    counts = evaluation.counts().toarray()
+    baskets, basket, basket_sizes = np.unique(
+        evaluation.rows * 1000 + evaluation.ages, return_inverse=True, return_counts=True
+    )
     basket_rows, basket_ages = np.divmod(baskets, 1000)
-    recent = np.minimum(asked.lengths, _RECENT_BASKETS)
-    size = np.bincount(basket_rows, basket_sizes) / asked.lengths
+    recent = np.minimum(evaluation.lengths, _RECENT_BASKETS)
+    size = np.bincount(basket_rows, basket_sizes) / evaluation.lengths
     latest_size = np.bincount(basket_rows, basket_sizes * (basket_ages == 0))
     recent_size = np.bincount(basket_rows, basket_sizes * (basket_ages < _RECENT_BASKETS)) / recent
     distinct = (counts > 0).sum(axis=1)
-    since, first = np.full(len(asked.lengths), np.iinfo(np.int64).max), np.zeros(len(asked.lengths), np.int64)
-    np.minimum.at(since, asked.rows, asked.days_ago)
-    np.maximum.at(first, asked.rows, asked.days_ago)
-    gap = (first - since) / np.maximum(asked.lengths - 1, 1)
-    weekday = (asked.as_of + _WEEKDAY_OF_DAY_0) % 7
+    since, first = np.full(len(evaluation.lengths), np.iinfo(np.int64).max), np.zeros(len(evaluation.lengths), np.int64)
+    np.minimum.at(since, evaluation.rows, evaluation.days_ago)
+    np.maximum.at(first, evaluation.rows, evaluation.days_ago)
+    gap = (first - since) / np.maximum(evaluation.lengths - 1, 1)
+    weekday = (evaluation.as_of + _WEEKDAY_OF_DAY_0) % 7
     shares = (
-        asked.matrix((asked.as_of[asked.rows] - asked.days_ago + _WEEKDAY_OF_DAY_0) % 7 == weekday[asked.rows]),
+        evaluation.matrix(
+            (evaluation.as_of[evaluation.rows] - evaluation.days_ago + _WEEKDAY_OF_DAY_0) % 7
+            == weekday[evaluation.rows]
+        ),
         # Some items are bought alone, others only on a large trip.
-        asked.matrix(np.log(basket_sizes[basket])),
+        evaluation.matrix(np.log(basket_sizes[basket])),
     )
     of_household = (
-        asked.lengths, size, latest_size, recent_size, distinct, distinct / (size * asked.lengths), gap, since,
-        since / np.maximum(gap, 0.5), weekday, (asked.as_of - FIRST_DAY) // 7,
+        evaluation.lengths, size, latest_size, recent_size, distinct, distinct / (size * evaluation.lengths), gap,
+        since, since / np.maximum(gap, 0.5), weekday, (evaluation.as_of - FIRST_DAY) // 7,
     )  # fmt: skip
     return [
         *(values[rows] for values in of_household),

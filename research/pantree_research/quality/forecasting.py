@@ -21,7 +21,7 @@ from pantree_research.quality.protocol import CONFIDENCE_DAYS
 
 WEEKS_AHEAD = int(CONFIDENCE_DAYS) // 7
 # Shorter series are filled up with weeks without a purchase: nothing can be fitted to three numbers.
-LEAST_WEEKS = 8
+MIN_WEEKS = 8
 # So many pairs are asked, always the same ones; AutoARIMA takes about half a second for each, so it is asked about few.
 SAMPLE_PAIRS = {"intermittent": 3000, "AutoARIMA": 300}
 
@@ -43,7 +43,7 @@ def weekly_series(purchase_days: NDArray[np.int64]) -> NDArray[np.float32]:
         purchase_days: int64[n], days from the cut-off, 0 or negative.
     """
     weeks = -purchase_days // 7
-    size = max(int(weeks.max()) + 1, LEAST_WEEKS)
+    size = max(int(weeks.max()) + 1, MIN_WEEKS)
     return np.bincount(weeks, minlength=size)[::-1].astype(np.float32)
 
 
@@ -62,13 +62,13 @@ def forecasts(kind: str, purchase_days: Sequence[NDArray[np.int64]]) -> Mapping[
         else {"Croston SBA, weekly": CrostonSBA(), "TSB, weekly": TSB(alpha_d=0.1, alpha_p=0.1)}
     )
     series = [weekly_series(days) for days in purchase_days]
-    told = {}
+    given = {}
     for name, model in models.items():
         expected = np.array([np.sum(model.forecast(y=weeks, h=WEEKS_AHEAD)["mean"]) for weeks in series], np.float64)
         # An ARIMA forecast may fall below what can be bought.
         expected = np.maximum(expected, 0.05)
-        told[name] = Forecast(-np.expm1(-expected), CONFIDENCE_DAYS / expected)
-    return told
+        given[name] = Forecast(-np.expm1(-expected), CONFIDENCE_DAYS / expected)
+    return given
 
 
 def sample_of(kind: str, count: int) -> NDArray[np.intp]:

@@ -1,11 +1,11 @@
-"""Next basket: published methods, and boosted trees that order their candidates anew, side by side.
+"""Next basket: published methods, and boosted trees that re-rank their candidates.
 
 Every household's last basket is held out. What a method knows of other households comes from fitting households only;
 lists are judged on validation households, which no parameter was chosen on. Parameters were chosen by cross-validation
 over five folds of the fitting households: `python -m pantree_research.quality.next_basket --tune …`.
 
-A household is asked about on the day of its basket: the day is told, nothing that is bought on it. The published
-methods make no use of it; the trees do, and of what the shops advertise that week. `--told` takes either away.
+The as-of date is the day of the basket to predict; nothing that is bought on that day is used. The published methods
+do not use the date; the trees do, and the week's mailers and displays. `--given` removes either.
 """
 
 import argparse
@@ -36,15 +36,15 @@ from pantree_research.quality.candidates import (
     FOLDS,
     Bench,
     Candidates,
+    Given,
     Others,
-    Told,
     places_in_rows,
     standardised_in_rows,
 )
 from pantree_research.quality.households import Level, ReceiptLines, Split, load_receipt_lines, split_of
 from pantree_research.quality.promotions import load_promotions
 
-LEAST_BUYERS = {Level.SKU: 12, Level.TYPE: 1}
+MIN_BUYERS = {Level.SKU: 12, Level.TYPE: 1}
 """Of the 1,425 households that can be seen; see docs/decisions/0018."""
 TIFU = {Level.SKU: TifuKnn(5, 1.0, 0.5, 100, 0.4), Level.TYPE: TifuKnn(4, 1.0, 0.6, 100, 0.4)}
 UP_CF = {Level.SKU: UpCf(25, 0.5, 4), Level.TYPE: UpCf(25, 0.75, 8)}
@@ -76,7 +76,7 @@ basket that it is. Recall counts a hit as the latter, so that small baskets matt
 is better by recall and by NDCG than that of either."""
 TREE_COUNT = 250
 # A baseline that finds less than this share is no measure for others: one item more or less doubles it.
-_LEAST_BASELINE = 0.01
+_MIN_BASELINE = 0.01
 
 _COLUMNS = {Level.SKU: ("product_id", "product_type"), Level.TYPE: ("product_type", "product_category")}
 
@@ -128,27 +128,27 @@ METHODS = {
 }
 
 
-def next_basket_table(lines: ReceiptLines, level: Level, told: Told = Told.PROMOTIONS) -> dict[str, Any]:
+def next_basket_table(lines: ReceiptLines, level: Level, given: Given = Given.PROMOTIONS) -> dict[str, Any]:
     """Each method's measures over the validation households, and how much better the re-ranker is than TIFU-KNN.
 
     Args:
         lines: of fitting and validation households.
         level: what counts as an item.
-        told: what the re-ranker is told of the day of asking.
+        given: what the re-ranker is given about the as-of date.
     """
-    bench = bench_of(lines, level, told)
+    bench = bench_of(lines, level, given)
     lessons = [lesson for dropped in range(ROUNDS) for fold in bench.lessons(dropped) for lesson in fold]
     reranker = fit_reranker(lessons)
     del lessons
     known = bench.known(bench.fitting, 0)
     found: dict[str, list[dict[str, Floats]]] = {name: [] for name in (*METHODS, RERANKER)}
-    for asked, scores, lesson in bench.batches(bench.validation, 0, known):
-        _judge_all(found, asked, scores, known, reranker, lesson)
+    for evaluation, scores, lesson in bench.batches(bench.validation, 0, known):
+        _judge_all(found, evaluation, scores, known, reranker, lesson)
     return _table(found)
 
 
-def everyone_table(lines: ReceiptLines, level: Level, told: Told = Told.PROMOTIONS) -> dict[str, Any]:
-    """The same measures over all households that are not reserved, five-way: each is judged by what the others tell.
+def everyone_table(lines: ReceiptLines, level: Level, given: Given = Given.PROMOTIONS) -> dict[str, Any]:
+    """The same measures over all households that are not reserved, five-way: each is evaluated with the knowledge of the others.
 
     Parameters were chosen on the fitting households among them, so that `next_basket_table` is the stricter of the two;
     this one has more households, and its intervals are narrower.
@@ -156,9 +156,9 @@ def everyone_table(lines: ReceiptLines, level: Level, told: Told = Told.PROMOTIO
     Args:
         lines: of fitting and validation households.
         level: what counts as an item.
-        told: what the re-ranker is told of the day of asking.
+        given: what the re-ranker is given about the as-of date.
     """
-    bench = bench_of(lines, level, told)
+    bench = bench_of(lines, level, given)
     bench = replace(bench, fitting=np.concatenate([bench.fitting, bench.validation]))
     rounds = [bench.lessons(dropped) for dropped in range(ROUNDS)]
     found: dict[str, list[dict[str, Floats]]] = {name: [] for name in (*METHODS, RERANKER)}
@@ -167,21 +167,21 @@ def everyone_table(lines: ReceiptLines, level: Level, told: Told = Told.PROMOTIO
         reranker = fit_reranker(learned)
         outside, inside = bench.fold(index)
         known = bench.known(outside, 0)
-        for asked, scores, lesson in bench.batches(inside, 0, known):
-            _judge_all(found, asked, scores, known, reranker, lesson)
+        for evaluation, scores, lesson in bench.batches(inside, 0, known):
+            _judge_all(found, evaluation, scores, known, reranker, lesson)
     return _table(found)
 
 
 def _judge_all(
     found: dict[str, list[dict[str, Floats]]],
-    asked: Past,
+    evaluation: Past,
     scores: Mapping[str, Floats],
     known: Others,
     reranker: Reranker,
     lesson: Candidates,
 ) -> None:
     """Adds every method's measures of some households."""
-    truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
+    truth, seen = evaluation.truth.toarray() > 0, evaluation.counts().toarray() > 0
     for name, score in METHODS.items():
         found[name].append(judge(first_items(scores[score], known.popularity), truth, seen))
     found[RERANKER].append(judge(reranked(reranker.scores(lesson), lesson), truth, seen))
@@ -203,7 +203,7 @@ def _table(found: Mapping[str, list[dict[str, Floats]]]) -> dict[str, Any]:
             "interval": relative_interval(values[RERANKER][measure], values["TIFU-KNN"][measure]),
         }
         for measure in rows[RERANKER]
-        if rows["TIFU-KNN"][measure] >= _LEAST_BASELINE
+        if rows["TIFU-KNN"][measure] >= _MIN_BASELINE
     }
     return {"households": len(values[RERANKER]["recall@10"]), "rows": rows, f"{RERANKER} over TIFU-KNN": gains}
 
@@ -215,7 +215,7 @@ def relative_interval(better: Floats, baseline: Floats) -> tuple[float, float]:
     return interval_of(list(better[there][drawn].mean(axis=1) / baseline[there][drawn].mean(axis=1) - 1))
 
 
-def bench_of(lines: ReceiptLines, level: Level, told: Told = Told.PROMOTIONS) -> Bench:
+def bench_of(lines: ReceiptLines, level: Level, given: Given = Given.PROMOTIONS) -> Bench:
     """Households with three baskets or more, at a level."""
     baskets = read_baskets(lines.frame, *_COLUMNS[level])
     frame = lines.frame[lines.frame.household_id.isin(baskets.household_ids)].reset_index(drop=True)
@@ -231,14 +231,14 @@ def bench_of(lines: ReceiptLines, level: Level, told: Told = Told.PROMOTIONS) ->
         validation=np.flatnonzero(validates),
         tifu=TIFU[level],
         up_cf=UP_CF[level],
-        told=told,
+        given=given,
     )
 
 
-def without_rare_items(lines: ReceiptLines, level: Level, least_buyers: int) -> ReceiptLines:
+def without_rare_items(lines: ReceiptLines, level: Level, min_buyers: int) -> ReceiptLines:
     """The lines of items that enough households buy; what hardly anybody buys again cannot be found in a basket."""
     buyers = lines.frame.groupby(_COLUMNS[level][0]).household_id.nunique()
-    kept = lines.frame[_COLUMNS[level][0]].map(buyers) >= least_buyers
+    kept = lines.frame[_COLUMNS[level][0]].map(buyers) >= min_buyers
     return ReceiptLines(lines.frame[kept].reset_index(drop=True))
 
 
@@ -277,11 +277,11 @@ def _examined(bench: Bench) -> Iterator[tuple[Past, Past, Floats]]:
 def tune_tifu(bench: Bench) -> None:
     """Prints recall@10 and NDCG@10 of TIFU-KNN's parameters over folds of the fitting households."""
     found: dict[str, list[dict[str, Floats]]] = {}
-    for past, asked, popularity in _examined(bench):
-        truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
+    for past, evaluation, popularity in _examined(bench):
+        truth, seen = evaluation.truth.toarray() > 0, evaluation.counts().toarray() > 0
         for groups, basket_decay, group_decay in _TIFU_GRID:
             base = TifuKnn(groups, basket_decay, group_decay, 300, 0.5)
-            vectors, known = base.vectors(asked), base.vectors(past)
+            vectors, known = base.vectors(evaluation), base.vectors(past)
             for neighbors in (50, 100, 300):
                 own, around = replace(base, neighbors=neighbors).scores(vectors, known)
                 for ratio in (0.3, 0.4, 0.5, 0.7, 0.9):
@@ -294,11 +294,11 @@ def tune_tifu(bench: Bench) -> None:
 def tune_up_cf(bench: Bench) -> None:
     """The same of UP-CF@r."""
     found: dict[str, list[dict[str, Floats]]] = {}
-    for past, asked, popularity in _examined(bench):
-        truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
+    for past, evaluation, popularity in _examined(bench):
+        truth, seen = evaluation.truth.toarray() > 0, evaluation.counts().toarray() > 0
         for recent, asymmetry, locality in product((10, 25, 1000), (0.5, 0.75), (4, 8)):
             way = UpCf(recent, asymmetry, locality)
-            listed = first_items(way.scores(asked, past, way.popularity(past)), popularity)
+            listed = first_items(way.scores(evaluation, past, way.popularity(past)), popularity)
             found.setdefault(str(way), []).append(judge(listed, truth, seen))
     _print_best(found)
 
@@ -314,8 +314,8 @@ def tune_trees(bench: Bench) -> None:
         outside, inside = bench.fold(index)
         for dropped in range(TUNED_ROUNDS):
             known = bench.known(outside, dropped)
-            for asked, scores, lesson in bench.batches(inside, dropped, known):
-                truth, seen = asked.truth.toarray() > 0, asked.counts().toarray() > 0
+            for evaluation, scores, lesson in bench.batches(inside, dropped, known):
+                truth, seen = evaluation.truth.toarray() > 0, evaluation.counts().toarray() > 0
                 listed = first_items(scores["tifu"], known.popularity)
                 found.setdefault("TIFU-KNN", []).append(judge(listed, truth, seen))
                 for name, reranker in {**sets, "both": both}.items():
@@ -341,26 +341,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pantree_research.quality.next_basket", description=__doc__)
     parser.add_argument("--level", choices=["sku", "type"], help="only this level")
     parser.add_argument("--tune", choices=["tifu", "up_cf", "trees"], help="cross-validate on fitting households only")
-    parser.add_argument("--least-buyers", type=int, help="leave out items that fewer households buy")
+    parser.add_argument("--min-buyers", type=int, help="leave out items that fewer households buy")
     parser.add_argument(
-        "--told",
-        choices=[told.value for told in Told],
-        default=Told.PROMOTIONS.value,
-        help="what the re-ranker is told of the day of asking",
+        "--given",
+        choices=[given.value for given in Given],
+        default=Given.PROMOTIONS.value,
+        help="what the re-ranker is given about the as-of date",
     )
     parser.add_argument("--everyone", action="store_true", help="five-way over all households that are not reserved")
     arguments = parser.parse_args()
     all_lines = load_receipt_lines()
     for level in [Level(arguments.level)] if arguments.level else [Level.SKU, Level.TYPE]:
-        lines = without_rare_items(all_lines, level, arguments.least_buyers or LEAST_BUYERS[level])
-        told = Told(arguments.told)
+        lines = without_rare_items(all_lines, level, arguments.min_buyers or MIN_BUYERS[level])
+        given = Given(arguments.given)
         if arguments.tune:
-            bench = bench_of(lines.of(Split.FITTING), level, told)
+            bench = bench_of(lines.of(Split.FITTING), level, given)
             {"tifu": tune_tifu, "up_cf": tune_up_cf, "trees": tune_trees}[arguments.tune](bench)
         elif arguments.everyone:
-            print_table(level, everyone_table(lines, level, told), "households, five-way")
+            print_table(level, everyone_table(lines, level, given), "households, five-way")
         else:
-            print_table(level, next_basket_table(lines, level, told))
+            print_table(level, next_basket_table(lines, level, given))
 
 
 if __name__ == "__main__":

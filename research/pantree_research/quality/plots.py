@@ -19,7 +19,7 @@ _METADATA = {"Software": None}
 def reliability(bins: Mapping[str, list[tuple[float, float, int]]], title: str, path: Path) -> None:
     """Share that happened over mean prediction, one line per model."""
     figure, axes = plt.subplots(figsize=(6, 6))
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
     for name, points in bins.items():
         strong = name == "hazard"
         axes.plot(
@@ -49,7 +49,7 @@ def quantiles(curve: NDArray[np.float64], truth: NDArray[np.float64], title: str
     places = lower + (upper - lower) * np.random.default_rng(1).random(len(days))
     levels = np.linspace(0, 1, 101)
     figure, axes = plt.subplots(figsize=(6, 6))
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
+    axes.plot([0, 1], [0, 1], color="gray", linewidth=0.8, linestyle=":")
     axes.plot(levels, np.searchsorted(np.sort(places), levels) / len(places), linewidth=2)
     axes.set(title=title, xlabel="predicted quantile", ylabel="share of intervals below it", xlim=(0, 1), ylim=(0, 1))
     _write(figure, path)

@@ -18,13 +18,13 @@ from pantree_research.quality.households import LAST_DAY, Level, ReceiptLines
 
 Floats = NDArray[np.float64]
 
-LEAST_PURCHASES = 3
-LONGEST_DAYS = 84.0
+MIN_PURCHASES = 3
+MAX_DAYS = 84.0
 CONFIDENCE_DAYS = 28.0
 
 
 @dataclass(frozen=True, eq=False)
-class Examination:
+class EvaluationSet:
     """Pairs of validation households with three purchase days or more up to a cut-off, and what they did after it."""
 
     level: Level
@@ -44,10 +44,10 @@ class Examination:
     typical_units: NDArray[np.int64]
     """[p], median units of a purchase up to the cut-off, as the product rounds them."""
 
-    def only(self, chosen: NDArray[np.bool_]) -> "Examination":
+    def only(self, chosen: NDArray[np.bool_]) -> "EvaluationSet":
         """The examination of some pairs."""
         kept = np.flatnonzero(chosen).tolist()
-        return Examination(
+        return EvaluationSet(
             self.level,
             self.cutoff,
             self.households[chosen],
@@ -74,33 +74,33 @@ class Examination:
         """
         with np.errstate(invalid="ignore"):
             interval = self.truth.days_to_second - self.truth.days_to_first
-        complete = (self.truth.days_to_first <= self.truth.follow_up - LONGEST_DAYS) & (interval <= LONGEST_DAYS)
+        complete = (self.truth.days_to_first <= self.truth.follow_up - MAX_DAYS) & (interval <= MAX_DAYS)
         return np.where(complete, interval, np.nan)
 
     @property
     def residual(self) -> Floats:
         """float64[p], days to the next purchase, given that it comes within 84: the truth of T1a; NaN elsewhere."""
-        return np.where(self.truth.days_to_first <= LONGEST_DAYS, self.truth.days_to_first, np.nan)
+        return np.where(self.truth.days_to_first <= MAX_DAYS, self.truth.days_to_first, np.nan)
 
 
-def examination(lines: ReceiptLines, level: Level, cutoff: int, priors: Priors) -> Examination:
+def evaluation_set(lines: ReceiptLines, level: Level, cutoff: int, priors: Priors) -> EvaluationSet:
     """The examination of one level at one cut-off; everything up to the cut-off may be seen by models."""
     histories = lines.histories(level)
     as_of = np.full(histories.household_count, cutoff, np.int32)
     ordered = sort_histories(histories, as_of)
     table = feature_table(ordered, priors)
     truth = outcomes(histories, table, as_of, LAST_DAY)
-    asked = table["pair_count"] >= LEAST_PURCHASES
-    later = _purchases(histories, table.only(asked), cutoff, histories.days > cutoff)
-    earlier = _purchases(histories, table.only(asked), cutoff, histories.days <= cutoff)
-    units = np.maximum(pair_statistics(ordered)["median_quantity"][asked].astype(np.int64), 1)
-    return Examination(
+    evaluation = table["pair_count"] >= MIN_PURCHASES
+    later = _purchases(histories, table.only(evaluation), cutoff, histories.days > cutoff)
+    earlier = _purchases(histories, table.only(evaluation), cutoff, histories.days <= cutoff)
+    units = np.maximum(pair_statistics(ordered)["median_quantity"][evaluation].astype(np.int64), 1)
+    return EvaluationSet(
         level,
         cutoff,
-        histories.household_ids[table.households[asked]],
-        table.only(asked),
-        truth.only(asked),
-        group_outcomes(histories, table, truth)[asked],
+        histories.household_ids[table.households[evaluation]],
+        table.only(evaluation),
+        truth.only(evaluation),
+        group_outcomes(histories, table, truth)[evaluation],
         [days for days, _ in later],
         [bought for _, bought in later],
         [days for days, _ in earlier],
@@ -121,8 +121,8 @@ def _purchases(
     keys, days, units = keys[order], days[order], histories.quantities[lines][order].astype(np.int64)
     firsts = np.flatnonzero((np.diff(keys, prepend=-1) != 0) | (np.diff(days, prepend=0) != 0))
     keys, days, units = keys[firsts], days[firsts], np.add.reduceat(units, firsts) if len(firsts) else units
-    asked = table.households.astype(np.int64) * item_count + table.items
-    starts, ends = np.searchsorted(keys, asked, "left"), np.searchsorted(keys, asked, "right")
+    evaluation = table.households.astype(np.int64) * item_count + table.items
+    starts, ends = np.searchsorted(keys, evaluation, "left"), np.searchsorted(keys, evaluation, "right")
     return [(days[start:end], units[start:end]) for start, end in zip(starts, ends, strict=True)]
 
 
@@ -139,7 +139,7 @@ class Cadence:
 def cadence_quality(predicted: Floats, truth: Floats) -> Cadence:
     """Errors of predicted intervals, clipped to 1…84 days, where the truth is known."""
     known = ~np.isnan(truth)
-    clipped, actual = np.clip(predicted[known], 1.0, LONGEST_DAYS), truth[known]
+    clipped, actual = np.clip(predicted[known], 1.0, MAX_DAYS), truth[known]
     errors = np.abs(clipped - actual)
     steps = np.abs(_step(clipped) - _step(actual))
     return Cadence(
@@ -182,20 +182,20 @@ class Needs:
     """[u], ascending within each pair, counted from the day on which the subscription is made."""
     starts: NDArray[np.int64]
     """[p + 1], where each pair's units begin."""
-    asked: NDArray[np.bool_]
+    evaluation: NDArray[np.bool_]
     """[p], pairs whose 84 days are seen."""
 
 
-def needs_from_today(asked: Examination) -> Needs:
+def needs_from_today(evaluation: EvaluationSet) -> Needs:
     """Needs when the subscription is made on the cut-off, whatever the household then does."""
-    return _needs(asked.later, asked.later_units, asked.truth.follow_up >= LONGEST_DAYS)
+    return _needs(evaluation.later, evaluation.later_units, evaluation.truth.follow_up >= MAX_DAYS)
 
 
-def needs_from_next_purchase(asked: Examination) -> Needs:
+def needs_from_next_purchase(evaluation: EvaluationSet) -> Needs:
     """Needs when the subscription is made with the next purchase, of households whose need so is known to last."""
-    begun = asked.truth.days_to_first <= asked.truth.follow_up - LONGEST_DAYS
+    begun = evaluation.truth.days_to_first <= evaluation.truth.follow_up - MAX_DAYS
     days, units = [], []
-    for known, purchases, bought in zip(begun, asked.later, asked.later_units, strict=True):
+    for known, purchases, bought in zip(begun, evaluation.later, evaluation.later_units, strict=True):
         # The units of that purchase are at home already; what is left of them delays the next need as it did.
         days.append(purchases[1:] - purchases[0] if known else purchases[:0])
         units.append(bought[1:] if known else bought[:0])
@@ -203,19 +203,19 @@ def needs_from_next_purchase(asked: Examination) -> Needs:
 
 
 def _needs(
-    purchase_days: list[NDArray[np.int64]], units: list[NDArray[np.int64]], asked: NDArray[np.bool_]
+    purchase_days: list[NDArray[np.int64]], units: list[NDArray[np.int64]], evaluation: NDArray[np.bool_]
 ) -> Needs:  # fmt: skip
     """Spreads the units of each purchase over the days up to the next one."""
     purchases = np.cumsum([0, *map(len, purchase_days)])
     days = np.concatenate([np.empty(0), *purchase_days])
     count = np.concatenate([np.empty(0, np.int64), *units])
     lasts = np.append(days[1:], np.inf) - days
-    lasts[purchases[1:][np.diff(purchases) > 0] - 1] = np.inf  # nobody knows how long those of the last one last
+    lasts[purchases[1:][np.diff(purchases) > 0] - 1] = np.inf  # the end of the last one is unknown
     first_units = np.cumsum(count) - count
     number = np.arange(count.sum()) - np.repeat(first_units, count)
     later = np.where(number > 0, np.maximum(number, 1) * np.repeat(lasts / count, count), 0.0)
     before = np.append(first_units, count.sum())
-    return Needs(np.repeat(days, count) + later, before[purchases].astype(np.int64), asked)
+    return Needs(np.repeat(days, count) + later, before[purchases].astype(np.int64), evaluation)
 
 
 @dataclass(frozen=True)
@@ -247,8 +247,8 @@ def deliveries(
     """
     count = len(interval_days)
     early, total, ran_out = np.zeros(count), np.zeros(count), np.zeros(count, np.bool_)
-    _follow(first_days, interval_days, units, needs.days, needs.starts, int(LONGEST_DAYS), early, total, ran_out)
-    early, total, ran_out = early[needs.asked], total[needs.asked], ran_out[needs.asked]
+    _follow(first_days, interval_days, units, needs.days, needs.starts, int(MAX_DAYS), early, total, ran_out)
+    early, total, ran_out = early[needs.evaluation], total[needs.evaluation], ran_out[needs.evaluation]
     return Deliveries(
         float(early.sum() / max(total.sum(), 1.0)), float(early.mean()), float(ran_out.mean()), len(early)
     )

@@ -3,8 +3,8 @@
 Every household's history up to a cut-off goes through the frequency analysis and the recommender as the services run
 them, with the default policy. A recommendation *is bought again in time* when the household buys the item within 1.5 ×
 its cadence. Two other orders of the same households' items with three purchases or more are held against it, with the
-cadence nearest to the mean interval: the seed's heuristic, and the number of purchases. Each gets five items in every
-household (as the seed's threshold of 50 leaves out hardly any), or only as many as were recommended there.
+cadence nearest to the mean interval: the original heuristic, and the number of purchases. Each gets five items in every
+household (as the original threshold of 50 leaves out hardly any), or only as many as were recommended there.
 """
 
 import asyncio
@@ -45,8 +45,8 @@ from pantree_recommendation.core import (
 )
 from pantree_research.quality.households import FIRST_DAY, LAST_DAY, Level, ReceiptLines
 
-MOST_RECOMMENDATIONS = 5
-LEAST_PURCHASES = 3
+MAX_RECOMMENDATIONS = 5
+MIN_PURCHASES = 3
 # What counts as a repeat item where prices are compared.
 REPEAT_PURCHASES = 4
 HEURISTIC = "heuristic"
@@ -85,17 +85,17 @@ class Money:
 def recommendations_table(
     lines: ReceiptLines, level: Level, cutoff: int, models: Models
 ) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
-    """Orders side by side, and the money.
+    """Compares rankings, and the money.
 
     Args:
         lines: of validation households.
         level: what counts as an item.
-        cutoff: day of asking, days since 1970-01-01.
+        cutoff: as-of date, days since 1970-01-01.
         models: of the frequency service.
     """
     histories = lines.histories(level)
     questions = [_question(histories, household, cutoff) for household in range(histories.household_count)]
-    asked = [question for question in questions if len(question.history)]
+    evaluation = [question for question in questions if len(question.history)]
     later = [
         _days_to_next(histories, household, cutoff)
         for household, question in enumerate(questions)
@@ -106,8 +106,8 @@ def recommendations_table(
         name: [] for name in ("recommended", HEURISTIC, "purchase count")
     }
     repeat: list[tuple[Fraction, Fraction]] = []
-    for start in range(0, len(asked), 50):
-        batch = asked[start : start + 50]
+    for start in range(0, len(evaluation), 50):
+        batch = evaluation[start : start + 50]
         analyses = analyze_histories(batch, models, Options())
         scores = analyze_histories(batch, models, Options(model_name=HEURISTIC))
         for question, analysis, heuristic, days in zip(batch, analyses, scores, later[start : start + 50], strict=True):
@@ -203,7 +203,7 @@ def _recommendation_request(analysis: HistoryAnalysis, as_of_day: int) -> Recomm
     request = messages.RecommendRequest(
         candidates=[messages.Candidate(frequency=item) for item in response.items],
         as_of=calendar_day(as_of_day).isoformat(),
-        max_recommendations=MOST_RECOMMENDATIONS,
+        max_recommendations=MAX_RECOMMENDATIONS,
     )
     return recommendation_convert.recommendation_request(request)
 
@@ -216,17 +216,17 @@ def labeled_items(
     Args:
         lines: of any households; the models should not have been fitted on them.
         level: what counts as an item.
-        cutoff: day of asking, days since 1970-01-01.
+        cutoff: as-of date, days since 1970-01-01.
         models: of the frequency service.
         end: last day that is known; items whose 1.5 × cadence goes beyond it are left out.
         policy: which items a row is made of.
     """
     histories = lines.histories(level)
     questions = [_question(histories, household, cutoff) for household in range(histories.household_count)]
-    asked = [(household, question) for household, question in enumerate(questions) if len(question.history)]
+    evaluation = [(household, question) for household, question in enumerate(questions) if len(question.history)]
     rows = []
-    for start in range(0, len(asked), 50):
-        batch = asked[start : start + 50]
+    for start in range(0, len(evaluation), 50):
+        batch = evaluation[start : start + 50]
         analyses = analyze_histories([question for _, question in batch], models, Options())
         for (household, _), analysis in zip(batch, analyses, strict=True):
             days = _days_to_next(histories, household, cutoff)
@@ -235,12 +235,12 @@ def labeled_items(
                 if rejection_reason(candidate, request.as_of, policy) is not None:
                     continue
                 offer = offer_of(candidate, policy.tiers)
-                longest = offer.cadence.interval_days * GRACE_FACTOR
-                if longest <= end - cutoff:
+                max_days = offer.cadence.interval_days * GRACE_FACTOR
+                if max_days <= end - cutoff:
                     rows.append(
                         LabeledItem(
                             features_of(candidate, offer, request.as_of),
-                            days.get(candidate.name, np.inf) <= longest,
+                            days.get(candidate.name, np.inf) <= max_days,
                             str(histories.household_ids[household]),
                         )
                     )
@@ -249,10 +249,10 @@ def labeled_items(
 
 def _first(ranked: Sequence[Any], days: Mapping[str, float]) -> list[tuple[int, float]]:
     """Cadence and days to the next purchase of the first five items with three purchases or more."""
-    enough = [item.statistics for item in ranked if item.statistics.purchase_count >= LEAST_PURCHASES]
+    enough = [item.statistics for item in ranked if item.statistics.purchase_count >= MIN_PURCHASES]
     return [
         (nearest_cadence(item.mean_interval_days).interval_days, days.get(item.name, np.inf))
-        for item in enough[:MOST_RECOMMENDATIONS]
+        for item in enough[:MAX_RECOMMENDATIONS]
     ]
 
 
@@ -270,8 +270,8 @@ def _order(chosen: Sequence[Sequence[tuple[int, float]]], follow_up: int) -> Ord
 
 def _money(answers: Sequence[Sequence[Recommendation]], repeat: Sequence[tuple[Fraction, Fraction]]) -> Money:
     items = [item for answer in answers for item in answer]
-    honest = [item.offer.price.savings_vs_paid for item in items]
-    less = [savings is not None and savings.pays_less_today for savings in honest]
+    versus_paid = [item.offer.price.savings_vs_paid for item in items]
+    less = [savings is not None and savings.pays_less_today for savings in versus_paid]
     claims = [
         any(reason.code in (ReasonCode.SAVES_MONEY, ReasonCode.SAVES_VS_PAID) for reason in item.reasons)
         for item in items
@@ -283,6 +283,8 @@ def _money(answers: Sequence[Sequence[Recommendation]], repeat: Sequence[tuple[F
         recommended_pay_less=float(np.mean(less)),
         false_claims=sum(claim and pays for claim, pays in zip(claims, less, strict=True)),
         mean_savings_vs_paid=float(
-            np.mean([savings.expected for savings in honest if savings is not None and not savings.pays_less_today])
+            np.mean(
+                [savings.expected for savings in versus_paid if savings is not None and not savings.pays_less_today]
+            )
         ),
     )

@@ -2,8 +2,8 @@
 
 The store holds the fitting households, with all they bought up to a cut-off. A validation household comes as a
 newcomer: of its purchases up to then only the last few trips are known. A suggestion comes true when the household buys
-the item on two days or more in the twelve weeks after. Items new to it and items that it has tried are told apart;
-beside them stand as many items in the order of how many of all stored households buy them regularly.
+the item on two days or more in the twelve weeks after. New items and items that it has tried are counted
+separately. The baseline is as many items, ordered by how many of all stored households buy them regularly.
 
     python -m pantree_research.quality.suggestions
 """
@@ -31,10 +31,10 @@ from pantree_vector.core.neighborhood import REGULAR_DAYS
 KNOWN_TRIPS = (2, 4, 8)
 FOLLOW_UP_DAYS = 84
 DAYS_OF_A_HABIT = 2
-MOST_SUGGESTIONS = 5
+MAX_SUGGESTIONS = 5
 BOOTSTRAP_SAMPLES = 1000
 _NEWCOMER = "newcomer"
-_ITEMS_TOLD = 100
+_SHOWN_ITEMS = 100
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Found:
 
 
 def suggestions_table(lines: ReceiptLines) -> dict[str, dict[str, float]]:
-    """Share of suggestions that came true, by known trips and kind, beside that of popular items.
+    """Share of suggestions that came true, by known trips and kind, and of popular items.
 
     Args:
         lines: of fitting and validation households; items are types, which have names to compare.
@@ -78,7 +78,7 @@ async def _table(lines: ReceiptLines) -> dict[str, dict[str, float]]:
                 continue
             known = history_before(newcomers, household, FITTING_END, first=int(history.trip_days[-trips]))
             await similarity.index_history(HistoryToIndex("", _NEWCOMER, known, FITTING_END))
-            counted = await similarity.neighborhood("", _NEWCOMER, limit=_ITEMS_TOLD)
+            counted = await similarity.neighborhood("", _NEWCOMER, limit=_SHOWN_ITEMS)
             own = _days_by_item(known)
             for kind, tried in (("new", False), ("tried", True)):
                 items = _suggested(counted, tried)
@@ -110,7 +110,7 @@ def _suggested(counted: Counted, tried: bool) -> list[str]:
         for item in counted.items
         if bool(item.own_day_count) is tried
     )
-    found = suggestions_of(Neighborhood(counted.neighbor_count, items), (), Policy(), MOST_SUGGESTIONS)
+    found = suggestions_of(Neighborhood(counted.neighbor_count, items), (), Policy(), MAX_SUGGESTIONS)
     return [suggestion.item.name for suggestion in found]
 
 

@@ -15,7 +15,7 @@ _RESERVED_RATIO_OF_100 = 40
 
 
 def is_reserved(household_id: int) -> bool:
-    """Whether a household is kept for the final examination, which nothing here may read."""
+    """Whether a household is kept for the final measurement, which nothing here may read."""
     digest = hashlib.sha256(f"pantree-quality-v1:{household_id}".encode()).hexdigest()
     return int(digest[:8], 16) % 100 < _RESERVED_RATIO_OF_100
 

@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 QUANTILES = (0.10, 0.25, 0.50, 0.75, 0.90)
-LEAST_PROMOTION_RATIO = 0.05
+MIN_PROMOTION_RATIO = 0.05
 _DAYS_OF_HALF_A_YEAR = 181
 _WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
 
@@ -80,7 +80,7 @@ class Measured:
 def measure(purchases: Purchases) -> Measured:
     """Every statistic of `STATISTICS`, by name: quantiles, or shares."""
     trip_gaps, trip_households = _intervals(purchases.households, purchases.days)
-    gap_variations = _variations(trip_gaps, trip_households, least=10)
+    gap_variations = _variations(trip_gaps, trip_households, min_count=10)
     _, basket_sizes = np.unique(
         _key(purchases.households, purchases.days)[_firsts(purchases.households, purchases.days, purchases.items)],
         return_counts=True,
@@ -88,14 +88,16 @@ def measure(purchases: Purchases) -> Measured:
     pairs = _key(purchases.households, purchases.types)
     intervals, interval_pairs = _intervals(pairs, purchases.days)
     depths = purchases.savings / (purchases.prices * purchases.quantities)
-    promoted = depths >= LEAST_PROMOTION_RATIO
-    trips = np.unique(_key(purchases.households, purchases.days)) % _MOST
+    promoted = depths >= MIN_PROMOTION_RATIO
+    trips = np.unique(_key(purchases.households, purchases.days)) % _KEY_BASE
     samples = {
         "CV of a household's trip gaps": gap_variations,
         "distinct items per trip day": basket_sizes.astype(np.float64),
         "interval between purchases of a type, days": intervals,
-        "CV of these intervals (6 or more purchase days)": _variations(intervals, interval_pairs, least=5),
-        "lag-1 autocorrelation of these intervals (8 or more)": _autocorrelations(intervals, interval_pairs, least=8),
+        "CV of these intervals (6 or more purchase days)": _variations(intervals, interval_pairs, min_count=5),
+        "lag-1 autocorrelation of these intervals (8 or more)": _autocorrelations(
+            intervals, interval_pairs, min_count=8
+        ),
         "shelf price per unit": purchases.prices,
         "depth of promotions": depths[promoted],
     }
@@ -114,11 +116,11 @@ def measure(purchases: Purchases) -> Measured:
 
 
 # Two numbers below this one make one key.
-_MOST = 1 << 21
+_KEY_BASE = 1 << 21
 
 
 def _key(major: Integers, minor: Integers) -> Integers:
-    return major.astype(np.int64) * _MOST + minor
+    return major.astype(np.int64) * _KEY_BASE + minor
 
 
 def _firsts(*columns: Integers) -> Integers:
@@ -145,22 +147,22 @@ def _group_sums(groups: Integers) -> tuple[Integers, Integers]:
     return starts, np.diff(np.append(starts, len(groups)))
 
 
-def _variations(values: Floats, groups: Integers, least: int) -> Floats:
+def _variations(values: Floats, groups: Integers, min_count: int) -> Floats:
     """Coefficient of variation of each group of at least some values."""
     starts, counts = _group_sums(groups)
     means = np.add.reduceat(values, starts) / counts
     squares = np.add.reduceat((values - np.repeat(means, counts)) ** 2, starts)
-    enough = counts >= least
+    enough = counts >= min_count
     return np.asarray(np.sqrt(squares[enough] / (counts[enough] - 1)) / means[enough])
 
 
-def _autocorrelations(values: Floats, groups: Integers, least: int) -> Floats:
+def _autocorrelations(values: Floats, groups: Integers, min_count: int) -> Floats:
     """Correlation (Pearson's) of each value of a group with the one before, in groups of at least some values."""
     starts, counts = _group_sums(groups)
     sizes = np.repeat(counts, counts)
     is_start = np.zeros(len(values), dtype=np.bool_)
     is_start[starts] = True
-    second = np.flatnonzero(~is_start & (sizes >= least))
+    second = np.flatnonzero(~is_start & (sizes >= min_count))
     later, earlier, pair_groups = values[second], values[second - 1], groups[second]
     starts, counts = _group_sums(pair_groups)
 
