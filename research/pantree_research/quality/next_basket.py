@@ -148,7 +148,7 @@ def next_basket_table(lines: ReceiptLines, level: Level, given: Given = Given.PR
 
 
 def everyone_table(lines: ReceiptLines, level: Level, given: Given = Given.PROMOTIONS) -> dict[str, Any]:
-    """The same measures over all households that are not reserved, five-way: each is evaluated with the knowledge of the others.
+    """The same measures over all households that are not reserved, five-way cross-validated.
 
     Parameters were chosen on the fitting households among them, so that `next_basket_table` is the stricter of the two;
     this one has more households, and its intervals are narrower.
