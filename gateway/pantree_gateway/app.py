@@ -24,7 +24,7 @@ from pantree_gateway.policy import OPEN_PATHS, RequestPolicy
 from pantree_gateway.rate_limit import RateLimiter
 from pantree_gateway.settings import GatewaySettings
 from pantree_gateway.status import STATUS_TAG, add_status_routes
-from pantree_gateway.stores import MemoryStore, RedisStore
+from pantree_gateway.stores import Store
 from pantree_gateway.transcoding.asyncapi import asyncapi_document
 from pantree_gateway.transcoding.comments import comments_of
 from pantree_gateway.transcoding.context import Limits, RouteContext
@@ -85,35 +85,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 """Request bodies for the documentation, by title, by full name of the method."""
 
 
-class _Gateway(FastAPI):
-    """FastAPI with the schemas of the contract's messages in its OpenAPI document."""
-
-    def __init__(
-        self,
-        schemas: SchemaCollection,
-        security: Mapping[str, Mapping[str, str]],
-        policy_problems: Mapping[str, str],
-        **options: Any,
-    ) -> None:
-        super().__init__(**options)
-        self._schemas = schemas
-        self._security = security
-        self._policy_problems = policy_problems
-
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
-        document = super().openapi()
-        document["components"]["schemas"].update(self._schemas.components())
-        for path, operations in document["paths"].items():
-            for operation in operations.values() if path not in OPEN_PATHS else ():
-                operation["responses"].update(problem_responses(self._policy_problems))
-                if self._security:
-                    operation["security"] = [{name: []} for name in self._security]
-        if self._security:
-            document["components"]["securitySchemes"] = self._security
-        return document
-
-
 def create_app(settings: GatewaySettings) -> FastAPI:
     """The application; `app.state` has its `InFlightRequests` as `in_flight` and its AsyncAPI document as `asyncapi`.
 
@@ -150,10 +121,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     schemas = SchemaCollection(comments)
     version = metadata.version("pantree")
     security = security_schemes(api_keys=bool(settings.api_keys_file), tokens=bool(settings.jwt_issuer))
-    app = _Gateway(
-        schemas,
-        security,
-        {**(_ACCESS_PROBLEMS if security else {}), **(_RATE_LIMIT_PROBLEMS if settings.rate_limit else {})},
+    app = FastAPI(
         title="Pantree",
         version=version,
         description=DESCRIPTION,
@@ -167,7 +135,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     in_flight = InFlightRequests(settings.max_calls)
     policy = RequestPolicy(_authenticator(settings), RateLimiter(settings.rate_limit, redis, settings.redis_url))
-    store = RedisStore(redis) if redis else MemoryStore()
+    store = Store(redis)
     context = RouteContext(
         limits=Limits(
             request_timeout_seconds=settings.request_timeout_seconds,
@@ -201,6 +169,11 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_api_route("/metrics", metrics.response, include_in_schema=False)
     add_docs(app, asyncapi)
     app.add_exception_handler(HTTPException, _http_problem)
+    policy_problems = {
+        **(_ACCESS_PROBLEMS if security else {}),
+        **(_RATE_LIMIT_PROBLEMS if settings.rate_limit else {}),
+    }
+    _extend_openapi(app, schemas, security, policy_problems)
 
     # The last one is the outermost: CORS also covers responses to unexpected errors, so that pages can read them.
     app.add_middleware(EdgeMiddleware, in_flight=in_flight, policy=policy, metrics=metrics)
@@ -212,6 +185,30 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         expose_headers=[TRACE_HEADER, CACHE_HEADER, "RateLimit", "RateLimit-Policy", "Retry-After"],
     )
     return app
+
+
+def _extend_openapi(
+    app: FastAPI,
+    schemas: SchemaCollection,
+    security: Mapping[str, Mapping[str, str]],
+    policy_problems: Mapping[str, str],
+) -> None:
+    """Adds the schemas of the contract's messages, and what the policy requires, to the OpenAPI document."""
+    generate = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = generate()
+        document["components"]["schemas"].update(schemas.components())
+        for path, operations in document["paths"].items():
+            for operation in operations.values() if path not in OPEN_PATHS else ():
+                operation["responses"].update(problem_responses(policy_problems))
+                if security:
+                    operation["security"] = [{name: []} for name in security]
+        if security:
+            document["components"]["securitySchemes"] = security
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _shared_redis(url: str) -> SharedRedis:

@@ -1,6 +1,7 @@
 """Values with an expiry, in this process or in a Redis that several replicas share."""
 
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from pantree_runtime.cache import ExpiringCache
 from pantree_runtime.shared_redis import SharedRedis
@@ -8,82 +9,58 @@ from pantree_runtime.shared_redis import SharedRedis
 MAX_BYTES = 64 * 1024 * 1024
 
 
-class Store(Protocol):
-    """Values by key, each with an expiry."""
+class Store:
+    """Values by key, each with an expiry.
 
-    async def get(self, key: str) -> bytes | None:
-        """Value of a key; None when it is absent or expired."""
+    Args:
+        redis: holds the values while it is available; otherwise they are in this process.
+        max_bytes: of the values in this process; the least recently used ones make room for new ones.
+    """
 
-    async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
-        """Stores a value, replacing any other."""
-
-    async def add(self, key: str, value: bytes, ttl_seconds: float) -> bool:
-        """Stores a value unless the key has one; returns whether it was stored."""
-
-    async def delete(self, key: str) -> None:
-        """Deletes a value."""
-
-
-class MemoryStore:
-    """Values in this process; the least recently used ones make room for new ones."""
-
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self._values: ExpiringCache[str, bytes] = ExpiringCache(
+    def __init__(self, redis: SharedRedis | None = None, max_bytes: int = MAX_BYTES) -> None:
+        self._redis = redis
+        self._local: ExpiringCache[str, bytes] = ExpiringCache(
             max_bytes, size_of=lambda key, value: len(key) + len(value)
         )
 
     async def get(self, key: str) -> bytes | None:
         """Value of a key; None when it is absent or expired."""
-        return self._values.get(key)
-
-    async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
-        """Stores a value, replacing any other; one larger than the store is not stored."""
-        self._values.put(key, value, ttl_seconds)
-
-    async def add(self, key: str, value: bytes, ttl_seconds: float) -> bool:
-        """Stores a value unless the key has one; returns whether it was stored."""
-        if self._values.get(key) is not None:
-            return False
-        self._values.put(key, value, ttl_seconds)
-        return True
-
-    async def delete(self, key: str) -> None:
-        """Deletes a value."""
-        self._values.delete(key)
-
-
-class RedisStore:
-    """Values in Redis, or in this process while Redis is unavailable."""
-
-    def __init__(self, redis: SharedRedis) -> None:
-        self._redis = redis
-        self._local = MemoryStore()
-
-    async def get(self, key: str) -> bytes | None:
-        """Value of a key; None when it is absent or expired."""
-        client, local = self._redis.client, self._local
-        value = await self._redis.run("get", lambda: client.get(key), lambda: local.get(key))
-        return value.encode() if isinstance(value, str) else value
+        value: bytes | None = await self._run("get", lambda redis: redis.get(key), lambda: self._local.get(key))
+        return value
 
     async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
         """Stores a value, replacing any other."""
-        client, local, milliseconds = self._redis.client, self._local, _milliseconds(ttl_seconds)
-        await self._redis.run(
-            "set", lambda: client.set(key, value, px=milliseconds), lambda: local.put(key, value, ttl_seconds)
+        await self._run(
+            "set",
+            lambda redis: redis.set(key, value, px=_milliseconds(ttl_seconds)),
+            lambda: self._local.put(key, value, ttl_seconds),
         )
 
     async def add(self, key: str, value: bytes, ttl_seconds: float) -> bool:
         """Stores a value unless the key has one; returns whether it was stored."""
-        client, local, milliseconds = self._redis.client, self._local, _milliseconds(ttl_seconds)
-        added = await self._redis.run(
-            "add", lambda: client.set(key, value, px=milliseconds, nx=True), lambda: local.add(key, value, ttl_seconds)
+
+        def add_locally() -> bool:
+            if self._local.get(key) is not None:
+                return False
+            self._local.put(key, value, ttl_seconds)
+            return True
+
+        return bool(
+            await self._run(
+                "add", lambda redis: redis.set(key, value, px=_milliseconds(ttl_seconds), nx=True), add_locally
+            )
         )
-        return bool(added)
 
     async def delete(self, key: str) -> None:
         """Deletes a value."""
-        client, local = self._redis.client, self._local
-        await self._redis.run("delete", lambda: client.delete(key), lambda: local.delete(key))
+        await self._run("delete", lambda redis: redis.delete(key), lambda: self._local.delete(key))
+
+    async def _run(self, operation: str, command: Callable[[Any], Awaitable[Any]], local: Callable[[], Any]) -> Any:
+        async def fallback() -> Any:
+            return local()
+
+        redis = self._redis
+        return local() if redis is None else await redis.run(operation, lambda: command(redis.client), fallback)
 
 
 def _milliseconds(seconds: float) -> int:

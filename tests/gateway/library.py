@@ -21,7 +21,7 @@ BookEvent = message_class("BookEvent")
 
 
 class Library:
-    """Remembers what it was asked. Streams end after three messages, unless `between` fails or waits."""
+    """Records its requests. Streams end after three messages, unless `between` fails or waits."""
 
     def __init__(self) -> None:
         self.requests: list[Any] = []
@@ -32,17 +32,17 @@ class Library:
         self.all_streams_ended = asyncio.Event()
 
     async def answer(self, request: Any, context: Any) -> Any:
-        self._note(request, context)
+        self._record(request, context)
         if self.before is not None:
             await self.before(context)
         return request.book if hasattr(request, "book") else Book(name="Middlemarch")
 
     async def answer_list(self, request: Any, context: Any) -> Any:
-        self._note(request, context)
+        self._record(request, context)
         return message_class("ListBooksResponse")(books=[Book(name="Middlemarch"), Book(name="Romola")])
 
     async def stream(self, request: Any, context: Any) -> AsyncIterator[Any]:
-        self._note(request, context)
+        self._record(request, context)
         self.streams_open += 1
         self.all_streams_ended.clear()
         try:
@@ -58,7 +58,7 @@ class Library:
             if not self.streams_open:
                 self.all_streams_ended.set()
 
-    def _note(self, request: Any, context: Any) -> None:
+    def _record(self, request: Any, context: Any) -> None:
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
 

@@ -1,4 +1,4 @@
-"""The gateway and what is behind it, as its tests run them."""
+"""The gateway and the services behind it, for tests."""
 
 import contextlib
 from collections.abc import AsyncIterator

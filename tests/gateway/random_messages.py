@@ -1,4 +1,4 @@
-"""Random messages of any kind, for comparing codecs."""
+"""Random messages of any type, for comparing codecs."""
 
 import string
 from collections.abc import Callable
@@ -66,12 +66,12 @@ _WELL_KNOWN: dict[str, Callable[[Any, Callable[..., Any]], None]] = {
 
 
 def messages(descriptor: Descriptor, *, finite: bool, levels: int = 2) -> st.SearchStrategy[Any]:
-    """Messages of a kind.
+    """Messages of a type.
 
     Args:
-        descriptor: the kind.
+        descriptor: the type.
         finite: whether numbers must be finite.
-        levels: how deep messages may lie in messages.
+        levels: how deeply messages may be nested.
     """
 
     @st.composite
@@ -113,7 +113,7 @@ def messages(descriptor: Descriptor, *, finite: bool, levels: int = 2) -> st.Sea
         if field.enum_type is not None:
             return st.sampled_from([value.number for value in field.enum_type.values])
         if field.type == FieldDescriptor.TYPE_FLOAT:
-            # The oracle does not read back the largest numbers that it writes.
+            # json_format cannot parse the largest numbers that it writes.
             return st.floats(-(2.0**127), 2.0**127, width=32) if finite else st.floats(width=32)
         if field.type == FieldDescriptor.TYPE_DOUBLE:
             return st.floats(allow_nan=not finite, allow_infinity=not finite)

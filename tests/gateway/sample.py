@@ -1,4 +1,4 @@
-"""The contract of `sample.proto`, compiled when this is imported first."""
+"""The contract of `sample.proto`, compiled on import."""
 
 import tempfile
 from importlib import resources
@@ -12,7 +12,7 @@ from google.protobuf.descriptor_pool import Default
 from google.protobuf.message_factory import GetMessageClass
 from grpc_tools import protoc
 
-# Their files must be in the pool before ours.
+# These files must be in the pool first.
 _DEPENDENCIES = (any_pb2, duration_pb2, field_mask_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)
 _NAME = "sample.proto"
 

@@ -1,4 +1,4 @@
-"""Checks of answers against schemas."""
+"""Checks of responses against schemas."""
 
 import functools
 from typing import Any
@@ -10,12 +10,12 @@ from pantree_gateway.settings import GatewaySettings
 
 
 def assert_is_schema(schema: Any) -> None:
-    """Fails when a schema is none."""
+    """Fails when a schema is malformed."""
     Draft202012Validator.check_schema(schema)
 
 
 def assert_valid(value: Any, schema: Any) -> None:
-    """Fails with the first difference when a value does not fit a schema."""
+    """Fails with the first difference between a value and a schema."""
     Draft202012Validator(schema).validate(value)
 
 
@@ -38,6 +38,6 @@ def assert_frame_valid(frame: Any, channel: str = "StreamProcess") -> None:
 
 
 def checked(frame: Any) -> Any:
-    """The frame, once the AsyncAPI document allows it."""
+    """The frame; fails when the AsyncAPI document does not allow it."""
     assert_frame_valid(frame)
     return frame

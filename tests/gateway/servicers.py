@@ -1,4 +1,4 @@
-"""The services behind the gateway, as its tests need them: they answer what they are told to."""
+"""Fake services behind the gateway, with configurable answers."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,13 +15,13 @@ from pantree_runtime.server import ServiceSpec
 
 
 class PipelineServicer(rpc.PipelineServiceServicer):
-    """Recommends the first item of the request, and remembers what it was asked."""
+    """Recommends the first item of each request, and records the requests."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets what it was told and asked."""
+        """Resets its configuration and its record."""
         self.requests: list[messages.ProcessInput] = []
         self.seconds_left: float | None = None
         self.before_answer: Callable[[Context], Awaitable[None]] | None = None
@@ -84,7 +84,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
 
 
 def raising(error: Exception) -> Callable[[Context], Awaitable[None]]:
-    """For `before_answer`: fails with an error of ours."""
+    """For `before_answer`: raises an error."""
 
     async def fail(_context: Context) -> None:
         raise error
@@ -93,7 +93,7 @@ def raising(error: Exception) -> Callable[[Context], Awaitable[None]]:
 
 
 def aborting(code: str, message: str) -> Callable[[Context], Awaitable[None]]:
-    """For `before_answer`: ends the call with a bare status, as a server of others would."""
+    """For `before_answer`: ends the call with a status without details, as other servers do."""
 
     async def fail(context: Context) -> None:
         await context.abort(grpc.StatusCode[code], message)
@@ -102,7 +102,7 @@ def aborting(code: str, message: str) -> Callable[[Context], Awaitable[None]]:
 
 
 class SimulationServicer(simulation_rpc.SimulationServiceServicer):
-    """Knows one archetype."""
+    """Lists one archetype."""
 
     def __init__(self) -> None:
         self.requests: list[simulation_service_pb2.ListArchetypesRequest] = []

@@ -69,7 +69,7 @@ async def guarded(served_mesh: Mesh, files: dict[str, str]) -> AsyncIterator[htt
         yield client
 
 
-async def test_nobody_has_to_say_who_they_are_unless_it_is_configured(client: httpx.AsyncClient) -> None:
+async def test_authentication_is_off_by_default(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/v1/config")).status_code == 200
 
 
@@ -91,14 +91,16 @@ async def test_probes_and_documents_are_open(path: str, guarded: httpx.AsyncClie
         {"Authorization": "Bearer a.b.c"},
     ],
 )
-async def test_request_of_nobody_is_401(headers: dict[str, str], mesh: Mesh, guarded: httpx.AsyncClient) -> None:
+async def test_request_without_valid_credentials_is_401(
+    headers: dict[str, str], mesh: Mesh, guarded: httpx.AsyncClient
+) -> None:
     response = await guarded.get("/api/v1/config", headers=headers)
     assert (response.status_code, response.json()["code"]) == (401, "UNAUTHENTICATED")
     assert response.headers["www-authenticate"] == "Bearer"
 
 
 @pytest.mark.parametrize("headers", [{"X-API-Key": "key of shop"}, {"Authorization": "bearer key of shop"}])
-async def test_key_lets_in_and_tells_the_tenant(
+async def test_key_authenticates_and_sets_the_tenant(
     headers: dict[str, str], mesh: Mesh, guarded: httpx.AsyncClient
 ) -> None:
     spoofed = {**headers, "X-Pantree-Tenant": "south"}
@@ -114,21 +116,21 @@ async def test_key_without_the_scope_is_403(mesh: Mesh, guarded: httpx.AsyncClie
     assert (await guarded.get("/api/v1/archetypes", headers=headers)).status_code == 200
 
 
-async def test_key_may_have_a_limit_of_its_own(mesh: Mesh, guarded: httpx.AsyncClient) -> None:
+async def test_key_can_have_its_own_rate_limit(mesh: Mesh, guarded: httpx.AsyncClient) -> None:
     headers = {"X-API-Key": "key of slow"}
     assert (await guarded.get("/api/v1/config", headers=headers)).status_code == 200
     assert (await guarded.get("/api/v1/config", headers=headers)).status_code == 429
     assert (await guarded.get("/api/v1/config", headers={"X-API-Key": "key of shop"})).status_code == 200
 
 
-async def test_token_lets_in_with_its_scopes_and_tenant(mesh: Mesh, guarded: httpx.AsyncClient) -> None:
+async def test_token_authenticates_with_its_scopes_and_tenant(mesh: Mesh, guarded: httpx.AsyncClient) -> None:
     bearer = {"Authorization": f"Bearer {token(scope='pipeline other', tenant='west')}"}
     assert (await guarded.post("/api/v1/process", json={"customer_id": "a"}, headers=bearer)).status_code == 200
     assert mesh.pipeline.metadata["x-pantree-tenant"] == "west"
     assert (await guarded.get("/api/v1/archetypes", headers=bearer)).status_code == 403
 
 
-def confused() -> str:
+def confused_token() -> str:
     """A token signed with the public key as if it were a shared secret."""
     head, claims = (
         base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode()
@@ -151,10 +153,10 @@ def confused() -> str:
         token(rsa.generate_private_key(65537, 2048), "RS256"),
         token(tenant="north\nwest"),
         jwt.encode({"iss": ISSUER, "aud": AUDIENCE, "sub": "x", "exp": 2**33}, "", algorithm="none"),
-        confused(),
+        confused_token(),
     ],
 )
-async def test_wrong_token_is_401(wrong: str, mesh: Mesh, guarded: httpx.AsyncClient) -> None:
+async def test_invalid_token_is_401(wrong: str, mesh: Mesh, guarded: httpx.AsyncClient) -> None:
     response = await guarded.get("/api/v1/config", headers={"Authorization": f"Bearer {wrong}"})
     assert response.status_code == 401
     assert wrong not in response.text
@@ -186,13 +188,13 @@ async def test_keys_of_the_issuer_are_fetched_from_its_url(tmp_path: Path) -> No
     assert (caller.name, caller.scopes) == ("someone", frozenset({"*"}))
 
 
-async def test_issuer_that_does_not_answer_is_503(mesh: Mesh, files: dict[str, str]) -> None:
+async def test_unavailable_issuer_is_503(mesh: Mesh, files: dict[str, str]) -> None:
     async with mesh.client(**{**files, "jwt_jwks": "http://127.0.0.1:1/jwks.json"}) as client:
         response = await client.get("/api/v1/config", headers={"Authorization": f"Bearer {token()}"})
     assert (response.status_code, response.json()["component"]) == (503, "token issuer")
 
 
-async def test_websocket_of_nobody_is_closed_with_4401(mesh: Mesh, files: dict[str, str]) -> None:
+async def test_websocket_without_credentials_is_closed_with_4401(mesh: Mesh, files: dict[str, str]) -> None:
     async with mesh.gateway(**files) as gateway, connect(f"ws://{gateway.address}/ws/stream/a") as websocket:
         frame = checked(json.loads(await websocket.recv()))
         await websocket.wait_closed()
@@ -212,7 +214,7 @@ async def test_websocket_without_the_scope_is_closed_with_4401(mesh: Mesh, files
     assert websocket.close_code == 4401
 
 
-async def test_browser_brings_its_token_as_a_subprotocol(mesh: Mesh, files: dict[str, str]) -> None:
+async def test_browser_sends_its_token_as_a_subprotocol(mesh: Mesh, files: dict[str, str]) -> None:
     offered = [Subprotocol("pantree"), Subprotocol(f"bearer.{token()}")]
     async with (
         mesh.gateway(**files) as gateway,
@@ -234,7 +236,7 @@ async def test_log_has_no_key(guarded: httpx.AsyncClient, mesh: Mesh) -> None:
     ("host", "warned"),
     [("127.0.0.1", False), ("localhost", False), ("[::1]", False), ("0.0.0.0", True), ("10.0.0.1", True)],
 )
-def test_address_that_others_reach_without_keys_is_warned_about(host: str, warned: bool) -> None:
+def test_public_address_without_authentication_logs_a_warning(host: str, warned: bool) -> None:
     assert is_loopback(host) is not warned
     with capture_logs() as events:
         create_app(GatewaySettings(host=host))
@@ -243,32 +245,32 @@ def test_address_that_others_reach_without_keys_is_warned_about(host: str, warne
         assert "PANTREE_GATEWAY_API_KEYS_FILE" in events[0]["remedy"]
 
 
-def test_address_that_others_reach_with_keys_is_fine(files: dict[str, str]) -> None:
+def test_public_address_with_keys_logs_no_warning(files: dict[str, str]) -> None:
     with capture_logs() as events:
         create_app(GatewaySettings(host="0.0.0.0", api_keys_file=files["api_keys_file"]))
     assert not events
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '[{"name": "a"}]', '[{"name": "a", "sha256": "x"}]'])
-def test_wrong_file_of_keys_is_refused(text: str, tmp_path: Path) -> None:
+def test_invalid_key_file_is_rejected(text: str, tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text(text)
     with pytest.raises(ValueError, match=r"keys\.json"):
         read_api_keys(str(tmp_path / "keys.json"))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"keys": []}'])
-def test_wrong_key_set_is_refused(text: str, tmp_path: Path) -> None:
+def test_invalid_key_set_is_rejected(text: str, tmp_path: Path) -> None:
     (tmp_path / "jwks.json").write_text(text)
     with pytest.raises(ValueError, match=r"jwks\.json"):
         Authenticator({}, TokenRules(ISSUER, AUDIENCE, str(tmp_path / "jwks.json")))
 
 
-def test_half_configured_tokens_are_refused() -> None:
+def test_partial_token_settings_are_rejected() -> None:
     with pytest.raises(ValueError, match="set all or none"):
         GatewaySettings(jwt_issuer=ISSUER)
 
 
 @pytest.mark.parametrize("changes", [{"rate_limit": "often"}, {"forwarded_headers": "Cookie"}])
-def test_wrong_settings_are_refused(changes: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"cannot be forwarded|600/minute"):
         GatewaySettings(**changes)

@@ -12,7 +12,7 @@ from tests.gateway.mesh import Mesh
 PREFLIGHT = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
 
 
-async def test_root_tells_name_version_and_links(client: httpx.AsyncClient) -> None:
+async def test_root_returns_name_version_and_links(client: httpx.AsyncClient) -> None:
     answer = (await client.get("/")).json()
     assert (answer["name"], answer["status"]) == ("Pantree", "running")
     assert answer["version"]
@@ -29,7 +29,7 @@ async def test_root_tells_name_version_and_links(client: httpx.AsyncClient) -> N
         (messages.COMPONENT_STATE_UNSPECIFIED, 503, "unavailable"),
     ],
 )
-async def test_health_tells_the_state_of_the_whole(
+async def test_health_returns_the_overall_state(
     state: messages.ComponentState.ValueType, status: int, word: str, mesh: Mesh, client: httpx.AsyncClient
 ) -> None:
     mesh.pipeline.state.state = state
@@ -73,13 +73,13 @@ async def test_probes_do_not_depend_on_the_pipeline(mesh: Mesh) -> None:
         assert (await client.get("/ready")).json() == {"status": "ready"}
 
 
-async def test_pages_of_any_origin_may_call_by_default(client: httpx.AsyncClient) -> None:
+async def test_any_origin_is_allowed_by_default(client: httpx.AsyncClient) -> None:
     response = await client.options("/api/v1/process", headers=PREFLIGHT)
     assert response.status_code == 200
     assert response.headers["access-control-allow-origin"] == "*"
 
 
-async def test_only_configured_origins_may_call(mesh: Mesh) -> None:
+async def test_only_configured_origins_are_allowed(mesh: Mesh) -> None:
     async with mesh.client(cors_origins="https://shop.example, https://other.example") as client:
         allowed = await client.options("/api/v1/process", headers=PREFLIGHT)
         refused = await client.options("/api/v1/process", headers={**PREFLIGHT, "Origin": "https://evil.example"})
@@ -87,14 +87,14 @@ async def test_only_configured_origins_may_call(mesh: Mesh) -> None:
     assert "access-control-allow-origin" not in refused.headers
 
 
-async def test_problems_may_be_read_by_pages(client: httpx.AsyncClient) -> None:
+async def test_pages_can_read_problems(client: httpx.AsyncClient) -> None:
     response = await client.get("/api/v1/nothing", headers={"Origin": "https://shop.example"})
     assert response.headers["access-control-allow-origin"] == "*"
     assert "X-Trace-Id" in response.headers["access-control-expose-headers"]
 
 
 async def test_unexpected_error_is_a_problem_without_details(mesh: Mesh) -> None:
-    # A call through a channel that is not open is nothing that the gateway foresees.
+    # The lifespan did not open the channels.
     app = create_app(mesh.settings())
     transport = httpx.ASGITransport(app)
     with capture_logs() as events:
@@ -120,12 +120,12 @@ async def test_access_log_has_the_route_but_no_customer(client: httpx.AsyncClien
     assert "cust_001" not in str(events)
 
 
-async def test_client_that_leaves_in_the_middle_of_its_body_is_no_error(mesh: Mesh) -> None:
+async def test_client_that_disconnects_during_its_body_is_not_an_error(mesh: Mesh) -> None:
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
-        pytest.fail(f"nobody is there to get {message}")
+        pytest.fail(f"the client disconnected before {message}")
 
     scope = {"type": "http", "method": "POST", "path": "/api/v1/process", "headers": [], "query_string": b""}
     with capture_logs() as events:
@@ -133,7 +133,7 @@ async def test_client_that_leaves_in_the_middle_of_its_body_is_no_error(mesh: Me
     assert [(event["event"], event["status"]) for event in events] == [("request", 499)]
 
 
-async def test_docs_page_and_all_it_loads_come_from_the_gateway(client: httpx.AsyncClient) -> None:
+async def test_docs_page_loads_all_files_from_the_gateway(client: httpx.AsyncClient) -> None:
     page = await client.get("/docs")
     assert page.status_code == 200
     assert "/openapi.json" in page.text

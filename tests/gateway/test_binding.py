@@ -38,7 +38,7 @@ def test_additional_binding_reads_its_own_path() -> None:
     assert request.name == "a/b/c"
 
 
-def test_query_sets_the_fields_that_are_left() -> None:
+def test_query_sets_the_remaining_fields() -> None:
     query = [
         ("page_size", "5"),
         ("genres", "GENRE_NOVEL"),
@@ -71,26 +71,26 @@ def test_every_wrong_query_parameter_is_named() -> None:
     assert "page_size, genres, filter, since, loaned" in violations["page"]
 
 
-def test_body_field_path_and_query_are_put_together() -> None:
+def test_body_field_path_and_query_are_combined() -> None:
     request: Any = library("CreateBook").request({"parent": "7"}, [("check_only", "true")], b'{"name": "Middlemarch"}')
     assert (request.parent, request.book.name, request.check_only) == ("shelves/7", "Middlemarch", True)
 
 
-def test_field_in_the_path_is_no_query_parameter() -> None:
+def test_field_in_the_path_is_not_a_query_parameter() -> None:
     violations = violations_of(library("CreateBook"), {"parent": "7"}, [("parent", "x"), ("book.name", "y")], b"{}")
     assert set(violations) == {"parent", "book.name"}
 
 
-def test_whole_body_leaves_nothing_to_the_query() -> None:
+def test_query_is_rejected_when_the_body_is_the_whole_request() -> None:
     assert set(violations_of(library("UpdateBook"), {"name": "a"}, [("book.genre", "1")], b"{}")) == {"book.genre"}
 
 
-def test_path_sets_a_field_inside_of_the_body() -> None:
+def test_path_sets_a_field_of_the_body() -> None:
     request: Any = library("UpdateBook").request({"name": "a"}, [], b'{"book": {"genre": "GENRE_NOVEL"}}')
     assert request.book == Book(name="a", genre=1)
 
 
-def test_path_sets_numbers_and_truth_values() -> None:
+def test_path_sets_numbers_and_booleans() -> None:
     request: Any = library("CountBooks").request({"shelf": "7", "open": "true"}, [], b"")
     assert (request.shelf, request.open) == (7, True)
     assert set(violations_of(library("CountBooks"), {"shelf": "x", "open": "y"}, [], b"")) == {"shelf", "open"}
@@ -101,22 +101,22 @@ def test_same_id_in_path_and_body_is_accepted() -> None:
     assert request.input.customer_id == "a"
 
 
-def test_other_id_in_the_body_than_in_the_path_is_refused() -> None:
+def test_different_ids_in_path_and_body_are_rejected() -> None:
     violations = violations_of(stream_process(), {"customer_id": "a"}, [], '{"customer_id": "b"}')
     assert list(violations) == ["customer_id"]
 
 
-def test_null_as_body_is_refused() -> None:
+def test_null_as_body_is_rejected() -> None:
     assert list(violations_of(stream_process(), {"customer_id": "a"}, [], "null")) == [""]
 
 
-def test_paths_of_upstream_violations_are_made_relative_to_the_body() -> None:
+def test_paths_of_upstream_violations_become_relative_to_the_body() -> None:
     bound = stream_process()
     paths = ["input.items[0].price", "input", "other", "inputs.a"]
     assert [bound.relative_to_body(path) for path in paths] == ["items[0].price", "", "other", "inputs.a"]
 
 
-def test_response_body_is_answered_alone() -> None:
+def test_only_the_response_body_is_returned() -> None:
     response = message_class("ListBooksResponse")(books=[Book(name="a")])
     assert library("ListBooks").write_response(response) == b'[{"name":"a","genre":"GENRE_UNSPECIFIED"}]'
 
@@ -125,7 +125,7 @@ def test_response_body_is_answered_alone() -> None:
     ("path", "body", "response_body"),
     [("/v1/{title}", "", ""), ("/v1/{book}", "", ""), ("/v1", "title", ""), ("/v1", "*", "title")],
 )
-def test_binding_that_names_a_field_there_is_not_is_refused(path: str, body: str, response_body: str) -> None:
+def test_binding_with_an_unknown_field_is_rejected(path: str, body: str, response_body: str) -> None:
     binding = HttpBinding("POST", parse_template(path), body, response_body)
     with pytest.raises(ValueError, match="CreateBook"):
         BoundMethod(LIBRARY.methods_by_name["CreateBook"], binding, JsonCodec())

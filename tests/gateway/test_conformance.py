@@ -1,7 +1,6 @@
-"""Every feature of `google.api.http` in `sample.proto`, request by request, after grpc-gateway's behavior.
+"""Every feature of `google.api.http` in `sample.proto`, compared with grpc-gateway's behavior.
 
-Two differences are meant: a query parameter that no field has is an error, not ignored; and so is a body that says
-something else than the path.
+Two differences are intended: unknown query parameters, and bodies that contradict the path, are errors.
 """
 
 from collections.abc import AsyncIterator
@@ -23,7 +22,7 @@ async def library() -> AsyncIterator[tuple[Library, httpx.AsyncClient]]:
         yield library, client
 
 
-# Method, path, body, kind of the message that the service gets, that message in text form.
+# Method, path, body, type of the message that the service receives, that message in text form.
 CASES: list[tuple[str, str, Any, str, str]] = [
     # Path templates
     ("GET", "/v1/shelves/7/books/8", None, "GetBookRequest", 'name: "shelves/7/books/8"'),
@@ -147,7 +146,7 @@ async def test_request_becomes_the_message_that_grpc_gateway_makes(
         ("POST", "/v2/books/8:archive", 404),
     ],
 )
-async def test_request_that_fits_no_rule_is_refused(
+async def test_request_without_a_matching_rule_is_rejected(
     method: str, path: str, status: int, library: tuple[Library, httpx.AsyncClient]
 ) -> None:
     service, client = library
@@ -156,5 +155,5 @@ async def test_request_that_fits_no_rule_is_refused(
     assert not service.requests
 
 
-async def test_response_body_is_a_list_of_its_own(library: tuple[Library, httpx.AsyncClient]) -> None:
+async def test_response_body_can_be_a_list(library: tuple[Library, httpx.AsyncClient]) -> None:
     assert [book["name"] for book in (await library[1].get("/v1/books")).json()] == ["Middlemarch", "Romola"]

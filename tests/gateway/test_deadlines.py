@@ -1,4 +1,4 @@
-"""Deadlines through the real pipeline to a service behind it that takes too long."""
+"""Deadlines of requests that pass the real pipeline to a service that takes too long."""
 
 import asyncio
 import contextlib
@@ -23,10 +23,10 @@ BODY = {"customer_id": "cust_001", "items": [{"name": "Milk", "price": 1}], "arc
 
 @dataclass
 class Hanging(SimulationServicer):
-    """Simulates for ever, and notes how much time its caller gave it, and gave it still when the call ended."""
+    """Simulates forever, and records the time left when a call starts and when it ends."""
 
-    seconds_given: list[float | None] = field(default_factory=list)
-    seconds_left: list[float | None] = field(default_factory=list)
+    seconds_at_start: list[float | None] = field(default_factory=list)
+    seconds_at_end: list[float | None] = field(default_factory=list)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -35,20 +35,20 @@ class Hanging(SimulationServicer):
     async def StreamPurchases(
         self, request: messages.StreamPurchasesRequest, context: Context
     ) -> AsyncIterator[messages.StreamPurchasesResponse]:
-        self.seconds_given.append(context.time_remaining())
+        self.seconds_at_start.append(context.time_remaining())
         try:
             yield messages.StreamPurchasesResponse(
                 month_number=1, month_count=6, period_start="2026-01-01", period_end="2026-01-31"
             )
             await asyncio.Event().wait()
         finally:
-            self.seconds_left.append(context.time_remaining())
+            self.seconds_at_end.append(context.time_remaining())
             self.ended.set()
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def way() -> AsyncIterator[tuple[httpx.AsyncClient, Hanging]]:
-    """A client of the gateway, and the last service on the way."""
+async def chain() -> AsyncIterator[tuple[httpx.AsyncClient, Hanging]]:
+    """A client of the gateway, and the last service of the chain."""
     last = Hanging()
     simulation = ServiceSpec(
         name="simulation",
@@ -71,32 +71,32 @@ async def way() -> AsyncIterator[tuple[httpx.AsyncClient, Hanging]]:
         await stack.enter_async_context(app.router.lifespan_context(app))
         client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
         await stack.enter_async_context(client)
-        # The first calls connect, and fetch the archetypes.
+        # The first calls connect and fetch the archetypes.
         assert (await client.get("/api/v1/config")).status_code == 200
         yield client, last
 
 
 async def test_last_hop_sees_its_deadline_exceeded_before_its_callers(
-    way: tuple[httpx.AsyncClient, Hanging],
+    chain: tuple[httpx.AsyncClient, Hanging],
 ) -> None:
-    client, last = way
+    client, last = chain
     response = await client.post("/api/v1/process", json=BODY, headers={"X-Request-Timeout": "1"})
     assert (response.status_code, response.json()["code"]) == (504, "DEADLINE_EXCEEDED")
     await last.ended.wait()
-    (given,), (left,) = last.seconds_given, last.seconds_left
+    (given,), (left,) = last.seconds_at_start, last.seconds_at_end
     assert given is not None
     assert left is not None
-    # The hop before it keeps its share, so that it can still tell.
+    # The previous hop reserves some time to report the error.
     assert 0 < given < 1
-    # Its own deadline ended the call, give or take how finely gRPC writes it, and nobody who gave up earlier.
+    # Its own deadline ended the call (within gRPC's resolution), not an earlier timeout of a caller.
     assert left < given / 5
 
 
-async def test_budget_of_50_ms_is_answered_504_without_work_that_would_be_in_vain(
-    way: tuple[httpx.AsyncClient, Hanging],
+async def test_budget_of_50_ms_is_504_without_useless_work(
+    chain: tuple[httpx.AsyncClient, Hanging],
 ) -> None:
-    client, last = way
+    client, last = chain
     response = await client.post("/api/v1/process", json=BODY, headers={"X-Request-Timeout": "0.05"})
     assert response.status_code == 504
     assert response.json()["code"] in ("DEADLINE_TOO_SHORT", "DEADLINE_EXCEEDED")
-    assert not last.seconds_given
+    assert not last.seconds_at_start

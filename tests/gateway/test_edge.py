@@ -1,4 +1,4 @@
-"""Limits, kept answers and headers, with and without Redis."""
+"""Rate limits, stored responses and headers, with and without Redis."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree_gateway.app import REDIS_COOL_DOWN_SECONDS
-from pantree_gateway.stores import MemoryStore
+from pantree_gateway.stores import Store
 from tests.gateway.mesh import Mesh
 from tests.redis_server import RedisServer, redis_server
 
@@ -30,7 +30,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @contextlib.asynccontextmanager
 async def clients(mesh: Mesh, count: int, **changes: object) -> AsyncIterator[list[httpx.AsyncClient]]:
-    """Clients of as many gateways."""
+    """Clients of `count` gateways."""
     async with contextlib.AsyncExitStack() as stack:
         yield [await stack.enter_async_context(mesh.client(**changes)) for _ in range(count)]
 
@@ -51,11 +51,11 @@ async def test_request_over_the_limit_is_429(mesh: Mesh) -> None:
     assert "retry-after" not in second.headers
 
 
-async def test_no_limit_is_told_when_there_is_none(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_responses_without_a_rate_limit_have_no_rate_limit_headers(mesh: Mesh, client: httpx.AsyncClient) -> None:
     assert "ratelimit" not in (await client.get("/api/v1/config")).headers
 
 
-async def test_every_request_of_a_websocket_counts(mesh: Mesh) -> None:
+async def test_every_request_of_a_websocket_is_counted(mesh: Mesh) -> None:
     async with mesh.gateway(rate_limit="2/hour") as gateway:
         async with connect(f"ws://{gateway.address}/ws/stream/a") as websocket:
             for _ in range(3):
@@ -67,7 +67,7 @@ async def test_every_request_of_a_websocket_counts(mesh: Mesh) -> None:
         assert websocket.close_code == 4429
         assert "TOO_MANY_REQUESTS" in str(frames[-1])
         assert len(mesh.pipeline.requests) == 2
-        # The next one is told so at once.
+        # The next one is rejected after its handshake.
         async with connect(f"ws://{gateway.address}/ws/stream/a") as websocket:
             assert "TOO_MANY_REQUESTS" in str(await websocket.recv())
             await websocket.wait_closed()
@@ -83,7 +83,7 @@ async def test_replicas_with_one_redis_share_the_limit(mesh: Mesh, redis: RedisS
 # Response cache
 
 
-async def test_repeatable_request_is_answered_from_the_cache(mesh: Mesh) -> None:
+async def test_deterministic_request_is_answered_from_the_cache(mesh: Mesh) -> None:
     async with mesh.client() as client:
         first = await client.post("/api/v1/process", json=BODY)
         second = await client.post("/api/v1/process", json=dict(reversed(BODY.items())))
@@ -99,28 +99,28 @@ async def test_repeatable_request_is_answered_from_the_cache(mesh: Mesh) -> None
     [{"seed": None}, {"as_of": ""}, {"seed": None, "as_of": ""}, {"include_suggestions": True}],
     ids=["no seed", "no day", "neither", "depends on other customers"],
 )
-async def test_request_that_differs_each_time_is_not_kept(changes: dict[str, Any], mesh: Mesh) -> None:
+async def test_response_that_may_differ_is_not_cached(changes: dict[str, Any], mesh: Mesh) -> None:
     async with mesh.client() as client:
         for _ in range(2):
             assert "x-cache" not in (await client.post("/api/v1/process", json={**BODY, **changes})).headers
     assert len(mesh.pipeline.requests) == 2
 
 
-async def test_other_request_is_not_answered_from_the_cache(mesh: Mesh) -> None:
+async def test_different_request_is_not_answered_from_the_cache(mesh: Mesh) -> None:
     async with mesh.client() as client:
         await client.post("/api/v1/process", json=BODY)
         other = await client.post("/api/v1/process", json={**BODY, "seed": 8})
     assert other.headers["x-cache"] == "miss"
 
 
-async def test_answer_with_something_missing_is_not_kept(mesh: Mesh) -> None:
+async def test_response_with_warnings_is_not_cached(mesh: Mesh) -> None:
     mesh.pipeline.warnings = [messages.Warning(component="vector", code="COMPONENT_UNAVAILABLE", message="is down")]
     async with mesh.client() as client:
         for _ in range(2):
             assert (await client.post("/api/v1/process", json=BODY)).headers["x-cache"] == "miss"
 
 
-async def test_cache_can_be_left_out(mesh: Mesh) -> None:
+async def test_cache_can_be_turned_off(mesh: Mesh) -> None:
     async with mesh.client(cache_seconds=0) as client:
         assert "x-cache" not in (await client.post("/api/v1/process", json=BODY)).headers
 
@@ -144,7 +144,7 @@ def store(request: pytest.FixtureRequest) -> dict[str, str]:
     return {"redis_url": server.url}
 
 
-async def test_same_key_gets_the_same_answer_once(store: dict[str, str], mesh: Mesh) -> None:
+async def test_same_key_gets_the_stored_response(store: dict[str, str], mesh: Mesh) -> None:
     body = {"customer_id": "a"}
     async with mesh.client(**store) as client:
         first, second = [
@@ -189,16 +189,16 @@ async def test_key_of_a_failed_request_may_be_used_again(mesh: Mesh) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, '""', "a\tb"])
-async def test_wrong_key_is_named(key: str, mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_invalid_key_is_named(key: str, mesh: Mesh, client: httpx.AsyncClient) -> None:
     response = await client.post("/api/v1/process", json={"customer_id": "a"}, headers={"Idempotency-Key": key})
     assert response.status_code == 400
     assert response.json()["errors"][0]["field"] == "Idempotency-Key"
 
 
-# Redis that goes
+# Unavailable Redis
 
 
-async def test_gateway_works_on_its_own_while_redis_is_gone_and_says_so(tmp_path: Path, mesh: Mesh) -> None:
+async def test_gateway_falls_back_to_local_limits_while_redis_is_unavailable(tmp_path: Path, mesh: Mesh) -> None:
     with redis_server(tmp_path) as server:
         changes = {"rate_limit": "3/hour", "redis_url": server.url}
         async with clients(mesh, 2, **changes) as (one, other):
@@ -225,11 +225,11 @@ async def test_gateway_works_on_its_own_while_redis_is_gone_and_says_so(tmp_path
             assert "redis works again; limits and stored responses are shared" in [event["event"] for event in events]
 
 
-# Memory
+# Memory store
 
 
-async def test_memory_store_makes_room_and_forgets() -> None:
-    store = MemoryStore(max_bytes=30)
+async def test_memory_store_evicts_and_expires() -> None:
+    store = Store(max_bytes=30)
     await store.put("a", b"x" * 14, 60)
     assert not await store.add("a", b"y", 60)
     await store.put("b", b"x" * 14, 60)
@@ -239,10 +239,10 @@ async def test_memory_store_makes_room_and_forgets() -> None:
     assert await store.get("d") is None
 
 
-# Headers and counts
+# Headers and metrics
 
 
-async def test_security_headers_are_on_every_answer(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_every_response_has_security_headers(mesh: Mesh, client: httpx.AsyncClient) -> None:
     for path in ("/api/v1/config", "/nothing", "/docs"):
         headers = (await client.get(path)).headers
         assert headers["x-content-type-options"] == "nosniff"
@@ -253,7 +253,7 @@ async def test_security_headers_are_on_every_answer(mesh: Mesh, client: httpx.As
     assert "max-age" in response.headers["strict-transport-security"]
 
 
-async def test_metrics_count_routes_not_customers(mesh: Mesh) -> None:
+async def test_metrics_have_routes_but_no_customers(mesh: Mesh) -> None:
     async with mesh.client() as client:
         await client.post("/api/v1/process", json={"customer_id": "cust_001"})
         await client.get("/api/v1/customers/cust_001")
@@ -266,7 +266,7 @@ async def test_metrics_count_routes_not_customers(mesh: Mesh) -> None:
     assert "cust_001" not in text
 
 
-async def test_allowed_headers_pass_both_ways(mesh: Mesh) -> None:
+async def test_allowed_headers_are_forwarded_both_ways(mesh: Mesh) -> None:
     mesh.pipeline.initial_metadata = (("x-request-tag", "back"), ("x-other", "hidden"))
     headers = {"X-Request-Tag": "there", "X-Other": "hidden", "tracestate": "a=b", "Cookie": "secret=1"}
     async with mesh.client(forwarded_headers="X-Request-Tag") as client:
@@ -278,7 +278,7 @@ async def test_allowed_headers_pass_both_ways(mesh: Mesh) -> None:
     assert "x-other" not in response.headers
 
 
-async def test_header_that_grpc_cannot_carry_is_left_out(mesh: Mesh) -> None:
+async def test_header_that_grpc_cannot_carry_is_dropped(mesh: Mesh) -> None:
     async with mesh.client(forwarded_headers="X-Request-Tag") as client:
         headers = {b"X-Request-Tag": "für".encode("latin-1")}
         response = await client.post("/api/v1/process", json={"customer_id": "a"}, headers=headers)
@@ -286,7 +286,7 @@ async def test_header_that_grpc_cannot_carry_is_left_out(mesh: Mesh) -> None:
     assert "x-request-tag" not in mesh.pipeline.metadata
 
 
-async def test_trace_goes_on_upstream(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_trace_continues_upstream(mesh: Mesh, client: httpx.AsyncClient) -> None:
     given = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     await client.post("/api/v1/process", json={"customer_id": "a"}, headers={"traceparent": given})
     assert mesh.pipeline.metadata["traceparent"] == given
@@ -300,24 +300,25 @@ async def test_trace_goes_on_upstream(mesh: Mesh, client: httpx.AsyncClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("value", "least", "most"), [("5S", 3, 7), ("1M", 50, 65), ("4000m", 2, 6), ("9000000u", 7, 11), ("1H", 3000, 3700)]
+    ("value", "min_seconds", "max_seconds"),
+    [("5S", 3, 7), ("1M", 50, 65), ("4000m", 2, 6), ("9000000u", 7, 11), ("1H", 3000, 3700)],
 )
 async def test_grpc_timeout_sets_the_deadline(
-    value: str, least: float, most: float, mesh: Mesh, client: httpx.AsyncClient
+    value: str, min_seconds: float, max_seconds: float, mesh: Mesh, client: httpx.AsyncClient
 ) -> None:
     await client.post("/api/v1/process", json={"customer_id": "a"}, headers={"grpc-timeout": value})
     assert mesh.pipeline.seconds_left is not None
-    assert least < mesh.pipeline.seconds_left <= most
+    assert min_seconds < mesh.pipeline.seconds_left <= max_seconds
 
 
 @pytest.mark.parametrize("value", ["5", "S", "0S", "123456789m", "1.5S", "-1S", "5s", ""])
-async def test_wrong_grpc_timeout_is_named(value: str, mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_invalid_grpc_timeout_is_named(value: str, mesh: Mesh, client: httpx.AsyncClient) -> None:
     response = await client.get("/api/v1/config", headers={"grpc-timeout": value})
     assert response.status_code == 400
     assert response.json()["errors"][0]["field"] == "grpc-timeout"
 
 
-async def test_own_header_wins_over_grpc_timeout(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_request_timeout_overrides_grpc_timeout(mesh: Mesh, client: httpx.AsyncClient) -> None:
     headers = {"grpc-timeout": "5S", "X-Request-Timeout": "60"}
     await client.post("/api/v1/process", json={"customer_id": "a"}, headers=headers)
     assert mesh.pipeline.seconds_left is not None
@@ -336,6 +337,6 @@ async def test_budget_of_50_ms_is_504_and_ends_the_call(mesh: Mesh, client: http
     mesh.pipeline.before_answer = hold
     response = await client.post("/api/v1/process", json={"customer_id": "a"}, headers={"X-Request-Timeout": "0.05"})
     assert (response.status_code, response.json()["title"]) == (504, "Gateway Timeout")
-    # Either it was refused for coming too late, or it was ended.
+    # The call was either rejected for lack of time, or cancelled.
     if mesh.pipeline.requests:
         await ended.wait()

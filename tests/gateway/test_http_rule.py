@@ -27,7 +27,7 @@ PIPELINE = pipeline_service_pb2.DESCRIPTOR.services_by_name["PipelineService"]
         ("/v1/books:count", "/v1/books:count", {}, {}),
     ],
 )
-def test_path_template_becomes_a_route_and_gives_back_values(
+def test_path_template_becomes_a_route_and_returns_values(
     template: str, route: str, parameters: dict[str, str], values: dict[str, str]
 ) -> None:
     parsed = parse_template(template)
@@ -36,7 +36,7 @@ def test_path_template_becomes_a_route_and_gives_back_values(
 
 
 @pytest.mark.parametrize("template", ["v1/books", "/v1//books", "/v1/{", "/v1/{}", "/v1/a*", "/{a}/{a}", "/v1/{a=b*}"])
-def test_malformed_path_template_is_refused(template: str) -> None:
+def test_malformed_path_template_is_rejected(template: str) -> None:
     with pytest.raises(ValueError, match=r"path|name"):
         parse_template(template)
 

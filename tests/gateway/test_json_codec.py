@@ -24,14 +24,14 @@ KINDS = [
     simulation.ListArchetypesResponse,
     Everything,
 ]
-unhurried = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+no_deadline = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 
 def random_messages(*, finite: bool) -> st.SearchStrategy[Any]:
     return st.sampled_from(KINDS).flatmap(lambda kind: messages(kind.DESCRIPTOR, finite=finite))
 
 
-def as_oracle_writes(message: Any) -> Any:
+def written_by_json_format(message: Any) -> Any:
     return json_format.MessageToDict(
         message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
@@ -51,21 +51,21 @@ def violations_of(kind: Any, value: Any, codec: JsonCodec = CODEC) -> dict[str, 
     return {violation.field: violation.description for violation in raised.value.violations}
 
 
-@unhurried
+@no_deadline
 @given(random_messages(finite=False))
-def test_messages_are_written_as_the_oracle_writes_them(message: Any) -> None:
-    assert CODEC.write(message) == as_oracle_writes(message)
+def test_messages_are_written_as_json_format_writes_them(message: Any) -> None:
+    assert CODEC.write(message) == written_by_json_format(message)
 
 
-@unhurried
+@no_deadline
 @given(random_messages(finite=True))
 def test_written_messages_are_read_back(message: Any) -> None:
     text = write_json(CODEC.write(message))
-    as_oracle_reads = json_format.Parse(text, type(message)())
-    assert read(type(message), parse_json(text)) == as_oracle_reads
+    read_by_json_format = json_format.Parse(text, type(message)())
+    assert read(type(message), parse_json(text)) == read_by_json_format
 
 
-@unhurried
+@no_deadline
 @given(random_messages(finite=True))
 def test_lower_camel_case_names_are_read(message: Any) -> None:
     assert read(type(message), json_format.MessageToDict(message)) == json_format.ParseDict(
@@ -76,13 +76,13 @@ def test_lower_camel_case_names_are_read(message: Any) -> None:
 @pytest.mark.parametrize(
     "number", [3.4028234663852886e38, -3.4028234663852886e38, 1.17549435e-38, 1e-45, 0.1, 16777216.0]
 )
-def test_float_of_32_bits_is_written_as_the_oracle_writes_it_and_read_back(number: float) -> None:
+def test_float_of_32_bits_is_written_as_json_format_writes_it_and_read_back(number: float) -> None:
     message = Everything(a_float=number)
-    assert CODEC.write(message) == as_oracle_writes(message)
+    assert CODEC.write(message) == written_by_json_format(message)
     assert read(Everything, CODEC.write(message)) == message
 
 
-def test_number_beyond_a_float_of_32_bits_is_refused() -> None:
+def test_number_beyond_a_float_of_32_bits_is_rejected() -> None:
     assert list(violations_of(Everything, {"a_float": 3.5e38})) == ["a_float"]
 
 
@@ -91,7 +91,7 @@ def test_fields_are_written_in_the_order_of_the_contract() -> None:
     assert list(CODEC.write(pipeline.MonthlyUpdate())) == names
 
 
-def test_every_wrong_field_is_named_with_its_remedy() -> None:
+def test_every_wrong_field_is_named() -> None:
     violations = violations_of(
         pipeline.ProcessInput,
         {
@@ -119,7 +119,7 @@ def test_every_wrong_field_is_named_with_its_remedy() -> None:
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e400", '"NaN"', "1" + "0" * 400])
-def test_number_that_is_not_finite_is_refused_with_its_path(text: str) -> None:
+def test_number_that_is_not_finite_is_rejected_with_its_path(text: str) -> None:
     value = parse_json(f'{{"items": [{{"name": "Bananas", "price": {text}}}]}}')
     (field,) = violations_of(pipeline.ProcessInput, value)
     assert field == "items[0].price"
@@ -139,13 +139,13 @@ def test_number_that_is_not_finite_is_refused_with_its_path(text: str) -> None:
         ({"nam": "Bananas"}, "nam"),
     ],
 )
-def test_wrong_row_among_right_ones_is_named(wrong: dict[str, Any], field: str) -> None:
-    right = {"name": "Bananas", "date": "2026-05-22", "quantity": 1, "price": 1.99}
-    violations = violations_of(pipeline.ProcessInput, {"history": [right, {**right, **wrong}, right]})
+def test_invalid_row_among_valid_ones_is_named(wrong: dict[str, Any], field: str) -> None:
+    valid = {"name": "Bananas", "date": "2026-05-22", "quantity": 1, "price": 1.99}
+    violations = violations_of(pipeline.ProcessInput, {"history": [valid, {**valid, **wrong}, valid]})
     assert list(violations) == [f"history[1].{field}"]
 
 
-def test_rows_that_only_look_unusual_are_read() -> None:
+def test_unusual_but_valid_rows_are_read() -> None:
     rows = [
         {"name": "Bananas", "price": 1.99},
         {"name": "Crème", "quantity": 2.0, "price": 2},
@@ -157,18 +157,18 @@ def test_rows_that_only_look_unusual_are_read() -> None:
     assert [row.HasField("quantity") for row in read_rows] == [False, True, False]
 
 
-def test_text_over_the_limit_is_refused_with_its_length_alone() -> None:
+def test_string_over_the_limit_is_rejected_without_its_content() -> None:
     violations = violations_of(pipeline.ProcessInput, {"items": [{"name": "x" * 5_000_000}]})
     assert violations == {"items[0].name": "must have at most 65,536 characters; has 5,000,000"}
 
 
-def test_text_at_the_limit_is_read() -> None:
+def test_string_at_the_limit_is_read() -> None:
     codec = JsonCodec(max_string_characters=5)
     assert read(pipeline.ProcessInput, {"customer_id": "12345"}, codec).customer_id == "12345"
     assert list(violations_of(pipeline.ProcessInput, {"customer_id": "123456"}, codec)) == ["customer_id"]
 
 
-def test_over_long_unknown_field_is_named_in_short() -> None:
+def test_name_of_an_overlong_unknown_field_is_shortened() -> None:
     (field,) = violations_of(pipeline.ProcessInput, {"x" * 100_000: 1})
     assert len(field) < 50
 
@@ -177,16 +177,16 @@ def test_null_counts_as_absent() -> None:
     assert read(pipeline.ProcessInput, {"customer_id": None, "seed": None, "items": None}) == pipeline.ProcessInput()
 
 
-def test_null_in_a_list_is_refused() -> None:
+def test_null_in_a_list_is_rejected() -> None:
     assert list(violations_of(Everything, {"strings": ["a", None]})) == ["strings[1]"]
 
 
-def test_two_members_of_a_oneof_are_refused() -> None:
+def test_two_members_of_a_oneof_are_rejected() -> None:
     violations = violations_of(Everything, {"chosen_text": "a", "chosenNumber": 1})
     assert violations == {"chosen_number": "cannot be combined with chosen_text; send one of them"}
 
 
-def test_field_given_under_both_its_names_is_refused() -> None:
+def test_field_under_both_its_names_is_rejected() -> None:
     violations = violations_of(pipeline.ProcessInput, {"customer_id": "a", "customerId": "b"})
     assert list(violations) == ["customerId"]
 
@@ -203,16 +203,16 @@ def test_keys_of_maps_are_checked() -> None:
     assert list(violations) == ["books.one", "by_bool.maybe", "counts.a"]
 
 
-def test_whole_numbers_are_read_from_texts_and_round_floats() -> None:
+def test_whole_numbers_are_read_from_strings_and_integral_floats() -> None:
     message = read(Everything, {"an_int64": "9223372036854775807", "an_int32": 2.0, "a_double": "1.5"})
     assert (message.an_int64, message.an_int32, message.a_double) == (2**63 - 1, 2, 1.5)
 
 
-def test_body_that_is_no_object_is_refused() -> None:
+def test_body_that_is_not_an_object_is_rejected() -> None:
     assert violations_of(pipeline.ProcessInput, [1]) == {"": "the body must be an object; is a list"}
 
 
-def test_own_kind_nested_too_deep_is_refused() -> None:
+def test_recursive_message_nested_too_deep_is_rejected() -> None:
     value: dict[str, Any] = {}
     for _ in range(200):
         value = {"inner": value}
@@ -221,7 +221,7 @@ def test_own_kind_nested_too_deep_is_refused() -> None:
     assert field.startswith("inner.inner")
 
 
-def test_struct_nested_too_deep_is_refused() -> None:
+def test_struct_nested_too_deep_is_rejected() -> None:
     value: Any = 1
     for _ in range(200):
         value = [value]
@@ -230,7 +230,7 @@ def test_struct_nested_too_deep_is_refused() -> None:
     assert field.startswith("a_struct.a[0]")
 
 
-def test_struct_with_an_over_long_text_is_refused_with_its_path() -> None:
+def test_struct_with_an_overlong_string_is_rejected_with_its_path() -> None:
     assert list(violations_of(Everything, {"a_struct": {"a": ["x" * 70_000]}})) == ["a_struct.a[0]"]
 
 
@@ -247,16 +247,16 @@ def test_struct_with_an_over_long_text_is_refused_with_its_path() -> None:
         ("some_bytes", "*"),
     ],
 )
-def test_wrong_well_known_value_is_refused_with_its_path(field: str, value: Any) -> None:
+def test_invalid_well_known_value_is_rejected_with_its_path(field: str, value: Any) -> None:
     assert list(violations_of(Everything, {field: value})) == [field]
 
 
-def test_null_is_a_value_of_a_value() -> None:
+def test_null_is_a_valid_value_of_value() -> None:
     message = read(Everything, {"a_value": None})
     assert message.a_value == struct_pb2.Value(null_value=struct_pb2.NULL_VALUE)
 
 
-def test_half_of_a_surrogate_pair_is_refused_with_its_path() -> None:
+def test_unpaired_surrogate_is_rejected_with_its_path() -> None:
     for text in (
         '{"a_string": "\\ud800"}',
         '{"an_int32": "\\ud800"}',
@@ -265,23 +265,23 @@ def test_half_of_a_surrogate_pair_is_refused_with_its_path() -> None:
     ):
         violations = violations_of(Everything, parse_json(text))
         assert len(violations) == 1
-        # Whoever tells about it must be able to write it.
+        # The error itself must be valid JSON.
         write_json(violations)
 
 
 @pytest.mark.parametrize("text", [b'{"a": 1,', b"", b"{'a': 1}", b"\xff\xfe", b"[" * 5000, b'{"a": 1} x'])
-def test_broken_json_is_refused_with_its_position(text: bytes) -> None:
+def test_malformed_json_is_rejected_with_its_position(text: bytes) -> None:
     with pytest.raises(InvalidInput) as raised:
         parse_json(text)
     assert "line 1, column" in raised.value.message
 
 
-def test_thousands_of_wrong_fields_are_reported_in_short() -> None:
+def test_only_the_first_of_thousands_of_violations_are_listed() -> None:
     violations = violations_of(pipeline.ProcessInput, {"items": [{"price": "x"}] * 10_000})
     assert len(violations) == 51
     assert violations[""] == "and 9,950 more"
 
 
-def test_numbers_are_written_as_json_can_hold_them() -> None:
+def test_non_finite_numbers_are_written_as_strings() -> None:
     written = json.loads(write_json(CODEC.write(Everything(a_double=float("inf"), doubles=[1.0, float("nan")]))))
     assert (written["a_double"], written["doubles"]) == ("Infinity", [1.0, "NaN"])

@@ -92,10 +92,10 @@ JSON_VALUES = st.recursive(
 )
 
 
-def longest_list(value: Any) -> int:
+def max_list_length(value: Any) -> int:
     if isinstance(value, list):
-        return max([len(value), *map(longest_list, value)])
-    return max(map(longest_list, value.values()), default=0) if isinstance(value, dict) else 0
+        return max([len(value), *map(max_list_length, value)])
+    return max(map(max_list_length, value.values()), default=0) if isinstance(value, dict) else 0
 
 
 @given(JSON_VALUES, st.booleans())
@@ -105,7 +105,7 @@ def test_every_list_of_a_random_value_is_counted(value: Any, ascii_only: bool) -
         patch.setattr(json_list_sizes, "MAX_UNKNOWN_ITEMS", 5)
         patch.setattr(json_list_sizes, "_UNKNOWN", json_list_sizes._Place(5, {}))
         check = ListSizeCheck(None)
-        if longest_list(value) > 5:
+        if max_list_length(value) > 5:
             field_of_error(body, check)
         else:
             check.check(body)

@@ -42,7 +42,7 @@ def references(value: Any) -> Iterator[str]:
 
 
 def schema(document: dict[str, Any], name: str) -> dict[str, Any]:
-    """Schema with its references resolvable."""
+    """Schema with resolvable references."""
     return {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
 
 
@@ -75,7 +75,7 @@ def test_problems_are_described_instead_of_the_default_422(document: dict[str, A
                 assert content["application/problem+json"]["schema"] == {"$ref": "#/components/schemas/Problem"}
 
 
-def test_texts_come_from_the_comments_of_the_contract(document: dict[str, Any]) -> None:
+def test_descriptions_come_from_the_comments_of_the_contract(document: dict[str, Any]) -> None:
     operation = document["paths"]["/api/v1/process"]["post"]
     assert operation["description"] == "Process runs the pipeline and returns its result."
     described = document["components"]["schemas"]["ProcessInput"]
@@ -85,7 +85,7 @@ def test_texts_come_from_the_comments_of_the_contract(document: dict[str, Any]) 
             assert part.get("description"), f"{name}.{field}"
 
 
-def test_body_names_required_fields_and_refuses_unknown_ones(document: dict[str, Any]) -> None:
+def test_body_lists_required_fields_and_rejects_unknown_ones(document: dict[str, Any]) -> None:
     operation = document["paths"]["/api/v1/process"]["post"]
     content = operation["requestBody"]["content"]["application/json"]
     assert content["schema"] == {"$ref": "#/components/schemas/ProcessInput"}
@@ -96,7 +96,9 @@ def test_body_names_required_fields_and_refuses_unknown_ones(document: dict[str,
     assert "additionalProperties" not in schemas["ProcessResult"]
 
 
-async def test_example_fits_its_schema_and_is_answered(document: dict[str, Any], client: httpx.AsyncClient) -> None:
+async def test_example_matches_its_schema_and_gets_a_response(
+    document: dict[str, Any], client: httpx.AsyncClient
+) -> None:
     operation = document["paths"]["/api/v1/process"]["post"]
     (example,) = operation["requestBody"]["content"]["application/json"]["examples"].values()
     assert_valid(example["value"], schema(document, "ProcessInput"))
@@ -105,7 +107,7 @@ async def test_example_fits_its_schema_and_is_answered(document: dict[str, Any],
     assert_valid(response.json(), schema(document, "ProcessResult"))
 
 
-async def test_answers_fit_their_schemas(document: dict[str, Any], mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_responses_match_their_schemas(document: dict[str, Any], mesh: Mesh, client: httpx.AsyncClient) -> None:
     for path in ("/api/v1/archetypes", "/api/v1/config", "/health", "/", "/live", "/ready"):
         answer = await client.get(path)
         content = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
@@ -121,13 +123,13 @@ def test_parameters_are_described(document: dict[str, Any]) -> None:
     assert "0 means 50" in parameters[0]["description"]
 
 
-def test_comment_loses_its_line_breaks() -> None:
+def test_line_breaks_in_comments_are_removed() -> None:
     comments = comments_of(IMAGE)
     assert comments["pantree_gateway_sample.v1.LibraryService.GetBook"] == "GetBook returns a book, by its name."
     assert comments["pantree_gateway_sample.v1.Genre.GENRE_NOVEL"] == "GENRE_NOVEL is for made-up stories."
 
 
-def test_schema_of_every_kind_of_field_accepts_what_the_codec_writes() -> None:
+def test_schema_of_every_field_type_accepts_the_output_of_the_codec() -> None:
     schemas = SchemaCollection(comments_of(IMAGE))
     method = LIBRARY.methods_by_name["CreateBook"]
     schemas.operation(BoundMethod(method, bindings_of(method)[0], JsonCodec()), {})
@@ -143,7 +145,7 @@ def test_schema_of_every_kind_of_field_accepts_what_the_codec_writes() -> None:
     assert document["components"]["schemas"]["Genre"]["enum"][1] == "GENRE_NOVEL"
 
 
-async def test_document_says_who_may_call_and_how_often_only_where_that_is_asked(mesh: Mesh, tmp_path: Path) -> None:
+async def test_document_describes_authentication_and_rate_limit_of_guarded_routes(mesh: Mesh, tmp_path: Path) -> None:
     keys = tmp_path / "keys.json"
     keys.write_text(json.dumps([{"name": "shop", "sha256": "0" * 64}]))
     async with mesh.client(api_keys_file=str(keys), rate_limit="600/minute") as client:
@@ -157,7 +159,7 @@ async def test_document_says_who_may_call_and_how_often_only_where_that_is_asked
     assert [scheme["type"] for scheme in stream["security"]] == ["httpApiKey", "http"]
 
 
-def test_document_of_an_open_gateway_names_no_keys(document: dict[str, Any]) -> None:
+def test_document_without_authentication_has_no_security_schemes(document: dict[str, Any]) -> None:
     assert "securitySchemes" not in document["components"]
     for _, operation in operations(document):
         assert "security" not in operation

@@ -45,7 +45,7 @@ def test_table_has_every_status_of_grpc() -> None:
 
 @pytest.mark.parametrize("name", [name for name in STATUSES if name != "OK"])
 async def test_status_of_a_call_becomes_a_problem(name: str, mesh: Mesh, client: httpx.AsyncClient) -> None:
-    mesh.pipeline.before_answer = aborting(name, "said so")
+    mesh.pipeline.before_answer = aborting(name, "message of the server")
     response = await client.post("/api/v1/process", json=BODY)
     assert response.status_code == STATUSES[name]
     assert response.headers["content-type"] == "application/problem+json"
@@ -55,7 +55,7 @@ async def test_status_of_a_call_becomes_a_problem(name: str, mesh: Mesh, client:
     assert problem["instance"] == "/api/v1/process"
 
 
-async def test_message_that_no_server_of_ours_meant_to_send_is_not_shown(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_message_of_an_unexpected_error_is_hidden(mesh: Mesh, client: httpx.AsyncClient) -> None:
     mesh.pipeline.before_answer = aborting("UNKNOWN", "password is 1234")
     assert "1234" not in (await client.post("/api/v1/process", json=BODY)).text
 
@@ -73,7 +73,7 @@ async def test_violations_are_relative_to_the_body(mesh: Mesh, client: httpx.Asy
     assert problem["detail"] == "items[0].price: is -1; give 0 or more; and more"
 
 
-async def test_component_that_is_missing_behind_the_pipeline_is_named(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_unavailable_part_behind_the_pipeline_is_named(mesh: Mesh, client: httpx.AsyncClient) -> None:
     mesh.pipeline.before_answer = raising(ComponentUnavailable("frequency", "is not available; try again later"))
     response = await client.post("/api/v1/process", json=BODY)
     problem = response.json()
@@ -82,7 +82,7 @@ async def test_component_that_is_missing_behind_the_pipeline_is_named(mesh: Mesh
     assert "frequency" in problem["detail"]
 
 
-async def test_pipeline_that_is_not_there_is_named(mesh: Mesh) -> None:
+async def test_unavailable_pipeline_is_named(mesh: Mesh) -> None:
     async with mesh.client(pipeline_address="127.0.0.1:1") as client:
         response = await client.post("/api/v1/process", json=BODY)
     problem = response.json()
@@ -92,14 +92,14 @@ async def test_pipeline_that_is_not_there_is_named(mesh: Mesh) -> None:
     assert "127.0.0.1" not in response.text
 
 
-async def test_part_with_too_much_to_do_says_when_to_come_again(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_overloaded_part_sets_retry_after(mesh: Mesh, client: httpx.AsyncClient) -> None:
     mesh.pipeline.before_answer = raising(Overloaded("too much waits; try again in 1.2 s", 1.2))
     response = await client.post("/api/v1/process", json=BODY)
     assert (response.status_code, response.json()["code"]) == (429, "OVERLOADED")
     assert response.headers["retry-after"] == "2"
 
 
-async def test_gateway_with_too_much_to_do_refuses_before_it_asks(mesh: Mesh) -> None:
+async def test_overloaded_gateway_rejects_requests_without_a_call(mesh: Mesh) -> None:
     begun, proceed = asyncio.Event(), asyncio.Event()
 
     async def hold(context: Context) -> None:
@@ -138,7 +138,7 @@ async def test_reason_of_an_error_is_the_code(mesh: Mesh, client: httpx.AsyncCli
         (504, 4500),
     ],
 )
-def test_close_code_mirrors_the_status(status: int, code: int) -> None:
+def test_close_code_corresponds_to_the_status(status: int, code: int) -> None:
     assert Problem(status, "X", "x").close_code == code
 
 

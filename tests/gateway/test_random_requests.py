@@ -1,4 +1,4 @@
-"""Random requests after the served OpenAPI document: no 5xx, and every answer as its schema says."""
+"""Random requests generated from the served OpenAPI document: no 5xx, and every response matches its schema."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 from pantree_gateway.server import RunningGateway
 from tests.gateway.mesh import Mesh
 
-# Of each operation and mode: some hundreds in all on every run, thousands with `make random-requests`.
+# Per operation and mode: hundreds in total by default, thousands with `make random-requests`.
 CASES = int(os.environ.get("PANTREE_TEST_CASES", "40"))
 CHECKS = [
     schemathesis.checks.not_a_server_error,
@@ -39,18 +39,18 @@ PATHS = ["/", "/api/v1/archetypes", "/api/v1/config", "/api/v1/process", "/healt
         ("/api/v1/archetypes", GenerationMode.NEGATIVE, 400),
     ],
 )
-async def test_random_requests_get_answers_as_described(
+async def test_random_requests_get_documented_responses(
     path: str, mode: GenerationMode, expected: int, mesh: Mesh, gateway: RunningGateway
 ) -> None:
-    answers = await asyncio.to_thread(answers_to_random_requests, f"http://{gateway.address}", path, mode)
-    assert expected in answers
+    statuses = await asyncio.to_thread(send_random_requests, f"http://{gateway.address}", path, mode)
+    assert expected in statuses
 
 
-def answers_to_random_requests(base_url: str, path: str, mode: GenerationMode) -> list[int]:
-    """Statuses of the answers, each of which fits the document."""
+def send_random_requests(base_url: str, path: str, mode: GenerationMode) -> list[int]:
+    """Statuses of the responses; fails for one that does not match the document."""
     schema = schemathesis.openapi.from_url(f"{base_url}/openapi.json")
     (operation,) = schema[path].values()
-    answers: list[int] = []
+    statuses: list[int] = []
 
     @settings(
         max_examples=CASES,
@@ -63,8 +63,8 @@ def answers_to_random_requests(base_url: str, path: str, mode: GenerationMode) -
     @given(case=operation.as_strategy(generation_mode=mode))
     def run(case: Any) -> None:
         response = case.call()
-        answers.append(response.status_code)
+        statuses.append(response.status_code)
         case.validate_response(response, checks=CHECKS)
 
     run()
-    return answers
+    return statuses

@@ -19,13 +19,13 @@ JSON = {"Content-Type": "application/json"}
 
 
 def fields_of(response: httpx.Response) -> list[str]:
-    """Wrong fields that a problem names; fails when the answer is none."""
+    """Wrong fields in a problem; fails when the response is not a problem."""
     assert response.headers["content-type"] == "application/problem+json"
     assert_valid(response.json(), PROBLEM_SCHEMA)
     return [error["field"] for error in response.json()["errors"]]
 
 
-async def test_seed_example_gets_the_seed_shape(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_original_example_gets_the_original_shape(mesh: Mesh, client: httpx.AsyncClient) -> None:
     response = await client.post("/api/v1/process", content=CURL_BODY, headers=JSON)
     assert response.status_code == 200
     answer = response.json()
@@ -38,7 +38,7 @@ async def test_seed_example_gets_the_seed_shape(mesh: Mesh, client: httpx.AsyncC
     ]
 
 
-async def test_fields_without_a_value_are_answered_too(client: httpx.AsyncClient) -> None:
+async def test_response_includes_fields_without_a_value(client: httpx.AsyncClient) -> None:
     answer = (await client.post("/api/v1/process", json={"customer_id": "a"})).json()
     assert answer["recommendations"] == {
         "recommendations": [],
@@ -51,7 +51,7 @@ async def test_fields_without_a_value_are_answered_too(client: httpx.AsyncClient
     assert answer["warnings"] == []
 
 
-async def test_archetypes_are_listed_with_the_query_passed_on(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_archetypes_are_listed_with_the_query(mesh: Mesh, client: httpx.AsyncClient) -> None:
     response = await client.get("/api/v1/archetypes", params={"page_size": 5, "pageToken": "x"})
     assert fields_of(response) == ["pageToken"]
     response = await client.get("/api/v1/archetypes", params={"page_size": 5, "page_token": "x"})
@@ -59,7 +59,7 @@ async def test_archetypes_are_listed_with_the_query_passed_on(mesh: Mesh, client
     assert [(request.page_size, request.page_token) for request in mesh.simulation.requests] == [(5, "x")]
 
 
-async def test_config_is_answered(client: httpx.AsyncClient) -> None:
+async def test_config_is_returned(client: httpx.AsyncClient) -> None:
     assert (await client.get("/api/v1/config")).json()["max_items"] == 100
 
 
@@ -70,7 +70,7 @@ async def test_unknown_field_is_named(client: httpx.AsyncClient) -> None:
     assert response.json()["code"] == "INVALID_INPUT"
 
 
-async def test_broken_json_is_answered_with_its_position(client: httpx.AsyncClient) -> None:
+async def test_malformed_json_is_reported_with_its_position(client: httpx.AsyncClient) -> None:
     response = await client.post("/api/v1/process", content=b'{"customer_id": \n "a",', headers=JSON)
     assert response.status_code == 400
     assert "line 2, column" in response.json()["detail"]
@@ -99,7 +99,7 @@ async def test_20_000_rows_reach_the_pipeline(mesh: Mesh, client: httpx.AsyncCli
     assert len(mesh.pipeline.requests[0].history) == 20_000
 
 
-async def test_message_larger_than_services_take_is_413(client: httpx.AsyncClient) -> None:
+async def test_message_larger_than_services_accept_is_413(client: httpx.AsyncClient) -> None:
     items = [{"name": "x" * 60_000, "price": 1.99}] * 80
     response = await client.post("/api/v1/process", json={"customer_id": "a", "items": items})
     assert (response.status_code, response.json()["code"]) == (413, "TOO_LARGE")
@@ -111,7 +111,7 @@ async def test_body_declared_too_large_is_413(client: httpx.AsyncClient) -> None
     assert fields_of(response) == []
 
 
-async def test_body_that_turns_out_too_large_is_413_without_reading_on(client: httpx.AsyncClient) -> None:
+async def test_oversized_body_without_a_length_is_413_without_reading_all(client: httpx.AsyncClient) -> None:
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -137,7 +137,7 @@ async def test_unknown_path_is_404(client: httpx.AsyncClient) -> None:
     assert fields_of(response) == []
 
 
-async def test_wrong_method_is_405(client: httpx.AsyncClient) -> None:
+async def test_other_method_is_405(client: httpx.AsyncClient) -> None:
     response = await client.get("/api/v1/process")
     assert response.status_code == 405
     assert response.headers["allow"] == "POST"
@@ -157,7 +157,7 @@ async def test_header_sets_the_deadline(mesh: Mesh, client: httpx.AsyncClient) -
     assert 45 < mesh.pipeline.seconds_left < 62
 
 
-async def test_answer_that_is_not_ready_in_time_is_504(mesh: Mesh, client: httpx.AsyncClient) -> None:
+async def test_response_that_is_not_ready_in_time_is_504(mesh: Mesh, client: httpx.AsyncClient) -> None:
     mesh.pipeline.before_answer = lambda _context: asyncio.sleep(3600)
     response = await client.post("/api/v1/process", json={"customer_id": "a"}, headers={"X-Request-Timeout": "0.2"})
     assert (response.status_code, response.json()["code"]) == (504, "DEADLINE_EXCEEDED")
@@ -165,13 +165,13 @@ async def test_answer_that_is_not_ready_in_time_is_504(mesh: Mesh, client: httpx
 
 
 @pytest.mark.parametrize("value", ["soon", "0", "-1", "nan", "inf", "1e9", ""])
-async def test_wrong_timeout_is_named(value: str, client: httpx.AsyncClient) -> None:
+async def test_invalid_timeout_is_named(value: str, client: httpx.AsyncClient) -> None:
     response = await client.get("/api/v1/config", headers={"X-Request-Timeout": value})
     assert response.status_code == 400
     assert fields_of(response) == ["X-Request-Timeout"]
 
 
-async def test_every_answer_has_the_trace_id_of_its_problem(client: httpx.AsyncClient) -> None:
+async def test_every_response_has_a_trace_id(client: httpx.AsyncClient) -> None:
     trace_id = "0af7651916cd43dd8448eb211c80319c"
     headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
     response = await client.get("/api/v1/nothing", headers=headers)

@@ -21,7 +21,7 @@ REQUEST = json.dumps({"items": [{"name": "Bananas", "price": 1.99}], "simulation
 
 
 async def started(mesh: Mesh, websocket: ClientConnection) -> None:
-    """Brings a stream to where it waits for its second month."""
+    """Advances a stream until it waits for its second month."""
     mesh.pipeline.months_may_go_on.clear()
     await websocket.send(REQUEST)
     for _ in range(2):
@@ -29,7 +29,7 @@ async def started(mesh: Mesh, websocket: ClientConnection) -> None:
 
 
 async def rest_of(websocket: ClientConnection) -> list[str]:
-    """Types of the frames until the close."""
+    """Types of the remaining frames."""
     types = []
     with contextlib.suppress(ConnectionClosed):
         while True:
@@ -45,14 +45,14 @@ async def until_draining(address: str) -> httpx.Response:
                 return response
 
 
-async def test_gateway_tells_its_name_and_its_real_port(mesh: Mesh) -> None:
+async def test_gateway_has_its_name_and_its_real_port(mesh: Mesh) -> None:
     async with mesh.gateway() as gateway, httpx.AsyncClient() as client:
         assert gateway.name == "gateway"
         assert not gateway.address.endswith(":0")
         assert (await client.get(f"http://{gateway.address}/health")).status_code == 200
 
 
-async def test_stop_ends_the_wait_and_frees_the_port(mesh: Mesh) -> None:
+async def test_stop_completes_wait_and_frees_the_port(mesh: Mesh) -> None:
     gateway = await start(mesh.settings())
     waiting = asyncio.create_task(gateway.wait())
     await gateway.stop(0)
@@ -69,7 +69,7 @@ async def test_port_in_use_is_an_error_that_names_the_setting(mesh: Mesh) -> Non
             await start(mesh.settings(port=port))
 
 
-async def test_stream_under_way_finishes_before_the_end(mesh: Mesh) -> None:
+async def test_stream_in_flight_finishes_before_the_gateway_stops(mesh: Mesh) -> None:
     gateway = await start(mesh.settings())
     async with connect(f"ws://{gateway.address}/ws/stream/a") as websocket:
         await started(mesh, websocket)
@@ -86,7 +86,7 @@ async def test_stream_under_way_finishes_before_the_end(mesh: Mesh) -> None:
     await stopping
 
 
-async def test_request_under_way_finishes_before_the_end(mesh: Mesh) -> None:
+async def test_request_in_flight_finishes_before_the_gateway_stops(mesh: Mesh) -> None:
     gateway = await start(mesh.settings())
     answering = asyncio.Event()
     may_answer = asyncio.Event()
@@ -98,18 +98,18 @@ async def test_request_under_way_finishes_before_the_end(mesh: Mesh) -> None:
     mesh.pipeline.before_answer = hold
     async with httpx.AsyncClient() as client:
         url = f"http://{gateway.address}/api/v1/process"
-        asking = asyncio.create_task(client.post(url, json={"customer_id": "a"}))
+        request = asyncio.create_task(client.post(url, json={"customer_id": "a"}))
         await answering.wait()
         stopping = asyncio.create_task(gateway.stop(60))
         await until_draining(gateway.address)
         may_answer.set()
-        response = await asking
+        response = await request
     await stopping
     assert response.status_code == 200
     assert response.headers["connection"] == "close"
 
 
-async def test_stream_over_the_grace_is_closed_with_1012_and_ended_upstream(mesh: Mesh) -> None:
+async def test_stream_over_the_grace_period_is_closed_with_1012_and_cancelled_upstream(mesh: Mesh) -> None:
     gateway = await start(mesh.settings())
     async with connect(f"ws://{gateway.address}/ws/stream/a") as websocket:
         await started(mesh, websocket)
@@ -121,7 +121,7 @@ async def test_stream_over_the_grace_is_closed_with_1012_and_ended_upstream(mesh
 
 @contextlib.asynccontextmanager
 async def process(mesh: Mesh, **variables: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """A gateway in a process of its own, and its address once it serves."""
+    """A gateway in its own process, and its address once it serves."""
     environment = {
         **os.environ,
         "PANTREE_GATEWAY_PORT": "0",
@@ -148,7 +148,7 @@ async def process(mesh: Mesh, **variables: str) -> AsyncIterator[tuple[asyncio.s
         await child.communicate()
 
 
-async def test_sigterm_during_a_stream_lets_it_finish_and_ends_with_0(mesh: Mesh) -> None:
+async def test_sigterm_during_a_stream_lets_it_finish_and_exits_with_0(mesh: Mesh) -> None:
     async with process(mesh) as (child, address), connect(f"ws://{address}/ws/stream/a") as websocket:
         await started(mesh, websocket)
         child.send_signal(signal.SIGTERM)
@@ -158,7 +158,7 @@ async def test_sigterm_during_a_stream_lets_it_finish_and_ends_with_0(mesh: Mesh
         assert await child.wait() == 0
 
 
-async def test_port_in_use_ends_the_process_with_1_and_one_line(mesh: Mesh) -> None:
+async def test_port_in_use_exits_with_1_and_one_line(mesh: Mesh) -> None:
     async with mesh.gateway() as gateway:
         port = gateway.address.split(":")[1]
         child = await asyncio.create_subprocess_exec(
@@ -174,7 +174,7 @@ async def test_port_in_use_ends_the_process_with_1_and_one_line(mesh: Mesh) -> N
     assert "Traceback" not in errors.decode()
 
 
-async def test_wrong_setting_ends_the_process_with_2(mesh: Mesh) -> None:
+async def test_invalid_setting_exits_with_2(mesh: Mesh) -> None:
     async with process(mesh, PANTREE_GATEWAY_REQUEST_TIMEOUT_SECONDS="-1") as (child, address):
         assert address == ""
         assert await child.wait() == 2

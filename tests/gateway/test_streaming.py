@@ -56,11 +56,11 @@ def events(response: httpx.Response) -> list[tuple[str, str, Any]]:
 
 async def fail_after_two(context: Any, number: int) -> None:
     if number == 1:
-        await context.abort(grpc.StatusCode.NOT_FOUND, "it is lost")
+        await context.abort(grpc.StatusCode.NOT_FOUND, "the book is lost")
 
 
-async def fail_at_once(context: Any) -> None:
-    await context.abort(grpc.StatusCode.NOT_FOUND, "it is lost")
+async def fail_immediately(context: Any) -> None:
+    await context.abort(grpc.StatusCode.NOT_FOUND, "the book is lost")
 
 
 async def test_stream_is_lines_of_results(library: Library, client: httpx.AsyncClient) -> None:
@@ -69,13 +69,13 @@ async def test_stream_is_lines_of_results(library: Library, client: httpx.AsyncC
     assert library.requests[-1].page_size == 3
 
 
-async def test_stream_is_server_sent_events_when_they_are_accepted(library: Library, client: httpx.AsyncClient) -> None:
+async def test_stream_is_server_sent_events_if_preferred(library: Library, client: httpx.AsyncClient) -> None:
     found = events(await client.get("/v1/books:watch", headers=EVENTS))
     assert [(number, name) for number, name, _ in found] == [("1", "result"), ("2", "result"), ("3", "result")]
     assert found[2][2]["result"]["name"] == "Volume 3"
 
 
-async def test_stream_of_events_names_their_kinds(library: Library, client: httpx.AsyncClient) -> None:
+async def test_stream_of_events_has_their_types(library: Library, client: httpx.AsyncClient) -> None:
     (first, *_) = lines(await client.get("/v1/books/8:follow"))
     assert first == {"type": "lent", "data": {"name": "Volume 1", "genre": "GENRE_UNSPECIFIED"}}
     assert events(await client.get("/v1/books/8:follow", headers=EVENTS))[0] == ("1", "lent", first)
@@ -83,7 +83,7 @@ async def test_stream_of_events_names_their_kinds(library: Library, client: http
 
 
 async def test_error_before_the_first_message_is_a_problem(library: Library, client: httpx.AsyncClient) -> None:
-    library.before = fail_at_once
+    library.before = fail_immediately
     for headers in ({}, EVENTS):
         response = await client.get("/v1/books:watch", headers=headers)
         assert response.status_code == 404
@@ -94,10 +94,10 @@ async def test_error_in_mid_stream_is_the_last_line(library: Library, client: ht
     library.between = fail_after_two
     found = lines(await client.get("/v1/books:watch"))
     assert [list(line) for line in found] == [["result"], ["result"], ["error"]]
-    assert (found[2]["error"]["status"], found[2]["error"]["detail"]) == (404, "it is lost")
+    assert (found[2]["error"]["status"], found[2]["error"]["detail"]) == (404, "the book is lost")
     found = lines(await client.get("/v1/books/8:follow"))
     assert found[2]["type"] == "error"
-    assert found[2]["error"] == found[2]["problem"]["detail"] == "it is lost"
+    assert found[2]["error"] == found[2]["problem"]["detail"] == "the book is lost"
     assert events(await client.get("/v1/books/8:follow", headers=EVENTS))[2][:2] == ("3", "error")
 
 
@@ -105,7 +105,7 @@ async def test_wrong_request_is_a_problem(library: Library, client: httpx.AsyncC
     assert (await client.get("/v1/books:watch?page_size=x", headers=EVENTS)).status_code == 400
 
 
-async def test_lines_fit_the_openapi_document(
+async def test_lines_match_the_openapi_document(
     library: Library, client: httpx.AsyncClient, served_library: tuple[Library, Upstream, httpx.AsyncClient]
 ) -> None:
     app, schemas = FastAPI(), SchemaCollection({})
@@ -119,7 +119,7 @@ async def test_lines_fit_the_openapi_document(
             assert_valid(line, {**content["application/x-ndjson"]["schema"], **components})
 
 
-async def test_client_that_leaves_ends_the_upstream_call(library: Library, client: httpx.AsyncClient) -> None:
+async def test_client_that_disconnects_cancels_the_upstream_call(library: Library, client: httpx.AsyncClient) -> None:
     async def wait(_context: Any, _number: int) -> None:
         await asyncio.Event().wait()
 
@@ -140,7 +140,7 @@ async def test_client_that_leaves_ends_the_upstream_call(library: Library, clien
         await library.all_streams_ended.wait()
 
 
-async def test_silent_stream_of_events_is_kept_open_with_comments() -> None:
+async def test_silent_stream_of_events_sends_keep_alive_comments() -> None:
     may_go_on = asyncio.Event()
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -159,7 +159,7 @@ async def test_silent_stream_of_events_is_kept_open_with_comments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accept", "wanted"),
+    ("accept", "expected"),
     [
         ("", False),
         ("*/*", False),
@@ -171,5 +171,5 @@ async def test_silent_stream_of_events_is_kept_open_with_comments() -> None:
         ("text/event-stream;q=most", False),
     ],
 )
-def test_accept_header_chooses_the_form(accept: str, wanted: bool) -> None:
-    assert prefers_events(accept) is wanted
+def test_accept_header_selects_the_format(accept: str, expected: bool) -> None:
+    assert prefers_events(accept) is expected

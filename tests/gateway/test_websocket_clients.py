@@ -1,4 +1,4 @@
-"""WebSocket clients that nobody wishes for, and very many of them."""
+"""Misbehaving WebSocket clients, and very many clients."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ def address(mesh: Mesh, gateway: RunningGateway) -> str:
 
 
 async def converse(address: str) -> list[str]:
-    """Kinds of the frames that a well-behaved client gets."""
+    """Types of the frames that a well-behaved client receives."""
     async with connect(address) as websocket:
         await websocket.send(REQUEST)
         return [checked(json.loads(frame))["type"] async for frame in websocket]
@@ -53,13 +53,13 @@ async def raw_client(gateway: RunningGateway, *frames: bytes) -> tuple[asyncio.S
 
 
 def text_frame(text: str) -> bytes:
-    """A masked text frame; the mask of zeros changes nothing."""
+    """A text frame, masked with zeros."""
     data = text.encode()
     assert len(data) < 126
     return bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data
 
 
-async def test_client_that_half_closes_ends_the_upstream_call(mesh: Mesh, gateway: RunningGateway) -> None:
+async def test_client_that_half_closes_cancels_the_upstream_call(mesh: Mesh, gateway: RunningGateway) -> None:
     mesh.pipeline.months_may_go_on.clear()
     reader, writer = await raw_client(gateway, text_frame(REQUEST))
     await reader.readuntil(b"monthly_update")
@@ -68,7 +68,7 @@ async def test_client_that_half_closes_ends_the_upstream_call(mesh: Mesh, gatewa
     writer.close()
 
 
-async def test_client_that_does_not_answer_pings_is_let_go(mesh: Mesh) -> None:
+async def test_client_that_does_not_answer_pings_is_disconnected(mesh: Mesh) -> None:
     mesh.pipeline.months_may_go_on.clear()
     async with mesh.gateway(heartbeat_seconds=0.1) as gateway:
         reader, writer = await raw_client(gateway, text_frame(REQUEST))
@@ -78,7 +78,9 @@ async def test_client_that_does_not_answer_pings_is_let_go(mesh: Mesh) -> None:
 
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff\xff", b"\x81\x05hello", b"\x81\x82\0\0\0\0\xff\xff"])
-async def test_frames_that_are_none_end_the_socket_alone(garbage: bytes, mesh: Mesh, gateway: RunningGateway) -> None:
+async def test_malformed_frames_close_only_their_own_socket(
+    garbage: bytes, mesh: Mesh, gateway: RunningGateway
+) -> None:
     reader, writer = await raw_client(gateway, garbage)
     await reader.read()
     writer.close()
@@ -86,7 +88,7 @@ async def test_frames_that_are_none_end_the_socket_alone(garbage: bytes, mesh: M
     assert (await converse(f"ws://{gateway.address}/ws/stream/cust_001"))[-1] == "completed"
 
 
-async def test_garbage_during_a_stream_ends_the_upstream_call(mesh: Mesh, gateway: RunningGateway) -> None:
+async def test_garbage_during_a_stream_cancels_the_upstream_call(mesh: Mesh, gateway: RunningGateway) -> None:
     mesh.pipeline.months_may_go_on.clear()
     reader, writer = await raw_client(gateway, text_frame(REQUEST))
     await reader.readuntil(b"monthly_update")
@@ -95,7 +97,7 @@ async def test_garbage_during_a_stream_ends_the_upstream_call(mesh: Mesh, gatewa
     writer.close()
 
 
-async def test_flood_of_requests_is_closed_with_4429_and_ends_the_upstream_call(mesh: Mesh, address: str) -> None:
+async def test_flood_of_requests_is_closed_with_4429_and_cancels_the_upstream_call(mesh: Mesh, address: str) -> None:
     mesh.pipeline.months_may_go_on.clear()
     frames: list[Any] = []
     async with connect(address) as websocket:
@@ -108,14 +110,14 @@ async def test_flood_of_requests_is_closed_with_4429_and_ends_the_upstream_call(
     assert frames[-1]["type"] == "error"
     assert frames[-1]["problem"]["code"] == "TOO_MANY_REQUESTS"
     assert websocket.close_code == 4429
-    if mesh.pipeline.requests:  # the flood may have come before the first of them was begun
+    if mesh.pipeline.requests:  # the flood may arrive before the first call
         await mesh.pipeline.stream_ended.wait()
     assert len(mesh.pipeline.requests) <= 1
     mesh.pipeline.months_may_go_on.set()
     assert (await converse(address))[-1] == "completed"
 
 
-async def test_waiting_requests_are_few_bytes(mesh: Mesh, address: str) -> None:
+async def test_size_of_queued_requests_is_limited(mesh: Mesh, address: str) -> None:
     mesh.pipeline.months_may_go_on.clear()
     large = json.dumps({"items": [], "customer_name": "x" * 9_000_000})
     async with connect(address) as websocket:
@@ -130,13 +132,13 @@ async def test_waiting_requests_are_few_bytes(mesh: Mesh, address: str) -> None:
 
 
 def resident_bytes() -> int:
-    """Memory of this process, in which gateway and services run; 0 where nobody tells."""
+    """Memory of this process, which runs gateway and services; 0 where it is unknown."""
     statm = Path("/proc/self/statm")
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0
 
 
-async def until_still(mesh: Mesh) -> int:
-    """How many months were made when no more are."""
+async def until_paused(mesh: Mesh) -> int:
+    """Number of months sent when the service pauses."""
     made = -1
     while made != mesh.pipeline.months_sent:
         made = mesh.pipeline.months_sent
@@ -144,37 +146,37 @@ async def until_still(mesh: Mesh) -> int:
     return made
 
 
-async def test_slow_reader_holds_the_services_back_and_nobody_else(mesh: Mesh, gateway: RunningGateway) -> None:
+async def test_slow_reader_slows_down_only_its_own_stream(mesh: Mesh, gateway: RunningGateway) -> None:
     months = 100_000
     mesh.pipeline.month_display = "x" * 20_000
     reader, writer = await raw_client(gateway, text_frame(json.dumps({"items": [], "simulation_months": months})))
     writer.transport.pause_reading()  # type: ignore[attr-defined]
-    made = await until_still(mesh)
+    made = await until_paused(mesh)
     assert 0 < made < months / 4
-    # What is made meanwhile lies in the buffers of sockets, not in this process: it would be some gigabytes.
+    # The months are in socket buffers; in this process they would take gigabytes.
     before = resident_bytes()
-    await until_still(mesh)
+    await until_paused(mesh)
     assert resident_bytes() - before < 32 * 1024 * 1024
     assert (await converse(f"ws://{gateway.address}/ws/stream/cust_002"))[-1] == "completed"
-    # It may go on when it likes.
+    # It can continue later.
     mesh.pipeline.stream_ended.clear()
     writer.transport.resume_reading()  # type: ignore[attr-defined]
     while mesh.pipeline.months_sent < made + 100:
         await reader.read(65_536)
-    # And when it vanishes, the stream ends.
+    # When it vanishes, the stream ends.
     writer.transport.abort()
     await mesh.pipeline.stream_ended.wait()
 
 
-async def test_reader_of_a_byte_a_second_gets_no_more_made_than_it_reads(mesh: Mesh, gateway: RunningGateway) -> None:
+async def test_reader_of_a_byte_per_second_pauses_the_service(mesh: Mesh, gateway: RunningGateway) -> None:
     mesh.pipeline.month_display = "x" * 20_000
     reader, writer = await raw_client(gateway, text_frame(json.dumps({"items": [], "simulation_months": 100_000})))
-    made = await until_still(mesh)
+    made = await until_paused(mesh)
     before = resident_bytes()
     for _ in range(3):
         await reader.readexactly(1)
         await asyncio.sleep(1)
-    # Three bytes make room for a message at most, somewhere on the way; nobody's slow start makes fifty.
+    # Three bytes make room for one message; the margin covers buffers that still grow.
     assert mesh.pipeline.months_sent < made + 50
     assert resident_bytes() - before < 32 * 1024 * 1024
     assert (await converse(f"ws://{gateway.address}/ws/stream/cust_002"))[-1] == "completed"
@@ -183,10 +185,10 @@ async def test_reader_of_a_byte_a_second_gets_no_more_made_than_it_reads(mesh: M
     await mesh.pipeline.stream_ended.wait()
 
 
-async def test_500_sockets_are_open_at_once(mesh: Mesh, address: str) -> None:
+async def test_500_sockets_are_open_concurrently(mesh: Mesh, address: str) -> None:
     mesh.pipeline.months_may_go_on.clear()
 
-    async def begun(websocket: ClientConnection) -> list[str]:
+    async def start_stream(websocket: ClientConnection) -> list[str]:
         await websocket.send(REQUEST)
         return [json.loads(await websocket.recv())["type"] for _ in range(2)]
 
@@ -197,7 +199,7 @@ async def test_500_sockets_are_open_at_once(mesh: Mesh, address: str) -> None:
             for websocket in opened:
                 stack.push_async_callback(websocket.close)
             websockets += opened
-        first = await asyncio.gather(*(begun(websocket) for websocket in websockets))
+        first = await asyncio.gather(*(start_stream(websocket) for websocket in websockets))
         assert first == [["started", "monthly_update"]] * MANY
         assert len(mesh.pipeline.requests) == MANY
         mesh.pipeline.months_may_go_on.set()

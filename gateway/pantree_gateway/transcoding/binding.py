@@ -6,10 +6,13 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
+from starlette.requests import Request
 
+from pantree.error.v1 import error_pb2
 from pantree_gateway.transcoding.http_rule import HttpBinding
 from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json, write_json
 from pantree_gateway.transcoding.json_list_sizes import MIN_SCANNED_BYTES, ListSizeCheck
+from pantree_gateway.transcoding.problem import ProblemError, problem_for, too_large
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.validation import Violations
 
@@ -72,20 +75,16 @@ class BoundMethod:
         bound = {*self.path_fields, self.binding.body}
         return [field for field in self.method.input_type.fields if field.name not in bound]
 
-    async def read_request(
-        self, parameters: Mapping[str, str], query: Iterable[tuple[str, str]], body: bytes | str
-    ) -> Message:
+    async def read_request(self, request: Request, max_body_bytes: int) -> Message:
         """Request message of an HTTP request.
 
-        Args:
-            parameters: path parameters from the router.
-            query: names and values of the query, in order.
-            body: JSON; ignored when the binding has no body.
-
         Raises:
-            InvalidInput: with every wrong field, by its path in the JSON body or its name in path or query.
+            InvalidInput: with the wrong fields, by their path in the JSON body or their name in path or query.
+            ProblemError: 415 when the body is not declared as JSON, 413 when it is too large.
         """
-        return await run_cpu(len(body) * MS_PER_BYTE, self.request, parameters, query, body)
+        body = await _read_body(request, max_body_bytes) if self.has_body else b""
+        query = request.query_params.multi_items()
+        return await run_cpu(len(body) * MS_PER_BYTE, self.request, request.path_params, query, body)
 
     def parse_body(self, body: bytes | str) -> Any:
         """JSON value of a body.
@@ -98,7 +97,7 @@ class BoundMethod:
         return parse_json(body)
 
     def request(self, parameters: Mapping[str, str], query: Iterable[tuple[str, str]], body: bytes | str) -> Message:
-        """As `read_request`, on the current thread."""
+        """Request message from path parameters, query and JSON body."""
         # Clients may omit the body of a whole request without content, as of `:archive`.
         has_value = self.has_body and (bool(body) or self.body_field is not None)
         return self.request_of_value(parameters, query, self.parse_body(body) if has_value else _NO_BODY)
@@ -197,6 +196,24 @@ class BoundMethod:
                 f"the binding of {self.method.full_name} names {name}, which {descriptor.name} does not have"
             )
         return field
+
+
+async def _read_body(request: Request, max_bytes: int) -> bytes:
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        detail = f"Content-Type is {media_type[:80]!r}; send JSON with Content-Type: application/json"
+        raise ProblemError(problem_for(error_pb2.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE, detail))
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise too_large(f"the body has {int(declared):,} bytes", max_bytes)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > max_bytes:
+            raise too_large(f"the body has over {max_bytes:,} bytes", max_bytes)
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _find_field(descriptor: Descriptor, field_path: str) -> FieldDescriptor | None:

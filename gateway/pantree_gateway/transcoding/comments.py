@@ -1,8 +1,9 @@
 """Comments of a contract, from its descriptor image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 
 
 def comments_of(image: bytes) -> Mapping[str, str]:
@@ -11,44 +12,25 @@ def comments_of(image: bytes) -> Mapping[str, str]:
     Args:
         image: a serialized `FileDescriptorSet`, from protoc with `--include_source_info`.
     """
-    comments: dict[str, str] = {}
-    for file in FileDescriptorSet.FromString(image).file:
-        names: dict[tuple[int, ...], str] = {}
-        # A location's path consists of field numbers of descriptor.proto and positions.
-        for index, message in enumerate(file.message_type):
-            _add_message(names, message, (4, index), file.package)
-        for index, enum in enumerate(file.enum_type):
-            _add_enum(names, enum, (5, index), file.package)
-        for index, service in enumerate(file.service):
-            full_name = f"{file.package}.{service.name}"
-            names[6, index] = full_name
-            for number, method in enumerate(service.method):
-                names[6, index, 2, number] = f"{full_name}.{method.name}"
-        for location in file.source_code_info.location:
-            name = names.get(tuple(location.path))
-            if name is not None and location.leading_comments:
-                comments[name] = _unwrapped(location.leading_comments)
-    return comments
+    return {
+        name: _unwrapped(location.leading_comments)
+        for file in FileDescriptorSet.FromString(image).file
+        for location in file.source_code_info.location
+        if location.leading_comments and (name := _full_name(file, location.path))
+    }
 
 
-def _add_message(
-    names: dict[tuple[int, ...], str], message: DescriptorProto, path: tuple[int, ...], scope: str
-) -> None:
-    full_name = f"{scope}.{message.name}"
-    names[path] = full_name
-    for index, field in enumerate(message.field):
-        names[*path, 2, index] = f"{full_name}.{field.name}"
-    for index, inner in enumerate(message.nested_type):
-        _add_message(names, inner, (*path, 3, index), full_name)
-    for index, enum in enumerate(message.enum_type):
-        _add_enum(names, enum, (*path, 4, index), full_name)
-
-
-def _add_enum(names: dict[tuple[int, ...], str], enum: EnumDescriptorProto, path: tuple[int, ...], scope: str) -> None:
-    full_name = f"{scope}.{enum.name}"
-    names[path] = full_name
-    for index, value in enumerate(enum.value):
-        names[*path, 2, index] = f"{full_name}.{value.name}"
+def _full_name(file: FileDescriptorProto, path: Sequence[int]) -> str:
+    """Full name of what a location describes; empty for parts without a name, such as options."""
+    names, element = [file.package], file
+    # Field numbers of descriptor.proto alternate with positions.
+    for number, position in zip(path[::2], path[1::2], strict=False):
+        field: Any = element.DESCRIPTOR.fields_by_number.get(number)
+        if field is None or not field.is_repeated or field.message_type is None:
+            return ""
+        element = getattr(element, field.name)[position]
+        names.append(getattr(element, "name", ""))
+    return ".".join(names) if len(path) % 2 == 0 else ""
 
 
 def _unwrapped(comment: str) -> str:

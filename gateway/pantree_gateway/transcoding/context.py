@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from starlette.types import Scope
 
-from pantree_gateway.stores import MemoryStore
+from pantree_gateway.stores import Store
 from pantree_gateway.transcoding.headers import HeaderPolicy
 from pantree_gateway.transcoding.json_codec import JsonCodec
 from pantree_gateway.transcoding.stored_responses import IdempotencyStore, ResponseCache
@@ -44,7 +44,7 @@ class RouteContext:
     headers: HeaderPolicy = field(default_factory=HeaderPolicy)
     check_rate_limit: Callable[[Scope], Awaitable[object]] = _no_rate_limit
     """Counts a further request of a WebSocket; raises `ProblemError` when the caller is over its limit."""
-    cache: ResponseCache = field(default_factory=lambda: ResponseCache(MemoryStore()))
-    idempotency: IdempotencyStore = field(default_factory=lambda: IdempotencyStore(MemoryStore()))
+    cache: ResponseCache = field(default_factory=lambda: ResponseCache(Store()))
+    idempotency: IdempotencyStore = field(default_factory=lambda: IdempotencyStore(Store()))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the gateway is shutting down."""

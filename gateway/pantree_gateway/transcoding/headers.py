@@ -1,10 +1,10 @@
-"""Request headers that affect a call: its timeout, and the headers that pass to and from the services as metadata."""
+"""Request headers that affect a call: its timeout, and the headers that are forwarded as metadata."""
 
 import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
@@ -29,6 +29,13 @@ _NEVER_FORWARDED = frozenset(
 )  # fmt: skip
 
 
+class CallOptions(NamedTuple):
+    """Timeout and metadata of a call."""
+
+    timeout_seconds: float
+    metadata: Metadata = ()
+
+
 @dataclass(frozen=True)
 class HeaderPolicy:
     """Which headers pass between clients and services.
@@ -39,16 +46,21 @@ class HeaderPolicy:
     allowed: frozenset[str] = frozenset()
     """Names in lower case, in addition to `tracestate`."""
 
-    def metadata_of(self, connection: HTTPConnection) -> Metadata:
-        """Metadata for the calls that serve a request; clients cannot override the tenant."""
+    def call_options(self, connection: HTTPConnection, default_timeout_seconds: float) -> CallOptions:
+        """Options of the calls that serve a request; clients cannot override the tenant.
+
+        Raises:
+            InvalidInput: when a timeout header is invalid.
+        """
         tenant = caller_of(connection.scope).tenant
         headers = connection.headers
+        timeout_seconds = _timeout(headers, default_timeout_seconds)
         forwarded = tuple(
             (name, headers[name])
             for name in (_TRACE_STATE, *sorted(self.allowed))
             if name in headers and not (tenant and name == TENANT_METADATA) and _is_printable(headers[name])
         )
-        return (*forwarded, (TENANT_METADATA, tenant)) if tenant else forwarded
+        return CallOptions(timeout_seconds, (*forwarded, (TENANT_METADATA, tenant)) if tenant else forwarded)
 
     def headers_of(self, metadata: Iterable[tuple[str, Any]]) -> Mapping[str, str]:
         """HTTP headers for the metadata of a response."""
@@ -75,12 +87,8 @@ def _is_printable(text: str) -> bool:
     return text.isascii() and text.isprintable()
 
 
-def timeout_of(headers: Headers, default_seconds: float) -> float:
-    """Timeout of a request in seconds, from `X-Request-Timeout` or else `grpc-timeout`.
-
-    Raises:
-        InvalidInput: when the header is not a valid timeout.
-    """
+def _timeout(headers: Headers, default_seconds: float) -> float:
+    """Timeout in seconds, from `X-Request-Timeout` or else `grpc-timeout`."""
     header = headers.get(TIMEOUT_HEADER)
     if header is None:
         return _grpc_timeout(headers, default_seconds)

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import orjson
 from google.protobuf import json_format
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, OneofDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from pantree_runtime.errors import FieldViolation, InvalidInput
@@ -37,6 +37,7 @@ Reader = Callable[[Any, Place, Violations], Any]
 Setter = Callable[[Any, Any, Place, Violations], None]
 
 _WRONG = object()
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _LARGEST_DOUBLE = sys.float_info.max
 # The largest double that rounds to a finite 32-bit float; the shortest decimal of the largest float lies above it.
@@ -179,7 +180,7 @@ class JsonCodec:
         """Function that converts the value of a field to JSON; None when it is JSON already."""
         entry = _map_entry(field)
         if entry is not None:
-            write_key = _key_writer(entry["key"])
+            write_key: Writer = (lambda key: "true" if key else "false") if _is_bool(entry["key"]) else str
             write_value = self._single_writer(entry["value"]) or (lambda value: value)
             # Not items(), which a map of messages lacks. Sorted, since processes order a map differently, and equal
             # responses must be equal to the byte.
@@ -225,7 +226,11 @@ class JsonCodec:
         setters = {field.name: (field.name, _nullable(field), self._field_setter(field)) for field in descriptor.fields}
         setters |= {field.json_name: setters[field.name] for field in descriptor.fields}
         known = _shortened(", ".join(field.name for field in descriptor.fields), _MAX_KNOWN_CHARACTERS) or "none"
-        oneofs = [_member_names(oneof) for oneof in descriptor.oneofs if len(oneof.fields) > 1]
+        oneofs = [
+            [(field.name, field.json_name) for field in oneof.fields]
+            for oneof in descriptor.oneofs
+            if len(oneof.fields) > 1
+        ]
         max_depth = self._max_depth if _contains_itself(descriptor) else None
 
         def set_message(message: Any, value: Any, place: Place, violations: Violations) -> None:
@@ -326,7 +331,7 @@ class JsonCodec:
             values = getattr(message, name)
             for text, part in value.items():
                 inner = (place, _shortened(text))
-                key = read_key(_bool_of(text) if key_is_bool else text, inner, violations)
+                key = read_key(_KEYS_OF_BOOLEANS.get(text, text) if key_is_bool else text, inner, violations)
                 if key is _WRONG:
                     continue
                 if set_value is not None:
@@ -438,11 +443,7 @@ def _is_bool(field: FieldDescriptor) -> bool:
     return field.type == FieldDescriptor.TYPE_BOOL
 
 
-def _bool_of(text: str) -> bool | str:
-    """Boolean key of a map from its string form; other strings unchanged."""
-    return {"true": True, "false": False}.get(text, text)
-
-
+_KEYS_OF_BOOLEANS = {"true": True, "false": False}
 # What Go's strconv.ParseBool accepts, and with it grpc-gateway.
 _BOOLEANS = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),
@@ -462,10 +463,6 @@ def _value_of_text(text: str, field: FieldDescriptor) -> Any:
 def _nullable(field: FieldDescriptor) -> bool:
     kind = field.message_type or field.enum_type
     return kind is not None and kind.full_name in _NULLABLE and not field.is_repeated
-
-
-def _member_names(oneof: OneofDescriptor) -> list[tuple[str, str]]:
-    return [(field.name, field.json_name) for field in oneof.fields]
 
 
 def _contains_itself(descriptor: Descriptor) -> bool:
@@ -550,10 +547,6 @@ def _write_float(value: float) -> float | str:
     return value
 
 
-def _key_writer(field: FieldDescriptor) -> Callable[[Any], str]:
-    return (lambda key: "true" if key else "false") if _is_bool(field) else str
-
-
 # Readers of single values
 
 
@@ -616,20 +609,12 @@ def _string_reader(max_characters: int) -> Reader:
             wrong = f"must have at most {max_characters:,} characters; has {len(value):,}"
             violations.add(_format_place(place), wrong)
             return _WRONG
-        if not value.isascii() and not _is_unicode(value):
+        if not value.isascii() and _SURROGATE.search(value):
             violations.add(_format_place(place), "must be well-formed Unicode; has an unpaired surrogate")
             return _WRONG
         return value
 
     return read
-
-
-def _is_unicode(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _bytes_reader(read_string: Reader) -> Reader:

@@ -8,12 +8,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from starlette.requests import ClientDisconnect
 
-from pantree.error.v1 import error_pb2
 from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.context import RouteContext
-from pantree_gateway.transcoding.headers import timeout_of
 from pantree_gateway.transcoding.openapi import SchemaCollection
-from pantree_gateway.transcoding.problem import ProblemError, problem_for, too_large
+from pantree_gateway.transcoding.stored_responses import KEY_HEADER
 from pantree_gateway.transcoding.streaming import HttpStream
 from pantree_gateway.transcoding.upstream import Upstream, UpstreamMethod, upstream_methods
 
@@ -72,51 +70,28 @@ class RestEndpoint:
         bound, headers = method.bound, context.headers
         try:
             caller_of(request.scope).check_may_call(method.component)
-            timeout_seconds = timeout_of(request.headers, self._timeout_seconds)
-            body = await read_body(request, context.limits.body_bytes) if bound.has_body else b""
-            message = await bound.read_request(request.path_params, request.query_params.multi_items(), body)
+            options = headers.call_options(request, self._timeout_seconds)
+            message = await bound.read_request(request, context.limits.body_bytes)
             if self._stream is not None:
-                call = method.call(message, timeout_seconds, headers.metadata_of(request))
-                return await self._stream.respond(request, call)
-            entry = context.idempotency.entry(request, bound, message) or context.cache.entry(request, bound, message)
-            if entry is not None and (stored := await entry.find()) is not None:
+                return await self._stream.respond(request, method.call(message, options))
+            has_idempotency_key = request.method == "POST" and KEY_HEADER in request.headers
+            responses = context.idempotency if has_idempotency_key else context.cache
+            key = responses.key(request, bound, message)
+            if key is not None and (stored := await responses.find(key)) is not None:
                 return stored
             try:
-                call = method.call(message, timeout_seconds, headers.metadata_of(request))
+                call = method.call(message, options)
                 answer = await call
                 forwarded = headers.headers_of(await call.initial_metadata()) if headers.allowed else None
                 response = Response(bound.write_response(answer), headers=forwarded, media_type="application/json")
-                if entry is not None:
-                    await entry.store(response, answer)
+                if key is not None:
+                    await responses.store(key, response, answer)
             except BaseException:
-                if entry is not None:
-                    await entry.release()
+                if key is not None:
+                    await responses.release(key)
                 raise
             return response
         except ClientDisconnect:
             raise
         except Exception as error:
             return method.problem_of(error).response(request.scope["path"])
-
-
-async def read_body(request: Request, max_bytes: int) -> bytes:
-    """Body of a request.
-
-    Raises:
-        ProblemError: 415 when it is not declared as JSON, 413 when it is too large.
-    """
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
-        detail = f"Content-Type is {media_type[:80]!r}; send JSON with Content-Type: application/json"
-        raise ProblemError(problem_for(error_pb2.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE, detail))
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > max_bytes:
-        raise too_large(f"the body has {int(declared):,} bytes", max_bytes)
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise too_large(f"the body has over {max_bytes:,} bytes", max_bytes)
-        chunks.append(chunk)
-    return b"".join(chunks)

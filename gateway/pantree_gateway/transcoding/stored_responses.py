@@ -1,17 +1,12 @@
 """Responses that need not be computed again: cached ones, and those to a repeated `Idempotency-Key`.
 
-Both are looked up before the call and stored after it:
-
-    entry = cache.entry(…) or idempotency.entry(…)
-    response = await entry.find()       # None: make the call, then
-    await entry.store(response, …)      # or, when it failed,
-    await entry.release()
+Both are looked up before the call by `find`, and stored after it by `store`, or given up by `release` when it failed.
 """
 
 import base64
 import hashlib
 import json
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from google.protobuf.message import Message
 from starlette.requests import Request
@@ -31,17 +26,14 @@ CACHE_HEADER = "X-Cache"
 _MAX_KEY_CHARACTERS = 255
 
 
-class StoredResponse(Protocol):
-    """Where the response to one request is stored."""
+class ResponseKey(NamedTuple):
+    """Where the response to a request is stored."""
 
-    async def find(self) -> Response | None:
-        """The stored response; None when the request must be answered."""
-
-    async def store(self, response: Response, message: Message) -> None:
-        """Stores the response, if it may be reused, and adds its headers."""
-
-    async def release(self) -> None:
-        """Ends a request that failed."""
+    key: str
+    fingerprint: str
+    """Of the request and its caller."""
+    refresh: bool = False
+    """Whether the client wants a new response."""
 
 
 class ResponseCache:
@@ -56,34 +48,28 @@ class ResponseCache:
         self._store = store
         self._ttl_seconds = ttl_seconds
 
-    def entry(self, request: Request, bound: BoundMethod, message: Message) -> StoredResponse | None:
-        """Entry of a request; None when its response may differ each time."""
+    def key(self, request: Request, bound: BoundMethod, message: Message) -> ResponseKey | None:
+        """Key of a request; None when its response may differ each time."""
         if self._ttl_seconds <= 0 or not is_deterministic(message, bound):
             return None
-        key = f"pantree:response:{_fingerprint(request, bound, message)}"
+        fingerprint = _fingerprint(request, bound, message)
         refresh = "no-cache" in request.headers.get("cache-control", "")
-        return _CacheEntry(self._store, key, self._ttl_seconds, refresh)
+        return ResponseKey(f"pantree:response:{fingerprint}", fingerprint, refresh)
 
-
-class _CacheEntry:
-    def __init__(self, store: Store, key: str, ttl_seconds: float, refresh: bool) -> None:
-        self._store = store
-        self._key = key
-        self._ttl_seconds = ttl_seconds
-        self._refresh = refresh
-
-    async def find(self) -> Response | None:
-        stored = None if self._refresh else await self._store.get(self._key)
+    async def find(self, key: ResponseKey) -> Response | None:
+        """The stored response; None when the request must be answered."""
+        stored = None if key.refresh else await self._store.get(key.key)
         telemetry.count_lookups("responses", hits=stored is not None, misses=stored is None)
         return None if stored is None else _decode(json.loads(stored), CACHE_HEADER, "hit")
 
-    async def store(self, response: Response, message: Message) -> None:
+    async def store(self, key: ResponseKey, response: Response, message: Message) -> None:
+        """Stores a response, unless an unavailable part is missing from it."""
         if is_complete(message):
-            await self._store.put(self._key, json.dumps(_encode(response)).encode(), self._ttl_seconds)
+            await self._store.put(key.key, json.dumps(_encode(response)).encode(), self._ttl_seconds)
         response.headers[CACHE_HEADER] = "miss"
 
-    async def release(self) -> None:
-        pass
+    async def release(self, key: ResponseKey) -> None:
+        """Ends a request that failed."""
 
 
 class IdempotencyStore:
@@ -98,42 +84,36 @@ class IdempotencyStore:
         self._store = store
         self._ttl_seconds = ttl_seconds
 
-    def entry(self, request: Request, bound: BoundMethod, message: Message) -> StoredResponse | None:
-        """Entry of a request; None when it has no key.
+    def key(self, request: Request, bound: BoundMethod, message: Message) -> ResponseKey:
+        """Key of a request with an `Idempotency-Key`.
 
         Raises:
-            InvalidInput: when the key is not valid.
+            InvalidInput: when the header is not valid.
         """
-        header = request.headers.get(KEY_HEADER) if request.method == "POST" else None
-        if header is None:
-            return None
         # The draft quotes the key; most clients don't.
-        key = header.strip().removeprefix('"').removesuffix('"')
+        key = request.headers[KEY_HEADER].strip().removeprefix('"').removesuffix('"')
         if not 1 <= len(key) <= _MAX_KEY_CHARACTERS or not key.isprintable():
             expected = f"must be 1 to {_MAX_KEY_CHARACTERS} printable characters"
             raise InvalidInput([FieldViolation(KEY_HEADER, expected)])
         # Hashed, since clients may put personal data into their keys.
-        place = f"pantree:once:{hashlib.sha256(f'{_owner(request)}{chr(0)}{key}'.encode()).hexdigest()}"
-        return _IdempotencyEntry(self._store, place, self._ttl_seconds, _fingerprint(request, bound, message))
+        digest = hashlib.sha256(f"{_owner(request)}\0{key}".encode()).hexdigest()
+        return ResponseKey(f"pantree:once:{digest}", _fingerprint(request, bound, message))
 
+    async def find(self, key: ResponseKey) -> Response | None:
+        """The stored response; None when this request is the first with its key.
 
-class _IdempotencyEntry:
-    def __init__(self, store: Store, key: str, ttl_seconds: float, fingerprint: str) -> None:
-        self._store = store
-        self._key = key
-        self._ttl_seconds = ttl_seconds
-        self._fingerprint = fingerprint
-
-    async def find(self) -> Response | None:
-        running = json.dumps({"fingerprint": self._fingerprint}).encode()
-        if await self._store.add(self._key, running, MAX_TIMEOUT_SECONDS):
+        Raises:
+            ProblemError: 422 when the key was used for another request, 409 while the first one is running.
+        """
+        running = json.dumps({"fingerprint": key.fingerprint}).encode()
+        if await self._store.add(key.key, running, MAX_TIMEOUT_SECONDS):
             return None
-        stored = await self._store.get(self._key)
+        stored = await self._store.get(key.key)
         if stored is None:  # it failed between the two lookups, so this request is the first again
-            await self._store.put(self._key, running, MAX_TIMEOUT_SECONDS)
+            await self._store.put(key.key, running, MAX_TIMEOUT_SECONDS)
             return None
         value = json.loads(stored)
-        if value["fingerprint"] != self._fingerprint:
+        if value["fingerprint"] != key.fingerprint:
             detail = f"this {KEY_HEADER} was used for another request; use a new key for a new request"
             raise ProblemError(problem_for(error_pb2.ERROR_REASON_IDEMPOTENCY_KEY_REUSED, detail))
         if "status" not in value:
@@ -141,12 +121,14 @@ class _IdempotencyEntry:
             raise ProblemError(problem_for(error_pb2.ERROR_REASON_REQUEST_RUNNING, detail))
         return _decode(value, "Idempotency-Replayed", "true")
 
-    async def store(self, response: Response, message: Message) -> None:
-        value = json.dumps({"fingerprint": self._fingerprint, **_encode(response)}).encode()
-        await self._store.put(self._key, value, self._ttl_seconds)
+    async def store(self, key: ResponseKey, response: Response, message: Message) -> None:
+        """Stores a response."""
+        value = json.dumps({"fingerprint": key.fingerprint, **_encode(response)}).encode()
+        await self._store.put(key.key, value, self._ttl_seconds)
 
-    async def release(self) -> None:
-        await self._store.delete(self._key)
+    async def release(self, key: ResponseKey) -> None:
+        """Ends a request that failed, so that its key can be used again."""
+        await self._store.delete(key.key)
 
 
 def is_deterministic(message: Any, bound: BoundMethod) -> bool:
@@ -163,11 +145,8 @@ def is_deterministic(message: Any, bound: BoundMethod) -> bool:
 
 def is_complete(message: Any) -> bool:
     """Whether a response has no warnings; what an unavailable part left out may be there next time."""
-    holders = [
-        message,
-        *(value for field, value in message.ListFields() if field.message_type and not field.is_repeated),
-    ]
-    return not any("warnings" in holder.DESCRIPTOR.fields_by_name and len(holder.warnings) for holder in holders)
+    nested = [value for field, value in message.ListFields() if field.message_type and not field.is_repeated]
+    return not any("warnings" in part.DESCRIPTOR.fields_by_name and len(part.warnings) for part in (message, *nested))
 
 
 def _owner(request: Request) -> str:
@@ -186,6 +165,4 @@ def _encode(response: Response) -> dict[str, Any]:
 
 
 def _decode(stored: dict[str, Any], header: str, value: str) -> Response:
-    return Response(
-        base64.b64decode(stored["body"]), stored["status"], {header: value}, media_type=stored["media_type"]
-    )
+    return Response(base64.b64decode(stored["body"]), stored["status"], {header: value}, stored["media_type"])

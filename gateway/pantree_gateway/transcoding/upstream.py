@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from pantree.error.v1 import error_pb2
 from pantree_gateway.transcoding.binding import BoundMethod
-from pantree_gateway.transcoding.headers import Metadata
+from pantree_gateway.transcoding.headers import CallOptions
 from pantree_gateway.transcoding.http_rule import bindings_of
 from pantree_gateway.transcoding.json_codec import JsonCodec
 from pantree_gateway.transcoding.problem import (
@@ -50,7 +50,7 @@ class UpstreamMethod:
         self._channel: grpc.aio.Channel | None = None
         self._multi_callable: Any = None
 
-    def call(self, request: Message, timeout_seconds: float, metadata: Metadata = ()) -> Any:
+    def call(self, request: Message, options: CallOptions) -> Any:
         """Starts a call: a unary call to await, or a stream to iterate over.
 
         Raises:
@@ -68,7 +68,7 @@ class UpstreamMethod:
                 response_deserializer=self.bound.response_class.FromString,
             )
             self._channel = channel
-        return self._multi_callable(request, timeout=timeout_seconds, metadata=metadata)
+        return self._multi_callable(request, timeout=options.timeout_seconds, metadata=options.metadata)
 
     def problem_of(self, error: Exception) -> Problem:
         """Problem for an error of a request to this method; unexpected errors are logged."""

@@ -30,7 +30,7 @@ from pantree_gateway.transcoding.binding import MS_PER_BYTE
 from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.context import RouteContext
 from pantree_gateway.transcoding.events import error_event, event_kinds, event_writer
-from pantree_gateway.transcoding.headers import Metadata, timeout_of
+from pantree_gateway.transcoding.headers import CallOptions
 from pantree_gateway.transcoding.json_codec import JsonCodec, write_json
 from pantree_gateway.transcoding.problem import Problem, problem_for
 from pantree_gateway.transcoding.resumption import RESUME_TOKEN, progress_of
@@ -111,11 +111,10 @@ class WebSocketEndpoint:
 class _Handshake(NamedTuple):
     """What the handshake of a socket sets for all its requests."""
 
-    timeout_seconds: float
+    options: CallOptions
     parameters: Mapping[str, str]
     query: Sequence[tuple[str, str]]
     url: str
-    metadata: Metadata
 
 
 class _Conversation:
@@ -260,7 +259,7 @@ class _Conversation:
                 progress = await run_cpu(cost_ms, progress_of, value, handshake.url, token)
                 value = {**(progress.choices or {}), **value}
             request = await run_cpu(cost_ms, bound.request_of_value, handshake.parameters, handshake.query, value)
-            call = method.call(request, handshake.timeout_seconds, handshake.metadata)
+            call = method.call(request, handshake.options)
             try:
                 if progress is None:
                     await asyncio.sleep(0)  # sends the call; the rest runs while it is in flight
@@ -297,11 +296,10 @@ class _Conversation:
         if self._handshake is None:
             websocket, context = self._websocket, self._endpoint.context
             self._handshake = _Handshake(
-                timeout_seconds=timeout_of(websocket.headers, context.limits.stream_timeout_seconds),
+                options=context.headers.call_options(websocket, context.limits.stream_timeout_seconds),
                 parameters=websocket.path_params,
                 query=websocket.query_params.multi_items(),
                 url=f"{websocket.scope['path']}?{websocket.scope['query_string'].decode('latin-1')}",
-                metadata=context.headers.metadata_of(websocket),
             )
         return self._handshake
 
