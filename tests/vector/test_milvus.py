@@ -1,8 +1,9 @@
 from pathlib import Path
 
 import pytest
+from pymilvus import MilvusClient
 
-from pantree_runtime.errors import ComponentUnavailable
+from pantree_runtime.errors import ComponentUnavailable, StoreMismatch
 from pantree_vector.backends.external import StoreOptions
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.milvus import MilvusStore
@@ -38,4 +39,15 @@ async def test_milvus_lite_is_not_pinged_more_often_than_it_allows(tmp_path: Pat
     await store.open(HashedTrigrams().model)
     assert store._client is not None
     assert store._client._handler._grpc_options["grpc.keepalive_time_ms"] >= 300_000
+    await store.close()
+
+
+async def test_collection_of_another_version_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.db"
+    client = MilvusClient(str(path))
+    client.create_collection("pantree_items", dimension=256)
+    client.close()
+    store = embedded_store(MilvusStore, path)
+    with pytest.raises(StoreMismatch, match="another version of Pantree"):
+        await store.open(HashedTrigrams().model)
     await store.close()

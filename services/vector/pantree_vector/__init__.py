@@ -1,1 +1,1 @@
-"""The vector service: which items and which customers are alike?"""
+"""The vector service: which items and which customers are similar?"""

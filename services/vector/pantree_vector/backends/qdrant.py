@@ -35,6 +35,8 @@ _BATCH_POINTS = 1_000
 # Embedded stores write on the event loop: about 1 ms for each point in memory, up to 30 ms in a directory.
 _EMBEDDED_BATCH_POINTS = 10
 _MODEL_POINT = stable_id("model")
+# Increased whenever the payloads below change.
+_SCHEMA_VERSION = "2"
 _ITEM_INDEXES = ("customer_uuid", "key", "category")
 
 
@@ -203,7 +205,7 @@ class QdrantStore(ExternalStore):
                 await self._client.create_payload_index(name, field, models.PayloadSchemaType.KEYWORD)
 
     async def _write_model(self, model: EmbeddingModel) -> None:
-        payload = {"model_name": model.name, "model_version": model.version}
+        payload = {"schema": _SCHEMA_VERSION, "model_name": model.name, "model_version": model.version}
         vector = [1.0] + [0.0] * (model.dimension - 1)
         await self._upsert(self._customers, [models.PointStruct(id=_MODEL_POINT, vector=vector, payload=payload)])
 
@@ -211,6 +213,8 @@ class QdrantStore(ExternalStore):
         stored = EmbeddingModel("an unknown model", "unknown", 0)
         for record in await self._client.retrieve(self._customers, [_MODEL_POINT], with_vectors=True):
             payload, vector = record.payload or {}, record.vector
+            if payload.get("schema") != _SCHEMA_VERSION:
+                raise self._other_version(self._customers)
             dimension = len(vector) if isinstance(vector, list) else 0
             stored = EmbeddingModel(payload["model_name"], payload["model_version"], dimension)
         self._require_model(self._customers, stored, model)
