@@ -71,11 +71,12 @@ async def test_trained_model_is_better_and_serves(tmp_path: Path) -> None:
 
     model = model_artifact.load(tmp_path / "model")
     assert (model.model.name, model.model.version) == ("shop", "7")
-    assert model.training_data.startswith("made-up households (3,")
-    assert 0.1 < model.metrics["validation_rows"] / 4_000 < 0.3
-    assert model.metrics["log_loss"] < model.metrics["uncalibrated_log_loss"] - 0.02
-    assert model.metrics["roc_auc"] > model.metrics["uncalibrated_roc_auc"]
-    assert model.metrics["expected_calibration_error"] < model.metrics["uncalibrated_expected_calibration_error"]
+    assert model.card.training_data.startswith("made-up households (3,")
+    metrics = model.card.metrics
+    assert 0.1 < metrics["validation_rows"] / 4_000 < 0.3
+    assert metrics["log_loss"] < metrics["uncalibrated_log_loss"] - 0.02
+    assert metrics["roc_auc"] > metrics["uncalibrated_roc_auc"]
+    assert metrics["expected_calibration_error"] < metrics["uncalibrated_expected_calibration_error"]
     assert model.calibration is not None
     assert model.calibration.slope == pytest.approx(0.5, abs=0.1)
     weights = {weight.feature: weight.weight / weight.scale for weight in model.calibration.weights}
@@ -102,7 +103,10 @@ def test_malformed_row_is_written_to_the_failure_file(tmp_path: Path) -> None:
     result = train(tmp_path)
     assert result.returncode == 1
     expected = (tmp_path / "output" / "failure").read_text()
-    assert expected == "4: bought_again must be true or false (rows.jsonl); 7: is not valid JSON (rows.jsonl)"
+    assert expected == (
+        "4: bought_again: Input should be a valid boolean, unable to interpret input (rows.jsonl); "
+        "7: Invalid JSON: expected value at line 1 column 1 (rows.jsonl)"
+    )
     assert expected in result.stderr
     assert not (tmp_path / "model").exists()
 

@@ -62,13 +62,13 @@ def test_unknown_fields_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "problem"),
     [
-        ("name", 3, "name must be a string"),
-        ("purchase_count", 2.5, "purchase_count must be a whole number"),
-        ("purchase_count", True, "purchase_count must be a number"),
-        ("latest_unit_price", "1.99", "latest_unit_price must be a number"),
-        ("latest_unit_price", float("nan"), "latest_unit_price must be finite"),
-        ("latest_unit_price", 10**400, "latest_unit_price must be finite"),
-        ("purchase_count", 1e400, "purchase_count must be finite"),
+        ("name", 3, "name: Input should be a valid string"),
+        ("purchase_count", 2.5, "purchase_count: Input should be a valid integer"),
+        ("purchase_count", True, "purchase_count: Input should be a valid integer"),
+        ("latest_unit_price", "1.99", "latest_unit_price: Input should be a valid number"),
+        ("latest_unit_price", float("nan"), "latest_unit_price: Input should be a finite number"),
+        ("latest_unit_price", 10**400, "latest_unit_price: Input should be a finite number"),
+        ("purchase_count", 1e400, "purchase_count: Input should be a valid integer"),
     ],
 )
 def test_value_of_the_wrong_type_is_reported(name: str, value: object, problem: str) -> None:
@@ -92,5 +92,5 @@ def test_invalid_csv_number_is_reported(text: str) -> None:
     ((body, _),) = request_bodies([features()], BodyFormat.CSV)
     columns = body.decode().rstrip("\n").split(",")
     columns[COLUMNS.index("latest_unit_price")] = text
-    with pytest.raises(MalformedBody, match="latest_unit_price must be"):
+    with pytest.raises(MalformedBody, match="latest_unit_price: Input should be"):
         items_of(",".join(columns).encode(), BodyFormat.CSV)

@@ -292,8 +292,8 @@ def test_command_line_reports_invalid_lines(aws: None, tmp_path: Path, capsys: p
     path.write_bytes(path.read_bytes() + b"?\n" + json.dumps({**dataclasses.asdict(features()), "name": 3}).encode())
     assert main(["bulk", "start", str(path), LOCATION, "--endpoint", "e"]) == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"error: {path}:4: is not valid JSON",
-        f"error: {path}:5: name must be a string",
+        f"error: {path}:4: Invalid JSON: expected value at line 1 column 1",
+        f"error: {path}:5: name: Input should be a valid string",
     ]
     assert main(["bulk", "start", str(tmp_path / "items.parquet"), LOCATION, "--endpoint", "e"]) == 1
     assert "must be a file of type .jsonl or .csv" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from tests.recommendation.container_process import container, until_loaded
 from tests.recommendation.evidence import features
 
 LINES = 10_000
+MISSING = f"{', '.join(COLUMNS)}: Field required"
 MAX_SECONDS = 100.0
 MAX_PING_SECONDS = 2.0  # SageMaker's timeout
 
@@ -116,11 +117,11 @@ async def test_malformed_lines_are_reported_by_position(client: httpx.AsyncClien
     )
     assert response.status_code == 400
     assert response.json() == {
-        "error": "item 17 is not valid JSON",
+        "error": "item 17: Invalid JSON: EOF while parsing a string at line 1 column 14",
         "problems": [
-            {"position": 17, "problem": "is not valid JSON"},
-            {"position": 7_001, "problem": "cadence_probability must be a number"},
-            {"position": 10_000, "problem": "is not valid JSON"},
+            {"position": 17, "problem": "Invalid JSON: EOF while parsing a string at line 1 column 14"},
+            {"position": 7_001, "problem": "cadence_probability: Input should be a valid number"},
+            {"position": 10_000, "problem": "Invalid JSON: EOF while parsing a value at line 1 column 0"},
         ],
     }
 
@@ -135,7 +136,10 @@ async def test_malformed_lines_are_reported_by_position(client: httpx.AsyncClien
         (
             BodyFormat.JSON,
             b'{"instances": [3, {}]}',
-            [(1, "must be a JSON object"), (2, f"must have {', '.join(COLUMNS)}")],
+            [
+                (1, "Input should be a valid dictionary or instance of Item"),
+                (2, MISSING),
+            ],
         ),
         (BodyFormat.CSV, b"a,b\n", [(1, f"must have {len(COLUMNS)} columns, {', '.join(COLUMNS)}; has 2")]),
         (BodyFormat.CSV, b'"a\n', [(1, "is not valid CSV in UTF-8")]),

@@ -21,9 +21,9 @@ from pantree_recommendation.__main__ import build
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import BodyFormat
 from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.backends.endpoint import BotoEndpoint, open_client
+from pantree_recommendation.backends.endpoint import AwsConnection, BotoEndpoint
 from pantree_recommendation.backends.sagemaker import SageMakerRanker
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, RankerFailure, Weight
+from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName, RankerFailure, Weight
 from pantree_recommendation.settings import RecommendationSettings
 from tests.loopback import loopback
 from tests.recommendation.container_process import (
@@ -41,7 +41,7 @@ from tests.recommendation.test_servicer import bananas, request
 CALIBRATED = model_artifact.ModelArtifact(
     ModelName("calibrated", "2"),
     Calibration(intercept=0.3, slope=0.7, weights=(Weight("purchase_count", 2.0, 0.5, 0.4),)),
-    "test rows",
+    ModelCard(model_artifact.FEATURES, "test rows"),
 )
 
 
@@ -69,7 +69,7 @@ async def url(default: ContainerProcess, calibrated: ContainerProcess) -> AsyncI
 
 
 def client(url: str, **changes: Any) -> Any:
-    options = {
+    options: dict[str, Any] = {
         "region": "us-west-2",
         "access_key_id": KEY,
         "secret_access_key": SECRET,
@@ -78,7 +78,7 @@ def client(url: str, **changes: Any) -> Any:
         "max_calls": 2,
         **changes,
     }
-    return open_client(url=url, **options)
+    return AwsConnection(**options).client("sagemaker-runtime", url)
 
 
 async def scores(
@@ -264,16 +264,12 @@ def test_command_line_serves_a_runtime_and_prints_how_to_use_it() -> None:
         assert process.stdout is not None
         line = next(line for line in process.stdout if line.startswith("SAGEMAKER_ENDPOINT="))
         variables = dict(word.partition("=")[::2] for word in shlex.split(line) if "=" in word)
-        sent = open_client(
-            region="us-west-2",
-            url=variables["PANTREE_RECOMMENDATION_SAGEMAKER_URL"],
+        client_of_variables = client(
+            variables["PANTREE_RECOMMENDATION_SAGEMAKER_URL"],
             access_key_id=variables["AWS_ACCESS_KEY_ID"],
             secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
-            connect_timeout_seconds=30,
-            read_timeout_seconds=30,
-            max_calls=1,
         )
-        endpoint = BotoEndpoint(sent, variables["SAGEMAKER_ENDPOINT"])
+        endpoint = BotoEndpoint(client_of_variables, variables["SAGEMAKER_ENDPOINT"])
         try:
             assert endpoint.invoke(b'{"instances": []}', BodyFormat.JSON) == b'{"predictions":[]}'
         finally:

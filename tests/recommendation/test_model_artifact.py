@@ -10,22 +10,22 @@ from hypothesis import strategies as st
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.embedded import CLOSED_FORM, EmbeddedRanker
 from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
-from pantree_recommendation.core import Calibration, ModelName, Weight
+from pantree_recommendation.core import Calibration, ModelCard, ModelName, Weight
 from tests.recommendation.evidence import features
 
 CALIBRATED = ModelArtifact(
     ModelName("calibrated", "2"),
     Calibration(0.25, 0.5, (Weight("purchase_count", 2.0, 0.5, -0.3),)),
-    "rows of a test",
-    {"log_loss": 0.5},
+    ModelCard(model_artifact.FEATURES, "rows of a test", {"log_loss": 0.5}),
 )
 
 
 def test_saved_model_reads_back_equal(tmp_path: Path) -> None:
     model_artifact.save(CALIBRATED, tmp_path)
     loaded = model_artifact.load(tmp_path)
-    assert dataclasses.replace(loaded, checksum="") == CALIBRATED
-    assert len(loaded.checksum) == 64
+    assert len(loaded.card.checksum) == 64
+    card = dataclasses.replace(loaded.card, checksum="")
+    assert dataclasses.replace(loaded, card=card) == CALIBRATED
 
 
 def test_default_model_is_the_formula_of_the_code(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_default_model_is_the_formula_of_the_code(tmp_path: Path) -> None:
 def test_calibrated_model_has_a_lower_loss_than_the_formula() -> None:
     fitted = model_artifact.load(model_artifact.CALIBRATED_MODEL_DIR)
     assert fitted.calibration is not None
-    assert fitted.metrics["log_loss"] < fitted.metrics["uncalibrated_log_loss"]
+    assert fitted.card.metrics["log_loss"] < fitted.card.metrics["uncalibrated_log_loss"]
     card = (model_artifact.CALIBRATED_MODEL_DIR / "MODEL_CARD.md").read_text("utf-8")
     assert f"{fitted.model.name}/{fitted.model.version}" in card
     used = {weight.feature for weight in fitted.calibration.weights}

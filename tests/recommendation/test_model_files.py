@@ -8,7 +8,7 @@ import pytest
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.model_artifact import ModelArtifact
 from pantree_recommendation.backends.model_files import ModelFiles, read_selection
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, RankerFailure
+from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName, RankerFailure
 from tests.recommendation.test_model_artifact import CALIBRATED
 
 
@@ -38,7 +38,7 @@ def test_invalid_selection_file_is_rejected(tmp_path: Path, text: str, expected:
         read_selection(path, fallback="a/1")
 
 
-OTHER = ModelArtifact(CALIBRATED.model, Calibration(0.0, 1.0), "other rows")
+OTHER = ModelArtifact(CALIBRATED.model, Calibration(0.0, 1.0), ModelCard(training_data="other rows"))
 
 
 def write(path: Path, *shares: tuple[str, float], **more: Any) -> None:
@@ -84,7 +84,7 @@ async def test_second_model_with_the_same_id_is_rejected(tmp_path: Path) -> None
     model_artifact.save(OTHER, tmp_path / "two")
     now = await ModelFiles(models_dir=tmp_path).current()
     assert "two has another model with the id calibrated/2; give it a version of its own" in now.selection_error
-    assert now.cards["calibrated/2"].training_data == CALIBRATED.training_data
+    assert now.cards["calibrated/2"].training_data == CALIBRATED.card.training_data
 
 
 async def test_model_that_changes_on_disk_is_rejected_and_the_loaded_one_answers(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@ from typing import Any
 
 import pytest
 
-from pantree_recommendation.core import DEFAULT_TIERS, Candidate, PaidPrice, Plan, offer_of, plan_of
+from pantree_recommendation.core import DEFAULT_TIERS, Candidate, PaidPrice, Plan, offer_of
+from pantree_recommendation.core.plan import plan_of
 from tests.recommendation.evidence import bananas, forecast
 
 

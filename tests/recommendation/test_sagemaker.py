@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_recommendation.backends.bodies import MAX_BODY_BYTES, BodyFormat, predictions, request_bodies
-from pantree_recommendation.backends.endpoint import BotoEndpoint, open_client
+from pantree_recommendation.backends.endpoint import AwsConnection, BotoEndpoint
 from pantree_recommendation.backends.sagemaker import SageMakerRanker
 from pantree_recommendation.core import RankerFailure
 from pantree_runtime.deadline import set_remaining_seconds
@@ -38,7 +38,7 @@ async def ranker(
         target: variant or inference component.
         changes: other options of the ranker.
     """
-    connection = {
+    connection: dict[str, Any] = {
         "region": "us-west-2",
         "access_key_id": "AKIDEXAMPLE",
         "secret_access_key": SECRET,
@@ -48,7 +48,9 @@ async def ranker(
         **(client or {}),
     }
     options = {"timeout_seconds": 20.0, "max_calls": 2, "total_max_attempts": 3, "draw": lambda: 0.0, **changes}
-    endpoint = BotoEndpoint(open_client(url=url, **connection), "subscribe-save", **(target or {}))
+    endpoint = BotoEndpoint(
+        AwsConnection(**connection).client("sagemaker-runtime", url), "subscribe-save", **(target or {})
+    )
     opened = SageMakerRanker(endpoint, **options)
     try:
         yield opened
@@ -226,12 +228,7 @@ def test_unknown_profile_prevents_the_start(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     with pytest.raises(OSError, match=r"cannot be created: The config profile \(nobody\)"):
-        open_client(
-            region="us-west-2",
-            connect_timeout_seconds=1,
-            read_timeout_seconds=1,
-            max_calls=1,
-        )
+        AwsConnection("us-west-2", connect_timeout_seconds=1, read_timeout_seconds=1, max_calls=1).client("s3")
 
 
 @pytest.mark.parametrize(

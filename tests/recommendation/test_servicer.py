@@ -27,7 +27,7 @@ from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_recommendation.__main__ import build
 from pantree_recommendation.backends import model_artifact
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, ReasonCode, model_id
+from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName, ReasonCode, model_id
 from pantree_recommendation.sagemaker.settings import ContainerSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.errors import InvalidInput
@@ -469,9 +469,8 @@ async def test_unknown_model_is_rejected_with_the_known_ones() -> None:
 
 def second_version(directory: Path) -> Path:
     """A directory of models with `calibrated/2`, which halves the log odds of the evidence."""
-    calibrated = model_artifact.ModelArtifact(
-        ModelName("calibrated", "2"), Calibration(intercept=0.0, slope=0.5), "test rows", {"roc_auc": 0.7}
-    )
+    card = ModelCard(model_artifact.FEATURES, "test rows", {"roc_auc": 0.7})
+    calibrated = model_artifact.ModelArtifact(ModelName("calibrated", "2"), Calibration(0.0, 0.5), card)
     model_artifact.save(calibrated, directory / "calibrated-2")
     return directory
 

@@ -13,8 +13,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from scipy.optimize import minimize
 
 from pantree_fitting.metrics import Bools, Floats, brier, log_loss, roc_auc
-from pantree_recommendation.backends.model_artifact import ModelArtifact
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelName, Weight
+from pantree_recommendation.backends.model_artifact import FEATURES, ModelArtifact
+from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName, Weight
 from pantree_recommendation.core.calibration import log_odds, signed_log1p
 
 NUMBERS = tuple(
@@ -104,12 +104,8 @@ def fit(
         **{f"uncalibrated_{name}": value for name, value in measure(before, bought).items()},
     }
     version = parameters.version or hashlib.sha256(json.dumps(dataclasses.asdict(calibration)).encode()).hexdigest()[:8]
-    return ModelArtifact(
-        model=ModelName(parameters.name, version),
-        calibration=calibration,
-        training_data=training_data,
-        metrics={name: round(value, 6) for name, value in metrics.items()},
-    )
+    card = ModelCard(FEATURES, training_data, {name: round(value, 6) for name, value in metrics.items()})
+    return ModelArtifact(ModelName(parameters.name, version), calibration, card)
 
 
 def measure(probabilities: Floats, bought: Bools) -> dict[str, float]:

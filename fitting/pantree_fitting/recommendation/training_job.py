@@ -9,19 +9,17 @@
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html
 """
 
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import structlog
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pantree_fitting.recommendation.ranking_models import CannotFit, Hyperparameters, LabeledItem, fit, split
 from pantree_recommendation.backends import model_artifact
-from pantree_recommendation.backends.bodies import MAX_PROBLEMS, MalformedBody, item_of_object
-from pantree_recommendation.backends.file_problems import problems_of
+from pantree_recommendation.backends.bodies import MAX_PROBLEMS, BodyFormat, MalformedBody, item_of
+from pantree_recommendation.backends.invalid_fields import problems_of
 from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
 from pantree_recommendation.core import model_id
 
@@ -43,7 +41,7 @@ def train(input_dir: Path, model_dir: Path, output_dir: Path) -> int:
         (output_dir / "failure").write_text(str(error)[:_MAX_FAILURE_CHARACTERS], "utf-8")
         return 1
     _log.info("model trained", model=model_id(model.model), directory=str(model_dir))
-    for name, value in model.metrics.items():
+    for name, value in model.card.metrics.items():
         # One line per metric, for the regular expressions of a training job's metric definitions.
         print(f"{name}={value:g};", flush=True)
     return 0
@@ -80,15 +78,20 @@ def _read_hyperparameters(path: Path) -> Hyperparameters:
         raise ValueError(f"{path} is invalid: {problems_of(error)}") from error
 
 
+class _Labels(BaseModel):
+    bought_again: bool
+    household_id: str = ""
+
+
 def _rows(directory: Path) -> Iterator[LabeledItem]:
     for path in sorted(directory.glob("*.jsonl")):
         problems: list[tuple[int, str]] = []
-        with path.open(encoding="utf-8") as lines:
+        with path.open("rb") as lines:
             for position, line in enumerate(lines, start=1):
                 try:
-                    yield _row(json.loads(line))
+                    yield _row(line)
                 except ValueError as error:
-                    problem = "is not valid JSON" if isinstance(error, json.JSONDecodeError) else str(error)
+                    problem = problems_of(error) if isinstance(error, ValidationError) else str(error)
                     problems.append((position, f"{problem} ({path.name})"))
                     if len(problems) == MAX_PROBLEMS:
                         break
@@ -96,9 +99,6 @@ def _rows(directory: Path) -> Iterator[LabeledItem]:
             raise MalformedBody(problems)
 
 
-def _row(content: Any) -> LabeledItem:
-    features = item_of_object(content)
-    bought_again = content.get("bought_again")
-    if bought_again not in (0, 1):  # True and False are equal to them
-        raise ValueError("bought_again must be true or false")
-    return LabeledItem(features, bool(bought_again), str(content.get("household_id", "")))
+def _row(line: bytes) -> LabeledItem:
+    labels = _Labels.model_validate_json(line)
+    return LabeledItem(item_of(line, BodyFormat.JSON_LINES), labels.bought_again, labels.household_id)

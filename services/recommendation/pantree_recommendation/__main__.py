@@ -84,20 +84,13 @@ def _models(settings: RecommendationSettings, sagemaker: "SageMakerRanker | None
 
 def _sagemaker(settings: RecommendationSettings) -> "SageMakerRanker":
     # boto3 loads slowly and is needed only here.
-    from pantree_recommendation.backends.endpoint import BotoEndpoint, open_client
+    from pantree_recommendation.backends.endpoint import AwsConnection, BotoEndpoint
     from pantree_recommendation.backends.sagemaker import SageMakerRanker
 
-    client = open_client(
-        region=settings.aws_region,
-        url=settings.sagemaker_url,
-        **settings.aws_keys(),
-        connect_timeout_seconds=settings.sagemaker_connect_timeout_seconds,
-        read_timeout_seconds=settings.sagemaker_read_timeout_seconds,
-        max_calls=settings.sagemaker_max_calls,
-    )
+    connection = AwsConnection(**settings.aws_connection)
     return SageMakerRanker(
         BotoEndpoint(
-            client,
+            connection.client("sagemaker-runtime", settings.sagemaker_url),
             settings.sagemaker_endpoint,
             target_variant=settings.sagemaker_variant,
             inference_component=settings.sagemaker_inference_component,

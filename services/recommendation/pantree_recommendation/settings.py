@@ -101,14 +101,18 @@ class RecommendationSettings(PartSettings):
         default=None, description="Goes with temporary AWS credentials.", validation_alias="AWS_SESSION_TOKEN"
     )
 
-    def aws_keys(self) -> dict[str, Any]:
-        """The credentials as arguments of `open_client`; None (or empty) for the ordinary AWS chain."""
-        keys = {
-            "access_key_id": self.aws_access_key_id,
-            "secret_access_key": self.aws_secret_access_key,
-            "session_token": self.aws_session_token,
+    @property
+    def aws_connection(self) -> dict[str, Any]:
+        """Arguments of `AwsConnection`; empty credentials are None, for the ordinary AWS chain."""
+        names = ("access_key_id", "secret_access_key", "session_token")
+        secrets: dict[str, SecretStr | None] = {name: getattr(self, f"aws_{name}") for name in names}
+        return {
+            "region": self.aws_region,
+            "connect_timeout_seconds": self.sagemaker_connect_timeout_seconds,
+            "read_timeout_seconds": self.sagemaker_read_timeout_seconds,
+            "max_calls": self.sagemaker_max_calls,
+            **{name: secret.get_secret_value() if secret else None for name, secret in secrets.items()},
         }
-        return {name: secret.get_secret_value() if secret else None for name, secret in keys.items()}
 
     @field_validator("sagemaker_endpoint")
     @classmethod

@@ -13,12 +13,14 @@ import dataclasses
 import enum
 import io
 import json
-import math
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
+
+from pantree_recommendation.backends.invalid_fields import problems_of
 from pantree_recommendation.core import ItemFeatures, RankerFailure
 
 # InvokeEndpoint's limit for the body of a request, and the maximum size of a response here.
@@ -36,9 +38,23 @@ class BodyFormat(enum.StrEnum):
     CSV = "text/csv"
 
 
-_TYPES: dict[str, type] = typing.get_type_hints(ItemFeatures)
 COLUMNS = tuple(field.name for field in dataclasses.fields(ItemFeatures))
 """Columns of a CSV line, in order."""
+
+
+def _whole_number(value: object) -> object:
+    """An int for a float without a fraction: some programs write all numbers as floats."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+_FIELD_TYPES: dict[type, Any] = {
+    str: Annotated[str, Field(strict=True)],
+    int: Annotated[int, Field(strict=True), BeforeValidator(_whole_number)],
+    float: Annotated[float, Field(strict=True, allow_inf_nan=False)],
+}
+_TYPES: dict[str, type] = typing.get_type_hints(ItemFeatures)
+_FIELDS: dict[str, Any] = {name: (_FIELD_TYPES[type_], ...) for name, type_ in _TYPES.items()}
+_Item: type[BaseModel] = create_model("Item", **_FIELDS)
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _JSON_PREFIX, _JSON_SUFFIX = b'{"instances":[', b"]}"
@@ -50,10 +66,6 @@ class MalformedBody(Exception):
     def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
         super().__init__("; ".join(f"{position}: {problem}" for position, problem in problems))
         self.problems = tuple(problems)
-
-
-class _Problem(ValueError):
-    pass
 
 
 def request_bodies(
@@ -88,10 +100,35 @@ def items_of(body: bytes, body_format: BodyFormat) -> list[ItemFeatures]:
     Raises:
         MalformedBody: with up to `MAX_PROBLEMS` invalid items.
     """
-    if body_format is BodyFormat.JSON:
-        return _items(_instances(body), item_of_object)
-    read = _item_of_csv if body_format is BodyFormat.CSV else _item_of_line
-    return _items(_lines(body), read)
+    entries: Sequence[Any] = _instances(body) if body_format is BodyFormat.JSON else _lines(body)
+    items: list[ItemFeatures] = []
+    problems: list[tuple[int, str]] = []
+    for position, entry in enumerate(entries, start=1):
+        try:
+            items.append(item_of(entry, body_format))
+        except ValueError as error:
+            problems.append((position, str(error)))
+            if len(problems) == MAX_PROBLEMS:
+                break
+    if problems:
+        raise MalformedBody(problems)
+    return items
+
+
+def item_of(entry: Any, body_format: BodyFormat) -> ItemFeatures:
+    """The item in a JSON object (JSON) or a line; unknown fields are ignored.
+
+    Raises:
+        ValueError: with what is wrong with each field.
+    """
+    try:
+        if body_format is BodyFormat.JSON_LINES:
+            item = _Item.model_validate_json(entry)
+        else:
+            item = _Item.model_validate(_columns(entry) if body_format is BodyFormat.CSV else entry)
+    except ValidationError as error:
+        raise ValueError(problems_of(error)) from None
+    return ItemFeatures(**vars(item))
 
 
 def scores_body(scores: Sequence[float], body_format: BodyFormat) -> bytes:
@@ -179,86 +216,18 @@ def _instances(body: bytes) -> list[object]:
     return instances
 
 
-def _items(entries: Sequence[Any], read: Callable[[Any], ItemFeatures]) -> list[ItemFeatures]:
-    items: list[ItemFeatures] = []
-    problems: list[tuple[int, str]] = []
-    for position, entry in enumerate(entries, start=1):
-        try:
-            items.append(read(entry))
-        except _Problem as problem:
-            problems.append((position, str(problem)))
-            if len(problems) == MAX_PROBLEMS:
-                break
-    if problems:
-        raise MalformedBody(problems)
-    return items
-
-
-def _item_of_line(line: bytes) -> ItemFeatures:
-    try:
-        instance = json.loads(line)
-    except (ValueError, RecursionError):
-        raise _Problem("is not valid JSON") from None
-    return item_of_object(instance)
-
-
-def item_of_object(instance: object) -> ItemFeatures:
-    """The item in a JSON object; unknown fields are ignored.
-
-    Raises:
-        ValueError: with the end of a sentence whose subject is the object.
-    """
-    if not isinstance(instance, dict):
-        raise _Problem("must be a JSON object")
-    missing = [name for name in COLUMNS if name not in instance]
-    if missing:
-        raise _Problem(f"must have {', '.join(missing)}")
-    values: dict[str, Any] = {name: _of_json(name, instance[name]) for name in COLUMNS}
-    return ItemFeatures(**values)
-
-
-def _of_json(name: str, value: object) -> str | int | float:
-    type_ = _TYPES[name]
-    if type_ is str:
-        if not isinstance(value, str):
-            raise _Problem(f"{name} must be a string")
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _Problem(f"{name} must be a number")
-    return _number(name, value, type_)
-
-
-def _item_of_csv(line: bytes) -> ItemFeatures:
+def _columns(line: bytes) -> dict[str, str | float]:
+    """The columns of a CSV line by name; invalid numbers stay texts."""
     try:
         # Some programs write "\r" before "\n". A line is one item, even inside quotes.
         rows = list(csv.reader([line.decode().removesuffix("\r")], strict=True))
     except (UnicodeDecodeError, csv.Error):
-        raise _Problem("is not valid CSV in UTF-8") from None
+        raise ValueError("is not valid CSV in UTF-8") from None
     texts = rows[0] if rows else []
     if len(texts) != len(COLUMNS):
-        raise _Problem(f"must have {len(COLUMNS)} columns, {', '.join(COLUMNS)}; has {len(texts)}")
-    values: dict[str, Any] = {name: _of_text(name, text) for name, text in zip(COLUMNS, texts, strict=True)}
-    return ItemFeatures(**values)
-
-
-def _of_text(name: str, value: str) -> str | int | float:
-    type_ = _TYPES[name]
-    if type_ is str:
-        return value
-    if not _NUMBER.fullmatch(value):  # `float` accepts 1_000, nan and digits of other scripts, too
-        raise _Problem(f"{name} must be a number")
-    return _number(name, float(value), type_)
-
-
-def _number(name: str, value: int | float, type_: type) -> int | float:
-    try:
-        finite = math.isfinite(value)
-    except OverflowError:  # an integer larger than any float
-        finite = False
-    if not finite:
-        raise _Problem(f"{name} must be finite")
-    if type_ is float:
-        return float(value)
-    if value != int(value):
-        raise _Problem(f"{name} must be a whole number")
-    return int(value)
+        raise ValueError(f"must have {len(COLUMNS)} columns, {', '.join(COLUMNS)}; has {len(texts)}")
+    # `float` accepts 1_000, nan and digits of other scripts, too.
+    return {
+        name: float(text) if _TYPES[name] is not str and _NUMBER.fullmatch(text) else text
+        for name, text in zip(COLUMNS, texts, strict=True)
+    }

@@ -34,7 +34,6 @@ class EmbeddedRanker:
         self._calibration = calibration
 
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
-        """Score of each item, 0 to 1; never fails."""
         return await run_cpu(len(items) * _MS_PER_ITEM, lambda: [self.score(item) for item in items])
 
     def score(self, item: ItemFeatures) -> float:

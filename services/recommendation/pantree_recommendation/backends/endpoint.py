@@ -1,21 +1,8 @@
-"""A SageMaker endpoint called through boto3, and which of its failures are worth a retry.
-
-| failure | retried | because |
-|---|---|---|
-| ValidationError 400 | no | the request or the endpoint's name is wrong |
-| ModelError 424 | no | the model ran and failed; it would fail again |
-| ModelNotReadyException 429 | no | loading takes longer than a request waits |
-| InternalFailure 500 | yes | temporary |
-| ServiceUnavailable 503 | yes | temporary |
-| InternalDependencyException 530 | no | AWS says to contact support |
-| ThrottlingException, too many requests | yes | temporary |
-| no connection | yes | the request was not sent |
-| connection dropped before a response | yes | scoring has no side effects, and a kept connection may have gone stale |
-| read timeout, response cut off | no | the model has run, or still runs: a retry would double its work |
-"""
+"""A SageMaker endpoint called through boto3, and which of its failures are worth a retry: see the README's table."""
 
 import contextlib
 import re
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import boto3
@@ -69,81 +56,62 @@ class Endpoint(Protocol):
         """Closes the connections."""
 
 
-def open_client(
-    *,
-    region: str,
-    url: str | None = None,
-    access_key_id: str | None = None,
-    secret_access_key: str | None = None,
-    session_token: str | None = None,
-    connect_timeout_seconds: float,
-    read_timeout_seconds: float,
-    max_calls: int,
-    service: str = "sagemaker-runtime",
-) -> Any:
-    """Client of an AWS service; blocks for a moment.
+@dataclass(frozen=True)
+class AwsConnection:
+    """How to connect to AWS."""
 
-    It makes one attempt per call. Retries are up to the caller, since botocore also retries read timeouts.
+    region: str
+    connect_timeout_seconds: float
+    read_timeout_seconds: float
+    """Between two reads."""
+    max_calls: int
+    """Size of the connection pool."""
+    access_key_id: str | None = None
+    """The ordinary AWS chain when None."""
+    secret_access_key: str | None = None
+    session_token: str | None = None
 
-    Args:
-        region: AWS region.
-        url: URL of the service; AWS's own when None.
-        access_key_id: credentials; the ordinary AWS chain when None.
-        secret_access_key: goes with `access_key_id`.
-        session_token: goes with temporary credentials.
-        connect_timeout_seconds: timeout of a connection attempt.
-        read_timeout_seconds: timeout between two reads.
-        max_calls: size of the connection pool.
-        service: AWS's name for the service.
+    def client(self, service: str, url: str | None = None) -> Any:
+        """Client of a service; blocks for a moment.
 
-    Raises:
-        OSError: when the AWS configuration of this machine is invalid, such as a profile that does not exist.
-    """
-    try:
-        session = boto3.session.Session(
-            aws_access_key_id=access_key_id,
-            aws_secret_access_key=secret_access_key,
-            aws_session_token=session_token,
-            region_name=region,
-        )
-        return session.client(
-            service,
-            endpoint_url=url,
+        It makes one attempt per call. Retries are up to the caller, since botocore also retries read timeouts.
+
+        Args:
+            service: AWS's name of the service.
+            url: URL of the service; AWS's own when None.
+
+        Raises:
+            OSError: when the AWS configuration of this machine is invalid, such as a profile that does not exist.
+        """
+        try:
+            session = boto3.session.Session(
+                aws_access_key_id=self.access_key_id,
+                aws_secret_access_key=self.secret_access_key,
+                aws_session_token=self.session_token,
+                region_name=self.region,
+            )
             # All explicit: botocore's defaults have changed between versions.
-            config=Config(
-                connect_timeout=connect_timeout_seconds,
-                read_timeout=read_timeout_seconds,
+            config = Config(
+                connect_timeout=self.connect_timeout_seconds,
+                read_timeout=self.read_timeout_seconds,
                 retries={"mode": "standard", "total_max_attempts": 1},
-                max_pool_connections=max_calls,
-            ),
-        )
-    except (exceptions.BotoCoreError, ValueError) as error:
-        raise OSError(f"the AWS client cannot be created: {error}") from error
+                max_pool_connections=self.max_calls,
+            )
+            return session.client(service, endpoint_url=url, config=config)
+        except (exceptions.BotoCoreError, ValueError) as error:
+            raise OSError(f"the AWS client cannot be created: {error}") from error
 
 
 class BotoEndpoint:
-    """An endpoint called through boto3."""
+    """An endpoint called through boto3's client of `sagemaker-runtime`, which it closes."""
 
     def __init__(self, client: Any, name: str, *, target_variant: str = "", inference_component: str = "") -> None:
-        """Takes the client over.
-
-        Args:
-            client: from `open_client`; closed by `close`.
-            name: name of the endpoint.
-            target_variant: variant to invoke; the endpoint chooses when empty.
-            inference_component: component to invoke, for endpoints that host several.
-        """
         self.name = name
         self._client = client
         target = {"TargetVariant": target_variant, "InferenceComponentName": inference_component}
         self._target = {parameter: value for parameter, value in target.items() if value}
 
     def invoke(self, body: bytes, body_format: BodyFormat) -> bytes:
-        """Body of the response; blocks.
-
-        Raises:
-            EndpointFailure: when there is no response.
-        """
         try:
             response = self._client.invoke_endpoint(
                 EndpointName=self.name, ContentType=body_format, Accept=body_format, Body=body, **self._target
@@ -156,7 +124,6 @@ class BotoEndpoint:
             raise _connection_failure(error) from error
 
     def close(self) -> None:
-        """Closes the connections."""
         self._client.close()
 
 

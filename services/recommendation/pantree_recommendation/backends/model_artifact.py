@@ -9,15 +9,14 @@ It contains no code, and the model file is verified by its checksum before it is
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, StringConstraints, ValidationError
 
 from pantree_recommendation.backends.embedded import CLOSED_FORM, EmbeddedRanker
-from pantree_recommendation.backends.file_problems import problems_of
+from pantree_recommendation.backends.invalid_fields import problems_of
 from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
@@ -27,7 +26,9 @@ CALIBRATED_MODEL_DIR = BUNDLED / "calibrated"
 """Fitted on real households; see its `MODEL_CARD.md`."""
 MANIFEST, MODEL = "manifest.json", "model.json"
 
-_FEATURES = tuple(feature.name for feature in dataclasses.fields(ItemFeatures))
+FEATURES = tuple(feature.name for feature in dataclasses.fields(ItemFeatures))
+"""What a model sees of an item."""
+
 # Part of file names, settings and requests; the same rule as for names of endpoints.
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
@@ -63,26 +64,18 @@ class ModelArtifact:
 
     model: ModelName
     calibration: Calibration | None
-    training_data: str
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    """Measured when it was fitted."""
-    features: tuple[str, ...] = _FEATURES
-    """What it sees of an item."""
-    checksum: str = ""
-    """SHA-256 of the manifest, in hexadecimal; empty before it is saved."""
+    card: ModelCard
+    """Its checksum is empty before the model is saved."""
 
     def ranker(self) -> EmbeddedRanker:
         """The model, ready to rank in this process."""
         return EmbeddedRanker(self.model, self.calibration)
 
-    def card(self) -> ModelCard:
-        """What is known about it."""
-        return ModelCard(self.features, self.training_data, self.metrics, self.checksum)
-
 
 def default_model() -> ModelArtifact:
     """The formula alone, as in `DEFAULT_MODEL_DIR`."""
-    return ModelArtifact(CLOSED_FORM, None, "None: the weights of the formula are a judgment, not a fit.")
+    card = ModelCard(FEATURES, "None: the weights of the formula are a judgment, not a fit.")
+    return ModelArtifact(CLOSED_FORM, None, card)
 
 
 def save(artifact: ModelArtifact, directory: Path) -> None:
@@ -98,9 +91,9 @@ def save(artifact: ModelArtifact, directory: Path) -> None:
             name=artifact.model.name,
             version=artifact.model.version,
             closed_form=_Formula(),
-            features=artifact.features,
-            training_data=artifact.training_data,
-            metrics=dict(artifact.metrics),
+            features=artifact.card.features,
+            training_data=artifact.card.training_data,
+            metrics=dict(artifact.card.metrics),
             files={MODEL: hashlib.sha256(content).hexdigest()},
         )
     except ValidationError as error:
@@ -134,16 +127,11 @@ def load(directory: Path = DEFAULT_MODEL_DIR) -> ModelArtifact:
         )
     calibration = _parsed(_ModelFile, content, directory / MODEL).calibration
     used = {weight.feature for weight in calibration.weights} if calibration else set()
-    if unknown := {*manifest.features, *used} - set(_FEATURES):
+    if unknown := {*manifest.features, *used} - set(FEATURES):
         raise InvalidModel(f"{directory} needs features that this service does not have: {', '.join(sorted(unknown))}")
-    return ModelArtifact(
-        model=ModelName(manifest.name, manifest.version),
-        calibration=calibration,
-        training_data=manifest.training_data,
-        metrics=manifest.metrics,
-        features=manifest.features,
-        checksum=hashlib.sha256(manifest_bytes).hexdigest(),
-    )
+    checksum = hashlib.sha256(manifest_bytes).hexdigest()
+    card = ModelCard(manifest.features, manifest.training_data, manifest.metrics, checksum)
+    return ModelArtifact(ModelName(manifest.name, manifest.version), calibration, card)
 
 
 FileT = TypeVar("FileT", bound=BaseModel)

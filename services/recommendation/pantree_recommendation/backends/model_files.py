@@ -18,7 +18,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, StrictFloat, ValidationError
 
 from pantree_recommendation.backends import model_artifact
-from pantree_recommendation.backends.file_problems import problems_of
+from pantree_recommendation.backends.invalid_fields import problems_of
 from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
 from pantree_recommendation.core import ModelCard, Models, Ranker, Selection, Share, model_id
 
@@ -85,7 +85,6 @@ class ModelFiles:
             raise OSError(f"the models cannot be loaded: {error}") from error
 
     async def current(self) -> Models:
-        """The models now; checks the selection file if the last check was long enough ago."""
         if self._is_check_due():
             async with self._reload_lock:
                 if self._is_check_due():  # unless the previous holder of the lock has just checked
@@ -137,7 +136,7 @@ class ModelFiles:
             id_: self._rankers[id_] if self._artifacts.get(id_) == artifact else artifact.ranker()
             for id_, artifact in artifacts.items()
         }
-        cards = {id_: artifact.card() for id_, artifact in artifacts.items()}
+        cards = {id_: artifact.card for id_, artifact in artifacts.items()}
         first = default
         if self._remote is not None:
             rankers[SAGEMAKER_ID], cards[SAGEMAKER_ID] = self._remote, self._remote_card

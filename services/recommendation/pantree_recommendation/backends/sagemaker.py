@@ -27,7 +27,19 @@ _FIRST_WAIT_SECONDS = 0.1
 
 
 class SageMakerRanker:
-    """Scores of a model behind a SageMaker endpoint."""
+    """Scores of a model behind a SageMaker endpoint.
+
+    Args:
+        endpoint: closed by `close`.
+        timeout_seconds: maximum time of a request, all calls and attempts together.
+        max_calls: calls at a time; each blocks a thread.
+        total_max_attempts: attempts per call, the first included.
+        body_format: content type of requests and responses.
+        max_body_bytes: a larger request is split.
+        cool_down_seconds: how long the circuit stays open.
+        failure_threshold: consecutive failed requests that open the circuit.
+        draw: random number from 0 to 1, for the waits between attempts.
+    """
 
     source = "sagemaker"
 
@@ -45,20 +57,6 @@ class SageMakerRanker:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """Takes the endpoint over.
-
-        Args:
-            endpoint: the model; closed by `close`.
-            timeout_seconds: maximum time of a request, all calls and attempts together.
-            max_calls: calls at a time; each blocks a thread.
-            total_max_attempts: attempts per call, the first included.
-            body_format: content type of requests and responses.
-            max_body_bytes: a larger request is split.
-            cool_down_seconds: how long the circuit stays open.
-            failure_threshold: consecutive failed requests that open the circuit.
-            clock: monotonic seconds.
-            draw: random number from 0 to 1, for the waits between attempts.
-        """
         self.model = ModelName(endpoint.name, "")
         self._endpoint = endpoint
         self._timeout_seconds = timeout_seconds
@@ -71,11 +69,6 @@ class SageMakerRanker:
         self._threads = ThreadPoolExecutor(max_calls, thread_name_prefix="sagemaker")
 
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
-        """Score of each item, in the order of the items, 0 to 1.
-
-        Raises:
-            RankerFailure: when SageMaker does not return a usable score for every item in time.
-        """
         if not items:
             return []
         seconds = self._available_seconds()

@@ -4,8 +4,8 @@ from pantree_domain.evidence import ModelName, Need, Trend
 from pantree_recommendation.core.calibration import Calibration, Weight
 from pantree_recommendation.core.candidate import Candidate, Forecast, PaidPrice
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier, DiscountTiers
-from pantree_recommendation.core.offer import Offer, Price, offer_of
-from pantree_recommendation.core.plan import Plan, plan_of
+from pantree_recommendation.core.offer import Price, offer_of
+from pantree_recommendation.core.plan import Plan
 from pantree_recommendation.core.policy import Policy, rejection_reason
 from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
@@ -21,7 +21,7 @@ from pantree_recommendation.core.recommender import (
     score,
     select,
 )
-from pantree_recommendation.core.savings import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
+from pantree_recommendation.core.savings import SavingsVsPaid
 from pantree_recommendation.core.selection import ModelCard, Models, ModelSource, Selection, Share, model_id
 from pantree_recommendation.core.suggestion import (
     SUGGESTION_SOURCE,
@@ -51,7 +51,6 @@ __all__ = [
     "Need",
     "NeighborItem",
     "Neighborhood",
-    "Offer",
     "OmittedItem",
     "PaidPrice",
     "Plan",
@@ -71,15 +70,11 @@ __all__ = [
     "Suggestion",
     "Trend",
     "Weight",
-    "annual_cost",
-    "annual_savings",
     "features_of",
     "filter_candidates",
     "model_id",
     "offer_of",
-    "plan_of",
     "rejection_reason",
-    "savings_vs_paid",
     "score",
     "select",
     "suggestions_of",

@@ -204,21 +204,15 @@ def _start(chosen: argparse.Namespace, bulk: "BulkScoring") -> "Operation":
 
 
 def _open_bulk(settings: RecommendationSettings) -> "BulkScoring":
-    from pantree_recommendation.backends.endpoint import open_client
+    from pantree_recommendation.backends.endpoint import AwsConnection
     from pantree_recommendation.sagemaker.bulk_scoring import BulkScoring
 
-    def client(service: str, url: str | None = None) -> object:
-        return open_client(
-            service=service,
-            url=url,
-            region=settings.aws_region,
-            **settings.aws_keys(),
-            connect_timeout_seconds=settings.sagemaker_connect_timeout_seconds,
-            read_timeout_seconds=settings.sagemaker_read_timeout_seconds,
-            max_calls=settings.sagemaker_max_calls,
-        )
-
-    return BulkScoring(client("s3"), client("sagemaker-runtime", settings.sagemaker_url), client("sagemaker"))
+    connection = AwsConnection(**settings.aws_connection)
+    return BulkScoring(
+        connection.client("s3"),
+        connection.client("sagemaker-runtime", settings.sagemaker_url),
+        connection.client("sagemaker"),
+    )
 
 
 if __name__ == "__main__":

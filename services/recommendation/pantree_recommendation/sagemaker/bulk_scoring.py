@@ -19,7 +19,7 @@ from botocore import exceptions
 from pydantic import TypeAdapter, ValidationError
 
 from pantree_recommendation.backends.bodies import BodyFormat, predictions, request_bodies
-from pantree_recommendation.backends.file_problems import problems_of
+from pantree_recommendation.backends.invalid_fields import problems_of
 from pantree_recommendation.core import ItemFeatures, RankerFailure
 
 PART_BYTES = 16 * 1024 * 1024
@@ -192,19 +192,11 @@ class BulkScoring:
     def wait(
         self, operation: Operation, *, every_seconds: float, sleep: Callable[[float], None] = time.sleep
     ) -> Iterator[Progress]:
-        """The progress at intervals until the operation ends.
-
-        Args:
-            operation: to wait for.
-            every_seconds: interval between two checks.
-            sleep: waits.
-        """
-        while True:
-            progress = self.progress(operation)
+        """The progress every so many seconds until the operation ends."""
+        while (progress := self.progress(operation)).state == "running":
             yield progress
-            if progress.state != "running":
-                return
             sleep(every_seconds)
+        yield progress
 
     def scores(self, operation: Operation) -> list[float]:
         """Scores of all items, in their order.

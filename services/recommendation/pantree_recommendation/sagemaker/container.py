@@ -70,7 +70,7 @@ class Container:
             self._on_failure(str(error))
             return
         self._ranker = loaded.ranker()
-        _log.info("model loaded", model=model_id(loaded.model), checksum=loaded.checksum)
+        _log.info("model loaded", model=model_id(loaded.model), checksum=loaded.card.checksum)
 
     async def _ping(self, request: Request) -> Response:
         """200 once the model is loaded, 503 before; never waits."""
@@ -106,7 +106,7 @@ class Container:
         except MalformedBody as error:
             problems = [{"position": position, "problem": problem} for position, problem in error.problems]
             first = problems[0]
-            return _error(400, f"item {first['position']} {first['problem']}", problems=problems)
+            return _error(400, f"item {first['position']}: {first['problem']}", problems=problems)
         return Response(content, media_type=response_format, headers={_MODEL_HEADER: f"model={model_id(ranker.model)}"})
 
 
