@@ -1,15 +1,22 @@
 """Converts Pantree's errors to gRPC statuses, and back.
 
-A status carries `google.rpc.ErrorInfo` (reason, domain `pantree`, metadata), for invalid input
-`google.rpc.BadRequest`, and for overload `google.rpc.RetryInfo`, so that nothing is lost from hop to hop.
+A status carries `google.rpc.ErrorInfo` (reason, domain `pantree`, metadata), for invalid input `google.rpc.BadRequest`,
+and for an overloaded server `google.rpc.RetryInfo`.
+
+A status is sent in trailers, and gRPC drops calls at random whose trailers exceed 8 KiB. So the size of a status is
+limited, however many fields are wrong and however long their names and values are: it names the first ones and says how
+many others there are.
 """
 
 import contextlib
-from collections.abc import Iterator
+import itertools
+import string
+from collections.abc import Iterator, Sequence
+from urllib.parse import quote
 
 import grpc
 from google.protobuf import duration_pb2
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, status_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
@@ -30,6 +37,16 @@ from pantree_runtime.errors import (
 
 DOMAIN = "pantree"
 _DETAILS_KEY = "grpc-status-details-bin"
+# Largest size of a serialized status. In the trailers it is in base64, and its message stands there once more.
+MAX_STATUS_BYTES = 4_000
+# Largest size of a message as gRPC sends it: percent-encoded, which takes up to 12 bytes for a character.
+MAX_MESSAGE_BYTES = 1_000
+_MAX_FIELD_BYTES, _MAX_DESCRIPTION_BYTES, _MAX_METADATA_BYTES = 200, 400, 200
+# Room for "and 1,000,000 more", and for tags and lengths.
+_MORE_BYTES = 64
+_OMITTED_COUNT = "omitted_violations"
+# What gRPC does not percent-encode in a message.
+_SENT_AS_IS = "".join(sorted(set(string.printable) - set(string.whitespace) - {"%"})) + " "
 _FAILED_TO_SEND = 'Failed "execute_batch"'
 
 _CODES: dict[type[PantreeError], int] = {
@@ -50,22 +67,78 @@ _PLAIN_ERRORS = {error.reason: error for error in _CODES if error.__init__ is Pa
 
 
 def status_of(error: PantreeError) -> status_pb2.Status:
-    """Status message of an error, with its details."""
-    details: list[Message] = [ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)]
+    """Status of an error with its details, at most `MAX_STATUS_BYTES` long."""
+    code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
+    info = ErrorInfo(reason=error.reason, domain=DOMAIN)
+    for key, value in error.metadata.items():
+        info.metadata[key] = _shortened(value, _MAX_METADATA_BYTES)
     if isinstance(error, InvalidInput):
-        violations = [
-            BadRequest.FieldViolation(field=wrong.field, description=wrong.description) for wrong in error.violations
-        ]
-        details.append(BadRequest(field_violations=violations))
+        return _status_of_invalid_input(code, info, error)
+    status = status_pb2.Status(code=code, message=_shortened_message(error.message))
+    status.details.add().Pack(info)
     if isinstance(error, Overloaded):
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(round(error.retry_after_seconds * 1000))
-        details.append(RetryInfo(retry_delay=delay))
-    code = next(code for kind, code in _CODES.items() if isinstance(error, kind))
-    status = status_pb2.Status(code=code, message=error.message)
-    for detail in details:
-        status.details.add().Pack(detail)
+        status.details.add().Pack(RetryInfo(retry_delay=delay))
     return status
+
+
+def _status_of_invalid_input(code: int, info: ErrorInfo, error: InvalidInput) -> status_pb2.Status:
+    """Status that names as many wrong fields as there is room for, in the details and, fewer, in the message."""
+    named = error.violations[:-1] if error.omitted_count else error.violations
+    shortened = [
+        FieldViolation(_shortened(v.field, _MAX_FIELD_BYTES), _shortened(v.description, _MAX_DESCRIPTION_BYTES))
+        for v in named
+    ]
+    in_message = _count_that_fits(
+        [_sent_length(f"{v.field}: {v.description}; ") for v in shortened], MAX_MESSAGE_BYTES - _MORE_BYTES
+    )
+    status = status_pb2.Status(code=code, message=_invalid_input(shortened[:in_message], error, named).message)
+    # Each violation has a tag and a length of at most 3 bytes.
+    room = MAX_STATUS_BYTES - status.ByteSize() - info.ByteSize() - 4 * _MORE_BYTES
+    messages = [BadRequest.FieldViolation(field=v.field, description=v.description) for v in shortened]
+    in_details = _count_that_fits([message.ByteSize() + 3 for message in messages], room)
+    described = _invalid_input(shortened[:in_details], error, named)
+    if described.omitted_count:
+        info.metadata[_OMITTED_COUNT] = str(described.omitted_count)
+        more = described.violations[-1]
+        messages[in_details:] = [BadRequest.FieldViolation(field=more.field, description=more.description)]
+    status.details.add().Pack(info)
+    status.details.add().Pack(BadRequest(field_violations=messages))
+    return status
+
+
+def _invalid_input(
+    shown: Sequence[FieldViolation], error: InvalidInput, named: Sequence[FieldViolation]
+) -> InvalidInput:
+    """The error with some of its named violations; the others are counted."""
+    return InvalidInput(shown, error.omitted_count + len(named) - len(shown))
+
+
+def _count_that_fits(sizes: Sequence[int], room: int) -> int:
+    """How many of the first sizes add up to at most the room."""
+    return sum(total <= room for total in itertools.accumulate(sizes))
+
+
+def _sent_length(text: str) -> int:
+    """Bytes of a text in a percent-encoded message."""
+    return len(quote(text, safe=_SENT_AS_IS, errors="replace"))
+
+
+def _shortened(text: str, max_bytes: int) -> str:
+    """A text that is cut to a number of bytes in UTF-8."""
+    data = text.encode(errors="replace")
+    if len(data) <= max_bytes:
+        return data.decode()
+    return data[: max_bytes - len("…".encode())].decode(errors="ignore") + "…"
+
+
+def _shortened_message(message: str) -> str:
+    """A message that is cut to `MAX_MESSAGE_BYTES` as it is sent."""
+    shortened = _shortened(message, MAX_MESSAGE_BYTES)
+    while _sent_length(shortened) > MAX_MESSAGE_BYTES:
+        shortened = shortened[: len(shortened) * 3 // 4] + "…"
+    return shortened
 
 
 def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
@@ -81,7 +154,9 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
         detail.Unpack(info) or detail.Unpack(bad_request) or detail.Unpack(retry)
     message = rpc_error.details() or f"{component} failed without a message"
     if info.reason == InvalidInput.reason:
-        return InvalidInput([FieldViolation(v.field, v.description) for v in bad_request.field_violations])
+        violations = [FieldViolation(v.field, v.description) for v in bad_request.field_violations]
+        omitted_count = int(info.metadata.get(_OMITTED_COUNT, 0))
+        return InvalidInput(violations[:-1] if omitted_count else violations, omitted_count)
     if info.reason == ComponentUnavailable.reason:
         return ComponentUnavailable(info.metadata.get("component", component), message)
     if info.reason == Overloaded.reason:

@@ -1,17 +1,44 @@
-"""Collects everything that is wrong with a request, so that the caller can mend it in one go."""
+"""Checks requests against the bounds in the contract (`pantree_domain.limits`).
 
+Most requests are valid. So one function per message type is compiled that only returns yes or no: the comparisons that
+one would write by hand. When it returns no, `_report_message` walks the message field by field and names violations.
+A test compares both with the library protovalidate (docs/decisions/0020-bounds-in-the-contract.md).
+"""
+
+import functools
 import math
 import re
+from collections.abc import Callable, Sequence
 from datetime import date
+from typing import Any
 
-from pantree_domain.limits import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS, MAX_PRICE, MAX_QUANTITY
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from pantree_domain.limits import (
+    MAX_ID_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    MAX_PRICE,
+    MAX_QUANTITY,
+    NO_LIMITS,
+    FieldLimits,
+    field_limits,
+)
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
-# The years whose days are accepted.
-FIRST_YEAR, LAST_YEAR = 1970, 2199
-# A request with thousands of bad rows is told about the first ones only.
+FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
+# Violations after these are counted, not described.
 MAX_VIOLATIONS = 50
+MAX_SHOWN_CHARACTERS = 40
+_DAY_LENGTH = len("2026-05-22")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+_FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
+# numpy takes longer than Python for shorter lists.
+_MIN_NUMPY_LENGTH = 64
+
+Check = Callable[[Any], bool]
+
+FIRST_YEAR, LAST_YEAR = 1970, 2199
 
 
 def is_text(value: str, *, longest: int = MAX_NAME_CHARACTERS, required: bool = True) -> bool:
@@ -32,32 +59,32 @@ def day_named(value: str) -> date | None:
 
 
 class Violations:
-    """The wrong fields of one request. Each check returns whether its field is right."""
+    """The violations found in one request."""
 
     def __init__(self) -> None:
-        self._violations: list[FieldViolation] = []
+        self._described: list[FieldViolation] = []
         self._count = 0
 
     def add(self, field: str, description: str) -> None:
-        """Notes that a field is wrong.
+        """Adds a violation.
 
         Args:
             field: path in the request, such as `items[0].price`.
-            description: what is expected, in a form that tells the remedy.
+            description: the requirement, then the value, such as `must be a whole number from 1 to 100; is 0`.
         """
         self._count += 1
-        if len(self._violations) < MAX_VIOLATIONS:
-            self._violations.append(FieldViolation(field, description))
+        if len(self._described) < MAX_VIOLATIONS:
+            self._described.append(FieldViolation(field, description))
 
     def within(self, path: str) -> "Violations":
-        """The same violations, for checks that name fields as they stand in the message at a path.
+        """A view that adds violations of a nested message, whose fields are named relative to it.
 
-        The full path of a field is made only when something is wrong with it: of thousands of rows most are right.
+        The full path is built only for violations: of thousands of rows most are valid.
 
         Args:
-            path: of the message in the request, such as `items[0]`.
+            path: path of the nested message in the request, such as `items[0]`.
         """
-        return _ViolationsWithin(self, path)
+        return _NestedViolations(self, path)
 
     def text(self, field: str, value: str, *, longest: int = MAX_NAME_CHARACTERS, required: bool = True) -> bool:
         """Whether a text is there (if required), not too long, and free of control characters."""
@@ -109,20 +136,16 @@ class Violations:
         return day
 
     def raise_if_any(self) -> None:
-        """Ends the request when anything is wrong.
+        """Raises the violations.
 
         Raises:
-            InvalidInput: with every violation, up to `MAX_VIOLATIONS`.
+            InvalidInput: with at most `MAX_VIOLATIONS` violations and the number of the others.
         """
-        if not self._count:
-            return
-        hidden = self._count - len(self._violations)
-        if hidden:
-            self._violations.append(FieldViolation("", f"and {hidden:,} more"))
-        raise InvalidInput(self._violations)
+        if self._count:
+            raise InvalidInput(self._described, omitted_count=self._count - len(self._described))
 
 
-class _ViolationsWithin(Violations):
+class _NestedViolations(Violations):
     def __init__(self, outer: Violations, path: str) -> None:
         self._outer = outer
         self._path = path
@@ -132,3 +155,335 @@ class _ViolationsWithin(Violations):
 
     def raise_if_any(self) -> None:
         self._outer.raise_if_any()
+
+
+def validate(message: Message) -> None:
+    """Checks a message against the bounds in the contract.
+
+    Raises:
+        InvalidInput: naming every field that violates a bound.
+    """
+    if not _validator(message.DESCRIPTOR)(message):
+        violations = Violations()
+        _report_message(message, "", violations)
+        violations.raise_if_any()
+
+
+def check_value(field: str, value: Any, path: str, violations: Violations) -> bool:
+    """Whether a value that is not in a message is within the bounds of a field of the contract.
+
+    Args:
+        field: full name of the field, such as `pantree.vector.v1.IndexHistoryRequest.tenant_id`.
+        value: the value; numbers must have the field's type.
+        path: where the value comes from, for the violation.
+        violations: gets the violation, if any.
+    """
+    description = _problem(value, field_limits(field), is_float=isinstance(value, float))
+    if description:
+        violations.add(path, description)
+    return not description
+
+
+def parse_day(text: str) -> date | None:
+    """Calendar day of an ISO 8601 text; None when it is not a day from 1970-01-01 to 2199-12-31."""
+    return _parse_day(text) if len(text) == _DAY_LENGTH else None
+
+
+@functools.lru_cache(maxsize=4096)  # the purchases of a request share a few hundred days
+def _parse_day(text: str) -> date | None:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return None
+    # `fromisoformat` also reads weeks, such as 2026-W21-5.
+    return day if FIRST_DAY <= day <= LAST_DAY and text[7] == "-" else None
+
+
+# The compiled check of a message type.
+
+
+@functools.cache
+def _validator(message: Descriptor) -> Check:
+    """A function that returns whether all fields of a message are within their bounds."""
+    names: dict[str, Any] = {
+        "control_character": _CONTROL_CHARACTER.search,
+        "parse_day": _parse_day,
+        "isfinite": math.isfinite,
+        "are_numbers": _are_numbers,
+        "are_texts": _are_texts,
+    }
+    statements = _check_message(message, "message", names, (message,))
+    if not statements:
+        return _always_valid
+    source = "\n    ".join(["def is_valid(message):", *statements, "return True"])
+    # The source holds names and numbers of the contract only, never of a request.
+    exec(compile(source, f"<bounds of {message.full_name}>", "exec"), names)  # noqa: S102
+    is_valid: Check = names["is_valid"]
+    return is_valid
+
+
+def _always_valid(message: Any) -> bool:
+    return True
+
+
+def _check_message(
+    message: Descriptor, variable: str, names: dict[str, Any], outer: tuple[Descriptor, ...]
+) -> list[str]:
+    """Lines of source that return False when a message violates a limit.
+
+    Args:
+        message: type of the message.
+        variable: name of the variable that holds it.
+        names: gets the objects that the source refers to.
+        outer: the types of the messages that it is in, and its own.
+    """
+    lines = []
+    for field in message.fields:
+        limits = field_limits(field.full_name)
+        value, has = f"{variable}.{field.name}", f"{variable}.HasField({field.name!r})"
+        if field.is_repeated:
+            if checks := _check_list(field, limits, names, outer):
+                lines += [f"value = {value}", *checks]
+        elif field.message_type is not None:
+            if limits.required:
+                lines.append(f"if not {has}: return False")
+            if checks := _check_nested(field.message_type, names, outer):
+                lines += [f"if {has}:", *_indented(f"message{len(outer)} = {value}", *checks)]
+        else:
+            if condition := _condition(field, limits, names):
+                # An absent field reads as its default, which may be out of bounds. That is rare, so it is tested last.
+                unless = f" and {has}" if field.has_presence else " and value" if limits.ignore_zero_value else ""
+                lines += [f"value = {value}", f"if not ({condition}){unless}: return False"]
+            if limits.required:
+                lines.append(f"if not {has}: return False")
+    return lines
+
+
+def _check_nested(message: Descriptor, names: dict[str, Any], outer: tuple[Descriptor, ...]) -> list[str]:
+    """The same for a message in a message, in a variable named for its depth."""
+    variable = f"message{len(outer)}"
+    if message not in outer:
+        return _check_message(message, variable, names, (*outer, message))
+    names[f"is_valid_{message.name}"] = lambda nested: _validator(message)(nested)
+    return [f"if not is_valid_{message.name}({variable}): return False"]
+
+
+def _check_list(
+    field: FieldDescriptor, limits: FieldLimits, names: dict[str, Any], outer: tuple[Descriptor, ...]
+) -> list[str]:
+    """The same for the list in the variable `value`."""
+    lines = []
+    if limits.min_items:
+        lines.append(f"if len(value) < {limits.min_items}: return False")
+    if limits.max_items is not None:
+        lines.append(f"if len(value) > {limits.max_items}: return False")
+    if limits.unique:
+        lines.append("if len(set(value)) < len(value): return False")
+    items = limits.items or NO_LIMITS
+    if field.message_type is not None:
+        checks = [] if items.ignore_always else _check_nested(field.message_type, names, outer)
+        return [*lines, f"for message{len(outer)} in value:", *_indented(*checks)] if checks else lines
+    condition = _condition(field, items, names)
+    if condition and field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        names[f"limits_{len(names)}"] = items
+        lines.append(f"if value and not are_texts(value, limits_{len(names) - 1}): return False")
+    elif condition:
+        names[f"is_in_bounds_{len(names)}"] = eval(f"lambda value: {condition}", names)  # noqa: S307 - as above
+        lines.append(f"if value and not are_numbers(value, is_in_bounds_{len(names) - 1}): return False")
+    return lines
+
+
+def _indented(*lines: str) -> list[str]:
+    return [f"    {line}" for line in lines]
+
+
+def _condition(field: FieldDescriptor, limits: FieldLimits, names: dict[str, Any]) -> str:
+    """Expression that is true for the values of a field within its limits; empty when there are none."""
+    parts = []
+    if limits.calendar_day:
+        parts.append(f"len(value) == {_DAY_LENGTH} and parse_day(value)")
+    if limits.max_length is not None:
+        parts.append(f"len(value) <= {limits.max_length}")
+    if limits.not_blank:
+        parts.append("value and not value.isspace()")
+    if limits.no_control_characters:
+        # No control character is printable, and few texts hold anything that is not.
+        parts.append("(value.isprintable() or not control_character(value))")
+    if limits.defined_only:
+        names[f"values_{len(names)}"] = frozenset(_enum_names(field))
+        parts.append(f"value in values_{len(names) - 1}")
+    lower = [f"{limits.minimum!r} <= "] if limits.minimum is not None else []
+    lower += [f"{limits.exclusive_minimum!r} < "] if limits.exclusive_minimum is not None else []
+    upper = [f" <= {limits.maximum!r}"] if limits.maximum is not None else []
+    upper += [f" < {limits.exclusive_maximum!r}"] if limits.exclusive_maximum is not None else []
+    if lower or upper:
+        parts.append("".join([*lower, "value", *upper]))
+    if limits.finite:
+        parts.append("isfinite(value)")
+    return " and ".join(parts)
+
+
+def _are_numbers(values: Any, is_in_bounds: Check) -> bool:
+    """Whether all numbers of a list that is not empty are within bounds."""
+    numpy = None if len(values) < _MIN_NUMPY_LENGTH else _numpy()
+    if numpy is None:
+        numbers = values[:]
+        # `min` and `max` overlook NaN; a sum does not.
+        return is_in_bounds(min(numbers)) and is_in_bounds(max(numbers)) and not math.isnan(sum(numbers))
+    array = numpy.asarray(values)
+    # Either is NaN when one number is.
+    return bool(is_in_bounds(numpy.minimum.reduce(array)) and is_in_bounds(numpy.maximum.reduce(array)))
+
+
+@functools.cache
+def _numpy() -> Any:
+    """The module numpy; None where it is not installed."""
+    try:
+        import numpy
+    except ImportError:
+        return None
+    return numpy
+
+
+def _are_texts(values: Sequence[str], limits: FieldLimits) -> bool:
+    """Whether all texts of a list that is not empty are within limits."""
+    joined = "".join(values)
+    return (
+        (limits.max_length is None or len(joined) <= limits.max_length or max(map(len, values)) <= limits.max_length)
+        and not (limits.not_blank and (not all(values) or any(map(str.isspace, values))))
+        and not (limits.no_control_characters and not joined.isprintable() and _CONTROL_CHARACTER.search(joined))
+    )
+
+
+# The report of what is wrong.
+
+
+def _report_message(message: Any, path: str, violations: Violations) -> None:
+    """Adds every violation in a message.
+
+    Args:
+        message: the message.
+        path: its path in the request with a dot at its end; empty for the request itself.
+        violations: gets the violations.
+    """
+    for field in message.DESCRIPTOR.fields:
+        limits = field_limits(field.full_name)
+        value, field_path = getattr(message, field.name), path + field.name
+        if field.is_repeated:
+            _report_list(field, value, field_path, limits, violations)
+        elif field.has_presence and not message.HasField(field.name):
+            if limits.required:
+                violations.add(field_path, "is required")
+        elif field.message_type is not None:
+            if not _validator(field.message_type)(value):
+                _report_message(value, field_path + ".", violations)
+        elif (value or not limits.ignore_zero_value) and (problem := _problem_of(field, value, limits)):
+            violations.add(field_path, problem)
+
+
+def _report_list(
+    field: FieldDescriptor, values: Sequence[Any], path: str, limits: FieldLimits, violations: Violations
+) -> None:
+    if len(values) < limits.min_items or (limits.max_items is not None and len(values) > limits.max_items):
+        violations.add(path, length_problem(len(values), limits))
+        return
+    items = limits.items or NO_LIMITS
+    if items.ignore_always:
+        return
+    if field.message_type is not None:
+        is_valid = _validator(field.message_type)
+        for index, value in enumerate(values):
+            if not is_valid(value):
+                _report_message(value, f"{path}[{index}].", violations)
+        return
+    first_indices: dict[Any, int] = {}
+    for index, value in enumerate(values):
+        if problem := _problem_of(field, value, items):
+            violations.add(f"{path}[{index}]", problem)
+        elif limits.unique and (first := first_indices.setdefault(value, index)) != index:
+            violations.add(f"{path}[{index}]", f"must differ from the other elements; is the same as {path}[{first}]")
+
+
+def length_problem(length: int | None, limits: FieldLimits) -> str:
+    """Description of a list that is too short or too long.
+
+    Args:
+        length: number of elements; None when they were not all counted because there are too many.
+        limits: of the list.
+    """
+    if limits.max_items is None:
+        range_ = f"at least {limits.min_items:,}"
+    elif not limits.min_items:
+        range_ = f"at most {limits.max_items:,}"
+    else:
+        range_ = f"{limits.min_items:,} to {limits.max_items:,}"
+    return f"must have {range_} elements; has {'more' if length is None else f'{length:,}'}"
+
+
+def _problem_of(field: FieldDescriptor, value: Any, limits: FieldLimits) -> str:
+    """What is wrong with a value of a field; empty when nothing is."""
+    if limits.defined_only:
+        names = _enum_names(field)
+        return "" if value in names else f"must be one of {', '.join(names.values())}; is {value}"
+    return _problem(value, limits, is_float=field.cpp_type in _FLOATS)
+
+
+@functools.cache
+def _enum_names(field: FieldDescriptor) -> dict[int, str]:
+    """Names of the values of an enum field, by number."""
+    assert field.enum_type is not None
+    return {number: value.name for number, value in field.enum_type.values_by_number.items()}
+
+
+def _problem(value: Any, limits: FieldLimits, *, is_float: bool) -> str:
+    if isinstance(value, str):
+        return _problem_of_text(value, limits)
+    if isinstance(value, bytes | bool):
+        return ""
+    return _problem_of_number(value, limits, is_float=is_float)
+
+
+def _problem_of_text(value: str, limits: FieldLimits) -> str:
+    if limits.not_blank and not value:
+        return "is required"
+    if limits.not_blank and value.isspace():
+        return "must not be blank"
+    if limits.max_length is not None and len(value) > limits.max_length:
+        return f"must have at most {limits.max_length:,} characters; has {len(value):,}"
+    if limits.no_control_characters and _CONTROL_CHARACTER.search(value):
+        return "must not contain control characters, such as line breaks and tabs"
+    if limits.calendar_day and parse_day(value) is None:
+        if not value:
+            return "is required: a calendar day such as 2026-05-22"
+        return f"must be a calendar day from {FIRST_DAY} to {LAST_DAY}, such as 2026-05-22; is {shown(value)}"
+    return ""
+
+
+def shown(text: str) -> str:
+    """A text of a caller as it is quoted in an error: at most 40 characters of it."""
+    return repr(text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…")
+
+
+def _problem_of_number(value: float, limits: FieldLimits, *, is_float: bool = True) -> str:
+    minimum, maximum = limits.minimum, limits.maximum
+    above, below = limits.exclusive_minimum, limits.exclusive_maximum
+    if (
+        (minimum is None or value >= minimum)
+        and (maximum is None or value <= maximum)
+        and (above is None or value > above)
+        and (below is None or value < below)
+        and (not limits.finite or math.isfinite(value))
+    ):
+        return ""
+    kind, form = ("a number", ",.10g") if is_float else ("a whole number", ",")
+    if minimum is not None and maximum is not None:
+        range_ = f"from {minimum:{form}} to {maximum:{form}}"
+    else:
+        range_ = " and ".join(
+            f"{words} {limit:{form}}"
+            for words, limit in (
+                ("of at least", minimum), ("above", above), ("of at most", maximum), ("below", below)
+            )
+            if limit is not None
+        )  # fmt: skip
+    return f"must be {kind} {range_}; is {value:{',g' if is_float else ','}}"

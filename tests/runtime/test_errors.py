@@ -1,4 +1,7 @@
+import base64
 from collections.abc import Iterator
+from typing import cast
+from urllib.parse import quote
 
 import grpc
 import pytest
@@ -19,6 +22,7 @@ from pantree_runtime.errors import (
     TooLarge,
 )
 from pantree_runtime.status import status_of, translate_rpc_errors
+from pantree_runtime.validation import Violations
 
 
 def every_error(kind: type[PantreeError] = PantreeError) -> Iterator[type[PantreeError]]:
@@ -92,3 +96,33 @@ def test_failure_to_send_a_message_is_a_lost_connection() -> None:
 def test_unknown_failure_of_a_part_is_internal_and_names_it() -> None:
     with pytest.raises(InternalError, match="vector"), translate_rpc_errors("vector"):
         raise plain_rpc_error(grpc.StatusCode.DATA_LOSS)
+
+
+LONG = "Zürcher Öl-Würstchen 東京のお米 🍚" * 2_000
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 31, 32, 49, 50, 51, 60, 100, 999, 10_000])
+@pytest.mark.parametrize("value", ["x", "x" * 300, LONG, "%\n\x00" * 999, "🍚" * 90], ids=str.__len__)
+def test_status_of_any_number_of_violations_fits_in_trailers(count: int, value: str) -> None:
+    violations = Violations()
+    for index in range(count):
+        violations.add(f"input.items[{index}].{value[:150]}", f"must be a number; is {value!r}")
+    with pytest.raises(InvalidInput) as raised:
+        violations.raise_if_any()
+    status = status_of(raised.value)
+    assert status.ByteSize() <= 4096
+    # The trailers as gRPC counts them: each entry's key and value and 32 bytes more; a soft limit of 8 KiB.
+    trailers = [*rpc_status.to_status(status).trailing_metadata]
+    sent = sum(len(key) + len(base64.b64encode(cast(bytes, value))) + 32 for key, value in trailers)
+    assert sent + len("grpc-message") + len(quote(status.message)) + 32 < 8_000
+    with pytest.raises(InvalidInput) as received, translate_rpc_errors("pipeline"):
+        raise rpc_error_of(raised.value)
+    *named, last = received.value.violations
+    if received.value.omitted_count:
+        assert last == FieldViolation("", f"and {count - len(named):,} more")
+    else:
+        named.append(last)
+        assert len(named) == count
+    assert named[0].field.startswith("input.items[0]")
+    # The next hop sends the same.
+    assert status_of(received.value).details[1] == status.details[1]

@@ -10,7 +10,7 @@ from pantree_runtime import server as servers
 from pantree_runtime.channel import open_channel
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.server import start
-from tests.runtime.test_server import response, streaming_part
+from tests.runtime.test_server import REQUEST, response, streaming_part
 
 MAX_SECONDS = 30
 
@@ -30,11 +30,11 @@ async def test_stream_finishes_on_its_old_connection() -> None:
     try:
         async with open_channel(part.address, timeout_seconds=MAX_SECONDS) as channel:
             stub = rpc.EnrichmentServiceStub(channel)
-            stream = aiter(stub.EnrichItems(messages.EnrichItemsRequest()))
+            stream = aiter(stub.EnrichItems(REQUEST))
             await anext(stream)
             async with asyncio.timeout(MAX_SECONDS):
                 while len(set(peers)) < 4:  # new calls use new connections: the first one is too old
-                    assert [item.item_index async for item in stub.EnrichItems(messages.EnrichItemsRequest())] == [0]
+                    assert [item.item_index async for item in stub.EnrichItems(REQUEST)] == [0]
                     await asyncio.sleep(0.01)
             proceed.set()
             assert [item.item_index async for item in stream] == [1]

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree.frequency.v1 import frequency_service_pb2, frequency_service_pb2_grpc
+from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree_runtime import telemetry
 from pantree_runtime.channel import open_channel
 from pantree_runtime.deadline import remaining_seconds
@@ -32,6 +33,8 @@ from pantree_runtime.server import ServiceSpec, running, serve_until_signal, sta
 from pantree_runtime.status import translate_rpc_errors
 from tests.loopback import loopback
 
+REQUEST = messages.EnrichItemsRequest(items=[messages.ItemToEnrich(name="Milk")])
+HISTORY = frequency_service_pb2.AnalyzeHistoryRequest(purchases=PurchaseColumns(), as_of="2026-05-22")
 SERVICE = "pantree.enrichment.v1.EnrichmentService"
 Stream = Callable[[Context], AsyncIterator[messages.EnrichItemsResponse]]
 
@@ -105,7 +108,7 @@ async def health_of(channel: grpc.aio.Channel, service: str = "") -> int:
 async def call_unary(channel: grpc.aio.Channel, seconds: float | None = None) -> None:
     stub = frequency_service_pb2_grpc.FrequencyServiceStub(channel)
     with translate_rpc_errors("frequency"):
-        await stub.AnalyzeHistory(frequency_service_pb2.AnalyzeHistoryRequest(), timeout=seconds)
+        await stub.AnalyzeHistory(HISTORY, timeout=seconds)
 
 
 async def test_error_in_mid_stream_keeps_its_reason_and_the_messages_before_it() -> None:
@@ -117,7 +120,7 @@ async def test_error_in_mid_stream_keeps_its_reason_and_the_messages_before_it()
     received = []
     async with loopback(streaming_part(two_then_failure)) as channel:
         with pytest.raises(ComponentUnavailable) as raised, translate_rpc_errors("enrichment"):
-            async for item in rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()):
+            async for item in rpc.EnrichmentServiceStub(channel).EnrichItems(REQUEST):
                 received.append(item.item_index)
     assert received == [0, 1]
     assert raised.value.component == "nim"
@@ -183,7 +186,7 @@ async def test_stream_stops_when_the_caller_leaves() -> None:
             closed.set()
 
     async with loopback(streaming_part(endless)) as channel:
-        call = rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest())
+        call = rpc.EnrichmentServiceStub(channel).EnrichItems(REQUEST)
         await anext(aiter(call))
         call.cancel()
         await asyncio.wait_for(closed.wait(), timeout=10)
@@ -208,7 +211,7 @@ async def test_part_is_serving_only_after_warm_up() -> None:
         await channel.channel_ready()
         stub = rpc.EnrichmentServiceStub(channel)
         with pytest.raises(ComponentUnavailable, match="enrichment is starting"), translate_rpc_errors("enrichment"):
-            async for _ in stub.EnrichItems(messages.EnrichItemsRequest()):
+            async for _ in stub.EnrichItems(REQUEST):
                 pass
         assert await health_of(channel) == health_pb2.HealthCheckResponse.NOT_SERVING
         assert await health_of(channel, SERVICE) == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -267,7 +270,7 @@ async def test_stop_waits_for_a_stream() -> None:
         yield response(1)
 
     async with running(streaming_part(slow)) as part, open_channel(part.address, timeout_seconds=30) as channel:
-        stream = aiter(rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()))
+        stream = aiter(rpc.EnrichmentServiceStub(channel).EnrichItems(REQUEST))
         await anext(stream)
         stopping = asyncio.create_task(part.stop(10))
         await asyncio.sleep(0.1)
@@ -283,7 +286,7 @@ async def test_stream_that_outlasts_the_drain_fails_as_unavailable() -> None:
         await asyncio.Event().wait()
 
     async with running(streaming_part(endless)) as part, open_channel(part.address, timeout_seconds=30) as channel:
-        stream = aiter(rpc.EnrichmentServiceStub(channel).EnrichItems(messages.EnrichItemsRequest()))
+        stream = aiter(rpc.EnrichmentServiceStub(channel).EnrichItems(REQUEST))
         await anext(stream)
         stopping = asyncio.create_task(part.stop(0.1))
         with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -365,7 +368,7 @@ async def test_trace_of_the_caller_is_continued(traceparent: str, is_continued: 
 
     async with loopback(unary_part(note)) as channel:
         await frequency_service_pb2_grpc.FrequencyServiceStub(channel).AnalyzeHistory(
-            frequency_service_pb2.AnalyzeHistoryRequest(), metadata=((telemetry.TRACEPARENT, traceparent),)
+            HISTORY, metadata=((telemetry.TRACEPARENT, traceparent),)
         )
     ((trace_id, sent),) = seen
     assert (trace_id == TRACE_ID) == is_continued

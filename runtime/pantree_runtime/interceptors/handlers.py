@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from pantree_runtime.grpc_types import Context, MethodHandler
+from pantree_runtime.interceptors.requests import request_reader, valid_request, valid_requests
 from pantree_runtime.interceptors.served_call import AdmissionPolicy, ServedCall, ServedMethod
 
 # Count(response): counts the work behind a response.
@@ -50,21 +51,28 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     def _wrap(self, path: str, handler: MethodHandler) -> MethodHandler:
+        assert handler.request_deserializer is not None  # generated code always has one
         method = ServedMethod(path, self._policy)
         count = self._counts.get(path.rpartition("/")[2])
         # Exactly one of these is set.
         behaviors = (handler.unary_unary, handler.stream_unary, handler.unary_stream, handler.stream_stream)
         behavior: Callable[..., Any] = next(behavior for behavior in behaviors if behavior)
 
-        async def respond(request: Any, context: Context) -> Any:
+        async def request_of(received: Any) -> Any:
+            return valid_requests(received) if handler.request_streaming else await valid_request(received)
+
+        async def respond(received: Any, context: Context) -> Any:
             async with ServedCall(method, context):
-                response = await behavior(request, context)
+                response = await behavior(await request_of(received), context)
                 if count is not None:
                     count(response)
                 return response
 
-        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with ServedCall(method, context), aclosing(behavior(request, context)) as responses:
+        async def stream(received: Any, context: Context) -> AsyncIterator[Any]:
+            async with (
+                ServedCall(method, context),
+                aclosing(behavior(await request_of(received), context)) as responses,
+            ):
                 async for response in responses:
                     yield response
                     if count is not None:
@@ -78,6 +86,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         }[handler.request_streaming, handler.response_streaming]
         return wrap(
             stream if handler.response_streaming else respond,
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=request_reader(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
