@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
-from pantree_domain.limits import MAX_HISTORY_ITEMS, MAX_HISTORY_LINES, MAX_PRICE, MAX_QUANTITY
+from pantree_domain.days import day_number
 from pantree_domain.purchases import PurchaseHistory, PurchaseLines
-from pantree_runtime.validation import Violations, is_text
+from pantree_runtime.validation import Violations, parse_day
 
-# 1970-01-01 to 2199-12-31, the days that `Violations.day` accepts.
-_LAST_DAY = 84_005
+# Price × quantity is not exact in binary.
+HALF_A_CENT = 0.005
 # From about so many elements on, copying a column as a whole takes no longer than by way of a list: 1.5 µs.
 _LENGTH_WORTH_A_DETOUR = 64
 
@@ -45,7 +45,8 @@ def columns_of_lines(lines: PurchaseLines) -> PurchaseColumns:
     )
 
 
-def _arrays_of(columns: PurchaseColumns) -> PurchaseHistory:
+def history_of(columns: PurchaseColumns) -> PurchaseHistory:
+    """Purchases of a message as arrays."""
     return PurchaseHistory(
         item_names=tuple(columns.item_names),
         item_categories=tuple(columns.item_categories) or ("",) * len(columns.item_names),
@@ -62,85 +63,45 @@ def _array(column: Sequence[float], dtype: type[Number]) -> NDArray[Number]:
     return np.array(column[:], dtype) if len(column) < _LENGTH_WORTH_A_DETOUR else np.asarray(column, dtype)
 
 
-def history_of(
-    columns: PurchaseColumns, field: str, violations: Violations, *, last_day: int | None = None
-) -> PurchaseHistory:
-    """Purchases of a message as arrays. What is wrong with them is added to `violations`.
+def check_columns(columns: PurchaseColumns, as_of: str, violations: Violations) -> None:
+    """Adds a violation for each rule of purchases that compares fields.
 
     Args:
-        columns: the message.
-        field: its path in the request, for violations.
-        violations: collects what is wrong; when anything is, the history must not be used.
-        last_day: latest day that a purchase may have, days since 1970-01-01; None for no limit.
+        columns: the purchases.
+        as_of: as-of date of the request: an ISO 8601 day, or empty when there is none.
+        violations: gets the violations, named by their path in the purchases.
     """
-    history = _arrays_of(columns)
-    line_count = len(history.days)
-    if line_count > MAX_HISTORY_LINES:
-        violations.add(f"{field}.days", f"has {line_count:,} lines; send at most {MAX_HISTORY_LINES:,}")
-        return history
-    if len(history.item_names) > MAX_HISTORY_ITEMS:
+    item_count, line_count = len(columns.item_names), len(columns.days)
+    if len(columns.item_categories) not in (0, item_count):
         violations.add(
-            f"{field}.item_names", f"has {len(history.item_names):,} items; send at most {MAX_HISTORY_ITEMS:,}"
+            "item_categories",
+            f"must have one element for each of the {item_count:,} item_names, or none; "
+            f"has {len(columns.item_categories):,}",
         )
-        return history
-    _check_dictionary(history, field, violations)
     lengths_differ = False
     for name in ("item_indices", "quantities", "prices", "savings"):
-        length = len(getattr(history, name))
+        length = len(getattr(columns, name))
         if length != line_count:
-            violations.add(f"{field}.{name}", f"has {length:,} elements; give one for each of the {line_count:,} days")
+            violations.add(name, f"must have one element for each of the {line_count:,} days; has {length:,}")
             lengths_differ = True
     if lengths_differ:
-        return history
-    _check_lines(history, field, violations, _LAST_DAY if last_day is None else last_day)
-    return history
-
-
-def _check_dictionary(history: PurchaseHistory, field: str, violations: Violations) -> None:
-    if len(history.item_categories) != len(history.item_names):
+        return
+    indices, days = _array(columns.item_indices, np.int32), _array(columns.days, np.int32)
+    for at in np.flatnonzero(indices >= item_count):
         violations.add(
-            f"{field}.item_categories",
-            f"has {len(history.item_categories):,} elements; give one per item name, or none",
+            f"item_indices[{at}]", f"must be a position in item_names, from 0 to {item_count - 1:,}; is {indices[at]:,}"
         )
-    if len(set(history.item_names)) != len(history.item_names):
-        violations.add(f"{field}.item_names", "has a name twice; list each item once")
-    if not all(map(is_text, history.item_names)):
-        for position, name in enumerate(history.item_names):
-            violations.text(f"{field}.item_names[{position}]", name)
-    # Many items are of few categories.
-    if not all(is_text(category, required=False) for category in set(history.item_categories)):
-        for position, category in enumerate(history.item_categories):
-            violations.text(f"{field}.item_categories[{position}]", category, required=False)
-
-
-def _check_lines(history: PurchaseHistory, field: str, violations: Violations, last_day: int) -> None:
-    most_savings = history.prices * history.quantities
-    checks = {
-        "item_indices": (
-            (history.item_indices < 0) | (history.item_indices >= len(history.item_names)),
-            f"give a position in item_names, 0 to {len(history.item_names) - 1}",
-        ),
-        "days": (
-            (history.days < 0) | (history.days > last_day),
-            f"give days since 1970-01-01, 0 to {last_day}; no purchase may be later than as_of",
-        ),
-        "quantities": (
-            (history.quantities < 1) | (history.quantities > MAX_QUANTITY),
-            f"give a whole number from 1 to {MAX_QUANTITY:,}",
-        ),
-        "prices": (
-            ~((history.prices >= 0) & (history.prices <= MAX_PRICE)),
-            f"give a number from 0 to {MAX_PRICE:,.0f}",
-        ),
-        "savings": (
-            # Half a cent of slack: price × quantity is not exact in binary.
-            ~((history.savings >= 0) & (history.savings <= most_savings + 0.005)),
-            "give a number from 0 to price × quantity",
-        ),
-    }
-    for name, (is_wrong, remedy) in checks.items():
-        for position in np.flatnonzero(is_wrong):
-            violations.add(f"{field}.{name}[{position}]", f"is {getattr(history, name)[position]:g}; {remedy}")
+    as_of_day = parse_day(as_of)
+    if as_of_day is not None:
+        for at in np.flatnonzero(days > day_number(as_of_day)):
+            violations.add(
+                f"days[{at}]", f"must be at most {day_number(as_of_day):,}, the day of as_of; is {days[at]:,}"
+            )
+    prices, savings = _array(columns.prices, np.float64), _array(columns.savings, np.float64)
+    with np.errstate(invalid="ignore"):  # a price may be infinite, which violates its bound
+        full_prices = prices * _array(columns.quantities, np.int32)
+    for at in np.flatnonzero(savings > full_prices + HALF_A_CENT):
+        violations.add(f"savings[{at}]", f"must be at most price × quantity, {full_prices[at]:,g}; is {savings[at]:,g}")
 
 
 def columns_of(history: PurchaseHistory) -> PurchaseColumns:

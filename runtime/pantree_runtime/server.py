@@ -27,6 +27,7 @@ from pantree_runtime.interceptors import AdmissionPolicy, CallInterceptor
 from pantree_runtime.logging import configure_logging
 from pantree_runtime.settings import PartSettings, load_settings
 from pantree_runtime.status import translate_rpc_errors
+from pantree_runtime.validation import Rule
 
 _log = structlog.get_logger(__name__)
 
@@ -77,6 +78,8 @@ class ServiceSpec:
     """Cost of a call by name of its RPC, counted against `max_calls`; 1 if missing."""
     counts: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)
     """Function that counts the work behind a response, by name of the RPC; in a stream, called once it is sent."""
+    rules: Mapping[str, Rule] = field(default_factory=dict)
+    """What a request must satisfy besides the bounds in the contract, by name of the RPC."""
 
 
 class RunningService:
@@ -130,7 +133,8 @@ async def start(
         OSError: if the port is not available.
     """
     policy = AdmissionPolicy(ConcurrencyLimiter(work_pool(), max_calls), identity, part.name, dict(part.costs))
-    server = grpc.aio.server(interceptors=[CallInterceptor(policy, part.counts)], options=_options(connection_age_ms))
+    interceptor = CallInterceptor(policy, part.counts, part.rules)
+    server = grpc.aio.server(interceptors=[interceptor], options=_options(connection_age_ms))
     health_servicer = health.aio.HealthServicer()
     names = ["", *part.services]  # "" is the health of the whole server
     for name in names:

@@ -15,15 +15,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from pantree_domain.limits import (
-    MAX_ID_CHARACTERS,
-    MAX_NAME_CHARACTERS,
-    MAX_PRICE,
-    MAX_QUANTITY,
-    NO_LIMITS,
-    FieldLimits,
-    field_limits,
-)
+from pantree_domain.limits import NO_LIMITS, FieldLimits, field_limits
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
@@ -38,43 +30,29 @@ _MIN_NUMPY_LENGTH = 64
 
 Check = Callable[[Any], bool]
 
-FIRST_YEAR, LAST_YEAR = 1970, 2199
-
-
-def is_text(value: str, *, longest: int = MAX_NAME_CHARACTERS, required: bool = True) -> bool:
-    """Whether a text is there (if required), not too long, and free of control characters."""
-    if len(value) > longest or (required and not value.strip()):
-        return False
-    # No control character is printable, and few texts hold anything that is not.
-    return value.isprintable() or not _CONTROL_CHARACTER.search(value)
-
-
-def day_named(value: str) -> date | None:
-    """The calendar day that an ISO 8601 text names, or None when it names none from 1970 to 2199."""
-    try:
-        day = date.fromisoformat(value) if len(value) == len("2026-05-22") else None
-    except ValueError:
-        return None
-    return day if day is not None and FIRST_YEAR <= day.year <= LAST_YEAR else None
+# Adds to the violations of a message.
+Rule = Callable[[Any, "Violations"], None]
 
 
 class Violations:
     """The violations found in one request."""
 
     def __init__(self) -> None:
-        self._described: list[FieldViolation] = []
+        self._described: dict[str, FieldViolation] = {}
         self._count = 0
 
     def add(self, field: str, description: str) -> None:
-        """Adds a violation.
+        """Adds a violation, unless the field has one already.
 
         Args:
             field: path in the request, such as `items[0].price`.
             description: the requirement, then the value, such as `must be a whole number from 1 to 100; is 0`.
         """
+        if field in self._described:
+            return
         self._count += 1
         if len(self._described) < MAX_VIOLATIONS:
-            self._described.append(FieldViolation(field, description))
+            self._described[field] = FieldViolation(field, description)
 
     def within(self, path: str) -> "Violations":
         """A view that adds violations of a nested message, whose fields are named relative to it.
@@ -86,55 +64,6 @@ class Violations:
         """
         return _NestedViolations(self, path)
 
-    def text(self, field: str, value: str, *, longest: int = MAX_NAME_CHARACTERS, required: bool = True) -> bool:
-        """Whether a text is there (if required), not too long, and free of control characters."""
-        if is_text(value, longest=longest, required=required):
-            return True
-        if required and not value.strip():
-            self.add(field, "is required; give a text that is not blank")
-        elif len(value) > longest:
-            self.add(field, f"has {len(value):,} characters; shorten it to at most {longest}")
-        else:
-            self.add(field, "has control characters; remove them")
-        return False
-
-    def identifier(self, field: str, value: str, *, required: bool = True) -> bool:
-        """Whether an id is there (if required) and not too long."""
-        return self.text(field, value, longest=MAX_ID_CHARACTERS, required=required)
-
-    def whole_number(self, field: str, value: int, least: int, most: int) -> bool:
-        """Whether a whole number lies between two others, both included."""
-        if least <= value <= most:
-            return True
-        self.add(field, f"is {value:,}; give a whole number from {least:,} to {most:,}")
-        return False
-
-    def number(self, field: str, value: float, least: float, most: float) -> bool:
-        """Whether a number is finite and lies between two others, both included."""
-        if math.isfinite(value) and least <= value <= most:
-            return True
-        self.add(field, f"is {value:g}; give a number from {least:,g} to {most:,.10g}")
-        return False
-
-    def price(self, field: str, value: float | None) -> bool:
-        """Whether the price of a unit is there, finite and not negative."""
-        if value is None:
-            self.add(field, "is required; give the shelf price of one unit, such as 1.99")
-            return False
-        return self.number(field, value, 0, MAX_PRICE)
-
-    def quantity(self, field: str, value: int) -> bool:
-        """Whether a number of units is at least 1 and not absurd."""
-        return self.whole_number(field, value, 1, MAX_QUANTITY)
-
-    def day(self, field: str, value: str) -> date | None:
-        """The calendar day that an ISO 8601 text names, or None when it names none from 1970 to 2199."""
-        day = day_named(value)
-        if day is None:
-            shown = value if len(value) <= 40 else f"{value[:40]}…"
-            self.add(field, f"is {shown!r}; give a calendar day from {FIRST_YEAR} to {LAST_YEAR} such as 2026-05-22")
-        return day
-
     def raise_if_any(self) -> None:
         """Raises the violations.
 
@@ -142,7 +71,7 @@ class Violations:
             InvalidInput: with at most `MAX_VIOLATIONS` violations and the number of the others.
         """
         if self._count:
-            raise InvalidInput(self._described, omitted_count=self._count - len(self._described))
+            raise InvalidInput(list(self._described.values()), self._count - len(self._described))
 
 
 class _NestedViolations(Violations):
@@ -157,16 +86,26 @@ class _NestedViolations(Violations):
         self._outer.raise_if_any()
 
 
-def validate(message: Message) -> None:
-    """Checks a message against the bounds in the contract.
+def validate(message: Message, rule: Rule | None = None) -> None:
+    """Checks a message against the bounds in the contract and a rule.
+
+    Args:
+        message: a request, or an element of a list whose elements are validated one by one.
+        rule: adds violations that the contract cannot express, such as a bound that is another field. It also gets
+            messages that violate bounds, so that all violations are reported together.
 
     Raises:
-        InvalidInput: naming every field that violates a bound.
+        InvalidInput: naming every field that violates a bound or the rule.
     """
-    if not _validator(message.DESCRIPTOR)(message):
-        violations = Violations()
+    is_within_bounds = _validator(message.DESCRIPTOR)(message)
+    if is_within_bounds and rule is None:
+        return
+    violations = Violations()
+    if not is_within_bounds:
         _report_message(message, "", violations)
-        violations.raise_if_any()
+    if rule is not None:
+        rule(message, violations)
+    violations.raise_if_any()
 
 
 def check_value(field: str, value: Any, path: str, violations: Violations) -> bool:

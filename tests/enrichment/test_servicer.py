@@ -117,7 +117,7 @@ async def test_every_wrong_field_is_named() -> None:
 
 @pytest.mark.parametrize("count", [0, 1_001])
 async def test_wrong_number_of_items_is_rejected(count: int) -> None:
-    with pytest.raises(InvalidInput, match="send 1 to 1,000"):
+    with pytest.raises(InvalidInput, match="must have 1 to 1,000 elements"):
         await enrich(request(*["Milk"] * count))
 
 

@@ -46,7 +46,7 @@ async def test_weekly_item_is_due_a_week_after_the_last_purchase() -> None:
 
 
 async def test_empty_history_has_no_items() -> None:
-    response = await analyze(messages.AnalyzeHistoryRequest(as_of="2024-11-05"))
+    response = await analyze(messages.AnalyzeHistoryRequest(purchases=PurchaseColumns(), as_of="2024-11-05"))
     assert not response.items
 
 
@@ -99,10 +99,7 @@ async def test_model_and_trade_off_can_be_chosen() -> None:
     request.item_types.extend(["fruit", "one too many"])
     with pytest.raises(InvalidInput) as raised:
         await analyze(request)
-    assert {violation.field for violation in raised.value.violations} == {"item_types"}
-    del request.item_types[:]
-    with pytest.raises(InvalidInput, match="stockout_tolerance_ratio"):
-        await analyze(request)
+    assert {violation.field for violation in raised.value.violations} == {"item_types", "stockout_tolerance_ratio"}
 
 
 NOT_IN_BASIC_VIEW = (
@@ -203,7 +200,7 @@ async def test_cadence_change_is_told_in_numbers_and_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "field"), [([], "item_names"), (["Bananas"] * 2, "item_names"), (["Caviar"], "item_names[0]")]
+    ("names", "field"), [([], "item_names"), (["Bananas"] * 2, "item_names[1]"), (["Caviar"], "item_names[0]")]
 )
 async def test_wrong_items_of_cadence_changes_are_named(names: list[str], field: str) -> None:
     with pytest.raises(InvalidInput) as raised:

@@ -5,8 +5,10 @@ import pytest
 
 from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
-from pantree_recommendation import convert, rules
+from pantree_recommendation import convert
+from pantree_recommendation.rules import check_request
 from pantree_runtime.errors import InvalidInput
+from pantree_runtime.validation import validate
 
 NEXT_TO_0, NEXT_TO_1 = math.nextafter(0, -1), math.nextafter(1, 2)
 _PRICES = ([0, 1e6], [NEXT_TO_0, 1_000_001, math.nan, math.inf])
@@ -68,7 +70,7 @@ def violated_fields(*candidates: messages.Candidate) -> list[str]:
     """The invalid fields; none when all candidates are valid."""
     request = messages.RecommendRequest(candidates=candidates, as_of="2026-06-20")
     try:
-        rules.check(request)
+        validate(request, check_request)
     except InvalidInput as error:
         return [violation.field for violation in error.violations]
     assert len(convert.recommendation_request(request).candidates) == len(candidates)
@@ -95,16 +97,14 @@ def test_catalog_knowledge_is_checked_like_the_evidence(field: str, valid: list[
         assert violated_fields(changed) == ([f"candidates[0].{field}"] if value in invalid else [])
 
 
-def test_first_delivery_and_need_probability_are_checked_when_there_is_a_forecast() -> None:
+def test_first_delivery_and_need_probability_are_checked() -> None:
     invalid = candidate()
     invalid.frequency.first_delivery.date = ""
     invalid.frequency.need_probabilities[0].probability = NEXT_TO_1
     assert violated_fields(invalid) == [
+        "candidates[0].frequency.need_probabilities[0].probability",
         "candidates[0].frequency.first_delivery.date",
-        "candidates[0].frequency.need_probabilities",
     ]
-    invalid.frequency.recommended_interval_days = 0
-    assert violated_fields(invalid) == []
 
 
 def test_interval_and_due_day_are_optional_only_after_one_purchase() -> None:
@@ -116,7 +116,7 @@ def test_interval_and_due_day_are_optional_only_after_one_purchase() -> None:
 
 def test_repeated_name_is_reported_with_other_invalid_fields() -> None:
     assert violated_fields(candidate(), candidate(), candidate(confidence=101)) == [
+        "candidates[2].frequency.confidence",
         "candidates[1].frequency.name",
         "candidates[2].frequency.name",
-        "candidates[2].frequency.confidence",
     ]

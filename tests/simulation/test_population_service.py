@@ -95,7 +95,7 @@ async def test_error_names_every_wrong_field_of_a_population() -> None:
         first_household=-1,
         household_count=0,
         archetypes=[
-            messages.ArchetypeShare(archetype="vampire", share_ratio=1),
+            messages.ArchetypeShare(archetype="", share_ratio=1),
             messages.ArchetypeShare(archetype="busy_family", share_ratio=-1),
             messages.ArchetypeShare(archetype="busy_family", share_ratio=float("nan")),
         ],
@@ -104,17 +104,21 @@ async def test_error_names_every_wrong_field_of_a_population() -> None:
     )
     with pytest.raises(InvalidInput) as raised:
         await simulated(request)
-    fields = {violation.field: violation.description for violation in raised.value.violations}
-    assert set(fields) == {
+    assert {violation.field for violation in raised.value.violations} == {
         "first_household",
         "household_count",
         "archetypes[0].archetype",
         "archetypes[1].share_ratio",
+        "archetypes[2].archetype",
         "archetypes[2].share_ratio",
         "simulation_months",
         "start_date",
     }
-    assert "busy_family" in fields["archetypes[0].archetype"]
+
+
+async def test_error_about_an_unknown_archetype_lists_the_known_ones() -> None:
+    with pytest.raises(InvalidInput, match=r"archetypes\[0\].archetype: must be one of .*busy_family"):
+        await simulated(a_request(archetypes=[messages.ArchetypeShare(archetype="vampire", share_ratio=1)]))
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ async def test_name_is_trimmed_and_the_given_category_is_kept() -> None:
 async def test_error_names_every_wrong_field() -> None:
     request = a_request(
         household_id="x" * 129,
-        archetype="vampire",
+        archetype="vampire\n",
         items=[
             BasketItem(name="Bananas", price=-1),
             BasketItem(name=" ", price=1),
@@ -96,8 +96,13 @@ async def test_error_names_every_wrong_field() -> None:
         "simulation_months",
         "start_date",
     }
-    assert all(archetype_id in fields["archetype"] for archetype_id in our_archetypes().ids)
     assert "items[0].name" in fields["items[4].name"]
+
+
+async def test_error_about_an_unknown_archetype_lists_the_known_ones() -> None:
+    fields = await wrong_fields(a_request(archetype="vampire"))
+    assert set(fields) == {"archetype"}
+    assert all(archetype_id in fields["archetype"] for archetype_id in our_archetypes().ids)
 
 
 @pytest.mark.parametrize(
@@ -187,10 +192,11 @@ async def test_page_size_is_capped() -> None:
     assert len(response.archetypes) == 4
 
 
-async def test_error_names_wrong_page_fields() -> None:
+@pytest.mark.parametrize(("field", "value"), [("page_size", -1), ("page_token", "nonsense")])
+async def test_error_names_the_wrong_page_field(field: str, value: Any) -> None:
     with pytest.raises(InvalidInput) as raised:
-        await list_archetypes(messages.ListArchetypesRequest(page_size=-1, page_token="nonsense"))
-    assert {violation.field for violation in raised.value.violations} == {"page_size", "page_token"}
+        await list_archetypes(messages.ListArchetypesRequest(**{field: value}))
+    assert [violation.field for violation in raised.value.violations] == [field]
 
 
 async def test_invalid_request_has_status_invalid_argument() -> None:

@@ -158,7 +158,7 @@ async def test_deleting_a_customer_who_is_not_stored_succeeds(vector: "rpc.Vecto
         (
             "IndexHistory",
             messages.IndexHistoryRequest(customer_id="c" * 129),
-            {"customer_id", "as_of", "purchases.days"},
+            {"customer_id", "as_of", "purchases", "purchases.days"},
         ),
         (
             "IndexHistory",
@@ -184,7 +184,7 @@ async def test_deleting_a_customer_who_is_not_stored_succeeds(vector: "rpc.Vecto
                     days=[20_000, 19_998],
                     quantities=[0, 1],
                     prices=[1.0, float("nan")],
-                    savings=[0.0, 0.0],
+                    savings=[0.0, -1.0],
                 ),
             ),
             {
@@ -208,8 +208,8 @@ async def test_every_wrong_field_is_named(
 @pytest.mark.parametrize(
     ("text", "remedy"),
     [
-        ("", "text: is required; give a text"),
-        ("x" * 100_000, "text: has 100,000 characters; shorten it to at most 200"),
+        ("", "text: is required"),
+        ("x" * 100_000, "text: must have at most 200 characters; has 100,000"),
     ],
     ids=["empty", "100,000 characters"],
 )

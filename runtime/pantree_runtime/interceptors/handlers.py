@@ -9,6 +9,7 @@ import grpc
 from pantree_runtime.grpc_types import Context, MethodHandler
 from pantree_runtime.interceptors.requests import request_reader, valid_request, valid_requests
 from pantree_runtime.interceptors.served_call import AdmissionPolicy, ServedCall, ServedMethod
+from pantree_runtime.validation import Rule
 
 # Count(response): counts the work behind a response.
 Count = Callable[[Any], None]
@@ -27,11 +28,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     Args:
         policy: which calls are admitted.
         counts: called with each response, by name of the RPC.
+        rules: what requests must satisfy besides the bounds in the contract, by name of the RPC.
     """
 
-    def __init__(self, policy: AdmissionPolicy, counts: Mapping[str, Count]) -> None:
+    def __init__(self, policy: AdmissionPolicy, counts: Mapping[str, Count], rules: Mapping[str, Rule]) -> None:
         self._policy = policy
         self._counts = counts
+        self._rules = rules
         self._wrapped: dict[str, MethodHandler] = {}
 
     async def intercept_service(
@@ -53,13 +56,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, path: str, handler: MethodHandler) -> MethodHandler:
         assert handler.request_deserializer is not None  # generated code always has one
         method = ServedMethod(path, self._policy)
-        count = self._counts.get(path.rpartition("/")[2])
+        rpc = path.rpartition("/")[2]
+        count, rule = self._counts.get(rpc), self._rules.get(rpc)
         # Exactly one of these is set.
         behaviors = (handler.unary_unary, handler.stream_unary, handler.unary_stream, handler.stream_stream)
         behavior: Callable[..., Any] = next(behavior for behavior in behaviors if behavior)
 
         async def request_of(received: Any) -> Any:
-            return valid_requests(received) if handler.request_streaming else await valid_request(received)
+            return valid_requests(received, rule) if handler.request_streaming else await valid_request(received, rule)
 
         async def respond(received: Any, context: Context) -> Any:
             async with ServedCall(method, context):

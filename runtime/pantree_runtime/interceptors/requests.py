@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.list_sizes import check_list_sizes
-from pantree_runtime.validation import validate
+from pantree_runtime.validation import Rule, validate
 
 # Rows take longest: a megabyte of them 20 ms.
 _MS_PER_BYTE = 20e-6
@@ -44,24 +44,28 @@ def request_reader(parse: Callable[[bytes], Any]) -> Callable[[bytes], ReceivedR
     return read
 
 
-async def valid_request(received: ReceivedRequest) -> Message:
+async def valid_request(received: ReceivedRequest, rule: Rule | None) -> Message:
     """The message of a request.
 
+    Args:
+        received: the request.
+        rule: what must hold besides the bounds in the contract.
+
     Raises:
-        InvalidInput: naming every field that violates a bound of the contract.
+        InvalidInput: naming every field that violates a bound or the rule.
     """
     if received.error is not None:
         raise received.error
     assert received.message is not None
-    await run_cpu(received.size * _MS_PER_BYTE, validate, received.message)
+    await run_cpu(received.size * _MS_PER_BYTE, validate, received.message, rule)
     return received.message
 
 
-async def valid_requests(stream: AsyncIterator[ReceivedRequest]) -> AsyncIterator[Any]:
+async def valid_requests(stream: AsyncIterator[ReceivedRequest], rule: Rule | None) -> AsyncIterator[Any]:
     """The messages of a stream of requests.
 
     Raises:
-        InvalidInput: at the first message with a field that violates a bound of the contract.
+        InvalidInput: at the first message that violates a bound or the rule.
     """
     async for received in stream:
-        yield await valid_request(received)
+        yield await valid_request(received, rule)

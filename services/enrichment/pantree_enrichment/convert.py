@@ -4,9 +4,6 @@ from pantree.catalog.v1 import catalog_pb2
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree_domain.catalog import Perishability
 from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Relation
-from pantree_runtime.validation import Violations
-
-MAX_ITEMS = 1_000
 
 _PERISHABILITIES = {
     None: catalog_pb2.PERISHABILITY_UNSPECIFIED,
@@ -22,18 +19,7 @@ _RELATIONS = {
 
 
 def items_to_enrich(request: messages.EnrichItemsRequest) -> list[ItemToEnrich]:
-    """Items to enrich.
-
-    Raises:
-        InvalidInput: naming every wrong field.
-    """
-    violations = Violations()
-    if not 1 <= len(request.items) <= MAX_ITEMS:
-        violations.add("items", f"has {len(request.items):,} items; send 1 to {MAX_ITEMS:,}")
-    for position, item in enumerate(request.items):
-        violations.text(f"items[{position}].name", item.name)
-        violations.text(f"items[{position}].category", item.category, required=False)
-    violations.raise_if_any()
+    """Converts a request to the items to enrich."""
     return [ItemToEnrich(item.name, item.category) for item in request.items]
 
 

@@ -11,6 +11,7 @@ from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.backends import artefact
 from pantree_frequency.core import Options, Question
 from pantree_frequency.demo import demo
+from pantree_frequency.rules import RULES
 from pantree_frequency.servicer import Analyst, FrequencyServicer
 from pantree_frequency.settings import FrequencySettings
 from pantree_runtime import telemetry
@@ -37,6 +38,7 @@ async def build(settings: FrequencySettings) -> ServiceSpec:
         },
         warm_up=warm_up,
         costs={"AnalyzeHistories": BULK_COST},
+        rules=RULES,
         counts={"AnalyzeHistory": _count, "AnalyzeHistories": _count_all},
     )
 

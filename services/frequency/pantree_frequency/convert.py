@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any, TypeAlias
 
 from google.rpc.status_pb2 import Status
@@ -22,17 +23,15 @@ from pantree_frequency.core import (
     Question,
     Trend,
 )
+from pantree_frequency.rules import check_history
 from pantree_runtime.batches import split_by_size
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.status import status_of
-from pantree_runtime.validation import Violations
+from pantree_runtime.validation import validate
 
 View: TypeAlias = messages.ItemFrequencyView.ValueType
 
-# The contract states the same figure in its comments.
-MAX_BATCH_HOUSEHOLDS = 1_000
-MAX_CADENCE_ITEMS = 20
 
 _TRENDS = {
     Trend.UNKNOWN: messages.TREND_UNSPECIFIED,
@@ -49,29 +48,10 @@ _NEEDS = {
 }
 
 
-def question(request: messages.AnalyzeHistoryRequest | messages.HouseholdHistory, within: str = "") -> Question:
-    """History to analyse, and the day on which the question is asked.
-
-    Args:
-        request: the message.
-        within: path of the message in the request, with a dot at its end.
-
-    Raises:
-        InvalidInput: naming every wrong field.
-    """
-    violations = Violations()
-    as_of = violations.day(f"{within}as_of", request.as_of)
-    as_of_day = None if as_of is None else day_number(as_of)
-    history = history_of(request.purchases, f"{within}purchases", violations, last_day=as_of_day)
-    if request.item_types and len(request.item_types) != len(history.item_names):
-        violations.add(
-            f"{within}item_types",
-            f"has {len(request.item_types):,} elements; give one per purchases.item_names, or none",
-        )
-    for position, type_ in enumerate(request.item_types):
-        violations.text(f"{within}item_types[{position}]", type_, required=False)
-    violations.raise_if_any()
-    assert as_of_day is not None  # a missing day is a violation
+def question(request: messages.AnalyzeHistoryRequest | messages.HouseholdHistory) -> Question:
+    """Converts a household's history and its as-of date."""
+    history = history_of(request.purchases)
+    as_of_day = day_number(date.fromisoformat(request.as_of))
     return Question(fold_items(history), as_of_day, _folded_types(request.item_types, history.item_names))
 
 
@@ -86,42 +66,16 @@ def _folded_types(types: Sequence[str], names: Sequence[str]) -> tuple[str, ...]
     return tuple(folded)
 
 
-def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesRequest, within: str = "") -> Options:
-    """How to answer.
-
-    Args:
-        request: the message.
-        within: path of the message in the request, with a dot at its end.
-
-    Raises:
-        InvalidInput: naming every wrong field.
-    """
+def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesRequest) -> Options:
+    """Converts the options of an analysis."""
     if not request.HasField("stockout_tolerance_ratio"):
         return Options(model_name=request.model_name)
-    violations = Violations()
-    tolerance = request.stockout_tolerance_ratio
-    if not 0 < tolerance < 1:
-        violations.add(
-            f"{within}stockout_tolerance_ratio", f"is {tolerance:g}; give a number above 0 and below 1, such as 0.5"
-        )
-    violations.raise_if_any()
-    return Options(model_name=request.model_name, stockout_tolerance=tolerance)
+    return Options(model_name=request.model_name, stockout_tolerance=request.stockout_tolerance_ratio)
 
 
 def cadence_question(request: messages.FindCadenceChangesRequest) -> tuple[Question, list[str], Options]:
-    """History, the items that are asked about, and how to answer.
-
-    Raises:
-        InvalidInput: naming every wrong field.
-    """
-    violations = Violations()
-    names = list(request.item_names)
-    if not 1 <= len(names) <= MAX_CADENCE_ITEMS:
-        violations.add("item_names", f"has {len(names):,} elements; give 1 to {MAX_CADENCE_ITEMS} names")
-    elif len(set(names)) < len(names):
-        violations.add("item_names", "names an item twice; name each once")
-    violations.raise_if_any()
-    return question(request.history, "history."), names, options(request.history, "history.")
+    """Converts a history, the items to examine and the options."""
+    return question(request.history), list(request.item_names), options(request.history)
 
 
 def cadence_changes_response(changes: Sequence[CadenceChange]) -> messages.FindCadenceChangesResponse:
@@ -147,22 +101,16 @@ def _change_text(change: CadenceChange) -> str:
 
 
 def batch(request: messages.AnalyzeHistoriesRequest) -> list[Question | Status]:
-    """The questions of a batch; the status of what is wrong in place of those that cannot be asked.
-
-    Raises:
-        InvalidInput: when the batch itself is wrong.
-    """
-    violations = Violations()
-    violations.whole_number("households", len(request.households), 0, MAX_BATCH_HOUSEHOLDS)
-    violations.raise_if_any()
+    """Validates and converts each household of a batch; an invalid one becomes the status of its violations."""
     return [_question_or_status(household) for household in request.households]
 
 
 def _question_or_status(household: messages.HouseholdHistory) -> Question | Status:
     try:
-        return question(household)
+        validate(household, check_history)
     except InvalidInput as error:
         return status_of(error)
+    return question(household)
 
 
 def analysis_response(analysis: HistoryAnalysis, as_of_day: int, view: View) -> messages.AnalyzeHistoryResponse:

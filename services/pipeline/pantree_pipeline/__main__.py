@@ -12,6 +12,7 @@ from pantree_pipeline.backends.simulation import GrpcSimulator
 from pantree_pipeline.backends.vector import GrpcVectorIndex
 from pantree_pipeline.core import Component, Pipeline
 from pantree_pipeline.demo import demo
+from pantree_pipeline.rules import RULES
 from pantree_pipeline.servicer import PipelineServicer
 from pantree_pipeline.settings import PipelineSettings
 from pantree_runtime import telemetry
@@ -71,6 +72,7 @@ async def build(settings: PipelineSettings) -> ServiceSpec:
             )
         },
         close=close,
+        rules=RULES,
         counts={
             "Process": lambda response: _count(response.result),
             "StreamProcess": lambda response: _count(response.completed) if response.HasField("completed") else None,

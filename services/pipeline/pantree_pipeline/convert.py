@@ -24,9 +24,7 @@ from pantree_domain.days import calendar_day, day_number
 from pantree_domain.limits import (
     DEFAULT_SIMULATION_MONTHS,
     MAX_BASKET_ITEMS,
-    MAX_HISTORY_ITEMS,
     MAX_HISTORY_ROWS,
-    MAX_RECOMMENDATIONS,
     MAX_SIMULATION_MONTHS,
 )
 from pantree_domain.money import round_to_cent
@@ -46,14 +44,12 @@ from pantree_pipeline.core import (
     State,
     mesh_state,
 )
-from pantree_runtime.basket_items import check_basket_items
+from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.purchase_columns import history_of
-from pantree_runtime.validation import FIRST_YEAR, Violations
+from pantree_runtime.validation import Violations, check_value, shown
 
 # Receipt lines in a monthly update; all lines of the month are in its sums.
 MAX_UPDATE_PURCHASES = 1_000
-# Half a cent of slack: price × quantity is not exact in binary.
-_CENT_SLACK = 0.005
 # Namespace of recommendation ids: an arbitrary UUID.
 _RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
 
@@ -75,25 +71,21 @@ def job_of(
         tenant_id: the retailer.
 
     Raises:
-        InvalidInput: naming every wrong field, by its path in `ProcessRequest`.
+        InvalidInput: when the tenant id is invalid or the archetype is unknown.
     """
     violations = Violations()
-    violations.identifier(TENANT_METADATA, tenant_id, required=False)
-    violations.identifier("input.customer_id", message.customer_id)
-    violations.text("input.customer_name", message.customer_name, required=False)
-    as_of = violations.day("input.as_of", message.as_of) if message.as_of else None
-    if message.HasField("max_recommendations"):
-        violations.whole_number("input.max_recommendations", message.max_recommendations, 1, MAX_RECOMMENDATIONS)
+    check_value("pantree.vector.v1.IndexHistoryRequest.tenant_id", tenant_id, TENANT_METADATA, violations)
+    violations.raise_if_any()
+    as_of = date.fromisoformat(message.as_of) if message.as_of else None
     source: FirstPurchase | PurchaseHistory
     if message.history or message.HasField("history_columns"):
-        source = _history(message, as_of, violations)
-        violations.raise_if_any()
-        source = _with_categories(fold_items(_with_stripped_names(source)))
+        rows = message.history
+        history = _history_of_rows(rows) if rows else history_of(message.history_columns)
+        source = _with_categories(fold_items(_with_stripped_names(history)))
         as_of = as_of or calendar_day(int(source.days.max()))
     else:
         as_of = as_of or today
-        source = _first_purchase(message, archetypes, as_of, drawn_seed, violations)
-        violations.raise_if_any()
+        source = _first_purchase(message, archetypes, as_of, drawn_seed)
     return Job(
         customer_id=message.customer_id,
         customer_name=message.customer_name,
@@ -108,84 +100,38 @@ def job_of(
 
 
 def _first_purchase(
-    message: messages.ProcessInput, archetypes: Archetypes | None, as_of: date, drawn_seed: int, violations: Violations
+    message: messages.ProcessInput, archetypes: Archetypes | None, as_of: date, drawn_seed: int
 ) -> FirstPurchase:
-    if message.items:
-        check_basket_items(message.items, "input.items", violations)
-    else:
-        violations.add("input.items", f"is required; give 1 to {MAX_BASKET_ITEMS} items, or a history")
     months = message.simulation_months if message.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
-    if not violations.whole_number("input.simulation_months", months, 1, MAX_SIMULATION_MONTHS):
-        months = 1
-    start = add_months(as_of, -months)
-    if start.year < FIRST_YEAR:
-        violations.add("input.as_of", f"lets the simulation begin before {FIRST_YEAR}; give a later day")
     archetype = message.archetype
     if archetypes is not None:
         archetype = archetype or archetypes.default
         if archetype not in archetypes.ids:
-            shown = archetype if len(archetype) <= 40 else f"{archetype[:40]}…"
-            violations.add("input.archetype", f"is {shown!r}; give one of {', '.join(archetypes.ids)}")
+            description = f"must be one of {', '.join(archetypes.ids)}; is {shown(archetype)}"
+            raise InvalidInput([FieldViolation("input.archetype", description)])
     return FirstPurchase(
         items=tuple(message.items),
         archetype=archetype,
         simulation_months=months,
-        start=start,
+        start=add_months(as_of, -months),
         seed=message.seed if message.HasField("seed") else drawn_seed,
     )
 
 
-def _history(message: messages.ProcessInput, as_of: date | None, violations: Violations) -> PurchaseHistory:
-    if message.items:
-        violations.add("input.items", "goes with a simulation only; give either items or a history")
-    if message.archetype:
-        violations.add("input.archetype", "goes with a simulation only; leave it out with a history")
-    if message.HasField("simulation_months"):
-        violations.add("input.simulation_months", "goes with a simulation only; leave it out with a history")
-    if message.history and message.HasField("history_columns"):
-        violations.add("input.history_columns", "is given beside history; give one of the two")
-    last_day = None if as_of is None else day_number(as_of)
-    if message.history:
-        return _history_of_rows(message.history, last_day, violations)
-    history = history_of(message.history_columns, "input.history_columns", violations, last_day=last_day)
-    if not len(history):
-        violations.add("input.history_columns", "has no lines; give at least one purchase")
-    return history
-
-
-def _history_of_rows(rows: Sequence[Purchase], last_day: int | None, violations: Violations) -> PurchaseHistory:
-    if len(rows) > MAX_HISTORY_ROWS:
-        violations.add(
-            "input.history", f"has {len(rows):,} rows; send at most {MAX_HISTORY_ROWS:,}, or history_columns"
-        )
-        rows = rows[:0]
+def _history_of_rows(rows: Sequence[Purchase]) -> PurchaseHistory:
     positions: dict[str, int] = {}
     categories: list[str] = []
     indices: list[int] = []
-    days: list[int] = []
-    for number, row in enumerate(rows):
-        wrong = violations.within(f"input.history[{number}]")
-        day = wrong.day("date", row.date)
-        if day is not None and last_day is not None and day_number(day) > last_day:
-            wrong.add("date", "is later than as_of; give the day on which the question is asked as as_of")
-        quantity = row.quantity if row.HasField("quantity") else 1
-        price_is_right = wrong.price("price", row.price if row.HasField("price") else None)
-        if wrong.quantity("quantity", quantity) and price_is_right:
-            wrong.number("saving", row.saving, 0, row.price * quantity + _CENT_SLACK)
-        wrong.text("name", row.name)
-        wrong.text("category", row.category, required=False)
+    for row in rows:
         if row.name not in positions:
             positions[row.name] = len(positions)
             categories.append(row.category)
         indices.append(positions[row.name])
-        days.append(0 if day is None else day_number(day))
-    if len(positions) > MAX_HISTORY_ITEMS:
-        violations.add("input.history", f"has {len(positions):,} distinct items; send at most {MAX_HISTORY_ITEMS:,}")
     return PurchaseHistory(
         item_names=tuple(positions),
         item_categories=tuple(categories),
         item_indices=np.array(indices, dtype=np.int32),
-        days=np.array(days, dtype=np.int32),
+        days=np.array([day_number(date.fromisoformat(row.date)) for row in rows], dtype=np.int32),
         quantities=np.array([row.quantity if row.HasField("quantity") else 1 for row in rows], dtype=np.int32),
         prices=np.array([row.price for row in rows], dtype=np.float64),
         savings=np.array([row.saving for row in rows], dtype=np.float64),

@@ -10,6 +10,7 @@ from pantree_recommendation.backends.discount_file import BUNDLED, load_discount
 from pantree_recommendation.backends.model_files import ModelFiles
 from pantree_recommendation.core import ModelCard, Policy
 from pantree_recommendation.demo import demo
+from pantree_recommendation.rules import RULES
 from pantree_recommendation.servicer import RecommendationServicer
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime import telemetry
@@ -53,6 +54,7 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
         },
         close=close,
         costs={"RecommendBatch": BULK_COST},
+        rules=RULES,
         counts={"Recommend": _count, "RecommendBatch": _count_batch},
     )
 

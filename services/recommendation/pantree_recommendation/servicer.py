@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
-from pantree_recommendation import convert, rules
+from pantree_recommendation import convert
 from pantree_recommendation.core import (
     FilteredRequest,
     Models,
@@ -15,9 +15,11 @@ from pantree_recommendation.core import (
     score,
     select,
 )
+from pantree_recommendation.rules import check_request
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.grpc_types import Context
+from pantree_runtime.validation import validate
 
 # Measured: a third to convert and filter a candidate, two thirds to select, explain and convert it.
 _MS_PER_CANDIDATE = 0.025
@@ -55,20 +57,19 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
         return convert.get_model_response(await self._models.current())
 
     def _filter(self, request: messages.RecommendRequest, models: Models) -> FilteredRequest:
-        rules.check(request)
         return filter_candidates(convert.recommendation_request(request), self._policy, models)
 
     def _filter_batch(
         self, request: messages.RecommendBatchRequest, models: Models
     ) -> list[FilteredRequest | InvalidInput]:
-        rules.check_batch(request)
         return [self._filter_household(household, models) for household in request.households]
 
     def _filter_household(self, request: messages.RecommendRequest, models: Models) -> FilteredRequest | InvalidInput:
         try:
-            return self._filter(request, models)
+            validate(request, check_request)
         except InvalidInput as error:
             return error
+        return self._filter(request, models)
 
 
 def _response(scored: ScoredRequest) -> messages.RecommendResponse:

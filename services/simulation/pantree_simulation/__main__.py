@@ -20,6 +20,7 @@ from pantree_simulation.core import (
     warm_up,
 )
 from pantree_simulation.demo import demo
+from pantree_simulation.rules import RULES
 from pantree_simulation.servicer import SimulationServicer
 from pantree_simulation.settings import SimulationSettings
 
@@ -45,6 +46,7 @@ async def build(settings: SimulationSettings) -> ServiceSpec:
         },
         warm_up=lambda: asyncio.to_thread(warm_up, simulator, population_simulator, archetypes),
         costs={"SimulatePopulation": BULK_COST},
+        rules=RULES,
         counts={
             "StreamPurchases": lambda month: telemetry.PURCHASES_SIMULATED.inc(len(month.purchases.days)),
             "SimulatePopulation": lambda batch: telemetry.PURCHASES_SIMULATED.inc(len(batch.item_indices)),

@@ -8,11 +8,9 @@ import numpy as np
 
 from pantree.purchase.v1.purchase_pb2 import BasketItem
 from pantree.simulation.v1 import simulation_service_pb2 as messages
-from pantree_domain.limits import DEFAULT_SIMULATION_MONTHS, MAX_SIMULATION_MONTHS
-from pantree_domain.months import add_months
-from pantree_runtime.basket_items import check_basket_items
+from pantree_domain.limits import DEFAULT_SIMULATION_MONTHS
+from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.purchase_columns import columns_of_lines
-from pantree_runtime.validation import LAST_YEAR, Violations
 from pantree_simulation.core import (
     Archetype,
     ArchetypePage,
@@ -28,26 +26,18 @@ from pantree_simulation.core.records import slice_lines
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 100
-_MAX_HOUSEHOLDS = 1_000_000_000
 # A line takes 28 bytes, so this many stay well below the message limit of 4 MiB.
 MAX_MESSAGE_LINES = 131_072
-_MAX_HOUSEHOLD_NUMBER = 2**31 - 1
-# Shares that can be told from nothing and from everything.
-_LEAST_SHARE, _MOST_SHARE = 1e-6, 1e6
 
 
 def page_start_and_size(request: messages.ListArchetypesRequest, archetypes: Archetypes) -> tuple[str, int]:
     """Id of the first archetype to list (empty for the very first), and how many to list.
 
     Raises:
-        InvalidInput: naming every wrong field.
+        InvalidInput: when the page token is unknown.
     """
-    violations = Violations()
-    if request.page_size < 0:
-        violations.add("page_size", f"is {request.page_size}; give 0 for the usual size, or a positive number")
     if request.page_token and request.page_token not in archetypes.ids:
-        violations.add("page_token", "is unknown; give the next_page_token of an earlier page, or leave it empty")
-    violations.raise_if_any()
+        raise InvalidInput([FieldViolation("page_token", "must be the next_page_token of an earlier page, or empty")])
     return request.page_token, min(request.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
 
 
@@ -64,18 +54,12 @@ def scenario(request: messages.StreamPurchasesRequest, archetypes: Archetypes) -
     """Converts a request to the scenario to simulate.
 
     Raises:
-        InvalidInput: naming every wrong field.
+        InvalidInput: when the archetype is unknown.
     """
-    violations = Violations()
-    violations.identifier("household_id", request.household_id, required=False)
     archetype = archetypes.get(request.archetype)
-    if archetype is None and violations.identifier("archetype", request.archetype):
-        violations.add("archetype", f"is unknown; give one of {', '.join(archetypes.ids)}, or leave it empty")
-    check_basket_items(request.items, "items", violations)
-    start, month_count = _period(request, violations)
-    violations.raise_if_any()
-    assert archetype is not None  # an unknown archetype is a violation
-    assert start is not None  # a missing day is a violation
+    if archetype is None:
+        raise InvalidInput([_unknown_archetype("archetype", archetypes)])
+    start, month_count = _period(request)
     return Scenario(
         household_id=request.household_id,
         archetype=archetype,
@@ -101,16 +85,10 @@ def population(request: messages.SimulatePopulationRequest, archetypes: Archetyp
     """Converts a request to the population to simulate.
 
     Raises:
-        InvalidInput: naming every wrong field.
+        InvalidInput: when an archetype is unknown.
     """
-    violations = Violations()
-    first_is_right = violations.whole_number("first_household", request.first_household, 0, _MAX_HOUSEHOLD_NUMBER)
-    most = _MAX_HOUSEHOLD_NUMBER - request.first_household + 1 if first_is_right else _MAX_HOUSEHOLDS
-    violations.whole_number("household_count", request.household_count, 1, min(_MAX_HOUSEHOLDS, most))
-    mix = _mix(request, archetypes, violations)
-    start, month_count = _period(request, violations)
-    violations.raise_if_any()
-    assert start is not None  # a missing day is a violation
+    mix = _mix(request, archetypes)
+    start, month_count = _period(request)
     return Population(
         first_household=request.first_household,
         household_count=request.household_count,
@@ -152,37 +130,32 @@ def _batch_message(batch: PopulationBatch, population: Population) -> messages.S
     )
 
 
-def _mix(
-    request: messages.SimulatePopulationRequest, archetypes: Archetypes, violations: Violations
-) -> list[ArchetypeShare]:
+def _mix(request: messages.SimulatePopulationRequest, archetypes: Archetypes) -> list[ArchetypeShare]:
     """Archetypes of a population, with shares that sum to 1."""
     if not request.archetypes:
         return [ArchetypeShare(archetype, 1 / len(archetypes.ids)) for archetype in archetypes.all]
-    mix: dict[str, ArchetypeShare] = {}
-    for at, part in enumerate(request.archetypes):
-        share_is_right = violations.number(f"archetypes[{at}].share_ratio", part.share_ratio, _LEAST_SHARE, _MOST_SHARE)
-        if part.archetype in mix:
-            violations.add(f"archetypes[{at}].archetype", "is named twice; name each archetype once")
-        elif violations.identifier(f"archetypes[{at}].archetype", part.archetype):
-            archetype = archetypes.get(part.archetype)
-            if archetype is None:
-                violations.add(f"archetypes[{at}].archetype", f"is unknown; give one of {', '.join(archetypes.ids)}")
-            elif share_is_right:
-                mix[part.archetype] = ArchetypeShare(archetype, part.share_ratio)
-    total = sum(part.share for part in mix.values())
-    return [ArchetypeShare(part.archetype, part.share / total) for part in mix.values()]
+    unknown = [
+        _unknown_archetype(f"archetypes[{index}].archetype", archetypes)
+        for index, share in enumerate(request.archetypes)
+        if share.archetype not in archetypes.ids
+    ]
+    if unknown:
+        raise InvalidInput(unknown)
+    total = sum(share.share_ratio for share in request.archetypes)
+    by_id = {archetype.id: archetype for archetype in archetypes.all}
+    return [ArchetypeShare(by_id[share.archetype], share.share_ratio / total) for share in request.archetypes]
+
+
+def _unknown_archetype(field: str, archetypes: Archetypes) -> FieldViolation:
+    return FieldViolation(field, f"must be one of {', '.join(archetypes.ids)}")
 
 
 def _period(
-    request: messages.StreamPurchasesRequest | messages.SimulatePopulationRequest, violations: Violations
-) -> tuple[date | None, int]:
+    request: messages.StreamPurchasesRequest | messages.SimulatePopulationRequest,
+) -> tuple[date, int]:
     """First day and number of months."""
-    month_count = request.simulation_months if request.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
-    months_are_right = violations.whole_number("simulation_months", month_count, 1, MAX_SIMULATION_MONTHS)
-    start = violations.day("start_date", request.start_date)
-    if start is not None and months_are_right and add_months(start, month_count).year > LAST_YEAR:
-        violations.add("start_date", f"lets the simulation end after {LAST_YEAR}; give an earlier day")
-    return start, month_count
+    months = request.simulation_months if request.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
+    return date.fromisoformat(request.start_date), months
 
 
 def _archetype_message(archetype: Archetype) -> messages.Archetype:

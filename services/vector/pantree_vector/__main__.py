@@ -11,6 +11,7 @@ from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.core import Embedder, Similarity, VectorStore
 from pantree_vector.demo import demo
+from pantree_vector.rules import RULES
 from pantree_vector.servicer import VectorServicer
 from pantree_vector.settings import HASHED_TRIGRAMS, STATIC, VectorSettings
 
@@ -77,6 +78,7 @@ async def build(settings: VectorSettings) -> ServiceSpec:
         warm_up=similarity.open,
         close=similarity.close,
         costs={"IndexHistories": BULK_COST},
+        rules=RULES,
         counts={
             "IndexHistory": lambda _: telemetry.HISTORIES_INDEXED.inc(),
             "IndexHistories": lambda response: telemetry.HISTORIES_INDEXED.inc(len(response.outcomes)),

@@ -1,7 +1,7 @@
 """Messages of the vector service ↔ core types."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from datetime import date
 
 from pantree.model.v1.model_pb2 import Model
 from pantree.vector.v1 import vector_service_pb2 as messages
@@ -9,7 +9,7 @@ from pantree_domain.days import calendar_day, day_number
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.status import status_of
-from pantree_runtime.validation import Violations
+from pantree_runtime.validation import validate
 from pantree_vector.core import (
     CustomerMatch,
     CustomerProfile,
@@ -22,158 +22,39 @@ from pantree_vector.core import (
     NeighborItem,
     Vectors,
 )
-
-MAX_NAMES = 1_000
-MAX_HISTORIES = 1_000
-MAX_HITS = 100
-DEFAULT_HITS = 10
+from pantree_vector.rules import check_history
 
 
-@dataclass(frozen=True)
-class ItemSearch:
-    """A checked SearchItemsRequest."""
-
-    tenant_id: str
-    text: str
-    item_filter: ItemFilter
-    diversity: float
-    limit: int
-
-
-@dataclass(frozen=True)
-class CustomerSearch:
-    """A checked SearchCustomersRequest."""
-
-    tenant_id: str
-    customer_id: str
-    limit: int
-
-
-@dataclass(frozen=True)
-class CustomerName:
-    """A checked request that names a customer and nothing else."""
-
-    tenant_id: str
-    customer_id: str
-
-
-def names_to_embed(request: messages.EmbedItemsRequest) -> list[str]:
-    """Names to embed.
-
-    Raises:
-        InvalidInput: naming every wrong field.
-    """
-    violations = Violations()
-    if 1 <= len(request.names) <= MAX_NAMES:
-        for position, name in enumerate(request.names):
-            violations.text(f"names[{position}]", name)
-    else:
-        violations.add("names", f"has {len(request.names):,} names; give 1 to {MAX_NAMES:,}")
-    violations.raise_if_any()
-    return list(request.names)
-
-
-def item_search(request: messages.SearchItemsRequest) -> ItemSearch:
-    """What items to search for.
-
-    Raises:
-        InvalidInput: naming every wrong field.
-    """
-    violations = Violations()
-    violations.identifier("tenant_id", request.tenant_id, required=False)
-    violations.text("text", request.text)
-    violations.text("category", request.category, required=False)
-    min_price = request.min_price if request.HasField("min_price") else None
-    max_price = request.max_price if request.HasField("max_price") else None
-    for field, price in (("min_price", min_price), ("max_price", max_price)):
-        if price is not None:
-            violations.price(field, price)
-    if min_price is not None and max_price is not None and min_price > max_price:
-        violations.add("max_price", f"is {max_price:g}; give at least min_price, {min_price:g}")
-    violations.number("diversity", request.diversity, 0, 1)
-    limit = _limit(request.limit, violations)
-    violations.raise_if_any()
-    item_filter = ItemFilter(request.category, min_price, max_price)
-    return ItemSearch(request.tenant_id, request.text, item_filter, request.diversity, limit)
+def item_filter(request: messages.SearchItemsRequest) -> ItemFilter:
+    """Converts the filters of a search for items."""
+    return ItemFilter(
+        request.category,
+        request.min_price if request.HasField("min_price") else None,
+        request.max_price if request.HasField("max_price") else None,
+    )
 
 
 def history_to_index(request: messages.IndexHistoryRequest) -> HistoryToIndex:
-    """What history to store.
-
-    Raises:
-        InvalidInput: naming every wrong field.
-    """
-    violations = Violations()
-    _check_customer(request.tenant_id, request.customer_id, violations)
-    as_of = violations.day("as_of", request.as_of)
-    as_of_day = None if as_of is None else day_number(as_of)
-    history = history_of(request.purchases, "purchases", violations, last_day=as_of_day)
-    if not len(history):
-        violations.add("purchases.days", "has no lines; give at least one purchase, or call DeleteCustomer")
-    violations.raise_if_any()
-    assert as_of_day is not None  # a missing day is a violation
-    return HistoryToIndex(request.tenant_id, request.customer_id, history, as_of_day)
+    """Converts a history to store."""
+    as_of_day = day_number(date.fromisoformat(request.as_of))
+    return HistoryToIndex(request.tenant_id, request.customer_id, history_of(request.purchases), as_of_day)
 
 
 def histories_to_index(request: messages.IndexHistoriesRequest) -> list[HistoryToIndex | InvalidInput]:
-    """What histories to store, each checked by itself.
+    """Validates and converts the histories of a batch, each separately.
 
     Returns:
-        For each history what to store, or what is wrong with it; fields are named as in an IndexHistoryRequest.
-
-    Raises:
-        InvalidInput: when there are no histories, or too many.
+        For each history what to store, or its violations; fields are named as in an IndexHistoryRequest.
     """
-    violations = Violations()
-    if not 1 <= len(request.histories) <= MAX_HISTORIES:
-        violations.add("histories", f"has {len(request.histories):,} histories; give 1 to {MAX_HISTORIES:,}")
-    violations.raise_if_any()
-    checked: list[HistoryToIndex | InvalidInput] = []
-    for history in request.histories:
-        try:
-            checked.append(history_to_index(history))
-        except InvalidInput as error:
-            checked.append(error)
-    return checked
+    return [_history_or_error(history) for history in request.histories]
 
 
-def customer_search(
-    request: messages.SearchCustomersRequest | messages.DescribeNeighborhoodRequest,
-) -> CustomerSearch:
-    """Whose neighbors to search for, and how much to tell.
-
-    Raises:
-        InvalidInput: naming every wrong field.
-    """
-    violations = Violations()
-    _check_customer(request.tenant_id, request.customer_id, violations)
-    limit = _limit(request.limit, violations)
-    violations.raise_if_any()
-    return CustomerSearch(request.tenant_id, request.customer_id, limit)
-
-
-def customer_name(request: messages.GetCustomerProfileRequest | messages.DeleteCustomerRequest) -> CustomerName:
-    """The customer that a request names.
-
-    Raises:
-        InvalidInput: naming every wrong field.
-    """
-    violations = Violations()
-    _check_customer(request.tenant_id, request.customer_id, violations)
-    violations.raise_if_any()
-    return CustomerName(request.tenant_id, request.customer_id)
-
-
-def _check_customer(tenant_id: str, customer_id: str, violations: Violations) -> None:
-    violations.identifier("tenant_id", tenant_id, required=False)
-    violations.identifier("customer_id", customer_id)
-
-
-def _limit(limit: int, violations: Violations) -> int:
-    if limit == 0:
-        return DEFAULT_HITS
-    violations.whole_number("limit", limit, 1, MAX_HITS)
-    return limit
+def _history_or_error(history: messages.IndexHistoryRequest) -> HistoryToIndex | InvalidInput:
+    try:
+        validate(history, check_history)
+    except InvalidInput as error:
+        return error
+    return history_to_index(history)
 
 
 def embed_response(names: Sequence[str], vectors: Vectors, model: EmbeddingModel) -> messages.EmbedItemsResponse:

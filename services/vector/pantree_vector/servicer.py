@@ -14,6 +14,7 @@ from pantree_vector.core import HistoryToIndex, IndexedHistory, Similarity
 # While the store looks up what it has of one batch, it can store another. More would occupy the threads that answer
 # searches, and each message may take 4 MiB.
 _MAX_CONCURRENT_BATCHES = 3
+DEFAULT_LIMIT = 10
 
 _CheckedBatch = list[HistoryToIndex | InvalidInput]
 
@@ -26,19 +27,18 @@ class VectorServicer(rpc.VectorServiceServicer):
 
     async def EmbedItems(self, request: messages.EmbedItemsRequest, context: Context) -> messages.EmbedItemsResponse:
         """A unit vector for each name."""
-        names = convert.names_to_embed(request)
+        names = list(request.names)
         vectors = await self._similarity.embed(names)
         return convert.embed_response(names, vectors, self._similarity.model)
 
     async def SearchItems(self, request: messages.SearchItemsRequest, context: Context) -> messages.SearchItemsResponse:
         """The stored items most similar to a text."""
-        search = convert.item_search(request)
         matches = await self._similarity.search_items(
-            search.tenant_id,
-            search.text,
-            limit=search.limit,
-            item_filter=search.item_filter,
-            diversity=search.diversity,
+            request.tenant_id,
+            request.text,
+            limit=request.limit or DEFAULT_LIMIT,
+            item_filter=convert.item_filter(request),
+            diversity=request.diversity,
         )
         return convert.items_response(matches)
 
@@ -67,30 +67,30 @@ class VectorServicer(rpc.VectorServiceServicer):
         self, request: messages.GetCustomerProfileRequest, context: Context
     ) -> messages.GetCustomerProfileResponse:
         """The stored profile of a customer."""
-        customer = convert.customer_name(request)
-        profile = await self._similarity.customer_profile(customer.tenant_id, customer.customer_id)
+        profile = await self._similarity.customer_profile(request.tenant_id, request.customer_id)
         return convert.profile_response(profile)
 
     async def SearchCustomers(
         self, request: messages.SearchCustomersRequest, context: Context
     ) -> messages.SearchCustomersResponse:
         """The customers most similar to a stored customer."""
-        search = convert.customer_search(request)
-        matches = await self._similarity.search_customers(search.tenant_id, search.customer_id, limit=search.limit)
+        matches = await self._similarity.search_customers(
+            request.tenant_id, request.customer_id, limit=request.limit or DEFAULT_LIMIT
+        )
         return convert.customers_response(matches)
 
     async def DescribeNeighborhood(
         self, request: messages.DescribeNeighborhoodRequest, context: Context
     ) -> messages.DescribeNeighborhoodResponse:
         """What the customers most similar to a stored customer buy regularly."""
-        search = convert.customer_search(request)
-        neighborhood = await self._similarity.neighborhood(search.tenant_id, search.customer_id, limit=search.limit)
+        neighborhood = await self._similarity.neighborhood(
+            request.tenant_id, request.customer_id, limit=request.limit or DEFAULT_LIMIT
+        )
         return convert.neighborhood_response(neighborhood)
 
     async def DeleteCustomer(
         self, request: messages.DeleteCustomerRequest, context: Context
     ) -> messages.DeleteCustomerResponse:
         """Removes all points of a customer."""
-        customer = convert.customer_name(request)
-        removed_count = await self._similarity.delete_customer(customer.tenant_id, customer.customer_id)
+        removed_count = await self._similarity.delete_customer(request.tenant_id, request.customer_id)
         return convert.delete_response(removed_count)

@@ -1,0 +1,62 @@
+"""Rules of requests that the contract cannot express, because they compare fields."""
+
+from collections.abc import Mapping
+
+from pantree.pipeline.v1 import pipeline_service_pb2 as messages
+from pantree_domain.limits import DEFAULT_SIMULATION_MONTHS, MAX_BASKET_ITEMS, MAX_HISTORY_ITEMS
+from pantree_runtime.basket_items import check_basket_items
+from pantree_runtime.purchase_columns import HALF_A_CENT, check_columns
+from pantree_runtime.validation import FIRST_DAY, Rule, Violations, parse_day
+
+
+def check_input(request: messages.ProcessRequest | messages.StreamProcessRequest, violations: Violations) -> None:
+    """Checks what is known about a household."""
+    message, nested = request.input, violations.within("input")
+    if not message.history and not message.HasField("history_columns"):
+        _check_first_purchase(message, nested)
+        return
+    for name in ("items", "archetype"):
+        if getattr(message, name):
+            nested.add(name, "must be absent when there is a history; it is for a simulation")
+    if message.HasField("simulation_months"):
+        nested.add("simulation_months", "must be absent when there is a history; it is for a simulation")
+    if message.history:
+        if message.HasField("history_columns"):
+            nested.add("history_columns", "must be absent when there is history; send one of the two")
+        _check_rows(message, nested)
+    else:
+        if not message.history_columns.days:
+            nested.add("history_columns", "must have at least one purchase; has none")
+        check_columns(message.history_columns, message.as_of, nested.within("history_columns"))
+
+
+def _check_first_purchase(message: messages.ProcessInput, violations: Violations) -> None:
+    if not message.items:
+        violations.add("items", f"is required: 1 to {MAX_BASKET_ITEMS} items, or a history")
+    check_basket_items(message.items, "items", violations)
+    as_of = parse_day(message.as_of)
+    months = message.simulation_months if message.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
+    if as_of is not None and months > 12 * (as_of.year - FIRST_DAY.year) + as_of.month - FIRST_DAY.month:
+        violations.add("as_of", f"must be at least {months:,} months after {FIRST_DAY}; is {as_of}")
+
+
+def _check_rows(message: messages.ProcessInput, violations: Violations) -> None:
+    as_of = parse_day(message.as_of)
+    names = set()
+    for index, row in enumerate(message.history):
+        names.add(row.name)
+        if as_of is not None and (day := parse_day(row.date)) is not None and day > as_of:
+            violations.add(f"history[{index}].date", f"must not be later than as_of, {as_of}; is {day}")
+        if row.saving:
+            full_price = row.price * (row.quantity if row.HasField("quantity") else 1)
+            if row.saving > full_price + HALF_A_CENT:
+                violations.add(
+                    f"history[{index}].saving",
+                    f"must be at most price × quantity, {full_price:,g}; is {row.saving:,g}",
+                )
+    if len(names) > MAX_HISTORY_ITEMS:
+        violations.add("history", f"must have at most {MAX_HISTORY_ITEMS:,} distinct items; has {len(names):,}")
+
+
+RULES: Mapping[str, Rule] = {"Process": check_input, "StreamProcess": check_input}
+"""By name of the RPC."""
