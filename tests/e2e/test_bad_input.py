@@ -43,7 +43,7 @@ CASES: dict[str, tuple[str, set[str]]] = {
         json.dumps(
             request(
                 customer_id="",
-                archetype="astronaut",
+                archetype="astro\nnaut",
                 simulation_months=0,
                 items=[{"name": " ", "price": -1, "quantity": 0}, {"name": "Milk", "price": 2e9}],
             )
