@@ -70,6 +70,13 @@ def test_every_service_folder_looks_the_same(service: str) -> None:
     assert {folder.name for folder in package.iterdir() if folder.is_dir()} <= allowed
 
 
+@pytest.mark.parametrize("service", SERVICES)
+def test_core_moves_no_work_to_threads_of_the_event_loop(service: str) -> None:
+    core = ROOT / "services" / service / f"pantree_{service}" / "core"
+    for name in ("to_thread", "run_in_executor"):
+        assert [file.name for file in core.rglob("*.py") if name in file.read_text()] == []
+
+
 def contract(name: str) -> dict[str, list[str]]:
     (found,) = [one for one in PROJECT["tool"]["importlinter"]["contracts"] if one["name"] == name]
     assert isinstance(found, dict)

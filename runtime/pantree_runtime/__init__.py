@@ -1,4 +1,4 @@
-"""What every server and caller of the mesh needs: bootstrap, channels, interceptors, errors, settings, logging.
+"""Shared by all servers and callers of the mesh: bootstrap, channels, interceptors, errors, settings, logging.
 
-This package imports nothing by itself, so that `core` packages may use `pantree_runtime.errors` without gRPC.
+This module imports nothing, so that `core` packages may use `pantree_runtime.errors` without gRPC.
 """

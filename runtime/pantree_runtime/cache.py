@@ -34,7 +34,7 @@ class ExpiringCache(Generic[KeyT, ValueT]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._size_of = size_of
-        # cachetools passes the value alone to `getsizeof`, so sizes are kept in the cache's own terms.
+        # Each entry carries its size, since cachetools passes only the value to `getsizeof`.
         self._entries: TLRUCache[KeyT, tuple[_Entry[ValueT], float]] = TLRUCache(
             max_size, ttu=lambda _, sized, now: now + sized[0].seconds, timer=clock, getsizeof=lambda sized: sized[1]
         )

@@ -61,7 +61,7 @@ def configure_logging(part: str, settings: ProgramSettings) -> None:
 
 
 def _is_not_cancellation(record: logging.LogRecord) -> bool:
-    """Whether a record is not about a cancelled call. gRPC logs streams that a stopping server cancels as errors."""
+    """Whether a record is not about a canceled call. gRPC logs streams that a stopping server cancels as errors."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 

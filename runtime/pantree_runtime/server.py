@@ -99,7 +99,7 @@ class RunningService:
         """Reports NOT_SERVING, waits for calls in flight, then closes the part.
 
         Args:
-            grace_seconds: calls that take longer are cancelled.
+            grace_seconds: calls that take longer are canceled.
         """
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
@@ -193,7 +193,7 @@ async def serve_until_signal(start: Callable[[], Awaitable[RunningServer]], drai
 
     Args:
         start: starts the server.
-        drain_seconds: calls that take longer after the signal are cancelled.
+        drain_seconds: calls that take longer after the signal are canceled.
     """
     stop_event = asyncio.Event()
     loop = asyncio.get_running_loop()

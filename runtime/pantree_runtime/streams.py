@@ -15,7 +15,7 @@ async def map_ordered(
     """Result of the work on each input, in the order of the inputs, each as soon as possible.
 
     One input more than is worked on is prefetched. An error in reading or in the work is raised after the results of
-    the inputs before it. If the caller stops early, work in progress is cancelled.
+    the inputs before it. If the caller stops early, work in progress is canceled.
 
     Args:
         inputs: the inputs.

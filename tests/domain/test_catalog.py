@@ -143,7 +143,7 @@ def test_category_of_free_name(catalog: Catalog, name: str, category: str) -> No
     [
         ("VENDING SIZE CRACKE", "snacks"),  # cut off by the till
         ("PLSTC 12CT", "household"),  # consonants alone
-        ("Cauliflowr", "produce"),  # misspelt
+        ("Cauliflowr", "produce"),  # misspelled
         ("Broccolli", "produce"),
     ],
 )

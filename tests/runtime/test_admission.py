@@ -93,7 +93,7 @@ async def test_work_of_an_expired_request_is_not_started(busy: Busy) -> None:
     assert done == []
 
 
-async def test_cancelled_work_leaves_the_queue(busy: Busy) -> None:
+async def test_canceled_work_leaves_the_queue(busy: Busy) -> None:
     busy.hold()
     future = busy.pool.submit(lambda: None)
     assert busy.pool.queue_depth == 1

@@ -40,11 +40,12 @@ class TlsPart:
     process: subprocess.Popen[str]
 
     def identity(self, name: str, *, authority: Authority | None = None, days: float = 30) -> Identity:
-        """Identity of a caller, with the authority that it trusts being the right one."""
-        folder = self.folder / f"{name}-{days}-{authority is None}"
-        (authority or self.authority).issue(folder, f"{name}.{DOMAIN}", days=days)
-        (folder / "ca.crt").write_bytes((self.folder / "ca.crt").read_bytes())
-        return Identity(folder, DOMAIN)
+        """Identity of a caller that trusts the authority of the part, whatever authority signed its certificate."""
+        signed_by = "other" if authority else "own"
+        directory = self.folder / f"{name}-{days}-{signed_by}"
+        (authority or self.authority).issue(directory, f"{name}.{DOMAIN}", days=days)
+        (directory / "ca.crt").write_bytes((self.folder / "ca.crt").read_bytes())
+        return Identity(directory, DOMAIN)
 
     def until_logged(self, *texts: str) -> None:
         """Reads its log up to a line with some texts; fails if the process stops before."""

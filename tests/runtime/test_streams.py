@@ -73,20 +73,20 @@ async def test_error_is_raised_after_earlier_results(concurrency: int) -> None:
     assert found == [0]
 
 
-async def test_work_in_progress_is_cancelled_when_the_caller_stops() -> None:
-    cancelled = []
+async def test_work_in_progress_is_canceled_when_the_caller_stops() -> None:
+    canceled = []
 
     async def work(number: int) -> int:
         if number:
             try:
                 await asyncio.Event().wait()
             finally:
-                cancelled.append(number)
+                canceled.append(number)
         return number
 
     results = map_ordered(numbers(9), work, concurrency=3)
     assert await anext(results) == 0
     await asyncio.sleep(0.01)
     await results.aclose()  # type: ignore[attr-defined]
-    assert cancelled == [1, 2, 3][: len(cancelled)]
-    assert cancelled
+    assert canceled == [1, 2, 3][: len(canceled)]
+    assert canceled
