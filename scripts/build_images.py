@@ -43,7 +43,7 @@ class Engine:
         """The first engine that works on this machine.
 
         Raises:
-            SystemExit: when there is none.
+            SystemExit: when no engine works.
         """
         for name in ("docker", "podman", "buildah"):
             # The docker client may be installed without a daemon.

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes a base image for the parts without an image registry: Debian with Python, by debootstrap and buildah, as root.
+# Makes a base image with Debian and Python without an image registry. Requires root, debootstrap and buildah.
 #
 #   scripts/debian_base_image.sh [IMAGE]
 #   BASE_IMAGE=localhost/pantree-base:bookworm make images
 #
-# The certificates that this machine trusts go into the image, so that pip works behind a proxy that has its own.
+# Copies this machine's trusted certificates into the image, so that pip works behind a TLS proxy.
 set -eu
 image=${1:-localhost/pantree-base:bookworm}
 root=$(mktemp -d /var/tmp/pantree-base.XXXXXX)

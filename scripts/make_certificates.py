@@ -1,8 +1,8 @@
-"""Makes certificates for development: an authority, and one certificate for each part and for clients.
+"""Creates certificates for development: an authority, and one certificate per part and for clients.
 
-`make certs` runs it. Everything that is already there and not about to expire stays, so that it can be run at any time;
-parts that run take new files without a restart. For production use cert-manager or your own authority: the folders have
-the layout of a Secret of type `kubernetes.io/tls`.
+`make certs` runs it. It keeps certificates that are not about to expire, so it can run at any time, and running parts
+reload new files. For production, use cert-manager or your own authority; the directories have the layout of a Secret of
+type `kubernetes.io/tls`.
 """
 
 import argparse
@@ -24,7 +24,7 @@ _AUTHORITY_DAYS, _DAYS, _RENEW_BEFORE_DAYS = 3650, 90, 30
 
 
 class Authority:
-    """Vouches for parts. Its key never leaves the machine that runs this."""
+    """A certificate authority. Its key stays on this machine."""
 
     def __init__(self, name: str = "Pantree development") -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -58,8 +58,8 @@ class Authority:
         )
 
     @classmethod
-    def kept_in(cls, folder: Path) -> "Authority":
-        """The authority whose files are in a folder; a new one, kept there, when there are none."""
+    def load(cls, folder: Path) -> "Authority":
+        """Loads the authority from a directory; creates and stores a new one if the directory has no files."""
         authority = cls()
         certificate, key = folder / AUTHORITY, folder / "ca.key"
         if certificate.exists() and key.exists():
@@ -74,12 +74,12 @@ class Authority:
         return authority
 
     def issue(self, folder: Path, name: str, *, days: float = _DAYS) -> None:
-        """Writes key, certificate and this authority into a folder.
+        """Writes a new key, its certificate and the certificate of this authority to a directory.
 
         Args:
-            folder: is made if there is none.
-            name: DNS name of the holder.
-            days: how long it is valid from now; negative for one that has expired.
+            folder: the directory; it is created if necessary.
+            name: DNS name in the certificate.
+            days: days of validity from now; negative for an expired certificate.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
@@ -120,7 +120,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _write(path: Path, content: bytes, *, secret: bool = False) -> None:
-    """Writes a file in one step, readable by its owner alone if it is secret."""
+    """Writes a file atomically. Only its owner can read a secret file."""
     new = path.with_suffix(path.suffix + ".new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600 if secret else 0o644), "wb") as file:
         file.write(content)
@@ -128,19 +128,19 @@ def _write(path: Path, content: bytes, *, secret: bool = False) -> None:
 
 
 def is_fresh(folder: Path, authority: Authority) -> bool:
-    """Whether a folder has a certificate of the authority that lasts for a while."""
+    """Whether a directory has a certificate of the authority that is not about to expire."""
     try:
         certificate = x509.load_pem_x509_certificate((folder / CERTIFICATE).read_bytes())
         certificate.verify_directly_issued_by(authority.certificate)
-    except (OSError, ValueError, TypeError, InvalidSignature):  # the last one: another authority made it
+    except (OSError, ValueError, TypeError, InvalidSignature):  # InvalidSignature: issued by another authority
         return False
     left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
     return left > datetime.timedelta(days=_RENEW_BEFORE_DAYS)
 
 
 def make_all(folder: Path, domain: str) -> Sequence[str]:
-    """Makes what is missing or about to expire; returns the names that got a certificate."""
-    authority = Authority.kept_in(folder)
+    """Issues certificates that are missing or about to expire; returns the names of their parts."""
+    authority = Authority.load(folder)
     made = []
     for part in (*PARTS, CLIENT):
         if not is_fresh(folder / part, authority):
@@ -150,14 +150,18 @@ def make_all(folder: Path, domain: str) -> Sequence[str]:
 
 
 def main() -> None:
-    """Makes certificates in the folder that the command line names."""
+    """Creates the certificates in the directory given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("certs"))
-    parser.add_argument("--domain", default="pantree.internal", help="as in PANTREE_TLS_DOMAIN")
+    parser.add_argument("--domain", default="pantree.internal", help="value of PANTREE_TLS_DOMAIN")
     arguments = parser.parse_args()
     made = make_all(arguments.folder, arguments.domain)
-    print(f"{arguments.folder}: made {', '.join(made)}" if made else f"{arguments.folder}: all certificates are fresh")
-    print(f"use them: pantree up --certificates {arguments.folder}")
+    print(
+        f"{arguments.folder}: created {', '.join(made)}"
+        if made
+        else f"{arguments.folder}: all certificates are current"
+    )
+    print(f"use: pantree up --certificates {arguments.folder}")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ async def test_simulation_resumes_after_a_lost_connection() -> None:
 async def test_unavailable_service_is_not_retried_forever() -> None:
     def always_lost(population: Population) -> Iterator[PopulationBatch]:
         if population.household_count:
-            raise ComponentUnavailable("simulation", "there is none")
+            raise ComponentUnavailable("simulation", "it is down")
         yield from ()
 
     request = messages.SimulatePopulationRequest(household_count=1_000, start_date="2026-01-15")

@@ -2,7 +2,7 @@
 
 Reads and writes JSON lines. The first input line is `{"requests", "references", "seed"}`. After it:
 
-- `{"check": number}` returns the verdicts on one request by REST and by WebSocket.
+- `{"check": number}` returns the outcomes of one request by REST and by WebSocket.
 - `{"measure": count, "clients": number, "months": number}` returns how many of these requests succeeded.
 - `{"load": clients, "pause": seconds}` starts a load; `{"label": text}` labels what follows.
 - `{"stop": true}` stops the load and returns its results.
@@ -39,7 +39,7 @@ async def _main(address: str) -> None:
             case {"check": number}:
                 probe = new_load()
                 outcomes = [await probe.process(number), await probe.stream(number)]
-                _send([[verdict.value, why] for verdict, why in outcomes])
+                _send([[outcome.value, why] for outcome, why in outcomes])
             case {"measure": count, "clients": clients, "months": months}:
                 _send(await _measure(address, given["requests"], count, clients, months))
             case {"load": clients, "pause": pause}:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.faults.load import Verdict
+from tests.faults.load import Outcome
 
 
 @dataclass
@@ -15,9 +15,9 @@ class Report:
     connections_open: int = 0
     connections_blocked: int = 0
     checks: list[str] = field(default_factory=list)
-    """Verdicts of single requests."""
+    """Outcomes of single requests."""
     counts: dict[str, Counter[str]] = field(default_factory=dict)
-    """Verdicts by what happened during the requests."""
+    """Outcomes by what happened during the requests."""
     problems: list[str] = field(default_factory=list)
     """Everything that went wrong."""
     failed_restarts: list[str] = field(default_factory=list)
@@ -37,11 +37,11 @@ class Report:
         lines += [
             f"single requests: {dict(Counter(self.checks))}",
             "",
-            f"| during | requests | {' | '.join(Verdict)} |",
+            f"| during | requests | {' | '.join(Outcome)} |",
         ]
-        lines.append("|---|" + "--:|" * (len(Verdict) + 1))
+        lines.append("|---|" + "--:|" * (len(Outcome) + 1))
         for label, counts in self.counts.items():
-            cells = [label or "nothing", sum(counts.values()), *(counts[verdict] for verdict in Verdict)]
+            cells = [label or "nothing", sum(counts.values()), *(counts[outcome] for outcome in Outcome)]
             lines.append(f"| {' | '.join(map(str, cells))} |")
         lines.append(f"\nunary calls that failed during rolling restarts: {len(self.failed_restarts)}")
         lines += [f"{count} x {failed}" for failed, count in Counter(self.failed_restarts).items()]

@@ -20,7 +20,7 @@ from tests.cluster_simulation.dependencies import COLLECTOR, changes, references
 from tests.cluster_simulation.pods import MEBIBYTE, Image, Pod, run, until
 from tests.cluster_simulation.report import Report
 from tests.deploy.manifests import environment_of, named, overlay
-from tests.faults.load import Reference, Verdict, requests_of
+from tests.faults.load import Outcome, Reference, requests_of
 
 _REQUESTS = 4
 _CUT_SECONDS = 8.0
@@ -177,10 +177,10 @@ async def _clients(
 async def _check_requests(clients: Clients, report: Report) -> None:
     """Sends each request by REST and by WebSocket; every answer must be complete."""
     for number in range(_REQUESTS):
-        for how, (verdict, why) in zip(("REST", "WebSocket"), await clients.request(check=number), strict=True):
-            report.checks.append(verdict)
-            if verdict != Verdict.CORRECT:
-                report.problems.append(f"request {number} by {how}: {verdict}: {why}")
+        for how, (outcome, why) in zip(("REST", "WebSocket"), await clients.request(check=number), strict=True):
+            report.checks.append(outcome)
+            if outcome != Outcome.CORRECT:
+                report.problems.append(f"request {number} by {how}: {outcome}: {why}")
 
 
 def _take(seen: Mapping[str, Any], report: Report) -> None:

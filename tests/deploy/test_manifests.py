@@ -197,7 +197,7 @@ def test_grace_period_exceeds_the_drain(name: str, part: ServiceKind) -> None:
     assert pod["terminationGracePeriodSeconds"] >= sleep + drain + 5
 
 
-def test_drain_exceeds_the_longest_call(name: str) -> None:
+def test_drain_exceeds_the_call_timeouts(name: str) -> None:
     manifests = overlay(name)
 
     def seconds(part: str, variable: str) -> float:
@@ -210,8 +210,8 @@ def test_drain_exceeds_the_longest_call(name: str) -> None:
     request = seconds("gateway", "PANTREE_GATEWAY_REQUEST_TIMEOUT_SECONDS")
     call = seconds("pipeline", "PANTREE_PIPELINE_CALL_SECONDS")
     for part in PART_NAMES:
-        longest = max(stream, request) if part in ("gateway", "pipeline") else call
-        assert seconds(part, "PANTREE_DRAIN_SECONDS") >= longest, part
+        timeout = max(stream, request) if part in ("gateway", "pipeline") else call
+        assert seconds(part, "PANTREE_DRAIN_SECONDS") >= timeout, part
 
 
 def test_routes_time_out_after_the_gateway(name: str) -> None:

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.load import Verdict
+from tests.faults.load import Outcome
 from tests.faults.mesh import Fault
 from tests.faults.rolling import rolling_restart
 from tests.faults.run import Report, break_repeatedly, plan_of
@@ -50,13 +50,13 @@ async def _break(arguments: argparse.Namespace) -> bool:
     print(report.table())
     for problem in report.tally.problems:
         print("  " + problem)
-    return report.tally.total(Verdict.WRONG) == report.tally.total(Verdict.HANG) == 0 and report.recovers_in_time
+    return report.tally.total(Outcome.WRONG) == report.tally.total(Outcome.HANG) == 0 and report.recovers_in_time
 
 
 async def _roll(arguments: argparse.Namespace) -> bool:
     rolled = await rolling_restart(arguments.seed, arguments.clients)
     print(f"\nRolling restart of two replicas of each part:\n\n{rolled.table()}")
-    failures = rolled.tally.total(Verdict.WRONG) + rolled.tally.total(Verdict.HANG)
+    failures = rolled.tally.total(Outcome.WRONG) + rolled.tally.total(Outcome.HANG)
     return not rolled.failed_unary_calls and not failures
 
 

@@ -1,4 +1,4 @@
-"""A continuous load of requests with known answers, and a verdict on every outcome."""
+"""A continuous load of requests with known answers, and the outcome of each."""
 
 import asyncio
 import json
@@ -25,8 +25,8 @@ CLEAN_CODES = frozenset(
 CLEAN_CLOSE_CODES = frozenset({1006, 1012, 4429, 4500})
 
 
-class Verdict(StrEnum):
-    """Verdict on an outcome."""
+class Outcome(StrEnum):
+    """Outcome of a request."""
 
     CORRECT = "correct"
     DEGRADED = "degraded"
@@ -63,26 +63,26 @@ class Reference:
     full: Mapping[str, Any]
     without_enrichment: Mapping[str, Any]
 
-    def judge(self, answer: Mapping[str, Any]) -> tuple[Verdict, str]:
-        """Verdict on an answer, and its reason.
+    def judge(self, answer: Mapping[str, Any]) -> tuple[Outcome, str]:
+        """Outcome for an answer, and its reason.
 
         An answer with warnings is degraded. Each of its recommendations must equal one of the answer with or without
         enrichment.
         """
         if answer == self.full:
-            return Verdict.CORRECT, ""
+            return Outcome.CORRECT, ""
         if not answer["warnings"]:
-            return Verdict.WRONG, "an answer without a warning differs"
+            return Outcome.WRONG, "an answer without a warning differs"
         full, without_enrichment = _recommendations(self.full), _recommendations(self.without_enrichment)
         given = _recommendations(answer)
         different = [
             name for name, value in given.items() if value not in (full.get(name), without_enrichment.get(name))
         ]
         if different:
-            return Verdict.WRONG, f"recommendations of a degraded answer differ: {different}"
+            return Outcome.WRONG, f"recommendations of a degraded answer differ: {different}"
         if not set(full) & set(without_enrichment) <= set(given):
-            return Verdict.WRONG, "a degraded answer lacks a recommendation that does not need the missing part"
-        return Verdict.DEGRADED, ""
+            return Outcome.WRONG, "a degraded answer lacks a recommendation that does not need the missing part"
+        return Outcome.DEGRADED, ""
 
 
 def _recommendations(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,21 +100,21 @@ async def answer_to(http: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
 
 @dataclass
 class Tally:
-    """Verdicts by what happened during the requests."""
+    """Outcomes by what happened during the requests."""
 
-    counts: dict[str, Counter[Verdict]] = field(default_factory=dict)
+    counts: dict[str, Counter[Outcome]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     """Descriptions of what was wrong."""
 
-    def note(self, label: str, verdict: Verdict, why: str) -> None:
+    def note(self, label: str, outcome: Outcome, why: str) -> None:
         """Counts an outcome."""
-        self.counts.setdefault(label, Counter())[verdict] += 1
-        if verdict in (Verdict.WRONG, Verdict.HANG):
-            self.problems.append(f"{label}: {verdict}: {why}")
+        self.counts.setdefault(label, Counter())[outcome] += 1
+        if outcome in (Outcome.WRONG, Outcome.HANG):
+            self.problems.append(f"{label}: {outcome}: {why}")
 
-    def total(self, verdict: Verdict) -> int:
-        """Number of outcomes with a verdict."""
-        return sum(counts[verdict] for counts in self.counts.values())
+    def total(self, outcome: Outcome) -> int:
+        """Number of outcomes with a outcome."""
+        return sum(counts[outcome] for counts in self.counts.values())
 
 
 class Load:
@@ -167,20 +167,20 @@ class Load:
             began_at = time.monotonic()
             try:
                 async with asyncio.timeout(TIMEOUT_SECONDS + PATIENCE_SECONDS):
-                    verdict, why = await send(number, generator.randrange(len(self._addresses)))
+                    outcome, why = await send(number, generator.randrange(len(self._addresses)))
             except TimeoutError:
-                verdict, why = Verdict.HANG, f"{send.__name__}: no outcome after {time.monotonic() - began_at:.1f} s"
+                outcome, why = Outcome.HANG, f"{send.__name__}: no outcome after {time.monotonic() - began_at:.1f} s"
             # A request counts for the fault during which it began.
-            self.tally.note(before or self._label(), verdict, why)
-            if verdict not in (Verdict.CORRECT, Verdict.DEGRADED):
+            self.tally.note(before or self._label(), outcome, why)
+            if outcome not in (Outcome.CORRECT, Outcome.DEGRADED):
                 if send == self.process:
                     self.unary_errors.append(why)
                 else:
                     self.stream_ends[why] += 1
             await asyncio.sleep(pause_seconds)
 
-    async def process(self, number: int, first_address: int = 0) -> tuple[Verdict, str]:
-        """Verdict on a request by REST."""
+    async def process(self, number: int, first_address: int = 0) -> tuple[Outcome, str]:
+        """Outcome of a request by REST."""
         response = None
         for turn in range(len(self._addresses)):
             address = self._addresses[(first_address + turn) % len(self._addresses)]
@@ -195,27 +195,27 @@ class Load:
             except httpx.ConnectError:
                 continue  # nothing was sent, so the next gateway is tried, as a load balancer would
             except httpx.TimeoutException:
-                return Verdict.HANG, "process: no response in time"
+                return Outcome.HANG, "process: no response in time"
             except httpx.HTTPError as error:
-                return Verdict.CLEAN_ERROR, f"{type(error).__name__}: {error}"
+                return Outcome.CLEAN_ERROR, f"{type(error).__name__}: {error}"
         if response is None:
-            return Verdict.CLEAN_ERROR, "no gateway accepts connections"
+            return Outcome.CLEAN_ERROR, "no gateway accepts connections"
         if response.status_code == 200:
             return self._references[number].judge(response.json())
         return _judge_problem(response.json())
 
-    async def stream(self, number: int, first_address: int = 0) -> tuple[Verdict, str]:
-        """Verdict on a request by WebSocket: months in order, then the answer, or a clean end."""
-        outcome = (Verdict.CLEAN_ERROR, "no gateway accepts connections")
+    async def stream(self, number: int, first_address: int = 0) -> tuple[Outcome, str]:
+        """Outcome of a request by WebSocket: months in order, then the answer, or a clean end."""
+        outcome = (Outcome.CLEAN_ERROR, "no gateway accepts connections")
         for turn in range(len(self._addresses)):
             try:
                 return await self._stream_from(self._addresses[(first_address + turn) % len(self._addresses)], number)
             except (OSError, websockets.InvalidHandshake, websockets.InvalidMessage, EOFError) as error:
                 # Nothing was sent, so the next gateway is tried, as a load balancer would.
-                outcome = (Verdict.CLEAN_ERROR, f"{type(error).__name__}: {error}")
+                outcome = (Outcome.CLEAN_ERROR, f"{type(error).__name__}: {error}")
         return outcome
 
-    async def _stream_from(self, address: str, number: int) -> tuple[Verdict, str]:
+    async def _stream_from(self, address: str, number: int) -> tuple[Outcome, str]:
         """As `stream`, from one gateway.
 
         Raises:
@@ -238,10 +238,10 @@ class Load:
                         case "monthly_update":
                             months += 1
                             if frame["data"]["month_number"] != months:
-                                return Verdict.WRONG, f"month {months} is missing"
+                                return Outcome.WRONG, f"month {months} is missing"
                         case "completed":
                             if months != request["simulation_months"]:
-                                return Verdict.WRONG, f"completed after {months} months"
+                                return Outcome.WRONG, f"completed after {months} months"
                             return self._references[number].judge(frame["data"])
                         case "error":
                             return _judge_problem(frame)
@@ -249,12 +249,12 @@ class Load:
         except websockets.ConnectionClosed as closed:
             close_code = closed.rcvd.code if closed.rcvd else 1006
         if close_code in CLEAN_CLOSE_CODES:
-            return Verdict.CLEAN_ERROR, f"closed with {close_code}"
-        return Verdict.WRONG, f"closed with {close_code} before the end"
+            return Outcome.CLEAN_ERROR, f"closed with {close_code}"
+        return Outcome.WRONG, f"closed with {close_code} before the end"
 
 
-def _judge_problem(document: Mapping[str, Any]) -> tuple[Verdict, str]:
+def _judge_problem(document: Mapping[str, Any]) -> tuple[Outcome, str]:
     code = document.get("code") or document.get("problem", {}).get("code") or ""
     if code in CLEAN_CODES:
-        return Verdict.CLEAN_ERROR, str(code)
-    return Verdict.WRONG, f"problem {json.dumps(document)[:300]}"
+        return Outcome.CLEAN_ERROR, str(code)
+    return Outcome.WRONG, f"problem {json.dumps(document)[:300]}"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pantree_cli.mesh import PARTS, ProcessMesh, free_ports
-from tests.faults.load import Load, Tally, Verdict, requests_of
+from tests.faults.load import Load, Outcome, Tally, requests_of
 from tests.faults.mesh import MAX_START_SECONDS
 from tests.faults.proxy import HOST
 from tests.faults.run import references_of
@@ -28,9 +28,9 @@ class RollingReport:
 
     def table(self) -> str:
         """The results as a Markdown table with one row per part."""
-        rows = [f"| restarted | requests | {' | '.join(Verdict)} |", "|---|" + "--:|" * (len(Verdict) + 1)]
+        rows = [f"| restarted | requests | {' | '.join(Outcome)} |", "|---|" + "--:|" * (len(Outcome) + 1)]
         for label, counts in sorted(self.tally.counts.items()):
-            cells = [label or "none", sum(counts.values()), *(counts[verdict] for verdict in Verdict)]
+            cells = [label or "none", sum(counts.values()), *(counts[outcome] for outcome in Outcome)]
             rows.append(f"| {' | '.join(map(str, cells))} |")
         rows.append(f"\nfailed unary calls: {len(self.failed_unary_calls)} {self.failed_unary_calls[:5]}")
         rows.append(f"streams that did not complete: {sum(self.stream_ends.values())} {dict(self.stream_ends)}")

@@ -15,7 +15,7 @@ from typing import Self
 
 from pantree_cli.mesh import PARTS, ServiceKind
 from tests.e2e.mesh import mesh_of_processes, until_healthy
-from tests.faults.load import Load, Reference, Tally, Verdict, answer_to, requests_of
+from tests.faults.load import Load, Outcome, Reference, Tally, answer_to, requests_of
 from tests.faults.mesh import FAKETIME, Fault, FaultyMesh, faulty_mesh
 
 MAX_RECOVERY_SECONDS = 5.0
@@ -85,23 +85,23 @@ class Report:
         """Report from the output of `to_json`."""
         kept = json.loads(text)
         counts = {
-            label: Counter({Verdict(verdict): count for verdict, count in one.items()})
+            label: Counter({Outcome(outcome): count for outcome, count in one.items()})
             for label, one in kept["counts"].items()
         }
         return cls(Tally(counts, kept["problems"]), kept["baseline_seconds"], kept["recoveries"], kept["delays"])
 
     def table(self) -> str:
         """The report as a Markdown table with one row per part and fault."""
-        verdicts = list(Verdict)
-        rows = [f"| part | fault | faults | requests | {' | '.join(verdicts)} | slowest recovery, s |"]
-        rows.append("|---|---|" + "--:|" * (len(verdicts) + 3))
+        outcomes = list(Outcome)
+        rows = [f"| part | fault | faults | requests | {' | '.join(outcomes)} | slowest recovery, s |"]
+        rows.append("|---|---|" + "--:|" * (len(outcomes) + 3))
         for label in sorted({*self.tally.counts, *self.recoveries} - {""}):
             part, _, fault = label.partition(": ")
             counts, recoveries = self.tally.counts.get(label, Counter()), self.recoveries.get(label, [])
-            cells = [part, fault, len(recoveries), sum(counts.values()), *(counts[one] for one in verdicts)]
+            cells = [part, fault, len(recoveries), sum(counts.values()), *(counts[one] for one in outcomes)]
             rows.append(f"| {' | '.join(map(str, cells))} | {max(recoveries, default=0):.2f} |")
         totals = ["all", "", self.fault_count, sum(sum(one.values()) for one in self.tally.counts.values())]
-        totals += [self.tally.total(one) for one in verdicts]
+        totals += [self.tally.total(one) for one in outcomes]
         rows.append(f"| {' | '.join(map(str, totals))} | {self.slowest_recovery:.2f} |")
         usual = " to ".join(
             f"{seconds:.2f}" for seconds in sorted({min(self.baseline_seconds), max(self.baseline_seconds)})
@@ -189,14 +189,14 @@ async def _recovery(load: Load) -> float:
     """Seconds until a request is answered correctly."""
     began_at = time.monotonic()
     while True:
-        verdict, why = Verdict.HANG, "no outcome"
+        outcome, why = Outcome.HANG, "no outcome"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_GIVE_UP_SECONDS):
-                verdict, why = await load.process(0)
-        if verdict in (Verdict.WRONG, Verdict.HANG):
-            load.tally.note("probe", verdict, why)
+                outcome, why = await load.process(0)
+        if outcome in (Outcome.WRONG, Outcome.HANG):
+            load.tally.note("probe", outcome, why)
         seconds = time.monotonic() - began_at
-        if verdict is Verdict.CORRECT or seconds > _GIVE_UP_SECONDS:
+        if outcome is Outcome.CORRECT or seconds > _GIVE_UP_SECONDS:
             return seconds
         await asyncio.sleep(_PAUSE_BETWEEN_PROBES_SECONDS)
 

@@ -21,7 +21,7 @@ from pantree_client.bulk_calls import bulk_responses
 from pantree_domain.days import day_number
 from pantree_runtime.channel import open_channel
 from tests.e2e.mesh import mesh_of_processes
-from tests.faults.load import Load, Verdict, requests_of
+from tests.faults.load import Load, Outcome, requests_of
 from tests.faults.run import references_of
 
 # Caches and thread pools grow at first. Growth after a third of the time is a leak.
@@ -83,7 +83,7 @@ async def _main(seconds: float, seed: int, clients: int) -> bool:
                 await asyncio.sleep(_SECONDS_PAUSE_BETWEEN_SAMPLES)
             load.stop()
             await loading
-    counts = {verdict: load.tally.total(verdict) for verdict in Verdict}
+    counts = {outcome: load.tally.total(outcome) for outcome in Outcome}
     print(f"\n{seconds:.0f} s, {clients} clients, {sum(counts.values())} requests: {counts}\n")
     print("| part | memory after warm-up, MiB | at the end, MiB | slope, MiB/min | files after warm-up | at the end |")
     print("|---|--:|--:|--:|--:|--:|")
@@ -94,7 +94,7 @@ async def _main(seconds: float, seed: int, clients: int) -> bool:
         first, last = kept[0], kept[-1]
         print(f"| {part} | {first[1]:.1f} | {last[1]:.1f} | {slope:+.2f} | {first[2]} | {last[2]} |")
         flat = flat and slope <= MAX_MIB_PER_MINUTE and last[2] <= first[2] + clients
-    return flat and counts[Verdict.WRONG] == counts[Verdict.HANG] == 0
+    return flat and counts[Outcome.WRONG] == counts[Outcome.HANG] == 0
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from pantree_cli.mesh import PARTS
-from tests.faults.load import Verdict
+from tests.faults.load import Outcome
 from tests.faults.mesh import FAKETIME, Fault
 from tests.faults.proxy import HOST, Proxy
 from tests.faults.run import break_repeatedly
@@ -33,7 +33,7 @@ async def test_no_answer_is_wrong_or_lost_during_faults() -> None:
     report = await break_repeatedly(plan, SEED, clients=2)
     assert report.tally.problems == []
     assert report.fault_count == len(plan)
-    assert report.tally.total(Verdict.CORRECT) > 0
+    assert report.tally.total(Outcome.CORRECT) > 0
 
 
 async def close(writer: asyncio.StreamWriter) -> None:

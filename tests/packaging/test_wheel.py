@@ -1,4 +1,4 @@
-"""The wheel in new environments: every part with its own extra only, and the demo with all of them."""
+"""The wheel in new environments: every part with only its own extra, and the demo with all of them."""
 
 import os
 import subprocess
@@ -32,10 +32,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(folder: Path, wheel: Path, extra: str) -> Path:
-    """`bin` of a new environment that holds the wheel with one extra.
+    """`bin` directory of a new environment with the wheel and one extra.
 
-    Made by uv, which links packages it already has instead of unpacking them each time: with pip, eleven environments
-    took five minutes.
+    uv links cached packages instead of unpacking them; with pip, eleven environments took five minutes.
     """
     python = str(folder / "bin" / "python")
     constraints = str(ROOT / "scripts" / "constraints.txt")
@@ -47,7 +46,7 @@ def environment(folder: Path, wheel: Path, extra: str) -> Path:
 
 @contextmanager
 def serving(part: ServiceKind, binaries: Path) -> Iterator[str]:
-    """Address of a part that runs in an environment, outside this checkout."""
+    """Runs a part in an environment, outside this checkout, and returns its address."""
     (port,) = free_ports(1)
     variables = {**os.environ, part.port_variable: str(port), "PANTREE_LOG_LEVEL": "WARNING"}
     command = [str(binaries / "python"), "-m", part.package]
@@ -75,12 +74,12 @@ def is_serving(part: ServiceKind, address: str) -> bool:
 
 
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
-def test_part_starts_with_its_own_extra_only(part: ServiceKind, wheel: Path, tmp_path: Path) -> None:
+def test_part_starts_with_only_its_own_extra(part: ServiceKind, wheel: Path, tmp_path: Path) -> None:
     binaries = environment(tmp_path / "env", wheel, part.name)
     with serving(part, binaries) as address:
         ends = time.monotonic() + MAX_START_SECONDS
         while not is_serving(part, address):
-            assert time.monotonic() < ends, f"{part.name} does not serve"
+            assert time.monotonic() < ends, f"{part.name} is not serving"
             time.sleep(0.1)
 
 
@@ -92,7 +91,7 @@ def test_demo_runs_in_a_bare_environment(wheel: Path, tmp_path: Path) -> None:
     assert "from all services SERVING to the result" in result.stdout
 
 
-def test_command_line_without_its_extra_says_what_to_install(wheel: Path, tmp_path: Path) -> None:
+def test_command_line_without_its_extra_names_the_extra(wheel: Path, tmp_path: Path) -> None:
     binaries = environment(tmp_path / "env", wheel, "pipeline")
     result = subprocess.run([binaries / "pantree", "demo"], capture_output=True, text=True)
     assert result.returncode == 2
@@ -100,12 +99,12 @@ def test_command_line_without_its_extra_says_what_to_install(wheel: Path, tmp_pa
     assert "Traceback" not in result.stderr
 
 
-def test_wheel_brings_only_names_of_pantree(wheel: Path) -> None:
+def test_wheel_contains_only_pantree_packages(wheel: Path) -> None:
     top_level = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     assert {name for name in top_level if not name.startswith("pantree")} == set()
 
 
-def test_sagemaker_container_starts_with_its_extra_only(wheel: Path, tmp_path: Path) -> None:
+def test_sagemaker_container_starts_with_only_its_extra(wheel: Path, tmp_path: Path) -> None:
     binaries = environment(tmp_path / "env", wheel, "sagemaker")
     python = str(binaries / "python")
     program = [python, "-m", "pantree_recommendation.sagemaker"]
@@ -119,7 +118,7 @@ def test_sagemaker_container_starts_with_its_extra_only(wheel: Path, tmp_path: P
     with subprocess.Popen([*program, "serve"], env=variables, cwd=tmp_path) as process:
         ends = time.monotonic() + MAX_START_SECONDS
         while not answers_ping(f"http://{HOST}:{port}/ping"):
-            assert time.monotonic() < ends, "the container does not serve"
+            assert time.monotonic() < ends, "the container is not serving"
             time.sleep(0.1)
         process.terminate()
         assert process.wait(30) == 0

@@ -67,7 +67,7 @@ def tls_part(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsPart]:
     }
     command = [sys.executable, "-m", "pantree_enrichment"]
     with subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) as process:
-        part = TlsPart(f"{HOST}:{port}", folder, Authority.kept_in(folder), process)
+        part = TlsPart(f"{HOST}:{port}", folder, Authority.load(folder), process)
         try:
             part.until_logged('"serving"')
             yield part

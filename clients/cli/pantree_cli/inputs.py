@@ -43,7 +43,7 @@ ValueT = TypeVar("ValueT")
 
 
 def read_text(path: Path | None) -> str:
-    """Content of a UTF-8 file, or of standard input if the path is None.
+    """Content of a UTF-8 file, or of standard input if there is no path.
 
     Raises:
         InvalidInput: when there is no such file, or it is not UTF-8.

@@ -61,7 +61,7 @@ async def bulk_responses(
         with translate_rpc_errors(part):
             while True:
                 try:
-                    async for response in call(pending.unanswered_then_new()):
+                    async for response in call(pending.pending_then_new()):
                         count = _answer_count(response)
                         if isinstance(response, IndexHistoriesResponse):
                             # The service numbers the histories of its call, which may not be the first one.
@@ -94,7 +94,7 @@ class _PendingRequests:
 
     def __init__(self, requests: Iterable[Any] | AsyncIterable[Any]) -> None:
         self._source = aiter(requests) if isinstance(requests, AsyncIterable) else aiter(_async_iterator(requests))
-        self._unanswered: deque[Any] = deque()
+        self._pending: deque[Any] = deque()
         self._call_number = 0
         # A task, so that the end of a call does not cancel the creation of the next request.
         self._next: asyncio.Task[Any] | None = None
@@ -104,12 +104,12 @@ class _PendingRequests:
     @property
     def is_complete(self) -> bool:
         """Whether every household of every request is answered."""
-        return self._is_exhausted and not any(len(_households(request)) for request in self._unanswered)
+        return self._is_exhausted and not any(len(_households(request)) for request in self._pending)
 
-    async def unanswered_then_new(self) -> AsyncIterator[Any]:
+    async def pending_then_new(self) -> AsyncIterator[Any]:
         """Yields the unanswered requests of earlier calls, then new ones, until it is called again."""
         self._call_number = own_number = self._call_number + 1
-        for request in tuple(self._unanswered):
+        for request in tuple(self._pending):
             yield request
         while self._call_number == own_number:
             if self._next is None:
@@ -125,21 +125,21 @@ class _PendingRequests:
                 self._is_exhausted = True
                 return
             self._next = None
-            self._unanswered.append(request)
+            self._pending.append(request)
             yield request
 
     def mark_answered(self, count: int) -> None:
         """Removes the first households; a batch may be answered in several responses."""
         while count:
-            request = self._unanswered[0]
+            request = self._pending[0]
             size = len(_households(request))
             if count < size:
                 rest = type(request)()
                 rest.CopyFrom(request)
                 del _households(rest)[:count]
-                self._unanswered[0] = rest
+                self._pending[0] = rest
                 return
-            self._unanswered.popleft()
+            self._pending.popleft()
             count -= size
 
     def raise_source_error(self) -> None:

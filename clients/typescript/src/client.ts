@@ -54,7 +54,7 @@ export interface ComponentHealth {
   required: boolean;
   /** Response time of its health check. */
   latency_ms: number;
-  /** Description of the problem; empty if there is none. */
+  /** Description of the problem; empty without a problem. */
   message: string;
 }
 

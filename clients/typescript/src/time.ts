@@ -36,7 +36,7 @@ export class Deadline {
     return this.controller.signal;
   }
 
-  /** Remaining seconds, at least 0.001, for which the server returns an error. */
+  /** Remaining seconds; the minimum is 0.001, for which the server returns an error. */
   get remainingSeconds(): number {
     return Math.max((this.endsAt - Date.now()) / 1000, 0.001);
   }

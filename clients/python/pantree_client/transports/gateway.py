@@ -220,7 +220,7 @@ class _Stream:
         """Whether a new connection resumes the stream. Older gateways send no tokens and would start again."""
 
     async def next_event(self) -> pipeline.StreamProcessResponse:
-        """Receives the next event, on a new connection if there is none.
+        """Receives the next event; connects first if necessary.
 
         Raises:
             PantreeError: when the gateway reports an error or the connection is lost. The next call resumes the stream.
