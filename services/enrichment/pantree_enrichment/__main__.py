@@ -5,11 +5,11 @@ import time
 
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_domain.catalog import load_catalog
-from pantree_enrichment.backends.memory_cache import MemoryCache
+from pantree_enrichment.backends.answer_cache import TieredCache
 from pantree_enrichment.backends.nim import NimEnricher, open_client
 from pantree_enrichment.backends.prompt import Prompt, load_prompt
 from pantree_enrichment.backends.request_coalescer import RequestCoalescer
-from pantree_enrichment.core import AnswerCache, Enrichment, RulesEnricher
+from pantree_enrichment.core import Enrichment, RulesEnricher
 from pantree_enrichment.demo import demo
 from pantree_enrichment.servicer import EnrichmentServicer
 from pantree_enrichment.settings import EnrichmentSettings
@@ -78,23 +78,25 @@ def _language_model(settings: EnrichmentSettings) -> RequestCoalescer:
     )
 
 
-def _cache(settings: EnrichmentSettings, prompt: Prompt) -> AnswerCache:
-    local = MemoryCache(size=settings.cache_size, seconds=settings.cache_seconds, clock=time.monotonic)
-    url = settings.redis_url.get_secret_value()
-    if not url:
-        return local
-    # Imported here: not needed without Redis.
-    from pantree_enrichment.backends.redis_cache import RedisCache
-    from pantree_runtime.shared_redis import SharedRedis
+def _cache(settings: EnrichmentSettings, prompt: Prompt) -> TieredCache:
+    url, redis = settings.redis_url.get_secret_value(), None
+    if url:
+        # Imported here: not needed without Redis.
+        from pantree_runtime.shared_redis import SharedRedis
 
-    redis = SharedRedis(
-        url,
-        timeout_seconds=REDIS_TIMEOUT_SECONDS,
-        cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
-        shared="answers of the language model",
-    )
-    return RedisCache(
-        redis, local, prompt_version=prompt.version, model=settings.nim_model, seconds=settings.cache_seconds
+        redis = SharedRedis(
+            url,
+            timeout_seconds=REDIS_TIMEOUT_SECONDS,
+            cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
+            shared="answers of the language model",
+        )
+    return TieredCache(
+        size=settings.cache_size,
+        seconds=settings.cache_seconds,
+        clock=time.monotonic,
+        redis=redis,
+        prompt_version=prompt.version,
+        model=settings.nim_model,
     )
 
 

@@ -1,4 +1,4 @@
-"""One suite for both caches, and tests of the cache in Redis."""
+"""Tests of the cache with and without Redis."""
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from pantree_enrichment.backends.memory_cache import MemoryCache
-from pantree_enrichment.backends.redis_cache import KEY_PREFIX, RedisCache
+from pantree_enrichment.backends.answer_cache import KEY_PREFIX, TieredCache
 from pantree_enrichment.core import AnswerCache, Failure, ItemToEnrich
 from pantree_runtime.shared_redis import SharedRedis
 from tests.enrichment.answers import answer_about
@@ -31,14 +30,15 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @contextlib.asynccontextmanager
 async def redis_cache(
     url: str, *, clock: Clock | None = None, prompt_version: str = "v1", model: str = "m", seconds: float = 3600
-) -> AsyncIterator[RedisCache]:
+) -> AsyncIterator[TieredCache]:
     clock = clock or Clock()
-    cache = RedisCache(
-        SharedRedis(url, timeout_seconds=0.25, cool_down_seconds=30, shared="answers", clock=clock),
-        MemoryCache(size=100, seconds=seconds, clock=clock),
+    cache = TieredCache(
+        size=100,
+        seconds=seconds,
+        clock=clock,
+        redis=SharedRedis(url, timeout_seconds=0.25, cool_down_seconds=30, shared="answers", clock=clock),
         prompt_version=prompt_version,
         model=model,
-        seconds=seconds,
     )
     try:
         yield cache
@@ -49,7 +49,7 @@ async def redis_cache(
 @pytest.fixture(params=["memory", "redis"])
 async def cache(request: pytest.FixtureRequest) -> AsyncIterator[AnswerCache]:
     if request.param == "memory":
-        yield MemoryCache(size=100, seconds=3600, clock=Clock())
+        yield TieredCache(size=100, seconds=3600, clock=Clock())
     else:
         server: RedisServer = request.getfixturevalue("redis")
         async with redis_cache(server.url, model=request.node.name) as cache:
@@ -81,7 +81,7 @@ async def test_empty_calls_succeed(cache: AnswerCache) -> None:
 
 async def test_memory_drops_expired_outcomes() -> None:
     clock = Clock()
-    cache = MemoryCache(size=100, seconds=3600, clock=clock)
+    cache = TieredCache(size=100, seconds=3600, clock=clock)
     await cache.put({MILK: answer_about(MILK), BREAD: Failure("wrong", is_item_specific=True)})
     clock.seconds += 600
     assert set(await cache.get([MILK, BREAD])) == {MILK}
@@ -91,7 +91,7 @@ async def test_memory_drops_expired_outcomes() -> None:
 
 @given(st.lists(st.integers(min_value=0, max_value=20), max_size=60), st.integers(min_value=1, max_value=10))
 async def test_full_memory_cache_drops_the_oldest_use_first(numbers: list[int], size: int) -> None:
-    cache = MemoryCache(size=size, seconds=3600, clock=Clock())
+    cache = TieredCache(size=size, seconds=3600, clock=Clock())
     used: list[ItemToEnrich] = []
     for number in numbers:
         item = ItemToEnrich(str(number))
