@@ -1,4 +1,4 @@
-"""A whole mesh in processes of its own, on free ports, for tests."""
+"""A whole mesh for tests, in separate processes on free ports."""
 
 import asyncio
 import contextlib
@@ -13,12 +13,12 @@ import httpx
 
 from pantree_cli.mesh import ProcessMesh, port_settings, start_processes
 
-LONGEST_SECONDS = 60
+TIMEOUT_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class RunningMesh:
-    """Where the parts of a running mesh listen, and how they are told."""
+    """A running mesh: its environment variables and processes."""
 
     variables: dict[str, str]
     processes: ProcessMesh
@@ -29,8 +29,8 @@ class RunningMesh:
         return self.processes.process_ids
 
     async def exit_code(self, part: str) -> int:
-        """Exit code of a part, when it has ended."""
-        async with asyncio.timeout(LONGEST_SECONDS):
+        """Exit code of a part, after it has ended."""
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return await self.processes.wait(part)
 
     def address(self, part: str) -> str:
@@ -48,12 +48,12 @@ class RunningMesh:
         return f"ws://{self.address('gateway')}"
 
     def kill(self, part: str) -> None:
-        """Ends a part at once, as a crash would."""
+        """Kills a part, as a crash would."""
         os.kill(self.process_ids[part], signal.SIGKILL)
 
     @contextlib.contextmanager
     def started_again(self, part: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The part in a new process on the same port, as `pantree serve PART` starts it."""
+        """Context with the part in a new process on the same port, started with `pantree serve PART`."""
         environment = {**os.environ, **self.variables}
         with subprocess.Popen([sys.executable, "-m", "pantree_cli", "serve", part], env=environment) as process:
             try:
@@ -64,7 +64,7 @@ class RunningMesh:
 
 @contextlib.asynccontextmanager
 async def mesh_of_processes(**variables: str) -> AsyncIterator[RunningMesh]:
-    """A mesh as `pantree up` starts it; stopped in order at the end.
+    """A mesh as `pantree up` starts it, stopped gracefully at the end.
 
     Args:
         variables: further environment variables for the parts.
@@ -78,8 +78,8 @@ async def mesh_of_processes(**variables: str) -> AsyncIterator[RunningMesh]:
 
 
 async def until_healthy(mesh: RunningMesh, status: str) -> dict[str, object]:
-    """The gateway's health document as soon as it tells this status."""
-    async with httpx.AsyncClient(base_url=mesh.http) as client, asyncio.timeout(LONGEST_SECONDS):
+    """The gateway's health document as soon as it has this status."""
+    async with httpx.AsyncClient(base_url=mesh.http) as client, asyncio.timeout(TIMEOUT_SECONDS):
         while True:
             document: dict[str, object] = (await client.get("/health")).json()
             if document["status"] == status:

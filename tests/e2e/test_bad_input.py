@@ -1,4 +1,4 @@
-"""Bad input gets an answer that names each bad field; the mesh lives on."""
+"""Bad input is an error that names each bad field; the mesh keeps running."""
 
 import json
 from typing import Any
@@ -31,9 +31,9 @@ CASES: dict[str, tuple[str, set[str]]] = {
     "unknown archetype": (json.dumps(request(archetype="astronaut")), {"archetype"}),
     "10,000 items": (json.dumps(request(items=[BANANAS] * 10_000)), {"items"}),
     "broken JSON": ('{"customer_id": "cust_001", "items": [', {""}),
-    "no object": ("[1, 2]", {""}),  # the body as a whole
+    "not an object": ("[1, 2]", {""}),  # the body as a whole
     "a name of 5 MB": (json.dumps(request(items=[{**BANANAS, "name": "x" * 5_000_000}])), {"items[0].name"}),
-    "unknown field": (json.dumps(request(colour="red")), {"colour"}),
+    "unknown field": (json.dumps(request(flavor="red")), {"flavor"}),
     "price as text": (json.dumps(request(items=[{**BANANAS, "price": "cheap"}])), {"items[0].price"}),
     "items and history": (
         json.dumps(request(history=[{"name": "Milk", "date": "2026-01-01", "price": 1}])),
@@ -82,7 +82,7 @@ async def test_bad_request_is_400_and_names_each_bad_field(mesh: RunningMesh, ca
 
 
 async def answer_of(mesh: RunningMesh, body: str) -> tuple[dict[str, Any], int | None]:
-    """The only event that a stream sends, and the code with which it closes."""
+    """The only event of a stream, and its close code."""
     async with websockets.connect(f"{mesh.websocket}/ws/stream/cust_001", max_size=None) as socket:
         await socket.send(body)
         event = json.loads(await socket.recv())
@@ -92,7 +92,7 @@ async def answer_of(mesh: RunningMesh, body: str) -> tuple[dict[str, Any], int |
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "no customer"])
-async def test_bad_message_is_an_error_event_and_a_close(mesh: RunningMesh, case: str) -> None:
+async def test_bad_message_is_an_error_event_and_closes_the_socket(mesh: RunningMesh, case: str) -> None:
     body, _ = CASES[case]
     event, close_code = await answer_of(mesh, body.replace('"customer_id": ""', '"customer_id": "cust_001"'))
     assert event["type"] == "error"

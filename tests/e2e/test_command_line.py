@@ -1,4 +1,4 @@
-"""The command line as people and programs use it, in processes of its own."""
+"""The command line as people and programs use it, in separate processes."""
 
 import csv
 import json
@@ -42,12 +42,12 @@ def test_demo_shows_months_and_recommendations(how: list[str]) -> None:
     assert result.stderr == ""
 
 
-def test_demo_in_processes_and_in_one_process_give_the_same_answer() -> None:
+def test_demo_has_the_same_answer_in_processes_and_in_one_process() -> None:
     one, other = (json.loads(pantree("demo", "--json", *how).stdout) for how in ([], ["--in-process"]))
     assert one == other
 
 
-def test_process_reads_a_request_and_asks_a_running_mesh(mesh: RunningMesh, tmp_path: Path) -> None:
+def test_process_sends_a_request_to_a_running_mesh(mesh: RunningMesh, tmp_path: Path) -> None:
     file = tmp_path / "request.json"
     file.write_text(json.dumps(REQUEST))
     result = pantree("process", str(file), "--json", "--address", mesh.address("pipeline"))
@@ -99,7 +99,7 @@ def test_wrong_usage_ends_with_2_without_a_traceback(arguments: list[str]) -> No
     assert "Traceback" not in result.stderr
 
 
-def test_status_tells_each_part(mesh: RunningMesh) -> None:
+def test_status_shows_each_part(mesh: RunningMesh) -> None:
     result = pantree("status", "--json", "--address", mesh.address("pipeline"))
     assert result.returncode == 0
     document = json.loads(result.stdout)
@@ -109,7 +109,7 @@ def test_status_tells_each_part(mesh: RunningMesh) -> None:
     }
 
 
-def test_status_of_nothing_ends_with_3() -> None:
+def test_status_without_a_mesh_ends_with_3() -> None:
     result = pantree("status", "--address", "127.0.0.1:9")
     assert result.returncode == 3
     assert "pipeline" in result.stderr
@@ -117,7 +117,7 @@ def test_status_of_nothing_ends_with_3() -> None:
 
 @pytest.mark.parametrize("how", [[], ["--in-process"]], ids=["processes", "in one process"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_up_serves_until_it_is_told_to_stop(how: list[str], number: signal.Signals) -> None:
+def test_up_serves_until_a_signal(how: list[str], number: signal.Signals) -> None:
     variables = {**os.environ, **port_settings(own_ports=True), "COLUMNS": "80"}
     process = subprocess.Popen(
         [*PANTREE, "up", *how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
@@ -149,7 +149,7 @@ def test_up_on_a_port_in_use_names_the_setting_and_leaves_nothing_running(mesh: 
 
 
 @pytest.mark.parametrize("part", ["simulation", "vector", "frequency", "enrichment", "recommendation"])
-def test_each_component_shows_itself(part: str) -> None:
+def test_each_part_has_a_demo(part: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", f"pantree_{part}", "--demo"], capture_output=True, text=True, timeout=60
     )
@@ -158,7 +158,7 @@ def test_each_component_shows_itself(part: str) -> None:
     assert result.stderr == ""
 
 
-def test_pipeline_shows_itself_with_the_others_running(mesh: RunningMesh) -> None:
+def test_pipeline_has_a_demo_when_the_other_parts_run(mesh: RunningMesh) -> None:
     command = [sys.executable, "-m", "pantree_pipeline", "--demo"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, **mesh.variables})
     assert result.returncode == 0, result.stderr

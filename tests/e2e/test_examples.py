@@ -1,4 +1,4 @@
-"""Examples of the documentation run as they stand, but for the address."""
+"""The examples of the documentation run unchanged except for the address."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from tests.e2e.mesh import RunningMesh
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 
-# The seed documentation's own example, with the function that it calls but does not show.
+# The example of the original API, with the function that it calls but does not define.
 JAVASCRIPT = """
 function updateProgress(progress) { console.log('Progress:', progress); }
 
@@ -51,7 +51,7 @@ ws.onmessage = (event) => {
 
 
 def node_with_websocket() -> str | None:
-    """Node.js, when there is one that has WebSocket as browsers have."""
+    """Node.js, if it is installed and has the browsers' WebSocket."""
     node = shutil.which("node")
     if node is None:
         return None
@@ -63,7 +63,7 @@ NODE = node_with_websocket()
 
 
 @pytest.mark.skipif(NODE is None, reason="needs Node.js 20 or newer, which has the browsers' WebSocket")
-def test_javascript_of_the_seed(mesh: RunningMesh) -> None:
+def test_javascript_of_the_original_api(mesh: RunningMesh) -> None:
     assert NODE is not None
     script = JAVASCRIPT.replace("localhost:8000", mesh.address("gateway"))
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""Parts are stopped on purpose, in real processes."""
+"""Parts are stopped or killed, in real processes."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ def names_of(answer: dict[str, Any]) -> set[str]:
     return {item["name"] for item in answer["recommendations"]["recommendations"]}
 
 
-async def test_mesh_degrades_fails_and_heals_part_by_part() -> None:
+async def test_mesh_degrades_fails_and_recovers_part_by_part() -> None:
     async with mesh_of_processes() as mesh:
         whole = (await process(mesh)).json()
         assert whole["warnings"] == []
@@ -65,7 +65,7 @@ async def test_mesh_degrades_fails_and_heals_part_by_part() -> None:
 async def test_sigterm_lets_a_stream_finish(part: str) -> None:
     async with mesh_of_processes() as mesh:
         body = {**REQUEST, "simulation_months": 60, "archetype": "single_professional"}
-        # A reader with a small buffer, so that most of the stream is still to be made when the signal comes.
+        # A reader with a small buffer, so that most of the stream is not sent yet when the signal arrives.
         async with websockets.connect(
             f"{mesh.websocket}/ws/stream/cust_001", max_queue=1, max_size=None, compression=None
         ) as socket:
@@ -79,7 +79,7 @@ async def test_sigterm_lets_a_stream_finish(part: str) -> None:
         assert await mesh.exit_code(part) == 0
 
 
-async def test_pipeline_that_drains_refuses_new_calls_and_ends_with_0() -> None:
+async def test_draining_pipeline_finishes_its_stream_and_ends_with_0() -> None:
     purchase = FirstPurchase("cust_001", [Item("Bananas", 1.99)], simulation_months=60, as_of=date(2026, 7, 1), seed=3)
     async with mesh_of_processes() as mesh, open_channel(mesh.address("pipeline"), timeout_seconds=60) as channel:
         request = messages.StreamProcessRequest(input=purchase.message())

@@ -1,4 +1,4 @@
-"""`pantree up` and its parts when some of them end as nobody meant them to."""
+"""`pantree up` when it or some of its parts end unexpectedly."""
 
 import os
 import signal
@@ -14,16 +14,16 @@ import pytest
 
 from pantree_cli.mesh import port_settings
 
-LONGEST_SECONDS = 60
+TIMEOUT_SECONDS = 60
 pytestmark = pytest.mark.timeout(300)
 REQUEST = {"customer_id": "cust_001", "items": [{"name": "Bananas", "price": 1.99}], "seed": 5, "as_of": "2026-07-01"}
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Waits until a condition holds, at most `LONGEST_SECONDS`."""
-    ends_at = time.monotonic() + LONGEST_SECONDS
+    """Waits until a condition holds, at most `TIMEOUT_SECONDS`."""
+    ends_at = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
-        assert time.monotonic() < ends_at, "it did not come to pass"
+        assert time.monotonic() < ends_at, "timed out"
         time.sleep(0.05)
 
 
@@ -46,15 +46,15 @@ def up() -> Iterator[tuple[subprocess.Popen[str], str]]:
             yield process, f"http://{variables['PANTREE_GATEWAY_ADDRESS']}"
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=LONGEST_SECONDS)
+            process.communicate(timeout=TIMEOUT_SECONDS)
 
 
 def part_of(process: psutil.Process) -> str:
-    """Name of the part that a child of `pantree up` is."""
+    """Name of the part that runs in a child process of `pantree up`."""
     return next(word for word in process.cmdline() if word.startswith("pantree_")).removeprefix("pantree_")
 
 
-def test_crashed_parts_are_started_again() -> None:
+def test_crashed_parts_are_restarted() -> None:
     with up() as (process, gateway):
         answer = httpx.post(f"{gateway}/api/v1/process", json=REQUEST, timeout=30).json()
         first = {part_of(child): child for child in psutil.Process(process.pid).children()}
@@ -72,7 +72,7 @@ def test_crashed_parts_are_started_again() -> None:
 
 @pytest.fixture
 def hang_up_ends_programs() -> Iterator[None]:
-    """Whoever runs the tests under `nohup` hands it on to what they start, which is meant to go on then."""
+    """`nohup` makes child processes ignore SIGHUP; this restores the default for tests that run under it."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -85,20 +85,20 @@ def test_no_part_outlives_pantree_up(number: signal.Signals) -> None:
         parts = psutil.Process(process.pid).children()
         assert len(parts) == 7
         process.send_signal(number)
-        process.wait(LONGEST_SECONDS)
-        _, alive = psutil.wait_procs(parts, timeout=LONGEST_SECONDS)
+        process.wait(TIMEOUT_SECONDS)
+        _, alive = psutil.wait_procs(parts, timeout=TIMEOUT_SECONDS)
         assert alive == []
 
 
-def test_a_part_that_hangs_is_killed_in_the_end() -> None:
+def test_part_that_hangs_is_killed_after_the_drain_time() -> None:
     os.environ["PANTREE_DRAIN_SECONDS"] = "0"
     try:
         with up() as (process, _):
             parts = psutil.Process(process.pid).children()
             parts[3].suspend()
             process.send_signal(signal.SIGTERM)
-            assert process.wait(LONGEST_SECONDS) == 0
-            _, alive = psutil.wait_procs(parts, timeout=LONGEST_SECONDS)
+            assert process.wait(TIMEOUT_SECONDS) == 0
+            _, alive = psutil.wait_procs(parts, timeout=TIMEOUT_SECONDS)
             assert alive == []
     finally:
         del os.environ["PANTREE_DRAIN_SECONDS"]

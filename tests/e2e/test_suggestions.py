@@ -1,4 +1,4 @@
-"""What similar customers buy reaches a newcomer through the whole mesh, and says whose habit it is."""
+"""Suggestions for a new customer from similar customers, through the whole mesh."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -37,13 +37,13 @@ async def process(mesh: RunningMesh, customer: str, history: list[dict[str, Any]
 
 
 @pytest.mark.asyncio(loop_scope="session")
-async def test_newcomer_is_told_what_customers_like_it_buy_regularly(mesh: RunningMesh) -> None:
+async def test_new_customer_gets_suggestions_from_similar_customers(mesh: RunningMesh) -> None:
     newcomer = [
         *purchases("Rye Sourdough", "bakery", 7, 1, date(2026, 5, 30)),
         *purchases("Oat Kefir", "dairy", 7, 1, date(2026, 5, 30)),
     ]
     early = await process(mesh, "newcomer", newcomer, include_suggestions=True)
-    # Customers of other tests may be stored, none of whom buys these.
+    # Customers of other tests may be stored, but none of them buys these items.
     assert not {"Rye Sourdough", "Oat Kefir"} & {item["name"] for item in early["recommendations"]["suggestions"]}
     for number in range(6):
         regular = [
@@ -52,10 +52,10 @@ async def test_newcomer_is_told_what_customers_like_it_buy_regularly(mesh: Runni
             *purchases("Quince Jelly", "pantry", 21, 4),
         ]
         await process(mesh, f"regular-{number}", regular)
-    told = await process(mesh, "newcomer", newcomer, include_suggestions=True)
-    assert told["recommendations"]["recommendations"] == []
-    assert {item["name"] for item in told["recommendations"]["near_misses"]} == {"Rye Sourdough", "Oat Kefir"}
-    suggestions = {item["name"]: item for item in told["recommendations"]["suggestions"]}
+    later = await process(mesh, "newcomer", newcomer, include_suggestions=True)
+    assert later["recommendations"]["recommendations"] == []
+    assert {item["name"] for item in later["recommendations"]["near_misses"]} == {"Rye Sourdough", "Oat Kefir"}
+    suggestions = {item["name"]: item for item in later["recommendations"]["suggestions"]}
     assert {"Rye Sourdough", "Oat Kefir"} <= set(suggestions)
     bread = suggestions["Rye Sourdough"]
     assert (bread["source"], bread["count"]) == ("similar_customers", 1)
@@ -63,12 +63,12 @@ async def test_newcomer_is_told_what_customers_like_it_buy_regularly(mesh: Runni
     assert bread["reasons"][0]["code"] == "KEPT_BY_SIMILAR_CUSTOMERS"
     assert "subscription" not in bread
     assert "confidence" not in bread
-    unasked = await process(mesh, "newcomer", newcomer)
-    assert unasked["recommendations"]["suggestions"] == []
+    without = await process(mesh, "newcomer", newcomer)
+    assert without["recommendations"]["suggestions"] == []
 
     async with open_channel(mesh.address("pipeline"), timeout_seconds=30) as channel:
         stub = rpc.PipelineServiceStub(channel)
-        asked = messages.ProcessRequest(
+        request = messages.ProcessRequest(
             input=messages.ProcessInput(
                 customer_id="newcomer",
                 history=[Purchase(**line) for line in newcomer],
@@ -76,9 +76,9 @@ async def test_newcomer_is_told_what_customers_like_it_buy_regularly(mesh: Runni
                 include_suggestions=True,
             )
         )
-        here = (await stub.Process(asked)).result.recommendations
-        elsewhere = (await stub.Process(asked, metadata=[("x-pantree-tenant", "north")])).result
+        here = (await stub.Process(request)).result.recommendations
+        elsewhere = (await stub.Process(request, metadata=[("x-pantree-tenant", "north")])).result
     assert "Rye Sourdough" in {item.name for item in here.suggestions}
-    # Another retailer's customers are nobody's neighbors there.
+    # Customers of another retailer are not neighbors.
     assert not elsewhere.recommendations.suggestions
     assert [warning.code for warning in elsewhere.warnings] == ["FEW_NEIGHBORS"]

@@ -1,4 +1,4 @@
-"""One trace through the whole mesh, metrics of every part, and logs: all of them without a word about anybody."""
+"""One trace through the whole mesh, metrics of every part, and logs, none of which identify a person."""
 
 import json
 import os
@@ -49,12 +49,12 @@ REQUEST = {
     "as_of": "2026-07-01",
 }
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
-LONGEST_SECONDS = 60
+TIMEOUT_SECONDS = 60
 pytestmark = pytest.mark.timeout(300)
 
 
 class Collector(collector_rpc.TraceServiceServicer):
-    """Keeps the spans that parts send, with the name of their service."""
+    """Collects the spans that parts send, with the name of their service."""
 
     def __init__(self) -> None:
         self.spans: list[tuple[str, Span]] = []
@@ -85,7 +85,7 @@ def collecting() -> Iterator[tuple[Collector, str]]:
 
 @contextmanager
 def nim() -> Iterator[tuple[str, list[str]]]:
-    """A NIM that knows every item, its endpoint, and the `traceparent` of each call."""
+    """A NIM that knows every item: its endpoint, and the `traceparent` of each call."""
     traces: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -114,7 +114,7 @@ def nim() -> Iterator[tuple[str, list[str]]]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Keeps quiet."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer((HOST, 0), Handler) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -128,13 +128,13 @@ def nim() -> Iterator[tuple[str, list[str]]]:
 
 @dataclass(frozen=True)
 class Observed:
-    """What one request left behind."""
+    """Telemetry of one request."""
 
     answer: dict[str, Any]
     spans: list[tuple[str, Span]]
     nim_traces: list[str]
     metrics: dict[str, str]
-    """What each part served at its metrics port."""
+    """Response of each part's metrics port."""
     log: str
 
     @property
@@ -153,7 +153,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         nim() as (nim_endpoint, nim_traces),
         sagemaker_serving() as sagemaker,
     ):
-        # The one store that no package brings along: without it the mesh keeps everything in its processes.
+        # Optional, since no Python package contains it; without it the mesh keeps everything in its processes.
         has_redis = shutil.which("redis-server") is not None
         redis = stack.enter_context(redis_server(tmp_path_factory.mktemp("redis"))) if has_redis else None
         variables = {
@@ -192,20 +192,20 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
                     f"http://{variables['PANTREE_GATEWAY_ADDRESS']}/api/v1/process",
                     json=REQUEST,
                     headers={"traceparent": f"00-{TRACE_ID}-00f067aa0ba902b7-01"},
-                    timeout=LONGEST_SECONDS,
+                    timeout=TIMEOUT_SECONDS,
                 )
                 assert answer.headers["x-trace-id"] == TRACE_ID
                 metrics = {
                     part: httpx.get(f"http://{HOST}:{port}/metrics").text for part, port in metrics_ports.items()
                 }
             finally:
-                process.send_signal(signal.SIGTERM)  # what is left of the spans is sent at the end
-                process.communicate(timeout=LONGEST_SECONDS)
+                process.send_signal(signal.SIGTERM)  # the remaining spans are sent at the end
+                process.communicate(timeout=TIMEOUT_SECONDS)
         yield Observed(answer.json(), spans.spans, nim_traces, metrics, log.read_text())
 
 
 def test_one_trace_covers_the_whole_request(observed: Observed) -> None:
-    # This model knows too little of groceries; the rules correct it, and say so.
+    # This model knows little about groceries; the rules correct it and add a warning.
     assert {warning["component"] for warning in observed.answer["warnings"]} <= {"nim"}
     spans = defaultdict(set)
     for service, span in observed.trace:
@@ -223,37 +223,37 @@ def test_one_trace_covers_the_whole_request(observed: Observed) -> None:
 @pytest.mark.parametrize(
     ("part", "operations"), [("gateway", {"count", "get"}), ("enrichment", {"get", "set"})], ids=str
 )
-def test_trace_covers_what_is_kept_in_redis(observed: Observed, part: str, operations: set[str]) -> None:
+def test_trace_covers_calls_to_redis(observed: Observed, part: str, operations: set[str]) -> None:
     names = {span.name for service, span in observed.trace if service == f"pantree-{part}"}
     assert names >= {f"{operation} redis" for operation in operations}
 
 
-def test_spans_hang_together(observed: Observed) -> None:
+def test_spans_are_one_tree(observed: Observed) -> None:
     ids = {span.span_id for _, span in observed.trace}
     roots = [span.name for _, span in observed.trace if span.parent_span_id not in ids]
     assert roots == ["POST /api/v1/process"]
 
 
-def test_no_span_has_an_attribute_that_is_not_documented(observed: Observed) -> None:
+def test_attributes_of_spans_are_documented(observed: Observed) -> None:
     emitted = {pair.key for _, span in observed.spans for pair in span.attributes}
     assert emitted <= set(telemetry.ATTRIBUTES)
     assert emitted >= {telemetry.RPC_STATUS, telemetry.HTTP_ROUTE, telemetry.EXTERNAL_SYSTEM}
 
 
 @pytest.mark.parametrize("marker", MARKERS)
-def test_nobody_is_named_in_logs_spans_or_metrics(observed: Observed, marker: str) -> None:
+def test_logs_spans_and_metrics_name_no_person(observed: Observed, marker: str) -> None:
     assert len(observed.log.splitlines()) > len(PARTS)
     text = observed.log + "".join(str(span) for _, span in observed.spans) + "".join(observed.metrics.values())
     assert MARKERS[marker].lower() not in text.lower()
 
 
-def test_log_lines_of_a_request_name_its_trace(observed: Observed) -> None:
+def test_log_lines_of_a_request_have_its_trace_id(observed: Observed) -> None:
     lines = [json.loads(line) for line in observed.log.splitlines() if line.startswith("{")]
     named = {line["part"] for line in lines if line.get("trace_id") == TRACE_ID}
     assert named == {part.name for part in PARTS}
 
 
-def test_work_is_counted(observed: Observed) -> None:
+def test_metrics_count_the_work(observed: Observed) -> None:
     def value(part: str, sample_name: str) -> float:
         families = text_string_to_metric_families(observed.metrics[part])
         return sum(
@@ -268,14 +268,14 @@ def test_work_is_counted(observed: Observed) -> None:
     assert value("recommendation", "recommendations_total") == recommended
     assert value("enrichment", "external_call_duration_seconds_count") >= 1
     assert value("pipeline", "fallbacks_total") == len(observed.answer["warnings"])
-    # At the port that Prometheus scrapes, which is not the one that requests come to.
+    # On the port that Prometheus scrapes, not the port of requests.
     assert 'pantree_gateway_requests_total{method="POST",route="/api/v1/process",status="200"} 1.0' in (
         observed.metrics["gateway"].splitlines()
     )
 
 
 def documented(heading: str) -> dict[str, tuple[str, ...]]:
-    """Cells of each row of the first table under a heading, by their first one without its backquotes."""
+    """Cells of each row of the first table under a heading, by the first cell without backquotes."""
     rows = DOCUMENT.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in rows.splitlines() if line[:3] == "| `"]
     return {row[0].strip("`"): tuple(row[1:]) for row in cells}
@@ -315,7 +315,7 @@ def test_dashboard_and_alerts_use_series_and_labels_that_exist(file: str) -> Non
     endings = {"counter": ["_total"], "histogram": ["_bucket", "_sum", "_count"], "gauge": [""]}
     series = {f"{name}{ending}" for name, (kind, *_) in documented("Metrics").items() for ending in endings[kind]}
     labels = {label for _, cell, *_ in documented("Metrics").values() for label in re.findall(r"`(\w+)`", cell)}
-    # What Prometheus itself adds: whom it asked, and the bounds of histograms.
+    # Labels that Prometheus adds: the target, and the bounds of histograms.
     labels |= {"job", "instance", "pod", "namespace", "le"}
     queries = list(queries_in(yaml.safe_load((DOCUMENT.parents[1] / "k8s/monitoring" / file).read_text())))
     used = {name for query in queries for name in re.findall(r"\b(?:rpc|pantree|process)_\w+", query)}

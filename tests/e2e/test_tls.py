@@ -19,7 +19,7 @@ def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 
-async def test_mesh_with_certificates_answers_who_has_one(tmp_path: Path) -> None:
+async def test_mesh_with_certificates_requires_a_client_certificate(tmp_path: Path) -> None:
     make_all(tmp_path, "pantree.internal")
     variables = {**port_settings(own_ports=True), **tls_settings(tmp_path), "PANTREE_DRAIN_SECONDS": "1"}
     mesh = await start_processes(variables, lambda part, state: None, client_identity(tmp_path))

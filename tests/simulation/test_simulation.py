@@ -169,7 +169,7 @@ def test_first_item_of_a_category_without_weight_adds_the_category() -> None:
     assert share_of_pet_items(BANANAS) == 0
 
 
-def test_quantity_is_at_most_the_maximum() -> None:
+def test_quantity_never_exceeds_the_maximum() -> None:
     scenario = a_scenario(
         archetype="busy_family", items=(FirstItem("Bananas", 0.01, MAX_QUANTITY, ""),), month_count=24
     )

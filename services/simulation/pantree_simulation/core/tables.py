@@ -100,8 +100,8 @@ def mixed_table(shares: Sequence[float], means: Sequence[float], variations: Seq
         means: their means.
         variations: their coefficients of variation, at most 1.
     """
-    longest = max(mean * (1 + 12 * variation) for mean, variation in zip(means, variations, strict=True))
-    grid = np.linspace(0, longest, _GRID_POINTS)[1:]
+    upper_bound = max(mean * (1 + 12 * variation) for mean, variation in zip(means, variations, strict=True))
+    grid = np.linspace(0, upper_bound, _GRID_POINTS)[1:]
     density = np.zeros_like(grid)
     for share, mean, variation in zip(shares, means, variations, strict=True):
         shape = variation**-2

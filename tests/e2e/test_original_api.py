@@ -1,7 +1,6 @@
-"""The seed documentation's own requests get the answers that it shows.
+"""The requests of the original API have the answers that it documents.
 
-Only a seed of the random streams is added: without one the history is another each time, and now and then has nothing
-to recommend.
+Only a random seed is added: without one each history is different, and some have nothing to recommend.
 """
 
 import json
@@ -15,7 +14,7 @@ from tests.e2e.mesh import RunningMesh
 
 SEED = 7
 
-# The body of the seed's curl example.
+# The body of the original curl example.
 CURL_BODY = """{
     "customer_id": "test_001",
     "items": [
@@ -24,7 +23,7 @@ CURL_BODY = """{
     ]
   }"""
 
-# The request of the seed's API reference.
+# The request of the original API reference.
 REFERENCE_BODY = """{
   "customer_id": "cust_001",
   "customer_name": "John Doe",
@@ -36,7 +35,7 @@ REFERENCE_BODY = """{
   "simulation_months": 6
 }"""
 
-# What the seed's JavaScript example sends to /ws/stream/cust_001.
+# The message of the original JavaScript example for /ws/stream/cust_001.
 JAVASCRIPT_BODY = {
     "items": [{"name": "Bananas", "price": 1.99}, {"name": "Milk", "price": 5.49}],
     "archetype": "health_conscious",
@@ -55,10 +54,10 @@ async def stream(mesh: RunningMesh, customer_id: str, body: dict[str, Any]) -> l
         return [json.loads(message) async for message in socket]
 
 
-# Without a seed the shopper is drawn anew each time, and one in twenty buys nothing regularly enough.
+# Without a seed each request has another shopper, and one in twenty buys nothing regularly enough.
 @pytest.mark.parametrize("seed", [None, 1])
 @pytest.mark.parametrize("body", [CURL_BODY, REFERENCE_BODY])
-async def test_process_answers_in_the_shape_of_the_seed(mesh: RunningMesh, body: str, seed: int | None) -> None:
+async def test_process_has_the_original_shape(mesh: RunningMesh, body: str, seed: int | None) -> None:
     answer = await post(mesh, body if seed is None else json.dumps({**json.loads(body), "seed": seed}))
     assert answer.status_code == 200, answer.text
     document = answer.json()
@@ -84,8 +83,8 @@ async def test_process_answers_in_the_shape_of_the_seed(mesh: RunningMesh, body:
         assert subscription["estimated_annual_savings"] >= 0
         assert subscription["annual_cost"] > 0
         assert 0.65 <= recommendation["cadence_probability"] <= 1
-        honest = subscription["savings_vs_paid"]
-        assert honest["low_annual_savings"] <= honest["expected_annual_savings"] <= honest["high_annual_savings"]
+        savings = subscription["savings_vs_paid"]
+        assert savings["low_annual_savings"] <= savings["expected_annual_savings"] <= savings["high_annual_savings"]
         assert [tier["discount_ratio"] for tier in subscription["tiers"]] == [0.05, 0.15]
     assert document["recommendations"]["plan"]["item_count"] == len(recommendations)
     assert document["recommendation_id"]
@@ -95,7 +94,7 @@ async def test_process_answers_in_the_shape_of_the_seed(mesh: RunningMesh, body:
 
 
 @pytest.mark.parametrize("months", [None, 1, 13])
-async def test_stream_tells_started_then_every_month_then_completed(mesh: RunningMesh, months: int | None) -> None:
+async def test_stream_has_started_then_every_month_then_completed(mesh: RunningMesh, months: int | None) -> None:
     body = (
         {**JAVASCRIPT_BODY, "seed": 3}
         if months is None
@@ -112,7 +111,7 @@ async def test_stream_tells_started_then_every_month_then_completed(mesh: Runnin
     assert last["data"]["recommendations"]["recommendations"] or months == 1
 
 
-async def test_same_request_and_seed_give_the_same_bytes(mesh: RunningMesh) -> None:
+async def test_same_request_and_seed_have_the_same_bytes(mesh: RunningMesh) -> None:
     body = json.dumps({**json.loads(REFERENCE_BODY), "seed": 7})
     first, second = await post(mesh, body), await post(mesh, body)
     assert first.status_code == 200
@@ -121,7 +120,7 @@ async def test_same_request_and_seed_give_the_same_bytes(mesh: RunningMesh) -> N
     assert other.json()["recommendation_id"] != first.json()["recommendation_id"]
 
 
-async def test_rest_and_websocket_give_the_same_result(mesh: RunningMesh) -> None:
+async def test_rest_and_websocket_have_the_same_result(mesh: RunningMesh) -> None:
     body = {**json.loads(CURL_BODY), "seed": 11}
     rest = (await post(mesh, json.dumps(body))).json()
     *_, completed = await stream(mesh, "test_001", body)
@@ -129,12 +128,12 @@ async def test_rest_and_websocket_give_the_same_result(mesh: RunningMesh) -> Non
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/api/v1/archetypes", "/api/v1/config", "/docs", "/openapi.json"])
-async def test_every_page_of_the_seed_answers(mesh: RunningMesh, path: str) -> None:
+async def test_every_original_page_is_found(mesh: RunningMesh, path: str) -> None:
     async with httpx.AsyncClient(base_url=mesh.http) as client:
         assert (await client.get(path)).status_code == 200
 
 
-async def test_archetypes_are_those_of_the_seed(mesh: RunningMesh) -> None:
+async def test_archetypes_are_the_original_ones(mesh: RunningMesh) -> None:
     async with httpx.AsyncClient(base_url=mesh.http) as client:
         document = (await client.get("/api/v1/archetypes")).json()
     gaps = {archetype["id"]: archetype["mean_trip_gap_days"] for archetype in document["archetypes"]}
