@@ -35,17 +35,14 @@ from pantree_simulation.core.records import (
     STAPLE_FACTORS,
     TRIP_ENDS,
     WEEKDAYS,
-    ArchetypeArrays,
-    Assortment,
     Calendar,
     Floats,
     Integers,
+    KernelState,
     Keys,
     Lines,
     Model,
     Positions,
-    Records,
-    Workspace,
     slice_lines,
 )
 from pantree_simulation.core.streams import bits_at, high_ratio, low_ratio
@@ -74,11 +71,7 @@ def simulate(
     keys: Keys,
     until_day: int,
     calendar: Calendar,
-    assortment: Assortment,
-    archetypes: ArchetypeArrays,
-    model: Model,
-    household: Records,
-    work: Workspace,
+    state: KernelState,
     lines: Lines,
     line_counts: Integers,
     archetype_indices: Integers,
@@ -89,12 +82,7 @@ def simulate(
         keys: uint64[h], keys of the households.
         until_day: first day after the period, which begins with the calendar.
         calendar: shelf prices and promotions of the period.
-        assortment: the needs to choose from. Its needs are overwritten with the last household's, at the end of the
-            period.
-        archetypes: the archetypes of the population.
-        model: the behavior model.
-        household: HOUSEHOLD[1], overwritten with the last household, at the end of the period.
-        work: scratch memory.
+        state: the needs and the household are overwritten with those of the last household, at the end of the period.
         lines: receives the lines, household by household, each by day, within a day by need.
         line_counts: int32[h], receives the number of lines of each household.
         archetype_indices: int32[h], receives the archetype of each household.
@@ -106,34 +94,22 @@ def simulate(
     for at in range(len(keys)):
         ratio = high_ratio(bits_at(keys[at], _ARCHETYPE))
         archetype = 0
-        while archetypes.parameters[archetype]["share_end"] <= ratio:
+        while state.archetypes.parameters[archetype]["share_end"] <= ratio:
             archetype += 1
         archetype_indices[at] = archetype
-        from_day = calendar.from_day
-        count = simulate_period(
-            keys[at], archetype, from_day, until_day, assortment, archetypes, model, household, work
-        )
+        count = simulate_period(keys[at], archetype, calendar.from_day, until_day, state)
         if start + count > len(lines.days):
             return at
-        write_lines(count, calendar, assortment, household, work, slice_lines(lines, start, start + count))
+        write_lines(count, calendar, state, slice_lines(lines, start, start + count))
         line_counts[at] = count
         start += count
     return len(keys)
 
 
 @inlined
-def _create_household(
-    key: np.uint64,
-    archetype: int,
-    start_day: int,
-    assortment: Assortment,
-    archetypes: ArchetypeArrays,
-    model: Model,
-    household: Records,
-    work: Workspace,
-) -> None:
+def _create_household(key: np.uint64, archetype: int, start_day: int, state: KernelState) -> None:
     """Draws how a household differs from its archetype, what it needs, and how often."""
-    own, parameters = household[0], archetypes.parameters[archetype]
+    model, own, parameters = state.model, state.household[0], state.archetypes.parameters[archetype]
     bits = bits_at(key, _SIZE_FACTORS)
     factor = quantile(model.tables, GAP_FACTORS, high_ratio(bits))
     own["gap_days"], own["drawn_gap_days"] = parameters["gap_days"] * factor, parameters["drawn_gap_days"] * factor
@@ -142,56 +118,42 @@ def _create_household(
     own["multiple_units_ratio"] = parameters["multiple_units_ratio"]
     difference = quantile(model.tables, NORMAL, high_ratio(bits_at(key, _PROMOTIONS)))
     own["promotion_ratio"] = parameters["promotion_ratio"] + model.parameters[0]["promotion_spread"] * difference
-    has_first_purchase = assortment.needs[0]["first_item"] >= 0
+    has_first_purchase = state.assortment.needs[0]["first_item"] >= 0
     bits = bits_at(key, _FIRST_TRIP)
     own["trip_number"] = 0
     own["trip_kind"] = _step(model.steps, TRIP_ENDS, low_ratio(bits))
     own["trip_day"] = start_day
     if not has_first_purchase:
         own["trip_day"] += int(quantile(model.tables, FIRST_GAPS, high_ratio(bits)) * own["gap_days"])
-    staple_count = _draw_needs(key, archetype, assortment, archetypes, model, household, work)
-    _scale_needs(archetypes.weights, archetype, assortment, model, household, work, staple_count)
-    _schedule_needs(start_day, has_first_purchase, assortment, model, household, work.sums)
+    staple_count = _draw_needs(key, archetype, state)
+    _scale_needs(archetype, staple_count, state)
+    _schedule_needs(start_day, has_first_purchase, state)
 
 
 @compiled("numpy", inline=True)
-def simulate_period(
-    key: np.uint64,
-    archetype: int,
-    from_day: int,
-    until_day: int,
-    assortment: Assortment,
-    archetypes: ArchetypeArrays,
-    model: Model,
-    household: Records,
-    work: Workspace,
-) -> int:
+def simulate_period(key: np.uint64, archetype: int, from_day: int, until_day: int, state: KernelState) -> int:
     """Finds a household's purchases in a period, all but their prices; `write_lines` adds those.
 
     Args:
         key: key of the household.
-        archetype: position of its archetype, which creates the household; `EXISTING_HOUSEHOLD` to continue with
-            `household` and the needs of `assortment`.
+        archetype: position of its archetype, which creates the household; `EXISTING_HOUSEHOLD` to continue with the
+            household and the needs of the state.
         from_day: first day of the period.
         until_day: first day after the period.
-        assortment: the needs to choose from. Its needs are overwritten with the household's, at the end of the period.
-            With items of a first purchase, which come first, the first trip is on the first day.
-        archetypes: the archetypes of the population.
-        model: the behavior model.
-        household: HOUSEHOLD[1], overwritten with the household at the end of the period.
-        work: receives the purchases.
+        state: the needs and the household are overwritten with those at the end of the period; the workspace receives
+            the purchases. If the assortment has items of a first purchase, the first trip is on the first day.
 
     Returns:
         Number of purchases.
     """
     if archetype != EXISTING_HOUSEHOLD:
-        _create_household(key, archetype, from_day, assortment, archetypes, model, household, work)
-    first_number = household[0]["trip_number"]
-    trips = _plan_trips(key, from_day, until_day, model, household, work)
-    starts = work.trip_starts
+        _create_household(key, archetype, from_day, state)
+    first_number = state.household[0]["trip_number"]
+    trips = _plan_trips(key, from_day, until_day, state)
+    starts = state.work.trip_starts
     starts[: trips + 1] = 0
-    count = _fill_needs(from_day, until_day, assortment, model, household, work)
-    count = _fill_empty_trips(key, trips, first_number, assortment, model, household, work, count)
+    count = _fill_needs(from_day, until_day, state)
+    count = _fill_empty_trips(key, trips, first_number, count, state)
     for trip in range(trips):
         starts[trip + 1] += starts[trip]
     return count
@@ -213,20 +175,13 @@ def _initial_item(need: Any, stream: np.uint64, members: Positions) -> np.uint32
 
 
 @inlined
-def _draw_needs(
-    key: np.uint64,
-    archetype: int,
-    assortment: Assortment,
-    archetypes: ArchetypeArrays,
-    model: Model,
-    household: Records,
-    work: Workspace,
-) -> int:
+def _draw_needs(key: np.uint64, archetype: int, state: KernelState) -> int:
     """Draws each need's role, item and purchases a day, which are not scaled yet and kept in `need_days`.
 
     Returns the number of staples; the workspace lists them.
     """
-    parameters, tables, own, sums = model.parameters[0], model.tables, household[0], work.sums
+    assortment, model, work, weights = state.assortment, state.model, state.work, state.archetypes.weights
+    parameters, tables, own, sums = model.parameters[0], model.tables, state.household[0], work.sums
     occasional = parameters["regularity_count"]
     staple_ratio = parameters["staple_ratio"]
     max_a_day = parameters["max_purchases_per_trip"] / own["gap_days"]
@@ -236,7 +191,7 @@ def _draw_needs(
         need = assortment.needs[at]
         category = need["category"]
         first_item = need["first_item"]
-        if archetypes.weights[archetype, category] == 0 and first_item < 0:
+        if weights[archetype, category] == 0 and first_item < 0:
             need["need_days"] = 0.0
             continue
         stream = bits_at(key, need["stream_code"])
@@ -267,20 +222,13 @@ def _draw_needs(
 
 
 @inlined
-def _scale_needs(
-    weights: Floats,
-    archetype: int,
-    assortment: Assortment,
-    model: Model,
-    household: Records,
-    work: Workspace,
-    staple_count: int,
-) -> None:
+def _scale_needs(archetype: int, staple_count: int, state: KernelState) -> None:
     """Finds the factor by which to scale the needs of each category so that its purchases match its weight.
 
     Staples are scaled, then capped; the uncapped ones are scaled a second time to make up for the difference.
     """
-    parameters, own, sums, needs = model.parameters[0], household[0], work.sums, assortment.needs
+    weights, needs, work, own = state.archetypes.weights, state.assortment.needs, state.work, state.household[0]
+    parameters, sums = state.model.parameters[0], work.sums
     purchases_a_day = own["basket_items"] / own["gap_days"]
     max_a_day = parameters["max_purchases_per_trip"] / own["gap_days"]
     for category in range(weights.shape[1]):
@@ -309,17 +257,11 @@ def _scale_needs(
 
 
 @inlined
-def _schedule_needs(
-    start_day: int,
-    has_first_purchase: bool,
-    assortment: Assortment,
-    model: Model,
-    household: Records,
-    sums: Floats,
-) -> None:
+def _schedule_needs(start_day: int, has_first_purchase: bool, state: KernelState) -> None:
     """Converts purchases a day to the time until a need returns, and draws when each need returns first."""
+    needs, model, sums = state.assortment.needs, state.model, state.work.sums
     parameters, tables, steps = model.parameters[0], model.tables, model.steps
-    gap = household[0]["gap_days"]
+    gap = state.household[0]["gap_days"]
     trips_a_day = 1 / gap
     occasional = parameters["regularity_count"]
     reciprocal_patience, pause_days, mean_residual_gap_ratio = (
@@ -330,8 +272,8 @@ def _schedule_needs(
     first_residual = INTERVALS + occasional + _ONE
     max_a_day = parameters["max_purchases_per_trip"] / gap
     total = 0.0
-    for at in range(len(assortment.needs)):
-        need = assortment.needs[at]
+    for at in range(len(needs)):
+        need = needs[at]
         need["purchase_count"] = _NOT_PREPARED
         rate = need["need_days"]
         regularity = need["regularity"]
@@ -403,11 +345,10 @@ def _draw_price(need: Any, level: float, model: Model) -> None:
 
 
 @inlined
-def _plan_trips(
-    key: np.uint64, from_day: int, until_day: int, model: Model, household: Records, work: Workspace
-) -> int:
+def _plan_trips(key: np.uint64, from_day: int, until_day: int, state: KernelState) -> int:
     """Draws the trips of a period and finds, for each day, the next trip of each kind. Returns their number."""
-    own, tables, steps = household[0], model.tables, model.steps
+    work, model, own = state.work, state.model, state.household[0]
+    tables, steps = model.tables, model.steps
     next_trips, filled_days = work.next_trips, work.filled_days
     stream, spells = bits_at(key, _TRIPS), bits_at(key, _SPELLS)
     days, spell_days = until_day - from_day, model.parameters[0]["spell_days"]
@@ -446,13 +387,11 @@ def _plan_trips(
 
 
 @inlined
-def _fill_needs(
-    from_day: int, until_day: int, assortment: Assortment, model: Model, household: Records, work: Workspace
-) -> int:
+def _fill_needs(from_day: int, until_day: int, state: KernelState) -> int:
     """Follows each need through a period and records its purchases. Returns their number."""
+    assortment, model, work, own = state.assortment, state.model, state.work, state.household[0]
     tables, steps, items, events, starts = model.tables, model.steps, assortment.items, work.events, work.trip_starts
     pause_days, habit = model.parameters[0]["pause_days"], model.parameters[0]["habit"]
-    own = household[0]
     gap, level, multiple = own["gap_days"], own["price_level"], own["multiple_units_ratio"]
     count = 0
     for at in range(len(assortment.needs)):
@@ -511,17 +450,9 @@ def _fill_needs(
 
 
 @inlined
-def _fill_empty_trips(
-    key: np.uint64,
-    trips: int,
-    first_number: int,
-    assortment: Assortment,
-    model: Model,
-    household: Records,
-    work: Workspace,
-    count: int,
-) -> int:
+def _fill_empty_trips(key: np.uint64, trips: int, first_number: int, count: int, state: KernelState) -> int:
     """Adds one purchase to each trip that fills no need, since no trip is empty. Returns the number of purchases."""
+    assortment, work = state.assortment, state.work
     needs, events = assortment.needs, work.events
     stream = bits_at(key, _TRIPS)
     last = len(needs) - 1
@@ -542,7 +473,7 @@ def _fill_empty_trips(
         item = np.uint32(first_item)
         if first_item < 0:
             item = _initial_item(needs[low], needs[low]["key"], assortment.members)
-        _draw_price(needs[low], household[0]["price_level"], model)
+        _draw_price(needs[low], state.household[0]["price_level"], state.model)
         event, quantity = events[count], assortment.items[item]["usual_quantity"]
         event["trip"], event["need"], event["item"], event["quantity"] = trip, low, item, quantity
         work.trip_starts[trip + 1] = 1
@@ -551,26 +482,17 @@ def _fill_empty_trips(
 
 
 @compiled("numpy", inline=True)
-def write_lines(
-    count: int,
-    calendar: Calendar,
-    assortment: Assortment,
-    household: Records,
-    work: Workspace,
-    lines: Lines,
-) -> None:
+def write_lines(count: int, calendar: Calendar, state: KernelState, lines: Lines) -> None:
     """Writes purchases in the order of the trips, with the prices and promotions of their days.
 
     Args:
         count: number of purchases.
         calendar: shelf prices and promotions of the period, at least of the items that are bought.
-        assortment: the needs, as `simulate_period` left them.
-        household: HOUSEHOLD[1], the household.
-        work: the purchases, as `simulate_period` left them; they can be written only once.
+        state: as `simulate_period` left it; the purchases can be written only once.
         lines: receives the lines by day, within a day by need.
     """
     drifts, campaigns = calendar.drifts, calendar.campaigns
-    promotion_ratio = household[0]["promotion_ratio"]
+    promotion_ratio, work, assortment = state.household[0]["promotion_ratio"], state.work, state.assortment
     needs, items, events, starts = assortment.needs, assortment.items, work.events, work.trip_starts
     for number in range(count):
         event = events[number]

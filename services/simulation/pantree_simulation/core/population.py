@@ -15,7 +15,7 @@ from pantree_simulation.core.behavior import Behavior
 from pantree_simulation.core.kernel import simulate
 from pantree_simulation.core.model import archetype_arrays, build_model, new_household, new_lines, new_workspace
 from pantree_simulation.core.pricing import Pricing
-from pantree_simulation.core.records import Integers, Lines, slice_lines
+from pantree_simulation.core.records import Integers, KernelState, Lines, slice_lines
 from pantree_simulation.core.streams import household_keys
 
 # Lines of a batch: enough to make the cost per batch negligible, few enough for one message.
@@ -104,6 +104,7 @@ class PopulationSimulator:
         )
         arrays = assortment.arrays._replace(needs=assortment.arrays.needs.copy())
         work = new_workspace(until_day - from_day, arrays, len(self._behavior.trips.kinds), len(assortment.categories))
+        state = KernelState(arrays, archetypes, model, new_household(), work)
         capacity = BATCH_LINES
         # All batches share these arrays: new memory costs as much as writing to it.
         lines = new_lines(capacity)
@@ -115,19 +116,7 @@ class PopulationSimulator:
             keys = household_keys(population.seed, numbers)
             if len(lines.days) != capacity:
                 lines = new_lines(capacity)
-            done = simulate(
-                keys,
-                until_day,
-                calendar,
-                arrays,
-                archetypes,
-                model,
-                new_household(),
-                work,
-                lines,
-                line_counts,
-                indices,
-            )
+            done = simulate(keys, until_day, calendar, state, lines, line_counts, indices)
             if not done:  # a single household has more lines than fit
                 capacity, wanted = 2 * capacity, 1
                 continue

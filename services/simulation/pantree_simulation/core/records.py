@@ -198,6 +198,17 @@ class Workspace(NamedTuple):
     """[4, c]"""
 
 
+class KernelState(NamedTuple):
+    """Everything that the kernel reads and writes, one household at a time."""
+
+    assortment: Assortment
+    archetypes: ArchetypeArrays
+    model: Model
+    household: Records
+    """HOUSEHOLD[1]"""
+    work: Workspace
+
+
 class Lines(NamedTuple):
     """Receipt lines; arrays of equal length."""
 

@@ -15,7 +15,7 @@ from pantree_simulation.core.behavior import Behavior
 from pantree_simulation.core.kernel import EXISTING_HOUSEHOLD, simulate_period, write_lines
 from pantree_simulation.core.model import archetype_arrays, build_model, new_household, new_lines, new_workspace
 from pantree_simulation.core.pricing import Pricing
-from pantree_simulation.core.records import ArchetypeArrays, Lines, Workspace
+from pantree_simulation.core.records import ArchetypeArrays, KernelState, Lines, Workspace
 from pantree_simulation.core.scenario import Scenario
 from pantree_simulation.core.streams import household_key
 
@@ -75,12 +75,13 @@ class Simulator:
             from_day, until_day = day_number(start), day_number(next_start)
             archetype = 0 if month == 0 else EXISTING_HOUSEHOLD
             work, lines = buffers = self._buffers_for(assortment)
-            count = simulate_period(key, archetype, from_day, until_day, arrays, archetypes, model, household, work)
+            state = KernelState(arrays, archetypes, model, household, work)
+            count = simulate_period(key, archetype, from_day, until_day, state)
             bought = set(work.events["item"][:count].tolist())
             calendar = shop.calendar(from_day, until_day, bought.union(first_items))
             if month == 0:
                 arrays.items["first_drift"][: len(first_items)] = calendar.drifts[: len(first_items), 0]
-            write_lines(count, calendar, arrays, household, work, lines)
+            write_lines(count, calendar, state, lines)
             purchases = _lines_with_names(lines, count, assortment)
             self._buffers.append(buffers)
             yield SimulatedMonth(
