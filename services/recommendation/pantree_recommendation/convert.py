@@ -87,9 +87,16 @@ def _forecast(item: frequency.ItemFrequency) -> core.Forecast:
         stockout_probability=item.stockout_probability,
         overstock_ratio=item.overstock_ratio,
         need=_NEEDS[need],
-        need_probability=next((entry.probability for entry in item.need_probabilities if entry.need == need), 0.0),
+        need_probability=_need_probability(item.need_probabilities, need),
         first_delivery_day=date.fromisoformat(item.first_delivery.date) if item.HasField("first_delivery") else None,
     )
+
+
+def _need_probability(probabilities: Iterable[frequency.NeedProbability], need: int) -> float:
+    for entry in probabilities:
+        if entry.need == need:
+            return entry.probability
+    return 0.0
 
 
 def _neighborhood(message: vector.Neighborhood) -> core.Neighborhood:

@@ -1,56 +1,53 @@
 """Rules of requests that the contract cannot express, because they compare fields."""
 
 from collections.abc import Mapping
-from datetime import date
 
 from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.cadence import LADDER
-from pantree_runtime.validation import Rule, Violations, parse_day
+from pantree_runtime.validation import LAST_DAY, Rule, Violations, parse_day
 
-_LADDER_DAYS = tuple(step.interval_days for step in LADDER)
+_LADDER_DAYS = frozenset(step.interval_days for step in LADDER)
 
 
 def check_request(request: messages.RecommendRequest, violations: Violations) -> None:
     """Checks the evidence on a household's items."""
-    as_of = parse_day(request.as_of)
+    as_of = request.as_of if parse_day(request.as_of) else LAST_DAY.isoformat()
     first_indices: dict[str, int] = {}
     for index, candidate in enumerate(request.candidates):
         item = candidate.frequency
         first = first_indices.setdefault(item.name, index)
-        if first != index:
+        if first != index and item.name:
             violations.add(
                 f"candidates[{index}].frequency.name",
                 f"must differ from the other candidates; is the same as candidates[{first}].frequency.name",
             )
-        if candidate.HasField("frequency"):
-            _check_evidence(item, as_of, index, violations)
+        for field, description in _evidence_problems(item, as_of):
+            violations.add(f"candidates[{index}].frequency.{field}", description)
     if request.HasField("neighborhood"):
         _check_neighborhood(request.neighborhood, violations.within("neighborhood"))
 
 
-def _check_evidence(item: frequency.ItemFrequency, as_of: date | None, index: int, violations: Violations) -> None:
-    last_day = parse_day(item.last_date)
-    if last_day is not None and as_of is not None and last_day > as_of:
-        _add(violations, index, "last_date", f"must not be later than as_of, {as_of}; is {last_day}")
+def _evidence_problems(item: frequency.ItemFrequency, as_of: str) -> list[tuple[str, str]]:
+    problems = []
+    # Days of one format compare like their texts.
+    if item.last_date > as_of:
+        problems.append(("last_date", f"must not be later than as_of, {as_of}; is {item.last_date}"))
     # One purchase has no interval.
     if item.purchase_count > 1:
         if not item.HasField("mean_interval_days"):
-            _add(violations, index, "mean_interval_days", "is required for two purchases or more")
+            problems.append(("mean_interval_days", "is required for two purchases or more"))
         if not item.next_due_date:
-            _add(violations, index, "next_due_date", "is required for two purchases or more")
+            problems.append(("next_due_date", "is required for two purchases or more"))
     interval_days = item.recommended_interval_days
     if interval_days:
         if interval_days not in _LADDER_DAYS:
-            steps = ", ".join(map(str, _LADDER_DAYS))
-            _add(violations, index, "recommended_interval_days", f"must be one of {steps}, or 0; is {interval_days}")
+            steps = ", ".join(map(str, sorted(_LADDER_DAYS)))
+            problems.append(("recommended_interval_days", f"must be one of {steps}, or 0; is {interval_days}"))
         if item.need == frequency.NEED_UNSPECIFIED:
-            _add(violations, index, "need", "is required with recommended_interval_days")
-
-
-def _add(violations: Violations, index: int, field: str, description: str) -> None:
-    violations.add(f"candidates[{index}].frequency.{field}", description)
+            problems.append(("need", "is required with recommended_interval_days"))
+    return problems
 
 
 def _check_neighborhood(message: vector.Neighborhood, violations: Violations) -> None:

@@ -67,9 +67,9 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
     def _filter_household(self, request: messages.RecommendRequest, models: Models) -> FilteredRequest | InvalidInput:
         try:
             validate(request, check_request)
+            return self._filter(request, models)
         except InvalidInput as error:
             return error
-        return self._filter(request, models)
 
 
 def _response(scored: ScoredRequest) -> messages.RecommendResponse:
