@@ -6,6 +6,14 @@ from typing import Any
 import httpx
 import pytest_asyncio
 
+from pantree_domain.limits import (
+    MAX_BASKET_ITEMS,
+    MAX_HISTORY_ROWS,
+    MAX_NAME_CHARACTERS,
+    MAX_PRICE,
+    MAX_QUANTITY,
+    MAX_SIMULATION_MONTHS,
+)
 from pantree_gateway.transcoding.binding import BoundMethod
 from pantree_gateway.transcoding.comments import comments_of
 from pantree_gateway.transcoding.http_rule import bindings_of
@@ -164,3 +172,22 @@ def test_document_without_authentication_has_no_security_schemes(document: dict[
     for _, operation in operations(document):
         assert "security" not in operation
         assert "401" not in operation["responses"]
+
+
+async def test_bounds_of_the_contract_are_in_both_documents(
+    document: dict[str, Any], client: httpx.AsyncClient
+) -> None:
+    asyncapi = (await client.get("/asyncapi.json")).json()
+    for schemas in (document["components"]["schemas"], asyncapi["components"]["schemas"]):
+        basket, purchase = schemas["BasketItem"], schemas["Purchase"]["properties"]
+        request = schemas.get("ProcessInput") or schemas["StreamProcessRequest"]
+        assert request["properties"]["items"]["maxItems"] == MAX_BASKET_ITEMS
+        assert request["properties"]["history"]["maxItems"] == MAX_HISTORY_ROWS
+        months = request["properties"]["simulation_months"]
+        assert (months["minimum"], months["maximum"]) == (1, MAX_SIMULATION_MONTHS)
+        name = basket["properties"]["name"]
+        assert (name["minLength"], name["maxLength"]) == (1, MAX_NAME_CHARACTERS)
+        assert {"name", "price"} <= set(basket["required"])
+        assert (purchase["quantity"]["minimum"], purchase["quantity"]["maximum"]) == (1, MAX_QUANTITY)
+        assert (purchase["price"]["minimum"], purchase["price"]["maximum"]) == (0, MAX_PRICE)
+        assert purchase["date"]["format"] == "date"

@@ -91,7 +91,8 @@ def _timeout(headers: Headers, default_seconds: float) -> float:
     """Timeout in seconds, from `X-Request-Timeout` or else `grpc-timeout`."""
     header = headers.get(TIMEOUT_HEADER)
     if header is None:
-        return _grpc_timeout(headers, default_seconds)
+        header = headers.get(GRPC_TIMEOUT_HEADER)
+        return default_seconds if header is None else _grpc_timeout(header)
     try:
         seconds = float(header)
     except ValueError:
@@ -102,10 +103,7 @@ def _timeout(headers: Headers, default_seconds: float) -> float:
     return seconds
 
 
-def _grpc_timeout(headers: Headers, default_seconds: float) -> float:
-    header = headers.get(GRPC_TIMEOUT_HEADER)
-    if header is None:
-        return default_seconds
+def _grpc_timeout(header: str) -> float:
     match = _GRPC_TIMEOUT.fullmatch(header)
     if match is None or int(match[1]) == 0:
         expected = "must be up to 8 digits and a unit of H, M, S, m, u or n, such as 2500m"

@@ -102,29 +102,25 @@ def parse_template(template: str) -> PathTemplate:
         raise ValueError(f"path {template!r} names a field twice")
     names = _parameter_names(field_paths)
 
-    route: list[str] = []
-    specificity: list[int] = []
+    pieces: list[tuple[bool, str, int]] = []
     bound: list[PathVariable] = []
-    unnamed = 0
+    wildcards = 0
     for segment in segments:
         if segment.startswith("{"):
             field_path, parts = _variable(segment)
-            pieces = list(_pieces(names[field_path], parts))
-            bound.append(PathVariable(field_path, tuple((is_bound, text) for is_bound, text, _ in pieces)))
-        elif segment in ("*", "**"):
-            unnamed += 1
-            pieces = list(_pieces(f"wildcard_{unnamed}", [segment]))
+            own = list(_pieces(names[field_path], parts))
+            bound.append(PathVariable(field_path, tuple((is_parameter, text) for is_parameter, text, _ in own)))
         else:
-            pieces = [(False, segment, 0)]
-        for is_bound, text, width in pieces:
-            route.append(text if not is_bound else f"{{{text}:path}}" if width == 2 else f"{{{text}}}")
-            specificity.append(width)
+            wildcards += segment in ("*", "**")
+            own = list(_pieces(f"wildcard_{wildcards}", [segment]))
+        pieces += own
+    route = [
+        text if not is_parameter else f"{{{text}:path}}" if width == 2 else f"{{{text}}}"
+        for is_parameter, text, width in pieces
+    ]
     verb = custom_verb.group() if custom_verb else ""
-    return PathTemplate(
-        route_path=f"/{'/'.join(route)}{verb}",
-        variables=tuple(bound),
-        specificity=(0 if verb else 1, *specificity),
-    )
+    specificity = (0 if verb else 1, *(width for _, _, width in pieces))
+    return PathTemplate(f"/{'/'.join(route)}{verb}", tuple(bound), specificity)
 
 
 def _split(path: str) -> list[str]:

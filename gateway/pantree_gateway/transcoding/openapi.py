@@ -12,6 +12,8 @@ from pantree_gateway.transcoding.events import event_kinds
 from pantree_gateway.transcoding.problem import MEDIA_TYPE, PROBLEM_SCHEMA
 from pantree_gateway.transcoding.streaming import EVENT_STREAM, NDJSON
 
+_Described = Descriptor | EnumDescriptor | FieldDescriptor | MethodDescriptor | ServiceDescriptor
+
 _INT32 = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
 _UINT32 = {"type": "integer", "format": "int64", "minimum": 0, "maximum": 2**32 - 1}
 # Many languages lose digits of JSON numbers beyond 2^53, so proto3 JSON writes these as strings.
@@ -23,16 +25,10 @@ _SCALARS: Mapping[int, dict[str, Any]] = {
     FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
     FieldDescriptor.TYPE_STRING: {"type": "string"},
     FieldDescriptor.TYPE_BYTES: {"type": "string", "format": "byte"},
-    FieldDescriptor.TYPE_INT32: _INT32,
-    FieldDescriptor.TYPE_SINT32: _INT32,
-    FieldDescriptor.TYPE_SFIXED32: _INT32,
-    FieldDescriptor.TYPE_UINT32: _UINT32,
-    FieldDescriptor.TYPE_FIXED32: _UINT32,
-    FieldDescriptor.TYPE_INT64: _INT64,
-    FieldDescriptor.TYPE_SINT64: _INT64,
-    FieldDescriptor.TYPE_SFIXED64: _INT64,
-    FieldDescriptor.TYPE_UINT64: _UINT64,
-    FieldDescriptor.TYPE_FIXED64: _UINT64,
+    **dict.fromkeys((FieldDescriptor.TYPE_INT32, FieldDescriptor.TYPE_SINT32, FieldDescriptor.TYPE_SFIXED32), _INT32),
+    **dict.fromkeys((FieldDescriptor.TYPE_UINT32, FieldDescriptor.TYPE_FIXED32), _UINT32),
+    **dict.fromkeys((FieldDescriptor.TYPE_INT64, FieldDescriptor.TYPE_SINT64, FieldDescriptor.TYPE_SFIXED64), _INT64),
+    **dict.fromkeys((FieldDescriptor.TYPE_UINT64, FieldDescriptor.TYPE_FIXED64), _UINT64),
 }
 _WELL_KNOWN: Mapping[str, dict[str, Any]] = {
     "google.protobuf.Any": {"type": "object", "properties": {"@type": {"type": "string"}}},
@@ -89,24 +85,21 @@ class SchemaCollection:
             pending.extend(other for other in self._kinds if other not in pending)
         return dict(sorted(schemas.items()))
 
-    def text(self, described: Descriptor | MethodDescriptor | FieldDescriptor) -> str:
-        """Comment of a message, method or field; empty when it has none."""
+    def text(self, described: _Described) -> str:
+        """Comment of an element of the contract; empty when it has none."""
         return self._comments.get(described.full_name, "")
 
     def tags(self, services: Sequence[ServiceDescriptor]) -> list[dict[str, str]]:
         """Tags of the services' operations."""
-        return [
-            {"name": _tag(service), "description": self._comments.get(service.full_name, "")} for service in services
-        ]
+        return [{"name": _tag(service), "description": self.text(service)} for service in services]
 
     def operation_metadata(self, method: MethodDescriptor) -> dict[str, Any]:
         """Summary, description and tags of an operation, as arguments of FastAPI's routes."""
-        comment = self._comments.get(method.full_name, "")
         return {
             "summary": _words(method.name),
-            "description": comment,
+            "description": self.text(method),
             "tags": [_tag(method.containing_service)],
-            "response_description": self._comments.get(method.output_type.full_name, "The response."),
+            "response_description": self.text(method.output_type) or "The response.",
         }
 
     def operation(self, bound: BoundMethod, examples: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,28 +135,22 @@ class SchemaCollection:
         """Content of a stream: the schema of one line, and server-sent events with such lines."""
         problem = {"$ref": "#/components/schemas/Problem"}
         kinds = event_kinds(output)
-        lines = (
-            [closed_object({"result": self.refer_to(output)}), closed_object({"error": problem})]
-            if kinds is None
-            else [
-                *(
-                    closed_object({"type": {"const": name}, "data": self.refer_to(kind)})
-                    for name, kind in kinds.items()
-                ),
-                closed_object({"type": {"const": "error"}, "error": {"type": "string"}, "problem": problem}),
-            ]
-        )
+        if kinds is None:
+            lines = [{"result": self.refer_to(output)}, {"error": problem}]
+        else:
+            lines = [{"type": {"const": name}, "data": self.refer_to(kind)} for name, kind in kinds.items()]
+            lines.append({"type": {"const": "error"}, "error": {"type": "string"}, "problem": problem})
+        schemas = [closed_object(line) for line in lines]
         return {
-            NDJSON: {"schema": {"description": "Schema of each line.", "oneOf": lines}},
+            NDJSON: {"schema": {"description": "Schema of each line.", "oneOf": schemas}},
             EVENT_STREAM: {"schema": {"type": "string", "description": "Server-sent events with such lines as data."}},
         }
 
     def body(self, bound: BoundMethod) -> dict[str, Any]:
         """Schema of the body of a method; unknown fields are errors."""
+        if bound.body_type is not None:
+            self._close(bound.body_type)
         field = bound.body_field
-        descriptor = bound.method.input_type if field is None else field.message_type
-        if descriptor is not None:
-            self._close(descriptor)
         return self.refer_to(bound.method.input_type) if field is None else self._value(field)
 
     def _close(self, descriptor: Descriptor) -> None:
@@ -179,7 +166,7 @@ class SchemaCollection:
             "name": name,
             "in": place,
             "required": place == "path" or _is_required(field),
-            "description": self._comments.get(field.full_name, ""),
+            "description": self.text(field),
             "schema": self._value(field),
         }
 
@@ -195,7 +182,7 @@ class SchemaCollection:
         schema: dict[str, Any] = {
             "type": "object",
             "title": descriptor.name,
-            "description": self._comments.get(descriptor.full_name, ""),
+            "description": self.text(descriptor),
             "properties": {field.name: self._property(field) for field in descriptor.fields},
         }
         required = [field.name for field in descriptor.fields if _is_required(field)]
@@ -206,7 +193,7 @@ class SchemaCollection:
         return schema
 
     def _property(self, field: FieldDescriptor) -> dict[str, Any]:
-        return {**self._value(field), "description": self._comments.get(field.full_name, "")}
+        return {**self._value(field), "description": self.text(field)}
 
     def _value(self, field: FieldDescriptor) -> dict[str, Any]:
         limits = field_limits(field.full_name)
@@ -229,12 +216,11 @@ class SchemaCollection:
         return dict(_WELL_KNOWN[kind.full_name]) if kind.full_name in _WELL_KNOWN else self.refer_to(kind)
 
     def _enum(self, descriptor: EnumDescriptor) -> dict[str, Any]:
-        comment = self._comments.get(descriptor.full_name, "")
         values = [self._comments.get(f"{descriptor.full_name}.{value.name}", "") for value in descriptor.values]
         return {
             "type": "string",
             "title": descriptor.name,
-            "description": "\n\n".join([comment, *(f"- {text}" for text in values if text)]),
+            "description": "\n\n".join([self.text(descriptor), *(f"- {text}" for text in values if text)]),
             "enum": [value.name for value in descriptor.values],
         }
 

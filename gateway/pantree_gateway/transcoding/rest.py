@@ -33,7 +33,7 @@ def add_rest_routes(
         upstreams: the services.
         context: what all routes share.
         schemas: receives the schemas of the messages.
-        examples: request bodies for the OpenAPI document, by title, by full name of the method.
+        examples: request bodies for the OpenAPI document by title, by full name of the method.
     """
     operation_counts: Counter[str] = Counter()
     for method in upstream_methods(upstreams, context.codec):
