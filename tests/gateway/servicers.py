@@ -29,6 +29,8 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         self.months_may_go_on = asyncio.Event()
         self.months_may_go_on.set()
         self.stream_ended = asyncio.Event()
+        self.month_count = 0
+        """Number of months in a stream; 0 for the number in the request."""
         self.months_sent = 0
         self.metadata: dict[str, str | bytes] = {}
         self.initial_metadata: tuple[tuple[str, str], ...] = ()
@@ -54,7 +56,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
     ) -> AsyncIterator[messages.StreamProcessResponse]:
         self.requests.append(request.input)
         self.seconds_left = context.time_remaining()
-        count = request.input.simulation_months or 6
+        count = self.month_count or request.input.simulation_months or 6
         try:
             started = messages.Started(month_count=count)
             started.MergeFrom(self.started)

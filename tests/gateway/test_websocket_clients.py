@@ -147,12 +147,13 @@ async def until_paused(mesh: Mesh) -> int:
 
 
 async def test_slow_reader_slows_down_only_its_own_stream(mesh: Mesh, gateway: RunningGateway) -> None:
-    months = 100_000
+    mesh.pipeline.month_count = 100_000
     mesh.pipeline.month_display = "x" * 20_000
-    reader, writer = await raw_client(gateway, text_frame(json.dumps({"items": [], "simulation_months": months})))
+    reader, writer = await raw_client(gateway, text_frame(REQUEST))
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     made = await until_paused(mesh)
-    assert 0 < made < months / 4
+    assert 0 < made < mesh.pipeline.month_count / 4
+    mesh.pipeline.month_count = 0
     # The months are in socket buffers; in this process they would take gigabytes.
     before = resident_bytes()
     await until_paused(mesh)
@@ -169,9 +170,11 @@ async def test_slow_reader_slows_down_only_its_own_stream(mesh: Mesh, gateway: R
 
 
 async def test_reader_of_a_byte_per_second_pauses_the_service(mesh: Mesh, gateway: RunningGateway) -> None:
+    mesh.pipeline.month_count = 100_000
     mesh.pipeline.month_display = "x" * 20_000
-    reader, writer = await raw_client(gateway, text_frame(json.dumps({"items": [], "simulation_months": 100_000})))
+    reader, writer = await raw_client(gateway, text_frame(REQUEST))
     made = await until_paused(mesh)
+    mesh.pipeline.month_count = 0
     before = resident_bytes()
     for _ in range(3):
         await reader.readexactly(1)
