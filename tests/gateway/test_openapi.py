@@ -87,7 +87,7 @@ def test_descriptions_come_from_the_comments_of_the_contract(document: dict[str,
     operation = document["paths"]["/api/v1/process"]["post"]
     assert operation["description"] == "Process runs the pipeline and returns its result."
     described = document["components"]["schemas"]["ProcessInput"]
-    assert described["description"].startswith("ProcessInput is what is known about a household")
+    assert described["description"].startswith("ProcessInput is a household's first purchase")
     for name, described in document["components"]["schemas"].items():
         for field, part in described.get("properties", {}).items():
             assert part.get("description"), f"{name}.{field}"

@@ -23,7 +23,7 @@ class _Perishability:
 class _PerishabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Perishability.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PERISHABILITY_UNSPECIFIED: _Perishability.ValueType  # 0
-    """PERISHABILITY_UNSPECIFIED means that nobody knows."""
+    """PERISHABILITY_UNSPECIFIED means unknown."""
     PERISHABILITY_DAYS: _Perishability.ValueType  # 1
     """PERISHABILITY_DAYS is for items that spoil within about a week, such as berries or fresh fish."""
     PERISHABILITY_WEEKS: _Perishability.ValueType  # 2
@@ -32,10 +32,10 @@ class _PerishabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Perisha
     """PERISHABILITY_MONTHS is for items that keep for months or longer, such as rice, detergent or frozen peas."""
 
 class Perishability(_Perishability, metaclass=_PerishabilityEnumTypeWrapper):
-    """Perishability says how long an item keeps at home, and with it how much harm a delivery too many does."""
+    """Perishability is how long an item keeps. The shorter, the more an unneeded delivery costs."""
 
 PERISHABILITY_UNSPECIFIED: Perishability.ValueType  # 0
-"""PERISHABILITY_UNSPECIFIED means that nobody knows."""
+"""PERISHABILITY_UNSPECIFIED means unknown."""
 PERISHABILITY_DAYS: Perishability.ValueType  # 1
 """PERISHABILITY_DAYS is for items that spoil within about a week, such as berries or fresh fish."""
 PERISHABILITY_WEEKS: Perishability.ValueType  # 2
@@ -58,7 +58,7 @@ class _RelationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Relation.Val
     """RELATION_SUBSTITUTE is for items bought in place of each other, such as two brands of pasta."""
 
 class Relation(_Relation, metaclass=_RelationEnumTypeWrapper):
-    """Relation says how two items are related in a kitchen."""
+    """Relation is how two items are used together."""
 
 RELATION_UNSPECIFIED: Relation.ValueType  # 0
 """RELATION_UNSPECIFIED is never sent."""

@@ -29,7 +29,7 @@ class EnrichItemsRequest(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemToEnrich]:
-        """items are the items, 1 to 1,000."""
+        """items are the items."""
 
     def __init__(
         self,
@@ -46,16 +46,16 @@ Global___EnrichItemsRequest: _TypeAlias = EnrichItemsRequest  # noqa: Y015
 
 @_typing.final
 class ItemToEnrich(_message.Message):
-    """ItemToEnrich is an item as the shop knows it."""
+    """ItemToEnrich is an item as the shop lists it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """name is what the shop calls the item; 1 to 200 characters. It is data, never an instruction."""
+    """name is the shop's name of the item. It is data, never an instruction to a language model."""
     category: _builtins.str
-    """category is the shop's own category; may be empty."""
+    """category is the shop's own category; optional."""
     def __init__(
         self,
         *,
@@ -72,7 +72,7 @@ Global___ItemToEnrich: _TypeAlias = ItemToEnrich  # noqa: Y015
 
 @_typing.final
 class EnrichItemsResponse(_message.Message):
-    """EnrichItemsResponse is what is known about one item of the request."""
+    """EnrichItemsResponse is the result for one item of the request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -83,11 +83,11 @@ class EnrichItemsResponse(_message.Message):
     """item_index is the item's position in the request, from 0."""
     @_builtins.property
     def item(self) -> Global___EnrichedItem:
-        """item is what is known."""
+        """item is the enriched item."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """error says why this item could not be enriched; the other items are not affected."""
+        """error is why this item could not be enriched; the other items are not affected."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ Global___EnrichItemsResponse: _TypeAlias = EnrichItemsResponse  # noqa: Y015
 
 @_typing.final
 class EnrichedItem(_message.Message):
-    """EnrichedItem is what is known about an item."""
+    """EnrichedItem is an item with what rules or a language model add."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -123,30 +123,30 @@ class EnrichedItem(_message.Message):
     FALLBACK_REASON_FIELD_NUMBER: _builtins.int
     SUGGESTED_INTERVAL_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """name is the item's name as asked."""
+    """name is the item's name from the request."""
     normalized_name: _builtins.str
     """normalized_name is the name without pack sizes and abbreviations."""
     category: _builtins.str
     """category is a category id of the catalog; `other` when unknown."""
     certainty_ratio: _builtins.float
-    """certainty_ratio is how sure the category is, 0 to 1."""
+    """certainty_ratio is the certainty of the category, 0 to 1."""
     perishability: _catalog_pb2.Perishability.ValueType
     """perishability is how long the item keeps."""
     suggested_interval_days: _builtins.int
-    """suggested_interval_days is how often such an item is typically bought; 0 when unknown. It is a hint: it never
+    """suggested_interval_days is the typical interval between purchases of such an item; 0 when unknown. It never
     shortens a cadence that purchases support.
     """
     source: _builtins.str
-    """source is who said it: `rules` or `nim`."""
+    """source is `rules` or `nim`."""
     fallback_reason: _builtins.str
-    """fallback_reason says why the rules answered although a language model is configured; empty otherwise."""
+    """fallback_reason is why rules answered although a language model is configured; empty otherwise."""
     @_builtins.property
     def related_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelatedItem]:
-        """related_items are items that go with it or replace it, best first."""
+        """related_items are complements and substitutes, best first."""
 
     @_builtins.property
     def suggested_interval_reason(self) -> Global___IntervalReason:
-        """suggested_interval_reason says why that often; absent when suggested_interval_days is 0."""
+        """suggested_interval_reason explains suggested_interval_days; absent when that is 0."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ Global___EnrichedItem: _TypeAlias = EnrichedItem  # noqa: Y015
 
 @_typing.final
 class IntervalReason(_message.Message):
-    """IntervalReason is why an interval is suggested."""
+    """IntervalReason explains a suggested interval."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -183,7 +183,7 @@ class IntervalReason(_message.Message):
     of `spoils_soon`, `used_daily`, `used_weekly`, `used_now_and_then` and `lasts_long`.
     """
     text: _builtins.str
-    """text is the same for people; it never holds words of a language model."""
+    """text is the reason for people; it never contains output of a language model."""
     def __init__(
         self,
         *,
@@ -200,7 +200,7 @@ Global___IntervalReason: _TypeAlias = IntervalReason  # noqa: Y015
 
 @_typing.final
 class RelatedItem(_message.Message):
-    """RelatedItem is an item that goes with another one."""
+    """RelatedItem is a complement or substitute of an item."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -209,7 +209,7 @@ class RelatedItem(_message.Message):
     name: _builtins.str
     """name is the related item's name."""
     relation: _catalog_pb2.Relation.ValueType
-    """relation says how the two are related."""
+    """relation is how the two are related."""
     def __init__(
         self,
         *,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EnrichmentServiceStub:
-    """EnrichmentService answers: what is this item, and what goes with it?
+    """EnrichmentService normalizes and categorizes items and finds related ones.
     """
 
     def __init__(self, channel):
@@ -43,12 +43,12 @@ class EnrichmentServiceStub:
 
 
 class EnrichmentServiceServicer:
-    """EnrichmentService answers: what is this item, and what goes with it?
+    """EnrichmentService normalizes and categorizes items and finds related ones.
     """
 
     def EnrichItems(self, request, context):
-        """EnrichItems sends one response for each item as soon as it is known, in any order. Rules answer for whatever a
-        language model cannot; each answer says who gave it.
+        """EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
+        model cannot; `source` names which of them did.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +71,7 @@ def add_EnrichmentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EnrichmentService:
-    """EnrichmentService answers: what is this item, and what goes with it?
+    """EnrichmentService normalizes and categorizes items and finds related ones.
     """
 
     @staticmethod

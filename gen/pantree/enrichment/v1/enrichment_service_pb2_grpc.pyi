@@ -27,29 +27,29 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class EnrichmentServiceStub:
-    """EnrichmentService answers: what is this item, and what goes with it?"""
+    """EnrichmentService normalizes and categorizes items and finds related ones."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EnrichmentServiceAsyncStub: ...
     EnrichItems: _grpc.UnaryStreamMultiCallable[_enrichment_service_pb2.EnrichItemsRequest, _enrichment_service_pb2.EnrichItemsResponse]
-    """EnrichItems sends one response for each item as soon as it is known, in any order. Rules answer for whatever a
-    language model cannot; each answer says who gave it.
+    """EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
+    model cannot; `source` names which of them did.
     """
 
 @_typing.type_check_only
 class EnrichmentServiceAsyncStub(EnrichmentServiceStub):
-    """EnrichmentService answers: what is this item, and what goes with it?"""
+    """EnrichmentService normalizes and categorizes items and finds related ones."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EnrichItems: _aio.UnaryStreamMultiCallable[_enrichment_service_pb2.EnrichItemsRequest, _enrichment_service_pb2.EnrichItemsResponse]  # type: ignore[assignment]
-    """EnrichItems sends one response for each item as soon as it is known, in any order. Rules answer for whatever a
-    language model cannot; each answer says who gave it.
+    """EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
+    model cannot; `source` names which of them did.
     """
 
 class EnrichmentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """EnrichmentService answers: what is this item, and what goes with it?"""
+    """EnrichmentService normalizes and categorizes items and finds related ones."""
 
     @_abc_1.abstractmethod
     def EnrichItems(
@@ -57,8 +57,8 @@ class EnrichmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enrichment_service_pb2.EnrichItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_enrichment_service_pb2.EnrichItemsResponse], _abc.AsyncIterator[_enrichment_service_pb2.EnrichItemsResponse]]:
-        """EnrichItems sends one response for each item as soon as it is known, in any order. Rules answer for whatever a
-        language model cannot; each answer says who gave it.
+        """EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
+        model cannot; `source` names which of them did.
         """
 
 def add_EnrichmentServiceServicer_to_server(servicer: EnrichmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,25 +25,27 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """ERROR_REASON_UNSPECIFIED is never sent."""
     ERROR_REASON_INVALID_INPUT: _ErrorReason.ValueType  # 1
-    """ERROR_REASON_INVALID_INPUT means that fields of the request are wrong; `google.rpc.BadRequest` names each of them."""
+    """ERROR_REASON_INVALID_INPUT means that fields of the request are invalid. `google.rpc.BadRequest` names
+    them: the first ones when there are many, and the number of the others.
+    """
     ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 2
     """ERROR_REASON_NOT_FOUND means that nothing is stored under the given id."""
     ERROR_REASON_COMPONENT_UNAVAILABLE: _ErrorReason.ValueType  # 3
-    """ERROR_REASON_COMPONENT_UNAVAILABLE means that a part that the answer needs is not reachable; the metadata key
-    `component` names it. Try again later.
+    """ERROR_REASON_COMPONENT_UNAVAILABLE means that a required part is unavailable; the metadata key `component` names it.
+    Try again later.
     """
     ERROR_REASON_DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 4
-    """ERROR_REASON_DEADLINE_EXCEEDED means that the caller's time ran out before the answer was ready."""
+    """ERROR_REASON_DEADLINE_EXCEEDED means that the deadline passed before the response was ready."""
     ERROR_REASON_DEADLINE_TOO_SHORT: _ErrorReason.ValueType  # 5
-    """ERROR_REASON_DEADLINE_TOO_SHORT means that so little time was left on arrival that the work was not begun."""
+    """ERROR_REASON_DEADLINE_TOO_SHORT means that too little time was left on arrival to start."""
     ERROR_REASON_STORE_MISMATCH: _ErrorReason.ValueType  # 6
-    """ERROR_REASON_STORE_MISMATCH means that a vector collection was made by another embedding model or dimension."""
+    """ERROR_REASON_STORE_MISMATCH means that a vector collection has another embedding model or dimension."""
     ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 7
-    """ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or send it in parts."""
+    """ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or several messages."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 8
-    """ERROR_REASON_INTERNAL means that something unexpected happened; the server's log has the details."""
+    """ERROR_REASON_INTERNAL means an unexpected error; the server's log has the details."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 9
-    """ERROR_REASON_OVERLOADED means that the server has too much to do to answer in time, and did nothing;
+    """ERROR_REASON_OVERLOADED means that the server is overloaded and did not start;
     `google.rpc.RetryInfo` says when to try again.
     """
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 10
@@ -78,32 +80,34 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """ErrorReason says why a call failed. It travels, without its prefix, as `google.rpc.ErrorInfo.reason` with the
-    domain `pantree`, and as `code` in the gateway's problem documents. Callers may branch on it; messages may change.
+    """ErrorReason is why a call failed. Without its prefix it is `google.rpc.ErrorInfo.reason`, with the domain `pantree`,
+    and `code` in the gateway's problem documents. Callers may branch on it; messages may change.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """ERROR_REASON_UNSPECIFIED is never sent."""
 ERROR_REASON_INVALID_INPUT: ErrorReason.ValueType  # 1
-"""ERROR_REASON_INVALID_INPUT means that fields of the request are wrong; `google.rpc.BadRequest` names each of them."""
+"""ERROR_REASON_INVALID_INPUT means that fields of the request are invalid. `google.rpc.BadRequest` names
+them: the first ones when there are many, and the number of the others.
+"""
 ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 2
 """ERROR_REASON_NOT_FOUND means that nothing is stored under the given id."""
 ERROR_REASON_COMPONENT_UNAVAILABLE: ErrorReason.ValueType  # 3
-"""ERROR_REASON_COMPONENT_UNAVAILABLE means that a part that the answer needs is not reachable; the metadata key
-`component` names it. Try again later.
+"""ERROR_REASON_COMPONENT_UNAVAILABLE means that a required part is unavailable; the metadata key `component` names it.
+Try again later.
 """
 ERROR_REASON_DEADLINE_EXCEEDED: ErrorReason.ValueType  # 4
-"""ERROR_REASON_DEADLINE_EXCEEDED means that the caller's time ran out before the answer was ready."""
+"""ERROR_REASON_DEADLINE_EXCEEDED means that the deadline passed before the response was ready."""
 ERROR_REASON_DEADLINE_TOO_SHORT: ErrorReason.ValueType  # 5
-"""ERROR_REASON_DEADLINE_TOO_SHORT means that so little time was left on arrival that the work was not begun."""
+"""ERROR_REASON_DEADLINE_TOO_SHORT means that too little time was left on arrival to start."""
 ERROR_REASON_STORE_MISMATCH: ErrorReason.ValueType  # 6
-"""ERROR_REASON_STORE_MISMATCH means that a vector collection was made by another embedding model or dimension."""
+"""ERROR_REASON_STORE_MISMATCH means that a vector collection has another embedding model or dimension."""
 ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 7
-"""ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or send it in parts."""
+"""ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or several messages."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 8
-"""ERROR_REASON_INTERNAL means that something unexpected happened; the server's log has the details."""
+"""ERROR_REASON_INTERNAL means an unexpected error; the server's log has the details."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 9
-"""ERROR_REASON_OVERLOADED means that the server has too much to do to answer in time, and did nothing;
+"""ERROR_REASON_OVERLOADED means that the server is overloaded and did not start;
 `google.rpc.RetryInfo` says when to try again.
 """
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 10

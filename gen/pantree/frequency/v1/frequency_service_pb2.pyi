@@ -74,8 +74,8 @@ class _NeedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Need.ValueType],
     """NEED_SWITCHED means that it is not bought within 84 days, but another item of its type (or category) is: swap."""
 
 class Need(_Need, metaclass=_NeedEnumTypeWrapper):
-    """Need is what has become of the need for an item. An item is overdue when more time has passed than four in five of its
-    intervals last, and in any case after 84 days.
+    """Need is the state of the need for an item. An item is overdue when more time has passed than 80 % of its intervals
+    last, and always after 84 days.
     """
 
 NEED_UNSPECIFIED: Need.ValueType  # 0
@@ -99,7 +99,7 @@ class _Trend:
 class _TrendEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trend.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TREND_UNSPECIFIED: _Trend.ValueType  # 0
-    """TREND_UNSPECIFIED means that there are too few intervals to tell (below three)."""
+    """TREND_UNSPECIFIED means unknown: fewer than three intervals."""
     TREND_STABLE: _Trend.ValueType  # 1
     """TREND_STABLE means that the intervals neither grow nor shrink by more than a tenth of their mean per interval."""
     TREND_ACCELERATING: _Trend.ValueType  # 2
@@ -108,10 +108,10 @@ class _TrendEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trend.ValueType
     """TREND_SLOWING means that the intervals grow: the item is bought less and less often."""
 
 class Trend(_Trend, metaclass=_TrendEnumTypeWrapper):
-    """Trend says how the intervals of an item change."""
+    """Trend is how the intervals of an item change."""
 
 TREND_UNSPECIFIED: Trend.ValueType  # 0
-"""TREND_UNSPECIFIED means that there are too few intervals to tell (below three)."""
+"""TREND_UNSPECIFIED means unknown: fewer than three intervals."""
 TREND_STABLE: Trend.ValueType  # 1
 """TREND_STABLE means that the intervals neither grow nor shrink by more than a tenth of their mean per interval."""
 TREND_ACCELERATING: Trend.ValueType  # 2
@@ -122,7 +122,7 @@ Global___Trend: _TypeAlias = Trend  # noqa: Y015
 
 @_typing.final
 class FindCadenceChangesRequest(_message.Message):
-    """FindCadenceChangesRequest holds one household's history and names the items that are asked about."""
+    """FindCadenceChangesRequest holds one household's history and the items to examine."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -130,11 +130,11 @@ class FindCadenceChangesRequest(_message.Message):
     ITEM_NAMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def history(self) -> Global___AnalyzeHistoryRequest:
-        """history is what AnalyzeHistory was asked."""
+        """history is the request to AnalyzeHistory."""
 
     @_builtins.property
     def item_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """item_names are the items, 1 to 20 distinct names of items in the history."""
+        """item_names are names of items in the history."""
 
     def __init__(
         self,
@@ -159,8 +159,8 @@ class FindCadenceChangesResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___CadenceChange]:
-        """changes are in the order of the request; items whose interval no next purchase within 84 days makes longer are left
-        out.
+        """changes are in the order of the request, without the items whose interval stays the same when they are bought next
+        within 84 days.
         """
 
     def __init__(
@@ -178,7 +178,7 @@ Global___FindCadenceChangesResponse: _TypeAlias = FindCadenceChangesResponse  # 
 
 @_typing.final
 class CadenceChange(_message.Message):
-    """CadenceChange is what a later next purchase would make of an item's recommended interval."""
+    """CadenceChange is how an item's recommended interval changes with a later next purchase."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -192,13 +192,11 @@ class CadenceChange(_message.Message):
     recommended_interval_days: _builtins.int
     """recommended_interval_days is the recommended interval as of now."""
     after_date: _builtins.str
-    """after_date is the last day, ISO 8601, on which a next purchase leaves the interval no longer than it is: one on the
-    day after it makes it longer.
-    """
+    """after_date is the last day, ISO 8601, on which a next purchase does not make the interval longer."""
     interval_days: _builtins.int
-    """interval_days is what the interval then becomes, a longer step of the ladder."""
+    """interval_days is the recommended interval after a purchase on the next day, a longer step of the ladder."""
     text: _builtins.str
-    """text is the same for people."""
+    """text is the change for people."""
     def __init__(
         self,
         *,
@@ -229,15 +227,15 @@ class AnalyzeHistoryRequest(_message.Message):
     STOCKOUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
-    """as_of is the day on which the question is asked, ISO 8601; no purchase may be later."""
+    """as_of is the as-of date, ISO 8601; no purchase may be later."""
     model_name: _builtins.str
-    """model_name chooses the model that judges: `hazard`, `hawkes`, `bg-nbd`, `log-normal`, `poisson-gamma`,
+    """model_name chooses the model: `hazard`, `hawkes`, `bg-nbd`, `log-normal`, `poisson-gamma`,
     `modified-poisson-gamma`, `aggregate-time-distribution`, `repeat-customer-probability` or `heuristic`. When empty,
-    the best one there is answers.
+    the service uses its best model.
     """
     stockout_tolerance_ratio: _builtins.float
-    """stockout_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery, above 0 and below 1: the
-    weight of early deliveries against that of stockouts. A low value accepts overstock to avoid stockouts, a high value
+    """stockout_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery: the weight of early
+    deliveries against that of stockouts. A low value accepts overstock to avoid stockouts, a high value
     accepts stockouts to avoid overstock. When absent, it is 0.5: households run out about as often as with deliveries
     every mean interval from the last purchase on.
     """
@@ -249,9 +247,9 @@ class AnalyzeHistoryRequest(_message.Message):
 
     @_builtins.property
     def item_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """item_types is parallel to purchases.item_names and says what each item is whoever makes it, such as `fluid milk`;
-        an empty string means unknown, an empty list that all are. Evidence is pooled over a type's items, and only with a
-        type (or a category) can a switch to another item be seen.
+        """item_types is parallel to purchases.item_names: the product type of each item regardless of brand, such as `fluid
+        milk`. An empty string means unknown; an empty list means that all are unknown. Evidence is pooled over the items
+        of a type, and a switch to another item is recognized only within a type (or category).
         """
 
     def __init__(
@@ -284,14 +282,14 @@ class AnalyzeHistoryResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
-    """as_of is the day for which the answer holds, ISO 8601."""
+    """as_of is the as-of date, ISO 8601."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemFrequency]:
         """items are the statistics, one per distinct item."""
 
     @_builtins.property
     def model(self) -> _model_pb2.Model:
-        """model is what judged the confidence."""
+        """model is the model that computed the confidence."""
 
     def __init__(
         self,
@@ -326,7 +324,7 @@ class AnalyzeHistoriesRequest(_message.Message):
     """view is that of AnalyzeHistoryRequest, for the whole batch."""
     @_builtins.property
     def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseholdHistory]:
-        """households are the histories of the batch, at most 1,000; the whole message is at most 4 MiB."""
+        """households are the histories of the batch; the whole message is at most 4 MiB. Each is validated separately."""
 
     def __init__(
         self,
@@ -356,7 +354,7 @@ class HouseholdHistory(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     ITEM_TYPES_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
-    """as_of is the day on which the question is asked, ISO 8601; no purchase may be later."""
+    """as_of is the as-of date, ISO 8601; no purchase may be later."""
     @_builtins.property
     def purchases(self) -> _purchase_pb2.PurchaseColumns:
         """purchases are the household's receipt lines in any order; lines of one item on one day count as one purchase."""
@@ -382,8 +380,8 @@ Global___HouseholdHistory: _TypeAlias = HouseholdHistory  # noqa: Y015
 
 @_typing.final
 class AnalyzeHistoriesResponse(_message.Message):
-    """AnalyzeHistoriesResponse holds the answers to some households, in the order of the requests. A batch may be answered
-    in several messages, so that none is too large.
+    """AnalyzeHistoriesResponse holds the results of some households, in the order of the requests. The results of a batch
+    may take several messages.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -391,7 +389,7 @@ class AnalyzeHistoriesResponse(_message.Message):
     HOUSEHOLDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseholdAnalysis]:
-        """households are the answers."""
+        """households are the results."""
 
     def __init__(
         self,
@@ -408,7 +406,7 @@ Global___AnalyzeHistoriesResponse: _TypeAlias = AnalyzeHistoriesResponse  # noqa
 
 @_typing.final
 class HouseholdAnalysis(_message.Message):
-    """HouseholdAnalysis answers for one household."""
+    """HouseholdAnalysis is the result for one household."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -416,11 +414,11 @@ class HouseholdAnalysis(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> Global___AnalyzeHistoryResponse:
-        """result is what AnalyzeHistory would have answered."""
+        """result is the response of AnalyzeHistory."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """error says what is wrong with this household; its details name the fields as in AnalyzeHistoryRequest."""
+        """error is why this household was not analyzed; its details name the fields as in AnalyzeHistoryRequest."""
 
     def __init__(
         self,
@@ -441,7 +439,7 @@ Global___HouseholdAnalysis: _TypeAlias = HouseholdAnalysis  # noqa: Y015
 @_typing.final
 class ItemFrequency(_message.Message):
     """ItemFrequency is how regularly a household buys one item. An interval is the number of days between two consecutive
-    purchase days; statistics that need more intervals than there are, are absent.
+    purchase days; statistics that need more intervals are absent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -494,20 +492,18 @@ class ItemFrequency(_message.Message):
     coefficient_of_variation: _builtins.float
     """coefficient_of_variation is the standard deviation over the mean; absent below three purchases."""
     consistency_ratio: _builtins.float
-    """consistency_ratio is 1 / (1 + coefficient_of_variation), 0 to 1; 0 when the coefficient is absent."""
+    """consistency_ratio is 1 / (1 + coefficient_of_variation); 0 when the coefficient is absent."""
     recency_weight_ratio: _builtins.float
-    """recency_weight_ratio is 1 while the item is not yet due and halves with every further mean interval, 0 to 1;
-    0 for one purchase.
-    """
+    """recency_weight_ratio is 1 until the item is due and halves with every further mean interval; 0 for one purchase."""
     trend: Global___Trend.ValueType
-    """trend says whether the intervals grow or shrink."""
+    """trend is whether the intervals grow or shrink."""
     trend_slope_days: _builtins.float
     """trend_slope_days is the least-squares change of the interval from one interval to the next; absent below four
     purchases.
     """
     confidence: _builtins.float
-    """confidence, 0 to 100, is 100 × the calibrated probability that the household buys the item again within 28 days of
-    as_of. The model `heuristic` alone gives a score that is not a calibrated probability.
+    """confidence is 100 × the calibrated probability that the household buys the item again within 28 days of as_of. Only
+    the score of the model `heuristic` is not a calibrated probability.
     """
     first_date: _builtins.str
     """first_date is the day of the first purchase, ISO 8601."""
@@ -528,49 +524,51 @@ class ItemFrequency(_message.Message):
     typical_quantity: _builtins.int
     """typical_quantity is the median number of units bought on a purchase day, rounded down to a whole number, at least 1."""
     expected_days: _builtins.float
-    """expected_days is the expected number of days from as_of to the next purchase, given the days that have already passed
-    since the last one; what is longer than a year counts as a year.
+    """expected_days is the expected number of days from as_of to the next purchase, given the days that have already
+    passed since the last one; at most a year.
     """
     median_days: _builtins.float
-    """median_days is the median of the same; absent when it is more likely than not that a year passes without a purchase."""
+    """median_days is the median number of those days; absent when no purchase within a year is more likely than one."""
     recommended_interval_days: _builtins.int
-    """recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
-    need goes on, among those within 1.5 × of the median interval; see stockout_tolerance_ratio. From six purchases on it is
-    at least the longest step within the mean interval less its standard deviation.
+    """recommended_interval_days is the step of the ladder with the best trade-off between stockouts and overstock while
+    the need lasts, among those within 1.5 × of the median interval; see stockout_tolerance_ratio. From six purchases
+    on it is at least the longest step within the mean interval less its standard deviation.
     """
     stockout_probability: _builtins.float
-    """stockout_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the
-    household would have bought the item before the delivery that replaces the purchase.
+    """stockout_probability is the probability of at least one stockout within 84 days of deliveries at that interval: the
+    household needs the item before the delivery that replaces the purchase.
     """
     overstock_ratio: _builtins.float
-    """overstock_ratio is the share of deliveries at that interval within 84 days that come before the household would have
-    bought the item, 0 to 1.
+    """overstock_ratio is the share of deliveries at that interval within 84 days that arrive before the household needs
+    the item.
     """
     cadence_probability: _builtins.float
-    """cadence_probability is that of a purchase within 1.5 × recommended_interval_days of as_of, 0 to 1."""
+    """cadence_probability is the probability of a purchase within 1.5 × recommended_interval_days after as_of."""
     need: Global___Need.ValueType
-    """need is the likeliest state of the need."""
+    """need is the most likely state of the need."""
     mean_paid_unit_price: _builtins.float
-    """mean_paid_unit_price is what a unit really cost on average, promotions included: what was paid over the units bought."""
+    """mean_paid_unit_price is the mean price paid for a unit after promotions: amount paid over units bought."""
     paid_unit_price_deviation: _builtins.float
-    """paid_unit_price_deviation is the sample standard deviation, over purchase days, of what a unit really cost; absent for
-    one purchase.
+    """paid_unit_price_deviation is the sample standard deviation, over purchase days, of the price paid for a unit;
+    absent for one purchase.
     """
     trend_p_value: _builtins.float
-    """trend_p_value is the two-sided significance of trend_slope_days by Student's t-test: how likely a slope at least so
-    far from 0 is when the intervals do not change, 0 to 1; absent below four purchases.
+    """trend_p_value is the two-sided significance of trend_slope_days by Student's t-test: the probability of a slope at
+    least this far from 0 if the intervals do not change, 0 to 1; absent below four purchases.
     """
     @_builtins.property
     def purchase_probabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurchaseProbability]:
-        """purchase_probabilities say how likely the next purchase comes within each step of the ladder of as_of, shortest first."""
+        """purchase_probabilities are the probabilities that the next purchase is within each step of the ladder after as_of,
+        shortest first.
+        """
 
     @_builtins.property
     def need_probabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeedProbability]:
-        """need_probabilities are those of every state; they sum to 1."""
+        """need_probabilities are the probabilities of all states; they sum to 1."""
 
     @_builtins.property
     def first_delivery(self) -> Global___FirstDelivery:
-        """first_delivery says when deliveries at recommended_interval_days best begin."""
+        """first_delivery is the best start of deliveries at recommended_interval_days."""
 
     def __init__(
         self,
@@ -654,9 +652,9 @@ Global___ItemFrequency: _TypeAlias = ItemFrequency  # noqa: Y015
 
 @_typing.final
 class FirstDelivery(_message.Message):
-    """FirstDelivery is when deliveries at the recommended interval best begin. Unlike stockout_probability and overstock_ratio
-    of the item, which look on from a purchase as long as the need goes on, it is judged from as_of: by the days that
-    have passed since the last purchase, and by the chance that the need has ended.
+    """FirstDelivery is the best start of deliveries at the recommended interval. Its risks are counted from as_of and
+    consider the days since the last purchase and the probability that the need has ended. The item's own
+    stockout_probability and overstock_ratio are counted from a purchase while the need lasts.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -666,13 +664,13 @@ class FirstDelivery(_message.Message):
     OVERSTOCK_RATIO_FIELD_NUMBER: _builtins.int
     date: _builtins.str
     """date is the day with the best trade-off, ISO 8601: the day after as_of, or whole weeks after as_of, at most 12. It
-    is the last of them when nothing speaks for a further purchase.
+    is the last of them when no further purchase is expected.
     """
     stockout_probability: _builtins.float
-    """stockout_probability is that of running out at some time within 84 days of as_of, 0 to 1."""
+    """stockout_probability is the probability of at least one stockout within 84 days of as_of, 0 to 1."""
     overstock_ratio: _builtins.float
-    """overstock_ratio is the share of deliveries within 84 days of as_of that come before the household would have bought
-    the item, 0 to 1; after a need has ended all of them do.
+    """overstock_ratio is the share of deliveries within 84 days of as_of that arrive before the household needs the item,
+    0 to 1. After a need has ended, all of them do.
     """
     def __init__(
         self,
@@ -691,7 +689,7 @@ Global___FirstDelivery: _TypeAlias = FirstDelivery  # noqa: Y015
 
 @_typing.final
 class PurchaseProbability(_message.Message):
-    """PurchaseProbability is how likely the next purchase comes within a horizon."""
+    """PurchaseProbability is the probability that the next purchase is within a horizon."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -700,7 +698,7 @@ class PurchaseProbability(_message.Message):
     horizon_days: _builtins.int
     """horizon_days is the number of days after as_of, the last one included."""
     probability: _builtins.float
-    """probability is that of a purchase within the horizon, 0 to 1."""
+    """probability is the probability of a purchase within the horizon, 0 to 1."""
     def __init__(
         self,
         *,
@@ -717,7 +715,7 @@ Global___PurchaseProbability: _TypeAlias = PurchaseProbability  # noqa: Y015
 
 @_typing.final
 class NeedProbability(_message.Message):
-    """NeedProbability is how likely a need is in a state."""
+    """NeedProbability is the probability that a need is in a state."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -726,7 +724,7 @@ class NeedProbability(_message.Message):
     need: Global___Need.ValueType
     """need is the state."""
     probability: _builtins.float
-    """probability is that of the state, 0 to 1."""
+    """probability is the probability of the state."""
     def __init__(
         self,
         *,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class FrequencyServiceStub:
-    """FrequencyService answers: how regularly is each item bought, when is it due, how sure are we?
+    """FrequencyService analyzes how regularly a household buys each item and when the item is due.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class FrequencyServiceStub:
 
 
 class FrequencyServiceServicer:
-    """FrequencyService answers: how regularly is each item bought, when is it due, how sure are we?
+    """FrequencyService analyzes how regularly a household buys each item and when the item is due.
     """
 
     def AnalyzeHistory(self, request, context):
@@ -65,17 +65,17 @@ class FrequencyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AnalyzeHistories(self, request_iterator, context):
-        """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
-        the next batch is read only when the answers to the last one have been taken. Every household is answered on its
-        own, in the order of the requests; one that is wrong does not stop the others.
+        """AnalyzeHistories does the same for many households. The caller streams batches and reads responses while it writes:
+        the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+        of the requests. An invalid household gets an error of its own and does not stop the others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FindCadenceChanges(self, request, context):
-        """FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
-        analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
+        """FindCadenceChanges returns how late the next purchase of an item can be before its recommended interval becomes
+        longer. It repeats the analysis with one more purchase of the item on a later day and no other purchases.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,7 +108,7 @@ def add_FrequencyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FrequencyService:
-    """FrequencyService answers: how regularly is each item bought, when is it due, how sure are we?
+    """FrequencyService analyzes how regularly a household buys each item and when the item is due.
     """
 
     @staticmethod

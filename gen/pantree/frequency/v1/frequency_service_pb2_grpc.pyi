@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FrequencyServiceStub:
-    """FrequencyService answers: how regularly is each item bought, when is it due, how sure are we?"""
+    """FrequencyService analyzes how regularly a household buys each item and when the item is due."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,18 +38,18 @@ class FrequencyServiceStub:
     equal confidence are ordered by name.
     """
     AnalyzeHistories: _grpc.StreamStreamMultiCallable[_frequency_service_pb2.AnalyzeHistoriesRequest, _frequency_service_pb2.AnalyzeHistoriesResponse]
-    """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
-    the next batch is read only when the answers to the last one have been taken. Every household is answered on its
-    own, in the order of the requests; one that is wrong does not stop the others.
+    """AnalyzeHistories does the same for many households. The caller streams batches and reads responses while it writes:
+    the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+    of the requests. An invalid household gets an error of its own and does not stop the others.
     """
     FindCadenceChanges: _grpc.UnaryUnaryMultiCallable[_frequency_service_pb2.FindCadenceChangesRequest, _frequency_service_pb2.FindCadenceChangesResponse]
-    """FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
-    analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
+    """FindCadenceChanges returns how late the next purchase of an item can be before its recommended interval becomes
+    longer. It repeats the analysis with one more purchase of the item on a later day and no other purchases.
     """
 
 @_typing.type_check_only
 class FrequencyServiceAsyncStub(FrequencyServiceStub):
-    """FrequencyService answers: how regularly is each item bought, when is it due, how sure are we?"""
+    """FrequencyService analyzes how regularly a household buys each item and when the item is due."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AnalyzeHistory: _aio.UnaryUnaryMultiCallable[_frequency_service_pb2.AnalyzeHistoryRequest, _frequency_service_pb2.AnalyzeHistoryResponse]  # type: ignore[assignment]
@@ -57,17 +57,17 @@ class FrequencyServiceAsyncStub(FrequencyServiceStub):
     equal confidence are ordered by name.
     """
     AnalyzeHistories: _aio.StreamStreamMultiCallable[_frequency_service_pb2.AnalyzeHistoriesRequest, _frequency_service_pb2.AnalyzeHistoriesResponse]  # type: ignore[assignment]
-    """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
-    the next batch is read only when the answers to the last one have been taken. Every household is answered on its
-    own, in the order of the requests; one that is wrong does not stop the others.
+    """AnalyzeHistories does the same for many households. The caller streams batches and reads responses while it writes:
+    the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+    of the requests. An invalid household gets an error of its own and does not stop the others.
     """
     FindCadenceChanges: _aio.UnaryUnaryMultiCallable[_frequency_service_pb2.FindCadenceChangesRequest, _frequency_service_pb2.FindCadenceChangesResponse]  # type: ignore[assignment]
-    """FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
-    analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
+    """FindCadenceChanges returns how late the next purchase of an item can be before its recommended interval becomes
+    longer. It repeats the analysis with one more purchase of the item on a later day and no other purchases.
     """
 
 class FrequencyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """FrequencyService answers: how regularly is each item bought, when is it due, how sure are we?"""
+    """FrequencyService analyzes how regularly a household buys each item and when the item is due."""
 
     @_abc_1.abstractmethod
     def AnalyzeHistory(
@@ -85,9 +85,9 @@ class FrequencyServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_frequency_service_pb2.AnalyzeHistoriesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_frequency_service_pb2.AnalyzeHistoriesResponse], _abc.AsyncIterator[_frequency_service_pb2.AnalyzeHistoriesResponse]]:
-        """AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
-        the next batch is read only when the answers to the last one have been taken. Every household is answered on its
-        own, in the order of the requests; one that is wrong does not stop the others.
+        """AnalyzeHistories does the same for many households. The caller streams batches and reads responses while it writes:
+        the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+        of the requests. An invalid household gets an error of its own and does not stop the others.
         """
 
     @_abc_1.abstractmethod
@@ -96,8 +96,8 @@ class FrequencyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _frequency_service_pb2.FindCadenceChangesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_frequency_service_pb2.FindCadenceChangesResponse, _abc.Awaitable[_frequency_service_pb2.FindCadenceChangesResponse]]:
-        """FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
-        analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
+        """FindCadenceChanges returns how late the next purchase of an item can be before its recommended interval becomes
+        longer. It repeats the analysis with one more purchase of the item on a later day and no other purchases.
         """
 
 def add_FrequencyServiceServicer_to_server(servicer: FrequencyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Model(_message.Message):
-    """Model names what produced a figure, so that an answer can be traced back to it."""
+    """Model identifies the model behind a result."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -27,7 +27,7 @@ class Model(_message.Message):
     name: _builtins.str
     """name is the model's stable name, such as `heuristic` or `hashed-trigrams`."""
     version: _builtins.str
-    """version changes whenever equal input may give other output."""
+    """version changes whenever equal input may have different output."""
     def __init__(
         self,
         *,

@@ -34,39 +34,39 @@ class _ComponentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Compon
     COMPONENT_STATE_UNSPECIFIED: _ComponentState.ValueType  # 0
     """COMPONENT_STATE_UNSPECIFIED is never sent."""
     COMPONENT_STATE_SERVING: _ComponentState.ValueType  # 1
-    """COMPONENT_STATE_SERVING means that all is well."""
+    """COMPONENT_STATE_SERVING means that it serves."""
     COMPONENT_STATE_DEGRADED: _ComponentState.ValueType  # 2
-    """COMPONENT_STATE_DEGRADED means that answers are given without what optional parts would add."""
+    """COMPONENT_STATE_DEGRADED means that results lack what optional parts add."""
     COMPONENT_STATE_UNAVAILABLE: _ComponentState.ValueType  # 3
-    """COMPONENT_STATE_UNAVAILABLE means that the part does not answer, or that a required part does not."""
+    """COMPONENT_STATE_UNAVAILABLE means that the part, or a required part of the mesh, does not serve."""
     COMPONENT_STATE_DISABLED: _ComponentState.ValueType  # 4
-    """COMPONENT_STATE_DISABLED means that the settings leave the part out."""
+    """COMPONENT_STATE_DISABLED means that the settings disable the part."""
 
 class ComponentState(_ComponentState, metaclass=_ComponentStateEnumTypeWrapper):
-    """ComponentState is the state of a part or of the whole."""
+    """ComponentState is the state of a part or of the mesh."""
 
 COMPONENT_STATE_UNSPECIFIED: ComponentState.ValueType  # 0
 """COMPONENT_STATE_UNSPECIFIED is never sent."""
 COMPONENT_STATE_SERVING: ComponentState.ValueType  # 1
-"""COMPONENT_STATE_SERVING means that all is well."""
+"""COMPONENT_STATE_SERVING means that it serves."""
 COMPONENT_STATE_DEGRADED: ComponentState.ValueType  # 2
-"""COMPONENT_STATE_DEGRADED means that answers are given without what optional parts would add."""
+"""COMPONENT_STATE_DEGRADED means that results lack what optional parts add."""
 COMPONENT_STATE_UNAVAILABLE: ComponentState.ValueType  # 3
-"""COMPONENT_STATE_UNAVAILABLE means that the part does not answer, or that a required part does not."""
+"""COMPONENT_STATE_UNAVAILABLE means that the part, or a required part of the mesh, does not serve."""
 COMPONENT_STATE_DISABLED: ComponentState.ValueType  # 4
-"""COMPONENT_STATE_DISABLED means that the settings leave the part out."""
+"""COMPONENT_STATE_DISABLED means that the settings disable the part."""
 Global___ComponentState: _TypeAlias = ComponentState  # noqa: Y015
 
 @_typing.final
 class ProcessRequest(_message.Message):
-    """ProcessRequest asks for recommendations."""
+    """ProcessRequest is the input of Process."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INPUT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def input(self) -> Global___ProcessInput:
-        """input is what is known about the household."""
+        """input is the household's first purchase or history."""
 
     def __init__(
         self,
@@ -83,14 +83,14 @@ Global___ProcessRequest: _TypeAlias = ProcessRequest  # noqa: Y015
 
 @_typing.final
 class ProcessResponse(_message.Message):
-    """ProcessResponse holds the result of a pipeline."""
+    """ProcessResponse is the output of Process."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> Global___ProcessResult:
-        """result is the result."""
+        """result is the result of the pipeline."""
 
     def __init__(
         self,
@@ -107,14 +107,14 @@ Global___ProcessResponse: _TypeAlias = ProcessResponse  # noqa: Y015
 
 @_typing.final
 class StreamProcessRequest(_message.Message):
-    """StreamProcessRequest asks for recommendations, with the months on the way."""
+    """StreamProcessRequest is the input of StreamProcess."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INPUT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def input(self) -> Global___ProcessInput:
-        """input is what is known about the household."""
+        """input is the household's first purchase or history."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class StreamProcessResponse(_message.Message):
     COMPLETED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def started(self) -> Global___Started:
-        """started says that the input is accepted."""
+        """started is sent when the input is accepted."""
 
     @_builtins.property
     def monthly_update(self) -> Global___MonthlyUpdate:
@@ -171,8 +171,8 @@ Global___StreamProcessResponse: _TypeAlias = StreamProcessResponse  # noqa: Y015
 
 @_typing.final
 class ProcessInput(_message.Message):
-    """ProcessInput is what is known about a household: its first purchase, from which a history is simulated, or its real
-    history. Exactly one of items, history and history_columns must be given.
+    """ProcessInput is a household's first purchase, from which a history is simulated, or its real history. Exactly one of
+    items, history and history_columns must be present.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -191,42 +191,42 @@ class ProcessInput(_message.Message):
     INCLUDE_CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
     INCLUDE_SUGGESTIONS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
-    """customer_id is the household, 1 to 128 characters."""
+    """customer_id is the household."""
     customer_name: _builtins.str
-    """customer_name is for people; it is returned as given, at most 200 characters."""
+    """customer_name is a name for people; it is returned unchanged."""
     archetype: _builtins.str
-    """archetype is the kind of shopper to simulate; empty means the default one. It goes with items only."""
+    """archetype is the kind of shopper to simulate; empty means the default. It must be empty with a history."""
     simulation_months: _builtins.int
-    """simulation_months is the number of months to simulate, 1 to 60; 6 when absent. It goes with items only."""
+    """simulation_months is the number of months to simulate; 6 when absent. It must be absent with a history."""
     as_of: _builtins.str
-    """as_of is the day on which the question is asked, ISO 8601. When empty it is today for a simulation, and the day of
-    the latest purchase for a real history. A simulated history ends before that day.
+    """as_of is the as-of date, ISO 8601. When empty, it is today for a simulation and the day of the latest purchase for
+    a real history. A simulated history ends before that day; a real one may not be later.
     """
     seed: _builtins.int
-    """seed makes the answer repeatable: equal input, as_of and seed give equal answers. When absent one is drawn; the
-    result tells it.
+    """seed makes the result reproducible: equal input, as_of and seed have equal results. When absent, one is drawn; the
+    result has it.
     """
     max_recommendations: _builtins.int
-    """max_recommendations is the largest number to return, 1 to 100; 20 when absent."""
+    """max_recommendations is the largest number to return; 20 when absent."""
     include_omitted: _builtins.bool
-    """include_omitted asks for the items left out, with the reason for each."""
+    """include_omitted adds the items that are not recommended, each with the reason."""
     include_cadence_changes: _builtins.bool
-    """include_cadence_changes asks when a later next purchase would make the recommended cadences longer."""
+    """include_cadence_changes adds how late the next purchases can be before the recommended cadences become longer."""
     include_suggestions: _builtins.bool
-    """include_suggestions asks what similar customers buy regularly and the household does not. The answer then depends on
-    which customers are stored, whatever the seed.
+    """include_suggestions adds items that similar customers buy regularly and the household does not. The result then
+    depends on which customers are stored, regardless of the seed.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.BasketItem]:
-        """items are the first purchase, 1 to 100 items."""
+        """items are the first purchase, at least one item. Names must differ by more than case and white space."""
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.Purchase]:
-        """history is the real history as rows, at most 20,000 of at most 8,000 distinct items."""
+        """history is the real history as rows of at most 8,000 distinct items."""
 
     @_builtins.property
     def history_columns(self) -> _purchase_pb2.PurchaseColumns:
-        """history_columns is the real history in columnar form, at most 100,000 lines of at most 8,000 distinct items."""
+        """history_columns is the real history in columnar form."""
 
     def __init__(
         self,
@@ -266,7 +266,7 @@ Global___ProcessInput: _TypeAlias = ProcessInput  # noqa: Y015
 
 @_typing.final
 class Started(_message.Message):
-    """Started says that the input is accepted and the work has begun."""
+    """Started is the event that the input is accepted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -281,7 +281,7 @@ class Started(_message.Message):
     seed: _builtins.int
     """seed is the seed of the simulation; 0 for a real history."""
     as_of: _builtins.str
-    """as_of is the day for which the answer will hold, ISO 8601."""
+    """as_of is the as-of date of the result, ISO 8601."""
     def __init__(
         self,
         *,
@@ -318,11 +318,11 @@ class MonthlyUpdate(_message.Message):
     month_display: _builtins.str
     """month_display is the month for people, such as `May 2026`: the month in which the period begins."""
     progress: _builtins.float
-    """progress is how far the months have come, 0 to 100; it never falls, and the last month has 100."""
+    """progress is the share of months sent, 0 to 100; it never decreases, and the last month has 100."""
     month_number: _builtins.int
     """month_number counts the months from 1."""
     month_count: _builtins.int
-    """month_count is the number of months that there will be."""
+    """month_count is the total number of months."""
     period_start: _builtins.str
     """period_start is the first day of the month, ISO 8601, inclusive."""
     period_end: _builtins.str
@@ -330,9 +330,9 @@ class MonthlyUpdate(_message.Message):
     trip_count: _builtins.int
     """trip_count is the number of distinct days with a purchase."""
     total_spend: _builtins.float
-    """total_spend is what was paid, after savings, rounded to cents."""
+    """total_spend is the amount paid, after savings, rounded to cents."""
     total_savings: _builtins.float
-    """total_savings is what promotions took off, rounded to cents."""
+    """total_savings is the amount that promotions saved, rounded to cents."""
     purchase_count: _builtins.int
     """purchase_count is the number of the month's receipt lines."""
     @_builtins.property
@@ -364,7 +364,7 @@ Global___MonthlyUpdate: _TypeAlias = MonthlyUpdate  # noqa: Y015
 
 @_typing.final
 class ProcessResult(_message.Message):
-    """ProcessResult is what the pipeline found out."""
+    """ProcessResult is the result of a pipeline."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -384,15 +384,15 @@ class ProcessResult(_message.Message):
     customer_id: _builtins.str
     """customer_id is the household."""
     recommendation_id: _builtins.str
-    """recommendation_id identifies this answer; equal answers to equal input have equal ids."""
+    """recommendation_id identifies this result; equal results for equal input have equal ids."""
     source: _builtins.str
-    """source is where that model ran: `embedded` or `sagemaker`."""
+    """source is where the model ran: `embedded` or `sagemaker`."""
     as_of: _builtins.str
-    """as_of is the day for which the answer holds, ISO 8601."""
+    """as_of is the as-of date, ISO 8601."""
     seed: _builtins.int
     """seed is the seed of the simulation; 0 for a real history."""
     customer_name: _builtins.str
-    """customer_name is the name as given."""
+    """customer_name is the name from the request."""
     archetype: _builtins.str
     """archetype is the kind of shopper that was simulated; empty for a real history."""
     @_builtins.property
@@ -405,19 +405,19 @@ class ProcessResult(_message.Message):
 
     @_builtins.property
     def confidence_model(self) -> _model_pb2.Model:
-        """confidence_model is the model that judged the confidence."""
+        """confidence_model is the model that computed the confidence."""
 
     @_builtins.property
     def history_summary(self) -> Global___HistorySummary:
-        """history_summary says what the answer rests on."""
+        """history_summary describes the history behind the result."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
-        """warnings say what is missing from the answer and why; empty when all parts did their work."""
+        """warnings list what is missing from the result and why; empty when all parts succeeded."""
 
     @_builtins.property
     def customer_profile(self) -> _vector_service_pb2.CustomerProfile:
-        """customer_profile sums up what the household buys; absent when the vector part could not make it."""
+        """customer_profile summarizes the household's purchases; absent when the vector part was unavailable."""
 
     def __init__(
         self,
@@ -446,7 +446,7 @@ Global___ProcessResult: _TypeAlias = ProcessResult  # noqa: Y015
 
 @_typing.final
 class RecommendationSet(_message.Message):
-    """RecommendationSet holds the items worth a subscription, and what was left out."""
+    """RecommendationSet holds the recommended items and details about the others."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -463,31 +463,33 @@ class RecommendationSet(_message.Message):
 
     @_builtins.property
     def omitted(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.OmittedItem]:
-        """omitted are the items left out, ordered by name; empty unless asked for."""
+        """omitted are the items that are not recommended, ordered by name; empty unless requested."""
 
     @_builtins.property
     def related(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelatedItems]:
-        """related are the items that go with or replace recommended ones, in the order of the recommendations."""
+        """related are complements and substitutes of the recommended items, in the order of the recommendations."""
 
     @_builtins.property
     def plan(self) -> _recommendation_service_pb2.SubscriptionPlan:
-        """plan is what all recommendations cost and save together."""
+        """plan is the total cost and saving of all recommendations."""
 
     @_builtins.property
     def cadence_changes(self) -> _containers.RepeatedCompositeFieldContainer[_frequency_service_pb2.CadenceChange]:
-        """cadence_changes tell when a later next purchase would make a cadence longer, for the first 20 recommendations, in
-        their order; empty unless asked for. The interval is that of the purchases alone.
+        """cadence_changes are how late the next purchases can be before cadences become longer, for the first 20
+        recommendations, in their order; empty unless requested. The intervals follow from purchases alone.
         """
 
     @_builtins.property
     def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.Suggestion]:
-        """suggestions are what similar customers buy regularly and the household does not, best first; empty unless asked for.
-        None is an offer to subscribe.
+        """suggestions are items that similar customers buy regularly and the household does not, best first; empty unless
+        requested. They are not offers to subscribe.
         """
 
     @_builtins.property
     def near_misses(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.OmittedItem]:
-        """near_misses are, when nothing is recommended, up to three items that came closest to it, and why they were left out."""
+        """near_misses are up to three items closest to being recommended, with the reasons why they are not; empty when an
+        item is recommended.
+        """
 
     def __init__(
         self,
@@ -510,7 +512,7 @@ Global___RecommendationSet: _TypeAlias = RecommendationSet  # noqa: Y015
 
 @_typing.final
 class RelatedItems(_message.Message):
-    """RelatedItems are what goes with or replaces a recommended item."""
+    """RelatedItems are the complements and substitutes of a recommended item."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -520,7 +522,7 @@ class RelatedItems(_message.Message):
     name: _builtins.str
     """name is the recommended item's name."""
     source: _builtins.str
-    """source is who said it: `rules` or `nim`."""
+    """source is `rules` or `nim`."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelatedItem]:
         """items are the related items, best first."""
@@ -542,7 +544,7 @@ Global___RelatedItems: _TypeAlias = RelatedItems  # noqa: Y015
 
 @_typing.final
 class RelatedItem(_message.Message):
-    """RelatedItem is an item that goes with another one."""
+    """RelatedItem is a complement or substitute of an item."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -551,7 +553,7 @@ class RelatedItem(_message.Message):
     name: _builtins.str
     """name is the related item's name."""
     relation: _catalog_pb2.Relation.ValueType
-    """relation says how the two are related."""
+    """relation is how the two are related."""
     def __init__(
         self,
         *,
@@ -568,7 +570,7 @@ Global___RelatedItem: _TypeAlias = RelatedItem  # noqa: Y015
 
 @_typing.final
 class HistorySummary(_message.Message):
-    """HistorySummary says what an answer rests on."""
+    """HistorySummary describes the history behind a result."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -593,9 +595,9 @@ class HistorySummary(_message.Message):
     last_date: _builtins.str
     """last_date is the day of the latest purchase, ISO 8601."""
     total_spend: _builtins.float
-    """total_spend is what was paid, after savings, rounded to cents."""
+    """total_spend is the amount paid, after savings, rounded to cents."""
     simulated: _builtins.bool
-    """simulated says that the history was simulated."""
+    """simulated is whether the history was simulated."""
     def __init__(
         self,
         *,
@@ -618,7 +620,7 @@ Global___HistorySummary: _TypeAlias = HistorySummary  # noqa: Y015
 
 @_typing.final
 class Warning(_message.Message):
-    """Warning says what is missing from an answer and why."""
+    """Warning is what is missing from a result and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -626,11 +628,11 @@ class Warning(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     component: _builtins.str
-    """component is the part that could not do its work, such as `vector`."""
+    """component is the part that failed, such as `vector`."""
     code: _builtins.str
     """code is stable and meant for programs, such as `COMPONENT_UNAVAILABLE`."""
     message: _builtins.str
-    """message is for people: what is missing and what to do."""
+    """message is the warning for people: what is missing and what to do."""
     def __init__(
         self,
         *,
@@ -648,7 +650,7 @@ Global___Warning: _TypeAlias = Warning  # noqa: Y015
 
 @_typing.final
 class GetConfigRequest(_message.Message):
-    """GetConfigRequest asks how the pipeline is set up."""
+    """GetConfigRequest is empty."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -665,7 +667,7 @@ Global___GetConfigRequest: _TypeAlias = GetConfigRequest  # noqa: Y015
 
 @_typing.final
 class GetConfigResponse(_message.Message):
-    """GetConfigResponse tells how the pipeline is set up."""
+    """GetConfigResponse is the pipeline's configuration."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -680,9 +682,9 @@ class GetConfigResponse(_message.Message):
     version: _builtins.str
     """version is the version of Pantree."""
     default_archetype: _builtins.str
-    """default_archetype is the kind of shopper when a request names none."""
+    """default_archetype is the kind of shopper when a request has none."""
     default_simulation_months: _builtins.int
-    """default_simulation_months is the number of months when a request names none."""
+    """default_simulation_months is the number of months when a request has none."""
     max_simulation_months: _builtins.int
     """max_simulation_months is the largest number of months."""
     max_items: _builtins.int
@@ -729,9 +731,9 @@ class ComponentConfig(_message.Message):
     name: _builtins.str
     """name is the part's name, such as `frequency`."""
     required: _builtins.bool
-    """required says that no answer can be given without it."""
+    """required is whether a result needs the part."""
     enabled: _builtins.bool
-    """enabled says that the pipeline uses it."""
+    """enabled is whether the pipeline uses the part."""
     def __init__(
         self,
         *,
@@ -775,7 +777,7 @@ Global___Cadence: _TypeAlias = Cadence  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):
-    """GetStatusRequest asks for the state of the whole."""
+    """GetStatusRequest is empty."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -792,7 +794,7 @@ Global___GetStatusRequest: _TypeAlias = GetStatusRequest  # noqa: Y015
 
 @_typing.final
 class GetStatusResponse(_message.Message):
-    """GetStatusResponse is the state of the whole."""
+    """GetStatusResponse is the state of the mesh."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -800,7 +802,7 @@ class GetStatusResponse(_message.Message):
     COMPONENTS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     state: Global___ComponentState.ValueType
-    """state is the state of the whole: serving when all enabled parts serve, degraded when only optional ones do not."""
+    """state is the state of the mesh: serving when all enabled parts serve, degraded when only optional ones do not."""
     version: _builtins.str
     """version is the version of the pipeline."""
     @_builtins.property
@@ -838,11 +840,11 @@ class ComponentStatus(_message.Message):
     state: Global___ComponentState.ValueType
     """state is its state."""
     required: _builtins.bool
-    """required says that no answer can be given without it."""
+    """required is whether a result needs the part."""
     latency_ms: _builtins.float
-    """latency_ms is how long the part took to tell its state."""
+    """latency_ms is how long the health check took."""
     message: _builtins.str
-    """message says what is wrong; empty when nothing is."""
+    """message is the problem; empty when there is none."""
     def __init__(
         self,
         *,

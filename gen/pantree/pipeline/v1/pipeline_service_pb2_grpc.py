@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class PipelineServiceStub:
-    """PipelineService runs the whole way from a first purchase, or a real history, to subscription recommendations.
+    """PipelineService turns a first purchase or a real history into subscription recommendations.
     """
 
     def __init__(self, channel):
@@ -58,7 +58,7 @@ class PipelineServiceStub:
 
 
 class PipelineServiceServicer:
-    """PipelineService runs the whole way from a first purchase, or a real history, to subscription recommendations.
+    """PipelineService turns a first purchase or a real history into subscription recommendations.
     """
 
     def Process(self, request, context):
@@ -69,22 +69,22 @@ class PipelineServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamProcess(self, request, context):
-        """StreamProcess runs the pipeline and sends an event when it starts, after every month of purchases, and with the
-        result. The result equals that of Process for the same input and seed.
+        """StreamProcess runs the pipeline and sends an event when it starts, one for each month of purchases, and one with
+        the result. The result equals that of Process for the same input and seed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetConfig(self, request, context):
-        """GetConfig tells how the pipeline is set up: defaults, limits, parts. No secret is ever in it.
+        """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """GetStatus asks every part for its health and tells the state of the whole.
+        """GetStatus checks the health of every part and returns their states.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +122,7 @@ def add_PipelineServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PipelineService:
-    """PipelineService runs the whole way from a first purchase, or a real history, to subscription recommendations.
+    """PipelineService turns a first purchase or a real history into subscription recommendations.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PipelineServiceStub:
-    """PipelineService runs the whole way from a first purchase, or a real history, to subscription recommendations."""
+    """PipelineService turns a first purchase or a real history into subscription recommendations."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,32 +36,32 @@ class PipelineServiceStub:
     Process: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.ProcessRequest, _pipeline_service_pb2.ProcessResponse]
     """Process runs the pipeline and returns its result."""
     StreamProcess: _grpc.UnaryStreamMultiCallable[_pipeline_service_pb2.StreamProcessRequest, _pipeline_service_pb2.StreamProcessResponse]
-    """StreamProcess runs the pipeline and sends an event when it starts, after every month of purchases, and with the
-    result. The result equals that of Process for the same input and seed.
+    """StreamProcess runs the pipeline and sends an event when it starts, one for each month of purchases, and one with
+    the result. The result equals that of Process for the same input and seed.
     """
     GetConfig: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]
-    """GetConfig tells how the pipeline is set up: defaults, limits, parts. No secret is ever in it."""
+    """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]
-    """GetStatus asks every part for its health and tells the state of the whole."""
+    """GetStatus checks the health of every part and returns their states."""
 
 @_typing.type_check_only
 class PipelineServiceAsyncStub(PipelineServiceStub):
-    """PipelineService runs the whole way from a first purchase, or a real history, to subscription recommendations."""
+    """PipelineService turns a first purchase or a real history into subscription recommendations."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Process: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.ProcessRequest, _pipeline_service_pb2.ProcessResponse]  # type: ignore[assignment]
     """Process runs the pipeline and returns its result."""
     StreamProcess: _aio.UnaryStreamMultiCallable[_pipeline_service_pb2.StreamProcessRequest, _pipeline_service_pb2.StreamProcessResponse]  # type: ignore[assignment]
-    """StreamProcess runs the pipeline and sends an event when it starts, after every month of purchases, and with the
-    result. The result equals that of Process for the same input and seed.
+    """StreamProcess runs the pipeline and sends an event when it starts, one for each month of purchases, and one with
+    the result. The result equals that of Process for the same input and seed.
     """
     GetConfig: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]  # type: ignore[assignment]
-    """GetConfig tells how the pipeline is set up: defaults, limits, parts. No secret is ever in it."""
+    """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]  # type: ignore[assignment]
-    """GetStatus asks every part for its health and tells the state of the whole."""
+    """GetStatus checks the health of every part and returns their states."""
 
 class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
-    """PipelineService runs the whole way from a first purchase, or a real history, to subscription recommendations."""
+    """PipelineService turns a first purchase or a real history into subscription recommendations."""
 
     @_abc_1.abstractmethod
     def Process(
@@ -77,8 +77,8 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pipeline_service_pb2.StreamProcessRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_pipeline_service_pb2.StreamProcessResponse], _abc.AsyncIterator[_pipeline_service_pb2.StreamProcessResponse]]:
-        """StreamProcess runs the pipeline and sends an event when it starts, after every month of purchases, and with the
-        result. The result equals that of Process for the same input and seed.
+        """StreamProcess runs the pipeline and sends an event when it starts, one for each month of purchases, and one with
+        the result. The result equals that of Process for the same input and seed.
         """
 
     @_abc_1.abstractmethod
@@ -87,7 +87,7 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pipeline_service_pb2.GetConfigRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.GetConfigResponse, _abc.Awaitable[_pipeline_service_pb2.GetConfigResponse]]:
-        """GetConfig tells how the pipeline is set up: defaults, limits, parts. No secret is ever in it."""
+        """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
 
     @_abc_1.abstractmethod
     def GetStatus(
@@ -95,6 +95,6 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pipeline_service_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.GetStatusResponse, _abc.Awaitable[_pipeline_service_pb2.GetStatusResponse]]:
-        """GetStatus asks every part for its health and tells the state of the whole."""
+        """GetStatus checks the health of every part and returns their states."""
 
 def add_PipelineServiceServicer_to_server(servicer: PipelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class BasketItem(_message.Message):
-    """BasketItem is one item of a first purchase, as a customer puts it into a basket."""
+    """BasketItem is one item of a first purchase."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -29,13 +29,13 @@ class BasketItem(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """name is what the shop calls the item; 1 to 200 characters."""
+    """name is the shop's name of the item."""
     price: _builtins.float
-    """price is the shelf price of one unit in the currency of the request; 0 to 1,000,000."""
+    """price is the shelf price of one unit in the currency of the request."""
     quantity: _builtins.int
-    """quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit."""
+    """quantity is the number of units; 1 when absent. Goods sold by weight count as one unit."""
     category: _builtins.str
-    """category is the shop's own category; when empty it is derived from the name."""
+    """category is the shop's own category; when empty, it is derived from the name."""
     def __init__(
         self,
         *,
@@ -61,7 +61,7 @@ Global___BasketItem: _TypeAlias = BasketItem  # noqa: Y015
 
 @_typing.final
 class Purchase(_message.Message):
-    """Purchase is one line of a receipt, as people read and write it."""
+    """Purchase is one line of a receipt."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -72,17 +72,17 @@ class Purchase(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     SAVING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """name is what the shop calls the item; 1 to 200 characters."""
+    """name is the shop's name of the item."""
     category: _builtins.str
-    """category is the shop's own category; when empty it is derived from the name."""
+    """category is the shop's own category; when empty, it is derived from the name."""
     date: _builtins.str
     """date is the calendar day in the shop's time zone, ISO 8601, such as `2026-05-22`."""
     quantity: _builtins.int
-    """quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit."""
+    """quantity is the number of units; 1 when absent. Goods sold by weight count as one unit."""
     price: _builtins.float
-    """price is the shelf price of one unit, before any saving; 0 to 1,000,000."""
+    """price is the shelf price of one unit, before any saving."""
     saving: _builtins.float
-    """saving is what was taken off the whole line by promotions; 0 up to price × quantity."""
+    """saving is the amount that promotions took off the whole line, at most price × quantity."""
     def __init__(
         self,
         *,
@@ -111,8 +111,8 @@ Global___Purchase: _TypeAlias = Purchase  # noqa: Y015
 @_typing.final
 class PurchaseColumns(_message.Message):
     """PurchaseColumns is one household's purchases in columnar form: a dictionary of items and parallel arrays with one
-    element per receipt line. It is what travels between services, since packed arrays decode several times faster
-    than rows. All arrays that describe lines have the same length; lines are ordered by day, then as bought.
+    element per receipt line. Services exchange it because packed arrays decode several times faster than rows. All
+    arrays of lines have the same length; lines are ordered by day, then as bought.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -126,11 +126,11 @@ class PurchaseColumns(_message.Message):
     SAVINGS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def item_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """item_names is the dictionary of items; names are distinct."""
+        """item_names is the dictionary of items."""
 
     @_builtins.property
     def item_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """item_categories is parallel to item_names; an empty string means unknown."""
+        """item_categories is parallel to item_names, or empty; an empty string means unknown."""
 
     @_builtins.property
     def item_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -142,7 +142,7 @@ class PurchaseColumns(_message.Message):
 
     @_builtins.property
     def quantities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """quantities holds, for each line, the number of units, at least 1."""
+        """quantities holds, for each line, the number of units."""
 
     @_builtins.property
     def prices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
@@ -150,7 +150,7 @@ class PurchaseColumns(_message.Message):
 
     @_builtins.property
     def savings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """savings holds, for each line, what was taken off the whole line."""
+        """savings holds, for each line, the amount that promotions took off the whole line, at most price × quantity."""
 
     def __init__(
         self,

@@ -40,22 +40,22 @@ class RecommendRequest(_message.Message):
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
-    """as_of is the day on which the question is asked, ISO 8601."""
+    """as_of is the as-of date, ISO 8601."""
     max_recommendations: _builtins.int
-    """max_recommendations is the largest number to return, 1 to 100; 20 when absent."""
+    """max_recommendations is the largest number to return; 20 when absent."""
     min_confidence: _builtins.float
-    """min_confidence is the least confidence, 0 to 100, that an item needs; the service's own threshold when absent."""
+    """min_confidence is the smallest confidence of a recommended item; the service's own threshold when absent."""
     include_omitted: _builtins.bool
-    """include_omitted asks for the items left out, with the reason for each."""
+    """include_omitted adds the items that are not recommended, each with the reason."""
     min_cadence_probability: _builtins.float
-    """min_cadence_probability is the least probability, 0 to 1, of a purchase within 1.5 × the cadence that an item needs;
+    """min_cadence_probability is the smallest probability of a purchase within 1.5 × the cadence of a recommended item;
     the service's own threshold when absent, which is lower for items that are bought regularly.
     """
     max_suggestions: _builtins.int
-    """max_suggestions is the largest number of suggestions to return, 1 to 20; 5 when absent."""
+    """max_suggestions is the largest number of suggestions to return; 5 when absent."""
     customer_id: _builtins.str
-    """customer_id decides which model answers where two are compared: the same customer always gets the same one. Without
-    it the first of them answers.
+    """customer_id selects the model when models are compared: the same customer always gets the same model. When empty,
+    the first model is used.
     """
     model: _builtins.str
     """model chooses the model that ranks, as GetModel names it: `name/version`, or `sagemaker`; when empty, the service
@@ -63,11 +63,11 @@ class RecommendRequest(_message.Message):
     """
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """candidates are the items to judge, at most 10,000; their names are distinct."""
+        """candidates are the items to consider; their names must differ."""
 
     @_builtins.property
     def neighborhood(self) -> _vector_service_pb2.Neighborhood:
-        """neighborhood is what similar customers buy, as VectorService tells it; without it there are no suggestions."""
+        """neighborhood is what similar customers buy, from VectorService; without it there are no suggestions."""
 
     def __init__(
         self,
@@ -116,16 +116,16 @@ class Candidate(_message.Message):
     PERISHABILITY_FIELD_NUMBER: _builtins.int
     SUGGESTED_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
     perishability: _catalog_pb2.Perishability.ValueType
-    """perishability is how long the item keeps; unspecified when nobody knows."""
+    """perishability is how long the item keeps; unspecified when unknown."""
     suggested_interval_days: _builtins.int
-    """suggested_interval_days is how often such an item is typically bought; 0 when unknown. It may lengthen a cadence,
-    never shorten it.
+    """suggested_interval_days is the typical interval between purchases of such an item; 0 when unknown. It may lengthen
+    a cadence but never shortens one.
     """
     @_builtins.property
     def frequency(self) -> _frequency_service_pb2.ItemFrequency:
-        """frequency is how regularly the household buys the item. Evidence without a recommended_interval_days holds no
-        forecast: it is judged by its mean interval and its confidence. Evidence without a mean_paid_unit_price gives no
-        savings_vs_paid.
+        """frequency is how regularly the household buys the item, from FrequencyService. Without recommended_interval_days
+        there is no forecast, and the item is considered by its mean interval and confidence. Without mean_paid_unit_price
+        there is no savings_vs_paid.
         """
 
     def __init__(
@@ -158,16 +158,16 @@ class RecommendResponse(_message.Message):
     SUGGESTIONS_FIELD_NUMBER: _builtins.int
     NEAR_MISSES_FIELD_NUMBER: _builtins.int
     source: _builtins.str
-    """source is where that model ran: `embedded` or `sagemaker`."""
+    """source is where the model ran: `embedded` or `sagemaker`."""
     fallback_reason: _builtins.str
-    """fallback_reason says why the embedded model answered although SageMaker is configured; empty otherwise."""
+    """fallback_reason is why the embedded model was used although SageMaker is configured; empty otherwise."""
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
         """recommendations are ordered best first."""
 
     @_builtins.property
     def omitted(self) -> _containers.RepeatedCompositeFieldContainer[Global___OmittedItem]:
-        """omitted are the items left out, ordered by name; empty unless asked for."""
+        """omitted are the items that are not recommended, ordered by name; empty unless requested."""
 
     @_builtins.property
     def model(self) -> _model_pb2.Model:
@@ -175,18 +175,18 @@ class RecommendResponse(_message.Message):
 
     @_builtins.property
     def plan(self) -> Global___SubscriptionPlan:
-        """plan is what all recommendations cost and save together."""
+        """plan is the total cost and saving of all recommendations."""
 
     @_builtins.property
     def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suggestion]:
-        """suggestions are what similar customers buy regularly and this household does not, best first; empty without a
-        neighborhood. They rest on others' purchases, so that none of them is an offer to subscribe.
+        """suggestions are items that similar customers buy regularly and this household does not, best first; empty without a
+        neighborhood. They are based on other customers' purchases and are not offers to subscribe.
         """
 
     @_builtins.property
     def near_misses(self) -> _containers.RepeatedCompositeFieldContainer[Global___OmittedItem]:
-        """near_misses are, when nothing is recommended, up to three items that came closest to it, the closest first, and why they
-        were left out. They come whether asked for or not, so that an empty answer explains itself.
+        """near_misses are up to three items closest to being recommended, closest first, with the reasons why they are not;
+        empty when an item is recommended. They are always included, so that an empty result is explained.
         """
 
     def __init__(
@@ -211,7 +211,7 @@ Global___RecommendResponse: _TypeAlias = RecommendResponse  # noqa: Y015
 
 @_typing.final
 class Suggestion(_message.Message):
-    """Suggestion is an item that the household may like to try, or try again. Its own purchases say too little for a cadence."""
+    """Suggestion is an item that the household may like to try, or try again. It has too few purchases for a cadence."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -228,20 +228,20 @@ class Suggestion(_message.Message):
     category: _builtins.str
     """category is the item's category; empty when unknown."""
     score: _builtins.float
-    """score orders the suggestions, 0 to 1: what the share of similar customers who buy it regularly is at least, with a
-    probability of 90 %, given how few were counted.
+    """score orders the suggestions, 0 to 1: the lower bound, at a confidence of 90 %, of the share of similar customers
+    who buy it regularly.
     """
     count: _builtins.int
     """count is the number of days on which the household itself bought it: 0, 1 or 2."""
     low_interval_days: _builtins.float
-    """low_interval_days is the lower quartile of how often similar customers buy it. It is theirs, not the household's."""
+    """low_interval_days is the lower quartile of similar customers' mean intervals."""
     high_interval_days: _builtins.float
-    """high_interval_days is the upper quartile."""
+    """high_interval_days is the upper quartile of similar customers' mean intervals."""
     source: _builtins.str
-    """source is whose purchases the suggestion rests on: `similar_customers`."""
+    """source is the basis of the suggestion: `similar_customers`."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
-        """reasons are why it is suggested, most important first."""
+        """reasons explain the suggestion, most important first."""
 
     def __init__(
         self,
@@ -265,8 +265,8 @@ Global___Suggestion: _TypeAlias = Suggestion  # noqa: Y015
 
 @_typing.final
 class SubscriptionPlan(_message.Message):
-    """SubscriptionPlan is what a year costs and saves when all recommended items are subscribed to and first come on the same
-    day: discounts grow with the number of items that come on a day.
+    """SubscriptionPlan is the cost and saving of a year when all recommended items are subscribed to with the same first
+    delivery day. Discounts grow with the number of items in a delivery.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -279,12 +279,12 @@ class SubscriptionPlan(_message.Message):
     item_count: _builtins.int
     """item_count is the number of items."""
     annual_cost: _builtins.float
-    """annual_cost is what the deliveries cost after the discount, rounded up to a cent."""
+    """annual_cost is the cost of the deliveries after the discount, rounded up to a cent."""
     estimated_annual_savings: _builtins.float
     """estimated_annual_savings is the saving against shelf prices, rounded down to a cent."""
     annual_savings_vs_paid: _builtins.float
-    """annual_savings_vs_paid is the saving against what the household really paid, promotions included, rounded down to a
-    cent; below 0 when the subscriptions cost more; absent when it is not known of every item what was paid.
+    """annual_savings_vs_paid is the saving against the prices that the household paid, promotions included, rounded down
+    to a cent; below 0 when the subscriptions cost more; absent when a paid price is unknown.
     """
     best_discount_ratio: _builtins.float
     """best_discount_ratio is the share of item deliveries that get the largest discount, 0 to 1."""
@@ -327,7 +327,7 @@ class Recommendation(_message.Message):
     name: _builtins.str
     """name is the item's name."""
     confidence: _builtins.float
-    """confidence, 0 to 100, is the evidence's confidence that the household buys the item again soon."""
+    """confidence, 0 to 100, is the confidence that the household buys the item again soon."""
     count: _builtins.int
     """count is the number of distinct days on which the item was bought."""
     avg_interval: _builtins.float
@@ -341,14 +341,14 @@ class Recommendation(_message.Message):
     next_due_date: _builtins.str
     """next_due_date is when the item is expected to be needed again, ISO 8601; never before as_of."""
     cadence_probability: _builtins.float
-    """cadence_probability is that of a purchase within 1.5 × the supported cadence of as_of, 0 to 1."""
+    """cadence_probability is the probability of a purchase within 1.5 × the cadence after as_of, 0 to 1."""
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """subscription is the offer."""
 
     @_builtins.property
     def reasons(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reason]:
-        """reasons are why the item is recommended, most important first."""
+        """reasons explain the recommendation, most important first."""
 
     def __init__(
         self,
@@ -375,7 +375,7 @@ Global___Recommendation: _TypeAlias = Recommendation  # noqa: Y015
 
 @_typing.final
 class Subscription(_message.Message):
-    """Subscription is an offer to deliver an item again and again."""
+    """Subscription is an offer of regular deliveries of an item."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -396,26 +396,26 @@ class Subscription(_message.Message):
     """interval_days is the number of days between deliveries: 7, 14, 21, 28, 42, 56 or 84."""
     estimated_annual_savings: _builtins.float
     """estimated_annual_savings is price × quantity × discount × 365 / interval_days, rounded down to a cent, against the
-    shelf price. A household that buys on promotion may save less.
+    shelf price. Households that buy on promotion may save less.
     """
     discount_ratio: _builtins.float
     """discount_ratio is the subscription's discount on the shelf price, 0 to 1."""
     quantity: _builtins.int
     """quantity is the number of units per delivery."""
     annual_cost: _builtins.float
-    """annual_cost is what a year's deliveries cost after the discount, rounded up to a cent."""
+    """annual_cost is the cost of a year's deliveries after the discount, rounded up to a cent."""
     first_delivery_date: _builtins.str
-    """first_delivery_date is when deliveries best begin, ISO 8601, never before as_of: what the evidence chose by the risk of
-    running out against piling up; where it holds no such day, the recommendation's next_due_date.
+    """first_delivery_date is the best start of deliveries, ISO 8601, never before as_of: the day with the best trade-off
+    between stockouts and overstock, or the recommendation's next_due_date when the evidence has no such day.
     """
     @_builtins.property
     def savings_vs_paid(self) -> Global___SavingsVsPaid:
-        """savings_vs_paid is the saving against what this household really paid; absent when that is not known."""
+        """savings_vs_paid is the saving against the prices that this household paid; absent when they are unknown."""
 
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceTier]:
-        """tiers are the same at each discount that the shop gives, by how many items come on one day; fewest items first. The
-        first one is what stands above.
+        """tiers are the costs and savings at each discount of the shop, by number of items in a delivery, fewest first. The
+        first tier is the one above.
         """
 
     def __init__(
@@ -441,7 +441,7 @@ Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
 
 @_typing.final
 class SavingsVsPaid(_message.Message):
-    """SavingsVsPaid is what a subscription saves in a year against what the household really paid so far, promotions
+    """SavingsVsPaid is the annual saving of a subscription against the prices that the household has paid, promotions
     included. Amounts are rounded down to a cent and below 0 when the subscription costs more.
     """
 
@@ -456,15 +456,15 @@ class SavingsVsPaid(_message.Message):
     expected_annual_savings: _builtins.float
     """expected_annual_savings is (mean paid price − subscription's price) × units in a year."""
     low_annual_savings: _builtins.float
-    """low_annual_savings is the lower end of what four in five years bring, given how much the paid prices vary."""
+    """low_annual_savings is the lower end of the range for 80 % of years, given the variation of paid prices."""
     high_annual_savings: _builtins.float
-    """high_annual_savings is the upper end."""
+    """high_annual_savings is the upper end of the range."""
     paid_unit_price: _builtins.float
-    """paid_unit_price is what a unit cost the household on average."""
+    """paid_unit_price is the mean price that the household paid for a unit."""
     subscription_unit_price: _builtins.float
     """subscription_unit_price is the latest shelf price less the discount, rounded up to a cent."""
     pays_less_today: _builtins.bool
-    """pays_less_today says that the household pays less than the subscription would ask."""
+    """pays_less_today is whether the household pays less today than with the subscription."""
     def __init__(
         self,
         *,
@@ -485,7 +485,7 @@ Global___SavingsVsPaid: _TypeAlias = SavingsVsPaid  # noqa: Y015
 
 @_typing.final
 class PriceTier(_message.Message):
-    """PriceTier is what a subscription costs and saves when it comes with others."""
+    """PriceTier is the cost and saving of a subscription by number of items in a delivery."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -495,7 +495,7 @@ class PriceTier(_message.Message):
     ESTIMATED_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
     SAVINGS_VS_PAID_FIELD_NUMBER: _builtins.int
     min_items_per_delivery: _builtins.int
-    """min_items_per_delivery is the number of items on one day from which on the discount holds."""
+    """min_items_per_delivery is the smallest number of items in a delivery with this discount."""
     discount_ratio: _builtins.float
     """discount_ratio is the discount on the shelf price, 0 to 1."""
     annual_cost: _builtins.float
@@ -525,7 +525,7 @@ Global___PriceTier: _TypeAlias = PriceTier  # noqa: Y015
 
 @_typing.final
 class Reason(_message.Message):
-    """Reason is one ground for a recommendation, with the numbers behind it."""
+    """Reason is a reason for a result, with the numbers behind it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -556,9 +556,9 @@ class Reason(_message.Message):
     code: _builtins.str
     """code is stable and meant for programs, such as `BOUGHT_REGULARLY`."""
     text: _builtins.str
-    """text is the same for people."""
+    """text is the reason for people."""
     other_item: _builtins.str
-    """other_item is another item that the reason speaks of; empty for most."""
+    """other_item is another item that the reason refers to; usually empty."""
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """values are the numbers behind it, by name."""
@@ -581,7 +581,7 @@ Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 @_typing.final
 class OmittedItem(_message.Message):
-    """OmittedItem is an item that was left out."""
+    """OmittedItem is an item that is not recommended."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -591,7 +591,7 @@ class OmittedItem(_message.Message):
     """name is the item's name."""
     @_builtins.property
     def reason(self) -> Global___Reason:
-        """reason is why, with the numbers behind it."""
+        """reason is why it is not recommended, with the numbers behind it."""
 
     def __init__(
         self,
@@ -616,7 +616,7 @@ class RecommendBatchRequest(_message.Message):
     HOUSEHOLDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecommendRequest]:
-        """households are what is asked of each, at most 1,000; the whole message is at most 4 MiB."""
+        """households are the requests of the batch; the whole message is at most 4 MiB. Each is validated separately."""
 
     def __init__(
         self,
@@ -633,8 +633,8 @@ Global___RecommendBatchRequest: _TypeAlias = RecommendBatchRequest  # noqa: Y015
 
 @_typing.final
 class RecommendBatchResponse(_message.Message):
-    """RecommendBatchResponse holds the answers to some households, in the order of the requests. A batch may be answered in
-    several messages, so that none is too large.
+    """RecommendBatchResponse holds the results of some households, in the order of the requests. The results of a batch may
+    take several messages.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -642,7 +642,7 @@ class RecommendBatchResponse(_message.Message):
     HOUSEHOLDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def households(self) -> _containers.RepeatedCompositeFieldContainer[Global___HouseholdRecommendation]:
-        """households are the answers."""
+        """households are the results."""
 
     def __init__(
         self,
@@ -659,7 +659,7 @@ Global___RecommendBatchResponse: _TypeAlias = RecommendBatchResponse  # noqa: Y0
 
 @_typing.final
 class HouseholdRecommendation(_message.Message):
-    """HouseholdRecommendation answers for one household."""
+    """HouseholdRecommendation is the result for one household."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -667,11 +667,11 @@ class HouseholdRecommendation(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def result(self) -> Global___RecommendResponse:
-        """result is what Recommend would have answered."""
+        """result is the response of Recommend."""
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """error says what is wrong with this household; its details name the fields as in RecommendRequest."""
+        """error is why there is no result for this household; its details name the fields as in RecommendRequest."""
 
     def __init__(
         self,
@@ -691,7 +691,7 @@ Global___HouseholdRecommendation: _TypeAlias = HouseholdRecommendation  # noqa: 
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """GetModelRequest asks which model answers."""
+    """GetModelRequest is empty."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -708,7 +708,7 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class GetModelResponse(_message.Message):
-    """GetModelResponse tells which model answers."""
+    """GetModelResponse holds the available models."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -721,24 +721,22 @@ class GetModelResponse(_message.Message):
     source: _builtins.str
     """source is where it runs: `embedded` or `sagemaker`."""
     experiment: _builtins.str
-    """experiment is what the customers' shares are drawn by: another name draws them anew."""
+    """experiment is the name by which customers are assigned to models; another name assigns them again."""
     selection_error: _builtins.str
-    """selection_error says why the selection file on disk is not the one in force, or which model on disk was refused;
-    empty when all is well.
-    """
+    """selection_error is why the selection file or a model on disk is not in use; empty when there is no error."""
     @_builtins.property
     def model(self) -> _model_pb2.Model:
-        """model is the model that is asked first for a request without a customer; on SageMaker its version is the endpoint's
-        own business and empty.
-        """
+        """model is the model for a request without a customer; the version of a SageMaker endpoint is empty."""
 
     @_builtins.property
     def fallback(self) -> _model_pb2.Model:
-        """fallback is the embedded model that stands in; equal to model when source is `embedded` and nothing else is chosen."""
+        """fallback is the embedded model that is used when another one fails; equal to model when that is embedded and no
+        other is selected.
+        """
 
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelDetails]:
-        """models are all that a request may choose, by id."""
+        """models are the models that a request may choose, by id."""
 
     def __init__(
         self,
@@ -760,7 +758,7 @@ Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
 
 @_typing.final
 class ModelDetails(_message.Message):
-    """ModelDetails tells about one model."""
+    """ModelDetails describes one model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -796,32 +794,34 @@ class ModelDetails(_message.Message):
     TARGET_VARIANT_FIELD_NUMBER: _builtins.int
     INFERENCE_COMPONENT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """id is how a request names the model."""
+    """id is the model's id in requests."""
     source: _builtins.str
     """source is where it runs: `embedded` or `sagemaker`."""
     share_ratio: _builtins.float
-    """share_ratio is the share of customers it answers, 0 to 1."""
+    """share_ratio is the model's share of customers, 0 to 1."""
     is_fallback: _builtins.bool
-    """is_fallback says whether it stands in when another one fails."""
+    """is_fallback is whether it is used when another model fails."""
     training_data: _builtins.str
-    """training_data says what it was fitted on; empty for an endpoint, which alone knows."""
+    """training_data describes its training data; empty for an endpoint."""
     checksum: _builtins.str
-    """checksum is the SHA-256 of its manifest, in hexadecimal, which holds those of its files; empty for an endpoint."""
+    """checksum is the SHA-256 of its manifest, in hexadecimal; the manifest holds those of its files. It is empty for an
+    endpoint.
+    """
     target_variant: _builtins.str
-    """target_variant is the variant of the endpoint that is asked; empty when the endpoint chooses."""
+    """target_variant is the variant of the endpoint to call; empty when the endpoint chooses."""
     inference_component: _builtins.str
-    """inference_component is the component of the endpoint that is asked; empty when it has none."""
+    """inference_component is the component of the endpoint to call; empty when it has none."""
     @_builtins.property
     def model(self) -> _model_pb2.Model:
         """model is its name and version."""
 
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """features are what it is shown of an item."""
+        """features are its input features."""
 
     @_builtins.property
     def metrics(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """metrics are what was measured when it was fitted, by name."""
+        """metrics are measurements from its training, by name."""
 
     def __init__(
         self,

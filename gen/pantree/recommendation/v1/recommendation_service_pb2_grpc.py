@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RecommendationServiceStub:
-    """RecommendationService answers: which items to subscribe to, at which cadence?
+    """RecommendationService recommends items to subscribe to, with their cadences.
     """
 
     def __init__(self, channel):
@@ -53,27 +53,27 @@ class RecommendationServiceStub:
 
 
 class RecommendationServiceServicer:
-    """RecommendationService answers: which items to subscribe to, at which cadence?
+    """RecommendationService recommends items to subscribe to, with their cadences.
     """
 
     def Recommend(self, request, context):
-        """Recommend picks the items worth a subscription from the evidence on one household's items, best first.
+        """Recommend returns the items worth a subscription, from the evidence on one household's items, best first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecommendBatch(self, request_iterator, context):
-        """RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
-        next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
-        the order of the requests, as Recommend would; one that is wrong does not stop the others.
+        """RecommendBatch does the same for many households. The caller streams batches and reads responses while it writes:
+        the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+        of the requests. An invalid household gets an error of its own and does not stop the others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """GetModel tells which models there are, which one answers whom, and which one stands in when that one fails.
+        """GetModel returns the available models, the customers' shares, and the fallback.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,7 +106,7 @@ def add_RecommendationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RecommendationService:
-    """RecommendationService answers: which items to subscribe to, at which cadence?
+    """RecommendationService recommends items to subscribe to, with their cadences.
     """
 
     @staticmethod

@@ -27,39 +27,39 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RecommendationServiceStub:
-    """RecommendationService answers: which items to subscribe to, at which cadence?"""
+    """RecommendationService recommends items to subscribe to, with their cadences."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RecommendationServiceAsyncStub: ...
     Recommend: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.RecommendRequest, _recommendation_service_pb2.RecommendResponse]
-    """Recommend picks the items worth a subscription from the evidence on one household's items, best first."""
+    """Recommend returns the items worth a subscription, from the evidence on one household's items, best first."""
     RecommendBatch: _grpc.StreamStreamMultiCallable[_recommendation_service_pb2.RecommendBatchRequest, _recommendation_service_pb2.RecommendBatchResponse]
-    """RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
-    next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
-    the order of the requests, as Recommend would; one that is wrong does not stop the others.
+    """RecommendBatch does the same for many households. The caller streams batches and reads responses while it writes:
+    the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+    of the requests. An invalid household gets an error of its own and does not stop the others.
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.GetModelRequest, _recommendation_service_pb2.GetModelResponse]
-    """GetModel tells which models there are, which one answers whom, and which one stands in when that one fails."""
+    """GetModel returns the available models, the customers' shares, and the fallback."""
 
 @_typing.type_check_only
 class RecommendationServiceAsyncStub(RecommendationServiceStub):
-    """RecommendationService answers: which items to subscribe to, at which cadence?"""
+    """RecommendationService recommends items to subscribe to, with their cadences."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Recommend: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.RecommendRequest, _recommendation_service_pb2.RecommendResponse]  # type: ignore[assignment]
-    """Recommend picks the items worth a subscription from the evidence on one household's items, best first."""
+    """Recommend returns the items worth a subscription, from the evidence on one household's items, best first."""
     RecommendBatch: _aio.StreamStreamMultiCallable[_recommendation_service_pb2.RecommendBatchRequest, _recommendation_service_pb2.RecommendBatchResponse]  # type: ignore[assignment]
-    """RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
-    next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
-    the order of the requests, as Recommend would; one that is wrong does not stop the others.
+    """RecommendBatch does the same for many households. The caller streams batches and reads responses while it writes:
+    the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+    of the requests. An invalid household gets an error of its own and does not stop the others.
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.GetModelRequest, _recommendation_service_pb2.GetModelResponse]  # type: ignore[assignment]
-    """GetModel tells which models there are, which one answers whom, and which one stands in when that one fails."""
+    """GetModel returns the available models, the customers' shares, and the fallback."""
 
 class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """RecommendationService answers: which items to subscribe to, at which cadence?"""
+    """RecommendationService recommends items to subscribe to, with their cadences."""
 
     @_abc_1.abstractmethod
     def Recommend(
@@ -67,7 +67,7 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommendation_service_pb2.RecommendRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommendation_service_pb2.RecommendResponse, _abc.Awaitable[_recommendation_service_pb2.RecommendResponse]]:
-        """Recommend picks the items worth a subscription from the evidence on one household's items, best first."""
+        """Recommend returns the items worth a subscription, from the evidence on one household's items, best first."""
 
     @_abc_1.abstractmethod
     def RecommendBatch(
@@ -75,9 +75,9 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_recommendation_service_pb2.RecommendBatchRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_recommendation_service_pb2.RecommendBatchResponse], _abc.AsyncIterator[_recommendation_service_pb2.RecommendBatchResponse]]:
-        """RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
-        next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
-        the order of the requests, as Recommend would; one that is wrong does not stop the others.
+        """RecommendBatch does the same for many households. The caller streams batches and reads responses while it writes:
+        the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+        of the requests. An invalid household gets an error of its own and does not stop the others.
         """
 
     @_abc_1.abstractmethod
@@ -86,6 +86,6 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _recommendation_service_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_recommendation_service_pb2.GetModelResponse, _abc.Awaitable[_recommendation_service_pb2.GetModelResponse]]:
-        """GetModel tells which models there are, which one answers whom, and which one stands in when that one fails."""
+        """GetModel returns the available models, the customers' shares, and the fallback."""
 
 def add_RecommendationServiceServicer_to_server(servicer: RecommendationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ListArchetypesRequest(_message.Message):
-    """ListArchetypesRequest asks for a page of archetypes."""
+    """ListArchetypesRequest selects a page of archetypes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -55,9 +55,9 @@ class ListArchetypesResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     DEFAULT_ARCHETYPE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """next_page_token asks for the next page; empty on the last one."""
+    """next_page_token is the page_token of the next page; empty on the last one."""
     default_archetype: _builtins.str
-    """default_archetype is the id that applies when a request names none."""
+    """default_archetype is the id of the archetype when a request has none."""
     @_builtins.property
     def archetypes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Archetype]:
         """archetypes are the kinds of shopper on this page."""
@@ -90,11 +90,11 @@ class Archetype(_message.Message):
     MEAN_BASKET_ITEMS_FIELD_NUMBER: _builtins.int
     CATEGORY_WEIGHTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """id is what requests name it by, such as `health_conscious`."""
+    """id is its id in requests, such as `health_conscious`."""
     display_name: _builtins.str
     """display_name is its name for people."""
     description: _builtins.str
-    """description says in a sentence what its baskets look like."""
+    """description is a sentence about its baskets."""
     mean_trip_gap_days: _builtins.float
     """mean_trip_gap_days is the mean number of days between two shopping trips."""
     mean_basket_items: _builtins.float
@@ -149,7 +149,7 @@ Global___CategoryWeight: _TypeAlias = CategoryWeight  # noqa: Y015
 
 @_typing.final
 class StreamPurchasesRequest(_message.Message):
-    """StreamPurchasesRequest says whom to simulate and for how long."""
+    """StreamPurchasesRequest selects the household to simulate and the period."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -160,18 +160,18 @@ class StreamPurchasesRequest(_message.Message):
     START_DATE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     household_id: _builtins.str
-    """household_id separates the random streams of households that share a seed; it may be empty."""
+    """household_id separates the random streams of households with the same seed; optional."""
     archetype: _builtins.str
-    """archetype is the id of an archetype; empty means the default one."""
+    """archetype is the id of an archetype; empty means the default."""
     simulation_months: _builtins.int
-    """simulation_months is the number of months to simulate, 1 to 60; 6 when absent."""
+    """simulation_months is the number of months to simulate; 6 when absent."""
     start_date: _builtins.str
     """start_date is the day of the first basket, ISO 8601."""
     seed: _builtins.int
-    """seed starts the random streams; equal seeds give equal histories."""
+    """seed starts the random streams; equal seeds have equal histories."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.BasketItem]:
-        """items are the first purchase; all of them are in the first basket. 1 to 100 items."""
+        """items are the first purchase; all of them are in the first basket."""
 
     def __init__(
         self,
@@ -235,7 +235,7 @@ Global___StreamPurchasesResponse: _TypeAlias = StreamPurchasesResponse  # noqa: 
 
 @_typing.final
 class SimulatePopulationRequest(_message.Message):
-    """SimulatePopulationRequest says which households to simulate and for how long."""
+    """SimulatePopulationRequest selects the households to simulate and the period."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -246,15 +246,15 @@ class SimulatePopulationRequest(_message.Message):
     START_DATE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     first_household: _builtins.int
-    """first_household is the number of the first household, 0 or more; a household's id is its number in digits."""
+    """first_household is the number of the first household; a household's id is its number in digits."""
     household_count: _builtins.int
-    """household_count is the number of households, 1 to 1,000,000,000; the last one's number is at most 2,147,483,647."""
+    """household_count is the number of households; the last one's number is at most 2,147,483,647."""
     simulation_months: _builtins.int
-    """simulation_months is the number of months to simulate, 1 to 60; 6 when absent."""
+    """simulation_months is the number of months to simulate; 6 when absent."""
     start_date: _builtins.str
     """start_date is the first day of the simulation, ISO 8601."""
     seed: _builtins.int
-    """seed starts the random streams; equal seeds give equal histories, and the same shelf prices and promotions."""
+    """seed starts the random streams; equal seeds have equal histories, shelf prices and promotions."""
     @_builtins.property
     def archetypes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArchetypeShare]:
         """archetypes are the archetypes of the population and their shares, each archetype at most once; empty means all
@@ -292,7 +292,7 @@ class ArchetypeShare(_message.Message):
     archetype: _builtins.str
     """archetype is the id of the archetype."""
     share_ratio: _builtins.float
-    """share_ratio is the share, greater than 0; the shares of a population are scaled to sum to 1."""
+    """share_ratio is the share; the shares of a population are scaled to sum to 1."""
     def __init__(
         self,
         *,
@@ -309,8 +309,8 @@ Global___ArchetypeShare: _TypeAlias = ArchetypeShare  # noqa: Y015
 
 @_typing.final
 class SimulatePopulationResponse(_message.Message):
-    """SimulatePopulationResponse is a batch of purchases of households that follow each other. A batch stands for itself:
-    its dictionaries are in it. The columns have a fixed width, so that they are copied rather than decoded.
+    """SimulatePopulationResponse is a batch of purchases of consecutive households, with its own dictionaries. Columns have
+    a fixed width, so they are copied rather than decoded.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -331,7 +331,7 @@ class SimulatePopulationResponse(_message.Message):
     @_builtins.property
     def line_counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """line_counts holds, for each household of the batch, the number of its lines in the batch. When a household has more
-        lines than a batch can hold, the next batch begins with the same household and goes on with its lines.
+        lines than fit, the next batch begins with the same household and continues its lines.
         """
 
     @_builtins.property
@@ -370,7 +370,7 @@ class SimulatePopulationResponse(_message.Message):
 
     @_builtins.property
     def savings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """savings holds, for each line, what was taken off the whole line."""
+        """savings holds, for each line, the amount that promotions took off the whole line."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SimulationServiceStub:
-    """SimulationService answers: what would this shopper buy over the next months?
+    """SimulationService simulates purchases.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class SimulationServiceStub:
 
 
 class SimulationServiceServicer:
-    """SimulationService answers: what would this shopper buy over the next months?
+    """SimulationService simulates purchases.
     """
 
     def ListArchetypes(self, request, context):
@@ -64,8 +64,8 @@ class SimulationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StreamPurchases(self, request, context):
-        """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is made. The
-        same request with the same seed gives the same stream, and a longer request begins with the shorter one's months.
+        """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is simulated.
+        Equal requests with equal seeds have equal streams, and a request for more months begins with the same ones.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -74,8 +74,8 @@ class SimulationServiceServicer:
     def SimulatePopulation(self, request, context):
         """SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
         households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
-        archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
-        being read, so that a slow reader costs no memory.
+        archetypes, not on the other households of the request. The server simulates a batch only while the one before it
+        is being read, so a slow reader costs no memory.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,7 +108,7 @@ def add_SimulationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SimulationService:
-    """SimulationService answers: what would this shopper buy over the next months?
+    """SimulationService simulates purchases.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SimulationServiceStub:
-    """SimulationService answers: what would this shopper buy over the next months?"""
+    """SimulationService simulates purchases."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,36 +36,36 @@ class SimulationServiceStub:
     ListArchetypes: _grpc.UnaryUnaryMultiCallable[_simulation_service_pb2.ListArchetypesRequest, _simulation_service_pb2.ListArchetypesResponse]
     """ListArchetypes returns the kinds of shopper that can be simulated, in a stable order."""
     StreamPurchases: _grpc.UnaryStreamMultiCallable[_simulation_service_pb2.StreamPurchasesRequest, _simulation_service_pb2.StreamPurchasesResponse]
-    """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is made. The
-    same request with the same seed gives the same stream, and a longer request begins with the shorter one's months.
+    """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is simulated.
+    Equal requests with equal seeds have equal streams, and a request for more months begins with the same ones.
     """
     SimulatePopulation: _grpc.UnaryStreamMultiCallable[_simulation_service_pb2.SimulatePopulationRequest, _simulation_service_pb2.SimulatePopulationResponse]
     """SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
     households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
-    archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
-    being read, so that a slow reader costs no memory.
+    archetypes, not on the other households of the request. The server simulates a batch only while the one before it
+    is being read, so a slow reader costs no memory.
     """
 
 @_typing.type_check_only
 class SimulationServiceAsyncStub(SimulationServiceStub):
-    """SimulationService answers: what would this shopper buy over the next months?"""
+    """SimulationService simulates purchases."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListArchetypes: _aio.UnaryUnaryMultiCallable[_simulation_service_pb2.ListArchetypesRequest, _simulation_service_pb2.ListArchetypesResponse]  # type: ignore[assignment]
     """ListArchetypes returns the kinds of shopper that can be simulated, in a stable order."""
     StreamPurchases: _aio.UnaryStreamMultiCallable[_simulation_service_pb2.StreamPurchasesRequest, _simulation_service_pb2.StreamPurchasesResponse]  # type: ignore[assignment]
-    """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is made. The
-    same request with the same seed gives the same stream, and a longer request begins with the shorter one's months.
+    """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is simulated.
+    Equal requests with equal seeds have equal streams, and a request for more months begins with the same ones.
     """
     SimulatePopulation: _aio.UnaryStreamMultiCallable[_simulation_service_pb2.SimulatePopulationRequest, _simulation_service_pb2.SimulatePopulationResponse]  # type: ignore[assignment]
     """SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
     households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
-    archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
-    being read, so that a slow reader costs no memory.
+    archetypes, not on the other households of the request. The server simulates a batch only while the one before it
+    is being read, so a slow reader costs no memory.
     """
 
 class SimulationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """SimulationService answers: what would this shopper buy over the next months?"""
+    """SimulationService simulates purchases."""
 
     @_abc_1.abstractmethod
     def ListArchetypes(
@@ -81,8 +81,8 @@ class SimulationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _simulation_service_pb2.StreamPurchasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_simulation_service_pb2.StreamPurchasesResponse], _abc.AsyncIterator[_simulation_service_pb2.StreamPurchasesResponse]]:
-        """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is made. The
-        same request with the same seed gives the same stream, and a longer request begins with the shorter one's months.
+        """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is simulated.
+        Equal requests with equal seeds have equal streams, and a request for more months begins with the same ones.
         """
 
     @_abc_1.abstractmethod
@@ -93,8 +93,8 @@ class SimulationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_simulation_service_pb2.SimulatePopulationResponse], _abc.AsyncIterator[_simulation_service_pb2.SimulatePopulationResponse]]:
         """SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
         households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
-        archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
-        being read, so that a slow reader costs no memory.
+        archetypes, not on the other households of the request. The server simulates a batch only while the one before it
+        is being read, so a slow reader costs no memory.
         """
 
 def add_SimulationServiceServicer_to_server(servicer: SimulationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

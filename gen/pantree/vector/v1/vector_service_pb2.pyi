@@ -30,7 +30,7 @@ class EmbedItemsRequest(_message.Message):
     NAMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """names are item names, 1 to 1,000 of them, each 1 to 200 characters."""
+        """names are item names."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class EmbedItemsResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def embeddings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Embedding]:
-        """embeddings are in the order of the names asked for."""
+        """embeddings are in the order of the names."""
 
     @_builtins.property
     def model(self) -> _model_pb2.Model:
-        """model is what made the vectors; vectors of different models cannot be compared."""
+        """model is the embedding model; vectors of different models cannot be compared."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Embedding(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     VECTOR_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """name is the name as given."""
+    """name is the name from the request."""
     @_builtins.property
     def vector(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """vector has length 1 in the Euclidean norm."""
@@ -105,7 +105,7 @@ Global___Embedding: _TypeAlias = Embedding  # noqa: Y015
 
 @_typing.final
 class SearchItemsRequest(_message.Message):
-    """SearchItemsRequest asks for items like a text."""
+    """SearchItemsRequest describes the items to find."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -119,18 +119,18 @@ class SearchItemsRequest(_message.Message):
     tenant_id: _builtins.str
     """tenant_id is the retailer; empty is the default tenant."""
     text: _builtins.str
-    """text is an item name or a description, 1 to 200 characters."""
+    """text is an item name or a description."""
     category: _builtins.str
     """category limits the search to one category when not empty."""
     limit: _builtins.int
-    """limit is the largest number of hits, 1 to 100; 0 means 10."""
+    """limit is the largest number of hits; 0 means 10."""
     min_price: _builtins.float
-    """min_price is the smallest unit price of items to find; absent means no limit."""
+    """min_price is the smallest unit price to find; no limit when absent."""
     max_price: _builtins.float
-    """max_price is the largest unit price of items to find; absent means no limit."""
+    """max_price is the largest unit price to find, at least min_price; no limit when absent."""
     diversity: _builtins.float
-    """diversity, 0 to 1, is how much unlikeness to the hits before it counts for a hit against likeness to the text; 0
-    orders by score alone.
+    """diversity is the weight of dissimilarity to the hits ranked above, against similarity to the text; 0 orders by
+    score alone.
     """
     def __init__(
         self,
@@ -167,7 +167,7 @@ class SearchItemsResponse(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemHit]:
-        """hits are ordered by score, highest first, unless diversity was asked for; each item name appears once."""
+        """hits are ordered by score, highest first, unless diversity was requested; each item name appears once."""
 
     def __init__(
         self,
@@ -197,9 +197,9 @@ class ItemHit(_message.Message):
     category: _builtins.str
     """category is the item's category; empty when unknown."""
     score: _builtins.float
-    """score is the cosine similarity, −1 to 1, higher is more alike."""
+    """score is the cosine similarity, −1 to 1; higher is more similar."""
     unit_price: _builtins.float
-    """unit_price is the shelf price of one unit when a buyer of the item bought it last."""
+    """unit_price is the shelf price of one unit at a buyer's latest purchase."""
     def __init__(
         self,
         *,
@@ -229,12 +229,12 @@ class IndexHistoryRequest(_message.Message):
     tenant_id: _builtins.str
     """tenant_id is the retailer; empty is the default tenant."""
     customer_id: _builtins.str
-    """customer_id is the household, 1 to 128 characters."""
+    """customer_id is the household."""
     as_of: _builtins.str
-    """as_of is the day from which recency is counted, ISO 8601; no purchase may be later."""
+    """as_of is the as-of date, ISO 8601; no purchase may be later."""
     @_builtins.property
     def purchases(self) -> _purchase_pb2.PurchaseColumns:
-        """purchases are all purchases to be known; they replace what was stored."""
+        """purchases are all purchases of the household, at least one; they replace the stored ones."""
 
     def __init__(
         self,
@@ -254,7 +254,7 @@ Global___IndexHistoryRequest: _TypeAlias = IndexHistoryRequest  # noqa: Y015
 
 @_typing.final
 class IndexHistoryResponse(_message.Message):
-    """IndexHistoryResponse says what was stored."""
+    """IndexHistoryResponse summarizes what was stored."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -295,8 +295,8 @@ class IndexHistoriesRequest(_message.Message):
     HISTORIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def histories(self) -> _containers.RepeatedCompositeFieldContainer[Global___IndexHistoryRequest]:
-        """histories are 1 to 1,000 histories; of two with the same customer the later one counts. A message holds at most
-        4 MiB: send smaller batches of long histories.
+        """histories are the histories of the batch, each validated separately; of two with the same customer, the later one
+        is stored. The whole message is at most 4 MiB.
         """
 
     def __init__(
@@ -314,7 +314,7 @@ Global___IndexHistoriesRequest: _TypeAlias = IndexHistoriesRequest  # noqa: Y015
 
 @_typing.final
 class IndexHistoriesResponse(_message.Message):
-    """IndexHistoriesResponse says what was stored of a batch."""
+    """IndexHistoriesResponse holds the outcomes of a batch."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -344,7 +344,7 @@ Global___IndexHistoriesResponse: _TypeAlias = IndexHistoriesResponse  # noqa: Y0
 
 @_typing.final
 class IndexedHistory(_message.Message):
-    """IndexedHistory says what became of one history."""
+    """IndexedHistory is the outcome of one history."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -357,7 +357,7 @@ class IndexedHistory(_message.Message):
     """item_count is the number of distinct items stored for the customer."""
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """error says what is wrong with the history, which was not stored."""
+        """error is why the history was not stored."""
 
     def __init__(
         self,
@@ -378,7 +378,7 @@ Global___IndexedHistory: _TypeAlias = IndexedHistory  # noqa: Y015
 
 @_typing.final
 class CustomerProfile(_message.Message):
-    """CustomerProfile sums up what a household buys."""
+    """CustomerProfile summarizes a household's purchases."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -396,11 +396,11 @@ class CustomerProfile(_message.Message):
     trip_count: _builtins.int
     """trip_count is the number of distinct days with a purchase."""
     total_spend: _builtins.float
-    """total_spend is what was paid, after savings, rounded to cents."""
+    """total_spend is the amount paid, after savings, rounded to cents."""
     mean_trip_gap_days: _builtins.float
     """mean_trip_gap_days is the mean number of days between trips; absent with fewer than two trips."""
     as_of: _builtins.str
-    """as_of is the day for which the profile was made, ISO 8601."""
+    """as_of is the as-of date, ISO 8601."""
     @_builtins.property
     def category_shares(self) -> _containers.RepeatedCompositeFieldContainer[Global___CategoryShare]:
         """category_shares are the shares of spend, largest first; they sum to 1 when anything was paid."""
@@ -504,7 +504,7 @@ Global___GetCustomerProfileResponse: _TypeAlias = GetCustomerProfileResponse  # 
 
 @_typing.final
 class SearchCustomersRequest(_message.Message):
-    """SearchCustomersRequest asks for customers like a stored one."""
+    """SearchCustomersRequest names the customer to compare with."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -516,7 +516,7 @@ class SearchCustomersRequest(_message.Message):
     customer_id: _builtins.str
     """customer_id is the stored household to compare with."""
     limit: _builtins.int
-    """limit is the largest number of hits, 1 to 100; 0 means 10."""
+    """limit is the largest number of hits; 0 means 10."""
     def __init__(
         self,
         *,
@@ -567,7 +567,7 @@ class CustomerHit(_message.Message):
     customer_id: _builtins.str
     """customer_id is the household."""
     score: _builtins.float
-    """score is the cosine similarity of the two profiles, −1 to 1, higher is more alike."""
+    """score is the cosine similarity of the two profiles, −1 to 1; higher is more similar."""
     def __init__(
         self,
         *,
@@ -594,9 +594,9 @@ class DescribeNeighborhoodRequest(_message.Message):
     tenant_id: _builtins.str
     """tenant_id is the retailer; empty is the default tenant."""
     customer_id: _builtins.str
-    """customer_id is the stored household whose neighbors are looked at."""
+    """customer_id is the stored household whose neighbors are counted."""
     limit: _builtins.int
-    """limit is the largest number of items, 1 to 100; 0 means 10."""
+    """limit is the largest number of items; 0 means 10."""
     def __init__(
         self,
         *,
@@ -614,14 +614,14 @@ Global___DescribeNeighborhoodRequest: _TypeAlias = DescribeNeighborhoodRequest  
 
 @_typing.final
 class DescribeNeighborhoodResponse(_message.Message):
-    """DescribeNeighborhoodResponse holds what the neighbors buy."""
+    """DescribeNeighborhoodResponse holds the neighborhood."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NEIGHBORHOOD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def neighborhood(self) -> Global___Neighborhood:
-        """neighborhood is what was counted."""
+        """neighborhood is what the neighbors buy."""
 
     def __init__(
         self,
@@ -638,14 +638,14 @@ Global___DescribeNeighborhoodResponse: _TypeAlias = DescribeNeighborhoodResponse
 
 @_typing.final
 class Neighborhood(_message.Message):
-    """Neighborhood is what the customers most alike to a customer buy, counted."""
+    """Neighborhood is what the customers most similar to a customer buy."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NEIGHBOR_COUNT_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     neighbor_count: _builtins.int
-    """neighbor_count is the number of customers that were looked at."""
+    """neighbor_count is the number of customers counted."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeighborItem]:
         """items are ordered by regular_buyer_count, highest first."""
@@ -666,7 +666,7 @@ Global___Neighborhood: _TypeAlias = Neighborhood  # noqa: Y015
 
 @_typing.final
 class NeighborItem(_message.Message):
-    """NeighborItem is an item that neighbors buy again and again."""
+    """NeighborItem is an item that neighbors buy regularly."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -686,18 +686,22 @@ class NeighborItem(_message.Message):
     buyer_count: _builtins.int
     """buyer_count is the number of neighbors that ever bought it."""
     regular_buyer_count: _builtins.int
-    """regular_buyer_count is the number of them that bought it on three days or more; at least 5."""
+    """regular_buyer_count is the number of them that bought it on three days or more; VectorService returns items with at
+    least 5.
+    """
     low_interval_days: _builtins.float
-    """low_interval_days is the lower quartile of the mean intervals of those who buy it regularly."""
+    """low_interval_days is the lower quartile of the mean intervals of the regular buyers."""
     median_interval_days: _builtins.float
-    """median_interval_days is the median of them."""
+    """median_interval_days is the median of those intervals."""
     high_interval_days: _builtins.float
-    """high_interval_days is the upper quartile of them."""
+    """high_interval_days is the upper quartile of those intervals."""
     own_day_count: _builtins.int
-    """own_day_count is the number of days on which the customer bought the item: 0, 1 or 2."""
+    """own_day_count is the number of days on which the customer bought the item; VectorService returns items with at most
+    2.
+    """
     @_builtins.property
     def associated_item(self) -> Global___Association:
-        """associated_item is the customer's own item that goes with it most; absent when none clearly does."""
+        """associated_item is the customer's own item with the strongest association; absent when none is clear."""
 
     def __init__(
         self,
@@ -722,7 +726,7 @@ Global___NeighborItem: _TypeAlias = NeighborItem  # noqa: Y015
 
 @_typing.final
 class Association(_message.Message):
-    """Association says how an item goes with one that the customer buys."""
+    """Association is how often an item is bought together with one of the customer's own items."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -734,7 +738,7 @@ class Association(_message.Message):
     buyer_count: _builtins.int
     """buyer_count is the number of neighbors that bought the customer's own item."""
     regular_count: _builtins.int
-    """regular_count is the number of them that buy the other item regularly; at least 5."""
+    """regular_count is the number of them that buy the other item regularly; VectorService returns at least 5."""
     def __init__(
         self,
         *,
@@ -752,7 +756,7 @@ Global___Association: _TypeAlias = Association  # noqa: Y015
 
 @_typing.final
 class DeleteCustomerRequest(_message.Message):
-    """DeleteCustomerRequest names the customer to forget."""
+    """DeleteCustomerRequest names the customer to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -778,7 +782,7 @@ Global___DeleteCustomerRequest: _TypeAlias = DeleteCustomerRequest  # noqa: Y015
 
 @_typing.final
 class DeleteCustomerResponse(_message.Message):
-    """DeleteCustomerResponse says what was removed."""
+    """DeleteCustomerResponse is the result of a deletion."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class VectorServiceStub:
-    """VectorService answers: which items and which customers are alike? A tenant never sees another tenant's data.
+    """VectorService finds similar items and similar customers. Tenants do not see one another's data.
     """
 
     def __init__(self, channel):
@@ -78,7 +78,7 @@ class VectorServiceStub:
 
 
 class VectorServiceServicer:
-    """VectorService answers: which items and which customers are alike? A tenant never sees another tenant's data.
+    """VectorService finds similar items and similar customers. Tenants do not see one another's data.
     """
 
     def EmbedItems(self, request, context):
@@ -89,24 +89,24 @@ class VectorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchItems(self, request, context):
-        """SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for.
+        """SearchItems returns the stored items most similar to a text, most similar first unless diversity is requested.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def IndexHistory(self, request, context):
-        """IndexHistory stores a household's items and its profile. Running it twice changes nothing the second time; items
-        that the household no longer buys are removed.
+        """IndexHistory stores a household's items and its profile, and removes items that are not in the history. It is
+        idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def IndexHistories(self, request_iterator, context):
-        """IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
-        message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
-        from being stored. When the call fails, sending everything again completes the work.
+        """IndexHistories does the same for many households in batches. Each request message has one response message, in
+        order, once its histories are stored. An invalid history is reported by its position; the others are stored. When
+        the call fails, send everything again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,22 +120,23 @@ class VectorServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchCustomers(self, request, context):
-        """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer.
+        """SearchCustomers returns the customers most similar to a stored customer, most similar first, without the customer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DescribeNeighborhood(self, request, context):
-        """DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
-        what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+        """DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
+        regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
+        left out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteCustomer(self, request, context):
-        """DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error.
+        """DeleteCustomer removes all data of a customer. It succeeds when the customer is not stored.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -193,7 +194,7 @@ def add_VectorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VectorService:
-    """VectorService answers: which items and which customers are alike? A tenant never sees another tenant's data.
+    """VectorService finds similar items and similar customers. Tenants do not see one another's data.
     """
 
     @staticmethod

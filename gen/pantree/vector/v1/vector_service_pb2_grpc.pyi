@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VectorServiceStub:
-    """VectorService answers: which items and which customers are alike? A tenant never sees another tenant's data."""
+    """VectorService finds similar items and similar customers. Tenants do not see one another's data."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,58 +36,60 @@ class VectorServiceStub:
     EmbedItems: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.EmbedItemsRequest, _vector_service_pb2.EmbedItemsResponse]
     """EmbedItems returns a unit vector for each name, in request order."""
     SearchItems: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.SearchItemsRequest, _vector_service_pb2.SearchItemsResponse]
-    """SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for."""
+    """SearchItems returns the stored items most similar to a text, most similar first unless diversity is requested."""
     IndexHistory: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.IndexHistoryRequest, _vector_service_pb2.IndexHistoryResponse]
-    """IndexHistory stores a household's items and its profile. Running it twice changes nothing the second time; items
-    that the household no longer buys are removed.
+    """IndexHistory stores a household's items and its profile, and removes items that are not in the history. It is
+    idempotent.
     """
     IndexHistories: _grpc.StreamStreamMultiCallable[_vector_service_pb2.IndexHistoriesRequest, _vector_service_pb2.IndexHistoriesResponse]
-    """IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
-    message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
-    from being stored. When the call fails, sending everything again completes the work.
+    """IndexHistories does the same for many households in batches. Each request message has one response message, in
+    order, once its histories are stored. An invalid history is reported by its position; the others are stored. When
+    the call fails, send everything again.
     """
     GetCustomerProfile: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.GetCustomerProfileRequest, _vector_service_pb2.GetCustomerProfileResponse]
     """GetCustomerProfile returns the profile stored by the latest IndexHistory of a customer, or NOT_FOUND."""
     SearchCustomers: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.SearchCustomersRequest, _vector_service_pb2.SearchCustomersResponse]
-    """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer."""
+    """SearchCustomers returns the customers most similar to a stored customer, most similar first, without the customer."""
     DescribeNeighborhood: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighborhoodRequest, _vector_service_pb2.DescribeNeighborhoodResponse]
-    """DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
-    what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+    """DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
+    regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
+    left out.
     """
     DeleteCustomer: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.DeleteCustomerRequest, _vector_service_pb2.DeleteCustomerResponse]
-    """DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error."""
+    """DeleteCustomer removes all data of a customer. It succeeds when the customer is not stored."""
 
 @_typing.type_check_only
 class VectorServiceAsyncStub(VectorServiceStub):
-    """VectorService answers: which items and which customers are alike? A tenant never sees another tenant's data."""
+    """VectorService finds similar items and similar customers. Tenants do not see one another's data."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EmbedItems: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.EmbedItemsRequest, _vector_service_pb2.EmbedItemsResponse]  # type: ignore[assignment]
     """EmbedItems returns a unit vector for each name, in request order."""
     SearchItems: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.SearchItemsRequest, _vector_service_pb2.SearchItemsResponse]  # type: ignore[assignment]
-    """SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for."""
+    """SearchItems returns the stored items most similar to a text, most similar first unless diversity is requested."""
     IndexHistory: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.IndexHistoryRequest, _vector_service_pb2.IndexHistoryResponse]  # type: ignore[assignment]
-    """IndexHistory stores a household's items and its profile. Running it twice changes nothing the second time; items
-    that the household no longer buys are removed.
+    """IndexHistory stores a household's items and its profile, and removes items that are not in the history. It is
+    idempotent.
     """
     IndexHistories: _aio.StreamStreamMultiCallable[_vector_service_pb2.IndexHistoriesRequest, _vector_service_pb2.IndexHistoriesResponse]  # type: ignore[assignment]
-    """IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
-    message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
-    from being stored. When the call fails, sending everything again completes the work.
+    """IndexHistories does the same for many households in batches. Each request message has one response message, in
+    order, once its histories are stored. An invalid history is reported by its position; the others are stored. When
+    the call fails, send everything again.
     """
     GetCustomerProfile: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.GetCustomerProfileRequest, _vector_service_pb2.GetCustomerProfileResponse]  # type: ignore[assignment]
     """GetCustomerProfile returns the profile stored by the latest IndexHistory of a customer, or NOT_FOUND."""
     SearchCustomers: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.SearchCustomersRequest, _vector_service_pb2.SearchCustomersResponse]  # type: ignore[assignment]
-    """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer."""
+    """SearchCustomers returns the customers most similar to a stored customer, most similar first, without the customer."""
     DescribeNeighborhood: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighborhoodRequest, _vector_service_pb2.DescribeNeighborhoodResponse]  # type: ignore[assignment]
-    """DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
-    what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+    """DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
+    regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
+    left out.
     """
     DeleteCustomer: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.DeleteCustomerRequest, _vector_service_pb2.DeleteCustomerResponse]  # type: ignore[assignment]
-    """DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error."""
+    """DeleteCustomer removes all data of a customer. It succeeds when the customer is not stored."""
 
 class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """VectorService answers: which items and which customers are alike? A tenant never sees another tenant's data."""
+    """VectorService finds similar items and similar customers. Tenants do not see one another's data."""
 
     @_abc_1.abstractmethod
     def EmbedItems(
@@ -103,7 +105,7 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vector_service_pb2.SearchItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vector_service_pb2.SearchItemsResponse, _abc.Awaitable[_vector_service_pb2.SearchItemsResponse]]:
-        """SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for."""
+        """SearchItems returns the stored items most similar to a text, most similar first unless diversity is requested."""
 
     @_abc_1.abstractmethod
     def IndexHistory(
@@ -111,8 +113,8 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vector_service_pb2.IndexHistoryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vector_service_pb2.IndexHistoryResponse, _abc.Awaitable[_vector_service_pb2.IndexHistoryResponse]]:
-        """IndexHistory stores a household's items and its profile. Running it twice changes nothing the second time; items
-        that the household no longer buys are removed.
+        """IndexHistory stores a household's items and its profile, and removes items that are not in the history. It is
+        idempotent.
         """
 
     @_abc_1.abstractmethod
@@ -121,9 +123,9 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_vector_service_pb2.IndexHistoriesRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_vector_service_pb2.IndexHistoriesResponse], _abc.AsyncIterator[_vector_service_pb2.IndexHistoriesResponse]]:
-        """IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
-        message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
-        from being stored. When the call fails, sending everything again completes the work.
+        """IndexHistories does the same for many households in batches. Each request message has one response message, in
+        order, once its histories are stored. An invalid history is reported by its position; the others are stored. When
+        the call fails, send everything again.
         """
 
     @_abc_1.abstractmethod
@@ -140,7 +142,7 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vector_service_pb2.SearchCustomersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vector_service_pb2.SearchCustomersResponse, _abc.Awaitable[_vector_service_pb2.SearchCustomersResponse]]:
-        """SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer."""
+        """SearchCustomers returns the customers most similar to a stored customer, most similar first, without the customer."""
 
     @_abc_1.abstractmethod
     def DescribeNeighborhood(
@@ -148,8 +150,9 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vector_service_pb2.DescribeNeighborhoodRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vector_service_pb2.DescribeNeighborhoodResponse, _abc.Awaitable[_vector_service_pb2.DescribeNeighborhoodResponse]]:
-        """DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
-        what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+        """DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
+        regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
+        left out.
         """
 
     @_abc_1.abstractmethod
@@ -158,6 +161,6 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vector_service_pb2.DeleteCustomerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vector_service_pb2.DeleteCustomerResponse, _abc.Awaitable[_vector_service_pb2.DeleteCustomerResponse]]:
-        """DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error."""
+        """DeleteCustomer removes all data of a customer. It succeeds when the customer is not stored."""
 
 def add_VectorServiceServicer_to_server(servicer: VectorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

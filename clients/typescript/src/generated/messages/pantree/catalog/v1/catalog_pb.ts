@@ -12,13 +12,13 @@ export const file_pantree_catalog_v1_catalog: GenFile = /*@__PURE__*/
   fileDesc("CiBwYW50cmVlL2NhdGFsb2cvdjEvY2F0YWxvZy5wcm90bxIScGFudHJlZS5jYXRhbG9nLnYxKnkKDVBlcmlzaGFiaWxpdHkSHQoZUEVSSVNIQUJJTElUWV9VTlNQRUNJRklFRBAAEhYKElBFUklTSEFCSUxJVFlfREFZUxABEhcKE1BFUklTSEFCSUxJVFlfV0VFS1MQAhIYChRQRVJJU0hBQklMSVRZX01PTlRIUxADKlYKCFJlbGF0aW9uEhgKFFJFTEFUSU9OX1VOU1BFQ0lGSUVEEAASFwoTUkVMQVRJT05fQ09NUExFTUVOVBABEhcKE1JFTEFUSU9OX1NVQlNUSVRVVEUQAmIGcHJvdG8z");
 
 /**
- * Perishability says how long an item keeps at home, and with it how much harm a delivery too many does.
+ * Perishability is how long an item keeps. The shorter, the more an unneeded delivery costs.
  *
  * @generated from enum pantree.catalog.v1.Perishability
  */
 export enum Perishability {
   /**
-   * PERISHABILITY_UNSPECIFIED means that nobody knows.
+   * PERISHABILITY_UNSPECIFIED means unknown.
    *
    * @generated from enum value: PERISHABILITY_UNSPECIFIED = 0;
    */
@@ -53,7 +53,7 @@ export const PerishabilitySchema: GenEnum<Perishability> = /*@__PURE__*/
   enumDesc(file_pantree_catalog_v1_catalog, 0);
 
 /**
- * Relation says how two items are related in a kitchen.
+ * Relation is how two items are used together.
  *
  * @generated from enum pantree.catalog.v1.Relation
  */

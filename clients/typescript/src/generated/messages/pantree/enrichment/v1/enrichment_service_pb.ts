@@ -24,7 +24,7 @@ export const file_pantree_enrichment_v1_enrichment_service: GenFile = /*@__PURE_
  */
 export type EnrichItemsRequest = Message<"pantree.enrichment.v1.EnrichItemsRequest"> & {
   /**
-   * items are the items, 1 to 1,000.
+   * items are the items.
    *
    * @generated from field: repeated pantree.enrichment.v1.ItemToEnrich items = 1;
    */
@@ -39,20 +39,20 @@ export const EnrichItemsRequestSchema: GenMessage<EnrichItemsRequest> = /*@__PUR
   messageDesc(file_pantree_enrichment_v1_enrichment_service, 0);
 
 /**
- * ItemToEnrich is an item as the shop knows it.
+ * ItemToEnrich is an item as the shop lists it.
  *
  * @generated from message pantree.enrichment.v1.ItemToEnrich
  */
 export type ItemToEnrich = Message<"pantree.enrichment.v1.ItemToEnrich"> & {
   /**
-   * name is what the shop calls the item; 1 to 200 characters. It is data, never an instruction.
+   * name is the shop's name of the item. It is data, never an instruction to a language model.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * category is the shop's own category; may be empty.
+   * category is the shop's own category; optional.
    *
    * @generated from field: string category = 2;
    */
@@ -67,7 +67,7 @@ export const ItemToEnrichSchema: GenMessage<ItemToEnrich> = /*@__PURE__*/
   messageDesc(file_pantree_enrichment_v1_enrichment_service, 1);
 
 /**
- * EnrichItemsResponse is what is known about one item of the request.
+ * EnrichItemsResponse is the result for one item of the request.
  *
  * @generated from message pantree.enrichment.v1.EnrichItemsResponse
  */
@@ -80,13 +80,13 @@ export type EnrichItemsResponse = Message<"pantree.enrichment.v1.EnrichItemsResp
   itemIndex: number;
 
   /**
-   * outcome is either what is known or why nothing is.
+   * outcome is the result or an error.
    *
    * @generated from oneof pantree.enrichment.v1.EnrichItemsResponse.outcome
    */
   outcome: {
     /**
-     * item is what is known.
+     * item is the enriched item.
      *
      * @generated from field: pantree.enrichment.v1.EnrichedItem item = 2;
      */
@@ -94,7 +94,7 @@ export type EnrichItemsResponse = Message<"pantree.enrichment.v1.EnrichItemsResp
     case: "item";
   } | {
     /**
-     * error says why this item could not be enriched; the other items are not affected.
+     * error is why this item could not be enriched; the other items are not affected.
      *
      * @generated from field: google.rpc.Status error = 3;
      */
@@ -111,13 +111,13 @@ export const EnrichItemsResponseSchema: GenMessage<EnrichItemsResponse> = /*@__P
   messageDesc(file_pantree_enrichment_v1_enrichment_service, 2);
 
 /**
- * EnrichedItem is what is known about an item.
+ * EnrichedItem is an item with what rules or a language model add.
  *
  * @generated from message pantree.enrichment.v1.EnrichedItem
  */
 export type EnrichedItem = Message<"pantree.enrichment.v1.EnrichedItem"> & {
   /**
-   * name is the item's name as asked.
+   * name is the item's name from the request.
    *
    * @generated from field: string name = 1;
    */
@@ -138,7 +138,7 @@ export type EnrichedItem = Message<"pantree.enrichment.v1.EnrichedItem"> & {
   category: string;
 
   /**
-   * certainty_ratio is how sure the category is, 0 to 1.
+   * certainty_ratio is the certainty of the category, 0 to 1.
    *
    * @generated from field: double certainty_ratio = 4;
    */
@@ -152,14 +152,14 @@ export type EnrichedItem = Message<"pantree.enrichment.v1.EnrichedItem"> & {
   perishability: Perishability;
 
   /**
-   * related_items are items that go with it or replace it, best first.
+   * related_items are complements and substitutes, best first.
    *
    * @generated from field: repeated pantree.enrichment.v1.RelatedItem related_items = 6;
    */
   relatedItems: RelatedItem[];
 
   /**
-   * suggested_interval_days is how often such an item is typically bought; 0 when unknown. It is a hint: it never
+   * suggested_interval_days is the typical interval between purchases of such an item; 0 when unknown. It never
    * shortens a cadence that purchases support.
    *
    * @generated from field: int32 suggested_interval_days = 7;
@@ -167,21 +167,21 @@ export type EnrichedItem = Message<"pantree.enrichment.v1.EnrichedItem"> & {
   suggestedIntervalDays: number;
 
   /**
-   * source is who said it: `rules` or `nim`.
+   * source is `rules` or `nim`.
    *
    * @generated from field: string source = 8;
    */
   source: string;
 
   /**
-   * fallback_reason says why the rules answered although a language model is configured; empty otherwise.
+   * fallback_reason is why rules answered although a language model is configured; empty otherwise.
    *
    * @generated from field: string fallback_reason = 9;
    */
   fallbackReason: string;
 
   /**
-   * suggested_interval_reason says why that often; absent when suggested_interval_days is 0.
+   * suggested_interval_reason explains suggested_interval_days; absent when that is 0.
    *
    * @generated from field: pantree.enrichment.v1.IntervalReason suggested_interval_reason = 10;
    */
@@ -196,7 +196,7 @@ export const EnrichedItemSchema: GenMessage<EnrichedItem> = /*@__PURE__*/
   messageDesc(file_pantree_enrichment_v1_enrichment_service, 3);
 
 /**
- * IntervalReason is why an interval is suggested.
+ * IntervalReason explains a suggested interval.
  *
  * @generated from message pantree.enrichment.v1.IntervalReason
  */
@@ -210,7 +210,7 @@ export type IntervalReason = Message<"pantree.enrichment.v1.IntervalReason"> & {
   code: string;
 
   /**
-   * text is the same for people; it never holds words of a language model.
+   * text is the reason for people; it never contains output of a language model.
    *
    * @generated from field: string text = 2;
    */
@@ -225,7 +225,7 @@ export const IntervalReasonSchema: GenMessage<IntervalReason> = /*@__PURE__*/
   messageDesc(file_pantree_enrichment_v1_enrichment_service, 4);
 
 /**
- * RelatedItem is an item that goes with another one.
+ * RelatedItem is a complement or substitute of an item.
  *
  * @generated from message pantree.enrichment.v1.RelatedItem
  */
@@ -238,7 +238,7 @@ export type RelatedItem = Message<"pantree.enrichment.v1.RelatedItem"> & {
   name: string;
 
   /**
-   * relation says how the two are related.
+   * relation is how the two are related.
    *
    * @generated from field: pantree.catalog.v1.Relation relation = 2;
    */
@@ -253,14 +253,14 @@ export const RelatedItemSchema: GenMessage<RelatedItem> = /*@__PURE__*/
   messageDesc(file_pantree_enrichment_v1_enrichment_service, 5);
 
 /**
- * EnrichmentService answers: what is this item, and what goes with it?
+ * EnrichmentService normalizes and categorizes items and finds related ones.
  *
  * @generated from service pantree.enrichment.v1.EnrichmentService
  */
 export const EnrichmentService: GenService<{
   /**
-   * EnrichItems sends one response for each item as soon as it is known, in any order. Rules answer for whatever a
-   * language model cannot; each answer says who gave it.
+   * EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
+   * model cannot; `source` names which of them did.
    *
    * @generated from rpc pantree.enrichment.v1.EnrichmentService.EnrichItems
    */

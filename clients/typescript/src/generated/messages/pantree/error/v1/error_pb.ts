@@ -12,8 +12,8 @@ export const file_pantree_error_v1_error: GenFile = /*@__PURE__*/
   fileDesc("ChxwYW50cmVlL2Vycm9yL3YxL2Vycm9yLnByb3RvEhBwYW50cmVlLmVycm9yLnYxKvAECgtFcnJvclJlYXNvbhIcChhFUlJPUl9SRUFTT05fVU5TUEVDSUZJRUQQABIeChpFUlJPUl9SRUFTT05fSU5WQUxJRF9JTlBVVBABEhoKFkVSUk9SX1JFQVNPTl9OT1RfRk9VTkQQAhImCiJFUlJPUl9SRUFTT05fQ09NUE9ORU5UX1VOQVZBSUxBQkxFEAMSIgoeRVJST1JfUkVBU09OX0RFQURMSU5FX0VYQ0VFREVEEAQSIwofRVJST1JfUkVBU09OX0RFQURMSU5FX1RPT19TSE9SVBAFEh8KG0VSUk9SX1JFQVNPTl9TVE9SRV9NSVNNQVRDSBAGEhoKFkVSUk9SX1JFQVNPTl9UT09fTEFSR0UQBxIZChVFUlJPUl9SRUFTT05fSU5URVJOQUwQCBIbChdFUlJPUl9SRUFTT05fT1ZFUkxPQURFRBAJEiIKHkVSUk9SX1JFQVNPTl9QRVJNSVNTSU9OX0RFTklFRBAKEiAKHEVSUk9SX1JFQVNPTl9VTkFVVEhFTlRJQ0FURUQQCxIjCh9FUlJPUl9SRUFTT05fTUVUSE9EX05PVF9BTExPV0VEEAwSJwojRVJST1JfUkVBU09OX1VOU1VQUE9SVEVEX01FRElBX1RZUEUQDRIiCh5FUlJPUl9SRUFTT05fVE9PX01BTllfUkVRVUVTVFMQDhInCiNFUlJPUl9SRUFTT05fSURFTVBPVEVOQ1lfS0VZX1JFVVNFRBAPEiAKHEVSUk9SX1JFQVNPTl9SRVFVRVNUX1JVTk5JTkcQEBIeChpFUlJPUl9SRUFTT05fU0hVVFRJTkdfRE9XThARYgZwcm90bzM");
 
 /**
- * ErrorReason says why a call failed. It travels, without its prefix, as `google.rpc.ErrorInfo.reason` with the
- * domain `pantree`, and as `code` in the gateway's problem documents. Callers may branch on it; messages may change.
+ * ErrorReason is why a call failed. Without its prefix it is `google.rpc.ErrorInfo.reason`, with the domain `pantree`,
+ * and `code` in the gateway's problem documents. Callers may branch on it; messages may change.
  *
  * @generated from enum pantree.error.v1.ErrorReason
  */
@@ -26,7 +26,8 @@ export enum ErrorReason {
   UNSPECIFIED = 0,
 
   /**
-   * ERROR_REASON_INVALID_INPUT means that fields of the request are wrong; `google.rpc.BadRequest` names each of them.
+   * ERROR_REASON_INVALID_INPUT means that fields of the request are invalid. `google.rpc.BadRequest` names
+   * them: the first ones when there are many, and the number of the others.
    *
    * @generated from enum value: ERROR_REASON_INVALID_INPUT = 1;
    */
@@ -40,50 +41,50 @@ export enum ErrorReason {
   NOT_FOUND = 2,
 
   /**
-   * ERROR_REASON_COMPONENT_UNAVAILABLE means that a part that the answer needs is not reachable; the metadata key
-   * `component` names it. Try again later.
+   * ERROR_REASON_COMPONENT_UNAVAILABLE means that a required part is unavailable; the metadata key `component` names it.
+   * Try again later.
    *
    * @generated from enum value: ERROR_REASON_COMPONENT_UNAVAILABLE = 3;
    */
   COMPONENT_UNAVAILABLE = 3,
 
   /**
-   * ERROR_REASON_DEADLINE_EXCEEDED means that the caller's time ran out before the answer was ready.
+   * ERROR_REASON_DEADLINE_EXCEEDED means that the deadline passed before the response was ready.
    *
    * @generated from enum value: ERROR_REASON_DEADLINE_EXCEEDED = 4;
    */
   DEADLINE_EXCEEDED = 4,
 
   /**
-   * ERROR_REASON_DEADLINE_TOO_SHORT means that so little time was left on arrival that the work was not begun.
+   * ERROR_REASON_DEADLINE_TOO_SHORT means that too little time was left on arrival to start.
    *
    * @generated from enum value: ERROR_REASON_DEADLINE_TOO_SHORT = 5;
    */
   DEADLINE_TOO_SHORT = 5,
 
   /**
-   * ERROR_REASON_STORE_MISMATCH means that a vector collection was made by another embedding model or dimension.
+   * ERROR_REASON_STORE_MISMATCH means that a vector collection has another embedding model or dimension.
    *
    * @generated from enum value: ERROR_REASON_STORE_MISMATCH = 6;
    */
   STORE_MISMATCH = 6,
 
   /**
-   * ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or send it in parts.
+   * ERROR_REASON_TOO_LARGE means that a message is over the size limit; send less, or several messages.
    *
    * @generated from enum value: ERROR_REASON_TOO_LARGE = 7;
    */
   TOO_LARGE = 7,
 
   /**
-   * ERROR_REASON_INTERNAL means that something unexpected happened; the server's log has the details.
+   * ERROR_REASON_INTERNAL means an unexpected error; the server's log has the details.
    *
    * @generated from enum value: ERROR_REASON_INTERNAL = 8;
    */
   INTERNAL = 8,
 
   /**
-   * ERROR_REASON_OVERLOADED means that the server has too much to do to answer in time, and did nothing;
+   * ERROR_REASON_OVERLOADED means that the server is overloaded and did not start;
    * `google.rpc.RetryInfo` says when to try again.
    *
    * @generated from enum value: ERROR_REASON_OVERLOADED = 9;

@@ -20,20 +20,20 @@ export const file_pantree_frequency_v1_frequency_service: GenFile = /*@__PURE__*
   fileDesc("CixwYW50cmVlL2ZyZXF1ZW5jeS92MS9mcmVxdWVuY3lfc2VydmljZS5wcm90bxIUcGFudHJlZS5mcmVxdWVuY3kudjEicwoZRmluZENhZGVuY2VDaGFuZ2VzUmVxdWVzdBJCCgdoaXN0b3J5GAEgASgLMisucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0QgTiQQECEhIKCml0ZW1fbmFtZXMYAiADKAkiUgoaRmluZENhZGVuY2VDaGFuZ2VzUmVzcG9uc2USNAoHY2hhbmdlcxgBIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2UieQoNQ2FkZW5jZUNoYW5nZRIMCgRuYW1lGAEgASgJEiEKGXJlY29tbWVuZGVkX2ludGVydmFsX2RheXMYAiABKAUSEgoKYWZ0ZXJfZGF0ZRgDIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAQgASgFEgwKBHRleHQYBSABKAkijgIKFUFuYWx5emVIaXN0b3J5UmVxdWVzdBI9CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uc0IE4kEBAhITCgVhc19vZhgCIAEoCUIE4kEBAhISCgppdGVtX3R5cGVzGAMgAygJEhIKCm1vZGVsX25hbWUYBCABKAkSJQoYc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvGAUgASgBSACIAQESNQoEdmlldxgGIAEoDjInLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkl0ZW1GcmVxdWVuY3lWaWV3QhsKGV9zdG9ja291dF90b2xlcmFuY2VfcmF0aW8igwEKFkFuYWx5emVIaXN0b3J5UmVzcG9uc2USMgoFaXRlbXMYASADKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBINCgVhc19vZhgDIAEoCSLkAQoXQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QSOgoKaG91c2Vob2xkcxgBIAMoCzImLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkhvdXNlaG9sZEhpc3RvcnkSEgoKbW9kZWxfbmFtZRgCIAEoCRIlChhzdG9ja291dF90b2xlcmFuY2VfcmF0aW8YAyABKAFIAIgBARI1CgR2aWV3GAQgASgOMicucGFudHJlZS5mcmVxdWVuY3kudjEuSXRlbUZyZXF1ZW5jeVZpZXdCGwoZX3N0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbyJ6ChBIb3VzZWhvbGRIaXN0b3J5Ej0KCXB1cmNoYXNlcxgBIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zQgTiQQECEhMKBWFzX29mGAIgASgJQgTiQQECEhIKCml0ZW1fdHlwZXMYAyADKAkiVwoYQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlEjsKCmhvdXNlaG9sZHMYASADKAsyJy5wYW50cmVlLmZyZXF1ZW5jeS52MS5Ib3VzZWhvbGRBbmFseXNpcyKDAQoRSG91c2Vob2xkQW5hbHlzaXMSPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIoQKCg1JdGVtRnJlcXVlbmN5EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSHwoSbWVhbl9pbnRlcnZhbF9kYXlzGAQgASgBSACIAQESIQoUbWVkaWFuX2ludGVydmFsX2RheXMYBSABKAFIAYgBARIkChdzdGFuZGFyZF9kZXZpYXRpb25fZGF5cxgGIAEoAUgCiAEBEiUKGGNvZWZmaWNpZW50X29mX3ZhcmlhdGlvbhgHIAEoAUgDiAEBEhkKEWNvbnNpc3RlbmN5X3JhdGlvGAggASgBEhwKFHJlY2VuY3lfd2VpZ2h0X3JhdGlvGAkgASgBEioKBXRyZW5kGAogASgOMhsucGFudHJlZS5mcmVxdWVuY3kudjEuVHJlbmQSHQoQdHJlbmRfc2xvcGVfZGF5cxgLIAEoAUgEiAEBEhIKCmNvbmZpZGVuY2UYDCABKAESEgoKZmlyc3RfZGF0ZRgNIAEoCRIRCglsYXN0X2RhdGUYDiABKAkSFQoNbmV4dF9kdWVfZGF0ZRgPIAEoCRIWCg50b3RhbF9xdWFudGl0eRgQIAEoAxITCgt0b3RhbF9zcGVuZBgRIAEoARIXCg9tZWFuX3VuaXRfcHJpY2UYEiABKAESGQoRbGF0ZXN0X3VuaXRfcHJpY2UYEyABKAESGAoQdHlwaWNhbF9xdWFudGl0eRgUIAEoBRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGBUgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGBYgASgBEhgKC21lZGlhbl9kYXlzGBcgASgBSAWIAQESIQoZcmVjb21tZW5kZWRfaW50ZXJ2YWxfZGF5cxgYIAEoBRIcChRzdG9ja291dF9wcm9iYWJpbGl0eRgZIAEoARIXCg9vdmVyc3RvY2tfcmF0aW8YGiABKAESGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgbIAEoARIoCgRuZWVkGBwgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBJBChJuZWVkX3Byb2JhYmlsaXRpZXMYHSADKAsyJS5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkUHJvYmFiaWxpdHkSIQoUbWVhbl9wYWlkX3VuaXRfcHJpY2UYHiABKAFIBogBARImChlwYWlkX3VuaXRfcHJpY2VfZGV2aWF0aW9uGB8gASgBSAeIAQESGgoNdHJlbmRfcF92YWx1ZRggIAEoAUgIiAEBEjsKDmZpcnN0X2RlbGl2ZXJ5GCEgASgLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuRmlyc3REZWxpdmVyeUIVChNfbWVhbl9pbnRlcnZhbF9kYXlzQhcKFV9tZWRpYW5faW50ZXJ2YWxfZGF5c0IaChhfc3RhbmRhcmRfZGV2aWF0aW9uX2RheXNCGwoZX2NvZWZmaWNpZW50X29mX3ZhcmlhdGlvbkITChFfdHJlbmRfc2xvcGVfZGF5c0IOCgxfbWVkaWFuX2RheXNCFwoVX21lYW5fcGFpZF91bml0X3ByaWNlQhwKGl9wYWlkX3VuaXRfcHJpY2VfZGV2aWF0aW9uQhAKDl90cmVuZF9wX3ZhbHVlIlQKDUZpcnN0RGVsaXZlcnkSDAoEZGF0ZRgBIAEoCRIcChRzdG9ja291dF9wcm9iYWJpbGl0eRgCIAEoARIXCg9vdmVyc3RvY2tfcmF0aW8YAyABKAEiQAoTUHVyY2hhc2VQcm9iYWJpbGl0eRIUCgxob3Jpem9uX2RheXMYASABKAUSEwoLcHJvYmFiaWxpdHkYAiABKAEiUAoPTmVlZFByb2JhYmlsaXR5EigKBG5lZWQYASABKA4yGi5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkEhMKC3Byb2JhYmlsaXR5GAIgASgBKnUKEUl0ZW1GcmVxdWVuY3lWaWV3EiMKH0lURU1fRlJFUVVFTkNZX1ZJRVdfVU5TUEVDSUZJRUQQABIdChlJVEVNX0ZSRVFVRU5DWV9WSUVXX0JBU0lDEAESHAoYSVRFTV9GUkVRVUVOQ1lfVklFV19GVUxMEAIqcAoETmVlZBIUChBORUVEX1VOU1BFQ0lGSUVEEAASDwoLTkVFRF9BQ1RJVkUQARINCglORUVEX0xBVEUQAhIPCgtORUVEX1BBVVNFRBADEg4KCk5FRURfRU5ERUQQBBIRCg1ORUVEX1NXSVRDSEVEEAUqWwoFVHJlbmQSFQoRVFJFTkRfVU5TUEVDSUZJRUQQABIQCgxUUkVORF9TVEFCTEUQARIWChJUUkVORF9BQ0NFTEVSQVRJTkcQAhIRCg1UUkVORF9TTE9XSU5HEAMy7wIKEEZyZXF1ZW5jeVNlcnZpY2USawoOQW5hbHl6ZUhpc3RvcnkSKy5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yeVJlcXVlc3QaLC5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yeVJlc3BvbnNlEnUKEEFuYWx5emVIaXN0b3JpZXMSLS5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yaWVzUmVxdWVzdBouLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3JpZXNSZXNwb25zZSgBMAESdwoSRmluZENhZGVuY2VDaGFuZ2VzEi8ucGFudHJlZS5mcmVxdWVuY3kudjEuRmluZENhZGVuY2VDaGFuZ2VzUmVxdWVzdBowLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkZpbmRDYWRlbmNlQ2hhbmdlc1Jlc3BvbnNlYgZwcm90bzM", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
 
 /**
- * FindCadenceChangesRequest holds one household's history and names the items that are asked about.
+ * FindCadenceChangesRequest holds one household's history and the items to examine.
  *
  * @generated from message pantree.frequency.v1.FindCadenceChangesRequest
  */
 export type FindCadenceChangesRequest = Message<"pantree.frequency.v1.FindCadenceChangesRequest"> & {
   /**
-   * history is what AnalyzeHistory was asked.
+   * history is the request to AnalyzeHistory.
    *
    * @generated from field: pantree.frequency.v1.AnalyzeHistoryRequest history = 1;
    */
   history?: AnalyzeHistoryRequest | undefined;
 
   /**
-   * item_names are the items, 1 to 20 distinct names of items in the history.
+   * item_names are names of items in the history.
    *
    * @generated from field: repeated string item_names = 2;
    */
@@ -54,8 +54,8 @@ export const FindCadenceChangesRequestSchema: GenMessage<FindCadenceChangesReque
  */
 export type FindCadenceChangesResponse = Message<"pantree.frequency.v1.FindCadenceChangesResponse"> & {
   /**
-   * changes are in the order of the request; items whose interval no next purchase within 84 days makes longer are left
-   * out.
+   * changes are in the order of the request, without the items whose interval stays the same when they are bought next
+   * within 84 days.
    *
    * @generated from field: repeated pantree.frequency.v1.CadenceChange changes = 1;
    */
@@ -70,7 +70,7 @@ export const FindCadenceChangesResponseSchema: GenMessage<FindCadenceChangesResp
   messageDesc(file_pantree_frequency_v1_frequency_service, 1);
 
 /**
- * CadenceChange is what a later next purchase would make of an item's recommended interval.
+ * CadenceChange is how an item's recommended interval changes with a later next purchase.
  *
  * @generated from message pantree.frequency.v1.CadenceChange
  */
@@ -90,22 +90,21 @@ export type CadenceChange = Message<"pantree.frequency.v1.CadenceChange"> & {
   recommendedIntervalDays: number;
 
   /**
-   * after_date is the last day, ISO 8601, on which a next purchase leaves the interval no longer than it is: one on the
-   * day after it makes it longer.
+   * after_date is the last day, ISO 8601, on which a next purchase does not make the interval longer.
    *
    * @generated from field: string after_date = 3;
    */
   afterDate: string;
 
   /**
-   * interval_days is what the interval then becomes, a longer step of the ladder.
+   * interval_days is the recommended interval after a purchase on the next day, a longer step of the ladder.
    *
    * @generated from field: int32 interval_days = 4;
    */
   intervalDays: number;
 
   /**
-   * text is the same for people.
+   * text is the change for people.
    *
    * @generated from field: string text = 5;
    */
@@ -133,33 +132,33 @@ export type AnalyzeHistoryRequest = Message<"pantree.frequency.v1.AnalyzeHistory
   purchases?: PurchaseColumns | undefined;
 
   /**
-   * as_of is the day on which the question is asked, ISO 8601; no purchase may be later.
+   * as_of is the as-of date, ISO 8601; no purchase may be later.
    *
    * @generated from field: string as_of = 2;
    */
   asOf: string;
 
   /**
-   * item_types is parallel to purchases.item_names and says what each item is whoever makes it, such as `fluid milk`;
-   * an empty string means unknown, an empty list that all are. Evidence is pooled over a type's items, and only with a
-   * type (or a category) can a switch to another item be seen.
+   * item_types is parallel to purchases.item_names: the product type of each item regardless of brand, such as `fluid
+   * milk`. An empty string means unknown; an empty list means that all are unknown. Evidence is pooled over the items
+   * of a type, and a switch to another item is recognized only within a type (or category).
    *
    * @generated from field: repeated string item_types = 3;
    */
   itemTypes: string[];
 
   /**
-   * model_name chooses the model that judges: `hazard`, `hawkes`, `bg-nbd`, `log-normal`, `poisson-gamma`,
+   * model_name chooses the model: `hazard`, `hawkes`, `bg-nbd`, `log-normal`, `poisson-gamma`,
    * `modified-poisson-gamma`, `aggregate-time-distribution`, `repeat-customer-probability` or `heuristic`. When empty,
-   * the best one there is answers.
+   * the service uses its best model.
    *
    * @generated from field: string model_name = 4;
    */
   modelName: string;
 
   /**
-   * stockout_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery, above 0 and below 1: the
-   * weight of early deliveries against that of stockouts. A low value accepts overstock to avoid stockouts, a high value
+   * stockout_tolerance_ratio sets the trade-off of recommended_interval_days and first_delivery: the weight of early
+   * deliveries against that of stockouts. A low value accepts overstock to avoid stockouts, a high value
    * accepts stockouts to avoid overstock. When absent, it is 0.5: households run out about as often as with deliveries
    * every mean interval from the last purchase on.
    *
@@ -196,14 +195,14 @@ export type AnalyzeHistoryResponse = Message<"pantree.frequency.v1.AnalyzeHistor
   items: ItemFrequency[];
 
   /**
-   * model is what judged the confidence.
+   * model is the model that computed the confidence.
    *
    * @generated from field: pantree.model.v1.Model model = 2;
    */
   model?: Model | undefined;
 
   /**
-   * as_of is the day for which the answer holds, ISO 8601.
+   * as_of is the as-of date, ISO 8601.
    *
    * @generated from field: string as_of = 3;
    */
@@ -224,7 +223,7 @@ export const AnalyzeHistoryResponseSchema: GenMessage<AnalyzeHistoryResponse> = 
  */
 export type AnalyzeHistoriesRequest = Message<"pantree.frequency.v1.AnalyzeHistoriesRequest"> & {
   /**
-   * households are the histories of the batch, at most 1,000; the whole message is at most 4 MiB.
+   * households are the histories of the batch; the whole message is at most 4 MiB. Each is validated separately.
    *
    * @generated from field: repeated pantree.frequency.v1.HouseholdHistory households = 1;
    */
@@ -273,7 +272,7 @@ export type HouseholdHistory = Message<"pantree.frequency.v1.HouseholdHistory"> 
   purchases?: PurchaseColumns | undefined;
 
   /**
-   * as_of is the day on which the question is asked, ISO 8601; no purchase may be later.
+   * as_of is the as-of date, ISO 8601; no purchase may be later.
    *
    * @generated from field: string as_of = 2;
    */
@@ -295,14 +294,14 @@ export const HouseholdHistorySchema: GenMessage<HouseholdHistory> = /*@__PURE__*
   messageDesc(file_pantree_frequency_v1_frequency_service, 6);
 
 /**
- * AnalyzeHistoriesResponse holds the answers to some households, in the order of the requests. A batch may be answered
- * in several messages, so that none is too large.
+ * AnalyzeHistoriesResponse holds the results of some households, in the order of the requests. The results of a batch
+ * may take several messages.
  *
  * @generated from message pantree.frequency.v1.AnalyzeHistoriesResponse
  */
 export type AnalyzeHistoriesResponse = Message<"pantree.frequency.v1.AnalyzeHistoriesResponse"> & {
   /**
-   * households are the answers.
+   * households are the results.
    *
    * @generated from field: repeated pantree.frequency.v1.HouseholdAnalysis households = 1;
    */
@@ -317,19 +316,19 @@ export const AnalyzeHistoriesResponseSchema: GenMessage<AnalyzeHistoriesResponse
   messageDesc(file_pantree_frequency_v1_frequency_service, 7);
 
 /**
- * HouseholdAnalysis answers for one household.
+ * HouseholdAnalysis is the result for one household.
  *
  * @generated from message pantree.frequency.v1.HouseholdAnalysis
  */
 export type HouseholdAnalysis = Message<"pantree.frequency.v1.HouseholdAnalysis"> & {
   /**
-   * outcome is the answer, or why there is none.
+   * outcome is the result or an error.
    *
    * @generated from oneof pantree.frequency.v1.HouseholdAnalysis.outcome
    */
   outcome: {
     /**
-     * result is what AnalyzeHistory would have answered.
+     * result is the response of AnalyzeHistory.
      *
      * @generated from field: pantree.frequency.v1.AnalyzeHistoryResponse result = 1;
      */
@@ -337,7 +336,7 @@ export type HouseholdAnalysis = Message<"pantree.frequency.v1.HouseholdAnalysis"
     case: "result";
   } | {
     /**
-     * error says what is wrong with this household; its details name the fields as in AnalyzeHistoryRequest.
+     * error is why this household was not analyzed; its details name the fields as in AnalyzeHistoryRequest.
      *
      * @generated from field: google.rpc.Status error = 2;
      */
@@ -355,7 +354,7 @@ export const HouseholdAnalysisSchema: GenMessage<HouseholdAnalysis> = /*@__PURE_
 
 /**
  * ItemFrequency is how regularly a household buys one item. An interval is the number of days between two consecutive
- * purchase days; statistics that need more intervals than there are, are absent.
+ * purchase days; statistics that need more intervals are absent.
  *
  * @generated from message pantree.frequency.v1.ItemFrequency
  */
@@ -410,22 +409,21 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
   coefficientOfVariation?: number | undefined;
 
   /**
-   * consistency_ratio is 1 / (1 + coefficient_of_variation), 0 to 1; 0 when the coefficient is absent.
+   * consistency_ratio is 1 / (1 + coefficient_of_variation); 0 when the coefficient is absent.
    *
    * @generated from field: double consistency_ratio = 8;
    */
   consistencyRatio: number;
 
   /**
-   * recency_weight_ratio is 1 while the item is not yet due and halves with every further mean interval, 0 to 1;
-   * 0 for one purchase.
+   * recency_weight_ratio is 1 until the item is due and halves with every further mean interval; 0 for one purchase.
    *
    * @generated from field: double recency_weight_ratio = 9;
    */
   recencyWeightRatio: number;
 
   /**
-   * trend says whether the intervals grow or shrink.
+   * trend is whether the intervals grow or shrink.
    *
    * @generated from field: pantree.frequency.v1.Trend trend = 10;
    */
@@ -440,8 +438,8 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
   trendSlopeDays?: number | undefined;
 
   /**
-   * confidence, 0 to 100, is 100 × the calibrated probability that the household buys the item again within 28 days of
-   * as_of. The model `heuristic` alone gives a score that is not a calibrated probability.
+   * confidence is 100 × the calibrated probability that the household buys the item again within 28 days of as_of. Only
+   * the score of the model `heuristic` is not a calibrated probability.
    *
    * @generated from field: double confidence = 12;
    */
@@ -505,98 +503,99 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
   typicalQuantity: number;
 
   /**
-   * purchase_probabilities say how likely the next purchase comes within each step of the ladder of as_of, shortest first.
+   * purchase_probabilities are the probabilities that the next purchase is within each step of the ladder after as_of,
+   * shortest first.
    *
    * @generated from field: repeated pantree.frequency.v1.PurchaseProbability purchase_probabilities = 21;
    */
   purchaseProbabilities: PurchaseProbability[];
 
   /**
-   * expected_days is the expected number of days from as_of to the next purchase, given the days that have already passed
-   * since the last one; what is longer than a year counts as a year.
+   * expected_days is the expected number of days from as_of to the next purchase, given the days that have already
+   * passed since the last one; at most a year.
    *
    * @generated from field: double expected_days = 22;
    */
   expectedDays: number;
 
   /**
-   * median_days is the median of the same; absent when it is more likely than not that a year passes without a purchase.
+   * median_days is the median number of those days; absent when no purchase within a year is more likely than one.
    *
    * @generated from field: optional double median_days = 23;
    */
   medianDays?: number | undefined;
 
   /**
-   * recommended_interval_days is the step of the ladder that best trades running out against piling up, as long as the
-   * need goes on, among those within 1.5 × of the median interval; see stockout_tolerance_ratio. From six purchases on it is
-   * at least the longest step within the mean interval less its standard deviation.
+   * recommended_interval_days is the step of the ladder with the best trade-off between stockouts and overstock while
+   * the need lasts, among those within 1.5 × of the median interval; see stockout_tolerance_ratio. From six purchases
+   * on it is at least the longest step within the mean interval less its standard deviation.
    *
    * @generated from field: int32 recommended_interval_days = 24;
    */
   recommendedIntervalDays: number;
 
   /**
-   * stockout_probability is that of running out at some time within 84 days of deliveries at that interval, 0 to 1: the
-   * household would have bought the item before the delivery that replaces the purchase.
+   * stockout_probability is the probability of at least one stockout within 84 days of deliveries at that interval: the
+   * household needs the item before the delivery that replaces the purchase.
    *
    * @generated from field: double stockout_probability = 25;
    */
   stockoutProbability: number;
 
   /**
-   * overstock_ratio is the share of deliveries at that interval within 84 days that come before the household would have
-   * bought the item, 0 to 1.
+   * overstock_ratio is the share of deliveries at that interval within 84 days that arrive before the household needs
+   * the item.
    *
    * @generated from field: double overstock_ratio = 26;
    */
   overstockRatio: number;
 
   /**
-   * cadence_probability is that of a purchase within 1.5 × recommended_interval_days of as_of, 0 to 1.
+   * cadence_probability is the probability of a purchase within 1.5 × recommended_interval_days after as_of.
    *
    * @generated from field: double cadence_probability = 27;
    */
   cadenceProbability: number;
 
   /**
-   * need is the likeliest state of the need.
+   * need is the most likely state of the need.
    *
    * @generated from field: pantree.frequency.v1.Need need = 28;
    */
   need: Need;
 
   /**
-   * need_probabilities are those of every state; they sum to 1.
+   * need_probabilities are the probabilities of all states; they sum to 1.
    *
    * @generated from field: repeated pantree.frequency.v1.NeedProbability need_probabilities = 29;
    */
   needProbabilities: NeedProbability[];
 
   /**
-   * mean_paid_unit_price is what a unit really cost on average, promotions included: what was paid over the units bought.
+   * mean_paid_unit_price is the mean price paid for a unit after promotions: amount paid over units bought.
    *
    * @generated from field: optional double mean_paid_unit_price = 30;
    */
   meanPaidUnitPrice?: number | undefined;
 
   /**
-   * paid_unit_price_deviation is the sample standard deviation, over purchase days, of what a unit really cost; absent for
-   * one purchase.
+   * paid_unit_price_deviation is the sample standard deviation, over purchase days, of the price paid for a unit;
+   * absent for one purchase.
    *
    * @generated from field: optional double paid_unit_price_deviation = 31;
    */
   paidUnitPriceDeviation?: number | undefined;
 
   /**
-   * trend_p_value is the two-sided significance of trend_slope_days by Student's t-test: how likely a slope at least so
-   * far from 0 is when the intervals do not change, 0 to 1; absent below four purchases.
+   * trend_p_value is the two-sided significance of trend_slope_days by Student's t-test: the probability of a slope at
+   * least this far from 0 if the intervals do not change, 0 to 1; absent below four purchases.
    *
    * @generated from field: optional double trend_p_value = 32;
    */
   trendPValue?: number | undefined;
 
   /**
-   * first_delivery says when deliveries at recommended_interval_days best begin.
+   * first_delivery is the best start of deliveries at recommended_interval_days.
    *
    * @generated from field: pantree.frequency.v1.FirstDelivery first_delivery = 33;
    */
@@ -611,31 +610,31 @@ export const ItemFrequencySchema: GenMessage<ItemFrequency> = /*@__PURE__*/
   messageDesc(file_pantree_frequency_v1_frequency_service, 9);
 
 /**
- * FirstDelivery is when deliveries at the recommended interval best begin. Unlike stockout_probability and overstock_ratio
- * of the item, which look on from a purchase as long as the need goes on, it is judged from as_of: by the days that
- * have passed since the last purchase, and by the chance that the need has ended.
+ * FirstDelivery is the best start of deliveries at the recommended interval. Its risks are counted from as_of and
+ * consider the days since the last purchase and the probability that the need has ended. The item's own
+ * stockout_probability and overstock_ratio are counted from a purchase while the need lasts.
  *
  * @generated from message pantree.frequency.v1.FirstDelivery
  */
 export type FirstDelivery = Message<"pantree.frequency.v1.FirstDelivery"> & {
   /**
    * date is the day with the best trade-off, ISO 8601: the day after as_of, or whole weeks after as_of, at most 12. It
-   * is the last of them when nothing speaks for a further purchase.
+   * is the last of them when no further purchase is expected.
    *
    * @generated from field: string date = 1;
    */
   date: string;
 
   /**
-   * stockout_probability is that of running out at some time within 84 days of as_of, 0 to 1.
+   * stockout_probability is the probability of at least one stockout within 84 days of as_of, 0 to 1.
    *
    * @generated from field: double stockout_probability = 2;
    */
   stockoutProbability: number;
 
   /**
-   * overstock_ratio is the share of deliveries within 84 days of as_of that come before the household would have bought
-   * the item, 0 to 1; after a need has ended all of them do.
+   * overstock_ratio is the share of deliveries within 84 days of as_of that arrive before the household needs the item,
+   * 0 to 1. After a need has ended, all of them do.
    *
    * @generated from field: double overstock_ratio = 3;
    */
@@ -650,7 +649,7 @@ export const FirstDeliverySchema: GenMessage<FirstDelivery> = /*@__PURE__*/
   messageDesc(file_pantree_frequency_v1_frequency_service, 10);
 
 /**
- * PurchaseProbability is how likely the next purchase comes within a horizon.
+ * PurchaseProbability is the probability that the next purchase is within a horizon.
  *
  * @generated from message pantree.frequency.v1.PurchaseProbability
  */
@@ -663,7 +662,7 @@ export type PurchaseProbability = Message<"pantree.frequency.v1.PurchaseProbabil
   horizonDays: number;
 
   /**
-   * probability is that of a purchase within the horizon, 0 to 1.
+   * probability is the probability of a purchase within the horizon, 0 to 1.
    *
    * @generated from field: double probability = 2;
    */
@@ -678,7 +677,7 @@ export const PurchaseProbabilitySchema: GenMessage<PurchaseProbability> = /*@__P
   messageDesc(file_pantree_frequency_v1_frequency_service, 11);
 
 /**
- * NeedProbability is how likely a need is in a state.
+ * NeedProbability is the probability that a need is in a state.
  *
  * @generated from message pantree.frequency.v1.NeedProbability
  */
@@ -691,7 +690,7 @@ export type NeedProbability = Message<"pantree.frequency.v1.NeedProbability"> & 
   need: Need;
 
   /**
-   * probability is that of the state, 0 to 1.
+   * probability is the probability of the state.
    *
    * @generated from field: double probability = 2;
    */
@@ -743,8 +742,8 @@ export const ItemFrequencyViewSchema: GenEnum<ItemFrequencyView> = /*@__PURE__*/
   enumDesc(file_pantree_frequency_v1_frequency_service, 0);
 
 /**
- * Need is what has become of the need for an item. An item is overdue when more time has passed than four in five of its
- * intervals last, and in any case after 84 days.
+ * Need is the state of the need for an item. An item is overdue when more time has passed than 80 % of its intervals
+ * last, and always after 84 days.
  *
  * @generated from enum pantree.frequency.v1.Need
  */
@@ -799,13 +798,13 @@ export const NeedSchema: GenEnum<Need> = /*@__PURE__*/
   enumDesc(file_pantree_frequency_v1_frequency_service, 1);
 
 /**
- * Trend says how the intervals of an item change.
+ * Trend is how the intervals of an item change.
  *
  * @generated from enum pantree.frequency.v1.Trend
  */
 export enum Trend {
   /**
-   * TREND_UNSPECIFIED means that there are too few intervals to tell (below three).
+   * TREND_UNSPECIFIED means unknown: fewer than three intervals.
    *
    * @generated from enum value: TREND_UNSPECIFIED = 0;
    */
@@ -840,7 +839,7 @@ export const TrendSchema: GenEnum<Trend> = /*@__PURE__*/
   enumDesc(file_pantree_frequency_v1_frequency_service, 2);
 
 /**
- * FrequencyService answers: how regularly is each item bought, when is it due, how sure are we?
+ * FrequencyService analyzes how regularly a household buys each item and when the item is due.
  *
  * @generated from service pantree.frequency.v1.FrequencyService
  */
@@ -857,9 +856,9 @@ export const FrequencyService: GenService<{
     output: typeof AnalyzeHistoryResponseSchema;
   },
   /**
-   * AnalyzeHistories does the same for many households. The caller streams batches and reads answers while it writes:
-   * the next batch is read only when the answers to the last one have been taken. Every household is answered on its
-   * own, in the order of the requests; one that is wrong does not stop the others.
+   * AnalyzeHistories does the same for many households. The caller streams batches and reads responses while it writes:
+   * the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+   * of the requests. An invalid household gets an error of its own and does not stop the others.
    *
    * @generated from rpc pantree.frequency.v1.FrequencyService.AnalyzeHistories
    */
@@ -869,8 +868,8 @@ export const FrequencyService: GenService<{
     output: typeof AnalyzeHistoriesResponseSchema;
   },
   /**
-   * FindCadenceChanges tells when the next purchase of an item would make its recommended interval longer. It runs the
-   * analysis again, as if the item were bought once more on a later day, as it was last, and nothing else before.
+   * FindCadenceChanges returns how late the next purchase of an item can be before its recommended interval becomes
+   * longer. It repeats the analysis with one more purchase of the item on a later day and no other purchases.
    *
    * @generated from rpc pantree.frequency.v1.FrequencyService.FindCadenceChanges
    */

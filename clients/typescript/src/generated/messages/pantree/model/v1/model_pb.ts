@@ -13,7 +13,7 @@ export const file_pantree_model_v1_model: GenFile = /*@__PURE__*/
   fileDesc("ChxwYW50cmVlL21vZGVsL3YxL21vZGVsLnByb3RvEhBwYW50cmVlLm1vZGVsLnYxIiYKBU1vZGVsEgwKBG5hbWUYASABKAkSDwoHdmVyc2lvbhgCIAEoCWIGcHJvdG8z");
 
 /**
- * Model names what produced a figure, so that an answer can be traced back to it.
+ * Model identifies the model behind a result.
  *
  * @generated from message pantree.model.v1.Model
  */
@@ -26,7 +26,7 @@ export type Model = Message<"pantree.model.v1.Model"> & {
   name: string;
 
   /**
-   * version changes whenever equal input may give other output.
+   * version changes whenever equal input may have different output.
    *
    * @generated from field: string version = 2;
    */

@@ -27,13 +27,13 @@ export const file_pantree_pipeline_v1_pipeline_service: GenFile = /*@__PURE__*/
   fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCLkAwoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCEIUChJfc2ltdWxhdGlvbl9tb250aHNCBwoFX3NlZWRCFgoUX21heF9yZWNvbW1lbmRhdGlvbnMiUAoHU3RhcnRlZBITCgtjdXN0b21lcl9pZBgBIAEoCRITCgttb250aF9jb3VudBgCIAEoBRIMCgRzZWVkGAMgASgNEg0KBWFzX29mGAQgASgJIpcCCg1Nb250aGx5VXBkYXRlEhUKDW1vbnRoX2Rpc3BsYXkYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFAoMbW9udGhfbnVtYmVyGAMgASgFEhMKC21vbnRoX2NvdW50GAQgASgFEhQKDHBlcmlvZF9zdGFydBgFIAEoCRISCgpwZXJpb2RfZW5kGAYgASgJEhIKCnRyaXBfY291bnQYByABKAUSEwoLdG90YWxfc3BlbmQYCCABKAESFQoNdG90YWxfc2F2aW5ncxgJIAEoARIwCglwdXJjaGFzZXMYCiADKAsyHS5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlEhYKDnB1cmNoYXNlX2NvdW50GAsgASgFIt4DCg1Qcm9jZXNzUmVzdWx0EhMKC2N1c3RvbWVyX2lkGAEgASgJEj8KD3JlY29tbWVuZGF0aW9ucxgCIAEoCzImLnBhbnRyZWUucGlwZWxpbmUudjEuUmVjb21tZW5kYXRpb25TZXQSGQoRcmVjb21tZW5kYXRpb25faWQYAyABKAkSJgoFbW9kZWwYBCABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgFIAEoCRIxChBjb25maWRlbmNlX21vZGVsGAYgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBINCgVhc19vZhgHIAEoCRIMCgRzZWVkGAggASgNEhUKDWN1c3RvbWVyX25hbWUYCSABKAkSEQoJYXJjaGV0eXBlGAogASgJEjwKD2hpc3Rvcnlfc3VtbWFyeRgLIAEoCzIjLnBhbnRyZWUucGlwZWxpbmUudjEuSGlzdG9yeVN1bW1hcnkSLgoId2FybmluZ3MYDCADKAsyHC5wYW50cmVlLnBpcGVsaW5lLnYxLldhcm5pbmcSPAoQY3VzdG9tZXJfcHJvZmlsZRgNIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZSK2AwoRUmVjb21tZW5kYXRpb25TZXQSQgoPcmVjb21tZW5kYXRpb25zGAEgAygLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRhdGlvbhI3CgdvbWl0dGVkGAIgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRIyCgdyZWxhdGVkGAMgAygLMiEucGFudHJlZS5waXBlbGluZS52MS5SZWxhdGVkSXRlbXMSOQoEcGxhbhgEIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhI8Cg9jYWRlbmNlX2NoYW5nZXMYBSADKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5DYWRlbmNlQ2hhbmdlEjoKC3N1Z2dlc3Rpb25zGAYgAygLMiUucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWdnZXN0aW9uEjsKC25lYXJfbWlzc2VzGAcgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbSJdCgxSZWxhdGVkSXRlbXMSDAoEbmFtZRgBIAEoCRIvCgVpdGVtcxgCIAMoCzIgLnBhbnRyZWUucGlwZWxpbmUudjEuUmVsYXRlZEl0ZW0SDgoGc291cmNlGAMgASgJIksKC1JlbGF0ZWRJdGVtEgwKBG5hbWUYASABKAkSLgoIcmVsYXRpb24YAiABKA4yHC5wYW50cmVlLmNhdGFsb2cudjEuUmVsYXRpb24itAEKDkhpc3RvcnlTdW1tYXJ5EhMKC21vbnRoX2NvdW50GAEgASgFEhIKCnRyaXBfY291bnQYAiABKAUSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSEgoKaXRlbV9jb3VudBgEIAEoBRISCgpmaXJzdF9kYXRlGAUgASgJEhEKCWxhc3RfZGF0ZRgGIAEoCRITCgt0b3RhbF9zcGVuZBgHIAEoARIRCglzaW11bGF0ZWQYCCABKAgiOwoHV2FybmluZxIRCgljb21wb25lbnQYASABKAkSDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJIhIKEEdldENvbmZpZ1JlcXVlc3QimAIKEUdldENvbmZpZ1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSGQoRZGVmYXVsdF9hcmNoZXR5cGUYAiABKAkSIQoZZGVmYXVsdF9zaW11bGF0aW9uX21vbnRocxgDIAEoBRIdChVtYXhfc2ltdWxhdGlvbl9tb250aHMYBCABKAUSEQoJbWF4X2l0ZW1zGAUgASgFEhgKEG1heF9oaXN0b3J5X3Jvd3MYBiABKAUSOAoKY29tcG9uZW50cxgHIAMoCzIkLnBhbnRyZWUucGlwZWxpbmUudjEuQ29tcG9uZW50Q29uZmlnEi4KCGNhZGVuY2VzGAggAygLMhwucGFudHJlZS5waXBlbGluZS52MS5DYWRlbmNlIkIKD0NvbXBvbmVudENvbmZpZxIMCgRuYW1lGAEgASgJEhAKCHJlcXVpcmVkGAIgASgIEg8KB2VuYWJsZWQYAyABKAgiMwoHQ2FkZW5jZRIRCglmcmVxdWVuY3kYASABKAkSFQoNaW50ZXJ2YWxfZGF5cxgCIAEoBSISChBHZXRTdGF0dXNSZXF1ZXN0IpIBChFHZXRTdGF0dXNSZXNwb25zZRIyCgVzdGF0ZRgBIAEoDjIjLnBhbnRyZWUucGlwZWxpbmUudjEuQ29tcG9uZW50U3RhdGUSOAoKY29tcG9uZW50cxgCIAMoCzIkLnBhbnRyZWUucGlwZWxpbmUudjEuQ29tcG9uZW50U3RhdHVzEg8KB3ZlcnNpb24YAyABKAkiigEKD0NvbXBvbmVudFN0YXR1cxIMCgRuYW1lGAEgASgJEjIKBXN0YXRlGAIgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRIQCghyZXF1aXJlZBgDIAEoCBISCgpsYXRlbmN5X21zGAQgASgBEg8KB21lc3NhZ2UYBSABKAkqqwEKDkNvbXBvbmVudFN0YXRlEh8KG0NPTVBPTkVOVF9TVEFURV9VTlNQRUNJRklFRBAAEhsKF0NPTVBPTkVOVF9TVEFURV9TRVJWSU5HEAESHAoYQ09NUE9ORU5UX1NUQVRFX0RFR1JBREVEEAISHwobQ09NUE9ORU5UX1NUQVRFX1VOQVZBSUxBQkxFEAMSHAoYQ09NUE9ORU5UX1NUQVRFX0RJU0FCTEVEEAQyhgQKD1BpcGVsaW5lU2VydmljZRJ8CgdQcm9jZXNzEiMucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVxdWVzdBokLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1Jlc3BvbnNlIiaC0+STAiAiDy9hcGkvdjEvcHJvY2VzczoFaW5wdXRiBnJlc3VsdBKkAQoNU3RyZWFtUHJvY2VzcxIpLnBhbnRyZWUucGlwZWxpbmUudjEuU3RyZWFtUHJvY2Vzc1JlcXVlc3QaKi5wYW50cmVlLnBpcGVsaW5lLnYxLlN0cmVhbVByb2Nlc3NSZXNwb25zZSI6gtPkkwI0OgVpbnB1dEIrCglXRUJTT0NLRVQSHi93cy9zdHJlYW0ve2lucHV0LmN1c3RvbWVyX2lkfTABEnIKCUdldENvbmZpZxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9jb25maWcSWgoJR2V0U3RhdHVzEiUucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXF1ZXN0GiYucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXNwb25zZWIGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
 
 /**
- * ProcessRequest asks for recommendations.
+ * ProcessRequest is the input of Process.
  *
  * @generated from message pantree.pipeline.v1.ProcessRequest
  */
 export type ProcessRequest = Message<"pantree.pipeline.v1.ProcessRequest"> & {
   /**
-   * input is what is known about the household.
+   * input is the household's first purchase or history.
    *
    * @generated from field: pantree.pipeline.v1.ProcessInput input = 1;
    */
@@ -48,13 +48,13 @@ export const ProcessRequestSchema: GenMessage<ProcessRequest> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 0);
 
 /**
- * ProcessResponse holds the result of a pipeline.
+ * ProcessResponse is the output of Process.
  *
  * @generated from message pantree.pipeline.v1.ProcessResponse
  */
 export type ProcessResponse = Message<"pantree.pipeline.v1.ProcessResponse"> & {
   /**
-   * result is the result.
+   * result is the result of the pipeline.
    *
    * @generated from field: pantree.pipeline.v1.ProcessResult result = 1;
    */
@@ -69,13 +69,13 @@ export const ProcessResponseSchema: GenMessage<ProcessResponse> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 1);
 
 /**
- * StreamProcessRequest asks for recommendations, with the months on the way.
+ * StreamProcessRequest is the input of StreamProcess.
  *
  * @generated from message pantree.pipeline.v1.StreamProcessRequest
  */
 export type StreamProcessRequest = Message<"pantree.pipeline.v1.StreamProcessRequest"> & {
   /**
-   * input is what is known about the household.
+   * input is the household's first purchase or history.
    *
    * @generated from field: pantree.pipeline.v1.ProcessInput input = 1;
    */
@@ -97,13 +97,13 @@ export const StreamProcessRequestSchema: GenMessage<StreamProcessRequest> = /*@_
  */
 export type StreamProcessResponse = Message<"pantree.pipeline.v1.StreamProcessResponse"> & {
   /**
-   * event is what happened.
+   * event is the event.
    *
    * @generated from oneof pantree.pipeline.v1.StreamProcessResponse.event
    */
   event: {
     /**
-     * started says that the input is accepted.
+     * started is sent when the input is accepted.
      *
      * @generated from field: pantree.pipeline.v1.Started started = 1;
      */
@@ -136,101 +136,101 @@ export const StreamProcessResponseSchema: GenMessage<StreamProcessResponse> = /*
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 3);
 
 /**
- * ProcessInput is what is known about a household: its first purchase, from which a history is simulated, or its real
- * history. Exactly one of items, history and history_columns must be given.
+ * ProcessInput is a household's first purchase, from which a history is simulated, or its real history. Exactly one of
+ * items, history and history_columns must be present.
  *
  * @generated from message pantree.pipeline.v1.ProcessInput
  */
 export type ProcessInput = Message<"pantree.pipeline.v1.ProcessInput"> & {
   /**
-   * customer_id is the household, 1 to 128 characters.
+   * customer_id is the household.
    *
    * @generated from field: string customer_id = 1;
    */
   customerId: string;
 
   /**
-   * customer_name is for people; it is returned as given, at most 200 characters.
+   * customer_name is a name for people; it is returned unchanged.
    *
    * @generated from field: string customer_name = 2;
    */
   customerName: string;
 
   /**
-   * archetype is the kind of shopper to simulate; empty means the default one. It goes with items only.
+   * archetype is the kind of shopper to simulate; empty means the default. It must be empty with a history.
    *
    * @generated from field: string archetype = 3;
    */
   archetype: string;
 
   /**
-   * items are the first purchase, 1 to 100 items.
+   * items are the first purchase, at least one item. Names must differ by more than case and white space.
    *
    * @generated from field: repeated pantree.purchase.v1.BasketItem items = 4;
    */
   items: BasketItem[];
 
   /**
-   * simulation_months is the number of months to simulate, 1 to 60; 6 when absent. It goes with items only.
+   * simulation_months is the number of months to simulate; 6 when absent. It must be absent with a history.
    *
    * @generated from field: optional int32 simulation_months = 5;
    */
   simulationMonths?: number | undefined;
 
   /**
-   * history is the real history as rows, at most 20,000 of at most 8,000 distinct items.
+   * history is the real history as rows of at most 8,000 distinct items.
    *
    * @generated from field: repeated pantree.purchase.v1.Purchase history = 6;
    */
   history: Purchase[];
 
   /**
-   * history_columns is the real history in columnar form, at most 100,000 lines of at most 8,000 distinct items.
+   * history_columns is the real history in columnar form.
    *
    * @generated from field: pantree.purchase.v1.PurchaseColumns history_columns = 7;
    */
   historyColumns?: PurchaseColumns | undefined;
 
   /**
-   * as_of is the day on which the question is asked, ISO 8601. When empty it is today for a simulation, and the day of
-   * the latest purchase for a real history. A simulated history ends before that day.
+   * as_of is the as-of date, ISO 8601. When empty, it is today for a simulation and the day of the latest purchase for
+   * a real history. A simulated history ends before that day; a real one may not be later.
    *
    * @generated from field: string as_of = 8;
    */
   asOf: string;
 
   /**
-   * seed makes the answer repeatable: equal input, as_of and seed give equal answers. When absent one is drawn; the
-   * result tells it.
+   * seed makes the result reproducible: equal input, as_of and seed have equal results. When absent, one is drawn; the
+   * result has it.
    *
    * @generated from field: optional uint32 seed = 9;
    */
   seed?: number | undefined;
 
   /**
-   * max_recommendations is the largest number to return, 1 to 100; 20 when absent.
+   * max_recommendations is the largest number to return; 20 when absent.
    *
    * @generated from field: optional int32 max_recommendations = 10;
    */
   maxRecommendations?: number | undefined;
 
   /**
-   * include_omitted asks for the items left out, with the reason for each.
+   * include_omitted adds the items that are not recommended, each with the reason.
    *
    * @generated from field: bool include_omitted = 11;
    */
   includeOmitted: boolean;
 
   /**
-   * include_cadence_changes asks when a later next purchase would make the recommended cadences longer.
+   * include_cadence_changes adds how late the next purchases can be before the recommended cadences become longer.
    *
    * @generated from field: bool include_cadence_changes = 12;
    */
   includeCadenceChanges: boolean;
 
   /**
-   * include_suggestions asks what similar customers buy regularly and the household does not. The answer then depends on
-   * which customers are stored, whatever the seed.
+   * include_suggestions adds items that similar customers buy regularly and the household does not. The result then
+   * depends on which customers are stored, regardless of the seed.
    *
    * @generated from field: bool include_suggestions = 13;
    */
@@ -245,7 +245,7 @@ export const ProcessInputSchema: GenMessage<ProcessInput> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 4);
 
 /**
- * Started says that the input is accepted and the work has begun.
+ * Started is the event that the input is accepted.
  *
  * @generated from message pantree.pipeline.v1.Started
  */
@@ -272,7 +272,7 @@ export type Started = Message<"pantree.pipeline.v1.Started"> & {
   seed: number;
 
   /**
-   * as_of is the day for which the answer will hold, ISO 8601.
+   * as_of is the as-of date of the result, ISO 8601.
    *
    * @generated from field: string as_of = 4;
    */
@@ -300,7 +300,7 @@ export type MonthlyUpdate = Message<"pantree.pipeline.v1.MonthlyUpdate"> & {
   monthDisplay: string;
 
   /**
-   * progress is how far the months have come, 0 to 100; it never falls, and the last month has 100.
+   * progress is the share of months sent, 0 to 100; it never decreases, and the last month has 100.
    *
    * @generated from field: double progress = 2;
    */
@@ -314,7 +314,7 @@ export type MonthlyUpdate = Message<"pantree.pipeline.v1.MonthlyUpdate"> & {
   monthNumber: number;
 
   /**
-   * month_count is the number of months that there will be.
+   * month_count is the total number of months.
    *
    * @generated from field: int32 month_count = 4;
    */
@@ -342,14 +342,14 @@ export type MonthlyUpdate = Message<"pantree.pipeline.v1.MonthlyUpdate"> & {
   tripCount: number;
 
   /**
-   * total_spend is what was paid, after savings, rounded to cents.
+   * total_spend is the amount paid, after savings, rounded to cents.
    *
    * @generated from field: double total_spend = 8;
    */
   totalSpend: number;
 
   /**
-   * total_savings is what promotions took off, rounded to cents.
+   * total_savings is the amount that promotions saved, rounded to cents.
    *
    * @generated from field: double total_savings = 9;
    */
@@ -378,7 +378,7 @@ export const MonthlyUpdateSchema: GenMessage<MonthlyUpdate> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 6);
 
 /**
- * ProcessResult is what the pipeline found out.
+ * ProcessResult is the result of a pipeline.
  *
  * @generated from message pantree.pipeline.v1.ProcessResult
  */
@@ -398,7 +398,7 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
   recommendations?: RecommendationSet | undefined;
 
   /**
-   * recommendation_id identifies this answer; equal answers to equal input have equal ids.
+   * recommendation_id identifies this result; equal results for equal input have equal ids.
    *
    * @generated from field: string recommendation_id = 3;
    */
@@ -412,21 +412,21 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
   model?: Model | undefined;
 
   /**
-   * source is where that model ran: `embedded` or `sagemaker`.
+   * source is where the model ran: `embedded` or `sagemaker`.
    *
    * @generated from field: string source = 5;
    */
   source: string;
 
   /**
-   * confidence_model is the model that judged the confidence.
+   * confidence_model is the model that computed the confidence.
    *
    * @generated from field: pantree.model.v1.Model confidence_model = 6;
    */
   confidenceModel?: Model | undefined;
 
   /**
-   * as_of is the day for which the answer holds, ISO 8601.
+   * as_of is the as-of date, ISO 8601.
    *
    * @generated from field: string as_of = 7;
    */
@@ -440,7 +440,7 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
   seed: number;
 
   /**
-   * customer_name is the name as given.
+   * customer_name is the name from the request.
    *
    * @generated from field: string customer_name = 9;
    */
@@ -454,21 +454,21 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
   archetype: string;
 
   /**
-   * history_summary says what the answer rests on.
+   * history_summary describes the history behind the result.
    *
    * @generated from field: pantree.pipeline.v1.HistorySummary history_summary = 11;
    */
   historySummary?: HistorySummary | undefined;
 
   /**
-   * warnings say what is missing from the answer and why; empty when all parts did their work.
+   * warnings list what is missing from the result and why; empty when all parts succeeded.
    *
    * @generated from field: repeated pantree.pipeline.v1.Warning warnings = 12;
    */
   warnings: Warning[];
 
   /**
-   * customer_profile sums up what the household buys; absent when the vector part could not make it.
+   * customer_profile summarizes the household's purchases; absent when the vector part was unavailable.
    *
    * @generated from field: pantree.vector.v1.CustomerProfile customer_profile = 13;
    */
@@ -483,7 +483,7 @@ export const ProcessResultSchema: GenMessage<ProcessResult> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 7);
 
 /**
- * RecommendationSet holds the items worth a subscription, and what was left out.
+ * RecommendationSet holds the recommended items and details about the others.
  *
  * @generated from message pantree.pipeline.v1.RecommendationSet
  */
@@ -496,44 +496,45 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
   recommendations: Recommendation[];
 
   /**
-   * omitted are the items left out, ordered by name; empty unless asked for.
+   * omitted are the items that are not recommended, ordered by name; empty unless requested.
    *
    * @generated from field: repeated pantree.recommendation.v1.OmittedItem omitted = 2;
    */
   omitted: OmittedItem[];
 
   /**
-   * related are the items that go with or replace recommended ones, in the order of the recommendations.
+   * related are complements and substitutes of the recommended items, in the order of the recommendations.
    *
    * @generated from field: repeated pantree.pipeline.v1.RelatedItems related = 3;
    */
   related: RelatedItems[];
 
   /**
-   * plan is what all recommendations cost and save together.
+   * plan is the total cost and saving of all recommendations.
    *
    * @generated from field: pantree.recommendation.v1.SubscriptionPlan plan = 4;
    */
   plan?: SubscriptionPlan | undefined;
 
   /**
-   * cadence_changes tell when a later next purchase would make a cadence longer, for the first 20 recommendations, in
-   * their order; empty unless asked for. The interval is that of the purchases alone.
+   * cadence_changes are how late the next purchases can be before cadences become longer, for the first 20
+   * recommendations, in their order; empty unless requested. The intervals follow from purchases alone.
    *
    * @generated from field: repeated pantree.frequency.v1.CadenceChange cadence_changes = 5;
    */
   cadenceChanges: CadenceChange[];
 
   /**
-   * suggestions are what similar customers buy regularly and the household does not, best first; empty unless asked for.
-   * None is an offer to subscribe.
+   * suggestions are items that similar customers buy regularly and the household does not, best first; empty unless
+   * requested. They are not offers to subscribe.
    *
    * @generated from field: repeated pantree.recommendation.v1.Suggestion suggestions = 6;
    */
   suggestions: Suggestion[];
 
   /**
-   * near_misses are, when nothing is recommended, up to three items that came closest to it, and why they were left out.
+   * near_misses are up to three items closest to being recommended, with the reasons why they are not; empty when an
+   * item is recommended.
    *
    * @generated from field: repeated pantree.recommendation.v1.OmittedItem near_misses = 7;
    */
@@ -548,7 +549,7 @@ export const RecommendationSetSchema: GenMessage<RecommendationSet> = /*@__PURE_
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 8);
 
 /**
- * RelatedItems are what goes with or replaces a recommended item.
+ * RelatedItems are the complements and substitutes of a recommended item.
  *
  * @generated from message pantree.pipeline.v1.RelatedItems
  */
@@ -568,7 +569,7 @@ export type RelatedItems = Message<"pantree.pipeline.v1.RelatedItems"> & {
   items: RelatedItem[];
 
   /**
-   * source is who said it: `rules` or `nim`.
+   * source is `rules` or `nim`.
    *
    * @generated from field: string source = 3;
    */
@@ -583,7 +584,7 @@ export const RelatedItemsSchema: GenMessage<RelatedItems> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 9);
 
 /**
- * RelatedItem is an item that goes with another one.
+ * RelatedItem is a complement or substitute of an item.
  *
  * @generated from message pantree.pipeline.v1.RelatedItem
  */
@@ -596,7 +597,7 @@ export type RelatedItem = Message<"pantree.pipeline.v1.RelatedItem"> & {
   name: string;
 
   /**
-   * relation says how the two are related.
+   * relation is how the two are related.
    *
    * @generated from field: pantree.catalog.v1.Relation relation = 2;
    */
@@ -611,7 +612,7 @@ export const RelatedItemSchema: GenMessage<RelatedItem> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 10);
 
 /**
- * HistorySummary says what an answer rests on.
+ * HistorySummary describes the history behind a result.
  *
  * @generated from message pantree.pipeline.v1.HistorySummary
  */
@@ -659,14 +660,14 @@ export type HistorySummary = Message<"pantree.pipeline.v1.HistorySummary"> & {
   lastDate: string;
 
   /**
-   * total_spend is what was paid, after savings, rounded to cents.
+   * total_spend is the amount paid, after savings, rounded to cents.
    *
    * @generated from field: double total_spend = 7;
    */
   totalSpend: number;
 
   /**
-   * simulated says that the history was simulated.
+   * simulated is whether the history was simulated.
    *
    * @generated from field: bool simulated = 8;
    */
@@ -681,13 +682,13 @@ export const HistorySummarySchema: GenMessage<HistorySummary> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 11);
 
 /**
- * Warning says what is missing from an answer and why.
+ * Warning is what is missing from a result and why.
  *
  * @generated from message pantree.pipeline.v1.Warning
  */
 export type Warning = Message<"pantree.pipeline.v1.Warning"> & {
   /**
-   * component is the part that could not do its work, such as `vector`.
+   * component is the part that failed, such as `vector`.
    *
    * @generated from field: string component = 1;
    */
@@ -701,7 +702,7 @@ export type Warning = Message<"pantree.pipeline.v1.Warning"> & {
   code: string;
 
   /**
-   * message is for people: what is missing and what to do.
+   * message is the warning for people: what is missing and what to do.
    *
    * @generated from field: string message = 3;
    */
@@ -716,7 +717,7 @@ export const WarningSchema: GenMessage<Warning> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
 
 /**
- * GetConfigRequest asks how the pipeline is set up.
+ * GetConfigRequest is empty.
  *
  * @generated from message pantree.pipeline.v1.GetConfigRequest
  */
@@ -731,7 +732,7 @@ export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 13);
 
 /**
- * GetConfigResponse tells how the pipeline is set up.
+ * GetConfigResponse is the pipeline's configuration.
  *
  * @generated from message pantree.pipeline.v1.GetConfigResponse
  */
@@ -744,14 +745,14 @@ export type GetConfigResponse = Message<"pantree.pipeline.v1.GetConfigResponse">
   version: string;
 
   /**
-   * default_archetype is the kind of shopper when a request names none.
+   * default_archetype is the kind of shopper when a request has none.
    *
    * @generated from field: string default_archetype = 2;
    */
   defaultArchetype: string;
 
   /**
-   * default_simulation_months is the number of months when a request names none.
+   * default_simulation_months is the number of months when a request has none.
    *
    * @generated from field: int32 default_simulation_months = 3;
    */
@@ -814,14 +815,14 @@ export type ComponentConfig = Message<"pantree.pipeline.v1.ComponentConfig"> & {
   name: string;
 
   /**
-   * required says that no answer can be given without it.
+   * required is whether a result needs the part.
    *
    * @generated from field: bool required = 2;
    */
   required: boolean;
 
   /**
-   * enabled says that the pipeline uses it.
+   * enabled is whether the pipeline uses the part.
    *
    * @generated from field: bool enabled = 3;
    */
@@ -864,7 +865,7 @@ export const CadenceSchema: GenMessage<Cadence> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 16);
 
 /**
- * GetStatusRequest asks for the state of the whole.
+ * GetStatusRequest is empty.
  *
  * @generated from message pantree.pipeline.v1.GetStatusRequest
  */
@@ -879,13 +880,13 @@ export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 17);
 
 /**
- * GetStatusResponse is the state of the whole.
+ * GetStatusResponse is the state of the mesh.
  *
  * @generated from message pantree.pipeline.v1.GetStatusResponse
  */
 export type GetStatusResponse = Message<"pantree.pipeline.v1.GetStatusResponse"> & {
   /**
-   * state is the state of the whole: serving when all enabled parts serve, degraded when only optional ones do not.
+   * state is the state of the mesh: serving when all enabled parts serve, degraded when only optional ones do not.
    *
    * @generated from field: pantree.pipeline.v1.ComponentState state = 1;
    */
@@ -934,21 +935,21 @@ export type ComponentStatus = Message<"pantree.pipeline.v1.ComponentStatus"> & {
   state: ComponentState;
 
   /**
-   * required says that no answer can be given without it.
+   * required is whether a result needs the part.
    *
    * @generated from field: bool required = 3;
    */
   required: boolean;
 
   /**
-   * latency_ms is how long the part took to tell its state.
+   * latency_ms is how long the health check took.
    *
    * @generated from field: double latency_ms = 4;
    */
   latencyMs: number;
 
   /**
-   * message says what is wrong; empty when nothing is.
+   * message is the problem; empty when there is none.
    *
    * @generated from field: string message = 5;
    */
@@ -963,7 +964,7 @@ export const ComponentStatusSchema: GenMessage<ComponentStatus> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
 
 /**
- * ComponentState is the state of a part or of the whole.
+ * ComponentState is the state of a part or of the mesh.
  *
  * @generated from enum pantree.pipeline.v1.ComponentState
  */
@@ -976,28 +977,28 @@ export enum ComponentState {
   UNSPECIFIED = 0,
 
   /**
-   * COMPONENT_STATE_SERVING means that all is well.
+   * COMPONENT_STATE_SERVING means that it serves.
    *
    * @generated from enum value: COMPONENT_STATE_SERVING = 1;
    */
   SERVING = 1,
 
   /**
-   * COMPONENT_STATE_DEGRADED means that answers are given without what optional parts would add.
+   * COMPONENT_STATE_DEGRADED means that results lack what optional parts add.
    *
    * @generated from enum value: COMPONENT_STATE_DEGRADED = 2;
    */
   DEGRADED = 2,
 
   /**
-   * COMPONENT_STATE_UNAVAILABLE means that the part does not answer, or that a required part does not.
+   * COMPONENT_STATE_UNAVAILABLE means that the part, or a required part of the mesh, does not serve.
    *
    * @generated from enum value: COMPONENT_STATE_UNAVAILABLE = 3;
    */
   UNAVAILABLE = 3,
 
   /**
-   * COMPONENT_STATE_DISABLED means that the settings leave the part out.
+   * COMPONENT_STATE_DISABLED means that the settings disable the part.
    *
    * @generated from enum value: COMPONENT_STATE_DISABLED = 4;
    */
@@ -1011,7 +1012,7 @@ export const ComponentStateSchema: GenEnum<ComponentState> = /*@__PURE__*/
   enumDesc(file_pantree_pipeline_v1_pipeline_service, 0);
 
 /**
- * PipelineService runs the whole way from a first purchase, or a real history, to subscription recommendations.
+ * PipelineService turns a first purchase or a real history into subscription recommendations.
  *
  * @generated from service pantree.pipeline.v1.PipelineService
  */
@@ -1027,8 +1028,8 @@ export const PipelineService: GenService<{
     output: typeof ProcessResponseSchema;
   },
   /**
-   * StreamProcess runs the pipeline and sends an event when it starts, after every month of purchases, and with the
-   * result. The result equals that of Process for the same input and seed.
+   * StreamProcess runs the pipeline and sends an event when it starts, one for each month of purchases, and one with
+   * the result. The result equals that of Process for the same input and seed.
    *
    * @generated from rpc pantree.pipeline.v1.PipelineService.StreamProcess
    */
@@ -1038,7 +1039,7 @@ export const PipelineService: GenService<{
     output: typeof StreamProcessResponseSchema;
   },
   /**
-   * GetConfig tells how the pipeline is set up: defaults, limits, parts. No secret is ever in it.
+   * GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.
    *
    * @generated from rpc pantree.pipeline.v1.PipelineService.GetConfig
    */
@@ -1048,7 +1049,7 @@ export const PipelineService: GenService<{
     output: typeof GetConfigResponseSchema;
   },
   /**
-   * GetStatus asks every part for its health and tells the state of the whole.
+   * GetStatus checks the health of every part and returns their states.
    *
    * @generated from rpc pantree.pipeline.v1.PipelineService.GetStatus
    */

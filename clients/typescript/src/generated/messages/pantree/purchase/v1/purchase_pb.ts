@@ -14,34 +14,34 @@ export const file_pantree_purchase_v1_purchase: GenFile = /*@__PURE__*/
   fileDesc("CiJwYW50cmVlL3B1cmNoYXNlL3YxL3B1cmNoYXNlLnByb3RvEhNwYW50cmVlLnB1cmNoYXNlLnYxInoKCkJhc2tldEl0ZW0SEgoEbmFtZRgBIAEoCUIE4kEBAhIYCgVwcmljZRgCIAEoAUIE4kEBAkgAiAEBEhUKCHF1YW50aXR5GAMgASgFSAGIAQESEAoIY2F0ZWdvcnkYBCABKAlCCAoGX3ByaWNlQgsKCV9xdWFudGl0eSKcAQoIUHVyY2hhc2USEgoEbmFtZRgBIAEoCUIE4kEBAhIQCghjYXRlZ29yeRgCIAEoCRISCgRkYXRlGAMgASgJQgTiQQECEhUKCHF1YW50aXR5GAQgASgFSACIAQESGAoFcHJpY2UYBSABKAFCBOJBAQJIAYgBARIOCgZzYXZpbmcYBiABKAFCCwoJX3F1YW50aXR5QggKBl9wcmljZSKXAQoPUHVyY2hhc2VDb2x1bW5zEhIKCml0ZW1fbmFtZXMYASADKAkSFwoPaXRlbV9jYXRlZ29yaWVzGAIgAygJEhQKDGl0ZW1faW5kaWNlcxgDIAMoBRIMCgRkYXlzGAQgAygFEhIKCnF1YW50aXRpZXMYBSADKAUSDgoGcHJpY2VzGAYgAygBEg8KB3NhdmluZ3MYByADKAFiBnByb3RvMw", [file_google_api_field_behavior]);
 
 /**
- * BasketItem is one item of a first purchase, as a customer puts it into a basket.
+ * BasketItem is one item of a first purchase.
  *
  * @generated from message pantree.purchase.v1.BasketItem
  */
 export type BasketItem = Message<"pantree.purchase.v1.BasketItem"> & {
   /**
-   * name is what the shop calls the item; 1 to 200 characters.
+   * name is the shop's name of the item.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * price is the shelf price of one unit in the currency of the request; 0 to 1,000,000.
+   * price is the shelf price of one unit in the currency of the request.
    *
    * @generated from field: optional double price = 2;
    */
   price?: number | undefined;
 
   /**
-   * quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit.
+   * quantity is the number of units; 1 when absent. Goods sold by weight count as one unit.
    *
    * @generated from field: optional int32 quantity = 3;
    */
   quantity?: number | undefined;
 
   /**
-   * category is the shop's own category; when empty it is derived from the name.
+   * category is the shop's own category; when empty, it is derived from the name.
    *
    * @generated from field: string category = 4;
    */
@@ -56,20 +56,20 @@ export const BasketItemSchema: GenMessage<BasketItem> = /*@__PURE__*/
   messageDesc(file_pantree_purchase_v1_purchase, 0);
 
 /**
- * Purchase is one line of a receipt, as people read and write it.
+ * Purchase is one line of a receipt.
  *
  * @generated from message pantree.purchase.v1.Purchase
  */
 export type Purchase = Message<"pantree.purchase.v1.Purchase"> & {
   /**
-   * name is what the shop calls the item; 1 to 200 characters.
+   * name is the shop's name of the item.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * category is the shop's own category; when empty it is derived from the name.
+   * category is the shop's own category; when empty, it is derived from the name.
    *
    * @generated from field: string category = 2;
    */
@@ -83,21 +83,21 @@ export type Purchase = Message<"pantree.purchase.v1.Purchase"> & {
   date: string;
 
   /**
-   * quantity is the number of units, 1 to 10,000; 1 when absent. Goods sold by weight count as one unit.
+   * quantity is the number of units; 1 when absent. Goods sold by weight count as one unit.
    *
    * @generated from field: optional int32 quantity = 4;
    */
   quantity?: number | undefined;
 
   /**
-   * price is the shelf price of one unit, before any saving; 0 to 1,000,000.
+   * price is the shelf price of one unit, before any saving.
    *
    * @generated from field: optional double price = 5;
    */
   price?: number | undefined;
 
   /**
-   * saving is what was taken off the whole line by promotions; 0 up to price × quantity.
+   * saving is the amount that promotions took off the whole line, at most price × quantity.
    *
    * @generated from field: double saving = 6;
    */
@@ -113,21 +113,21 @@ export const PurchaseSchema: GenMessage<Purchase> = /*@__PURE__*/
 
 /**
  * PurchaseColumns is one household's purchases in columnar form: a dictionary of items and parallel arrays with one
- * element per receipt line. It is what travels between services, since packed arrays decode several times faster
- * than rows. All arrays that describe lines have the same length; lines are ordered by day, then as bought.
+ * element per receipt line. Services exchange it because packed arrays decode several times faster than rows. All
+ * arrays of lines have the same length; lines are ordered by day, then as bought.
  *
  * @generated from message pantree.purchase.v1.PurchaseColumns
  */
 export type PurchaseColumns = Message<"pantree.purchase.v1.PurchaseColumns"> & {
   /**
-   * item_names is the dictionary of items; names are distinct.
+   * item_names is the dictionary of items.
    *
    * @generated from field: repeated string item_names = 1;
    */
   itemNames: string[];
 
   /**
-   * item_categories is parallel to item_names; an empty string means unknown.
+   * item_categories is parallel to item_names, or empty; an empty string means unknown.
    *
    * @generated from field: repeated string item_categories = 2;
    */
@@ -148,7 +148,7 @@ export type PurchaseColumns = Message<"pantree.purchase.v1.PurchaseColumns"> & {
   days: number[];
 
   /**
-   * quantities holds, for each line, the number of units, at least 1.
+   * quantities holds, for each line, the number of units.
    *
    * @generated from field: repeated int32 quantities = 5;
    */
@@ -162,7 +162,7 @@ export type PurchaseColumns = Message<"pantree.purchase.v1.PurchaseColumns"> & {
   prices: number[];
 
   /**
-   * savings holds, for each line, what was taken off the whole line.
+   * savings holds, for each line, the amount that promotions took off the whole line, at most price × quantity.
    *
    * @generated from field: repeated double savings = 7;
    */

@@ -30,42 +30,42 @@ export const file_pantree_recommendation_v1_recommendation_service: GenFile = /*
  */
 export type RecommendRequest = Message<"pantree.recommendation.v1.RecommendRequest"> & {
   /**
-   * candidates are the items to judge, at most 10,000; their names are distinct.
+   * candidates are the items to consider; their names must differ.
    *
    * @generated from field: repeated pantree.recommendation.v1.Candidate candidates = 1;
    */
   candidates: Candidate[];
 
   /**
-   * as_of is the day on which the question is asked, ISO 8601.
+   * as_of is the as-of date, ISO 8601.
    *
    * @generated from field: string as_of = 2;
    */
   asOf: string;
 
   /**
-   * max_recommendations is the largest number to return, 1 to 100; 20 when absent.
+   * max_recommendations is the largest number to return; 20 when absent.
    *
    * @generated from field: optional int32 max_recommendations = 3;
    */
   maxRecommendations?: number | undefined;
 
   /**
-   * min_confidence is the least confidence, 0 to 100, that an item needs; the service's own threshold when absent.
+   * min_confidence is the smallest confidence of a recommended item; the service's own threshold when absent.
    *
    * @generated from field: optional double min_confidence = 4;
    */
   minConfidence?: number | undefined;
 
   /**
-   * include_omitted asks for the items left out, with the reason for each.
+   * include_omitted adds the items that are not recommended, each with the reason.
    *
    * @generated from field: bool include_omitted = 5;
    */
   includeOmitted: boolean;
 
   /**
-   * min_cadence_probability is the least probability, 0 to 1, of a purchase within 1.5 × the cadence that an item needs;
+   * min_cadence_probability is the smallest probability of a purchase within 1.5 × the cadence of a recommended item;
    * the service's own threshold when absent, which is lower for items that are bought regularly.
    *
    * @generated from field: optional double min_cadence_probability = 6;
@@ -73,22 +73,22 @@ export type RecommendRequest = Message<"pantree.recommendation.v1.RecommendReque
   minCadenceProbability?: number | undefined;
 
   /**
-   * neighborhood is what similar customers buy, as VectorService tells it; without it there are no suggestions.
+   * neighborhood is what similar customers buy, from VectorService; without it there are no suggestions.
    *
    * @generated from field: pantree.vector.v1.Neighborhood neighborhood = 7;
    */
   neighborhood?: Neighborhood | undefined;
 
   /**
-   * max_suggestions is the largest number of suggestions to return, 1 to 20; 5 when absent.
+   * max_suggestions is the largest number of suggestions to return; 5 when absent.
    *
    * @generated from field: optional int32 max_suggestions = 8;
    */
   maxSuggestions?: number | undefined;
 
   /**
-   * customer_id decides which model answers where two are compared: the same customer always gets the same one. Without
-   * it the first of them answers.
+   * customer_id selects the model when models are compared: the same customer always gets the same model. When empty,
+   * the first model is used.
    *
    * @generated from field: string customer_id = 20;
    */
@@ -117,24 +117,24 @@ export const RecommendRequestSchema: GenMessage<RecommendRequest> = /*@__PURE__*
  */
 export type Candidate = Message<"pantree.recommendation.v1.Candidate"> & {
   /**
-   * frequency is how regularly the household buys the item. Evidence without a recommended_interval_days holds no
-   * forecast: it is judged by its mean interval and its confidence. Evidence without a mean_paid_unit_price gives no
-   * savings_vs_paid.
+   * frequency is how regularly the household buys the item, from FrequencyService. Without recommended_interval_days
+   * there is no forecast, and the item is considered by its mean interval and confidence. Without mean_paid_unit_price
+   * there is no savings_vs_paid.
    *
    * @generated from field: pantree.frequency.v1.ItemFrequency frequency = 1;
    */
   frequency?: ItemFrequency | undefined;
 
   /**
-   * perishability is how long the item keeps; unspecified when nobody knows.
+   * perishability is how long the item keeps; unspecified when unknown.
    *
    * @generated from field: pantree.catalog.v1.Perishability perishability = 2;
    */
   perishability: Perishability;
 
   /**
-   * suggested_interval_days is how often such an item is typically bought; 0 when unknown. It may lengthen a cadence,
-   * never shorten it.
+   * suggested_interval_days is the typical interval between purchases of such an item; 0 when unknown. It may lengthen
+   * a cadence but never shortens one.
    *
    * @generated from field: int32 suggested_interval_days = 3;
    */
@@ -162,7 +162,7 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
   recommendations: Recommendation[];
 
   /**
-   * omitted are the items left out, ordered by name; empty unless asked for.
+   * omitted are the items that are not recommended, ordered by name; empty unless requested.
    *
    * @generated from field: repeated pantree.recommendation.v1.OmittedItem omitted = 2;
    */
@@ -176,37 +176,37 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
   model?: Model | undefined;
 
   /**
-   * source is where that model ran: `embedded` or `sagemaker`.
+   * source is where the model ran: `embedded` or `sagemaker`.
    *
    * @generated from field: string source = 4;
    */
   source: string;
 
   /**
-   * fallback_reason says why the embedded model answered although SageMaker is configured; empty otherwise.
+   * fallback_reason is why the embedded model was used although SageMaker is configured; empty otherwise.
    *
    * @generated from field: string fallback_reason = 5;
    */
   fallbackReason: string;
 
   /**
-   * plan is what all recommendations cost and save together.
+   * plan is the total cost and saving of all recommendations.
    *
    * @generated from field: pantree.recommendation.v1.SubscriptionPlan plan = 6;
    */
   plan?: SubscriptionPlan | undefined;
 
   /**
-   * suggestions are what similar customers buy regularly and this household does not, best first; empty without a
-   * neighborhood. They rest on others' purchases, so that none of them is an offer to subscribe.
+   * suggestions are items that similar customers buy regularly and this household does not, best first; empty without a
+   * neighborhood. They are based on other customers' purchases and are not offers to subscribe.
    *
    * @generated from field: repeated pantree.recommendation.v1.Suggestion suggestions = 7;
    */
   suggestions: Suggestion[];
 
   /**
-   * near_misses are, when nothing is recommended, up to three items that came closest to it, the closest first, and why they
-   * were left out. They come whether asked for or not, so that an empty answer explains itself.
+   * near_misses are up to three items closest to being recommended, closest first, with the reasons why they are not;
+   * empty when an item is recommended. They are always included, so that an empty result is explained.
    *
    * @generated from field: repeated pantree.recommendation.v1.OmittedItem near_misses = 8;
    */
@@ -221,7 +221,7 @@ export const RecommendResponseSchema: GenMessage<RecommendResponse> = /*@__PURE_
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 2);
 
 /**
- * Suggestion is an item that the household may like to try, or try again. Its own purchases say too little for a cadence.
+ * Suggestion is an item that the household may like to try, or try again. It has too few purchases for a cadence.
  *
  * @generated from message pantree.recommendation.v1.Suggestion
  */
@@ -241,8 +241,8 @@ export type Suggestion = Message<"pantree.recommendation.v1.Suggestion"> & {
   category: string;
 
   /**
-   * score orders the suggestions, 0 to 1: what the share of similar customers who buy it regularly is at least, with a
-   * probability of 90 %, given how few were counted.
+   * score orders the suggestions, 0 to 1: the lower bound, at a confidence of 90 %, of the share of similar customers
+   * who buy it regularly.
    *
    * @generated from field: double score = 3;
    */
@@ -256,28 +256,28 @@ export type Suggestion = Message<"pantree.recommendation.v1.Suggestion"> & {
   count: number;
 
   /**
-   * low_interval_days is the lower quartile of how often similar customers buy it. It is theirs, not the household's.
+   * low_interval_days is the lower quartile of similar customers' mean intervals.
    *
    * @generated from field: double low_interval_days = 5;
    */
   lowIntervalDays: number;
 
   /**
-   * high_interval_days is the upper quartile.
+   * high_interval_days is the upper quartile of similar customers' mean intervals.
    *
    * @generated from field: double high_interval_days = 6;
    */
   highIntervalDays: number;
 
   /**
-   * source is whose purchases the suggestion rests on: `similar_customers`.
+   * source is the basis of the suggestion: `similar_customers`.
    *
    * @generated from field: string source = 7;
    */
   source: string;
 
   /**
-   * reasons are why it is suggested, most important first.
+   * reasons explain the suggestion, most important first.
    *
    * @generated from field: repeated pantree.recommendation.v1.Reason reasons = 8;
    */
@@ -292,8 +292,8 @@ export const SuggestionSchema: GenMessage<Suggestion> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 3);
 
 /**
- * SubscriptionPlan is what a year costs and saves when all recommended items are subscribed to and first come on the same
- * day: discounts grow with the number of items that come on a day.
+ * SubscriptionPlan is the cost and saving of a year when all recommended items are subscribed to with the same first
+ * delivery day. Discounts grow with the number of items in a delivery.
  *
  * @generated from message pantree.recommendation.v1.SubscriptionPlan
  */
@@ -306,7 +306,7 @@ export type SubscriptionPlan = Message<"pantree.recommendation.v1.SubscriptionPl
   itemCount: number;
 
   /**
-   * annual_cost is what the deliveries cost after the discount, rounded up to a cent.
+   * annual_cost is the cost of the deliveries after the discount, rounded up to a cent.
    *
    * @generated from field: double annual_cost = 2;
    */
@@ -320,8 +320,8 @@ export type SubscriptionPlan = Message<"pantree.recommendation.v1.SubscriptionPl
   estimatedAnnualSavings: number;
 
   /**
-   * annual_savings_vs_paid is the saving against what the household really paid, promotions included, rounded down to a
-   * cent; below 0 when the subscriptions cost more; absent when it is not known of every item what was paid.
+   * annual_savings_vs_paid is the saving against the prices that the household paid, promotions included, rounded down
+   * to a cent; below 0 when the subscriptions cost more; absent when a paid price is unknown.
    *
    * @generated from field: optional double annual_savings_vs_paid = 4;
    */
@@ -356,7 +356,7 @@ export type Recommendation = Message<"pantree.recommendation.v1.Recommendation">
   name: string;
 
   /**
-   * confidence, 0 to 100, is the evidence's confidence that the household buys the item again soon.
+   * confidence, 0 to 100, is the confidence that the household buys the item again soon.
    *
    * @generated from field: double confidence = 2;
    */
@@ -412,14 +412,14 @@ export type Recommendation = Message<"pantree.recommendation.v1.Recommendation">
   nextDueDate: string;
 
   /**
-   * reasons are why the item is recommended, most important first.
+   * reasons explain the recommendation, most important first.
    *
    * @generated from field: repeated pantree.recommendation.v1.Reason reasons = 10;
    */
   reasons: Reason[];
 
   /**
-   * cadence_probability is that of a purchase within 1.5 × the supported cadence of as_of, 0 to 1.
+   * cadence_probability is the probability of a purchase within 1.5 × the cadence after as_of, 0 to 1.
    *
    * @generated from field: double cadence_probability = 11;
    */
@@ -434,7 +434,7 @@ export const RecommendationSchema: GenMessage<Recommendation> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 5);
 
 /**
- * Subscription is an offer to deliver an item again and again.
+ * Subscription is an offer of regular deliveries of an item.
  *
  * @generated from message pantree.recommendation.v1.Subscription
  */
@@ -456,7 +456,7 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
 
   /**
    * estimated_annual_savings is price × quantity × discount × 365 / interval_days, rounded down to a cent, against the
-   * shelf price. A household that buys on promotion may save less.
+   * shelf price. Households that buy on promotion may save less.
    *
    * @generated from field: double estimated_annual_savings = 3;
    */
@@ -477,30 +477,30 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
   quantity: number;
 
   /**
-   * annual_cost is what a year's deliveries cost after the discount, rounded up to a cent.
+   * annual_cost is the cost of a year's deliveries after the discount, rounded up to a cent.
    *
    * @generated from field: double annual_cost = 6;
    */
   annualCost: number;
 
   /**
-   * savings_vs_paid is the saving against what this household really paid; absent when that is not known.
+   * savings_vs_paid is the saving against the prices that this household paid; absent when they are unknown.
    *
    * @generated from field: pantree.recommendation.v1.SavingsVsPaid savings_vs_paid = 7;
    */
   savingsVsPaid?: SavingsVsPaid | undefined;
 
   /**
-   * tiers are the same at each discount that the shop gives, by how many items come on one day; fewest items first. The
-   * first one is what stands above.
+   * tiers are the costs and savings at each discount of the shop, by number of items in a delivery, fewest first. The
+   * first tier is the one above.
    *
    * @generated from field: repeated pantree.recommendation.v1.PriceTier tiers = 8;
    */
   tiers: PriceTier[];
 
   /**
-   * first_delivery_date is when deliveries best begin, ISO 8601, never before as_of: what the evidence chose by the risk of
-   * running out against piling up; where it holds no such day, the recommendation's next_due_date.
+   * first_delivery_date is the best start of deliveries, ISO 8601, never before as_of: the day with the best trade-off
+   * between stockouts and overstock, or the recommendation's next_due_date when the evidence has no such day.
    *
    * @generated from field: string first_delivery_date = 9;
    */
@@ -515,7 +515,7 @@ export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 6);
 
 /**
- * SavingsVsPaid is what a subscription saves in a year against what the household really paid so far, promotions
+ * SavingsVsPaid is the annual saving of a subscription against the prices that the household has paid, promotions
  * included. Amounts are rounded down to a cent and below 0 when the subscription costs more.
  *
  * @generated from message pantree.recommendation.v1.SavingsVsPaid
@@ -529,21 +529,21 @@ export type SavingsVsPaid = Message<"pantree.recommendation.v1.SavingsVsPaid"> &
   expectedAnnualSavings: number;
 
   /**
-   * low_annual_savings is the lower end of what four in five years bring, given how much the paid prices vary.
+   * low_annual_savings is the lower end of the range for 80 % of years, given the variation of paid prices.
    *
    * @generated from field: double low_annual_savings = 2;
    */
   lowAnnualSavings: number;
 
   /**
-   * high_annual_savings is the upper end.
+   * high_annual_savings is the upper end of the range.
    *
    * @generated from field: double high_annual_savings = 3;
    */
   highAnnualSavings: number;
 
   /**
-   * paid_unit_price is what a unit cost the household on average.
+   * paid_unit_price is the mean price that the household paid for a unit.
    *
    * @generated from field: double paid_unit_price = 4;
    */
@@ -557,7 +557,7 @@ export type SavingsVsPaid = Message<"pantree.recommendation.v1.SavingsVsPaid"> &
   subscriptionUnitPrice: number;
 
   /**
-   * pays_less_today says that the household pays less than the subscription would ask.
+   * pays_less_today is whether the household pays less today than with the subscription.
    *
    * @generated from field: bool pays_less_today = 6;
    */
@@ -572,13 +572,13 @@ export const SavingsVsPaidSchema: GenMessage<SavingsVsPaid> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
 
 /**
- * PriceTier is what a subscription costs and saves when it comes with others.
+ * PriceTier is the cost and saving of a subscription by number of items in a delivery.
  *
  * @generated from message pantree.recommendation.v1.PriceTier
  */
 export type PriceTier = Message<"pantree.recommendation.v1.PriceTier"> & {
   /**
-   * min_items_per_delivery is the number of items on one day from which on the discount holds.
+   * min_items_per_delivery is the smallest number of items in a delivery with this discount.
    *
    * @generated from field: int32 min_items_per_delivery = 1;
    */
@@ -621,7 +621,7 @@ export const PriceTierSchema: GenMessage<PriceTier> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 8);
 
 /**
- * Reason is one ground for a recommendation, with the numbers behind it.
+ * Reason is a reason for a result, with the numbers behind it.
  *
  * @generated from message pantree.recommendation.v1.Reason
  */
@@ -634,7 +634,7 @@ export type Reason = Message<"pantree.recommendation.v1.Reason"> & {
   code: string;
 
   /**
-   * text is the same for people.
+   * text is the reason for people.
    *
    * @generated from field: string text = 2;
    */
@@ -648,7 +648,7 @@ export type Reason = Message<"pantree.recommendation.v1.Reason"> & {
   values: { [key: string]: number };
 
   /**
-   * other_item is another item that the reason speaks of; empty for most.
+   * other_item is another item that the reason refers to; usually empty.
    *
    * @generated from field: string other_item = 4;
    */
@@ -663,7 +663,7 @@ export const ReasonSchema: GenMessage<Reason> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 9);
 
 /**
- * OmittedItem is an item that was left out.
+ * OmittedItem is an item that is not recommended.
  *
  * @generated from message pantree.recommendation.v1.OmittedItem
  */
@@ -676,7 +676,7 @@ export type OmittedItem = Message<"pantree.recommendation.v1.OmittedItem"> & {
   name: string;
 
   /**
-   * reason is why, with the numbers behind it.
+   * reason is why it is not recommended, with the numbers behind it.
    *
    * @generated from field: pantree.recommendation.v1.Reason reason = 2;
    */
@@ -697,7 +697,7 @@ export const OmittedItemSchema: GenMessage<OmittedItem> = /*@__PURE__*/
  */
 export type RecommendBatchRequest = Message<"pantree.recommendation.v1.RecommendBatchRequest"> & {
   /**
-   * households are what is asked of each, at most 1,000; the whole message is at most 4 MiB.
+   * households are the requests of the batch; the whole message is at most 4 MiB. Each is validated separately.
    *
    * @generated from field: repeated pantree.recommendation.v1.RecommendRequest households = 1;
    */
@@ -712,14 +712,14 @@ export const RecommendBatchRequestSchema: GenMessage<RecommendBatchRequest> = /*
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 11);
 
 /**
- * RecommendBatchResponse holds the answers to some households, in the order of the requests. A batch may be answered in
- * several messages, so that none is too large.
+ * RecommendBatchResponse holds the results of some households, in the order of the requests. The results of a batch may
+ * take several messages.
  *
  * @generated from message pantree.recommendation.v1.RecommendBatchResponse
  */
 export type RecommendBatchResponse = Message<"pantree.recommendation.v1.RecommendBatchResponse"> & {
   /**
-   * households are the answers.
+   * households are the results.
    *
    * @generated from field: repeated pantree.recommendation.v1.HouseholdRecommendation households = 1;
    */
@@ -734,19 +734,19 @@ export const RecommendBatchResponseSchema: GenMessage<RecommendBatchResponse> = 
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 12);
 
 /**
- * HouseholdRecommendation answers for one household.
+ * HouseholdRecommendation is the result for one household.
  *
  * @generated from message pantree.recommendation.v1.HouseholdRecommendation
  */
 export type HouseholdRecommendation = Message<"pantree.recommendation.v1.HouseholdRecommendation"> & {
   /**
-   * outcome is the answer, or why there is none.
+   * outcome is the result or an error.
    *
    * @generated from oneof pantree.recommendation.v1.HouseholdRecommendation.outcome
    */
   outcome: {
     /**
-     * result is what Recommend would have answered.
+     * result is the response of Recommend.
      *
      * @generated from field: pantree.recommendation.v1.RecommendResponse result = 1;
      */
@@ -754,7 +754,7 @@ export type HouseholdRecommendation = Message<"pantree.recommendation.v1.Househo
     case: "result";
   } | {
     /**
-     * error says what is wrong with this household; its details name the fields as in RecommendRequest.
+     * error is why there is no result for this household; its details name the fields as in RecommendRequest.
      *
      * @generated from field: google.rpc.Status error = 2;
      */
@@ -771,7 +771,7 @@ export const HouseholdRecommendationSchema: GenMessage<HouseholdRecommendation> 
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 13);
 
 /**
- * GetModelRequest asks which model answers.
+ * GetModelRequest is empty.
  *
  * @generated from message pantree.recommendation.v1.GetModelRequest
  */
@@ -786,14 +786,13 @@ export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 14);
 
 /**
- * GetModelResponse tells which model answers.
+ * GetModelResponse holds the available models.
  *
  * @generated from message pantree.recommendation.v1.GetModelResponse
  */
 export type GetModelResponse = Message<"pantree.recommendation.v1.GetModelResponse"> & {
   /**
-   * model is the model that is asked first for a request without a customer; on SageMaker its version is the endpoint's
-   * own business and empty.
+   * model is the model for a request without a customer; the version of a SageMaker endpoint is empty.
    *
    * @generated from field: pantree.model.v1.Model model = 1;
    */
@@ -807,29 +806,29 @@ export type GetModelResponse = Message<"pantree.recommendation.v1.GetModelRespon
   source: string;
 
   /**
-   * fallback is the embedded model that stands in; equal to model when source is `embedded` and nothing else is chosen.
+   * fallback is the embedded model that is used when another one fails; equal to model when that is embedded and no
+   * other is selected.
    *
    * @generated from field: pantree.model.v1.Model fallback = 3;
    */
   fallback?: Model | undefined;
 
   /**
-   * models are all that a request may choose, by id.
+   * models are the models that a request may choose, by id.
    *
    * @generated from field: repeated pantree.recommendation.v1.ModelDetails models = 4;
    */
   models: ModelDetails[];
 
   /**
-   * experiment is what the customers' shares are drawn by: another name draws them anew.
+   * experiment is the name by which customers are assigned to models; another name assigns them again.
    *
    * @generated from field: string experiment = 5;
    */
   experiment: string;
 
   /**
-   * selection_error says why the selection file on disk is not the one in force, or which model on disk was refused;
-   * empty when all is well.
+   * selection_error is why the selection file or a model on disk is not in use; empty when there is no error.
    *
    * @generated from field: string selection_error = 6;
    */
@@ -844,13 +843,13 @@ export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 15);
 
 /**
- * ModelDetails tells about one model.
+ * ModelDetails describes one model.
  *
  * @generated from message pantree.recommendation.v1.ModelDetails
  */
 export type ModelDetails = Message<"pantree.recommendation.v1.ModelDetails"> & {
   /**
-   * id is how a request names the model.
+   * id is the model's id in requests.
    *
    * @generated from field: string id = 1;
    */
@@ -871,56 +870,57 @@ export type ModelDetails = Message<"pantree.recommendation.v1.ModelDetails"> & {
   source: string;
 
   /**
-   * share_ratio is the share of customers it answers, 0 to 1.
+   * share_ratio is the model's share of customers, 0 to 1.
    *
    * @generated from field: double share_ratio = 4;
    */
   shareRatio: number;
 
   /**
-   * is_fallback says whether it stands in when another one fails.
+   * is_fallback is whether it is used when another model fails.
    *
    * @generated from field: bool is_fallback = 5;
    */
   isFallback: boolean;
 
   /**
-   * features are what it is shown of an item.
+   * features are its input features.
    *
    * @generated from field: repeated string features = 6;
    */
   features: string[];
 
   /**
-   * training_data says what it was fitted on; empty for an endpoint, which alone knows.
+   * training_data describes its training data; empty for an endpoint.
    *
    * @generated from field: string training_data = 7;
    */
   trainingData: string;
 
   /**
-   * metrics are what was measured when it was fitted, by name.
+   * metrics are measurements from its training, by name.
    *
    * @generated from field: map<string, double> metrics = 8;
    */
   metrics: { [key: string]: number };
 
   /**
-   * checksum is the SHA-256 of its manifest, in hexadecimal, which holds those of its files; empty for an endpoint.
+   * checksum is the SHA-256 of its manifest, in hexadecimal; the manifest holds those of its files. It is empty for an
+   * endpoint.
    *
    * @generated from field: string checksum = 9;
    */
   checksum: string;
 
   /**
-   * target_variant is the variant of the endpoint that is asked; empty when the endpoint chooses.
+   * target_variant is the variant of the endpoint to call; empty when the endpoint chooses.
    *
    * @generated from field: string target_variant = 10;
    */
   targetVariant: string;
 
   /**
-   * inference_component is the component of the endpoint that is asked; empty when it has none.
+   * inference_component is the component of the endpoint to call; empty when it has none.
    *
    * @generated from field: string inference_component = 11;
    */
@@ -935,13 +935,13 @@ export const ModelDetailsSchema: GenMessage<ModelDetails> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 16);
 
 /**
- * RecommendationService answers: which items to subscribe to, at which cadence?
+ * RecommendationService recommends items to subscribe to, with their cadences.
  *
  * @generated from service pantree.recommendation.v1.RecommendationService
  */
 export const RecommendationService: GenService<{
   /**
-   * Recommend picks the items worth a subscription from the evidence on one household's items, best first.
+   * Recommend returns the items worth a subscription, from the evidence on one household's items, best first.
    *
    * @generated from rpc pantree.recommendation.v1.RecommendationService.Recommend
    */
@@ -951,9 +951,9 @@ export const RecommendationService: GenService<{
     output: typeof RecommendResponseSchema;
   },
   /**
-   * RecommendBatch does the same for many households. The caller streams batches and reads answers while it writes: the
-   * next batch is read only when the answers to the last one have been taken. Every household is answered on its own, in
-   * the order of the requests, as Recommend would; one that is wrong does not stop the others.
+   * RecommendBatch does the same for many households. The caller streams batches and reads responses while it writes:
+   * the server reads the next batch once the responses to the previous one have been read. Responses are in the order
+   * of the requests. An invalid household gets an error of its own and does not stop the others.
    *
    * @generated from rpc pantree.recommendation.v1.RecommendationService.RecommendBatch
    */
@@ -963,7 +963,7 @@ export const RecommendationService: GenService<{
     output: typeof RecommendBatchResponseSchema;
   },
   /**
-   * GetModel tells which models there are, which one answers whom, and which one stands in when that one fails.
+   * GetModel returns the available models, the customers' shares, and the fallback.
    *
    * @generated from rpc pantree.recommendation.v1.RecommendationService.GetModel
    */

@@ -17,7 +17,7 @@ export const file_pantree_simulation_v1_simulation_service: GenFile = /*@__PURE_
   fileDesc("Ci5wYW50cmVlL3NpbXVsYXRpb24vdjEvc2ltdWxhdGlvbl9zZXJ2aWNlLnByb3RvEhVwYW50cmVlLnNpbXVsYXRpb24udjEiPgoVTGlzdEFyY2hldHlwZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIoIBChZMaXN0QXJjaGV0eXBlc1Jlc3BvbnNlEjQKCmFyY2hldHlwZXMYASADKAsyIC5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgDIAEoCSK6AQoJQXJjaGV0eXBlEgoKAmlkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIaChJtZWFuX3RyaXBfZ2FwX2RheXMYBCABKAESGQoRbWVhbl9iYXNrZXRfaXRlbXMYBSABKAESPwoQY2F0ZWdvcnlfd2VpZ2h0cxgGIAMoCzIlLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5DYXRlZ29yeVdlaWdodCI4Cg5DYXRlZ29yeVdlaWdodBIQCghjYXRlZ29yeRgBIAEoCRIUCgx3ZWlnaHRfcmF0aW8YAiABKAEi1QEKFlN0cmVhbVB1cmNoYXNlc1JlcXVlc3QSFAoMaG91c2Vob2xkX2lkGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRI0CgVpdGVtcxgDIAMoCzIfLnBhbnRyZWUucHVyY2hhc2UudjEuQmFza2V0SXRlbUIE4kEBAhIeChFzaW11bGF0aW9uX21vbnRocxgEIAEoBUgAiAEBEhgKCnN0YXJ0X2RhdGUYBSABKAlCBOJBAQISDAoEc2VlZBgGIAEoDUIUChJfc2ltdWxhdGlvbl9tb250aHMipwEKF1N0cmVhbVB1cmNoYXNlc1Jlc3BvbnNlEhQKDG1vbnRoX251bWJlchgBIAEoBRITCgttb250aF9jb3VudBgCIAEoBRIUCgxwZXJpb2Rfc3RhcnQYAyABKAkSEgoKcGVyaW9kX2VuZBgEIAEoCRI3CglwdXJjaGFzZXMYBSABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucyLsAQoZU2ltdWxhdGVQb3B1bGF0aW9uUmVxdWVzdBIXCg9maXJzdF9ob3VzZWhvbGQYASABKAUSHQoPaG91c2Vob2xkX2NvdW50GAIgASgFQgTiQQECEjkKCmFyY2hldHlwZXMYAyADKAsyJS5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlU2hhcmUSHgoRc2ltdWxhdGlvbl9tb250aHMYBCABKAVIAIgBARIYCgpzdGFydF9kYXRlGAUgASgJQgTiQQECEgwKBHNlZWQYBiABKA1CFAoSX3NpbXVsYXRpb25fbW9udGhzIkQKDkFyY2hldHlwZVNoYXJlEhcKCWFyY2hldHlwZRgBIAEoCUIE4kEBAhIZCgtzaGFyZV9yYXRpbxgCIAEoAUIE4kEBAiKCAgoaU2ltdWxhdGVQb3B1bGF0aW9uUmVzcG9uc2USFwoPZmlyc3RfaG91c2Vob2xkGAEgASgFEhMKC2xpbmVfY291bnRzGAIgAygHEhUKDWFyY2hldHlwZV9pZHMYAyADKAkSGQoRYXJjaGV0eXBlX2luZGljZXMYBCADKAcSEgoKaXRlbV9uYW1lcxgFIAMoCRIXCg9pdGVtX2NhdGVnb3JpZXMYBiADKAkSFAoMaXRlbV9pbmRpY2VzGAcgAygHEgwKBGRheXMYCCADKA8SEgoKcXVhbnRpdGllcxgJIAMoBxIOCgZwcmljZXMYCiADKAESDwoHc2F2aW5ncxgLIAMoATKQAwoRU2ltdWxhdGlvblNlcnZpY2USiQEKDkxpc3RBcmNoZXR5cGVzEiwucGFudHJlZS5zaW11bGF0aW9uLnYxLkxpc3RBcmNoZXR5cGVzUmVxdWVzdBotLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5MaXN0QXJjaGV0eXBlc1Jlc3BvbnNlIhqC0+STAhQSEi9hcGkvdjEvYXJjaGV0eXBlcxJyCg9TdHJlYW1QdXJjaGFzZXMSLS5wYW50cmVlLnNpbXVsYXRpb24udjEuU3RyZWFtUHVyY2hhc2VzUmVxdWVzdBouLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TdHJlYW1QdXJjaGFzZXNSZXNwb25zZTABEnsKElNpbXVsYXRlUG9wdWxhdGlvbhIwLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TaW11bGF0ZVBvcHVsYXRpb25SZXF1ZXN0GjEucGFudHJlZS5zaW11bGF0aW9uLnYxLlNpbXVsYXRlUG9wdWxhdGlvblJlc3BvbnNlMAFiBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
 
 /**
- * ListArchetypesRequest asks for a page of archetypes.
+ * ListArchetypesRequest selects a page of archetypes.
  *
  * @generated from message pantree.simulation.v1.ListArchetypesRequest
  */
@@ -58,14 +58,14 @@ export type ListArchetypesResponse = Message<"pantree.simulation.v1.ListArchetyp
   archetypes: Archetype[];
 
   /**
-   * next_page_token asks for the next page; empty on the last one.
+   * next_page_token is the page_token of the next page; empty on the last one.
    *
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
 
   /**
-   * default_archetype is the id that applies when a request names none.
+   * default_archetype is the id of the archetype when a request has none.
    *
    * @generated from field: string default_archetype = 3;
    */
@@ -86,7 +86,7 @@ export const ListArchetypesResponseSchema: GenMessage<ListArchetypesResponse> = 
  */
 export type Archetype = Message<"pantree.simulation.v1.Archetype"> & {
   /**
-   * id is what requests name it by, such as `health_conscious`.
+   * id is its id in requests, such as `health_conscious`.
    *
    * @generated from field: string id = 1;
    */
@@ -100,7 +100,7 @@ export type Archetype = Message<"pantree.simulation.v1.Archetype"> & {
   displayName: string;
 
   /**
-   * description says in a sentence what its baskets look like.
+   * description is a sentence about its baskets.
    *
    * @generated from field: string description = 3;
    */
@@ -164,34 +164,34 @@ export const CategoryWeightSchema: GenMessage<CategoryWeight> = /*@__PURE__*/
   messageDesc(file_pantree_simulation_v1_simulation_service, 3);
 
 /**
- * StreamPurchasesRequest says whom to simulate and for how long.
+ * StreamPurchasesRequest selects the household to simulate and the period.
  *
  * @generated from message pantree.simulation.v1.StreamPurchasesRequest
  */
 export type StreamPurchasesRequest = Message<"pantree.simulation.v1.StreamPurchasesRequest"> & {
   /**
-   * household_id separates the random streams of households that share a seed; it may be empty.
+   * household_id separates the random streams of households with the same seed; optional.
    *
    * @generated from field: string household_id = 1;
    */
   householdId: string;
 
   /**
-   * archetype is the id of an archetype; empty means the default one.
+   * archetype is the id of an archetype; empty means the default.
    *
    * @generated from field: string archetype = 2;
    */
   archetype: string;
 
   /**
-   * items are the first purchase; all of them are in the first basket. 1 to 100 items.
+   * items are the first purchase; all of them are in the first basket.
    *
    * @generated from field: repeated pantree.purchase.v1.BasketItem items = 3;
    */
   items: BasketItem[];
 
   /**
-   * simulation_months is the number of months to simulate, 1 to 60; 6 when absent.
+   * simulation_months is the number of months to simulate; 6 when absent.
    *
    * @generated from field: optional int32 simulation_months = 4;
    */
@@ -205,7 +205,7 @@ export type StreamPurchasesRequest = Message<"pantree.simulation.v1.StreamPurcha
   startDate: string;
 
   /**
-   * seed starts the random streams; equal seeds give equal histories.
+   * seed starts the random streams; equal seeds have equal histories.
    *
    * @generated from field: uint32 seed = 6;
    */
@@ -269,20 +269,20 @@ export const StreamPurchasesResponseSchema: GenMessage<StreamPurchasesResponse> 
   messageDesc(file_pantree_simulation_v1_simulation_service, 5);
 
 /**
- * SimulatePopulationRequest says which households to simulate and for how long.
+ * SimulatePopulationRequest selects the households to simulate and the period.
  *
  * @generated from message pantree.simulation.v1.SimulatePopulationRequest
  */
 export type SimulatePopulationRequest = Message<"pantree.simulation.v1.SimulatePopulationRequest"> & {
   /**
-   * first_household is the number of the first household, 0 or more; a household's id is its number in digits.
+   * first_household is the number of the first household; a household's id is its number in digits.
    *
    * @generated from field: int32 first_household = 1;
    */
   firstHousehold: number;
 
   /**
-   * household_count is the number of households, 1 to 1,000,000,000; the last one's number is at most 2,147,483,647.
+   * household_count is the number of households; the last one's number is at most 2,147,483,647.
    *
    * @generated from field: int32 household_count = 2;
    */
@@ -297,7 +297,7 @@ export type SimulatePopulationRequest = Message<"pantree.simulation.v1.SimulateP
   archetypes: ArchetypeShare[];
 
   /**
-   * simulation_months is the number of months to simulate, 1 to 60; 6 when absent.
+   * simulation_months is the number of months to simulate; 6 when absent.
    *
    * @generated from field: optional int32 simulation_months = 4;
    */
@@ -311,7 +311,7 @@ export type SimulatePopulationRequest = Message<"pantree.simulation.v1.SimulateP
   startDate: string;
 
   /**
-   * seed starts the random streams; equal seeds give equal histories, and the same shelf prices and promotions.
+   * seed starts the random streams; equal seeds have equal histories, shelf prices and promotions.
    *
    * @generated from field: uint32 seed = 6;
    */
@@ -339,7 +339,7 @@ export type ArchetypeShare = Message<"pantree.simulation.v1.ArchetypeShare"> & {
   archetype: string;
 
   /**
-   * share_ratio is the share, greater than 0; the shares of a population are scaled to sum to 1.
+   * share_ratio is the share; the shares of a population are scaled to sum to 1.
    *
    * @generated from field: double share_ratio = 2;
    */
@@ -354,8 +354,8 @@ export const ArchetypeShareSchema: GenMessage<ArchetypeShare> = /*@__PURE__*/
   messageDesc(file_pantree_simulation_v1_simulation_service, 7);
 
 /**
- * SimulatePopulationResponse is a batch of purchases of households that follow each other. A batch stands for itself:
- * its dictionaries are in it. The columns have a fixed width, so that they are copied rather than decoded.
+ * SimulatePopulationResponse is a batch of purchases of consecutive households, with its own dictionaries. Columns have
+ * a fixed width, so they are copied rather than decoded.
  *
  * @generated from message pantree.simulation.v1.SimulatePopulationResponse
  */
@@ -369,7 +369,7 @@ export type SimulatePopulationResponse = Message<"pantree.simulation.v1.Simulate
 
   /**
    * line_counts holds, for each household of the batch, the number of its lines in the batch. When a household has more
-   * lines than a batch can hold, the next batch begins with the same household and goes on with its lines.
+   * lines than fit, the next batch begins with the same household and continues its lines.
    *
    * @generated from field: repeated fixed32 line_counts = 2;
    */
@@ -433,7 +433,7 @@ export type SimulatePopulationResponse = Message<"pantree.simulation.v1.Simulate
   prices: number[];
 
   /**
-   * savings holds, for each line, what was taken off the whole line.
+   * savings holds, for each line, the amount that promotions took off the whole line.
    *
    * @generated from field: repeated double savings = 11;
    */
@@ -448,7 +448,7 @@ export const SimulatePopulationResponseSchema: GenMessage<SimulatePopulationResp
   messageDesc(file_pantree_simulation_v1_simulation_service, 8);
 
 /**
- * SimulationService answers: what would this shopper buy over the next months?
+ * SimulationService simulates purchases.
  *
  * @generated from service pantree.simulation.v1.SimulationService
  */
@@ -464,8 +464,8 @@ export const SimulationService: GenService<{
     output: typeof ListArchetypesResponseSchema;
   },
   /**
-   * StreamPurchases simulates one household from its first purchase and sends each month as soon as it is made. The
-   * same request with the same seed gives the same stream, and a longer request begins with the shorter one's months.
+   * StreamPurchases simulates one household from its first purchase and sends each month as soon as it is simulated.
+   * Equal requests with equal seeds have equal streams, and a request for more months begins with the same ones.
    *
    * @generated from rpc pantree.simulation.v1.SimulationService.StreamPurchases
    */
@@ -477,8 +477,8 @@ export const SimulationService: GenService<{
   /**
    * SimulatePopulation simulates many households and sends their purchases in columnar batches, in the order of the
    * households. What a household buys depends on the seed, its id, its number of months, the start date and the mix of
-   * archetypes, not on which households are asked for with it. The server makes a batch only when the one before it is
-   * being read, so that a slow reader costs no memory.
+   * archetypes, not on the other households of the request. The server simulates a batch only while the one before it
+   * is being read, so a slow reader costs no memory.
    *
    * @generated from rpc pantree.simulation.v1.SimulationService.SimulatePopulation
    */

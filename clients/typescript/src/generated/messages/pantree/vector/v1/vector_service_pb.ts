@@ -26,7 +26,7 @@ export const file_pantree_vector_v1_vector_service: GenFile = /*@__PURE__*/
  */
 export type EmbedItemsRequest = Message<"pantree.vector.v1.EmbedItemsRequest"> & {
   /**
-   * names are item names, 1 to 1,000 of them, each 1 to 200 characters.
+   * names are item names.
    *
    * @generated from field: repeated string names = 1;
    */
@@ -47,14 +47,14 @@ export const EmbedItemsRequestSchema: GenMessage<EmbedItemsRequest> = /*@__PURE_
  */
 export type EmbedItemsResponse = Message<"pantree.vector.v1.EmbedItemsResponse"> & {
   /**
-   * embeddings are in the order of the names asked for.
+   * embeddings are in the order of the names.
    *
    * @generated from field: repeated pantree.vector.v1.Embedding embeddings = 1;
    */
   embeddings: Embedding[];
 
   /**
-   * model is what made the vectors; vectors of different models cannot be compared.
+   * model is the embedding model; vectors of different models cannot be compared.
    *
    * @generated from field: pantree.model.v1.Model model = 2;
    */
@@ -75,7 +75,7 @@ export const EmbedItemsResponseSchema: GenMessage<EmbedItemsResponse> = /*@__PUR
  */
 export type Embedding = Message<"pantree.vector.v1.Embedding"> & {
   /**
-   * name is the name as given.
+   * name is the name from the request.
    *
    * @generated from field: string name = 1;
    */
@@ -97,7 +97,7 @@ export const EmbeddingSchema: GenMessage<Embedding> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 2);
 
 /**
- * SearchItemsRequest asks for items like a text.
+ * SearchItemsRequest describes the items to find.
  *
  * @generated from message pantree.vector.v1.SearchItemsRequest
  */
@@ -110,7 +110,7 @@ export type SearchItemsRequest = Message<"pantree.vector.v1.SearchItemsRequest">
   tenantId: string;
 
   /**
-   * text is an item name or a description, 1 to 200 characters.
+   * text is an item name or a description.
    *
    * @generated from field: string text = 2;
    */
@@ -124,29 +124,29 @@ export type SearchItemsRequest = Message<"pantree.vector.v1.SearchItemsRequest">
   category: string;
 
   /**
-   * limit is the largest number of hits, 1 to 100; 0 means 10.
+   * limit is the largest number of hits; 0 means 10.
    *
    * @generated from field: int32 limit = 4;
    */
   limit: number;
 
   /**
-   * min_price is the smallest unit price of items to find; absent means no limit.
+   * min_price is the smallest unit price to find; no limit when absent.
    *
    * @generated from field: optional double min_price = 5;
    */
   minPrice?: number | undefined;
 
   /**
-   * max_price is the largest unit price of items to find; absent means no limit.
+   * max_price is the largest unit price to find, at least min_price; no limit when absent.
    *
    * @generated from field: optional double max_price = 6;
    */
   maxPrice?: number | undefined;
 
   /**
-   * diversity, 0 to 1, is how much unlikeness to the hits before it counts for a hit against likeness to the text; 0
-   * orders by score alone.
+   * diversity is the weight of dissimilarity to the hits ranked above, against similarity to the text; 0 orders by
+   * score alone.
    *
    * @generated from field: double diversity = 7;
    */
@@ -167,7 +167,7 @@ export const SearchItemsRequestSchema: GenMessage<SearchItemsRequest> = /*@__PUR
  */
 export type SearchItemsResponse = Message<"pantree.vector.v1.SearchItemsResponse"> & {
   /**
-   * hits are ordered by score, highest first, unless diversity was asked for; each item name appears once.
+   * hits are ordered by score, highest first, unless diversity was requested; each item name appears once.
    *
    * @generated from field: repeated pantree.vector.v1.ItemHit hits = 1;
    */
@@ -202,14 +202,14 @@ export type ItemHit = Message<"pantree.vector.v1.ItemHit"> & {
   category: string;
 
   /**
-   * score is the cosine similarity, −1 to 1, higher is more alike.
+   * score is the cosine similarity, −1 to 1; higher is more similar.
    *
    * @generated from field: double score = 3;
    */
   score: number;
 
   /**
-   * unit_price is the shelf price of one unit when a buyer of the item bought it last.
+   * unit_price is the shelf price of one unit at a buyer's latest purchase.
    *
    * @generated from field: double unit_price = 4;
    */
@@ -237,21 +237,21 @@ export type IndexHistoryRequest = Message<"pantree.vector.v1.IndexHistoryRequest
   tenantId: string;
 
   /**
-   * customer_id is the household, 1 to 128 characters.
+   * customer_id is the household.
    *
    * @generated from field: string customer_id = 2;
    */
   customerId: string;
 
   /**
-   * purchases are all purchases to be known; they replace what was stored.
+   * purchases are all purchases of the household, at least one; they replace the stored ones.
    *
    * @generated from field: pantree.purchase.v1.PurchaseColumns purchases = 3;
    */
   purchases?: PurchaseColumns | undefined;
 
   /**
-   * as_of is the day from which recency is counted, ISO 8601; no purchase may be later.
+   * as_of is the as-of date, ISO 8601; no purchase may be later.
    *
    * @generated from field: string as_of = 4;
    */
@@ -266,7 +266,7 @@ export const IndexHistoryRequestSchema: GenMessage<IndexHistoryRequest> = /*@__P
   messageDesc(file_pantree_vector_v1_vector_service, 6);
 
 /**
- * IndexHistoryResponse says what was stored.
+ * IndexHistoryResponse summarizes what was stored.
  *
  * @generated from message pantree.vector.v1.IndexHistoryResponse
  */
@@ -307,8 +307,8 @@ export const IndexHistoryResponseSchema: GenMessage<IndexHistoryResponse> = /*@_
  */
 export type IndexHistoriesRequest = Message<"pantree.vector.v1.IndexHistoriesRequest"> & {
   /**
-   * histories are 1 to 1,000 histories; of two with the same customer the later one counts. A message holds at most
-   * 4 MiB: send smaller batches of long histories.
+   * histories are the histories of the batch, each validated separately; of two with the same customer, the later one
+   * is stored. The whole message is at most 4 MiB.
    *
    * @generated from field: repeated pantree.vector.v1.IndexHistoryRequest histories = 1;
    */
@@ -323,7 +323,7 @@ export const IndexHistoriesRequestSchema: GenMessage<IndexHistoriesRequest> = /*
   messageDesc(file_pantree_vector_v1_vector_service, 8);
 
 /**
- * IndexHistoriesResponse says what was stored of a batch.
+ * IndexHistoriesResponse holds the outcomes of a batch.
  *
  * @generated from message pantree.vector.v1.IndexHistoriesResponse
  */
@@ -351,7 +351,7 @@ export const IndexHistoriesResponseSchema: GenMessage<IndexHistoriesResponse> = 
   messageDesc(file_pantree_vector_v1_vector_service, 9);
 
 /**
- * IndexedHistory says what became of one history.
+ * IndexedHistory is the outcome of one history.
  *
  * @generated from message pantree.vector.v1.IndexedHistory
  */
@@ -364,7 +364,7 @@ export type IndexedHistory = Message<"pantree.vector.v1.IndexedHistory"> & {
   historyIndex: bigint;
 
   /**
-   * outcome is either what was stored or why nothing was.
+   * outcome is what was stored or an error.
    *
    * @generated from oneof pantree.vector.v1.IndexedHistory.outcome
    */
@@ -378,7 +378,7 @@ export type IndexedHistory = Message<"pantree.vector.v1.IndexedHistory"> & {
     case: "itemCount";
   } | {
     /**
-     * error says what is wrong with the history, which was not stored.
+     * error is why the history was not stored.
      *
      * @generated from field: google.rpc.Status error = 3;
      */
@@ -395,7 +395,7 @@ export const IndexedHistorySchema: GenMessage<IndexedHistory> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 10);
 
 /**
- * CustomerProfile sums up what a household buys.
+ * CustomerProfile summarizes a household's purchases.
  *
  * @generated from message pantree.vector.v1.CustomerProfile
  */
@@ -422,7 +422,7 @@ export type CustomerProfile = Message<"pantree.vector.v1.CustomerProfile"> & {
   tripCount: number;
 
   /**
-   * total_spend is what was paid, after savings, rounded to cents.
+   * total_spend is the amount paid, after savings, rounded to cents.
    *
    * @generated from field: double total_spend = 4;
    */
@@ -443,7 +443,7 @@ export type CustomerProfile = Message<"pantree.vector.v1.CustomerProfile"> & {
   categoryShares: CategoryShare[];
 
   /**
-   * as_of is the day for which the profile was made, ISO 8601.
+   * as_of is the as-of date, ISO 8601.
    *
    * @generated from field: string as_of = 7;
    */
@@ -535,7 +535,7 @@ export const GetCustomerProfileResponseSchema: GenMessage<GetCustomerProfileResp
   messageDesc(file_pantree_vector_v1_vector_service, 14);
 
 /**
- * SearchCustomersRequest asks for customers like a stored one.
+ * SearchCustomersRequest names the customer to compare with.
  *
  * @generated from message pantree.vector.v1.SearchCustomersRequest
  */
@@ -555,7 +555,7 @@ export type SearchCustomersRequest = Message<"pantree.vector.v1.SearchCustomersR
   customerId: string;
 
   /**
-   * limit is the largest number of hits, 1 to 100; 0 means 10.
+   * limit is the largest number of hits; 0 means 10.
    *
    * @generated from field: int32 limit = 3;
    */
@@ -604,7 +604,7 @@ export type CustomerHit = Message<"pantree.vector.v1.CustomerHit"> & {
   customerId: string;
 
   /**
-   * score is the cosine similarity of the two profiles, −1 to 1, higher is more alike.
+   * score is the cosine similarity of the two profiles, −1 to 1; higher is more similar.
    *
    * @generated from field: double score = 2;
    */
@@ -632,14 +632,14 @@ export type DescribeNeighborhoodRequest = Message<"pantree.vector.v1.DescribeNei
   tenantId: string;
 
   /**
-   * customer_id is the stored household whose neighbors are looked at.
+   * customer_id is the stored household whose neighbors are counted.
    *
    * @generated from field: string customer_id = 2;
    */
   customerId: string;
 
   /**
-   * limit is the largest number of items, 1 to 100; 0 means 10.
+   * limit is the largest number of items; 0 means 10.
    *
    * @generated from field: int32 limit = 3;
    */
@@ -654,13 +654,13 @@ export const DescribeNeighborhoodRequestSchema: GenMessage<DescribeNeighborhoodR
   messageDesc(file_pantree_vector_v1_vector_service, 18);
 
 /**
- * DescribeNeighborhoodResponse holds what the neighbors buy.
+ * DescribeNeighborhoodResponse holds the neighborhood.
  *
  * @generated from message pantree.vector.v1.DescribeNeighborhoodResponse
  */
 export type DescribeNeighborhoodResponse = Message<"pantree.vector.v1.DescribeNeighborhoodResponse"> & {
   /**
-   * neighborhood is what was counted.
+   * neighborhood is what the neighbors buy.
    *
    * @generated from field: pantree.vector.v1.Neighborhood neighborhood = 1;
    */
@@ -675,13 +675,13 @@ export const DescribeNeighborhoodResponseSchema: GenMessage<DescribeNeighborhood
   messageDesc(file_pantree_vector_v1_vector_service, 19);
 
 /**
- * Neighborhood is what the customers most alike to a customer buy, counted.
+ * Neighborhood is what the customers most similar to a customer buy.
  *
  * @generated from message pantree.vector.v1.Neighborhood
  */
 export type Neighborhood = Message<"pantree.vector.v1.Neighborhood"> & {
   /**
-   * neighbor_count is the number of customers that were looked at.
+   * neighbor_count is the number of customers counted.
    *
    * @generated from field: int32 neighbor_count = 1;
    */
@@ -703,7 +703,7 @@ export const NeighborhoodSchema: GenMessage<Neighborhood> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 20);
 
 /**
- * NeighborItem is an item that neighbors buy again and again.
+ * NeighborItem is an item that neighbors buy regularly.
  *
  * @generated from message pantree.vector.v1.NeighborItem
  */
@@ -730,42 +730,44 @@ export type NeighborItem = Message<"pantree.vector.v1.NeighborItem"> & {
   buyerCount: number;
 
   /**
-   * regular_buyer_count is the number of them that bought it on three days or more; at least 5.
+   * regular_buyer_count is the number of them that bought it on three days or more; VectorService returns items with at
+   * least 5.
    *
    * @generated from field: int32 regular_buyer_count = 4;
    */
   regularBuyerCount: number;
 
   /**
-   * low_interval_days is the lower quartile of the mean intervals of those who buy it regularly.
+   * low_interval_days is the lower quartile of the mean intervals of the regular buyers.
    *
    * @generated from field: double low_interval_days = 5;
    */
   lowIntervalDays: number;
 
   /**
-   * median_interval_days is the median of them.
+   * median_interval_days is the median of those intervals.
    *
    * @generated from field: double median_interval_days = 6;
    */
   medianIntervalDays: number;
 
   /**
-   * high_interval_days is the upper quartile of them.
+   * high_interval_days is the upper quartile of those intervals.
    *
    * @generated from field: double high_interval_days = 7;
    */
   highIntervalDays: number;
 
   /**
-   * own_day_count is the number of days on which the customer bought the item: 0, 1 or 2.
+   * own_day_count is the number of days on which the customer bought the item; VectorService returns items with at most
+   * 2.
    *
    * @generated from field: int32 own_day_count = 8;
    */
   ownDayCount: number;
 
   /**
-   * associated_item is the customer's own item that goes with it most; absent when none clearly does.
+   * associated_item is the customer's own item with the strongest association; absent when none is clear.
    *
    * @generated from field: pantree.vector.v1.Association associated_item = 9;
    */
@@ -780,7 +782,7 @@ export const NeighborItemSchema: GenMessage<NeighborItem> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 21);
 
 /**
- * Association says how an item goes with one that the customer buys.
+ * Association is how often an item is bought together with one of the customer's own items.
  *
  * @generated from message pantree.vector.v1.Association
  */
@@ -800,7 +802,7 @@ export type Association = Message<"pantree.vector.v1.Association"> & {
   buyerCount: number;
 
   /**
-   * regular_count is the number of them that buy the other item regularly; at least 5.
+   * regular_count is the number of them that buy the other item regularly; VectorService returns at least 5.
    *
    * @generated from field: int32 regular_count = 3;
    */
@@ -815,7 +817,7 @@ export const AssociationSchema: GenMessage<Association> = /*@__PURE__*/
   messageDesc(file_pantree_vector_v1_vector_service, 22);
 
 /**
- * DeleteCustomerRequest names the customer to forget.
+ * DeleteCustomerRequest names the customer to delete.
  *
  * @generated from message pantree.vector.v1.DeleteCustomerRequest
  */
@@ -843,7 +845,7 @@ export const DeleteCustomerRequestSchema: GenMessage<DeleteCustomerRequest> = /*
   messageDesc(file_pantree_vector_v1_vector_service, 23);
 
 /**
- * DeleteCustomerResponse says what was removed.
+ * DeleteCustomerResponse is the result of a deletion.
  *
  * @generated from message pantree.vector.v1.DeleteCustomerResponse
  */
@@ -864,7 +866,7 @@ export const DeleteCustomerResponseSchema: GenMessage<DeleteCustomerResponse> = 
   messageDesc(file_pantree_vector_v1_vector_service, 24);
 
 /**
- * VectorService answers: which items and which customers are alike? A tenant never sees another tenant's data.
+ * VectorService finds similar items and similar customers. Tenants do not see one another's data.
  *
  * @generated from service pantree.vector.v1.VectorService
  */
@@ -880,7 +882,7 @@ export const VectorService: GenService<{
     output: typeof EmbedItemsResponseSchema;
   },
   /**
-   * SearchItems returns the stored items most alike to a text, most alike first unless diversity is asked for.
+   * SearchItems returns the stored items most similar to a text, most similar first unless diversity is requested.
    *
    * @generated from rpc pantree.vector.v1.VectorService.SearchItems
    */
@@ -890,8 +892,8 @@ export const VectorService: GenService<{
     output: typeof SearchItemsResponseSchema;
   },
   /**
-   * IndexHistory stores a household's items and its profile. Running it twice changes nothing the second time; items
-   * that the household no longer buys are removed.
+   * IndexHistory stores a household's items and its profile, and removes items that are not in the history. It is
+   * idempotent.
    *
    * @generated from rpc pantree.vector.v1.VectorService.IndexHistory
    */
@@ -901,9 +903,9 @@ export const VectorService: GenService<{
     output: typeof IndexHistoryResponseSchema;
   },
   /**
-   * IndexHistories does what IndexHistory does for many households, batch by batch: each message is answered by one
-   * message, in order, once its histories are stored. A wrong history is reported by its position and keeps no other
-   * from being stored. When the call fails, sending everything again completes the work.
+   * IndexHistories does the same for many households in batches. Each request message has one response message, in
+   * order, once its histories are stored. An invalid history is reported by its position; the others are stored. When
+   * the call fails, send everything again.
    *
    * @generated from rpc pantree.vector.v1.VectorService.IndexHistories
    */
@@ -923,7 +925,7 @@ export const VectorService: GenService<{
     output: typeof GetCustomerProfileResponseSchema;
   },
   /**
-   * SearchCustomers returns the customers most alike to a stored customer, most alike first, without the customer.
+   * SearchCustomers returns the customers most similar to a stored customer, most similar first, without the customer.
    *
    * @generated from rpc pantree.vector.v1.VectorService.SearchCustomers
    */
@@ -933,8 +935,9 @@ export const VectorService: GenService<{
     output: typeof SearchCustomersResponseSchema;
   },
   /**
-   * DescribeNeighborhood returns what the customers most alike to a stored customer buy again and again, counted, without
-   * what the customer buys regularly already. An item that fewer than five of them buy regularly is never told.
+   * DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
+   * regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
+   * left out.
    *
    * @generated from rpc pantree.vector.v1.VectorService.DescribeNeighborhood
    */
@@ -944,7 +947,7 @@ export const VectorService: GenService<{
     output: typeof DescribeNeighborhoodResponseSchema;
   },
   /**
-   * DeleteCustomer removes every trace of a customer. Deleting a customer who is not stored is no error.
+   * DeleteCustomer removes all data of a customer. It succeeds when the customer is not stored.
    *
    * @generated from rpc pantree.vector.v1.VectorService.DeleteCustomer
    */
