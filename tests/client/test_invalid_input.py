@@ -28,7 +28,7 @@ from pantree_runtime.status import status_of
 from tests.client.test_against_mesh import TRANSPORTS, arguments
 from tests.e2e.mesh import RunningMesh
 
-FAULT_COUNTS = [1, 2, 20]
+FAULT_COUNTS = [1, 2, 20, 60, 100, 300]
 
 
 def invalid_history(count: int) -> History:

@@ -85,13 +85,12 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
         padding=(0, 1, 0, 0),
     )
     table.add_column("item", min_width=16, overflow="fold")
-    table.add_column("bought", justify="right", no_wrap=True)
-    table.add_column("every", justify="right", no_wrap=True)
-    table.add_column("again", justify="right", no_wrap=True)
+    for heading in ("bought", "every", "again"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("subscribe", style="bold", no_wrap=True)
     table.add_column("first", no_wrap=True)
-    table.add_column("costs", justify="right", no_wrap=True)
-    table.add_column("saves", justify="right", no_wrap=True)
+    for heading in ("costs", "saves"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for item in recommendations:
         quantity = f"{item.quantity} × " if item.quantity > 1 else ""
         table.add_row(

@@ -104,7 +104,7 @@ class GatewayTransport:
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
         """Calls `PipelineService.StreamProcess`. A stream resumes after a lost connection."""
         deadline = _Deadline(timeout_seconds)
-        stream = _Stream(self, request, deadline)
+        stream = _Stream(self._url, self._ssl_context, request, deadline)
         try:
             while True:
                 event = await (deadline.retry(stream.next_event) if stream.can_resume else stream.next_event())
@@ -169,49 +169,15 @@ class GatewayTransport:
 
         return await deadline.retry(send)
 
-    async def connect(
-        self, request: pipeline.ProcessInput, deadline: "_Deadline", resume_token: str | None
-    ) -> websockets.ClientConnection:
-        """Opens a WebSocket and sends the request.
-
-        Args:
-            request: the request.
-            deadline: deadline of the request.
-            resume_token: token of the last event before a connection was lost; None for the first connection.
-
-        Raises:
-            PantreeError: when the gateway cannot be reached in time, or the request cannot be sent.
-        """
-        if not request.customer_id or "/" in request.customer_id:
-            # Such a path has no route. The gateway reports other invalid ids.
-            remedy = "must have 1 to 128 characters without a slash"
-            raise InvalidInput([FieldViolation("customer_id", remedy)])
-        url = f"{self._url.replace('http', 'ws', 1)}/ws/stream/{quote(request.customer_id, safe='')}"
-        options: dict[str, Any] = {"ssl": self._ssl_context} if self._ssl_context else {}
-        try:
-            async with deadline.limit():
-                connection = await websockets.connect(
-                    url, additional_headers=deadline.headers, max_size=None, open_timeout=None, **options
-                )
-        except (OSError, websockets.WebSocketException) as error:
-            raise _unreachable(self._url, error) from error
-        document = _to_json(request)
-        if resume_token is not None:
-            document["resume_token"] = resume_token
-        try:
-            with contextlib.suppress(websockets.ConnectionClosed):  # receiving the next event raises the reason
-                await connection.send(json.dumps(document))
-        except BaseException:
-            await connection.close()
-            raise
-        return connection
-
 
 class _Stream:
     """The events of one request, over one or more connections."""
 
-    def __init__(self, transport: GatewayTransport, request: pipeline.ProcessInput, deadline: "_Deadline") -> None:
-        self._transport = transport
+    def __init__(
+        self, url: str, ssl_context: ssl.SSLContext | None, request: pipeline.ProcessInput, deadline: "_Deadline"
+    ) -> None:
+        self._url = url
+        self._ssl_context = ssl_context
         self._request = request
         self._deadline = deadline
         self._connection: websockets.ClientConnection | None = None
@@ -226,7 +192,7 @@ class _Stream:
             PantreeError: when the gateway reports an error or the connection is lost. The next call resumes the stream.
         """
         if self._connection is None:
-            self._connection = await self._transport.connect(self._request, self._deadline, self._resume_token)
+            self._connection = await self._connect()
         try:
             # The limit spans one message: a generator must not leave a timeout running in its caller's code.
             async with self._deadline.limit():
@@ -243,6 +209,29 @@ class _Stream:
         self._resume_token = frame.get("resume_token")
         self.can_resume = self._resume_token is not None
         return _to_message({frame["type"]: frame["data"]}, pipeline.StreamProcessResponse())
+
+    async def _connect(self) -> websockets.ClientConnection:
+        """Opens a WebSocket and sends the request, with the token of the last event if a connection was lost."""
+        if not self._request.customer_id or "/" in self._request.customer_id:
+            # Such a path has no route. The gateway reports other invalid IDs.
+            raise InvalidInput([FieldViolation("customer_id", "must have 1 to 128 characters without a slash")])
+        url = f"{self._url.replace('http', 'ws', 1)}/ws/stream/{quote(self._request.customer_id, safe='')}"
+        options: dict[str, Any] = {"ssl": self._ssl_context} if self._ssl_context else {}
+        try:
+            async with self._deadline.limit():
+                connection = await websockets.connect(
+                    url, additional_headers=self._deadline.headers, max_size=None, open_timeout=None, **options
+                )
+        except (OSError, websockets.WebSocketException) as error:
+            raise _unreachable(self._url, error) from error
+        token = {} if self._resume_token is None else {"resume_token": self._resume_token}
+        try:
+            with contextlib.suppress(websockets.ConnectionClosed):  # receiving the next event raises the reason
+                await connection.send(json.dumps(_to_json(self._request) | token))
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
 
     async def close(self) -> None:
         """Closes the connection; the gateway then cancels the work."""
