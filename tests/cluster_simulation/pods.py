@@ -104,6 +104,8 @@ class Image:
         lines = re.findall(r"^ENV (.+)$", DOCKERFILE.read_text(), re.MULTILINE)
         variables = dict(assignment.split("=", 1) for line in lines for assignment in line.split())
         variables["PATH"] = f"{sys.prefix}/bin:/usr/local/bin:/usr/bin:/bin"
+        if path := os.environ.get("PYTHONPATH"):  # the packages of this process, not those of an installation
+            variables["PYTHONPATH"] = path
         return cls(["python", "-m", f"pantree_{part}"], variables)
 
     @classmethod
