@@ -33,7 +33,8 @@ class Report:
         lines = [f"not simulated: {reason}" for reason in self.not_simulated]
         slowest = max(self.ready_seconds.values(), default=0.0)
         lines.append(f"pods ready: {len(self.ready_seconds)}, the slowest after {slowest:.1f} s")
-        lines.append(f"connections: {self.connections_open} open as documented, {self.connections_blocked} others blocked")
+        opened, blocked = self.connections_open, self.connections_blocked
+        lines.append(f"connections: {opened} open as documented, {blocked} others blocked")
         lines += [
             f"single requests: {dict(Counter(self.checks))}",
             "",
