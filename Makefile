@@ -12,7 +12,7 @@ GENERATED := gen $(TYPESCRIPT)/src/generated
 .DEFAULT_GOAL := help
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/pip.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -85,7 +85,7 @@ clean: ## Remove .venv, caches and build results
 
 ##@ Checks
 
-.PHONY: check format-check lint types imports buf protos-clean docs packaging milvus milvus-install typescript
+.PHONY: check format-check lint types imports buf baseline protos-clean docs packaging milvus milvus-install typescript
 .PHONY: typescript-install spectral-install random-requests pins
 check: .venv/dev.stamp format-check lint types imports buf protos-clean docs typescript-install spectral-install test milvus packaging ## Run everything that CI runs, except for one image
 
@@ -106,11 +106,14 @@ protos-clean: protos ## Check that the generated code is up to date
 	@git diff --exit-code -- $(GENERATED) || { echo "generated code differs from protos/: run make protos and commit"; exit 1; }
 	@test -z "$$(git status --porcelain -- $(GENERATED))" || { echo "some generated code is not committed"; exit 1; }
 
-# BASE names a commit whose contract must stay readable: the last one, or main for a branch.
+# BASE names a commit whose contract must stay readable, in addition to that of the baseline.
 BASE ?= HEAD
-buf: protos ## Lint the contract, and check that it only grew (BASE=commit, default HEAD)
+buf: protos ## Lint the contract, and check that it only grew since its baseline (and since BASE=commit)
 	@$(BIN)/buf lint gen/pantree/contract.binpb
 	@BASE=$(BASE) BUF=$(BIN)/buf sh scripts/check_breaking.sh
+
+baseline: buf ## Record the contract, after additions, as the baseline that `make buf` compares with
+	@cp gen/pantree/contract.binpb protos/baseline.binpb
 
 docs: .venv/docs.stamp ## Build the documentation in build/docs; a broken link is an error
 	@$(BIN)/sphinx-build -q -n -W --keep-going -c docs . build/docs

@@ -4,7 +4,7 @@ The source directory is the repository, so that READMEs stay where they are and 
 """
 
 project = "Pantree"
-copyright = "2025 Pantree"  # noqa: A001 # Sphinx's name
+copyright = "2025 Pantree"  # Sphinx's name
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 
 root_doc = "docs/index"
@@ -16,6 +16,7 @@ include_patterns = [
     "clients/*/README.md",
     "gateway/README.md",
     "k8s/README.md",
+    "protos/README.md",
     "research/README.md",
     "services/*/README.md",
     "services/**/MODEL_CARD.md",

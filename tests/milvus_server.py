@@ -16,8 +16,8 @@ from pathlib import Path
 from pymilvus import MilvusClient, MilvusException
 
 # Twenty seconds are usual; a machine that does much else takes minutes.
-LONGEST_START_SECONDS = 600
-LONGEST_STOP_SECONDS = 20
+MAX_START_SECONDS = 600
+MAX_STOP_SECONDS = 20
 _TRIES = 3
 _SESSION_SECONDS = 10
 SECONDS_UNTIL_A_KILLED_SERVER_IS_FORGOTTEN = 3 * _SESSION_SECONDS
@@ -33,8 +33,8 @@ _PORTS = (
     "data_coord",
     "data_node",
 )
-# The package's own command takes other ports than those it is told when they are busy, and stays when its server ends.
-# Ports may be busy for a minute after a server was killed. When the tests are gone, the server goes too.
+# When its ports are busy, the package's own command uses other ones; and it keeps running when its server ends.
+# Ports may be busy for a minute after a server was killed. The server ends with the tests.
 _PROGRAM = """
 import json, os, sys, time
 from milvus import MilvusServer, MilvusServerConfig
@@ -106,7 +106,7 @@ class MilvusServerProcess:
         """
         self._launch()
         assert self._process is not None
-        ends_at = time.monotonic() + LONGEST_START_SECONDS
+        ends_at = time.monotonic() + MAX_START_SECONDS
         while not self._answers():
             if self._process.poll() is not None:
                 raise ServerEnded(self._last_words())
@@ -120,7 +120,7 @@ class MilvusServerProcess:
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(LONGEST_STOP_SECONDS)
+            self._process.wait(MAX_STOP_SECONDS)
         self.kill()
         self.start()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-LONGEST_SECONDS = 20.0
+MAX_SECONDS = 20.0
 
 
 @dataclass
@@ -32,7 +32,7 @@ class RedisServer:
         """Starts it, and waits until it accepts connections."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
         self.process = subprocess.Popen([self.program, *options], stdout=subprocess.DEVNULL)
-        ends_at = time.monotonic() + LONGEST_SECONDS
+        ends_at = time.monotonic() + MAX_SECONDS
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
