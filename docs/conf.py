@@ -17,7 +17,7 @@ include_patterns = [
     "gateway/README.md",
     "k8s/README.md",
     "protos/README.md",
-    "research/README.md",
+    "research/*.md",
     "services/*/README.md",
     "services/**/MODEL_CARD.md",
 ]
