@@ -58,6 +58,7 @@ RENAMED_FIELDS = {
     "run_out_probability": "stockout_probability",
     "pile_up_ratio": "overstock_ratio",
     "neighbour_count": "neighbor_count",
+    "longest_interval_days": "max_interval_days",
 }
 """Fields of 8b4a55d and what they are called now."""
 RENAMED_CODES = {
