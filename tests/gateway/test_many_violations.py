@@ -1,5 +1,6 @@
 """However many fields are wrong, the answer is 400 with the first ones and how many more there are."""
 
+import contextlib
 import json
 import random
 import re
@@ -8,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from pantree_gateway.server import RunningGateway
 from pantree_gateway.transcoding.json_codec import write_json
@@ -16,6 +18,7 @@ from pantree_gateway.transcoding.websocket import MAX_REASON_BYTES
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from tests.gateway.mesh import Mesh
 from tests.gateway.schemas import checked
+from tests.gateway.servicers import raising
 
 WRONG_FIELDS: list[dict[str, Any]] = [
     {"price": "x" * 100},
@@ -27,7 +30,7 @@ WRONG_FIELDS: list[dict[str, Any]] = [
     {"ü" * 100: '"' * 100},
     {'\\"\n' * 40: 1},
 ]
-COUNTS = [1, 2, 10, 49, 50, 51, 60, 1_000, 10_000, *(random.Random(16).randint(1, 10_000) for _ in range(5))]
+COUNTS = [1, 2, 10, 49, 50, 51, 60, 1_000, 10_000, *random.Random(16).sample(range(1, 10_000), 5)]
 
 
 def body_with(count: int) -> bytes:
@@ -82,3 +85,23 @@ def test_few_violations_are_all_named() -> None:
 def test_document_is_short_whatever_the_violations_say(description: str) -> None:
     document = problem_of(300, description).document("/" + "\x01" * 5_000)
     assert len(write_json(document)) < MAX_DOCUMENT_BYTES
+
+
+@pytest.mark.parametrize("count", COUNTS)
+async def test_violations_from_the_pipeline_are_limited_too(
+    count: int, mesh: Mesh, client: httpx.AsyncClient, gateway: RunningGateway
+) -> None:
+    wrong = [FieldViolation(f"input.history[{row}].price", "must be a number; is 'ü\"' " * 5) for row in range(count)]
+    mesh.pipeline.before_answer = raising(InvalidInput(wrong))
+    response = await client.post("/api/v1/process", json={"customer_id": "a"})
+    assert response.status_code == 400
+    assert len(response.content) < MAX_DOCUMENT_BYTES
+    assert_describes(response.json(), count)
+    async with connect(f"ws://{gateway.address}/ws/stream/a", max_size=None) as websocket:
+        await websocket.send("{}")
+        frames: list[Any] = []
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                frames.append(checked(json.loads(await websocket.recv())))
+    assert_describes(frames[-1]["problem"], count)
+    assert websocket.close_code == 4400

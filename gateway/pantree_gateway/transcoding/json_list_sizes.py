@@ -11,8 +11,9 @@ from typing import NamedTuple
 import orjson
 from google.protobuf.descriptor import Descriptor
 
-from pantree_domain.limits import field_limits
+from pantree_domain.limits import FieldLimits, field_limits
 from pantree_runtime.errors import FieldViolation, InvalidInput
+from pantree_runtime.validation import length_problem
 
 # What fits into a shorter body does no harm, and validation rejects lists over their limit.
 MIN_SCANNED_BYTES = 32 * 1024
@@ -126,7 +127,7 @@ def _decode_key(string: bytes) -> bytes:
 
 
 def _items_text(place: _Place) -> str:
-    return f"must have at most {place.max_items:,} elements; has more"
+    return length_problem(None, FieldLimits(max_items=place.max_items))
 
 
 def _too_long(frames: list[_Frame], text: str) -> InvalidInput:
