@@ -4,9 +4,10 @@ import enum
 from dataclasses import dataclass
 
 from pantree_domain.catalog import Perishability
+from pantree_domain.limits import maximum
 
 # Longer intervals are not regular.
-MAX_SUGGESTED_INTERVAL_DAYS = 365
+MAX_SUGGESTED_INTERVAL_DAYS = int(maximum("pantree.recommendation.v1.Candidate.suggested_interval_days"))
 
 
 class Relation(enum.Enum):
