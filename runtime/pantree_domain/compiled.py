@@ -6,6 +6,8 @@ read-only directory on the same kind of processor; other processors compile it i
 """
 
 import contextlib
+import functools
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, cast
@@ -32,7 +34,15 @@ class _InstalledFiles(CompileResultCacheImpl):
 
 
 class _Cache(FunctionCache):
-    """Ignores cached code of an older version with types that have been renamed; numba would raise."""
+    """Loads cached code as long as no module in the function's directory has changed.
+
+    Compiled code contains the functions that it calls, and numba checks the function's own file only. Cached code of an
+    older version with types that have been renamed is ignored; numba would raise.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)  # type: ignore[no-untyped-call]
+        vars(self._cache_file)["_source_stamp"] = _digest_of(Path(function.__code__.co_filename).parent)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -52,6 +62,15 @@ class _InstalledCache(_Cache):
 
     def flush(self) -> None:
         pass
+
+
+@functools.cache
+def _digest_of(directory: Path) -> str:
+    """Digest of the modules in a directory."""
+    digest = hashlib.sha256()
+    for path in sorted(directory.glob("*.py")):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 def compiled(
@@ -75,7 +94,7 @@ def compiled(
         for cache in (_Cache, _InstalledCache):
             with contextlib.suppress(RuntimeError):
                 # As numba sets a function's cache itself; there is no public method.
-                vars(kernel)["_cache"] = cache(function)  # type: ignore[no-untyped-call]
+                vars(kernel)["_cache"] = cache(function)
                 break
         return cast(Callable[Parameters, Result], kernel)
 

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 
 from pantree_frequency.backends import artefact
-from pantree_frequency.core.bulk import BulkStatistics, bulk_statistics
+from pantree_frequency.core.bulk_statistics import BulkStatistics, bulk_statistics
 from pantree_frequency.core.features import COLUMN, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models.hazard import STEPS
-from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.purchases import purchases_by_pair
 from pantree_research.quality.households import EVALUATION_CUTOFFS, Level, Split, load_receipt_lines
 from tests.benchmarks.comparison import Baseline, Comparison, best_of
 
@@ -84,7 +84,7 @@ def bulk_statistics_of_lines() -> Comparison:
             item_indices=columns["item"], days=columns["day"], quantities=columns["quantity"],
             prices=columns["price"], savings=columns["saving"],
         )  # fmt: skip
-        return histories, bulk_statistics(histories, _FAR_DAY, _THREADS)
+        return histories, bulk_statistics(histories, _FAR_DAY)
 
     own()  # compiled before it is timed
     before = _resident_bytes()
@@ -130,11 +130,11 @@ def bulk_scoring() -> Comparison:
     priors = models.priors
 
     def own() -> object:
-        return model.within(feature_table(sort_histories(histories, as_of), priors), horizon)
+        return model.within(feature_table(purchases_by_pair(histories, as_of), priors), horizon)
 
     own()
     loaded = artefact.load()
-    table = feature_table(sort_histories(histories, as_of), priors)
+    table = feature_table(purchases_by_pair(histories, as_of), priors)
     chosen = np.array([COLUMN[name] for name in loaded.description["features"]])
     values = np.repeat(table.values[:, chosen], len(STEPS), axis=0)
     rows = np.column_stack([values, np.tile(STEPS.astype(np.float32), len(table))])

@@ -78,3 +78,24 @@ def test_function_compiled_for_a_type_that_was_renamed_is_compiled_again(tmp_pat
     assert run("Point") == "42 1\n"
     assert run("Spot") == "42 0\n"
     assert run("Spot") == "42 1\n"
+
+
+def test_caller_is_compiled_again_when_a_function_of_another_module_changes(tmp_path: Path) -> None:
+    definition = "from pantree_domain.compiled import compiled\n\n@compiled()\ndef {}\n"
+    (tmp_path / "caller.py").write_text(
+        "from callee import step\n" + definition.format("total(n):\n    return step(n) + 1")
+    )
+    variables = {**os.environ, "NUMBA_CACHE_DIR": ""}
+
+    def run(step: str) -> str:
+        (tmp_path / "callee.py").write_text(definition.format(f"step(n):\n    return {step}"))
+        code = "import caller; print(caller.total(20), len(caller.total.stats.cache_hits))"
+        result = subprocess.run(
+            [sys.executable, "-c", code], cwd=tmp_path, env=variables, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    assert run("n * 2") == "41 0\n"
+    assert run("n * 2") == "41 1\n"
+    assert run("n * 3") == "61 0\n"

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pantree_domain.days import day_number
-from pantree_frequency.core import kernels
-from pantree_frequency.core.bulk import BulkStatistics, bulk_statistics, household_ranges
+from pantree_frequency.core.bulk_statistics import BulkStatistics, bulk_statistics, joined
 from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.purchases import purchases_by_pair
+from pantree_frequency.core.records import BULK_STATISTICS
 from pantree_frequency.core.statistics import pair_statistics
 from pantree_runtime.errors import InvalidInput
 from tests.frequency.histories import AS_OF_DAY, Line, lines
@@ -19,26 +19,15 @@ from tests.frequency.test_features import bulk_histories
 pa = pytest.importorskip("pyarrow")
 
 NO_DEADLINE = settings(deadline=None, max_examples=25)
-NAMES = {
-    "purchase_count": "purchase_counts",
-    "mean_interval_days": "mean_days",
-    "median_interval_days": "median_days",
-    "standard_deviation_days": "standard_deviation_days",
-    "coefficient_of_variation": "coefficients_of_variation",
-    "first_day": "first_days",
-    "last_day": "last_days",
-    "total_quantity": "quantities",
-    "total_spend": "spend",
-}
 
 
 def assert_equal(bulk: BulkStatistics, histories: Histories, as_of_day: int) -> None:
-    ordered = sort_histories(histories, np.full(histories.household_count, as_of_day, np.int32))
-    single = pair_statistics(ordered)
-    np.testing.assert_array_equal(bulk.pair_starts, ordered.pair_starts)
-    np.testing.assert_array_equal(bulk.items, single.items)
-    for name, attribute in NAMES.items():
-        np.testing.assert_array_equal(getattr(bulk, attribute), single[name], name)
+    bought = purchases_by_pair(histories, np.full(histories.household_count, as_of_day, np.int32))
+    single = pair_statistics(bought)
+    np.testing.assert_array_equal(bulk.pair_counts, np.diff(bought.pair_starts))
+    np.testing.assert_array_equal(bulk["item"], bought.pairs["item"])
+    for name in set(BULK_STATISTICS.names or ()) - {"item"}:
+        np.testing.assert_array_equal(bulk[name], single[name], name)
 
 
 @NO_DEADLINE
@@ -48,10 +37,12 @@ def assert_equal(bulk: BulkStatistics, histories: Histories, as_of_day: int) -> 
     st.integers(min_value=AS_OF_DAY - 300, max_value=AS_OF_DAY),
 )
 def test_bulk_statistics_equal_those_of_a_request(
-    households: list[list[Line]], thread_count: int, as_of_day: int
+    households: list[list[Line]], shard_count: int, as_of_day: int
 ) -> None:
     histories = bulk_histories(households)
-    assert_equal(bulk_statistics(histories, as_of_day, thread_count), histories, as_of_day)
+    shards = [bulk_statistics(shard, as_of_day) for shard in histories.split(shard_count)]
+    assert len(shards) <= shard_count
+    assert_equal(joined(shards), histories, as_of_day)
 
 
 @pytest.mark.parametrize("by_day", [True, False])
@@ -73,25 +64,28 @@ def test_long_histories_are_sorted_alike(by_day: bool) -> None:
     histories = Histories.of_lines(
         households=np.zeros(size, np.int64), item_names=blank, item_types=blank, item_categories=blank, **columns
     )
-    ordered = sort_histories(histories, np.array([20_000], np.int32))
-    # Lines of one item and day are ordered by what they hold, not by where they stood.
-    keys = ordered.keys >> kernels.POSITION_BITS
-    np.testing.assert_array_equal(keys, np.sort(keys))
     distinct = np.unique(columns["item_indices"])
     counts = [len(np.unique(days[columns["item_indices"] == item])) for item in distinct]
     found = bulk_statistics(histories, 20_000)
-    np.testing.assert_array_equal(found.items, distinct)
-    np.testing.assert_array_equal(found.purchase_counts, counts)
+    np.testing.assert_array_equal(found["item"], distinct)
+    np.testing.assert_array_equal(found["purchase_count"], counts)
     assert_equal(found, histories, 20_000)
 
 
 @NO_DEADLINE
-@given(st.lists(st.integers(min_value=0, max_value=9), min_size=1, max_size=30), st.integers(min_value=1, max_value=8))
-def test_ranges_of_households_hold_each_once(sizes: list[int], count: int) -> None:
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    ranges = household_ranges(starts, count)
-    assert len(ranges) <= count
-    assert [household for first, end in ranges for household in range(first, end)] == list(range(len(sizes)))
+@given(st.lists(st.integers(min_value=1, max_value=9), min_size=1, max_size=30), st.integers(min_value=1, max_value=8))
+def test_shards_hold_each_household_once(sizes: list[int], count: int) -> None:
+    size, blank = sum(sizes), ("",)
+    histories = Histories.of_lines(
+        households=np.repeat(np.arange(len(sizes)), sizes), item_names=blank, item_types=blank, item_categories=blank,
+        item_indices=np.zeros(size), days=np.arange(size), quantities=np.ones(size), prices=np.ones(size),
+        savings=np.zeros(size),
+    )  # fmt: skip
+    shards = histories.split(count)
+    assert len(shards) <= count
+    assert [id_ for shard in shards for id_ in shard.household_ids.tolist()] == list(range(len(sizes)))
+    assert [day for shard in shards for day in shard.lines["day"].tolist()] == list(range(size))
+    assert all(len(shard.lines) == shard.household_starts[-1] for shard in shards)
 
 
 def table(**changed: object) -> object:
@@ -136,7 +130,7 @@ def test_arrow_columns_become_histories() -> None:
         "Milk": "dairy",
         "Soap": "care",
     }
-    assert purchases.histories.days.min() == day_number(date(2026, 1, 1))
+    assert purchases.histories.lines["day"].min() == day_number(date(2026, 1, 1))
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pantree_fitting.frequency.outcomes import outcomes
-from pantree_frequency.core.features import FEATURES, MODELLED, feature_table, monotone_direction
+from pantree_frequency.core.features import COLUMN, MODELED, feature_table, monotone_direction
 from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.purchases import purchases_by_pair
 from tests.frequency.histories import AS_OF_DAY, Line, bought_on, history_of, lines, shipped_models
 
 NO_DEADLINE = settings(deadline=None, max_examples=20)
@@ -39,16 +39,16 @@ def bulk_histories(households: list[list[Line]]) -> Histories:
 def test_features_of_a_fit_equal_those_of_a_request(households: list[list[Line]], days_later: int) -> None:
     day = AS_OF_DAY + days_later
     bulk = bulk_histories(households)
-    offline = feature_table(sort_histories(bulk, as_of(day, len(households))), PRIORS)
+    offline = feature_table(purchases_by_pair(bulk, as_of(day, len(households))), PRIORS)
     for number, rows in enumerate(households):
         request = Histories.of_households([history_of(rows, category="pantry")])
-        online = feature_table(sort_histories(request, as_of(day)), PRIORS)
+        online = feature_table(purchases_by_pair(request, as_of(day)), PRIORS)
         by_name = {request.item_names[item]: online.values[row] for row, item in enumerate(online.items)}
-        pairs = range(int(offline.pair_starts[number]), int(offline.pair_starts[number + 1]))
+        pairs = np.flatnonzero(offline.households == number)
         assert len(pairs) == len(by_name)
         for pair in pairs:
             # Ranks among equals go by the dictionary's order, which differs; no model sees ties otherwise.
-            kept = [column for column, name in enumerate(FEATURES) if name != "rank_in_basket"]
+            kept = [column for name, column in COLUMN.items() if name != "rank_in_basket"]
             expected = by_name[bulk.item_names[offline.items[pair]]]
             np.testing.assert_array_equal(offline.values[pair][kept], expected[kept])
 
@@ -57,7 +57,7 @@ def test_features_of_a_fit_equal_those_of_a_request(households: list[list[Line]]
 @given(lines, st.randoms(use_true_random=False))
 def test_features_do_not_depend_on_the_order_of_lines(rows: list[Line], random: object) -> None:
     def values(of: list[Line]) -> object:
-        return feature_table(sort_histories(bulk_histories([of]), as_of(AS_OF_DAY)), PRIORS).values
+        return feature_table(purchases_by_pair(bulk_histories([of]), as_of(AS_OF_DAY)), PRIORS).values
 
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -70,16 +70,16 @@ def test_nothing_after_the_day_of_asking_is_seen(past: list[Line], future: list[
     later: list[Line] = [(name, day + 500, *rest) for name, day, *rest in future]  # type: ignore[misc]
     with_future = Histories.of_households([history_of([*past, *later])])
     without = Histories.of_households([history_of(past)])
-    seen = feature_table(sort_histories(with_future, as_of(AS_OF_DAY)), PRIORS).values
-    np.testing.assert_array_equal(seen, feature_table(sort_histories(without, as_of(AS_OF_DAY)), PRIORS).values)
+    seen = feature_table(purchases_by_pair(with_future, as_of(AS_OF_DAY)), PRIORS).values
+    np.testing.assert_array_equal(seen, feature_table(purchases_by_pair(without, as_of(AS_OF_DAY)), PRIORS).values)
 
 
 def test_rhythm_of_an_item_in_numbers() -> None:
-    table = feature_table(sort_histories(Histories.of_households([bought_on(100, 110, 130)]), as_of(140)), PRIORS)
+    table = feature_table(purchases_by_pair(Histories.of_households([bought_on(100, 110, 130)]), as_of(140)), PRIORS)
     expected = {
         "pair_count": 3, "pair_recency": 10, "pair_age": 40, "pair_mean_interval": 15, "pair_median_interval": 15,
         "pair_last_interval": 20, "pair_longest_interval": 20, "pair_in_14": 1, "pair_in_28": 1, "pair_in_56": 3,
-        "trips_since_last": 0, "trip_ratio": 1, "household_pairs": 1, "trip_count": 3,
+        "trips_since_last": 0, "trip_ratio": 1, "household_pairs": 1,
     }  # fmt: skip
     assert {name: table[name][0] for name in expected} == expected
     assert np.isclose(table["pair_decay_14"][0], 0.5 ** (10 / 14) + 0.5 ** (30 / 14) + 0.5 ** (40 / 14))
@@ -91,9 +91,9 @@ def test_rhythm_of_an_item_in_numbers() -> None:
 def test_what_ages_moves_only_as_the_trees_are_bound(days: list[int]) -> None:
     history = Histories.of_households([bought_on(*days)])
     due = max(days) + 200
-    before = feature_table(sort_histories(history, as_of(due)), PRIORS)
-    after = feature_table(sort_histories(history, as_of(due + 9)), PRIORS)
-    for name in MODELLED:
+    before = feature_table(purchases_by_pair(history, as_of(due)), PRIORS)
+    after = feature_table(purchases_by_pair(history, as_of(due + 9)), PRIORS)
+    for name in MODELED:
         change = np.nan_to_num(after[name][0]) - np.nan_to_num(before[name][0])
         if abs(change) > 1e-5 * (1 + abs(before[name][0])):
             assert change * monotone_direction(name) < 0, name
@@ -101,7 +101,7 @@ def test_what_ages_moves_only_as_the_trees_are_bound(days: list[int]) -> None:
 
 def test_outcomes_are_the_next_two_purchase_days_up_to_the_end() -> None:
     histories = Histories.of_households([bought_on(100, 107, 115, 115, 130, 160)])
-    table = feature_table(sort_histories(histories, as_of(110)), PRIORS)
+    table = feature_table(purchases_by_pair(histories, as_of(110)), PRIORS)
     known = outcomes(histories, table, as_of(110), 150)
     assert (known.days_to_first[0], known.days_to_second[0], known.follow_up[0]) == (5, 20, 40)
     assert np.isinf(outcomes(histories, table, as_of(110), 120).days_to_second[0])

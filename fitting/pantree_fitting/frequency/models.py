@@ -17,7 +17,7 @@ from pantree_fitting.frequency.priors import PairEvidence, fit_priors, pair_evid
 from pantree_frequency.backends.artefact import Artefact
 from pantree_frequency.core.features import (
     COLUMN,
-    MODELLED,
+    MODELED,
     FeatureTable,
     feature_table,
     monotone_direction,
@@ -28,7 +28,7 @@ from pantree_frequency.core.models.base import ClosedForm, Floats
 from pantree_frequency.core.models.hazard import STEPS
 from pantree_frequency.core.need import GONE_DAYS, grounds
 from pantree_frequency.core.priors import Priors
-from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.purchases import purchases_by_pair
 
 # The closed forms that speak beside the trees: the three that are best on their own.
 COMPANIONS = ("bg-nbd", "log-normal", "hawkes")
@@ -83,7 +83,7 @@ class Sample:
         """The features of some rows."""
         values = self.values[rows]
         nothing = np.zeros(len(values), np.int32)
-        return FeatureTable(np.array([0, len(values)]), nothing, nothing, values)
+        return FeatureTable(nothing, nothing, values)
 
 
 def household_fold(household_id: int, fold_count: int) -> int:
@@ -116,7 +116,7 @@ def sample_of(levels: Sequence[Level], end_day: int, plan: Plan) -> Sample:
             for number, days_before in enumerate(plan.days_before_end):
                 histories = _viewed(level.histories, level.views[number % len(level.views)])
                 as_of = np.full(histories.household_count, end_day - days_before, np.int32)
-                table = feature_table(sort_histories(histories, as_of), priors)
+                table = feature_table(purchases_by_pair(histories, as_of), priors)
                 known = outcomes(histories, table, as_of, end_day)
                 kept = (table["pair_count"] >= 2) | (generator.random(len(table)) < plan.single_ratio)
                 others = group_outcomes(histories, table, known)
@@ -190,7 +190,7 @@ def fit_sample(
         "best_closed_form": min(losses, key=lambda model: losses[model]),
         "closed_forms": closed_forms,
         "companions": list(COMPANIONS),
-        "features": list(MODELLED),
+        "features": list(MODELED),
         "plan": dataclasses.asdict(plan),
         "switching": fit_switching(sample, say=say),
     }
@@ -224,7 +224,7 @@ def fit_trees(
     if len(pairs) > plan.step_rows:
         chosen = np.sort(generator.choice(len(pairs), plan.step_rows, replace=False))
         pairs, steps = pairs[chosen], steps[chosen]
-    columns = np.array([COLUMN[name] for name in MODELLED])
+    columns = np.array([COLUMN[name] for name in MODELED])
     matrix = np.empty((len(pairs), len(columns) + 1), np.float32)
     matrix[:, :-1] = sample.values[candidates[pairs]][:, columns]
     matrix[:, -1] = STEPS[steps]
@@ -232,7 +232,7 @@ def fit_trees(
     parameters = {
         "objective": "binary", "learning_rate": plan.learning_rate, "num_leaves": plan.leaves, "min_data_in_leaf": 800,
         "feature_fraction": 0.4, "bagging_fraction": 0.7, "bagging_freq": 1, "lambda_l2": 10.0, "max_bin": 127,
-        "monotone_constraints": [*map(monotone_direction, MODELLED), 0], "monotone_constraints_method": "basic",
+        "monotone_constraints": [*map(monotone_direction, MODELED), 0], "monotone_constraints_method": "basic",
         "num_threads": plan.thread_count, "seed": plan.seed, "deterministic": True, "force_row_wise": True,
         "verbose": -1,
     }  # fmt: skip
@@ -267,7 +267,7 @@ def fit_closed_form(closed_form: type[ClosedForm], sample: Sample, plan: Plan) -
     asked = np.flatnonzero(sample.values[:, COLUMN["pair_count"]] >= 3)
     rows = np.sort(generator.choice(asked, min(plan.closed_form_rows, len(asked)), replace=False))
     plain = sample.table(rows)
-    table = _RememberingTable(plain.pair_starts, plain.households, plain.items, plain.values)
+    table = _RememberingTable(plain.households, plain.items, plain.values)
     bought = sample.outcomes.days_to_first[rows][:, None] <= _CLOSED_FORM_DAYS
     weights = (sample.outcomes.follow_up[rows][:, None] >= _CLOSED_FORM_DAYS) * _CLOSED_FORM_WEIGHTS
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_frequency.core import kernels
 from pantree_frequency.core.features import FeatureTable
 from pantree_frequency.core.histories import Histories
 
@@ -31,14 +30,25 @@ def outcomes(histories: Histories, table: FeatureTable, as_of: NDArray[np.int32]
 
     Args:
         histories: the histories the table was made from, which may go on after `as_of`.
-        table: p pairs, ungrouped by nothing: as `feature_table` made it.
+        table: p pairs, all that `feature_table` computed.
         as_of: int32[h], days since 1970-01-01.
         end_day: last day that may be looked at; no label reaches beyond it.
     """
-    first = np.full(len(table), np.inf)
-    second = np.full(len(table), np.inf)
-    kernels.next_days(
-        histories.household_starts, histories.item_indices, histories.days, as_of, end_day,
-        table.pair_starts, table.items, len(histories.item_names), first, second,
-    )  # fmt: skip
+    size = len(histories.item_names)
+    lines, household_of_line = histories.lines, np.repeat(np.arange(len(as_of)), np.diff(histories.household_starts))
+    after = (lines["day"] > as_of[household_of_line]) & (lines["day"] <= end_day)
+    keys = table.households.astype(np.int64) * size + table.items  # ascending
+    key_of_line = household_of_line[after] * size + lines["item"][after]
+    pairs = np.searchsorted(keys, key_of_line)
+    known = pairs < len(keys)
+    known[known] = keys[pairs[known]] == key_of_line[known]
+    # Distinct purchase days, pair by pair.
+    bought = np.unique(np.stack([pairs[known], lines["day"][after][known]], axis=1), axis=0)
+    pair, day = bought[:, 0], bought[:, 1]
+    days = (day - as_of[table.households[pair]]).astype(np.float64)
+    is_first = np.diff(pair, prepend=-1) != 0
+    is_second = ~is_first & np.insert(is_first[:-1], 0, False)
+    first, second = np.full(len(table), np.inf), np.full(len(table), np.inf)
+    first[pair[is_first]] = days[is_first]
+    second[pair[is_second]] = days[is_second]
     return Outcomes(first, second, (end_day - as_of[table.households]).astype(np.float64))

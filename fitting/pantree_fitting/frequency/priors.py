@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_frequency.core import kernels
 from pantree_frequency.core.features import feature_table
 from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.priors import PRIOR_SIZE, Priors, normalized
-from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.priors import PRIOR_NAMES, Priors, normalized
+from pantree_frequency.core.purchases import purchases_by_pair
 
 # A group with this many buyers weighs as much as what it falls back to.
 _STRENGTH = 20.0
@@ -36,17 +35,17 @@ class PairEvidence:
 def summarize(
     evidence: PairEvidence, groups: NDArray[np.int64], group_count: int, fallback: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Priors of groups of pairs, float32[group_count, PRIOR_SIZE], shrunk towards their fallback.
+    """Priors of groups of pairs, float32[group_count, len(PRIOR_NAMES)], shrunk towards their fallback.
 
     Args:
         evidence: p pairs.
         groups: int64[p], group of each pair, 0 to group_count − 1; -1 leaves the pair out.
         group_count: how many groups there are.
-        fallback: float32[group_count, PRIOR_SIZE], or [PRIOR_SIZE] for all of them.
+        fallback: float32[group_count, len(PRIOR_NAMES)], or [len(PRIOR_NAMES)] for all of them.
     """
     kept = groups >= 0
     groups = groups[kept]
-    fallback = np.broadcast_to(fallback.astype(np.float64), (group_count, PRIOR_SIZE))
+    fallback = np.broadcast_to(fallback.astype(np.float64), (group_count, len(PRIOR_NAMES)))
 
     def total(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.bincount(groups, weights=values[kept], minlength=group_count).astype(np.float64)
@@ -56,7 +55,7 @@ def summarize(
     # A household that buys daily must not speak for all; its weight grows little after a few intervals.
     weight = evidence.gaps / (evidence.gaps + 1.0)
     log_mean = np.where(repeated, np.nan_to_num(evidence.log_mean), 0.0)
-    summary = np.empty((group_count, PRIOR_SIZE))
+    summary = np.empty((group_count, len(PRIOR_NAMES)))
     weight_sum = total(weight)
     summary[:, 0] = (total(weight * log_mean) + _STRENGTH * fallback[:, 0]) / (weight_sum + _STRENGTH)
     center = np.zeros(len(kept))
@@ -136,7 +135,7 @@ def _product_priors(
     position = {name: index for index, name in enumerate(kept)}
     groups = np.array([position.get(known[name], -1) for name in names], np.int64)
     fallback = np.array([member.get(type_of[name], everything) for name in kept], np.float32)
-    summary = summarize(evidence, groups, len(kept), fallback.reshape(-1, PRIOR_SIZE))
+    summary = summarize(evidence, groups, len(kept), fallback.reshape(-1, len(PRIOR_NAMES)))
     return dict(zip(kept, summary, strict=True))
 
 
@@ -147,13 +146,22 @@ def pair_evidence(histories: Histories, as_of: NDArray[np.int32]) -> tuple[PairE
         histories: h fitting households.
         as_of: int32[h], days since 1970-01-01; later lines are not looked at.
     """
-    nothing = Priors(np.zeros(PRIOR_SIZE, np.float32))
-    ordered = sort_histories(histories, as_of)
-    table = feature_table(ordered, nothing)
-    follow_ups = np.zeros((len(table), 4))
-    kernels.count_follow_ups(
-        histories.household_starts, ordered.line_counts, ordered.pair_starts, ordered.keys, as_of, follow_ups
-    )
+    nothing = Priors(np.zeros(len(PRIOR_NAMES), np.float32))
+    bought = purchases_by_pair(histories, as_of)
+    table = feature_table(bought, nothing)
+    pairs, count = bought.pairs, int(bought.pairs["end"][-1]) if len(bought.pairs) else 0
+    days, pair = bought.purchases.days[:count], np.repeat(np.arange(len(pairs)), pairs["end"] - pairs["first"])
+    gaps = np.append(np.diff(days), 0).astype(np.float64)
+    gaps[pairs["end"] - 1] = np.inf
+    ages = as_of[pairs["household"]][pair] - days
+    follow_ups = np.stack(
+        [
+            np.bincount(pair, (ages >= window) & (gaps <= longest), len(pairs))
+            for window in (28, 84)
+            for longest in (np.inf, window)
+        ],
+        axis=1,
+    ).astype(np.float64)
     evidence = PairEvidence(
         table["pair_count"] - 1, table["pair_log_mean"], table["pair_age"], table["promotion_ratio"], follow_ups
     )

@@ -14,10 +14,10 @@ from scipy import sparse
 
 from pantree_domain.days import day_number
 from pantree_fitting.frequency import models as fitting
-from pantree_frequency.core.features import MODELLED, FeatureTable, feature_table
+from pantree_frequency.core.features import MODELED, FeatureTable, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.priors import Priors
-from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.purchases import purchases_by_pair
 from pantree_research.quality.baskets import (
     MIN_BASKETS,
     Baskets,
@@ -263,11 +263,11 @@ class Bench:
         # Features include everything bought up to a day, and nothing bought on the as-of date.
         until = np.empty(len(ids), np.int32)
         until[order] = evaluation.as_of - evaluation.day_known
-        table: FeatureTable = feature_table(sort_histories(theirs, until), priors)
+        table: FeatureTable = feature_table(purchases_by_pair(theirs, until), priors)
         keys = table.households.astype(np.int64) * evaluation.item_count + table.items
         wanted = order[rows] * evaluation.item_count + items
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        values = np.column_stack([table[name] for name in MODELLED])[place]
+        values = np.column_stack([table[name] for name in MODELED])[place]
         return np.where((keys[place] == wanted)[:, None], values, np.nan)
 
 

@@ -12,7 +12,7 @@ from pantree_fitting.frequency.outcomes import Outcomes, outcomes
 from pantree_frequency.core.features import FeatureTable, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.priors import Priors
-from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.purchases import purchases_by_pair
 from pantree_frequency.core.statistics import pair_statistics
 from pantree_research.quality.households import LAST_DAY, Level, ReceiptLines
 
@@ -87,12 +87,12 @@ def evaluation_set(lines: ReceiptLines, level: Level, cutoff: int, priors: Prior
     """The examination of one level at one cut-off; everything up to the cut-off may be seen by models."""
     histories = lines.histories(level)
     as_of = np.full(histories.household_count, cutoff, np.int32)
-    ordered = sort_histories(histories, as_of)
+    ordered = purchases_by_pair(histories, as_of)
     table = feature_table(ordered, priors)
     truth = outcomes(histories, table, as_of, LAST_DAY)
     evaluation = table["pair_count"] >= MIN_PURCHASES
-    later = _purchases(histories, table.only(evaluation), cutoff, histories.days > cutoff)
-    earlier = _purchases(histories, table.only(evaluation), cutoff, histories.days <= cutoff)
+    later = _purchases(histories, table.only(evaluation), cutoff, histories.lines["day"] > cutoff)
+    earlier = _purchases(histories, table.only(evaluation), cutoff, histories.lines["day"] <= cutoff)
     units = np.maximum(pair_statistics(ordered)["median_quantity"][evaluation].astype(np.int64), 1)
     return EvaluationSet(
         level,
@@ -115,10 +115,10 @@ def _purchases(
     sizes = np.diff(histories.household_starts)
     item_count = len(histories.item_names)
     households = np.repeat(np.arange(len(sizes)), sizes)[lines]
-    keys = households * item_count + histories.item_indices[lines]
-    days = histories.days[lines].astype(np.int64) - cutoff
+    keys = households * item_count + histories.lines["item"][lines]
+    days = histories.lines["day"][lines].astype(np.int64) - cutoff
     order = np.lexsort((days, keys))
-    keys, days, units = keys[order], days[order], histories.quantities[lines][order].astype(np.int64)
+    keys, days, units = keys[order], days[order], histories.lines["quantity"][lines][order].astype(np.int64)
     firsts = np.flatnonzero((np.diff(keys, prepend=-1) != 0) | (np.diff(days, prepend=0) != 0))
     keys, days, units = keys[firsts], days[firsts], np.add.reduceat(units, firsts) if len(firsts) else units
     evaluation = table.households.astype(np.int64) * item_count + table.items

@@ -157,24 +157,24 @@ def history_before(histories: Histories, household: int, cutoff: int, first: int
 def _history_and_types(
     histories: Histories, household: int, first: int, cutoff: int
 ) -> tuple[PurchaseHistory, tuple[str, ...]]:
-    lines = _lines(histories, household, (histories.days >= first) & (histories.days <= cutoff))
-    items, indices = np.unique(histories.item_indices[lines], return_inverse=True)
+    lines = _lines(histories, household, (histories.lines["day"] >= first) & (histories.lines["day"] <= cutoff))
+    items, indices = np.unique(histories.lines["item"][lines], return_inverse=True)
     history = PurchaseHistory(
         item_names=tuple(histories.item_names[item] for item in items),
         item_categories=tuple(histories.item_categories[item] for item in items),
         item_indices=indices.astype(np.int32),
-        days=histories.days[lines],
-        quantities=histories.quantities[lines],
-        prices=histories.prices[lines],
-        savings=histories.savings[lines],
+        days=histories.lines["day"][lines],
+        quantities=histories.lines["quantity"][lines],
+        prices=histories.lines["price"][lines],
+        savings=histories.lines["saving"][lines],
     )
     return history, tuple(histories.item_types[item] for item in items)
 
 
 def later_days(histories: Histories, household: int, cutoff: int, end: int) -> set[tuple[str, int]]:
     """Items and the days after the cut-off, up to and with `end`, on which a household buys them."""
-    lines = _lines(histories, household, (histories.days > cutoff) & (histories.days <= end))
-    bought = zip(histories.item_indices[lines].tolist(), histories.days[lines].tolist(), strict=True)
+    lines = _lines(histories, household, (histories.lines["day"] > cutoff) & (histories.lines["day"] <= end))
+    bought = zip(histories.lines["item"][lines].tolist(), histories.lines["day"][lines].tolist(), strict=True)
     return {(histories.item_names[item], day) for item, day in bought}
 
 

@@ -5,15 +5,18 @@ MB per million beside the columns that are read.
 """
 
 import argparse
+import itertools
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 
 from pantree_domain.days import day_number
-from pantree_frequency.core.bulk import bulk_statistics
+from pantree_frequency.core.bulk_statistics import BulkStatistics, bulk_statistics, joined
+from pantree_frequency.core.histories import Histories
 from pantree_runtime.errors import PantreeError
 
 _ANY_DAY = int(np.iinfo(np.int32).max)
@@ -52,8 +55,8 @@ def _analyze(source: Path, target: Path, as_of_day: int, thread_count: int) -> N
 
     started = time.perf_counter()
     purchases = arrow.read_purchases(source)
-    statistics = bulk_statistics(purchases.histories, as_of_day, thread_count)
-    # Half a file is never taken for one.
+    statistics = _statistics(purchases.histories, as_of_day, thread_count)
+    # A half-written file never has the final name.
     unfinished = target.with_name(f".{target.name}.unfinished")
     try:
         parquet.write_table(arrow.table_of(purchases, statistics), unfinished, compression="zstd")
@@ -61,7 +64,13 @@ def _analyze(source: Path, target: Path, as_of_day: int, thread_count: int) -> N
     finally:
         unfinished.unlink(missing_ok=True)
     seconds = time.perf_counter() - started
-    print(f"{len(purchases.histories.days):,} lines, {len(statistics):,} pairs in {seconds:.1f} s: {target}")
+    print(f"{len(purchases.histories.lines):,} lines, {len(statistics):,} pairs in {seconds:.1f} s: {target}")
+
+
+def _statistics(histories: Histories, as_of_day: int, thread_count: int) -> BulkStatistics:
+    shards = histories.split(thread_count)
+    with ThreadPoolExecutor(thread_count) as threads:
+        return joined(list(threads.map(bulk_statistics, shards, itertools.repeat(as_of_day))))
 
 
 if __name__ == "__main__":

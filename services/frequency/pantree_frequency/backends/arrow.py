@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pantree_frequency.core.bulk import BulkStatistics
+from pantree_frequency.core.bulk_statistics import BulkStatistics
 from pantree_frequency.core.histories import Histories
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NEEDED = ("household", "date", "item", "quantity", "price", "saving")
 OPTIONAL = ("category", "type")
+_INTERVALS = ("mean_interval_days", "median_interval_days", "standard_deviation_days", "coefficient_of_variation")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,23 +101,19 @@ def table_of(purchases: BulkPurchases, statistics: BulkStatistics) -> "Table":
     import pyarrow as pa
 
     histories = purchases.histories
-    pair_counts = np.diff(statistics.pair_starts)
-    households: Any = pa.array(np.repeat(histories.household_ids, pair_counts))
+    households: Any = pa.array(np.repeat(histories.household_ids, statistics.pair_counts))
     if purchases.household_names is not None:
         households = pa.DictionaryArray.from_arrays(households.cast(pa.int32()), list(purchases.household_names))
     return pa.table(
         {
             "household": households,
-            "item": pa.DictionaryArray.from_arrays(pa.array(statistics.items), list(histories.item_names)),
-            "purchase_count": statistics.purchase_counts,
-            "mean_interval_days": pa.array(statistics.mean_days, from_pandas=True),
-            "median_interval_days": pa.array(statistics.median_days, from_pandas=True),
-            "standard_deviation_days": pa.array(statistics.standard_deviation_days, from_pandas=True),
-            "coefficient_of_variation": pa.array(statistics.coefficients_of_variation, from_pandas=True),
-            "first_date": pa.array(statistics.first_days).cast(pa.date32()),
-            "last_date": pa.array(statistics.last_days).cast(pa.date32()),
-            "total_quantity": statistics.quantities.astype(np.int64),
-            "total_spend": statistics.spend,
+            "item": pa.DictionaryArray.from_arrays(pa.array(statistics["item"]), list(histories.item_names)),
+            "purchase_count": statistics["purchase_count"],
+            **{name: pa.array(statistics[name], from_pandas=True) for name in _INTERVALS},
+            "first_date": pa.array(statistics["first_day"]).cast(pa.date32()),
+            "last_date": pa.array(statistics["last_day"]).cast(pa.date32()),
+            "total_quantity": statistics["total_quantity"].astype(np.int64),
+            "total_spend": statistics["total_spend"],
         }
     )
 

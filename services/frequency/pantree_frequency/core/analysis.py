@@ -16,7 +16,7 @@ from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.heuristic import recency_weight
 from pantree_frequency.core.priors import Priors
-from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.purchases import purchases_by_pair
 from pantree_frequency.core.statistics import ItemStatistics, pair_statistics, statistics_of_items
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
@@ -140,16 +140,15 @@ def analyze_histories(questions: Sequence[Question], models: Models, options: Op
     types = [question.item_types or ("",) * len(question.history.item_names) for question in questions]
     histories = Histories.of_households([question.history for question in questions], types)
     as_of = np.array([question.as_of_day for question in questions], np.int32)
-    ordered = sort_histories(histories, as_of)
-    statistics = pair_statistics(ordered)
-    table = feature_table(ordered, models.priors)
+    bought = purchases_by_pair(histories, as_of)
+    statistics = statistics_of_items(histories, bought.pairs["item"].tolist(), pair_statistics(bought))
+    table = feature_table(bought, models.priors)
     forecasts = _forecasts(table, model, models.switching, options.stockout_tolerance)
     analyses = []
     for household in range(histories.household_count):
-        pairs = range(int(ordered.pair_starts[household]), int(ordered.pair_starts[household + 1]))
         items = [
-            _item_frequency(item, forecasts, pair, int(as_of[household]))
-            for item, pair in zip(statistics_of_items(histories, statistics, pairs), pairs, strict=True)
+            _item_frequency(statistics[pair], forecasts, pair, int(as_of[household]))
+            for pair in range(bought.pair_starts[household], bought.pair_starts[household + 1])
         ]
         items.sort(key=lambda item: (-item.confidence, item.statistics.name))
         analyses.append(HistoryAnalysis(tuple(items), model.name, model.version))

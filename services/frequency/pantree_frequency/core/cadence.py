@@ -208,7 +208,10 @@ def _reckon(
     for pair in range(len(density)):
         intervals = density[pair]
         sums[:] = intervals
-        shortest = steps[np.argmax(wanted[pair])]
+        position = 0
+        while not wanted[pair, position]:  # numpy's argmax takes seconds to compile
+            position += 1
+        shortest = steps[position]
         for number in range(1, horizon // shortest + 1):
             if number > 1:
                 _follow(sums, number - 2, intervals, following)

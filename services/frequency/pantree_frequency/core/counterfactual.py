@@ -12,7 +12,7 @@ from pantree_frequency.core import cadence
 from pantree_frequency.core.analysis import Models, Options, Question, least_steps
 from pantree_frequency.core.features import feature_table
 from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.sorting import sort_histories
+from pantree_frequency.core.purchases import purchases_by_pair
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 # The longest step of the ladder: who has not come back by then has no cadence to change.
@@ -118,8 +118,8 @@ def _cadences(
     asked = list(questions.values())
     types = [question.item_types or ("",) * len(question.history.item_names) for question in asked]
     histories = Histories.of_households([question.history for question in asked], types)
-    ordered = sort_histories(histories, np.array([question.as_of_day for question in asked], np.int32))
-    table = feature_table(ordered, models.priors)
+    bought = purchases_by_pair(histories, np.array([question.as_of_day for question in asked], np.int32))
+    table = feature_table(bought, models.priors)
     # The dictionaries of the questions are laid end to end.
     size = len(asked[0].history.item_names)
     wanted = np.array([number * size + items[name] for number, name in enumerate(questions)])

@@ -1,13 +1,27 @@
 """The purchases of many households as arrays: what bulk statistics, features and fitting work on."""
 
+import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pantree_domain.compiled import compiled
 from pantree_domain.purchases import PurchaseHistory
-from pantree_frequency.core import kernels
+from pantree_frequency.core.records import LINE, Codes, Floats, Integers, Records
+
+
+class Columns(NamedTuple):
+    """Receipt lines as columns of equal length."""
+
+    items: Codes
+    days: Codes
+    quantities: Codes
+    prices: Floats
+    savings: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,33 +38,8 @@ class Histories:
     """`k` types, such as `fluid milk`: what the item is, whoever makes it. An empty string means unknown."""
     item_categories: tuple[str, ...]
     """`k` categories. An empty string means unknown."""
-    lines: NDArray[np.void]
-    """[n] of `kernels.LINE`; the columns below are views of it."""
-
-    @property
-    def item_indices(self) -> NDArray[np.int32]:
-        """[n], position of each line's item in the dictionary."""
-        return self.lines["item"]
-
-    @property
-    def days(self) -> NDArray[np.int32]:
-        """[n], days since 1970-01-01."""
-        return self.lines["day"]
-
-    @property
-    def quantities(self) -> NDArray[np.int32]:
-        """[n], units, at least 1."""
-        return self.lines["quantity"]
-
-    @property
-    def prices(self) -> NDArray[np.float64]:
-        """[n], shelf price of one unit."""
-        return self.lines["price"]
-
-    @property
-    def savings(self) -> NDArray[np.float64]:
-        """[n], what was taken off the whole line."""
-        return self.lines["saving"]
+    lines: Records
+    """LINE[n]."""
 
     @property
     def household_count(self) -> int:
@@ -72,6 +61,23 @@ class Histories:
             item_categories=self.item_categories,
             lines=self.lines[np.repeat(chosen, sizes)],
         )
+
+    def split(self, count: int) -> list["Histories"]:
+        """Successive households in at most so many shards of about as many lines each, at least one."""
+        starts = self.household_starts
+        targets = [int(starts[-1]) * number // count for number in range(1, count)]
+        cuts = [0, *np.searchsorted(starts[:-1], targets).tolist(), self.household_count]
+        shards = [
+            dataclasses.replace(
+                self,
+                household_ids=self.household_ids[first:end],
+                household_starts=starts[first : end + 1] - starts[first],
+                lines=self.lines[starts[first] : starts[end]],
+            )
+            for first, end in itertools.pairwise(cuts)
+            if end > first
+        ]
+        return shards or [self]
 
     @staticmethod
     def of_lines(
@@ -106,12 +112,12 @@ class Histories:
             lowest = 0
         else:
             lowest = int(ids[0]) if len(ids) else 0
-        lines = np.empty(len(codes), kernels.LINE)
-        starts = kernels.group_lines(
-            codes, lowest, len(ids),
+        lines = np.empty(len(codes), LINE)
+        columns = Columns(
             np.asarray(item_indices, np.int32), np.asarray(days, np.int32), np.asarray(quantities, np.int32),
-            np.asarray(prices, np.float64), np.asarray(savings, np.float64), lines,
+            np.asarray(prices, np.float64), np.asarray(savings, np.float64),
         )  # fmt: skip
+        starts = _group_lines(codes, lowest, len(ids), columns, lines)
         occupied = np.flatnonzero(np.diff(starts))  # a range of ids has gaps
         return Histories(
             ids[occupied],
@@ -136,7 +142,7 @@ class Histories:
         first_items = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
         types = item_types if item_types is not None else [("",) * size for size in sizes]
         starts = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)
-        lines = np.zeros(int(starts[-1]), kernels.LINE)
+        lines = np.zeros(int(starts[-1]), LINE)
         for position, history in enumerate(histories):
             own = lines[starts[position] : starts[position + 1]]
             own["item"] = history.item_indices + first_items[position]
@@ -158,3 +164,35 @@ def _possible_ids(ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
         return ids
     lowest, highest = int(ids.min()), int(ids.max())
     return np.arange(lowest, highest + 1) if highest - lowest < 4 * len(ids) else None
+
+
+@compiled()
+def _group_lines(codes: Integers, lowest: int, group_count: int, columns: Columns, lines: Records) -> Integers:
+    """Groups lines by a code, their order kept within each group; returns int64[group_count + 1], where each begins.
+
+    Lines are read in order and each is written to its place: one pass of scattered writes is cheaper than a pass of
+    scattered reads per column.
+
+    Args:
+        codes: int64[n], `lowest` to `lowest + group_count - 1`.
+        lowest: the least code.
+        group_count: how many codes there are.
+        columns: [n].
+        lines: LINE[n], filled.
+    """
+    starts = np.zeros(group_count + 1, np.int64)
+    for code in codes:
+        starts[code - lowest + 1] += 1
+    for group in range(group_count):
+        starts[group + 1] += starts[group]
+    filled = starts[:-1].copy()
+    for position in range(len(codes)):
+        group = codes[position] - lowest
+        line = lines[filled[group]]
+        filled[group] += 1
+        line.item = columns.items[position]
+        line.day = columns.days[position]
+        line.quantity = columns.quantities[position]
+        line.price = columns.prices[position]
+        line.saving = columns.savings[position]
+    return starts

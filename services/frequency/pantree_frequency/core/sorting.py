@@ -1,48 +1,123 @@
-"""Histories whose lines are sorted by item and day: where statistics and features both start."""
+"""Sorts a household's receipt lines by item and day, through one integer key per line; compiled."""
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pantree_frequency.core import kernels
-from pantree_frequency.core.histories import Histories
+from pantree_domain.compiled import compiled
+from pantree_frequency.core.records import Integer, Integers, Records
 
+# A line's key within its household: item, day, position. 63 bits, so that keys sort as signed numbers.
+ITEM_BITS = 22
+DAY_BITS = 17
+POSITION_BITS = 24
 
-@dataclass(frozen=True, eq=False)
-class SortedHistories:
-    """Histories with the sorted keys of their lines up to the day of asking."""
+POSITION_MASK = (1 << POSITION_BITS) - 1
+DAY_MASK = (1 << DAY_BITS) - 1
+ITEM_SHIFT = DAY_BITS + POSITION_BITS
+_ITEM_MASK = (1 << ITEM_BITS) - 1
 
-    histories: Histories
-    as_of: NDArray[np.int32]
-    """[h], days since 1970-01-01."""
-    keys: NDArray[np.int64]
-    """[n], item, day and position of each line, sorted within each household."""
-    line_counts: NDArray[np.int64]
-    """[h], lines up to the day of asking."""
-    pair_starts: NDArray[np.int64]
-    """[h + 1], where each household's pairs begin; the last is the number of pairs."""
-
-    @property
-    def pair_count(self) -> int:
-        """How many (household, item) pairs there are."""
-        return int(self.pair_starts[-1])
+# Digits of the counting sort: 512 counters stay in the nearest cache.
+_DIGIT_BITS = 9
+DIGITS = 1 << _DIGIT_BITS
+# With fewer keys, counters cost more than they save.
+_MIN_COUNTED = 96
 
 
-def sort_histories(histories: Histories, as_of: NDArray[np.int32]) -> SortedHistories:
-    """Sorts each household's lines up to its day of asking by item and day.
+@compiled()
+def _count_sort(
+    keys: Integers, other: Integers, counts: Integers, shift: Integer, mask: Integer, lowest: Integer, highest: Integer
+) -> tuple[Integers, Integers]:
+    """Sorts keys by a part of them, least digit first; keys equal in it keep their order.
 
     Args:
-        histories: h households.
-        as_of: int32[h], days since 1970-01-01; later lines are left out.
+        keys: int64[n].
+        other: int64[n], scratch.
+        counts: int64[DIGITS], scratch.
+        shift: where the part begins.
+        mask: of the part, once shifted.
+        lowest: its least value.
+        highest: its greatest value.
+
+    Returns:
+        The two arrays, the sorted one first.
     """
-    size = histories.household_count
-    keys = np.empty(len(histories.days), np.int64)
-    line_counts = np.zeros(size, np.int64)
-    pair_counts = np.zeros(size, np.int64)
-    kernels.sort_lines(
-        0, size, histories.household_starts, as_of, histories.item_indices, histories.days,
-        histories.quantities, histories.prices, histories.savings, keys, line_counts, pair_counts,
-    )  # fmt: skip
-    pair_starts = np.concatenate([[0], np.cumsum(pair_counts)]).astype(np.int64)
-    return SortedHistories(histories, as_of, keys, line_counts, pair_starts)
+    digit = 0
+    while (highest - lowest) >> digit:
+        counts[:] = 0
+        for key in keys:
+            counts[((((key >> shift) & mask) - lowest) >> digit) & (DIGITS - 1)] += 1
+        total = np.int64(0)
+        for value in range(DIGITS):
+            size = counts[value]
+            counts[value] = total
+            total += size
+        for key in keys:
+            value = ((((key >> shift) & mask) - lowest) >> digit) & (DIGITS - 1)
+            other[counts[value]] = key
+            counts[value] += 1
+        keys, other = other, keys
+        digit += _DIGIT_BITS
+    return keys, other
+
+
+@compiled()
+def _comes_after(line: Any, other: Any) -> bool:
+    if line.quantity != other.quantity:
+        return bool(line.quantity > other.quantity)
+    if line.price != other.price:
+        return bool(line.price > other.price)
+    return bool(line.saving > other.saving)
+
+
+@compiled()
+def sort_household(lines: Records, as_of: Integer, keys: Integers, scratch: Integers, counts: Integers) -> Integer:
+    """Fills `keys` with the sorted keys of the lines up to a day; returns how many there are.
+
+    Lines of one item and day are ordered by what they hold, so that the order in which lines came cannot change the
+    last digit of a sum.
+
+    Args:
+        lines: LINE[n], of one household.
+        as_of: the last day that counts.
+        keys: int64[n or more], filled.
+        scratch: int64[n or more].
+        counts: int64[DIGITS], scratch.
+    """
+    count = 0
+    ascending = True
+    lowest_item = lowest_day = np.int64(1) << 40
+    highest_item = highest_day = np.int64(-1)
+    for position in range(len(lines)):
+        line = lines[position]
+        day = np.int64(line.day)
+        if day <= as_of:
+            item = np.int64(line.item)
+            keys[count] = (item << ITEM_SHIFT) | (day << POSITION_BITS) | position
+            count += 1
+            if day < highest_day:
+                ascending = False
+            lowest_item = min(lowest_item, item)
+            highest_item = max(highest_item, item)
+            lowest_day = min(lowest_day, day)
+            highest_day = max(highest_day, day)
+    own = keys[:count]
+    if count < _MIN_COUNTED:
+        own.sort()
+    else:
+        # Positions ascend already; so do days, as a rule.
+        ordered = own
+        other = scratch[:count]
+        if not ascending:
+            ordered, other = _count_sort(ordered, other, counts, POSITION_BITS, DAY_MASK, lowest_day, highest_day)
+        ordered, other = _count_sort(ordered, other, counts, ITEM_SHIFT, _ITEM_MASK, lowest_item, highest_item)
+        own[:] = ordered
+    for position in range(1, count):
+        # Insertion among the lines of the same item and day, which are few.
+        place = position
+        while place > 0 and own[place] >> POSITION_BITS == own[place - 1] >> POSITION_BITS:
+            if not _comes_after(lines[own[place - 1] & POSITION_MASK], lines[own[place] & POSITION_MASK]):
+                break
+            own[place - 1], own[place] = own[place], own[place - 1]
+            place -= 1
+    return count

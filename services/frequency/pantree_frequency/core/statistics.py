@@ -5,21 +5,22 @@ number of days between two consecutive purchases.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from pantree_domain.compiled import compiled
 from pantree_domain.evidence import Trend
 from pantree_domain.purchases import PurchaseHistory
-from pantree_frequency.core import kernels
 from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.sorting import SortedHistories, sort_histories
+from pantree_frequency.core.intervals import deviation_of_ratios, median_of, slope_of, slope_t, spread
+from pantree_frequency.core.purchases import PairPurchases, purchases_by_pair
+from pantree_frequency.core.records import STATISTICS, Purchases, Records
 from pantree_frequency.core.trend import p_value, trend_of
 
 
-# A tuple, as `ItemFrequency` is.
+# A named tuple: there is one for every item of every history, and a dataclass takes three times as long to build.
 class ItemStatistics(NamedTuple):
     """Statistics of one item; `None` where there are too few intervals."""
 
@@ -68,48 +69,24 @@ class ItemStatistics(NamedTuple):
         return 0.0 if self.coefficient_of_variation is None else 1.0 / (1.0 + self.coefficient_of_variation)
 
 
-@dataclass(frozen=True, eq=False)
-class PairStatistics:
-    """Statistics of `p` (household, item) pairs, household by household, items in dictionary order."""
-
-    items: NDArray[np.int32]
-    """[p], position of the item in the dictionary."""
-    columns: NDArray[np.float64]
-    """[len(kernels.STATISTICS), p]; NaN for what cannot be told."""
-
-    def __getitem__(self, name: str) -> NDArray[np.float64]:
-        """float64[p], one statistic, by its name in `kernels.STATISTICS`."""
-        return np.asarray(self.columns[kernels.STATISTICS.index(name)])
+def pair_statistics(bought: PairPurchases) -> Records:
+    """STATISTICS[p] of every item that each household bought."""
+    rows = np.empty(len(bought.pairs), STATISTICS)
+    _pair_statistics(bought.pairs, bought.purchases, rows)
+    return rows
 
 
-def pair_statistics(ordered: SortedHistories) -> PairStatistics:
-    """Statistics of every item that each household bought.
-
-    Args:
-        ordered: sorted histories.
-    """
-    histories = ordered.histories
-    items = np.empty(ordered.pair_count, np.int32)
-    columns = np.empty((len(kernels.STATISTICS), ordered.pair_count))
-    kernels.pair_statistics(
-        0, histories.household_count, histories.household_starts, ordered.keys, ordered.line_counts,
-        ordered.pair_starts, histories.quantities, histories.prices, histories.savings, items, columns,
-    )  # fmt: skip
-    return PairStatistics(items, columns)
-
-
-def statistics_of_items(histories: Histories, statistics: PairStatistics, pairs: range) -> list[ItemStatistics]:
+def statistics_of_items(histories: Histories, items: Sequence[int], rows: Records) -> list[ItemStatistics]:
     """Statistics of some pairs, one by one.
 
     Args:
         histories: whose dictionary names the items.
-        statistics: of all pairs.
-        pairs: which pairs.
+        items: position of each item in the dictionary.
+        rows: STATISTICS of each item.
     """
-    rows = statistics.columns[:, pairs.start : pairs.stop].T.tolist()
     return [
-        _item_statistics(histories.item_names[item], histories.item_categories[item], row)
-        for item, row in zip(statistics.items[pairs.start : pairs.stop].tolist(), rows, strict=True)
+        _item_statistics(histories.item_names[item], histories.item_categories[item], *row)
+        for item, row in zip(items, rows.tolist(), strict=True)
     ]
 
 
@@ -120,37 +97,28 @@ def item_statistics(history: PurchaseHistory) -> list[ItemStatistics]:
         history: receipt lines in any order.
     """
     histories = Histories.of_households([history])
-    ordered = sort_histories(histories, np.array([np.iinfo(np.int32).max], np.int32))
-    return statistics_of_items(histories, pair_statistics(ordered), range(ordered.pair_count))
+    bought = purchases_by_pair(histories, np.array([np.iinfo(np.int32).max], np.int32))
+    return statistics_of_items(histories, bought.pairs["item"].tolist(), pair_statistics(bought))
 
 
-def _item_statistics(name: str, category: str, row: list[float]) -> ItemStatistics:
-    (
-        count,
-        *spread,
-        first_day,
-        last_day,
-        quantity,
-        spend,
-        mean_price,
-        latest_price,
-        median_quantity,
-        trend_t,
-        price_deviation,
-    ) = row
-    mean, median, deviation, variation, slope = (None if math.isnan(value) else value for value in spread)
+def _item_statistics(
+    name: str, category: str, count: float, mean: float, median: float, deviation: float, variation: float,
+    slope: float, trend_t: float, first_day: float, last_day: float, quantity: float, spend: float, mean_price: float,
+    latest_price: float, median_quantity: float, price_deviation: float,
+) -> ItemStatistics:  # fmt: skip
+    mean_days, slope_days = _known(mean), _known(slope)
     return ItemStatistics(
         name=name,
         category=category,
         purchase_count=int(count),
-        mean_interval_days=mean,
-        median_interval_days=median,
-        standard_deviation_days=deviation,
-        coefficient_of_variation=variation,
-        trend=trend_of(slope, mean),
-        trend_slope_days=slope,
+        mean_interval_days=mean_days,
+        median_interval_days=_known(median),
+        standard_deviation_days=_known(deviation),
+        coefficient_of_variation=_known(variation),
+        trend=trend_of(slope_days, mean_days),
+        trend_slope_days=slope_days,
         # Of count − 1 intervals, a line takes two.
-        trend_p_value=None if slope is None else p_value(trend_t, int(count) - 3),
+        trend_p_value=None if slope_days is None else p_value(trend_t, int(count) - 3),
         first_day=int(first_day),
         last_day=int(last_day),
         total_quantity=int(quantity),
@@ -160,5 +128,42 @@ def _item_statistics(name: str, category: str, row: list[float]) -> ItemStatisti
         typical_quantity=max(1, int(median_quantity)),
         # Savings may exceed the price by a rounding error.
         mean_paid_unit_price=max(0.0, spend / quantity),
-        paid_unit_price_deviation=None if math.isnan(price_deviation) else price_deviation,
+        paid_unit_price_deviation=_known(price_deviation),
     )
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+@compiled("numpy")
+def _pair_statistics(pairs: Records, purchases: Purchases, rows: Records) -> None:
+    """Fills `rows`, STATISTICS[p], with the statistics of `pairs`, PAIR[p]."""
+    longest = 1
+    for pair in range(len(pairs)):
+        longest = max(longest, pairs[pair].end - pairs[pair].first)
+    intervals = np.empty(longest, np.int64)
+    ordered = np.empty(longest, np.int64)
+    for pair in range(len(pairs)):
+        row, total = rows[pair], pairs[pair]
+        first, end = total.first, total.end
+        days, units = purchases.days[first:end], purchases.units[first:end]
+        mean, row.median_interval_days, deviation = spread(days, intervals, ordered)
+        row.purchase_count = end - first
+        row.mean_interval_days = mean
+        row.standard_deviation_days = deviation
+        row.coefficient_of_variation = deviation / mean
+        row.trend_slope_days = row.trend_t = row.paid_unit_price_deviation = np.nan
+        if end - first > 3:
+            slope, bottom = slope_of(intervals[: end - first - 1])
+            row.trend_slope_days = slope
+            row.trend_t = slope_t(intervals[: end - first - 1], slope, bottom)
+        if end - first > 1:
+            row.paid_unit_price_deviation = deviation_of_ratios(purchases.paid[first:end], units)
+        row.first_day = days[0]
+        row.last_day = days[-1]
+        row.total_quantity = total.units
+        row.total_spend = total.paid
+        row.mean_unit_price = total.shelf / total.units
+        row.latest_unit_price = purchases.shelf[end - 1] / units[-1]
+        row.median_quantity = median_of(units, ordered)

@@ -26,7 +26,7 @@ class PoissonGamma(ClosedForm):
 
     def _prior(self, table: FeatureTable) -> tuple[float, Floats]:
         shape = positive(self["shape"])
-        rate = np.exp(table["item_prior_log_rate"] - table["pace"])
+        rate = np.exp(table["item_prior_log_rate"] - table["household_log_ratio"])
         return shape, shape / rate * positive(self["scale"])
 
     def _posterior(self, table: FeatureTable) -> tuple[Floats, Floats]:
@@ -75,7 +75,7 @@ class BetaGeometric(ClosedForm):
 
     def _rate(self, table: FeatureTable) -> tuple[float, Floats]:
         shape = positive(self["shape"])
-        rate = np.exp(table["item_prior_log_rate"] - table["pace"])
+        rate = np.exp(table["item_prior_log_rate"] - table["household_log_ratio"])
         return shape, shape / rate * positive(self["scale"])
 
     def alive(self, table: FeatureTable) -> Floats:

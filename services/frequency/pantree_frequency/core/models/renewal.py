@@ -52,7 +52,7 @@ class LogNormalRenewal(ClosedForm):
         gaps = table["pair_count"] - 1
         own = np.where(gaps > 0, known_or_zero(table["pair_log_mean"]), 0.0)
         squares = np.where(gaps > 0, known_or_zero(table["pair_log_squares"]), 0.0)
-        prior = table["item_prior_log_interval"] + table["pace"] + self["item_shift"]
+        prior = table["item_prior_log_interval"] + table["household_log_ratio"] + self["item_shift"]
         strength = positive(self["interval_strength"])
         mean = (gaps * own + strength * prior) / (gaps + strength)
         spread = positive(self["deviation_strength"])
