@@ -1,4 +1,4 @@
-"""How good predictions are, and how sure that is: measures, and bootstrap intervals over households."""
+"""Measures of predictions, with bootstrap intervals over households."""
 
 from collections.abc import Callable
 
@@ -21,10 +21,10 @@ def roc_auc(probability: Floats, happened: Bools) -> float:
 def average_precision(probability: Floats, happened: Bools) -> float:
     """Mean of the precision at each distinct threshold, weighted by the recall gained there."""
     values, positions = np.unique(-probability, return_inverse=True)
-    hits = np.cumsum(np.bincount(positions, weights=happened, minlength=len(values)))
-    asked = np.cumsum(np.bincount(positions, minlength=len(values)))
-    gained = np.diff(hits, prepend=0.0) / hits[-1]
-    return float(np.sum(gained * hits / asked))
+    true_positives = np.cumsum(np.bincount(positions, weights=happened, minlength=len(values)))
+    predicted_count = np.cumsum(np.bincount(positions, minlength=len(values)))
+    gained = np.diff(true_positives, prepend=0.0) / true_positives[-1]
+    return float(np.sum(gained * true_positives / predicted_count))
 
 
 def log_loss(probability: Floats, happened: Bools) -> float:
@@ -55,7 +55,7 @@ def calibration_error(probability: Floats, happened: Bools) -> float:
 
 
 def precision_at_80(probability: Floats, happened: Bools) -> float:
-    """Share that happened among predictions of 80 % and more; NaN when there is none."""
+    """Share that happened among predictions of 80 % and more; NaN without any."""
     sure = probability >= 0.8
     return float(happened[sure].mean()) if sure.any() else float("nan")
 
@@ -89,7 +89,7 @@ def household_samples(households: NDArray[np.int64], count: int, seed: int) -> l
 
 
 def interval_of(values: list[float]) -> tuple[float, float]:
-    """The middle 95 % of bootstrap values; NaN when none is a number."""
+    """The middle 95 % of bootstrap values; NaN if all values are NaN."""
     if np.all(np.isnan(values)):
         return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])

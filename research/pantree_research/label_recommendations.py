@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pantree_fitting.frequency import models as fitting
 from pantree_fitting.recommendation.ranking_models import LabeledItem
-from pantree_frequency.backends import artefact
+from pantree_frequency.backends import model_files
 from pantree_recommendation.core import Policy
 from pantree_research.quality.__main__ import levels_of
 from pantree_research.quality.households import FITTING_END, LAST_DAY, Level, ReceiptLines, Split, load_receipt_lines
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def _write_validation(lines: ReceiptLines, folder: Path) -> None:
-    models = artefact.models_of(artefact.load(), thread_count=1)
+    models = model_files.models_of(model_files.load(), thread_count=1)
     for level in LEVELS:
         rows = labeled_items(lines, level, FITTING_END, models, end=LAST_DAY, policy=Policy())
         _write(rows, folder / f"{level.value}.jsonl")
@@ -61,7 +61,7 @@ def _write_training(lines: ReceiptLines, folder: Path) -> None:
         others = ReceiptLines(lines.frame[part != number].reset_index(drop=True))
         inside = ReceiptLines(lines.frame[part == number].reset_index(drop=True))
         fitted = fitting.fit(levels_of(others), FITTING_END, fitting.Plan(), name=f"without-part-{number}")
-        models = artefact.models_of(fitted, thread_count=1)
+        models = model_files.models_of(fitted, thread_count=1)
         for level in LEVELS:
             rows = [
                 row

@@ -9,7 +9,7 @@ import lightgbm
 import numpy as np
 import polars as pl
 
-from pantree_frequency.backends import artefact
+from pantree_frequency.backends import model_files
 from pantree_frequency.core.bulk_statistics import BulkStatistics, bulk_statistics
 from pantree_frequency.core.features import COLUMN, feature_table
 from pantree_frequency.core.histories import Histories
@@ -122,7 +122,7 @@ def _resident_bytes() -> int:
 
 def bulk_scoring() -> Comparison:
     """B8: 28-day probabilities of (household, product) pairs from their lines, against `predict` on ready rows."""
-    models = artefact.models_of(artefact.load(), thread_count=_THREADS)
+    models = model_files.models_of(model_files.load(), thread_count=_THREADS)
     histories = load_receipt_lines().of(Split.VALIDATION).histories(Level.SKU)
     as_of = np.full(histories.household_count, EVALUATION_CUTOFFS[0], np.int32)
     model = models.named("hazard")
@@ -133,9 +133,9 @@ def bulk_scoring() -> Comparison:
         return model.within(feature_table(purchases_by_pair(histories, as_of), priors), horizon)
 
     own()
-    loaded = artefact.load()
+    loaded = model_files.load()
     table = feature_table(purchases_by_pair(histories, as_of), priors)
-    chosen = np.array([COLUMN[name] for name in loaded.description["features"]])
+    chosen = np.array([COLUMN[name] for name in loaded.manifest.features])
     values = np.repeat(table.values[:, chosen], len(STEPS), axis=0)
     rows = np.column_stack([values, np.tile(STEPS.astype(np.float32), len(table))])
     booster = lightgbm.Booster(model_str=loaded.next_trees)
@@ -145,5 +145,5 @@ def bulk_scoring() -> Comparison:
         f"scores of {len(table):,} pairs, features included",
         own_seconds,
         (Baseline("LightGBM predict on ready rows", predict_seconds, max_ratio=2),),
-        {"features": len(loaded.description["features"]), "pairs per second": round(len(table) / own_seconds)},
+        {"features": len(loaded.manifest.features), "pairs per second": round(len(table) / own_seconds)},
     )

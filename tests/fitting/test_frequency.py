@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from pantree_fitting.frequency import models as fitting
-from pantree_frequency.backends import artefact
-from pantree_frequency.core import Options, Question, analyze_histories
+from pantree_frequency.backends import model_files
+from pantree_frequency.core import AnalysisRequest, Options, analyze_histories
 from pantree_frequency.core.features import COLUMN
 from pantree_frequency.core.histories import Histories
 from tests.frequency.histories import bought_on
@@ -52,13 +52,13 @@ def histories(*, after_the_end: int = 0) -> Histories:
     )
 
 
-def fitted(of: Histories) -> artefact.Artefact:
+def fitted(of: Histories) -> model_files.FittedModels:
     level = fitting.Level(of, ("full", "category"))
-    return fitting.fit([level], END_DAY, PLAN, name="test", say=lambda _: None)
+    return fitting.fit([level], END_DAY, PLAN, name="test", log_line=lambda _: None)
 
 
-def files_of(one: artefact.Artefact, folder: Path) -> dict[str, bytes]:
-    artefact.save(one, folder)
+def files_of(one: model_files.FittedModels, folder: Path) -> dict[str, bytes]:
+    model_files.save(one, folder)
     return {file.name: file.read_bytes() for file in folder.iterdir()}
 
 
@@ -73,13 +73,13 @@ def test_nothing_after_the_end_is_fitted(tmp_path: Path) -> None:
 
 
 def test_fitted_models_serve_and_have_learnt_who_comes_sooner(tmp_path: Path) -> None:
-    artefact.save(fitted(histories()), tmp_path)
-    models = artefact.models_of(artefact.load(tmp_path))
-    asked = [
-        Question(bought_on(*range(END_DAY - 150, END_DAY, gap), name="item 3"), END_DAY, ("type 1",))
+    model_files.save(fitted(histories()), tmp_path)
+    models = model_files.models_of(model_files.load(tmp_path))
+    requests = [
+        AnalysisRequest(bought_on(*range(END_DAY - 150, END_DAY, gap), name="item 3"), END_DAY, ("type 1",))
         for gap in (10, 60)
     ]
-    often, seldom = (analysis.items[0] for analysis in analyze_histories(asked, models, Options()))
+    often, seldom = (analysis.items[0] for analysis in analyze_histories(requests, models, Options()))
     assert often.confidence > seldom.confidence
     assert often.recommended_interval_days < seldom.recommended_interval_days
 
@@ -87,9 +87,9 @@ def test_fitted_models_serve_and_have_learnt_who_comes_sooner(tmp_path: Path) ->
 def test_sample_in_which_nobody_leaves_an_item_has_even_odds_and_says_so() -> None:
     plan = dataclasses.replace(PLAN, days_before_end=(28,))
     sample = fitting.sample_of([fitting.Level(histories(), ("full",))], END_DAY, plan)
-    told: list[str] = []
-    assert set(fitting.fit_switching(sample, say=told.append).values()) == {0.0}
-    assert "even odds" in told[0]
+    lines: list[str] = []
+    assert set(fitting.fit_switching(sample, log_line=lines.append).values()) == {0.0}
+    assert "even odds" in lines[0]
 
 
 def test_every_household_is_in_one_part_and_no_part_sees_its_own_priors() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from pantree_domain.purchases import PurchaseHistory
-from pantree_frequency.backends import artefact
-from pantree_frequency.core import HistoryAnalysis, Models, Options, Question, analyze_histories
+from pantree_frequency.backends import model_files
+from pantree_frequency.core import AnalysisRequest, HistoryAnalysis, Models, Options, analyze_histories
 
 # Name, day, quantity, price of a unit, saving on the line.
 Line = tuple[str, int, int, float, float]
@@ -55,13 +55,13 @@ def bought_on(*days: int, name: str = "Bananas") -> PurchaseHistory:
 
 
 @cache
-def shipped_models() -> Models:
+def bundled_models() -> Models:
     """The models that ship with the package."""
-    return artefact.models_of(artefact.load())
+    return model_files.models_of(model_files.load())
 
 
 def analyze(history: PurchaseHistory, as_of_day: int, model_name: str = "", **options: float) -> HistoryAnalysis:
     """The analysis of one history by the models that ship."""
-    question = Question(history, as_of_day)
-    (analysis,) = analyze_histories([question], shipped_models(), Options(model_name=model_name, **options))
+    question = AnalysisRequest(history, as_of_day)
+    (analysis,) = analyze_histories([question], bundled_models(), Options(model_name=model_name, **options))
     return analysis

@@ -4,11 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pantree_domain.cadence import LADDER
-from pantree_frequency.core import ItemFrequency, Need, Options, Question, analyze_histories
+from pantree_domain.evidence import Need
+from pantree_frequency.core import AnalysisRequest, ItemFrequency, Options, analyze_histories
 from pantree_runtime.errors import InvalidInput
-from tests.frequency.histories import AS_OF_DAY, Line, analyze, bought_on, history_of, lines, shipped_models
+from tests.frequency.histories import AS_OF_DAY, Line, analyze, bought_on, bundled_models, history_of, lines
 
-MODELS = sorted(shipped_models().by_name)
+MODELS = sorted(bundled_models().by_name)
 NO_DEADLINE = settings(deadline=None, max_examples=15)
 
 
@@ -44,7 +45,7 @@ def test_unknown_model_is_refused_with_the_names_of_those_there_are() -> None:
         analyze(bought_on(100), 110, "crystal-ball")
 
 
-def test_hazard_answers_unless_another_is_asked_for() -> None:
+def test_hazard_is_the_default_model() -> None:
     assert analyze(bought_on(100, 107), 110).model_name == "hazard"
     assert analyze(bought_on(100, 107), 110, "bg-nbd").model_name == "bg-nbd"
 
@@ -149,10 +150,10 @@ def test_moving_everything_in_time_changes_no_confidence(rows: list[Line], shift
 @NO_DEADLINE
 @given(st.lists(lines, min_size=2, max_size=5))
 def test_households_together_are_answered_as_each_alone(households: list[list[Line]]) -> None:
-    questions = [Question(history_of(rows), AS_OF_DAY) for rows in households]
-    together = analyze_histories(questions, shipped_models(), Options())
+    questions = [AnalysisRequest(history_of(rows), AS_OF_DAY) for rows in households]
+    together = analyze_histories(questions, bundled_models(), Options())
     for question, analysis in zip(questions, together, strict=True):
-        (alone,) = analyze_histories([question], shipped_models(), Options())
+        (alone,) = analyze_histories([question], bundled_models(), Options())
         assert [item.statistics for item in analysis.items] == [item.statistics for item in alone.items]
         for one, other in zip(analysis.items, alone.items, strict=True):
             assert one.confidence == pytest.approx(other.confidence, abs=1e-9)
@@ -171,8 +172,8 @@ def test_item_bought_every_week_is_wanted_and_one_given_up_is_not() -> None:
 def test_item_replaced_by_another_of_its_type_is_switched() -> None:
     rows = [("Brand A", 100 + 7 * week, 1, 2.0, 0.0) for week in range(12)]
     rows += [("Brand B", 184 + 7 * week, 1, 2.0, 0.0) for week in range(22)]
-    question = Question(history_of(rows, category="dairy"), 184 + 7 * 21 + 2, ("milk", "milk"))
-    (analysis,) = analyze_histories([question], shipped_models(), Options())
+    question = AnalysisRequest(history_of(rows, category="dairy"), 184 + 7 * 21 + 2, ("milk", "milk"))
+    (analysis,) = analyze_histories([question], bundled_models(), Options())
     by_name = {item.statistics.name: item for item in analysis.items}
     assert by_name["Brand A"].need is Need.SWITCHED
     assert by_name["Brand B"].need is Need.ACTIVE

@@ -4,15 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_frequency.core import cadence
+from pantree_frequency.core.records import Floats
 from tests.frequency.histories import analyze, bought_on
 
 
-def fixed(days: int) -> cadence.Floats:
+def fixed(days: int) -> Floats:
     """An interval that is always this long."""
     return (cadence.DAYS[None, :] >= days).astype(np.float64)
 
 
-def risk(intervals: cadence.Floats, step: int) -> tuple[float, float]:
+def risk(intervals: Floats, step: int) -> tuple[float, float]:
     risks = cadence.risks_of(intervals)
     position = cadence.LADDER_DAYS.tolist().index(step)
     return float(risks.stockout[0, position]), float(risks.overstock[0, position])
@@ -49,7 +50,7 @@ def test_risks_equal_those_of_drawn_subscriptions() -> None:
         assert risk(intervals, step) == pytest.approx((ran_out, early), abs=0.01)
 
 
-def spread(median: int) -> cadence.Floats:
+def spread(median: int) -> Floats:
     """Intervals around a median, half of them within a third of it."""
     return 1.0 / (1.0 + (cadence.DAYS[None, :] / median) ** -3.0)
 
@@ -73,7 +74,7 @@ def test_step_is_near_the_median_interval_whatever_the_trade_off(median: int, to
 
 
 @pytest.mark.parametrize(
-    ("purchases", "mean", "deviation", "least"),
+    ("purchases", "mean", "deviation", "min_step"),
     [
         (6, 56, 0, 56),
         (6, 60, 3, 56),
@@ -84,18 +85,18 @@ def test_step_is_near_the_median_interval_whatever_the_trade_off(median: int, to
         (1, np.nan, np.nan, 7),
     ],
 )
-def test_shortest_step_is_that_of_the_own_rhythm(purchases: float, mean: float, deviation: float, least: int) -> None:
-    assert cadence.least_steps(*(np.array([value]) for value in (purchases, mean, deviation))).tolist() == [least]
+def test_min_step_is_that_of_the_own_intervals(purchases: float, mean: float, deviation: float, min_step: int) -> None:
+    assert cadence.min_steps(*(np.array([value]) for value in (purchases, mean, deviation))).tolist() == [min_step]
 
 
 @given(st.integers(3, 160), st.sampled_from(cadence.LADDER_DAYS.astype(int).tolist()), st.floats(0.01, 0.99))
-def test_no_step_is_shorter_than_the_own_rhythm_allows(median: int, least: int, tolerance: float) -> None:
+def test_no_step_is_shorter_than_the_own_intervals_allow(median: int, min_step: int, tolerance: float) -> None:
     free, bound = (
         cadence.choose_cadences(cadence.risks_of(spread(median), shortest), tolerance)
-        for shortest in (None, np.array([least]))
+        for shortest in (None, np.array([min_step]))
     )
-    assert bound.interval_days[0] >= least
-    if free.interval_days[0] >= least:
+    assert bound.interval_days[0] >= min_step
+    if free.interval_days[0] >= min_step:
         assert bound.interval_days[0] == free.interval_days[0]
 
 
@@ -115,7 +116,7 @@ def test_fairly_regular_item_gets_the_step_it_is_bought_at(mean: float, deviatio
 
 
 def first_of(
-    near: cadence.Floats, intervals: cadence.Floats, step: int, tolerance: float = cadence.DEFAULT_RUN_OUT_TOLERANCE
+    near: Floats, intervals: Floats, step: int, tolerance: float = cadence.DEFAULT_STOCKOUT_TOLERANCE
 ) -> cadence.FirstDeliveries:
     return cadence.choose_first_deliveries(near, intervals, np.full(len(near), step), tolerance)
 
@@ -154,8 +155,8 @@ def test_risks_of_the_first_day_equal_those_of_drawn_subscriptions() -> None:
             delivered = np.arange(first.days[0], 85, step)
             early = (days[:, : len(delivered)] > delivered).mean()
             ran_out = ((days[:, : len(delivered)] < delivered).any(axis=1) | (days[:, len(delivered)] <= 84)).mean()
-            told = (first.stockout_probability[0], first.overstock_ratio[0])
-            assert told == pytest.approx((ran_out, early), abs=0.01)
+            returned = (first.stockout_probability[0], first.overstock_ratio[0])
+            assert returned == pytest.approx((ran_out, early), abs=0.01)
 
 
 @given(

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantree_frequency.core import CadenceChange, Options, Question, cadence_changes
+from pantree_frequency.core import AnalysisRequest, CadenceChange, Options, cadence_changes
 from pantree_runtime.errors import InvalidInput
-from tests.frequency.histories import AS_OF_DAY, Line, analyze, history_of, shipped_models
+from tests.frequency.histories import AS_OF_DAY, Line, analyze, bundled_models, history_of
 
 
 def bought(name: str, gaps: Sequence[int]) -> list[Line]:
@@ -17,7 +17,7 @@ def bought(name: str, gaps: Sequence[int]) -> list[Line]:
 
 
 def changes_of(rows: list[Line], *names: str) -> list[CadenceChange]:
-    return cadence_changes(Question(history_of(rows), AS_OF_DAY), names, shipped_models(), Options())
+    return cadence_changes(AnalysisRequest(history_of(rows), AS_OF_DAY), names, bundled_models(), Options())
 
 
 def cadence_after(rows: list[Line], name: str, day: int) -> int:
@@ -45,7 +45,7 @@ def test_changes_are_what_the_analysis_gives_when_they_happen() -> None:
 
 @settings(max_examples=15)
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=12))
-def test_change_of_any_rhythm_is_confirmed_by_the_analysis(gaps: list[int]) -> None:
+def test_change_of_any_intervals_is_confirmed_by_the_analysis(gaps: list[int]) -> None:
     rows = [*bought("Milk", gaps), *bought("Bread", [7] * 8)]
     for change in changes_of(rows, "Milk"):
         assert (

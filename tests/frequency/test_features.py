@@ -6,10 +6,10 @@ from pantree_fitting.frequency.outcomes import outcomes
 from pantree_frequency.core.features import COLUMN, MODELED, feature_table, monotone_direction
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.purchases import purchases_by_pair
-from tests.frequency.histories import AS_OF_DAY, Line, bought_on, history_of, lines, shipped_models
+from tests.frequency.histories import AS_OF_DAY, Line, bought_on, bundled_models, history_of, lines
 
 NO_DEADLINE = settings(deadline=None, max_examples=20)
-PRIORS = shipped_models().priors
+PRIORS = bundled_models().priors
 
 
 def as_of(day: int, households: int = 1) -> np.ndarray[tuple[int], np.dtype[np.int32]]:
@@ -74,11 +74,11 @@ def test_nothing_after_the_day_of_asking_is_seen(past: list[Line], future: list[
     np.testing.assert_array_equal(seen, feature_table(purchases_by_pair(without, as_of(AS_OF_DAY)), PRIORS).values)
 
 
-def test_rhythm_of_an_item_in_numbers() -> None:
+def test_interval_features_of_an_item() -> None:
     table = feature_table(purchases_by_pair(Histories.of_households([bought_on(100, 110, 130)]), as_of(140)), PRIORS)
     expected = {
         "pair_count": 3, "pair_recency": 10, "pair_age": 40, "pair_mean_interval": 15, "pair_median_interval": 15,
-        "pair_last_interval": 20, "pair_longest_interval": 20, "pair_in_14": 1, "pair_in_28": 1, "pair_in_56": 3,
+        "pair_last_interval": 20, "pair_max_interval": 20, "pair_in_14": 1, "pair_in_28": 1, "pair_in_56": 3,
         "trips_since_last": 0, "trip_ratio": 1, "household_pairs": 1,
     }  # fmt: skip
     assert {name: table[name][0] for name in expected} == expected

@@ -175,21 +175,21 @@ async def test_bulk_with_an_unknown_model_is_invalid_argument() -> None:
     assert "model_name" in (raised.value.details() or "")
 
 
-async def test_service_without_an_artefact_does_not_start(tmp_path: Path) -> None:
+async def test_service_without_model_files_does_not_start(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         async with loopback(await build(FrequencySettings(model_dir=tmp_path))):
             pass
 
 
 async def find_changes(history: PurchaseColumns, *names: str) -> messages.FindCadenceChangesResponse:
-    asked = messages.AnalyzeHistoryRequest(purchases=history, as_of="2024-11-02")
+    request = messages.AnalyzeHistoryRequest(purchases=history, as_of="2024-11-02")
     async with loopback(await build(FrequencySettings())) as channel:
         with translate_rpc_errors("frequency"):
             stub = rpc.FrequencyServiceStub(channel)
-            return await stub.FindCadenceChanges(messages.FindCadenceChangesRequest(history=asked, item_names=names))
+            return await stub.FindCadenceChanges(messages.FindCadenceChangesRequest(history=request, item_names=names))
 
 
-async def test_cadence_change_is_told_in_numbers_and_words() -> None:
+async def test_cadence_change_has_numbers_and_a_text() -> None:
     (change,) = (await find_changes(weekly_bananas(), "Bananas")).changes
     assert change.name == "Bananas"
     assert change.interval_days > change.recommended_interval_days

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pantree_frequency.backends import artefact
+from pantree_frequency.backends import model_files
 from pantree_frequency.core.models.hazard import STEPS
 from pantree_frequency.core.models.trees import StepTrees
 
@@ -41,8 +41,8 @@ def _random_values(rows: int, columns: int, seed: int = 5) -> NDArray[np.float32
 
 
 @pytest.mark.parametrize("trees", ["next_trees", "interval_trees"])
-def test_scores_of_the_shipped_trees_are_those_of_the_library_to_the_last_bit(trees: str) -> None:
-    text = getattr(artefact.load(), trees)
+def test_scores_of_the_bundled_trees_are_those_of_the_library_to_the_last_bit(trees: str) -> None:
+    text = getattr(model_files.load(), trees)
     ours = StepTrees(text, STEPS)
     values = _random_values(300, ours.feature_count) * np.float32(40)
     # On the thresholds themselves, and at what the library takes for zero.
@@ -66,16 +66,15 @@ def test_trees_that_never_split_give_their_only_leaf() -> None:
     np.testing.assert_array_equal(StepTrees(text, STEPS).scores(values), _of_library(text, values))
 
 
-def test_scores_do_not_depend_on_the_number_of_threads_or_of_pairs() -> None:
-    text = artefact.load().next_trees
+def test_scores_do_not_depend_on_the_number_of_pairs() -> None:
+    text = model_files.load().next_trees
     values = _random_values(1_500, StepTrees(text, STEPS).feature_count)
     together = StepTrees(text, STEPS).scores(values)
-    np.testing.assert_array_equal(StepTrees(text, STEPS, thread_count=3).scores(values), together)
     np.testing.assert_array_equal(StepTrees(text, STEPS).scores(values[7:8]), together[7:8])
 
 
 def test_no_pairs_have_no_scores() -> None:
-    trees = StepTrees(artefact.load().next_trees, STEPS)
+    trees = StepTrees(model_files.load().next_trees, STEPS)
     assert trees.scores(np.empty((0, trees.feature_count), np.float32)).shape == (0, len(STEPS))
 
 

@@ -1,4 +1,4 @@
-"""The service is SERVING when nothing is left to compile; numba compiles a loop anew for each layout of its arrays."""
+"""The service is SERVING when everything is compiled; numba compiles a function again for each layout of its arrays."""
 
 import subprocess
 import sys

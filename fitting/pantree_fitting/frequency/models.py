@@ -1,6 +1,6 @@
-"""Fits every model on the histories of many households. For a retailer's own data, and for the artefact that ships.
+"""Fits every model on the histories of many households: the bundled models, and those of a retailer's own data.
 
-Needs LightGBM and SciPy. Nothing after `end_day` is looked at: every label closes by then.
+Needs LightGBM and SciPy. Lines after `end_day` are ignored: every label ends by then.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pantree_fitting.frequency.outcomes import Outcomes, outcomes
 from pantree_fitting.frequency.priors import PairEvidence, fit_priors, pair_evidence
-from pantree_frequency.backends.artefact import Artefact
+from pantree_frequency.backends.model_files import FittedModels, Manifest
 from pantree_frequency.core.features import (
     COLUMN,
     MODELED,
@@ -26,22 +26,22 @@ from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models import CLOSED_FORMS
 from pantree_frequency.core.models.base import ClosedForm, Floats
 from pantree_frequency.core.models.hazard import STEPS
-from pantree_frequency.core.need import GONE_DAYS, grounds
+from pantree_frequency.core.need import GONE_DAYS, switching_columns
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.purchases import purchases_by_pair
 
-# The closed forms that speak beside the trees: the three that are best on their own.
-COMPANIONS = ("bg-nbd", "log-normal", "hawkes")
+# The closed forms that are averaged with the trees: the three that are best alone.
+ENSEMBLE = ("bg-nbd", "log-normal", "hawkes")
 
 
 @dataclass(frozen=True)
 class Level:
-    """Histories of the fitting households with items seen at one level: products, types, or categories."""
+    """Histories of the fitting households with items at one level: products, types, or categories."""
 
     histories: Histories
     views: tuple[str, ...]
-    """How much is known of an item's groups, in turn over the days of asking: `full`, `type as category`, `category`,
-    or `none`. Callers know more or less of their items; a model that has seen all of it serves them all."""
+    """Known groups of an item, in turn over the as-of days: `full`, `type as category`, `category`, or `none`. Callers
+    differ in what they know of their items; models are fitted for all of them."""
 
 
 @dataclass(frozen=True)
@@ -49,41 +49,39 @@ class Plan:
     """How much to fit, and on what days."""
 
     days_before_end: tuple[int, ...] = (28, 34, 41, 48, 55, 62, 69, 76, 84, 94, 105, 117, 130, 145)
-    """Days of asking, counted back from the end of the labels: different weekdays, the later the closer together."""
+    """As-of days, counted back from the end of the labels: different weekdays, closer together toward the end."""
     fold_count: int = 4
-    """Households in so many parts; priors of one part come from the others, so that no household sees itself in
-    them."""
+    """Parts of the households; priors of one part come from the others, so that no household is in its own priors."""
     single_ratio: float = 0.1
-    """Share of the pairs with one purchase that are used: they are most of all pairs and say least."""
+    """Share of the pairs with one purchase that are used: most pairs have one, and they say least."""
     step_rows: int = 700_000
-    """Rows, one per pair and step, that the trees are grown on."""
+    """Rows, one per pair and step, that the trees are fitted on."""
     rounds: int = 320
     learning_rate: float = 0.07
     leaves: int = 15
     closed_form_rows: int = 25_000
     thread_count: int = 1
-    """More only pay on an idle machine: growing waits for the slowest one at every split."""
+    """More are faster only on an idle machine: every split waits for the slowest thread."""
     seed: int = 20_170_831
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Features and outcomes of many pairs on many days of asking."""
+    """Features and outcomes of many pairs on many as-of days."""
 
     values: NDArray[np.float32]
-    """[p, len(FEATURES)]."""
+    """[p, len(COLUMN)]."""
     outcomes: Outcomes
     folds: NDArray[np.int64]
     """[p], part of the household."""
     others_within: NDArray[np.float64]
-    """[p], days to the next purchase of the type (else the category) by whichever item; NaN when the group is
-    unknown."""
+    """[p], days to the next purchase of the type (else the category) by any item; NaN if the group is unknown."""
 
     def table(self, rows: NDArray[np.intp] | slice) -> FeatureTable:
         """The features of some rows."""
         values = self.values[rows]
-        nothing = np.zeros(len(values), np.int32)
-        return FeatureTable(nothing, nothing, values)
+        unknown = np.zeros(len(values), np.int32)
+        return FeatureTable(unknown, unknown, values)
 
 
 def household_fold(household_id: int, fold_count: int) -> int:
@@ -106,7 +104,7 @@ def priors_of(levels: Sequence[Level], end_day: int) -> Priors:
 
 
 def sample_of(levels: Sequence[Level], end_day: int, plan: Plan) -> Sample:
-    """Features and outcomes on every day of asking of the plan, with priors from the other parts of the households."""
+    """Features and outcomes on every as-of day of the plan, with priors from the other parts of the households."""
     generator = np.random.default_rng(plan.seed)
     pieces: list[tuple[NDArray[np.float32], Outcomes, NDArray[np.float64], int]] = []
     for fold in range(plan.fold_count):
@@ -134,9 +132,9 @@ def sample_of(levels: Sequence[Level], end_day: int, plan: Plan) -> Sample:
 
 
 def group_outcomes(histories: Histories, table: FeatureTable, known: Outcomes) -> NDArray[np.float64]:
-    """float64[p], days until the household next buys a pair's type, else category; NaN when the group is not known.
+    """float64[p], days until the household next buys a pair's type, else category; NaN if the group is unknown.
 
-    Any item of the group counts that the household has bought before.
+    Any item of the group that the household has bought before counts.
     """
     labels = [
         f"type {type_}" if type_ else f"category {category}" if category else ""
@@ -152,52 +150,51 @@ def group_outcomes(histories: Histories, table: FeatureTable, known: Outcomes) -
 
 
 def fit(
-    levels: Sequence[Level], end_day: int, plan: Plan, *, name: str, say: Callable[[str], None] = print
-) -> Artefact:
+    levels: Sequence[Level], end_day: int, plan: Plan, *, name: str, log_line: Callable[[str], None] = print
+) -> FittedModels:
     """Fits priors, closed forms, both sets of trees and switching.
 
     Args:
         levels: the fitting households, finest level first.
-        end_day: every label closes by then, days since 1970-01-01.
+        end_day: every label ends by then, days since 1970-01-01.
         plan: how much to fit.
-        name: of what was fitted, part of the version.
-        say: told of progress.
+        name: part of the version.
+        log_line: receives lines on the progress.
     """
     sample = sample_of(levels, end_day, plan)
-    say(f"{len(sample.values):,} pairs on {len(plan.days_before_end)} days of asking")
-    return fit_sample(sample, priors_of(levels, end_day), plan, name=name, say=say)
+    log_line(f"{len(sample.values):,} pairs on {len(plan.days_before_end)} as-of days")
+    return fit_sample(sample, priors_of(levels, end_day), plan, name=name, log_line=log_line)
 
 
 def fit_sample(
-    sample: Sample, priors: Priors, plan: Plan, *, name: str, say: Callable[[str], None] = print
-) -> Artefact:
+    sample: Sample, priors: Priors, plan: Plan, *, name: str, log_line: Callable[[str], None] = print
+) -> FittedModels:
     """Fits closed forms, both sets of trees and switching.
 
     Args:
-        sample: what is fitted on.
-        priors: what the fitted models are to be served with.
+        sample: from `sample_of`.
+        priors: from `priors_of`; served with the models.
         plan: how much to fit.
-        name: of what was fitted, part of the version.
-        say: told of progress.
+        name: part of the version.
+        log_line: receives lines on the progress.
     """
     closed_forms, losses = {}, {}
     for closed_form in CLOSED_FORMS:
         closed_forms[closed_form.NAME], losses[closed_form.NAME] = fit_closed_form(closed_form, sample, plan)
-        say(f"{closed_form.NAME}: log loss {losses[closed_form.NAME]:.4f}")
+        log_line(f"{closed_form.NAME}: log loss {losses[closed_form.NAME]:.4f}")
     next_trees = fit_trees(sample, np.zeros(len(sample.values)), sample.outcomes.days_to_first, plan)
     interval_trees = fit_interval_trees(sample, plan)
-    description = {
+    fitted = {
         "best_closed_form": min(losses, key=lambda model: losses[model]),
         "closed_forms": closed_forms,
-        "companions": list(COMPANIONS),
+        "ensemble": list(ENSEMBLE),
         "features": list(MODELED),
         "plan": dataclasses.asdict(plan),
-        "switching": fit_switching(sample, say=say),
+        "switching": fit_switching(sample, log_line=log_line),
     }
-    digest = hashlib.sha256(
-        (json.dumps(description, sort_keys=True) + next_trees + interval_trees).encode()
-    ).hexdigest()
-    return Artefact({**description, "version": f"{name}-{digest[:8]}"}, priors, next_trees, interval_trees)
+    digest = hashlib.sha256((json.dumps(fitted, sort_keys=True) + next_trees + interval_trees).encode()).hexdigest()
+    manifest = Manifest.model_validate({**fitted, "version": f"{name}-{digest[:8]}"})
+    return FittedModels(manifest, priors, next_trees, interval_trees)
 
 
 def fit_trees(
@@ -207,8 +204,8 @@ def fit_trees(
 
     Args:
         sample: p pairs.
-        origin: float64[p], days from the day of asking to the day from which time is counted; infinite leaves out.
-        event: float64[p], days from the day of asking to the event; infinite when it was not seen.
+        origin: float64[p], days from the as-of day to the start of the interval; infinite excludes the pair.
+        event: float64[p], days from the as-of day to its end; infinite if it was not observed.
         plan: how much.
         rows: the pairs to use; None for all.
     """
@@ -245,8 +242,8 @@ def fit_interval_trees(sample: Sample, plan: Plan) -> str:
     return fit_trees(sample, sample.outcomes.days_to_first, sample.outcomes.days_to_second, plan)
 
 
-class _RememberingTable(FeatureTable):
-    """A table that converts each column once: a fit asks for the same ones hundreds of times."""
+class _CachingTable(FeatureTable):
+    """A table that converts each column once: a fit reads the same ones hundreds of times."""
 
     def __getitem__(self, name: str) -> Floats:
         columns: dict[str, Floats] = self.__dict__.setdefault("_columns", {})
@@ -264,10 +261,10 @@ def fit_closed_form(closed_form: type[ClosedForm], sample: Sample, plan: Plan) -
     from scipy.optimize import minimize
 
     generator = np.random.default_rng(plan.seed)
-    asked = np.flatnonzero(sample.values[:, COLUMN["pair_count"]] >= 3)
-    rows = np.sort(generator.choice(asked, min(plan.closed_form_rows, len(asked)), replace=False))
+    candidates = np.flatnonzero(sample.values[:, COLUMN["pair_count"]] >= 3)
+    rows = np.sort(generator.choice(candidates, min(plan.closed_form_rows, len(candidates)), replace=False))
     plain = sample.table(rows)
-    table = _RememberingTable(plain.households, plain.items, plain.values)
+    table = _CachingTable(plain.households, plain.items, plain.values)
     bought = sample.outcomes.days_to_first[rows][:, None] <= _CLOSED_FORM_DAYS
     weights = (sample.outcomes.follow_up[rows][:, None] >= _CLOSED_FORM_DAYS) * _CLOSED_FORM_WEIGHTS
 
@@ -284,10 +281,10 @@ def fit_closed_form(closed_form: type[ClosedForm], sample: Sample, plan: Plan) -
     )
 
 
-def fit_switching(sample: Sample, *, say: Callable[[str], None] = print) -> dict[str, float]:
-    """Weights of the log odds that the household goes on buying the group of an item that it leaves for 84 days.
+def fit_switching(sample: Sample, *, log_line: Callable[[str], None] = print) -> dict[str, float]:
+    """Weights of `Switching`: does a household still buy the group of an item that it has not bought for 84 days?
 
-    All are 0, which is even odds, when nobody in the sample is seen to leave an item; `say` is told.
+    All are 0, which means even odds, if the sample has no such item; a line says so.
     """
     from scipy.optimize import minimize
 
@@ -298,11 +295,11 @@ def fit_switching(sample: Sample, *, say: Callable[[str], None] = print) -> dict
         & (sample.values[:, COLUMN["pair_count"]] >= 3)
     )
     rows = np.flatnonzero(left)
-    columns = {"intercept": np.ones(len(rows)), **grounds(sample.table(rows))}
+    columns = {"intercept": np.ones(len(rows)), **switching_columns(sample.table(rows))}
     matrix = np.stack(list(columns.values()), axis=1)
     switched = sample.others_within[rows] <= GONE_DAYS
     if not len(rows):
-        say("switching: nobody is seen to leave an item of a known group for 84 days; ended and switched get even odds")
+        log_line("switching: no item of a known group goes unbought for 84 days; ended and switched get even odds")
         return dict.fromkeys(columns, 0.0)
 
     def loss(weights: Floats) -> float:

@@ -1,4 +1,4 @@
-"""What happened after a day of asking: the labels that models are fitted on and judged by."""
+"""Labels of fitting and evaluation: purchases after the as-of day."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from pantree_frequency.core.histories import Histories
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """For each of `p` pairs the first two purchase days after the day of asking."""
+    """For each of `p` pairs, the first two purchase days after the as-of day."""
 
     days_to_first: NDArray[np.float64]
-    """[p], days from the day of asking; infinite when there was none by the end."""
+    """[p], days from the as-of day; infinite if there was none by the end."""
     days_to_second: NDArray[np.float64]
-    """[p], days from the day of asking; infinite when there was none by the end."""
+    """[p], days from the as-of day; infinite if there was none by the end."""
     follow_up: NDArray[np.float64]
-    """[p], days from the day of asking to the end of what is seen."""
+    """[p], days from the as-of day to the end of the observed time."""
 
     def only(self, chosen: NDArray[np.bool_]) -> "Outcomes":
         """The outcomes of some pairs."""
@@ -26,13 +26,13 @@ class Outcomes:
 
 
 def outcomes(histories: Histories, table: FeatureTable, as_of: NDArray[np.int32], end_day: int) -> Outcomes:
-    """What each pair of a feature table did after the day of asking.
+    """The next purchases of each pair of a feature table.
 
     Args:
-        histories: the histories the table was made from, which may go on after `as_of`.
+        histories: the histories that the table was computed from, including lines after `as_of`.
         table: p pairs, all that `feature_table` computed.
         as_of: int32[h], days since 1970-01-01.
-        end_day: last day that may be looked at; no label reaches beyond it.
+        end_day: last observed day; no label depends on later lines.
     """
     size = len(histories.item_names)
     lines, household_of_line = histories.lines, np.repeat(np.arange(len(as_of)), np.diff(histories.household_starts))

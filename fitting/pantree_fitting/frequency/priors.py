@@ -1,4 +1,4 @@
-"""Estimates priors: what the purchases of fitting households say of types, categories and products."""
+"""Estimates priors of types, categories and products from the purchases of fitting households."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.priors import PRIOR_NAMES, Priors, normalized
 from pantree_frequency.core.purchases import purchases_by_pair
 
-# A group with this many buyers weighs as much as what it falls back to.
+# A group with this many buyers weighs as much as its fallback.
 _STRENGTH = 20.0
 
 
 @dataclass(frozen=True, eq=False)
 class PairEvidence:
-    """What one household's purchases of one item say, for `p` pairs; the sums that priors are made of."""
+    """One household's purchases of one item, for `p` pairs; priors are computed from their sums."""
 
     gaps: NDArray[np.float64]
-    """[p], intervals seen."""
+    """[p], number of intervals."""
     log_mean: NDArray[np.float64]
-    """[p], mean log interval; NaN without one."""
+    """[p], mean log interval; NaN without intervals."""
     age: NDArray[np.float64]
     """[p], days since the first purchase."""
     promotion_ratio: NDArray[np.float64]
@@ -35,12 +35,12 @@ class PairEvidence:
 def summarize(
     evidence: PairEvidence, groups: NDArray[np.int64], group_count: int, fallback: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Priors of groups of pairs, float32[group_count, len(PRIOR_NAMES)], shrunk towards their fallback.
+    """Priors of groups of pairs, float32[group_count, len(PRIOR_NAMES)], shrunk toward their fallback.
 
     Args:
         evidence: p pairs.
-        groups: int64[p], group of each pair, 0 to group_count − 1; -1 leaves the pair out.
-        group_count: how many groups there are.
+        groups: int64[p], group of each pair, 0 to group_count − 1; -1 excludes the pair.
+        group_count: number of groups.
         fallback: float32[group_count, len(PRIOR_NAMES)], or [len(PRIOR_NAMES)] for all of them.
     """
     kept = groups >= 0
@@ -52,41 +52,42 @@ def summarize(
 
     buyers = total(np.ones(len(kept)))
     repeated = evidence.gaps > 0
-    # A household that buys daily must not speak for all; its weight grows little after a few intervals.
+    # A household that buys daily must not dominate; its weight grows little after a few intervals.
     weight = evidence.gaps / (evidence.gaps + 1.0)
     log_mean = np.where(repeated, np.nan_to_num(evidence.log_mean), 0.0)
-    summary = np.empty((group_count, len(PRIOR_NAMES)))
+    prior = {name: fallback[:, column] for column, name in enumerate(PRIOR_NAMES)}
     weight_sum = total(weight)
-    summary[:, 0] = (total(weight * log_mean) + _STRENGTH * fallback[:, 0]) / (weight_sum + _STRENGTH)
+    summary: dict[str, NDArray[np.float64]] = {}
+    summary["log_interval"] = (total(weight * log_mean) + _STRENGTH * prior["log_interval"]) / (weight_sum + _STRENGTH)
     center = np.zeros(len(kept))
-    center[kept] = summary[groups, 0]
+    center[kept] = summary["log_interval"][groups]
     squares = total(weight * (log_mean - center) ** 2)
-    summary[:, 1] = np.sqrt((squares + _STRENGTH * fallback[:, 1] ** 2) / (weight_sum + _STRENGTH))
-    for column, first in ((2, 0), (3, 2)):
-        chances, hits = total(evidence.follow_ups[:, first]), total(evidence.follow_ups[:, first + 1])
-        summary[:, column] = (hits + _STRENGTH * fallback[:, column]) / (chances + _STRENGTH)
+    summary["log_deviation"] = np.sqrt((squares + _STRENGTH * prior["log_deviation"] ** 2) / (weight_sum + _STRENGTH))
+    for name, first in (("within_28", 0), ("within_84", 2)):
+        trials, successes = total(evidence.follow_ups[:, first]), total(evidence.follow_ups[:, first + 1])
+        summary[name] = (successes + _STRENGTH * prior[name]) / (trials + _STRENGTH)
     strength_days = _STRENGTH * 100.0
-    rate = (total(evidence.gaps) + strength_days * np.exp(fallback[:, 4])) / (total(evidence.age) + strength_days)
-    summary[:, 4] = np.log(rate)
-    summary[:, 5] = (total(repeated.astype(float)) + _STRENGTH * fallback[:, 5]) / (buyers + _STRENGTH)
-    summary[:, 6] = (total(evidence.promotion_ratio) + _STRENGTH * fallback[:, 6]) / (buyers + _STRENGTH)
-    summary[:, 7] = np.log1p(buyers)
-    return summary.astype(np.float32)
+    rate = (total(evidence.gaps) + strength_days * np.exp(prior["log_rate"])) / (total(evidence.age) + strength_days)
+    summary["log_rate"] = np.log(rate)
+    for name, values in (("repeat_ratio", repeated.astype(float)), ("promotion_ratio", evidence.promotion_ratio)):
+        summary[name] = (total(values) + _STRENGTH * prior[name]) / (buyers + _STRENGTH)
+    summary["log_evidence"] = np.log1p(buyers)
+    return np.stack([summary[name] for name in PRIOR_NAMES], axis=1).astype(np.float32)
 
 
-# Where a fit starts from: a purchase a month, widely spread. Any fit with data moves far from it.
+# Fallback of the prior over all items: a purchase a month, widely spread. Data outweigh it.
 _START = np.array([3.0, 1.0, 0.3, 0.5, -4.5, 0.4, 0.4, 0.0], np.float32)
 
 
 def fit_priors(
-    parts: Sequence[tuple[PairEvidence, Sequence[str], Sequence[str], Sequence[str]]], least_buyers: int = 5
+    parts: Sequence[tuple[PairEvidence, Sequence[str], Sequence[str], Sequence[str]]], min_buyers: int = 5
 ) -> Priors:
     """Priors from the purchases of fitting households.
 
     Args:
         parts: for each level (products, types, categories): evidence of its pairs, and for each pair the item's name,
-            type and category. Levels without a type give the priors of their own names; all give those of members.
-        least_buyers: groups with fewer buyers are left out.
+            type and category. Levels without types result in `own` priors of their names; all result in `member` ones.
+        min_buyers: groups with fewer buyers are excluded.
     """
     finest = parts[0][0]
     everything = summarize(finest, np.zeros(len(finest.gaps), np.int64), 1, _START)[0]
@@ -100,7 +101,7 @@ def fit_priors(
         groups = np.array([by_text[text] for text in texts], np.int64)
         buyers = np.bincount(groups[groups >= 0], minlength=len(names))
         for name, prior, count in zip(names, summarize(evidence, groups, len(names), everything), buyers, strict=True):
-            if count >= least_buyers:
+            if count >= min_buyers:
                 target[name] = prior
 
     product: dict[str, NDArray[np.float32]] = {}
@@ -112,12 +113,12 @@ def fit_priors(
             product |= _product_priors(evidence, names, types, member, everything)
         add(member, evidence, categories)
     without_evidence = everything.copy()
-    without_evidence[7] = 0.0
+    without_evidence[PRIOR_NAMES.index("log_evidence")] = 0.0
     return Priors(without_evidence, own, member, product)
 
 
-# A product with fewer buyers than this says nothing of its own; nobody's purchases can be read from more.
-_LEAST_PRODUCT_BUYERS = 10
+# Products with fewer buyers have no prior of their own; with more, no household's purchases can be inferred.
+_MIN_PRODUCT_BUYERS = 10
 
 
 def _product_priors(
@@ -127,11 +128,11 @@ def _product_priors(
     member: Mapping[str, NDArray[np.float32]],
     everything: NDArray[np.float32],
 ) -> dict[str, NDArray[np.float32]]:
-    """Priors of single products, shrunk towards those of a single product of their type."""
+    """Priors of single products, shrunk toward those of a single product of their type."""
     type_of = {normalized(name): normalized(type_) for name, type_ in dict(zip(names, types, strict=True)).items()}
     known = {text: normalized(text) for text in set(names)}
     counts = Counter(known[name] for name in names)
-    kept = sorted(name for name, count in counts.items() if name and count >= _LEAST_PRODUCT_BUYERS)
+    kept = sorted(name for name, count in counts.items() if name and count >= _MIN_PRODUCT_BUYERS)
     position = {name: index for index, name in enumerate(kept)}
     groups = np.array([position.get(known[name], -1) for name in names], np.int64)
     fallback = np.array([member.get(type_of[name], everything) for name in kept], np.float32)
@@ -140,15 +141,15 @@ def _product_priors(
 
 
 def pair_evidence(histories: Histories, as_of: NDArray[np.int32]) -> tuple[PairEvidence, NDArray[np.int32]]:
-    """What priors are made of, and int32[p] the item of each pair.
+    """Evidence for priors, and int32[p] the item of each pair.
 
     Args:
         histories: h fitting households.
-        as_of: int32[h], days since 1970-01-01; later lines are not looked at.
+        as_of: int32[h], days since 1970-01-01; later lines are ignored.
     """
-    nothing = Priors(np.zeros(len(PRIOR_NAMES), np.float32))
+    no_priors = Priors(np.zeros(len(PRIOR_NAMES), np.float32))
     bought = purchases_by_pair(histories, as_of)
-    table = feature_table(bought, nothing)
+    table = feature_table(bought, no_priors)
     pairs, count = bought.pairs, int(bought.pairs["end"][-1]) if len(bought.pairs) else 0
     days, pair = bought.purchases.days[:count], np.repeat(np.arange(len(pairs)), pairs["end"] - pairs["first"])
     gaps = np.append(np.diff(days), 0).astype(np.float64)
@@ -156,9 +157,9 @@ def pair_evidence(histories: Histories, as_of: NDArray[np.int32]) -> tuple[PairE
     ages = as_of[pairs["household"]][pair] - days
     follow_ups = np.stack(
         [
-            np.bincount(pair, (ages >= window) & (gaps <= longest), len(pairs))
+            np.bincount(pair, (ages >= window) & (gaps <= max_gap), len(pairs))
             for window in (28, 84)
-            for longest in (np.inf, window)
+            for max_gap in (np.inf, window)
         ],
         axis=1,
     ).astype(np.float64)

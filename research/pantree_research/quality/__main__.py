@@ -25,12 +25,12 @@ from pantree_fitting.metrics import (
     household_samples,
     interval_of,
 )
-from pantree_frequency.backends import artefact
+from pantree_frequency.backends import model_files
 from pantree_frequency.core import Models, cadence
-from pantree_frequency.core.analysis import least_steps
+from pantree_frequency.core.analysis import min_steps
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
-from pantree_frequency.core.need import GONE_DAYS, is_overdue, need_probabilities
+from pantree_frequency.core.need import GONE_DAYS, is_overdue, likeliest_needs, need_probabilities
 from pantree_recommendation.core import Policy
 from pantree_research.quality import forecasting, plots
 from pantree_research.quality.households import (
@@ -138,13 +138,13 @@ def delivery_table(evaluation: EvaluationSet, models: Mapping[str, Model]) -> di
         model.within(evaluation.table, cadence.DAYS),
         model.interval_within(evaluation.table, cadence.DAYS),
     )
-    risks = cadence.risks_of(intervals, least_steps(evaluation.table))
+    risks = cadence.risks_of(intervals, min_steps(evaluation.table))
     frontier = {}
     for tolerance in _TOLERANCES.tolist():
         days = cadence.choose_cadences(risks, tolerance).interval_days
         first = cadence.choose_first_deliveries(near, intervals, days, tolerance).days
         frontier[tolerance] = asdict(deliveries(first, days, evaluation.typical_units, needs))
-    default = cadence.DEFAULT_RUN_OUT_TOLERANCE
+    default = cadence.DEFAULT_STOCKOUT_TOLERANCE
     rows["by risk, as shipped"] = {**frontier[default], "tolerance": default}
     rows |= _with_rules("by risk", frontier, {rule: rows[rule] for rule in schedules})
     rows["by risk, frontier"] = frontier
@@ -161,7 +161,7 @@ def steady_delivery_table(evaluation: EvaluationSet, models: Mapping[str, Model]
         for rule, days in rules.items()
     }
     intervals = models["hazard"].interval_within(evaluation.table, cadence.DAYS)
-    risks = cadence.risks_of(intervals, least_steps(evaluation.table))
+    risks = cadence.risks_of(intervals, min_steps(evaluation.table))
     frontier = {}
     for tolerance in _TOLERANCES.tolist():
         days = cadence.choose_cadences(risks, tolerance).interval_days
@@ -212,13 +212,13 @@ def recommendable(evaluation: EvaluationSet, models: Models) -> Bools:
     """bool[p], pairs that pass for a recommendation: an active need, and likely enough within 1.5 × the cadence."""
     model, policy = models.named(""), Policy()
     intervals = model.interval_within(evaluation.table, cadence.DAYS)
-    chosen = cadence.choose_cadences(cadence.risks_of(intervals, least_steps(evaluation.table))).interval_days
+    chosen = cadence.choose_cadences(cadence.risks_of(intervals, min_steps(evaluation.table))).interval_days
     grace = np.floor(cadence.LADDER_DAYS * GRACE_FACTOR)
     within = model.within(evaluation.table, grace)[np.arange(len(chosen)), np.searchsorted(cadence.LADDER_DAYS, chosen)]
     curve = model.within(evaluation.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
     overdue = is_overdue(evaluation.table["pair_recency"], intervals)
     needs = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(evaluation.table))
-    active = np.array([need is Need.ACTIVE for need in needs.likeliest])
+    active = np.array([need is Need.ACTIVE for need in likeliest_needs(needs)])
     return np.asarray(active & (within >= policy.min_cadence_probability))
 
 
@@ -257,7 +257,7 @@ def need_table(evaluation: EvaluationSet, models: Models) -> dict[str, Any]:
     curve = model.within(evaluation.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
     intervals = model.interval_within(evaluation.table, cadence.DAYS)
     overdue = is_overdue(evaluation.table["pair_recency"], intervals)
-    given = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(evaluation.table)).probabilities
+    given = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(evaluation.table))
     first = evaluation.truth.days_to_first
     back, soon = first <= GONE_DAYS, first <= CONFIDENCE_DAYS
     switched = ~back & (evaluation.others_within <= GONE_DAYS)
@@ -351,20 +351,20 @@ def _without_nan(value: Any) -> Any:
 def main() -> None:
     """Fits, judges, prints, writes."""
     parser = argparse.ArgumentParser(prog="python -m pantree_research.quality", description=__doc__)
-    parser.add_argument("--fitted", type=Path, help="folder of an model fitted before on the fitting households")
+    parser.add_argument("--fitted", type=Path, help="directory of models fitted before on the fitting households")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to judge; all by default")
     arguments = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
     lines = load_receipt_lines()
     if arguments.fitted:
-        fitted = artefact.load(arguments.fitted)
+        fitted = model_files.load(arguments.fitted)
     else:
         fitted = fitting.fit(levels_of(lines.of(Split.FITTING)), FITTING_END, fitting.Plan(), name="complete-journey")
-        artefact.save(fitted, FOLDER / "artefact")
-        fitted = artefact.load(FOLDER / "artefact")  # priors are kept in half precision: what is served is judged
-    models = artefact.models_of(fitted, thread_count=2)
+        model_files.save(fitted, FOLDER / "models")
+        fitted = model_files.load(FOLDER / "models")  # priors are kept in half precision: what is served is judged
+    models = model_files.models_of(fitted, thread_count=2)
     validation = lines.of(Split.VALIDATION)
-    report: dict[str, Any] = {"version": fitted.description["version"], "tables": {}}
+    report: dict[str, Any] = {"version": fitted.manifest.version, "tables": {}}
     for level in Level:
         for cutoff in EVALUATION_CUTOFFS:
             title = f"{level.value} at {calendar_day(cutoff).isoformat()}"

@@ -23,8 +23,7 @@ from pantree_domain.money import exact
 from pantree_domain.purchases import PurchaseHistory
 from pantree_fitting.recommendation.ranking_models import LabeledItem
 from pantree_frequency import convert as frequency_convert
-from pantree_frequency.core import HistoryAnalysis, Models, Options, analyze_histories
-from pantree_frequency.core import Question as FrequencyQuestion
+from pantree_frequency.core import AnalysisRequest, HistoryAnalysis, Models, Options, analyze_histories
 from pantree_frequency.core.histories import Histories
 from pantree_recommendation import convert as recommendation_convert
 from pantree_recommendation.backends.embedded import EmbeddedRanker
@@ -144,9 +143,9 @@ def recommendations_table(
     return table, asdict(_money(answers, repeat))
 
 
-def _question(histories: Histories, household: int, cutoff: int) -> FrequencyQuestion:
+def _question(histories: Histories, household: int, cutoff: int) -> AnalysisRequest:
     history, types = _history_and_types(histories, household, FIRST_DAY, cutoff)
-    return FrequencyQuestion(history, cutoff, types)
+    return AnalysisRequest(history, cutoff, types)
 
 
 def history_before(histories: Histories, household: int, cutoff: int, first: int = FIRST_DAY) -> PurchaseHistory:

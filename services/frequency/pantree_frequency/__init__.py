@@ -1,1 +1,1 @@
-"""The frequency service: how regularly is each item bought, when is it due, how sure are we?"""
+"""The frequency service: how regularly each item is bought, when it is due, and with what confidence."""

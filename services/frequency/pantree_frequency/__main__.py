@@ -8,11 +8,11 @@ import numpy as np
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree.frequency.v1.frequency_service_pb2 import AnalyzeHistoriesResponse, AnalyzeHistoryResponse
 from pantree_domain.purchases import PurchaseHistory
-from pantree_frequency.backends import artefact
-from pantree_frequency.core import Options, Question
+from pantree_frequency.backends import model_files
+from pantree_frequency.core import AnalysisRequest, Options
 from pantree_frequency.demo import demo
 from pantree_frequency.rules import RULES
-from pantree_frequency.servicer import Analyst, FrequencyServicer
+from pantree_frequency.servicer import Analyzer, FrequencyServicer
 from pantree_frequency.settings import FrequencySettings
 from pantree_runtime import telemetry
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
@@ -21,13 +21,13 @@ NAME = "frequency"
 
 
 async def build(settings: FrequencySettings) -> ServiceSpec:
-    """The service, ready to be served."""
-    analyst = Analyst()
-    servicer = FrequencyServicer(analyst)
-    folder = settings.model_dir or artefact.SHIPPED
+    """The service, ready to be served; its models are loaded by `warm_up`."""
+    analyzer = Analyzer()
+    servicer = FrequencyServicer(analyzer)
+    model_dir = settings.model_dir or model_files.BUNDLED
 
     async def warm_up() -> None:
-        await asyncio.to_thread(_load, analyst, folder, settings.model_threads)
+        await asyncio.to_thread(_load, analyzer, model_dir, settings.model_threads)
 
     return ServiceSpec(
         name=NAME,
@@ -51,23 +51,19 @@ def _count_all(response: AnalyzeHistoriesResponse) -> None:
     telemetry.ITEMS_ANALYZED.inc(sum(len(household.result.items) for household in response.households))
 
 
-def _load(analyst: Analyst, folder: Path, thread_count: int) -> None:
-    """Reads the models and answers, so that compiled loops are there before the first caller is.
-
-    Twice, since loops are compiled for each layout of their arrays: columns of one line lie close, others do not.
-    """
-    analyst.load(artefact.models_of(artefact.load(folder), thread_count=thread_count))
-    for days in ([14], [0, 7, 14]):
-        history = PurchaseHistory(
-            item_names=("warm-up",),
-            item_categories=("warm-up",),
-            item_indices=np.zeros(len(days), np.int32),
-            days=np.array(days, np.int32),
-            quantities=np.ones(len(days), np.int32),
-            prices=np.ones(len(days)),
-            savings=np.zeros(len(days)),
-        )
-        analyst.analyze([Question(history, 21)], Options())
+def _load(analyzer: Analyzer, model_dir: Path, thread_count: int) -> None:
+    """Loads the models and analyzes a history, so that every function is compiled before the first request."""
+    analyzer.load(model_files.models_of(model_files.load(model_dir), thread_count=thread_count))
+    history = PurchaseHistory(
+        item_names=("warm-up",),
+        item_categories=("warm-up",),
+        item_indices=np.zeros(3, np.int32),
+        days=np.array([0, 7, 14], np.int32),
+        quantities=np.ones(3, np.int32),
+        prices=np.ones(3),
+        savings=np.zeros(3),
+    )
+    analyzer.analyze([AnalysisRequest(history, 21)], Options())
 
 
 PROGRAM = Program(NAME, FrequencySettings, build, demo)

@@ -1,7 +1,7 @@
 """Statistics of a whole retailer's purchases, file to file: `python -m pantree_frequency.bulk IN.parquet OUT.parquet`.
 
-For what is too much to send through a service. Reads and writes whole columns; memory grows with the lines, by some 60
-MB per million beside the columns that are read.
+For histories that are too large to send through a service. Columns are read and written whole; each million lines take
+about 60 MB of memory in addition to the columns that are read.
 """
 
 import argparse
@@ -25,16 +25,16 @@ _ANY_DAY = int(np.iinfo(np.int32).max)
 def main() -> None:
     """Reads purchases, writes one row of statistics per household and item.
 
-    Exit codes: 0 when the file is written, 1 when it cannot be, 2 for wrong arguments.
+    Exit codes: 0 if the file was written, 1 if not, 2 for invalid arguments.
     """
     parser = argparse.ArgumentParser(prog="python -m pantree_frequency.bulk", description=__doc__)
     parser.add_argument("purchases", type=Path, help="Parquet file such as `pantree simulate` writes")
     parser.add_argument("statistics", type=Path, help="Parquet file to write")
-    parser.add_argument("--as-of", type=date.fromisoformat, help="last day that counts; all days when left out")
-    parser.add_argument("--threads", type=int, default=1, help="households are shared among so many; 1 when left out")
+    parser.add_argument("--as-of", type=date.fromisoformat, help="last day that counts; all days by default")
+    parser.add_argument("--threads", type=int, default=1, help="divides the households among threads; 1 by default")
     arguments = parser.parse_args()
     if arguments.threads < 1:
-        parser.error("--threads must be at least 1")
+        parser.error(f"--threads must be at least 1; is {arguments.threads}")
     try:
         _analyze(
             arguments.purchases,

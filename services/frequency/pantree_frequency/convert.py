@@ -11,17 +11,16 @@ from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.model.v1.model_pb2 import Model
 from pantree_domain.cadence import LADDER
 from pantree_domain.days import calendar_day, day_number
+from pantree_domain.evidence import Need, Trend
 from pantree_domain.item_key import distinct_positions
 from pantree_domain.money import round_to_cent
 from pantree_domain.purchases import fold_items
 from pantree_frequency.core import (
+    AnalysisRequest,
     CadenceChange,
     HistoryAnalysis,
     ItemFrequency,
-    Need,
     Options,
-    Question,
-    Trend,
 )
 from pantree_frequency.rules import check_history
 from pantree_runtime.batches import split_by_size
@@ -31,7 +30,6 @@ from pantree_runtime.status import status_of
 from pantree_runtime.validation import validate
 
 View: TypeAlias = messages.ItemFrequencyView.ValueType
-
 
 _TRENDS = {
     Trend.UNKNOWN: messages.TREND_UNSPECIFIED,
@@ -48,11 +46,11 @@ _NEEDS = {
 }
 
 
-def question(request: messages.AnalyzeHistoryRequest | messages.HouseholdHistory) -> Question:
+def analysis_request(request: messages.AnalyzeHistoryRequest | messages.HouseholdHistory) -> AnalysisRequest:
     """Converts a household's history and its as-of date."""
     history = history_of(request.purchases)
     as_of_day = day_number(date.fromisoformat(request.as_of))
-    return Question(fold_items(history), as_of_day, _folded_types(request.item_types, history.item_names))
+    return AnalysisRequest(fold_items(history), as_of_day, _folded_types(request.item_types, history.item_names))
 
 
 def _folded_types(types: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
@@ -73,13 +71,13 @@ def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesR
     return Options(model_name=request.model_name, stockout_tolerance=request.stockout_tolerance_ratio)
 
 
-def cadence_question(request: messages.FindCadenceChangesRequest) -> tuple[Question, list[str], Options]:
+def cadence_changes_request(request: messages.FindCadenceChangesRequest) -> tuple[AnalysisRequest, list[str], Options]:
     """Converts a history, the items to examine and the options."""
-    return question(request.history), list(request.item_names), options(request.history)
+    return analysis_request(request.history), list(request.item_names), options(request.history)
 
 
 def cadence_changes_response(changes: Sequence[CadenceChange]) -> messages.FindCadenceChangesResponse:
-    """Message that tells the changes."""
+    """Converts changes to the response."""
     return messages.FindCadenceChangesResponse(
         changes=[
             messages.CadenceChange(
@@ -100,52 +98,52 @@ def _change_text(change: CadenceChange) -> str:
     return f"Would become {frequency.replace('_', ' ')} if the next purchase comes after {day.day} {day:%B %Y}."
 
 
-def batch(request: messages.AnalyzeHistoriesRequest) -> list[Question | Status]:
+def batch_requests(request: messages.AnalyzeHistoriesRequest) -> list[AnalysisRequest | Status]:
     """Validates and converts each household of a batch; an invalid one becomes the status of its violations."""
-    return [_question_or_status(household) for household in request.households]
+    return [_request_or_status(household) for household in request.households]
 
 
-def _question_or_status(household: messages.HouseholdHistory) -> Question | Status:
+def _request_or_status(household: messages.HouseholdHistory) -> AnalysisRequest | Status:
     try:
         validate(household, check_history)
     except InvalidInput as error:
         return status_of(error)
-    return question(household)
+    return analysis_request(household)
 
 
 def analysis_response(analysis: HistoryAnalysis, as_of_day: int, view: View) -> messages.AnalyzeHistoryResponse:
-    """Message that tells an analysis."""
+    """Converts an analysis to the response."""
     response = messages.AnalyzeHistoryResponse(
         model=Model(name=analysis.model_name, version=analysis.model_version), as_of=_day_text(as_of_day)
     )
     for item in analysis.items:
-        # Built in place: a message that is built elsewhere is copied.
+        # `add` builds the message in place; `append` would copy it.
         response.items.add(**_item_fields(item, view))
     return response
 
 
 def batch_responses(
-    asked: Sequence[Question | Status], analyses: Sequence[HistoryAnalysis], view: View
+    requests: Sequence[AnalysisRequest | Status], analyses: Sequence[HistoryAnalysis], view: View
 ) -> Iterator[messages.AnalyzeHistoriesResponse]:
-    """Messages that tell the answers to a batch, in the order in which they were asked.
+    """Converts the analyses of a batch to responses, in the order of the requests.
 
     Args:
-        asked: from `batch`.
-        analyses: of the questions among them, in order.
+        requests: from `batch_requests`.
+        analyses: of the valid requests, in order.
         view: fields of each item.
     """
     remaining = iter(analyses)
-    answers = (
-        messages.HouseholdAnalysis(error=entry)
-        if isinstance(entry, Status)
-        else messages.HouseholdAnalysis(result=analysis_response(next(remaining), entry.as_of_day, view))
-        for entry in asked
+    results = (
+        messages.HouseholdAnalysis(error=request)
+        if isinstance(request, Status)
+        else messages.HouseholdAnalysis(result=analysis_response(next(remaining), request.as_of_day, view))
+        for request in requests
     )
-    for households in split_by_size(answers):
+    for households in split_by_size(results):
         yield messages.AnalyzeHistoriesResponse(households=households)
 
 
-# A household's items were bought on the same few days.
+# Cached: the items of a household were bought on the same few days.
 @functools.lru_cache(maxsize=8192)
 def _day_text(day: int) -> str:
     return calendar_day(day).isoformat()

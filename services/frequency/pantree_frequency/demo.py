@@ -1,4 +1,4 @@
-"""Shows what the frequency service answers: one item bought every week, one bought once."""
+"""Demo of the frequency service: one item bought every week, one bought once."""
 
 import grpc
 from google.protobuf import json_format
@@ -9,7 +9,7 @@ from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 
 
 async def demo(channel: grpc.aio.Channel) -> None:
-    """Calls `AnalyzeHistory` and prints the answer as JSON."""
+    """Calls `AnalyzeHistory` and prints the response as JSON."""
     request = messages.AnalyzeHistoryRequest(
         purchases=PurchaseColumns(
             item_names=["Bananas", "Birthday Candles"],

@@ -1,1 +1,1 @@
-"""Where fitted models come from."""
+"""Model files and Arrow tables."""

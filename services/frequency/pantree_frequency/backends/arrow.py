@@ -1,8 +1,8 @@
-"""Purchases from Arrow tables and Parquet files, and bulk answers back into them, column by column; needs pyarrow.
+"""Reads purchases from Arrow tables and Parquet files, and writes statistics to them; needs pyarrow.
 
 The columns are those that `pantree simulate` writes: `household` (whole numbers or text), `date`, `item`, `quantity`,
-`price` (shelf price of one unit) and `saving` (on the whole line); `category` and `type` of the item may be left out.
-Others are not read.
+`price` (shelf price of one unit) and `saving` (on the whole line); `category` and `type` of the item are optional.
+Other columns are ignored.
 """
 
 from dataclasses import dataclass
@@ -26,19 +26,19 @@ _INTERVALS = ("mean_interval_days", "median_interval_days", "standard_deviation_
 
 @dataclass(frozen=True, eq=False)
 class BulkPurchases:
-    """The purchases of many households, and how the caller knows these."""
+    """The purchases of many households, and the names of the households."""
 
     histories: Histories
     household_names: tuple[str, ...] | None
-    """Name of each number in `histories.household_ids`; None when the numbers themselves are the names."""
+    """Name of each number in `histories.household_ids`; None if the numbers are the names."""
 
 
 def read_purchases(file: Path) -> BulkPurchases:
     """The purchases in a Parquet file, lines in any order.
 
     Raises:
-        InvalidInput: when a column is missing, is not of its kind, or holds a value that is none of a purchase.
-        OSError: when the file cannot be read.
+        InvalidInput: if a column is missing, has another type, or holds an invalid value.
+        OSError: if the file cannot be read.
     """
     from pyarrow import parquet
 
@@ -50,16 +50,18 @@ def purchases_of(table: "Table") -> BulkPurchases:
     """The purchases in an Arrow table, lines in any order.
 
     Raises:
-        InvalidInput: when a column is missing, is not of its kind, or holds a value that is none of a purchase.
+        InvalidInput: if a column is missing, has another type, or holds an invalid value.
     """
     import pyarrow as pa
 
     missing = [name for name in NEEDED if name not in table.column_names]
     if missing:
-        raise InvalidInput([FieldViolation(name, "is missing; add the column") for name in missing])
+        raise InvalidInput([FieldViolation(name, "is required") for name in missing])
     gaps = [name for name in (*NEEDED, *OPTIONAL) if name in table.column_names and table[name].null_count]
     if gaps:
-        raise InvalidInput([FieldViolation(name, f"has {table[name].null_count} nulls; give values") for name in gaps])
+        raise InvalidInput(
+            [FieldViolation(name, f"has {table[name].null_count} nulls; every value is required") for name in gaps]
+        )
     household_names = None
     if pa.types.is_integer(table["household"].type):
         households = _numbers(table, "household", pa.int64())
@@ -70,12 +72,12 @@ def purchases_of(table: "Table") -> BulkPurchases:
     prices, savings = _numbers(table, "price", pa.float64()), _numbers(table, "saving", pa.float64())
     days = _numbers(table, "date", pa.date32()).astype(np.int32)
     violations = [
-        FieldViolation(name, f"{what}, in row {int(np.argmax(wrong))} for one")
+        FieldViolation(name, f"{what}; row {int(np.argmax(wrong))} is invalid")
         for name, what, wrong in (
             ("date", "must be from 1970-01-01 to 2328-11-09", (days < 0) | (days >= 1 << 17)),
             ("quantity", "must be at least 1", quantities < 1),
-            ("price", "must be a number, not below 0", ~((prices >= 0) & np.isfinite(prices))),
-            ("saving", "must be a number, not below 0", ~((savings >= 0) & np.isfinite(savings))),
+            ("price", "must be a number of at least 0", ~((prices >= 0) & np.isfinite(prices))),
+            ("saving", "must be a number of at least 0", ~((savings >= 0) & np.isfinite(savings))),
         )
         if wrong.any()
     ]
@@ -97,7 +99,7 @@ def purchases_of(table: "Table") -> BulkPurchases:
 
 
 def table_of(purchases: BulkPurchases, statistics: BulkStatistics) -> "Table":
-    """The statistics as an Arrow table, one row per pair; what cannot be told is null."""
+    """The statistics as an Arrow table, one row per pair; unknown values are null."""
     import pyarrow as pa
 
     histories = purchases.histories
@@ -131,7 +133,7 @@ def _numbers(table: "Table", name: str, kind: "DataType") -> NDArray[Any]:
 
 
 def _codes(table: "Table", name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """The number of each line's text, and the texts."""
+    """A number for each line's text, and the texts."""
     import pyarrow as pa
 
     try:
@@ -148,7 +150,7 @@ def _codes(table: "Table", name: str) -> tuple[NDArray[np.int32], tuple[str, ...
 
 
 def _of_items(table: "Table", name: str, items: NDArray[np.int32], item_count: int) -> tuple[str, ...]:
-    """The group of each item, from the first line that it is on; empty texts where the column is missing."""
+    """The group of each item, from the item's first line; empty if the column is missing."""
     if name not in table.column_names or not len(items):
         return ("",) * item_count
     codes, texts = _codes(table, name)

@@ -1,4 +1,4 @@
-"""The analysis of histories: every item's statistics, when it is due, how sure that is, and how often to deliver it."""
+"""Analyzes histories: statistics of every item, when it is due, with what confidence, and how often to deliver it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,29 +16,28 @@ from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.heuristic import recency_weight
 from pantree_frequency.core.priors import Priors
-from pantree_frequency.core.purchases import purchases_by_pair
+from pantree_frequency.core.purchases import PairPurchases, purchases_by_pair
 from pantree_frequency.core.statistics import ItemStatistics, pair_statistics, statistics_of_items
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 CONFIDENCE_DAYS = 28.0
-# Where the curve to the next purchase is read: every day up to a year, by which the median is known for nearly all.
+# Days of the curve to the next purchase: every day at first, up to a year, by which the median is known for nearly all.
 _CURVE_DAYS: NDArray[np.float64] = np.concatenate([np.arange(1.0, 85.0), np.arange(91.0, 366.0, 7.0)])
 
 
 class FirstDelivery(NamedTuple):
-    """When deliveries at the recommended interval best begin, and what that means for 84 days from today."""
+    """When deliveries at the recommended interval should begin, and the risks within 84 days of the as-of day."""
 
     day: int
     """Days since 1970-01-01."""
     stockout_probability: float
-    """That the household runs out at some time."""
     overstock_ratio: float
-    """Share of deliveries that come early, all of them when the need has ended."""
+    """Share of deliveries that come early; all of them if the need has ended."""
 
 
-# Tuples, as there is one for every item of every history, and a tuple is made in a third of the time.
+# Named tuples: there is one for every item of every history, and a dataclass takes three times as long to build.
 class ItemFrequency(NamedTuple):
-    """An item's statistics and what they say about today."""
+    """An item's statistics and forecast."""
 
     statistics: ItemStatistics
     recency_weight_ratio: float
@@ -50,20 +49,20 @@ class ItemFrequency(NamedTuple):
     ladder_probabilities: tuple[float, ...]
     """Probability of a purchase within each step of the ladder."""
     expected_days: float
-    """To the next purchase, from the day of asking; what is longer than a year counts as a year."""
+    """From the as-of day to the next purchase; more than a year counts as a year."""
     median_days: float | None
-    """To the next purchase, from the day of asking; None when even a year is more likely than not to pass without."""
+    """From the as-of day to the next purchase; None if a year without a purchase is more likely than not."""
     recommended_interval_days: int
     """A step of the ladder."""
     stockout_probability: float
-    """That the household would run out at some time within 84 days of deliveries at that interval."""
+    """Of a stockout within 84 days of deliveries at that interval."""
     overstock_ratio: float
-    """Share of deliveries at that interval that would come early."""
+    """Share of deliveries at that interval that come early."""
     first_delivery: FirstDelivery
     probability_within_cadence: float
-    """Of a purchase within the recommended interval and half of it again."""
+    """Of a purchase within the recommended interval × `GRACE_FACTOR`."""
     need: Need
-    """The likeliest state."""
+    """The most likely state."""
     need_probabilities: Mapping[Need, float]
 
 
@@ -77,33 +76,32 @@ class HistoryAnalysis:
 
 
 @dataclass(frozen=True)
-class Question:
-    """One household's history, and what is asked about it."""
+class AnalysisRequest:
+    """One household's history to analyze."""
 
     history: PurchaseHistory
     as_of_day: int
     """Days since 1970-01-01."""
     item_types: tuple[str, ...] = ()
-    """Type of each item of the dictionary; empty when nobody knows them."""
+    """Type of each item of the dictionary; empty if all are unknown."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to answer."""
+    """Settings of an analysis."""
 
     model_name: str = ""
-    """A model's name; empty for the best there is."""
-    stockout_tolerance: float = cadence.DEFAULT_RUN_OUT_TOLERANCE
-    """Above 0 (never run out) and below 1 (never pile up)."""
+    """Empty for the default model."""
+    stockout_tolerance: float = cadence.DEFAULT_STOCKOUT_TOLERANCE
+    """Above 0 (avoid stockouts) and below 1 (avoid overstock)."""
 
 
 @dataclass(frozen=True)
 class Models:
-    """The models that can answer, with what they share."""
+    """All models, and what they share."""
 
     by_name: Mapping[str, Model]
     default_name: str
-    """The one that answers unless another is asked for."""
     priors: Priors
     switching: need.Switching
 
@@ -111,43 +109,38 @@ class Models:
         """A model by its name; the default for an empty name.
 
         Raises:
-            InvalidInput: when there is no such model.
+            InvalidInput: if there is no such model.
         """
         model = self.by_name.get(name or self.default_name)
         if model is None:
-            raise InvalidInput(
-                [FieldViolation("model_name", f"is {name!r}; give one of {', '.join(sorted(self.by_name))}")]
-            )
+            names = ", ".join(sorted(self.by_name))
+            raise InvalidInput([FieldViolation("model_name", f"must be one of {names}; is {name!r}")])
         return model
 
 
-def analyze_histories(questions: Sequence[Question], models: Models, options: Options) -> list[HistoryAnalysis]:
+def analyze_histories(requests: Sequence[AnalysisRequest], models: Models, options: Options) -> list[HistoryAnalysis]:
     """The analysis of each history, in order; items most confident first, then by name.
 
     All histories share one sort and one prediction, so that many small ones cost little more than one large one.
 
     Args:
-        questions: histories in any order of lines, none later than its day of asking.
-        models: who can answer.
-        options: how to answer.
+        requests: histories with lines in any order, none later than the as-of day.
+        models: to choose from.
+        options: for all histories.
 
     Raises:
-        InvalidInput: when there is no such model.
+        InvalidInput: if there is no such model.
     """
     model = models.named(options.model_name)
-    if not questions:
+    if not requests:
         return []
-    types = [question.item_types or ("",) * len(question.history.item_names) for question in questions]
-    histories = Histories.of_households([question.history for question in questions], types)
-    as_of = np.array([question.as_of_day for question in questions], np.int32)
-    bought = purchases_by_pair(histories, as_of)
-    statistics = statistics_of_items(histories, bought.pairs["item"].tolist(), pair_statistics(bought))
-    table = feature_table(bought, models.priors)
-    forecasts = _forecasts(table, model, models.switching, options.stockout_tolerance)
+    bought = purchases_of(requests)
+    statistics = statistics_of_items(bought.histories, bought.pairs["item"].tolist(), pair_statistics(bought))
+    forecasts = _forecasts(feature_table(bought, models.priors), model, models.switching, options.stockout_tolerance)
     analyses = []
-    for household in range(histories.household_count):
+    for household, request in enumerate(requests):
         items = [
-            _item_frequency(statistics[pair], forecasts, pair, int(as_of[household]))
+            _item_frequency(statistics[pair], forecasts, pair, request.as_of_day)
             for pair in range(bought.pair_starts[household], bought.pair_starts[household + 1])
         ]
         items.sort(key=lambda item: (-item.confidence, item.statistics.name))
@@ -155,9 +148,16 @@ def analyze_histories(questions: Sequence[Question], models: Models, options: Op
     return analyses
 
 
+def purchases_of(requests: Sequence[AnalysisRequest]) -> PairPurchases:
+    """What the households of at least one request bought of each item."""
+    types = [request.item_types or ("",) * len(request.history.item_names) for request in requests]
+    histories = Histories.of_households([request.history for request in requests], types)
+    return purchases_by_pair(histories, np.array([request.as_of_day for request in requests], np.int32))
+
+
 @dataclass(frozen=True, eq=False)
 class _Forecasts:
-    """What a model says of `p` pairs, as plain lists: it is read one pair at a time."""
+    """Forecasts of `p` pairs as plain lists, which are read one pair at a time."""
 
     recency_weight: list[float]
     confidence: list[float]
@@ -175,9 +175,9 @@ class _Forecasts:
     need_probabilities: list[list[float]]
 
 
-def least_steps(table: FeatureTable) -> NDArray[np.int64]:
-    """int64[p], the shortest step of the ladder that suits each pair's own record."""
-    return cadence.least_steps(table["pair_count"], table["pair_mean_interval"], table["pair_sd_interval"])
+def min_steps(table: FeatureTable) -> NDArray[np.int64]:
+    """int64[p], the shortest step of the ladder that each pair's own intervals allow."""
+    return cadence.min_steps(table["pair_count"], table["pair_mean_interval"], table["pair_sd_interval"])
 
 
 def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tolerance: float) -> _Forecasts:
@@ -185,35 +185,31 @@ def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tol
     # depend on their neighbors.
     curve = model.within(table, _CURVE_DAYS).round(12)
     intervals = model.interval_within(table, cadence.DAYS).round(12)
-    cadences = cadence.choose_cadences(cadence.risks_of(intervals, least_steps(table), near_only=True), tolerance)
+    cadences = cadence.choose_cadences(cadence.risks_of(intervals, min_steps(table), near_only=True), tolerance)
     near = curve[:, : len(cadence.DAYS)]  # the curve begins with the same days
     first = cadence.choose_first_deliveries(near, intervals, cadences.interval_days, tolerance)
-    rows = np.arange(len(table))
-    ladder = curve[:, cadence.LADDER_DAYS.astype(int) - 1]
-    at = {days: curve[:, int(days) - 1] for days in (need.SOON_DAYS, need.GONE_DAYS)}
+    soon, ever = curve[:, int(need.SOON_DAYS) - 1], curve[:, int(need.GONE_DAYS) - 1]
     recency = table["pair_recency"]
-    overdue = need.is_overdue(recency, intervals)
-    needs = need.need_probabilities(at[need.SOON_DAYS], at[need.GONE_DAYS], overdue, switching(table))
-    with_start = np.concatenate([np.zeros((len(table), 1)), curve], axis=1)
+    needs = need.need_probabilities(soon, ever, need.is_overdue(recency, intervals), switching(table))
     days = np.concatenate([[0.0], _CURVE_DAYS])
-    survival = 1.0 - with_start
-    reached = curve[:, -1] >= 0.5
-    graced = np.searchsorted(_CURVE_DAYS, cadences.interval_days * GRACE_FACTOR, side="right") - 1
+    survival = 1.0 - np.concatenate([np.zeros((len(table), 1)), curve], axis=1)
+    median_known = curve[:, -1] >= 0.5
+    grace_ends = np.searchsorted(_CURVE_DAYS, cadences.interval_days * GRACE_FACTOR, side="right") - 1
     return _Forecasts(
         recency_weight=recency_weight(recency, table["pair_mean_interval"]).tolist(),
-        confidence=(100.0 * at[CONFIDENCE_DAYS]).tolist(),
-        ladder=ladder.tolist(),
+        confidence=(100.0 * curve[:, int(CONFIDENCE_DAYS) - 1]).tolist(),
+        ladder=curve[:, cadence.LADDER_DAYS.astype(int) - 1].tolist(),
         expected_days=((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(days)).sum(axis=1).tolist(),
-        median_days=np.where(reached, _CURVE_DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
+        median_days=np.where(median_known, _CURVE_DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
         cadence=cadences.interval_days.tolist(),
         stockout=cadences.stockout_probability.tolist(),
         overstock=cadences.overstock_ratio.tolist(),
         first_day=first.days.tolist(),
         first_stockout=first.stockout_probability.tolist(),
         first_overstock=first.overstock_ratio.tolist(),
-        within_cadence=curve[rows, graced].tolist(),
-        need=needs.likeliest,
-        need_probabilities=needs.probabilities.tolist(),
+        within_cadence=curve[np.arange(len(table)), grace_ends].tolist(),
+        need=need.likeliest_needs(needs),
+        need_probabilities=needs.tolist(),
     )
 
 

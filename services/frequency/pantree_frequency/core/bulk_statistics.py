@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pantree_domain.compiled import compiled
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.intervals import spread
-from pantree_frequency.core.purchases import longest_household, read_item
+from pantree_frequency.core.purchases import max_lines, read_item
 from pantree_frequency.core.records import BULK_STATISTICS, Integer, Integers, Purchases, Records
 from pantree_frequency.core.sorting import DIGITS, ITEM_SHIFT, sort_household
 
@@ -69,13 +69,13 @@ def _bulk_statistics(lines: Records, starts: Integers, as_of: Integer, pair_coun
     Returns:
         How many rows were filled.
     """
-    longest = longest_household(starts)
-    keys = np.empty(longest, np.int64)
-    scratch = np.empty(longest, np.int64)
+    size = max_lines(starts)
+    keys = np.empty(size, np.int64)
+    scratch = np.empty(size, np.int64)
     counts = np.empty(DIGITS, np.int64)
-    intervals = np.empty(longest, np.int64)
-    floats = np.empty((3, longest))
-    purchases = Purchases(np.empty(longest, np.int64), np.empty(longest, np.int64), floats[0], floats[1], floats[2])
+    intervals = np.empty(size, np.int64)
+    floats = np.empty((3, size))
+    purchases = Purchases(np.empty(size, np.int64), np.empty(size, np.int64), floats[0], floats[1], floats[2])
     pair = 0
     for household in range(len(starts) - 1):
         own = lines[starts[household] : starts[household + 1]]

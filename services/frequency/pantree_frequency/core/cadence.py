@@ -1,12 +1,11 @@
-"""Cadence by risk: the delivery interval that best trades running out against piling up.
+"""Chooses cadences by risk: the delivery interval with the best trade-off between stockouts and overstock.
 
-A subscription is followed for the longest step of the ladder, 84 days, from a purchase on. The k-th delivery stands
-for the k-th purchase that the household would have made. It *runs out* when some purchase would have come before its
-delivery; a delivery comes *early* when its purchase would have come only later, or not at all in that time.
+A subscription is followed for the longest step of the ladder, 84 days, starting with a purchase. The k-th delivery
+replaces the k-th purchase that the household would have made. A *stockout* occurs if any of these purchases would have
+come before its delivery; a delivery is *early* if its purchase would have come later, or not within that time.
 
-The interval is chosen as if the need went on. When deliveries begin is chosen from today's point of view: the days that
-have already passed since the last purchase count, and so does the chance that the need has ended, when every delivery
-would come early.
+The interval is chosen as if the need continued. The first delivery is chosen as of today: the days since the last
+purchase count, and so does the probability that the need has ended, when every delivery is early.
 """
 
 from dataclasses import dataclass
@@ -16,56 +15,55 @@ from numpy.typing import NDArray
 
 from pantree_domain.cadence import LADDER
 from pantree_domain.compiled import compiled
-
-Floats = NDArray[np.float64]
+from pantree_frequency.core.records import Floats, Integers
 
 LADDER_DAYS: Floats = np.array([step.interval_days for step in LADDER], np.float64)
-_STEPS: NDArray[np.int64] = LADDER_DAYS.astype(np.int64)
+_STEPS: Integers = LADDER_DAYS.astype(np.int64)
 _HORIZON = int(_STEPS[-1])
 
-# Days on which the interval's distribution is looked at.
+# Days for which the distribution of an interval is computed.
 DAYS: Floats = np.arange(1.0, _HORIZON + 1)
 
-# How harm by early deliveries is weighed against harm by running out when the caller does not say; at this trade-off
-# real households run out about as often as under the rule "mean interval" (see the model card).
-DEFAULT_RUN_OUT_TOLERANCE = 0.5
-# At even weights, having run out is as bad as this many early deliveries; so the even trade-off lies in the middle.
-_RUN_OUT_WEIGHT = 10.0
-# The chosen step is at most this many times as long, or as short, as the median interval. Without it the least harm
-# overall is had at the ends: whoever runs out at times anyway is let down for good, so that a weekly item comes every
-# three weeks, and seldom bought items come far too often, since a few early deliveries weigh little; nine in ten
-# products would come every 28 or every 56 days. On fitting households the bound brings the right step more often
-# (products: .196 of the next intervals after .186), at 2 % more households that run out and as many early deliveries.
-_FARTHEST_RATIO = 1.5
-# From so many purchases on, no step is shorter than the item's own rhythm allows (see `least_steps`). From four on, the
-# bound would be felt by 93 real pairs (types), and the step miss their next interval by 25 days instead of 19.
-_PURCHASES_OF_A_RHYTHM = 6
+# Default weight of early deliveries against stockouts. Real households then have about as many stockouts as under the
+# rule "mean interval" (see the model card).
+DEFAULT_STOCKOUT_TOLERANCE = 0.5
+# At a tolerance of 0.5, a stockout is as bad as this many early deliveries.
+_STOCKOUT_WEIGHT = 10.0
+# The chosen step is at most this many times as long, or as short, as the median interval. Without this bound the least
+# total harm lies at the extremes: where a stockout is likely anyway, a weekly item would come every three weeks; and
+# rarely bought items would come far too often, since a few early deliveries weigh little. Nine in ten products would
+# come every 28 or every 56 days. On fitting households the bound matches the next interval more often (products: .196
+# instead of .186), with 2 % more households that have a stockout and as many early deliveries.
+_MAX_MEDIAN_RATIO = 1.5
+# From this many purchases on, no step is shorter than the item's own intervals allow (see `min_steps`). With four, the
+# bound would change 93 real pairs (types), and miss their next interval by 25 days instead of 19.
+_MIN_REGULAR_PURCHASES = 6
 
-# Days from today on which deliveries may begin: at once, or after whole weeks, up to the longest step of the ladder.
-# Twice as many would do no better: on fitting households the same share comes early at equal run-outs, to .001.
-FIRST_DAYS: NDArray[np.int64] = np.array([1, *range(7, _HORIZON + 1, 7)])
-# At even weights, having run out is as bad as this many early deliveries when the first day is chosen. Households then
-# run out as often as with deliveries every mean interval from the last purchase on (fitting households, types).
-_FIRST_RUN_OUT_WEIGHT = 6.5
+# Days from today on which deliveries may begin: tomorrow, or after whole weeks, up to the longest step of the ladder.
+# Twice as many are no better: on fitting households the share of early deliveries at equal stockouts differs by .001.
+FIRST_DAYS: Integers = np.array([1, *range(7, _HORIZON + 1, 7)])
+# The same for the first delivery. Households then have as many stockouts as with deliveries every mean interval after
+# the last purchase (fitting households, types).
+_FIRST_STOCKOUT_WEIGHT = 6.5
 
 
 @dataclass(frozen=True, eq=False)
 class Risks:
-    """What each step of the ladder would mean for `p` pairs."""
+    """Risks of each step of the ladder for `p` pairs."""
 
     stockout: Floats
-    """[p, steps], probability that the household runs out at some time within 84 days."""
+    """[p, steps], probability of a stockout within 84 days."""
     overstock: Floats
-    """[p, steps], share of the deliveries in 84 days that come early."""
-    choosable: NDArray[np.bool_]
-    """[p, steps], the steps that `choose_cadences` may take, at least one of each pair."""
+    """[p, steps], share of the deliveries within 84 days that are early."""
+    allowed: NDArray[np.bool_]
+    """[p, steps], the steps that `choose_cadences` may choose, at least one for each pair."""
 
 
 @dataclass(frozen=True, eq=False)
 class Cadences:
     """The chosen step of the ladder for each of `p` pairs."""
 
-    interval_days: NDArray[np.int64]
+    interval_days: Integers
     """[p]."""
     stockout_probability: Floats
     """[p]."""
@@ -75,79 +73,79 @@ class Cadences:
 
 @dataclass(frozen=True, eq=False)
 class FirstDeliveries:
-    """When deliveries at the chosen interval best begin, for each of `p` pairs."""
+    """When deliveries at the chosen interval should begin, for each of `p` pairs."""
 
-    days: NDArray[np.int64]
-    """[p], from the day of asking, one of `FIRST_DAYS`."""
+    days: Integers
+    """[p], from the as-of day, one of `FIRST_DAYS`."""
     stockout_probability: Floats
-    """[p], that the household runs out at some time within 84 days of the day of asking."""
+    """[p], of a stockout within 84 days of the as-of day."""
     overstock_ratio: Floats
-    """[p], share of the deliveries in that time that come early."""
+    """[p], share of the deliveries within that time that are early."""
 
 
-def least_steps(purchase_counts: Floats, mean_days: Floats, deviation_days: Floats) -> NDArray[np.int64]:
-    """int64[p], the shortest step that suits each pair's own record.
+def min_steps(purchase_counts: Floats, mean_days: Floats, deviation_days: Floats) -> Integers:
+    """int64[p], the shortest step that each pair's own intervals allow.
 
     With six purchases or more that is the longest step within the mean interval less a standard deviation, otherwise
-    the first one. Needs as regular as that are rarer than the models were taught: the trees take the intervals of an
-    item that was bought every eight weeks to the day for three weeks long. On real baskets the bound is never felt: of
-    34,000 pairs of fitting households (types, at 2017-08-31) none would be delivered more often than it allows.
+    the first one. Such regular needs are rare in the data that models are fitted on: for an item that was bought every
+    eight weeks to the day, the trees expect intervals of three weeks. In real baskets the bound has no effect: none of
+    34,000 pairs of fitting households (types, at 2017-08-31) would be delivered more often than it allows.
 
     Args:
         purchase_counts: float64[p].
         mean_days: float64[p], mean interval; NaN for one purchase.
         deviation_days: float64[p], standard deviation of the intervals; NaN below three purchases.
     """
-    shortest = np.where(purchase_counts >= _PURCHASES_OF_A_RHYTHM, mean_days - deviation_days, 0.0)
+    shortest = np.where(purchase_counts >= _MIN_REGULAR_PURCHASES, mean_days - deviation_days, 0.0)
     position = np.searchsorted(LADDER_DAYS, shortest, side="right") - 1
     return _STEPS[np.clip(position, 0, len(_STEPS) - 1)]
 
 
-def risks_of(intervals: Floats, least: NDArray[np.int64] | None = None, *, near_only: bool = False) -> Risks:
-    """What each step of the ladder would mean, for independent intervals of one distribution.
+def risks_of(intervals: Floats, min_step: Integers | None = None, *, near_only: bool = False) -> Risks:
+    """Risks of each step of the ladder, for independent intervals of one distribution.
 
-    The day of the k-th purchase is a sum of k intervals, whose distribution is a convolution; those that run out are
-    taken out of it delivery by delivery.
+    The day of the k-th purchase is a sum of k intervals, whose distribution is a convolution; stockouts are removed
+    from it delivery by delivery.
 
     Args:
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
-        least: int64[p], the shortest step of each pair that may be chosen; None for any.
-        near_only: leaves out the steps that `choose_cadences` never takes, which saves most of the time; their risks
-            are 0.
+        min_step: int64[p], the shortest step that may be chosen for each pair; None for any.
+        near_only: skips the steps that `choose_cadences` never chooses, which saves most of the time; their risks are
+            0.
     """
     density = np.diff(intervals, axis=1, prepend=0.0)
-    choosable = _steps_near(_median_days(intervals.round(9)))
-    if least is not None:
-        choosable &= least[:, None] <= _STEPS
-        choosable |= ~choosable.any(axis=1, keepdims=True) & (least[:, None] == _STEPS)
+    allowed = _steps_near(_median_days(intervals.round(9)))
+    if min_step is not None:
+        allowed &= min_step[:, None] <= _STEPS
+        allowed |= ~allowed.any(axis=1, keepdims=True) & (min_step[:, None] == _STEPS)
     stockout = np.zeros((len(intervals), len(_STEPS)))
     overstock = np.zeros_like(stockout)
-    wanted = choosable if near_only else np.ones_like(choosable)
-    _reckon(density, _STEPS, wanted, stockout, overstock)
-    # The last bits are a matter of the machine; an answer must not be.
-    return Risks(np.clip(stockout.round(9), 0.0, 1.0), np.clip(overstock.round(9), 0.0, 1.0), choosable)
+    computed = allowed if near_only else np.ones_like(allowed)
+    _add_risks(density, _STEPS, computed, stockout, overstock)
+    # The last bits depend on the machine; a response must not.
+    return Risks(np.clip(stockout.round(9), 0.0, 1.0), np.clip(overstock.round(9), 0.0, 1.0), allowed)
 
 
 def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
-    """bool[p, steps], the steps at most `_FARTHEST_RATIO` times as long, or as short, as the median interval."""
-    # The ladder goes on from its ends: what is bought daily comes weekly, what is bought yearly comes quarterly.
+    """bool[p, steps], the steps at most `_MAX_MEDIAN_RATIO` times as long, or as short, as the median interval."""
+    # Beyond the ends of the ladder its first or last step counts as near.
     median = np.clip(median_days, LADDER_DAYS[0], LADDER_DAYS[-1])[:, None]
-    return np.asarray((median * _FARTHEST_RATIO >= LADDER_DAYS) & (median <= LADDER_DAYS * _FARTHEST_RATIO))
+    return np.asarray((median * _MAX_MEDIAN_RATIO >= LADDER_DAYS) & (median <= LADDER_DAYS * _MAX_MEDIAN_RATIO))
 
 
-def choose_cadences(risks: Risks, stockout_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE) -> Cadences:
-    """The choosable step of the ladder with the least harm for each pair; the longer one when two are equal.
+def choose_cadences(risks: Risks, stockout_tolerance: float = DEFAULT_STOCKOUT_TOLERANCE) -> Cadences:
+    """The allowed step of the ladder with the least harm for each pair; the longer one if two are equal.
 
-    Every early delivery does harm, every timely one does as much good; running out does harm once. Counting deliveries
-    rather than their share keeps the short steps from looking as good as the long ones.
+    Each early delivery adds to the harm, each timely one subtracts as much; a stockout adds once. Deliveries count by
+    number rather than by share; otherwise short steps would seem as good as long ones.
 
     Args:
         risks: of p pairs.
-        stockout_tolerance: between 0 (never run out) and 1 (never pile up).
+        stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
     surplus = (2.0 * risks.overstock - 1.0) * (_HORIZON // _STEPS)
-    harm = (1.0 - stockout_tolerance) * _RUN_OUT_WEIGHT * risks.stockout + stockout_tolerance * surplus
-    harm[~risks.choosable] = np.inf
+    harm = (1.0 - stockout_tolerance) * _STOCKOUT_WEIGHT * risks.stockout + stockout_tolerance * surplus
+    harm[~risks.allowed] = np.inf
     chosen = len(_STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1)
     rows = np.arange(len(chosen))
     return Cadences(_STEPS[chosen].astype(np.int64), risks.stockout[rows, chosen], risks.overstock[rows, chosen])
@@ -156,33 +154,33 @@ def choose_cadences(risks: Risks, stockout_tolerance: float = DEFAULT_RUN_OUT_TO
 def choose_first_deliveries(
     next_purchase: Floats,
     intervals: Floats,
-    interval_days: NDArray[np.int64],
-    stockout_tolerance: float = DEFAULT_RUN_OUT_TOLERANCE,
+    interval_days: Integers,
+    stockout_tolerance: float = DEFAULT_STOCKOUT_TOLERANCE,
 ) -> FirstDeliveries:
     """The first day with the least harm in 84 days of deliveries at each pair's interval; the latest one of equals.
 
-    Harm is weighed as for the interval. The day of the first need comes from `next_purchase`, all further ones follow
-    it by independent intervals; a household whose need has ended never runs out. No first delivery is later than the
-    first of `FIRST_DAYS` by which the item is needed more likely than not: whoever is likely to run out at some time
-    anyway would otherwise be kept waiting on purpose (on fitting households that would spare two per cent of the early
-    deliveries at equal run-outs).
+    Harm is weighed as for the interval. The first need follows `next_purchase`, all others follow it by independent
+    intervals; a household whose need has ended has no stockout. No first delivery is later than the first of
+    `FIRST_DAYS` by which the item is more likely than not to be needed. Otherwise the first delivery would be delayed
+    where a stockout is likely anyway (on fitting households that would avoid two percent of the early deliveries at
+    equal stockouts).
 
     Args:
         next_purchase: float64[p, len(DAYS)], probability that the next purchase comes within each number of `DAYS`.
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
         interval_days: int64[p], steps of the ladder.
-        stockout_tolerance: between 0 (never run out) and 1 (never pile up).
+        stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
     stockout = np.zeros((len(intervals), len(FIRST_DAYS)))
     early = np.zeros_like(stockout)
-    _reckon_first(
+    _fill_first_risks(
         np.diff(next_purchase, axis=1, prepend=0.0), np.diff(intervals, axis=1, prepend=0.0), interval_days, FIRST_DAYS,
         stockout, early,
     )  # fmt: skip
     deliveries = (_HORIZON - FIRST_DAYS) // interval_days[:, None] + 1
     stockout, overstock = np.clip(stockout.round(9), 0.0, 1.0), np.clip((early / deliveries).round(9), 0.0, 1.0)
     surplus = (2.0 * overstock - 1.0) * deliveries
-    harm = (1.0 - stockout_tolerance) * _FIRST_RUN_OUT_WEIGHT * stockout + stockout_tolerance * surplus
+    harm = (1.0 - stockout_tolerance) * _FIRST_STOCKOUT_WEIGHT * stockout + stockout_tolerance * surplus
     latest = np.searchsorted(FIRST_DAYS, _median_days(next_purchase))
     harm[np.arange(len(FIRST_DAYS)) > latest[:, None]] = np.inf
     chosen = len(FIRST_DAYS) - 1 - np.argmin(harm[:, ::-1], axis=1)
@@ -191,15 +189,15 @@ def choose_first_deliveries(
 
 
 @compiled()
-def _reckon(
-    density: Floats, steps: NDArray[np.int64], wanted: NDArray[np.bool_], stockout: Floats, overstock: Floats
+def _add_risks(
+    density: Floats, steps: Integers, computed: NDArray[np.bool_], stockout: Floats, overstock: Floats
 ) -> None:
-    """Adds the risks of each wanted step for each pair.
+    """Adds the risks of each computed step for each pair.
 
     Args:
         density: float64[p, days], probability that an interval is 1, 2, … days long.
         steps: int64[s], ascending.
-        wanted: bool[p, s], at least one for each pair.
+        computed: bool[p, s], at least one for each pair.
         stockout: float64[p, s].
         overstock: float64[p, s].
     """
@@ -209,19 +207,19 @@ def _reckon(
         intervals = density[pair]
         sums[:] = intervals
         position = 0
-        while not wanted[pair, position]:  # numpy's argmax takes seconds to compile
+        while not computed[pair, position]:  # numpy's argmax takes seconds to compile
             position += 1
         shortest = steps[position]
         for number in range(1, horizon // shortest + 1):
             if number > 1:
-                _follow(sums, number - 2, intervals, following)
+                _add_interval(sums, number - 2, intervals, following)
                 sums, following = following, sums
             for position in range(len(steps)):
                 deliveries = horizon // steps[position]
-                if wanted[pair, position] and number <= deliveries:
+                if computed[pair, position] and number <= deliveries:
                     overstock[pair, position] += (1.0 - sums[: number * steps[position]].sum()) / deliveries
         for position in range(len(steps)):
-            if not wanted[pair, position]:
+            if not computed[pair, position]:
                 continue
             sums[:] = intervals
             before = 0
@@ -229,7 +227,7 @@ def _reckon(
                 # Purchases on the days before the delivery.
                 before = number * steps[position] - 1
                 stockout[pair, position] += sums[:before].sum()
-                _follow(sums, before, intervals, following)
+                _add_interval(sums, before, intervals, following)
                 sums, following = following, sums
             stockout[pair, position] += sums[before:].sum()
 
@@ -248,14 +246,14 @@ def _accumulate(density: Floats, distribution: Floats) -> None:
 
 
 @compiled()
-def _follow(days: Floats, first: int, intervals: Floats, following: Floats) -> None:
-    """Density of a day, not before `first`, and one more interval after it, up to the horizon.
+def _add_interval(days: Floats, first: int, intervals: Floats, following: Floats) -> None:
+    """Fills `following` with the density of a day not before `first` plus one interval, up to the horizon.
 
     Args:
-        days: float64[n], density of days 1, 2, …; those before `first` (from 0) do not count.
-        first: the first day that counts.
+        days: float64[n], density of days 1, 2, …; those before `first` do not count.
+        first: from 0.
         intervals: float64[n], density of the interval.
-        following: float64[n], is overwritten.
+        following: float64[n], overwritten.
     """
     following[:] = 0.0
     for day in range(first, len(days) - 1):
@@ -266,8 +264,8 @@ def _follow(days: Floats, first: int, intervals: Floats, following: Floats) -> N
 
 
 @compiled()
-def _reckon_first(
-    next_density: Floats, density: Floats, steps: NDArray[np.int64], firsts: NDArray[np.int64], stockout: Floats,
+def _fill_first_risks(
+    next_density: Floats, density: Floats, steps: Integers, firsts: Integers, stockout: Floats,
     early: Floats,
 ) -> None:  # fmt: skip
     """Fills the risks of each first day for each pair.
@@ -292,7 +290,7 @@ def _reckon_first(
         sums[:] = soonest
         for number in range((horizon - firsts[0]) // step + 1):
             if number > 0:
-                _follow(sums, number - 1, intervals, following)
+                _add_interval(sums, number - 1, intervals, following)
                 sums, following = following, sums
             _accumulate(sums, came)
             for position in range(len(firsts)):
@@ -302,8 +300,9 @@ def _reckon_first(
         backwards[:] = intervals[::-1]
         _accumulate(soonest, came)
         _accumulate(intervals, passed)
-        # unserved[t]: of running out when the last purchase that is served comes on day t + 1, since any further one is
-        # too many; late[t]: of both, when the next purchase is the one and comes on day t + 1 or later.
+        # unserved[t]: probability of a stockout if the last purchase that a delivery replaces comes on day t + 1, since
+        # a further purchase has no delivery; late[t]: that this is the next purchase, on day t + 1 or later, and a
+        # stockout follows.
         total = 0.0
         for day in range(horizon - 1, -1, -1):
             unserved[day] = passed[horizon - 2 - day] if day < horizon - 1 else 0.0
@@ -312,7 +311,7 @@ def _reckon_first(
         known[:] = False
         for position in range(len(firsts)):
             first = firsts[position]
-            # Deliveries that begin a step later are the same ones without the first: one pass serves them all.
+            # Deliveries that begin a step later are the same without the first: one pass computes them all.
             if not known[first]:
                 last = first + (horizon - first) // step * step
                 risk[last] = _before(last, came) + late[last - 1]
@@ -334,7 +333,7 @@ def _risks_along(
     first: int, last: int, step: int, soonest: Floats, came: Floats, passed: Floats, backwards: Floats, after: Floats,
     ahead: Floats, known: NDArray[np.bool_], risk: Floats,
 ) -> None:  # fmt: skip
-    """Probability of running out when deliveries begin on `first`, or any whole number of steps later before `last`.
+    """Fills the probability of a stockout if deliveries begin on `first`, or whole steps later before `last`.
 
     Args:
         first: day of the first delivery, from 1.
@@ -344,17 +343,17 @@ def _risks_along(
         came: float64[n], probability that it comes by each day.
         passed: float64[n], probability that an interval is over by each day.
         backwards: float64[n], density of the interval, from its end.
-        after: float64[n], of running out hereafter, when the purchase that the last delivery stands for comes on each
-            day from that delivery on; is overwritten.
+        after: float64[n], of a later stockout, if the purchase that the last delivery replaces comes on each day from
+            that delivery on; overwritten.
         ahead: float64[n], scratch.
-        known: bool[n + 1], set for each first day that was reckoned.
+        known: bool[n + 1], set for each first day that was computed.
         risk: float64[n + 1], filled for them.
     """
     horizon = len(soonest)
     for delivery in range(last - step, first - 1, -step):
         following = delivery + step
         before = delivery - 1
-        # A purchase before the delivery that follows finds nothing.
+        # A purchase before the next delivery is a stockout.
         for day in range(before, following - 2):
             ahead[day] = passed[following - 3 - day]
         ahead[following - 2 :] = 0.0

@@ -1,4 +1,4 @@
-"""When the next purchase would change a cadence: the analysis is run again with purchases that have not happened."""
+"""When the next purchase would change a cadence: the analysis is repeated with purchases that have not happened."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,17 @@ import numpy as np
 from pantree_domain.item_key import item_key
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import cadence
-from pantree_frequency.core.analysis import Models, Options, Question, least_steps
+from pantree_frequency.core.analysis import AnalysisRequest, Models, Options, min_steps, purchases_of
 from pantree_frequency.core.features import feature_table
-from pantree_frequency.core.histories import Histories
-from pantree_frequency.core.purchases import purchases_by_pair
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
-# The longest step of the ladder: who has not come back by then has no cadence to change.
-LONGEST_WAIT_DAYS = 84
+# The longest step of the ladder: an item that is not bought by then has no cadence to change.
+MAX_WAIT_DAYS = 84
 
 
 @dataclass(frozen=True)
 class CadenceChange:
-    """What a later next purchase would make of an item's cadence."""
+    """How a later next purchase would change an item's cadence."""
 
     name: str
     recommended_interval_days: int
@@ -29,63 +27,66 @@ class CadenceChange:
     after_day: int
     """Days since 1970-01-01: a next purchase on the day after it, and nothing else before, makes the cadence longer."""
     interval_days: int
-    """What the cadence then becomes."""
+    """The cadence after that purchase."""
 
 
 def cadence_changes(
-    question: Question, item_names: Sequence[str], models: Models, options: Options
+    request: AnalysisRequest, item_names: Sequence[str], models: Models, options: Options
 ) -> list[CadenceChange]:
-    """The day after which a next purchase would make the cadence longer, for each item where there is one, in order.
+    """The day after which a next purchase would make the cadence longer, for each item that has one, in order.
 
-    The household is asked about again as if it bought the item once more, as it did last, on a later day, and nothing
-    else before. Days are halved until two neighbors differ: nine analyses in all, each of all items at once.
+    The analysis is repeated as if the household bought the item once more on a later day, in the same way as last time,
+    and nothing else before. The days are bisected: nine analyses in all, each of all items together.
 
     Args:
-        question: the history; the items must have been bought.
+        request: the history; the items must have been bought.
         item_names: which items.
-        models: who can answer.
-        options: how to answer.
+        models: to choose from.
+        options: of the analysis.
 
     Raises:
-        InvalidInput: when an item was never bought, or there is no such model.
+        InvalidInput: if an item was never bought, or there is no such model.
     """
-    positions = {item_key(name): position for position, name in enumerate(question.history.item_names)}
-    bought = set(question.history.item_indices.tolist())
-    strange = [number for number, name in enumerate(item_names) if positions.get(item_key(name), -1) not in bought]
-    if strange:
+    positions = {item_key(name): position for position, name in enumerate(request.history.item_names)}
+    bought = set(request.history.item_indices.tolist())
+    unknown = [number for number, name in enumerate(item_names) if positions.get(item_key(name), -1) not in bought]
+    if unknown:
         remedy = "is not in purchases; name an item that was bought"
-        raise InvalidInput([FieldViolation(f"item_names[{number}]", remedy) for number in strange])
+        raise InvalidInput([FieldViolation(f"item_names[{number}]", remedy) for number in unknown])
     items = {name: positions[item_key(name)] for name in item_names}
-    today = _cadences(dict.fromkeys(items, question), items, models, options)
-    latest = dict.fromkeys(items, LONGEST_WAIT_DAYS)
-    at_latest = _cadences(_later(question, items, latest), items, models, options)
+
+    def cadences_after(waits: Mapping[str, int]) -> dict[str, int]:
+        later = {name: with_next_purchase(request, items[name], days) for name, days in waits.items()}
+        return _cadences(later, items, models, options)
+
+    today = _cadences(dict.fromkeys(items, request), items, models, options)
+    latest = cadences_after(dict.fromkeys(items, MAX_WAIT_DAYS))
     # Invariant: at `low` the cadence is no longer than today's, at `high` it is.
-    high = {name: LONGEST_WAIT_DAYS for name in items if at_latest[name] > today[name]}
+    high = {name: MAX_WAIT_DAYS for name in items if latest[name] > today[name]}
     low = dict.fromkeys(high, 0)
-    becomes = {name: at_latest[name] for name in high}
-    while open_ := {name: (low[name] + high[name]) // 2 for name in high if high[name] - low[name] > 1}:
-        found = _cadences(_later(question, items, open_), items, models, options)
-        for name, days in open_.items():
+    changed = {name: latest[name] for name in high}
+    while middle := {name: (low[name] + high[name]) // 2 for name in high if high[name] - low[name] > 1}:
+        found = cadences_after(middle)
+        for name, days in middle.items():
             if found[name] > today[name]:
-                high[name], becomes[name] = days, found[name]
+                high[name], changed[name] = days, found[name]
             else:
                 low[name] = days
-    return [CadenceChange(name, today[name], question.as_of_day + low[name], becomes[name]) for name in high]
+    return [CadenceChange(name, today[name], request.as_of_day + low[name], changed[name]) for name in high]
 
 
-def with_next_purchase(question: Question, item: int, days: int) -> Question:
-    """The question as it would be asked on the day of a next purchase, `days` from now.
+def with_next_purchase(request: AnalysisRequest, item: int, days: int) -> AnalysisRequest:
+    """The request on the day of a next purchase, `days` from now.
 
     Args:
-        question: the history as it is.
+        request: the history as it is.
         item: position of an item that was bought.
         days: at least 1.
     """
-    history = question.history
+    history = request.history
     lines = np.flatnonzero(history.item_indices == item)
     last = lines[np.argmax(history.days[lines])]
-    day = question.as_of_day + days
-
+    day = request.as_of_day + days
     extended = PurchaseHistory(
         item_names=history.item_names,
         item_categories=history.item_categories,
@@ -95,37 +96,28 @@ def with_next_purchase(question: Question, item: int, days: int) -> Question:
         prices=np.append(history.prices, history.prices[last]),
         savings=np.append(history.savings, history.savings[last]),
     )
-    return dataclasses.replace(question, history=extended, as_of_day=day)
-
-
-def _later(question: Question, items: Mapping[str, int], waits: Mapping[str, int]) -> dict[str, Question]:
-    return {name: with_next_purchase(question, items[name], days) for name, days in waits.items()}
+    return dataclasses.replace(request, history=extended, as_of_day=day)
 
 
 def _cadences(
-    questions: Mapping[str, Question], items: Mapping[str, int], models: Models, options: Options
+    requests: Mapping[str, AnalysisRequest], items: Mapping[str, int], models: Models, options: Options
 ) -> dict[str, int]:
-    """The cadence of one item in each question, as the analysis gives it; the other items are not judged.
+    """The cadence of one item in each request, equal to that of the full analysis.
 
     Args:
-        questions: by the item that is asked about.
+        requests: by item name; all have the same dictionary.
         items: position of each item in the dictionary.
-        models: who can answer.
-        options: how to answer.
+        models: to choose from.
+        options: of the analysis.
     """
-    if not questions:
+    if not requests:
         return {}
-    asked = list(questions.values())
-    types = [question.item_types or ("",) * len(question.history.item_names) for question in asked]
-    histories = Histories.of_households([question.history for question in asked], types)
-    bought = purchases_by_pair(histories, np.array([question.as_of_day for question in asked], np.int32))
-    table = feature_table(bought, models.priors)
-    # The dictionaries of the questions are laid end to end.
-    size = len(asked[0].history.item_names)
-    wanted = np.array([number * size + items[name] for number, name in enumerate(questions)])
-    rows = np.flatnonzero(np.isin(table.items, wanted))
-    judged = table.only(rows)
+    table = feature_table(purchases_of(list(requests.values())), models.priors)
+    # The dictionaries of the requests are concatenated.
+    size = len(next(iter(requests.values())).history.item_names)
+    own_items = np.array([number * size + items[name] for number, name in enumerate(requests)])
+    judged = table.only(np.flatnonzero(np.isin(table.items, own_items)))
     intervals = models.named(options.model_name).interval_within(judged, cadence.DAYS).round(12)
-    risks = cadence.risks_of(intervals, least_steps(judged), near_only=True)
+    risks = cadence.risks_of(intervals, min_steps(judged), near_only=True)
     chosen = cadence.choose_cadences(risks, options.stockout_tolerance)
-    return dict(zip(questions, chosen.interval_days.tolist(), strict=True))
+    return dict(zip(requests, chosen.interval_days.tolist(), strict=True))

@@ -102,7 +102,7 @@ def _derive_pair(row: Any, household_log_ratio: float) -> None:
     prior_rate = math.exp(prior.log_rate - household_log_ratio)
     row.rate = (count - 1.0 + _RATE_STRENGTH) / (own.age + _RATE_STRENGTH / prior_rate)
     row.recency_by_mean = capped / own.mean_interval
-    row.recency_by_longest = recency / own.longest_interval
+    row.recency_by_max = recency / own.max_interval
     row.decay_ratio = own.decay_28 / max(own.decay_112, np.float32(1e-9))
     row.recency_by_median = capped / own.median_interval
     row.recency_by_last = capped / own.last_interval

@@ -24,7 +24,7 @@ _NOT_MODELED = {
 }  # fmt: skip
 MODELED = tuple(name for name in COLUMN if name not in _NOT_MODELED)
 
-_FALLING = ("recency", "age", "sd_interval", "longest_interval")
+_FALLING = ("recency", "age", "sd_interval", "max_interval")
 
 
 def monotone_direction(name: str) -> int:
@@ -41,7 +41,7 @@ def monotone_direction(name: str) -> int:
         if rest.startswith(("in_", "decay_")):
             return 1
     if name in (
-        "log_deviation", "overdue", "overdue_z", "type_overdue", "category_overdue", "recency_by_longest",
+        "log_deviation", "overdue", "overdue_z", "type_overdue", "category_overdue", "recency_by_max",
         "trip_recency_by_mean", "last_quantity", "quantity_ratio",
     ):  # fmt: skip
         return -1
@@ -127,13 +127,13 @@ def _fill_features(
         item_categories: int32[k], category of each item; -1 for unknown.
         features: FEATURES[p], filled; NaN to begin with, which stays where there are too few purchases.
     """
-    longest = np.int64(1)
+    size = np.int64(1)
     for household in range(len(pair_starts) - 1):
         first, end = pair_starts[household], pair_starts[household + 1]
         if first < end:
-            longest = max(longest, pairs[end - 1].end - pairs[first].first)
-    intervals, ordered = np.empty(longest, np.int64), np.empty(longest, np.int64)
-    trips, days = np.empty(longest, np.int64), np.empty(longest, np.int64)
+            size = max(size, pairs[end - 1].end - pairs[first].first)
+    intervals, ordered = np.empty(size, np.int64), np.empty(size, np.int64)
+    trips, days = np.empty(size, np.int64), np.empty(size, np.int64)
     for household in range(len(pair_starts) - 1):
         first, end = pair_starts[household], pair_starts[household + 1]
         if first == end:

@@ -1,4 +1,4 @@
-"""The purchases of many households as arrays: what bulk statistics, features and fitting work on."""
+"""Receipt lines of many households as arrays, the input of statistics, features and fitting."""
 
 import dataclasses
 import itertools
@@ -29,13 +29,13 @@ class Histories:
     """Receipt lines of `h` households over one dictionary of `k` items; `n` lines, grouped by household."""
 
     household_ids: NDArray[np.int64]
-    """[h], what the caller knows them by."""
+    """[h], the caller's ids."""
     household_starts: NDArray[np.int64]
     """[h + 1]; lines of household `i` are `household_starts[i]:household_starts[i + 1]`."""
     item_names: tuple[str, ...]
     """`k` names."""
     item_types: tuple[str, ...]
-    """`k` types, such as `fluid milk`: what the item is, whoever makes it. An empty string means unknown."""
+    """`k` types, such as `fluid milk`, independent of the brand. An empty string means unknown."""
     item_categories: tuple[str, ...]
     """`k` categories. An empty string means unknown."""
     lines: Records
@@ -43,7 +43,7 @@ class Histories:
 
     @property
     def household_count(self) -> int:
-        """How many households there are."""
+        """Number of households."""
         return len(self.household_starts) - 1
 
     def only(self, chosen: NDArray[np.bool_]) -> "Histories":
@@ -92,7 +92,7 @@ class Histories:
         prices: ArrayLike,
         savings: ArrayLike,
     ) -> "Histories":
-        """Histories of lines in any order, each with the id of its household; households come out in order of id.
+        """Histories of lines in any order, each with the id of its household; households are ordered by id.
 
         Args:
             households: int64[n], ids of households.
@@ -107,7 +107,7 @@ class Histories:
         """
         codes = np.asarray(households, np.int64)
         ids = _possible_ids(codes)
-        if ids is None:  # too far apart to count them all
+        if ids is None:  # too far apart to count
             ids, codes = np.unique(codes, return_inverse=True)
             lowest = 0
         else:
@@ -132,11 +132,11 @@ class Histories:
     def of_households(
         histories: Sequence[PurchaseHistory], item_types: Sequence[Sequence[str]] | None = None
     ) -> "Histories":
-        """The histories of several households, in this order; their dictionaries are laid end to end.
+        """The histories of several households, in this order; their dictionaries are concatenated.
 
         Args:
             histories: one per household, at least one.
-            item_types: for each household the types of its items; None when nobody knows them.
+            item_types: for each household the types of its items; None if all are unknown.
         """
         sizes = [len(history.item_names) for history in histories]
         first_items = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
@@ -159,7 +159,7 @@ class Histories:
 
 
 def _possible_ids(ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """All ids from the lowest to the highest, so that they can be counted unsorted; None when they lie far apart."""
+    """All ids from the lowest to the highest, so that they can be counted unsorted; None if they are far apart."""
     if not len(ids):
         return ids
     lowest, highest = int(ids.min()), int(ids.max())

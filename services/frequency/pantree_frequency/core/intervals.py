@@ -168,7 +168,7 @@ def interval_features(days: Integers, as_of: Integer, intervals: Integers, order
     for gap in range(gaps):
         log_squares += (math.log(intervals[gap]) - log_mean) ** 2
     out.last_interval = intervals[gaps - 1]
-    out.longest_interval = ordered[gaps - 1]
+    out.max_interval = ordered[gaps - 1]
     out.log_mean = log_mean
     out.log_squares = log_squares
     if gaps > 2:

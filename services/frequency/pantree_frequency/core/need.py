@@ -1,4 +1,4 @@
-"""The state of a need: still there, late, paused, ended, or met by another item of the same type."""
+"""The state of a need: active, late, paused, ended, or switched to another item of the same type."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,37 +8,35 @@ from numpy.typing import NDArray
 
 from pantree_domain.evidence import Need
 from pantree_frequency.core.features import FeatureTable, known_or_zero
+from pantree_frequency.core.records import Floats
 
-Floats = NDArray[np.float64]
-
-# An item is overdue when this share of its intervals is shorter than the time that has passed; after `GONE_DAYS` in
-# any case.
+# An item is overdue if this share of its intervals is shorter than the time that has passed; after `GONE_DAYS` in any
+# case.
 OVERDUE_RATIO = 0.8
 SOON_DAYS = 28.0
-# A need that brings no purchase for the longest step of the ladder is over, as far as a subscription goes.
+# A need without a purchase for the longest step of the ladder has ended, as far as a subscription is concerned.
 GONE_DAYS = 84.0
-
 
 NEEDS = tuple(Need)
 
 
 @dataclass(frozen=True)
 class Switching:
-    """Log odds that the household goes on buying the type (or category), given that it leaves the item."""
+    """Logistic model of whether the household still buys the type (or category) of an item that it no longer buys."""
 
     weights: Mapping[str, float]
-    """Of `intercept` and of the features that `grounds` names."""
+    """Of `intercept` and of the columns of `switching_columns`."""
 
     def __call__(self, table: FeatureTable) -> Floats:
-        """float64[p], probability of other items of the group within `GONE_DAYS`; 0 where the group is not known."""
-        columns = grounds(table)
+        """float64[p], probability of other items of the group within `GONE_DAYS`; 0 if the group is unknown."""
+        columns = switching_columns(table)
         score = self.weights["intercept"] + sum(self.weights[name] * column for name, column in columns.items())
         known = ~np.isnan(np.where(np.isnan(table["type_count"]), table["category_count"], table["type_count"]))
         return np.where(known, 1.0 / (1.0 + np.exp(-score)), 0.0)
 
 
-def grounds(table: FeatureTable) -> dict[str, Floats]:
-    """What switching is judged by, float64[p] each: purchases of the other items of the type, else category."""
+def switching_columns(table: FeatureTable) -> dict[str, Floats]:
+    """Inputs of `Switching`, float64[p] each: purchases of the other items of the type, else category."""
     has_type = ~np.isnan(table["type_count"])
     days_since = np.where(has_type, table["type_days_since_last"], table["category_days_since_last"])
     decayed = np.where(has_type, table["type_decay_56"], table["category_decay_56"]) - table["pair_decay_56"]
@@ -51,19 +49,6 @@ def grounds(table: FeatureTable) -> dict[str, Floats]:
     }
 
 
-@dataclass(frozen=True, eq=False)
-class NeedProbabilities:
-    """Probability of each state, for `p` pairs."""
-
-    probabilities: Floats
-    """[p, len(NEEDS)]; each row sums to 1."""
-
-    @property
-    def likeliest(self) -> list[Need]:
-        """The likeliest state of each pair."""
-        return [NEEDS[position] for position in np.argmax(self.probabilities, axis=1)]
-
-
 def is_overdue(recency: Floats, intervals: Floats) -> NDArray[np.bool_]:
     """bool[p], whether more time has passed than most intervals last.
 
@@ -72,17 +57,17 @@ def is_overdue(recency: Floats, intervals: Floats) -> NDArray[np.bool_]:
         intervals: float64[p, days], probability that an interval is at most 1, 2, … days long.
     """
     passed = np.clip(recency.astype(int), 1, intervals.shape[1])
-    usual = intervals[np.arange(len(recency)), passed - 1] > OVERDUE_RATIO
-    return np.asarray((usual & (recency >= 1)) | (recency > GONE_DAYS))
+    unusual = intervals[np.arange(len(recency)), passed - 1] > OVERDUE_RATIO
+    return np.asarray((unusual & (recency >= 1)) | (recency > GONE_DAYS))
 
 
-def need_probabilities(soon: Floats, ever: Floats, overdue: NDArray[np.bool_], switching: Floats) -> NeedProbabilities:
-    """States from what the models say.
+def need_probabilities(soon: Floats, ever: Floats, overdue: NDArray[np.bool_], switching: Floats) -> Floats:
+    """float64[p, len(NEEDS)], probability of each state; each row sums to 1.
 
     Args:
         soon: float64[p], probability of a purchase within `SOON_DAYS`.
         ever: float64[p], the same within `GONE_DAYS`.
-        overdue: bool[p], whether more time has passed than most intervals last.
+        overdue: bool[p], from `is_overdue`.
         switching: float64[p], probability that other items of the group are bought, given that this one is not.
     """
     columns = {
@@ -92,4 +77,13 @@ def need_probabilities(soon: Floats, ever: Floats, overdue: NDArray[np.bool_], s
         Need.ENDED: (1.0 - ever) * (1.0 - switching),
         Need.SWITCHED: (1.0 - ever) * switching,
     }
-    return NeedProbabilities(np.stack([columns[need] for need in NEEDS], axis=1))
+    return np.stack([columns[need] for need in NEEDS], axis=1)
+
+
+def likeliest_needs(probabilities: Floats) -> list[Need]:
+    """The most likely state of each pair.
+
+    Args:
+        probabilities: from `need_probabilities`.
+    """
+    return [NEEDS[position] for position in np.argmax(probabilities, axis=1)]

@@ -89,12 +89,12 @@ def read_item(
 
 
 @compiled()
-def longest_household(starts: Integers) -> Integer:
+def max_lines(starts: Integers) -> Integer:
     """Most lines of a household, at least 1."""
-    longest = np.int64(1)
+    size = np.int64(1)
     for household in range(len(starts) - 1):
-        longest = max(longest, starts[household + 1] - starts[household])
-    return longest
+        size = max(size, starts[household + 1] - starts[household])
+    return size
 
 
 @compiled()
@@ -111,9 +111,9 @@ def _collect(
         pairs: PAIR[n], filled.
         pair_starts: int64[h + 1], filled.
     """
-    longest = longest_household(starts)
-    keys = np.empty(longest, np.int64)
-    scratch = np.empty(longest, np.int64)
+    size = max_lines(starts)
+    keys = np.empty(size, np.int64)
+    scratch = np.empty(size, np.int64)
     counts = np.empty(DIGITS, np.int64)
     pair = 0
     place: Integer = 0

@@ -113,7 +113,7 @@ INTERVALS = _float_record(
     "median_interval",
     "sd_interval",
     "last_interval",
-    "longest_interval",
+    "max_interval",
     "log_mean",  # mean of the logarithms of the intervals
     "log_squares",  # sum of their squared deviations from it
     "in_7",  # purchases in the last 7 days
@@ -194,7 +194,7 @@ FEATURES = np.dtype(
         ("residual_56", np.float32),
         ("rate", np.float32),  # shrunken purchases per day
         ("recency_by_mean", np.float32),  # constant once the item is overdue
-        ("recency_by_longest", np.float32),
+        ("recency_by_max", np.float32),
         ("decay_ratio", np.float32),
         ("recency_by_median", np.float32),  # constant once the item is overdue
         ("recency_by_last", np.float32),  # constant once the item is overdue

@@ -139,11 +139,11 @@ def _known(value: float) -> float | None:
 @compiled("numpy")
 def _pair_statistics(pairs: Records, purchases: Purchases, rows: Records) -> None:
     """Fills `rows`, STATISTICS[p], with the statistics of `pairs`, PAIR[p]."""
-    longest = 1
+    size = 1
     for pair in range(len(pairs)):
-        longest = max(longest, pairs[pair].end - pairs[pair].first)
-    intervals = np.empty(longest, np.int64)
-    ordered = np.empty(longest, np.int64)
+        size = max(size, pairs[pair].end - pairs[pair].first)
+    intervals = np.empty(size, np.int64)
+    ordered = np.empty(size, np.int64)
     for pair in range(len(pairs)):
         row, total = rows[pair], pairs[pair]
         first, end = total.first, total.end

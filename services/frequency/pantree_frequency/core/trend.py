@@ -4,16 +4,16 @@ import math
 
 from pantree_domain.evidence import Trend
 
-# A trend is told when the interval changes by more than this share of its mean from one interval to the next.
+# Intervals have a trend if they change by more than this share of their mean from one to the next.
 TREND_THRESHOLD_RATIO = 0.1
 
 
 def trend_of(slope_days: float | None, mean_days: float | None) -> Trend:
-    """The trend that a slope tells.
+    """The trend of intervals with a given slope.
 
     Args:
-        slope_days: change from one interval to the next, days; None when it is not known.
-        mean_days: mean interval, days; None when it is not known.
+        slope_days: change from one interval to the next, days; None if unknown.
+        mean_days: mean interval, days; None if unknown.
     """
     if slope_days is None or mean_days is None:
         return Trend.UNKNOWN
@@ -25,13 +25,13 @@ def trend_of(slope_days: float | None, mean_days: float | None) -> Trend:
 
 
 def p_value(t: float, degrees: int) -> float:
-    """Two-sided probability of a t at least so far from 0 when intervals neither grow nor shrink.
+    """Two-sided probability of a t statistic at least this far from 0 if intervals neither grow nor shrink.
 
     Source: M. Abramowitz, I. Stegun, "Handbook of Mathematical Functions", 26.7.3 and 26.7.4: Student's distribution in
     closed form for whole degrees of freedom.
 
     Args:
-        t: statistic; may be infinite.
+        t: may be infinite.
         degrees: of freedom, at least 1.
     """
     angle = math.atan2(abs(t), math.sqrt(degrees))

@@ -1,4 +1,4 @@
-"""What every model of repeat purchase answers, whichever way it gets there."""
+"""The interface of all models of repeat purchase, and the base of those with a closed form."""
 
 import functools
 from abc import ABC, abstractmethod
@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pantree_frequency.core.features import FeatureTable
-
-Floats = NDArray[np.float64]
+from pantree_frequency.core.records import Floats as Floats
 
 
 class Model(Protocol):
-    """Says when each pair is bought again."""
+    """Predicts when each pair is bought again."""
 
     @property
     def name(self) -> str:
@@ -25,7 +23,7 @@ class Model(Protocol):
         """Changes whenever equal input may give other output."""
 
     def within(self, table: FeatureTable, days: Floats) -> Floats:
-        """float64[p, d], probability that each of `p` pairs is bought within each number of days of the day of asking.
+        """float64[p, d], probability that each of `p` pairs is bought within each number of days of the as-of day.
 
         Args:
             table: features of p pairs.
@@ -35,7 +33,7 @@ class Model(Protocol):
     def interval_within(self, table: FeatureTable, days: Floats) -> Floats:
         """float64[p, d], probability that an interval between purchases is at most each number of days long.
 
-        The interval is that from the next purchase to the one after it, given that it comes: the need goes on.
+        The interval is that from the next purchase to the one after it, given that the need continues.
 
         Args:
             table: features of p pairs.
@@ -44,14 +42,14 @@ class Model(Protocol):
 
 
 class ClosedForm(ABC):
-    """A model with a handful of parameters, all fitted at once by the log loss of what happened next.
+    """A model with a few parameters, fitted together by the log loss of the next purchases.
 
-    Parameters live on an unbounded scale, so that any optimiser can search them; the model bounds them itself.
+    Parameters are on an unbounded scale, so that any optimizer can search them; the model bounds them itself.
     """
 
     NAME: ClassVar[str]
     START: ClassVar[Mapping[str, float]]
-    """Parameters from which a fit starts."""
+    """Parameters that a fit starts from."""
 
     def __init__(self, parameters: Mapping[str, float] | None = None, version: str = "unfitted") -> None:
         self.parameters = {**self.START, **(parameters or {})}
@@ -64,7 +62,7 @@ class ClosedForm(ABC):
 
     @property
     def version(self) -> str:
-        """Version of the artefact that the parameters come from."""
+        """Version of the fit that the parameters come from."""
         return self._version
 
     def __getitem__(self, parameter: str) -> float:
@@ -72,26 +70,26 @@ class ClosedForm(ABC):
 
     @abstractmethod
     def within(self, table: FeatureTable, days: Floats) -> Floats:
-        """float64[p, d], probability of a purchase within each number of days of the day of asking."""
+        """float64[p, d], probability of a purchase within each number of days of the as-of day."""
 
     @abstractmethod
     def interval_within(self, table: FeatureTable, days: Floats) -> Floats:
         """float64[p, d], probability that an interval between purchases is at most each number of days long."""
 
 
-# A model's parameters stay as they are once it is fitted; numpy takes microseconds for a single number.
+# Cached: a model's parameters never change, and numpy takes microseconds for a single number.
 @functools.lru_cache(maxsize=1024)
 def bounded(value: float, low: float, high: float) -> float:
-    """A parameter on an unbounded scale, brought between two bounds."""
+    """A parameter on an unbounded scale, mapped between two bounds."""
     return low + (high - low) / (1.0 + float(np.exp(-value)))
 
 
 @functools.lru_cache(maxsize=1024)
 def positive(value: float) -> float:
-    """A parameter on a log scale."""
+    """A parameter on a log scale, mapped to a positive number."""
     return float(np.exp(np.clip(value, -20.0, 20.0)))
 
 
 def column(values: Floats) -> Floats:
-    """float64[p, 1], so that it goes with float64[d] days."""
+    """float64[p, 1], to broadcast with float64[d] days."""
     return values[:, None]

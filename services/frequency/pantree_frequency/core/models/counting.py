@@ -1,4 +1,4 @@
-"""Poisson models: purchases come at an unknown rate, of which a history tells the more the longer it is."""
+"""Poisson models: purchases come at an unknown rate, which a longer history determines better."""
 
 from typing import ClassVar
 
@@ -34,7 +34,7 @@ class PoissonGamma(ClosedForm):
         return table["pair_count"] - 1 + shape, table["pair_age"] + scale
 
     def within(self, table: FeatureTable, days: Floats) -> Floats:
-        """float64[p, d], probability of a purchase within each number of days of the day of asking."""
+        """float64[p, d], probability of a purchase within each number of days of the as-of day."""
         return _lomax(*self._posterior(table), days)
 
     def interval_within(self, table: FeatureTable, days: Floats) -> Floats:
@@ -64,7 +64,7 @@ class ModifiedPoissonGamma(PoissonGamma):
 
 
 class BetaGeometric(ClosedForm):
-    """BG/NBD: Poisson purchases while the need lives; after each purchase it may die.
+    """BG/NBD: Poisson purchases while the need lasts; it may end after each purchase.
 
     Source: P. Fader, B. Hardie, K. Lee, "Counting Your Customers the Easy Way: An Alternative to the Pareto/NBD Model",
     Marketing Science 24 (2005). As in Poisson-Gamma, the item's repeat rate sets the scale of the rate.
@@ -79,17 +79,21 @@ class BetaGeometric(ClosedForm):
         return shape, shape / rate * positive(self["scale"])
 
     def alive(self, table: FeatureTable) -> Floats:
-        """float64[p], probability that the need still lives on the day of asking."""
+        """float64[p], probability that the need still lasts on the as-of day."""
         shape, scale = self._rate(table)
-        repeats = table["pair_count"] - 1
+        repeat_count = table["pair_count"] - 1
         last = table["pair_age"] - table["pair_recency"]
         a, b = positive(self["a"]), positive(self["b"])
-        # After the first purchase already it may die: the variant that Fader and Hardie call modified BG/NBD.
-        odds = a / (b + repeats) * np.exp((shape + repeats) * np.log((scale + table["pair_age"]) / (scale + last)))
+        # It may end after the first purchase already: the variant that Fader and Hardie call modified BG/NBD.
+        odds = (
+            a
+            / (b + repeat_count)
+            * np.exp((shape + repeat_count) * np.log((scale + table["pair_age"]) / (scale + last)))
+        )
         return np.asarray(1.0 / (1.0 + odds))
 
     def within(self, table: FeatureTable, days: Floats) -> Floats:
-        """float64[p, d], probability of a purchase within each number of days of the day of asking."""
+        """float64[p, d], probability of a purchase within each number of days of the as-of day."""
         shape, scale = self._rate(table)
         return column(self.alive(table)) * _lomax(table["pair_count"] - 1 + shape, table["pair_age"] + scale, days)
 
@@ -101,9 +105,9 @@ class BetaGeometric(ClosedForm):
 
 
 class Hawkes(ClosedForm):
-    """Each purchase makes the next ones likelier, strongly for weeks and weakly for months.
+    """Each purchase makes the next ones more likely, strongly for weeks and weakly for months.
 
-    The intensity is a base, given by the item's rate over other households, plus the purchases of the pair decayed with
+    The intensity is a base, the item's rate over other households, plus the purchases of the pair decayed with
     a short and a long half-life, plus the same for its type or category. It rises with how often the household shops.
 
     Source: the idea of short- and long-term item and category processes is that of Target's SLH-BIA (A. Pande, R. Park,
@@ -134,14 +138,14 @@ class Hawkes(ClosedForm):
         )
         expected = expected + positive(self["category"]) * column(group) * -np.expm1(-scale * days) / scale
         shopping = column(np.exp(self["trips"] * np.log(table["trips_expected_28"] / 5.0)))
-        # Right after a purchase there is still some at home.
+        # Right after a purchase there is still stock at home.
         recency = 0.0 if fresh else column(table["pair_recency"])
         pause = column(np.exp(table["log_interval"])) * positive(self["rest"])
         held = np.log1p(pause / (recency + 1.0)) * positive(self["fresh"])
         return np.asarray(expected * shopping / (1.0 + held))
 
     def within(self, table: FeatureTable, days: Floats) -> Floats:
-        """float64[p, d], probability of a purchase within each number of days of the day of asking."""
+        """float64[p, d], probability of a purchase within each number of days of the as-of day."""
         return np.asarray(-np.expm1(-self._expected(table, days, fresh=False)))
 
     def interval_within(self, table: FeatureTable, days: Floats) -> Floats:
@@ -150,16 +154,16 @@ class Hawkes(ClosedForm):
 
 
 class RepeatCustomers(ClosedForm):
-    """RCP: every buyer of an item is as likely to buy again as its buyers are on the whole, at any time.
+    """RCP: every buyer of an item is as likely to buy again as its buyers are on average, at any time.
 
-    Source: the repeat customer probability model of Bhagat et al., KDD 2018. How fast it comes true is a fitted scale.
+    Source: the repeat customer probability model of Bhagat et al., KDD 2018. The time scale is fitted.
     """
 
     NAME = "repeat-customer-probability"
     START: ClassVar[dict[str, float]] = {"scale": 4.0}
 
     def within(self, table: FeatureTable, days: Floats) -> Floats:
-        """float64[p, d], probability of a purchase within each number of days of the day of asking."""
+        """float64[p, d], probability of a purchase within each number of days of the as-of day."""
         never = 1.0 - np.clip(table["item_prior_repeat_ratio"], 0.001, 0.999)
         return np.asarray(1.0 - column(never) ** (days / positive(self["scale"])))
 

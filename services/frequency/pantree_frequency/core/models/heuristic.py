@@ -1,4 +1,4 @@
-"""The seed's confidence: a score from count, consistency, recency and trend. It is not a calibrated probability."""
+"""The original confidence: a score of count, consistency, recency and trend. It is not a calibrated probability."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from pantree_frequency.core.features import FeatureTable, known_or_zero
 from pantree_frequency.core.models.base import Floats, column
 from pantree_frequency.core.trend import TREND_THRESHOLD_RATIO
 
-# How much each ground counts. Regularity and recency tell most about the next weeks; the weights are a judgement, not a
-# fit: on real baskets this score is known to be badly calibrated (expected calibration error .14 to .19).
+# Regularity and recency say most about the next weeks. The weights are a judgment, not a fit: on real baskets this
+# score is badly calibrated (expected calibration error .14 to .19).
 _COUNT_WEIGHT = 0.30
 _CONSISTENCY_WEIGHT = 0.35
 _RECENCY_WEIGHT = 0.25
@@ -29,7 +29,7 @@ def recency_weight(recency: Floats, mean_interval: Floats) -> Floats:
 
 
 class Heuristic:
-    """The seed's score as a model: spread evenly over 28 days, with the mean interval as its interval."""
+    """The score as a model: spread evenly over 28 days, with the mean interval as its interval."""
 
     name = "heuristic"
     version = "1"

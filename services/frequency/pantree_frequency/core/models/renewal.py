@@ -1,4 +1,4 @@
-"""Renewal models: the intervals of a pair are drawn from one log-normal distribution."""
+"""Renewal models: the intervals of a pair follow one log-normal distribution."""
 
 from typing import ClassVar
 
@@ -60,7 +60,7 @@ class LogNormalRenewal(ClosedForm):
         return mean, np.sqrt(np.maximum(variance, 0.01)) * positive(self["spread"])
 
     def within(self, table: FeatureTable, days: Floats) -> Floats:
-        """float64[p, d], probability of a purchase within each number of days of the day of asking."""
+        """float64[p, d], probability of a purchase within each number of days of the as-of day."""
         mean, deviation = self._intervals(table)
         passed = table["pair_recency"] + 0.5
         quiet = log_normal_survival(passed, mean, deviation)
@@ -85,7 +85,7 @@ class AggregateTimes(ClosedForm):
     START: ClassVar[dict[str, float]] = {"ended": -1.0}
 
     def within(self, table: FeatureTable, days: Floats) -> Floats:
-        """float64[p, d], probability of a purchase within each number of days of the day of asking."""
+        """float64[p, d], probability of a purchase within each number of days of the as-of day."""
         mean, deviation = table["item_prior_log_interval"], table["item_prior_log_deviation"]
         passed = table["pair_recency"] + 0.5
         quiet = log_normal_survival(passed, mean, deviation)
