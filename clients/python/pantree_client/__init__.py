@@ -1,5 +1,7 @@
 """Typed client of Pantree, async and sync, directly to the mesh over gRPC or through the gateway.
 
+Example::
+
     async with PantreeClient("127.0.0.1:50051") as client:
         result = await client.process(FirstPurchase("cust_001", [Item("Bananas", 1.99)]))
         for recommendation in result.recommendations:

@@ -1,7 +1,7 @@
 """Bulk calls that resume after a lost connection.
 
 `AnalyzeHistories`, `RecommendBatch` and `IndexHistories` may take hours. A rollout or a network failure ends their
-connection, and gRPC does not retry a stream that has received a response.
+connection, and gRPC does not retry a stream that has received a response::
 
     stub = FrequencyServiceStub(channel)
     async for response in bulk_responses("frequency", stub.AnalyzeHistories, batches):

@@ -1,5 +1,7 @@
 """A fake of Pantree for tests of programs that use the client: in process, without a port, with configured answers.
 
+Example::
+
     fake = FakePantree([("Bananas", "weekly"), ("Milk", "biweekly")])
     async with fake.client() as client:
         result = await client.process(FirstPurchase("cust_001", [Item("Bananas", 1.99)]))
