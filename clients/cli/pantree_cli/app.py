@@ -147,7 +147,7 @@ def demo(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Start a mesh and show its recommendations for an example purchase."""
+    """Start a mesh and show recommendations for an example."""
     output = Format.of_options(as_json, as_csv)
     request = inputs.read_request(DEMO_REQUEST)
     request.seed = seed

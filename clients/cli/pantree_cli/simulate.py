@@ -59,7 +59,7 @@ def simulate(
         ),
     ] = "",
 ) -> None:
-    """Simulate the purchases of a population and write them to a Parquet file.
+    """Simulate the purchases of a population as a Parquet file.
 
     Memory use does not depend on the number of households.
     """
