@@ -59,9 +59,9 @@ def simulate(
         ),
     ] = "",
 ) -> None:
-    """Simulate the purchases of a population as a Parquet file.
+    """Simulate the purchases of a population into a file.
 
-    Memory use does not depend on the number of households.
+    The file is Parquet. Memory use does not depend on the number of households.
     """
     try:
         import pyarrow  # noqa: F401 # a large package with its own extra, needed only here
