@@ -1,1 +1,1 @@
-"""Definitions that all parts share: purchase, item key, cadence, money, catalog. Free of transport."""
+"""Definitions shared by all parts: purchases, item keys, cadences, money, catalog. Independent of any transport."""

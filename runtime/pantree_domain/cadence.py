@@ -1,19 +1,20 @@
-"""The ladder of delivery intervals. Every subscription is on one of its steps."""
+"""The ladder of delivery intervals. Every subscription uses one of its steps."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Cadence:
-    """A delivery interval that may be offered."""
+    """A delivery interval on offer."""
 
     frequency: str
-    """Its name, such as `weekly`."""
+    """Name, such as `weekly`."""
     interval_days: int
     """Days between deliveries."""
 
 
-# Three-weekly is on the ladder because 19 % of real repeat items are bought so (84.51° Complete Journey, 2017).
+# Every three weeks is included because 19 % of real repeat items are bought at this interval (84.51° Complete Journey,
+# 2017).
 LADDER = (
     Cadence("weekly", 7),
     Cadence("biweekly", 14),
@@ -25,16 +26,13 @@ LADDER = (
 )
 
 GRACE_FACTOR = 1.5
-"""A purchase within the interval and half of it again counts as within the cadence."""
+"""A purchase within 1.5 × the interval counts as within the cadence."""
 
 
 def nearest_cadence(interval_days: float) -> Cadence:
-    """The step nearest to an interval by ratio; of two equally near ones, the longer.
+    """The step nearest to an interval (> 0) by ratio; the longer of two that are equally near.
 
-    By ratio, because one week more matters much for a weekly item and little for a quarterly one.
-
-    Args:
-        interval_days: days, greater than 0.
+    By ratio, because one more week matters a lot for a weekly item and little for a quarterly one.
     """
     return min(
         LADDER,

@@ -1,4 +1,4 @@
-"""Terms for the evidence on an item that several parts share."""
+"""Terms for the evidence on an item, shared by several parts."""
 
 import enum
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Trend(enum.Enum):
     """How the intervals of an item change."""
 
-    # Members are singletons. Enum's own hash is a Python function, which is called some hundred times per household.
+    # Members are singletons. Enum's own hash is a Python function, called some hundred times per household.
     __hash__ = object.__hash__
 
     UNKNOWN = "unknown"
@@ -17,7 +17,7 @@ class Trend(enum.Enum):
 
 
 class Need(enum.Enum):
-    """State of the need for an item."""
+    """Whether a household still needs an item."""
 
     __hash__ = object.__hash__
 
@@ -30,8 +30,8 @@ class Need(enum.Enum):
 
 @dataclass(frozen=True)
 class ModelName:
-    """The model that produced an answer."""
+    """The model that produced a result."""
 
     name: str
     version: str
-    """Changes whenever equal input may give other output; empty when only the endpoint knows."""
+    """Changes whenever the output for equal input may change; empty if only the endpoint knows it."""

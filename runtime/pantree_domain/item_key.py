@@ -1,11 +1,11 @@
-"""When two item names mean the same item."""
+"""Decides whether two names mean the same item."""
 
 import functools
 import re
 import unicodedata
 from collections.abc import Sequence
 
-# Characters that show nothing but are neither formats (category Cf) nor white space: grapheme joiner, Hangul fillers,
+# Invisible characters that are neither formats (category Cf) nor white space: grapheme joiner, Hangul fillers,
 # Khmer inherent vowels, variation selectors.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
@@ -14,9 +14,9 @@ _INVISIBLE = re.compile(
 
 @functools.lru_cache(maxsize=16_384)
 def item_key(name: str) -> str:
-    """The key of an item: names with equal keys are spellings of one item.
+    """The key of an item. Names with equal keys are spellings of the same item.
 
-    Unicode form (NFC), letter case, white space and invisible characters make no difference.
+    Keys ignore Unicode form, letter case, white space and invisible characters.
     """
     if name.isascii():
         return " ".join(name.split()).casefold()
@@ -26,7 +26,7 @@ def item_key(name: str) -> str:
 
 
 def distinct_positions(names: Sequence[str]) -> list[int] | None:
-    """Position of each name's item among the distinct items, in order of first spelling; None if all are distinct."""
+    """Position of each name's item among the distinct items in order of appearance; None if all names are distinct."""
     positions: dict[str, int] = {}
     found = [positions.setdefault(item_key(name), len(positions)) for name in names]
     return None if len(positions) == len(names) else found

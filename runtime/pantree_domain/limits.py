@@ -1,7 +1,7 @@
 """The bounds of request fields, read from the contract.
 
-They are `buf.validate` options in the protos. `make protos` writes them to `pantree/limits.json`, which takes neither
-descriptors nor a transport library to read.
+They are `buf.validate` options in the protos. `make protos` writes them to `pantree/limits.json`, which can be read
+without descriptors or a transport library.
 """
 
 import functools
@@ -17,20 +17,20 @@ DEFAULT_RECOMMENDATIONS = 20
 
 @dataclass(frozen=True)
 class FieldLimits:
-    """What a field may hold. None and False mean that there is no such limit."""
+    """Limits of a field's value. None and False mean no limit."""
 
     required: bool = False
-    """An optional or message field must be present."""
+    """The field must be present; for optional and message fields."""
     minimum: float | None = None
     maximum: float | None = None
     exclusive_minimum: float | None = None
     exclusive_maximum: float | None = None
     finite: bool = False
-    """NaN and the infinities are refused. Both bounds together refuse them, too."""
+    """NaN and infinities are invalid, as they are for a field with a lower and an upper bound."""
     max_length: int | None = None
-    """Largest number of characters of a text."""
+    """Maximum number of characters of a text."""
     not_blank: bool = False
-    """A text must have a character that is not white space."""
+    """A text must contain a character other than white space."""
     no_control_characters: bool = False
     """A text must not contain U+0000 to U+001F or U+007F."""
     calendar_day: bool = False
@@ -44,9 +44,9 @@ class FieldLimits:
     items: "FieldLimits | None" = None
     """Limits of each element of a list."""
     ignore_zero_value: bool = False
-    """An empty text, or a number 0, is accepted whatever the other limits."""
+    """Empty text and the number 0 are valid regardless of other limits."""
     ignore_always: bool = False
-    """Elements of a list are not checked with the request: each gets an error of its own in the response."""
+    """Elements of a list are not checked with the request; each gets its own error in the response."""
 
 
 NO_LIMITS = FieldLimits()
@@ -66,7 +66,7 @@ def _field_limits(entry: dict[str, Any]) -> FieldLimits:
 
 
 def message_limits(message: str) -> Mapping[str, FieldLimits]:
-    """Limits of the fields that have any, by field name.
+    """Limits by field name, without fields that have none.
 
     Args:
         message: full name, such as `pantree.purchase.v1.BasketItem`.
@@ -75,39 +75,27 @@ def message_limits(message: str) -> Mapping[str, FieldLimits]:
 
 
 def field_limits(field: str) -> FieldLimits:
-    """Limits of a field; `NO_LIMITS` when it has none.
+    """Limits of a field; `NO_LIMITS` if it has none.
 
     Args:
-        field: full name, such as `pantree.purchase.v1.BasketItem.price`: the `full_name` of its descriptor.
+        field: full name, such as `pantree.purchase.v1.BasketItem.price`.
     """
     message, _, name = field.rpartition(".")
     return message_limits(message).get(name, NO_LIMITS)
 
 
 def max_items(field: str) -> int:
-    """Largest number of elements of a list.
-
-    Raises:
-        KeyError: when the contract sets none.
-    """
+    """Maximum number of elements of a list. Raises `KeyError` if there is no limit."""
     return int(_required(field, field_limits(field).max_items))
 
 
 def max_length(field: str) -> int:
-    """Largest number of characters of a text.
-
-    Raises:
-        KeyError: when the contract sets none.
-    """
+    """Maximum number of characters of a text. Raises `KeyError` if there is no limit."""
     return int(_required(field, field_limits(field).max_length))
 
 
 def maximum(field: str) -> float:
-    """Largest value of a number.
-
-    Raises:
-        KeyError: when the contract sets none.
-    """
+    """Maximum of a number. Raises `KeyError` if there is no limit."""
     return float(_required(field, field_limits(field).maximum))
 
 
@@ -121,7 +109,6 @@ MAX_NAME_CHARACTERS = max_length("pantree.purchase.v1.Purchase.name")
 MAX_ID_CHARACTERS = max_length("pantree.pipeline.v1.ProcessInput.customer_id")
 MAX_BASKET_ITEMS = max_items("pantree.pipeline.v1.ProcessInput.items")
 MAX_HISTORY_ROWS = max_items("pantree.pipeline.v1.ProcessInput.history")
-MAX_HISTORY_LINES = max_items("pantree.purchase.v1.PurchaseColumns.days")
 MAX_HISTORY_ITEMS = max_items("pantree.purchase.v1.PurchaseColumns.item_names")
 MAX_PRICE = maximum("pantree.purchase.v1.Purchase.price")
 MAX_QUANTITY = int(maximum("pantree.purchase.v1.Purchase.quantity"))

@@ -1,4 +1,4 @@
-"""Money: sums are rounded to cents once, at the end."""
+"""Rounds money. Sums are rounded to cents only once, at the end."""
 
 import math
 from contextlib import AbstractContextManager
@@ -6,9 +6,9 @@ from decimal import ROUND_HALF_UP, Context, Decimal, Inexact, localcontext
 
 _CENTS = 100
 _CENT = Decimal("0.01")
-# Above this, neighboring floats are a cent apart or more.
+# From this amount on, neighboring floats are at least a cent apart.
 _FIRST_WITHOUT_CENTS = 2.0**46
-# A product of two floats has at most about 650 decimal places.
+# The product of two floats has at most about 650 decimal places.
 _EXACT = Context(prec=2_000, traps=[Inexact])
 
 
@@ -30,21 +30,16 @@ def exact(amount: float) -> Decimal:
 
 
 def floor_to_cent(amount: Decimal, divisor: int = 1) -> float:
-    """The amount rounded down to cents, computed exactly, so that a saving is never overstated.
+    """Quotient rounded down to cents, so that a saving is never overstated.
 
     Args:
-        amount: any amount.
-        divisor: divides the amount before rounding, at least 1; a quotient often has no exact decimal form.
+        amount: dividend.
+        divisor: at least 1. Passed separately, since many quotients have no exact decimal form.
     """
-    # Rounding down before a division by a whole number does not change the result of rounding down after it.
+    # Rounding down before dividing by a whole number does not change the rounded quotient.
     return math.floor(_EXACT.multiply(amount, _CENTS)) // divisor / _CENTS
 
 
 def ceil_to_cent(amount: Decimal, divisor: int = 1) -> float:
-    """The amount rounded up to cents, computed exactly, so that a cost is never understated.
-
-    Args:
-        amount: any amount.
-        divisor: divides the amount before rounding, at least 1.
-    """
+    """Quotient rounded up to cents, so that a cost is never understated. See `floor_to_cent`."""
     return -(-math.ceil(_EXACT.multiply(amount, _CENTS)) // divisor) / _CENTS

@@ -1,4 +1,4 @@
-"""Purchases of one household: arrays for computing, lists for the few lines of a month."""
+"""Purchases of one household, as arrays or, for the few lines of a month, as lists."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +12,14 @@ from pantree_domain.item_key import distinct_positions
 
 @dataclass(frozen=True, eq=False)
 class PurchaseHistory:
-    """Receipt lines of one household: a dictionary of `k` items and `n` lines."""
+    """Receipt lines of one household: `n` lines that refer to a dictionary of `k` items."""
 
     item_names: tuple[str, ...]
     """`k` distinct names."""
     item_categories: tuple[str, ...]
     """`k` categories; an empty string means unknown."""
     item_indices: NDArray[np.int32]
-    """[n], position of each line's item in the dictionary, 0 to k−1."""
+    """[n], positions of the lines' items in the dictionary, 0 to k−1."""
     days: NDArray[np.int32]
     """[n], days since 1970-01-01."""
     quantities: NDArray[np.int32]
@@ -44,10 +44,10 @@ class PurchaseHistory:
 
 
 def fold_items(history: PurchaseHistory) -> PurchaseHistory:
-    """The history with one dictionary entry per item; the same object if no item has two spellings.
+    """The history with one dictionary entry per item; the same object if no item has several spellings.
 
-    Items keep the order of their first spelling. An item is shown in the spelling of its latest line, and has the first
-    category that any of its spellings has.
+    Items keep the order of their first spelling. An item gets the spelling of its latest line and the first nonempty
+    category of its spellings.
     """
     positions = distinct_positions(history.item_names)
     if positions is None:
@@ -57,7 +57,7 @@ def fold_items(history: PurchaseHistory) -> PurchaseHistory:
     count = max(positions) + 1
     entries: list[int] = [-1] * count
     categories = [""] * count
-    # Of two spellings on the latest day, the one that sorts first.
+    # Of several spellings on the latest day, the one that sorts first.
     for entry in sorted(range(len(positions)), key=lambda entry: (-latest_days[entry], history.item_names[entry])):
         if entries[positions[entry]] < 0:
             entries[positions[entry]] = entry
@@ -72,17 +72,17 @@ def fold_items(history: PurchaseHistory) -> PurchaseHistory:
 
 
 class PurchaseLines(NamedTuple):
-    """Receipt lines of one household in a short period, such as a month, with a dictionary of their items.
+    """Receipt lines of one household in a short period, such as a month, and a dictionary of their items.
 
-    Lists, since creating arrays for so few lines takes longer than processing them.
+    Kept in lists, because creating arrays for so few lines takes longer than processing them.
     """
 
     item_names: Sequence[str]
     """Distinct names."""
     item_categories: Sequence[str]
-    """Category of each; an empty string means unknown."""
+    """Categories; an empty string means unknown."""
     item_indices: list[int]
-    """Position of each line's item in the dictionary."""
+    """Positions of the lines' items in the dictionary."""
     days: list[int]
     """Days since 1970-01-01."""
     quantities: list[int]

@@ -1,7 +1,7 @@
-"""Admission control: refuses a call on arrival if it could not be answered in time.
+"""Admission control: refuses a call on arrival if it cannot be answered in time.
 
-CPU work runs on a bounded thread pool, which is also the event loop's default executor, so `asyncio.to_thread` uses it
-everywhere. Work whose request has run out of time in the queue is not started.
+CPU work runs on a bounded thread pool, which is the event loop's default executor, so `asyncio.to_thread` uses it. Work
+is not started if its request ran out of time in the queue.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from pantree_runtime.errors import DeadlineExceeded, Overloaded
 
 T = TypeVar("T")
 
-# At a millisecond per task, the last one in the queue waits for a quarter of a second.
+# At a millisecond per task, the last task in the queue waits a quarter of a second.
 MAX_QUEUE_PER_THREAD = 256
 # Weight of the latest task in the moving average of run times; about the last twenty tasks count.
 _LATEST_WEIGHT = 0.1
 # A caller that retries sooner would only be refused again.
 _MIN_RETRY_SECONDS = 0.1
-# How long calls in flight will take is unknown, so this is a guess.
+# A guess, since the remaining time of the calls in flight is unknown.
 _IN_FLIGHT_RETRY_SECONDS = 1.0
 
 
 class WorkPool(ThreadPoolExecutor):
-    """Threads for the work of requests, with a queue whose waiting time is estimated."""
+    """Thread pool that estimates how long a new task would wait in its queue."""
 
     def __init__(self, thread_count: int) -> None:
         super().__init__(thread_count, thread_name_prefix="work")
@@ -43,26 +43,26 @@ class WorkPool(ThreadPoolExecutor):
 
     @property
     def queue_depth(self) -> int:
-        """Number of tasks that wait for a thread."""
+        """Number of tasks waiting for a thread."""
         return self._queue_depth
 
     @property
     def is_full(self) -> bool:
-        """Whether the queue has its maximum length."""
+        """Whether the queue has reached its maximum length."""
         return self._queue_depth >= self._thread_count * MAX_QUEUE_PER_THREAD
 
     def seconds_to_wait(self) -> float:
-        """Estimated time that another task would wait for a thread."""
+        """Estimated time that a new task would wait for a thread."""
         return self._queue_depth * self._mean_seconds / self._thread_count
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> "Future[T]":
-        """Queues a task. It fails with `DeadlineExceeded` if the request's time is over before it starts."""
+        """Queues a task, which fails with `DeadlineExceeded` if its request runs out of time before it starts."""
         remaining = remaining_seconds()
         ends_at = None if remaining is None else time.monotonic() + remaining
 
         def work() -> T:
             self._leave_queue()
-            if ends_at is None:  # not of a request, such as warming up: would distort the average
+            if ends_at is None:  # not part of a request, such as warm-up, which would distort the average
                 return fn(*args, **kwargs)
             began_at = time.monotonic()
             if began_at >= ends_at:
@@ -91,11 +91,11 @@ _pools: "WeakKeyDictionary[asyncio.AbstractEventLoop, WorkPool]" = WeakKeyDictio
 
 
 def work_pool() -> WorkPool:
-    """The pool of the running event loop; created at first use as the loop's default executor."""
+    """The pool of the running event loop, created on first use as its default executor."""
     loop = asyncio.get_running_loop()
     pool = _pools.get(loop)
     if pool is None:
-        # Python's own default size, since some work waits for a store rather than computes.
+        # Python's default size, since some tasks wait for a store instead of computing.
         pool = _pools[loop] = WorkPool(min(32, (os.cpu_count() or 1) + 4))
         loop.set_default_executor(pool)
         telemetry.QUEUE_DEPTH.set_function(lambda: pool.queue_depth)
@@ -103,18 +103,13 @@ def work_pool() -> WorkPool:
 
 
 def calls_in_flight() -> int:
-    """Number of calls that the servers of the running event loop are serving, the current one included."""
+    """Number of calls that servers of the running event loop are handling, including the current one."""
     pool = _pools.get(asyncio.get_running_loop())
     return 0 if pool is None else pool.call_count
 
 
 class ConcurrencyLimiter:
-    """Admits calls to a server up to a limit on their total cost.
-
-    Args:
-        pool: runs the work of the calls.
-        max_cost: largest total cost of the calls in flight; most calls cost 1.
-    """
+    """Limits the total cost of the calls in flight; most calls cost 1."""
 
     def __init__(self, pool: WorkPool, max_cost: int) -> None:
         self._pool = pool
@@ -122,10 +117,10 @@ class ConcurrencyLimiter:
         self._cost = 0
 
     def enter(self, cost: int) -> None:
-        """Admits a call; `leave` must follow.
+        """Admits a call, which must call `leave` at the end.
 
         Raises:
-            Overloaded: if the limit is reached, or the call could not be answered in time.
+            Overloaded: if the call would exceed the limit or could not be answered in time.
         """
         if self._cost + cost > self._max_cost:
             raise _overloaded("too many calls are in flight", _IN_FLIGHT_RETRY_SECONDS)
@@ -141,7 +136,7 @@ class ConcurrencyLimiter:
             raise _overloaded("the queue is too long to answer this call in time", seconds)
 
     def leave(self, cost: int) -> None:
-        """Releases what a call took."""
+        """Releases the cost of an admitted call."""
         self._cost -= cost
         self._pool.call_count -= 1
 

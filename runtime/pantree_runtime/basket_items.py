@@ -1,4 +1,4 @@
-"""The rule for the items of a first purchase, which two services accept."""
+"""Check of the items of a first purchase, shared by two services."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,7 @@ from pantree_runtime.validation import Violations
 
 
 def check_basket_items(items: Sequence[BasketItem], field: str, violations: Violations) -> None:
-    """Adds a violation for each item that another one is a spelling of.
-
-    Args:
-        items: the items.
-        field: their path in the request.
-        violations: gets the violations.
-    """
+    """Adds a violation for each item that is another spelling of an earlier one; `field` is the path of the list."""
     first_indices: dict[str, int] = {}
     for index, item in enumerate(items):
         first = first_indices.setdefault(item_key(item.name), index)

@@ -1,4 +1,4 @@
-"""Bulk responses in messages of limited size."""
+"""Splits bulk responses into messages of limited size."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -7,12 +7,12 @@ from google.protobuf.message import Message
 
 MessageT = TypeVar("MessageT", bound=Message)
 
-RESPONSE_BYTES = 1 << 20
-"""Size of a message of a bulk response, well below gRPC's limit of 4 MiB."""
 
+def split_by_size(entries: Iterable[MessageT], max_bytes: int = 1 << 20) -> Iterator[list[MessageT]]:
+    """Lists of consecutive entries, each at most `max_bytes` in total. A larger entry gets a list of its own.
 
-def split_by_size(entries: Iterable[MessageT], max_bytes: int = RESPONSE_BYTES) -> Iterator[list[MessageT]]:
-    """Consecutive entries in lists of at most `max_bytes` in total; a larger entry is a list of its own."""
+    The default is well below gRPC's limit of 4 MiB.
+    """
     batch: list[MessageT] = []
     size = 0
     for entry in entries:

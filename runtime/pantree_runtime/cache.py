@@ -1,4 +1,4 @@
-"""A cache in this process whose values expire, on cachetools."""
+"""An in-process cache whose values expire."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -13,16 +13,17 @@ ValueT = TypeVar("ValueT")
 class _Entry(NamedTuple, Generic[ValueT]):
     value: ValueT
     seconds: float
+    size: float
 
 
 class ExpiringCache(Generic[KeyT, ValueT]):
-    """Values by key, each for its own time. When full, the least recently used value is dropped.
+    """Cache whose values each have their own lifetime. When full, it drops the least recently used value.
 
-    For one event loop; not safe to share between threads.
+    Not thread-safe.
 
     Args:
-        max_size: number of values, or the sum of their sizes if `size_of` is given.
-        size_of: size of a key with its value.
+        max_size: maximum number of values, or their maximum total size if `size_of` is given.
+        size_of: size of a key and its value together.
         clock: monotonic time in seconds.
     """
 
@@ -34,22 +35,22 @@ class ExpiringCache(Generic[KeyT, ValueT]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._size_of = size_of
-        # Each entry carries its size, since cachetools passes only the value to `getsizeof`.
-        self._entries: TLRUCache[KeyT, tuple[_Entry[ValueT], float]] = TLRUCache(
-            max_size, ttu=lambda _, sized, now: now + sized[0].seconds, timer=clock, getsizeof=lambda sized: sized[1]
+        # Entries carry their size, since cachetools passes only the value to `getsizeof`.
+        self._entries: TLRUCache[KeyT, _Entry[ValueT]] = TLRUCache(
+            max_size, ttu=lambda _, entry, now: now + entry.seconds, timer=clock, getsizeof=lambda entry: entry.size
         )
 
     def get(self, key: KeyT) -> ValueT | None:
         """The value of a key; None if it is missing or expired."""
-        found = self._entries.get(key)
-        return None if found is None else found[0].value
+        entry = self._entries.get(key)
+        return None if entry is None else entry.value
 
     def put(self, key: KeyT, value: ValueT, seconds: float) -> None:
-        """Stores a value and replaces any earlier one. A value larger than the cache is not stored."""
+        """Stores a value, replacing any earlier one. A value larger than the cache is not stored."""
         size = 1.0 if self._size_of is None else self._size_of(key, value)
         self._entries.pop(key, None)
         if size <= self._entries.maxsize:
-            self._entries[key] = (_Entry(value, seconds), size)
+            self._entries[key] = _Entry(value, seconds, size)
 
     def delete(self, key: KeyT) -> None:
         """Removes a value, if there is one."""

@@ -1,4 +1,4 @@
-"""Channels to the parts of the mesh, with load balancing, retries, keepalive, deadlines, traces and TLS."""
+"""Channels to parts of the mesh, with load balancing, retries, keepalive, deadlines, tracing and TLS."""
 
 import asyncio
 import json
@@ -13,12 +13,12 @@ from pantree_runtime.deadline import call_timeout
 from pantree_runtime.identity import Identity
 
 KEEPALIVE_MS = 60_000
-# Servers refuse pings more often than this (see server.py). Half of the above, as a margin for clock and network.
+# Servers reject more frequent pings (see server.py). Half of the above leaves a margin for clock and network.
 MIN_PING_INTERVAL_MS = 30_000
 KEEPALIVE_TIMEOUT_MS = 10_000
-# gRPC's own default, kept on purpose: larger data is paged or streamed.
+# gRPC's default, which suffices: larger data is paged or streamed.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
-# How long calls in flight may use a connection with an old certificate.
+# How long calls in flight may stay on a connection with an old certificate.
 _OLD_CONNECTION_SECONDS = 600.0
 # Minimum time between two checks of the certificate files.
 _CHECK_SECONDS = 1.0
@@ -28,8 +28,8 @@ _SERVICE_CONFIG = {
     "methodConfig": [
         {
             "name": [{}],
-            # Only UNAVAILABLE: the call did not start, or the server is going away. gRPC never retries a stream after
-            # its first message, and a server that reports its own failure forbids the retry.
+            # Only UNAVAILABLE: the call did not start, or the server is shutting down. gRPC never retries a stream
+            # after its first message, and a server that reports its own failure disallows retries.
             "retryPolicy": {
                 "maxAttempts": 4,
                 "initialBackoff": "0.1s",
@@ -39,10 +39,10 @@ _SERVICE_CONFIG = {
             },
         }
     ],
-    # Only replicas that report SERVING get calls: none that warms up or drains.
+    # Only replicas that report SERVING get calls, not those that are warming up or draining.
     "healthCheckConfig": {"serviceName": ""},
-    # Retry budget: a failure takes a token, a success returns a tenth of one, and below half of the tokens nothing is
-    # retried. So retries add at most a tenth to the load of a part that keeps failing.
+    # Retry budget: a failure takes a token, a success returns a tenth of one, and nothing is retried while half or more
+    # of the tokens are gone. So retries add at most a tenth to the load on a part that keeps failing.
     "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
 }
 
@@ -52,17 +52,17 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
-    # A part that restarts is found within a second; gRPC's own back-off goes up to two minutes.
+    # Reconnects to a restarted part within a second; gRPC's default backoff goes up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 1_000),
-    # A part that restarts with a new address is resolved within a second rather than 30.
+    # Finds a part that restarted at a new address within a second instead of 30.
     ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
 
 
 class _Method:
-    """Calls one method, with deadline and trace. With interceptors gRPC would run every call in additional tasks."""
+    """Calls one method with a deadline and a trace. Client interceptors would run every call in additional tasks."""
 
     __slots__ = ("_connect", "_durations", "_kind", "_make", "_multi_callable", "_name", "_timeout_seconds", "_version")
 
@@ -88,7 +88,7 @@ class _Method:
         span = telemetry.client_span(self._name)
         if headers := span.headers():
             others = [pair for pair in metadata or () if pair[0] not in headers]
-            # gRPC's own type, since it validates tuples at length.
+            # gRPC's own type, because validating tuples is slow.
             metadata = grpc.aio.Metadata(*headers.items(), *others)
         max_seconds = self._timeout_seconds if timeout is None else timeout
         began_at = time.perf_counter()
@@ -104,7 +104,7 @@ class _Method:
 
 
 def _code_of(call: Any) -> str:
-    """Status code of a finished call, whose coroutine `code()` needs no event loop."""
+    """Status code of a finished call. Its coroutine `code()` then finishes without an event loop."""
     try:
         call.code().send(None)
     except StopIteration as done:
@@ -113,9 +113,9 @@ def _code_of(call: Any) -> str:
 
 
 class MeshChannel(grpc.aio.Channel):
-    """Channel to a part, returned by `open_channel`.
+    """Channel to a part, opened by `open_channel`.
 
-    With TLS it reconnects when the certificate files change; calls in flight finish on the old connection.
+    With TLS, it reconnects when the certificate files change, and calls in flight finish on the old connection.
     """
 
     def __init__(
@@ -141,19 +141,19 @@ class MeshChannel(grpc.aio.Channel):
         return self._version, self._channel
 
     def unary_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Makes calls with one request and one response."""
+        """Callable with one request and one response."""
         return _Method(self._current, "unary_unary", self._timeout_seconds, method, arguments, options)
 
     def unary_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Makes calls with one request and many responses."""
+        """Callable with one request and many responses."""
         return _Method(self._current, "unary_stream", self._timeout_seconds, method, arguments, options)
 
     def stream_unary(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Makes calls with many requests and one response, without a default timeout."""
+        """Callable with many requests and one response, without a default timeout."""
         return _Method(self._current, "stream_unary", None, method, arguments, options)
 
     def stream_stream(self, method: str, *arguments: Any, **options: Any) -> Any:
-        """Makes calls with many requests and many responses, without a default timeout."""
+        """Callable with many requests and many responses, without a default timeout."""
         return _Method(self._current, "stream_stream", None, method, arguments, options)
 
     async def close(self, grace: float | None = None) -> None:
@@ -163,15 +163,15 @@ class MeshChannel(grpc.aio.Channel):
         await self._channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """State of the connections."""
+        """Connectivity state."""
         return self._channel.get_state(try_to_connect)
 
     async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """Returns when the state changes."""
+        """Waits until the state changes."""
         await self._channel.wait_for_state_change(last_observed_state)
 
     async def channel_ready(self) -> None:
-        """Returns when connected."""
+        """Waits until the channel is connected."""
         await self._channel.channel_ready()
 
     async def __aenter__(self) -> "MeshChannel":
@@ -184,15 +184,15 @@ class MeshChannel(grpc.aio.Channel):
 def open_channel(
     address: str, *, timeout_seconds: float, part: str = "", identity: Identity | None = None
 ) -> grpc.aio.Channel:
-    """Channel to a part. Open one per part in the running event loop, and close it at the end.
+    """Channel to a part. Open one per part and event loop.
 
-    Every call gets a deadline: its own timeout or `timeout_seconds`, at most the time left for the request being
-    served less this hop's reserve.
+    The deadline of a call is its own timeout or else `timeout_seconds`, but at most the time left for the request being
+    handled, less this hop's reserve.
 
     Args:
         address: `host:port`, or `dns:///name:port` for a headless Service with several replicas.
-        timeout_seconds: timeout of calls without their own.
-        part: name of the part, which its certificate must have; required with an identity.
+        timeout_seconds: default timeout of calls with a single request.
+        part: name of the part, which must be in its certificate; required with an identity.
         identity: identity of the caller; None for no TLS.
     """
     if identity is None:

@@ -1,12 +1,13 @@
-"""Circuit breaker: stops calls to an external system for a while after it failed."""
+"""Circuit breaker: blocks calls to an external system for a while after it fails."""
 
 from collections.abc import Callable
 
 
 class CircuitBreaker:
-    """Whether a system may be called.
+    """Decides whether a system may be called.
 
-    After the cool-down one caller may try. The others wait until that call succeeds or the cool-down passes again.
+    After the cool-down, one caller may try. The circuit stays open for all others until that call succeeds or the
+    cool-down has passed again.
 
     Args:
         cool_down_seconds: how long the circuit stays open.
@@ -23,7 +24,7 @@ class CircuitBreaker:
 
     @property
     def is_closed(self) -> bool:
-        """Whether calls pass: there were fewer consecutive failures than the threshold."""
+        """Whether all calls are allowed."""
         return self._open_until is None
 
     def allows(self) -> bool:
@@ -39,7 +40,7 @@ class CircuitBreaker:
         """Counts a failure.
 
         Args:
-            min_seconds: `Retry-After` of the system; more than 0 opens the circuit whatever the threshold.
+            min_seconds: the system's `Retry-After`. A positive value opens the circuit regardless of the threshold.
         """
         self._failures += 1
         if self._failures >= self._failure_threshold or min_seconds > 0:

@@ -1,4 +1,4 @@
-"""Port of cores that mix I/O with CPU work; servicers pass `run_cpu`."""
+"""Port for core code that mixes I/O and CPU work; servicers pass `run_cpu`."""
 
 from collections.abc import Awaitable, Callable
 from typing import ParamSpec, Protocol, TypeVar
@@ -8,7 +8,7 @@ ResultT = TypeVar("ResultT")
 
 
 class CpuRunner(Protocol):
-    """Runs CPU-bound functions; has the signature of `pantree_runtime.cpu.run_cpu`."""
+    """Signature of `pantree_runtime.cpu.run_cpu`."""
 
     def __call__(
         self, cost_ms: float, fn: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs
@@ -18,5 +18,5 @@ class CpuRunner(Protocol):
 
 
 async def run_inline(cost_ms: float, fn: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs) -> ResultT:
-    """Result of a function called on the event loop, whatever it costs."""
+    """Result of a function, called on the event loop regardless of its cost."""
     return fn(*args, **kwargs)

@@ -1,11 +1,11 @@
-"""Time left for the request being served, which limits the calls made on its behalf."""
+"""Time left for the request being handled, which limits the calls made on its behalf."""
 
 import contextvars
 import time
 
 MIN_SECONDS = 0.05
-"""With less time left, not even an answer could be sent back in time."""
-# Kept by each hop, so that it can still report to its caller that the next one was too slow.
+"""With less time left, not even a response would arrive in time."""
+# Each hop keeps this much, to report to its caller that the next hop was too slow.
 _HOP_RESERVE_SECONDS = 0.02
 
 _ends_at: contextvars.ContextVar[float | None] = contextvars.ContextVar("pantree_deadline", default=None)

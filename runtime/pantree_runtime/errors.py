@@ -1,18 +1,18 @@
-"""The errors of Pantree, free of any transport.
+"""The errors of Pantree, independent of any transport.
 
 PantreeError
-├── InvalidInput          fields of the request are wrong; `violations` names each of them
-├── NotFound              nothing is stored under the given id
-├── StoreMismatch         a vector collection has another model or dimension
+├── InvalidInput          fields of the request are invalid; `violations` lists them
+├── NotFound              nothing is stored under this id
+├── StoreMismatch         a vector collection has a different embedding model or dimension
 ├── TooLarge              a message exceeds the size limit
 ├── DeadlineExceeded      the request ran out of time
-│   └── DeadlineTooShort  too little time was left on arrival
-├── Overloaded            the server has too many calls; try again after `retry_after_seconds`
+│   └── DeadlineTooShort  too little time was left on arrival; no work was started
+├── Overloaded            the server has too many calls; no work was started; try again after `retry_after_seconds`
 ├── PermissionDenied      the caller may not call this part
 ├── ComponentUnavailable  a part or an external system is unavailable; `component` names it
 └── InternalError         unexpected error; the log has the details
 
-`reason` is a name of `pantree.error.v1.ErrorReason` without its prefix (a test compares the two). A message says what
+`reason` is the name of a `pantree.error.v1.ErrorReason` without its prefix (a test compares them). A message says what
 is wrong and what to do about it.
 """
 
@@ -23,7 +23,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """One wrong field: its path in the request, such as `items[0].price`, and what to do about it."""
+    """An invalid field: its path in the request, such as `items[0].price`, and what it must be."""
 
     field: str
     description: str
@@ -41,17 +41,12 @@ class PantreeError(Exception):
 
 
 class InvalidInput(PantreeError):
-    """Fields of the request are wrong."""
+    """Fields of the request are invalid."""
 
     reason = "INVALID_INPUT"
 
     def __init__(self, violations: Sequence[FieldViolation], omitted_count: int = 0) -> None:
-        """Wrong fields.
-
-        Args:
-            violations: the wrong fields to name.
-            omitted_count: number of other wrong fields.
-        """
+        """Violations to list, and the number of others."""
         more = [FieldViolation("", f"and {omitted_count:,} more")] if omitted_count else []
         self.violations = (*violations, *more)
         self.omitted_count = omitted_count
@@ -59,13 +54,13 @@ class InvalidInput(PantreeError):
 
 
 class NotFound(PantreeError):
-    """Nothing is stored under the given id."""
+    """Nothing is stored under this id."""
 
     reason = "NOT_FOUND"
 
 
 class StoreMismatch(PantreeError):
-    """A vector collection has another embedding model or dimension."""
+    """A vector collection has a different embedding model or dimension."""
 
     reason = "STORE_MISMATCH"
 

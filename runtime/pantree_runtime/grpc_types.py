@@ -1,4 +1,4 @@
-"""gRPC's types that are generic for type checkers and plain classes at run time."""
+"""gRPC types that are generic for type checkers but plain classes at run time."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,5 +10,3 @@ if TYPE_CHECKING:
 else:
     Context = grpc.aio.ServicerContext
     MethodHandler = grpc.RpcMethodHandler
-
-__all__ = ["Context", "MethodHandler"]

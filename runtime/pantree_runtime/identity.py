@@ -1,8 +1,8 @@
 """Mutual TLS: the identity of a part, and which parts may call it.
 
 A part's certificate has the DNS name `<part>.<domain>`, such as `pipeline.pantree.internal`. Callers require that name
-whatever address they connect to, so no part can impersonate another. Servers require a certificate of the same
-authority, and admit the callers in `ALLOWED_CALLERS`.
+regardless of the address they connect to, so no part can impersonate another. Servers require a certificate from the
+same authority and admit the callers in `ALLOWED_CALLERS`.
 """
 
 import os
@@ -21,7 +21,7 @@ from pantree_runtime.grpc_types import Context
 _log = structlog.get_logger(__name__)
 
 CLIENT = "client"
-"""Name of callers outside of the mesh: back ends, people at a terminal."""
+"""Name of callers outside the mesh: back ends, and people at a terminal."""
 
 ALLOWED_CALLERS: Mapping[str, frozenset[str]] = {
     "pipeline": frozenset({"gateway", CLIENT}),
@@ -31,18 +31,18 @@ ALLOWED_CALLERS: Mapping[str, frozenset[str]] = {
     "enrichment": frozenset({"pipeline"}),
     "recommendation": frozenset({"pipeline"}),
 }
-"""Callers of each part. docs/architecture.md has the reasons; a test compares the two."""
+"""Callers of each part. docs/architecture.md explains them; a test compares the two."""
 
-# As in a Kubernetes Secret of type `kubernetes.io/tls` made by cert-manager.
+# As in a Kubernetes Secret of type `kubernetes.io/tls` that cert-manager creates.
 CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
 
 
 class Identity:
-    """Certificate and key of this part, and the authority of all parts; reloaded when the files change.
+    """Certificate and key of this part, and the authority of all parts. Reloaded when the files change.
 
     Args:
-        directory: holds `tls.crt`, `tls.key` and `ca.crt`, in PEM.
-        domain: of the names of all parts.
+        directory: contains `tls.crt`, `tls.key` and `ca.crt`, in PEM.
+        domain: domain of the names of all parts.
 
     Raises:
         OSError: if a file is missing or does not match the others.
@@ -58,13 +58,13 @@ class Identity:
         """Incremented when the files change."""
 
     def server_credentials(self) -> grpc.ServerCredentials:
-        """Credentials of a server that requires a caller certificate, and checks the files at each handshake."""
+        """Credentials of a server that requires client certificates and checks the files on each handshake."""
         return grpc.dynamic_ssl_server_credentials(
             self._server_configuration(), self._server_configuration, require_client_authentication=True
         )
 
     def channel_credentials(self) -> grpc.ChannelCredentials:
-        """Credentials of a channel, from the current files."""
+        """Credentials of a channel, read from the current files."""
         authority, key, certificate = self._current()
         return grpc.ssl_channel_credentials(authority, key, certificate)
 
@@ -78,11 +78,7 @@ class Identity:
         return self.version
 
     def check_caller(self, part: str, context: Context) -> None:
-        """Checks that the caller of a part may call it.
-
-        Raises:
-            PermissionDenied: if it may not.
-        """
+        """Raises `PermissionDenied` if the caller may not call this part."""
         names = context.auth_context().get("x509_subject_alternative_name", [])
         callers = [name.decode(errors="replace") for name in names]
         suffix = f".{self._domain}"
@@ -101,7 +97,7 @@ class Identity:
         return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=authority)
 
     def _current(self) -> tuple[bytes, bytes, bytes]:
-        """Authority, key and certificate. Files that do not match each other are ignored until they do."""
+        """Authority, key and certificate. New files are ignored until they match one another."""
         with self._lock:
             try:
                 stamp = self._stamp()
@@ -115,7 +111,7 @@ class Identity:
             return self._pem
 
     def _stamp(self) -> tuple[tuple[int, int], ...]:
-        """Changes when a file does, or when Kubernetes swaps the link to it."""
+        """Value that changes when a file does or when Kubernetes swaps its symlink."""
         try:
             stats = [os.stat(self._directory / name) for name in (CERTIFICATE, KEY, AUTHORITY)]
         except OSError as error:
@@ -135,9 +131,5 @@ class Identity:
 
 
 def load_identity(directory: Path | None, domain: str) -> Identity | None:
-    """Identity from a directory; None, which means no TLS, if there is no directory.
-
-    Raises:
-        OSError: if a file is missing or does not match the others.
-    """
+    """Identity from a directory; None, which means no TLS, if the directory is None."""
     return None if directory is None else Identity(directory, domain)

@@ -1,7 +1,7 @@
-"""Counts the elements of lists in serialized messages, so that a list far over its limit is refused before it is built.
+"""Counts list elements in serialized messages, so that oversized lists are refused before they are parsed.
 
-A message of 4 MiB can hold two million list elements, which take many times as much memory once they are parsed. The
-scan reads tags and lengths only, and skips each nested message in which no list can be over its limit.
+A message of 4 MiB can hold two million list elements, which take many times as much memory once parsed. The scan reads
+only tags and lengths, and skips nested messages too short to contain a list over its limit.
 """
 
 import functools
@@ -13,7 +13,7 @@ from pantree_domain.limits import FieldLimits, field_limits
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.validation import length_problem
 
-# A shorter message is parsed first: what fits into it does no harm, and validation refuses lists over their limit.
+# Shorter messages do no harm when parsed; validation refuses their lists.
 MIN_SCANNED_BYTES = 64 * 1024
 _VARINT, _FIXED64, _LENGTH_DELIMITED, _FIXED32 = 0, 1, 2, 5
 _WIDTHS = {
@@ -26,40 +26,36 @@ _CONTINUATION_BYTES = bytes(range(128, 256))
 
 @dataclass(frozen=True)
 class _Field:
-    """A list with a limit, or a field whose messages have such lists."""
+    """A list with a limit, or a field whose messages contain such lists."""
 
     name: str
     is_list: bool
     limits: FieldLimits
     max_items: int | None
     width: int | None
-    """Bytes of a number in a packed list; 0 when they vary; None when the list is not packed."""
+    """Bytes per number in a packed list; 0 if they vary; None if the list is not packed."""
     nested: "_Message | None"
 
 
 @dataclass(frozen=True)
 class _Message:
-    """What is known about the lists in a message type."""
+    """The lists in a message type."""
 
     fields: dict[int, _Field]
     """By field number."""
     min_bytes: int
-    """In a shorter message no list is over its limit."""
+    """No list in a shorter message can be over its limit."""
     max_tag_counts: dict[bytes, int] | None
-    """A message that has each of these bytes at most so often has no list over its limit; None if that says nothing."""
+    """How often each of these bytes, which are tags, may occur while no list can be over its limit; None if unknown."""
 
 
 def check_list_sizes(data: bytes, message: Descriptor) -> None:
     """Checks the number of elements of each list in a serialized message.
 
-    Data that is not such a message passes, since the parser refuses it.
-
-    Args:
-        data: the serialized message.
-        message: its type.
+    Malformed data passes, since the parser refuses it.
 
     Raises:
-        InvalidInput: naming the first list that is over its limit.
+        InvalidInput: naming the first list over its limit.
     """
     if len(data) >= MIN_SCANNED_BYTES:
         try:
@@ -69,14 +65,14 @@ def check_list_sizes(data: bytes, message: Descriptor) -> None:
 
 
 def _scan(data: bytes, position: int, end: int, message: _Message, path: str) -> None:
-    """Counts the elements of the lists in the message from a position to an end.
+    """Checks the message in `data[position:end]`.
 
     Raises:
-        InvalidInput: when a list is over its limit.
-        IndexError: when the data ends too early.
+        InvalidInput: if a list is over its limit.
+        IndexError: if the data ends too early.
     """
     tag_counts = message.max_tag_counts
-    if tag_counts is not None and all(data.count(tag, position, end) <= most for tag, most in tag_counts.items()):
+    if tag_counts is not None and all(data.count(tag, position, end) <= count for tag, count in tag_counts.items()):
         return
     fields, counts = message.fields, dict.fromkeys(message.fields, 0)
     while position < end:
@@ -114,7 +110,7 @@ def _scan(data: bytes, position: int, end: int, message: _Message, path: str) ->
 
 
 def _read_varint(data: bytes, position: int) -> tuple[int, int]:
-    """A varint at a position, and the position after it."""
+    """The varint at a position, and the position after it."""
     number = shift = 0
     while True:
         byte = data[position]
@@ -127,12 +123,7 @@ def _read_varint(data: bytes, position: int) -> tuple[int, int]:
 
 @functools.cache
 def _message(message: Descriptor, outer: tuple[Descriptor, ...] = ()) -> _Message:
-    """The lists of a message type; those of a type that holds itself are not followed further.
-
-    Args:
-        message: the type.
-        outer: the types of the messages that it is in.
-    """
+    """The lists of a message type, which is nested in messages of the types `outer`. Recursion is not followed."""
     fields: dict[int, _Field] = {}
     sizes: list[int] = []
     tag_counts: dict[bytes, int] | None = {}
@@ -157,8 +148,8 @@ def _message(message: Descriptor, outer: tuple[Descriptor, ...] = ()) -> _Messag
             tag_counts = None
         elif tag_counts is not None:
             own = {tag: max_items} if max_items is not None else {}
-            for key, most in {**own, **((nested and nested.max_tag_counts) or {})}.items():
-                tag_counts[key] = min(most, tag_counts.get(key, most))
+            for key, count in {**own, **((nested and nested.max_tag_counts) or {})}.items():
+                tag_counts[key] = min(count, tag_counts.get(key, count))
     return _Message(fields, min(sizes, default=1 << 62), tag_counts)
 
 

@@ -1,4 +1,4 @@
-"""Logging: readable lines on a terminal, JSON elsewhere; the same for our own and for library messages."""
+"""Configures logging, of libraries too: readable lines on a terminal, JSON elsewhere."""
 
 import asyncio
 import logging
@@ -14,13 +14,8 @@ from pantree_runtime.settings import PartSettings, ProgramSettings
 
 
 def configure_logging(part: str, settings: ProgramSettings) -> None:
-    """Writes all log messages of this process to standard error. Call it before gRPC is used.
-
-    Args:
-        part: name of the part, on every line.
-        settings: level and format.
-    """
-    # Only at INFO does gRPC say why a TLS handshake failed; it writes to standard error itself.
+    """Logs to standard error, with the name of the part on every line. Call it before using gRPC."""
+    # gRPC logs why a TLS handshake failed only at INFO. It writes to standard error itself.
     has_tls = isinstance(settings, PartSettings) and settings.tls_dir is not None
     os.environ.setdefault("GRPC_VERBOSITY", "INFO" if has_tls else "ERROR")
     as_text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
@@ -52,7 +47,7 @@ def configure_logging(part: str, settings: ProgramSettings) -> None:
     for noisy in ("asyncio", "botocore", "urllib3", "httpcore", "httpx", "pymilvus", "milvus_lite", "grpc"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
-        # Directly to the stream: the standard library's logging costs several times as much.
+        # Written directly to the stream: the standard library's logging is several times slower.
         processors=[*shared, renderer],
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -61,12 +56,12 @@ def configure_logging(part: str, settings: ProgramSettings) -> None:
 
 
 def _is_not_cancellation(record: logging.LogRecord) -> bool:
-    """Whether a record is not about a canceled call. gRPC logs streams that a stopping server cancels as errors."""
+    """Filter for canceled calls: gRPC logs an error for each stream that is canceled when the server stops."""
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 
 def _add_trace_id(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Adds the trace id of the current request, by which its lines can be found in all parts."""
+    """Adds the trace id of the current request, which connects its log lines across parts."""
     trace_id = telemetry.trace_id()
     if trace_id and "trace_id" not in event:
         event["trace_id"] = trace_id

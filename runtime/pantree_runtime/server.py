@@ -1,4 +1,4 @@
-"""gRPC server of a part: health, reflection, interceptors, and a drain that loses no call."""
+"""gRPC server of a part, with health checks, reflection, interceptors and graceful shutdown."""
 
 import argparse
 import asyncio
@@ -23,23 +23,22 @@ from pantree_runtime.admission import ConcurrencyLimiter, work_pool
 from pantree_runtime.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MIN_PING_INTERVAL_MS, open_channel
 from pantree_runtime.errors import PantreeError
 from pantree_runtime.identity import Identity, load_identity
-from pantree_runtime.interceptors import AdmissionPolicy, CallInterceptor
+from pantree_runtime.interceptors.handlers import CallInterceptor
+from pantree_runtime.interceptors.served_call import AdmissionPolicy
 from pantree_runtime.logging import configure_logging
-from pantree_runtime.settings import PartSettings, load_settings
+from pantree_runtime.settings import MAX_CALLS, PartSettings, load_settings
 from pantree_runtime.status import translate_rpc_errors
 from pantree_runtime.validation import Rule
 
 _log = structlog.get_logger(__name__)
 
-# Clients reconnect after this time, or a new replica would never get traffic. Calls in flight finish on their
-# connection, however long they take: a bulk stream may run for hours, and other calls have a deadline.
+# Clients reconnect after this time; otherwise a new replica would never get traffic. Calls in flight finish on their
+# old connection: a bulk stream may run for hours, and all other calls have a deadline.
 CONNECTION_AGE_MS = 300_000
 
-# Largest total cost of the calls in flight, unless set.
-MAX_CALLS = 512
 BULK_COST = 16
 """Cost of a call that may keep several threads busy for minutes."""
-# Time to exit after the drain, if the parent process is gone.
+# Time to exit after draining if the parent process is gone.
 _EXIT_SECONDS = 5.0
 
 SettingsT = TypeVar("SettingsT", bound=PartSettings)
@@ -47,7 +46,7 @@ SettingsT = TypeVar("SettingsT", bound=PartSettings)
 
 def _options(connection_age_ms: int) -> list[tuple[str, int]]:
     return [
-        # A port in use must be an error; otherwise two processes would take turns answering.
+        # Makes a port in use an error; otherwise two processes would share it.
         ("grpc.so_reuseport", 0),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -64,26 +63,26 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True)
 class ServiceSpec:
-    """A part of the mesh that is ready to be served."""
+    """A part of the mesh, ready to be served."""
 
     name: str
     """Name of the part, such as `frequency`."""
     services: Mapping[str, Callable[[grpc.aio.Server], None]]
-    """Function that adds the servicer to a server, by full service name."""
+    """Functions that add a servicer to a server, by full service name."""
     warm_up: Callable[[], Awaitable[None]] = field(default=_nothing)
-    """Loads models and opens connections; the part is SERVING only afterwards."""
+    """Loads models and opens connections before the part reports SERVING."""
     close: Callable[[], Awaitable[None]] = field(default=_nothing)
     """Releases resources after the last call."""
     costs: Mapping[str, int] = field(default_factory=dict)
-    """Cost of a call by name of its RPC, counted against `max_calls`; 1 if missing."""
+    """Costs of calls, by RPC name, counted against `max_calls`; 1 if missing."""
     counts: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)
-    """Function that counts the work behind a response, by name of the RPC; in a stream, called once it is sent."""
+    """Functions that record a response in metrics, by RPC name; in a stream, called after it is sent."""
     rules: Mapping[str, Rule] = field(default_factory=dict)
-    """What a request must satisfy besides the bounds in the contract, by name of the RPC."""
+    """Checks of requests in addition to the bounds of the contract, by RPC name."""
 
 
 class RunningService:
-    """A part that is being served, returned by `start`."""
+    """A part that is being served, started by `start`."""
 
     def __init__(
         self, part: ServiceSpec, server: grpc.aio.Server, health_servicer: health.aio.HealthServicer, address: str
@@ -96,17 +95,13 @@ class RunningService:
         """`host:port` on which it listens."""
 
     async def stop(self, grace_seconds: float) -> None:
-        """Reports NOT_SERVING, waits for calls in flight, then closes the part.
-
-        Args:
-            grace_seconds: calls that take longer are canceled.
-        """
+        """Reports NOT_SERVING, waits up to `grace_seconds` for calls in flight, then closes the part."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
         await self._part.close()
 
     async def wait(self) -> None:
-        """Returns once the server has stopped."""
+        """Waits until the server has stopped."""
         await self._server.wait_for_termination()
 
 
@@ -119,15 +114,15 @@ async def start(
     identity: Identity | None = None,
     connection_age_ms: int = CONNECTION_AGE_MS,
 ) -> RunningService:
-    """Starts a part and returns once it is SERVING.
+    """Starts a part and returns when it is SERVING.
 
     Args:
         part: the part.
         host: address to listen on.
         port: port to listen on; 0 picks a free one.
-        max_calls: largest total cost of the calls in flight.
+        max_calls: maximum total cost of the calls in flight.
         identity: certificate of the part; None to serve any caller without TLS.
-        connection_age_ms: about this old, a connection accepts no new calls.
+        connection_age_ms: age at which, roughly, a connection stops accepting new calls.
 
     Raises:
         OSError: if the port is not available.
@@ -136,7 +131,7 @@ async def start(
     interceptor = CallInterceptor(policy, part.counts, part.rules)
     server = grpc.aio.server(interceptors=[interceptor], options=_options(connection_age_ms))
     health_servicer = health.aio.HealthServicer()
-    names = ["", *part.services]  # "" is the health of the whole server
+    names = ["", *part.services]  # "" stands for the whole server
     for name in names:
         await health_servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
@@ -179,7 +174,7 @@ async def running(
 
 
 class RunningServer(Protocol):
-    """A server that listens: a `RunningService`, or the gateway."""
+    """A running server: a `RunningService`, or the gateway."""
 
     address: str
     """`host:port` on which it listens."""
@@ -189,12 +184,7 @@ class RunningServer(Protocol):
 
 
 async def serve_until_signal(start: Callable[[], Awaitable[RunningServer]], drain_seconds: float) -> None:
-    """Serves until SIGTERM or SIGINT, then waits for calls in flight.
-
-    Args:
-        start: starts the server.
-        drain_seconds: calls that take longer after the signal are canceled.
-    """
+    """Serves until SIGTERM or SIGINT, then waits up to `drain_seconds` for calls in flight."""
     stop_event = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -221,20 +211,20 @@ async def serve_until_signal(start: Callable[[], Awaitable[RunningServer]], drai
 
 
 def freeze_gc() -> None:
-    """Excludes the objects of this moment from garbage collection.
+    """Excludes all current objects from garbage collection.
 
-    A full collection visits some 100,000 objects of modules and models, which stops all requests for 20 to 100 ms.
-    Afterwards it visits only the objects of requests.
+    Otherwise each full collection visits some 100,000 objects of modules and models, which stops all requests for 20 to
+    100 ms.
     """
     gc.collect()
     gc.freeze()
 
 
 def stop_when_stdin_closes(drain_seconds: float) -> None:
-    """Stops this process as SIGTERM does once its standard input is closed, so that it never outlives its parent.
+    """Sends this process SIGTERM when its standard input closes, so that it never outlives its parent.
 
     Args:
-        drain_seconds: time for calls in flight; some seconds later the process is killed.
+        drain_seconds: time for calls in flight; a few seconds later the process exits in any case.
     """
 
     def watch() -> None:
@@ -248,23 +238,16 @@ def stop_when_stdin_closes(drain_seconds: float) -> None:
     threading.Thread(target=watch, name="standard-input", daemon=True).start()
 
 
-UNTIL_STDIN_CLOSES = "--until-stdin-closes"
-
-
 def add_stdin_option(parser: argparse.ArgumentParser) -> None:
     """Adds the option that makes a program stop with its parent process."""
     parser.add_argument(
-        UNTIL_STDIN_CLOSES, action="store_true", help="stop when standard input is closed, as well as on SIGTERM"
+        "--until-stdin-closes", action="store_true", help="stop when standard input closes, as well as on SIGTERM"
     )
 
 
 @contextlib.contextmanager
 def export_telemetry(name: str, settings: PartSettings) -> Iterator[None]:
-    """Context in which this process serves its metrics and exports its traces, if they are configured.
-
-    Args:
-        name: name of the part.
-        settings: metrics port and OTLP endpoint.
+    """Context in which a part serves its metrics and exports its traces, if configured.
 
     Raises:
         OSError: if the metrics port is not available.
@@ -286,19 +269,19 @@ def export_telemetry(name: str, settings: PartSettings) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Program(Generic[SettingsT]):
-    """The program of a part, which each service's `__main__` defines and runs."""
+    """The program of a part, defined and run by the `__main__` of each service."""
 
     name: str
     """Name of the part, such as `frequency`."""
     settings_class: type[SettingsT]
-    """Settings that are read from the environment."""
+    """Class of the settings, which are read from the environment."""
     build: Callable[[SettingsT], Awaitable[ServiceSpec]]
     """Composition root, called inside the event loop."""
     demo: Callable[[grpc.aio.Channel], Awaitable[None]]
     """Calls the part once and prints the response."""
 
     async def start(self) -> RunningService:
-        """Reads the settings, builds the part and serves it in the running event loop.
+        """Reads the settings, builds the part, and serves it in the running event loop.
 
         Raises:
             OSError: if the port is not available.
@@ -308,7 +291,7 @@ class Program(Generic[SettingsT]):
     def main(self) -> None:
         """Serves until SIGTERM or Ctrl-C; with `--demo`, makes one call and prints the response.
 
-        Exit codes: 0 after a clean stop, 1 if it cannot start, 2 for wrong settings or arguments.
+        Exit codes: 0 after a clean stop, 1 if it cannot start, 2 if settings or arguments are invalid.
         """
         parser = argparse.ArgumentParser(
             prog=f"python -m pantree_{self.name}", description=f"Serves the {self.name} part of Pantree over gRPC."
@@ -351,7 +334,7 @@ class Program(Generic[SettingsT]):
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Runs an asynchronous main function, on uvloop where it is available."""
+    """Runs an asynchronous main function, on uvloop except on Windows."""
     if sys.platform == "win32":
         asyncio.run(main())
     else:

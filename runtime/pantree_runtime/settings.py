@@ -1,7 +1,7 @@
 """Settings of a part, read from the environment and from a `.env` file.
 
-Each part has a subclass of `PartSettings` with its own prefix, `PANTREE_<PART>_`. It is read in `__main__` only;
-everything else gets what it needs as constructor arguments.
+Each part has a subclass of `PartSettings` with its own prefix, `PANTREE_<PART>_`. Settings are read in `__main__` only;
+everything else gets what it needs through constructor arguments.
 """
 
 import sys
@@ -11,6 +11,11 @@ from typing import Literal, TypeVar
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from pantree_domain.limits import FieldLimits
+from pantree_runtime.validation import number_range
+
+MAX_CALLS = 512
 
 
 class ProgramSettings(BaseSettings):
@@ -39,7 +44,7 @@ class PartSettings(ProgramSettings):
     """Settings of every part of the mesh."""
 
     max_calls: int = Field(
-        default=512,
+        default=MAX_CALLS,
         ge=1,
         le=100_000,
         description="Largest total cost of the calls in flight; bulk calls cost more than 1 each.",
@@ -72,7 +77,7 @@ class PartSettings(ProgramSettings):
     @field_validator("tls_dir", mode="before")
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
-        """A line without a value, as in `.env.example`, sets nothing; it is not the current directory."""
+        """An empty value, as in `.env.example`, means None, not the current directory."""
         return None if value == "" else value
 
     @field_validator("otlp_endpoint")
@@ -84,13 +89,13 @@ class PartSettings(ProgramSettings):
 
 
 def environment_variable(settings: type[BaseSettings], field: str) -> str:
-    """Name of the environment variable that sets a field."""
+    """Name of the environment variable of a field."""
     alias = settings.model_fields[field].validation_alias
     return alias if isinstance(alias, str) else f"{settings.model_config.get('env_prefix', '')}{field}".upper()
 
 
 def environment_variables(settings: type[BaseSettings]) -> dict[str, str]:
-    """Field of each environment variable of the settings."""
+    """Field names by environment variable."""
     return {environment_variable(settings, field): field for field in settings.model_fields}
 
 
@@ -98,7 +103,7 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def load_settings(settings: type[SettingsT]) -> SettingsT:
-    """Reads the settings; prints a line per wrong variable and exits with code 2 if any is wrong."""
+    """Reads the settings. If any are invalid, prints a line for each and exits with code 2."""
     try:
         return settings()
     except ValidationError as error:
@@ -108,16 +113,19 @@ def load_settings(settings: type[SettingsT]) -> SettingsT:
 
 
 def _description(settings: type[BaseSettings], problem: ErrorDetails) -> str:
-    """What is wrong and what to do, such as `PANTREE_DRAIN_SECONDS: must be a number from 0; is '-1'`."""
+    """Description of a problem, such as `PANTREE_DRAIN_SECONDS: must be a number of at least 0; is '-1'`."""
     name = str(problem["loc"][0]) if problem["loc"] else "settings"
     field = environment_variables(settings).get(name, name)
     if field not in settings.model_fields:
         return f"{name}: {problem['msg']}"
     variable = environment_variable(settings, field)
     schema = settings.model_json_schema(by_alias=False)["properties"][field]
-    number = {"integer": "a whole number", "number": "a number"}.get(schema.get("type"))
-    if number is None:
+    if schema.get("type") not in ("integer", "number"):
         return f"{variable}: {problem['msg']}"  # without the value, which may be a secret
-    words = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
-    bounds = "".join(f" {word} {schema[key]}" for key, word in words.items() if key in schema)
-    return f"{variable}: must be {number}{bounds}; is {problem['input']!r}"
+    limits = FieldLimits(
+        minimum=schema.get("minimum"),
+        maximum=schema.get("maximum"),
+        exclusive_minimum=schema.get("exclusiveMinimum"),
+        exclusive_maximum=schema.get("exclusiveMaximum"),
+    )
+    return f"{variable}: must be {number_range(limits, is_float=schema['type'] == 'number')}; is {problem['input']!r}"

@@ -1,4 +1,4 @@
-"""A Redis server that replicas share, with a fallback to this process while it is unavailable.
+"""A Redis server shared by replicas, with a local fallback while it is unavailable.
 
 For parts whose extra installs redis.
 """
@@ -18,20 +18,16 @@ from pantree_runtime.telemetry import external_call
 
 _log = structlog.get_logger(__name__)
 
-SYSTEM = "redis"
-"""Name of Redis in traces and metrics."""
-REDIS_ERRORS = (RedisError, OSError, TimeoutError)
-
 ResultT = TypeVar("ResultT")
 FallbackT = TypeVar("FallbackT")
 
 
 class SharedRedis:
-    """Runs commands on Redis; while it is unavailable, runs their fallbacks. Connects at the first command.
+    """Runs commands on Redis, or their fallbacks while it is unavailable. Connects at the first command.
 
     Args:
         url: `redis://`, `rediss://` or `unix://` URL.
-        timeout_seconds: of connecting and of each command. A nearby server answers within milliseconds.
+        timeout_seconds: timeout of connecting and of each command. A nearby server responds within milliseconds.
         cool_down_seconds: how long the circuit stays open after a failure.
         shared: what replicas share, such as `limits and caches`, for the log.
         clock: monotonic time in seconds.
@@ -46,7 +42,7 @@ class SharedRedis:
         shared: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        # No retries: a replica that works on its own is better than one that waits.
+        # No retries: it is better that a replica falls back than that it waits.
         self.options: dict[str, Any] = {
             "socket_timeout": timeout_seconds,
             "socket_connect_timeout": timeout_seconds,
@@ -58,7 +54,7 @@ class SharedRedis:
 
     @property
     def message(self) -> str:
-        """What is wrong with Redis; empty while it works."""
+        """Description of the problem with Redis; empty while it works."""
         if self._breaker.is_closed:
             return ""
         return f"redis is unavailable; {self._shared} are local to this replica"
@@ -69,19 +65,19 @@ class SharedRedis:
         command: Callable[[], Awaitable[ResultT]],
         fallback: Callable[[], Awaitable[FallbackT]],
         *,
-        errors: tuple[type[Exception], ...] = REDIS_ERRORS,
+        errors: tuple[type[Exception], ...] = (RedisError, OSError),
     ) -> ResultT | FallbackT:
         """Result of a command on Redis, or of its fallback while Redis is unavailable.
 
         Args:
-            operation: name for traces and metrics, with few different values.
+            operation: name in traces and metrics; must have few distinct values.
             command: sends the command.
             fallback: does the same in this process.
-            errors: errors of the command that mean that Redis is unavailable.
+            errors: errors which mean that Redis is unavailable.
         """
         if self._breaker.allows():
             try:
-                with external_call(SYSTEM, operation):
+                with external_call("redis", operation):
                     result = await command()
             except errors as error:
                 if self._breaker.is_closed:

@@ -1,11 +1,10 @@
-"""Converts Pantree's errors to gRPC statuses, and back.
+"""Converts Pantree's errors to gRPC statuses and back.
 
-A status carries `google.rpc.ErrorInfo` (reason, domain `pantree`, metadata), for invalid input `google.rpc.BadRequest`,
-and for an overloaded server `google.rpc.RetryInfo`.
+A status carries `google.rpc.ErrorInfo` (reason, domain `pantree`, metadata), for invalid input also
+`google.rpc.BadRequest`, and for an overloaded server `google.rpc.RetryInfo`.
 
-A status is sent in trailers, and gRPC drops calls at random whose trailers exceed 8 KiB. So the size of a status is
-limited, however many fields are wrong and however long their names and values are: it names the first ones and says how
-many others there are.
+A status is sent in trailers, and gRPC randomly drops calls whose trailers exceed 8 KiB. So the size of a status is
+limited: it lists the first violations, shortened if necessary, and the number of the others.
 """
 
 import contextlib
@@ -37,15 +36,15 @@ from pantree_runtime.errors import (
 
 DOMAIN = "pantree"
 _DETAILS_KEY = "grpc-status-details-bin"
-# Largest size of a serialized status. In the trailers it is in base64, and its message stands there once more.
+# Maximum size of a serialized status. Trailers contain it in base64, and its message once more.
 MAX_STATUS_BYTES = 4_000
-# Largest size of a message as gRPC sends it: percent-encoded, which takes up to 12 bytes for a character.
-MAX_MESSAGE_BYTES = 1_000
+# Maximum size of the message of a status as gRPC sends it: percent-encoded, with up to 12 bytes per character.
+_MAX_TEXT_BYTES = 1_000
 _MAX_FIELD_BYTES, _MAX_DESCRIPTION_BYTES, _MAX_METADATA_BYTES = 200, 400, 200
 # Room for "and 1,000,000 more", and for tags and lengths.
 _MORE_BYTES = 64
 _OMITTED_COUNT = "omitted_violations"
-# What gRPC does not percent-encode in a message.
+# Characters that gRPC does not percent-encode in a message.
 _SENT_AS_IS = "".join(sorted(set(string.printable) - set(string.whitespace) - {"%"})) + " "
 _FAILED_TO_SEND = 'Failed "execute_batch"'
 
@@ -62,7 +61,7 @@ _CODES: dict[type[PantreeError], int] = {
     InternalError: code_pb2.INTERNAL,
 }
 
-# Errors with a message and metadata only.
+# Errors with only a message and metadata.
 _PLAIN_ERRORS = {error.reason: error for error in _CODES if error.__init__ is PantreeError.__init__}
 
 
@@ -84,17 +83,17 @@ def status_of(error: PantreeError) -> status_pb2.Status:
 
 
 def _status_of_invalid_input(code: int, info: ErrorInfo, error: InvalidInput) -> status_pb2.Status:
-    """Status that names as many wrong fields as there is room for, in the details and, fewer, in the message."""
+    """Status that lists as many violations as fit, in its details and, fewer, in its message."""
     named = error.violations[:-1] if error.omitted_count else error.violations
     shortened = [
         FieldViolation(_shortened(v.field, _MAX_FIELD_BYTES), _shortened(v.description, _MAX_DESCRIPTION_BYTES))
         for v in named
     ]
     in_message = _count_that_fits(
-        [_sent_length(f"{v.field}: {v.description}; ") for v in shortened], MAX_MESSAGE_BYTES - _MORE_BYTES
+        [_sent_length(f"{v.field}: {v.description}; ") for v in shortened], _MAX_TEXT_BYTES - _MORE_BYTES
     )
     status = status_pb2.Status(code=code, message=_invalid_input(shortened[:in_message], error, named).message)
-    # Each violation has a tag and a length of at most 3 bytes.
+    # The tag and length of a violation take at most 3 bytes.
     room = MAX_STATUS_BYTES - status.ByteSize() - info.ByteSize() - 4 * _MORE_BYTES
     messages = [BadRequest.FieldViolation(field=v.field, description=v.description) for v in shortened]
     in_details = _count_that_fits([message.ByteSize() + 3 for message in messages], room)
@@ -111,22 +110,22 @@ def _status_of_invalid_input(code: int, info: ErrorInfo, error: InvalidInput) ->
 def _invalid_input(
     shown: Sequence[FieldViolation], error: InvalidInput, named: Sequence[FieldViolation]
 ) -> InvalidInput:
-    """The error with some of its named violations; the others are counted."""
+    """The error with only some of its violations listed; the others are counted."""
     return InvalidInput(shown, error.omitted_count + len(named) - len(shown))
 
 
 def _count_that_fits(sizes: Sequence[int], room: int) -> int:
-    """How many of the first sizes add up to at most the room."""
+    """Number of leading sizes whose total fits."""
     return sum(total <= room for total in itertools.accumulate(sizes))
 
 
 def _sent_length(text: str) -> int:
-    """Bytes of a text in a percent-encoded message."""
+    """Bytes of a text once percent-encoded."""
     return len(quote(text, safe=_SENT_AS_IS, errors="replace"))
 
 
 def _shortened(text: str, max_bytes: int) -> str:
-    """A text that is cut to a number of bytes in UTF-8."""
+    """A text cut to a maximum number of bytes in UTF-8."""
     data = text.encode(errors="replace")
     if len(data) <= max_bytes:
         return data.decode()
@@ -134,9 +133,9 @@ def _shortened(text: str, max_bytes: int) -> str:
 
 
 def _shortened_message(message: str) -> str:
-    """A message that is cut to `MAX_MESSAGE_BYTES` as it is sent."""
-    shortened = _shortened(message, MAX_MESSAGE_BYTES)
-    while _sent_length(shortened) > MAX_MESSAGE_BYTES:
+    """A message cut to `_MAX_TEXT_BYTES` as sent."""
+    shortened = _shortened(message, _MAX_TEXT_BYTES)
+    while _sent_length(shortened) > _MAX_TEXT_BYTES:
         shortened = shortened[: len(shortened) * 3 // 4] + "…"
     return shortened
 
@@ -145,8 +144,8 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
     """Pantree error of a failed call to a part.
 
     Args:
-        rpc_error: error that the call raised.
-        component: name of the called part, for errors that its server could not describe.
+        rpc_error: error raised by the call.
+        component: name of the called part, for errors without details from its server.
     """
     status = _details_of(rpc_error)
     info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
@@ -179,8 +178,8 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
 def _details_of(rpc_error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
     """Status in the trailers of a failed call, if any.
 
-    `rpc_status.from_call` raises `ValueError` when code or message differ from those of the call. gRPC replaces them if
-    the trailers are too large.
+    Unlike `rpc_status.from_call`, this does not raise `ValueError` if its code or message differs from that of the
+    call, which gRPC replaces if the trailers are too large.
     """
     for key, value in rpc_error.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
@@ -190,8 +189,8 @@ def _details_of(rpc_error: grpc.aio.AioRpcError) -> status_pb2.Status | None:
 
 
 def is_lost_connection(rpc_error: grpc.aio.AioRpcError) -> bool:
-    """Whether a call failed because the connection could not be made or was lost."""
-    # grpc.aio reports an internal error if sending a message fails before the call's status arrives
+    """Whether a call failed because there was no connection or it was lost."""
+    # If sending a message fails before the call's status arrives, grpc.aio reports an internal error
     # (`_StreamRequestMixin._write`).
     failed_to_send = _FAILED_TO_SEND in (rpc_error.debug_error_string() or "")
     return failed_to_send or rpc_error.code() is grpc.StatusCode.UNAVAILABLE
@@ -199,14 +198,7 @@ def is_lost_connection(rpc_error: grpc.aio.AioRpcError) -> bool:
 
 @contextlib.contextmanager
 def translate_rpc_errors(component: str) -> Iterator[None]:
-    """Context that raises the gRPC errors of the calls inside as Pantree errors.
-
-    Args:
-        component: name of the called part.
-
-    Raises:
-        PantreeError: if a call inside fails.
-    """
+    """Context that converts the gRPC errors of calls to a part (`component`) to Pantree errors."""
     try:
         yield
     except grpc.aio.AioRpcError as rpc_error:

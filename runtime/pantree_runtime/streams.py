@@ -1,4 +1,4 @@
-"""Concurrent work on a stream of inputs, with results in order."""
+"""Processes a stream concurrently, with results in order."""
 
 import asyncio
 from collections import deque
@@ -12,15 +12,15 @@ ResultT = TypeVar("ResultT")
 async def map_ordered(
     inputs: AsyncIterable[InputT], work: Callable[[InputT], Awaitable[ResultT]], *, concurrency: int
 ) -> AsyncIterator[ResultT]:
-    """Result of the work on each input, in the order of the inputs, each as soon as possible.
+    """Results of `work` in the order of the inputs, each as soon as possible.
 
-    One input more than is worked on is prefetched. An error in reading or in the work is raised after the results of
-    the inputs before it. If the caller stops early, work in progress is canceled.
+    One more input is prefetched. An error in reading or in the work is raised after the results of earlier inputs. If
+    the caller stops early, work in progress is canceled.
 
     Args:
         inputs: the inputs.
-        work: is called with each input, in order.
-        concurrency: largest number of inputs that are worked on at a time, at least 1.
+        work: called with each input, in order.
+        concurrency: maximum number of inputs processed at a time, at least 1.
     """
     source = aiter(inputs)
 

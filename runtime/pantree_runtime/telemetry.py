@@ -1,8 +1,8 @@
 """Metrics and traces. docs/telemetry.md lists every name.
 
-Metrics cost about a microsecond per call and are always on; they are served if a metrics port is set. Tracing is off
-until an OTLP endpoint is set. Without one, the trace id still travels from hop to hop, so that the log lines of one
-request can be found together.
+Metrics cost about a microsecond per call and are always recorded; they are served if a metrics port is set. Spans are
+exported if an OTLP endpoint is set. Without one, the trace id still travels from hop to hop and connects the log lines
+of a request.
 
 No name, key or id of a customer, item or caller ever becomes a label or an attribute.
 """
@@ -36,7 +36,7 @@ HTTP_STATUS = "http.response.status_code"
 EXTERNAL_SYSTEM = "pantree.system"
 ERROR_TYPE = "error.type"
 ATTRIBUTES = (RPC_SYSTEM, RPC_METHOD, RPC_STATUS, HTTP_METHOD, HTTP_ROUTE, HTTP_STATUS, EXTERNAL_SYSTEM, ERROR_TYPE)
-"""All attributes that spans may have."""
+"""All attributes of spans."""
 
 REGISTRY = CollectorRegistry()
 """Metrics of this process."""
@@ -44,7 +44,7 @@ REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)  # memory, CPU and open files
 _counter = functools.partial(Counter, registry=REGISTRY)
 _gauge = functools.partial(Gauge, registry=REGISTRY)
-# From a lookup to a stream of five years of months.
+# From a lookup to a stream that simulates five years.
 _histogram = functools.partial(
     Histogram,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
@@ -76,7 +76,7 @@ CACHE_LOOKUPS = _counter("pantree_cache_lookups", "Cache lookups.", ["cache", "o
 
 
 def serve_metrics(host: str, port: int) -> Callable[[], None]:
-    """Serves the metrics at `/metrics` of a port, in a thread. Returns a function that stops it.
+    """Serves the metrics at `/metrics` on a port, in a thread. Returns a function that stops it.
 
     Raises:
         OSError: if the port is not available.
@@ -92,7 +92,7 @@ def serve_metrics(host: str, port: int) -> Callable[[], None]:
 
 
 _PROPAGATOR = TraceContextTextMapPropagator()
-# Without a collector spans only carry the trace context on.
+# Without a collector, spans only pass on the trace context.
 _NO_TRACER = trace.NoOpTracer()
 _tracer: trace.Tracer = _NO_TRACER
 _provider: "TracerProvider | None" = None
@@ -100,7 +100,7 @@ _current: contextvars.ContextVar[Context | None] = contextvars.ContextVar("pantr
 
 
 def start_tracing(part: str, endpoint: str, ratio: float) -> None:
-    """Starts to export spans to a collector.
+    """Starts exporting spans to a collector.
 
     Args:
         part: name of the part; `service.name` of its spans is `pantree-<part>`.
@@ -108,7 +108,7 @@ def start_tracing(part: str, endpoint: str, ratio: float) -> None:
         ratio: share of new traces that are sampled, 0 to 1; continued traces are sampled as their caller decided.
     """
     global _provider, _tracer
-    # Imported here, since they slow down the start of a process without tracing.
+    # Imported here, because they slow down the start of processes without tracing.
     from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -134,7 +134,7 @@ def stop_tracing() -> None:
 
 
 def trace_id() -> str:
-    """Trace id of the current request; empty outside of requests."""
+    """Trace id of the current request; empty outside requests."""
     context = _current.get()
     return "" if context is None else _hex_trace_id(trace.get_current_span(context))
 
@@ -144,7 +144,7 @@ def _hex_trace_id(span: trace.Span) -> str:
 
 
 def _new_root() -> trace.Span:
-    """A span with new ids that is not exported."""
+    """A span with new ids, which is not exported."""
     ids = trace.SpanContext(
         secrets.randbits(128) or 1, secrets.randbits(64) or 1, False, trace.TraceFlags(trace.TraceFlags.SAMPLED)
     )
@@ -155,10 +155,10 @@ class SpanHandle:
     """A span; without a collector, only the trace context of a request.
 
     Args:
-        name: of the span, with few different values.
-        kind: `SERVER`, `CLIENT` or `INTERNAL`.
+        name: name of the span; must have few distinct values.
+        kind: `SERVER` or `CLIENT`.
         parent: context of the parent span; None starts a new trace.
-        attributes: of the span, from `ATTRIBUTES`.
+        attributes: attributes from `ATTRIBUTES`.
     """
 
     __slots__ = ("_context", "_name", "_span")
@@ -176,20 +176,20 @@ class SpanHandle:
         return _hex_trace_id(self._span)
 
     def headers(self) -> dict[str, str]:
-        """W3C headers that continue the trace in a called system; empty outside of requests."""
+        """W3C headers that continue the trace in a called system; empty outside requests."""
         headers: dict[str, str] = {}
         _PROPAGATOR.inject(headers, self._context)
         return headers
 
     def enter(self) -> None:
-        """Makes the calls and log lines of the current task belong to this span."""
+        """Makes this the parent span of calls and log lines in the current task."""
         _current.set(self._context)
 
     def end_request(self, route: str, status: int | None) -> None:
         """Ends the span of an HTTP request or a WebSocket.
 
         Args:
-            route: its template, never its path, which may hold a customer's id.
+            route: its template, never its path, which may contain a customer's id.
             status: HTTP status, or close code of a WebSocket; None if there was none.
         """
         if self._span.is_recording():
@@ -211,7 +211,7 @@ def server_span(method: str, metadata: Any) -> SpanHandle:
 
     Args:
         method: `package.Service/Method`.
-        metadata: of the call, pairs of key and value.
+        metadata: pairs of key and value.
     """
     headers = {key: value for key, value in metadata or () if key in (TRACEPARENT, TRACESTATE)}
     return _entered(method, headers, {RPC_SYSTEM: "grpc", RPC_METHOD: method})
@@ -222,7 +222,7 @@ def http_span(method: str, traceparent: str) -> SpanHandle:
 
     Args:
         method: HTTP method, or `WEBSOCKET`.
-        traceparent: W3C header of the request; or empty.
+        traceparent: W3C header of the request, or empty.
     """
     return _entered(method, {TRACEPARENT: traceparent} if traceparent else {}, {HTTP_METHOD: method})
 
@@ -241,11 +241,11 @@ def client_span(method: str) -> SpanHandle:
 
 @contextlib.contextmanager
 def external_call(system: str, operation: str) -> Iterator[dict[str, str]]:
-    """Counts and traces a call to a system outside the mesh; yields the headers that continue the trace there.
+    """Records a call to a system outside the mesh in metrics and traces; yields headers that continue the trace there.
 
     Args:
-        system: such as `nim` or `milvus`.
-        operation: of the system, with few different values.
+        system: its name, such as `nim` or `milvus`.
+        operation: its operation; must have few distinct values.
     """
     span = SpanHandle(f"{operation} {system}", trace.SpanKind.CLIENT, _current.get(), {EXTERNAL_SYSTEM: system})
     began_at = time.perf_counter()
@@ -270,7 +270,7 @@ def count_lookups(cache: str, *, hits: int, misses: int) -> None:
 
 
 def rpc_durations(histogram: Histogram, method: str) -> Callable[[str], Histogram]:
-    """Returns the histogram of a method's calls with a status code; looks up each one once.
+    """Cached lookup of a method's histogram by status code.
 
     Args:
         histogram: `SERVER_CALLS` or `CLIENT_CALLS`.

@@ -1,7 +1,7 @@
 """Checks requests against the bounds in the contract (`pantree_domain.limits`).
 
-Most requests are valid. So one function per message type is compiled that only returns yes or no: the comparisons that
-one would write by hand. When it returns no, `_report_message` walks the message field by field and names violations.
+Most requests are valid. So one function is compiled for each message type that makes the comparisons one would write by
+hand and only returns whether a message is valid. If not, `_report_message` checks field by field and lists violations.
 A test compares both with the library protovalidate (docs/decisions/0020-bounds-in-the-contract.md).
 """
 
@@ -19,18 +19,18 @@ from pantree_domain.limits import NO_LIMITS, FieldLimits, field_limits
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
-# Violations after these are counted, not described.
+# Further violations are only counted.
 MAX_VIOLATIONS = 50
 MAX_SHOWN_CHARACTERS = 40
 _DAY_LENGTH = len("2026-05-22")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
-# numpy takes longer than Python for shorter lists.
+# For shorter lists, numpy is slower than Python.
 _MIN_NUMPY_LENGTH = 64
 
 Check = Callable[[Any], bool]
 
-# Adds to the violations of a message.
+# Adds its violations of a message to those given.
 Rule = Callable[[Any, "Violations"], None]
 
 
@@ -42,11 +42,11 @@ class Violations:
         self._count = 0
 
     def add(self, field: str, description: str) -> None:
-        """Adds a violation, unless the field has one already.
+        """Adds a violation, unless one is listed for the field already.
 
         Args:
             field: path in the request, such as `items[0].price`.
-            description: the requirement, then the value, such as `must be a whole number from 1 to 100; is 0`.
+            description: requirement and value, such as `must be a whole number from 1 to 100; is 0`.
         """
         if field in self._described:
             return
@@ -55,21 +55,14 @@ class Violations:
             self._described[field] = FieldViolation(field, description)
 
     def within(self, path: str) -> "Violations":
-        """A view that adds violations of a nested message, whose fields are named relative to it.
+        """A view that takes field paths relative to a nested message, whose own path is given, such as `items[0]`.
 
-        The full path is built only for violations: of thousands of rows most are valid.
-
-        Args:
-            path: path of the nested message in the request, such as `items[0]`.
+        So the full path is built only for violations; most of thousands of rows are valid.
         """
         return _NestedViolations(self, path)
 
     def raise_if_any(self) -> None:
-        """Raises the violations.
-
-        Raises:
-            InvalidInput: with at most `MAX_VIOLATIONS` violations and the number of the others.
-        """
+        """Raises `InvalidInput` with at most `MAX_VIOLATIONS` violations and the number of the others."""
         if self._count:
             raise InvalidInput(list(self._described.values()), self._count - len(self._described))
 
@@ -87,12 +80,12 @@ class _NestedViolations(Violations):
 
 
 def validate(message: Message, rule: Rule | None = None) -> None:
-    """Checks a message against the bounds in the contract and a rule.
+    """Checks a message against the bounds of the contract and a rule.
 
     Args:
         message: a request, or an element of a list whose elements are validated one by one.
-        rule: adds violations that the contract cannot express, such as a bound that is another field. It also gets
-            messages that violate bounds, so that all violations are reported together.
+        rule: adds violations of what the contract cannot express, such as a bound that is another field. It is also
+            called for messages that violate bounds, so that all violations are reported together.
 
     Raises:
         InvalidInput: naming every field that violates a bound or the rule.
@@ -109,12 +102,12 @@ def validate(message: Message, rule: Rule | None = None) -> None:
 
 
 def check_value(field: str, value: Any, path: str, violations: Violations) -> bool:
-    """Whether a value that is not in a message is within the bounds of a field of the contract.
+    """Whether a value from outside a message is within the bounds of a field of the contract.
 
     Args:
         field: full name of the field, such as `pantree.vector.v1.IndexHistoryRequest.tenant_id`.
         value: the value; numbers must have the field's type.
-        path: where the value comes from, for the violation.
+        path: origin of the value, for the violation.
         violations: gets the violation, if any.
     """
     description = _problem(value, field_limits(field), is_float=isinstance(value, float))
@@ -124,7 +117,7 @@ def check_value(field: str, value: Any, path: str, violations: Violations) -> bo
 
 
 def parse_day(text: str) -> date | None:
-    """Calendar day of an ISO 8601 text; None when it is not a day from 1970-01-01 to 2199-12-31."""
+    """Calendar day of an ISO 8601 text; None if it is not a day from 1970-01-01 to 2199-12-31."""
     return _parse_day(text) if len(text) == _DAY_LENGTH else None
 
 
@@ -134,7 +127,7 @@ def _parse_day(text: str) -> date | None:
         day = date.fromisoformat(text)
     except ValueError:
         return None
-    # `fromisoformat` also reads weeks, such as 2026-W21-5.
+    # `fromisoformat` also accepts weeks, such as 2026-W21-5.
     return day if FIRST_DAY <= day <= LAST_DAY and text[7] == "-" else None
 
 
@@ -143,7 +136,7 @@ def _parse_day(text: str) -> date | None:
 
 @functools.cache
 def _validator(message: Descriptor) -> Check:
-    """A function that returns whether all fields of a message are within their bounds."""
+    """A compiled function that returns whether all fields of a message are within bounds."""
     names: dict[str, Any] = {
         "control_character": _CONTROL_CHARACTER.search,
         "parse_day": _parse_day,
@@ -153,28 +146,24 @@ def _validator(message: Descriptor) -> Check:
     }
     statements = _check_message(message, "message", names, (message,))
     if not statements:
-        return _always_valid
+        return lambda message: True
     source = "\n    ".join(["def is_valid(message):", *statements, "return True"])
-    # The source holds names and numbers of the contract only, never of a request.
+    # The source contains only names and numbers from the contract, never from a request.
     exec(compile(source, f"<bounds of {message.full_name}>", "exec"), names)  # noqa: S102
     is_valid: Check = names["is_valid"]
     return is_valid
 
 
-def _always_valid(message: Any) -> bool:
-    return True
-
-
 def _check_message(
     message: Descriptor, variable: str, names: dict[str, Any], outer: tuple[Descriptor, ...]
 ) -> list[str]:
-    """Lines of source that return False when a message violates a limit.
+    """Lines of source that return False if a message violates a limit.
 
     Args:
         message: type of the message.
-        variable: name of the variable that holds it.
+        variable: name of its variable.
         names: gets the objects that the source refers to.
-        outer: the types of the messages that it is in, and its own.
+        outer: the types of the messages it is nested in, and its own.
     """
     lines = []
     for field in message.fields:
@@ -190,7 +179,7 @@ def _check_message(
                 lines += [f"if {has}:", *_indented(f"message{len(outer)} = {value}", *checks)]
         else:
             if condition := _condition(field, limits, names):
-                # An absent field reads as its default, which may be out of bounds. That is rare, so it is tested last.
+                # An absent field reads as its default, which may be out of bounds. That is rare, so it is checked last.
                 unless = f" and {has}" if field.has_presence else " and value" if limits.ignore_zero_value else ""
                 lines += [f"value = {value}", f"if not ({condition}){unless}: return False"]
             if limits.required:
@@ -199,7 +188,7 @@ def _check_message(
 
 
 def _check_nested(message: Descriptor, names: dict[str, Any], outer: tuple[Descriptor, ...]) -> list[str]:
-    """The same for a message in a message, in a variable named for its depth."""
+    """The same for a nested message, in a variable named for its depth."""
     variable = f"message{len(outer)}"
     if message not in outer:
         return _check_message(message, variable, names, (*outer, message))
@@ -237,7 +226,7 @@ def _indented(*lines: str) -> list[str]:
 
 
 def _condition(field: FieldDescriptor, limits: FieldLimits, names: dict[str, Any]) -> str:
-    """Expression that is true for the values of a field within its limits; empty when there are none."""
+    """Expression that is true for values within the limits of a field; empty if there are none."""
     parts = []
     if limits.calendar_day:
         parts.append(f"len(value) == {_DAY_LENGTH} and parse_day(value)")
@@ -246,7 +235,7 @@ def _condition(field: FieldDescriptor, limits: FieldLimits, names: dict[str, Any
     if limits.not_blank:
         parts.append("value and not value.isspace()")
     if limits.no_control_characters:
-        # No control character is printable, and few texts hold anything that is not.
+        # No control character is printable, and few texts contain unprintable characters.
         parts.append("(value.isprintable() or not control_character(value))")
     if limits.defined_only:
         names[f"values_{len(names)}"] = frozenset(_enum_names(field))
@@ -263,20 +252,20 @@ def _condition(field: FieldDescriptor, limits: FieldLimits, names: dict[str, Any
 
 
 def _are_numbers(values: Any, is_in_bounds: Check) -> bool:
-    """Whether all numbers of a list that is not empty are within bounds."""
+    """Whether all numbers of a nonempty list are within bounds."""
     numpy = None if len(values) < _MIN_NUMPY_LENGTH else _numpy()
     if numpy is None:
         numbers = values[:]
-        # `min` and `max` overlook NaN; a sum does not.
+        # `min` and `max` may ignore NaN; a sum does not.
         return is_in_bounds(min(numbers)) and is_in_bounds(max(numbers)) and not math.isnan(sum(numbers))
     array = numpy.asarray(values)
-    # Either is NaN when one number is.
+    # Both are NaN if any number is.
     return bool(is_in_bounds(numpy.minimum.reduce(array)) and is_in_bounds(numpy.maximum.reduce(array)))
 
 
 @functools.cache
 def _numpy() -> Any:
-    """The module numpy; None where it is not installed."""
+    """The module numpy; None if it is not installed."""
     try:
         import numpy
     except ImportError:
@@ -285,7 +274,7 @@ def _numpy() -> Any:
 
 
 def _are_texts(values: Sequence[str], limits: FieldLimits) -> bool:
-    """Whether all texts of a list that is not empty are within limits."""
+    """Whether all texts of a nonempty list are within limits."""
     joined = "".join(values)
     return (
         (limits.max_length is None or len(joined) <= limits.max_length or max(map(len, values)) <= limits.max_length)
@@ -294,17 +283,11 @@ def _are_texts(values: Sequence[str], limits: FieldLimits) -> bool:
     )
 
 
-# The report of what is wrong.
+# The report of violations.
 
 
 def _report_message(message: Any, path: str, violations: Violations) -> None:
-    """Adds every violation in a message.
-
-    Args:
-        message: the message.
-        path: its path in the request with a dot at its end; empty for the request itself.
-        violations: gets the violations.
-    """
+    """Adds every violation in a message. Its path ends with a dot; that of the request itself is empty."""
     for field in message.DESCRIPTOR.fields:
         limits = field_limits(field.full_name)
         value, field_path = getattr(message, field.name), path + field.name
@@ -344,12 +327,7 @@ def _report_list(
 
 
 def length_problem(length: int | None, limits: FieldLimits) -> str:
-    """Description of a list that is too short or too long.
-
-    Args:
-        length: number of elements; None when they were not all counted because there are too many.
-        limits: of the list.
-    """
+    """Description of a list that is too short or too long; its length is None if it was not fully counted."""
     if limits.max_items is None:
         range_ = f"at least {limits.min_items:,}"
     elif not limits.min_items:
@@ -360,7 +338,7 @@ def length_problem(length: int | None, limits: FieldLimits) -> str:
 
 
 def _problem_of(field: FieldDescriptor, value: Any, limits: FieldLimits) -> str:
-    """What is wrong with a value of a field; empty when nothing is."""
+    """Description of the violation of a field's value; empty if it is valid."""
     if limits.defined_only:
         names = _enum_names(field)
         return "" if value in names else f"must be one of {', '.join(names.values())}; is {value}"
@@ -399,30 +377,29 @@ def _problem_of_text(value: str, limits: FieldLimits) -> str:
 
 
 def shown(text: str) -> str:
-    """A text of a caller as it is quoted in an error: at most 40 characters of it."""
+    """A caller's text as quoted in errors, cut to 40 characters."""
     return repr(text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…")
 
 
-def _problem_of_number(value: float, limits: FieldLimits, *, is_float: bool = True) -> str:
-    minimum, maximum = limits.minimum, limits.maximum
-    above, below = limits.exclusive_minimum, limits.exclusive_maximum
+def _problem_of_number(value: float, limits: FieldLimits, *, is_float: bool) -> str:
     if (
-        (minimum is None or value >= minimum)
-        and (maximum is None or value <= maximum)
-        and (above is None or value > above)
-        and (below is None or value < below)
+        (limits.minimum is None or value >= limits.minimum)
+        and (limits.maximum is None or value <= limits.maximum)
+        and (limits.exclusive_minimum is None or value > limits.exclusive_minimum)
+        and (limits.exclusive_maximum is None or value < limits.exclusive_maximum)
         and (not limits.finite or math.isfinite(value))
     ):
         return ""
+    return f"must be {number_range(limits, is_float=is_float)}; is {value:{',g' if is_float else ','}}"
+
+
+def number_range(limits: FieldLimits, *, is_float: bool) -> str:
+    """Description of the valid numbers, such as `a whole number from 1 to 100`."""
     kind, form = ("a number", ",.10g") if is_float else ("a whole number", ",")
-    if minimum is not None and maximum is not None:
-        range_ = f"from {minimum:{form}} to {maximum:{form}}"
-    else:
-        range_ = " and ".join(
-            f"{words} {limit:{form}}"
-            for words, limit in (
-                ("of at least", minimum), ("above", above), ("of at most", maximum), ("below", below)
-            )
-            if limit is not None
-        )  # fmt: skip
-    return f"must be {kind} {range_}; is {value:{',g' if is_float else ','}}"
+    if limits.minimum is not None and limits.maximum is not None:
+        return f"{kind} from {limits.minimum:{form}} to {limits.maximum:{form}}"
+    bounds = (
+        ("of at least", limits.minimum), ("above", limits.exclusive_minimum),
+        ("of at most", limits.maximum), ("below", limits.exclusive_maximum),
+    )  # fmt: skip
+    return f"{kind} " + " and ".join(f"{words} {limit:{form}}" for words, limit in bounds if limit is not None)

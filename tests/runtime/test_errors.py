@@ -21,7 +21,7 @@ from pantree_runtime.errors import (
     StoreMismatch,
     TooLarge,
 )
-from pantree_runtime.status import status_of, translate_rpc_errors
+from pantree_runtime.status import MAX_STATUS_BYTES, status_of, translate_rpc_errors
 from pantree_runtime.validation import Violations
 
 
@@ -44,7 +44,7 @@ def plain_rpc_error(code: grpc.StatusCode, details: str = "") -> grpc.aio.AioRpc
 
 def test_every_reason_is_in_the_contract() -> None:
     declared = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name}
-    # Some reasons belong to the gateway, whose test covers them.
+    # The gateway has reasons of its own, which its tests cover.
     assert {error.reason for error in every_error()} <= declared - {"UNSPECIFIED"}
 
 
@@ -110,7 +110,7 @@ def test_status_of_any_number_of_violations_fits_in_trailers(count: int, value: 
     with pytest.raises(InvalidInput) as raised:
         violations.raise_if_any()
     status = status_of(raised.value)
-    assert status.ByteSize() <= 4096
+    assert status.ByteSize() <= MAX_STATUS_BYTES
     # The trailers as gRPC counts them: each entry's key and value and 32 bytes more; a soft limit of 8 KiB.
     trailers = [*rpc_status.to_status(status).trailing_metadata]
     sent = sum(len(key) + len(base64.b64encode(cast(bytes, value))) + 32 for key, value in trailers)

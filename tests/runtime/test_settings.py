@@ -19,10 +19,10 @@ class ExampleSettings(PartSettings):
 @pytest.mark.parametrize(
     ("variable", "value", "line"),
     [
-        ("PANTREE_EXAMPLE_PORT", "99999", "PANTREE_EXAMPLE_PORT: must be a whole number from 0 to 65535; is '99999'"),
-        ("PANTREE_EXAMPLE_PORT", "abc", "PANTREE_EXAMPLE_PORT: must be a whole number from 0 to 65535; is 'abc'"),
-        ("PANTREE_DRAIN_SECONDS", "-1", "PANTREE_DRAIN_SECONDS: must be a number from 0; is '-1'"),
-        ("PANTREE_EXAMPLE_SHARE", "1", "PANTREE_EXAMPLE_SHARE: must be a number above 0 below 1; is '1'"),
+        ("PANTREE_EXAMPLE_PORT", "99999", "PANTREE_EXAMPLE_PORT: must be a whole number from 0 to 65,535; is '99999'"),
+        ("PANTREE_EXAMPLE_PORT", "abc", "PANTREE_EXAMPLE_PORT: must be a whole number from 0 to 65,535; is 'abc'"),
+        ("PANTREE_DRAIN_SECONDS", "-1", "PANTREE_DRAIN_SECONDS: must be a number of at least 0; is '-1'"),
+        ("PANTREE_EXAMPLE_SHARE", "1", "PANTREE_EXAMPLE_SHARE: must be a number above 0 and below 1; is '1'"),
         ("PANTREE_LOG_LEVEL", "loud", "PANTREE_LOG_LEVEL: Input should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         ("PANTREE_EXAMPLE_SECRET", "swordfish", "PANTREE_EXAMPLE_SECRET: Value should have at most 3 items"),
     ],
@@ -50,4 +50,4 @@ def test_program_with_a_wrong_port_exits_with_code_2(port: str) -> None:
         check=False,
     )
     assert run.returncode == 2
-    assert run.stderr == f"error: PANTREE_FREQUENCY_PORT: must be a whole number from 0 to 65535; is '{port}'\n"
+    assert run.stderr == f"error: PANTREE_FREQUENCY_PORT: must be a whole number from 0 to 65,535; is '{port}'\n"

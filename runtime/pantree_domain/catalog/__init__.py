@@ -1,6 +1,6 @@
 """The catalog of ordinary groceries: categories, complements, and typical prices and intervals.
 
-It is the only place that assigns a category to a free item name. Prices are typical US shelf prices in dollars.
+Only the catalog assigns categories to free item names. Prices are typical US shelf prices in dollars.
 """
 
 from pantree_domain.catalog.catalog import Catalog, Categorization, load_catalog

@@ -11,15 +11,15 @@ from pantree_domain.catalog.item import OTHER, CatalogItem
 from pantree_domain.catalog.names import normalize_name
 from pantree_domain.catalog.vocabulary import Vocabulary
 
-# Certainty of a category: judgments that order the cases, not fitted.
+# Certainty of a category. Judgments that rank the cases; not fitted to data.
 _EXACT_CERTAINTY = 1.0
 _MIN_WORD_CERTAINTY = 0.5
 _MAX_WORD_CERTAINTY = 0.95
 _CONTRADICTED_RATIO = 0.85  # another word of the name indicates another category
-_GUESSED_WORD_RATIO = 0.85  # a word was read as one that it abbreviates or misspells
+_GUESSED_WORD_RATIO = 0.85  # a word is read as an abbreviation or misspelling
 _UNKNOWN_CERTAINTY = 0.1
 
-# An item that shares at least this weight of its words with the name is returned with the category.
+# Minimum weight of the words that a name shares with an item that is returned with its category.
 _MIN_SIMILARITY = 0.5
 _MODIFIER_WEIGHT = 0.25
 
@@ -40,9 +40,9 @@ class Categorization:
     category: str
     """One of `CATEGORIES`; `other` if no word is known."""
     certainty_ratio: float
-    """0 to 1; 1 only for the name of a catalog item."""
+    """0 to 1; 1 only for names of catalog items."""
     item: CatalogItem | None
-    """The catalog item that the name most likely means, if any is similar."""
+    """The most similar catalog item, if any is similar."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _Clue:
 
 @dataclass(frozen=True)
 class _Finding:
-    """A clue at the words from `start` to `end`, exclusive."""
+    """A clue at the words from `start` up to `end`."""
 
     clue: _Clue
     start: int
@@ -66,12 +66,7 @@ class _Finding:
 
 
 class Catalog:
-    """Ordinary grocery items, and the words that determine the category of other names.
-
-    Args:
-        items: the items, with distinct normalized names.
-        words: the words.
-    """
+    """Ordinary grocery items with distinct normalized names, and words that determine the category of other names."""
 
     def __init__(self, items: Sequence[CatalogItem], words: Words) -> None:
         self.items = tuple(items)
@@ -108,19 +103,20 @@ class Catalog:
         )
 
     def items_in(self, category: str) -> tuple[CatalogItem, ...]:
-        """Items of a category, in the order of the file."""
+        """Items of a category, in file order."""
         return tuple(self._by_category.get(category, ()))
 
     def items_of_kind(self, kind: str) -> tuple[CatalogItem, ...]:
-        """Items of a kind, which replace each other, in the order of the file."""
+        """Items of a kind, in file order."""
         return tuple(self._by_kind.get(kind, ()))
 
     def categorize(self, name: str) -> Categorization:
         """Category of a free item name, with its certainty and the most similar catalog item.
 
-        The name of a catalog item decides. Otherwise the words do: a marker before a form before an ingredient; of
-        equally strong ones the last, since English puts the noun last: "orange juice", "chocolate milk". If no word is
-        known, each is read as the known word that it abbreviates or misspells, with less certainty.
+        The name of a catalog item has that item's category. Otherwise words decide: markers take precedence over forms,
+        and forms over ingredients. Of equally strong words, the last decides, since English puts the noun last:
+        "orange juice", "chocolate milk". If no word is known, each is read as the known word that it truncates,
+        abbreviates or misspells, with less certainty.
         """
         normalized = normalize_name(name)
         exact = self._by_name.get(normalized)
@@ -153,7 +149,7 @@ class Catalog:
         )
 
     def _findings(self, words: Sequence[str]) -> list[_Finding]:
-        """Clues in a name, except those inside a longer one."""
+        """Clues in a name, except those inside longer clues."""
         findings = [
             _Finding(clue, start, start + length)
             for length in range(1, self._max_clue_words + 1)
@@ -163,7 +159,7 @@ class Catalog:
         return [finding for finding in findings if not any(finding.lies_in(other) for other in findings)]
 
     def _certainty(self, words: Sequence[str], findings: Sequence[_Finding], category: str) -> float:
-        """Certainty rises with the known share of the name, and falls with a word that indicates another category."""
+        """Certainty of a category: higher the more of the name is known, lower if a word indicates another category."""
         understood = {
             at for finding in findings if finding.clue.category == category for at in range(finding.start, finding.end)
         }
@@ -174,7 +170,7 @@ class Catalog:
         return certainty * _CONTRADICTED_RATIO if contradicted else certainty
 
     def _nearest_item(self, words: Sequence[str], decisive: _Finding) -> CatalogItem | None:
-        """The most similar item of the category that shares the deciding word, or an item of that kind."""
+        """The most similar item of the category that contains the decisive word, or an item of that kind."""
         category, name_words = decisive.clue.category, frozenset(words)
         candidates = [
             (self._similarity(name_words, item_words), item)
@@ -188,7 +184,7 @@ class Catalog:
         return next((item for item in self.items_of_kind(kind) if item.category == category), None)
 
     def _similarity(self, some: frozenset[str], others: frozenset[str]) -> float:
-        """Weight of the common words divided by that of all words, 0 to 1."""
+        """Weight of the shared words divided by that of all words, 0 to 1."""
         return sum(map(self._weight, some & others)) / sum(map(self._weight, some | others))
 
     def _weight(self, word: str) -> float:
@@ -197,5 +193,5 @@ class Catalog:
 
 @functools.cache
 def load_catalog() -> Catalog:
-    """The bundled catalog; read once."""
+    """The bundled catalog, read once."""
     return Catalog(read_items(), read_words())

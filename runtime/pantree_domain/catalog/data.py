@@ -12,22 +12,22 @@ from pantree_domain.catalog.item import CatalogItem, Perishability
 
 @dataclass(frozen=True)
 class Words:
-    """Normalized words that determine the category of a free item name."""
+    """Normalized words that determine the category of free item names."""
 
     modifiers: Sequence[str]
-    """Words that describe the make of an item, not its kind."""
+    """Words that describe how an item is made, not what kind it is."""
     markers: Mapping[str, Sequence[str]]
-    """By category: words that decide in any position."""
+    """By category: words that decide in any position, before all others."""
     forms: Mapping[str, Sequence[str]]
-    """By category: words for what is made of the ingredients."""
+    """By category: words for products made of ingredients, such as `soup`."""
     ingredients: Mapping[str, Sequence[str]]
-    """By category: words that decide if there are no others."""
+    """By category: words that decide only if there are no others."""
     abbreviations: Mapping[str, str]
-    """Abbreviations on POS receipts, with their meaning."""
+    """Abbreviations on receipts, and what they mean."""
 
 
 def read_items() -> tuple[CatalogItem, ...]:
-    """Every item of `items.csv`, in its order."""
+    """The items of `items.csv`, in order."""
     rows = csv.DictReader(_text("items.csv").splitlines())
     return tuple(
         CatalogItem(
@@ -47,7 +47,7 @@ def read_items() -> tuple[CatalogItem, ...]:
 
 @functools.cache
 def read_words() -> Words:
-    """The words of `words.toml`; read once."""
+    """The words of `words.toml`, read once."""
     return Words(**tomllib.loads(_text("words.toml")))
 
 

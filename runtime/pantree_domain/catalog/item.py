@@ -22,14 +22,14 @@ CATEGORIES = (
 
 
 class Perishability(enum.Enum):
-    """Shelf life of an item at home."""
+    """How long an item keeps at home."""
 
     DAYS = "days"
-    """Spoils within about a week, such as berries or fresh fish."""
+    """About a week at most, such as berries or fresh fish."""
     WEEKS = "weeks"
-    """Keeps for some weeks, such as eggs, cheese or apples."""
+    """A few weeks, such as eggs, cheese or apples."""
     MONTHS = "months"
-    """Keeps for months or longer, such as rice or detergent."""
+    """Months or longer, such as rice or detergent."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,17 @@ class CatalogItem:
 
     name: str
     kind: str
-    """Items of one kind, such as `milk`, replace each other."""
+    """Such as `milk`; items of one kind are substitutes."""
     category: str
     """One of `CATEGORIES`."""
     pack: str
     """One unit, such as `2 lb bag`."""
     price_low: float
-    """Shelf price of one unit at a cheap shop."""
+    """Shelf price of one unit at an inexpensive shop."""
     price_high: float
     """Shelf price of one unit at an expensive shop."""
     perishability: Perishability
     typical_interval_days: float
-    """Days between purchases of a household that uses it steadily."""
+    """Days between purchases by a household that uses the item regularly."""
     complements: tuple[str, ...]
-    """Kinds that it is used with."""
+    """Kinds of items that it is used with."""

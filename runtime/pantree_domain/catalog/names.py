@@ -1,4 +1,4 @@
-"""Normalizes item names, so that names from POS systems, shops and people can be compared."""
+"""Normalizes item names, so that those from POS systems, shops and people can be compared."""
 
 import re
 import unicodedata
@@ -10,7 +10,7 @@ _UNIT = (
     r"qt|quarts?|pt|pints?|ct|count|pk|pks|packs?|pcs?|pieces?|ea|each|dz|doz|dozen|ld|stems?|in|inch|ft|feet|yd|"
     r"sq ?ft|rolls?|sheets?|bags?|box|boxes|cans?|bottles?|jars?|loads?|x)"
 )
-# After an amount and its unit these words mean the packaging: "20 OZ PET" is a plastic bottle, not a pet.
+# After an amount and its unit, these words mean the packaging: "20 OZ PET" is a plastic bottle, not a pet.
 _CONTAINER = r"(?:bags?|btls?|bottles?|cans?|ctn|cartons?|jars?|nr|pet|tubes?|tubs?)"
 _AMOUNT = re.compile(rf"(?<!\w)\d+(?: ?[.,/=x-] ?\d+)*(?: *%| *-?{_UNIT}(?!\w)\.?(?: +{_CONTAINER}(?!\w))?)?(?!\w)")
 _LONE_UNIT = re.compile(r"(?<!\w)(?:half gal(?:lon)?|oz|lbs?|ct|ctn|pk|pck|pt|qt|ea|each|per|gal|dz|doz)(?!\w)")
@@ -28,8 +28,8 @@ _SINGULARS = {
 def normalize_name(text: str) -> str:
     """The name in lower case and singular, without pack sizes and punctuation, with abbreviations expanded.
 
-    `OG BNLS CHKN BRST 2LB` becomes `organic boneless chicken breast`. If nothing would remain, as of `7`, letters and
-    digits stay.
+    `OG BNLS CHKN BRST 2LB` becomes `organic boneless chicken breast`. Pack sizes stay if nothing else remains, as in
+    `7`.
     """
     plain = _APOSTROPHE.sub("", _without_accents(text).casefold())
     plain = plain.replace("w/o", " without ").replace("w/", " with ")
@@ -40,7 +40,7 @@ def normalize_name(text: str) -> str:
 
 
 def _singular(word: str) -> str:
-    """Singular of a lower-case English noun by rule; other words unchanged."""
+    """Singular of a lower-case English noun, by rule."""
     if word in _SINGULARS:
         return _SINGULARS[word]
     if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")):

@@ -1,4 +1,4 @@
-"""Finds the known word that an abbreviated, truncated or misspelled word most likely means."""
+"""Finds the known word that an abbreviated, truncated or misspelled word most likely stands for."""
 
 import functools
 import re
@@ -15,11 +15,7 @@ _DOUBLED = re.compile(r"(.)\1+")
 
 
 class Vocabulary:
-    """Known words.
-
-    Args:
-        words: the words; an ambiguous word means the earlier of two.
-    """
+    """Known words. If two of them match, the earlier one wins."""
 
     def __init__(self, words: Iterable[str]) -> None:
         self._words = dict.fromkeys(words)
@@ -32,7 +28,7 @@ class Vocabulary:
                 if known is None or len(word) < len(known):
                     self._by_prefix[word[:length]] = word
             consonants = _consonants(word)
-            # "brd" could be bread, board or bird: ambiguous consonants mean no word.
+            # Ambiguous consonants match no word: "brd" could be bread, board or bird.
             self._by_consonants[consonants] = None if consonants in self._by_consonants else word
             if len(word) >= _MIN_MISSPELLED_LETTERS:
                 for spelling in _one_letter_less(word):
@@ -43,9 +39,9 @@ class Vocabulary:
         return word in self._words
 
     def _nearest(self, word: str) -> str:
-        """The known word that a word means: itself, or one that it begins, abbreviates or misspells.
+        """The word itself if it is known, else the known word that it truncates, abbreviates or misspells, else itself.
 
-        Misspelled means one letter more, less or different, or two swapped. Other words are returned unchanged.
+        A misspelled word has one letter more, less or different, or two swapped.
         """
         if word in self._words:
             return word

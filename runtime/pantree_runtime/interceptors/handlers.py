@@ -1,4 +1,4 @@
-"""Wraps gRPC handlers of every kind."""
+"""Server interceptor that wraps handlers of every kind of call."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -11,24 +11,21 @@ from pantree_runtime.interceptors.requests import request_reader, valid_request,
 from pantree_runtime.interceptors.served_call import AdmissionPolicy, ServedCall, ServedMethod
 from pantree_runtime.validation import Rule
 
-# Count(response): counts the work behind a response.
+# Records in metrics the work that went into a response.
 Count = Callable[[Any], None]
-
-# Health and reflection are not wrapped.
-OUR_METHODS = "/pantree."
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Runs a `ServedCall` around every call of our services, unary or streaming.
 
-    A streaming handler is iterated inside the context manager, so errors between two messages pass through it. It is
-    closed there as well, so work stops when the caller leaves. gRPC looks up the handler with every call; wrapped
-    handlers are cached.
+    A streaming handler is iterated inside the context manager, so an error between two messages passes through it. It
+    is also closed there, so work stops when the caller leaves. Wrapped handlers are cached, since gRPC looks up the
+    handler for every call.
 
     Args:
         policy: which calls are admitted.
-        counts: called with each response, by name of the RPC.
-        rules: what requests must satisfy besides the bounds in the contract, by name of the RPC.
+        counts: functions called with each response, by RPC name.
+        rules: checks of requests in addition to the bounds of the contract, by RPC name.
     """
 
     def __init__(self, policy: AdmissionPolicy, counts: Mapping[str, Count], rules: Mapping[str, Rule]) -> None:
@@ -42,19 +39,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[MethodHandler | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> MethodHandler | None:
-        """Wrapped handler of the call; None for an unknown method."""
+        """Wrapped handler of the call; None if the method is unknown."""
         path = handler_call_details.method
         wrapped = self._wrapped.get(path)
         if wrapped is not None:
             return wrapped
         handler = await continuation(handler_call_details)
-        if handler is None or not path.startswith(OUR_METHODS):
+        if handler is None or not path.startswith("/pantree."):  # health and reflection are not wrapped
             return handler
         wrapped = self._wrapped[path] = self._wrap(path, handler)
         return wrapped
 
     def _wrap(self, path: str, handler: MethodHandler) -> MethodHandler:
-        assert handler.request_deserializer is not None  # generated code always has one
+        assert handler.request_deserializer is not None  # generated code always sets it
         method = ServedMethod(path, self._policy)
         rpc = path.rpartition("/")[2]
         count, rule = self._counts.get(rpc), self._rules.get(rpc)

@@ -1,7 +1,7 @@
-"""Wrapper around every served call.
+"""Context manager around every served call.
 
-On arrival it continues the trace, checks the caller, the deadline and the load. At the end it sets the status with
-details, and records metrics, span and log line; never the content of the call.
+On arrival it continues the trace and checks the caller, the deadline and the load. At the end it sets the status with
+details, and records metrics, a span and a log line, but never the content of the call.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from pantree_runtime.status import status_of
 
 _log = structlog.get_logger(__name__)
 
-# Retrying a failure that a server itself reports does not help, and each hop that retried would multiply the calls.
-# gRPC retries only failures of the connection.
+# Retrying a failure that a server itself reports does not help, and calls would multiply with each hop that retries. So
+# callers retry only connection failures.
 # https://github.com/grpc/proposal/blob/master/A6-client-retries.md
 _DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
 
@@ -35,20 +35,20 @@ class AdmissionPolicy:
 
     limiter: ConcurrencyLimiter
     identity: Identity | None
-    """None for a server without TLS, which admits every caller."""
+    """None without TLS; then every caller is admitted."""
     part: str = ""
     costs: dict[str, int] = field(default_factory=dict)
-    """Cost of a call by name of its RPC; 1 if missing."""
+    """Cost of a call, by RPC name; 1 if missing."""
     is_open: bool = False
-    """Whether the part has warmed up. A caller that does not check health may come earlier."""
+    """Whether the part has warmed up. Callers that do not check its health may call it before."""
 
 
 class Starting(ComponentUnavailable):
-    """The part has not warmed up; another replica may have."""
+    """The part has not warmed up. Callers may retry, since another replica may be ready."""
 
 
 class ServedMethod:
-    """State that the calls of a method share."""
+    """State shared by the calls of a method."""
 
     def __init__(self, path: str, policy: AdmissionPolicy) -> None:
         self.name = path[1:]
@@ -56,12 +56,12 @@ class ServedMethod:
         self.cost = policy.costs.get(path.rpartition("/")[2], 1)
         self.durations = telemetry.rpc_durations(telemetry.SERVER_CALLS, self.name)
         self.in_flight = telemetry.CALLS_IN_FLIGHT.labels(self.name)
-        # Bound once: binding a logger costs more than everything else here, even if nothing is logged.
+        # Bound once, because binding a logger costs more than everything else here, even if nothing is logged.
         self.log = _log.bind(method=self.name)
 
 
 class ServedCall:
-    """Async context manager around the handling of one call, up to its last message or error."""
+    """Async context manager around one call, up to its last message or its error."""
 
     __slots__ = ("_admitted", "_began_at", "_context", "_method", "_span")
 
@@ -86,8 +86,8 @@ class ServedCall:
         Raises:
             Starting: if the part has not warmed up.
             PermissionDenied: if the caller may not call this part.
-            DeadlineTooShort: if less than `MIN_SECONDS` are left.
-            Overloaded: if there are too many calls.
+            DeadlineTooShort: if less than `MIN_SECONDS` is left.
+            Overloaded: if too many calls are in flight.
         """
         method = self._method
         policy = method.policy
@@ -146,11 +146,7 @@ def _code_of(context: Context) -> str:
 
 
 async def _abort(context: Context, error: PantreeError) -> None:
-    """Ends a call with the status of an error.
-
-    Raises:
-        grpc.aio.AbortError: always.
-    """
+    """Ends a call with the status of an error. Always raises `grpc.aio.AbortError`."""
     status = rpc_status.to_status(status_of(error))
     trailing = tuple(status.trailing_metadata)
     if isinstance(error, ComponentUnavailable | PermissionDenied) and not isinstance(error, Starting):
