@@ -19,7 +19,7 @@ from pathlib import Path
 from pantree_fitting.frequency import models as fitting
 from pantree_fitting.recommendation.ranking_models import LabeledItem
 from pantree_frequency.backends import model_files
-from pantree_recommendation.core import Policy
+from pantree_recommendation.core.policy import Policy
 from pantree_research.quality.__main__ import levels_of
 from pantree_research.quality.households import FITTING_END, LAST_DAY, Level, ReceiptLines, Split, load_receipt_lines
 from pantree_research.quality.recommendations import labeled_items

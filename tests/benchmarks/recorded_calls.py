@@ -16,7 +16,7 @@ from pantree_pipeline.backends.frequency import GrpcFrequencyAnalyzer
 from pantree_pipeline.backends.recommendation import GrpcRecommender
 from pantree_pipeline.backends.simulation import GrpcSimulator
 from pantree_pipeline.backends.vector import GrpcVectorIndex
-from pantree_pipeline.core import Pipeline
+from pantree_pipeline.core.pipeline import Pipeline
 from pantree_runtime.channel import open_channel
 from tests.e2e.mesh import RunningMesh
 

@@ -9,25 +9,23 @@ import numpy as np
 import pytest
 
 from pantree_domain.days import day_number
+from pantree_domain.evidence import ModelName
 from pantree_domain.months import add_months
 from pantree_domain.purchases import PurchaseHistory, PurchaseLines
-from pantree_pipeline.core import (
+from pantree_pipeline.core.events import Completed, Started
+from pantree_pipeline.core.history import Month
+from pantree_pipeline.core.job import FirstPurchase, Job
+from pantree_pipeline.core.pipeline import Pipeline
+from pantree_pipeline.core.ports import (
     Archetypes,
     Candidate,
-    Completed,
     Enrichment,
     EnrichmentResult,
-    FirstPurchase,
     HistoryAnalysis,
     ItemEvidence,
     ItemToEnrich,
-    Job,
-    ModelName,
-    Month,
     Neighborhood,
-    Pipeline,
     Recommendations,
-    Started,
 )
 from pantree_runtime.errors import ComponentUnavailable, PantreeError
 

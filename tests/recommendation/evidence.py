@@ -8,18 +8,12 @@ from hypothesis import strategies as st
 
 from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import Perishability
-from pantree_recommendation.core import (
-    Candidate,
-    Forecast,
-    ItemFeatures,
-    Need,
-    PaidPrice,
-    Policy,
-    RecommendationRequest,
-    Trend,
-    features_of,
-    offer_of,
-)
+from pantree_domain.evidence import Need, Trend
+from pantree_recommendation.core.candidate import Candidate, Forecast, PaidPrice
+from pantree_recommendation.core.offer import offer_of
+from pantree_recommendation.core.policy import Policy
+from pantree_recommendation.core.ranking import ItemFeatures, features_of
+from pantree_recommendation.core.recommender import RecommendationRequest
 
 AS_OF = date(2026, 6, 20)
 

@@ -15,7 +15,7 @@ from pantree_recommendation.backends.bodies import (
     request_bodies,
     scores_body,
 )
-from pantree_recommendation.core import ItemFeatures
+from pantree_recommendation.core.ranking import ItemFeatures
 from tests.recommendation.evidence import features
 
 _VALUES: dict[type, st.SearchStrategy[Any]] = {

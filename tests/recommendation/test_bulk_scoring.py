@@ -16,7 +16,7 @@ from moto.sagemaker.models import sagemaker_backends
 
 from pantree_recommendation.backends.bodies import BodyFormat, items_of, request_bodies
 from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.core import ItemFeatures
+from pantree_recommendation.core.ranking import ItemFeatures
 from pantree_recommendation.sagemaker.__main__ import main
 from pantree_recommendation.sagemaker.bulk_scoring import BulkFailure, BulkScoring, Operation, TransformResources
 from tests.recommendation.container_process import (

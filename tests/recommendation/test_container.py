@@ -16,7 +16,7 @@ import pytest
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import COLUMNS, MAX_PROBLEMS, BodyFormat, predictions, request_bodies
 from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.core import ItemFeatures
+from pantree_recommendation.core.ranking import ItemFeatures
 from tests.recommendation.container_process import container, until_loaded
 from tests.recommendation.evidence import features
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pantree_recommendation.backends.discount_file import BUNDLED, load_discounts
-from pantree_recommendation.core import DEFAULT_TIERS
+from pantree_recommendation.core.discount import DEFAULT_TIERS
 
 
 def test_bundled_file_has_the_default_tiers() -> None:

@@ -17,13 +17,16 @@ from pydantic import SecretStr
 
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
+from pantree_domain.evidence import ModelName
 from pantree_recommendation.__main__ import build
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import BodyFormat
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.backends.endpoint import AwsConnection, BotoEndpoint
 from pantree_recommendation.backends.sagemaker import SageMakerRanker
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName, RankerFailure, Weight
+from pantree_recommendation.core.calibration import Calibration, Weight
+from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
+from pantree_recommendation.core.selection import ModelCard
 from pantree_recommendation.settings import RecommendationSettings
 from tests.loopback import loopback
 from tests.recommendation.container_process import (

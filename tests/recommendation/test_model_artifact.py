@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pantree_domain.evidence import ModelName
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.embedded import CLOSED_FORM, EmbeddedRanker
 from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
-from pantree_recommendation.core import Calibration, ModelCard, ModelName, Weight
+from pantree_recommendation.core.calibration import Calibration, Weight
+from pantree_recommendation.core.selection import ModelCard
 from tests.recommendation.evidence import features
 
 CALIBRATED = ModelArtifact(

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from pantree_domain.evidence import ModelName
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.model_artifact import ModelArtifact
 from pantree_recommendation.backends.model_files import ModelFiles, read_selection
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName, RankerFailure
+from pantree_recommendation.core.calibration import Calibration
+from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
+from pantree_recommendation.core.selection import ModelCard
 from tests.recommendation.test_model_artifact import CALIBRATED
 
 

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_domain.cadence import LADDER
-from pantree_recommendation.core import DEFAULT_TIERS, Candidate, DiscountTier, offer_of
+from pantree_recommendation.core.candidate import Candidate
+from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTier
+from pantree_recommendation.core.offer import offer_of
 from pantree_recommendation.core.savings import annual_savings
 from tests.recommendation.evidence import bananas, candidate, forecast
 

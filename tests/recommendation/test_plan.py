@@ -3,8 +3,10 @@ from typing import Any
 
 import pytest
 
-from pantree_recommendation.core import DEFAULT_TIERS, Candidate, PaidPrice, Plan, offer_of
-from pantree_recommendation.core.plan import plan_of
+from pantree_recommendation.core.candidate import Candidate, PaidPrice
+from pantree_recommendation.core.discount import DEFAULT_TIERS
+from pantree_recommendation.core.offer import offer_of
+from pantree_recommendation.core.plan import Plan, plan_of
 from tests.recommendation.evidence import bananas, forecast
 
 

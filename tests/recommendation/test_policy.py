@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_recommendation.core import Candidate, Forecast, Need, Policy, ReasonCode, rejection_reason
-from pantree_recommendation.core.candidate import MIN_RECENCY_WEIGHT
+from pantree_domain.evidence import Need
+from pantree_recommendation.core.candidate import MIN_RECENCY_WEIGHT, Candidate, Forecast
+from pantree_recommendation.core.policy import Policy, rejection_reason
+from pantree_recommendation.core.reason import ReasonCode
 from tests.recommendation.evidence import AS_OF, bananas, candidate, forecast, forecasts
 
 

@@ -7,27 +7,20 @@ from hypothesis import strategies as st
 
 from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import Perishability
+from pantree_domain.evidence import ModelName, Need, Trend
 from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.core import (
-    Candidate,
-    ItemFeatures,
-    ModelName,
-    Models,
-    Need,
-    PaidPrice,
-    Policy,
-    Ranker,
-    RankerFailure,
-    ReasonCode,
+from pantree_recommendation.core.candidate import Candidate, PaidPrice
+from pantree_recommendation.core.policy import Policy
+from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure
+from pantree_recommendation.core.reason import ReasonCode
+from pantree_recommendation.core.recommender import (
     RecommendationRequest,
     RecommendationResult,
-    Selection,
-    Share,
-    Trend,
     filter_candidates,
     score,
     select,
 )
+from pantree_recommendation.core.selection import Models, Selection, Share
 from tests.recommendation.evidence import AS_OF, bananas, candidates, forecast, request
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pantree_recommendation.backends.bodies import MAX_BODY_BYTES, BodyFormat, predictions, request_bodies
 from pantree_recommendation.backends.endpoint import AwsConnection, BotoEndpoint
 from pantree_recommendation.backends.sagemaker import SageMakerRanker
-from pantree_recommendation.core import RankerFailure
+from pantree_recommendation.core.ranking import RankerFailure
 from pantree_runtime.deadline import set_remaining_seconds
 from tests.recommendation.evidence import features
 from tests.recommendation.sagemaker_stub import SageMakerStub, error, rank_by_confidence, reply, serving

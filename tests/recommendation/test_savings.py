@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_domain.cadence import LADDER, Cadence
-from pantree_recommendation.core import PaidPrice
+from pantree_recommendation.core.candidate import PaidPrice
 from pantree_recommendation.core.savings import annual_cost, annual_savings, savings_vs_paid
 
 WEEKLY = LADDER[0]

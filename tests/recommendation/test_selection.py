@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_recommendation.core import Selection, Share
+from pantree_recommendation.core.selection import Selection, Share
 
 CUSTOMERS = [f"customer-{number}" for number in range(4_000)]
 

@@ -25,9 +25,13 @@ from pantree.frequency.v1.frequency_service_pb2 import (
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
+from pantree_domain.evidence import ModelName
 from pantree_recommendation.__main__ import build
 from pantree_recommendation.backends import model_artifact
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName, ReasonCode, model_id
+from pantree_recommendation.core.calibration import Calibration
+from pantree_recommendation.core.ranking import ItemFeatures
+from pantree_recommendation.core.reason import ReasonCode
+from pantree_recommendation.core.selection import ModelCard, model_id
 from pantree_recommendation.sagemaker.settings import ContainerSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.errors import InvalidInput

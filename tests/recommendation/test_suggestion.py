@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_recommendation.core import (
+from pantree_recommendation.core.policy import Policy
+from pantree_recommendation.core.reason import ReasonCode
+from pantree_recommendation.core.suggestion import (
     CoPurchasedItem,
     Neighborhood,
     NeighborItem,
-    Policy,
-    ReasonCode,
     Suggestion,
     suggestions_of,
+    wilson_lower_bound,
 )
-from pantree_recommendation.core.suggestion import wilson_lower_bound
 from tests.recommendation.evidence import bananas
 
 EGGS = NeighborItem("Eggs", "dairy", 30, 25, 7.0, 14.0, own_day_count=0)

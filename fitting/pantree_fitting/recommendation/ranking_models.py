@@ -12,10 +12,12 @@ import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from scipy.optimize import minimize
 
+from pantree_domain.evidence import ModelName
 from pantree_fitting.metrics import Bools, Floats, brier, log_loss, roc_auc
 from pantree_recommendation.backends.model_artifact import FEATURES, ModelArtifact
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName, Weight
-from pantree_recommendation.core.calibration import log_odds, signed_log1p
+from pantree_recommendation.core.calibration import Calibration, Weight, log_odds, signed_log1p
+from pantree_recommendation.core.ranking import ItemFeatures
+from pantree_recommendation.core.selection import ModelCard
 
 NUMBERS = tuple(
     field.name

@@ -21,7 +21,7 @@ from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import MAX_PROBLEMS, BodyFormat, MalformedBody, item_of
 from pantree_recommendation.backends.invalid_fields import problems_of
 from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
-from pantree_recommendation.core import model_id
+from pantree_recommendation.core.selection import model_id
 
 _log = structlog.get_logger(__name__)
 

@@ -31,7 +31,7 @@ from pantree_frequency.core.analysis import min_steps
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
 from pantree_frequency.core.need import GONE_DAYS, is_overdue, likeliest_needs, need_probabilities
-from pantree_recommendation.core import Policy
+from pantree_recommendation.core.policy import Policy
 from pantree_research.quality import forecasting, plots
 from pantree_research.quality.households import (
     EVALUATION_CUTOFFS,

@@ -27,21 +27,19 @@ from pantree_frequency.core import AnalysisRequest, HistoryAnalysis, Models, Opt
 from pantree_frequency.core.histories import Histories
 from pantree_recommendation import convert as recommendation_convert
 from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.core import Models as RankingModels
-from pantree_recommendation.core import (
-    Policy,
-    ReasonCode,
+from pantree_recommendation.core.offer import offer_of
+from pantree_recommendation.core.policy import Policy, rejection_reason
+from pantree_recommendation.core.ranking import features_of
+from pantree_recommendation.core.reason import ReasonCode
+from pantree_recommendation.core.recommender import (
     Recommendation,
     RecommendationRequest,
-    Selection,
-    Share,
-    features_of,
     filter_candidates,
-    offer_of,
-    rejection_reason,
     score,
     select,
 )
+from pantree_recommendation.core.selection import Models as RankingModels
+from pantree_recommendation.core.selection import Selection, Share
 from pantree_research.quality.households import FIRST_DAY, LAST_DAY, Level, ReceiptLines
 
 MAX_RECOMMENDATIONS = 5

@@ -18,7 +18,8 @@ import numpy as np
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_fitting.metrics import interval_of
-from pantree_recommendation.core import CoPurchasedItem, Neighborhood, NeighborItem, Policy, suggestions_of
+from pantree_recommendation.core.policy import Policy
+from pantree_recommendation.core.suggestion import CoPurchasedItem, Neighborhood, NeighborItem, suggestions_of
 from pantree_research.quality.households import FITTING_END, Level, ReceiptLines, Split, load_receipt_lines
 from pantree_research.quality.recommendations import history_before, later_days
 from pantree_vector.backends.cached import CachedEmbedder

@@ -10,7 +10,8 @@ from pantree_pipeline.backends.health import GrpcHealthProbe
 from pantree_pipeline.backends.recommendation import GrpcRecommender
 from pantree_pipeline.backends.simulation import GrpcSimulator
 from pantree_pipeline.backends.vector import GrpcVectorIndex
-from pantree_pipeline.core import Component, Pipeline
+from pantree_pipeline.core.health import Component
+from pantree_pipeline.core.pipeline import Pipeline
 from pantree_pipeline.demo import demo
 from pantree_pipeline.rules import RULES
 from pantree_pipeline.servicer import PipelineServicer

@@ -21,6 +21,7 @@ from pantree.vector.v1.vector_service_pb2 import CustomerProfile
 from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import load_catalog
 from pantree_domain.days import calendar_day, day_number
+from pantree_domain.evidence import ModelName
 from pantree_domain.limits import (
     DEFAULT_SIMULATION_MONTHS,
     MAX_BASKET_ITEMS,
@@ -30,20 +31,11 @@ from pantree_domain.limits import (
 from pantree_domain.money import round_to_cent
 from pantree_domain.months import add_months, month_display
 from pantree_domain.purchases import PurchaseHistory, fold_items
-from pantree_pipeline.core import (
-    Archetypes,
-    Completed,
-    Component,
-    ComponentHealth,
-    Event,
-    FirstPurchase,
-    Job,
-    ModelName,
-    Month,
-    Started,
-    State,
-    mesh_state,
-)
+from pantree_pipeline.core.events import Completed, Event, Started
+from pantree_pipeline.core.health import Component, ComponentHealth, State, mesh_state
+from pantree_pipeline.core.history import Month
+from pantree_pipeline.core.job import FirstPurchase, Job
+from pantree_pipeline.core.ports import Archetypes
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.validation import Violations, check_value, shown

@@ -9,7 +9,10 @@ from importlib.metadata import version
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
 from pantree_pipeline import convert
-from pantree_pipeline.core import Completed, HealthProbe, Job, Pipeline
+from pantree_pipeline.core.events import Completed
+from pantree_pipeline.core.health import HealthProbe
+from pantree_pipeline.core.job import Job
+from pantree_pipeline.core.pipeline import Pipeline
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
 

@@ -8,7 +8,8 @@ from pantree.recommendation.v1.recommendation_service_pb2 import RecommendBatchR
 from pantree_recommendation.backends.bodies import COLUMNS
 from pantree_recommendation.backends.discount_file import BUNDLED, load_discounts
 from pantree_recommendation.backends.model_files import ModelFiles
-from pantree_recommendation.core import ModelCard, Policy
+from pantree_recommendation.core.policy import Policy
+from pantree_recommendation.core.selection import ModelCard
 from pantree_recommendation.demo import demo
 from pantree_recommendation.rules import RULES
 from pantree_recommendation.servicer import RecommendationServicer

@@ -10,24 +10,43 @@ from pantree.model.v1.model_pb2 import Model
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.catalog import Perishability
+from pantree_domain.evidence import ModelName, Need, Trend
 from pantree_domain.limits import DEFAULT_RECOMMENDATIONS
-from pantree_recommendation import core
+from pantree_recommendation.core.candidate import Candidate, Forecast, PaidPrice
+from pantree_recommendation.core.offer import Price
+from pantree_recommendation.core.reason import Reason
+from pantree_recommendation.core.recommender import (
+    DEFAULT_SUGGESTIONS,
+    OmittedItem,
+    Recommendation,
+    RecommendationRequest,
+    RecommendationResult,
+)
+from pantree_recommendation.core.savings import SavingsVsPaid
+from pantree_recommendation.core.selection import ModelCard, Models
+from pantree_recommendation.core.suggestion import (
+    SUGGESTION_SOURCE,
+    CoPurchasedItem,
+    Neighborhood,
+    NeighborItem,
+    Suggestion,
+)
 from pantree_runtime.batches import split_by_size
 from pantree_runtime.errors import PantreeError
 from pantree_runtime.status import status_of
 
 _TRENDS = {
-    frequency.TREND_UNSPECIFIED: core.Trend.UNKNOWN,
-    frequency.TREND_STABLE: core.Trend.STABLE,
-    frequency.TREND_ACCELERATING: core.Trend.ACCELERATING,
-    frequency.TREND_SLOWING: core.Trend.SLOWING,
+    frequency.TREND_UNSPECIFIED: Trend.UNKNOWN,
+    frequency.TREND_STABLE: Trend.STABLE,
+    frequency.TREND_ACCELERATING: Trend.ACCELERATING,
+    frequency.TREND_SLOWING: Trend.SLOWING,
 }
 _NEEDS = {
-    frequency.NEED_ACTIVE: core.Need.ACTIVE,
-    frequency.NEED_LATE: core.Need.LATE,
-    frequency.NEED_PAUSED: core.Need.PAUSED,
-    frequency.NEED_ENDED: core.Need.ENDED,
-    frequency.NEED_SWITCHED: core.Need.SWITCHED,
+    frequency.NEED_ACTIVE: Need.ACTIVE,
+    frequency.NEED_LATE: Need.LATE,
+    frequency.NEED_PAUSED: Need.PAUSED,
+    frequency.NEED_ENDED: Need.ENDED,
+    frequency.NEED_SWITCHED: Need.SWITCHED,
 }
 _PERISHABILITIES = {
     catalog_pb2.PERISHABILITY_UNSPECIFIED: None,
@@ -37,10 +56,10 @@ _PERISHABILITIES = {
 }
 
 
-def recommendation_request(message: messages.RecommendRequest) -> core.RecommendationRequest:
+def recommendation_request(message: messages.RecommendRequest) -> RecommendationRequest:
     """Converts a validated request."""
     has = message.HasField
-    return core.RecommendationRequest(
+    return RecommendationRequest(
         candidates=tuple([_candidate(candidate) for candidate in message.candidates]),
         as_of=date.fromisoformat(message.as_of),
         max_recommendations=message.max_recommendations if has("max_recommendations") else DEFAULT_RECOMMENDATIONS,
@@ -50,16 +69,16 @@ def recommendation_request(message: messages.RecommendRequest) -> core.Recommend
         customer_id=message.customer_id,
         model=message.model,
         neighborhood=_neighborhood(message.neighborhood) if has("neighborhood") else None,
-        max_suggestions=message.max_suggestions if has("max_suggestions") else core.DEFAULT_SUGGESTIONS,
+        max_suggestions=message.max_suggestions if has("max_suggestions") else DEFAULT_SUGGESTIONS,
     )
 
 
-def _candidate(message: messages.Candidate) -> core.Candidate:
+def _candidate(message: messages.Candidate) -> Candidate:
     item = message.frequency
     has = item.HasField
     next_due_date = item.next_due_date
     has_paid = has("mean_paid_unit_price") and has("paid_unit_price_deviation")
-    return core.Candidate(
+    return Candidate(
         name=item.name,
         category=item.category,
         purchase_count=item.purchase_count,
@@ -75,13 +94,13 @@ def _candidate(message: messages.Candidate) -> core.Candidate:
         perishability=_PERISHABILITIES[message.perishability],
         suggested_interval_days=message.suggested_interval_days or None,
         forecast=_forecast(item) if item.recommended_interval_days else None,
-        paid_price=core.PaidPrice(item.mean_paid_unit_price, item.paid_unit_price_deviation) if has_paid else None,
+        paid_price=PaidPrice(item.mean_paid_unit_price, item.paid_unit_price_deviation) if has_paid else None,
     )
 
 
-def _forecast(item: frequency.ItemFrequency) -> core.Forecast:
+def _forecast(item: frequency.ItemFrequency) -> Forecast:
     need = item.need
-    return core.Forecast(
+    return Forecast(
         interval_days=item.recommended_interval_days,
         cadence_probability=item.cadence_probability,
         stockout_probability=item.stockout_probability,
@@ -99,13 +118,13 @@ def _need_probability(probabilities: Iterable[frequency.NeedProbability], need: 
     return 0.0
 
 
-def _neighborhood(message: vector.Neighborhood) -> core.Neighborhood:
-    return core.Neighborhood(message.neighbor_count, tuple(_neighbor_item(item) for item in message.items))
+def _neighborhood(message: vector.Neighborhood) -> Neighborhood:
+    return Neighborhood(message.neighbor_count, tuple(_neighbor_item(item) for item in message.items))
 
 
-def _neighbor_item(item: vector.NeighborItem) -> core.NeighborItem:
+def _neighbor_item(item: vector.NeighborItem) -> NeighborItem:
     associated = item.associated_item
-    return core.NeighborItem(
+    return NeighborItem(
         name=item.name,
         category=item.category,
         buyer_count=item.buyer_count,
@@ -113,13 +132,13 @@ def _neighbor_item(item: vector.NeighborItem) -> core.NeighborItem:
         low_interval_days=item.low_interval_days,
         high_interval_days=item.high_interval_days,
         own_day_count=item.own_day_count,
-        associated_item=core.CoPurchasedItem(associated.name, associated.buyer_count, associated.regular_count)
+        associated_item=CoPurchasedItem(associated.name, associated.buyer_count, associated.regular_count)
         if item.HasField("associated_item")
         else None,
     )
 
 
-def recommend_response(result: core.RecommendationResult) -> messages.RecommendResponse:
+def recommend_response(result: RecommendationResult) -> messages.RecommendResponse:
     """Converts a result."""
     return messages.RecommendResponse(
         recommendations=[_recommendation_message(recommendation) for recommendation in result.recommendations],
@@ -134,7 +153,7 @@ def recommend_response(result: core.RecommendationResult) -> messages.RecommendR
 
 
 def batch_responses(
-    outcomes: Iterable[core.RecommendationResult | PantreeError],
+    outcomes: Iterable[RecommendationResult | PantreeError],
 ) -> list[messages.RecommendBatchResponse]:
     """Converts the outcomes of a batch, in order, to as many messages as their size needs."""
     households = (
@@ -146,7 +165,7 @@ def batch_responses(
     return [messages.RecommendBatchResponse(households=batch) for batch in split_by_size(households)]
 
 
-def get_model_response(models: core.Models) -> messages.GetModelResponse:
+def get_model_response(models: Models) -> messages.GetModelResponse:
     """Converts the models and their selection."""
     selection = models.selection
     first = models.ranker_for("", "")
@@ -160,8 +179,8 @@ def get_model_response(models: core.Models) -> messages.GetModelResponse:
     )
 
 
-def _details_message(id_: str, models: core.Models) -> messages.ModelDetails:
-    ranker, card = models.rankers[id_], models.cards.get(id_, core.ModelCard())
+def _details_message(id_: str, models: Models) -> messages.ModelDetails:
+    ranker, card = models.rankers[id_], models.cards.get(id_, ModelCard())
     return messages.ModelDetails(
         id=id_,
         model=_model_message(ranker.model),
@@ -172,7 +191,7 @@ def _details_message(id_: str, models: core.Models) -> messages.ModelDetails:
     )
 
 
-def _recommendation_message(recommendation: core.Recommendation) -> messages.Recommendation:
+def _recommendation_message(recommendation: Recommendation) -> messages.Recommendation:
     candidate, offer = recommendation.candidate, recommendation.offer
     assert candidate.mean_interval_days is not None  # an offer needs an interval
     price = offer.price
@@ -201,7 +220,7 @@ def _recommendation_message(recommendation: core.Recommendation) -> messages.Rec
     )
 
 
-def _tier_message(price: core.Price) -> messages.PriceTier:
+def _tier_message(price: Price) -> messages.PriceTier:
     return messages.PriceTier(
         min_items_per_delivery=price.tier.min_items_per_delivery,
         discount_ratio=price.tier.discount_ratio,
@@ -211,7 +230,7 @@ def _tier_message(price: core.Price) -> messages.PriceTier:
     )
 
 
-def _savings_vs_paid_message(savings: core.SavingsVsPaid | None) -> messages.SavingsVsPaid | None:
+def _savings_vs_paid_message(savings: SavingsVsPaid | None) -> messages.SavingsVsPaid | None:
     if savings is None:
         return None
     return messages.SavingsVsPaid(
@@ -224,7 +243,7 @@ def _savings_vs_paid_message(savings: core.SavingsVsPaid | None) -> messages.Sav
     )
 
 
-def _suggestion_message(suggestion: core.Suggestion) -> messages.Suggestion:
+def _suggestion_message(suggestion: Suggestion) -> messages.Suggestion:
     item = suggestion.item
     return messages.Suggestion(
         name=item.name,
@@ -233,18 +252,18 @@ def _suggestion_message(suggestion: core.Suggestion) -> messages.Suggestion:
         count=item.own_day_count,
         low_interval_days=round(item.low_interval_days, 1),
         high_interval_days=round(item.high_interval_days, 1),
-        source=core.SUGGESTION_SOURCE,
+        source=SUGGESTION_SOURCE,
         reasons=[_reason_message(reason) for reason in suggestion.reasons],
     )
 
 
-def _omitted_message(item: core.OmittedItem) -> messages.OmittedItem:
+def _omitted_message(item: OmittedItem) -> messages.OmittedItem:
     return messages.OmittedItem(name=item.name, reason=_reason_message(item.reason))
 
 
-def _reason_message(reason: core.Reason) -> messages.Reason:
+def _reason_message(reason: Reason) -> messages.Reason:
     return messages.Reason(code=reason.code, text=reason.text, values=reason.values, other_item=reason.other_item)
 
 
-def _model_message(model: core.ModelName) -> Model:
+def _model_message(model: ModelName) -> Model:
     return Model(name=model.name, version=model.version)

@@ -5,16 +5,9 @@ from collections.abc import AsyncIterator, Sequence
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree_recommendation import convert
-from pantree_recommendation.core import (
-    FilteredRequest,
-    Models,
-    ModelSource,
-    Policy,
-    ScoredRequest,
-    filter_candidates,
-    score,
-    select,
-)
+from pantree_recommendation.core.policy import Policy
+from pantree_recommendation.core.recommender import FilteredRequest, ScoredRequest, filter_candidates, score, select
+from pantree_recommendation.core.selection import Models, ModelSource
 from pantree_recommendation.rules import check_request
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import InvalidInput

@@ -8,7 +8,7 @@ import grpc
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_pipeline.backends.calls import translate_part_errors
-from pantree_pipeline.core import Enricher, Enrichment, EnrichmentResult, ItemToEnrich
+from pantree_pipeline.core.ports import Enricher, Enrichment, EnrichmentResult, ItemToEnrich
 from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.errors import DeadlineExceeded
 

@@ -7,9 +7,10 @@ import grpc
 
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
+from pantree_domain.evidence import ModelName
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.backends.calls import translate_part_errors
-from pantree_pipeline.core import FrequencyAnalyzer, HistoryAnalysis, ItemEvidence, ModelName
+from pantree_pipeline.core.ports import FrequencyAnalyzer, HistoryAnalysis, ItemEvidence
 from pantree_runtime.purchase_columns import columns_of
 
 NAME = "frequency"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pantree_pipeline.core import Component, ComponentHealth, State
+from pantree_pipeline.core.health import Component, ComponentHealth, State
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 

@@ -11,8 +11,9 @@ from pantree.frequency.v1.frequency_service_pb2 import ItemFrequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
+from pantree_domain.evidence import ModelName
 from pantree_pipeline.backends.calls import translate_part_errors
-from pantree_pipeline.core import Candidate, ModelName, Neighborhood, Recommendations, Recommender
+from pantree_pipeline.core.ports import Candidate, Neighborhood, Recommendations, Recommender
 
 NAME = "recommendation"
 

@@ -10,7 +10,9 @@ import grpc
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_pipeline.backends.calls import translate_part_errors
-from pantree_pipeline.core import Archetypes, FirstPurchase, Month, Simulator
+from pantree_pipeline.core.history import Month
+from pantree_pipeline.core.job import FirstPurchase
+from pantree_pipeline.core.ports import Archetypes, Simulator
 from pantree_runtime.purchase_columns import lines_of
 
 NAME = "simulation"

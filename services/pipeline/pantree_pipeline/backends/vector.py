@@ -9,7 +9,7 @@ from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_domain.limits import max_items
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.backends.calls import translate_part_errors
-from pantree_pipeline.core import Neighborhood, VectorIndex
+from pantree_pipeline.core.ports import Neighborhood, VectorIndex
 from pantree_runtime.purchase_columns import columns_of
 
 NAME = "vector"

@@ -21,7 +21,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
 from pantree_recommendation.backends.invalid_fields import problems_of
-from pantree_recommendation.core import ItemFeatures, RankerFailure
+from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
 
 # InvokeEndpoint's limit for the body of a request, and the maximum size of a response here.
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html

@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from pantree_recommendation.backends.invalid_fields import problems_of
-from pantree_recommendation.core import DiscountTier, DiscountTiers
+from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
 
 BUNDLED = Path(__file__).parent.parent / "discounts.toml"
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelName
+from pantree_domain.evidence import ModelName
+from pantree_recommendation.core.calibration import Calibration
+from pantree_recommendation.core.ranking import ItemFeatures
 from pantree_runtime.cpu import run_cpu
 
 CLOSED_FORM = ModelName("embedded-heuristic", "2")

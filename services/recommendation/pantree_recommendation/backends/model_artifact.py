@@ -15,9 +15,12 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, StringConstraints, ValidationError
 
+from pantree_domain.evidence import ModelName
 from pantree_recommendation.backends.embedded import CLOSED_FORM, EmbeddedRanker
 from pantree_recommendation.backends.invalid_fields import problems_of
-from pantree_recommendation.core import Calibration, ItemFeatures, ModelCard, ModelName
+from pantree_recommendation.core.calibration import Calibration
+from pantree_recommendation.core.ranking import ItemFeatures
+from pantree_recommendation.core.selection import ModelCard
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 DEFAULT_MODEL_DIR = BUNDLED / "default"

@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, StrictFloat, ValidationError
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.invalid_fields import problems_of
 from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
-from pantree_recommendation.core import ModelCard, Models, Ranker, Selection, Share, model_id
+from pantree_recommendation.core.ranking import Ranker
+from pantree_recommendation.core.selection import ModelCard, Models, Selection, Share, model_id
 
 _log = structlog.get_logger(__name__)
 

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from pantree_domain.evidence import ModelName
 from pantree_recommendation.backends.bodies import MAX_BODY_BYTES, BodyFormat, predictions, request_bodies
 from pantree_recommendation.backends.endpoint import Endpoint, EndpointFailure
-from pantree_recommendation.core import ItemFeatures, ModelName, RankerFailure
+from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
 from pantree_runtime import telemetry
 from pantree_runtime.circuit_breaker import CircuitBreaker
 from pantree_runtime.deadline import MIN_SECONDS, remaining_seconds

@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from pantree_recommendation.backends.bodies import BodyFormat, predictions, request_bodies
 from pantree_recommendation.backends.invalid_fields import problems_of
-from pantree_recommendation.core import ItemFeatures, RankerFailure
+from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
 
 PART_BYTES = 16 * 1024 * 1024
 """Approximate size of a part; progress is counted in parts."""

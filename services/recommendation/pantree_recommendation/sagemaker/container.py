@@ -21,7 +21,8 @@ from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.bodies import MAX_PROBLEMS, BodyFormat, MalformedBody, items_of, scores_body
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
-from pantree_recommendation.core import ItemFeatures, model_id
+from pantree_recommendation.core.ranking import ItemFeatures
+from pantree_recommendation.core.selection import model_id
 from pantree_recommendation.sagemaker.serving import server_of
 from pantree_recommendation.sagemaker.settings import ContainerSettings
 
