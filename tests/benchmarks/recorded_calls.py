@@ -58,7 +58,8 @@ async def record(mesh: RunningMesh, body: Mapping[str, Any]) -> list[RecordedCal
         # Asked for once in the life of a pipeline.
         archetypes = await pipeline.archetypes()
         calls.clear()
-        job = convert.job_of(json_format.ParseDict(dict(body), ProcessInput()), archetypes, date.today(), 0)
+        message = json_format.ParseDict(dict(body), ProcessInput())
+        job = convert.job_of(message, archetypes, date.today(), message.seed)
         async with aclosing(pipeline.run(job)) as events:
             async for _ in events:
                 pass

@@ -25,7 +25,7 @@ from pantree_domain.catalog import Perishability, load_catalog
 from pantree_enrichment.backends.reply import INTERVAL_REASONS, entry_of
 from pantree_enrichment.core import IntervalReason, ItemToEnrich
 from pantree_enrichment.core.rules import RulesEnricher
-from pantree_recommendation.sagemaker.local_runtime import LocalEndpoint, LocalRuntime
+from pantree_recommendation.sagemaker.local_runtime import LocalRuntime
 from tests.recommendation.container_process import KEY, SECRET, container, until_loaded
 
 ALL_INTERFACES = "0.0.0.0"
@@ -103,7 +103,7 @@ async def sagemaker(port: int, endpoint: str) -> None:
     """Serves until the process is terminated."""
     with container() as running:
         await until_loaded(running.url)
-        runtime = LocalRuntime({endpoint: LocalEndpoint({"only": running.url})}, {KEY: SECRET})
+        runtime = LocalRuntime({endpoint: {"only": running.url}}, {KEY: SECRET})
         config = uvicorn.Config(runtime.app(), ALL_INTERFACES, port, log_config=None, access_log=False, lifespan="on")
         await uvicorn.Server(config).serve()
 

@@ -15,7 +15,7 @@ import httpx
 import uvicorn
 
 from pantree_recommendation.backends import model_artifact
-from pantree_recommendation.sagemaker.local_runtime import LocalEndpoint, LocalRuntime
+from pantree_recommendation.sagemaker.local_runtime import LocalRuntime
 
 KEY, SECRET = "AKIDEXAMPLE", "not-a-real-key"
 
@@ -76,4 +76,4 @@ async def serving(runtime: LocalRuntime) -> AsyncIterator[str]:
 
 def runtime_of(variants: Mapping[str, str], **options: object) -> LocalRuntime:
     """A local runtime with the endpoint `subscribe-save`."""
-    return LocalRuntime({"subscribe-save": LocalEndpoint(variants)}, {KEY: SECRET}, **options)  # type: ignore[arg-type]
+    return LocalRuntime({"subscribe-save": variants}, {KEY: SECRET}, **options)  # type: ignore[arg-type]

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_recommendation.backends.bodies import (
-    COLUMNS,
     BodyFormat,
     MalformedBody,
     items_of,
@@ -15,7 +14,7 @@ from pantree_recommendation.backends.bodies import (
     request_bodies,
     scores_body,
 )
-from pantree_recommendation.core.ranking import ItemFeatures
+from pantree_recommendation.core.ranking import FEATURES, ItemFeatures
 from tests.recommendation.evidence import features
 
 _VALUES: dict[type, st.SearchStrategy[Any]] = {
@@ -82,7 +81,7 @@ def test_value_of_the_wrong_type_is_reported(name: str, value: object, problem: 
 def test_csv_integer_may_have_a_decimal_point(text: str, value: int) -> None:
     ((body, _),) = request_bodies([features()], BodyFormat.CSV)
     columns = body.decode().rstrip("\n").split(",")
-    columns[COLUMNS.index("purchase_count")] = text
+    columns[FEATURES.index("purchase_count")] = text
     (item,) = items_of(",".join(columns).encode(), BodyFormat.CSV)
     assert (item.purchase_count, type(item.purchase_count)) == (value, int)
 
@@ -91,6 +90,6 @@ def test_csv_integer_may_have_a_decimal_point(text: str, value: int) -> None:
 def test_invalid_csv_number_is_reported(text: str) -> None:
     ((body, _),) = request_bodies([features()], BodyFormat.CSV)
     columns = body.decode().rstrip("\n").split(",")
-    columns[COLUMNS.index("latest_unit_price")] = text
+    columns[FEATURES.index("latest_unit_price")] = text
     with pytest.raises(MalformedBody, match="latest_unit_price: Input should be"):
         items_of(",".join(columns).encode(), BodyFormat.CSV)

@@ -14,14 +14,14 @@ import httpx
 import pytest
 
 from pantree_recommendation.backends import model_artifact
-from pantree_recommendation.backends.bodies import COLUMNS, MAX_PROBLEMS, BodyFormat, predictions, request_bodies
+from pantree_recommendation.backends.bodies import MAX_PROBLEMS, BodyFormat, predictions, request_bodies
 from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.core.ranking import ItemFeatures
+from pantree_recommendation.core.ranking import FEATURES, ItemFeatures
 from tests.recommendation.container_process import container, until_loaded
 from tests.recommendation.evidence import features
 
 LINES = 10_000
-MISSING = f"{', '.join(COLUMNS)}: Field required"
+MISSING = f"{', '.join(FEATURES)}: Field required"
 MAX_SECONDS = 100.0
 MAX_PING_SECONDS = 2.0  # SageMaker's timeout
 
@@ -141,7 +141,7 @@ async def test_malformed_lines_are_reported_by_position(client: httpx.AsyncClien
                 (2, MISSING),
             ],
         ),
-        (BodyFormat.CSV, b"a,b\n", [(1, f"must have {len(COLUMNS)} columns, {', '.join(COLUMNS)}; has 2")]),
+        (BodyFormat.CSV, b"a,b\n", [(1, f"must have {len(FEATURES)} columns, {', '.join(FEATURES)}; has 2")]),
         (BodyFormat.CSV, b'"a\n', [(1, "is not valid CSV in UTF-8")]),
         (BodyFormat.CSV, b"\xff\n", [(1, "is not valid CSV in UTF-8")]),
     ],

@@ -25,7 +25,7 @@ from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.backends.endpoint import AwsConnection, BotoEndpoint
 from pantree_recommendation.backends.sagemaker import SageMakerRanker
 from pantree_recommendation.core.calibration import Calibration, Weight
-from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
+from pantree_recommendation.core.ranking import FEATURES, ItemFeatures, RankerFailure
 from pantree_recommendation.core.selection import ModelCard
 from pantree_recommendation.settings import RecommendationSettings
 from tests.loopback import loopback
@@ -44,7 +44,7 @@ from tests.recommendation.test_servicer import bananas, request
 CALIBRATED = model_artifact.ModelArtifact(
     ModelName("calibrated", "2"),
     Calibration(intercept=0.3, slope=0.7, weights=(Weight("purchase_count", 2.0, 0.5, 0.4),)),
-    ModelCard(model_artifact.FEATURES, "test rows"),
+    ModelCard(FEATURES, "test rows"),
 )
 
 

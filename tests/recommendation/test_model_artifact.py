@@ -12,13 +12,14 @@ from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.backends.embedded import CLOSED_FORM, EmbeddedRanker
 from pantree_recommendation.backends.model_artifact import InvalidModel, ModelArtifact
 from pantree_recommendation.core.calibration import Calibration, Weight
+from pantree_recommendation.core.ranking import FEATURES
 from pantree_recommendation.core.selection import ModelCard
 from tests.recommendation.evidence import features
 
 CALIBRATED = ModelArtifact(
     ModelName("calibrated", "2"),
     Calibration(0.25, 0.5, (Weight("purchase_count", 2.0, 0.5, -0.3),)),
-    ModelCard(model_artifact.FEATURES, "rows of a test", {"log_loss": 0.5}),
+    ModelCard(FEATURES, "rows of a test", {"log_loss": 0.5}),
 )
 
 

@@ -29,7 +29,7 @@ from pantree_domain.evidence import ModelName
 from pantree_recommendation.__main__ import build
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.core.calibration import Calibration
-from pantree_recommendation.core.ranking import ItemFeatures
+from pantree_recommendation.core.ranking import FEATURES
 from pantree_recommendation.core.reason import ReasonCode
 from pantree_recommendation.core.selection import ModelCard, model_id
 from pantree_recommendation.sagemaker.settings import ContainerSettings
@@ -426,7 +426,7 @@ async def test_bundled_models_are_listed() -> None:
     assert calibrated.training_data.startswith("84.51 Complete Journey")
     assert (default.id, default.share_ratio, default.is_fallback) == ("embedded-heuristic/2", 1.0, True)
     assert default.training_data.startswith("None")
-    assert tuple(default.features) == tuple(ItemFeatures.__dataclass_fields__)
+    assert tuple(default.features) == FEATURES
     assert (
         default.checksum
         == hashlib.sha256((model_artifact.DEFAULT_MODEL_DIR / "manifest.json").read_bytes()).hexdigest()
@@ -473,7 +473,7 @@ async def test_unknown_model_is_rejected_with_the_known_ones() -> None:
 
 def second_version(directory: Path) -> Path:
     """A directory of models with `calibrated/2`, which halves the log odds of the evidence."""
-    card = ModelCard(model_artifact.FEATURES, "test rows", {"roc_auc": 0.7})
+    card = ModelCard(FEATURES, "test rows", {"roc_auc": 0.7})
     calibrated = model_artifact.ModelArtifact(ModelName("calibrated", "2"), Calibration(0.0, 0.5), card)
     model_artifact.save(calibrated, directory / "calibrated-2")
     return directory
@@ -663,7 +663,7 @@ def test_readme_lists_every_setting_feature_and_reason() -> None:
     expected = {
         *environment_variables(RecommendationSettings),
         *environment_variables(ContainerSettings),
-        *ItemFeatures.__dataclass_fields__,
+        *FEATURES,
         *ReasonCode,
         *(method.name for method in messages.DESCRIPTOR.services_by_name["RecommendationService"].methods),
     }

@@ -14,9 +14,9 @@ from scipy.optimize import minimize
 
 from pantree_domain.evidence import ModelName
 from pantree_fitting.metrics import Bools, Floats, brier, log_loss, roc_auc
-from pantree_recommendation.backends.model_artifact import FEATURES, ModelArtifact
+from pantree_recommendation.backends.model_artifact import ModelArtifact
 from pantree_recommendation.core.calibration import Calibration, Weight, log_odds, signed_log1p
-from pantree_recommendation.core.ranking import ItemFeatures
+from pantree_recommendation.core.ranking import FEATURES, ItemFeatures
 from pantree_recommendation.core.selection import ModelCard
 
 NUMBERS = tuple(

@@ -1,1 +1,1 @@
-"""The pipeline service: from a first purchase, or a real history, to subscription recommendations."""
+"""The pipeline service: turns a first purchase or a real history into subscription recommendations."""

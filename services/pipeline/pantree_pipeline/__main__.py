@@ -31,7 +31,7 @@ async def build(settings: PipelineSettings) -> ServiceSpec:
     """The pipeline service.
 
     Raises:
-        OSError: when the certificate of the part cannot be read.
+        OSError: when the certificate of this part cannot be read.
     """
     identity = load_identity(settings.tls_dir, settings.tls_domain)
     addresses = {

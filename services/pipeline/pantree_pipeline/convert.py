@@ -40,7 +40,7 @@ from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.validation import Violations, check_value, shown
 
-# Receipt lines in a monthly update; all lines of the month are in its sums.
+# Receipt lines in a monthly update; its sums cover all lines of the month.
 MAX_UPDATE_PURCHASES = 1_000
 # Namespace of recommendation ids: an arbitrary UUID.
 _RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
@@ -51,15 +51,15 @@ TENANT_METADATA = "x-pantree-tenant"
 
 
 def job_of(
-    message: messages.ProcessInput, archetypes: Archetypes | None, today: date, drawn_seed: int, tenant_id: str = ""
+    message: messages.ProcessInput, archetypes: Archetypes | None, today: date, seed: int, tenant_id: str = ""
 ) -> Job:
     """Converts a request to its job.
 
     Args:
         message: the request's input.
-        archetypes: the archetypes that can be simulated; needed when the input has items.
+        archetypes: needed when the input has items.
         today: as-of date of a simulation when the input has none.
-        drawn_seed: seed of a simulation when the input has none.
+        seed: of the simulation.
         tenant_id: the retailer.
 
     Raises:
@@ -73,11 +73,12 @@ def job_of(
     if message.history or message.HasField("history_columns"):
         rows = message.history
         history = _history_of_rows(rows) if rows else history_of(message.history_columns)
-        source = _with_categories(fold_items(_with_stripped_names(history)))
+        stripped = replace(history, item_names=tuple(name.strip() for name in history.item_names))
+        source = _with_categories(fold_items(stripped))
         as_of = as_of or calendar_day(int(source.days.max()))
     else:
         as_of = as_of or today
-        source = _first_purchase(message, archetypes, as_of, drawn_seed)
+        source = _first_purchase(message, archetypes, as_of, seed)
     return Job(
         customer_id=message.customer_id,
         customer_name=message.customer_name,
@@ -92,7 +93,7 @@ def job_of(
 
 
 def _first_purchase(
-    message: messages.ProcessInput, archetypes: Archetypes | None, as_of: date, drawn_seed: int
+    message: messages.ProcessInput, archetypes: Archetypes | None, as_of: date, seed: int
 ) -> FirstPurchase:
     months = message.simulation_months if message.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
     archetype = message.archetype
@@ -106,7 +107,7 @@ def _first_purchase(
         archetype=archetype,
         simulation_months=months,
         start=add_months(as_of, -months),
-        seed=message.seed if message.HasField("seed") else drawn_seed,
+        seed=seed,
     )
 
 
@@ -130,12 +131,8 @@ def _history_of_rows(rows: Sequence[Purchase]) -> PurchaseHistory:
     )
 
 
-def _with_stripped_names(history: PurchaseHistory) -> PurchaseHistory:
-    return replace(history, item_names=tuple(name.strip() for name in history.item_names))
-
-
 def _with_categories(history: PurchaseHistory) -> PurchaseHistory:
-    """The history, with categories from the catalog for the items that have none."""
+    """The history with categories from the catalog for items without one."""
     catalog = load_catalog()
     categories = tuple(
         category or catalog.categorize(name).category
@@ -147,25 +144,21 @@ def _with_categories(history: PurchaseHistory) -> PurchaseHistory:
 def event_message(event: Event) -> messages.StreamProcessResponse:
     """Converts an event to its message."""
     if isinstance(event, Started):
-        return messages.StreamProcessResponse(started=_started(event))
+        job = event.job
+        seed = job.source.seed if isinstance(job.source, FirstPurchase) else 0
+        return messages.StreamProcessResponse(
+            started=messages.Started(
+                customer_id=job.customer_id, month_count=event.month_count, seed=seed, as_of=job.as_of.isoformat()
+            )
+        )
     if isinstance(event, Month):
         return _monthly_update(event)
     return messages.StreamProcessResponse(completed=result_message(event))
 
 
-def _started(event: Started) -> messages.Started:
-    job = event.job
-    return messages.Started(
-        customer_id=job.customer_id,
-        month_count=event.month_count,
-        seed=job.source.seed if isinstance(job.source, FirstPurchase) else 0,
-        as_of=job.as_of.isoformat(),
-    )
-
-
 def _monthly_update(month: Month) -> messages.StreamProcessResponse:
     purchases = month.purchases
-    # Many lines of a month share a day. A row that is added in place is not copied.
+    # Dates are formatted once, since many lines share a day. Lines are added in place, which avoids a copy.
     dates = {day: calendar_day(day).isoformat() for day in set(purchases.days)}
     response = messages.StreamProcessResponse()
     update = response.monthly_update
@@ -202,7 +195,7 @@ def _monthly_update(month: Month) -> messages.StreamProcessResponse:
 
 
 def result_message(result: Completed) -> messages.ProcessResult:
-    """Converts a result to its message. Its id is a hash of all other fields, so that equal results have equal ids."""
+    """Converts a result. Its id is a hash of all other fields, so that equal results have equal ids."""
     job = result.job
     response = cast(RecommendResponse, result.recommendations.payload)
     message = messages.ProcessResult(
@@ -267,7 +260,7 @@ def _model(model: ModelName) -> Model:
 def config_response(
     components: Sequence[Component], default_archetype: str, version: str
 ) -> messages.GetConfigResponse:
-    """The configuration of the pipeline as a message."""
+    """Response with the configuration of the pipeline."""
     return messages.GetConfigResponse(
         version=version,
         default_archetype=default_archetype,

@@ -1,4 +1,4 @@
-"""Prints the events of a pipeline. The services behind it must be running: start them with `pantree up`."""
+"""Demo: prints the events of one call. The other services must be running; `pantree up` starts them."""
 
 import grpc
 from google.protobuf import json_format

@@ -1,4 +1,4 @@
-"""Rules of requests that the contract cannot express, because they compare fields."""
+"""Rules for requests that the contract cannot express, because they compare fields."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from pantree_runtime.validation import FIRST_DAY, Rule, Violations, parse_day
 
 
 def check_input(request: messages.ProcessRequest | messages.StreamProcessRequest, violations: Violations) -> None:
-    """Checks what is known about a household."""
+    """Checks the first purchase or the history of a household."""
     message, nested = request.input, violations.within("input")
     if not message.history and not message.HasField("history_columns"):
         _check_first_purchase(message, nested)

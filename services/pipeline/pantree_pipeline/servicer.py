@@ -16,7 +16,7 @@ from pantree_pipeline.core.pipeline import Pipeline
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
 
-# Estimated time to check and categorize the purchases of a request.
+# Estimated time to convert and categorize the purchases of a request.
 _MS_PER_BYTE = 5.0 / (16 * 1024)
 
 
@@ -57,7 +57,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
     async def StreamProcess(
         self, request: messages.StreamProcessRequest, context: Context
     ) -> AsyncIterator[messages.StreamProcessResponse]:
-        """Recommendations for one household, and the months before them."""
+        """Recommendations for one household, after each month of its history."""
         job = await self._job(request.input, context)
         async with aclosing(self._pipeline.run(job)) as events:
             async for event in events:
@@ -73,7 +73,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         return convert.status_response(await self._probe.check(), self._version)
 
     async def _job(self, message: messages.ProcessInput, context: Context) -> Job:
-        """The job of a request; archetypes are fetched only when a simulation needs them."""
+        """Converts a request; fetches the archetypes only when a simulation needs them."""
         archetypes = await self._pipeline.archetypes() if message.items else None
         tenant_id = dict(context.invocation_metadata() or ()).get(convert.TENANT_METADATA, "")
         # Drawing a seed is a system call, which most requests do not need.

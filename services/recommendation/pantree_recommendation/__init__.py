@@ -1,1 +1,1 @@
-"""The recommendation service: which items to subscribe to, and at which cadence?"""
+"""The recommendation service: recommends which items to subscribe to, and at which cadence."""

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.recommendation.v1.recommendation_service_pb2 import RecommendBatchResponse, RecommendResponse
-from pantree_recommendation.backends.bodies import COLUMNS
 from pantree_recommendation.backends.discount_file import BUNDLED, load_discounts
 from pantree_recommendation.backends.model_files import ModelFiles
 from pantree_recommendation.core.policy import Policy
+from pantree_recommendation.core.ranking import FEATURES
 from pantree_recommendation.core.selection import ModelCard
 from pantree_recommendation.demo import demo
 from pantree_recommendation.rules import RULES
@@ -24,7 +24,7 @@ NAME = "recommendation"
 
 
 async def build(settings: RecommendationSettings) -> ServiceSpec:
-    """The service, ready to serve.
+    """The recommendation service.
 
     Raises:
         OSError: when a model, the selection file, the discounts file or the AWS configuration is invalid.
@@ -75,7 +75,7 @@ def _models(settings: RecommendationSettings, sagemaker: "SageMakerRanker | None
     return ModelFiles(
         remote=sagemaker,
         remote_card=ModelCard(
-            features=COLUMNS,
+            features=FEATURES,
             target_variant=settings.sagemaker_variant,
             inference_component=settings.sagemaker_inference_component,
         ),

@@ -1,4 +1,4 @@
-"""Converts messages of the recommendation service to core types and back; requests are validated before."""
+"""Validated messages of the recommendation service ↔ core types."""
 
 import math
 from collections.abc import Iterable
@@ -155,7 +155,7 @@ def recommend_response(result: RecommendationResult) -> messages.RecommendRespon
 def batch_responses(
     outcomes: Iterable[RecommendationResult | PantreeError],
 ) -> list[messages.RecommendBatchResponse]:
-    """Converts the outcomes of a batch, in order, to as many messages as their size needs."""
+    """Converts the outcomes of a batch, in order, split into messages by size."""
     households = (
         messages.HouseholdRecommendation(error=status_of(outcome))
         if isinstance(outcome, PantreeError)

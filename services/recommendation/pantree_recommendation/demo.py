@@ -1,4 +1,4 @@
-"""Prints the answer for a weekly item, one with little evidence, and one that is no longer needed."""
+"""Demo: prints the response for a weekly item, one with little evidence, and one that is no longer needed."""
 
 import grpc
 from google.protobuf import json_format

@@ -1,4 +1,4 @@
-"""Rules of requests that the contract cannot express, because they compare fields."""
+"""Rules for requests that the contract cannot express, because they compare fields."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ _LADDER_DAYS = frozenset(step.interval_days for step in LADDER)
 
 
 def check_request(request: messages.RecommendRequest, violations: Violations) -> None:
-    """Checks the evidence on a household's items."""
+    """Checks the evidence on a household's items, and the neighborhood."""
     as_of = request.as_of if parse_day(request.as_of) else LAST_DAY.isoformat()
     first_indices: dict[str, int] = {}
     for index, candidate in enumerate(request.candidates):
@@ -31,7 +31,7 @@ def check_request(request: messages.RecommendRequest, violations: Violations) ->
 
 def _evidence_problems(item: frequency.ItemFrequency, as_of: str) -> list[tuple[str, str]]:
     problems = []
-    # Days of one format compare like their texts.
+    # ISO dates are ordered like their texts.
     if item.last_date > as_of:
         problems.append(("last_date", f"must not be later than as_of, {as_of}; is {item.last_date}"))
     # One purchase has no interval.
@@ -67,7 +67,7 @@ def _check_neighborhood(message: vector.Neighborhood, violations: Violations) ->
 
 def _check_counts(violations: Violations, whole: int, field: str, part: int) -> None:
     if part > max(1, whole):
-        violations.add(field, f"must be at most {max(1, whole):,}, since it counts some of them; is {part:,}")
+        violations.add(field, f"must be at most {max(1, whole):,}, since it counts a subset; is {part:,}")
 
 
 RULES: Mapping[str, Rule] = {"Recommend": check_request}

@@ -14,7 +14,7 @@ from pantree_runtime.errors import InvalidInput
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.validation import validate
 
-# Measured: a third to convert and filter a candidate, two thirds to select, explain and convert it.
+# Measured: converting and filtering a candidate takes a third of it, selecting and explaining it two thirds.
 _MS_PER_CANDIDATE = 0.025
 
 
@@ -36,7 +36,7 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
     async def RecommendBatch(
         self, request_iterator: AsyncIterator[messages.RecommendBatchRequest], context: Context
     ) -> AsyncIterator[messages.RecommendBatchResponse]:
-        """Returns the same for many households; reads a batch when the responses to the last one have been taken."""
+        """Returns the same for many households; reads a batch once the responses to the last one have been sent."""
         async for request in request_iterator:
             models = await self._models.current()
             cost_ms = _MS_PER_CANDIDATE * sum(len(household.candidates) for household in request.households)

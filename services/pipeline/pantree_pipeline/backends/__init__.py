@@ -1,1 +1,1 @@
-"""The ports of the pipeline's core, implemented with gRPC calls to the other services."""
+"""gRPC clients of the other services, which implement the ports of the core."""

@@ -1,4 +1,4 @@
-"""Translates the errors of calls to the other services."""
+"""Error translation for calls to the other services."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,16 +14,10 @@ _log = structlog.get_logger(__name__)
 
 @contextlib.contextmanager
 def translate_part_errors(component: str) -> Iterator[None]:
-    """Context manager that raises the gRPC errors of the calls inside as Pantree errors.
+    """Context manager that converts the gRPC errors of calls to a part to Pantree errors.
 
-    A part that rejects a request of the pipeline reveals a bug here, since the caller's input is valid; the fields that
-    the part names would mean nothing to the caller.
-
-    Args:
-        component: name of the part that is called.
-
-    Raises:
-        PantreeError: when a call inside fails.
+    If a part rejects a request, the pipeline has a bug, because the caller's input is already validated. The rejected
+    fields are only logged: they would mean nothing to the caller.
     """
     try:
         yield

@@ -1,6 +1,5 @@
 """The enrichment service over gRPC."""
 
-import math
 from collections.abc import Sequence
 
 import grpc
@@ -12,8 +11,7 @@ from pantree_pipeline.core.ports import Enricher, Enrichment, EnrichmentResult, 
 from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.errors import DeadlineExceeded
 
-NAME = "enrichment"
-# Of the remaining time; recommendation, which is required, follows enrichment.
+# Share of the remaining time; the rest is for recommendation, which comes next and is required.
 _MAX_TIME_RATIO = 0.5
 
 
@@ -22,7 +20,7 @@ class GrpcEnricher(Enricher):
 
     Args:
         channel: channel to the enrichment service.
-        timeout_seconds: longest time of a call, which is also limited to half of the request's remaining time.
+        timeout_seconds: timeout of a call, which also gets at most half of the request's remaining time.
     """
 
     def __init__(self, channel: grpc.aio.Channel, *, timeout_seconds: float) -> None:
@@ -30,18 +28,17 @@ class GrpcEnricher(Enricher):
         self._timeout_seconds = timeout_seconds
 
     async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
-        """The enrichments that arrive before the call's deadline.
-
-        Raises:
-            PantreeError: when the call fails, or none arrives in time.
-        """
         request = messages.EnrichItemsRequest(
             items=[messages.ItemToEnrich(name=item.name, category=item.category) for item in items]
         )
+        remaining = remaining_seconds()
+        timeout = self._timeout_seconds
+        if remaining is not None:
+            timeout = min(timeout, remaining * _MAX_TIME_RATIO)
         enriched: dict[int, messages.EnrichedItem] = {}
         try:
-            with translate_part_errors(NAME):
-                async for response in self._stub.EnrichItems(request, timeout=self._timeout()):
+            with translate_part_errors("enrichment"):
+                async for response in self._stub.EnrichItems(request, timeout=timeout):
                     if response.HasField("item"):
                         enriched[response.item_index] = response.item
         except DeadlineExceeded:
@@ -53,8 +50,3 @@ class GrpcEnricher(Enricher):
             missing_count=len(items) - len(enriched),
             fallback_reason=next((item.fallback_reason for item in in_order if item.fallback_reason), ""),
         )
-
-    def _timeout(self) -> float:
-        remaining = remaining_seconds()
-        limit = math.inf if remaining is None else remaining * _MAX_TIME_RATIO
-        return min(self._timeout_seconds, limit)

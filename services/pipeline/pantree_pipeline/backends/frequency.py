@@ -13,8 +13,6 @@ from pantree_pipeline.backends.calls import translate_part_errors
 from pantree_pipeline.core.ports import FrequencyAnalyzer, HistoryAnalysis, ItemEvidence
 from pantree_runtime.purchase_columns import columns_of
 
-NAME = "frequency"
-
 
 class GrpcFrequencyAnalyzer(FrequencyAnalyzer):
     """Calls the frequency service. Payloads are `ItemFrequency` messages."""
@@ -23,15 +21,10 @@ class GrpcFrequencyAnalyzer(FrequencyAnalyzer):
         self._stub = rpc.FrequencyServiceStub(channel)
 
     async def analyze(self, history: PurchaseHistory, as_of: date) -> HistoryAnalysis:
-        """The evidence on every item of a history.
-
-        Raises:
-            PantreeError: when the call fails.
-        """
         request = messages.AnalyzeHistoryRequest(
             purchases=columns_of(history), as_of=as_of.isoformat(), view=messages.ITEM_FREQUENCY_VIEW_BASIC
         )
-        with translate_part_errors(NAME):
+        with translate_part_errors("frequency"):
             response = await self._stub.AnalyzeHistory(request)
         return HistoryAnalysis(
             items=tuple([ItemEvidence(item.name, item) for item in response.items]),
@@ -41,15 +34,10 @@ class GrpcFrequencyAnalyzer(FrequencyAnalyzer):
     async def cadence_changes(
         self, history: PurchaseHistory, as_of: date, names: Sequence[str]
     ) -> Sequence[messages.CadenceChange]:
-        """When a later next purchase of these items would make their cadence longer.
-
-        Raises:
-            PantreeError: when the call fails.
-        """
         request = messages.FindCadenceChangesRequest(
             history=messages.AnalyzeHistoryRequest(purchases=columns_of(history), as_of=as_of.isoformat()),
             item_names=names,
         )
-        with translate_part_errors(NAME):
+        with translate_part_errors("frequency"):
             response = await self._stub.FindCadenceChanges(request)
         return response.changes

@@ -18,7 +18,7 @@ class GrpcHealthProbe:
     Args:
         components: the components; those without a channel are disabled.
         channels: channel of each enabled component, by name.
-        timeout_seconds: longest time of a check.
+        timeout_seconds: timeout of a check.
     """
 
     def __init__(

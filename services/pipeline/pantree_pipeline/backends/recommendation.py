@@ -15,8 +15,6 @@ from pantree_domain.evidence import ModelName
 from pantree_pipeline.backends.calls import translate_part_errors
 from pantree_pipeline.core.ports import Candidate, Neighborhood, Recommendations, Recommender
 
-NAME = "recommendation"
-
 
 class GrpcRecommender(Recommender):
     """Calls the recommendation service. The payload is a `RecommendResponse` message."""
@@ -33,11 +31,6 @@ class GrpcRecommender(Recommender):
         include_omitted: bool,
         neighborhood: Neighborhood | None,
     ) -> Recommendations:
-        """The items worth a subscription.
-
-        Raises:
-            PantreeError: when the call fails.
-        """
         request = messages.RecommendRequest(
             as_of=as_of.isoformat(),
             max_recommendations=max_recommendations,
@@ -52,7 +45,7 @@ class GrpcRecommender(Recommender):
                 enriched = cast(EnrichedItem, candidate.enrichment.payload)
                 message.perishability = enriched.perishability
                 message.suggested_interval_days = enriched.suggested_interval_days
-        with translate_part_errors(NAME):
+        with translate_part_errors("recommendation"):
             response = await self._stub.Recommend(request)
         return Recommendations(
             payload=response,

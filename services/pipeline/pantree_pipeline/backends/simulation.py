@@ -15,8 +15,6 @@ from pantree_pipeline.core.job import FirstPurchase
 from pantree_pipeline.core.ports import Archetypes, Simulator
 from pantree_runtime.purchase_columns import lines_of
 
-NAME = "simulation"
-
 
 class GrpcSimulator(Simulator):
     """Calls the simulation service. Archetypes are cached, since they change only with a deployment."""
@@ -26,15 +24,10 @@ class GrpcSimulator(Simulator):
         self._archetypes: Archetypes | None = None
 
     async def archetypes(self) -> Archetypes:
-        """The kinds of shopper that can be simulated.
-
-        Raises:
-            PantreeError: when the call fails.
-        """
         if self._archetypes is None:
             ids: list[str] = []
             request = messages.ListArchetypesRequest()
-            with translate_part_errors(NAME):
+            with translate_part_errors("simulation"):
                 while True:
                     response = await self._stub.ListArchetypes(request)
                     ids.extend(archetype.id for archetype in response.archetypes)
@@ -46,11 +39,6 @@ class GrpcSimulator(Simulator):
 
     @contextlib.asynccontextmanager
     async def months(self, customer_id: str, first_purchase: FirstPurchase) -> AsyncIterator[AsyncIterator[Month]]:
-        """The months that follow a first purchase, each as soon as it is simulated.
-
-        Raises:
-            PantreeError: when the call fails.
-        """
         request = messages.StreamPurchasesRequest(
             household_id=customer_id,
             archetype=first_purchase.archetype,
@@ -61,14 +49,14 @@ class GrpcSimulator(Simulator):
         )
         call = self._stub.StreamPurchases(request)
         try:
-            await asyncio.sleep(0)  # lets the task of grpc.aio that sends the request run
+            await asyncio.sleep(0)  # lets grpc.aio send the request
             yield _months(call)
         finally:
             call.cancel()  # has no effect after the last message
 
 
 async def _months(responses: AsyncIterable[messages.StreamPurchasesResponse]) -> AsyncIterator[Month]:
-    with translate_part_errors(NAME):
+    with translate_part_errors("simulation"):
         async for response in responses:
             yield Month(
                 month_number=response.month_number,

@@ -12,8 +12,7 @@ from pantree_pipeline.backends.calls import translate_part_errors
 from pantree_pipeline.core.ports import Neighborhood, VectorIndex
 from pantree_runtime.purchase_columns import columns_of
 
-NAME = "vector"
-# The recommendation service drops the items that the household buys already.
+# As many as allowed, because the recommendation service drops the items that the household already buys.
 _MAX_NEIGHBOR_ITEMS = max_items("pantree.vector.v1.Neighborhood.items")
 
 
@@ -24,28 +23,18 @@ class GrpcVectorIndex(VectorIndex):
         self._stub = rpc.VectorServiceStub(channel)
 
     async def index(self, tenant_id: str, customer_id: str, history: PurchaseHistory, as_of: date) -> object:
-        """Stores a history and returns the customer's profile.
-
-        Raises:
-            PantreeError: when the call fails.
-        """
         request = messages.IndexHistoryRequest(
             tenant_id=tenant_id, customer_id=customer_id, purchases=columns_of(history), as_of=as_of.isoformat()
         )
-        with translate_part_errors(NAME):
+        with translate_part_errors("vector"):
             response = await self._stub.IndexHistory(request)
         return response.profile
 
     async def neighborhood(self, tenant_id: str, customer_id: str) -> Neighborhood:
-        """The purchases of customers that are similar to a stored one.
-
-        Raises:
-            PantreeError: when the call fails.
-        """
         request = messages.DescribeNeighborhoodRequest(
             tenant_id=tenant_id, customer_id=customer_id, limit=_MAX_NEIGHBOR_ITEMS
         )
-        with translate_part_errors(NAME):
+        with translate_part_errors("vector"):
             response = await self._stub.DescribeNeighborhood(request)
         neighborhood = response.neighborhood
         return Neighborhood(neighborhood.neighbor_count, len(neighborhood.items), neighborhood)

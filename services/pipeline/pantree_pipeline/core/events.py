@@ -12,7 +12,7 @@ from pantree_pipeline.core.ports import Enrichment, Recommendations
 
 
 class Started(NamedTuple):
-    """The job is accepted and running."""
+    """The job has started."""
 
     job: Job
     month_count: int
@@ -20,7 +20,7 @@ class Started(NamedTuple):
 
 @dataclass(frozen=True)
 class Degradation:
-    """What is missing from an answer, and why: a warning of the contract."""
+    """What is missing from the result, and why; a warning in the response."""
 
     component: str
     code: str
@@ -39,7 +39,7 @@ class Completed:
     enrichments: Mapping[str, Enrichment]
     """By item name."""
     profile: object | None
-    """The customer's profile as a message of the vector service; None if it is missing."""
+    """Message of the vector service; None if it is missing."""
     degradations: tuple[Degradation, ...]
     cadence_changes: tuple[object, ...] = ()
     """Messages of the frequency service; empty unless requested."""

@@ -11,10 +11,10 @@ class State(enum.Enum):
 
     SERVING = "serving"
     DEGRADED = "degraded"
-    """Answers lack what optional components would add."""
+    """An optional component is unavailable."""
     UNAVAILABLE = "unavailable"
     DISABLED = "disabled"
-    """Disabled by the settings."""
+    """By the settings."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ComponentHealth:
     state: State
     latency_ms: float = 0.0
     message: str = ""
-    """What is wrong; empty if nothing is."""
+    """What is wrong; empty if the component is healthy."""
 
 
 class HealthProbe(Protocol):

@@ -1,4 +1,4 @@
-"""Splits a history into months, and joins months to a history."""
+"""Splits a history into months and joins months into a history."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ class Month(NamedTuple):
 
 
 def join(months: Sequence[PurchaseLines]) -> PurchaseHistory:
-    """One history with the lines of all months, at least one, in their order."""
+    """One history with the lines of all months, in order; there is at least one month."""
     categories: dict[str, str] = {}
     for month in months:
         for name, category in zip(month.item_names, month.item_categories, strict=True):
@@ -55,7 +55,7 @@ def join(months: Sequence[PurchaseLines]) -> PurchaseHistory:
 
 
 def purchase_counts(history: PurchaseHistory) -> NDArray[np.int64]:
-    """int64[k], number of distinct days on which each item of the dictionary was bought."""
+    """Number of distinct days on which each item was bought, int64[k]."""
     if not len(history):
         return np.zeros(len(history.item_names), dtype=np.int64)
     first = int(history.days.min())
@@ -66,13 +66,13 @@ def purchase_counts(history: PurchaseHistory) -> NDArray[np.int64]:
 
 
 def month_count(history: PurchaseHistory) -> int:
-    """Number of calendar months from that of the first purchase to that of the last one, both included."""
+    """Number of calendar months from the first purchase to the last one, both months included."""
     first, last = calendar_day(history.days.min()), calendar_day(history.days.max())
     return (last.year - first.year) * 12 + last.month - first.month + 1
 
 
 def months_of(history: PurchaseHistory) -> Iterator[Month]:
-    """The calendar months of a history that is not empty, each with its lines by day; months may be empty."""
+    """The calendar months of a history that is not empty, each with its lines sorted by day; a month may have none."""
     order = np.argsort(history.days, kind="stable")
     days = history.days[order]
     count = month_count(history)
@@ -86,7 +86,7 @@ def months_of(history: PurchaseHistory) -> Iterator[Month]:
 
 
 def _lines(history: PurchaseHistory, lines: NDArray[np.intp]) -> PurchaseLines:
-    """The lines at positions, with a dictionary of only their items."""
+    """The lines at the given positions, with only the items that occur in them."""
     items, indices = np.unique(history.item_indices[lines], return_inverse=True)
     return PurchaseLines(
         item_names=[history.item_names[item] for item in items],

@@ -10,7 +10,7 @@ class FirstPurchase(NamedTuple):
     """A first purchase, from which a history is simulated."""
 
     items: tuple[Any, ...]
-    """The items as messages of the simulation service, passed on unchanged."""
+    """`BasketItem` messages, passed on unchanged."""
     archetype: str
     simulation_months: int
     start: date

@@ -1,12 +1,12 @@
-"""The stages of an answer: history; then vector, frequency and enrichment concurrently; then recommendation.
+"""The stages of the pipeline: history; then vector, frequency and enrichment concurrently; then recommendation.
 
-History, frequency and recommendation are required: if one fails, so does the answer. Vector and enrichment are
-optional: if one fails, the answer lacks what it would have added and contains a degradation that says so.
+History, frequency and recommendation are required: if one fails, the pipeline fails. Vector and enrichment are
+optional: if one fails, the result lacks what it would have added, and a degradation says so.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable
-from typing import TypeVar
+from collections.abc import AsyncGenerator, Coroutine
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -31,9 +31,9 @@ from pantree_pipeline.core.ports import (
 )
 from pantree_runtime.errors import ComponentUnavailable, PantreeError
 
-# With fewer purchases an item has no spread of intervals and is never recommended.
+# An item with fewer purchases has no spread of intervals and is never recommended.
 MIN_PURCHASES_TO_ENRICH = 3
-# Enrichment may call a language model, which is slow; items that are recommended are among those bought most often.
+# Enrichment may call a language model, which is slow. Recommended items are among those bought most often.
 MAX_ITEMS_TO_ENRICH = 200
 MAX_CADENCE_CHANGES = max_items("pantree.frequency.v1.FindCadenceChangesRequest.item_names")
 
@@ -43,7 +43,7 @@ SecondT = TypeVar("SecondT")
 
 
 class Pipeline:
-    """Runs the stages of an answer, concurrently where they don't depend on each other."""
+    """Runs the stages, concurrently where they don't depend on each other."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Pipeline:
         return await self._simulator.archetypes()
 
     async def run(self, job: Job) -> AsyncGenerator[Event]:
-        """One `Started`, a `Month` for each month as soon as it is available, and one `Completed`.
+        """The events: `Started`, each `Month` as soon as it is available, and `Completed`.
 
         Raises:
             PantreeError: when a required stage fails.
@@ -78,7 +78,7 @@ class Pipeline:
                 async for month in simulated:
                     months.append(month.purchases)
                     yield month
-            # A stream that ends too early is a failure of simulation, not a short answer.
+            # A stream that ends too early is a failure of the simulation, not a short history.
             if len(months) != count:
                 raise ComponentUnavailable(
                     "simulation", f"simulation ended after {len(months)} of {count} months; try again"
@@ -113,7 +113,7 @@ class Pipeline:
             recommendations=recommendations,
             enrichments=enrichments,
             profile=profile,
-            # Concurrent stages finish in any order; equal answers must be equal byte for byte.
+            # Concurrent stages finish in any order, but the same input must return the same bytes.
             degradations=tuple(sorted(degradations, key=lambda degradation: (degradation.component, degradation.code))),
             cadence_changes=changes,
         )
@@ -136,11 +136,11 @@ class Pipeline:
     async def _profile_and_neighborhood(
         self, job: Job, history: PurchaseHistory, degradations: list[Degradation]
     ) -> tuple[object | None, Neighborhood | None]:
-        """The neighborhood is found after the customer is stored."""
         missing = "suggestions from similar customers"
         if self._vector is None:
             degradations.append(Degradation("vector", "DISABLED", f"the answer lacks {missing}: vector is disabled"))
             return None, None
+        # A customer has no neighbors before being stored.
         profile = await self._profile(job, history, degradations)
         if profile is None:
             return None, None
@@ -209,7 +209,7 @@ def _items_to_enrich(history: PurchaseHistory) -> list[ItemToEnrich]:
 
 
 async def _optional(
-    component: str, missing: str, call: Awaitable[ResultT], degradations: list[Degradation]
+    component: str, missing: str, call: Coroutine[Any, Any, ResultT], degradations: list[Degradation]
 ) -> ResultT | None:
     """Result of an optional stage; None, with a degradation, when it fails."""
     try:
@@ -219,17 +219,15 @@ async def _optional(
         return None
 
 
-async def gather_both(first: Awaitable[FirstT], second: Awaitable[SecondT]) -> tuple[FirstT, SecondT]:
-    """Results of two concurrent stages; when one fails, the other is canceled and the error is raised."""
+async def gather_both(
+    first: Coroutine[Any, Any, FirstT], second: Coroutine[Any, Any, SecondT]
+) -> tuple[FirstT, SecondT]:
+    """Results of two concurrent stages; when one fails, the other one is canceled and the error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
-            first_task = group.create_task(_coroutine(first))
-            second_task = group.create_task(_coroutine(second))
+            first_task = group.create_task(first)
+            second_task = group.create_task(second)
     except* PantreeError as errors:
         error = errors.exceptions[0]
         raise error from error.__cause__
     return first_task.result(), second_task.result()
-
-
-async def _coroutine(call: Awaitable[ResultT]) -> ResultT:
-    return await call

@@ -1,7 +1,7 @@
 """Ports to the other services.
 
-The pipeline calls them in order and passes results from one to the next without reading them: a `payload` is a message
-that only its producer and its consumer interpret.
+Each call raises `PantreeError` when it fails. The pipeline passes results from one service to the next without reading
+them: a `payload` is a message that only its producer and its consumer interpret.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -35,15 +35,16 @@ class ItemEvidence(NamedTuple):
 
 @dataclass(frozen=True)
 class HistoryAnalysis:
-    """The evidence on all items, most confident first."""
+    """The evidence on all items."""
 
     items: tuple[ItemEvidence, ...]
+    """Highest confidence first."""
     model: ModelName
 
 
 @dataclass(frozen=True)
 class ItemToEnrich:
-    """An item to look up."""
+    """An item to enrich."""
 
     name: str
     category: str
@@ -52,7 +53,7 @@ class ItemToEnrich:
 
 @dataclass(frozen=True)
 class Enrichment:
-    """Knowledge about an item that is not in its purchases."""
+    """What the enrichment service knows about an item."""
 
     name: str
     source: str
@@ -99,7 +100,7 @@ class Neighborhood:
 
     neighbor_count: int
     item_count: int
-    """Items that enough of them buy regularly."""
+    """Number of items that enough of them buy regularly."""
     payload: object
     """Message of the vector service for the recommendation service."""
 
@@ -115,7 +116,7 @@ class Simulator(Protocol):
     ) -> AbstractAsyncContextManager[AsyncIterator[Month]]:
         """The months that follow a first purchase, each as soon as it is simulated.
 
-        Entering the context starts the simulation, leaving it stops the simulation.
+        Entering the context starts the simulation; leaving it stops it.
         """
 
 
@@ -126,7 +127,7 @@ class FrequencyAnalyzer(Protocol):
         """The evidence on every item of a history."""
 
     async def cadence_changes(self, history: PurchaseHistory, as_of: date, names: Sequence[str]) -> Sequence[object]:
-        """Messages that say when a later next purchase of these items would make their cadence longer."""
+        """Messages that say how late the next purchase of an item can be before its cadence gets longer."""
 
 
 class VectorIndex(Protocol):
@@ -136,14 +137,14 @@ class VectorIndex(Protocol):
         """Stores a history and returns a message with the customer's profile."""
 
     async def neighborhood(self, tenant_id: str, customer_id: str) -> Neighborhood:
-        """The purchases of the retailer's customers that are similar to a stored one."""
+        """The purchases of those customers of the retailer that are similar to a stored one."""
 
 
 class Enricher(Protocol):
     """The enrichment service."""
 
     async def enrich(self, items: Sequence[ItemToEnrich]) -> EnrichmentResult:
-        """The enrichments that arrive in time."""
+        """The enrichments that arrive in time; an error if there are none."""
 
 
 class Recommender(Protocol):
@@ -158,4 +159,4 @@ class Recommender(Protocol):
         include_omitted: bool,
         neighborhood: Neighborhood | None,
     ) -> Recommendations:
-        """The items worth a subscription, and with a neighborhood also suggestions."""
+        """The items worth a subscription, and suggestions if there is a neighborhood."""

@@ -1,1 +1,1 @@
-"""Where the items are ranked: in this process, or on SageMaker."""
+"""Ranking models in this process and on SageMaker, and the files that configure them."""

@@ -1,11 +1,11 @@
-"""Request and response bodies of a SageMaker endpoint, as this service sends them and our container reads them.
+"""Request and response bodies of a SageMaker endpoint, for this service and for our container.
 
     application/json        {"instances": [{"name": "Bananas", …}, …]}    {"predictions": [0.83, …]}
     application/jsonlines   {"name": "Bananas", …}                        {"prediction": 0.83}
     text/csv                Bananas,produce,8,7.2,…                       0.83
 
-One line or instance per item, in order. CSV has no header and the fields of `ItemFeatures` as columns. Floats are
-written so that they read back equal in all three.
+There is one line or instance per item, in order. CSV has no header; its columns are `FEATURES`. Floats round-trip
+exactly in all three formats.
 """
 
 import csv
@@ -21,29 +21,25 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError, create_model
 
 from pantree_recommendation.backends.invalid_fields import problems_of
-from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
+from pantree_recommendation.core.ranking import FEATURES, ItemFeatures, RankerFailure
 
-# InvokeEndpoint's limit for the body of a request, and the maximum size of a response here.
+# InvokeEndpoint's limit for the body of a request, and our own limit for a response.
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 MAX_BODY_BYTES = 6_291_456
-# An error about a body with thousands of invalid lines names only the first ones.
+# A body may have thousands of invalid lines; only the first ones are reported.
 MAX_PROBLEMS = 50
 
 
 class BodyFormat(enum.StrEnum):
-    """Content types."""
+    """Content types of bodies."""
 
     JSON = "application/json"
     JSON_LINES = "application/jsonlines"
     CSV = "text/csv"
 
 
-COLUMNS = tuple(field.name for field in dataclasses.fields(ItemFeatures))
-"""Columns of a CSV line, in order."""
-
-
 def _whole_number(value: object) -> object:
-    """An int for a float without a fraction: some programs write all numbers as floats."""
+    """Converts floats like 3.0, since some programs write all numbers as floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -61,7 +57,7 @@ _JSON_PREFIX, _JSON_SUFFIX = b'{"instances":[', b"]}"
 
 
 class MalformedBody(Exception):
-    """A body has invalid items; `problems` are their positions, counted from 1, and what is wrong with each."""
+    """A body has invalid items. `problems` are their positions, counted from 1, and descriptions."""
 
     def __init__(self, problems: Sequence[tuple[int, str]]) -> None:
         super().__init__("; ".join(f"{position}: {problem}" for position, problem in problems))
@@ -71,12 +67,9 @@ class MalformedBody(Exception):
 def request_bodies(
     items: Iterable[ItemFeatures], body_format: BodyFormat = BodyFormat.JSON, max_body_bytes: int = MAX_BODY_BYTES
 ) -> Iterator[tuple[bytes, int]]:
-    """As few bodies as the limit allows for all items, in order, each with its number of items.
+    """As few bodies as the limit allows, in order, each with its number of items.
 
-    Args:
-        items: what the model sees.
-        body_format: content type.
-        max_body_bytes: limit of a body; an item that exceeds it gets a body of its own.
+    An item that exceeds the limit by itself gets a body of its own.
     """
     is_json = body_format is BodyFormat.JSON
     prefix, separator, suffix = (_JSON_PREFIX, b",", _JSON_SUFFIX) if is_json else (b"", b"\n", b"\n")
@@ -119,7 +112,7 @@ def item_of(entry: Any, body_format: BodyFormat) -> ItemFeatures:
     """The item in a JSON object (JSON) or a line; unknown fields are ignored.
 
     Raises:
-        ValueError: with what is wrong with each field.
+        ValueError: when a field is invalid; the message names all invalid fields.
     """
     try:
         if body_format is BodyFormat.JSON_LINES:
@@ -132,7 +125,7 @@ def item_of(entry: Any, body_format: BodyFormat) -> ItemFeatures:
 
 
 def scores_body(scores: Sequence[float], body_format: BodyFormat) -> bytes:
-    """Body with the scores, one per item, in order."""
+    """Response body with the scores, in order."""
     if body_format is BodyFormat.JSON:
         return json.dumps({"predictions": list(scores)}, separators=(",", ":")).encode()
     if body_format is BodyFormat.CSV:
@@ -141,15 +134,10 @@ def scores_body(scores: Sequence[float], body_format: BodyFormat) -> bytes:
 
 
 def predictions(response: bytes, count: int, body_format: BodyFormat = BodyFormat.JSON) -> list[float]:
-    """Scores in the response of an endpoint, which is untrusted.
-
-    Args:
-        response: body of the response.
-        count: number of items that were sent.
-        body_format: content type.
+    """The `count` scores in the response of an endpoint, which is not trusted.
 
     Raises:
-        RankerFailure: when it is not `count` numbers from 0 to 1.
+        RankerFailure: unless the response has `count` numbers from 0 to 1.
     """
     try:
         scores = _READERS[body_format](response)
@@ -160,10 +148,10 @@ def predictions(response: bytes, count: int, body_format: BodyFormat = BodyForma
         raise RankerFailure('SageMaker\'s model returned no list of "predictions"')
     if len(scores) != count:
         raise RankerFailure(f"SageMaker's model returned {len(scores):,} predictions for {count:,} items")
-    for position, score in enumerate(scores):
+    for position, score in enumerate(scores, start=1):
         # NaN fails the comparison; a bool would pass it.
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
-            raise RankerFailure(f"SageMaker's model returned no number from 0 to 1 for item {position}")
+            raise RankerFailure(f"SageMaker's model returned no number from 0 to 1 for item {position:,}")
     return [float(score) for score in scores]
 
 
@@ -194,12 +182,12 @@ def _json_line(item: ItemFeatures) -> bytes:
 
 def _csv_line(item: ItemFeatures) -> bytes:
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow([getattr(item, column) for column in COLUMNS])
+    csv.writer(line, lineterminator="").writerow([getattr(item, column) for column in FEATURES])
     return line.getvalue().encode()
 
 
 def _lines(body: bytes) -> list[bytes]:
-    """The lines of a body; the last line may end with a newline, empty lines are not skipped."""
+    """The lines of a body, including empty ones; the last line may end with a newline."""
     lines = body.split(b"\n")
     return lines[:-1] if not lines[-1] else lines
 
@@ -217,17 +205,17 @@ def _instances(body: bytes) -> list[object]:
 
 
 def _columns(line: bytes) -> dict[str, str | float]:
-    """The columns of a CSV line by name; invalid numbers stay texts."""
+    """The values of a CSV line by column; invalid numbers stay strings, so that validation reports them."""
     try:
         # Some programs write "\r" before "\n". A line is one item, even inside quotes.
         rows = list(csv.reader([line.decode().removesuffix("\r")], strict=True))
     except (UnicodeDecodeError, csv.Error):
         raise ValueError("is not valid CSV in UTF-8") from None
     texts = rows[0] if rows else []
-    if len(texts) != len(COLUMNS):
-        raise ValueError(f"must have {len(COLUMNS)} columns, {', '.join(COLUMNS)}; has {len(texts)}")
-    # `float` accepts 1_000, nan and digits of other scripts, too.
+    if len(texts) != len(FEATURES):
+        raise ValueError(f"must have {len(FEATURES)} columns, {', '.join(FEATURES)}; has {len(texts)}")
+    # `float` also accepts 1_000, nan and digits of other scripts.
     return {
         name: float(text) if _TYPES[name] is not str and _NUMBER.fullmatch(text) else text
-        for name, text in zip(COLUMNS, texts, strict=True)
+        for name, text in zip(FEATURES, texts, strict=True)
     }

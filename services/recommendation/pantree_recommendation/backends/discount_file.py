@@ -16,10 +16,10 @@ class _DiscountFile(BaseModel):
 
 
 def load_discounts(path: Path) -> DiscountTiers:
-    """The tiers in a file of the same form as `discounts.toml`.
+    """The tiers in a file with the format of `discounts.toml`.
 
     Raises:
-        OSError: when the file cannot be read or is invalid; the message names the file and the field.
+        OSError: when the file cannot be read or is invalid.
     """
     try:
         return DiscountTiers(_DiscountFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8"))).tier)

@@ -1,9 +1,9 @@
-"""A SageMaker endpoint called through boto3, and which of its failures are worth a retry: see the README's table."""
+"""Calls a SageMaker endpoint through boto3. The README lists which failures are retried."""
 
 import contextlib
 import re
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import boto3
 from botocore import exceptions
@@ -13,7 +13,7 @@ from pantree_recommendation.backends.bodies import MAX_BODY_BYTES, BodyFormat
 
 _CHUNK_BYTES = 1 << 20
 
-# Remedies for the errors that the API documents. SageMaker's own messages are not passed on, since they name accounts.
+# Messages for the documented errors. SageMaker's own messages are not passed on, since they contain account ids.
 # https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html
 _REMEDIES = {
     "ValidationError": "it rejected the request; check SAGEMAKER_ENDPOINT, AWS_REGION and the input of the model",
@@ -25,40 +25,22 @@ _REMEDIES = {
     "ThrottlingException": "it received more requests than its quota allows; try again later",
 }
 _RETRYABLE = {"InternalFailure", "ServiceUnavailable", "ThrottlingException", "TooManyRequestsException"}
-# Of a proxy, or of SageMaker under another name. Not 504: the proxy has already waited for the model.
+# For other error codes, such as those of a proxy. Not 504: the proxy has already waited for the model.
 _RETRYABLE_STATUSES = {500, 502, 503}
 
 
 class EndpointFailure(Exception):
-    """An endpoint returned no response. The message is shown to callers: what failed, what to do, never a secret."""
+    """An endpoint returned no response. The message is shown to callers, so it never contains a secret."""
 
     def __init__(self, message: str, *, is_retryable: bool = False) -> None:
         super().__init__(message)
         self.is_retryable = is_retryable
-        """Whether a retry may help without making the model work twice on the same request."""
-
-
-class Endpoint(Protocol):
-    """A model behind an endpoint."""
-
-    @property
-    def name(self) -> str:
-        """Name of the endpoint."""
-
-    def invoke(self, body: bytes, body_format: BodyFormat) -> bytes:
-        """Body of the response, in the format of the request; blocks.
-
-        Raises:
-            EndpointFailure: when there is no response.
-        """
-
-    def close(self) -> None:
-        """Closes the connections."""
+        """Whether a retry may help and would not make the model process the same request twice."""
 
 
 @dataclass(frozen=True)
 class AwsConnection:
-    """How to connect to AWS."""
+    """Settings of connections to AWS."""
 
     region: str
     connect_timeout_seconds: float
@@ -72,16 +54,12 @@ class AwsConnection:
     session_token: str | None = None
 
     def client(self, service: str, url: str | None = None) -> Any:
-        """Client of a service; blocks for a moment.
+        """boto3's client of a service; blocks for a moment.
 
-        It makes one attempt per call. Retries are up to the caller, since botocore also retries read timeouts.
-
-        Args:
-            service: AWS's name of the service.
-            url: URL of the service; AWS's own when None.
+        The client makes one attempt per call. The caller retries, because botocore would also retry read timeouts.
 
         Raises:
-            OSError: when the AWS configuration of this machine is invalid, such as a profile that does not exist.
+            OSError: when the AWS configuration of this machine is invalid, for example if the profile does not exist.
         """
         try:
             session = boto3.session.Session(
@@ -103,7 +81,7 @@ class AwsConnection:
 
 
 class BotoEndpoint:
-    """An endpoint called through boto3's client of `sagemaker-runtime`, which it closes."""
+    """An endpoint called through boto3's client of `sagemaker-runtime`, which `close` closes."""
 
     def __init__(self, client: Any, name: str, *, target_variant: str = "", inference_component: str = "") -> None:
         self.name = name
@@ -112,6 +90,11 @@ class BotoEndpoint:
         self._target = {parameter: value for parameter, value in target.items() if value}
 
     def invoke(self, body: bytes, body_format: BodyFormat) -> bytes:
+        """Body of the response, in the format of the request; blocks.
+
+        Raises:
+            EndpointFailure: when there is no response.
+        """
         try:
             response = self._client.invoke_endpoint(
                 EndpointName=self.name, ContentType=body_format, Accept=body_format, Body=body, **self._target
@@ -128,7 +111,7 @@ class BotoEndpoint:
 
 
 def _read_all(stream: Any) -> bytes:
-    """All bytes of a response. Reading to the end lets botocore notice a response that was cut off."""
+    """All bytes of a response. botocore detects truncated responses only when they are read to the end."""
     chunks: list[bytes] = []
     size = 0
     while chunk := stream.read(_CHUNK_BYTES):
@@ -147,14 +130,14 @@ def _service_failure(error: exceptions.ClientError) -> EndpointFailure:
     if remedy is None and status in (401, 403):
         remedy = "it denied access; check the AWS credentials and the permission sagemaker:InvokeEndpoint"
     is_retryable = code in _RETRYABLE or (code not in _REMEDIES and status in _RETRYABLE_STATUSES)
-    # The code may be anything when a proxy answers.
+    # A proxy may return anything as the code.
     shown_code = code if re.fullmatch(r"[A-Za-z]{1,64}", code) else "unknown error"
     message = f"{remedy or 'it rejected the request'} ({shown_code}, HTTP {status})"
     return EndpointFailure(message, is_retryable=is_retryable)
 
 
 def _connection_failure(error: exceptions.BotoCoreError) -> EndpointFailure:
-    """Failure for an error on the way to SageMaker."""
+    """Failure for an error without a response from SageMaker."""
     match error:
         case exceptions.NoCredentialsError() | exceptions.PartialCredentialsError():
             return EndpointFailure(

@@ -1,4 +1,4 @@
-"""Invalid fields of a file or a body, from pydantic's errors."""
+"""Descriptions of invalid fields, from pydantic's errors."""
 
 from collections import defaultdict
 
@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 
 def problems_of(error: ValidationError) -> str:
-    """What is wrong, after the paths of the fields: `shares[0].ratio: Input should be a valid number`."""
+    """Description of all invalid fields, like `shares[0].ratio: Input should be a valid number`."""
     paths: defaultdict[str, list[str]] = defaultdict(list)
     for problem in error.errors():
         parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]]

@@ -1,12 +1,11 @@
-"""A model as a directory, embedded in this service and served by the SageMaker container alike.
+"""Model directories, which this service embeds and the SageMaker container serves.
 
     manifest.json   name, version, formula, features, training data, metrics, and the SHA-256 of the other file
     model.json      the fitted calibration; null for the formula alone
 
-It contains no code, and the model file is verified by its checksum before it is parsed.
+A directory contains no code. The checksum of `model.json` is verified before it is parsed.
 """
 
-import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -19,25 +18,22 @@ from pantree_domain.evidence import ModelName
 from pantree_recommendation.backends.embedded import CLOSED_FORM, EmbeddedRanker
 from pantree_recommendation.backends.invalid_fields import problems_of
 from pantree_recommendation.core.calibration import Calibration
-from pantree_recommendation.core.ranking import ItemFeatures
+from pantree_recommendation.core.ranking import FEATURES
 from pantree_recommendation.core.selection import ModelCard
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models"
 DEFAULT_MODEL_DIR = BUNDLED / "default"
-"""The formula alone, which answers unless something else is selected."""
+"""The formula alone; the default model."""
 CALIBRATED_MODEL_DIR = BUNDLED / "calibrated"
 """Fitted on real households; see its `MODEL_CARD.md`."""
 MANIFEST, MODEL = "manifest.json", "model.json"
 
-FEATURES = tuple(feature.name for feature in dataclasses.fields(ItemFeatures))
-"""What a model sees of an item."""
-
-# Part of file names, settings and requests; the same rule as for names of endpoints.
+# Used in file names, settings and requests.
 _Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 
 
 class InvalidModel(Exception):
-    """A directory has no usable model. The message names the file, what is wrong and what to do."""
+    """A directory has no valid model."""
 
 
 class _Formula(BaseModel):
@@ -63,7 +59,7 @@ class _ModelFile(BaseModel):
 
 @dataclass(frozen=True)
 class ModelArtifact:
-    """A model and what is known about it."""
+    """A model and its description."""
 
     model: ModelName
     calibration: Calibration | None
@@ -71,7 +67,7 @@ class ModelArtifact:
     """Its checksum is empty before the model is saved."""
 
     def ranker(self) -> EmbeddedRanker:
-        """The model, ready to rank in this process."""
+        """Ranker that runs the model in this process."""
         return EmbeddedRanker(self.model, self.calibration)
 
 
@@ -82,7 +78,7 @@ def default_model() -> ModelArtifact:
 
 
 def save(artifact: ModelArtifact, directory: Path) -> None:
-    """Writes a model; equal models give equal bytes.
+    """Writes a model; the same model is always written as the same bytes.
 
     Raises:
         InvalidModel: when the name or the version is invalid.
@@ -103,7 +99,7 @@ def save(artifact: ModelArtifact, directory: Path) -> None:
         raise InvalidModel(problems_of(error)) from error
     directory.mkdir(parents=True, exist_ok=True)
     (directory / MODEL).write_bytes(content)
-    # Last, so that a directory without it is incomplete.
+    # Written last, so that an incomplete directory has no manifest.
     (directory / MANIFEST).write_bytes(_json(manifest))
 
 

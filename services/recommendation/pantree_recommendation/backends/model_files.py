@@ -1,10 +1,10 @@
-"""Models and their selection from files; the selection file is read again when it changes.
+"""Loads the models and the selection file, and reloads them when the selection file changes.
 
     {"experiment": "calibration", "shares": [{"model": "sagemaker", "ratio": 0.9},
      {"model": "embedded-calibrated/3", "ratio": 0.1}], "fallback": "embedded-heuristic/2"}
 
-To roll back, write the previous file again: it applies from the next request on, without a restart. An invalid file or
-model directory changes nothing but `selection_error`, which GetModel returns.
+To roll back, restore the previous file; this takes effect without a restart. If a file or a model directory is invalid,
+the previous selection stays in effect, and GetModel returns the problem as `selection_error`.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class _SelectionFile(BaseModel):
 
 
 class ModelFiles:
-    """Models from directories, the SageMaker model if there is one, and the selection from a file."""
+    """The bundled models, those in a directory, and the SageMaker model, with the selection from a file."""
 
     def __init__(
         self,
@@ -59,10 +59,10 @@ class ModelFiles:
         """Reads all files.
 
         Args:
-            remote: a model behind an endpoint, with the id `sagemaker`.
-            remote_card: what is known about it.
-            models_dir: has one directory for each further model.
-            selection_file: shares of the models; without it SageMaker answers if there is one, else the default model.
+            remote: the SageMaker model, with the id `sagemaker`.
+            remote_card: its description.
+            models_dir: has one subdirectory per further model.
+            selection_file: without it, SageMaker answers if it is configured, else the default model.
             reload_seconds: how often the selection file is checked.
             clock: monotonic seconds.
 
@@ -88,7 +88,7 @@ class ModelFiles:
     async def current(self) -> Models:
         if self._is_check_due():
             async with self._reload_lock:
-                if self._is_check_due():  # unless the previous holder of the lock has just checked
+                if self._is_check_due():  # the previous holder of the lock may have checked it
                     await asyncio.to_thread(self._reload_if_changed)
         return self._models
 
@@ -111,7 +111,7 @@ class ModelFiles:
             _log.info("selection loaded", shares=shares, fallback=self._models.selection.fallback)
 
     def _read_signature(self) -> tuple[int, ...]:
-        """Changes with the file, also when Kubernetes swaps a symbolic link to its directory."""
+        """Changes when the file changes, also when Kubernetes swaps the symbolic link to its directory."""
         if self._selection_file is None:
             return ()
         try:
@@ -123,8 +123,8 @@ class ModelFiles:
     def _read_models(self) -> Models:
         """The models on disk.
 
-        An invalid directory of `models_dir`, perhaps half copied, is skipped and reported, so that switching to another
-        model stays possible.
+        An invalid directory, perhaps one that is still being copied, is reported and skipped, so that the others can
+        still be selected.
 
         Raises:
             InvalidModel: when the default model is invalid.
@@ -156,7 +156,7 @@ class ModelFiles:
         return models
 
     def _read_artifacts(self) -> tuple[dict[str, ModelArtifact], list[str]]:
-        """The models by id, the default one first, and what is wrong with other directories."""
+        """The models by id, the default one first, and the problems of invalid directories."""
         default = model_artifact.load()
         artifacts, problems = {model_id(default.model): default}, []
         own = [] if self._models_dir is None else self._models_dir.glob(f"*/{model_artifact.MANIFEST}")
@@ -167,7 +167,7 @@ class ModelFiles:
                 problems.append(str(error))
                 continue
             id_ = model_id(artifact.model)
-            # A loaded model keeps its id until this process ends.
+            # An id of a loaded model is not reused until this process ends.
             known = artifacts.get(id_) or self._artifacts.get(id_)
             if known is not None and known != artifact:
                 problems.append(f"{directory} has another model with the id {id_}; give it a version of its own")
@@ -176,14 +176,10 @@ class ModelFiles:
 
 
 def read_selection(path: Path, *, fallback: str) -> Selection:
-    """The selection in a file.
-
-    Args:
-        path: of the file.
-        fallback: id of the fallback model when the file names none.
+    """The selection in a file; `fallback` is the id of the fallback model if the file names none.
 
     Raises:
-        ValueError: when the file cannot be read or is invalid; the message names the file and the field.
+        ValueError: when the file cannot be read or is invalid.
     """
     try:
         content = _SelectionFile.model_validate_json(path.read_bytes())

@@ -1,7 +1,4 @@
-"""Ranks items on a SageMaker endpoint: within the body limit, within the deadline, and behind a circuit breaker.
-
-Responses are validated; every failure becomes a `RankerFailure`.
-"""
+"""Ranks items on a SageMaker endpoint, within its body limit and the request's deadline, behind a circuit breaker."""
 
 import asyncio
 import random
@@ -13,7 +10,7 @@ import structlog
 
 from pantree_domain.evidence import ModelName
 from pantree_recommendation.backends.bodies import MAX_BODY_BYTES, BodyFormat, predictions, request_bodies
-from pantree_recommendation.backends.endpoint import Endpoint, EndpointFailure
+from pantree_recommendation.backends.endpoint import BotoEndpoint, EndpointFailure
 from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
 from pantree_runtime import telemetry
 from pantree_runtime.circuit_breaker import CircuitBreaker
@@ -21,9 +18,9 @@ from pantree_runtime.deadline import MIN_SECONDS, remaining_seconds
 
 _log = structlog.get_logger(__name__)
 
-# Reserved of a request's time, so that the embedded model can still answer when SageMaker does not.
+# Time of a request that is reserved for the embedded model, in case SageMaker fails.
 FALLBACK_SECONDS = 0.25
-# Retries wait a random time up to this, doubled after each attempt.
+# Maximum of the random wait before the first retry; it doubles with each attempt.
 _FIRST_WAIT_SECONDS = 0.1
 
 
@@ -33,12 +30,13 @@ class SageMakerRanker:
     Args:
         endpoint: closed by `close`.
         timeout_seconds: maximum time of a request, all calls and attempts together.
-        max_calls: calls at a time; each blocks a thread.
-        total_max_attempts: attempts per call, the first included.
+        max_calls: maximum number of concurrent calls; each blocks a thread.
+        total_max_attempts: maximum number of attempts per call, including the first.
         body_format: content type of requests and responses.
-        max_body_bytes: a larger request is split.
+        max_body_bytes: larger requests are split.
         cool_down_seconds: how long the circuit stays open.
         failure_threshold: consecutive failed requests that open the circuit.
+        clock: monotonic seconds.
         draw: random number from 0 to 1, for the waits between attempts.
     """
 
@@ -46,7 +44,7 @@ class SageMakerRanker:
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: BotoEndpoint,
         *,
         timeout_seconds: float,
         max_calls: int,
@@ -91,7 +89,7 @@ class SageMakerRanker:
         raise failure
 
     async def close(self) -> None:
-        """Closes connections and threads; abandoned calls end by their own timeouts."""
+        """Closes connections and threads. Abandoned calls end when they time out."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._endpoint.close()
 
@@ -113,7 +111,7 @@ class SageMakerRanker:
         return scores
 
     async def _invoke(self, body: bytes) -> bytes:
-        """Response to one body, after as many attempts as needed and allowed."""
+        """Response to one body, with retries."""
         loop = asyncio.get_running_loop()
         for attempt in range(1, self._total_max_attempts + 1):
             try:

@@ -1,1 +1,1 @@
-"""The knowledge of the recommendation service: which evidence suffices, which cadence it supports, what that saves."""
+"""The rules of recommendations: which items are eligible, at which cadence, and what a subscription saves."""

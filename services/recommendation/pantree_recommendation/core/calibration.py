@@ -1,8 +1,7 @@
 """A fitted correction of the probability that an item is bought again.
 
-Logistic regression on the log odds of the forecast's own probability and a weight for each further number that the
-model sees of an item (Platt, 1999, with more columns). The slope may not be negative, so a higher probability never
-lowers a score.
+Logistic regression on the log odds of the forecast's probability and on features of the item (Platt scaling, 1999, with
+more inputs). The slope must not be negative, so that a higher probability never lowers a score.
 """
 
 import dataclasses
@@ -17,7 +16,7 @@ _MIN_PROBABILITY = 1e-4
 
 @dataclass(frozen=True)
 class Weight:
-    """What one feature adds to the log odds: weight × (signed_log1p(feature) − mean) / scale."""
+    """Contribution of one feature to the log odds: weight × (signed_log1p(feature) − mean) / scale."""
 
     feature: str
     mean: float
@@ -50,11 +49,11 @@ class Calibration:
             raise ValueError("every scale of the calibration must be above 0")
 
     def apply(self, item: ItemFeatures) -> ItemFeatures:
-        """The item with the corrected probability."""
+        """Item with the corrected probability."""
         score = self.intercept + self.slope * log_odds(item.cadence_probability)
         for weight in self.weights:
             score += weight.weight * (signed_log1p(getattr(item, weight.feature)) - weight.mean) / weight.scale
-        # Whichever form does not overflow.
+        # The form that does not overflow.
         corrected = 1 / (1 + math.exp(-score)) if score >= 0 else math.exp(score) / (1 + math.exp(score))
         return dataclasses.replace(item, cadence_probability=corrected)
 

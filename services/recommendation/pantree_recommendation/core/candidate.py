@@ -17,7 +17,7 @@ MIN_RECENCY_WEIGHT = 0.125
 
 
 class Forecast(NamedTuple):
-    """What is expected of an item after the as-of date."""
+    """The forecast for an item, as of the as-of date."""
 
     interval_days: int
     """A step of the ladder: the cadence with the best trade-off of stockout and overstock."""
@@ -31,11 +31,11 @@ class Forecast(NamedTuple):
     need_probability: float
     """Of that state, 0 to 1."""
     first_delivery_day: date | None = None
-    """When deliveries at that interval should begin; None when unknown."""
+    """None when unknown."""
 
 
 class PaidPrice(NamedTuple):
-    """What a household paid for a unit, promotions included."""
+    """The price that a household paid for a unit, promotions included."""
 
     mean: float
     deviation: float
@@ -80,8 +80,8 @@ class Candidate(NamedTuple):
     def effective_forecast(self) -> Forecast | None:
         """The forecast, or one derived from the purchase statistics; None for one purchase.
 
-        The derived one has the step nearest to the mean interval, the confidence as probability, the inconsistency of
-        the intervals as risks, and a need that ends after a gap of four mean intervals.
+        The derived forecast has the step nearest to the mean interval, the confidence as its probability and the
+        irregularity of the intervals as its risks. Its need ends after a gap of four mean intervals.
         """
         if self.forecast is not None or self.mean_interval_days is None:
             return self.forecast

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DiscountTier:
-    """A discount on the shelf price and the smallest delivery that gets it."""
+    """A discount on the shelf price, and the smallest delivery that gets it."""
 
     min_items_per_delivery: int
     """At least 1."""
@@ -16,10 +16,10 @@ class DiscountTier:
 
 @dataclass(frozen=True)
 class DiscountTiers:
-    """Discounts, smallest delivery first; larger deliveries never get a smaller discount.
+    """Discounts, smallest delivery first. A larger delivery never gets a smaller discount.
 
     Raises:
-        ValueError: when the tiers are not ordered like this, or the first one does not start at one item.
+        ValueError: when the tiers are not ordered like this, or the first one does not apply to a single item.
     """
 
     tiers: tuple[DiscountTier, ...]
@@ -34,11 +34,6 @@ class DiscountTiers:
                 raise ValueError("tiers must be ordered by min_items_per_delivery, each greater than the one before")
             if larger.discount_ratio < smaller.discount_ratio:
                 raise ValueError("a tier of more items must not have a smaller discount")
-
-    @property
-    def first(self) -> DiscountTier:
-        """The tier of an item that is delivered alone."""
-        return self.tiers[0]
 
     def of(self, item_count: int) -> DiscountTier:
         """The tier of a delivery of `item_count` items, at least 1."""

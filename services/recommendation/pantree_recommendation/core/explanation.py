@@ -1,4 +1,4 @@
-"""Why an item is recommended."""
+"""Reasons for recommending an item."""
 
 import math
 from datetime import date
@@ -16,7 +16,7 @@ MIN_CONSISTENCY_OF_REGULAR = 1 / 1.5
 
 
 def recommendation_reasons(candidate: Candidate, offer: Offer, as_of: date) -> tuple[Reason, ...]:
-    """Why an offered item is recommended, most important first."""
+    """Reasons for recommending an offered item, most important first."""
     assert candidate.mean_interval_days is not None  # an offer needs an interval
     regular = candidate.consistency_ratio >= MIN_CONSISTENCY_OF_REGULAR
     reasons = [
@@ -69,7 +69,7 @@ def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
 
 
 def _savings_reasons(offer: Offer) -> list[Reason]:
-    """Savings compared with what was paid, where that is known; none where the household already pays less."""
+    """The savings compared with what was paid, if that is known; none if the household already pays less."""
     price = offer.price
     savings = price.savings_vs_paid
     if savings is None:

@@ -7,7 +7,7 @@ from pantree_recommendation.core.candidate import Candidate, Forecast
 from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
 from pantree_recommendation.core.savings import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
 
-# At most three intervals: with so few, what is typical for such items is still informative.
+# With at most three intervals, the typical interval of such items is still informative.
 MAX_PURCHASES_OF_THIN_EVIDENCE = 4
 
 _CADENCE_BY_DAYS = {step.interval_days: step for step in LADDER}
@@ -50,15 +50,11 @@ def offer_of(candidate: Candidate, tiers: DiscountTiers) -> Offer:
     """The subscription that the evidence supports.
 
     When there is little evidence and such items are typically bought less often, by a step of the ladder or more, the
-    cadence is one step longer: what a household does outweighs what is typical, and a late delivery does less harm than
-    an early one. The cadence is never shorter than the purchases support.
-
-    Args:
-        candidate: the evidence, with at least one interval.
-        tiers: discounts on the shelf price.
+    cadence is one step longer. It is only one step, because the household's own purchases outweigh what is typical. It
+    is never shorter than the purchases support, because a late delivery does less harm than an early one.
 
     Raises:
-        ValueError: when there is no interval.
+        ValueError: when the candidate has no interval.
     """
     forecast = candidate.effective_forecast
     if forecast is None:

@@ -1,4 +1,4 @@
-"""All recommended subscriptions together: which items are delivered on the same days, and what that costs and saves."""
+"""The plan: costs and savings of all recommended subscriptions together, with items delivered on the same days."""
 
 import math
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ from pantree_recommendation.core.savings import DAYS_PER_YEAR
 
 # After this many days all cadences of the ladder fall on the same day again.
 CYCLE_DAYS = math.lcm(*(step.interval_days for step in LADDER))
-# How many days of the cycle have deliveries of exactly these steps: a dozen kinds of days instead of every single day.
+# How many days of the cycle have deliveries at exactly these cadences. There are only about a dozen combinations.
 _DAYS_BY_STEPS = Counter(
     tuple(step.interval_days for step in LADDER if day % step.interval_days == 0) for day in range(1, CYCLE_DAYS + 1)
 )
@@ -39,38 +39,34 @@ class Plan:
 def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> Plan:
     """The plan for the offered items, summed exactly over the days of the ladder's cycle, then scaled to 365 days."""
     with exactly():
-        return _plan_of(offers, tiers)
-
-
-def _plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> Plan:
-    counts: Counter[int] = Counter()
-    prices: defaultdict[int, Decimal] = defaultdict(Decimal)
-    payments: defaultdict[int, Decimal] = defaultdict(Decimal)
-    for candidate, offer in offers:
-        step = offer.cadence.interval_days
-        counts[step] += 1
-        prices[step] += exact(candidate.latest_unit_price) * offer.quantity
-        if candidate.paid_price is not None:
-            payments[step] += exact(candidate.paid_price.mean) * offer.quantity
-    cost = shelf = paid = Decimal(0)
-    deliveries = best = 0
-    for steps, days in _DAYS_BY_STEPS.items():
-        delivered = [step for step in steps if step in counts]
-        if not delivered:
-            continue
-        item_count = sum(counts[step] for step in delivered)
-        tier = tiers.of(item_count)
-        deliveries += days * item_count
-        best += days * item_count if tier == tiers.tiers[-1] else 0
-        price = days * sum(prices[step] for step in delivered)
-        shelf += price
-        cost += price * (1 - exact(tier.discount_ratio))
-        paid += days * sum(payments[step] for step in delivered)
-    paid_is_known = all(candidate.paid_price is not None for candidate, _ in offers)
-    return Plan(
-        item_count=len(offers),
-        annual_cost=ceil_to_cent(cost * DAYS_PER_YEAR, CYCLE_DAYS),
-        estimated_annual_savings=floor_to_cent((shelf - cost) * DAYS_PER_YEAR, CYCLE_DAYS),
-        annual_savings_vs_paid=floor_to_cent((paid - cost) * DAYS_PER_YEAR, CYCLE_DAYS) if paid_is_known else None,
-        best_discount_ratio=best / deliveries if deliveries else 0.0,
-    )
+        counts: Counter[int] = Counter()
+        prices: defaultdict[int, Decimal] = defaultdict(Decimal)
+        payments: defaultdict[int, Decimal] = defaultdict(Decimal)
+        for candidate, offer in offers:
+            step = offer.cadence.interval_days
+            counts[step] += 1
+            prices[step] += exact(candidate.latest_unit_price) * offer.quantity
+            if candidate.paid_price is not None:
+                payments[step] += exact(candidate.paid_price.mean) * offer.quantity
+        cost = shelf = paid = Decimal(0)
+        deliveries = best = 0
+        for steps, days in _DAYS_BY_STEPS.items():
+            delivered = [step for step in steps if step in counts]
+            if not delivered:
+                continue
+            item_count = sum(counts[step] for step in delivered)
+            tier = tiers.of(item_count)
+            deliveries += days * item_count
+            best += days * item_count if tier == tiers.tiers[-1] else 0
+            price = days * sum(prices[step] for step in delivered)
+            shelf += price
+            cost += price * (1 - exact(tier.discount_ratio))
+            paid += days * sum(payments[step] for step in delivered)
+        paid_is_known = all(candidate.paid_price is not None for candidate, _ in offers)
+        return Plan(
+            item_count=len(offers),
+            annual_cost=ceil_to_cent(cost * DAYS_PER_YEAR, CYCLE_DAYS),
+            estimated_annual_savings=floor_to_cent((shelf - cost) * DAYS_PER_YEAR, CYCLE_DAYS),
+            annual_savings_vs_paid=floor_to_cent((paid - cost) * DAYS_PER_YEAR, CYCLE_DAYS) if paid_is_known else None,
+            best_discount_ratio=best / deliveries if deliveries else 0.0,
+        )

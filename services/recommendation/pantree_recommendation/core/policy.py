@@ -10,16 +10,16 @@ from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
 from pantree_recommendation.core.reason import Reason, ReasonCode
 
-# The ladder ends at 84 days; a further step, growing as the last one did, would begin here. Items bought less often
-# would be delivered faster than they are used up, the first reason why people cancel.
+# The ladder ends at 84 days; one more step, growing as the last one did, would begin here. Items bought less often
+# would be delivered faster than they are used up, which is the main reason why people cancel.
 MAX_MEAN_INTERVAL_DAYS = LADDER[-1].interval_days * math.sqrt(LADDER[-1].interval_days / LADDER[-2].interval_days)
 
 # Predictable items: a coefficient of variation of at most .43 over at least five intervals.
 MIN_PURCHASES_OF_PREDICTABLE = 6
 MIN_CONSISTENCY_OF_PREDICTABLE = 0.7
 
-# Late items are not offered: at equal probability, fewer of them than of active items were bought again (fitting
-# households: half of those at .6 to .7).
+# Late items are not offered, because they are bought again less often than active items of the same probability
+# (fitting households: half of those at .6 to .7).
 _REASON_BY_NEED = {
     Need.LATE: ReasonCode.NEED_LATE,
     Need.PAUSED: ReasonCode.NEED_PAUSED,
@@ -40,9 +40,9 @@ class Policy:
     min_purchases: int = 3
     """At least 2: a cadence needs an interval."""
     predictable_allowance: float = 0.05
-    """How much less probability a predictable item needs, 0 to 1. Forecasts are pulled toward the average, predictable
-    items are above it: of those forecast at .60 to .65 on fitting households, .67 were bought again in time (574
-    products and types)."""
+    """How much lower the required probability of predictable items is, 0 to 1. Forecasts are pulled toward the average,
+    and predictable items are above it: of those forecast at .60 to .65 on fitting households, .67 were bought again in
+    time (574 products and types)."""
     min_suggestion_score: float = 0.2
     """0 to 1; see `Suggestion.score`."""
     tiers: DiscountTiers = DEFAULT_TIERS
@@ -52,9 +52,9 @@ class Policy:
     """Largest share of the requested recommendations that may come from one category, above 0 to 1."""
 
     def required_probability(self, candidate: Candidate) -> float:
-        """Minimum probability of a purchase within 1.5 × the cadence, 0 to 1."""
+        """The minimum `cadence_probability` of an item, 0 to 1."""
         predictable = (
-            candidate.forecast is not None  # the allowance corrects forecasts, not a confidence taken for one
+            candidate.forecast is not None  # the allowance corrects forecasts, not confidences
             and candidate.purchase_count >= MIN_PURCHASES_OF_PREDICTABLE
             and candidate.consistency_ratio >= MIN_CONSISTENCY_OF_PREDICTABLE
         )

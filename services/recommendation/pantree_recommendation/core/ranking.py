@@ -1,5 +1,6 @@
-"""What a ranking model sees of an item, and the port for ranking models."""
+"""The port for ranking models, and the features that they get of an item."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +13,7 @@ from pantree_recommendation.core.offer import Offer
 
 @dataclass(frozen=True)
 class ItemFeatures:
-    """What a model sees of an item. The names are part of the contract with models on SageMaker."""
+    """Features of an item. The names and their order are part of the contract with models on SageMaker."""
 
     name: str
     category: str
@@ -51,8 +52,11 @@ class ItemFeatures:
     """Negative when the subscription costs more; the estimated savings when unknown."""
 
 
+FEATURES = tuple(field.name for field in dataclasses.fields(ItemFeatures))
+
+
 def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures:
-    """What a model sees of an offered item."""
+    """Features of an offered item."""
     assert candidate.mean_interval_days is not None  # an offer needs an interval
     price, paid = offer.price, candidate.paid_price
     savings = price.savings_vs_paid
@@ -83,7 +87,7 @@ def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures
 
 
 class RankerFailure(Exception):
-    """A model returned no usable scores. The message is shown to callers: what failed, what to do, never a secret."""
+    """A model returned no usable scores. The message is shown to callers, so it never contains a secret."""
 
 
 class Ranker(Protocol):

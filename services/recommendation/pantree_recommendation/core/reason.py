@@ -1,4 +1,4 @@
-"""Why an item is recommended or left out: a stable code and its values, from which the text is made."""
+"""Reasons for recommending or omitting an item: a stable code, values, and a text made from them."""
 
 import enum
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class ReasonCode(enum.StrEnum):
-    """Stable codes for programs; their meaning never changes."""
+    """Codes of reasons. The meaning of a code never changes."""
 
     BOUGHT_REGULARLY = "BOUGHT_REGULARLY"
     BOUGHT_REPEATEDLY = "BOUGHT_REPEATEDLY"
@@ -93,9 +93,9 @@ class Reason(NamedTuple):
     code: ReasonCode
     values: Mapping[str, float]
     other_item: str = ""
-    """Another item that the reason is about; empty for most."""
+    """Name of another item that the text mentions; empty for most reasons."""
 
     @property
     def text(self) -> str:
-        """The reason as a sentence for people."""
+        """The reason as a sentence."""
         return _TEXTS[self.code].format(**self.values, other_item=self.other_item)

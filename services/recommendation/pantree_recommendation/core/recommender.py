@@ -1,4 +1,4 @@
-"""From evidence to recommendations: filter and offer, score, select and explain."""
+"""The steps from evidence to recommendations: filter, score, select."""
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from pantree_recommendation.core.suggestion import Neighborhood, Suggestion, sug
 
 DEFAULT_SUGGESTIONS = 5
 MAX_NEAR_MISSES = 3
-# From a reason that a little more evidence removes to one that more evidence confirms.
+# In order: first the reasons that a little more evidence would remove, last those that it would confirm.
 _NEAR_MISS_CODES = (
     ReasonCode.LOW_PROBABILITY,
     ReasonCode.LOW_CONFIDENCE,
@@ -34,7 +34,7 @@ _NEAR_MISS_CODES = (
 
 @dataclass(frozen=True)
 class RecommendationRequest:
-    """The evidence on one household's items and what is requested for it."""
+    """The evidence on one household's items, and the options of the request."""
 
     candidates: tuple[Candidate, ...]
     """With distinct names."""
@@ -67,7 +67,7 @@ class Recommendation:
     next_due_day: date
     """Never before the as-of date."""
     first_delivery_day: date
-    """When deliveries should begin, never before the as-of date."""
+    """Never before the as-of date."""
     reasons: tuple[Reason, ...]
     """Most important first."""
 
@@ -96,7 +96,7 @@ class RecommendationResult:
     suggestions: tuple[Suggestion, ...] = ()
     """From similar customers, best first."""
     near_misses: tuple[OmittedItem, ...] = ()
-    """When nothing is recommended, up to `MAX_NEAR_MISSES` items that came closest, nearest first."""
+    """When nothing is recommended, up to `MAX_NEAR_MISSES` items that came closest, closest first."""
 
 
 class FilteredRequest(NamedTuple):
@@ -127,13 +127,13 @@ def filter_candidates(request: RecommendationRequest, policy: Policy, models: Mo
     """Offers for the candidates with enough evidence, and the reasons for rejecting the others.
 
     Raises:
-        InvalidInput: when there is no model of the requested id.
+        InvalidInput: when there is no model with the requested id.
     """
     ranker = models.ranker_for(request.model, request.customer_id)
     if request.min_confidence is not None:
         policy = replace(policy, min_confidence=request.min_confidence)
     if request.min_cadence_probability is not None:
-        # A threshold in the request applies as it is, to all items.
+        # A threshold in the request applies to all items, without the allowance.
         policy = replace(policy, min_cadence_probability=request.min_cadence_probability, predictable_allowance=0.0)
     offers, rejected = [], []
     for candidate in request.candidates:
@@ -149,7 +149,7 @@ def filter_candidates(request: RecommendationRequest, policy: Policy, models: Mo
 async def score(filtered: Sequence[FilteredRequest]) -> list[ScoredRequest]:
     """The requests with their scores, in order.
 
-    All items that one model scores go to it in one call: one request to SageMaker instead of one per household.
+    Each model is called once with the items of all requests: one call to SageMaker instead of one per household.
     """
     positions_by_ranker: defaultdict[Ranker, list[int]] = defaultdict(list)
     for position, entry in enumerate(filtered):
@@ -226,9 +226,9 @@ def _recommendations(scored: ScoredRequest) -> tuple[list[Recommendation], list[
 
 
 def _near_misses(rejected: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:
-    """The items that came closest to a recommendation, nearest first.
+    """The items that came closest to a recommendation, closest first.
 
-    By the reason, then by probability, number of purchases and name. Items of excluded categories are no near misses.
+    They are ordered by reason, then by probability, number of purchases and name, without items of excluded categories.
     """
     candidate_by_name = {candidate.name: candidate for candidate in candidates}
 

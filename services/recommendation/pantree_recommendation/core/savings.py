@@ -1,4 +1,4 @@
-"""What a subscription costs and saves, computed exactly and rounded once: savings down, costs up."""
+"""Costs and savings of a subscription, computed exactly and rounded once: savings down, costs up."""
 
 import math
 from dataclasses import dataclass
@@ -55,17 +55,9 @@ def savings_vs_paid(
 ) -> SavingsVsPaid:
     """A year's savings compared with the prices that were paid.
 
-    `expected` is (mean paid price − subscription price) × units in a year. The mean price of a year differs from the
-    mean so far by the sampling error of the `n` purchases behind it and of the `N` purchases of the year, a standard
-    deviation of `deviation × √(1/n + 1/N)`. `low` and `high` are 1.28 standard deviations away from `expected`.
-
-    Args:
-        paid: what was paid for a unit.
-        purchase_count: purchases behind `paid`, at least 2.
-        unit_price: shelf price of one unit.
-        quantity: units per delivery.
-        discount_ratio: 0 to 1.
-        cadence: delivery interval.
+    `expected` is (mean paid price − subscription price) × units in a year. For `low` and `high`, the mean paid price
+    differs by 1.28 standard deviations of its sampling error, `deviation × √(1/n + 1/N)`, for `n` purchases so far and
+    `N` deliveries in a year. `purchase_count` is `n`, at least 2; the other arguments are those of `annual_savings`.
     """
     interval_days = cadence.interval_days
     error = paid.deviation * math.sqrt(1 / purchase_count + 1 / (DAYS_PER_YEAR / interval_days))
@@ -86,5 +78,5 @@ def savings_vs_paid(
 
 
 def _subscription_unit_price(unit_price: float, discount_ratio: float) -> Decimal:
-    """Shelf price less the discount; to be called within `exactly`."""
+    """Shelf price less the discount; call it within `exactly`."""
     return exact(unit_price) * (1 - exact(discount_ratio))

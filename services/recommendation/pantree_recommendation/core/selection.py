@@ -1,4 +1,4 @@
-"""Which model answers a request: the requested one, the one that the customer's share selects, or the fallback."""
+"""The model that answers a request: the requested one, the one assigned to the customer, or the fallback."""
 
 import hashlib
 import math
@@ -10,7 +10,7 @@ from pantree_domain.evidence import ModelName
 from pantree_recommendation.core.ranking import Ranker
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
-# People write shares: thirds with four decimals are fine.
+# Allows thirds with four decimals.
 _SHARE_TOLERANCE = 0.001
 
 
@@ -21,7 +21,7 @@ def model_id(model: ModelName) -> str:
 
 @dataclass(frozen=True)
 class Share:
-    """A model and the share of customers that it answers."""
+    """A model and the share of customers that are assigned to it."""
 
     model: str
     """Its id."""
@@ -31,18 +31,18 @@ class Share:
 
 @dataclass(frozen=True)
 class Selection:
-    """Shares of the models and the fallback.
+    """The shares of the models, and the fallback.
 
     Raises:
         ValueError: when the shares are not from 0 to 1 or do not sum to 1.
     """
 
     shares: tuple[Share, ...]
-    """At least one; the ratios sum to 1. The first one answers requests without a customer."""
+    """At least one. The first one answers requests without a customer."""
     fallback: str
     """Id of the embedded model that answers when another one fails."""
     experiment: str = ""
-    """Seed of the assignment: another name assigns the customers again."""
+    """Part of the hash that assigns customers; a new name assigns them again."""
 
     def __post_init__(self) -> None:
         if not self.shares:
@@ -54,10 +54,10 @@ class Selection:
             raise ValueError(f'the ratios in "shares" must sum to 1; they sum to {total:g}')
 
     def model_for(self, customer_id: str) -> str:
-        """Id of the model that answers a customer; the first one for an empty id.
+        """Id of the model for a customer; the first one if the id is empty.
 
-        A customer keeps the model while the shares stay the same. A model whose share grows keeps its customers when
-        the order stays the same.
+        A customer keeps the same model while the shares stay the same. A model whose share grows keeps its customers,
+        provided that the order of the models stays the same.
         """
         if not customer_id:
             return self.shares[0].model
@@ -73,7 +73,7 @@ class Selection:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known about a model."""
+    """Description of a model."""
 
     features: tuple[str, ...] = ()
     """Names of its inputs."""
@@ -100,7 +100,7 @@ class Models:
     cards: Mapping[str, ModelCard] = field(default_factory=dict)
     """By id."""
     selection_error: str = ""
-    """Why the selection on disk is not in force, or a model on disk is not available."""
+    """Why the selection file or a model directory was rejected; empty if none was."""
 
     def __post_init__(self) -> None:
         selected = {*(share.model for share in self.selection.shares), self.selection.fallback}
@@ -111,15 +111,11 @@ class Models:
 
     @property
     def fallback(self) -> Ranker:
-        """The model that answers when another one fails."""
+        """The embedded model that answers when another one fails."""
         return self.rankers[self.selection.fallback]
 
     def ranker_for(self, model: str, customer_id: str) -> Ranker:
-        """The model that answers a request.
-
-        Args:
-            model: id of the requested model; empty when the selection decides.
-            customer_id: empty when unknown.
+        """The requested model, or the one selected for the customer if `model` is empty.
 
         Raises:
             InvalidInput: when there is no such model.
@@ -136,7 +132,7 @@ def _listed(ids: Iterable[str]) -> str:
 
 
 class ModelSource(Protocol):
-    """Where the models come from; they may change between two requests."""
+    """Provides the models, which may change between requests."""
 
     async def current(self) -> Models:
-        """The models now."""
+        """The current models."""

@@ -1,6 +1,6 @@
 """Items that similar customers buy regularly and the household does not, or not yet.
 
-A suggestion rests on the purchases of others, so it has no cadence, no confidence and no price.
+A suggestion is based on the purchases of others, so it has no cadence, confidence or price.
 """
 
 import math
@@ -16,20 +16,19 @@ from pantree_recommendation.core.reason import Reason, ReasonCode
 
 SUGGESTION_SOURCE = "similar_customers"
 
-# One-sided, of the lower bound that a suggestion is scored by.
-CONFIDENCE_LEVEL = 0.9
-_Z = NormalDist().inv_cdf(CONFIDENCE_LEVEL)
+# One-sided confidence level of 90 %.
+_Z = NormalDist().inv_cdf(0.9)
 
 
 @dataclass(frozen=True)
 class CoPurchasedItem:
-    """An item of the household that a suggestion is bought together with."""
+    """An item of the household that is bought together with a suggested item."""
 
     name: str
     buyer_count: int
     """Neighbors that bought it."""
     regular_count: int
-    """Those of them that buy the suggested item regularly."""
+    """Those who also buy the suggested item regularly."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class NeighborItem:
     buyer_count: int
     """Neighbors that ever bought it, at least 1."""
     regular_buyer_count: int
-    """Those of them that buy it regularly."""
+    """Those who buy it regularly."""
     low_interval_days: float
     """Lower quartile of their mean intervals."""
     high_interval_days: float
@@ -54,7 +53,7 @@ class NeighborItem:
 
 @dataclass(frozen=True)
 class Neighborhood:
-    """What similar customers buy."""
+    """The purchases of similar customers."""
 
     neighbor_count: int
     items: tuple[NeighborItem, ...]
@@ -63,7 +62,7 @@ class Neighborhood:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """An item to try, or to try again."""
+    """An item that the household might like."""
 
     item: NeighborItem
     score: float
@@ -75,16 +74,10 @@ class Suggestion:
 def suggestions_of(
     neighborhood: Neighborhood, candidates: Sequence[Candidate], policy: Policy, limit: int
 ) -> tuple[Suggestion, ...]:
-    """The best suggestions, best first; items of equal score are ordered by name.
+    """The best `limit` suggestions, best first; items of equal score are ordered by name.
 
-    An item that the household has bought is scored among the neighbors who have bought it, too: how many of them now
-    buy it regularly. Any other item is scored among all neighbors.
-
-    Args:
-        neighborhood: what similar customers buy.
-        candidates: the household's items; those with enough purchases for a recommendation are not suggested.
-        policy: thresholds and excluded categories.
-        limit: maximum number of suggestions.
+    The score is the share of regular buyers: among all neighbors for a new item, among the neighbors who ever bought it
+    for an item that the household has tried. Items with enough purchases for a recommendation are not suggested.
     """
     own_keys = {
         item_key(candidate.name) for candidate in candidates if candidate.purchase_count >= policy.min_purchases
@@ -138,7 +131,7 @@ def wilson_lower_bound(successes: int, trials: int) -> float:
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 1927.
     """
     if successes == 0:
-        return 0.0  # the formula gives a tiny rounding error instead
+        return 0.0  # without the formula's rounding error
     share, z_squared = successes / trials, _Z**2
     center = share + z_squared / (2 * trials)
     margin = _Z * math.sqrt(share * (1 - share) / trials + z_squared / (4 * trials**2))

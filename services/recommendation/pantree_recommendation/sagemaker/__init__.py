@@ -1,1 +1,1 @@
-"""Our ranking model on SageMaker: a container that serves and trains, bulk jobs, and a runtime to try it with."""
+"""Our ranking model on SageMaker: a container for serving and training, bulk scoring, and a local runtime."""

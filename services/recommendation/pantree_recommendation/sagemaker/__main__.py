@@ -31,7 +31,7 @@ _FORMATS = {".jsonl": BodyFormat.JSON_LINES, ".csv": BodyFormat.CSV}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command; returns the exit code: 0 succeeded, 1 failed, 2 invalid arguments, 3 still running."""
+    """Runs a command. Returns the exit code: 0 succeeded, 1 failed, 2 invalid arguments, 3 still running."""
     parser = argparse.ArgumentParser(
         prog="python -m pantree_recommendation.sagemaker", description="Pantree's ranking model on SageMaker."
     )
@@ -73,14 +73,13 @@ def _add_local(parser: argparse.ArgumentParser) -> None:
 
 def _local(chosen: argparse.Namespace) -> int:
     """Serves a local runtime and a container process until SIGTERM or Ctrl-C."""
-    from pantree_recommendation.sagemaker.local_runtime import LocalEndpoint, LocalRuntime
+    from pantree_recommendation.sagemaker.local_runtime import LocalRuntime
     from pantree_recommendation.sagemaker.serving import server_of
 
     listener = socket.create_server(("127.0.0.1", chosen.port))
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     with _container_process(chosen.model) as container_url:
-        endpoint = LocalEndpoint({"default": container_url})
-        runtime = LocalRuntime({chosen.endpoint: endpoint}, {_LOCAL_KEY: _LOCAL_SECRET})
+        runtime = LocalRuntime({chosen.endpoint: {"default": container_url}}, {_LOCAL_KEY: _LOCAL_SECRET})
         variables = {
             "SAGEMAKER_ENDPOINT": chosen.endpoint,
             "PANTREE_RECOMMENDATION_SAGEMAKER_URL": url,
@@ -96,10 +95,10 @@ def _local(chosen: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def _container_process(model: Path) -> Iterator[str]:
-    """URL of a container process on a free port, with its model loaded.
+    """Context manager that runs a container process on a free port; yields its URL once the model is loaded.
 
     Raises:
-        OSError: when the process ends early.
+        OSError: when the process ends before that.
     """
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]

@@ -1,7 +1,7 @@
 """Scores many items on SageMaker through S3, by asynchronous inference or by a batch transform job.
 
-`start` uploads the items in parts and writes a small document to S3. From it any other process can get the progress,
-wait for the end, fetch the scores in the order of the items, or cancel.
+`start` uploads the items in parts and writes a description of the operation to S3. With it, any other process can get
+the progress, wait for the end, fetch the scores in the order of the items, or cancel the operation.
 
     s3://bucket/prefix/<id>/operation.json      the operation
     s3://bucket/prefix/<id>/input/00000.jsonl   the parts
@@ -22,15 +22,13 @@ from pantree_recommendation.backends.bodies import BodyFormat, predictions, requ
 from pantree_recommendation.backends.invalid_fields import problems_of
 from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
 
-PART_BYTES = 16 * 1024 * 1024
-"""Approximate size of a part; progress is counted in parts."""
 _SUFFIXES = {BodyFormat.JSON_LINES: "jsonl", BodyFormat.CSV: "csv"}
 
 Kind = Literal["async", "transform"]
 
 
 class BulkFailure(Exception):
-    """A bulk operation failed. The message says what failed and what to do, never a secret."""
+    """A bulk operation failed. The message never contains a secret."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,12 @@ class Part:
     output: str
     """S3 URI; exists when the part is done."""
     failure: str = ""
-    """S3 URI; exists when the part has failed. Empty for a transform job, which reports failures itself."""
+    """S3 URI; exists when the part has failed. Empty for a transform job, which reports its own failures."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """A bulk operation that was started."""
+    """A started bulk operation."""
 
     location: str
     """S3 URI of the operation."""
@@ -96,8 +94,8 @@ class BulkScoring:
 
     Args:
         s3: boto3's client of S3.
-        runtime: of the SageMaker runtime, for asynchronous inference.
-        sagemaker: of SageMaker, for batch transform.
+        runtime: boto3's client of the SageMaker runtime, for asynchronous inference.
+        sagemaker: boto3's client of SageMaker, for batch transform.
     """
 
     def __init__(self, s3: Any, runtime: Any, sagemaker: Any) -> None:
@@ -113,17 +111,17 @@ class BulkScoring:
         endpoint: str = "",
         transform: TransformResources | None = None,
         body_format: BodyFormat = BodyFormat.JSON_LINES,
-        part_bytes: int = PART_BYTES,
+        part_bytes: int = 16 * 1024 * 1024,
     ) -> Operation:
-        """Uploads the items and starts to score them.
+        """Uploads the items and starts scoring them.
 
         Args:
             items: at least one.
             location: new S3 URI for the operation; its last part is the name of the transform job.
             endpoint: endpoint for asynchronous inference; either this or `transform`.
             transform: model and instances of a batch transform job.
-            body_format: JSON Lines or CSV, which can be split by line.
-            part_bytes: approximate size of a part.
+            body_format: JSON Lines or CSV; JSON cannot be split by line.
+            part_bytes: maximum size of a part; progress is counted in parts.
 
         Raises:
             BulkFailure: when S3 or SageMaker rejects the call.
@@ -159,7 +157,7 @@ class BulkScoring:
         return operation
 
     def find(self, location: str) -> Operation:
-        """An operation that was started before, also by another process.
+        """The operation at a location; another process may have started it.
 
         Raises:
             BulkFailure: when there is no operation.
@@ -172,7 +170,7 @@ class BulkScoring:
             raise BulkFailure(f"{location}/operation.json is invalid: {problems_of(error)}") from error
 
     def progress(self, operation: Operation) -> Progress:
-        """The progress now.
+        """The current progress.
 
         Raises:
             BulkFailure: when S3 or SageMaker rejects the call.
@@ -184,7 +182,7 @@ class BulkScoring:
                 return self._progress_of_job(operation, done, count)
             for part in operation.parts:
                 if self._exists(part.failure):
-                    # Our own container wrote it, about input of the same caller.
+                    # Our own container wrote it, so it may be shown to the caller.
                     reason = self._get(part.failure).decode(errors="replace")[:1024]
                     return Progress("failed", done, count, f"{part.input}: {reason}")
             return Progress("succeeded" if done == count else "running", done, count)
@@ -192,17 +190,17 @@ class BulkScoring:
     def wait(
         self, operation: Operation, *, every_seconds: float, sleep: Callable[[float], None] = time.sleep
     ) -> Iterator[Progress]:
-        """The progress every so many seconds until the operation ends."""
+        """The progress, at the given interval, until the operation ends."""
         while (progress := self.progress(operation)).state == "running":
             yield progress
             sleep(every_seconds)
         yield progress
 
     def scores(self, operation: Operation) -> list[float]:
-        """Scores of all items, in their order.
+        """Scores of all items, in the order of the items.
 
         Raises:
-            BulkFailure: when it has not succeeded, or a part does not have one valid score per item.
+            BulkFailure: when the operation has not succeeded, or a part does not have one valid score per item.
         """
         progress = self.progress(operation)
         if progress.state != "succeeded":
@@ -237,7 +235,7 @@ class BulkScoring:
         self._sagemaker.create_transform_job(
             TransformJobName=job,
             ModelName=resources.model_name,
-            # Batches lines up to the limit; the scores of a file are in the order of its lines.
+            # Lines are batched up to the limit; the scores of a file are in the order of its lines.
             BatchStrategy="MultiRecord",
             MaxPayloadInMB=6,
             TransformInput={
@@ -294,7 +292,7 @@ def _aws_errors() -> Iterator[None]:
     try:
         yield
     except exceptions.ClientError as error:
-        # AWS's own message contains account ids and roles.
+        # AWS's own messages contain account ids and roles.
         code = str(error.response.get("Error", {}).get("Code", "unknown error"))
         raise BulkFailure(f"AWS rejected {error.operation_name} ({code}); check names and permissions") from error
     except exceptions.BotoCoreError as error:

@@ -1,4 +1,4 @@
-"""The container's side of SageMaker's contract: `/ping`, `/invocations`, `/execution-parameters`.
+"""The HTTP server that SageMaker expects in a container: `/ping`, `/invocations`, `/execution-parameters`.
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
 """
@@ -28,9 +28,8 @@ from pantree_recommendation.sagemaker.settings import ContainerSettings
 
 _log = structlog.get_logger(__name__)
 
-# Maximum payload of batch transform.
-MAX_BODY_BYTES = 100 * 1024 * 1024
-_MEGABYTES_OF_BATCH = 6
+# Batch transform's limit; that of InvokeEndpoint is smaller.
+_MAX_TRANSFORM_BYTES = 100 * 1024 * 1024
 _MODEL_HEADER = "X-Amzn-SageMaker-Custom-Attributes"
 
 
@@ -39,7 +38,7 @@ class Container:
 
     Args:
         load: reads the model; blocks.
-        on_failure: called in another thread with the reason when the model cannot be loaded.
+        on_failure: called in another thread, with the reason, when the model cannot be loaded.
     """
 
     def __init__(self, load: Callable[[], ModelArtifact], on_failure: Callable[[str], None]) -> None:
@@ -48,7 +47,7 @@ class Container:
         self._ranker: EmbeddedRanker | None = None
 
     def app(self) -> Starlette:
-        """The application; it starts to load the model when it starts."""
+        """The application, which loads the model in the background when it starts."""
         return Starlette(
             routes=[
                 Route("/ping", self._ping, methods=["GET"]),
@@ -60,7 +59,7 @@ class Container:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        # A daemon, so that a file system that hangs does not delay SIGTERM.
+        # A daemon thread, so that a file system that hangs does not delay the exit after SIGTERM.
         threading.Thread(target=self._load_model, name="load-model", daemon=True).start()
         yield
 
@@ -74,21 +73,21 @@ class Container:
         _log.info("model loaded", model=model_id(loaded.model), checksum=loaded.card.checksum)
 
     async def _ping(self, request: Request) -> Response:
-        """200 once the model is loaded, 503 before; never waits."""
+        """Returns 200 once the model is loaded, 503 before."""
         return Response(status_code=200 if self._ranker is not None else 503)
 
     async def _execution_parameters(self, request: Request) -> Response:
-        """Recommended settings of batch transform: many lines per request, one request per processor."""
+        """Returns the best settings for batch transform: many lines per request, one request per processor."""
         return JSONResponse(
             {
                 "MaxConcurrentTransforms": os.cpu_count() or 1,
                 "BatchStrategy": "MULTI_RECORD",
-                "MaxPayloadInMB": _MEGABYTES_OF_BATCH,
+                "MaxPayloadInMB": 6,
             }
         )
 
     async def _invocations(self, request: Request) -> Response:
-        """A score per item, in order; 400 with positions if any item is invalid, since gaps would shift the others."""
+        """Returns a score per item, in order; 400 if any item is invalid, since a gap would shift the other scores."""
         ranker = self._ranker
         if ranker is None:
             return _error(503, "the model is still loading; try again when /ping returns 200")
@@ -100,9 +99,9 @@ class Container:
             return _error(406, f"Accept must include one of {', '.join(BodyFormat)}")
         body = await _read_body(request)
         if body is None:
-            return _error(413, f"the body has more than {MAX_BODY_BYTES:,} bytes; split it")
+            return _error(413, f"the body has more than {_MAX_TRANSFORM_BYTES:,} bytes; split it")
         try:
-            # In a thread, so that /ping is still answered.
+            # In a thread, so that /ping stays responsive.
             content = await asyncio.to_thread(_score_body, ranker, body, body_format, response_format)
         except MalformedBody as error:
             problems = [{"position": position, "problem": problem} for position, problem in error.problems]
@@ -112,7 +111,7 @@ class Container:
 
 
 def serve(settings: ContainerSettings) -> int:
-    """Serves until SIGTERM and drains; returns the exit code, 1 when there is no model."""
+    """Serves until SIGTERM, then drains. Returns the exit code: 1 if the model or the port is unavailable."""
     reasons: list[str] = []
 
     def on_failure(reason: str) -> None:
@@ -153,7 +152,7 @@ def _score_body(ranker: EmbeddedRanker, body: bytes, body_format: BodyFormat, re
 
 
 def _score(ranker: EmbeddedRanker, item: ItemFeatures) -> float | None:
-    """Score of an item of which only the types are validated; None when its values are out of range."""
+    """Score of an item, None if a value is out of range. Only the types of the values have been validated."""
     try:
         score = ranker.score(item)
     except (ArithmeticError, LookupError, ValueError):
@@ -167,7 +166,7 @@ def _format_of(content_type: str) -> BodyFormat | None:
 
 
 def _accepted(accept: str, body_format: BodyFormat) -> BodyFormat | None:
-    """Format of the response: that of the request unless the caller prefers another one."""
+    """Format of the response: that of the request if it is accepted, else the first supported one, else None."""
     if not accept.strip():
         return body_format
     names = [part.partition(";")[0].strip().lower() for part in accept.split(",")]
@@ -182,7 +181,7 @@ async def _read_body(request: Request) -> bytes | None:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > MAX_BODY_BYTES:
+        if size > _MAX_TRANSFORM_BYTES:
             return None
         chunks.append(chunk)
     return b"".join(chunks)

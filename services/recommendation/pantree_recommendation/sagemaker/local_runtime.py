@@ -1,8 +1,8 @@
-"""A SageMaker runtime for tests and demos: verifies boto3's signature and forwards the request to a running container.
+"""A SageMaker runtime for tests and demos, which verifies boto3's signatures and forwards requests to a container.
 
-It serves `POST /endpoints/{name}/invocations`, and `…/async-invocations` with an S3 client. Errors have the shapes
-that AWS documents, and SageMaker's limits apply: 6,291,456 bytes, 60 s for the model, and `ModelError` 424 around every
-response of the container other than 200.
+It serves `POST /endpoints/{name}/invocations`, and `…/async-invocations` if it has an S3 client. Errors have the format
+that AWS documents, and SageMaker's limits apply: bodies of 6,291,456 bytes and 60 s for the model. Any response of the
+container other than 200 becomes a `ModelError` 424.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ import hmac
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -27,8 +26,6 @@ from starlette.routing import Route
 
 from pantree_recommendation.backends.bodies import MAX_BODY_BYTES
 
-MODEL_SECONDS = 60.0
-"""Timeout of the model."""
 _MAX_CLOCK_SKEW = datetime.timedelta(minutes=15)
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=(?P<key>[^/]+)/(?P<day>\d{8})/(?P<region>[a-z0-9-]+)/sagemaker/aws4_request, "
@@ -38,7 +35,7 @@ _ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 
 
 class AwsError(Exception):
-    """An error of the runtime, in AWS's shape."""
+    """An error of the runtime, in AWS's format."""
 
     def __init__(self, code: str, status: int, message: str, more: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
@@ -47,36 +44,29 @@ class AwsError(Exception):
         self.more = dict(more or {})
 
     def response(self) -> Response:
-        """The response that boto3 turns into an exception of that name."""
+        """Response that boto3 raises as an exception with this code."""
         content = {"Message": str(self), **self.more}
         return JSONResponse(content, self.status, headers={"x-amzn-ErrorType": self.code})
-
-
-@dataclass(frozen=True)
-class LocalEndpoint:
-    """URL of the container of each variant; the first one is the default."""
-
-    variants: Mapping[str, str]
 
 
 class LocalRuntime:
     """The runtime as an ASGI application.
 
     Args:
-        endpoints: by name.
+        endpoints: URL of the container of each variant, by name of the endpoint; the first variant is the default.
         secrets: secret access key of each access key id.
         s3: boto3's client of S3 for asynchronous inference; None to disable it.
         model_seconds: timeout of the model.
-        now: the time, for signatures.
+        now: the current time, to verify signatures.
     """
 
     def __init__(
         self,
-        endpoints: Mapping[str, LocalEndpoint],
+        endpoints: Mapping[str, Mapping[str, str]],
         secrets: Mapping[str, str],
         *,
         s3: Any = None,
-        model_seconds: float = MODEL_SECONDS,
+        model_seconds: float = 60.0,
         now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
     ) -> None:
         self._endpoints = endpoints
@@ -166,16 +156,16 @@ class LocalRuntime:
     def _variant(self, request: Request) -> tuple[str, str]:
         """Name and URL of the requested variant."""
         name = request.path_params["name"]
-        endpoint = self._endpoints.get(name)
-        if endpoint is None:
+        variants = self._endpoints.get(name)
+        if variants is None:
             raise AwsError("ValidationError", 400, f"Endpoint {name} not found.")
         wanted = request.headers.get("X-Amzn-SageMaker-Target-Variant") or request.headers.get(
             "X-Amzn-SageMaker-Inference-Component"
         )
-        variant = wanted or next(iter(endpoint.variants))
-        if variant not in endpoint.variants:
+        variant = wanted or next(iter(variants))
+        if variant not in variants:
             raise AwsError("ValidationError", 400, f"Variant or component {variant} of endpoint {name} not found.")
-        return variant, endpoint.variants[variant]
+        return variant, variants[variant]
 
     async def _invoke(self, url: str, body: bytes, headers: Mapping[str, str]) -> httpx.Response:
         """Response of the container with status 200.
@@ -198,13 +188,7 @@ class LocalRuntime:
 
 
 def verify(request: Request, body: bytes, secrets: Mapping[str, str], now: datetime.datetime) -> None:
-    """Verifies the AWS signature, version 4, of a request.
-
-    Args:
-        request: without its body.
-        body: of the request.
-        secrets: secret access key of each access key id.
-        now: the time.
+    """Verifies the AWS signature (version 4) of a request; `secrets` are the secret access keys by access key id.
 
     Raises:
         AwsError: when the signature is missing, unknown, expired or wrong.

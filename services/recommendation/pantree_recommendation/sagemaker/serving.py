@@ -9,11 +9,9 @@ from starlette.applications import Starlette
 def server_of(app: Starlette, *, drain_seconds: float) -> uvicorn.Server:
     """A server whose `run` returns after SIGTERM or SIGINT, once requests in flight have finished.
 
-    Args:
-        app: application to serve.
-        drain_seconds: requests that take longer after the signal are cut off.
+    Requests that take longer than `drain_seconds` are cut off.
     """
-    # uvicorn drains on a signal and then raises it again for the previous handler, which is this one.
+    # After draining, uvicorn raises the signal again for the previous handler, which is this one.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: None)
     config = uvicorn.Config(

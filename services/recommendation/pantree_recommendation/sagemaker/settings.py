@@ -9,7 +9,7 @@ from pantree_runtime.settings import ProgramSettings
 
 
 class ContainerSettings(ProgramSettings):
-    """Settings of the container; the defaults are those that SageMaker expects."""
+    """Settings of the container. The defaults are those that SageMaker expects."""
 
     model_config = SettingsConfigDict(env_prefix="PANTREE_SAGEMAKER_")
 
