@@ -8,8 +8,8 @@ from pantree_recommendation.core.ranking import ItemFeatures
 from pantree_runtime.cpu import run_cpu
 
 CLOSED_FORM = ModelName("embedded-heuristic", "2")
-"""The formula below. Calibrations are fitted to one version of it: increase the version when the formula changes, so that
-models for the old version are rejected."""
+"""The formula below. Calibrations are fitted to one version of it: increase the version when the formula changes, so
+that models for the old version are rejected."""
 
 # Measured.
 _MS_PER_ITEM = 0.002
@@ -18,8 +18,8 @@ _MS_PER_ITEM = 0.002
 _OVERSTOCK_LOSS = {"days": 0.5, "weeks": 0.3, "months": 0.1, "": 0.3}
 # Share of an offer's value that is convenience. The rest is savings.
 _CONVENIENCE_VALUE = 0.5
-# Annual savings at which the value of savings reaches half of its maximum. On fitting households, this doubles what the
-# first five recommendations save compared with ranking by probability alone; .01 fewer of them are bought again in time.
+# Annual savings at which the value of savings reaches half of its maximum. Compared with ranking by probability alone,
+# the first five recommendations save twice as much on fitting households, and .01 fewer of them are bought again in time.
 _HALF_VALUE_SAVINGS = 30.0
 
 
