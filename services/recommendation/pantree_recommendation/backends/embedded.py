@@ -19,7 +19,7 @@ _OVERSTOCK_LOSS = {"days": 0.5, "weeks": 0.3, "months": 0.1, "": 0.3}
 # Share of an offer's value that is convenience. The rest is savings.
 _CONVENIENCE_VALUE = 0.5
 # Annual savings at which the value of savings reaches half of its maximum. Compared with ranking by probability alone,
-# the first five recommendations save twice as much on fitting households, and .01 fewer of them are bought again in time.
+# the first five recommendations of fitting households save twice as much; .01 fewer of them are bought again in time.
 _HALF_VALUE_SAVINGS = 30.0
 
 
