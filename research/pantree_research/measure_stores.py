@@ -27,8 +27,9 @@ from pydantic import SecretStr
 from pantree_domain.purchases import PurchaseHistory
 from pantree_vector.__main__ import embedder_of, store_of
 from pantree_vector.backends.cached import CachedEmbedder
-from pantree_vector.core import HistoryToIndex, Similarity, Vectors
-from pantree_vector.core.household_points import points_of
+from pantree_vector.core.embedder import Vectors
+from pantree_vector.core.household_points import HistoryToIndex, points_of
+from pantree_vector.core.similarity import Similarity
 from pantree_vector.settings import VectorSettings
 
 _HOUSEHOLDS = range(1, 2_501)

@@ -28,8 +28,8 @@ from pantree_runtime.channel import open_channel
 from pantree_runtime.purchase_columns import columns_of
 from pantree_runtime.server import running
 from pantree_vector.__main__ import build, embedder_of, store_of
-from pantree_vector.core import Embedder, HistoryToIndex
-from pantree_vector.core.household_points import points_of
+from pantree_vector.core.embedder import Embedder
+from pantree_vector.core.household_points import HistoryToIndex, points_of
 from pantree_vector.settings import VectorSettings
 from tests.benchmarks.measurement import Measurement, alternate
 from tests.milvus_server import is_installed, milvus_server

@@ -10,7 +10,7 @@ from functools import partial
 
 from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.backends.static import StaticEmbedder
-from pantree_vector.core import Embedder
+from pantree_vector.core.embedder import Embedder
 from tests.benchmarks.measurement import Measurement, alternate
 
 _NAME_COUNT = 500

@@ -15,7 +15,7 @@ from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_cli.simulate import population_batches
 from pantree_runtime.errors import ComponentUnavailable
 from pantree_runtime.status import translate_rpc_errors
-from pantree_simulation.core import Population, PopulationBatch
+from pantree_simulation.core.population import Population, PopulationBatch
 from tests.loopback import loopback
 from tests.simulation.populations import a_population, batches_of, by_household
 from tests.simulation.scenarios import POPULATION_SIMULATOR, our_archetypes

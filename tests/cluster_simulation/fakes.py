@@ -23,7 +23,7 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as col
 
 from pantree_domain.catalog import Perishability, load_catalog
 from pantree_enrichment.backends.reply import INTERVAL_REASONS, entry_of
-from pantree_enrichment.core import IntervalReason, ItemToEnrich
+from pantree_enrichment.core.item import IntervalReason, ItemToEnrich
 from pantree_enrichment.core.rules import RulesEnricher
 from pantree_recommendation.sagemaker.local_runtime import LocalRuntime
 from tests.recommendation.container_process import KEY, SECRET, container, until_loaded

@@ -2,7 +2,7 @@
 
 from pantree_domain.catalog import Perishability
 from pantree_enrichment.backends.reply import INTERVAL_REASONS
-from pantree_enrichment.core import EnrichedItem, IntervalReason, ItemToEnrich, RelatedItem, Relation
+from pantree_enrichment.core.item import EnrichedItem, IntervalReason, ItemToEnrich, RelatedItem, Relation
 
 
 def answer_about(item: ItemToEnrich, category: str = "pantry") -> EnrichedItem:

@@ -11,7 +11,8 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from pantree_enrichment.backends.answer_cache import KEY_PREFIX, TieredCache
-from pantree_enrichment.core import AnswerCache, Failure, ItemToEnrich
+from pantree_enrichment.core.item import Failure, ItemToEnrich
+from pantree_enrichment.core.ports import AnswerCache
 from pantree_runtime.shared_redis import SharedRedis
 from tests.enrichment.answers import answer_about
 from tests.enrichment.nim_server import silent_server

@@ -8,17 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pantree_domain.catalog import Perishability, load_catalog
-from pantree_enrichment.core import (
+from pantree_enrichment.core.enrichment import Enrichment
+from pantree_enrichment.core.item import (
     EnrichedItem,
-    Enrichment,
     Failure,
     IntervalReason,
     ItemToEnrich,
     Outcome,
     RelatedItem,
     Relation,
-    RulesEnricher,
 )
+from pantree_enrichment.core.rules import RulesEnricher
 
 RULES = RulesEnricher(load_catalog())
 

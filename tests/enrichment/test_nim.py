@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pantree_domain.catalog import Perishability
 from pantree_enrichment.backends.nim import NimEnricher, StructuredOutputMode, open_client
 from pantree_enrichment.backends.prompt import load_prompt
-from pantree_enrichment.core import (
+from pantree_enrichment.core.item import (
     EnrichedItem,
     Failure,
     IntervalReason,
@@ -21,8 +21,8 @@ from pantree_enrichment.core import (
     Outcome,
     RelatedItem,
     Relation,
-    plain_item,
 )
+from pantree_enrichment.core.screening import plain_item
 from tests.enrichment.nim_stub import NimStub, answer, completion, entries, entry, hang, status, support
 from tests.runtime.test_circuit_breaker import Clock
 

@@ -8,7 +8,7 @@ import pytest
 from pantree_domain.catalog import CATEGORIES
 from pantree_enrichment.backends.prompt import PROMPT_VERSION, load_prompt
 from pantree_enrichment.backends.reply import INTERVAL_REASONS, answer_from, entry_of, outcomes_in, reply_schema
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome
+from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich, Outcome
 from tests.enrichment.answers import answer_about
 
 REPLIES = sorted((Path(__file__).parent / "replies").glob("*.json"))

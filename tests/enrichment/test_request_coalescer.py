@@ -7,7 +7,7 @@ import pytest
 
 from pantree_enrichment.backends.answer_cache import TieredCache
 from pantree_enrichment.backends.request_coalescer import RequestCoalescer
-from pantree_enrichment.core import EnrichedItem, Failure, ItemToEnrich, Outcome
+from pantree_enrichment.core.item import EnrichedItem, Failure, ItemToEnrich, Outcome
 from tests.enrichment.answers import answer_about
 from tests.runtime.test_circuit_breaker import Clock
 

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_domain.catalog import CATEGORIES, Perishability, load_catalog, normalize_name
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, RelatedItem, Relation, RulesEnricher
+from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich, RelatedItem, Relation
+from pantree_enrichment.core.rules import RulesEnricher
 
 RULES = RulesEnricher(load_catalog())
 

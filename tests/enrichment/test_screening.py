@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_domain.catalog import load_catalog
-from pantree_enrichment.core import ItemToEnrich, plain_item, skip_reason
+from pantree_enrichment.core.item import ItemToEnrich
+from pantree_enrichment.core.screening import plain_item, skip_reason
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, plain_item
+from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich
+from pantree_enrichment.core.screening import plain_item
 from scripts.try_nim import Trial, attempt, real_items, record, report
 from tests.enrichment.nim_server import answers, nim_at_loopback
 from tests.enrichment.nim_stub import NimStub, completion, entries, entry, status, support

@@ -4,7 +4,8 @@ from datetime import date
 
 import numpy as np
 
-from pantree_simulation.core import Archetype, ArchetypeShare, Population, PopulationBatch
+from pantree_simulation.core.archetypes import Archetype
+from pantree_simulation.core.population import ArchetypeShare, Population, PopulationBatch
 from pantree_simulation.core.records import Lines
 from tests.simulation.scenarios import POPULATION_SIMULATOR, our_archetypes
 

@@ -7,16 +7,11 @@ from hypothesis import strategies as st
 
 from pantree_domain.catalog import load_catalog
 from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
-from pantree_simulation.core import (
-    Archetypes,
-    FirstItem,
-    PopulationSimulator,
-    Scenario,
-    SimulatedMonth,
-    Simulator,
-    parse_archetypes,
-    parse_behavior,
-)
+from pantree_simulation.core.archetypes import Archetypes, parse_archetypes
+from pantree_simulation.core.behavior import parse_behavior
+from pantree_simulation.core.population import PopulationSimulator
+from pantree_simulation.core.scenario import FirstItem, Scenario
+from pantree_simulation.core.simulation import SimulatedMonth, Simulator
 
 BANANAS = FirstItem("Bananas", 1.99, 1, "")
 CHICKEN = FirstItem("Chicken Breast", 12.99, 1, "")

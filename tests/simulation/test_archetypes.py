@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from pantree_simulation.core import parse_archetypes
+from pantree_simulation.core.archetypes import parse_archetypes
 from tests.simulation.scenarios import our_archetypes
 
 ONE_ARCHETYPE = """

@@ -15,8 +15,7 @@ from pantree_domain.days import day_number
 from pantree_domain.limits import MAX_QUANTITY
 from pantree_domain.months import add_months
 from pantree_research.realism.archetypes import ArchetypeFigures, figures_of
-from pantree_simulation.core import ArchetypeShare
-from pantree_simulation.core.population import BATCH_LINES
+from pantree_simulation.core.population import BATCH_LINES, ArchetypeShare
 from pantree_simulation.core.streams import Purpose, household_keys, key_of
 from tests.simulation.populations import a_population, all_lines, batches_of, by_household
 from tests.simulation.scenarios import OUR_BEHAVIOR, our_archetypes

@@ -18,7 +18,7 @@ from pantree_runtime.errors import InvalidInput
 from pantree_runtime.server import ServiceSpec
 from pantree_runtime.status import translate_rpc_errors
 from pantree_simulation.__main__ import build
-from pantree_simulation.core import Population, PopulationBatch
+from pantree_simulation.core.population import Population, PopulationBatch
 from pantree_simulation.servicer import SimulationServicer
 from pantree_simulation.settings import SimulationSettings
 from tests.loopback import loopback

@@ -12,7 +12,8 @@ from pantree_runtime.errors import InvalidInput
 from pantree_runtime.server import ServiceSpec
 from pantree_runtime.status import translate_rpc_errors
 from pantree_simulation.__main__ import build
-from pantree_simulation.core import Scenario, SimulatedMonth
+from pantree_simulation.core.scenario import Scenario
+from pantree_simulation.core.simulation import SimulatedMonth
 from pantree_simulation.servicer import SimulationServicer
 from pantree_simulation.settings import SimulationSettings
 from tests.loopback import loopback

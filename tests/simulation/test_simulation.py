@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pantree_domain.catalog import load_catalog, normalize_name
 from pantree_domain.days import day_number
 from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
-from pantree_simulation.core import FirstItem, Scenario
+from pantree_simulation.core.scenario import FirstItem, Scenario
 from tests.simulation.scenarios import (
     BANANAS,
     CHICKEN,

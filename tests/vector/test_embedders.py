@@ -15,7 +15,7 @@ from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.static import StaticEmbedder
 from pantree_vector.backends.wordpiece import WordPieces
-from pantree_vector.core import Embedder, EmbeddingModel, Vectors
+from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vectors
 from pantree_vector.core.identity import embedding_text
 from pantree_vector.settings import VectorSettings
 

@@ -7,7 +7,8 @@ from pantree_runtime.errors import ComponentUnavailable, StoreMismatch
 from pantree_vector.backends.external import StoreOptions
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.milvus import MilvusStore
-from pantree_vector.core import HistoryToIndex, Similarity
+from pantree_vector.core.household_points import HistoryToIndex
+from pantree_vector.core.similarity import Similarity
 from tests.vector.households import FAMILY, history_of_lines
 from tests.vector.stores import embedded_store
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_vector.core import Association, CustomerItem
-from pantree_vector.core.neighborhood import MIN_BUYERS, NEIGHBORS, REGULAR_DAYS, neighborhood_of
+from pantree_vector.core.household import CustomerItem
+from pantree_vector.core.neighborhood import MIN_BUYERS, NEIGHBORS, REGULAR_DAYS, Association, neighborhood_of
 
 
 def item(name: str, day_count: int = 1, span_days: int = 0, category: str = "dairy") -> CustomerItem:

@@ -16,7 +16,9 @@ from pantree_vector.backends.external import StoreOptions
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.milvus import MilvusStore
 from pantree_vector.backends.qdrant import QdrantStore
-from pantree_vector.core import EmbeddingModel, HistoryToIndex, Similarity
+from pantree_vector.core.embedder import EmbeddingModel
+from pantree_vector.core.household_points import HistoryToIndex
+from pantree_vector.core.similarity import Similarity
 from tests.vector.households import FAMILY, history_of_lines
 from tests.vector.stores import ExternalStoreType, embedded_store, server_store
 
@@ -27,7 +29,7 @@ import asyncio, sys
 from pathlib import Path
 from pantree_vector.backends.external import StoreOptions
 from pantree_vector.backends.hashing import HashedTrigrams
-from pantree_vector.core import Similarity
+from pantree_vector.core.similarity import Similarity
 from tests.vector.test_persistent_stores import CUSTOMERS, KINDS, histories
 
 async def main():

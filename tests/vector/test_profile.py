@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from pantree_domain.limits import MAX_NAME_CHARACTERS
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.memory import MemoryStore
-from pantree_vector.core import CustomerPoint, CustomerProfile, HistoryToIndex, Similarity
 from pantree_vector.core.household import household_of
-from pantree_vector.core.household_points import points_of
-from pantree_vector.core.profile import MAX_CATEGORY_SHARES, profile_of, profile_vector
+from pantree_vector.core.household_points import HistoryToIndex, points_of
+from pantree_vector.core.profile import MAX_CATEGORY_SHARES, CustomerProfile, profile_of, profile_vector
+from pantree_vector.core.similarity import Similarity
+from pantree_vector.core.store import CustomerPoint
 from tests.vector.households import FAMILY, Line, history_of_lines
 
 EMBEDDER = HashedTrigrams()

@@ -17,7 +17,7 @@ from pantree_runtime.server import running
 from pantree_runtime.status import translate_rpc_errors
 from pantree_vector.__main__ import build
 from pantree_vector.backends.milvus import MilvusStore
-from pantree_vector.core import EmbeddingModel
+from pantree_vector.core.embedder import EmbeddingModel
 from pantree_vector.demo import DEMO_TENANT, demo
 from pantree_vector.settings import VectorSettings
 from tests.loopback import loopback

@@ -14,7 +14,9 @@ from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.milvus import MilvusStore
 from pantree_vector.backends.qdrant import QdrantStore
-from pantree_vector.core import HistoryToIndex, ItemFilter, Similarity, VectorStore
+from pantree_vector.core.household_points import HistoryToIndex
+from pantree_vector.core.similarity import Similarity
+from pantree_vector.core.store import ItemFilter, VectorStore
 from tests.vector.households import FAMILY, NEIGHBORS, history_of_lines
 from tests.vector.stores import embedded_store, server_store
 

@@ -25,9 +25,10 @@ from pantree_research.quality.recommendations import history_before, later_days
 from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.static import StaticEmbedder
-from pantree_vector.core import HistoryToIndex, Similarity
-from pantree_vector.core import Neighborhood as Counted
+from pantree_vector.core.household_points import HistoryToIndex
 from pantree_vector.core.neighborhood import REGULAR_DAYS
+from pantree_vector.core.neighborhood import Neighborhood as Counted
+from pantree_vector.core.similarity import Similarity
 
 KNOWN_TRIPS = (2, 4, 8)
 FOLLOW_UP_DAYS = 84

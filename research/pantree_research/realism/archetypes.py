@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from pantree_domain.catalog import CATEGORIES, load_catalog
 from pantree_research.realism.simulated import our_archetypes
 from pantree_research.realism.statistics import Floats
-from pantree_simulation.core import Archetype, ArchetypeShare, Behavior, Population, PopulationSimulator
+from pantree_simulation.core.archetypes import Archetype
+from pantree_simulation.core.behavior import Behavior
+from pantree_simulation.core.population import ArchetypeShare, Population, PopulationSimulator
 
 _RATIO_TOLERANCE = 0.15
 _SHARE_TOLERANCE = 0.03

@@ -7,15 +7,9 @@ import numpy as np
 
 from pantree_domain.catalog import CATEGORIES, load_catalog
 from pantree_research.realism.statistics import Purchases
-from pantree_simulation.core import (
-    Archetype,
-    ArchetypeShare,
-    Behavior,
-    Population,
-    PopulationSimulator,
-    parse_archetypes,
-    parse_behavior,
-)
+from pantree_simulation.core.archetypes import Archetype, parse_archetypes
+from pantree_simulation.core.behavior import Behavior, parse_behavior
+from pantree_simulation.core.population import ArchetypeShare, Population, PopulationSimulator
 
 FIRST_DAY = date(2017, 1, 1)  # as in the real data
 MONTHS = 12
