@@ -1,1 +1,1 @@
-"""The simulation service: what would this shopper buy over the next months?"""
+"""The simulation service: simulates what shoppers buy over several months."""

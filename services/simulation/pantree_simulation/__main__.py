@@ -11,14 +11,11 @@ from pantree_runtime import telemetry
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 from pantree_runtime.settings import environment_variable
-from pantree_simulation.core import (
-    Archetypes,
-    PopulationSimulator,
-    Simulator,
-    parse_archetypes,
-    parse_behavior,
-    warm_up,
-)
+from pantree_simulation.core.archetypes import Archetypes, parse_archetypes
+from pantree_simulation.core.behavior import parse_behavior
+from pantree_simulation.core.population import PopulationSimulator
+from pantree_simulation.core.simulation import Simulator
+from pantree_simulation.core.warm_up import warm_up
 from pantree_simulation.demo import demo
 from pantree_simulation.rules import RULES
 from pantree_simulation.servicer import SimulationServicer

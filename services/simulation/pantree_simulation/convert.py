@@ -6,43 +6,34 @@ from datetime import date
 
 import numpy as np
 
-from pantree.purchase.v1.purchase_pb2 import BasketItem
 from pantree.simulation.v1 import simulation_service_pb2 as messages
-from pantree_domain.limits import DEFAULT_SIMULATION_MONTHS
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.purchase_columns import columns_of_lines
-from pantree_simulation.core import (
-    Archetype,
-    ArchetypePage,
-    Archetypes,
-    ArchetypeShare,
-    FirstItem,
-    Population,
-    PopulationBatch,
-    Scenario,
-    SimulatedMonth,
-)
+from pantree_simulation.core.archetypes import Archetype, ArchetypePage, Archetypes
+from pantree_simulation.core.population import ArchetypeShare, Population, PopulationBatch
 from pantree_simulation.core.records import slice_lines
+from pantree_simulation.core.scenario import FirstItem, Scenario
+from pantree_simulation.core.simulation import SimulatedMonth
+from pantree_simulation.rules import month_count
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 100
-# A line takes 28 bytes, so this many stay well below the message limit of 4 MiB.
+# 28 bytes each, well below the message limit of 4 MiB.
 MAX_MESSAGE_LINES = 131_072
 
 
 def page_start_and_size(request: messages.ListArchetypesRequest, archetypes: Archetypes) -> tuple[str, int]:
-    """Id of the first archetype to list (empty for the very first), and how many to list.
+    """Id of the first archetype on the page (empty for the first page), and the page size.
 
     Raises:
         InvalidInput: when the page token is unknown.
     """
-    if request.page_token and request.page_token not in archetypes.ids:
+    if request.page_token and request.page_token not in archetypes.by_id:
         raise InvalidInput([FieldViolation("page_token", "must be the next_page_token of an earlier page, or empty")])
     return request.page_token, min(request.page_size or _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE)
 
 
 def archetypes_response(page: ArchetypePage) -> messages.ListArchetypesResponse:
-    """Converts a page of archetypes to its message."""
     return messages.ListArchetypesResponse(
         archetypes=[_archetype_message(archetype) for archetype in page.archetypes],
         next_page_token=page.next_id,
@@ -51,7 +42,7 @@ def archetypes_response(page: ArchetypePage) -> messages.ListArchetypesResponse:
 
 
 def scenario(request: messages.StreamPurchasesRequest, archetypes: Archetypes) -> Scenario:
-    """Converts a request to the scenario to simulate.
+    """The scenario that a request describes.
 
     Raises:
         InvalidInput: when the archetype is unknown.
@@ -59,19 +50,20 @@ def scenario(request: messages.StreamPurchasesRequest, archetypes: Archetypes) -
     archetype = archetypes.get(request.archetype)
     if archetype is None:
         raise InvalidInput([_unknown_archetype("archetype", archetypes)])
-    start, month_count = _period(request)
     return Scenario(
         household_id=request.household_id,
         archetype=archetype,
-        items=tuple(FirstItem(item.name.strip(), item.price, _quantity(item), item.category) for item in request.items),
-        start=start,
-        month_count=month_count,
+        items=tuple(
+            FirstItem(item.name.strip(), item.price, item.quantity if item.HasField("quantity") else 1, item.category)
+            for item in request.items
+        ),
+        start=date.fromisoformat(request.start_date),
+        month_count=month_count(request),
         seed=request.seed,
     )
 
 
 def month_response(month: SimulatedMonth) -> messages.StreamPurchasesResponse:
-    """Converts a simulated month to its message."""
     return messages.StreamPurchasesResponse(
         month_number=month.number,
         month_count=month.count,
@@ -82,19 +74,17 @@ def month_response(month: SimulatedMonth) -> messages.StreamPurchasesResponse:
 
 
 def population(request: messages.SimulatePopulationRequest, archetypes: Archetypes) -> Population:
-    """Converts a request to the population to simulate.
+    """The population that a request describes.
 
     Raises:
         InvalidInput: when an archetype is unknown.
     """
-    mix = _mix(request, archetypes)
-    start, month_count = _period(request)
     return Population(
         first_household=request.first_household,
         household_count=request.household_count,
-        mix=mix,
-        start=start,
-        month_count=month_count,
+        mix=_mix(request, archetypes),
+        start=date.fromisoformat(request.start_date),
+        month_count=month_count(request),
         seed=request.seed,
     )
 
@@ -102,7 +92,7 @@ def population(request: messages.SimulatePopulationRequest, archetypes: Archetyp
 def population_responses(
     batches: Iterable[PopulationBatch], population: Population
 ) -> Iterator[messages.SimulatePopulationResponse]:
-    """Converts the batches of a population to messages; a household with very many lines takes more than one."""
+    """Messages with the batches of a population. A household with too many lines for one message is split."""
     for batch in batches:
         if len(batch.lines.days) <= MAX_MESSAGE_LINES:
             yield _batch_message(batch, population)
@@ -133,29 +123,22 @@ def _batch_message(batch: PopulationBatch, population: Population) -> messages.S
 def _mix(request: messages.SimulatePopulationRequest, archetypes: Archetypes) -> list[ArchetypeShare]:
     """Archetypes of a population, with shares that sum to 1."""
     if not request.archetypes:
-        return [ArchetypeShare(archetype, 1 / len(archetypes.ids)) for archetype in archetypes.all]
+        return [ArchetypeShare(archetype, 1 / len(archetypes.all)) for archetype in archetypes.all]
     unknown = [
         _unknown_archetype(f"archetypes[{index}].archetype", archetypes)
         for index, share in enumerate(request.archetypes)
-        if share.archetype not in archetypes.ids
+        if share.archetype not in archetypes.by_id
     ]
     if unknown:
         raise InvalidInput(unknown)
     total = sum(share.share_ratio for share in request.archetypes)
-    by_id = {archetype.id: archetype for archetype in archetypes.all}
-    return [ArchetypeShare(by_id[share.archetype], share.share_ratio / total) for share in request.archetypes]
+    return [
+        ArchetypeShare(archetypes.by_id[share.archetype], share.share_ratio / total) for share in request.archetypes
+    ]
 
 
 def _unknown_archetype(field: str, archetypes: Archetypes) -> FieldViolation:
     return FieldViolation(field, f"must be one of {', '.join(archetypes.ids)}")
-
-
-def _period(
-    request: messages.StreamPurchasesRequest | messages.SimulatePopulationRequest,
-) -> tuple[date, int]:
-    """First day and number of months."""
-    months = request.simulation_months if request.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
-    return date.fromisoformat(request.start_date), months
 
 
 def _archetype_message(archetype: Archetype) -> messages.Archetype:
@@ -170,7 +153,3 @@ def _archetype_message(archetype: Archetype) -> messages.Archetype:
             for category, weight in archetype.category_weights.items()
         ],
     )
-
-
-def _quantity(item: BasketItem) -> int:
-    return item.quantity if item.HasField("quantity") else 1

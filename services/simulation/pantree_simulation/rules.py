@@ -1,4 +1,4 @@
-"""Rules of requests that the contract cannot express, because they compare fields."""
+"""Rules that the contract cannot express because they compare fields."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,11 @@ from pantree_runtime.basket_items import check_basket_items
 from pantree_runtime.validation import LAST_DAY, Rule, Violations, parse_day
 
 _MAX_HOUSEHOLD_NUMBER = 2**31 - 1
+
+
+def month_count(request: messages.StreamPurchasesRequest | messages.SimulatePopulationRequest) -> int:
+    """Number of months to simulate."""
+    return request.simulation_months if request.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
 
 
 def check_scenario(request: messages.StreamPurchasesRequest, violations: Violations) -> None:
@@ -36,10 +41,10 @@ def _check_period(
     request: messages.StreamPurchasesRequest | messages.SimulatePopulationRequest, violations: Violations
 ) -> None:
     start = parse_day(request.start_date)
-    months = request.simulation_months if request.HasField("simulation_months") else DEFAULT_SIMULATION_MONTHS
+    months = month_count(request)
     if start is not None and months > 12 * (LAST_DAY.year - start.year) + LAST_DAY.month - start.month:
         violations.add("start_date", f"must be at least {months:,} months before {LAST_DAY}; is {start}")
 
 
 RULES: Mapping[str, Rule] = {"StreamPurchases": check_scenario, "SimulatePopulation": check_population}
-"""By name of the RPC."""
+"""By RPC name."""

@@ -8,13 +8,16 @@ from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_runtime.grpc_types import Context
 from pantree_simulation import convert
-from pantree_simulation.core import Archetypes, Population, PopulationBatch, Scenario, SimulatedMonth
+from pantree_simulation.core.archetypes import Archetypes
+from pantree_simulation.core.population import Population, PopulationBatch
+from pantree_simulation.core.scenario import Scenario
+from pantree_simulation.core.simulation import SimulatedMonth
 
 T = TypeVar("T")
 
 
 class SimulationServicer(rpc.SimulationServiceServicer):
-    """Answers from the request alone; keeps no state.
+    """Simulates what a request describes. Stateless.
 
     Args:
         archetypes: the kinds of shopper that can be simulated.
@@ -35,23 +38,20 @@ class SimulationServicer(rpc.SimulationServiceServicer):
     async def ListArchetypes(
         self, request: messages.ListArchetypesRequest, context: Context
     ) -> messages.ListArchetypesResponse:
-        """A page of archetypes."""
         first_id, size = convert.page_start_and_size(request, self._archetypes)
         return convert.archetypes_response(self._archetypes.page(first_id, size))
 
     async def StreamPurchases(
         self, request: messages.StreamPurchasesRequest, context: Context
     ) -> AsyncIterator[messages.StreamPurchasesResponse]:
-        """The months of a simulation, each sent before the next one is computed."""
         scenario = convert.scenario(request, self._archetypes)
-        # A month takes some tenths of a millisecond, less than a thread hop, and the event loop runs between months.
+        # A month takes less than a millisecond, not worth a thread hop, and the event loop runs between months.
         for month in self._simulate(scenario):
             yield convert.month_response(month)
 
     async def SimulatePopulation(
         self, request: messages.SimulatePopulationRequest, context: Context
     ) -> AsyncIterator[messages.SimulatePopulationResponse]:
-        """The batches of a population; the next one is computed while one is being sent."""
         population = convert.population(request, self._archetypes)
         batches = self._simulate_population(population)
         async for response in _prefetch(convert.population_responses(batches, population)):
@@ -59,7 +59,7 @@ class SimulationServicer(rpc.SimulationServiceServicer):
 
 
 async def _prefetch(values: Iterator[T]) -> AsyncIterator[T]:
-    """Values of an iterator, each computed in a thread while the caller handles the one before.
+    """Values of an iterator, each computed in a thread while the caller handles the previous one.
 
     Cancellation takes effect between two values.
     """
@@ -69,4 +69,4 @@ async def _prefetch(values: Iterator[T]) -> AsyncIterator[T]:
             next_value = asyncio.create_task(asyncio.to_thread(next, values, None))
             yield value
     finally:
-        next_value.cancel()  # its thread finishes the value, which is dropped
+        next_value.cancel()  # the thread still computes its value, which is discarded

@@ -62,41 +62,36 @@ class ArchetypePage:
     next_id: str
     """Id of the first archetype of the next page; empty on the last page."""
     default_id: str
-    """Id that applies when a request names none."""
+    """Applies when a request names no archetype."""
 
 
 class Archetypes:
-    """The archetypes by id, in a stable order.
+    """The archetypes in a stable order.
 
     Args:
         archetypes: at least one; their ids are distinct.
-        default_id: id of the one that applies when a request names none.
+        default_id: applies when a request names no archetype.
     """
 
     def __init__(self, archetypes: Sequence[Archetype], default_id: str) -> None:
-        self._by_id = {archetype.id: archetype for archetype in archetypes}
-        self.ids = tuple(self._by_id)
+        self.by_id = {archetype.id: archetype for archetype in archetypes}
+        self.ids = tuple(self.by_id)
+        self.all = tuple(archetypes)
         self.default_id = default_id
         if len(self.ids) != len(archetypes):
             raise ValueError("archetypes: ids must be distinct")
         if default_id not in self.ids:
             raise ValueError(f"default: {default_id!r} is not the id of an archetype; use one of {', '.join(self.ids)}")
 
-    @property
-    def all(self) -> tuple[Archetype, ...]:
-        """The archetypes in their order."""
-        return tuple(self._by_id.values())
-
     def get(self, archetype_id: str) -> Archetype | None:
         """The archetype with this id; the default one for an empty id, None for an unknown one."""
-        return self._by_id.get(archetype_id or self.default_id)
+        return self.by_id.get(archetype_id or self.default_id)
 
     def page(self, first_id: str, size: int) -> ArchetypePage:
-        """At most `size` archetypes, beginning with `first_id`, which must be known; empty for the first page."""
+        """At most `size` archetypes from `first_id` on, which must be known; from the first one if it is empty."""
         start = self.ids.index(first_id) if first_id else 0
-        ids = self.ids[start : start + size]
-        next_id = next(iter(self.ids[start + size :]), "")
-        return ArchetypePage(tuple(self._by_id[archetype_id] for archetype_id in ids), next_id, self.default_id)
+        end = start + size
+        return ArchetypePage(self.all[start:end], next(iter(self.ids[end:]), ""), self.default_id)
 
 
 @section
@@ -106,15 +101,15 @@ class _ArchetypesFile:
 
 
 def parse_archetypes(text: str, known: Archetypes | None = None) -> Archetypes:
-    """Archetypes from TOML text in the form of `archetypes.toml`.
+    """Archetypes from TOML text in the format of `archetypes.toml`.
 
     Args:
         text: content of the file.
-        known: archetypes to extend. Those of the file follow them, or replace those with the same id, and the default
-            stays unless the file sets one. Without them the default is the file's first unless it sets one.
+        known: archetypes to extend. An archetype of the file replaces the known one with its id, or follows them all.
+            If the file sets no default, the default is that of `known`, or else the file's first archetype.
 
     Raises:
-        ValueError: when it is not TOML, or a field is missing, unknown or invalid; names the fields.
+        ValueError: the text is not TOML, or a field is missing, unknown or invalid; names the fields.
     """
     file = parse_toml(text, _ArchetypesFile)
     own = Archetypes(file.archetypes, file.archetypes[0].id)

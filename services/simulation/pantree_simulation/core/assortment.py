@@ -14,7 +14,7 @@ from pantree_simulation.core.records import ITEM, NEED, Assortment
 from pantree_simulation.core.scenario import FirstItem
 from pantree_simulation.core.streams import Purpose, key_of
 
-# Share of purchases in a category of the first purchase for which the archetype has none, such as baby or pet.
+# Weight of a category of the first purchase that has no weight in the archetype, such as baby or pet.
 _ADDED_CATEGORY_WEIGHT = 0.10
 _NO_PRICE = -1.0
 # Category of kinds that an item of the first purchase replaces; no archetype has a weight for it. Removing these kinds
@@ -23,7 +23,7 @@ _UNUSED_CATEGORY = ""
 
 
 class ChainedTexts:
-    """Two sequences of texts as one, without a copy: of hundreds of texts, a household reads a few."""
+    """Two sequences of texts as one. Not copied, because a household reads only a few of hundreds of texts."""
 
     def __init__(self, first: Sequence[str], others: Sequence[str]) -> None:
         self._first = first
@@ -47,11 +47,11 @@ class NamedAssortment(NamedTuple):
     arrays: Assortment
     item_names: ChainedTexts
     item_categories: ChainedTexts
-    """Category of each item, as it is reported."""
+    """The reported category of each item."""
     categories: tuple[str, ...]
     """Ids of the categories, in the order of the kernel's category positions."""
     added_weights: Mapping[str, float]
-    """Weights of categories for which an archetype has none."""
+    """Weights of categories that have none in an archetype."""
 
 
 class CatalogArrays:
@@ -59,7 +59,7 @@ class CatalogArrays:
 
     Args:
         catalog: the items.
-        price_levels: by category, paid prices in proportion to the catalog's.
+        price_levels: paid prices over the catalog's, by category.
     """
 
     def __init__(self, catalog: Catalog, price_levels: Mapping[str, float]) -> None:
@@ -120,7 +120,7 @@ class CatalogArrays:
 
 
 class _Template(NamedTuple):
-    """The arrays of an assortment as bytes, since numpy copies records field by field, ten times as slowly."""
+    """The arrays of an assortment as bytes, because numpy copies records field by field, which is ten times slower."""
 
     needs: bytes
     items: bytes
@@ -128,28 +128,21 @@ class _Template(NamedTuple):
 
 
 class _CatalogMatch(NamedTuple):
-    """The catalog's data for an item of a first purchase, found by its name."""
+    """The catalog's data for an item of a first purchase, matched by name."""
 
     stream_code: np.uint64
-    """Of its need."""
     category: str
     interval_days: float
     """Typical days between purchases."""
     item: int | None
     """Position of the matching item of the catalog."""
     kind: int | None
-    """That item's kind."""
     complements: tuple[int, ...]
     """Complementary kinds."""
 
 
 def catalog_assortment(catalog: Catalog, price_levels: Mapping[str, float]) -> NamedAssortment:
-    """Every kind of thing in the catalog.
-
-    Args:
-        catalog: the items.
-        price_levels: by category, paid prices in proportion to the catalog's.
-    """
+    """Every kind of thing in the catalog; `price_levels` are paid prices over the catalog's, by category."""
     known = CatalogArrays(catalog, price_levels)
     names, categories = ChainedTexts((), known.names), ChainedTexts((), known.categories)
     return NamedAssortment(known.arrays, names, categories, CATEGORIES, {})
@@ -160,12 +153,8 @@ def household_assortment(
 ) -> NamedAssortment:
     """The items of a first purchase, each a need of its own, then the other kinds of things in the catalog.
 
-    An item of the first purchase replaces its kind; later, other items of the kind may replace the item.
-
-    Args:
-        first_items: the first purchase; its names are distinct.
-        arrays: the catalog.
-        complement_preference: factor of the probability that complements of the first purchase are staples.
+    An item of the first purchase takes the place of its kind; later, other items of the kind may replace it.
+    `complement_preference` multiplies the probability that a complement of the first purchase is a staple.
     """
     count = len(first_items)
     matches = [arrays.match(item.name) for item in first_items]

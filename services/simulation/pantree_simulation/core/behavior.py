@@ -1,4 +1,4 @@
-"""Behavior: how shoppers shop, independent of their archetype. Read from `behavior.toml`, which a fit writes."""
+"""How shoppers behave regardless of their archetype: the parameters in `behavior.toml`, which a fit writes."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,16 +10,10 @@ from pantree_domain.catalog import CATEGORIES
 from pantree_simulation.core.records import MAX_STEPS
 from pantree_simulation.core.toml_file import parse_toml, section
 
-NumberT = TypeVar("NumberT", bound=float)
-
-
-def _check_shares(shares: Sequence[float]) -> None:
-    if min(shares) < 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
-        raise ValueError("shares must not be negative and must sum to 1")
-
 
 def _shares(shares: Sequence[float]) -> Sequence[float]:
-    _check_shares(shares)
+    if min(shares) < 0 or not math.isclose(sum(shares), 1, abs_tol=1e-6):
+        raise ValueError("shares must not be negative and must sum to 1")
     return shares
 
 
@@ -46,7 +40,7 @@ class TripKind:
 
     share: float
     reach: Annotated[float, Field(gt=0, le=1)]
-    """Share of the open needs that such a trip fills, the most urgent ones; ascending, 1 for the last kind."""
+    """Share of the open needs that such a trip fills, most urgent first. Ascending by kind, 1 for the last."""
 
 
 @section
@@ -71,7 +65,7 @@ KindT = TypeVar("KindT", GapKind, TripKind, Regularity, Pack)
 
 
 def _kinds(kinds: Sequence[KindT]) -> Sequence[KindT]:
-    _check_shares([kind.share for kind in kinds])
+    _shares([kind.share for kind in kinds])
     return kinds
 
 
@@ -90,12 +84,12 @@ class Trips:
     """When households go shopping, and how much they buy."""
 
     gap_ratio: float
-    """Mean trip gap in proportion to the archetype's, which is between the median and the mean of all gaps, since
-    frequent shoppers have more of them."""
+    """Mean trip gap over the archetype's. The archetype's is between the median and the mean of all gaps, because
+    frequent shoppers contribute more gaps."""
     gap_spread: float
     """Spread of the mean trip gap between households of an archetype: standard deviation of the logarithm."""
     basket_ratio: float
-    """Target of the mean basket in proportion to the archetype's; some needs lead to no purchase."""
+    """Target for the mean basket over the archetype's; some needs lead to no purchase."""
     basket_spread: float
     """Spread of the mean basket between households of an archetype: standard deviation of the logarithm."""
     spell_days: int
@@ -117,15 +111,15 @@ class Needs:
     staple_spread: float
     """Spread of the frequency of a household's staples: standard deviation of the logarithm."""
     occasional_volume_ratio: float
-    """Share of purchases that are of other kinds of things: once, or now and then."""
+    """Share of purchases of other kinds of things, which are bought once or now and then."""
     occasional_spread: float
     """Spread of the frequency of occasional needs."""
     occasional_variation: float
     """Coefficient of variation of the time until an occasional need returns."""
     max_purchases_per_trip: float
-    """Mean purchases per trip of a daily need, which some trips leave out."""
+    """Mean purchases per trip of a daily need, which some trips skip."""
     patience: float
-    """A need that returns only after this many trip gaps, or more, can wait for a large shop; others are urgent."""
+    """A need that returns after at least this many trip gaps can wait for a large shop; others are more urgent."""
     habit: Annotated[float, Field(ge=0, le=0.5)]
     """Share of intervals with the same quantile as the one before: consumption stays fast or slow for a while."""
     regularity: Annotated[tuple[Regularity, ...], Steps, AfterValidator(_kinds)]
@@ -203,7 +197,7 @@ class Promotions:
 
 @section
 class Behavior:
-    """How shoppers behave, independent of their archetype."""
+    """How shoppers behave regardless of their archetype."""
 
     trips: Trips
     needs: Needs
@@ -214,9 +208,9 @@ class Behavior:
 
 
 def parse_behavior(text: str) -> Behavior:
-    """Behavior from TOML text in the form of `behavior.toml`.
+    """Behavior from TOML text in the format of `behavior.toml`.
 
     Raises:
-        ValueError: when it is not TOML, or fields are missing, unknown or invalid; names each of them.
+        ValueError: the text is not TOML, or fields are missing, unknown or invalid; names each of them.
     """
     return parse_toml(text, Behavior)

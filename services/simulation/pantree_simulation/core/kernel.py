@@ -5,7 +5,7 @@ on the next trip that is large enough for its urgency. Needs are independent, so
 period separately; the purchases are then put in the order of the trips.
 
 All state that lasts from one period to the next is in the household's record and the records of its needs, so one long
-simulation and a simulation month by month give the same purchases. All random numbers come from counter-based streams.
+simulation yields the same purchases as a simulation month by month. All random numbers come from counter-based streams.
 """
 
 from typing import Any
@@ -76,7 +76,7 @@ def simulate(
     line_counts: Integers,
     archetype_indices: Integers,
 ) -> int:
-    """Simulates as many households as fit into `lines`, one after the other, each from its beginning.
+    """Simulates as many households as fit into `lines`, one after another, each from its first day.
 
     Args:
         keys: uint64[h], keys of the households.
@@ -132,7 +132,7 @@ def _create_household(key: np.uint64, archetype: int, start_day: int, state: Ker
 
 @compiled("numpy", inline=True)
 def simulate_period(key: np.uint64, archetype: int, from_day: int, until_day: int, state: KernelState) -> int:
-    """Finds a household's purchases in a period, all but their prices; `write_lines` adds those.
+    """Finds a household's purchases in a period without their prices, which `write_lines` adds.
 
     Args:
         key: key of the household.
@@ -326,7 +326,7 @@ def _schedule_needs(start_day: int, has_first_purchase: bool, state: KernelState
 
 @compiled("numpy")
 def _prepare_need(need: Any, gap: float, model: Model) -> None:
-    """Computes what is needed from a need's first purchase on; most needs have none within a period."""
+    """Computes the parameters that a need has from its first purchase on. Most needs have no purchase in a period."""
     parameters = model.parameters[0]
     interval = need["need_days"]
     wait = gap * (parameters["mean_residual_gap_ratio"] + quantile(model.tables, PASSED_TRIPS, need["deferrability"]))
@@ -451,7 +451,7 @@ def _fill_needs(from_day: int, until_day: int, state: KernelState) -> int:
 
 @inlined
 def _fill_empty_trips(key: np.uint64, trips: int, first_number: int, count: int, state: KernelState) -> int:
-    """Adds one purchase to each trip that fills no need, since no trip is empty. Returns the number of purchases."""
+    """Adds one purchase to each trip that fills no need, because no trip is empty. Returns the number of purchases."""
     assortment, work = state.assortment, state.work
     needs, events = assortment.needs, work.events
     stream = bits_at(key, _TRIPS)

@@ -112,11 +112,11 @@ def archetype_arrays(
 
     Args:
         archetypes: at least one.
-        shares: share of the households of each archetype; they sum to 1.
+        shares: share of each archetype's households; they sum to 1.
         trips: scales the archetypes' gaps and baskets.
         model: the behavior as arrays.
         categories: ids of the categories, in the order of the kernel's category positions.
-        added_weights: weights of categories for which an archetype has none.
+        added_weights: weights of categories that have none in an archetype.
     """
     weights = [{**(added_weights or {}), **archetype.category_weights} for archetype in archetypes]
     parameters = np.zeros(len(archetypes), ARCHETYPE)
@@ -135,11 +135,9 @@ def archetype_arrays(
 # One entry for each archetype.
 @functools.lru_cache(maxsize=1024)
 def _drawn_gap_days(gap_table: bytes, gap_days: float) -> float:
-    """Mean of the gaps to draw, so that their mean after rounding to whole days, at least one, is `gap_days`.
+    """Mean of the gaps to draw so that their mean is `gap_days` after rounding to whole days, at least one.
 
-    Args:
-        gap_table: float64, the table of gaps.
-        gap_days: the target.
+    `gap_table` is the quantile table of gaps, float64, as bytes.
     """
     gaps = np.frombuffer(gap_table)
     sample = (gaps[:-1] + gaps[1:]) / 2
@@ -157,7 +155,7 @@ def new_household() -> Records:
 
 
 def new_workspace(days: int, assortment: Assortment, trip_kind_count: int, category_count: int) -> Workspace:
-    """Scratch memory for a period of `days` days, not cleared: every value is written before it is read."""
+    """Scratch memory for a period of `days` days. Not initialized: every value is written before it is read."""
     return Workspace(
         trip_offsets=np.empty(days, np.uint32),
         spell_factors=np.empty(days),
@@ -172,7 +170,7 @@ def new_workspace(days: int, assortment: Assortment, trip_kind_count: int, categ
 
 
 def new_lines(count: int) -> Lines:
-    """Memory for receipt lines, not cleared."""
+    """Memory for receipt lines. Not initialized."""
     return Lines(
         days=np.empty(count, np.int32),
         items=np.empty(count, np.int32),
@@ -183,7 +181,7 @@ def new_lines(count: int) -> Lines:
 
 
 def _ends(shares: Sequence[float]) -> Floats:
-    """Cumulative shares; the last one is above any ratio, to be safe from rounding."""
-    ends = np.array(list(itertools.accumulate(shares)), dtype=np.float64)
+    """Cumulative shares; the last one is above any ratio, whatever the rounding errors."""
+    ends = np.cumsum(shares, dtype=np.float64)
     ends[-1] = _ABOVE_ANY_RATIO
     return ends

@@ -18,7 +18,7 @@ from pantree_simulation.core.pricing import Pricing
 from pantree_simulation.core.records import Integers, KernelState, Lines, slice_lines
 from pantree_simulation.core.streams import household_keys
 
-# Lines of a batch: enough to make the cost per batch negligible, few enough for one message.
+# Enough to make the cost per batch negligible, few enough for one message.
 BATCH_LINES = 65_536
 _FIRST_HOUSEHOLDS = 16
 _FILL_RATIO = 0.95
@@ -27,11 +27,11 @@ _MAX_HOUSEHOLDS = 4_096
 
 @dataclass(frozen=True)
 class ArchetypeShare:
-    """The share of a population's households that are of one archetype."""
+    """The share of a population's households that have one archetype."""
 
     archetype: Archetype
     share: float
-    """0 to 1; those of a population sum to 1."""
+    """0 to 1; the shares of a population sum to 1."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Population:
     """The households to simulate, and for how long."""
 
     first_household: int
-    """Number of the first household; its id is the number in digits."""
+    """Number of the first household. A household's id is its number in decimal digits."""
     household_count: int
     mix: Sequence[ArchetypeShare]
     start: date
@@ -49,10 +49,7 @@ class Population:
 
 @dataclass(frozen=True, eq=False)
 class PopulationBatch:
-    """Purchases of `h` consecutive households, `n` lines.
-
-    `n` is at most `BATCH_LINES`, unless there is only one household.
-    """
+    """`n` lines of `h` consecutive households; at most `BATCH_LINES` unless there is only one household."""
 
     first_household: int
     line_counts: Integers
@@ -64,7 +61,7 @@ class PopulationBatch:
     assortment: NamedAssortment
 
     def copy(self) -> "PopulationBatch":
-        """A batch with arrays of its own; those of a batch that was just yielded are reused for the next one."""
+        """A copy with its own arrays. The arrays of a yielded batch are reused for the next one."""
         return replace(
             self,
             line_counts=self.line_counts.copy(),
@@ -74,12 +71,7 @@ class PopulationBatch:
 
 
 class PopulationSimulator:
-    """Simulates populations.
-
-    Args:
-        catalog: the items that can be bought.
-        behavior: how shoppers behave.
-    """
+    """Simulates populations that buy items of a catalog."""
 
     def __init__(self, catalog: Catalog, behavior: Behavior) -> None:
         self._behavior = behavior
@@ -87,9 +79,9 @@ class PopulationSimulator:
         self._assortment = catalog_assortment(catalog, behavior.prices.levels)
 
     def batches(self, population: Population) -> Iterator[PopulationBatch]:
-        """The households in order. Each batch is computed when it is requested and valid until the next request.
+        """The households in order. Each batch is computed when it is requested, and is valid until the next one is.
 
-        A household's purchases depend on the seed, its id and the mix, not on the other households of the request.
+        A household's purchases depend on the seed, its id and the mix, not on the other households.
         """
         assortment, model = self._assortment, self._model
         from_day = day_number(population.start)
@@ -106,7 +98,7 @@ class PopulationSimulator:
         work = new_workspace(until_day - from_day, arrays, len(self._behavior.trips.kinds), len(assortment.categories))
         state = KernelState(arrays, archetypes, model, new_household(), work)
         capacity = BATCH_LINES
-        # All batches share these arrays: new memory costs as much as writing to it.
+        # All batches share these arrays, because allocating new memory costs as much as writing to it.
         lines = new_lines(capacity)
         line_counts, indices = np.zeros(_MAX_HOUSEHOLDS, np.int32), np.zeros(_MAX_HOUSEHOLDS, np.int32)
         household, end = population.first_household, population.first_household + population.household_count
@@ -129,5 +121,5 @@ class PopulationSimulator:
                 assortment=assortment,
             )
             household, capacity = household + done, BATCH_LINES
-            # The number of households that will just fit, estimated from this batch.
+            # An estimate, from this batch, of how many households will just fit.
             wanted = min(max(int(_FILL_RATIO * capacity * done / max(count, 1)), 1), _MAX_HOUSEHOLDS)

@@ -1,6 +1,6 @@
-"""Shelf prices that drift, and promotions that come in campaigns: the same for all households of a seed.
+"""Shelf prices that drift, and promotions that come in campaigns. All households of a seed see the same ones.
 
-Both are functions of the seed, the item and the day, so any period can be computed without the ones before it.
+Both depend only on the seed, the item and the day, so any period can be computed without the previous ones.
 """
 
 import functools
@@ -27,10 +27,7 @@ _NORMAL, _DEPTHS = 0, 1
 class Pricing:
     """Shelf prices and promotions of a seed.
 
-    Args:
-        seed: starts the random streams.
-        item_names: the items, in the order of the kernel's item positions.
-        behavior: the behavior of prices and promotions.
+    Items have the positions that they have in `item_names`.
     """
 
     def __init__(self, seed: int, item_names: ChainedTexts, behavior: Behavior) -> None:
@@ -47,10 +44,7 @@ class Pricing:
     def calendar(self, from_day: int, until_day: int, items: Set[int] | None = None) -> Calendar:
         """Prices and promotions of the days from `from_day`, inclusive, to `until_day`, exclusive.
 
-        Args:
-            from_day: days since 1970-01-01.
-            until_day: days since 1970-01-01.
-            items: positions of the items to fill in; None for all.
+        Only those of the items at these positions are filled in, or of all items if None. Days count from 1970-01-01.
         """
         wanted = range(len(self._item_names)) if items is None else items
         self._add_keys(wanted)
@@ -84,10 +78,10 @@ class Pricing:
             self._items_with_key.update(new)
 
 
-# There are few distinct values, which the months of all households share.
+# The months of all households share a few distinct arrays.
 @functools.lru_cache(maxsize=512)
 def _interval_numbers(offset: int, days: int, length: int) -> Positions:
-    """uint32[days], number of the interval of `length` days that each day is in; the first began `offset` days ago."""
+    """uint32[days], number of each day's interval of `length` days; interval 0 began `offset` days before the first."""
     return (np.arange(offset, offset + days) // length).astype(np.uint32)
 
 

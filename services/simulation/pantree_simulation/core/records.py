@@ -1,4 +1,4 @@
-"""The arrays that the kernel works on. What has many fields is a record, so that its fields share cache lines."""
+"""The arrays that the kernel works on. Data with many fields are records, so that the fields share cache lines."""
 
 from typing import Any, NamedTuple, TypeAlias, cast
 
@@ -11,7 +11,7 @@ from pantree_domain.compiled import compiled
 Records: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
 Integers: TypeAlias = NDArray[np.int32]
-# Positions in other arrays. Unsigned, since numba checks signed ones for being negative, which doubles the time.
+# Positions in other arrays. Unsigned, because numba checks whether signed ones are negative, which doubles the time.
 Positions: TypeAlias = NDArray[np.uint32]
 Keys: TypeAlias = NDArray[np.uint64]
 
@@ -141,7 +141,7 @@ class Model(NamedTuple):
 
 
 class ArchetypeArrays(NamedTuple):
-    """ArchetypeArrays of a population."""
+    """The archetypes of a population."""
 
     parameters: Records
     """ARCHETYPE[a]"""
@@ -189,7 +189,7 @@ class Workspace(NamedTuple):
     next_trips: Integers
     """[v, d], the next trip of at least a kind, by kind and day; -1 for none."""
     events: Records
-    """EVENT[e], purchases in the order in which they are found."""
+    """EVENT[e], purchases in the order in which the kernel finds them."""
     filled_days: Positions
     """[v], number of days for which the next trips of a kind are filled in."""
     staples: Positions
@@ -215,6 +215,7 @@ class Lines(NamedTuple):
     days: Integers
     """Days since 1970-01-01."""
     items: Integers
+    """Positions in the assortment."""
     quantities: Integers
     prices: Floats
     """Shelf price of one unit."""

@@ -16,7 +16,7 @@ class FirstItem(NamedTuple):
     quantity: int
     """Units, at least 1."""
     category: str
-    """The retailer's own category; empty to derive it from the name."""
+    """The retailer's category; empty to derive it from the name."""
 
 
 class Scenario(NamedTuple):
@@ -31,8 +31,7 @@ class Scenario(NamedTuple):
     month_count: int
     """Months to simulate, at least 1."""
     seed: int
-    """Equal scenarios with equal seeds have equal histories."""
 
     def month_start(self, month: int) -> date:
-        """First day of a month, counted from 0; for `month_count`, the first day after the simulation."""
+        """First day of a month, counted from 0. That of `month_count` is the first day after the simulation."""
         return add_months(self.start, month)

@@ -35,22 +35,20 @@ class SimulatedMonth:
     end: date
     """Last day, inclusive."""
     purchases: PurchaseLines
-    """Lines by day; the dictionary holds only items bought in this month."""
+    """Lines by day; the item names are only those bought in this month."""
 
 
 class Simulator:
     """Simulates single households from their first purchase.
 
-    Args:
-        catalog: source of other items, and of the categories of items that have none.
-        behavior: how shoppers behave.
+    The catalog provides the other items, and the categories of items that have none.
     """
 
     def __init__(self, catalog: Catalog, behavior: Behavior) -> None:
         self._catalog = CatalogArrays(catalog, behavior.prices.levels)
         self._behavior = behavior
         self._model = build_model(behavior)
-        # Memory of the last month, for reuse when no other month is being computed.
+        # Memory of the last month, which is reused unless another month is being computed.
         self._buffers: deque[tuple[Workspace, Lines]] = deque(maxlen=1)
         # Most households have only the catalog's categories.
         self._archetype_arrays = functools.lru_cache(maxsize=1024)(self._new_archetype_arrays)
@@ -93,7 +91,7 @@ class Simulator:
             )
 
     def _buffers_for(self, assortment: NamedAssortment) -> tuple[Workspace, Lines]:
-        """Memory for a household's month, reused if possible: new memory costs more than writing to it."""
+        """Memory for a household's month, reused if possible, because allocating it costs more than writing to it."""
         need_count, category_count = len(assortment.arrays.needs), len(assortment.categories)
         try:
             work, lines = self._buffers.pop()
@@ -112,7 +110,7 @@ class Simulator:
 
 
 def _lines_with_names(lines: Lines, count: int, assortment: NamedAssortment) -> PurchaseLines:
-    """The first `count` lines, with a dictionary of the items in the order in which they are bought."""
+    """The first `count` lines, with the names of the items in the order in which they were first bought."""
     items = lines.items[:count].tolist()
     positions = {item: at for at, item in enumerate(dict.fromkeys(items))}
     return PurchaseLines(

@@ -1,9 +1,8 @@
 """Counter-based random streams.
 
-Number `k` of a stream is a hash of the stream's key and `k`, so any number can be computed without the ones before it,
-in any order, by any thread. Each household has a key, and its trips and each of its needs have keys derived from it.
-One item therefore changes neither another item's numbers nor the days of the trips, and a longer simulation begins like
-a shorter one.
+Number `k` of a stream is a hash of the stream's key and `k`, so numbers can be computed in any order, by any thread.
+Each household has a key, and its trips and each of its needs have keys derived from it. Therefore one item affects
+neither another item's numbers nor the days of the trips, and a longer simulation begins like a shorter one.
 
 The hash is the output function of SplitMix64 over a Weyl sequence (Steele, Lea, Flood: Fast Splittable Pseudorandom
 Number Generators, OOPSLA 2014; constants of Stafford's variant 13), in plain 64-bit integers.
@@ -43,23 +42,21 @@ class Purpose(enum.StrEnum):
 
 
 def key_of(purpose: Purpose, *subject: str | int) -> np.uint64:
-    """The key of a subject; the same in every process.
+    """The key of a subject, which is unique within its purpose, such as a seed and a household id.
 
-    Args:
-        purpose: what the key is used for.
-        subject: identifies it among the keys of that purpose, such as a seed and a household id.
+    The same in every process.
     """
     digest = hashlib.blake2b(json.dumps([purpose, *subject]).encode(), digest_size=_KEY_BYTES).digest()
     return np.uint64(int.from_bytes(digest, "little"))
 
 
 def keys_of_names(purpose: Purpose, seed: int, names: Iterable[str]) -> NDArray[np.uint64]:
-    """uint64[n], `key_of(purpose, seed, name)` of each name; their common prefix is hashed only once."""
+    """uint64[n], `key_of(purpose, seed, name)` of each name. Their common prefix is hashed only once."""
     return _keys(purpose, seed, map(_end_of_known_subject, names))
 
 
 def _keys(purpose: Purpose, seed: int, ends: Iterable[bytes]) -> NDArray[np.uint64]:
-    """Keys of subjects that begin with the same seed; `ends` are the rest of their JSON texts."""
+    """Keys of subjects that begin with the same seed; `ends` are the rests of their JSON texts."""
     copy = hashlib.blake2b(b'["%b", %d' % (purpose.encode(), seed), digest_size=_KEY_BYTES).copy
     digests = []
     for end in ends:

@@ -24,13 +24,7 @@ Table = NDArray[np.float64]
 
 @compiled("numpy")
 def quantile(tables: NDArray[np.float64], row: int, ratio: float) -> float:
-    """Quantile of a distribution.
-
-    Args:
-        tables: float64[t, CELLS + 1].
-        row: row of the table.
-        ratio: from 0, inclusive, to 1, exclusive.
-    """
+    """Quantile of the distribution in a row of `tables`, float64[t, CELLS + 1], for a ratio from 0 to below 1."""
     place = ratio * CELLS
     whole = int(place)
     cell = np.uint64(whole)
@@ -50,28 +44,19 @@ def normal_table() -> Table:
 
 
 def factor_table(spread: float) -> Table:
-    """Log-normal factors with mean 1.
-
-    Args:
-        spread: standard deviation of the logarithm.
-    """
+    """Log-normal factors with mean 1; `spread` is the standard deviation of the logarithm."""
     return _with_mean_1(np.exp(normal_table() * spread))
 
 
 def interval_table(variation: float) -> Table:
-    """Log-normal intervals with mean 1.
-
-    Args:
-        variation: coefficient of variation.
-    """
+    """Log-normal intervals with mean 1; `variation` is the coefficient of variation."""
     return factor_table(math.sqrt(math.log1p(variation**2)))
 
 
 def spell_table(spread: float) -> Table:
     """Log-normal factors whose reciprocals have mean 1, so that spells do not change the mean trip frequency.
 
-    Args:
-        spread: standard deviation of the logarithm.
+    `spread` is the standard deviation of the logarithm.
     """
     factors = np.exp(normal_table() * spread)
     return np.asarray(factors * table_mean(1 / factors))
@@ -113,17 +98,12 @@ def mixed_table(shares: Sequence[float], means: Sequence[float], variations: Seq
 
 
 def stepped_table(values: Sequence[float], ratios: Sequence[float]) -> Table:
-    """A distribution given by some of its quantiles, with linear interpolation.
-
-    Args:
-        values: the quantiles, ascending.
-        ratios: their ratios, from 0 to 1.
-    """
+    """A distribution with these quantiles, ascending, at these ratios, from 0 to 1; interpolated linearly."""
     return np.asarray(np.interp(np.linspace(0, 1, CELLS + 1), ratios, values))
 
 
 def mean_below_table(ends: Sequence[float], values: Sequence[float]) -> Table:
-    """Running mean of a step function: not a distribution, but looked up like one.
+    """Running mean of a step function, which is not a distribution but is looked up like one.
 
     Args:
         ends: bounds of the steps, from 0 to 1.

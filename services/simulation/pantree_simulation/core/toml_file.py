@@ -1,4 +1,4 @@
-"""TOML files that are read into pydantic dataclasses."""
+"""Reads TOML files into pydantic dataclasses."""
 
 import json
 import tomllib
@@ -14,23 +14,19 @@ _CONFIG = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 @dataclass_transform(frozen_default=True)
 def section(cls: type[SectionT]) -> type[SectionT]:
-    """Decorator for a table of a file: a frozen dataclass that accepts exactly its fields and finite numbers only."""
+    """Makes a class a frozen dataclass for a table of a file: no missing or unknown fields, and only finite numbers."""
     return dataclass(frozen=True, config=_CONFIG)(cls)  # type: ignore[return-value]
 
 
 def parse_toml(text: str, kind: type[SectionT]) -> SectionT:
-    """The content of a file.
-
-    Args:
-        text: the file.
-        kind: the section that describes the whole file.
+    """The content of a file as an instance of the section that describes it.
 
     Raises:
-        ValueError: when it is not TOML, or fields are missing, unknown or invalid; names each of them.
+        ValueError: the text is not TOML, or fields are missing, unknown or invalid; names each of them.
     """
     document = tomllib.loads(text)
     try:
-        # By way of JSON, in which a strict dataclass may be an object.
+        # In strict mode, pydantic creates dataclasses from JSON but not from dictionaries.
         return pydantic.TypeAdapter(kind).validate_json(json.dumps(document, default=str))
     except pydantic.ValidationError as error:
         raise ValueError(
