@@ -1,1 +1,1 @@
-"""The vector service: which items and which customers are similar?"""
+"""The vector service: finds similar items and similar customers."""

@@ -9,7 +9,9 @@ from pantree_vector.backends.external import StoreOptions
 from pantree_vector.backends.hashing import HashedTrigrams
 from pantree_vector.backends.memory import MemoryStore
 from pantree_vector.backends.static import StaticEmbedder
-from pantree_vector.core import Embedder, Similarity, VectorStore
+from pantree_vector.core.embedder import Embedder
+from pantree_vector.core.similarity import Similarity
+from pantree_vector.core.store import VectorStore
 from pantree_vector.demo import demo
 from pantree_vector.rules import RULES
 from pantree_vector.servicer import VectorServicer
@@ -19,7 +21,7 @@ NAME = "vector"
 
 
 def store_of(settings: VectorSettings) -> VectorStore:
-    """The configured store, not open yet."""
+    """The configured store, which is not open yet."""
     system, place = settings.store
     if system == "memory":
         return MemoryStore()
@@ -28,7 +30,7 @@ def store_of(settings: VectorSettings) -> VectorStore:
         timeout_seconds=settings.store_timeout_seconds,
         token=settings.store_token.get_secret_value() or None,
     )
-    # Imported here: a client takes a second to import, and its extra may not be installed.
+    # Imported here, because a client takes a second to import and its extra may not be installed.
     if system == "milvus":
         from pantree_vector.backends.milvus import MilvusStore
 
@@ -44,10 +46,10 @@ def store_of(settings: VectorSettings) -> VectorStore:
 
 
 def embedder_of(settings: VectorSettings) -> Embedder:
-    """The configured embedder, loaded, without a cache.
+    """The configured embedder with its model loaded, and without a cache.
 
     Raises:
-        OSError: a sentence-transformers model is neither a directory nor can it be downloaded.
+        OSError: a sentence-transformers model is not a directory and cannot be downloaded.
     """
     kind, _, model = settings.embedder.partition(":")
     if kind == STATIC:
@@ -55,7 +57,7 @@ def embedder_of(settings: VectorSettings) -> Embedder:
     if kind == HASHED_TRIGRAMS:
         return HashedTrigrams()
     try:
-        # Imported here: torch takes seconds to import and has its own extra.
+        # Imported here, because torch takes seconds to import and has its own extra.
         from pantree_vector.backends.sentence_transformers import SentenceTransformerEmbedder
     except ModuleNotFoundError as error:
         raise SystemExit(

@@ -10,23 +10,16 @@ from pantree_runtime.errors import InvalidInput
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.status import status_of
 from pantree_runtime.validation import validate
-from pantree_vector.core import (
-    CustomerMatch,
-    CustomerProfile,
-    EmbeddingModel,
-    HistoryToIndex,
-    IndexedHistory,
-    ItemFilter,
-    ItemMatch,
-    Neighborhood,
-    NeighborItem,
-    Vectors,
-)
+from pantree_vector.core.embedder import EmbeddingModel, Vectors
+from pantree_vector.core.household_points import HistoryToIndex
+from pantree_vector.core.neighborhood import Neighborhood, NeighborItem
+from pantree_vector.core.profile import CustomerProfile
+from pantree_vector.core.similarity import IndexedHistory
+from pantree_vector.core.store import CustomerMatch, ItemFilter, ItemMatch
 from pantree_vector.rules import check_history
 
 
 def item_filter(request: messages.SearchItemsRequest) -> ItemFilter:
-    """Converts the filters of a search for items."""
     return ItemFilter(
         request.category,
         request.min_price if request.HasField("min_price") else None,
@@ -35,17 +28,12 @@ def item_filter(request: messages.SearchItemsRequest) -> ItemFilter:
 
 
 def history_to_index(request: messages.IndexHistoryRequest) -> HistoryToIndex:
-    """Converts a history to store."""
     as_of_day = day_number(date.fromisoformat(request.as_of))
     return HistoryToIndex(request.tenant_id, request.customer_id, history_of(request.purchases), as_of_day)
 
 
 def histories_to_index(request: messages.IndexHistoriesRequest) -> list[HistoryToIndex | InvalidInput]:
-    """Validates and converts the histories of a batch, each separately.
-
-    Returns:
-        For each history what to store, or its violations; fields are named as in an IndexHistoryRequest.
-    """
+    """Each history of a batch, converted, or its violations, with fields named as in an IndexHistoryRequest."""
     return [_history_or_error(history) for history in request.histories]
 
 
@@ -58,7 +46,6 @@ def _history_or_error(history: messages.IndexHistoryRequest) -> HistoryToIndex |
 
 
 def embed_response(names: Sequence[str], vectors: Vectors, model: EmbeddingModel) -> messages.EmbedItemsResponse:
-    """Converts vectors to their message."""
     return messages.EmbedItemsResponse(
         embeddings=[
             messages.Embedding(name=name, vector=vector) for name, vector in zip(names, vectors.tolist(), strict=True)
@@ -68,7 +55,6 @@ def embed_response(names: Sequence[str], vectors: Vectors, model: EmbeddingModel
 
 
 def items_response(matches: Sequence[ItemMatch]) -> messages.SearchItemsResponse:
-    """Converts the items found to their message."""
     return messages.SearchItemsResponse(
         hits=[
             messages.ItemHit(name=match.name, category=match.category, score=match.score, unit_price=match.unit_price)
@@ -78,7 +64,6 @@ def items_response(matches: Sequence[ItemMatch]) -> messages.SearchItemsResponse
 
 
 def index_response(indexed: IndexedHistory, model: EmbeddingModel) -> messages.IndexHistoryResponse:
-    """Converts what was stored to its message."""
     return messages.IndexHistoryResponse(
         item_count=indexed.item_count, profile=_profile_message(indexed.profile), model=_model_message(model)
     )
@@ -90,12 +75,12 @@ def outcomes_response(
     indexed: Sequence[IndexedHistory],
     model: EmbeddingModel,
 ) -> messages.IndexHistoriesResponse:
-    """Converts the outcomes of a batch to their message.
+    """Message with the outcomes of a batch.
 
     Args:
         first_index: position of the batch's first history in the whole call.
-        checked: the histories of the batch, or what is wrong with them.
-        indexed: what was stored of the valid ones, in their order.
+        checked: the valid histories of the batch, and the violations of the others.
+        indexed: what was stored of the valid histories, in their order.
         model: the embedding model.
     """
     stored = iter(indexed)
@@ -111,19 +96,16 @@ def outcomes_response(
 
 
 def profile_response(profile: CustomerProfile) -> messages.GetCustomerProfileResponse:
-    """Converts a profile to its message."""
     return messages.GetCustomerProfileResponse(profile=_profile_message(profile))
 
 
 def customers_response(matches: Sequence[CustomerMatch]) -> messages.SearchCustomersResponse:
-    """Converts the customers found to their message."""
     return messages.SearchCustomersResponse(
         hits=[messages.CustomerHit(customer_id=match.customer_id, score=match.score) for match in matches]
     )
 
 
 def neighborhood_response(neighborhood: Neighborhood) -> messages.DescribeNeighborhoodResponse:
-    """Converts the items of neighbors to their message."""
     return messages.DescribeNeighborhoodResponse(
         neighborhood=messages.Neighborhood(
             neighbor_count=neighborhood.neighbor_count,
@@ -152,11 +134,6 @@ def _neighbor_item_message(item: NeighborItem) -> messages.NeighborItem:
             regular_count=associated_item.regular_count,
         ),
     )
-
-
-def delete_response(removed_count: int) -> messages.DeleteCustomerResponse:
-    """Converts the number of removed points to its message."""
-    return messages.DeleteCustomerResponse(removed_count=removed_count)
 
 
 def _profile_message(profile: CustomerProfile) -> messages.CustomerProfile:

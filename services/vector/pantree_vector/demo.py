@@ -1,4 +1,4 @@
-"""Demo of the vector service: similarity of names, and searches over two small households."""
+"""Demo of the vector service: compares names, and searches two small households."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree.vector.v1 import vector_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 
-# A tenant of its own; the demo deletes its households at the end.
+# The demo has its own tenant and deletes its households at the end.
 DEMO_TENANT = "pantree-demo"
 _HOUSEHOLDS = {
     "household-1": ("Bananas", "Organic Milk", "Chicken Breast"),

@@ -1,4 +1,4 @@
-"""Rules of requests that the contract cannot express, because they compare fields."""
+"""Rules that the contract cannot express because they compare fields."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from pantree_runtime.validation import Rule, Violations
 
 
 def check_search(request: messages.SearchItemsRequest, violations: Violations) -> None:
-    """Checks the price range of a search."""
+    """Checks a price range."""
     if request.HasField("min_price") and request.HasField("max_price") and request.max_price < request.min_price:
         violations.add("max_price", f"must be at least min_price, {request.min_price:g}; is {request.max_price:g}")
 
@@ -21,4 +21,4 @@ def check_history(request: messages.IndexHistoryRequest, violations: Violations)
 
 
 RULES: Mapping[str, Rule] = {"SearchItems": check_search, "IndexHistory": check_history}
-"""By name of the RPC."""
+"""By RPC name."""

@@ -9,10 +9,11 @@ from pantree_runtime.errors import InvalidInput
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.streams import map_ordered
 from pantree_vector import convert
-from pantree_vector.core import HistoryToIndex, IndexedHistory, Similarity
+from pantree_vector.core.household_points import HistoryToIndex
+from pantree_vector.core.similarity import IndexedHistory, Similarity
 
-# While the store looks up what it has of one batch, it can store another. More would occupy the threads that answer
-# searches, and each message may take 4 MiB.
+# The store can store one batch while it looks up what it has of another. More batches would occupy the threads that
+# answer searches, and each may take 4 MiB.
 _MAX_CONCURRENT_BATCHES = 3
 DEFAULT_LIMIT = 10
 
@@ -20,19 +21,17 @@ _CheckedBatch = list[HistoryToIndex | InvalidInput]
 
 
 class VectorServicer(rpc.VectorServiceServicer):
-    """Serves the vector store."""
+    """Indexes and searches items and customers."""
 
     def __init__(self, similarity: Similarity) -> None:
         self._similarity = similarity
 
     async def EmbedItems(self, request: messages.EmbedItemsRequest, context: Context) -> messages.EmbedItemsResponse:
-        """A unit vector for each name."""
         names = list(request.names)
         vectors = await self._similarity.embed(names)
         return convert.embed_response(names, vectors, self._similarity.model)
 
     async def SearchItems(self, request: messages.SearchItemsRequest, context: Context) -> messages.SearchItemsResponse:
-        """The stored items most similar to a text."""
         matches = await self._similarity.search_items(
             request.tenant_id,
             request.text,
@@ -45,14 +44,12 @@ class VectorServicer(rpc.VectorServiceServicer):
     async def IndexHistory(
         self, request: messages.IndexHistoryRequest, context: Context
     ) -> messages.IndexHistoryResponse:
-        """Stores a household's items and its profile."""
         indexed = await self._similarity.index_history(convert.history_to_index(request))
         return convert.index_response(indexed, self._similarity.model)
 
     async def IndexHistories(
         self, request_iterator: AsyncIterator[messages.IndexHistoriesRequest], context: Context
     ) -> AsyncIterator[messages.IndexHistoriesResponse]:
-        """Stores households batch by batch, a few batches concurrently."""
         checked = (await asyncio.to_thread(convert.histories_to_index, request) async for request in request_iterator)
         first_index = 0
         async for batch, indexed in map_ordered(checked, self._index_batch, concurrency=_MAX_CONCURRENT_BATCHES):
@@ -66,14 +63,12 @@ class VectorServicer(rpc.VectorServiceServicer):
     async def GetCustomerProfile(
         self, request: messages.GetCustomerProfileRequest, context: Context
     ) -> messages.GetCustomerProfileResponse:
-        """The stored profile of a customer."""
         profile = await self._similarity.customer_profile(request.tenant_id, request.customer_id)
         return convert.profile_response(profile)
 
     async def SearchCustomers(
         self, request: messages.SearchCustomersRequest, context: Context
     ) -> messages.SearchCustomersResponse:
-        """The customers most similar to a stored customer."""
         matches = await self._similarity.search_customers(
             request.tenant_id, request.customer_id, limit=request.limit or DEFAULT_LIMIT
         )
@@ -82,7 +77,6 @@ class VectorServicer(rpc.VectorServiceServicer):
     async def DescribeNeighborhood(
         self, request: messages.DescribeNeighborhoodRequest, context: Context
     ) -> messages.DescribeNeighborhoodResponse:
-        """What the customers most similar to a stored customer buy regularly."""
         neighborhood = await self._similarity.neighborhood(
             request.tenant_id, request.customer_id, limit=request.limit or DEFAULT_LIMIT
         )
@@ -91,6 +85,5 @@ class VectorServicer(rpc.VectorServiceServicer):
     async def DeleteCustomer(
         self, request: messages.DeleteCustomerRequest, context: Context
     ) -> messages.DeleteCustomerResponse:
-        """Removes all points of a customer."""
         removed_count = await self._similarity.delete_customer(request.tenant_id, request.customer_id)
-        return convert.delete_response(removed_count)
+        return messages.DeleteCustomerResponse(removed_count=removed_count)

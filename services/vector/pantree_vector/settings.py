@@ -1,4 +1,4 @@
-"""Settings of the vector service, and the URL that picks its store."""
+"""Settings of the vector service, and the URL that selects its store."""
 
 import os
 from pathlib import Path
@@ -29,10 +29,10 @@ class StoreLocation(NamedTuple):
 
 
 def store_location(url: str) -> StoreLocation:
-    """The location that a store URL names.
+    """The location in a store URL.
 
     Raises:
-        ValueError: the URL has none of the supported forms.
+        ValueError: the URL is not supported.
     """
     if url == "memory://":
         return StoreLocation("memory")
@@ -72,7 +72,7 @@ def _server(system: Literal["milvus", "qdrant"], scheme: str, host: str, port: i
 
 
 def _data_dir() -> Path:
-    """The user's directory for application data, by the XDG base directory specification."""
+    """The user's directory for application data, according to the XDG base directory specification."""
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pantree"
 
 

@@ -1,4 +1,4 @@
-"""Caches vectors of texts."""
+"""Caches the vectors of an embedder."""
 
 import threading
 from collections.abc import Sequence
@@ -7,16 +7,11 @@ import numpy as np
 from cachetools import LRUCache
 
 from pantree_runtime import telemetry
-from pantree_vector.core import Embedder, EmbeddingModel, Vector, Vectors
+from pantree_vector.core.embedder import Embedder, EmbeddingModel, Vector, Vectors
 
 
 class CachedEmbedder:
-    """An embedder with a cache of the least recently used vectors in front of it.
-
-    Args:
-        embedder: computes missing vectors.
-        size: maximum number of vectors, at least 1.
-    """
+    """An embedder that caches the `size` most recently used vectors of another one."""
 
     def __init__(self, embedder: Embedder, size: int) -> None:
         self._embedder = embedder
@@ -38,7 +33,7 @@ class CachedEmbedder:
         telemetry.count_lookups("embedding", hits=len(texts) - len(missing), misses=len(missing))
         if missing:
             distinct = list(dict.fromkeys(missing))
-            # Rows are copied, so that no cached vector keeps the whole matrix alive.
+            # Rows are copied because a cached view would keep the whole matrix alive.
             computed = dict(zip(distinct, map(np.copy, self._embedder.embed(distinct)), strict=True))
             with self._lock:
                 self._cache.update(computed)

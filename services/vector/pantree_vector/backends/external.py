@@ -1,4 +1,4 @@
-"""Base of the stores in an external system: settings, telemetry, errors, and the check of the embedding model."""
+"""Base class of the stores in external systems: options, telemetry, errors, and the check of the embedding model."""
 
 import functools
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -10,7 +10,7 @@ import structlog
 
 from pantree_runtime.errors import ComponentUnavailable, StoreMismatch
 from pantree_runtime.telemetry import external_call
-from pantree_vector.core import EmbeddingModel
+from pantree_vector.core.embedder import EmbeddingModel
 
 _log = structlog.get_logger(__name__)
 
@@ -30,11 +30,11 @@ class StoreOptions:
     """Options of every external store."""
 
     collection_prefix: str
-    """Start of the collections' names."""
+    """Prefix of the collections' names."""
     timeout_seconds: float
     """Maximum duration of one call, including retries."""
     token: str | None = None
-    """Credentials of the server; None for none."""
+    """Credentials of the server, if it requires any."""
 
 
 class ExternalStore:
@@ -42,13 +42,13 @@ class ExternalStore:
 
     Args:
         place: path of an embedded store's file or directory, or the address of a server.
-        options: how to use it.
+        options: the options.
     """
 
     system: ClassVar[str]
     """Name in metrics and traces, such as `milvus`."""
     client_errors: ClassVar[tuple[type[Exception], ...]]
-    """Errors of the client library that mean that the store is unavailable."""
+    """Errors of the client library if the store is unavailable."""
 
     def __init__(self, place: Path | str, options: StoreOptions) -> None:
         self._place = place
@@ -58,11 +58,11 @@ class ExternalStore:
 
     @property
     def remedy(self) -> str:
-        """What is wrong when the store is unavailable, and what to do."""
+        """What is wrong if the store is unavailable, and what to do about it."""
         raise NotImplementedError
 
     def unavailable(self, error: Exception) -> ComponentUnavailable:
-        """The error to raise for an error of the client library, which is logged."""
+        """Logs an error of the client library, and returns the error to raise for it."""
         _log.warning("vector store failed", place=str(self._place), error=str(error))
         return ComponentUnavailable(COMPONENT, self.remedy)
 
@@ -70,13 +70,13 @@ class ExternalStore:
         if stored != model:
             raise StoreMismatch(
                 f"collection {collection} at {self._place} holds vectors of {stored}, but this service embeds with "
-                f"{model}; use the embedder that made the collection, or {_OTHER_PLACE}",
+                f"{model}; use the embedder that created the collection, or {_OTHER_PLACE}",
                 {"collection": collection, "stored_model": str(stored), "service_model": str(model)},
             )
 
     def _other_version(self, collection: str) -> StoreMismatch:
         return StoreMismatch(
-            f"collection {collection} at {self._place} was made by another version of Pantree; {_OTHER_PLACE}",
+            f"collection {collection} at {self._place} was created by another version of Pantree; {_OTHER_PLACE}",
             {"collection": collection},
         )
 
@@ -84,7 +84,7 @@ class ExternalStore:
 def external_operation(
     method: Callable[Concatenate[StoreT, P], Coroutine[Any, Any, ResultT]],
 ) -> Callable[Concatenate[StoreT, P], Coroutine[Any, Any, ResultT]]:
-    """Decorates a method of a store: counts and traces its calls, and converts errors of the client library."""
+    """Counts and traces the calls of a store's method, and converts errors of the client library."""
 
     @functools.wraps(method)
     async def call(store: StoreT, /, *args: P.args, **kwargs: P.kwargs) -> ResultT:

@@ -6,19 +6,19 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pantree_vector.core import EmbeddingModel, Vector, Vectors
+from pantree_vector.core.embedder import EmbeddingModel, Vector, Vectors
 
 DIMENSION = 256
-# A shared word is stronger evidence than a shared letter sequence; a judgment, not fitted.
+# A shared word is stronger evidence than a shared letter sequence. A judgment, not fitted.
 _WORD_WEIGHT = 2.0
 _TRIGRAM_WEIGHT = 1.0
 _WORD = re.compile(r"\w+")
 
 
 class HashedTrigrams:
-    """Words and letter trigrams of a name, hashed with a sign into 256 numbers and scaled to length 1.
+    """An embedder that hashes words and letter trigrams, with a sign, into 256 numbers and scales them to length 1.
 
-    Represents spelling, not meaning: `banana` is similar to `bananas`, not to `fruit`.
+    The vectors represent spelling, not meaning: `banana` is similar to `bananas`, not to `fruit`.
     Source: feature hashing, Weinberger et al., ICML 2009.
     """
 
@@ -29,10 +29,7 @@ class HashedTrigrams:
         return EmbeddingModel("hashed-trigrams", "1", DIMENSION)
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
-        for row, text in enumerate(texts):
-            vectors[row] = _vector(text)
-        return vectors
+        return np.array([_vector(text) for text in texts], dtype=np.float32).reshape(len(texts), DIMENSION)
 
 
 def _vector(text: str) -> Vector:
@@ -55,6 +52,6 @@ def _features(text: str) -> Iterator[tuple[str, float]]:
 
 
 def _hash(feature: str) -> tuple[int, int]:
-    """Position and sign of a feature. Python's `hash` differs from process to process."""
+    """Position and sign of a feature. Python's `hash` would differ between processes."""
     digest = hashlib.blake2b(feature.encode(), digest_size=5).digest()
     return int.from_bytes(digest[:4]) % DIMENSION, 1 if digest[4] & 1 else -1

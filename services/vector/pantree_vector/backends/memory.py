@@ -1,4 +1,4 @@
-"""A store in this process: exact, quick to start, lost when the process ends."""
+"""A store in this process: exact, quick to start, and lost when the process ends."""
 
 import asyncio
 import itertools
@@ -9,17 +9,9 @@ from typing import Generic, ParamSpec, TypeVar
 import numpy as np
 
 from pantree_runtime.cpu import run_cpu
-from pantree_vector.core import (
-    CustomerItem,
-    CustomerMatch,
-    CustomerPoint,
-    EmbeddingModel,
-    HouseholdPoints,
-    ItemFilter,
-    ItemMatch,
-    Vector,
-    Vectors,
-)
+from pantree_vector.core.embedder import EmbeddingModel, Vector, Vectors
+from pantree_vector.core.household import CustomerItem
+from pantree_vector.core.store import CustomerMatch, CustomerPoint, HouseholdPoints, ItemFilter, ItemMatch
 
 P = ParamSpec("P")
 KeyT = TypeVar("KeyT", bound=Hashable)
@@ -46,7 +38,7 @@ class _Table(Generic[KeyT, PointT]):
         return len(self._points)
 
     def growth_ms(self, count: int) -> float:
-        """Estimated time to make room for more points."""
+        """Estimated time to make room for `count` more points."""
         has_room = len(self._points) + count <= len(self._vectors)
         return 0.0 if has_room else _MS_PER_COPY * len(self._vectors)
 
@@ -93,11 +85,11 @@ class _Tenant:
         self.items: _Table[_ItemKey, CustomerItem] = _Table(dimension)
         self.customers: _Table[str, CustomerPoint] = _Table(dimension)
         self.item_keys: dict[str, dict[_ItemKey, None]] = {}
-        """Keys of the items of each customer, in the order in which they were stored."""
+        """Keys of each customer's items, in the order in which they were stored."""
 
 
 class MemoryStore:
-    """Stores points in numpy arrays and compares with every one of them."""
+    """Stores points in numpy arrays, and compares vectors with all of them."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
@@ -160,12 +152,12 @@ class MemoryStore:
     async def search_customers(
         self, tenant_id: str, vector: Vector, *, exclude_customer_id: str, limit: int
     ) -> list[CustomerMatch]:
-
-        def matches(customer: CustomerPoint) -> bool:
-            return customer.customer_id != exclude_customer_id
-
         tenant = self._tenants.get(tenant_id)
-        found = [] if tenant is None else await self._search(tenant.customers, vector, matches, limit)
+        if tenant is None:
+            return []
+        found = await self._search(
+            tenant.customers, vector, lambda customer: customer.customer_id != exclude_customer_id, limit
+        )
         return [CustomerMatch(customer.customer_id, score) for customer, score in found]
 
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
@@ -186,7 +178,7 @@ class MemoryStore:
     async def _run(
         self, cost_ms: float, operation: Callable[P, ResultT], /, *args: P.args, **kwargs: P.kwargs
     ) -> ResultT:
-        """Result of one operation at a time. Writes must not be canceled: they may be running in a thread."""
+        """Runs one operation at a time. Writes must not be canceled, because they may be running in a thread."""
         async with self._lock:
             return await run_cpu(cost_ms, operation, *args, **kwargs)
 

@@ -1,12 +1,12 @@
 """A store in Milvus: a file through milvus-lite, or a server or cluster.
 
-- Texts of callers never enter a filter expression. Filters compare UUIDs made from them, so nothing needs escaping.
+- Callers' texts are never part of a filter expression. Filters compare UUIDs derived from them, so nothing is escaped.
 - Every call filters by tenant. A partition key would be faster on large clusters, but servers older than March 2024,
   2.3.5 among them, put upserted rows into wrong partitions (milvus-io/milvus pull request 30772).
 - Collections have consistency level Strong, so that each call sees what earlier ones have stored.
 - pymilvus blocks, so it runs in its own threads. milvus-lite supports no concurrent writes: it gets a single thread.
-- A server is asked for a household's stale items, because another replica may have stored some. milvus-lite would read
-  every item to answer. A file belongs to one process, so there each customer's row lists the customer's items.
+- A server is queried for a household's stale items, because another replica may have stored some. milvus-lite would
+  read every item to answer. Its file belongs to one process, so there each customer's row lists the customer's items.
 """
 
 import asyncio
@@ -24,38 +24,31 @@ from pymilvus import DataType, MilvusClient, MilvusException
 from pantree_domain.limits import MAX_ID_CHARACTERS, MAX_NAME_CHARACTERS
 from pantree_runtime.deadline import call_timeout
 from pantree_vector.backends.external import ExternalStore, StoreOptions, batches, external_operation
-from pantree_vector.core import (
-    CustomerItem,
-    CustomerMatch,
-    CustomerPoint,
-    CustomerProfile,
-    EmbeddingModel,
-    HouseholdPoints,
-    ItemFilter,
-    ItemMatch,
-    Vector,
-)
+from pantree_vector.core.embedder import EmbeddingModel, Vector
+from pantree_vector.core.household import CustomerItem
 from pantree_vector.core.identity import customer_point_id, stable_id
+from pantree_vector.core.profile import CustomerProfile
+from pantree_vector.core.store import CustomerMatch, CustomerPoint, HouseholdPoints, ItemFilter, ItemMatch
 
 _SERVER_THREADS = 8
 # Rows in one message: 1,000 vectors of 1,024 numbers are 4 MiB, well below what servers accept.
 _BATCH_ROWS = 1_000
-# Customers whose items are fetched in one answer: with a thousand items each, some megabytes.
+# Customers whose items are fetched by one query: some megabytes if each has a thousand items.
 _CUSTOMERS_PER_QUERY = 10
-# milvus-lite filters rows in memory one by one, and rows in its file by columns. A small limit makes it write rows to
+# milvus-lite filters rows in memory one by one, but rows in its file by column. With a small limit, it writes rows to
 # the file early (a search over 9,000 new items took 0.08 s instead of 0.7 s). Read when milvus-lite is imported.
 _FILE_MEMORY_BYTES = 2 * 1024 * 1024
-# The default index is a graph, rebuilt whenever files are merged: that took most of the time of a bulk load, for
-# inexact searches.
+# The default index is a graph that is rebuilt whenever files are merged. That took most of the time of a bulk load, and
+# searches were inexact.
 _FILE_INDEX = "FLAT"
 # Milvus counts bytes; a character has up to four in UTF-8.
 _BYTES_PER_CHARACTER = 4
 _UUID_BYTES = 36
 _MAX_TEXT_BYTES = 65_535
-# The row of a customer with more items lists none, and milvus-lite is queried instead.
+# The row of a customer with more items lists none of them, and milvus-lite is queried instead.
 _MAX_LISTED_ITEMS = _MAX_TEXT_BYTES // (_UUID_BYTES + 1)
-# pymilvus pings every 10 s. The server of milvus-lite allows a ping every 300 s, gRPC's default, and closes connections
-# that ping more often (`too_many_pings`). It runs in this process, so pings are not needed.
+# pymilvus pings every 10 s. The server of milvus-lite closes connections that ping more often than every 300 s, gRPC's
+# default (`too_many_pings`). It runs in this process, so pings are not needed.
 _FILE_CHANNEL_OPTIONS = {"grpc.keepalive_time_ms": 2**31 - 1}  # never
 _MAX_CACHED_UUIDS = 60_000
 _MODEL_NAME = "pantree.embedding_model"
@@ -127,7 +120,7 @@ class MilvusStore(ExternalStore):
         """Connects and creates missing collections.
 
         Raises:
-            StoreMismatch: a collection was made by another model.
+            StoreMismatch: a collection holds vectors of another model.
             OSError: the directory of the file cannot be created.
         """
         if isinstance(self._place, Path):
@@ -173,7 +166,7 @@ class MilvusStore(ExternalStore):
             await self._replace_on_server(households)
 
     def _replace_in_file(self, client: MilvusClient, households: Sequence[HouseholdPoints], timeout: float) -> None:
-        """Removes stale items first and stores new ones last: a customer's row always lists all stored items."""
+        """Removes stale items first and stores new ones last, so a customer's row always lists all stored items."""
         new_ids = {point_id for one in households for point_id in one.item_ids}
         customers = _customer_columns(households)
         stored_ids = self._listed_item_ids(client, customers["id"], timeout)
@@ -187,12 +180,12 @@ class MilvusStore(ExternalStore):
     async def _replace_on_server(self, households: Sequence[HouseholdPoints]) -> None:
         """Removes stale items last, so that the server looks for them while it stores the new ones.
 
-        A query waits for up to 0.2 s, until the server has seen all earlier writes.
+        The query waits up to 0.2 s for the server to process all earlier writes.
         """
         customers = _customer_columns(households)
 
         def upsert(client: MilvusClient, timeout: float) -> None:
-            # Customers first: a customer whose items are found is found, too.
+            # Customers first, so that every customer whose items are found is found, too.
             self._upsert(client, self._customers, customers, timeout)
             self._upsert(client, self._items, _item_columns(households), timeout)
 
@@ -202,7 +195,7 @@ class MilvusStore(ExternalStore):
         try:
             await self._call(upsert)
         finally:
-            await asyncio.gather(query, return_exceptions=True)  # does not outlive a failed upsert
+            await asyncio.gather(query, return_exceptions=True)  # must not outlive a failed upsert
         new_ids = {point_id for one in households for point_id in one.item_ids}
         stale_ids = [point_id for point_id in await query if point_id not in new_ids]
         if stale_ids:
@@ -304,7 +297,7 @@ class MilvusStore(ExternalStore):
         return [row["id"] for row in rows]
 
     def _listed_item_ids(self, client: MilvusClient, customer_uuids: list[str], timeout: float) -> list[str]:
-        """Ids of customers' items as their rows in a milvus-lite file list them."""
+        """Ids of customers' items, as listed in the customers' rows of a milvus-lite file."""
         rows = [
             row
             for batch in batches(customer_uuids, _BATCH_ROWS)
@@ -315,7 +308,7 @@ class MilvusStore(ExternalStore):
         return listed + (self._item_ids(client, unlisted, timeout) if unlisted else [])
 
     def _upsert(self, client: MilvusClient, collection: str, columns: _Columns, timeout: float) -> None:
-        """Stores rows. MilvusClient.upsert takes single rows, which costs seven times the work of whole columns."""
+        """Stores rows. MilvusClient.upsert takes single rows, which takes seven times as long as whole columns."""
         connection, schema = client._get_connection(), self._schemas[collection]
         types = {field["name"]: field["type"] for field in schema["fields"]}
         for start in range(0, len(columns["id"]), _BATCH_ROWS):
@@ -411,5 +404,5 @@ def _uuid(kind: str, text: str) -> str:
 
 
 def _list(uuids: Iterable[str]) -> str:
-    """Milvus list of UUIDs."""
+    """A list in a filter expression."""
     return "[" + ", ".join(f'"{uuid}"' for uuid in uuids) + "]"

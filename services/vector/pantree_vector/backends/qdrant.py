@@ -2,7 +2,7 @@
 
 - Ids of points are UUIDs, which Qdrant requires. Filters compare payload fields, so nothing needs escaping.
 - Writes wait until they are applied, so that each call sees what earlier ones have stored.
-- A point that belongs to no tenant holds the embedding model: only servers from 1.16 on keep metadata of collections.
+- A point without a tenant holds the embedding model, because servers before 1.16 cannot store metadata of a collection.
 """
 
 import asyncio
@@ -17,18 +17,11 @@ from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException
 
 from pantree_vector.backends.external import ExternalStore, batches, external_operation
-from pantree_vector.core import (
-    CustomerItem,
-    CustomerMatch,
-    CustomerPoint,
-    CustomerProfile,
-    EmbeddingModel,
-    HouseholdPoints,
-    ItemFilter,
-    ItemMatch,
-    Vector,
-)
+from pantree_vector.core.embedder import EmbeddingModel, Vector
+from pantree_vector.core.household import CustomerItem
 from pantree_vector.core.identity import customer_point_id, stable_id
+from pantree_vector.core.profile import CustomerProfile
+from pantree_vector.core.store import CustomerMatch, CustomerPoint, HouseholdPoints, ItemFilter, ItemMatch
 
 IN_MEMORY = ":memory:"
 _BATCH_POINTS = 1_000
@@ -73,7 +66,7 @@ class QdrantStore(ExternalStore):
         """Connects and creates missing collections.
 
         Raises:
-            StoreMismatch: the collections were made by another model.
+            StoreMismatch: the collections hold vectors of another model.
         """
         client = self._client = self._connect()
         # The model's point is written before anything else can be stored.
@@ -106,7 +99,7 @@ class QdrantStore(ExternalStore):
 
     @external_operation
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
-        """Stores customers and their items, then removes the customers' other items: a failure loses nothing."""
+        """Stores customers and their items, then removes the customers' other items, so a failure loses nothing."""
         item_points: dict[str, models.PointStruct] = {}
         customer_points: dict[str, models.PointStruct] = {}
         for one in households:

@@ -1,4 +1,4 @@
-"""An embedder for any model of the sentence-transformers library: slower than the static one, with better quality."""
+"""An embedder for models of the sentence-transformers library: slower than the static one, with better quality."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from pantree_vector.core import EmbeddingModel, Vectors
+from pantree_vector.core.embedder import EmbeddingModel, Vectors
 
 _BATCH_NAMES = 64
 
@@ -19,10 +19,10 @@ class SentenceTransformerEmbedder:
 
     Args:
         model: path of a directory, or a name on the Hugging Face hub, which is downloaded once.
-        threads: number of torch threads in this process.
+        threads: number of torch threads of this process.
 
     Raises:
-        OSError: there is no such model, or it cannot be downloaded.
+        OSError: the model does not exist or cannot be downloaded.
     """
 
     ms_per_name = 10.0
@@ -38,7 +38,7 @@ class SentenceTransformerEmbedder:
 
     @property
     def model(self) -> EmbeddingModel:
-        """The model; its version is a digest of the weights."""
+        """The model, with a digest of the weights as its version."""
         return self._model
 
     def embed(self, texts: Sequence[str]) -> Vectors:

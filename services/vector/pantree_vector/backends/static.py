@@ -1,4 +1,4 @@
-"""The default embedder: a table of word vectors distilled from MiniLM, a few megabytes, needs only numpy."""
+"""The default embedder: a table of a few megabytes, distilled from MiniLM, that needs only numpy."""
 
 import hashlib
 import io
@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_vector.backends.wordpiece import WordPieces
-from pantree_vector.core import EmbeddingModel, Vector, Vectors
+from pantree_vector.core.embedder import EmbeddingModel, Vector, Vectors
 
 TABLE = "embeddings.npy"
 SCALES = "scales.npy"
 VOCABULARY = "vocabulary.txt"
-# Shorter sums are rounding errors of vectors that cancel out.
+# Shorter sums are rounding errors of vectors that cancel each other out.
 _MIN_LENGTH = 1e-6
 
 
 class StaticEmbedder:
-    """The sum of the vectors of a name's word pieces, scaled to length 1.
+    """An embedder that adds the vectors of a name's word pieces and scales the sum to length 1.
 
-    The vectors include the weights of their pieces: rare pieces have larger ones. `static_model/MODEL_CARD.md` names
-    their origin; `pantree_research.distill_embedder` computes them.
+    The vectors of rare pieces are longer, so they have more weight. `static_model/MODEL_CARD.md` describes the model,
+    which `pantree_research.distill_embedder` computes.
 
     Args:
         model_dir: directory of the model's files; None for the bundled model.
@@ -41,7 +41,7 @@ class StaticEmbedder:
 
     @property
     def model(self) -> EmbeddingModel:
-        """The model; its version is a digest of the files."""
+        """The model, with a digest of the files as its version."""
         return EmbeddingModel("static", self._version, self._table.shape[1])
 
     def embed(self, texts: Sequence[str]) -> Vectors:
@@ -60,7 +60,7 @@ class StaticEmbedder:
 
 
 def _vector_of_unknown(text: str, dimension: int) -> Vector:
-    """A pseudorandom unit vector for a name without known pieces, such as emoji: reproducible, similar to no other."""
+    """A reproducible pseudorandom unit vector for a name without known pieces, such as emoji; similar to no other."""
     digest = hashlib.shake_256(text.encode()).digest(dimension)
     vector = np.frombuffer(digest, dtype=np.uint8).astype(np.float32) - 127.5
     unit: Vector = vector / np.linalg.norm(vector)

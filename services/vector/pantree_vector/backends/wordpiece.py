@@ -1,4 +1,4 @@
-"""Splits names into the pieces of a WordPiece vocabulary, as BERT models read them."""
+"""Splits names into the pieces of a WordPiece vocabulary, as BERT models do."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-# BERT treats longer words as unknown, too; the bound also limits the search for pieces.
+# BERT also treats longer words as unknown, and the limit bounds the search for pieces.
 _MAX_WORD_CHARACTERS = 100
 _MAX_CACHED_WORDS = 65_536
 # A token is a word, a single Chinese character, or a single character that is neither space nor part of a word.
@@ -17,7 +17,7 @@ _TOKEN = re.compile(rf"[{_IDEOGRAPHS}]|(?:(?!_)[^\W{_IDEOGRAPHS}])+|[^\w\s]|_")
 
 
 class WordPieces:
-    """Greedy splitter: repeatedly takes the longest piece of the vocabulary that matches the rest of a word.
+    """A greedy splitter, which repeatedly takes the longest piece that the rest of a word starts with.
 
     Source: Wu et al., arXiv:1609.08144, section 4.1, as in BERT's uncased models.
 
@@ -30,10 +30,10 @@ class WordPieces:
         self._pieces = lru_cache(_MAX_CACHED_WORDS)(self._find_pieces)
 
     def split(self, names: Sequence[str]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Pieces of `n` names in lower case.
+        """Pieces of `n` names in lower case, without unknown words.
 
         Returns:
-            int[m], positions in the vocabulary of the pieces of all names, in order, without unknown words;
+            int[m], positions in the vocabulary of the pieces of all names, in order;
             int[n], number of pieces of each name, possibly 0.
         """
         positions: list[int] = []

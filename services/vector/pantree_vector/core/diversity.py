@@ -1,4 +1,4 @@
-"""Re-ranks search hits so that they resemble the query without all resembling one another."""
+"""Re-ranks search hits so that they are similar to the query but not too similar to one another."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from pantree_vector.core.embedder import Vectors
 
 
 def diverse_order(scores: Sequence[float], vectors: Vectors, *, diversity: float, limit: int) -> list[int]:
-    """Positions of the best hits, best first.
+    """Positions of the best hits, at most `limit`, best first.
 
-    Each next hit maximizes its score minus its similarity to the hits already chosen.
+    Each hit has the highest difference between its score and its similarity to the hits chosen before it.
 
     Args:
         scores: cosine similarity of each of `n` hits to the query.
         vectors: float32[n, d], vectors of the hits.
-        diversity: 0 to 1; 0 orders by score alone, 1 by dissimilarity alone.
+        diversity: weight of the similarity, 0 to 1; 0 orders by score alone, 1 by dissimilarity alone.
         limit: maximum number of positions.
 
     Source: maximal marginal relevance, Carbonell and Goldstein, SIGIR 1998.

@@ -15,7 +15,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class EmbeddingModel:
-    """The model behind an embedder. Vectors of different models cannot be compared."""
+    """The model of an embedder. Vectors of different models cannot be compared."""
 
     name: str
     version: str
@@ -31,14 +31,11 @@ class Embedder(Protocol):
 
     @property
     def model(self) -> EmbeddingModel:
-        """Name, version and dimension of the model."""
-        ...
+        """The model of the vectors."""
 
     @property
     def ms_per_name(self) -> float:
         """Estimated time to embed one name, in milliseconds."""
-        ...
 
     def embed(self, texts: Sequence[str]) -> Vectors:
-        """Vectors of `n` texts from `embedding_text`, in their order: float32[n, d], each row of length 1."""
-        ...
+        """Vectors of texts from `embedding_text`, in their order."""

@@ -16,23 +16,23 @@ class CustomerItem(NamedTuple):
     key: str
     """Equal for all spellings of the same item."""
     name: str
-    """As on its latest receipt line."""
+    """From its latest receipt line."""
     category: str
-    """As on its latest receipt line that has one; empty when none has."""
+    """From its latest receipt line with a category; empty if no line has one."""
     unit_price: float
     """Shelf price of one unit on its latest receipt line."""
     day_count: int = 0
     """Distinct days on which it was bought."""
     span_days: int = 0
-    """Days from the first to the last of them."""
+    """Days from its first to its last purchase."""
 
 
 @dataclass(frozen=True, eq=False)
 class Household:
-    """`k` items and `n` receipt lines. Equal purchases give equal arrays, whatever their order in the request."""
+    """`k` items and `n` receipt lines. Equal purchases have equal arrays, whatever their order in the request."""
 
     items: tuple[CustomerItem, ...]
-    """`k` items that were bought, by key."""
+    """`k` items, sorted by key."""
     item_indices: NDArray[np.intp]
     """[n], position of each line's item in `items`."""
     days: NDArray[np.int32]
@@ -44,7 +44,7 @@ class Household:
 def household_of(history: PurchaseHistory) -> Household:
     """The household of a history with at least one receipt line, in any order."""
     keys = [item_key(name) for name in history.item_names]
-    # Sort lines by their content, so that sums are equal to the last digit for every order of the same lines.
+    # Sort lines by their content, so that sums are exactly equal for every order of the same lines.
     by_name = sorted(
         range(len(keys)), key=lambda item: (keys[item], history.item_names[item], history.item_categories[item])
     )
@@ -54,7 +54,7 @@ def household_of(history: PurchaseHistory) -> Household:
     dictionary_indices = history.item_indices[order]
     last_lines = np.full(len(keys), -1)
     last_lines[dictionary_indices] = np.arange(len(order))  # the last assignment to an entry wins
-    last_prices = history.prices[order][last_lines].tolist()  # of entries without a line: unused
+    last_prices = history.prices[order][last_lines].tolist()  # unused for entries without lines
 
     bought: dict[str, tuple[str, str, float]] = {}  # name, category, unit price
     # Dictionary entries that have lines, the one with the latest line first.
@@ -76,7 +76,7 @@ def household_of(history: PurchaseHistory) -> Household:
         ),
         item_indices=item_indices,
         days=days,
-        # A saving may exceed price × quantity by half a cent, since those are not exact in binary.
+        # A saving may exceed price × quantity by half a cent, because those are not exact in binary.
         paid=np.maximum(history.paid[order], 0.0),
     )
 
@@ -84,12 +84,12 @@ def household_of(history: PurchaseHistory) -> Household:
 def _days_of_items(
     item_indices: NDArray[np.intp], days: NDArray[np.int32], item_count: int
 ) -> tuple[list[int], list[int]]:
-    """Distinct purchase days of each item, and the days from the first to the last of them.
+    """Number of distinct purchase days of each item, and the number of days from the first to the last one.
 
     Args:
         item_indices: [n], item of each line.
         days: [n], day of each line, ascending.
-        item_count: number of items, each with a line.
+        item_count: number of items, each with at least one line.
     """
     by_item = np.argsort(item_indices, kind="stable")
     items, item_days = item_indices[by_item], days[by_item]  # grouped by item, days ascending within each

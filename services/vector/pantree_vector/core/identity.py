@@ -1,11 +1,11 @@
-"""Text of a name for embedders, and the ids of stored points."""
+"""Texts of names for embedders, and ids of stored points."""
 
 import unicodedata
 import uuid
 
 from pantree_domain.item_key import item_key
 
-# Must never change: stored points could no longer be found or overwritten.
+# Must never change, or stored points could no longer be found or overwritten.
 _NAMESPACE = uuid.UUID("6f1d7c0e-6c0b-5b5a-9d0e-6a2f7f6f2c11")
 # Requests with control characters are rejected, so no part contains the separator.
 _SEPARATOR = "\x1f"
@@ -23,7 +23,7 @@ def stable_id(*parts: str) -> str:
 
 
 def customer_point_id(tenant_id: str, customer_id: str) -> str:
-    """Id of a customer's point."""
+    """Id of the point of a customer."""
     return stable_id("customer", tenant_id, customer_id)
 
 

@@ -1,4 +1,4 @@
-"""Runs work on the same household one after another."""
+"""A queue for each household."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
@@ -10,7 +10,7 @@ HouseholdKey = tuple[str, str]
 
 
 class KeyedQueue:
-    """Starts work on a household after all earlier work on it; work on other households runs concurrently."""
+    """Runs work on the same household in order, and work on different households concurrently."""
 
     def __init__(self) -> None:
         self._latest: dict[HouseholdKey, asyncio.Task[object]] = {}
@@ -18,10 +18,10 @@ class KeyedQueue:
     def submit(
         self, households: Collection[HouseholdKey], work: Callable[[], Awaitable[ResultT]]
     ) -> "asyncio.Task[ResultT]":
-        """A task that runs the work after all earlier work on these households has succeeded or failed.
+        """A task that runs the work when all earlier work on these households has succeeded or failed.
 
-        Shield the task from the caller's cancellation: canceled work may continue in a thread, concurrently with the
-        next work on the same household.
+        Shield the task from the caller's cancellation, because canceled work may continue in a thread while the next
+        work on the same household begins.
         """
         before = {self._latest[household] for household in households if household in self._latest}
 

@@ -1,8 +1,8 @@
-"""What the nearest customers buy regularly, counted.
+"""Counts what the nearest customers buy regularly.
 
-Of the customers with the nearest profiles, those with the most items in common are the neighbors. Profiles know that
-oat milk resembles soy milk; items in common show what the same people buy. An item is included only when enough
-neighbors buy it: a few prove little, and what a few buy is private.
+Of the customers with the nearest profiles, those with the most items in common are the neighbors. Profiles capture
+that oat milk is similar to soy milk; items in common show what the same people buy. An item is included only if enough
+neighbors buy it, because a few buyers are weak evidence and their purchases are private.
 """
 
 import math
@@ -17,14 +17,14 @@ from pantree_vector.core.household import CustomerItem
 CUSTOMERS_COMPARED = 100
 """Number of nearest profiles that are compared item by item."""
 NEIGHBORS = 50
-"""How many of those are neighbors."""
+"""Maximum number of neighbors among them."""
 REGULAR_DAYS = 3
-"""Purchase days from which on an item is bought regularly; two intervals, as recommendation requires."""
+"""Minimum number of purchase days of an item that is bought regularly: two intervals, as recommendation requires."""
 MIN_BUYERS = 5
 """Minimum number of regular buyers of an item that is included (k-anonymity)."""
 _MIN_LIFT = 1.2
-"""How many times as common an item must be among the buyers of another item for the two to be associated. A judgment:
-below it, one neighbor more or less decides."""
+"""Minimum ratio between an item's frequency among the buyers of another item and among all neighbors for the two to be
+associated. A judgment, not fitted: with a smaller one, a single neighbor would decide."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Association:
     buyer_count: int
     """Neighbors that bought it."""
     regular_count: int
-    """Those of them that buy the suggested item regularly."""
+    """Neighbors that bought it and buy the suggested item regularly."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +53,14 @@ class NeighborItem:
     interval_quartiles: tuple[float, float, float]
     """Lower quartile, median and upper quartile of the regular buyers' mean intervals, in days."""
     own_day_count: int
-    """Days on which the customer bought it, less than `REGULAR_DAYS`."""
+    """Days on which the customer bought it, fewer than `REGULAR_DAYS`."""
     associated_item: Association | None
-    """The customer's most strongly associated item; None without one."""
+    """The customer's most strongly associated item; None if there is none."""
 
 
 @dataclass(frozen=True)
 class Neighborhood:
-    """The neighbors' items."""
+    """The items that neighbors buy regularly."""
 
     neighbor_count: int
     items: tuple[NeighborItem, ...]
@@ -70,7 +70,7 @@ class Neighborhood:
 def neighborhood_of(
     own: Sequence[CustomerItem], others: Sequence[Sequence[CustomerItem]], *, limit: int
 ) -> Neighborhood:
-    """What the customers with the most items in common buy regularly and the customer does not.
+    """Items that the customers with the most items in common buy regularly and the customer does not.
 
     Args:
         own: the customer's items.

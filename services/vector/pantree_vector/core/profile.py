@@ -12,9 +12,9 @@ from pantree_domain.money import round_to_cent
 from pantree_vector.core.embedder import Vector, Vectors
 from pantree_vector.core.household import Household
 
-# A purchase counts half as much as one made 60 days later (two monthly shopping trips). A judgment, not fitted.
+# Two monthly shopping trips. A judgment, not fitted.
 RECENCY_HALF_LIFE_DAYS = 60.0
-# The category of items without a category, and the sum of all but the largest categories.
+# The category of items without a category, and of all but the largest categories together.
 OTHER_CATEGORY = "other"
 # Keeps a profile with the longest names below 65,535 bytes, the maximum length of a text in Milvus.
 MAX_CATEGORY_SHARES = 64
@@ -22,11 +22,10 @@ MAX_CATEGORY_SHARES = 64
 
 @dataclass(frozen=True)
 class CategoryShare:
-    """Share of a household's spend in one category."""
+    """Share of a household's spend in one category, 0 to 1."""
 
     category: str
     share_ratio: float
-    """0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +38,28 @@ class CustomerProfile:
     trip_count: int
     """Distinct days with a purchase."""
     total_spend: float
-    """Paid, after savings, rounded to cents."""
+    """Amount paid, after savings, rounded to cents."""
     mean_trip_gap_days: float | None
-    """None with fewer than two trips."""
+    """None if there is only one trip."""
     category_shares: tuple[CategoryShare, ...]
-    """Largest first; their sum is 1. Empty when nothing was paid."""
+    """Largest first; they sum to 1. Empty if nothing was paid."""
     as_of_day: int
     """Days since 1970-01-01."""
 
     def to_json(self) -> str:
-        """The profile as a JSON object, as stores keep it."""
+        """The JSON object to store."""
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "CustomerProfile":
-        """The profile that `to_json` wrote."""
-        fields: Mapping[str, Any] = json.loads(text)
-        return cls(
-            **{**fields, "category_shares": tuple(CategoryShare(**share) for share in fields["category_shares"])}
-        )
+        """The profile in a text from `to_json`."""
+        fields: dict[str, Any] = json.loads(text)
+        shares = tuple(CategoryShare(**share) for share in fields.pop("category_shares"))
+        return cls(**fields, category_shares=shares)
 
 
 def profile_of(customer_id: str, household: Household, as_of_day: int) -> CustomerProfile:
-    """The profile of a household as of a day, given in days since 1970-01-01."""
+    """The profile of a household as of a day, in days since 1970-01-01."""
     days = household.days
     gap_count = int(np.count_nonzero(days[1:] != days[:-1]))
     return CustomerProfile(
@@ -104,7 +102,7 @@ def profile_vector(household: Household, item_vectors: Vectors) -> Vector:
     """
     recency = 0.5 ** ((household.days[-1] - household.days) / RECENCY_HALF_LIFE_DAYS)
     weights = np.bincount(household.item_indices, weights=household.paid * recency, minlength=len(household.items))
-    if not weights.any():  # everything was free: all lines have equal weight
+    if not weights.any():  # everything was free: weighted by recency alone
         weights = np.bincount(household.item_indices, weights=recency, minlength=len(household.items))
     mean: NDArray[np.float64] = (weights / weights.max()) @ item_vectors.astype(np.float64)
     length = float(np.linalg.norm(mean))

@@ -25,7 +25,7 @@ from pantree_vector.core.store import (
 )
 
 _CANDIDATES_PER_DIVERSE_HIT = 5
-# Points fetched at first for each item wanted: a popular item has one point for every buyer.
+# Points in the first fetch for each item wanted, because a popular item has a point for each of its buyers.
 _FIRST_FETCH_FACTOR = 4
 _FETCH_GROWTH = 16
 _MAX_FETCH = 16_384  # Milvus returns no more points from one search
@@ -47,12 +47,7 @@ class IndexedHistory:
 class Similarity:
     """Finds similar items and similar customers.
 
-    Methods raise ComponentUnavailable for `vector-store` when the store does not answer.
-
-    Args:
-        store: where points are stored.
-        embedder: computes the vectors.
-        run_cpu: runs CPU-bound functions.
+    Methods raise ComponentUnavailable for `vector-store` if the store does not answer.
     """
 
     def __init__(self, store: VectorStore, embedder: Embedder, run_cpu: CpuRunner = run_inline) -> None:
@@ -64,14 +59,14 @@ class Similarity:
 
     @property
     def model(self) -> EmbeddingModel:
-        """The embedding model."""
+        """The model of the embedder."""
         return self._embedder.model
 
     async def open(self) -> None:
         """Opens the store.
 
         Raises:
-            StoreMismatch: the stored vectors were made by another model.
+            StoreMismatch: the stored vectors are of another model.
         """
         await self._store.open(self.model)
 
@@ -81,7 +76,7 @@ class Similarity:
         await self._store.close()
 
     async def embed(self, names: Sequence[str]) -> Vectors:
-        """Vectors of `n` names, in their order: float32[n, d], each row of length 1."""
+        """Vectors of names, in their order."""
         texts = [embedding_text(name) for name in names]
         return await self._run_cpu(self._embedder.ms_per_name * len(texts), self._embedder.embed, texts)
 
@@ -91,10 +86,10 @@ class Similarity:
         return indexed
 
     async def index_histories(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
-        """Replaces the stored items and profiles of households; of two histories of one household the later counts.
+        """Replaces the stored items and profiles of households, and returns what was stored, in the same order.
 
-        Idempotent. Calls for the same household run in the order in which they were made, and complete even if the
-        caller is canceled. Returns what was stored, in the order of the histories.
+        Idempotent. If a household has two histories, the later one is stored. Calls for the same household run in the
+        order in which they were made, and complete even if the caller is canceled.
         """
         if not histories:
             return []
@@ -122,14 +117,14 @@ class Similarity:
             text: an item name or a description, not blank.
             limit: maximum number of items.
             item_filter: conditions on the items.
-            diversity: 0 to 1; above 0, hits are reordered by `diverse_order`.
+            diversity: 0 to 1; unless 0, hits are ordered by `diverse_order`.
         """
         (vector,) = await self.embed([text])
         if not diversity:
             return await self._search_distinct_items(tenant_id, vector, item_filter, limit)
         candidates = limit * _CANDIDATES_PER_DIVERSE_HIT
         matches = await self._search_distinct_items(tenant_id, vector, item_filter, candidates)
-        # Vectors depend on the key alone: embedding again is cheaper than fetching them from the store.
+        # Embedding the keys again is cheaper than fetching the same vectors from the store.
         vectors = await self.embed([match.key for match in matches])
         scores = [match.score for match in matches]
         cost_ms = _MS_PER_CANDIDATE * len(matches)
@@ -141,7 +136,7 @@ class Similarity:
     ) -> list[ItemMatch]:
         """Up to `limit` distinct items most similar to a vector, most similar first, then by name.
 
-        Each fetch excludes the items already found, so it either finds a new item or is the last.
+        Each fetch excludes the items already found, so it finds a new item unless it is the last one.
         """
         found: dict[str, ItemMatch] = {}
         fetch = limit * _FIRST_FETCH_FACTOR
@@ -177,7 +172,7 @@ class Similarity:
         return sorted(matches, key=lambda match: (-match.score, match.customer_id))
 
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
-        """All items of each of some distinct customers, by key; empty for a customer who is not stored."""
+        """All items of each of these distinct customers, sorted by key; empty for a customer who is not stored."""
         return await self._store.items_of_customers(tenant_id, customer_ids)
 
     async def neighborhood(self, tenant_id: str, customer_id: str, *, limit: int) -> Neighborhood:

@@ -13,7 +13,7 @@ from pantree_vector.core.profile import CustomerProfile
 
 @dataclass(frozen=True, eq=False)
 class CustomerPoint:
-    """A customer with profile and profile vector."""
+    """A customer with a profile and its vector."""
 
     tenant_id: str
     customer_id: str
@@ -22,13 +22,13 @@ class CustomerPoint:
 
     @cached_property
     def point_id(self) -> str:
-        """UUID of the point, made from tenant and customer, so that storing again overwrites."""
+        """UUID derived from tenant and customer, so that storing a customer again overwrites the point."""
         return customer_point_id(self.tenant_id, self.customer_id)
 
 
 @dataclass(frozen=True, eq=False)
 class HouseholdPoints:
-    """All points of a household: the customer and `k` items."""
+    """The points of a household: the customer and `k` items."""
 
     customer: CustomerPoint
     items: tuple[CustomerItem, ...]
@@ -38,7 +38,7 @@ class HouseholdPoints:
 
     @cached_property
     def item_ids(self) -> list[str]:
-        """UUIDs of the items' points, made from tenant, customer and item key."""
+        """UUIDs of the items' points, derived from tenant, customer and item key."""
         tenant_id, customer_id = self.customer.tenant_id, self.customer.customer_id
         return [item_point_id(tenant_id, customer_id, item.key) for item in self.items]
 
@@ -66,7 +66,7 @@ class ItemMatch:
     name: str
     category: str
     unit_price: float
-    """Shelf price of one unit when this buyer last bought it; other buyers may have seen other prices."""
+    """Shelf price of one unit when this customer last bought it; other customers may have seen other prices."""
     score: float
     """Cosine similarity, −1 to 1."""
 
@@ -91,49 +91,36 @@ class VectorStore(Protocol):
         """Connects and creates missing collections for vectors of a model. Must be called first.
 
         Raises:
-            StoreMismatch: the stored vectors were made by another model.
+            StoreMismatch: the stored vectors are of another model.
         """
-        ...
 
     async def close(self) -> None:
         """Closes connections and files. May be called twice."""
-        ...
 
     async def replace_households(self, households: Sequence[HouseholdPoints]) -> None:
         """Stores distinct customers and their items, and removes the customers' other items.
 
-        A call that fails may leave items of both the old and the new state; calling again completes it.
+        A call that fails may leave both old and new items; the same call again completes it.
         """
-        ...
 
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
         """Removes a customer and all items of the customer; returns the number of points removed."""
-        ...
 
     async def find_customer(self, tenant_id: str, customer_id: str) -> CustomerPoint | None:
         """The stored customer, or None."""
-        ...
 
     async def search_items(
         self, tenant_id: str, vector: Vector, *, item_filter: ItemFilter, exclude_keys: Collection[str], limit: int
     ) -> list[ItemMatch]:
         """Items most similar to a vector, most similar first; an item appears once for each customer who buys it.
 
-        Args:
-            tenant_id: the retailer.
-            vector: float32[d].
-            item_filter: conditions on the items.
-            exclude_keys: keys of items to leave out.
-            limit: maximum number of matches, 1 to 16,384; fewer are returned only when there are no more.
+        Items with one of `exclude_keys` are left out. The limit is 1 to 16,384; fewer matches are all that there are.
         """
-        ...
 
     async def search_customers(
         self, tenant_id: str, vector: Vector, *, exclude_customer_id: str, limit: int
     ) -> list[CustomerMatch]:
         """Up to `limit` customers most similar to a vector, most similar first."""
-        ...
 
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
-        """All items of each of some distinct customers, by key; empty for a customer who is not stored."""
-        ...
+        """All items of each of these distinct customers, sorted by key; empty for a customer who is not stored."""
