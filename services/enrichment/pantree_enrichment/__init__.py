@@ -1,1 +1,1 @@
-"""The enrichment service: what is this item, and which items go with it?"""
+"""The enrichment service: categorizes items, and finds related ones."""

@@ -9,7 +9,8 @@ from pantree_enrichment.backends.answer_cache import TieredCache
 from pantree_enrichment.backends.nim import NimEnricher, open_client
 from pantree_enrichment.backends.prompt import Prompt, load_prompt
 from pantree_enrichment.backends.request_coalescer import RequestCoalescer
-from pantree_enrichment.core import Enrichment, RulesEnricher
+from pantree_enrichment.core.enrichment import Enrichment
+from pantree_enrichment.core.rules import RulesEnricher
 from pantree_enrichment.demo import demo
 from pantree_enrichment.servicer import EnrichmentServicer
 from pantree_enrichment.settings import EnrichmentSettings
@@ -19,11 +20,11 @@ from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.server import Program, ServiceSpec
 
 NAME = "enrichment"
-# Time of a request that is reserved for the rules, so that they can answer when the language model does not. They take
-# about 0.1 ms per item on an idle machine.
+# Part of a request's time that is reserved for the rules, in case the language model does not answer. They take about
+# 0.1 ms per item on an idle machine.
 RULES_SECONDS = 0.25
 RULES_SECONDS_PER_ITEM = 0.001
-# Redis answers in about a millisecond or not at all; a cached answer is not worth a longer wait.
+# Redis usually answers within a millisecond; a cached answer is not worth a long wait.
 REDIS_TIMEOUT_SECONDS = 0.25
 REDIS_COOL_DOWN_SECONDS = 30.0
 
@@ -51,7 +52,7 @@ async def build(settings: EnrichmentSettings) -> ServiceSpec:
 
 
 def model_seconds_left(item_count: int) -> float | None:
-    """How long the current request, about so many items, may wait for a language model; None for no limit."""
+    """How long the current request, which has `item_count` items, may wait for a language model; None for no limit."""
     remaining = remaining_seconds()
     if remaining is None:
         return None
@@ -81,7 +82,7 @@ def _language_model(settings: EnrichmentSettings) -> RequestCoalescer:
 def _cache(settings: EnrichmentSettings, prompt: Prompt) -> TieredCache:
     url, redis = settings.redis_url.get_secret_value(), None
     if url:
-        # Imported here: not needed without Redis.
+        # Imported here, because it is only needed with Redis.
         from pantree_runtime.shared_redis import SharedRedis
 
         redis = SharedRedis(

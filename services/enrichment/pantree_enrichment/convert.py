@@ -3,7 +3,7 @@
 from pantree.catalog.v1 import catalog_pb2
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree_domain.catalog import Perishability
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Relation
+from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich, Relation
 
 _PERISHABILITIES = {
     None: catalog_pb2.PERISHABILITY_UNSPECIFIED,
@@ -19,12 +19,10 @@ _RELATIONS = {
 
 
 def items_to_enrich(request: messages.EnrichItemsRequest) -> list[ItemToEnrich]:
-    """Converts a request to the items to enrich."""
     return [ItemToEnrich(item.name, item.category) for item in request.items]
 
 
 def enrich_items_response(index: int, item: EnrichedItem) -> messages.EnrichItemsResponse:
-    """Converts what is known about the item at an index of the request to its message."""
     return messages.EnrichItemsResponse(
         item_index=index,
         item=messages.EnrichedItem(

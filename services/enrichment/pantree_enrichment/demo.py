@@ -1,4 +1,4 @@
-"""Demo of the enrichment service: a receipt line and two plain names."""
+"""Demo of the enrichment service: enriches a receipt line and two plain names."""
 
 import grpc
 from google.protobuf import json_format

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_enrichment import convert
-from pantree_enrichment.core import Enrichment
+from pantree_enrichment.core.enrichment import Enrichment
 from pantree_runtime.grpc_types import Context
 
 
@@ -19,7 +19,6 @@ class EnrichmentServicer(rpc.EnrichmentServiceServicer):
     async def EnrichItems(
         self, request: messages.EnrichItemsRequest, context: Context
     ) -> AsyncIterator[messages.EnrichItemsResponse]:
-        """One response for each item, as soon as it is known."""
         items = convert.items_to_enrich(request)
         async with aclosing(self._enrichment.stream(items)) as answers:
             async for index, item in answers:

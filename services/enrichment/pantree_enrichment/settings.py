@@ -57,7 +57,7 @@ class EnrichmentSettings(PartSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:
-        """The URL. It may contain a password, so no error shows it."""
+        # No error shows the URL, because it may contain a password.
         if value.get_secret_value() and not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must be a URL such as redis://localhost:6379/0, rediss://... or unix://...")
         return value

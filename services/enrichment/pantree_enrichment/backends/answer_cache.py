@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pantree_enrichment.backends.reply import answer_from, entry_of
-from pantree_enrichment.core import EnrichedItem, ItemToEnrich, Outcome
+from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich, Outcome
 from pantree_runtime.cache import ExpiringCache
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ class TieredCache:
         size: maximum number of outcomes in memory, about 1 KiB each; the least recently used is dropped first.
         seconds: how long an answer is cached.
         clock: monotonic time in seconds.
-        redis: closed by `close`; None for none.
-        prompt_version: answers to other prompts in Redis are not found.
-        model: answers of other models in Redis are not found.
+        redis: closed by `close`.
+        prompt_version: only answers to these prompts are read from Redis.
+        model: only answers of this model are read from Redis.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class TieredCache:
         return {**found, **answers}
 
     async def put(self, outcomes: Mapping[ItemToEnrich, Outcome]) -> None:
-        """Stores answers in both, and item-specific failures in memory: other replicas may use a better model."""
+        """Stores answers in both, and item-specific failures only in memory: other replicas may use a better model."""
         self._put_in_memory(outcomes)
         redis, answers = self._redis, [pair for pair in outcomes.items() if isinstance(pair[1], EnrichedItem)]
         if redis is None or not answers:
@@ -94,11 +94,11 @@ class TieredCache:
 
 
 async def _nothing() -> None:
-    """The fallback: the memory already has the answers."""
+    """The fallback, which does nothing: the memory already has the answers."""
 
 
 def _answer_in(text: bytes | str, item: ItemToEnrich) -> EnrichedItem | None:
-    """A stored answer, validated like a model's reply; None when something else is stored there."""
+    """A stored answer, validated like a model's reply; None if it is invalid."""
     try:
         return answer_from(json.loads(text), item)
     except (ValueError, RecursionError):

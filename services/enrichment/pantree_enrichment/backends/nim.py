@@ -19,23 +19,23 @@ import structlog
 
 from pantree_enrichment.backends.prompt import Prompt
 from pantree_enrichment.backends.reply import outcomes_in, reply_schema
-from pantree_enrichment.core import EnrichedItem, Failure, ItemToEnrich, Outcome
+from pantree_enrichment.core.item import EnrichedItem, Failure, ItemToEnrich, Outcome
 from pantree_runtime import telemetry
 from pantree_runtime.circuit_breaker import CircuitBreaker
 from pantree_runtime.deadline import MIN_SECONDS
 
 _log = structlog.get_logger(__name__)
 
-# A reply has a few hundred bytes per item.
+# A usable reply has a few hundred bytes per item.
 MAX_REPLY_BYTES = 1024 * 1024
 # Token counts are upper estimates, because every model tokenizes differently. Llama 3 makes one token of about four
 # characters of English, or about three bytes of other scripts.
 _BYTES_PER_TOKEN = 3
 # Keys, punctuation, and the longest values of an entry with its related items.
 _REPLY_TOKENS_PER_ITEM = 220
-# The frame of a message or an entry.
+# Of a message or an entry without its content.
 _FRAME_TOKENS = 16
-# One name may spoil the reply to its batch; a server with several unusable replies in a row is treated as failed.
+# A single name may spoil the reply to its batch, but a server with several unusable replies in a row is not working.
 _MAX_UNUSABLE_REPLIES = 3
 _MAX_RETRY_AFTER_SECONDS = 300.0
 
@@ -57,14 +57,14 @@ class StructuredOutputMode(enum.Enum):
         return self.GUIDED_JSON if self is self.RESPONSE_FORMAT else self.RESPONSE_FORMAT
 
     def fields(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """Fields to add to a call."""
+        """Fields of a call that request this mode."""
         if self is self.GUIDED_JSON:
             return {"nvext": {"guided_json": schema}}
         json_schema = {"name": "enriched_items", "schema": schema, "strict": True}
         return {"response_format": {"type": "json_schema", "json_schema": json_schema}}
 
 
-# The messages of these errors go to callers.
+# The messages of these errors are returned to callers.
 
 
 class _Unavailable(Exception):
@@ -86,13 +86,13 @@ class _Unusable(Exception):
 def open_client(
     endpoint: str, api_key: str, *, max_calls: int, transport: httpx.AsyncBaseTransport | None = None
 ) -> httpx.AsyncClient:
-    """Client of the server.
+    """HTTP client of a server.
 
     Args:
         endpoint: URL of the server, without `/v1`.
-        api_key: sent as a bearer token; none when empty.
+        api_key: sent as a bearer token unless empty.
         max_calls: maximum number of connections.
-        transport: for tests; the network when None.
+        transport: replaces the network in tests.
     """
     return httpx.AsyncClient(
         base_url=endpoint,
@@ -104,13 +104,13 @@ def open_client(
 
 
 class NimEnricher:
-    """A `LanguageModel` behind the OpenAI chat API.
+    """A `LanguageModel` on a server of the OpenAI chat API.
 
     Args:
         client: from `open_client`; closed by `close`.
         prompt: the prompts.
         model: name of the model.
-        timeout_seconds: maximum time to ask about a batch, including a second attempt.
+        timeout_seconds: maximum total time to ask about a batch, including a second attempt.
         cool_down_seconds: how long no call is made after a failure.
         batch_size: maximum number of items in one call.
         token_budget: maximum number of tokens of one call, prompt and reply together.
@@ -147,7 +147,7 @@ class NimEnricher:
 
     @property
     def structured_output_mode(self) -> StructuredOutputMode | None:
-        """The mode that the server is known to support; None when unknown."""
+        """The mode that the server is known to support; None if not known yet."""
         return self._mode if self._mode_works else None
 
     def batches(self, items: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
@@ -164,7 +164,7 @@ class NimEnricher:
         return list(batches)
 
     def no_wait_reason(self, seconds: float | None) -> str:
-        """Reasons: an open circuit; a last call or a call in flight that takes longer than the request has left."""
+        """Not empty if the circuit is open, or the last call or a call in flight took longer than the request has."""
         if not self._breaker.is_closed:
             return _CIRCUIT_OPEN
         if seconds is None:
@@ -200,7 +200,7 @@ class NimEnricher:
             self._unusable_replies += 1
             if self._unusable_replies >= _MAX_UNUSABLE_REPLIES:
                 self._unusable_replies = 0
-                self._mode_works = False  # the server may have been replaced by one of the other mode
+                self._mode_works = False  # the server may have been replaced by one that supports the other mode
                 self._breaker.record_failure()
         except (TimeoutError, httpx.HTTPError, _Unavailable) as error:
             reason = self._unavailable_reason(error)
@@ -244,8 +244,7 @@ class NimEnricher:
                 return
             problem = next(iter(failures.values())).reason
             if len(remaining) == count:
-                # The server may have ignored the mode's fields. If the other mode's reply comes too late, the next call
-                # starts with that mode.
+                # The server may have ignored the mode. The second attempt and the next call use the other one.
                 self._suspect(mode)
         if len(remaining) == count:
             raise _Unusable(problem)
@@ -255,7 +254,7 @@ class NimEnricher:
     async def _complete_in_modes(
         self, items: Sequence[ItemToEnrich], problem: str
     ) -> tuple[StructuredOutputMode, bytes]:
-        """Mode and body of the reply to a call in the current mode, or in the other one if that is rejected."""
+        """Mode and reply of a call in the current mode, or in the other one if the server rejects it."""
         mode = self._mode
         try:
             return mode, await self._complete(items, mode, problem)
@@ -271,7 +270,7 @@ class NimEnricher:
             self._mode = mode.other
 
     async def _complete(self, items: Sequence[ItemToEnrich], mode: StructuredOutputMode, problem: str) -> bytes:
-        """Body of the reply to one call."""
+        """Body of the reply to a call."""
         entries = [_prompt_entry(index, item) for index, item in enumerate(items)]
         # One message of each role: some models' chat templates reject two consecutive user messages.
         system = f"{self._prompt.system}\n\n{self._prompt.repair(problem)}" if problem else self._prompt.system
@@ -335,7 +334,7 @@ def _retry_after_seconds(headers: httpx.Headers) -> float:
         seconds = float(value)
     else:
         try:
-            # Both by the server's clock, which may differ from ours.
+            # Both are from the server's clock, which may differ from ours.
             wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))
         except (ValueError, TypeError):  # TypeError: one of the dates has no time zone
             return 0.0

@@ -1,4 +1,4 @@
-"""Prompts of the language model. The texts are versioned files in `prompts/`; answers are cached by version."""
+"""Prompts for the language model: versioned files in `prompts/`. Answers are cached by version."""
 
 from dataclasses import dataclass
 from importlib import resources
@@ -7,10 +7,10 @@ from string import Template
 from pantree_domain.catalog import CATEGORIES
 from pantree_enrichment.backends.reply import INTERVAL_REASONS
 
-# Increase it whenever a text or the schema of replies changes, so that cached answers to the old ones are not used.
+# Increase it whenever a text or the schema of replies changes, so that answers to old prompts are no longer used.
 PROMPT_VERSION = "v3"
 
-# Fewer than are valid, so that a model that counts badly still passes.
+# Fewer than the maximum, because models count badly.
 _RELATED_ITEMS_IN_PROMPT = 4
 
 
@@ -24,25 +24,25 @@ class Prompt:
     _repair: Template
 
     def repair(self, problem: str) -> str:
-        """What is added after an unusable reply; the problem never contains words of the reply or of an item."""
+        """The text to add after an unusable reply. The problem never contains words from the reply or an item."""
         return self._repair.substitute(problem=problem)
 
 
-def load_prompt(version: str = PROMPT_VERSION) -> Prompt:
-    """The prompt of a version."""
+def load_prompt() -> Prompt:
+    """The current version of the prompts."""
     return Prompt(
-        version=version,
-        system=_template("enrich_items", version).substitute(
+        version=PROMPT_VERSION,
+        system=_template("enrich_items").substitute(
             categories=_listed(CATEGORIES),
             interval_reasons=_listed(tuple(INTERVAL_REASONS)),
             max_related=_RELATED_ITEMS_IN_PROMPT,
         ),
-        _repair=_template("repair_items", version),
+        _repair=_template("repair_items"),
     )
 
 
-def _template(name: str, version: str) -> Template:
-    file = resources.files(__package__) / "prompts" / f"{name}.{version}.txt"
+def _template(name: str) -> Template:
+    file = resources.files(__package__) / "prompts" / f"{name}.{PROMPT_VERSION}.txt"
     return Template(file.read_text(encoding="utf-8").strip())
 
 

@@ -1,7 +1,4 @@
-"""Replies of a language model: their schema, and the usable answers in them.
-
-Replies are untrusted data. Nothing in them is followed.
-"""
+"""The schema of a language model's replies, and the usable answers in a reply, which is untrusted data."""
 
 import json
 import unicodedata
@@ -11,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pantree_domain.catalog import CATEGORIES, Perishability
-from pantree_enrichment.core import (
+from pantree_enrichment.core.item import (
     MAX_SUGGESTED_INTERVAL_DAYS,
     EnrichedItem,
     Failure,
@@ -26,7 +23,7 @@ SOURCE = "nim"
 MAX_RELATED_ITEMS = 6
 MAX_RELATED_NAME_CHARACTERS = 60
 
-# A model picks one of the codes; the texts that people read are ours.
+# A model picks one of the codes. People read these texts instead of the model's.
 INTERVAL_REASONS = {
     "spoils_soon": "it spoils soon, so it is bought often and in small amounts",
     "used_daily": "it is used every day",
@@ -62,7 +59,7 @@ _ReasonCode = Annotated[
 
 
 class _Entry(BaseModel):
-    # The schema forbids further fields; servers that do not enforce it may add some, which are ignored.
+    # The schema forbids other fields. Those of servers that do not enforce it are ignored.
     model_config = ConfigDict(strict=True, json_schema_extra={"additionalProperties": False})
 
 
@@ -94,14 +91,14 @@ class _Reply(_Entry):
 
 
 def reply_schema() -> dict[str, Any]:
-    """JSON Schema of a reply, for servers that can constrain a model to it."""
+    """JSON Schema of a reply, for servers that can constrain their model to it."""
     schema = _Reply.model_json_schema()
     plain: dict[str, Any] = _plain_schema(schema, schema["$defs"])
     return plain
 
 
 def _plain_schema(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    """A schema without titles and descriptions, and with references replaced by what they refer to."""
+    """A schema without titles and descriptions, and with references replaced by their definitions."""
     if isinstance(schema, list):
         return [_plain_schema(element, definitions) for element in schema]
     if not isinstance(schema, dict):
@@ -113,11 +110,9 @@ def _plain_schema(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def outcomes_in(reply: bytes, items: Sequence[ItemToEnrich]) -> list[Outcome]:
-    """The outcome of each item sent, in their order. An invalid answer affects only its own item.
+    """The outcome of each item, in their order, from the body of a chat completion about them.
 
-    Args:
-        reply: body of a chat completion.
-        items: the items sent.
+    An invalid answer affects only its own item.
     """
     listed = _entries(reply)
     if listed is None:
@@ -140,7 +135,7 @@ def outcomes_in(reply: bytes, items: Sequence[ItemToEnrich]) -> list[Outcome]:
 
 
 def _entries(reply: bytes) -> list[Any] | None:
-    """The entries that a completion lists, not validated; None when there is no list."""
+    """The entries in a completion, not validated; None if it has no list."""
     try:
         entries = json.loads(json.loads(reply)["choices"][0]["message"]["content"])["items"]
     except (ValueError, LookupError, TypeError, RecursionError):
@@ -149,7 +144,7 @@ def _entries(reply: bytes) -> list[Any] | None:
 
 
 def answer_from(entry: object, item: ItemToEnrich) -> EnrichedItem | None:
-    """The answer about an item in an entry of a reply; None unless it matches the schema."""
+    """The answer about an item in an entry of a reply; None if it does not match the schema."""
     try:
         answer = _Answer.model_validate(entry)
     except ValidationError:

@@ -1,14 +1,16 @@
 """Coalesces concurrent requests to a language model, and caches its answers.
 
-A call continues when the request that caused it has left, so that the next request finds the answers. So no request
-waits longer than its deadline, and a model too slow for one request serves the next.
+No request waits longer than its deadline. A call continues after the request that started it has ended, so that the
+next request finds the answers of a model that is too slow for one request.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from pantree_enrichment.core import AnswerCache, Failure, ItemToEnrich, LanguageModel, Outcome, plain_item
+from pantree_enrichment.core.item import Failure, ItemToEnrich, Outcome
+from pantree_enrichment.core.ports import AnswerCache, LanguageModel
+from pantree_enrichment.core.screening import plain_item
 from pantree_runtime import telemetry
 
 _TOO_LATE = Failure("the language model did not answer before the deadline of the request")
@@ -33,7 +35,7 @@ class RequestCoalescer:
         model: closed by `close`.
         cache: closed by `close`.
         max_calls: maximum number of concurrent calls.
-        seconds_left: how long the current request, about so many items, may wait; None for no limit.
+        seconds_left: how long the current request may wait if it has this number of items; None for no limit.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class RequestCoalescer:
                     yield group(dict.fromkeys(pending.values(), _TOO_LATE))
                     return
                 yield group({pending.pop(future): future.result() for future in done})
-        finally:  # the caller may leave early
+        finally:  # the caller may stop early
             for call in calls:
                 self._leave(call)
 
@@ -99,13 +101,13 @@ class RequestCoalescer:
         await self._cache.close()
 
     def _join_calls(self, items: Sequence[ItemToEnrich]) -> dict[ItemToEnrich, _Call]:
-        """The call for each item: one that another request started, or a new one."""
+        """The call for each item, which another request may have started."""
         for batch in self._new_batches(items):
             self._start(batch)
         return {item: self._calls[item] for item in items}
 
     def _prefetch(self, items: Sequence[ItemToEnrich]) -> None:
-        """Starts calls for the cache, as many as can run now; no request waits for them."""
+        """Starts as many calls as can run now, to cache their answers. No request waits for them."""
         free = max(self._max_calls - len(self._tasks), 0)
         for batch in self._new_batches(items)[:free]:
             self._start(batch)
@@ -133,7 +135,7 @@ class RequestCoalescer:
             async with self._slots:
                 call.has_started = True
                 await self._model.ask(call.items, on_outcome)
-            # The call stays registered until its outcomes are cached, so other requests always find them.
+            # Registered until its outcomes are cached, so that other requests always find them.
             await self._cache.put(outcomes)
         finally:
             self._end(call)

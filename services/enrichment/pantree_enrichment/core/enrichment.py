@@ -1,4 +1,4 @@
-"""Combines a language model's answers with the rules: the model where it can be trusted, the rules everywhere else."""
+"""Combines a language model with the rules, which answer where the model cannot be trusted."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -18,13 +18,7 @@ _NO_MODEL = Failure("")
 
 
 class Enrichment:
-    """Enriches items by rules and, if there is one, by a language model.
-
-    Args:
-        rules: answer what the model cannot.
-        model: asked first; None for none.
-        run_cpu: runs CPU-bound functions.
-    """
+    """Enriches items with a language model, if there is one, and with the rules where it has no usable answer."""
 
     def __init__(
         self, rules: RulesEnricher, model: ItemEnricher | None = None, run_cpu: CpuRunner = run_inline
@@ -34,7 +28,7 @@ class Enrichment:
         self._run_cpu = run_cpu
 
     async def stream(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[tuple[int, EnrichedItem]]:
-        """Index and answer of each item, as soon as it is known, in any order."""
+        """Index and answer of each item, in the order in which they become known."""
         async with aclosing(self._outcomes(items)) as outcomes:
             async for group in outcomes:
                 for start in range(0, len(group), _RULES_BATCH_SIZE):
@@ -43,7 +37,7 @@ class Enrichment:
                         yield answer
 
     async def _outcomes(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[Sequence[tuple[int, Outcome]]]:
-        """Outcomes of the model, in groups; items that are not sent to it are failures."""
+        """Outcomes of the model, in groups. Items that are not sent to it are failures."""
         if self._model is None:
             yield [(index, _NO_MODEL) for index in range(len(items))]
             return
@@ -62,11 +56,11 @@ class Enrichment:
         return [(index, self._final(items[index], outcome)) for index, outcome in group]
 
     def _final(self, item: ItemToEnrich, outcome: Outcome) -> EnrichedItem:
-        """The model's answer as far as the catalog confirms it, otherwise the rules'."""
+        """The model's answer, unless it is missing or contradicts the catalog; otherwise the rules' answer."""
         if isinstance(outcome, Failure):
             by_rules = self._rules.enrich_item(item)
             return replace(by_rules, fallback_reason=outcome.reason) if outcome.reason else by_rules
-        answer = replace(outcome, name=item.name)  # the model knows only the plain form
+        answer = replace(outcome, name=item.name)  # the model only got the plain form
         if self._rules.contradicts(answer):
             reason = "the language model's category contradicts the catalog, which has exactly this item"
             return replace(self._rules.enrich_item(item), fallback_reason=reason)

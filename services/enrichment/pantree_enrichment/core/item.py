@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pantree_domain.catalog import Perishability
 from pantree_domain.limits import maximum
 
-# Longer intervals are not regular.
+# An item with longer intervals is not bought regularly.
 MAX_SUGGESTED_INTERVAL_DAYS = int(maximum("pantree.recommendation.v1.Candidate.suggested_interval_days"))
 
 
 class Relation(enum.Enum):
-    """How two items are related in a kitchen."""
+    """How an item is related to another one."""
 
     COMPLEMENT = "complement"
     """Used together."""
@@ -43,7 +43,7 @@ class IntervalReason:
     code: str
     """Stable, for programs."""
     text: str
-    """For people; never words of a language model."""
+    """For people; never written by a language model."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class EnrichedItem:
     source: str
     """`rules` or `nim`."""
     fallback_reason: str = ""
-    """Why the rules answered instead of a language model; empty otherwise."""
+    """Why the rules answered instead of a language model; empty if they did not."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +76,9 @@ class Failure:
     """Why there is no usable answer about an item."""
 
     reason: str
-    """For callers: what failed and what to do; never a secret."""
+    """For callers: what failed and what to do about it. Contains no secrets."""
     is_item_specific: bool = False
-    """Whether the model answered about other items in the same call; asking again would most likely fail, too."""
+    """Whether the model answered about other items in the same call, so that asking again would most likely fail."""
 
 
 Outcome = EnrichedItem | Failure

@@ -10,27 +10,27 @@ class ItemEnricher(Protocol):
     """A source of answers that may be slow and may fail."""
 
     def stream(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[Sequence[tuple[int, Outcome]]]:
-        """Index and outcome of each item once, as soon as they are known, in any order.
+        """Index and outcome of each item, once, in the order in which they become known.
 
-        Never raises: every item has an outcome. Ends before the request's deadline.
+        Never raises, and ends before the request's deadline.
         """
 
 
 class LanguageModel(Protocol):
-    """A model that answers about a batch of items in one call. Items are in plain form (`plain_item`)."""
+    """A model that answers about a batch of items in one call. Items must be in plain form (`plain_item`)."""
 
     def batches(self, items: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
-        """Items split into batches for one call each, in their order."""
+        """The items in their order, split into one batch per call."""
 
     def no_wait_reason(self, seconds: float | None) -> str:
-        """Why a request with so many seconds left (None: no limit) should not wait for answers; empty if it should."""
+        """Why a request that has `seconds` left (None: no limit) should not wait for answers; empty if it should."""
 
     async def ask(self, items: Sequence[ItemToEnrich], on_outcome: Callable[[int, Outcome], None]) -> None:
         """Asks about one batch. Never raises.
 
         Args:
             items: one of `batches`.
-            on_outcome: called once for each item, as soon as its outcome is known, with its index in the batch.
+            on_outcome: called with the index and outcome of each item, once, as soon as the outcome is known.
         """
 
     async def close(self) -> None:
@@ -38,13 +38,13 @@ class LanguageModel(Protocol):
 
 
 class AnswerCache(Protocol):
-    """Outcomes by item in plain form. Never raises: what cannot be cached is asked again."""
+    """Outcomes by item in plain form. Never raises: the model is asked again about what could not be cached."""
 
     async def get(self, items: Sequence[ItemToEnrich]) -> Mapping[ItemToEnrich, Outcome]:
         """The cached outcomes of items."""
 
     async def put(self, outcomes: Mapping[ItemToEnrich, Outcome]) -> None:
-        """Stores answers, and for a short time the failures that are specific to an item."""
+        """Stores answers, and item-specific failures for a short time."""
 
     async def close(self) -> None:
         """Closes connections."""

@@ -22,7 +22,7 @@ MAX_COMPLEMENTS = 4
 
 _MAX_CACHED = 8192
 
-# Shops categorize by their own rules, so their category counts only when the name is unknown.
+# Every shop has its own categories, so they are used only if the name is unknown.
 _SHOP_CATEGORY_CERTAINTY = 0.5
 # Minimum share of a category's items with the same perishability for it to apply to unknown items of the category.
 _MIN_AGREEMENT = 0.9
@@ -33,9 +33,9 @@ class RulesEnricher:
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        # Households buy much the same items, so most are cached.
+        # Households buy mostly the same items, so most of them are cached.
         self.enrich_item = functools.lru_cache(maxsize=_MAX_CACHED)(self._enrich_item)
-        """What the catalog knows about an item."""
+        """Describes an item by what the catalog knows about it."""
         self._perishabilities = {category: self._perishability_of(category) for category in CATEGORIES}
         # "personal_care" matches a shop's "Health & Personal Care".
         self._category_phrases = {
@@ -67,9 +67,9 @@ class RulesEnricher:
         return found.certainty_ratio == 1 and found.category != answer.category
 
     def known_related_items(self, answer: EnrichedItem) -> tuple[RelatedItem, ...]:
-        """The related items of an answer that are in the catalog, with the catalog's names.
+        """The related items of an answer that are in the catalog, under the catalog's names.
 
-        So no free text of a language model reaches a shopper.
+        So shoppers never see text that a language model wrote.
         """
         known: dict[str, RelatedItem] = {}
         for related in answer.related_items:
@@ -89,7 +89,7 @@ class RulesEnricher:
         yield from (RelatedItem(other, Relation.COMPLEMENT) for other in complements[:MAX_COMPLEMENTS])
 
     def _category_of_shop(self, text: str) -> str:
-        """The catalog's category for a shop's category; `other` when unknown."""
+        """The catalog's category for a shop's category; `other` if unknown."""
         normalized = normalize_name(text)
         for phrase, category in self._category_phrases.items():
             if f" {phrase} " in f" {normalized} ":
@@ -97,7 +97,7 @@ class RulesEnricher:
         return self._catalog.categorize(text).category
 
     def _perishability_of(self, category: str) -> Perishability | None:
-        """Perishability of nearly all items of a category; None when they differ."""
+        """Perishability of nearly all items of a category; None if they differ."""
         items = self._catalog.items_in(category)
         for perishability, count in Counter(item.perishability for item in items).items():
             if count >= _MIN_AGREEMENT * len(items):
