@@ -206,7 +206,7 @@ async def _rest_of(call: Any) -> AsyncIterator[messages.SimulatePopulationRespon
         yield message
 
 
-async def test_cancelled_population_stops_the_work() -> None:
+async def test_canceled_population_stops_the_work() -> None:
     made: list[int] = []
     second_started, resume = threading.Event(), threading.Event()
 

@@ -130,7 +130,7 @@ async def test_largest_request_is_accepted() -> None:
     assert len(await stream(request)) == 60
 
 
-async def test_cancelled_stream_stops_the_work() -> None:
+async def test_canceled_stream_stops_the_work() -> None:
     made: list[int] = []
     calls: list[Any] = []
 

@@ -15,5 +15,5 @@ class SimulationSettings(PartSettings):
 
     port: int = Field(default=50052, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     archetypes_file: Path | None = Field(
-        default=None, description="TOML file with more archetypes, in the form of archetypes.toml."
+        default=None, description="TOML file with more archetypes, in the format of archetypes.toml."
     )
