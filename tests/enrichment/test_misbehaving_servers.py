@@ -162,12 +162,12 @@ async def test_item_without_a_usable_answer_affects_no_other(change: Callable[[d
 
 async def test_dead_server_costs_its_timeout_once_and_is_used_again_after_it_recovers() -> None:
     async with nim_at_loopback(hangs) as server:
-        settings = on_nim(server.address, nim_timeout_seconds=0.3, nim_cool_down_seconds=0.5)
+        settings = on_nim(server.address, nim_timeout_seconds=0.3, nim_cool_down_seconds=2)
         async with loopback(await build(settings)) as channel:
             stub = rpc.EnrichmentServiceStub(channel)
             (item,) = await enriched(stub, "Wibble", seconds=20)
             assert "did not answer within 0.3 s" in item.fallback_reason
-            for _ in range(20):
+            for _ in range(10):
                 (item,) = await enriched(stub, "Wibble")
                 assert "failed a short while ago" in item.fallback_reason
             assert len(server.calls) == 1
