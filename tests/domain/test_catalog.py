@@ -141,7 +141,7 @@ def test_category_of_free_name(catalog: Catalog, name: str, category: str) -> No
 @pytest.mark.parametrize(
     ("name", "category"),
     [
-        ("VENDING SIZE CRACKE", "snacks"),  # cut off by the till
+        ("VENDING SIZE CRACKE", "snacks"),  # truncated by a POS system
         ("PLSTC 12CT", "household"),  # consonants alone
         ("Cauliflowr", "produce"),  # misspelled
         ("Broccolli", "produce"),

@@ -21,7 +21,7 @@ WORDS = ["bread", "board", "plastic", "butter", "broccoli", "cracker", "crackers
         ("brakkoli", "brakkoli"),  # too far away
         ("brd", "brd"),  # bread or board
         ("better", "better"),  # a word of its own
-        ("btr", "btr"),  # too short to tell
+        ("btr", "btr"),  # too short
         ("zorblax", "zorblax"),
         ("", ""),
     ],

@@ -1,4 +1,4 @@
-"""The work queue, and calls that are refused because it is too long."""
+"""Tests of the work queue, and of calls refused because it is too long."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from pantree_runtime.errors import DeadlineExceeded, Overloaded
 
 
 class Busy:
-    """A pool of one thread, which is blocked until `release`."""
+    """A pool with one thread, which `hold` blocks until `release`."""
 
     def __init__(self) -> None:
         self.pool = WorkPool(1)
@@ -50,7 +50,7 @@ async def test_call_beyond_the_limit_is_refused_with_a_time_to_retry() -> None:
     limiter.enter(2)
 
 
-async def test_calls_in_flight_are_admitted_and_not_finished() -> None:
+async def test_calls_in_flight_are_those_admitted_and_not_finished() -> None:
     limiter = ConcurrencyLimiter(work_pool(), max_cost=4)
     limiter.enter(1)
     limiter.enter(3)

@@ -1,4 +1,4 @@
-"""Tests of where CPU work runs."""
+"""Tests of which thread runs CPU work."""
 
 import threading
 

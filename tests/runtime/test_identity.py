@@ -1,4 +1,4 @@
-"""TLS between parts: admitted and refused callers, the log, certificates that change."""
+"""Tests of TLS between parts: admitted and refused callers, log lines, and certificates that change."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ ARCHITECTURE = Path(__file__).resolve().parents[2] / "docs" / "architecture.md"
 
 @dataclass(frozen=True)
 class TlsPart:
-    """The enrichment part in a process of its own, with TLS."""
+    """The enrichment part with TLS, in its own process."""
 
     address: str
     folder: Path
@@ -40,7 +40,7 @@ class TlsPart:
     process: subprocess.Popen[str]
 
     def identity(self, name: str, *, authority: Authority | None = None, days: float = 30) -> Identity:
-        """Identity of a caller that trusts the authority of the part, whatever authority signed its certificate."""
+        """Identity of a caller that trusts the part's authority, regardless of who signed its own certificate."""
         signed_by = "other" if authority else "own"
         directory = self.folder / f"{name}-{days}-{signed_by}"
         (authority or self.authority).issue(directory, f"{name}.{DOMAIN}", days=days)
@@ -48,7 +48,7 @@ class TlsPart:
         return Identity(directory, DOMAIN)
 
     def until_logged(self, *texts: str) -> None:
-        """Reads its log up to a line with some texts; fails if the process stops before."""
+        """Reads the log up to a line with these texts; fails if the process stops first."""
         assert self.process.stderr is not None
         if not any(all(text in line for text in texts) for line in self.process.stderr):
             raise AssertionError(f"stopped without a line with {texts}")
@@ -110,7 +110,7 @@ async def test_caller_without_a_valid_certificate_is_refused(
     tls_part.until_logged("Handshake failed", reason)
 
 
-async def test_caller_refuses_a_part_of_another_name(tls_part: TlsPart) -> None:
+async def test_caller_refuses_a_part_with_another_name(tls_part: TlsPart) -> None:
     identity = tls_part.identity("pipeline")
     async with open_channel(tls_part.address, timeout_seconds=MAX_SECONDS, part="vector", identity=identity) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="Hostname Verification Check failed"):
@@ -140,7 +140,7 @@ async def serving(identity: Identity) -> AsyncIterator[RunningService]:
         await running.stop(0)
 
 
-async def test_new_files_are_taken_without_a_restart(tmp_path: Path) -> None:
+async def test_changed_certificates_are_used_without_a_restart(tmp_path: Path) -> None:
     make_all(tmp_path, DOMAIN)
     server, caller = Identity(tmp_path / "enrichment", DOMAIN), Identity(tmp_path / "pipeline", DOMAIN)
     async with (
@@ -150,7 +150,7 @@ async def test_new_files_are_taken_without_a_restart(tmp_path: Path) -> None:
         stub = rpc.EnrichmentServiceStub(channel)
         request = messages.EnrichItemsRequest(items=[messages.ItemToEnrich(name="Milk")])
         assert [answer.item.name async for answer in stub.EnrichItems(request)] == ["Milk"]
-        # A new authority: nothing that was valid before is valid now, so an answer proves that both sides took it.
+        # With a new authority no old certificate is valid, so a response proves that both sides use the new ones.
         authority = Authority("another")
         for name in ("enrichment", "pipeline"):
             authority.issue(tmp_path / name, f"{name}.{DOMAIN}")
@@ -175,14 +175,14 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         Identity(tmp_path, DOMAIN)
 
 
-def test_certificates_that_are_fresh_stay(tmp_path: Path) -> None:
+def test_valid_certificates_are_kept(tmp_path: Path) -> None:
     assert set(make_all(tmp_path, DOMAIN)) == {"gateway", "client", *ALLOWED_CALLERS}
     (tmp_path / "vector" / "tls.crt").unlink()
     assert make_all(tmp_path, DOMAIN) == ["vector"]
     assert oct((tmp_path / "vector" / "tls.key").stat().st_mode)[-3:] == "600"
 
 
-def test_who_may_call_whom_is_what_the_architecture_says() -> None:
+def test_allowed_callers_match_the_architecture() -> None:
     table = ARCHITECTURE.read_text().partition("Who calls whom")[2].partition("\n\n")[2].partition("\n\n")[0]
     documented = {
         (caller.strip(), called.strip())

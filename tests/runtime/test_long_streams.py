@@ -1,4 +1,4 @@
-"""Connections are replaced when they reach their maximum age; streams on them finish."""
+"""Tests that connections are replaced at their maximum age while streams on them finish."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -33,7 +33,7 @@ async def test_stream_finishes_on_its_old_connection() -> None:
             stream = aiter(stub.EnrichItems(REQUEST))
             await anext(stream)
             async with asyncio.timeout(MAX_SECONDS):
-                while len(set(peers)) < 4:  # new calls use new connections: the first one is too old
+                while len(set(peers)) < 4:  # new calls use new connections, since the first one is too old
                     assert [item.item_index async for item in stub.EnrichItems(REQUEST)] == [0]
                     await asyncio.sleep(0.01)
             proceed.set()
@@ -43,7 +43,7 @@ async def test_stream_finishes_on_its_old_connection() -> None:
 
 
 def test_old_connections_have_no_time_limit_for_their_streams() -> None:
-    # With a grace period, gRPC would cancel a bulk stream that takes longer.
+    # With a grace period, gRPC would cancel bulk streams that take longer.
     assert "grpc.max_connection_age_grace_ms" not in dict(servers._options(1))
 
 

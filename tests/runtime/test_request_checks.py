@@ -1,4 +1,4 @@
-"""Invalid requests over real calls: however many fields are wrong, the status is INVALID_ARGUMENT and names fields."""
+"""Tests of invalid requests in real calls: regardless of their number, violations result in INVALID_ARGUMENT."""
 
 from collections.abc import AsyncIterator
 

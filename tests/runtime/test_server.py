@@ -1,4 +1,4 @@
-"""The server with its interceptors, on a service whose behavior each test defines."""
+"""Tests of the server with its interceptors, on services whose behavior each test defines."""
 
 import asyncio
 import contextlib
@@ -111,7 +111,7 @@ async def call_unary(channel: grpc.aio.Channel, seconds: float | None = None) ->
         await stub.AnalyzeHistory(HISTORY, timeout=seconds)
 
 
-async def test_error_in_mid_stream_keeps_its_reason_and_the_messages_before_it() -> None:
+async def test_error_in_mid_stream_keeps_its_reason_and_earlier_messages() -> None:
     async def two_then_failure(context: Context) -> AsyncIterator[messages.EnrichItemsResponse]:
         yield response(0)
         yield response(1)
@@ -206,7 +206,7 @@ async def test_part_is_serving_only_after_warm_up() -> None:
         await warm.wait()
 
     starting = asyncio.create_task(start(streaming_part(nothing, warm_up=warm_up), host="127.0.0.1", port=port))
-    # A plain channel: ours connect only to a part that is SERVING.
+    # A plain channel, since ours connect only to parts that are SERVING.
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         await channel.channel_ready()
         stub = rpc.EnrichmentServiceStub(channel)

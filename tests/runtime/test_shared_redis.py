@@ -1,4 +1,4 @@
-"""Commands on Redis and their fallbacks, with commands that can fail."""
+"""Tests of commands on Redis and their fallbacks, with commands that can fail."""
 
 import structlog.testing
 

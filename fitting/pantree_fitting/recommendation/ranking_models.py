@@ -24,49 +24,49 @@ NUMBERS = tuple(
     for field in dataclasses.fields(ItemFeatures)
     if field.type in (int, float, "int", "float") and field.name != "cadence_probability"
 )
-"""Numeric features other than the probability itself."""
+"""Numeric features except the probability itself."""
 
 
 @dataclass(frozen=True)
 class LabeledItem:
-    """An item as the model sees it, and its outcome."""
+    """The features of an item, and its outcome."""
 
     features: ItemFeatures
     bought_again: bool
-    """Within 1.5 × the cadence."""
+    """Whether the household bought the item again within 1.5 × the cadence."""
     household_id: str = ""
-    """Rows of one household are either fitted or held out together; empty when unknown."""
+    """Rows of a household are either all fitted or all held out. Empty if unknown."""
 
 
 def _names(value: object) -> object:
-    """Names from a string, separated by commas: SageMaker's hyperparameters are strings."""
+    """Names from a comma-separated string, since SageMaker's hyperparameters are strings."""
     return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
 
 
 class Hyperparameters(BaseModel):
-    """How to fit a model, and its name."""
+    """Settings of a fit, and the name of the model."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = "embedded-calibrated"
     version: str = ""
-    """A digest of the calibration when empty."""
+    """If empty, a digest of the calibration."""
     features: Annotated[tuple[str, ...], BeforeValidator(_names)] = NUMBERS
-    """Features with a weight; none for Platt scaling alone."""
+    """Features with a weight; empty for Platt scaling alone."""
     ridge: float = Field(default=1e-3, ge=0)
-    """Penalty on the squared weights, per row, against overfitting."""
+    """Ridge penalty per row, against overfitting."""
     validation_ratio: float = Field(default=0.2, gt=0, lt=1)
-    """Share of households (or rows, if unknown) that is held out when there is no validation channel."""
+    """Share of households (of rows, if unknown) held out if there is no validation channel."""
     training_data: str = ""
-    """Description of the rows for the manifest."""
+    """Description of the rows, for the manifest."""
 
 
 class CannotFit(Exception):
-    """There are too few rows to fit a model. The message says what is missing."""
+    """A model cannot be fitted on the rows. The message says why."""
 
 
 def split(rows: Sequence[LabeledItem], ratio: float) -> tuple[list[LabeledItem], list[LabeledItem]]:
-    """Rows to fit on and rows to hold out, by a hash of the household or else of the row's position."""
+    """Rows to fit and rows to hold out, by a hash of the household or, if unknown, of the row's position."""
     parts: tuple[list[LabeledItem], list[LabeledItem]] = ([], [])
     for position, row in enumerate(rows):
         key = row.household_id or f"row {position}"
@@ -81,13 +81,13 @@ def fit(
     """The model fitted on the rows, with its metrics on the validation rows.
 
     Args:
-        rows: to fit on.
-        validation: to measure on.
-        parameters: name, features and penalty.
-        training_data: description of the rows for the manifest.
+        rows: rows to fit.
+        validation: rows to measure.
+        parameters: settings of the fit.
+        training_data: description of the rows, for the manifest.
 
     Raises:
-        CannotFit: when the rows or the validation rows have only one outcome, or a feature is unknown.
+        CannotFit: if the rows or the validation rows have only one outcome, or a feature is unknown.
     """
     if unknown := set(parameters.features) - set(NUMBERS):
         raise CannotFit(f"features must be of {', '.join(NUMBERS)}; unknown: {', '.join(sorted(unknown))}")
@@ -111,7 +111,7 @@ def fit(
 
 
 def measure(probabilities: Floats, bought: Bools) -> dict[str, float]:
-    """Log loss, Brier score, area under the ROC curve, and expected calibration error over ten bins of equal width.
+    """Log loss, Brier score, area under the ROC curve, and expected calibration error in ten bins of equal width.
 
     Args:
         probabilities: float64[n], 0 to 1.
@@ -137,7 +137,7 @@ def _fit_calibration(rows: Sequence[LabeledItem], parameters: Hyperparameters) -
     numbers = np.array([[signed_log1p(getattr(row.features, name)) for name in parameters.features] for row in rows])
     numbers = numbers.reshape(len(rows), len(parameters.features))
     means, scales = numbers.mean(axis=0), numbers.std(axis=0)
-    varying = scales > 1e-9  # a constant has no information and would compete with the intercept
+    varying = scales > 1e-9  # a constant carries no information and would compete with the intercept
     standard = (numbers[:, varying] - means[varying]) / scales[varying]
     odds = np.array([log_odds(row.features.cadence_probability) for row in rows])
     matrix = np.column_stack([np.ones(len(rows)), odds, standard])

@@ -1,10 +1,10 @@
-"""A SageMaker training job: hyperparameters and channels in, a model out.
+"""A SageMaker training job, which reads hyperparameters and channels and writes a model.
 
     input/config/hyperparameters.json    strings by name, as SageMaker writes them
     input/data/training/*.jsonl          a line per item: features, `bought_again`, and `household_id` if known
-    input/data/validation/*.jsonl        the same; without it a share of the training households is held out
+    input/data/validation/*.jsonl        the same; if missing, a share of the training households is held out
     model/                               the model
-    output/failure                       why there is no model
+    output/failure                       why training failed
 
 Source: https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-training-algo.html
 """
@@ -30,11 +30,11 @@ _MAX_FAILURE_CHARACTERS = 1024
 
 
 def train(input_dir: Path, model_dir: Path, output_dir: Path) -> int:
-    """Fits a model and writes it; returns the exit code, 1 after a failure, which is also written to a file."""
+    """Fits and writes a model. Returns the exit code: 0, or 1 after writing the failure file."""
     try:
         model = train_on(input_dir)
         model_artifact.save(model, model_dir)
-        model_artifact.load(model_dir)  # never deploy what cannot be read back
+        model_artifact.load(model_dir)  # checks that the model can be loaded
     except (CannotFit, MalformedBody, InvalidModel, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         output_dir.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def train(input_dir: Path, model_dir: Path, output_dir: Path) -> int:
         return 1
     _log.info("model trained", model=model_id(model.model), directory=str(model_dir))
     for name, value in model.card.metrics.items():
-        # One line per metric, for the regular expressions of a training job's metric definitions.
+        # One line per metric, to match the regular expressions of a training job's metric definitions.
         print(f"{name}={value:g};", flush=True)
     return 0
 
@@ -51,10 +51,10 @@ def train_on(input_dir: Path) -> ModelArtifact:
     """The model fitted on the channels of a directory.
 
     Raises:
-        CannotFit: when there are too few rows.
-        MalformedBody: with the invalid lines.
-        ValueError: when a hyperparameter is invalid.
-        OSError: when a file cannot be read.
+        CannotFit: if there are no rows, or a model cannot be fitted on them.
+        MalformedBody: if lines are invalid.
+        ValueError: if a hyperparameter is invalid.
+        OSError: if a file cannot be read.
     """
     parameters = _read_hyperparameters(input_dir / "config" / "hyperparameters.json")
     rows = list(_rows(input_dir / "data" / "training"))
