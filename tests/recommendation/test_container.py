@@ -155,7 +155,7 @@ async def test_invalid_body_is_rejected(
 
 
 async def test_features_out_of_range_are_reported_by_position(client: httpx.AsyncClient) -> None:
-    wrong = [features(), features(cadence_probability=2.0), features(perishability="for ever")]
+    wrong = [features(), features(cadence_probability=2.0), features(perishability="forever")]
     ((body, _),) = request_bodies(wrong)
     response = await client.post("/invocations", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400

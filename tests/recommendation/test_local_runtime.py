@@ -189,7 +189,6 @@ async def test_stopped_container_is_an_unavailable_service() -> None:
 
 
 async def test_container_that_is_still_loading_is_a_model_error(tmp_path: Path) -> None:
-
     model_artifact.save(model_artifact.default_model(), tmp_path)
     (tmp_path / "model.json").unlink()
     os.mkfifo(tmp_path / "model.json")
@@ -254,7 +253,6 @@ async def test_changed_body_is_rejected(url: str) -> None:
 
 
 async def test_unsigned_request_is_rejected(url: str) -> None:
-
     async with httpx.AsyncClient() as plain:
         response = await plain.post(f"{url}/endpoints/subscribe-save/invocations", content=b"{}")
     assert response.status_code == 403

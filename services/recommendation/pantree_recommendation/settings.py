@@ -68,7 +68,7 @@ class RecommendationSettings(PartSettings):
         default=2,
         ge=1,
         le=5,
-        description="Maximum number of attempts per call after temporary failures, the first included.",
+        description="Maximum number of attempts per call after temporary failures, including the first.",
     )
     sagemaker_connect_timeout_seconds: float = Field(
         default=2.0, gt=0, description="Timeout of a connection attempt to SageMaker."
@@ -81,7 +81,7 @@ class RecommendationSettings(PartSettings):
     )
     sagemaker_max_calls: int = Field(default=4, ge=1, le=64, description="Maximum concurrent SageMaker calls.")
     sagemaker_failures_to_open: int = Field(
-        default=3, ge=1, description="Consecutive failed requests that open SageMaker's circuit."
+        default=3, ge=1, description="Number of consecutive failed requests that open SageMaker's circuit."
     )
     sagemaker_cool_down_seconds: float = Field(
         default=30.0, ge=0, description="How long the circuit stays open before one request tries again."
@@ -95,10 +95,10 @@ class RecommendationSettings(PartSettings):
         validation_alias="AWS_ACCESS_KEY_ID",
     )
     aws_secret_access_key: SecretStr | None = Field(
-        default=None, description="Goes with AWS_ACCESS_KEY_ID.", validation_alias="AWS_SECRET_ACCESS_KEY"
+        default=None, description="Secret key of AWS_ACCESS_KEY_ID.", validation_alias="AWS_SECRET_ACCESS_KEY"
     )
     aws_session_token: SecretStr | None = Field(
-        default=None, description="Goes with temporary AWS credentials.", validation_alias="AWS_SESSION_TOKEN"
+        default=None, description="Session token of temporary AWS credentials.", validation_alias="AWS_SESSION_TOKEN"
     )
 
     @property

@@ -19,7 +19,7 @@ class DiscountTiers:
     """Discounts, smallest delivery first. A larger delivery never gets a smaller discount.
 
     Raises:
-        ValueError: when the tiers are not ordered like this, or the first one does not apply to a single item.
+        ValueError: when the tiers are not in this order, or the first one does not apply to a single item.
     """
 
     tiers: tuple[DiscountTier, ...]

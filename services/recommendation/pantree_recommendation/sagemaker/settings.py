@@ -21,7 +21,9 @@ class ContainerSettings(ProgramSettings):
         description="Port to listen on; SageMaker sets it. 0 picks a free one.",
         validation_alias="SAGEMAKER_BIND_TO_PORT",
     )
-    model_dir: Path = Field(default=Path("/opt/ml/model"), description="Directory of the model, read or trained.")
+    model_dir: Path = Field(
+        default=Path("/opt/ml/model"), description="Directory that the model is read from or written to."
+    )
     input_dir: Path = Field(
         default=Path("/opt/ml/input"), description="Directory of hyperparameters and channels for training."
     )
