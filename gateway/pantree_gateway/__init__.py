@@ -1,1 +1,1 @@
-"""The gateway: REST, WebSocket and their documentation, from the contract."""
+"""The gateway: REST and WebSocket routes with documentation, derived from the contract."""

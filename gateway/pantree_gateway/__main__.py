@@ -21,7 +21,7 @@ def app() -> FastAPI:
 
 
 class Program:
-    """The gateway as a program, with the interface of the services' programs."""
+    """The gateway as a program, with the same interface as the services' programs."""
 
     async def start(self) -> RunningGateway:
         """Starts the gateway with the settings from the environment.

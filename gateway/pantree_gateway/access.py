@@ -1,6 +1,6 @@
-"""Authentication: API keys, and JSON Web Tokens of an issuer.
+"""Authentication with API keys, and with JSON Web Tokens from an issuer.
 
-Either is required only if it is configured. Clients send a key in `X-API-Key`, or a key or token in
+Requests need credentials only if one of the two is configured. Clients send a key in `X-API-Key`, or a key or token in
 `Authorization: Bearer …`. Browsers, which cannot set headers on a WebSocket, offer the subprotocols `pantree` and
 `bearer.<key or token>`.
 """
@@ -12,14 +12,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import jwt
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from pantree.error.v1 import error_pb2
+from pantree_gateway.rate_limit import check_rate_limit
 from pantree_gateway.transcoding.caller import ALL_SCOPES, ANONYMOUS, Caller
 from pantree_gateway.transcoding.problem import ProblemError, problem_for
 
@@ -46,7 +48,7 @@ def security_schemes(*, api_keys: bool, tokens: bool) -> dict[str, dict[str, str
 
 
 class ApiKey(BaseModel):
-    """An entry of the file of API keys."""
+    """An entry in the file of API keys."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -54,21 +56,17 @@ class ApiKey(BaseModel):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     tenant: str = Field(default="", pattern=r"^[\x21-\x7e]*$")
     scopes: list[str] = [ALL_SCOPES]
-    rate_limit: str = ""
-
-    def caller(self) -> Caller:
-        """The caller with this key."""
-        return Caller(self.name, self.tenant, frozenset(self.scopes), self.rate_limit)
+    rate_limit: Annotated[str, AfterValidator(check_rate_limit)] = ""
 
 
 @dataclass(frozen=True)
 class TokenRules:
-    """What makes a token valid."""
+    """Requirements for a valid token."""
 
     issuer: str
     audience: str
     keys: str
-    """JWKS document: path of a file, or an http or https URL."""
+    """JWKS document: a file, or an http or https URL."""
     tenant_claim: str = "tenant"
 
 
@@ -77,7 +75,7 @@ class Authenticator:
 
     Args:
         api_keys: callers by the SHA-256 of their keys.
-        tokens: rules for tokens; None accepts none.
+        tokens: rules for tokens; None rejects all of them.
 
     Raises:
         ValueError: when the file of token keys cannot be read.
@@ -134,12 +132,14 @@ class Authenticator:
             raise ProblemError(problem_for(reason, detail, component="token issuer")) from None
         except (jwt.PyJWTError, ValueError) as error:
             raise _unauthenticated(f"the token is not valid: {str(error)[:100] or type(error).__name__}") from None
-        tenant = str(claims.get(rules.tenant_claim, ""))
+        tenant = str(claims.get(rules.tenant_claim) or "")
         if not (tenant.isascii() and tenant.replace(" ", "").isprintable()):
             raise _unauthenticated(f"the token's claim {rules.tenant_claim} must be printable ASCII")
         scopes = claims.get("scope", claims.get("scp", ALL_SCOPES))
-        granted = scopes.split() if isinstance(scopes, str) else [str(scope) for scope in scopes]
-        return Caller(str(claims["sub"]), tenant, frozenset(granted))
+        granted = scopes.split() if isinstance(scopes, str) else scopes
+        if not isinstance(granted, list):
+            raise _unauthenticated("the token's claim scope must be a string or a list")
+        return Caller(str(claims["sub"]), tenant, frozenset(map(str, granted)))
 
     async def _signing_key(self, token: str) -> jwt.PyJWK:
         if self._key_client is not None:
@@ -149,7 +149,7 @@ class Authenticator:
         for key in self._key_set.keys:
             if key_id is None or key.key_id == key_id:
                 return key
-        raise jwt.InvalidKeyError("its key is unknown")
+        raise jwt.InvalidKeyError("it is signed with an unknown key")
 
 
 def read_api_keys(path: str) -> dict[str, Caller]:
@@ -164,7 +164,9 @@ def read_api_keys(path: str) -> dict[str, Caller]:
         raise ValueError(f"cannot read the file of API keys {path}: {error}") from None
     if not entries:
         raise ValueError(f"the file of API keys {path} is empty; add a key, or unset the setting")
-    return {entry.sha256: entry.caller() for entry in entries}
+    return {
+        entry.sha256: Caller(entry.name, entry.tenant, frozenset(entry.scopes), entry.rate_limit) for entry in entries
+    }
 
 
 def is_loopback(host: str) -> bool:

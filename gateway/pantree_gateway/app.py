@@ -1,4 +1,4 @@
-"""The web application: the routes of the contract, the gateway's own, and the middleware around them."""
+"""The web application: routes from the contract, the gateway's own routes, and middleware."""
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping
@@ -40,7 +40,7 @@ from pantree_runtime.identity import load_identity
 from pantree_runtime.shared_redis import SharedRedis
 
 DESCRIPTION = (
-    "Recommends grocery subscriptions to a household: which items, how often, how sure that is, and why.\n\n"
+    "Recommends grocery subscriptions to a household: which items, how often, with what confidence, and why.\n\n"
     "`POST /api/v1/process` returns the recommendations; the WebSocket `/ws/stream/{customer_id}` takes the same body "
     "and sends `started`, one `monthly_update` per month, then `completed`, or `error`.\n\n"
     "Every error is a problem document (RFC 9457)."
@@ -58,9 +58,9 @@ CONTACT = {"name": "Pantree"}
 LICENSE = {"name": "Proprietary"}
 
 STREAM_DESCRIPTION = (
-    "Streams over WebSocket. Requests of one socket are answered one after the other. A request with an `id` gets it "
-    "back in every frame, and the socket stays open; after the answer to any other request it closes, unless the next "
-    "request comes soon.\n\n"
+    "Streams over WebSocket. Requests on one socket are answered one after the other. If a request has an `id`, every "
+    "frame of its answer repeats it, and the socket stays open. After the answer to a request without an `id`, the "
+    "socket closes unless another request arrives soon.\n\n"
     "Close codes: 1000 done, 4400 invalid request, 4401 not allowed, 4404 not found, 4429 too many requests, 4500 any "
     "other problem, 1012 the gateway is shutting down."
 )
@@ -86,9 +86,9 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
-    """The application; `app.state` has its `InFlightRequests` as `in_flight` and its AsyncAPI document as `asyncapi`.
+    """The application, whose lifespan opens and closes the channels.
 
-    Its lifespan opens and closes the channels.
+    `app.state` has its `InFlightRequests` as `in_flight` and its AsyncAPI document as `asyncapi`.
 
     Raises:
         OSError: when the certificate of the gateway cannot be read.
@@ -97,7 +97,16 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
     channels: dict[str, grpc.aio.Channel] = {}
     identity = load_identity(settings.tls_dir, settings.tls_domain)
-    redis = _shared_redis(settings.redis_url) if settings.redis_url else None
+    redis = (
+        SharedRedis(
+            settings.redis_url,
+            timeout_seconds=REDIS_TIMEOUT_SECONDS,
+            cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
+            shared="limits and stored responses",
+        )
+        if settings.redis_url
+        else None
+    )
     metrics = Metrics()
 
     @contextlib.asynccontextmanager
@@ -150,7 +159,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     )
     add_rest_routes(app.router, upstreams, context, schemas, EXAMPLES)
     add_websocket_routes(app.router, upstreams, context)
-    asyncapi = asyncapi_document(
+    app.state.in_flight = in_flight
+    app.state.asyncapi = asyncapi_document(
         {
             "title": "Pantree",
             "version": version,
@@ -163,11 +173,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         SchemaCollection(comments),
         list(security.values()),
     )
-    app.state.in_flight = in_flight
-    app.state.asyncapi = asyncapi
     add_status_routes(app.router, lambda: channels["pipeline"], in_flight, version, redis)
     app.add_api_route("/metrics", metrics.response, include_in_schema=False)
-    add_docs(app, asyncapi)
+    add_docs(app, app.state.asyncapi)
     app.add_exception_handler(HTTPException, _http_problem)
     policy_problems = {
         **(_ACCESS_PROBLEMS if security else {}),
@@ -193,7 +201,7 @@ def _extend_openapi(
     security: Mapping[str, Mapping[str, str]],
     policy_problems: Mapping[str, str],
 ) -> None:
-    """Adds the schemas of the contract's messages, and what the policy requires, to the OpenAPI document."""
+    """Adds the schemas of the contract's messages, and the security and problems of the policy, to the document."""
     generate = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -211,21 +219,8 @@ def _extend_openapi(
     app.openapi = openapi  # type: ignore[method-assign]
 
 
-def _shared_redis(url: str) -> SharedRedis:
-    return SharedRedis(
-        url,
-        timeout_seconds=REDIS_TIMEOUT_SECONDS,
-        cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
-        shared="limits and stored responses",
-    )
-
-
 def _authenticator(settings: GatewaySettings) -> Authenticator:
-    """Authenticator from the settings; logs a warning when anyone may call.
-
-    Raises:
-        ValueError: when a file that the settings name cannot be read.
-    """
+    """Authenticator from the settings. Logs a warning if anyone on the network may call."""
     keys = read_api_keys(settings.api_keys_file) if settings.api_keys_file else {}
     rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, settings.jwt_jwks, settings.jwt_tenant_claim)
     authenticator = Authenticator(keys, rules if settings.jwt_issuer else None)
@@ -240,7 +235,7 @@ def _authenticator(settings: GatewaySettings) -> Authenticator:
 
 
 async def _http_problem(request: Request, error: Exception) -> Response:
-    """Problem document for an error of the router."""
+    """Problem document for an error from the router."""
     assert isinstance(error, HTTPException)
     if error.status_code == 404:
         detail = f"there is nothing at {request.url.path[:200]}; /docs lists all routes"

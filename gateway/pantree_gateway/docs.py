@@ -1,4 +1,4 @@
-"""The page at `/docs`, Swagger UI with the OpenAPI document, and the AsyncAPI document."""
+"""The Swagger UI page at `/docs`, and the AsyncAPI document."""
 
 from importlib import resources
 from pathlib import Path
@@ -13,8 +13,8 @@ ASSETS_PATH = "/docs-assets"
 
 
 def add_docs(app: FastAPI, asyncapi_document: dict[str, Any]) -> None:
-    """Adds `/docs` and `/asyncapi.json`. The gateway serves the page's files, so that it works without a public CDN."""
-    # Only the files of fastapi-offline are used.
+    """Adds `/docs` and `/asyncapi.json`. The gateway serves the files of the page, which so needs no public CDN."""
+    # fastapi-offline is installed for these files only.
     assets = Path(str(resources.files("fastapi_offline"))) / "static"
     app.mount(ASSETS_PATH, StaticFiles(directory=assets), name="docs-assets")
     page = get_swagger_ui_html(

@@ -1,4 +1,4 @@
-"""The outermost middleware: trace, drain, limits, metrics, log, and a response to unexpected errors."""
+"""The outermost middleware: traces, drain, limits, metrics, the access log, and responses to unexpected errors."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ _PAGE_POLICY = (
 
 
 class InFlightRequests:
-    """The requests in flight, and whether new streams are accepted."""
+    """The requests in flight, which are counted and drained."""
 
     def __init__(self, max_requests: int) -> None:
         self._max_requests = max_requests
@@ -62,7 +62,7 @@ class InFlightRequests:
         return len(self._tasks) > self._max_requests
 
     def add_current_task(self) -> None:
-        """Counts the request of the current task until the task ends."""
+        """Counts the current task as a request until it ends."""
         task = asyncio.current_task()
         assert task is not None  # ASGI servers run each request in a task
         self._tasks.add(task)
@@ -78,7 +78,7 @@ class InFlightRequests:
 class EdgeMiddleware:
     """ASGI middleware around the whole application.
 
-    The access log has the template of the route, not the path, which may hold the id of a customer.
+    The access log has the template of a route instead of the path, which may contain a customer's ID.
     """
 
     def __init__(self, app: ASGIApp, in_flight: InFlightRequests, policy: RequestPolicy, metrics: Metrics) -> None:
@@ -88,7 +88,7 @@ class EdgeMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serves a request."""
+        """Handles a request."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return

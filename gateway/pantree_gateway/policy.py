@@ -1,4 +1,4 @@
-"""Which requests are admitted: authentication, then the rate limit."""
+"""Admission of requests: authentication, then the rate limit."""
 
 import hashlib
 
@@ -49,6 +49,6 @@ class RequestPolicy:
         if not result.allowed:
             limit = f"{result.limit} requests in {result.window_seconds} seconds"
             detail = f"more than {limit}; try again in {max(result.reset_seconds, 1)} seconds"
-            problem = problem_for(error_pb2.ERROR_REASON_TOO_MANY_REQUESTS, detail, headers=result.headers())
-            raise ProblemError(problem)
+            reason = error_pb2.ERROR_REASON_TOO_MANY_REQUESTS
+            raise ProblemError(problem_for(reason, detail, headers=result.headers()))
         return result.headers()

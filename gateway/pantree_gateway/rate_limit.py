@@ -1,4 +1,4 @@
-"""Rate limits of callers, counted in this process or, for several replicas together, in Redis.
+"""Rate limits per caller, counted in this process or, across replicas, in Redis.
 
 The headers follow the IETF draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers).
 """
@@ -39,9 +39,9 @@ class RateLimiter:
     """Counts requests in sliding windows.
 
     Args:
-        limit: general limit, such as `600/minute`; empty for none.
+        limit: default limit, such as `600/minute`; empty for none.
         redis: Redis to count in; None counts in this process.
-        redis_url: its URL.
+        redis_url: URL of that Redis.
 
     Raises:
         ValueError: when the limit is malformed.
@@ -49,7 +49,6 @@ class RateLimiter:
 
     def __init__(self, limit: str, redis: SharedRedis | None = None, redis_url: str = "") -> None:
         self._limit = parse(limit) if limit else None
-        self._own_limits: dict[str, RateLimitItem] = {}
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._redis = redis
         if redis is not None:
@@ -58,7 +57,7 @@ class RateLimiter:
 
     async def hit(self, caller: str, own_limit: str = "") -> RateLimitResult | None:
         """Counts a request of a caller, against its own limit if it has one; None without any limit."""
-        limit = self._own_limits.setdefault(own_limit, parse(own_limit)) if own_limit else self._limit
+        limit = parse(own_limit) if own_limit else self._limit
         if limit is None:
             return None
         if self._redis is None:
@@ -67,8 +66,21 @@ class RateLimiter:
             "count",
             lambda: _hit(self._shared, limit, caller),
             lambda: _hit(self._local, limit, caller),
-            errors=(Exception,),  # the storage library lets errors of every kind through
+            errors=(Exception,),  # the storage library does not wrap errors
         )
+
+
+def check_rate_limit(value: str) -> str:
+    """Returns a rate limit of the settings or of an API key.
+
+    Raises:
+        ValueError: when it is neither empty nor a rate limit.
+    """
+    try:
+        parse(value or "1/second")
+    except ValueError:
+        raise ValueError("must be a number and a period, such as 600/minute") from None
+    return value
 
 
 async def _hit(limiter: SlidingWindowCounterRateLimiter, limit: RateLimitItem, caller: str) -> RateLimitResult:

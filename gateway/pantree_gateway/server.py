@@ -13,7 +13,7 @@ from pantree_gateway.settings import GatewaySettings
 from pantree_gateway.transcoding.context import Limits
 
 NAME = "gateway"
-# How long connections may take to close after the grace period, when their streams are cancelled.
+# How long connections may take to close after the grace period, when uvicorn cancels their streams.
 _CLOSE_TIMEOUT_SECONDS = 1
 
 
@@ -42,7 +42,7 @@ class RunningGateway:
         self._in_flight = in_flight
         self.name = NAME
         self.address = address
-        """Where it listens, `host:port`."""
+        """`host:port` where it listens."""
 
     async def stop(self, grace_seconds: float) -> None:
         """Answers 503 on `/ready`, rejects new streams, lets requests and streams in flight finish, then stops.
@@ -60,7 +60,7 @@ class RunningGateway:
 
 
 async def start(settings: GatewaySettings) -> RunningGateway:
-    """Starts the gateway, and returns when it listens.
+    """Starts the gateway and returns it once it listens.
 
     Raises:
         OSError: when it cannot listen on the port.
@@ -78,7 +78,7 @@ async def start(settings: GatewaySettings) -> RunningGateway:
         ws_ping_interval=settings.heartbeat_seconds,
         ws_ping_timeout=settings.heartbeat_seconds,
         lifespan="on",
-        # EdgeMiddleware logs requests; uvicorn's own lines have paths, and so ids of customers.
+        # EdgeMiddleware logs requests; uvicorn's lines would have paths, and so customers' IDs.
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -92,7 +92,7 @@ async def start(settings: GatewaySettings) -> RunningGateway:
     if not server.listening.is_set():
         listening.cancel()
         await serving
-        raise OSError(f"{NAME} stopped before it listened; see the log")
+        raise OSError(f"{NAME} stopped before it was listening; see the log")
     host, port = listener.getsockname()[:2]
     shown_host = f"[{host}]" if ":" in host else settings.host
     return RunningGateway(server, serving, app.state.in_flight, f"{shown_host}:{port}")

@@ -1,11 +1,11 @@
 """Settings of the gateway."""
 
-from typing import Self
+from typing import Annotated, Self
 
-from limits import parse
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from pantree_gateway.rate_limit import check_rate_limit
 from pantree_gateway.transcoding.headers import parse_header_policy
 from pantree_runtime.settings import PartSettings
 
@@ -46,7 +46,7 @@ class GatewaySettings(PartSettings):
         default=20.0,
         gt=0,
         le=3600,
-        description="Interval of WebSocket pings; a client that does not answer for as long is disconnected.",
+        description="Interval of WebSocket pings, and how long a client may take to answer one.",
     )
     forwarded_headers: str = Field(
         default="",
@@ -59,8 +59,10 @@ class GatewaySettings(PartSettings):
     jwt_issuer: str = Field(default="", description="Issuer whose tokens are accepted; empty for none.")
     jwt_audience: str = Field(default="", description="Audience that a token must have.")
     jwt_jwks: str = Field(default="", description="The issuer's public keys: a JWKS file, or its URL.")
-    jwt_tenant_claim: str = Field(default="tenant", description="Claim of a token with the tenant.")
-    rate_limit: str = Field(default="", description="Rate limit of each caller, such as 600/minute; empty for none.")
+    jwt_tenant_claim: str = Field(default="tenant", description="Claim of a token that has the tenant.")
+    rate_limit: Annotated[str, AfterValidator(check_rate_limit)] = Field(
+        default="", description="Rate limit of each caller, such as 600/minute; empty for none."
+    )
     cache_seconds: float = Field(
         default=60.0,
         ge=0,
@@ -75,16 +77,6 @@ class GatewaySettings(PartSettings):
         description="Redis in which several gateways share rate limits and responses; empty for none.",
         validation_alias="PANTREE_REDIS_URL",
     )
-
-    @field_validator("rate_limit")
-    @classmethod
-    def _check_rate_limit(cls, value: str) -> str:
-        if value:
-            try:
-                parse(value)
-            except ValueError:
-                raise ValueError("must be a number and a period, such as 600/minute") from None
-        return value
 
     @field_validator("forwarded_headers")
     @classmethod

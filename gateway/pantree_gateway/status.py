@@ -15,8 +15,8 @@ from pantree_gateway.edge import InFlightRequests
 from pantree_gateway.transcoding.problem import problem_of_rpc_error
 from pantree_runtime.shared_redis import SharedRedis
 
-# Shorter than the usual interval between health checks.
-HEALTH_TIMEOUT_SECONDS = 5.0
+# Shorter than the usual interval of health checks.
+_HEALTH_TIMEOUT_SECONDS = 5.0
 
 STATUS_TAG = {"name": "Status", "description": "Status of the gateway and of the parts behind it."}
 
@@ -122,7 +122,7 @@ async def _health(channel: grpc.aio.Channel, version: str) -> Health:
     started = time.perf_counter()
     try:
         response = await rpc.PipelineServiceStub(channel).GetStatus(
-            messages.GetStatusRequest(), timeout=HEALTH_TIMEOUT_SECONDS
+            messages.GetStatusRequest(), timeout=_HEALTH_TIMEOUT_SECONDS
         )
     except grpc.aio.AioRpcError as error:
         problem = problem_of_rpc_error(error, "pipeline", str)

@@ -1,4 +1,4 @@
-"""Values with an expiry, in this process or in a Redis that several replicas share."""
+"""A store of expiring values, in this process or in a Redis that several replicas share."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -10,11 +10,11 @@ MAX_BYTES = 64 * 1024 * 1024
 
 
 class Store:
-    """Values by key, each with an expiry.
+    """Expiring values by key.
 
     Args:
-        redis: holds the values while it is available; otherwise they are in this process.
-        max_bytes: of the values in this process; the least recently used ones make room for new ones.
+        redis: stores the values while it is available; otherwise this process stores them.
+        max_bytes: total size of the values in this process; the least recently used ones are evicted.
     """
 
     def __init__(self, redis: SharedRedis | None = None, max_bytes: int = MAX_BYTES) -> None:
@@ -29,7 +29,7 @@ class Store:
         return value
 
     async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
-        """Stores a value, replacing any other."""
+        """Stores or replaces a value."""
         await self._run(
             "set",
             lambda redis: redis.set(key, value, px=_milliseconds(ttl_seconds)),
@@ -37,7 +37,7 @@ class Store:
         )
 
     async def add(self, key: str, value: bytes, ttl_seconds: float) -> bool:
-        """Stores a value unless the key has one; returns whether it was stored."""
+        """Stores a value unless the key has one, and returns whether it did."""
 
         def add_locally() -> bool:
             if self._local.get(key) is not None:

@@ -130,6 +130,14 @@ async def test_token_authenticates_with_its_scopes_and_tenant(mesh: Mesh, guarde
     assert (await guarded.get("/api/v1/archetypes", headers=bearer)).status_code == 403
 
 
+async def test_token_with_null_as_tenant_has_no_tenant(files: dict[str, str]) -> None:
+    claims = {"iss": ISSUER, "aud": AUDIENCE, "sub": "someone", "exp": 2**33, "tenant": None}
+    bearer = jwt.encode(claims, PRIVATE_KEY, algorithm="ES256", headers={"kid": "first"})
+    authenticator = Authenticator({}, TokenRules(ISSUER, AUDIENCE, files["jwt_jwks"]))
+    caller = await authenticator.authenticate({"headers": [(b"authorization", f"Bearer {bearer}".encode())]})
+    assert caller.tenant == ""
+
+
 def confused_token() -> str:
     """A token signed with the public key as if it were a shared secret."""
     head, claims = (
@@ -152,6 +160,7 @@ def confused_token() -> str:
         token(kid="second"),
         token(rsa.generate_private_key(65537, 2048), "RS256"),
         token(tenant="north\nwest"),
+        token(scope=5),
         jwt.encode({"iss": ISSUER, "aud": AUDIENCE, "sub": "x", "exp": 2**33}, "", algorithm="none"),
         confused_token(),
     ],
@@ -251,7 +260,17 @@ def test_public_address_with_keys_logs_no_warning(files: dict[str, str]) -> None
     assert not events
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '[{"name": "a"}]', '[{"name": "a", "sha256": "x"}]'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '[{"name": "a"}]',
+        '[{"name": "a", "sha256": "x"}]',
+        json.dumps([entry("a", rate_limit="often")]),
+    ],
+)
 def test_invalid_key_file_is_rejected(text: str, tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text(text)
     with pytest.raises(ValueError, match=r"keys\.json"):

@@ -1,8 +1,8 @@
-"""Serves gRPC methods as REST and WebSocket routes, from the `google.api.http` annotations of their contract.
+"""Serves gRPC methods as REST and WebSocket routes, as their `google.api.http` annotations describe.
 
-A request travels from `rest` or `websocket` through `binding` and `json_codec`, which make its message, and
-`stored_responses` to `upstream`, which calls the method. `openapi` and `asyncapi` describe the routes with the texts of
-`comments`; `problem` describes failures.
+A request passes from `rest` or `websocket` through `binding` and `json_codec`, which convert it to a message, and
+`stored_responses` to `upstream`, which calls the method. `openapi` and `asyncapi` document the routes with the texts
+from `comments`; `problem` describes failures.
 
-Nothing here knows a service by name: a new annotated method gets its routes without a change.
+Nothing here refers to a service by name: a new annotated method gets its routes without a change.
 """

@@ -16,7 +16,7 @@ _ID = {
     "description": "Id of the request; absent when it has none.",
     "anyOf": [{"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARACTERS}, {"type": "integer"}],
 }
-_SEQ = {"type": "integer", "minimum": 1, "description": "Counts the frames of an answer from 1."}
+_SEQ = {"type": "integer", "minimum": 1, "description": "Number of the frame in its answer, from 1."}
 _TS = {"type": "string", "format": "date-time", "description": "When the frame was sent, in UTC."}
 _RESUME_TOKEN = {"type": "string", "maxLength": MAX_TOKEN_CHARACTERS}
 _TOKEN_OF_FRAME = {**_RESUME_TOKEN, "description": "Send it with the same request to get the frames after this one."}
@@ -37,8 +37,8 @@ def asyncapi_document(
     Args:
         info: title, version, description and so on.
         methods: methods with a WEBSOCKET binding.
-        schemas: receives the schemas of the messages.
-        security: security schemes, any of which is sufficient; empty without authentication.
+        schemas: collects the schemas of the messages.
+        security: security schemes, any one of which suffices; empty without authentication.
     """
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
@@ -84,7 +84,7 @@ def asyncapi_document(
         }
     described = schemas.components()
     components = {**described, **{name: _request(described, *request) for name, request in requests.items()}}
-    # The bodies without an id were only needed for the requests above.
+    # The schemas of bodies without an id served only to build those of the requests.
     for body, _ in requests.values():
         if str(body) not in str({**messages, **components}):
             components.pop(body["$ref"].rpartition("/")[2], None)

@@ -10,20 +10,14 @@ from starlette.requests import Request
 
 from pantree.error.v1 import error_pb2
 from pantree_gateway.transcoding.http_rule import HttpBinding
-from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json, write_json
+from pantree_gateway.transcoding.json_codec import WELL_KNOWN, JsonCodec, parse_json, write_json
 from pantree_gateway.transcoding.json_list_sizes import MIN_SCANNED_BYTES, ListSizeCheck
 from pantree_gateway.transcoding.problem import ProblemError, problem_for, too_large
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.validation import Violations
 
-# Messages whose JSON form is a string, so that a path or a query can hold them.
-_STRING_MESSAGES = frozenset(
-    f"google.protobuf.{name}"
-    for name in (
-        "Duration", "FieldMask", "Timestamp", "BoolValue", "BytesValue", "DoubleValue", "FloatValue", "Int32Value",
-        "Int64Value", "StringValue", "UInt32Value", "UInt64Value",
-    )
-)  # fmt: skip
+# Messages that a path or a query can hold.
+_STRING_MESSAGES = WELL_KNOWN - {f"google.protobuf.{name}" for name in ("Any", "ListValue", "Struct", "Value")}
 _MASK = "update_mask"
 _NO_BODY = object()
 # Estimated time to parse and convert JSON.
@@ -32,11 +26,6 @@ MS_PER_BYTE = 5.0 / (128 * 1024)
 
 class BoundMethod:
     """A method with one of its HTTP bindings.
-
-    Args:
-        method: the method.
-        binding: one of its bindings.
-        codec: reads and writes the messages.
 
     Raises:
         ValueError: when the binding names fields that the messages do not have.
@@ -48,13 +37,12 @@ class BoundMethod:
         self.path = f"/{method.containing_service.full_name}/{method.name}"
         """Full name of the method in gRPC's form, such as `/pantree.pipeline.v1.PipelineService/Process`."""
         self.has_body = bool(binding.body)
-        """Whether a request has a body."""
         self.body_field = self._field_named(method.input_type, binding.body) if binding.body not in ("", "*") else None
-        """Field of the request that the body is; None when the body is the whole request, or without one."""
+        """Field that the body sets; None if there is no body, or if it is the whole request."""
         self.path_fields: Mapping[str, FieldDescriptor] = {
             variable.field_path: self._single_text_field(variable.field_path) for variable in binding.template.variables
         }
-        """Fields in the path, by field path."""
+        """Fields that the path sets, by field path."""
         self.response_class = GetMessageClass(method.output_type)
         self._codec = codec
         self._list_sizes = ListSizeCheck(self.body_type)
@@ -63,13 +51,13 @@ class BoundMethod:
 
     @property
     def body_type(self) -> Descriptor | None:
-        """Message type of the body; None when it is not a message, or without one."""
+        """Message type of the body; None if there is no body, or if it is not a message."""
         if not self.has_body:
             return None
         return self.method.input_type if self.body_field is None else self.body_field.message_type
 
     def query_fields(self) -> list[FieldDescriptor]:
-        """Fields of the request that a query may set; those of its messages are set as `field.inner`."""
+        """Fields that a query may set; it sets the fields of a message as `field.inner`."""
         if self.binding.body == "*":
             return []
         bound = {*self.path_fields, self.binding.body}
@@ -79,7 +67,7 @@ class BoundMethod:
         """Request message of an HTTP request.
 
         Raises:
-            InvalidInput: with the wrong fields, by their path in the JSON body or their name in path or query.
+            InvalidInput: with the wrong fields, named by their path in the JSON body or their name in path or query.
             ProblemError: 415 when the body is not declared as JSON, 413 when it is too large.
         """
         body = await _read_body(request, max_body_bytes) if self.has_body else b""
@@ -98,12 +86,12 @@ class BoundMethod:
 
     def request(self, parameters: Mapping[str, str], query: Iterable[tuple[str, str]], body: bytes | str) -> Message:
         """Request message from path parameters, query and JSON body."""
-        # Clients may omit the body of a whole request without content, as of `:archive`.
+        # A body that is the whole request may be omitted, such as that of `POST /v1/books/8:archive`.
         has_value = self.has_body and (bool(body) or self.body_field is not None)
         return self.request_of_value(parameters, query, self.parse_body(body) if has_value else _NO_BODY)
 
     def request_of_value(self, parameters: Mapping[str, str], query: Iterable[tuple[str, str]], value: Any) -> Message:
-        """As `request`, from a parsed body."""
+        """Request message from path parameters, query and parsed body."""
         violations = Violations()
         request = self._request_class()
         if self.has_body and value is not _NO_BODY:
@@ -132,7 +120,7 @@ class BoundMethod:
         field = self._field_named(self.method.output_type, name)
         if field.message_type is not None and not field.is_repeated:
             write_field = self._codec.writer(field.message_type)
-            # Not by way of the whole response, which would omit an absent message; the answer is an empty one.
+            # Writing the whole response would omit an absent message; this writes an empty one.
             return lambda response: write_json(write_field(getattr(response, name)))
         return lambda response: write_json(write(response).get(name))
 
@@ -168,7 +156,7 @@ class BoundMethod:
                 self._codec.read_texts(holder, field, values, name, violations)
 
     def _set_mask(self, value: Any, request: Any) -> None:
-        """Sets the mask of a PATCH to the fields of its body, as grpc-gateway does; one in the query replaces it."""
+        """Sets the mask of a PATCH to the fields of its body, as grpc-gateway does. A mask in the query replaces it."""
         mask = self.method.input_type.fields_by_name.get(_MASK)
         mask_type = mask.message_type if mask is not None else None
         if self.binding.verb != "PATCH" or mask_type is None or mask_type.full_name != "google.protobuf.FieldMask":
@@ -186,7 +174,7 @@ class BoundMethod:
     def _single_text_field(self, field_path: str) -> FieldDescriptor:
         field = _find_field(self.method.input_type, field_path)
         if field is None or field.is_repeated or not _has_text_form(field):
-            raise ValueError(f"the path of {self.method.full_name} names {field_path}, which is not a single value")
+            raise ValueError(f"the path of {self.method.full_name} names {field_path}, which is not a scalar")
         return field
 
     def _field_named(self, descriptor: Descriptor, name: str) -> FieldDescriptor:

@@ -1,4 +1,4 @@
-"""Who sent a request, and which parts they may call."""
+"""The caller of a request, and the parts that it may call."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -24,11 +24,7 @@ class Caller:
     """Rate limit of this caller; empty for the general one."""
 
     def check_may_call(self, component: str) -> None:
-        """Checks the scopes.
-
-        Raises:
-            ProblemError: 403 without the scope for a part.
-        """
+        """Raises a `ProblemError` with 403 if the caller lacks the scope for a part."""
         if ALL_SCOPES not in self.scopes and component not in self.scopes:
             detail = f"the key or token lacks the scope {component}; use one that has it"
             raise ProblemError(problem_for(error_pb2.ERROR_REASON_PERMISSION_DENIED, detail))

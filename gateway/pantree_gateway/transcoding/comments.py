@@ -1,4 +1,4 @@
-"""Comments of a contract, from its descriptor image."""
+"""Comments in a contract, from its descriptor image."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 
 def comments_of(image: bytes) -> Mapping[str, str]:
-    """Comments by full name; that of an enum value includes its enum, as `pantree.catalog.v1.Relation.RELATION_SAME`.
+    """Comments by full name. Names of enum values include the enum: `pantree.catalog.v1.Relation.RELATION_SAME`.
 
     Args:
         image: a serialized `FileDescriptorSet`, from protoc with `--include_source_info`.
@@ -21,7 +21,7 @@ def comments_of(image: bytes) -> Mapping[str, str]:
 
 
 def _full_name(file: FileDescriptorProto, path: Sequence[int]) -> str:
-    """Full name of what a location describes; empty for parts without a name, such as options."""
+    """Full name of the element at a location; empty for elements without a name, such as options."""
     names, element = [file.package], file
     # Field numbers of descriptor.proto alternate with positions.
     for number, position in zip(path[::2], path[1::2], strict=False):

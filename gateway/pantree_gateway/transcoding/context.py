@@ -1,4 +1,4 @@
-"""What all routes of a gateway share."""
+"""Limits, policies and stores that all routes of a gateway share."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,13 +14,13 @@ from pantree_gateway.transcoding.stored_responses import IdempotencyStore, Respo
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a request may be, and how long it may take."""
+    """Limits of the size and the duration of requests."""
 
     body_bytes: int = 16 * 1024 * 1024
     request_timeout_seconds: float = 30.0
-    """Of a request without a timeout header."""
+    """Applies to a request without a timeout header."""
     stream_timeout_seconds: float = 300.0
-    """Of a stream without a timeout header."""
+    """Applies to a stream without a timeout header."""
     first_message_seconds: float = 30.0
     """How long a WebSocket client may take to send its first request."""
     linger_seconds: float = 1.0
@@ -28,7 +28,7 @@ class Limits:
     idle_seconds: float = 300.0
     """How long a WebSocket stays open for another request after the answer to one with an id."""
     max_queued_requests: int = 16
-    """Of one WebSocket."""
+    """Applies to each WebSocket."""
 
 
 async def _no_rate_limit(_scope: Scope) -> None:
@@ -37,13 +37,13 @@ async def _no_rate_limit(_scope: Scope) -> None:
 
 @dataclass(frozen=True)
 class RouteContext:
-    """What all routes of a gateway share."""
+    """Limits, policies and stores that all routes of a gateway share."""
 
     codec: JsonCodec = field(default_factory=JsonCodec)
     limits: Limits = field(default_factory=Limits)
     headers: HeaderPolicy = field(default_factory=HeaderPolicy)
     check_rate_limit: Callable[[Scope], Awaitable[object]] = _no_rate_limit
-    """Counts a further request of a WebSocket; raises `ProblemError` when the caller is over its limit."""
+    """Counts another request on a WebSocket; raises `ProblemError` when the caller is over its limit."""
     cache: ResponseCache = field(default_factory=lambda: ResponseCache(Store()))
     idempotency: IdempotencyStore = field(default_factory=lambda: IdempotencyStore(Store()))
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

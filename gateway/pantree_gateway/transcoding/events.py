@@ -1,8 +1,8 @@
 """JSON form of the messages of a stream.
 
-A message that is a single oneof of messages is an event: `{"type": <member>, "data": {…}}`; an error among events is
-`{"type": "error", "error": <text>, "problem": {…}}`. Other streams have grpc-gateway's form: `{"result": {…}}`, and
-`{"error": {…}}` with the problem document.
+A message that consists of a single oneof of messages is an event: `{"type": <member>, "data": {…}}`. An error among
+events is `{"type": "error", "error": <text>, "problem": {…}}`. Other streams have grpc-gateway's form:
+`{"result": {…}}`, and `{"error": {…}}` with the problem document.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ RESULT = "result"
 
 
 def event_kinds(descriptor: Descriptor) -> dict[str, Descriptor] | None:
-    """Message of each kind of event by name; None when messages of this type are not events."""
+    """Message type of each kind of event, by name; None when messages of this type are not events."""
     kinds = {field.name: field.message_type for oneof in descriptor.oneofs for field in oneof.fields}
     if len(descriptor.oneofs) != 1 or len(kinds) != len(descriptor.fields):
         return None

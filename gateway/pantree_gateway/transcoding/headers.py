@@ -1,4 +1,4 @@
-"""Request headers that affect a call: its timeout, and the headers that are forwarded as metadata."""
+"""Headers that affect a call: timeouts, and headers that are forwarded as metadata."""
 
 import math
 import re
@@ -22,7 +22,7 @@ MAX_TIMEOUT_SECONDS = 3600.0
 _GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _TRACE_STATE = "tracestate"
-# These belong to the connection or to the gateway itself.
+# Headers of the connection, and credentials for the gateway.
 _NEVER_FORWARDED = frozenset(
     {"authorization", "connection", "content-length", "content-type", "cookie", "host", "te", "trailer",
      "transfer-encoding", "upgrade", "user-agent", "x-api-key"}
@@ -38,16 +38,16 @@ class CallOptions(NamedTuple):
 
 @dataclass(frozen=True)
 class HeaderPolicy:
-    """Which headers pass between clients and services.
+    """The headers that are forwarded between clients and services.
 
-    Forwarding any header would let clients speak for the gateway, so by default none pass.
+    None is by default, since services trust the gateway's metadata.
     """
 
     allowed: frozenset[str] = frozenset()
     """Names in lower case, in addition to `tracestate`."""
 
     def call_options(self, connection: HTTPConnection, default_timeout_seconds: float) -> CallOptions:
-        """Options of the calls that serve a request; clients cannot override the tenant.
+        """Options of the call for a request. Clients cannot override the tenant.
 
         Raises:
             InvalidInput: when a timeout header is invalid.
@@ -68,10 +68,10 @@ class HeaderPolicy:
 
 
 def parse_header_policy(names: str) -> HeaderPolicy:
-    """Policy that allows a comma-separated list of headers.
+    """Policy that forwards a comma-separated list of headers.
 
     Raises:
-        ValueError: when one of them must not be forwarded.
+        ValueError: when one of them cannot be forwarded.
     """
     allowed = frozenset(name.strip().lower() for name in names.split(",") if name.strip())
     wrong = sorted(
@@ -98,7 +98,7 @@ def _timeout(headers: Headers, default_seconds: float) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= MAX_TIMEOUT_SECONDS:
-        expected = f"must be seconds above 0 and up to {MAX_TIMEOUT_SECONDS:g}, such as 2.5"
+        expected = f"must be a number of seconds above 0 and at most {MAX_TIMEOUT_SECONDS:g}, such as 2.5"
         raise InvalidInput([FieldViolation(TIMEOUT_HEADER, f"{expected}; is {header[:40]!r}")])
     return seconds
 

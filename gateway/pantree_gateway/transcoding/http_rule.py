@@ -1,7 +1,7 @@
 """HTTP bindings of a method, from its `google.api.http` annotation.
 
-Path templates have the grammar of `google/api/http.proto`. A custom verb such as `custom { kind: "WEBSOCKET" path: … }`
-is parsed like any other; its meaning is up to the caller.
+Path templates follow the grammar in `google/api/http.proto`. A custom verb, such as
+`custom { kind: "WEBSOCKET" path: … }`, is parsed like any other.
 """
 
 import re
@@ -21,10 +21,10 @@ _SEGMENT = re.compile(r"\{[^{}]*\}|[^/{}]+")
 
 @dataclass(frozen=True)
 class PathVariable:
-    """A field of the request in the path."""
+    """A field of the request that the path sets."""
 
     field_path: str
-    """Path of the field in the request message, such as `input.customer_id`."""
+    """Such as `input.customer_id`."""
     pieces: tuple[tuple[bool, str], ...]
     """Segments of the value in order: (True, name of a route parameter) or (False, literal)."""
 
@@ -55,7 +55,7 @@ class HttpBinding:
     """`GET`, `PUT`, `POST`, `DELETE`, `PATCH`, or the kind of a custom pattern."""
     template: PathTemplate
     body: str
-    """`*` when the body is the whole request, the name of a field when it is that field, empty without a body."""
+    """`*` if the body is the whole request; otherwise the field that it sets; empty without a body."""
     response_body: str
     """Name of the field to return; empty for the whole response."""
 
@@ -151,7 +151,7 @@ def _parameter_names(field_paths: list[str]) -> dict[str, str]:
 
 
 def _pieces(name: str, segments: list[str]) -> Iterator[tuple[bool, str, int]]:
-    """Each segment as (is parameter, parameter name or literal, 0 for a literal · 1 for one segment · 2 for many)."""
+    """Each segment as (is a parameter, its name or the literal, 0 for a literal, 1 for one segment or 2 for many)."""
     wildcards = sum(segment in ("*", "**") for segment in segments)
     number = 0
     for segment in segments:

@@ -1,10 +1,10 @@
 """Converts between JSON values and protobuf messages, with functions compiled once from the descriptors.
 
-The format is proto3 JSON with the contract's own field names: fields without presence are always written, null counts
-as absent, 64-bit integers are written as strings. It is stricter where a wrong request would otherwise pass unnoticed:
+The format is proto3 JSON with the field names of the contract: fields without presence are always written, null means
+absent, 64-bit integers are written as strings. It is stricter where a wrong request would otherwise go unnoticed:
 unknown fields, non-finite numbers, unknown enum numbers and overlong strings are errors. All errors of a request are
-collected with their paths. Types of `google.protobuf` with a JSON form of their own (Timestamp, Any, Struct, …) go
-through `google.protobuf.json_format`.
+collected with their paths. Types of `google.protobuf` with a special JSON form (Timestamp, Any, Struct, …) are
+converted by `google.protobuf.json_format`.
 """
 
 import base64
@@ -26,6 +26,7 @@ from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.validation import Violations
 
 MAX_STRING_CHARACTERS = 64 * 1024
+# Applies to values of unbounded depth: a Struct, or a message that contains its own type.
 MAX_DEPTH = 64
 
 # A location in a JSON value: the location of its parent, and the key or index there. Formatted only for errors.
@@ -54,7 +55,7 @@ _INTEGER_RANGES = {
 }
 _64_BIT_TYPES = frozenset(kind for kind, (_, maximum) in _INTEGER_RANGES.items() if maximum >= 2**63 - 1)
 _FLOAT_TYPES = (FieldDescriptor.TYPE_DOUBLE, FieldDescriptor.TYPE_FLOAT)
-_WELL_KNOWN = frozenset(
+WELL_KNOWN = frozenset(
     f"google.protobuf.{name}"
     for name in (
         "Any", "Duration", "FieldMask", "ListValue", "Struct", "Timestamp", "Value", "BoolValue", "BytesValue",
@@ -89,16 +90,10 @@ def write_json(value: Any) -> bytes:
 
 
 class JsonCodec:
-    """Converts messages from and to JSON values.
+    """Converts messages from and to JSON values."""
 
-    Args:
-        max_string_characters: of one string.
-        max_depth: levels of a value of unbounded depth, such as a Struct or a message that contains its own type.
-    """
-
-    def __init__(self, *, max_string_characters: int = MAX_STRING_CHARACTERS, max_depth: int = MAX_DEPTH) -> None:
+    def __init__(self, *, max_string_characters: int = MAX_STRING_CHARACTERS) -> None:
         self._max_string_characters = max_string_characters
-        self._max_depth = max_depth
         self._writers: dict[Descriptor, Writer] = {}
         self._setters: dict[Descriptor, Setter] = {}
         self._field_setters: dict[FieldDescriptor, Setter] = {}
@@ -108,7 +103,7 @@ class JsonCodec:
         return self.writer(cast(Descriptor, message.DESCRIPTOR))(message)
 
     def read(self, message: Message, value: Any, violations: Violations) -> None:
-        """Sets a message from a JSON value, and adds a violation for each wrong field, with its path in the value."""
+        """Sets a message from a JSON value; adds a violation for each wrong field, with its path in the value."""
         self._setter(cast(Descriptor, message.DESCRIPTOR))(message, value, None, violations)
 
     def read_field(self, message: Message, field: FieldDescriptor, value: Any, violations: Violations) -> None:
@@ -121,14 +116,9 @@ class JsonCodec:
     def read_texts(
         self, message: Message, field: FieldDescriptor, texts: Sequence[str], name: str, violations: Violations
     ) -> None:
-        """Sets one field of a message from path or query parameters.
+        """Sets a scalar field, or a message whose JSON form is a string, from path or query parameters.
 
-        Args:
-            message: message to set.
-            field: a scalar field, or a message with a string as its JSON form.
-            texts: one text, or any number for a repeated field.
-            name: name of the field in violations.
-            violations: receives the violations.
+        Violations name the field `name`.
         """
         values = [_value_of_text(text, field) for text in texts]
         if field.is_repeated:
@@ -149,7 +139,7 @@ class JsonCodec:
         return self._writers[descriptor]
 
     def _compile_writer(self, descriptor: Descriptor) -> Writer:
-        if descriptor.full_name in _WELL_KNOWN:
+        if descriptor.full_name in WELL_KNOWN:
             return _write_well_known
         steps = [
             (field.name, field.has_presence and not field.is_repeated, self._value_writer(field))
@@ -172,13 +162,13 @@ class JsonCodec:
         return write
 
     def _value_writer(self, field: FieldDescriptor) -> Writer | None:
-        """Function that converts the value of a field to JSON; None when it is JSON already."""
+        """Function that converts the value of a field to JSON; None if the value is JSON already."""
         entry = _map_entry(field)
         if entry is not None:
             write_key: Writer = (lambda key: "true" if key else "false") if _is_bool(entry["key"]) else str
             write_value = self._single_writer(entry["value"]) or (lambda value: value)
-            # Not items(), which a map of messages lacks. Sorted, since processes order a map differently, and equal
-            # responses must be equal to the byte.
+            # A map of messages has no items(). Sorted, since the order of a map differs between processes, and equal
+            # responses must be identical bytes.
             return lambda values: {write_key(key): write_value(values[key]) for key in sorted(values)}
         write_one = self._single_writer(field)
         if not field.is_repeated:
@@ -216,7 +206,7 @@ class JsonCodec:
         return self._setters[descriptor]
 
     def _compile_setter(self, descriptor: Descriptor) -> Setter:
-        if descriptor.full_name in _WELL_KNOWN:
+        if descriptor.full_name in WELL_KNOWN:
             return self._set_well_known
         setters = {field.name: (field.name, _nullable(field), self._field_setter(field)) for field in descriptor.fields}
         setters |= {field.json_name: setters[field.name] for field in descriptor.fields}
@@ -226,14 +216,14 @@ class JsonCodec:
             for oneof in descriptor.oneofs
             if len(oneof.fields) > 1
         ]
-        max_depth = self._max_depth if _contains_itself(descriptor) else None
+        contains_itself = _contains_itself(descriptor)
 
         def set_message(message: Any, value: Any, place: Place, violations: Violations) -> None:
             if not isinstance(value, dict):
                 violations.add(*_expected(place, value, "an object"))
                 return
-            if max_depth is not None and _depth(place) > max_depth:
-                violations.add(_format_place(place), f"must not be nested more than {max_depth} levels deep")
+            if contains_itself and _depth(place) > MAX_DEPTH:
+                violations.add(_format_place(place), f"must not be nested more than {MAX_DEPTH} levels deep")
                 return
             for key, part in value.items():
                 found = setters.get(key)
@@ -314,7 +304,7 @@ class JsonCodec:
     def _map_setter(self, name: str, key_field: FieldDescriptor, value_field: FieldDescriptor) -> Setter:
         read_key = self._reader(key_field)
         key_is_bool = _is_bool(key_field)
-        # A map of messages creates the value of a key on access; a map of scalars is assigned to.
+        # A map of messages creates a value on access; a map of scalars allows assignment.
         kind = value_field.message_type
         set_value = self._setter(kind) if kind is not None else None
         read_value = self._reader(value_field) if kind is None else None
@@ -349,7 +339,7 @@ class JsonCodec:
         return read_string if field.type == FieldDescriptor.TYPE_STRING else _bytes_reader(read_string)
 
     def _set_well_known(self, message: Any, value: Any, place: Place, violations: Violations) -> None:
-        if not self._check_plain(value, place, self._max_depth, violations):
+        if not self._check_plain(value, place, MAX_DEPTH, violations):
             return
         try:
             json_format.ParseDict(value, message)
@@ -361,9 +351,9 @@ class JsonCodec:
             )
 
     def _check_plain(self, value: Any, place: Place, levels: int, violations: Violations) -> bool:
-        """Whether a value without a descriptor is within the limits."""
+        """Whether a value of a type without its own fields is within the limits."""
         if levels < 0:
-            violations.add(_format_place(place), f"must not be nested more than {self._max_depth} levels deep")
+            violations.add(_format_place(place), f"must not be nested more than {MAX_DEPTH} levels deep")
             return False
         if isinstance(value, dict):
             parts: Iterable[tuple[str | int, Any]] = ((_shortened(key), part) for key, part in value.items())
@@ -380,15 +370,15 @@ class JsonCodec:
         return all(valid)
 
 
-# Type of the plain JSON values of a field, and the range of a number or of the length of a string.
+# Type of the plain JSON values of a field, and the range of the number or of the length of the string.
 _Bounds = tuple[Any, float, float]
 
 
 def _plain_check(descriptor: Descriptor, max_string_characters: int) -> Callable[[Any], bool]:
-    """Predicate for JSON objects that need no conversion: with a message's own names and exact types.
+    """Predicate for JSON objects that need no conversion: they have the message's field names and exact types.
 
-    Nearly all rows of a history are, and the message constructor accepts such an object as keyword arguments. The
-    readers of the fields handle all others.
+    Nearly all rows of a history do, and the message constructor accepts such an object as keyword arguments. The
+    readers of the fields handle the others.
     """
     bounds: dict[str, _Bounds] = {}
     if all(len(oneof.fields) == 1 for oneof in descriptor.oneofs):
@@ -429,7 +419,7 @@ def _bounds_of(field: FieldDescriptor, max_string_characters: int) -> _Bounds | 
 
 
 def _map_entry(field: FieldDescriptor) -> Mapping[str, FieldDescriptor] | None:
-    """Fields `key` and `value` of a map; None for other fields."""
+    """The fields `key` and `value` of a map; None for other fields."""
     kind = field.message_type
     return kind.fields_by_name if kind is not None and kind.GetOptions().map_entry else None
 
@@ -439,7 +429,7 @@ def _is_bool(field: FieldDescriptor) -> bool:
 
 
 _KEYS_OF_BOOLEANS = {"true": True, "false": False}
-# What Go's strconv.ParseBool accepts, and with it grpc-gateway.
+# The texts that Go's strconv.ParseBool, and so grpc-gateway, accepts.
 _BOOLEANS = {
     **dict.fromkeys(("true", "True", "TRUE", "t", "T", "1"), True),
     **dict.fromkeys(("false", "False", "FALSE", "f", "F", "0"), False),
@@ -495,7 +485,7 @@ def _depth(place: Place) -> int:
 
 
 def _shortened(text: str, max_characters: int = _SHOWN_CHARACTERS) -> str:
-    """Text of a request for an error: not too long, and without unpaired surrogates."""
+    """Text from a request, shortened for an error and without unpaired surrogates."""
     shown = text[:max_characters].encode(errors="replace").decode()
     return shown if len(text) <= max_characters else f"{shown}…"
 
@@ -579,7 +569,7 @@ def _number_reader(maximum: float) -> Reader:
         elif type(value) is not float and type(value) is not int:
             violations.add(*_expected(place, value, "a number"))
             return _WRONG
-        # NaN compares false. Integers beyond all floats come from Python's own parser.
+        # NaN compares false. Python's own parser returns integers beyond all floats.
         if abs(number) <= maximum:
             return float(number)
         violations.add(*_expected(place, value, "a finite number"))

@@ -1,4 +1,4 @@
-"""Counts the elements of lists in raw JSON, so that a list far over its limit is rejected before it is built.
+"""Counts the elements of lists in raw JSON, to reject a list far over its limit before it is parsed.
 
 A body of 16 MiB can hold millions of list elements, which take many times as much memory once parsed. The scan takes
 about twice as long as parsing, and stops at the first list over its limit.
@@ -15,11 +15,11 @@ from pantree_domain.limits import FieldLimits, field_limits
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.validation import length_problem
 
-# What fits into a shorter body does no harm, and validation rejects lists over their limit.
+# A shorter body cannot take much memory; validation rejects its lists over their limits.
 MIN_SCANNED_BYTES = 32 * 1024
-# Limit of lists that are not in the contract.
+# Applies to lists that are not in the contract.
 MAX_UNKNOWN_ITEMS = 10_000
-# Limit of the fields of an object; unknown fields are errors anyway.
+# Applies to each object; no message has as many fields.
 MAX_FIELDS = 10_000
 # The parser rejects deeper values.
 _MAX_DEPTH = 1000
@@ -44,21 +44,21 @@ class _Place(NamedTuple):
     """A place for a value, such as a field."""
 
     max_items: int
-    """Of a list in this place."""
+    """Applies if the value is a list."""
     fields: "dict[bytes, _Place]"
-    """Places in an object, or in the objects of a list, in this place, by JSON name."""
+    """Places of the fields, if the value is an object or a list of objects, by JSON name."""
 
 
 class _Frame(NamedTuple):
-    """Where the scan is in an object or array."""
+    """Position of the scan in an object or array."""
 
     container: _Place
     place: _Place
-    """Of the current element or field."""
+    """Place of the current element or field."""
     element_count: int
-    """Of the elements so far; in an object, of the fields, as a negative number."""
+    """Number of elements so far; in an object, -1 minus the number of fields."""
     key: bytes
-    """Of the current field."""
+    """Key of the current field."""
 
 
 _UNKNOWN = _Place(MAX_UNKNOWN_ITEMS, {})
@@ -71,7 +71,7 @@ class ListSizeCheck:
         self._root = _Place(MAX_UNKNOWN_ITEMS, {} if descriptor is None else _places(descriptor, {}))
 
     def check(self, body: bytes) -> None:
-        """Checks a body. What is not JSON passes, since the parser rejects it.
+        """Checks a body. Malformed JSON passes, since the parser will reject it.
 
         Raises:
             InvalidInput: with the first list over its limit.
@@ -85,7 +85,7 @@ class ListSizeCheck:
                 if count >= 0 or has_key:
                     return
                 count -= 1
-                if count < -MAX_FIELDS:
+                if count < -1 - MAX_FIELDS:
                     raise _too_long(frames, f"must have at most {MAX_FIELDS:,} fields; has more")
                 key, has_key = _decode_key(token[3]), True
                 place = container.fields.get(key, _UNKNOWN)

@@ -1,4 +1,4 @@
-"""OpenAPI schemas of messages and operations, with the texts of the contract's comments."""
+"""OpenAPI schemas of messages and operations, described by the comments in the contract."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,7 +67,7 @@ class SchemaCollection:
     """Schemas of the messages that operations use, each under `#/components/schemas`.
 
     Args:
-        comments: comment of everything that has one, by full name.
+        comments: comments in the contract, by full name.
     """
 
     def __init__(self, comments: Mapping[str, str]) -> None:
@@ -78,7 +78,7 @@ class SchemaCollection:
     def components(self) -> dict[str, Any]:
         """Schema of every referenced message and enum, and of problems, by name."""
         schemas: dict[str, Any] = {"Problem": PROBLEM_SCHEMA}
-        # The schema of a message may reference others, so this list grows during the loop.
+        # This list grows during the loop, since the schema of a message may refer to others.
         for name in (pending := list(self._kinds)):
             kind = self._kinds[name]
             schemas[name] = self._enum(kind) if isinstance(kind, EnumDescriptor) else self._message(kind)
@@ -86,7 +86,7 @@ class SchemaCollection:
         return dict(sorted(schemas.items()))
 
     def text(self, described: _Described) -> str:
-        """Comment of an element of the contract; empty when it has none."""
+        """Comment on an element of the contract; empty if it has none."""
         return self._comments.get(described.full_name, "")
 
     def tags(self, services: Sequence[ServiceDescriptor]) -> list[dict[str, str]]:
@@ -94,7 +94,7 @@ class SchemaCollection:
         return [{"name": _tag(service), "description": self.text(service)} for service in services]
 
     def operation_metadata(self, method: MethodDescriptor) -> dict[str, Any]:
-        """Summary, description and tags of an operation, as arguments of FastAPI's routes."""
+        """Summary, description and tags of an operation, as arguments for a FastAPI route."""
         return {
             "summary": _words(method.name),
             "description": self.text(method),
@@ -132,7 +132,7 @@ class SchemaCollection:
         return operation
 
     def _stream_content(self, output: Descriptor) -> dict[str, Any]:
-        """Content of a stream: the schema of one line, and server-sent events with such lines."""
+        """Content of a stream: the schema of a line, and server-sent events with such lines."""
         problem = {"$ref": "#/components/schemas/Problem"}
         kinds = event_kinds(output)
         if kinds is None:

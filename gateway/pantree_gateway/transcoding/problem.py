@@ -1,4 +1,4 @@
-"""Problem documents (RFC 9457) and the WebSocket close codes that go with them."""
+"""Problem documents (RFC 9457), with their HTTP statuses and WebSocket close codes."""
 
 import math
 import re
@@ -59,11 +59,11 @@ STATUS_BY_REASON: Mapping[error_pb2.ErrorReason.ValueType, int] = {
     error_pb2.ERROR_REASON_COMPONENT_UNAVAILABLE: 503,
     error_pb2.ERROR_REASON_SHUTTING_DOWN: 503,
 }
-"""HTTP status of each reason that the gateway answers with before or instead of a call."""
+"""HTTP status of each reason that the gateway itself reports."""
 
 _CODES_BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 _CLOSE_CODES = {401: 4401, 403: 4401, 404: 4404, 429: 4429}
-# Of `errors` and `detail`, which hold the same texts; the rest of a document takes up to 1,000.
+# Size of `errors` and `detail` together, which have the same texts; the rest of a document takes up to 1,000 bytes.
 _MAX_ERRORS_BYTES = 3000
 _BYTES_PER_ERROR = len('{"field":,"message":},')
 _MAX_DETAIL_CHARACTERS = 400
@@ -105,7 +105,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a request failed."""
+    """The reason why a request failed."""
 
     status: int
     code: str
@@ -113,7 +113,7 @@ class Problem:
     errors: tuple[FieldViolation, ...] = ()
     component: str = ""
     headers: Mapping[str, str] | None = None
-    """Extra headers of its response."""
+    """Additional headers of the response."""
 
     def document(self, path: str) -> dict[str, Any]:
         """The problem document for the current request."""
@@ -142,7 +142,7 @@ class Problem:
 
 
 class ProblemError(Exception):
-    """Ends a request with a problem that is no `PantreeError`."""
+    """Error that ends a request with a problem that no `PantreeError` describes."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.detail)
@@ -156,7 +156,7 @@ def problem_for(
     component: str = "",
     headers: Mapping[str, str] | None = None,
 ) -> Problem:
-    """Problem with one of the reasons of the contract and the status of that reason."""
+    """Problem with a reason from the contract and its HTTP status."""
     code = error_pb2.ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
     return Problem(STATUS_BY_REASON[reason], code, detail, component=component, headers=headers)
 
@@ -167,7 +167,7 @@ def too_large(subject: str, max_bytes: int) -> ProblemError:
 
 
 def problem_of_error(error: PantreeError) -> Problem:
-    """Problem for an error of Pantree."""
+    """Problem for a `PantreeError`."""
     return _problem_of_status(status_of(error), lambda field: field)
 
 
@@ -177,7 +177,7 @@ def problem_of_rpc_error(
     """Problem for a failed call.
 
     Args:
-        rpc_error: what the call raised.
+        rpc_error: error of the call.
         component: name of the part that was called.
         relative_to_body: converts the path of a field in the request message to its path in the JSON body.
     """
@@ -199,7 +199,7 @@ def _problem_of_bare_code(code: grpc.StatusCode, message: str, component: str) -
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return problem_of_error(DeadlineExceeded(f"{component} did not answer in time"))
     if status >= 500 and code is not grpc.StatusCode.UNIMPLEMENTED:
-        # The message of an unexpected error may hold anything.
+        # The message of an unexpected error may contain personal data.
         return replace(problem_of_error(InternalError("internal error")), status=status)
     return Problem(status, code.name, message[:_MAX_DETAIL_CHARACTERS] or f"{component} answered {code.name}")
 
@@ -229,7 +229,7 @@ def _problem_of_status(status: status_pb2.Status, relative_to_body: Callable[[st
 
 def _first_errors(errors: Sequence[FieldViolation]) -> tuple[FieldViolation, ...]:
     """The errors that fit into a problem document, then how many more there are."""
-    # A status ends with how many violations it omits.
+    # If a status omits violations, the last one says how many.
     more = _MORE.fullmatch(errors[-1].description) if errors and not errors[-1].field else None
     omitted = int(more[1].replace(",", "")) if more else 0
     named = errors[:-1] if more else errors

@@ -1,4 +1,4 @@
-"""REST routes of methods with an ordinary HTTP verb, with one response or a stream of them."""
+"""REST routes for methods with an ordinary HTTP verb, with a single response or a stream."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from pantree_gateway.transcoding.streaming import HttpStream
 from pantree_gateway.transcoding.upstream import Upstream, UpstreamMethod, upstream_methods
 
 VERBS = frozenset({"GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS"})
-"""Verbs that become routes; the contract writes the last two as `custom { kind: "HEAD" path: … }`."""
+"""Verbs that get routes. In the contract, the last two are `custom { kind: "HEAD" path: … }`."""
 
 
 def add_rest_routes(
@@ -26,13 +26,13 @@ def add_rest_routes(
     schemas: SchemaCollection,
     examples: Mapping[str, Mapping[str, Any]],
 ) -> None:
-    """Adds a route for every binding of a method to an ordinary verb, unless the method streams its request.
+    """Adds a route for every binding to an ordinary verb, unless the method streams its request.
 
     Args:
         router: receives the routes.
         upstreams: the services.
-        context: what all routes share.
-        schemas: receives the schemas of the messages.
+        context: shared by all routes.
+        schemas: collects the schemas of the messages.
         examples: request bodies for the OpenAPI document by title, by full name of the method.
     """
     operation_counts: Counter[str] = Counter()
@@ -55,7 +55,7 @@ def add_rest_routes(
 
 
 class RestEndpoint:
-    """Answers HTTP requests by one call to a method."""
+    """Answers HTTP requests with one call to a method each."""
 
     def __init__(self, method: UpstreamMethod, context: RouteContext) -> None:
         self._method = method

@@ -1,10 +1,10 @@
-"""Tokens that let a client that lost its connection resume a stream.
+"""Tokens with which a client that lost its connection resumes a stream.
 
-A stream is computed from its request alone, so the gateway stores nothing: a token holds the number of frames received,
-and the values that the server chose for omitted fields (such as a seed), from the stream's first message. The same
-request with a token is computed again with those values, and the frames already received are skipped.
+A stream depends on its request alone, so the gateway stores nothing. A token contains the number of frames received,
+and the values that the server chose for omitted fields (such as a seed), from the first message of the stream. For the
+same request with a token, the stream is computed again with those values, and the frames already received are skipped.
 
-A token is no secret and grants no rights: its holder received everything in it, or could have asked for it.
+A token is not a secret and grants no rights: its holder has received, or could request, everything in it.
 """
 
 import base64
@@ -23,14 +23,14 @@ _DIGEST_BYTES = 12
 
 @dataclass(frozen=True)
 class Progress:
-    """How much of the answer to a request the client has received."""
+    """The part of an answer that the client has received."""
 
     digest: str
-    """Of the request."""
+    """Digest of the request."""
     seq: int = 0
     """Number of the last frame received."""
     choices: Mapping[str, Any] | None = None
-    """Values that the server chose for fields of the body, by name; None before the first message."""
+    """Values that the server chose for omitted fields of the body, by name; None before the first message."""
 
     def token(self, seq: int) -> str:
         """Token to send with a frame."""
@@ -40,12 +40,12 @@ class Progress:
     def with_choices(
         self, first_message: Mapping[str, Any], body: Mapping[str, Any], json_names: Mapping[str, str]
     ) -> "Progress":
-        """The progress, with the values in an answer's first message for fields that the request omits.
+        """The progress, with the values in the first message for fields that the body omits.
 
         Args:
-            first_message: the first message.
-            body: the request.
-            json_names: fields that the server may choose: their JSON names by name.
+            first_message: first message of the answer.
+            body: body of the request.
+            json_names: JSON names, by name, of the fields that the server may choose.
         """
         omitted = {name for name, json_name in json_names.items() if name not in body and json_name not in body}
         return replace(self, choices={name: value for name, value in first_message.items() if name in omitted})
@@ -55,9 +55,9 @@ def progress_of(body: Mapping[str, Any], url: str, token: Any = None) -> Progres
     """Progress of a request, from its token if it has one.
 
     Args:
-        body: the request, without the token.
-        url: path and query, on which the answer depends as well.
-        token: the token; None for a new request.
+        body: body of the request, without the token.
+        url: path and query, on which the answer also depends.
+        token: None for a new request.
 
     Raises:
         InvalidInput: when the token is malformed, or belongs to another request.

@@ -1,6 +1,6 @@
-"""Responses that need not be computed again: cached ones, and those to a repeated `Idempotency-Key`.
+"""Stored responses: a cache, and responses to a repeated `Idempotency-Key`.
 
-Both are looked up before the call by `find`, and stored after it by `store`, or given up by `release` when it failed.
+Before a call, `find` looks for the response. Afterward, `store` stores it, or `release` gives up after a failure.
 """
 
 import base64
@@ -27,21 +27,21 @@ _MAX_KEY_CHARACTERS = 255
 
 
 class ResponseKey(NamedTuple):
-    """Where the response to a request is stored."""
+    """Key of the response to a request."""
 
     key: str
     fingerprint: str
-    """Of the request and its caller."""
+    """Hash of the request and its caller."""
     refresh: bool = False
-    """Whether the client wants a new response."""
+    """Whether the client requested a new response."""
 
 
 class ResponseCache:
     """Responses to requests whose response is always the same.
 
     Args:
-        store: holds the responses.
-        ttl_seconds: how long; 0 turns the cache off.
+        store: where to store them.
+        ttl_seconds: how long to store them; 0 turns the cache off.
     """
 
     def __init__(self, store: Store, ttl_seconds: float = 60.0) -> None:
@@ -49,7 +49,7 @@ class ResponseCache:
         self._ttl_seconds = ttl_seconds
 
     def key(self, request: Request, bound: BoundMethod, message: Message) -> ResponseKey | None:
-        """Key of a request; None when its response may differ each time."""
+        """Key of a request; None if its response may differ each time."""
         if self._ttl_seconds <= 0 or not is_deterministic(message, bound):
             return None
         fingerprint = _fingerprint(request, bound, message)
@@ -57,27 +57,27 @@ class ResponseCache:
         return ResponseKey(f"pantree:response:{fingerprint}", fingerprint, refresh)
 
     async def find(self, key: ResponseKey) -> Response | None:
-        """The stored response; None when the request must be answered."""
+        """The stored response, if any."""
         stored = None if key.refresh else await self._store.get(key.key)
         telemetry.count_lookups("responses", hits=stored is not None, misses=stored is None)
         return None if stored is None else _decode(json.loads(stored), CACHE_HEADER, "hit")
 
     async def store(self, key: ResponseKey, response: Response, message: Message) -> None:
-        """Stores a response, unless an unavailable part is missing from it."""
+        """Stores a response if it is complete."""
         if is_complete(message):
             await self._store.put(key.key, json.dumps(_encode(response)).encode(), self._ttl_seconds)
         response.headers[CACHE_HEADER] = "miss"
 
     async def release(self, key: ResponseKey) -> None:
-        """Ends a request that failed."""
+        """Does nothing: a failed request leaves no trace."""
 
 
 class IdempotencyStore:
     """Responses by `Idempotency-Key`.
 
     Args:
-        store: holds the responses.
-        ttl_seconds: how long.
+        store: where to store them.
+        ttl_seconds: how long to store them.
     """
 
     def __init__(self, store: Store, ttl_seconds: float = 86_400.0) -> None:
@@ -88,9 +88,9 @@ class IdempotencyStore:
         """Key of a request with an `Idempotency-Key`.
 
         Raises:
-            InvalidInput: when the header is not valid.
+            InvalidInput: when the header is invalid.
         """
-        # The draft quotes the key; most clients don't.
+        # The IETF draft quotes the key; most clients do not.
         key = request.headers[KEY_HEADER].strip().removeprefix('"').removesuffix('"')
         if not 1 <= len(key) <= _MAX_KEY_CHARACTERS or not key.isprintable():
             expected = f"must be 1 to {_MAX_KEY_CHARACTERS} printable characters"
@@ -106,12 +106,11 @@ class IdempotencyStore:
             ProblemError: 422 when the key was used for another request, 409 while the first one is running.
         """
         running = json.dumps({"fingerprint": key.fingerprint}).encode()
-        if await self._store.add(key.key, running, MAX_TIMEOUT_SECONDS):
-            return None
-        stored = await self._store.get(key.key)
-        if stored is None:  # it failed between the two lookups, so this request is the first again
-            await self._store.put(key.key, running, MAX_TIMEOUT_SECONDS)
-            return None
+        stored = None
+        while stored is None:  # again if the first request fails between the two lookups
+            if await self._store.add(key.key, running, MAX_TIMEOUT_SECONDS):
+                return None
+            stored = await self._store.get(key.key)
         value = json.loads(stored)
         if value["fingerprint"] != key.fingerprint:
             detail = f"this {KEY_HEADER} was used for another request; use a new key for a new request"
@@ -127,14 +126,14 @@ class IdempotencyStore:
         await self._store.put(key.key, value, self._ttl_seconds)
 
     async def release(self, key: ResponseKey) -> None:
-        """Ends a request that failed, so that its key can be used again."""
+        """Deletes the key of a failed request, so that it can be used again."""
         await self._store.delete(key.key)
 
 
 def is_deterministic(message: Any, bound: BoundMethod) -> bool:
-    """Whether equal requests get equal responses.
+    """Whether the same request always gets the same response.
 
-    They do with both seed and as-of date, unless the response depends on which customers are stored.
+    It does if it has a seed and an as-of date, unless the response depends on the stored customers.
     """
     body = message if bound.body_field is None else getattr(message, bound.body_field.name)
     fields = body.DESCRIPTOR.fields_by_name
@@ -144,7 +143,7 @@ def is_deterministic(message: Any, bound: BoundMethod) -> bool:
 
 
 def is_complete(message: Any) -> bool:
-    """Whether a response has no warnings; what an unavailable part left out may be there next time."""
+    """Whether a response has no warnings. A warning may be about a part that is available again next time."""
     nested = [value for field, value in message.ListFields() if field.message_type and not field.is_repeated]
     return not any("warnings" in part.DESCRIPTOR.fields_by_name and len(part.warnings) for part in (message, *nested))
 

@@ -1,7 +1,7 @@
-"""Methods that stream their response over ordinary HTTP: newline-delimited JSON, or server-sent events by `Accept`.
+"""Streams over ordinary HTTP: newline-delimited JSON or, if `Accept` prefers them, server-sent events.
 
-`events` describes what each line or event holds. An error before the first message is an ordinary problem document; a
-later one is the last line or event, since the status was sent before.
+`events` describes the content of a line or event. An error before the first message is an ordinary problem document. A
+later one is the last line or event, since the status has been sent.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class HttpStream:
     """Streams the responses of a method.
 
     Args:
-        method: the method.
+        method: a method that streams its response.
         codec: writes the messages.
         keep_alive_seconds: longest silence in a stream of server-sent events.
     """
@@ -46,7 +46,7 @@ class HttpStream:
         self._keep_alive_seconds = keep_alive_seconds
 
     async def respond(self, request: Request, call: Any) -> Response:
-        """Response that sends what a call streams, and cancels the call when the client disconnects.
+        """Response that streams the messages of a call, and cancels the call if the client disconnects.
 
         Raises:
             grpc.aio.AioRpcError: when the call fails before its first message.
@@ -106,7 +106,7 @@ def _encode_event(name: str, number: int, value: dict[str, Any]) -> bytes:
 
 
 async def with_keep_alive(chunks: AsyncIterator[bytes], max_silence_seconds: float) -> AsyncIterator[bytes]:
-    """The chunks, with a comment after each silence."""
+    """Yields the chunks, and a comment after each silence."""
     pending: asyncio.Future[bytes] | None = None
     try:
         while True:

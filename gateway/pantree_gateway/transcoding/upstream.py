@@ -37,7 +37,7 @@ class Upstream:
     component: str
     """Name of the part that serves it."""
     channel: Callable[[], grpc.aio.Channel]
-    """Returns the channel to it; called for each request, since channels live inside an event loop."""
+    """Returns its channel. Called for each request, since a channel belongs to an event loop."""
 
 
 class UpstreamMethod:
@@ -51,10 +51,10 @@ class UpstreamMethod:
         self._multi_callable: Any = None
 
     def call(self, request: Message, options: CallOptions) -> Any:
-        """Starts a call: a unary call to await, or a stream to iterate over.
+        """Starts a call, which the caller awaits or, for a stream, iterates over.
 
         Raises:
-            ProblemError: 413 when the message is larger than servers accept.
+            ProblemError: 413 when the message is larger than the services accept.
         """
         size = request.ByteSize()
         if size > MAX_MESSAGE_BYTES:
@@ -71,7 +71,7 @@ class UpstreamMethod:
         return self._multi_callable(request, timeout=options.timeout_seconds, metadata=options.metadata)
 
     def problem_of(self, error: Exception) -> Problem:
-        """Problem for an error of a request to this method; unexpected errors are logged."""
+        """Problem for an error in a request to this method. Logs unexpected errors."""
         if isinstance(error, ProblemError):
             return error.problem
         if isinstance(error, PantreeError):
@@ -84,7 +84,7 @@ class UpstreamMethod:
 
 
 def upstream_methods(upstreams: Sequence[Upstream], codec: JsonCodec) -> list[UpstreamMethod]:
-    """Every annotated method of the services with each of its bindings, more specific paths first."""
+    """Every binding of every annotated method, more specific paths first."""
     methods = [
         UpstreamMethod(upstream, BoundMethod(method, binding, codec))
         for upstream in upstreams

@@ -4,12 +4,12 @@ The client sends a request as one JSON text. Each message of the stream is sent 
 "data": {…}}`, an error as `{"type": "error", "error": <text>, "problem": {…}}`. Each frame also has `seq`, which counts
 the frames of an answer from 1, and the time `ts`.
 
-Requests are answered one after the other. One with an `id` gets it back in every frame of its answer, and the socket
-stays open for more, also after an error. After the answer to one without an id the socket closes, unless another
-request comes soon: with 1000 after the last message, otherwise with the code for the problem's HTTP status.
+Requests are answered one after the other. If a request has an `id`, every frame of its answer repeats it, and the
+socket stays open for more requests, even after an error. After the answer to a request without an id, the socket closes
+unless another request arrives soon: with 1000 after a complete answer, otherwise with the close code of the problem.
 
-Every event has a `resume_token`; a client that lost its connection sends the same request with the last one received,
-and gets the rest.
+Every event has a `resume_token`. A client that lost its connection sends the same request with the last token that it
+received, and gets the remaining frames.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ SERVICE_RESTART = 1012
 _CLOSE_TIMEOUT_SECONDS = 5.0
 _SHUTTING_DOWN = (SERVICE_RESTART, "this gateway is shutting down")
 
-# The subprotocol to accept from browsers that offer a key or token as another one.
+# The subprotocol that the gateway accepts; browsers offer their key or token as another one.
 SUBPROTOCOL = "pantree"
 
 
@@ -57,8 +57,8 @@ def add_websocket_routes(router: APIRouter, upstreams: Sequence[Upstream], conte
     """Adds a route for every WEBSOCKET binding.
 
     Raises:
-        ValueError: when such a method does not stream its response, when its messages are not a single oneof, or when
-            its body has a field `id` or `resume_token`.
+        ValueError: when the method does not stream its response, when its messages are not a single oneof, or when its
+            body has a field `id` or `resume_token`.
     """
     for method in websocket_methods(upstreams, context.codec):
         path = f"{router.prefix}{method.bound.binding.template.route_path}"
@@ -67,21 +67,21 @@ def add_websocket_routes(router: APIRouter, upstreams: Sequence[Upstream], conte
 
 
 def websocket_methods(upstreams: Sequence[Upstream], codec: JsonCodec) -> list[UpstreamMethod]:
-    """Every method of the services with each of its WEBSOCKET bindings."""
+    """Every WEBSOCKET binding of the services' methods."""
     return [method for method in upstream_methods(upstreams, codec) if method.bound.binding.verb == VERB]
 
 
 class _Route(WebSocketRoute):
-    """Starlette's route, since FastAPI's would keep dependency stacks for each socket."""
+    """Starlette's route. FastAPI's would keep dependency stacks for each socket."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """As FastAPI's routes do, stores the route in the scope."""
+        """Stores the route in the scope, as FastAPI's routes do."""
         match, child_scope = super().matches(scope)
         return match, {**child_scope, "route": self} if match is not Match.NONE else child_scope
 
 
 class WebSocketEndpoint:
-    """Answers the WebSockets of a method."""
+    """Serves the WebSockets of a method."""
 
     def __init__(self, method: UpstreamMethod, context: RouteContext) -> None:
         bound, descriptor = method.bound, method.bound.method
@@ -109,7 +109,7 @@ class WebSocketEndpoint:
 
 
 class _Handshake(NamedTuple):
-    """What the handshake of a socket sets for all its requests."""
+    """Values from the handshake of a socket, which apply to all its requests."""
 
     options: CallOptions
     parameters: Mapping[str, str]
@@ -137,7 +137,7 @@ class _Conversation:
     async def run(self) -> tuple[int, str]:
         """Answers all requests, and returns the close code and reason.
 
-        Reads messages also while it sends an answer, so that it notices when the client disconnects.
+        Receives even while it sends an answer, in order to notice when the client disconnects.
 
         Raises:
             WebSocketDisconnect: when the client disconnected.
@@ -145,11 +145,11 @@ class _Conversation:
         answering = asyncio.create_task(self._answer_all())
         problem: Problem | None = None
         try:
-            # Receives in this task, which saves one per socket, until the answers are complete.
+            # Receives in this task until the answers are complete, which saves a task per socket.
             async with asyncio.timeout(None) as receiving:
 
                 def stop(_: object) -> None:
-                    # Fails when the client disconnected in the same turn of the event loop.
+                    # Fails if the client disconnected in the same iteration of the event loop.
                     with contextlib.suppress(RuntimeError):
                         receiving.reschedule(0)
 
@@ -194,7 +194,7 @@ class _Conversation:
         endpoint, websocket = self._endpoint, self._websocket
         limits, stopping = endpoint.context.limits, endpoint.context.stopping
         try:
-            # While the first request is on its way; errors are answers to that request.
+            # Done early, while the first request is in transit. An error is raised again for that request.
             with contextlib.suppress(InvalidInput):
                 self._read_handshake()
             text = await self._next_text(limits.first_message_seconds)
@@ -288,10 +288,10 @@ class _Conversation:
         return None
 
     def _read_handshake(self) -> _Handshake:
-        """What the handshake sets.
+        """Values from the handshake.
 
         Raises:
-            InvalidInput: when its timeout is invalid.
+            InvalidInput: when its timeout header is invalid.
         """
         if self._handshake is None:
             websocket, context = self._websocket, self._endpoint.context
@@ -330,7 +330,7 @@ def subprotocol_of(websocket: WebSocket) -> str | None:
 
 
 async def reject(websocket: WebSocket, problem: Problem) -> None:
-    """Closes a socket with an error frame: after the handshake, since browsers hide why a handshake failed."""
+    """Accepts and closes a socket with an error frame, since browsers hide the reason of a failed handshake."""
     with contextlib.suppress(WebSocketDisconnect, TimeoutError):
         async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
             await websocket.accept(subprotocol_of(websocket))
@@ -348,7 +348,7 @@ async def _send_frame(websocket: WebSocket, frame: dict[str, Any], seq: int) -> 
 # Many frames are sent within a second.
 @functools.lru_cache(maxsize=1)
 def _format_second(seconds: int) -> str:
-    """A time in ISO 8601, UTC, to the second and without a zone."""
+    """ISO 8601 form of a time in UTC, to the second and without a zone."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
