@@ -145,6 +145,27 @@ async def test_invalid_input_is_not_retried() -> None:
 
 
 @pytest.mark.parametrize(
+    ("errors", "violations", "omitted_count"),
+    [
+        ([], [FieldViolation("", "what is wrong")], 0),
+        (
+            [{"field": "a", "message": "is unknown"}, {"field": "", "message": "and 1,200 more"}],
+            [FieldViolation("a", "is unknown"), FieldViolation("", "and 1,200 more")],
+            1_200,
+        ),
+    ],
+)
+async def test_invalid_input_has_a_text_and_counts_omitted_fields(
+    errors: list[dict[str, str]], violations: list[FieldViolation], omitted_count: int
+) -> None:
+    async with http_server([json_answer(400, problem("INVALID_INPUT", 400, errors=errors))]) as (url, _):
+        with pytest.raises(InvalidInput) as raised:
+            await with_client(url, lambda client: client.process(BASKET))
+    assert raised.value.violations == tuple(violations)
+    assert raised.value.omitted_count == omitted_count
+
+
+@pytest.mark.parametrize(
     ("answer", "expected"),
     [
         (json_answer(404, problem("NOT_FOUND", 404)), NotFound),
@@ -155,6 +176,7 @@ async def test_invalid_input_is_not_retried() -> None:
         (json_answer(500, problem("INTERNAL", 500)), InternalError),
         (json_answer(429, problem("OVERLOADED", 429)), Overloaded),
         (json_answer(403, problem("PERMISSION_DENIED", 403)), PermissionDenied),
+        (json_answer(401, problem("UNAUTHENTICATED", 401)), PermissionDenied),
         (json_answer(504, problem("NEWER_REASON", 504)), DeadlineExceeded),
         ((413, "text/html", "<h1>too large</h1>"), TooLarge),
         ((418, "text/html", "<h1>teapot</h1>"), InternalError),

@@ -1,5 +1,8 @@
 """The client with TLS: a valid certificate is accepted, others are rejected with a reason."""
 
+import asyncio
+import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +63,17 @@ async def test_server_with_another_name_is_rejected(pipeline: RunningService, tm
 async def test_client_without_a_certificate_is_rejected(pipeline: RunningService) -> None:
     with pytest.raises(ComponentUnavailable):
         await state(pipeline.address, None)
+
+
+async def test_command_line_uses_the_domain_of_the_certificates(pipeline: RunningService, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "pantree_cli", "status", "--address", pipeline.address, "--certificates", tmp_path),
+        env={**os.environ, "PANTREE_TLS_DOMAIN": DOMAIN},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await process.communicate()
+    assert b"The mesh is serving" in output, errors
 
 
 def test_directory_without_certificates_is_named(tmp_path: Path) -> None:

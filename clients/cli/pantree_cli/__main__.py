@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line; if its extra is not installed, says how to install it."""
+    """Runs the command line, or says how to install its packages."""
     try:
         from pantree_cli.app import run
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""The commands.
+"""The commands of the command line.
 
 Exit codes: 0 success · 1 error · 2 invalid input or usage · 3 a part is unavailable · 4 deadline exceeded · 130 Ctrl-C.
 """
@@ -41,6 +41,7 @@ from pantree_client import (
 )
 from pantree_runtime.identity import CLIENT
 from pantree_runtime.server import run as run_event_loop
+from pantree_runtime.settings import PartSettings, load_settings
 
 app = typer.Typer(
     help="Recommends grocery subscriptions: which items, how often, and how likely they fit.",
@@ -88,7 +89,7 @@ Certificates = Annotated[
 
 
 class Format(enum.Enum):
-    """Output format of an answer."""
+    """Output format."""
 
     TEXT = enum.auto()
     JSON = enum.auto()
@@ -107,7 +108,7 @@ class Format(enum.Enum):
 
 
 def run() -> None:
-    """Runs the command line. Errors are printed as single lines, without a traceback."""
+    """Runs the command line. Prints errors as single lines, without a traceback."""
     try:
         app()
     except InvalidInput as error:
@@ -133,7 +134,7 @@ def _print_error(text: str) -> None:
 def up(in_process: InProcess = False, certificates: Certificates = None) -> None:
     """Start all parts and keep them running until Ctrl-C.
 
-    A part that exits is restarted. All parts stop with this command, even if it is killed.
+    A part that exits is restarted. All parts stop when this command ends, even if it is killed.
 
     PANTREE_<PART>_PORT sets the port of a part. The default port of the gateway is 8000.
     """
@@ -258,7 +259,7 @@ async def _up(in_process: bool, certificates: Path | None) -> None:
     assert main_task is not None
 
     def stop() -> None:
-        if not main_task.cancelling():  # a second signal must not interrupt the stopping
+        if not main_task.cancelling():  # a second signal must not interrupt the shutdown
             main_task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -329,7 +330,8 @@ async def _process(
     quiet = output is not Format.TEXT
     async with _pipeline_address(address, in_process, quiet) as pipeline_address:
         started_at = time.perf_counter()
-        async with PantreeClient(pipeline_address, certificates=_client_dir(certificates, address)) as client:
+        # A mesh that the command started has no TLS.
+        async with _client(pipeline_address, certificates if address else None) as client:
             result = await _follow(client, message, quiet, months)
         seconds = time.perf_counter() - started_at
     if output is Format.JSON:
@@ -340,7 +342,7 @@ async def _process(
         return
     if output is Format.CSV:
         view.write_csv(sys.stdout, result.recommendations)
-        for warning in result.warnings:  # there is no column for them
+        for warning in result.warnings:  # the CSV has no column for them
             _print_error(f"warning: {warning.component}: {warning.message}")
         return
     view.print_result(console, result)
@@ -368,13 +370,17 @@ async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool, mon
     raise ComponentUnavailable("pipeline", "the pipeline ended without a result; try again")
 
 
-def _client_dir(certificates: Path | None, address: str) -> Path | None:
-    """Directory of the client certificate; None for a mesh started by the command, which has no TLS."""
-    return certificates / CLIENT if certificates is not None and address else None
+def _client(address: str, certificates: Path | None, timeout_seconds: float = 60.0) -> PantreeClient:
+    if certificates is None:
+        return PantreeClient(address, timeout_seconds=timeout_seconds)
+    domain = load_settings(PartSettings).tls_domain
+    return PantreeClient(
+        address, timeout_seconds=timeout_seconds, certificates=certificates / CLIENT, tls_domain=domain
+    )
 
 
 async def _status(address: str, as_json: bool, certificates: Path | None) -> None:
-    async with PantreeClient(address, timeout_seconds=5, certificates=_client_dir(certificates, address)) as client:
+    async with _client(address, certificates, timeout_seconds=5) as client:
         state = await client.status()
     if as_json:
         components = [vars(component) for component in state.components]

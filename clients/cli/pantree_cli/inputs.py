@@ -1,4 +1,4 @@
-"""Input of the command line: a request as JSON, a history as CSV."""
+"""Input for the command line: a request as JSON, a history as CSV."""
 
 import csv
 import io
@@ -19,7 +19,7 @@ from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_client import FieldViolation, InvalidInput, Purchase
 from pantree_client.requests import invalid_input, rename_fields
 
-# The columns of a history, each with the names that common exports use.
+# The columns of a history, with the names that common exports use for them.
 _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "date": ("date", "day", "purchase_date"),
     "item": ("item", "name", "product", "item_name"),
@@ -58,10 +58,7 @@ def read_text(path: Path | None) -> str:
 
 
 def read_request(text: str) -> ProcessInput:
-    """Request from the JSON of the gateway.
-
-    Args:
-        text: JSON, such as `{"customer_id": "cust_001", "items": [{"name": "Bananas", "price": 1.99}]}`.
+    """Request from the JSON of the REST API.
 
     Raises:
         InvalidInput: when it is not JSON, or fields are unknown or have the wrong type.
@@ -123,13 +120,13 @@ def _violations_of_value(value: Any, field: FieldDescriptor, path: str) -> Itera
 
 @dataclass(frozen=True)
 class HistoryFile:
-    """Purchases of a CSV file, with the line of each."""
+    """Purchases from a CSV file, with their line numbers."""
 
     purchases: list[Purchase]
     lines: list[int]
 
     def name_lines(self, error: InvalidInput) -> InvalidInput:
-        """The error with lines of the file instead of positions in the request."""
+        """The error, with lines of the file instead of positions in the request."""
         names = list(dict.fromkeys(purchase.name for purchase in self.purchases))
 
         def rename(field: str) -> str:
@@ -146,10 +143,10 @@ class HistoryFile:
 
 
 def read_history(path: Path) -> HistoryFile:
-    """Purchases of a CSV file with the columns date, item, price and optionally quantity, category, saving.
+    """Purchases from a CSV file with the columns date, item, price and optionally quantity, category, saving.
 
     Raises:
-        InvalidInput: when the file cannot be read, or lines are wrong. It names the first ones and counts the others.
+        InvalidInput: when the file cannot be read, or lines are invalid. It names the first ones and counts the others.
     """
     rows = csv.reader(io.StringIO(read_text(path), newline=""))
     try:

@@ -19,13 +19,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pantree_client import ComponentUnavailable, FieldViolation, InvalidInput
 from pantree_runtime.channel import open_channel
-from pantree_runtime.identity import CLIENT, Identity, load_identity
-from pantree_runtime.settings import PartSettings
+from pantree_runtime.identity import CLIENT, Identity
+from pantree_runtime.logging import configure_logging
+from pantree_runtime.settings import PartSettings, load_settings
 
 GRPC_VARIABLES = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
 """gRPC settings of every part: the classic poller uses fewer threads per call (docs/decisions/0019)."""
 HOST = "127.0.0.1"
-# The first start on a machine compiles a thousand modules and numba kernels: some 15 seconds of CPU.
+# The first start on a machine compiles a thousand modules and the numba kernels, which takes some 15 s of CPU.
 MAX_START_SECONDS = 180.0
 _POLL_SECONDS = 0.05
 # A part that exits is restarted with exponential back-off, which starts over after a minute of service.
@@ -34,7 +35,7 @@ _MAX_BACKOFF_SECONDS = 30.0
 _RESET_BACKOFF_SECONDS = 60.0
 # Exit codes of a part that cannot start: port in use, invalid settings.
 _CANNOT_START = (1, 2)
-# A part is killed when it takes longer than its drain and this time.
+# A part is killed if it takes this much longer than its drain.
 _STOP_SECONDS = 10.0
 
 
@@ -65,7 +66,7 @@ class ServiceKind:
         return f"PANTREE_{self.name.upper()}_ADDRESS"
 
 
-# In the order in which they are stopped: callers before callees.
+# In the order in which they are stopped, callers before callees.
 PARTS = (
     ServiceKind("gateway", 8000),
     ServiceKind("pipeline", 50051),
@@ -98,7 +99,7 @@ class Mesh(Protocol):
 
 
 def free_ports(count: int) -> list[int]:
-    """Currently unused ports of this machine."""
+    """Ports of this machine that are currently unused."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
@@ -110,7 +111,7 @@ def port_settings(own_ports: bool) -> dict[str, str]:
     """Environment variables with the ports and addresses of all parts.
 
     Args:
-        own_ports: use free ports instead of the default ones or those in the environment and `.env`.
+        own_ports: use free ports instead of those in the environment or `.env`, or the defaults.
 
     Raises:
         InvalidInput: when the environment or `.env` has an invalid port.
@@ -137,11 +138,7 @@ def _configured_ports() -> list[int]:
 
 
 def tls_settings(certificates: Path | None) -> dict[str, str]:
-    """Environment variables with the certificate directory of each part.
-
-    Args:
-        certificates: directory created by `make certs`; None for a mesh without TLS.
-    """
+    """Environment variables with the certificate directory of each part; empty for a mesh without TLS."""
     if certificates is None:
         return {}
     return {f"PANTREE_{part.name.upper()}_TLS_DIR": str((certificates / part.name).resolve()) for part in PARTS}
@@ -153,8 +150,9 @@ def client_identity(certificates: Path | None) -> Identity | None:
     Raises:
         OSError: when it cannot be read.
     """
-    domain = os.environ.get("PANTREE_TLS_DOMAIN", str(PartSettings.model_fields["tls_domain"].default))
-    return load_identity(None if certificates is None else certificates / CLIENT, domain)
+    if certificates is None:
+        return None
+    return Identity(certificates / CLIENT, load_settings(PartSettings).tls_domain)
 
 
 class ProcessMesh:
@@ -162,8 +160,11 @@ class ProcessMesh:
 
     Args:
         environment: environment variables of the parts.
-        addresses: address of each part, by name.
+        addresses: addresses by part.
         identity: client certificate for health checks; None for parts without TLS.
+
+    Raises:
+        SystemExit: when `PANTREE_DRAIN_SECONDS` or another setting of all parts is invalid.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class ProcessMesh:
     ) -> None:
         self._identity = identity
         self._environment = environment
+        self._max_stop_seconds = load_settings(PartSettings).drain_seconds + _STOP_SECONDS
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = False
         # The parts read this pipe as standard input. It closes when this process ends, even by SIGKILL, and they stop.
@@ -179,7 +181,7 @@ class ProcessMesh:
 
     @property
     def process_ids(self) -> dict[str, int]:
-        """Process ID of each part."""
+        """Process IDs by part."""
         return {name: process.pid for name, process in self._processes.items()}
 
     async def wait(self, part: str) -> int:
@@ -187,7 +189,7 @@ class ProcessMesh:
         return await self._processes[part].wait()
 
     async def start(self, part: ServiceKind) -> None:
-        """Starts a part. `serving` waits until it is serving."""
+        """Starts a part, without waiting until it is serving."""
         assert self._lifeline is not None, "the mesh is stopped"
         # In its own session, so that Ctrl-C reaches only this process, which stops the parts in order.
         self._processes[part.name] = await asyncio.create_subprocess_exec(
@@ -227,7 +229,7 @@ class ProcessMesh:
             if time.monotonic() - started_at > _RESET_BACKOFF_SECONDS:
                 backoff = _INITIAL_BACKOFF_SECONDS
             elif is_first and code in _CANNOT_START:
-                # For example, another process uses its port and answered the health checks.
+                # For example, another process uses its port, and answered the health checks.
                 raise ComponentUnavailable(
                     part.name, f"{part.name} exited {_how(code)} at its start; its last log lines are above"
                 )
@@ -250,31 +252,30 @@ class ProcessMesh:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
             if part.name in ("gateway", "pipeline"):
-                await _wait_or_kill(process)
-        await asyncio.gather(*(_wait_or_kill(process) for process in self._processes.values()))
+                await self._wait_or_kill(process)
+        await asyncio.gather(*(self._wait_or_kill(process) for process in self._processes.values()))
         if self._lifeline is not None:
             for end in self._lifeline:
                 os.close(end)
             self._lifeline = None
 
-
-async def _wait_or_kill(process: asyncio.subprocess.Process) -> None:
-    """Waits until a process exits; kills it when it takes too long."""
-    try:
-        async with asyncio.timeout(_drain_seconds() + _STOP_SECONDS):
+    async def _wait_or_kill(self, process: asyncio.subprocess.Process) -> None:
+        try:
+            async with asyncio.timeout(self._max_stop_seconds):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
-    except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
 
 
 class InProcessMesh:
     """A mesh with all parts in this process, for tests and small machines."""
 
-    def __init__(self, parts: Sequence[Any], addresses: Mapping[str, str]) -> None:
+    def __init__(self, parts: Sequence[Any], addresses: Mapping[str, str], drain_seconds: float) -> None:
         self._parts = parts
         self.addresses = addresses
+        self._drain_seconds = drain_seconds
 
     async def keep_running(self, on_state_change: OnStateChange) -> None:
         """Never returns: a part that fails ends this process."""
@@ -283,11 +284,7 @@ class InProcessMesh:
     async def stop(self) -> None:
         """Stops one part after another, in the order of `PARTS`."""
         for part in self._parts:
-            await part.stop(grace_seconds=_drain_seconds())
-
-
-def _drain_seconds() -> float:
-    return float(os.environ.get("PANTREE_DRAIN_SECONDS", "30"))
+            await part.stop(grace_seconds=self._drain_seconds)
 
 
 def _how(return_code: int) -> str:
@@ -301,8 +298,8 @@ async def start_processes(
 
     Args:
         variables: environment variables of the parts, in addition to those of this process.
-        on_state_change: called when the state of a part changes.
-        identity: client certificate for health checks; None for parts without TLS.
+        on_state_change: see `OnStateChange`.
+        identity: see `ProcessMesh`.
 
     Raises:
         ComponentUnavailable: when a part exits or is not serving in time; the others are stopped.
@@ -351,27 +348,21 @@ async def _gateway_is_live(address: str) -> bool:
             return False
 
 
-async def start_in_process(
-    variables: Mapping[str, str], on_state_change: OnStateChange, log_part: str = "pantree"
-) -> InProcessMesh:
+async def start_in_process(variables: Mapping[str, str], on_state_change: OnStateChange) -> InProcessMesh:
     """Starts every part in this process and returns when all are serving.
 
-    Args:
-        variables: environment variables of the parts; they are set in this process.
-        on_state_change: called when the state of a part changes.
-        log_part: name of the part in log lines.
+    Sets the environment variables of the parts in this process.
 
     Raises:
         OSError: when a port is not available; the other parts are stopped.
     """
-    from pantree_runtime.logging import configure_logging
-    from pantree_runtime.settings import load_settings
-
     os.environ.update(variables)
     os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")
-    configure_logging(log_part, load_settings(PartSettings))
+    settings = load_settings(PartSettings)
+    configure_logging("pantree", settings)
     running: list[Any] = []
-    mesh = InProcessMesh(running, {part.name: variables[part.address_variable] for part in PARTS})
+    addresses = {part.name: variables[part.address_variable] for part in PARTS}
+    mesh = InProcessMesh(running, addresses, settings.drain_seconds)
     try:
         for part in reversed(PARTS):
             on_state_change(part.name, "starting")
@@ -392,8 +383,8 @@ async def running_mesh(
 
     Args:
         in_process: run all parts in this process.
-        own_ports: use free ports instead of the default ones.
-        on_state_change: called when the state of a part changes.
+        own_ports: use free ports instead of the configured ones.
+        on_state_change: see `OnStateChange`.
         certificates: directory created by `make certs`; None for a mesh without TLS.
 
     Raises:

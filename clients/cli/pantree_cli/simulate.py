@@ -19,7 +19,7 @@ from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_cli.help import examples
 from pantree_runtime.channel import open_channel
 from pantree_runtime.server import run, running
-from pantree_runtime.status import translate_rpc_errors
+from pantree_runtime.status import is_lost_connection, translate_rpc_errors
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch, Schema
@@ -135,10 +135,10 @@ async def _write(request: messages.SimulatePopulationRequest, file: Path, addres
 async def population_batches(
     stub: "rpc.SimulationServiceAsyncStub", request: messages.SimulatePopulationRequest
 ) -> AsyncIterator[messages.SimulatePopulationResponse]:
-    """Yields the batches of a population. After a lost connection it requests the remaining households.
+    """Yields the batches of a population. After a lost connection, it requests the remaining households.
 
     A large population takes so long that a rollout may interrupt it. The purchases of a household do not depend on the
-    request.
+    other households in the request.
     """
     left = messages.SimulatePopulationRequest()
     left.CopyFrom(request)
@@ -154,13 +154,13 @@ async def population_batches(
                 left.household_count = end - left.first_household
             return
         except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.UNAVAILABLE or not is_whole:
+            if not is_lost_connection(error) or not is_whole:
                 raise
 
 
 @contextlib.contextmanager
 def _name_file_in_errors(file: Path) -> Iterator[None]:
-    """Adds the file to errors; those for a full disk do not name it."""
+    """Adds the name of the file to errors. The error for a full disk lacks it."""
     try:
         yield
     except OSError as error:
@@ -169,7 +169,7 @@ def _name_file_in_errors(file: Path) -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def _service_address(address: str) -> AsyncIterator[str]:
-    """The given address, or that of a service started in this process."""
+    """The given address, or that of a simulation started in this process."""
     if address:
         yield address
         return

@@ -1,4 +1,4 @@
-"""Output: progress and spend by month, recommendations and parts as tables, recommendations as CSV."""
+"""Output of the command line: progress, tables, and recommendations as CSV."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -11,8 +11,8 @@ from rich.table import Table
 
 from pantree_client import ComponentStatus, MonthlyUpdate, Plan, Recommendation, Result
 
-# Cadence changes are shown for the first recommendations only.
-MAX_CHANGES_SHOWN = 3
+# Further recommendations are shown without their cadence changes.
+_MAX_CHANGES_SHOWN = 3
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -47,7 +47,7 @@ def month_progress(console: Console) -> Progress:
 
 
 def month_detail(update: MonthlyUpdate) -> str:
-    """Summary of a month."""
+    """Trips, purchases and spend of a month."""
     return f"{update.trip_count} trips, {update.purchase_count} purchases, {update.total_spend:.2f} spent"
 
 
@@ -107,7 +107,7 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
 
 
 def _saved(item: Recommendation) -> str:
-    """Savings compared with prices paid; if these are unknown, the estimate as an upper bound."""
+    """Savings compared with the prices paid or, if these are unknown, the estimate as an upper bound."""
     if item.savings_vs_paid is None:
         return f"≤ {item.estimated_annual_savings:.2f}"
     return f"{item.savings_vs_paid.expected:.2f}"
@@ -132,7 +132,7 @@ def print_result(console: Console, result: Result) -> None:
             style="dim",
         )
         console.print(plan_line(result.plan))
-        for item in result.recommendations[:MAX_CHANGES_SHOWN]:
+        for item in result.recommendations[:_MAX_CHANGES_SHOWN]:
             if item.cadence_change:
                 console.print(f"{item.name}: {item.cadence_change}", style="dim", markup=False, highlight=False)
     else:

@@ -1,4 +1,4 @@
-"""Typed client of Pantree, async and sync, directly to the mesh over gRPC or through the gateway.
+"""Typed client for Pantree, async or blocking, directly over gRPC or through the gateway.
 
 Example::
 
@@ -9,7 +9,7 @@ Example::
 
 `SyncPantreeClient` is the same for programs without an event loop. `pantree_client.testing` is a fake for tests.
 
-Errors are subclasses of `PantreeError` with a `reason`; `InvalidInput` names the invalid fields.
+Errors are subclasses of `PantreeError` and have a `reason`; `InvalidInput` names the invalid fields.
 """
 
 from pantree_client.client import PantreeClient

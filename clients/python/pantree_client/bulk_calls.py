@@ -46,7 +46,7 @@ async def bulk_responses(
     Args:
         part: name of the part, such as `frequency`, for errors.
         call: `AnalyzeHistories`, `RecommendBatch` or `IndexHistories` of a stub.
-        requests: batches of households. They are read as the service consumes them and kept until they are answered.
+        requests: batches of households. They are read as the service consumes them, and kept until they are answered.
         patience_seconds: maximum time without any response.
 
     Raises:
@@ -64,7 +64,7 @@ async def bulk_responses(
                     async for response in call(pending.pending_then_new()):
                         count = _answer_count(response)
                         if isinstance(response, IndexHistoriesResponse):
-                            # The service numbers the histories of its call, which may not be the first one.
+                            # The service counts the histories of one call, which may not be the first one.
                             for position, outcome in enumerate(response.outcomes):
                                 outcome.history_index = answer_count + position
                         answer_count += count
@@ -90,20 +90,20 @@ async def bulk_responses(
 
 
 class _PendingRequests:
-    """Requests that are not answered yet, over several calls."""
+    """The unanswered requests, over several calls."""
 
     def __init__(self, requests: Iterable[Any] | AsyncIterable[Any]) -> None:
         self._source = aiter(requests) if isinstance(requests, AsyncIterable) else aiter(_async_iterator(requests))
         self._pending: deque[Any] = deque()
         self._call_number = 0
-        # A task, so that the end of a call does not cancel the creation of the next request.
+        # A task, since the end of a call must not cancel the creation of the next request.
         self._next: asyncio.Task[Any] | None = None
         self._source_error: Exception | None = None
         self._is_exhausted = False
 
     @property
     def is_complete(self) -> bool:
-        """Whether every household of every request is answered."""
+        """Whether every household is answered."""
         return self._is_exhausted and not any(len(_households(request)) for request in self._pending)
 
     async def pending_then_new(self) -> AsyncIterator[Any]:
@@ -129,7 +129,7 @@ class _PendingRequests:
             yield request
 
     def mark_answered(self, count: int) -> None:
-        """Removes the first households; a batch may be answered in several responses."""
+        """Removes the first `count` households; several responses may answer one batch."""
         while count:
             request = self._pending[0]
             size = len(_households(request))

@@ -31,7 +31,7 @@ DEFAULT_SIMULATION_ADDRESS = "127.0.0.1:50052"
 
 
 class PantreeClient:
-    """Async client of Pantree. Use it as an async context manager.
+    """Async client for Pantree. Use it as an async context manager.
 
     A call to a part that is unavailable is retried, up to four attempts in all within its timeout. A stream is retried
     before its first event; through a gateway it also resumes after a lost connection.

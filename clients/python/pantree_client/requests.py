@@ -107,7 +107,7 @@ class History:
     """Include items that similar customers buy. The answer then depends on the stored customers."""
 
     def message(self) -> ProcessInput:
-        """The request as a message of the contract: with rows if they are few enough, otherwise with columns.
+        """The request as a message of the contract. More rows than a message allows become columns.
 
         Raises:
             InvalidInput: when a value does not fit into its field of the message.
@@ -123,7 +123,7 @@ class History:
 
 
 def _input_values(request: FirstPurchase | History) -> dict[str, Any]:
-    """Fields of the message that have the same name in the request."""
+    """Values of the fields that have the same names in the request and in its message."""
     as_of = "" if request.as_of is None else request.as_of.isoformat()
     return {name: value for name, value in vars(request).items() if name not in ("items", "purchases")} | {
         "as_of": as_of

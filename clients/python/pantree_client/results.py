@@ -1,4 +1,4 @@
-"""Results: frozen values. Their `message` is the contract's own message, which has all fields."""
+"""Results: frozen dataclasses. Their `message` is the message of the contract, which has all fields."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
@@ -16,7 +16,7 @@ ValueT = TypeVar("ValueT")
 
 @dataclass(frozen=True)
 class Started:
-    """First event of a stream: the request is accepted."""
+    """First event of a stream: the request was accepted."""
 
     customer_id: str
     month_count: int
@@ -101,7 +101,7 @@ class Recommendation:
     reasons: tuple[str, ...]
     """Text for people, most important first."""
     cadence_change: str
-    """Text for people: when a later next purchase would make the cadence longer. Empty unless requested."""
+    """Text for people: the date after which a later purchase would make the cadence longer. Empty unless requested."""
     message: recommendation_service_pb2.Recommendation = field(repr=False, compare=False)
 
 
@@ -177,7 +177,7 @@ class ComponentStatus:
 
     name: str
     state: str
-    """serving, unavailable or disabled."""
+    """serving, degraded, unavailable or disabled."""
     required: bool
     latency_ms: float
     message: str
@@ -333,13 +333,9 @@ def to_archetype(message: simulation_service_pb2.Archetype) -> Archetype:
 
 
 def _value(kind: type[ValueT], message: Message, *others: Message, **values: Any) -> ValueT:
-    """Instance of a dataclass, with the fields that are not in `values` copied from messages.
+    """Instance of a dataclass. Fields that are not in `values` are copied from the first message that has them.
 
-    Args:
-        kind: the dataclass. A field of a message type gets `message` itself.
-        message: has fields of the same names.
-        others: have the fields that `message` has not.
-        values: fields that are not copied.
+    A field whose type is a message becomes `message` itself.
     """
     for one in fields(kind):  # type: ignore[arg-type] # every kind is a dataclass
         if one.name in values:

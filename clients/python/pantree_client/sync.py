@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 
 
 class SyncPantreeClient:
-    """Blocking client of Pantree: a `PantreeClient` whose event loop runs in a thread.
+    """Blocking client for Pantree: a `PantreeClient` whose event loop runs in a thread.
 
     Use it as a context manager. Several threads may share it. Arguments and errors are those of `PantreeClient`.
     """

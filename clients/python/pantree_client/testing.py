@@ -1,4 +1,4 @@
-"""A fake of Pantree for tests of programs that use the client: in process, without a port, with configured answers.
+"""A fake of Pantree for tests of programs that use the client. It runs in process and returns configured answers.
 
 Example::
 
@@ -8,8 +8,8 @@ Example::
     assert [recommendation.name for recommendation in result.recommendations] == ["Bananas", "Milk"]
     assert fake.requests[0].customer_id == "cust_001"
 
-Its answers have the shape and the order of real ones, but their values are constant: it does not read the purchases and
-rejects nothing. Use `fail_next` for errors.
+Its answers have the fields and the order of real ones, but constant values: it ignores the purchases and rejects
+nothing. Use `fail_next` for errors.
 """
 
 import calendar
@@ -69,7 +69,7 @@ class FakePantree:
         self.requests: list[pipeline.ProcessInput] = []
         """Every request for recommendations, oldest first."""
         self.streams_in_flight = 0
-        """Number of open streams; 0 when a program has closed all of them."""
+        """Number of open streams; 0 once a program has closed all of them."""
 
     def client(self) -> PantreeClient:
         """Async client of this fake."""

@@ -1,7 +1,7 @@
 """Transports: `mesh` over gRPC, `gateway` over REST and WebSocket, and the fake in `pantree_client.testing`.
 
-All use the contract's messages and raise the errors of `pantree_runtime.errors`. An invalid field is named by its path
-in `ProcessInput`, such as `items[0].price`.
+All use the messages of the contract and raise the errors in `pantree_runtime.errors`. An invalid field is named by its
+path in `ProcessInput`, such as `items[0].price`.
 """
 
 from collections.abc import AsyncGenerator
@@ -15,10 +15,10 @@ class Transport(Protocol):
     """The public calls of the contract."""
 
     async def open(self) -> None:
-        """Prepares for calls, inside their event loop."""
+        """Prepares for calls; runs in their event loop."""
 
     async def close(self) -> None:
-        """Releases all resources; calls in flight end."""
+        """Releases all resources and ends the calls in flight."""
 
     async def process(self, request: pipeline.ProcessInput, timeout_seconds: float) -> pipeline.ProcessResult:
         """Calls `PipelineService.Process`."""

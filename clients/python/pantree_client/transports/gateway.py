@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
@@ -52,14 +53,16 @@ _ERROR_BY_REASON: Mapping[str, type[PantreeError]] = {
         InternalError,
     )
 }
-# For unknown reasons, and for responses of proxies.
+# For other reasons, and for responses of proxies.
 _ERROR_BY_STATUS: Mapping[int, type[PantreeError]] = {
+    401: PermissionDenied,
     403: PermissionDenied,
     404: NotFound,
     413: TooLarge,
     504: DeadlineExceeded,
 }
 _UNAVAILABLE_STATUSES = (502, 503)
+_MORE = re.compile(r"and ([0-9,]+) more")
 _STATES = {
     "healthy": pipeline.COMPONENT_STATE_SERVING,
     "degraded": pipeline.COMPONENT_STATE_DEGRADED,
@@ -85,7 +88,6 @@ class GatewayTransport:
         self._client: httpx.AsyncClient | None = None
 
     async def open(self) -> None:
-        """Creates the connection pool; it connects at the first call."""
         self._client = httpx.AsyncClient(verify=self._ssl_context or True, timeout=None)  # noqa: S113 # see _Deadline
 
     async def close(self) -> None:
@@ -95,14 +97,12 @@ class GatewayTransport:
             self._client = None
 
     async def process(self, request: pipeline.ProcessInput, timeout_seconds: float) -> pipeline.ProcessResult:
-        """Calls `PipelineService.Process`."""
         document = await self._request("POST", "/api/v1/process", timeout_seconds, json=_to_json(request))
         return _to_message(document, pipeline.ProcessResult())
 
     async def stream_process(
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
-        """Calls `PipelineService.StreamProcess`. A stream resumes after a lost connection."""
         deadline = _Deadline(timeout_seconds)
         stream = _Stream(self._url, self._ssl_context, request, deadline)
         try:
@@ -115,14 +115,12 @@ class GatewayTransport:
             await stream.close()
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
-        """Calls `PipelineService.GetConfig`."""
         return _to_message(await self._request("GET", "/api/v1/config", timeout_seconds), pipeline.GetConfigResponse())
 
     async def get_status(self, timeout_seconds: float) -> pipeline.GetStatusResponse:
-        """Calls `PipelineService.GetStatus`."""
         document = await self._request("GET", "/health", timeout_seconds, accepted_status=503)
         components = dict(document["components"])
-        # The gateway adds the pipeline. A direct call to an unavailable pipeline would raise an error.
+        # The gateway adds the pipeline to the parts. A direct call to an unavailable pipeline would raise an error.
         own = components.pop("pipeline")
         if own["status"] == "unavailable":
             raise ComponentUnavailable("pipeline", own["message"])
@@ -144,7 +142,6 @@ class GatewayTransport:
     async def list_archetypes(
         self, request: simulation.ListArchetypesRequest, timeout_seconds: float
     ) -> simulation.ListArchetypesResponse:
-        """Calls `SimulationService.ListArchetypes`."""
         document = await self._request("GET", "/api/v1/archetypes", timeout_seconds, params=_to_json(request))
         return _to_message(document, simulation.ListArchetypesResponse())
 
@@ -171,7 +168,7 @@ class GatewayTransport:
 
 
 class _Stream:
-    """The events of one request, over one or more connections."""
+    """The stream of one request, over one or more connections."""
 
     def __init__(
         self, url: str, ssl_context: ssl.SSLContext | None, request: pipeline.ProcessInput, deadline: "_Deadline"
@@ -183,7 +180,7 @@ class _Stream:
         self._connection: websockets.ClientConnection | None = None
         self._resume_token: str | None = None
         self.can_resume = True
-        """Whether a new connection resumes the stream. Older gateways send no tokens and would start again."""
+        """Whether a new connection resumes the stream. Older gateways send no tokens and would start from scratch."""
 
     async def next_event(self) -> pipeline.StreamProcessResponse:
         """Receives the next event; connects first if necessary.
@@ -213,7 +210,7 @@ class _Stream:
     async def _connect(self) -> websockets.ClientConnection:
         """Opens a WebSocket and sends the request, with the token of the last event if a connection was lost."""
         if not self._request.customer_id or "/" in self._request.customer_id:
-            # Such a path has no route. The gateway reports other invalid IDs.
+            # Such a path has no route. The gateway rejects other invalid IDs.
             raise InvalidInput([FieldViolation("customer_id", "must have 1 to 128 characters without a slash")])
         url = f"{self._url.replace('http', 'ws', 1)}/ws/stream/{quote(self._request.customer_id, safe='')}"
         options: dict[str, Any] = {"ssl": self._ssl_context} if self._ssl_context else {}
@@ -244,7 +241,7 @@ class _Deadline:
     """Deadline and retries of a call.
 
     Args:
-        timeout_seconds: timeout of the call; a request that is being served may have less time left.
+        timeout_seconds: timeout of the call. Within a server's request, its remaining time may be shorter.
     """
 
     def __init__(self, timeout_seconds: float) -> None:
@@ -270,7 +267,7 @@ class _Deadline:
             raise DeadlineExceeded(f"the gateway did not answer within {self._seconds:g} s") from error
 
     async def retry(self, attempt: Callable[[], Awaitable[ResultT]]) -> ResultT:
-        """Retries after `ComponentUnavailable`, with exponential back-off, while attempts and time remain."""
+        """Retries after `ComponentUnavailable`, with exponential backoff, while attempts and time remain."""
         for failures in range(1, _MAX_ATTEMPTS):
             try:
                 return await attempt()
@@ -304,12 +301,19 @@ def _error_of_response(response: httpx.Response) -> PantreeError:
     return _error_of_problem({"code": "HTTP_ERROR", "status": response.status_code, "detail": detail})
 
 
+def _invalid_input(problem: Mapping[str, Any]) -> InvalidInput:
+    violations = [FieldViolation(e["field"], e["message"]) for e in problem["errors"]]
+    violations = violations or [FieldViolation("", problem["detail"])]
+    more = None if violations[-1].field else _MORE.fullmatch(violations[-1].description)
+    return InvalidInput(violations[:-1], int(more[1].replace(",", ""))) if more else InvalidInput(violations)
+
+
 def _error_of_problem(problem: Mapping[str, Any], retry_after: str = "") -> PantreeError:
     """Error for a problem document of the gateway."""
     code, status, detail = problem["code"], problem["status"], problem["detail"]
     error: PantreeError
     if code == InvalidInput.reason:
-        error = InvalidInput([FieldViolation(e["field"], e["message"]) for e in problem["errors"]])
+        error = _invalid_input(problem)
     elif code == ComponentUnavailable.reason or status in _UNAVAILABLE_STATUSES:
         error = ComponentUnavailable(problem.get("component", "gateway"), detail)
     elif status == 429:

@@ -33,19 +33,17 @@ class MeshTransport:
         self._channels: list[grpc.aio.Channel] = []
 
     async def open(self) -> None:
-        """Opens the channels; they connect at the first call."""
+        # The channels connect at the first call.
         self._channels = [
             open_channel(address, timeout_seconds=_MAX_SECONDS, part=part, identity=self._identity)
             for part, address in self._addresses.items()
         ]
 
     async def close(self) -> None:
-        """Closes the channels."""
         while self._channels:
             await self._channels.pop().close()
 
     async def process(self, request: pipeline.ProcessInput, timeout_seconds: float) -> pipeline.ProcessResult:
-        """Calls `PipelineService.Process`."""
         with _pipeline_errors():
             answer = await self._pipeline.Process(pipeline.ProcessRequest(input=request), timeout=timeout_seconds)
         return answer.result
@@ -53,7 +51,6 @@ class MeshTransport:
     async def stream_process(
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
-        """Calls `PipelineService.StreamProcess`."""
         call = self._pipeline.StreamProcess(pipeline.StreamProcessRequest(input=request), timeout=timeout_seconds)
         try:
             with _pipeline_errors():
@@ -63,19 +60,16 @@ class MeshTransport:
             call.cancel()  # has no effect after the last event
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
-        """Calls `PipelineService.GetConfig`."""
         with _pipeline_errors():
             return await self._pipeline.GetConfig(pipeline.GetConfigRequest(), timeout=timeout_seconds)
 
     async def get_status(self, timeout_seconds: float) -> pipeline.GetStatusResponse:
-        """Calls `PipelineService.GetStatus`."""
         with _pipeline_errors():
             return await self._pipeline.GetStatus(pipeline.GetStatusRequest(), timeout=timeout_seconds)
 
     async def list_archetypes(
         self, request: simulation.ListArchetypesRequest, timeout_seconds: float
     ) -> simulation.ListArchetypesResponse:
-        """Calls `SimulationService.ListArchetypes`."""
         with translate_rpc_errors("simulation"):
             stub: simulation_rpc.SimulationServiceAsyncStub = simulation_rpc.SimulationServiceStub(self._channels[1])
             return await stub.ListArchetypes(request, timeout=timeout_seconds)
@@ -87,7 +81,7 @@ class MeshTransport:
 
 @contextlib.contextmanager
 def _pipeline_errors() -> Iterator[None]:
-    """Translates gRPC errors, and names fields by their path in `ProcessInput` instead of the request around it."""
+    """Translates gRPC errors, with paths in `ProcessInput` instead of the request around it."""
     try:
         with translate_rpc_errors("pipeline"):
             yield
