@@ -39,7 +39,7 @@ from pantree_runtime.channel import open_channel
 from pantree_runtime.identity import load_identity
 from pantree_runtime.shared_redis import SharedRedis
 
-DESCRIPTION = (
+_DESCRIPTION = (
     "Recommends grocery subscriptions to a household: which items, how often, with what confidence, and why.\n\n"
     "`POST /api/v1/process` returns the recommendations; the WebSocket `/ws/stream/{customer_id}` takes the same body "
     "and sends `started`, one `monthly_update` per month, then `completed`, or `error`.\n\n"
@@ -54,10 +54,10 @@ _ACCESS_PROBLEMS = {
 }
 _RATE_LIMIT_PROBLEMS = {"429": "Too many requests; try again after `Retry-After`."}
 
-CONTACT = {"name": "Pantree"}
-LICENSE = {"name": "Proprietary"}
+_CONTACT = {"name": "Pantree"}
+_LICENSE = {"name": "Proprietary"}
 
-STREAM_DESCRIPTION = (
+_STREAM_DESCRIPTION = (
     "Streams over WebSocket. Requests on one socket are answered one after the other. If a request has an `id`, every "
     "frame of its answer repeats it, and the socket stays open. After the answer to a request without an `id`, the "
     "socket closes unless another request arrives soon.\n\n"
@@ -133,9 +133,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app = FastAPI(
         title="Pantree",
         version=version,
-        description=DESCRIPTION,
-        contact=CONTACT,
-        license_info=LICENSE,
+        description=_DESCRIPTION,
+        contact=_CONTACT,
+        license_info=_LICENSE,
         servers=[{"url": "/", "description": "This gateway."}],
         openapi_tags=[*schemas.tags([upstream.service for upstream in upstreams]), STATUS_TAG],
         docs_url=None,
@@ -164,9 +164,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         {
             "title": "Pantree",
             "version": version,
-            "description": STREAM_DESCRIPTION,
-            "contact": CONTACT,
-            "license": LICENSE,
+            "description": _STREAM_DESCRIPTION,
+            "contact": _CONTACT,
+            "license": _LICENSE,
             "tags": [{"name": "Pipeline", "description": "From purchases to recommendations."}],
         },
         websocket_methods(upstreams, context.codec),

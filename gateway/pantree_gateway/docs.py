@@ -9,20 +9,20 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
-ASSETS_PATH = "/docs-assets"
+_ASSETS_PATH = "/docs-assets"
 
 
 def add_docs(app: FastAPI, asyncapi_document: dict[str, Any]) -> None:
     """Adds `/docs` and `/asyncapi.json`. The gateway serves the files of the page, which so needs no public CDN."""
     # fastapi-offline is installed for these files only.
     assets = Path(str(resources.files("fastapi_offline"))) / "static"
-    app.mount(ASSETS_PATH, StaticFiles(directory=assets), name="docs-assets")
+    app.mount(_ASSETS_PATH, StaticFiles(directory=assets), name="docs-assets")
     page = get_swagger_ui_html(
         openapi_url="/openapi.json",
         title=f"{app.title} - Swagger UI",
-        swagger_js_url=f"{ASSETS_PATH}/swagger-ui-bundle.js",
-        swagger_css_url=f"{ASSETS_PATH}/swagger-ui.css",
-        swagger_favicon_url=f"{ASSETS_PATH}/favicon.png",
+        swagger_js_url=f"{_ASSETS_PATH}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_ASSETS_PATH}/swagger-ui.css",
+        swagger_favicon_url=f"{_ASSETS_PATH}/favicon.png",
     )
 
     @app.get("/docs", include_in_schema=False)

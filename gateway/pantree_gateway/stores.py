@@ -32,7 +32,7 @@ class Store:
         """Stores or replaces a value."""
         await self._run(
             "set",
-            lambda redis: redis.set(key, value, px=_milliseconds(ttl_seconds)),
+            lambda redis: redis.set(key, value, px=max(int(ttl_seconds * 1000), 1)),
             lambda: self._local.put(key, value, ttl_seconds),
         )
 
@@ -47,7 +47,7 @@ class Store:
 
         return bool(
             await self._run(
-                "add", lambda redis: redis.set(key, value, px=_milliseconds(ttl_seconds), nx=True), add_locally
+                "add", lambda redis: redis.set(key, value, px=max(int(ttl_seconds * 1000), 1), nx=True), add_locally
             )
         )
 
@@ -61,7 +61,3 @@ class Store:
 
         redis = self._redis
         return local() if redis is None else await redis.run(operation, lambda: command(redis.client), fallback)
-
-
-def _milliseconds(seconds: float) -> int:
-    return max(int(seconds * 1000), 1)

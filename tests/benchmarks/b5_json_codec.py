@@ -2,11 +2,12 @@
 
 import json
 
+import orjson
 from google.protobuf import json_format
 
 from pantree.pipeline.v1.pipeline_service_pb2 import MonthlyUpdate, ProcessInput
 from pantree.purchase.v1.purchase_pb2 import Purchase
-from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json, write_json
+from pantree_gateway.transcoding.json_codec import JsonCodec, parse_json
 from pantree_runtime.validation import Violations
 from tests.benchmarks.measurement import Measurement, alternate
 
@@ -39,7 +40,7 @@ def measure() -> list[Measurement]:
     ).encode()
 
     def write() -> bytes:
-        return write_json(codec.write(update))
+        return orjson.dumps(codec.write(update))
 
     def write_baseline() -> str:
         return json_format.MessageToJson(

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -16,6 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree_gateway.app import REDIS_COOL_DOWN_SECONDS
 from pantree_gateway.stores import Store
+from pantree_gateway.transcoding.problem import ProblemError
+from pantree_gateway.transcoding.stored_responses import IdempotencyStore, ResponseKey
 from tests.gateway.mesh import Mesh
 from tests.redis_server import RedisServer, redis_server
 
@@ -193,6 +196,30 @@ async def test_invalid_key_is_named(key: str, mesh: Mesh, client: httpx.AsyncCli
     response = await client.post("/api/v1/process", json={"customer_id": "a"}, headers={"Idempotency-Key": key})
     assert response.status_code == 400
     assert response.json()["errors"][0]["field"] == "Idempotency-Key"
+
+
+async def test_key_released_between_two_lookups_has_one_owner() -> None:
+    key = ResponseKey("key", "fingerprint")
+
+    class Racing(Store):
+        """Stores for three requests: the first fails, and the third comes first, while the second looks it up."""
+
+        third: Response | None = Response()
+
+        async def get(self, name: str) -> bytes | None:
+            if self.third is None:
+                return await super().get(name)
+            await self.delete(name)
+            self.third = await responses.find(key)
+            return None
+
+    store = Racing()
+    responses = IdempotencyStore(store)
+    assert await responses.find(key) is None
+    with pytest.raises(ProblemError) as raised:
+        await responses.find(key)
+    assert store.third is None
+    assert raised.value.problem.status == 409
 
 
 # Unavailable Redis

@@ -108,10 +108,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def port_settings(own_ports: bool) -> dict[str, str]:
-    """Environment variables with the ports and addresses of all parts.
-
-    Args:
-        own_ports: use free ports instead of those in the environment or `.env`, or the defaults.
+    """Environment variables with the ports and addresses of all parts: free, or else the configured ones.
 
     Raises:
         InvalidInput: when the environment or `.env` has an invalid port.
@@ -158,10 +155,7 @@ def client_identity(certificates: Path | None) -> Identity | None:
 class ProcessMesh:
     """A mesh with one process per part. No part outlives this process, even if it is killed.
 
-    Args:
-        environment: environment variables of the parts.
-        addresses: addresses by part.
-        identity: client certificate for health checks; None for parts without TLS.
+    Its health checks use the client certificate `identity`, or no TLS.
 
     Raises:
         SystemExit: when `PANTREE_DRAIN_SECONDS` or another setting of all parts is invalid.
@@ -296,10 +290,7 @@ async def start_processes(
 ) -> ProcessMesh:
     """Starts every part in its own process and returns when all are serving.
 
-    Args:
-        variables: environment variables of the parts, in addition to those of this process.
-        on_state_change: see `OnStateChange`.
-        identity: see `ProcessMesh`.
+    The parts get `variables` in addition to the environment variables of this process.
 
     Raises:
         ComponentUnavailable: when a part exits or is not serving in time; the others are stopped.
@@ -361,7 +352,7 @@ async def start_in_process(variables: Mapping[str, str], on_state_change: OnStat
     settings = load_settings(PartSettings)
     configure_logging("pantree", settings)
     running: list[Any] = []
-    addresses = {part.name: variables[part.address_variable] for part in PARTS}
+    addresses: dict[str, str] = {part.name: variables[part.address_variable] for part in PARTS}
     mesh = InProcessMesh(running, addresses, settings.drain_seconds)
     try:
         for part in reversed(PARTS):

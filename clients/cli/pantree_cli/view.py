@@ -93,6 +93,9 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for item in recommendations:
         quantity = f"{item.quantity} × " if item.quantity > 1 else ""
+        # If the prices paid are unknown, the estimate is an upper bound.
+        savings = item.savings_vs_paid
+        saved = f"{savings.expected:.2f}" if savings else f"≤ {item.estimated_annual_savings:.2f}"
         table.add_row(
             f"{quantity}{item.name}",
             f"{item.count} ×",
@@ -101,16 +104,9 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
             item.frequency.replace("_", " "),
             f"{item.first_delivery_date.day} {item.first_delivery_date:%b}",
             f"{item.annual_cost:.2f}",
-            _saved(item),
+            saved,
         )
     return table
-
-
-def _saved(item: Recommendation) -> str:
-    """Savings compared with the prices paid or, if these are unknown, the estimate as an upper bound."""
-    if item.savings_vs_paid is None:
-        return f"≤ {item.estimated_annual_savings:.2f}"
-    return f"{item.savings_vs_paid.expected:.2f}"
 
 
 def plan_line(plan: Plan) -> str:

@@ -62,11 +62,13 @@ async def bulk_responses(
             while True:
                 try:
                     async for response in call(pending.pending_then_new()):
-                        count = _answer_count(response)
                         if isinstance(response, IndexHistoriesResponse):
                             # The service counts the histories of one call, which may not be the first one.
                             for position, outcome in enumerate(response.outcomes):
                                 outcome.history_index = answer_count + position
+                            count = len(response.outcomes)
+                        else:
+                            count = len(response.households)
                         answer_count += count
                         pending.mark_answered(count)
                         backoff = _INITIAL_BACKOFF_SECONDS
@@ -162,7 +164,3 @@ async def _async_iterator(requests: Iterable[RequestT]) -> AsyncIterator[Request
 
 def _households(request: Any) -> Any:
     return request.histories if isinstance(request, IndexHistoriesRequest) else request.households
-
-
-def _answer_count(response: Any) -> int:
-    return len(response.outcomes if isinstance(response, IndexHistoriesResponse) else response.households)

@@ -32,25 +32,18 @@ def asyncapi_document(
     schemas: SchemaCollection,
     security: Sequence[Mapping[str, str]] = (),
 ) -> dict[str, Any]:
-    """The document.
-
-    Args:
-        info: title, version, description and so on.
-        methods: methods with a WEBSOCKET binding.
-        schemas: collects the schemas of the messages.
-        security: security schemes, any one of which suffices; empty without authentication.
-    """
+    """AsyncAPI document of methods with a WEBSOCKET binding, for callers that satisfy any of the security schemes."""
     channels: dict[str, Any] = {}
     operations: dict[str, Any] = {}
     messages: dict[str, Any] = {}
     requests: dict[str, tuple[dict[str, Any], BoundMethod]] = {}
     for bound in (method.bound for method in methods):
         name = _name(bound.method, taken=channels)
-        sent = {ERROR: _message(name, ERROR, _error_frame(), "What is wrong and what to do.")}
+        sent = {ERROR: _message(name, ERROR, _ERROR_FRAME, "What is wrong and what to do.")}
         for kind, descriptor in (event_kinds(bound.method.output_type) or {}).items():
-            sent[kind] = _message(
-                name, kind, _event_frame(kind, schemas.refer_to(descriptor)), schemas.text(descriptor)
-            )
+            data = schemas.refer_to(descriptor)
+            frame = _frame({"type": {"const": kind}, "data": data, RESUME_TOKEN: _TOKEN_OF_FRAME})
+            sent[kind] = _message(name, kind, frame, schemas.text(descriptor))
         body = schemas.body(bound)
         requests[f"{name}Request"] = (body, bound)
         reference = {"$ref": f"#/components/schemas/{name}Request"}
@@ -114,15 +107,6 @@ def _message(channel: str, kind: str, payload: dict[str, Any], summary: str) -> 
     return {"name": kind, "title": f"{channel} {kind}", "summary": summary, "payload": payload}
 
 
-def _event_frame(kind: str, data: dict[str, Any]) -> dict[str, Any]:
-    return _frame({"type": {"const": kind}, "data": data, RESUME_TOKEN: _TOKEN_OF_FRAME})
-
-
-def _error_frame() -> dict[str, Any]:
-    error = {"type": "string", "description": "What is wrong, for people."}
-    return _frame({"type": {"const": ERROR}, "error": error, "problem": {"$ref": "#/components/schemas/Problem"}})
-
-
 def _frame(own: Mapping[str, Any]) -> dict[str, Any]:
     properties = {**own, "seq": _SEQ, "ts": _TS}
     return {
@@ -131,6 +115,15 @@ def _frame(own: Mapping[str, Any]) -> dict[str, Any]:
         "properties": {**properties, "id": _ID},
         "additionalProperties": False,
     }
+
+
+_ERROR_FRAME = _frame(
+    {
+        "type": {"const": ERROR},
+        "error": {"type": "string", "description": "What is wrong, for people."},
+        "problem": {"$ref": "#/components/schemas/Problem"},
+    }
+)
 
 
 def _request(components: Mapping[str, Any], body: Mapping[str, Any], bound: BoundMethod) -> dict[str, Any]:

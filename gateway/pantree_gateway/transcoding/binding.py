@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+import orjson
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
@@ -10,7 +11,7 @@ from starlette.requests import Request
 
 from pantree.error.v1 import error_pb2
 from pantree_gateway.transcoding.http_rule import HttpBinding
-from pantree_gateway.transcoding.json_codec import WELL_KNOWN, JsonCodec, parse_json, write_json
+from pantree_gateway.transcoding.json_codec import WELL_KNOWN, JsonCodec, parse_json
 from pantree_gateway.transcoding.json_list_sizes import MIN_SCANNED_BYTES, ListSizeCheck
 from pantree_gateway.transcoding.problem import ProblemError, problem_for, too_large
 from pantree_runtime.cpu import run_cpu
@@ -116,13 +117,13 @@ class BoundMethod:
         write = self._codec.writer(self.method.output_type)
         name = self.binding.response_body
         if not name:
-            return lambda response: write_json(write(response))
+            return lambda response: orjson.dumps(write(response))
         field = self._field_named(self.method.output_type, name)
         if field.message_type is not None and not field.is_repeated:
             write_field = self._codec.writer(field.message_type)
             # Writing the whole response would omit an absent message; this writes an empty one.
-            return lambda response: write_json(write_field(getattr(response, name)))
-        return lambda response: write_json(write(response).get(name))
+            return lambda response: orjson.dumps(write_field(getattr(response, name)))
+        return lambda response: orjson.dumps(write(response).get(name))
 
     def _read_path(self, request: Message, texts: Mapping[str, str], violations: Violations) -> None:
         for field_path, text in texts.items():

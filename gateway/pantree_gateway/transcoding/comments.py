@@ -7,10 +7,9 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 
 def comments_of(image: bytes) -> Mapping[str, str]:
-    """Comments by full name. Names of enum values include the enum: `pantree.catalog.v1.Relation.RELATION_SAME`.
+    """Comments by full name, from a serialized `FileDescriptorSet` that protoc made with `--include_source_info`.
 
-    Args:
-        image: a serialized `FileDescriptorSet`, from protoc with `--include_source_info`.
+    Names of enum values include the enum: `pantree.catalog.v1.Relation.RELATION_SAME`.
     """
     return {
         name: _unwrapped(location.leading_comments)

@@ -21,7 +21,6 @@ MAX_TIMEOUT_SECONDS = 3600.0
 # The format of gRPC's own header.
 _GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
-_TRACE_STATE = "tracestate"
 # Headers of the connection, and credentials for the gateway.
 _NEVER_FORWARDED = frozenset(
     {"authorization", "connection", "content-length", "content-type", "cookie", "host", "te", "trailer",
@@ -57,8 +56,10 @@ class HeaderPolicy:
         timeout_seconds = _timeout(headers, default_timeout_seconds)
         forwarded = tuple(
             (name, headers[name])
-            for name in (_TRACE_STATE, *sorted(self.allowed))
-            if name in headers and not (tenant and name == TENANT_METADATA) and _is_printable(headers[name])
+            for name in ("tracestate", *sorted(self.allowed))
+            # gRPC rejects a call with other characters.
+            if name in headers and headers[name].isascii() and headers[name].isprintable()
+            if not (tenant and name == TENANT_METADATA)
         )
         return CallOptions(timeout_seconds, (*forwarded, (TENANT_METADATA, tenant)) if tenant else forwarded)
 
@@ -80,11 +81,6 @@ def parse_header_policy(names: str) -> HeaderPolicy:
     if wrong:
         raise ValueError(f"{', '.join(wrong)} cannot be forwarded")
     return HeaderPolicy(allowed)
-
-
-def _is_printable(text: str) -> bool:
-    """Whether gRPC accepts a text as metadata; otherwise it rejects the whole call."""
-    return text.isascii() and text.isprintable()
 
 
 def _timeout(headers: Headers, default_seconds: float) -> float:

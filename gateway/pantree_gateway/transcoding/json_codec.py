@@ -84,11 +84,6 @@ def parse_json(text: bytes | str) -> Any:
             raise InvalidInput([FieldViolation("", f"the body is not JSON: {error.msg} at {where}")]) from None
 
 
-def write_json(value: Any) -> bytes:
-    """Value as JSON."""
-    return orjson.dumps(value)
-
-
 class JsonCodec:
     """Converts messages from and to JSON values."""
 

@@ -64,11 +64,7 @@ _BODY_PROBLEM_RESPONSES: Mapping[str, str] = {
 
 
 class SchemaCollection:
-    """Schemas of the messages that operations use, each under `#/components/schemas`.
-
-    Args:
-        comments: comments in the contract, by full name.
-    """
+    """Schemas of the messages that operations use, each under `#/components/schemas`, described by comments."""
 
     def __init__(self, comments: Mapping[str, str]) -> None:
         self._comments = comments

@@ -8,12 +8,12 @@ from http import HTTPStatus
 from typing import Any, cast
 
 import grpc
+import orjson
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from starlette.responses import Response
 
 from pantree.error.v1 import error_pb2
-from pantree_gateway.transcoding.json_codec import write_json
 from pantree_runtime import telemetry
 from pantree_runtime.errors import ComponentUnavailable, DeadlineExceeded, FieldViolation, InternalError, PantreeError
 from pantree_runtime.status import status_of
@@ -132,7 +132,7 @@ class Problem:
     def response(self, path: str, headers: Mapping[str, str] | None = None) -> Response:
         """HTTP response with the problem document."""
         return Response(
-            write_json(self.document(path)), self.status, {**(self.headers or {}), **(headers or {})}, MEDIA_TYPE
+            orjson.dumps(self.document(path)), self.status, {**(self.headers or {}), **(headers or {})}, MEDIA_TYPE
         )
 
     @property
@@ -235,7 +235,7 @@ def _first_errors(errors: Sequence[FieldViolation]) -> tuple[FieldViolation, ...
     named = errors[:-1] if more else errors
     size = 0
     for position, error in enumerate(named):
-        size += 2 * len(write_json([error.field, error.description])) + _BYTES_PER_ERROR
+        size += 2 * len(orjson.dumps([error.field, error.description])) + _BYTES_PER_ERROR
         if size > _MAX_ERRORS_BYTES:
             omitted += len(named) - position
             named = named[:position]

@@ -28,12 +28,8 @@ def add_rest_routes(
 ) -> None:
     """Adds a route for every binding to an ordinary verb, unless the method streams its request.
 
-    Args:
-        router: receives the routes.
-        upstreams: the services.
-        context: shared by all routes.
-        schemas: collects the schemas of the messages.
-        examples: request bodies for the OpenAPI document by title, by full name of the method.
+    Adds the schemas of the messages to `schemas`. `examples` are request bodies for the OpenAPI document, by title, by
+    full name of the method.
     """
     operation_counts: Counter[str] = Counter()
     for method in upstream_methods(upstreams, context.codec):

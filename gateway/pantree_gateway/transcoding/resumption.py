@@ -40,24 +40,16 @@ class Progress:
     def with_choices(
         self, first_message: Mapping[str, Any], body: Mapping[str, Any], json_names: Mapping[str, str]
     ) -> "Progress":
-        """The progress, with the values in the first message for fields that the body omits.
+        """The progress, with the values in an answer's first message for fields that the body of the request omits.
 
-        Args:
-            first_message: first message of the answer.
-            body: body of the request.
-            json_names: JSON names, by name, of the fields that the server may choose.
+        `json_names` has the JSON names, by name, of the fields that the server may choose.
         """
         omitted = {name for name, json_name in json_names.items() if name not in body and json_name not in body}
         return replace(self, choices={name: value for name, value in first_message.items() if name in omitted})
 
 
 def progress_of(body: Mapping[str, Any], url: str, token: Any = None) -> Progress:
-    """Progress of a request, from its token if it has one.
-
-    Args:
-        body: body of the request, without the token.
-        url: path and query, on which the answer also depends.
-        token: None for a new request.
+    """Progress of the request with a body (without its token), a URL and, unless it is new, a token.
 
     Raises:
         InvalidInput: when the token is malformed, or belongs to another request.

@@ -37,12 +37,7 @@ class ResponseKey(NamedTuple):
 
 
 class ResponseCache:
-    """Responses to requests whose response is always the same.
-
-    Args:
-        store: where to store them.
-        ttl_seconds: how long to store them; 0 turns the cache off.
-    """
+    """Responses to requests whose response is always the same. A `ttl_seconds` of 0 turns the cache off."""
 
     def __init__(self, store: Store, ttl_seconds: float = 60.0) -> None:
         self._store = store
@@ -73,12 +68,7 @@ class ResponseCache:
 
 
 class IdempotencyStore:
-    """Responses by `Idempotency-Key`.
-
-    Args:
-        store: where to store them.
-        ttl_seconds: how long to store them.
-    """
+    """Responses by `Idempotency-Key`."""
 
     def __init__(self, store: Store, ttl_seconds: float = 86_400.0) -> None:
         self._store = store

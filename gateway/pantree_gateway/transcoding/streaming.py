@@ -9,17 +9,19 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import orjson
 from fastapi.responses import StreamingResponse
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pantree_gateway.transcoding.events import ERROR, error_event, error_result, event_kinds, event_writer
-from pantree_gateway.transcoding.json_codec import JsonCodec, write_json
+from pantree_gateway.transcoding.json_codec import JsonCodec
 from pantree_gateway.transcoding.upstream import UpstreamMethod
 
 NDJSON = "application/x-ndjson"
 EVENT_STREAM = "text/event-stream"
-# Proxies close connections that are silent for a minute; clients ignore comments.
+# Longest silence in a stream of server-sent events, whose clients ignore comments. Proxies close connections that are
+# silent for a minute.
 KEEP_ALIVE_SECONDS = 15.0
 _KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -28,22 +30,13 @@ _Encoder = Callable[[str, int, dict[str, Any]], bytes]
 
 
 class HttpStream:
-    """Streams the responses of a method.
+    """Streams the responses of a method."""
 
-    Args:
-        method: a method that streams its response.
-        codec: writes the messages.
-        keep_alive_seconds: longest silence in a stream of server-sent events.
-    """
-
-    def __init__(
-        self, method: UpstreamMethod, codec: JsonCodec, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
-    ) -> None:
+    def __init__(self, method: UpstreamMethod, codec: JsonCodec) -> None:
         self._method = method
         output = method.bound.method.output_type
         self._write = event_writer(output, codec)
         self._error = error_result if event_kinds(output) is None else error_event
-        self._keep_alive_seconds = keep_alive_seconds
 
     async def respond(self, request: Request, call: Any) -> Response:
         """Response that streams the messages of a call, and cancels the call if the client disconnects.
@@ -60,7 +53,7 @@ class HttpStream:
         as_events = prefers_events(request.headers.get("accept", ""))
         chunks = self._chunks(request, call, first, messages, _encode_event if as_events else _encode_line)
         if as_events:
-            chunks = with_keep_alive(chunks, self._keep_alive_seconds)
+            chunks = with_keep_alive(chunks, KEEP_ALIVE_SECONDS)
         # Keeps proxies from buffering the stream.
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return StreamingResponse(chunks, media_type=EVENT_STREAM if as_events else NDJSON, headers=headers)
@@ -98,11 +91,11 @@ def prefers_events(accept: str) -> bool:
 
 
 def _encode_line(_name: str, _number: int, value: dict[str, Any]) -> bytes:
-    return write_json(value) + b"\n"
+    return orjson.dumps(value) + b"\n"
 
 
 def _encode_event(name: str, number: int, value: dict[str, Any]) -> bytes:
-    return f"id: {number}\nevent: {name}\ndata: ".encode() + write_json(value) + b"\n\n"
+    return f"id: {number}\nevent: {name}\ndata: ".encode() + orjson.dumps(value) + b"\n\n"
 
 
 async def with_keep_alive(chunks: AsyncIterator[bytes], max_silence_seconds: float) -> AsyncIterator[bytes]:

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import orjson
 from fastapi import APIRouter
 from starlette.routing import Match, WebSocketRoute
 from starlette.types import Scope
@@ -31,7 +32,7 @@ from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.context import RouteContext
 from pantree_gateway.transcoding.events import error_event, event_kinds, event_writer
 from pantree_gateway.transcoding.headers import CallOptions
-from pantree_gateway.transcoding.json_codec import JsonCodec, write_json
+from pantree_gateway.transcoding.json_codec import JsonCodec
 from pantree_gateway.transcoding.problem import Problem, problem_for
 from pantree_gateway.transcoding.resumption import RESUME_TOKEN, progress_of
 from pantree_gateway.transcoding.upstream import Upstream, UpstreamMethod, upstream_methods
@@ -342,7 +343,7 @@ async def _send_frame(websocket: WebSocket, frame: dict[str, Any], seq: int) -> 
     frame["seq"] = seq
     seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
     frame["ts"] = f"{_format_second(seconds)}.{milliseconds:03}Z"
-    await websocket.send_text(write_json(frame).decode())
+    await websocket.send_text(orjson.dumps(frame).decode())
 
 
 # Many frames are sent within a second.
