@@ -95,6 +95,7 @@ format-check: .venv/dev.stamp ## Check the format of the code and the protos
 
 lint: .venv/dev.stamp ## Lint the code, and its words
 	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/python scripts/check_glossary.py
 
 types: .venv/dev.stamp ## Check the types
 	@$(BIN)/mypy
