@@ -58,34 +58,35 @@ def read_item(
         Where the next item's keys and purchases begin; units, shelf price and payments of all lines.
     """
     item = keys[line] >> ITEM_SHIFT
-    day = np.int64(-1)
-    place -= 1
     units = np.int64(0)
     shelf = 0.0
     paid = 0.0
     while line < end and keys[line] >> ITEM_SHIFT == item:
-        key = keys[line]
-        bought = lines[key & POSITION_MASK]
-        line_day = (key >> POSITION_BITS) & DAY_MASK
-        if line_day != day:
-            day = line_day
-            place += 1
-            purchases.days[place] = day
-            purchases.units[place] = 0
-            purchases.shelf[place] = 0.0
-            purchases.paid[place] = 0.0
-            purchases.savings[place] = 0.0
-        quantity = np.int64(bought.quantity)
-        price = bought.price * quantity
-        units += quantity
-        shelf += price
-        paid += price - bought.saving
-        purchases.units[place] += quantity
-        purchases.shelf[place] += price
-        purchases.paid[place] += price - bought.saving
-        purchases.savings[place] += bought.saving
-        line += 1
-    return line, place + 1, units, shelf, paid
+        item_day = keys[line] >> POSITION_BITS
+        day_units = np.int64(0)
+        day_shelf = 0.0
+        day_paid = 0.0
+        day_savings = 0.0
+        while line < end and keys[line] >> POSITION_BITS == item_day:
+            bought = lines[keys[line] & POSITION_MASK]
+            quantity = np.int64(bought.quantity)
+            price = bought.price * quantity
+            payment = price - bought.saving
+            units += quantity
+            shelf += price
+            paid += payment
+            day_units += quantity
+            day_shelf += price
+            day_paid += payment
+            day_savings += bought.saving
+            line += 1
+        purchases.days[place] = item_day & DAY_MASK
+        purchases.units[place] = day_units
+        purchases.shelf[place] = day_shelf
+        purchases.paid[place] = day_paid
+        purchases.savings[place] = day_savings
+        place += 1
+    return line, place, units, shelf, paid
 
 
 @compiled()
