@@ -64,7 +64,7 @@ def test_store_location_comes_from_the_url_then_from_the_host(
         ("PANTREE_VECTOR_STORE_URL", "milvus://[db", "milvus://host:19530"),
         ("VECTORDB_HOST", "http://db:19530", "VECTORDB_PORT"),
         ("VECTORDB_PORT", "many", "whole number"),
-        ("VECTORDB_PORT", "0", "from 1 to 65535"),
+        ("VECTORDB_PORT", "0", "from 1 to 65,535"),
         ("PANTREE_VECTOR_EMBEDDER", "minilm", "hashed-trigrams"),
         ("PANTREE_VECTOR_EMBEDDER", "sentence-transformers", "sentence-transformers:<model name or path>"),
         ("PANTREE_VECTOR_EMBEDDER", "static:large", "hashed-trigrams"),
