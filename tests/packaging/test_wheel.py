@@ -108,7 +108,7 @@ def test_sagemaker_container_starts_with_only_its_extra(wheel: Path, tmp_path: P
     binaries = environment(tmp_path / "env", wheel, "sagemaker")
     python = str(binaries / "python")
     program = [python, "-m", "pantree_recommendation.sagemaker"]
-    subprocess.run([*program, "unfitted", str(tmp_path / "model")], check=True)
+    subprocess.run([*program, "write-default", str(tmp_path / "model")], check=True)
     (port,) = free_ports(1)
     variables = {
         **os.environ,
