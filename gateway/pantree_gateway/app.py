@@ -216,7 +216,7 @@ def _extend_openapi(
             document["components"]["securitySchemes"] = security
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI documents
 
 
 def _authenticator(settings: GatewaySettings) -> Authenticator:

@@ -249,7 +249,7 @@ def mesh_of(checkout: Path) -> Iterator[str]:
     path = os.pathsep.join(str(checkout / folder) for folder in PACKAGE_DIRS)
     environment = {**os.environ, **variables, "PYTHONPATH": path, "PANTREE_GATEWAY_CACHE_SECONDS": "0"}
     command = [sys.executable, "-m", "pantree_cli", "up"]
-    with subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.DEVNULL) as process:  # noqa: S603
+    with subprocess.Popen(command, cwd=checkout, env=environment, stdout=subprocess.DEVNULL) as process:  # noqa: S603 # our own command
         try:
             address = f"{HOST}:{ports['gateway']}"
             _wait_until_ready(address)
