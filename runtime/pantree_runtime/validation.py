@@ -123,12 +123,19 @@ def parse_day(text: str) -> date | None:
 
 @functools.lru_cache(maxsize=4096)  # the purchases of a request share a few hundred days
 def _parse_day(text: str) -> date | None:
+    day = _parse_forecast_day(text)
+    return day if day is not None and day <= LAST_DAY else None
+
+
+def _parse_forecast_day(text: str) -> date | None:
+    if len(text) != _DAY_LENGTH:
+        return None
     try:
         day = date.fromisoformat(text)
     except ValueError:
         return None
     # `fromisoformat` also accepts weeks, such as 2026-W21-5.
-    return day if FIRST_DAY <= day <= LAST_DAY and text[7] == "-" else None
+    return day if day >= FIRST_DAY and text[7] == "-" else None
 
 
 # The compiled check of a message type.
@@ -140,6 +147,7 @@ def _validator(message: Descriptor) -> Check:
     names: dict[str, Any] = {
         "control_character": _CONTROL_CHARACTER.search,
         "parse_day": _parse_day,
+        "parse_forecast_day": _parse_forecast_day,
         "isfinite": math.isfinite,
         "are_numbers": _are_numbers,
         "are_texts": _are_texts,
@@ -230,6 +238,8 @@ def _condition(field: FieldDescriptor, limits: FieldLimits, names: dict[str, Any
     parts = []
     if limits.calendar_day:
         parts.append(f"len(value) == {_DAY_LENGTH} and parse_day(value)")
+    if limits.forecast_day:
+        parts.append("parse_forecast_day(value)")
     if limits.max_length is not None:
         parts.append(f"len(value) <= {limits.max_length}")
     if limits.not_blank:
@@ -369,10 +379,12 @@ def _problem_of_text(value: str, limits: FieldLimits) -> str:
         return f"must have at most {limits.max_length:,} characters; has {len(value):,}"
     if limits.no_control_characters and _CONTROL_CHARACTER.search(value):
         return "must not contain control characters, such as line breaks and tabs"
-    if limits.calendar_day and parse_day(value) is None:
+    is_no_day = limits.calendar_day and parse_day(value) is None
+    if is_no_day or (limits.forecast_day and _parse_forecast_day(value) is None):
         if not value:
             return "is required: a calendar day such as 2026-05-22"
-        return f"must be a calendar day from {FIRST_DAY} to {LAST_DAY}, such as 2026-05-22; is {shown(value)}"
+        last_day = LAST_DAY if limits.calendar_day else date.max
+        return f"must be a calendar day from {FIRST_DAY} to {last_day}, such as 2026-05-22; is {shown(value)}"
     return ""
 
 

@@ -108,6 +108,8 @@ def valid_values(field: FieldDescriptor, limits: FieldLimits) -> list[Any]:
     if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
         if limits.calendar_day:
             return ["1970-01-01", "2199-12-31", "2024-02-29"]
+        if limits.forecast_day:
+            return ["1970-01-01", "9999-12-31", "2400-02-29"]
         texts = ["x", "Kaffee\u00a0Röstung", "\u200b", *(["", " "] if not limits.not_blank else [])]
         return [*texts, "é" * limits.max_length] if limits.max_length else texts
     if field.enum_type is not None:
@@ -140,6 +142,8 @@ def invalid_values(field: FieldDescriptor, limits: FieldLimits) -> list[Any]:
             "x" * 99,
         ]
         values += [] if limits.ignore_zero_value else [""]
+    if limits.forecast_day:
+        values += ["1969-12-31", "10000-01-01", "2300-02-29", "2026-02-30", "2026-5-22"]
     if limits.max_length is not None:
         values.append("é" * (limits.max_length + 1))
     if limits.not_blank:

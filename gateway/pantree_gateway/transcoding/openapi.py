@@ -260,7 +260,7 @@ def _string_bounds(limits: FieldLimits) -> dict[str, Any]:
     bounds: dict[str, Any] = {"minLength": 1} if limits.not_blank and not limits.ignore_zero_value else {}
     if limits.max_length is not None:
         bounds["maxLength"] = limits.max_length
-    return {**bounds, "format": "date"} if limits.calendar_day else bounds
+    return {**bounds, "format": "date"} if limits.calendar_day or limits.forecast_day else bounds
 
 
 def _list_bounds(limits: FieldLimits) -> dict[str, Any]:

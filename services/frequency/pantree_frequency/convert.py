@@ -24,7 +24,7 @@ from pantree_frequency.core import (
 )
 from pantree_frequency.rules import check_history
 from pantree_runtime.batches import split_by_size
-from pantree_runtime.errors import InvalidInput
+from pantree_runtime.errors import InvalidInput, PantreeError
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.status import status_of
 from pantree_runtime.validation import validate
@@ -123,21 +123,22 @@ def analysis_response(analysis: HistoryAnalysis, as_of_day: int, view: View) -> 
 
 
 def batch_responses(
-    requests: Sequence[AnalysisRequest | Status], analyses: Sequence[HistoryAnalysis], view: View
+    requests: Sequence[AnalysisRequest | Status],
+    responses: Sequence[messages.AnalyzeHistoryResponse | PantreeError],
 ) -> Iterator[messages.AnalyzeHistoriesResponse]:
-    """Converts the analyses of a batch to responses, in the order of the requests.
+    """Joins the responses and errors of a batch, in the order of the requests.
 
     Args:
         requests: from `batch_requests`.
-        analyses: of the valid requests, in order.
-        view: fields of each item.
+        responses: to the valid requests, in order.
     """
-    remaining = iter(analyses)
+    remaining = iter(responses)
+    outcomes = (request if isinstance(request, Status) else next(remaining) for request in requests)
     results = (
-        messages.HouseholdAnalysis(error=request)
-        if isinstance(request, Status)
-        else messages.HouseholdAnalysis(result=analysis_response(next(remaining), request.as_of_day, view))
-        for request in requests
+        messages.HouseholdAnalysis(result=outcome)
+        if isinstance(outcome, messages.AnalyzeHistoryResponse)
+        else messages.HouseholdAnalysis(error=status_of(outcome) if isinstance(outcome, PantreeError) else outcome)
+        for outcome in outcomes
     )
     for households in split_by_size(results):
         yield messages.AnalyzeHistoriesResponse(households=households)

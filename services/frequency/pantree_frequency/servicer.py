@@ -1,6 +1,6 @@
 """The RPCs of the frequency service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
@@ -14,6 +14,7 @@ from pantree_frequency.core import (
     analyze_histories,
     cadence_changes,
 )
+from pantree_runtime.batches import answer_each
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import InternalError
 from pantree_runtime.grpc_types import Context
@@ -34,7 +35,7 @@ class Analyzer:
         """Sets the models."""
         self._models = models
 
-    def analyze(self, requests: list[AnalysisRequest], options: Options) -> list[HistoryAnalysis]:
+    def analyze(self, requests: Sequence[AnalysisRequest], options: Options) -> list[HistoryAnalysis]:
         """The analysis of each history, in order.
 
         Raises:
@@ -84,8 +85,16 @@ class FrequencyServicer(rpc.FrequencyServiceServicer):
 
     def _analyze_batch(self, request: messages.AnalyzeHistoriesRequest) -> list[messages.AnalyzeHistoriesResponse]:
         households, options = convert.batch_requests(request), convert.options(request)
+
+        def responses(requests: Sequence[AnalysisRequest]) -> list[messages.AnalyzeHistoryResponse]:
+            analyses = self._analyzer.analyze(requests, options)
+            return [
+                convert.analysis_response(analysis, one.as_of_day, request.view)
+                for one, analysis in zip(requests, analyses, strict=True)
+            ]
+
         valid = [household for household in households if isinstance(household, AnalysisRequest)]
-        return list(convert.batch_responses(households, self._analyzer.analyze(valid, options), request.view))
+        return list(convert.batch_responses(households, answer_each(valid, responses)))
 
     async def FindCadenceChanges(
         self, request: messages.FindCadenceChangesRequest, context: Context

@@ -9,8 +9,9 @@ from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.recommender import FilteredRequest, ScoredRequest, filter_candidates, score, select
 from pantree_recommendation.core.selection import Models, ModelSource
 from pantree_recommendation.rules import check_request
+from pantree_runtime.batches import answer_alone
 from pantree_runtime.cpu import run_cpu
-from pantree_runtime.errors import InvalidInput
+from pantree_runtime.errors import PantreeError
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.validation import validate
 
@@ -54,15 +55,12 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
 
     def _filter_batch(
         self, request: messages.RecommendBatchRequest, models: Models
-    ) -> list[FilteredRequest | InvalidInput]:
-        return [self._filter_household(household, models) for household in request.households]
+    ) -> list[FilteredRequest | PantreeError]:
+        def filtered(household: messages.RecommendRequest) -> FilteredRequest:
+            validate(household, check_request)
+            return self._filter(household, models)
 
-    def _filter_household(self, request: messages.RecommendRequest, models: Models) -> FilteredRequest | InvalidInput:
-        try:
-            validate(request, check_request)
-            return self._filter(request, models)
-        except InvalidInput as error:
-            return error
+        return [answer_alone(household, filtered) for household in request.households]
 
 
 def _response(scored: ScoredRequest) -> messages.RecommendResponse:
@@ -70,9 +68,9 @@ def _response(scored: ScoredRequest) -> messages.RecommendResponse:
 
 
 def _batch_responses(
-    filtered: Sequence[FilteredRequest | InvalidInput], scored: Sequence[ScoredRequest]
+    filtered: Sequence[FilteredRequest | PantreeError], scored: Sequence[ScoredRequest]
 ) -> list[messages.RecommendBatchResponse]:
     remaining = iter(scored)
     return convert.batch_responses(
-        entry if isinstance(entry, InvalidInput) else select(next(remaining)) for entry in filtered
+        entry if isinstance(entry, PantreeError) else answer_alone(next(remaining), select) for entry in filtered
     )

@@ -163,7 +163,11 @@ def _fill_features(
         for pair in range(len(own)):
             row = rows[pair]
             if row.type.count > 0:
-                row.type_peers.share_decayed = row.pair.decay_28 / row.type.decay_28
+                # After some 4,200 days both are 0 in a float32.
+                if row.type.decay_28 > 0:
+                    row.type_peers.share_decayed = row.pair.decay_28 / row.type.decay_28
+                else:
+                    row.type_peers.share_decayed = row.type_peers.share
             row.household_pairs = len(own)
             row.household_repeat_ratio = (count - len(own)) / count
             row.household_promotion_ratio = promotions / count
