@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import Perishability
 from pantree_domain.evidence import ModelName, Need, Trend
+from pantree_domain.goods import load_goods_policy
 from pantree_recommendation.backends.embedded import EmbeddedRanker
 from pantree_recommendation.core.candidate import Candidate, PaidPrice
 from pantree_recommendation.core.policy import Policy
@@ -284,9 +285,53 @@ async def test_empty_result_has_near_misses_without_a_request_for_them() -> None
     ]
 
 
-async def test_result_with_a_recommendation_has_no_near_misses() -> None:
+async def test_near_misses_accompany_recommendations() -> None:
     result = await recommend(request(bananas(), bananas(name="Eggs", purchase_count=2)))
+    assert [item.name for item in result.near_misses] == ["Eggs"]
+
+
+async def test_goods_that_are_not_offered_are_omitted_with_their_reason() -> None:
+    names = ("Marlboro Gold", "Barefoot Moscato", "Zigareten", "Bottle Deposit")
+    items = [bananas(name=name, category="", forecast=forecast()) for name in names]
+    result = await recommend(request(*items, include_omitted=True))
+    assert result.recommendations == ()
     assert result.near_misses == ()
+    assert {item.name: (item.reason.code, item.reason.goods and item.reason.goods.id) for item in result.omitted} == {
+        "Marlboro Gold": (ReasonCode.GOODS_NEVER_OFFERED, "tobacco"),
+        "Barefoot Moscato": (ReasonCode.GOODS_OPT_IN, "alcohol"),
+        "Zigareten": (ReasonCode.GOODS_UNCERTAIN, "tobacco"),
+        "Bottle Deposit": (ReasonCode.GOODS_NEVER_OFFERED, "deposits"),
+    }
+    assert all("{" not in item.reason.text for item in result.omitted)
+
+
+async def test_goods_of_a_retailer_that_opted_in_have_no_discount() -> None:
+    policy = Policy(goods=load_goods_policy(opted_in=frozenset({"alcohol"})))
+    item = bananas(name="Barefoot Moscato", forecast=forecast(), paid_price=PaidPrice(9.0, 0.0), latest_unit_price=8.0)
+    result = await recommend(request(item), policy)
+    (recommendation,) = result.recommendations
+    assert [price.tier.discount_ratio for price in recommendation.offer.prices] == [0.0, 0.0]
+    assert [price.savings_vs_paid for price in recommendation.offer.prices] == [None, None]
+    assert ReasonCode.SHELF_PRICE_ONLY in {reason.code for reason in recommendation.reasons}
+    assert result.plan.estimated_annual_savings == 0.0
+    assert result.plan.annual_savings_vs_paid == 0.0
+
+
+async def test_formula_is_offered_without_a_discount_and_does_not_lift_others_to_a_higher_one() -> None:
+    names = ("Bananas", "Eggs", "Butter", "Oats")
+    others = [bananas(name=name, category=name, forecast=forecast()) for name in names]
+    formula = bananas(name="Similac Advance", category="baby", forecast=forecast())
+    result = await recommend(request(*others, formula))
+    assert len(result.recommendations) == 5
+    assert result.plan.best_discount_ratio == 0.0
+
+
+async def test_line_at_price_zero_is_no_offer_next_to_other_prices() -> None:
+    sample = bananas(name="Granola", latest_unit_price=0.0, forecast=forecast())
+    alone = await recommend(request(sample))
+    assert [item.candidate.name for item in alone.recommendations] == ["Granola"]
+    result = await recommend(request(sample, bananas(forecast=forecast()), include_omitted=True))
+    assert [(item.name, item.reason.code) for item in result.omitted] == [("Granola", ReasonCode.NO_PRICE)]
 
 
 async def test_item_of_an_excluded_category_is_no_near_miss() -> None:

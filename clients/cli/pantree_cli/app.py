@@ -26,6 +26,7 @@ from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
 from pantree_cli.help import examples
 from pantree_cli.mesh import PARTS, Mesh, PartName, running_mesh
+from pantree_cli.policy import policy_app
 from pantree_cli.simulate import EXAMPLES as SIMULATE_EXAMPLES
 from pantree_cli.simulate import simulate
 from pantree_client import (
@@ -252,6 +253,7 @@ def version() -> None:
 
 
 app.command(epilog=SIMULATE_EXAMPLES)(simulate)
+app.add_typer(policy_app, name="policy")
 
 
 async def _up(in_process: bool, certificates: Path | None) -> None:

@@ -148,6 +148,10 @@ class Catalog:
             self._nearest_item(words, decisive),
         )
 
+    def knows(self, name: str) -> bool:
+        """Whether a name contains a known word, as it is spelled."""
+        return bool(self._findings(normalize_name(name).split()))
+
     def _findings(self, words: Sequence[str]) -> list[_Finding]:
         """Clues in a name, except those inside longer clues."""
         findings = [

@@ -17,7 +17,7 @@ _LONE_UNIT = re.compile(r"(?<!\w)(?:half gal(?:lon)?|oz|lbs?|ct|ctn|pk|pck|pt|qt
 _APOSTROPHE = re.compile(r"['’`]")
 _NOT_A_WORD = re.compile(r"[\W_]+")
 
-# Exceptions to the rules of `_singular`.
+# Exceptions to the rules of `singular`.
 _SINGULARS = {
     "brownies": "brownie", "cookies": "cookie", "greens": "greens", "halves": "half", "leaves": "leaf",
     "loaves": "loaf", "molasses": "molasses", "pies": "pie", "potpies": "potpie", "quiches": "quiche",
@@ -36,10 +36,10 @@ def normalize_name(text: str) -> str:
     without_amounts = _LONE_UNIT.sub(" ", _AMOUNT.sub(" ", plain.replace("&", " and ")))
     words = _NOT_A_WORD.sub(" ", without_amounts).split() or _NOT_A_WORD.sub(" ", plain).split()
     expanded = " ".join(read_words().abbreviations.get(word, word) for word in words).split()
-    return " ".join(map(_singular, expanded))
+    return " ".join(map(singular, expanded))
 
 
-def _singular(word: str) -> str:
+def singular(word: str) -> str:
     """Singular of a lower-case English noun, by rule."""
     if word in _SINGULARS:
         return _SINGULARS[word]

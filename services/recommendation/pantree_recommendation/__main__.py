@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.recommendation.v1.recommendation_service_pb2 import RecommendBatchResponse, RecommendResponse
+from pantree_domain.goods import load_goods_policy
 from pantree_recommendation.backends.discount_file import BUNDLED, load_discounts
 from pantree_recommendation.backends.model_files import ModelFiles
 from pantree_recommendation.core.policy import Policy
@@ -27,7 +28,8 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
     """The recommendation service.
 
     Raises:
-        OSError: when a model, the selection file, the discounts file or the AWS configuration is invalid.
+        OSError: when a model, the AWS configuration, or the file of the selection, the discounts or the goods is
+            invalid.
     """
     policy = Policy(
         min_cadence_probability=settings.min_cadence_probability,
@@ -38,6 +40,7 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
             name.strip().casefold() for name in settings.excluded_categories.split(",") if name.strip()
         ),
         max_category_ratio=settings.max_category_ratio,
+        goods=await asyncio.to_thread(load_goods_policy, settings.goods_file, settings.opted_in),
     )
     sagemaker = await asyncio.to_thread(_sagemaker, settings) if settings.sagemaker_endpoint else None
     servicer = RecommendationServicer(policy, await asyncio.to_thread(_models, settings, sagemaker))

@@ -262,7 +262,13 @@ def _omitted_message(item: OmittedItem) -> messages.OmittedItem:
 
 
 def _reason_message(reason: Reason) -> messages.Reason:
-    return messages.Reason(code=reason.code, text=reason.text, values=reason.values, other_item=reason.other_item)
+    return messages.Reason(
+        code=reason.code,
+        text=reason.text,
+        values=reason.values,
+        other_item=reason.other_item,
+        goods_type="" if reason.goods is None else reason.goods.id,
+    )
 
 
 def _model_message(model: ModelName) -> Model:

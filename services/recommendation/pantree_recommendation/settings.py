@@ -34,6 +34,15 @@ class RecommendationSettings(PartSettings):
     excluded_categories: str = Field(
         default="", description="Categories not delivered by subscription, separated by commas."
     )
+    goods_file: Path | None = Field(
+        default=None,
+        description="TOML file with types of goods that change or extend the bundled policy; `pantree policy show` "
+        "prints it.",
+    )
+    opt_in_goods: str = Field(
+        default="",
+        description="Types of goods that are offered only by choice, separated by commas: alcohol, medicines.",
+    )
     max_category_ratio: float = Field(
         default=0.5, gt=0, le=1, description="Largest share of the recommendations that may come from one category."
     )
@@ -100,6 +109,11 @@ class RecommendationSettings(PartSettings):
     aws_session_token: SecretStr | None = Field(
         default=None, description="Session token of temporary AWS credentials.", validation_alias="AWS_SESSION_TOKEN"
     )
+
+    @property
+    def opted_in(self) -> frozenset[str]:
+        """Types of goods that the retailer offers by choice."""
+        return frozenset(id_.strip() for id_ in self.opt_in_goods.split(",") if id_.strip())
 
     @property
     def aws_connection(self) -> dict[str, Any]:

@@ -252,10 +252,7 @@ export interface RecommendationSet {
    * requested. They are not offers to subscribe.
    */
   suggestions: Suggestion[];
-  /**
-   * near_misses are up to three items closest to being recommended, with the reasons why they are not; empty when an
-   * item is recommended.
-   */
+  /** near_misses are up to three items closest to being recommended, with the reasons why they are not. */
   near_misses: OmittedItem[];
 }
 
@@ -362,6 +359,8 @@ export interface Reason {
   values: Record<string, number>;
   /** other_item is another item that the reason refers to; usually empty. */
   other_item: string;
+  /** goods_type is the type of goods whose rules the reason follows from, such as `tobacco`; usually empty. */
+  goods_type: string;
 }
 
 /** OmittedItem is an item that is not recommended. */

@@ -487,9 +487,7 @@ class RecommendationSet(_message.Message):
 
     @_builtins.property
     def near_misses(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.OmittedItem]:
-        """near_misses are up to three items closest to being recommended, with the reasons why they are not; empty when an
-        item is recommended.
-        """
+        """near_misses are up to three items closest to being recommended, with the reasons why they are not."""
 
     def __init__(
         self,

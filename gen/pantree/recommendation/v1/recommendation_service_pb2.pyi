@@ -185,8 +185,8 @@ class RecommendResponse(_message.Message):
 
     @_builtins.property
     def near_misses(self) -> _containers.RepeatedCompositeFieldContainer[Global___OmittedItem]:
-        """near_misses are up to three items closest to being recommended, closest first, with the reasons why they are not;
-        empty when an item is recommended. They are always included, so that an empty result is explained.
+        """near_misses are up to three items closest to being recommended, closest first, with the reasons why they are not,
+        such as too few purchases so far. Goods that are not offered at all are never among them.
         """
 
     def __init__(
@@ -553,12 +553,15 @@ class Reason(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     VALUES_FIELD_NUMBER: _builtins.int
     OTHER_ITEM_FIELD_NUMBER: _builtins.int
+    GOODS_TYPE_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """code is stable and meant for programs, such as `BOUGHT_REGULARLY`."""
     text: _builtins.str
     """text is the reason for people."""
     other_item: _builtins.str
     """other_item is another item that the reason refers to; usually empty."""
+    goods_type: _builtins.str
+    """goods_type is the type of goods whose rules the reason follows from, such as `tobacco`; usually empty."""
     @_builtins.property
     def values(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """values are the numbers behind it, by name."""
@@ -570,10 +573,11 @@ class Reason(_message.Message):
         text: _builtins.str = ...,
         values: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         other_item: _builtins.str = ...,
+        goods_type: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "other_item", b"other_item", "text", b"text", "values", b"values"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "goods_type", b"goods_type", "other_item", b"other_item", "text", b"text", "values", b"values"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pantree_domain.catalog import CATEGORIES, OTHER, Catalog, CatalogItem, Perishability, normalize_name
+from pantree_domain.goods import load_goods_policy
 from pantree_enrichment.core.item import (
     MAX_SUGGESTED_INTERVAL_DAYS,
     EnrichedItem,
@@ -74,7 +75,9 @@ class RulesEnricher:
         known: dict[str, RelatedItem] = {}
         for related in answer.related_items:
             found = self._catalog.categorize(related.name).item
-            if found is not None and normalize_name(found.name) != answer.normalized_name:
+            if found is None or not _may_suggest(found.name):
+                continue
+            if normalize_name(found.name) != answer.normalized_name:
                 known.setdefault(found.name, RelatedItem(found.name, related.relation))
         return tuple(known.values())
 
@@ -82,9 +85,15 @@ class RulesEnricher:
         """Substitutes, then complements, in the order of the catalog."""
         own_name = normalize_name(name)
         substitutes = [
-            other.name for other in self._catalog.items_of_kind(item.kind) if normalize_name(other.name) != own_name
+            other.name
+            for other in self._catalog.items_of_kind(item.kind)
+            if normalize_name(other.name) != own_name and _may_suggest(other.name)
         ]
-        complements = [others[0].name for kind in item.complements if (others := self._catalog.items_of_kind(kind))]
+        complements = [
+            others[0].name
+            for kind in item.complements
+            if (others := self._catalog.items_of_kind(kind)) and _may_suggest(others[0].name)
+        ]
         yield from (RelatedItem(other, Relation.SUBSTITUTE) for other in substitutes[:MAX_SUBSTITUTES])
         yield from (RelatedItem(other, Relation.COMPLEMENT) for other in complements[:MAX_COMPLEMENTS])
 
@@ -103,6 +112,11 @@ class RulesEnricher:
             if count >= _MIN_AGREEMENT * len(items):
                 return perishability
         return None
+
+
+def _may_suggest(name: str) -> bool:
+    match = load_goods_policy().match(name, "")
+    return match is None or match.goods.suggest
 
 
 def _interval_days(item: CatalogItem) -> int:

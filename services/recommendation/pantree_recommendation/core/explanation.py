@@ -6,6 +6,7 @@ from datetime import date
 from pantree_domain.cadence import GRACE_FACTOR
 from pantree_domain.catalog import Perishability
 from pantree_domain.evidence import Trend
+from pantree_domain.goods import GoodsType
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.offer import Offer
 from pantree_recommendation.core.reason import Reason, ReasonCode
@@ -15,8 +16,17 @@ from pantree_recommendation.core.reason import Reason, ReasonCode
 MIN_CONSISTENCY_OF_REGULAR = 1 / 1.5
 
 
-def recommendation_reasons(candidate: Candidate, offer: Offer, as_of: date) -> tuple[Reason, ...]:
-    """Reasons for recommending an offered item, most important first."""
+def recommendation_reasons(
+    candidate: Candidate, offer: Offer, as_of: date, goods: GoodsType | None = None
+) -> tuple[Reason, ...]:
+    """Reasons for recommending an offered item, most important first.
+
+    Args:
+        candidate: the item.
+        offer: its subscription.
+        as_of: as-of date.
+        goods: type of goods with rules of its own; None for ordinary groceries.
+    """
     assert candidate.mean_interval_days is not None  # an offer needs an interval
     regular = candidate.consistency_ratio >= MIN_CONSISTENCY_OF_REGULAR
     reasons = [
@@ -32,7 +42,7 @@ def recommendation_reasons(candidate: Candidate, offer: Offer, as_of: date) -> t
     if candidate.next_due_day is not None and candidate.next_due_day <= as_of:
         reasons.append(Reason(ReasonCode.DUE_NOW, {"overdue_days": (as_of - candidate.next_due_day).days}))
     reasons += _cadence_reasons(candidate, offer)
-    reasons += _savings_reasons(offer)
+    reasons += _savings_reasons(offer, goods)
     if candidate.trend is Trend.ACCELERATING:
         reasons.append(Reason(ReasonCode.BOUGHT_MORE_OFTEN, {"mean_interval_days": candidate.mean_interval_days}))
     if candidate.perishability is Perishability.MONTHS:
@@ -68,9 +78,11 @@ def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
     return reasons
 
 
-def _savings_reasons(offer: Offer) -> list[Reason]:
+def _savings_reasons(offer: Offer, goods: GoodsType | None) -> list[Reason]:
     """The savings compared with what was paid, if that is known; none if the household already pays less."""
     price = offer.price
+    if not offer.discounted:
+        return [Reason(ReasonCode.SHELF_PRICE_ONLY, {}, goods=goods)]
     savings = price.savings_vs_paid
     if savings is None:
         if price.estimated_annual_savings <= 0:

@@ -1,6 +1,6 @@
 """The subscription that the evidence supports, with its costs and savings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pantree_domain.cadence import LADDER, Cadence, nearest_cadence
 from pantree_recommendation.core.candidate import Candidate, Forecast
@@ -39,6 +39,8 @@ class Offer:
     """Units per delivery."""
     prices: tuple[Price, ...]
     """At each discount tier, smallest delivery first."""
+    discounted: bool = True
+    """Whether discounts apply; False for goods that the policy excludes from them."""
 
     @property
     def price(self) -> Price:
@@ -46,12 +48,14 @@ class Offer:
         return self.prices[0]
 
 
-def offer_of(candidate: Candidate, tiers: DiscountTiers) -> Offer:
+def offer_of(candidate: Candidate, tiers: DiscountTiers, *, discounted: bool = True) -> Offer:
     """The subscription that the evidence supports.
 
     When there is little evidence and such items are typically bought less often, by a step of the ladder or more, the
     cadence is one step longer. It is only one step, because the household's own purchases outweigh what is typical. It
     is never shorter than the purchases support, because a late delivery does less harm than an early one.
+
+    Without a discount, it has the shelf price at each tier and is not compared with what was paid.
 
     Raises:
         ValueError: when the candidate has no interval.
@@ -72,17 +76,20 @@ def offer_of(candidate: Candidate, tiers: DiscountTiers) -> Offer:
         supported_cadence=supported,
         forecast=forecast,
         quantity=candidate.typical_quantity,
-        prices=tuple(_price(candidate, cadence, tier) for tier in tiers.tiers),
+        prices=tuple(_price(candidate, cadence, tier, discounted) for tier in tiers.tiers),
+        discounted=discounted,
     )
 
 
-def _price(candidate: Candidate, cadence: Cadence, tier: DiscountTier) -> Price:
+def _price(candidate: Candidate, cadence: Cadence, tier: DiscountTier, discounted: bool) -> Price:
+    if not discounted:
+        tier = replace(tier, discount_ratio=0.0)
     terms = (candidate.latest_unit_price, candidate.typical_quantity, tier.discount_ratio, cadence)
     return Price(
         tier=tier,
         annual_cost=annual_cost(*terms),
         estimated_annual_savings=annual_savings(*terms),
         savings_vs_paid=None
-        if candidate.paid_price is None
+        if candidate.paid_price is None or not discounted
         else savings_vs_paid(candidate.paid_price, candidate.purchase_count, *terms),
     )

@@ -33,17 +33,24 @@ class Plan:
     annual_savings_vs_paid: float | None
     """Compared with what the household paid, rounded down to a cent; None when that is unknown for any item."""
     best_discount_ratio: float
-    """Share of item deliveries that get the largest discount, 0 to 1."""
+    """Share of the deliveries of items with a discount that get the largest one, 0 to 1."""
 
 
 def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> Plan:
-    """The plan for the offered items, summed exactly over the days of the ladder's cycle, then scaled to 365 days."""
+    """The plan for the offered items, summed exactly over the days of the ladder's cycle, then scaled to 365 days.
+
+    Goods without a discount are delivered at the shelf price; they neither save nor count toward a discount.
+    """
     with exactly():
         counts: Counter[int] = Counter()
         prices: defaultdict[int, Decimal] = defaultdict(Decimal)
+        fixed_prices: defaultdict[int, Decimal] = defaultdict(Decimal)
         payments: defaultdict[int, Decimal] = defaultdict(Decimal)
         for candidate, offer in offers:
             step = offer.cadence.interval_days
+            if not offer.discounted:
+                fixed_prices[step] += exact(candidate.latest_unit_price) * offer.quantity
+                continue
             counts[step] += 1
             prices[step] += exact(candidate.latest_unit_price) * offer.quantity
             if candidate.paid_price is not None:
@@ -51,6 +58,10 @@ def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> 
         cost = shelf = paid = Decimal(0)
         deliveries = best = 0
         for steps, days in _DAYS_BY_STEPS.items():
+            fixed = days * sum((fixed_prices[step] for step in steps if step in fixed_prices), Decimal(0))
+            shelf += fixed
+            cost += fixed
+            paid += fixed
             delivered = [step for step in steps if step in counts]
             if not delivered:
                 continue
@@ -62,7 +73,7 @@ def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> 
             shelf += price
             cost += price * (1 - exact(tier.discount_ratio))
             paid += days * sum(payments[step] for step in delivered)
-        paid_is_known = all(candidate.paid_price is not None for candidate, _ in offers)
+        paid_is_known = all(candidate.paid_price is not None or not offer.discounted for candidate, offer in offers)
         return Plan(
             item_count=len(offers),
             annual_cost=ceil_to_cent(cost * DAYS_PER_YEAR, CYCLE_DAYS),

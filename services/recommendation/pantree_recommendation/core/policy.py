@@ -1,11 +1,12 @@
 """Which items are eligible for a subscription."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 from pantree_domain.cadence import LADDER
 from pantree_domain.evidence import Need
+from pantree_domain.goods import GoodsMatch, GoodsPolicy, Offering, load_goods_policy
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
 from pantree_recommendation.core.reason import Reason, ReasonCode
@@ -50,6 +51,8 @@ class Policy:
     """Not delivered by subscription; lower case."""
     max_category_ratio: float = 0.5
     """Largest share of the requested recommendations that may come from one category, above 0 to 1."""
+    goods: GoodsPolicy = field(default_factory=load_goods_policy)
+    """Types of goods that are never offered, discounted or suggested."""
 
     def required_probability(self, candidate: Candidate) -> float:
         """The minimum `cadence_probability` of an item, 0 to 1."""
@@ -64,9 +67,24 @@ class Policy:
         """How many of `limit` items may come from one category, at least 1."""
         return max(1, math.ceil(self.max_category_ratio * limit))
 
+    def may_discount(self, name: str, category: str) -> bool:
+        """Whether an item may have a discount and a claim of savings."""
+        match = self.goods.match(name, category)
+        return match is None or match.goods.discount
+
+    def may_suggest(self, name: str, category: str) -> bool:
+        """Whether an item may be suggested because similar customers buy it."""
+        if category.casefold() in self.excluded_categories:
+            return False
+        match = self.goods.match(name, category)
+        return match is None or match.goods.suggest
+
 
 def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reason | None:
     """Why an item is not eligible for a subscription; None when it is."""
+    match = policy.goods.match(candidate.name, candidate.category)
+    if match is not None and not policy.goods.may_offer(match.goods):
+        return _goods_reason(match)
     mean, forecast = candidate.mean_interval_days, candidate.effective_forecast
     if mean is None or forecast is None or candidate.purchase_count < policy.min_purchases:
         return Reason(
@@ -105,3 +123,13 @@ def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reaso
             ReasonCode.LOW_CONFIDENCE, {"confidence": candidate.confidence, "min_confidence": policy.min_confidence}
         )
     return None
+
+
+def _goods_reason(match: GoodsMatch) -> Reason:
+    if not match.certain:
+        code = ReasonCode.GOODS_UNCERTAIN
+    elif match.goods.offer is Offering.OPT_IN:
+        code = ReasonCode.GOODS_OPT_IN
+    else:
+        code = ReasonCode.GOODS_NEVER_OFFERED
+    return Reason(code, {}, goods=match.goods)

@@ -4,6 +4,8 @@ import enum
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pantree_domain.goods import GoodsType
+
 
 class ReasonCode(enum.StrEnum):
     """Codes of reasons. The meaning of a code never changes."""
@@ -19,6 +21,7 @@ class ReasonCode(enum.StrEnum):
     LIKELY_BOUGHT_AGAIN = "LIKELY_BOUGHT_AGAIN"
     CADENCE_BY_RISK = "CADENCE_BY_RISK"
     KEEPS_FOR_MONTHS = "KEEPS_FOR_MONTHS"
+    SHELF_PRICE_ONLY = "SHELF_PRICE_ONLY"
 
     BOUGHT_BY_SIMILAR_CUSTOMERS = "BOUGHT_BY_SIMILAR_CUSTOMERS"
     KEPT_BY_SIMILAR_CUSTOMERS = "KEPT_BY_SIMILAR_CUSTOMERS"
@@ -26,6 +29,10 @@ class ReasonCode(enum.StrEnum):
 
     TOO_FEW_PURCHASES = "TOO_FEW_PURCHASES"
     NOT_SUBSCRIBABLE = "NOT_SUBSCRIBABLE"
+    GOODS_NEVER_OFFERED = "GOODS_NEVER_OFFERED"
+    GOODS_OPT_IN = "GOODS_OPT_IN"
+    GOODS_UNCERTAIN = "GOODS_UNCERTAIN"
+    NO_PRICE = "NO_PRICE"
     NEED_LATE = "NEED_LATE"
     NEED_PAUSED = "NEED_PAUSED"
     NEED_ENDED = "NEED_ENDED"
@@ -68,6 +75,11 @@ _TEXTS = {
     ReasonCode.TOO_FEW_PURCHASES: "Days with a purchase: {purchase_count:.0f}; at least {min_purchases:.0f} are needed "
     "to judge it.",
     ReasonCode.NOT_SUBSCRIBABLE: "Its category is not delivered by subscription.",
+    ReasonCode.SHELF_PRICE_ONLY: "Delivered at the shelf price: there are no discounts on {goods}.",
+    ReasonCode.GOODS_NEVER_OFFERED: "We don't deliver {goods} by subscription.",
+    ReasonCode.GOODS_OPT_IN: "This shop doesn't deliver {goods} by subscription.",
+    ReasonCode.GOODS_UNCERTAIN: "We don't know this item, and it looks like {goods}, so we left it out.",
+    ReasonCode.NO_PRICE: "It had no price on your receipts, so there is nothing to subscribe to.",
     ReasonCode.NEED_LATE: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
     "{mean_interval_days:.1f} days: it is late, so wait for the next purchase.",
     ReasonCode.NEED_PAUSED: "Not bought for {days_since_last_purchase:.0f} days, with a mean interval of "
@@ -94,8 +106,12 @@ class Reason(NamedTuple):
     values: Mapping[str, float]
     other_item: str = ""
     """Name of another item that the text mentions; empty for most reasons."""
+    goods: GoodsType | None = None
+    """Type of goods that the text mentions; None for most reasons."""
 
     @property
     def text(self) -> str:
         """The reason as a sentence."""
-        return _TEXTS[self.code].format(**self.values, other_item=self.other_item)
+        return _TEXTS[self.code].format(
+            **self.values, other_item=self.other_item, goods="" if self.goods is None else self.goods.label["en"]
+        )

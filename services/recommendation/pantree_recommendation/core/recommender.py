@@ -96,7 +96,7 @@ class RecommendationResult:
     suggestions: tuple[Suggestion, ...] = ()
     """From similar customers, best first."""
     near_misses: tuple[OmittedItem, ...] = ()
-    """When nothing is recommended, up to `MAX_NEAR_MISSES` items that came closest, closest first."""
+    """Up to `MAX_NEAR_MISSES` items that came closest to being recommended, closest first."""
 
 
 class FilteredRequest(NamedTuple):
@@ -136,14 +136,24 @@ def filter_candidates(request: RecommendationRequest, policy: Policy, models: Mo
         # A threshold in the request applies to all items, without the allowance.
         policy = replace(policy, min_cadence_probability=request.min_cadence_probability, predictable_allowance=0.0)
     offers, rejected = [], []
+    # Without any price, prices are unknown; next to other prices, a price of 0 is that of a free sample.
+    has_prices = any(candidate.latest_unit_price > 0 for candidate in request.candidates)
     for candidate in request.candidates:
         reason = rejection_reason(candidate, request.as_of, policy)
+        if reason is None and has_prices and _is_free(candidate):
+            reason = Reason(ReasonCode.NO_PRICE, {})
         if reason is None:
-            offers.append((candidate, offer_of(candidate, policy.tiers)))
+            discounted = policy.may_discount(candidate.name, candidate.category)
+            offers.append((candidate, offer_of(candidate, policy.tiers, discounted=discounted)))
         else:
             rejected.append(OmittedItem(candidate.name, reason))
     features = [features_of(candidate, offer, request.as_of) for candidate, offer in offers]
     return FilteredRequest(request, policy, offers, rejected, features, ranker, models.fallback)
+
+
+def _is_free(candidate: Candidate) -> bool:
+    paid = candidate.paid_price
+    return candidate.latest_unit_price == 0 and (paid is None or paid.mean == 0)
 
 
 async def score(filtered: Sequence[FilteredRequest]) -> list[ScoredRequest]:
@@ -189,7 +199,7 @@ def select(scored: ScoredRequest) -> RecommendationResult:
         source=scored.ranker.source,
         fallback_reason=scored.fallback_reason,
         suggestions=suggestions,
-        near_misses=() if recommendations else _near_misses(rejected, request.candidates),
+        near_misses=_near_misses(rejected, request.candidates),
     )
 
 
@@ -211,6 +221,7 @@ def _recommendations(scored: ScoredRequest) -> tuple[list[Recommendation], list[
             outranked.append(OmittedItem(candidate.name, reason))
         else:
             category_counts[candidate.category] += 1
+            match = policy.goods.match(candidate.name, candidate.category)
             next_due_day = max(candidate.next_due_day or request.as_of, request.as_of)
             recommendations.append(
                 Recommendation(
@@ -219,7 +230,9 @@ def _recommendations(scored: ScoredRequest) -> tuple[list[Recommendation], list[
                     score=score,
                     next_due_day=next_due_day,
                     first_delivery_day=max(offer.forecast.first_delivery_day or next_due_day, request.as_of),
-                    reasons=recommendation_reasons(candidate, offer, request.as_of),
+                    reasons=recommendation_reasons(
+                        candidate, offer, request.as_of, None if match is None else match.goods
+                    ),
                 )
             )
     return recommendations, outranked
@@ -228,7 +241,8 @@ def _recommendations(scored: ScoredRequest) -> tuple[list[Recommendation], list[
 def _near_misses(rejected: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:
     """The items that came closest to a recommendation, closest first.
 
-    They are ordered by reason, then by probability, number of purchases and name, without items of excluded categories.
+    They are ordered by reason, then by probability, number of purchases and name. Excluded categories and
+    goods are not among them.
     """
     candidate_by_name = {candidate.name: candidate for candidate in candidates}
 

@@ -77,7 +77,8 @@ def suggestions_of(
     """The best `limit` suggestions, best first; items of equal score are ordered by name.
 
     The score is the share of regular buyers: among all neighbors for a new item, among the neighbors who ever bought it
-    for an item that the household has tried. Items with enough purchases for a recommendation are not suggested.
+    for an item that the household has tried. Items with enough purchases for a recommendation are not suggested, nor
+    are goods that the policy excludes.
     """
     own_keys = {
         item_key(candidate.name) for candidate in candidates if candidate.purchase_count >= policy.min_purchases
@@ -85,7 +86,7 @@ def suggestions_of(
     suggestions = [
         _suggestion(item, neighborhood.neighbor_count)
         for item in neighborhood.items
-        if item_key(item.name) not in own_keys and item.category.casefold() not in policy.excluded_categories
+        if item_key(item.name) not in own_keys and policy.may_suggest(item.name, item.category)
     ]
     ranked = sorted(
         (suggestion for suggestion in suggestions if suggestion.score >= policy.min_suggestion_score),

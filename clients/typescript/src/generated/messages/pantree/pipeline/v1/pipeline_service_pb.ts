@@ -533,8 +533,7 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
   suggestions: Suggestion[];
 
   /**
-   * near_misses are up to three items closest to being recommended, with the reasons why they are not; empty when an
-   * item is recommended.
+   * near_misses are up to three items closest to being recommended, with the reasons why they are not.
    *
    * @generated from field: repeated pantree.recommendation.v1.OmittedItem near_misses = 7;
    */
