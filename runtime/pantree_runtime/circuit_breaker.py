@@ -36,15 +36,18 @@ class CircuitBreaker:
         self.record_failure()  # blocks all others until this caller succeeds
         return True
 
-    def record_failure(self, min_seconds: float = 0.0) -> None:
+    def record_failure(self, retry_after_seconds: float = 0.0) -> None:
         """Counts a failure.
 
         Args:
-            min_seconds: the system's `Retry-After`. A positive value opens the circuit regardless of the threshold.
+            retry_after_seconds: the system's `Retry-After`. A positive value opens the circuit for this time instead of
+                the cool-down, regardless of the threshold.
         """
         self._failures += 1
-        if self._failures >= self._failure_threshold or min_seconds > 0:
-            self._open_until = self._clock() + max(self._cool_down_seconds, min_seconds)
+        if retry_after_seconds > 0:
+            self._open_until = self._clock() + retry_after_seconds
+        elif self._failures >= self._failure_threshold:
+            self._open_until = self._clock() + self._cool_down_seconds
 
     def record_success(self) -> None:
         """Closes the circuit."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
@@ -53,6 +53,50 @@ def configure_logging(part: str, settings: ProgramSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=False,
     )
+
+
+# Time between two log lines about the same failure, and the number of different failures that are remembered.
+_REPEAT_SECONDS = 10.0
+_MAX_FAILURES = 256
+
+
+class RateLimitedLog:
+    """Logs a failure once in a while, however often it repeats.
+
+    A line that follows others that were not logged has their number as `repeated`.
+
+    Args:
+        log: logger from structlog.
+        clock: monotonic time in seconds.
+        seconds: minimum time between two lines with the same event and cause.
+    """
+
+    def __init__(self, log: Any, clock: Callable[[], float], seconds: float = _REPEAT_SECONDS) -> None:
+        self._log = log
+        self._clock = clock
+        self._seconds = seconds
+        self._failures: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def warning(self, event: str, *, cause: str, **fields: Any) -> None:
+        """Logs a failure as a warning unless the same one was logged a short while ago."""
+        self._emit(self._log.warning, event, cause, fields)
+
+    def info(self, event: str, *, cause: str, **fields: Any) -> None:
+        """Like `warning`, at level info."""
+        self._emit(self._log.info, event, cause, fields)
+
+    def _emit(self, emit: Callable[..., Any], event: str, cause: str, fields: dict[str, Any]) -> None:
+        now = self._clock()
+        next_at, repeated = self._failures.get((event, cause), (now, 0))
+        if now < next_at:
+            self._failures[event, cause] = (next_at, repeated + 1)
+            return
+        if len(self._failures) >= _MAX_FAILURES:
+            self._failures.clear()
+        self._failures[event, cause] = (now + self._seconds, 0)
+        if repeated:
+            fields["repeated"] = repeated
+        emit(event, cause=cause, **fields)
 
 
 def _is_not_cancellation(record: logging.LogRecord) -> bool:

@@ -66,6 +66,9 @@ PURCHASES_SIMULATED = _counter("pantree_purchases_simulated", "Simulated purchas
 ITEMS_ANALYZED = _counter("pantree_items_analyzed", "Analyzed items.")
 HISTORIES_INDEXED = _counter("pantree_histories_indexed", "Indexed histories.")
 ITEMS_ENRICHED = _counter("pantree_items_enriched", "Enriched items.", ["source"])
+MODEL_ANSWERS = _counter(
+    "pantree_language_model_answers", "Answers of a language model about items, by what became of them.", ["result"]
+)
 RECOMMENDATIONS = _counter(
     "pantree_recommendations", "Recommended subscriptions, by source of their scores.", ["source", "model"]
 )

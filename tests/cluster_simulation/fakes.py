@@ -8,7 +8,6 @@
 """
 
 import asyncio
-import dataclasses
 import json
 import sys
 from collections import Counter
@@ -23,9 +22,10 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as col
 
 from pantree_domain.catalog import Perishability, load_catalog
 from pantree_enrichment.backends.reply import INTERVAL_REASONS, entry_of
-from pantree_enrichment.core.item import IntervalReason, ItemToEnrich
+from pantree_enrichment.core.item import IntervalReason, ItemToEnrich, ModelAnswer
 from pantree_enrichment.core.rules import RulesEnricher
 from pantree_recommendation.sagemaker.local_runtime import LocalRuntime
+from tests.enrichment.nim_stub import items_of
 from tests.recommendation.container_process import KEY, SECRET, container, until_loaded
 
 ALL_INTERFACES = "0.0.0.0"
@@ -41,12 +41,11 @@ def nim(port: int) -> None:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            self._send(b"{}", 200 if self.path.startswith("/v1/health/") else 404)
+            self._send(b"{}", 200 if self.path.startswith(("/v1/health/", "/v1/models")) else 404)
 
         def do_POST(self) -> None:
             call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            items = json.loads(call["messages"][-1]["content"])["items"]
-            content = json.dumps({"items": [_entry(rules, item) for item in items]})
+            content = json.dumps({"items": [_entry(rules, item) for item in items_of(call)]})
             message = {"role": "assistant", "content": content}
             self._send(json.dumps({"choices": [{"message": message}]}).encode(), 200)
 
@@ -64,8 +63,10 @@ def nim(port: int) -> None:
 
 def _entry(rules: RulesEnricher, item: dict[str, Any]) -> dict[str, Any]:
     known = rules.enrich_item(ItemToEnrich(item["name"], item.get("category", "")))
-    answer = dataclasses.replace(
-        known,
+    answer = ModelAnswer(
+        category=known.category,
+        certainty_ratio=known.certainty_ratio,
+        related_items=known.related_items,
         perishability=known.perishability or Perishability.MONTHS,
         suggested_interval_days=known.suggested_interval_days or _DAYS,
         interval_reason=_REASON,

@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,3 +53,13 @@ def test_normalized_name_is_plain(text: str) -> None:
     normalized = normalize_name(text)
     assert normalized == " ".join(normalized.split())
     assert normalized == normalized.lower()
+
+
+@pytest.mark.parametrize("name", ["バター", "パン", "バン", "ハン", "दाल", "दिल", "яйца", "한우", "7 up", "ananas"])
+def test_names_of_other_languages_are_left_alone(name: str) -> None:
+    assert normalize_name(name) == name
+    assert normalize_name(unicodedata.normalize("NFD", name.upper())) == name
+
+
+def test_size_is_removed_from_a_name_with_a_number() -> None:
+    assert normalize_name("7 UP 12 PACK") == "7 up"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.enrichment.nim_stub import entry
+from tests.enrichment.nim_stub import entry, items_of
 
 # Handles a call: its JSON body, its items, and where to write the response.
 Behavior = Callable[[dict[str, Any], list[dict[str, Any]], asyncio.StreamWriter], Awaitable[None]]
@@ -56,7 +56,7 @@ async def nim_at_loopback(behavior: Behavior) -> AsyncIterator[NimServer]:
                 length = next(int(line.split(":")[1]) for line in head.splitlines() if "content-length" in line)
                 call = json.loads(await reader.readexactly(length))
                 server.calls.append(call)
-                await server.behavior(call, json.loads(call["messages"][-1]["content"])["items"], writer)
+                await server.behavior(call, items_of(call), writer)
                 await writer.drain()
                 if writer.is_closing():
                     return

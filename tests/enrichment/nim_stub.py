@@ -22,9 +22,17 @@ def entry(item: dict[str, Any], **changes: Any) -> dict[str, Any]:
         "perishability": "months",
         "suggested_interval_days": 21,
         "interval_reason": "used_now_and_then",
-        "related_items": [{"name": "Milk", "relation": "complement"}],
+        "complements": ["Milk"],
+        "substitutes": [],
         **changes,
     }
+
+
+def items_of(call: dict[str, Any]) -> list[dict[str, Any]]:
+    """The items of a call, with the prompt in the same message or not."""
+    content = call["messages"][-1]["content"]
+    items: list[dict[str, Any]] = json.loads(content[content.rindex('{"items": [') :])["items"]
+    return items
 
 
 def completion(content: str) -> httpx.Response:
@@ -58,6 +66,18 @@ async def hang(_: dict[str, Any], __: list[dict[str, Any]]) -> httpx.Response:
     raise AssertionError("unreachable")
 
 
+def mode_of(call: dict[str, Any]) -> str:
+    """Structured-output mode of a call."""
+    if "nvext" in call:
+        return "nvext"
+    response_format = call.get("response_format")
+    if response_format is None:
+        return "text"
+    if response_format["type"] == "json_object":
+        return "json_object"
+    return "response_format" if "maxLength" in json.dumps(response_format) else "plain_schema"
+
+
 @dataclass
 class NimStub:
     """Behavior of the server, which may change, and its calls."""
@@ -70,12 +90,12 @@ class NimStub:
     @property
     def names(self) -> list[list[str]]:
         """Names of the items of each call."""
-        return [[item["name"] for item in json.loads(call["messages"][-1]["content"])["items"]] for call in self.calls]
+        return [[item["name"] for item in items_of(call)] for call in self.calls]
 
     @property
     def modes(self) -> list[str]:
         """Structured-output mode of each call."""
-        return ["response_format" if "response_format" in call else "nvext" for call in self.calls]
+        return [mode_of(call) for call in self.calls]
 
     @property
     def transport(self) -> httpx.MockTransport:
@@ -86,5 +106,5 @@ class NimStub:
         call = json.loads(request.content)
         self.requests.append(request)
         self.calls.append(call)
-        response = self.behavior(call, json.loads(call["messages"][-1]["content"])["items"])
+        response = self.behavior(call, items_of(call))
         return response if isinstance(response, httpx.Response) else await response

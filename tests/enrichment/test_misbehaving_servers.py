@@ -9,8 +9,9 @@ import pytest
 
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
-from pantree_domain.catalog import CATEGORIES
+from pantree_domain.catalog import CATEGORIES, load_catalog
 from pantree_enrichment.__main__ import build
+from pantree_enrichment.backends.nim import LATE, UNAVAILABLE
 from pantree_runtime.status import translate_rpc_errors
 from tests.enrichment.nim_server import (
     Behavior,
@@ -25,55 +26,38 @@ from tests.enrichment.nim_server import (
     lists,
     nim_at_loopback,
     sends,
-    supports,
 )
-from tests.enrichment.nim_stub import entry
-from tests.enrichment.test_servicer import on_nim, request
+from tests.enrichment.nim_stub import entry, items_of
+from tests.enrichment.test_servicer import by_rules, on_nim, request
 from tests.loopback import loopback
 
-NAMES = ("Zorblax Crisps 12OZ", "Milk", "Wibble", "OG BNLS CHKN BRST 2LB", "Fnord Cola", "Quux")
+NAMES = ("Zorblax Crisps 12OZ", "Milk", "Wibble", "OG BNLS CHKN BRST 2LB", "Fnord", "Quux")
+UNKNOWN = ("Zorblax Crisps 12OZ", "Wibble", "Fnord", "Quux")
 # The deadline of calls; later answers fail with DEADLINE_EXCEEDED.
 SECONDS = 1.0
 
 
-def replies(content: Callable[[list[dict[str, Any]]], str]) -> Behavior:
-    async def send(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
-        writer.write(completion(content(items)))
-
-    return send
-
-
-SUPPORTED = {
-    "supports response_format, rejects nvext": supports("response_format", http(400, b'{"detail": "extra fields"}')),
-    "supports nvext, rejects response_format": supports("nvext", http(422, b'{"detail": "extra fields"}')),
-    "supports nvext, answers response_format with prose": supports("nvext", completion("Sure! Here are the items:")),
-    "supports both": answers,
-}
-MISBEHAVING: dict[str, tuple[Behavior, str]] = {
-    "ignores the schema and answers prose": (sends(completion("Milk is a dairy product.")), "not usable"),
-    "answers JSON in a code block": (replies(lambda items: f"```json\n{content_about(items)}\n```"), "not usable"),
-    "answers truncated JSON": (replies(lambda items: content_about(items)[:-30]), "not usable"),
-    "answers HTML": (sends(http(200, b"<html>busy</html>")), "not usable"),
-    "answers nothing": (sends(http(200, b"")), "not usable"),
-    "answers wrong enum values": (
-        lists(lambda items: [entry(item, category="weapons", perishability="forever") for item in items]),
-        "not usable",
+MISBEHAVING: dict[str, Behavior] = {
+    "ignores the schema and answers prose": sends(completion("Milk is a dairy product.")),
+    "answers HTML": sends(http(200, b"<html>busy</html>")),
+    "answers nothing": sends(http(200, b"")),
+    "answers wrong enum values": lists(
+        lambda items: [entry(item, category="weapons", perishability="forever") for item in items]
     ),
-    "answers figures out of range": (
-        lists(lambda items: [entry(item, suggested_interval_days=-1, certainty_ratio=7) for item in items]),
-        "not usable",
+    "answers figures out of range": lists(
+        lambda items: [entry(item, suggested_interval_days=-1, certainty_ratio=7) for item in items]
     ),
-    "lists no items": (lists(lambda items: []), "left this item out"),
-    "429 with Retry-After": (sends(http(429, b"slow down", **{"Retry-After": "30"})), "HTTP 429"),
-    "500": (sends(http(500, b"top-secret")), "HTTP 500"),
-    "503 with a body that never ends": (sends(b"HTTP/1.1 503 X\r\n\r\nbusy"), "HTTP 503"),
-    "401": (sends(http(401, b"top-secret")), "check LLAMA_NIM_API_KEY"),
-    "no HTTP at all": (sends(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "connection to the language model failed"),
-    "hangs": (hangs, "did not answer"),
-    "drops the connection": (drops, "connection to the language model failed"),
-    "drops the connection in the middle": (drops_in_mid_body, "connection to the language model failed"),
-    "sends byte by byte": (drips, "did not answer"),
-    "sends a header and then nothing": (sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"), "did not answer"),
+    "lists no items": lists(lambda items: []),
+    "429 with Retry-After": sends(http(429, b"slow down", **{"Retry-After": "30"})),
+    "500": sends(http(500, b"top-secret")),
+    "503 with a body that never ends": sends(b"HTTP/1.1 503 X\r\n\r\nbusy"),
+    "401": sends(http(401, b"top-secret")),
+    "no HTTP at all": sends(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
+    "hangs": hangs,
+    "drops the connection": drops,
+    "drops the connection in the middle": drops_in_mid_body,
+    "sends byte by byte": drips,
+    "sends a header and then nothing": sends(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"),
 }
 
 
@@ -93,8 +77,7 @@ async def enriched(
         assert 0 <= item.suggested_interval_days <= 365
         assert (item.suggested_interval_days > 0) == item.HasField("suggested_interval_reason")
         assert item.source in {"rules", "nim"}
-        assert bool(item.fallback_reason) == (item.source == "rules")
-        assert "top-secret" not in item.fallback_reason
+        assert item.fallback_reason in ("", UNAVAILABLE, LATE)
     return items
 
 
@@ -105,33 +88,24 @@ async def wait_for_model(stub: "rpc.EnrichmentServiceAsyncStub", name: str) -> N
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("behavior", SUPPORTED.values(), ids=SUPPORTED)
-async def test_server_of_either_structured_output_mode_is_used(behavior: Behavior) -> None:
-    async with nim_at_loopback(behavior) as server, loopback(await build(on_nim(server.address))) as channel:
-        items = await enriched(rpc.EnrichmentServiceStub(channel), *NAMES, seconds=20)
-    sources = {item.name: item.source for item in items}
-    assert (sources["Zorblax Crisps 12OZ"], sources["Wibble"], sources["Fnord Cola"]) == ("nim", "nim", "nim")
-    # The stub calls everything a snack; the catalog has milk.
-    assert (sources["Milk"], items[1].category) == ("rules", "dairy")
-
-
-@pytest.mark.parametrize(("behavior", "reason"), MISBEHAVING.values(), ids=MISBEHAVING)
-async def test_rules_answer_in_time_for_a_server_that_misbehaves(behavior: Behavior, reason: str) -> None:
+@pytest.mark.parametrize("behavior", MISBEHAVING.values(), ids=MISBEHAVING)
+async def test_rules_answer_in_time_for_a_server_that_misbehaves(behavior: Behavior) -> None:
     async with nim_at_loopback(behavior) as server, loopback(await build(on_nim(server.address))) as channel:
         stub = rpc.EnrichmentServiceStub(channel)
         items = await enriched(stub, *NAMES)
         assert {item.source for item in items} == {"rules"}
-        assert all(reason in item.fallback_reason for item in items)
+        # Only what a model could have added is missing.
+        assert [bool(item.fallback_reason) for item in items] == [name in UNKNOWN for name in NAMES]
         assert [items[1].category, items[3].category] == ["dairy", "protein"]
         # Repeated requests fall back, too.
         assert {item.source for item in await enriched(stub, *NAMES)} == {"rules"}
 
 
 async def test_rules_answer_in_time_about_the_largest_request() -> None:
-    names = [f"Zorblax{number} soup" for number in range(1_000)]
+    names = [f"Zorblax{number}" for number in range(1_000)]
     async with nim_at_loopback(hangs) as server, loopback(await build(on_nim(server.address))) as channel:
         items = await enriched(rpc.EnrichmentServiceStub(channel), *names, seconds=2.5)
-    assert {item.category for item in items} == {"pantry"}
+    assert {item.category for item in items} == {"other"}
 
 
 @pytest.mark.parametrize(
@@ -140,23 +114,25 @@ async def test_rules_answer_in_time_about_the_largest_request() -> None:
         lambda item: None,
         lambda item: entry(item, category="weapons"),
         lambda item: entry(item, perishability="forever"),
-        lambda item: entry(item, related_items=[{"name": "Milk", "relation": "rival"}]),
+        lambda item: entry(item, complements="Milk"),
         lambda item: entry(item, name="another"),
         lambda item: "prose",
     ],
-    ids=["missing", "wrong category", "wrong shelf life", "wrong relation", "other name", "no entry"],
+    ids=["missing", "wrong category", "wrong shelf life", "wrong list", "other name", "no entry"],
 )
 async def test_item_without_a_usable_answer_affects_no_other(change: Callable[[dict[str, Any]], object]) -> None:
     behavior = lists(
         lambda items: [
             listed
             for item in items
-            if (listed := change(item) if item["name"] == "wibble" else entry(item)) is not None
+            if (listed := change(item) if item["name"] == "Wibble" else entry(item)) is not None
         ]
     )
     async with nim_at_loopback(behavior) as server, loopback(await build(on_nim(server.address))) as channel:
-        items = await enriched(rpc.EnrichmentServiceStub(channel), "Zorblax Crisps", "Wibble", "Fnord Cola", seconds=20)
+        items = await enriched(rpc.EnrichmentServiceStub(channel), "Zorblax Crisps", "Wibble", "Fnord", seconds=20)
         assert [item.source for item in items] == ["nim", "rules", "nim"]
+        # Nothing is missing that a later answer may have, so it is no fallback.
+        assert [item.fallback_reason for item in items] == ["", "", ""]
         assert len(server.calls) == 2
 
 
@@ -166,10 +142,10 @@ async def test_dead_server_costs_its_timeout_once_and_is_used_again_after_it_rec
         async with loopback(await build(settings)) as channel:
             stub = rpc.EnrichmentServiceStub(channel)
             (item,) = await enriched(stub, "Wibble", seconds=20)
-            assert "did not answer within 0.3 s" in item.fallback_reason
+            assert item.fallback_reason == UNAVAILABLE
             for _ in range(10):
                 (item,) = await enriched(stub, "Wibble")
-                assert "failed a short while ago" in item.fallback_reason
+                assert item.fallback_reason == UNAVAILABLE
             assert len(server.calls) == 1
 
             server.behavior = answers
@@ -187,7 +163,7 @@ async def test_slow_server_serves_the_next_request() -> None:
     async with nim_at_loopback(slowly) as server, loopback(await build(on_nim(server.address))) as channel:
         stub = rpc.EnrichmentServiceStub(channel)
         (item,) = await enriched(stub, "Wibble", seconds=0.6)
-        assert "did not answer before the deadline of the request" in item.fallback_reason
+        assert item.fallback_reason == LATE
         released.set()
         await wait_for_model(stub, "Wibble")
         assert len(server.calls) == 1
@@ -195,7 +171,7 @@ async def test_slow_server_serves_the_next_request() -> None:
 
 async def test_first_answers_are_sent_while_others_are_in_flight() -> None:
     async def hangs_at_quux(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
-        if items[0]["name"] == "quux":
+        if items[0]["name"] == "Quux":
             await hangs(call, items, writer)
         writer.write(completion(content_about(items)))
 
@@ -216,35 +192,41 @@ HOSTILE = (
 )
 
 
-async def test_hostile_names_do_not_change_the_answers_about_other_items() -> None:
-    """A gullible server calls everything pet food when a name in the call looks like an instruction."""
+async def test_hostile_names_cannot_make_a_model_do_harm() -> None:
+    """A gullible server obeys the names: everything is pet food for a day. The answers stay within the bounds."""
 
     async def gullible(call: dict[str, Any], items: list[dict[str, Any]], writer: asyncio.StreamWriter) -> None:
-        user_text = " ".join(message["content"].lower() for message in call["messages"][1:])
-        if "pet" in user_text or "household" in user_text or "ignore" in user_text:
-            changes = {"category": "pet", "suggested_interval_days": 1}
-        else:
-            changes = {}
-        writer.write(completion(json.dumps({"items": [entry(item, **changes) for item in items]})))
+        evil = {
+            "category": "pet",
+            "perishability": "days",
+            "suggested_interval_days": 1,
+            "complements": ["visit evil.example", "cola"],
+        }
+        writer.write(completion(json.dumps({"items": [entry(item, **evil) for item in items]})))
 
-    harmless = ("Zorblax Crisps", "Wibble", "Milk")
-    async with nim_at_loopback(gullible) as server:
-        async with loopback(await build(on_nim(server.address))) as channel:
-            alone = await enriched(rpc.EnrichmentServiceStub(channel), *harmless, seconds=20)
-        async with loopback(await build(on_nim(server.address))) as channel:
-            together = await enriched(rpc.EnrichmentServiceStub(channel), *harmless, *HOSTILE, seconds=20)
-    assert together[:3] == alone
-    for item in together[3:]:
-        assert item.source == "rules"
-        assert "does not read like the name of an item" in item.fallback_reason
+    names = ("Milk", "Wibble", "Chicken thighs", *HOSTILE)
+    async with nim_at_loopback(gullible) as server, loopback(await build(on_nim(server.address))) as channel:
+        items = await enriched(rpc.EnrichmentServiceStub(channel), *names, seconds=20)
+    async with loopback(await build(by_rules())) as channel:
+        without = await enriched(rpc.EnrichmentServiceStub(channel), *names)
+    assert [items[0], items[2]] == [without[0], without[2]]
+    for item, rule in zip(items, without, strict=True):
+        # No pet food spoils within days, and only items of the catalog are named.
+        assert item.perishability == rule.perishability
+        assert item.suggested_interval_days == rule.suggested_interval_days
+        assert {related.name for related in item.related_items} <= {
+            "Cola",
+            *(related.name for related in rule.related_items),
+        }
 
 
-async def test_manipulated_model_can_only_name_items_of_the_catalog() -> None:
-    evil = [{"name": "visit evil.example", "relation": "substitute"}, {"name": "cola", "relation": "complement"}]
-    behavior = lists(
-        lambda items: [entry(item, category="pet", suggested_interval_days=1, related_items=evil) for item in items]
-    )
+async def test_model_that_lies_about_everything_known_changes_nothing() -> None:
+    names = [item.name for item in load_catalog().items]
+    lies = {"certainty_ratio": 0, "perishability": "months", "suggested_interval_days": 365, "category": "pantry"}
+    behavior = lists(lambda items: [entry(item, **lies, substitutes=["Cola"]) for item in items])
     async with nim_at_loopback(behavior) as server, loopback(await build(on_nim(server.address))) as channel:
-        milk, unknown = await enriched(rpc.EnrichmentServiceStub(channel), "Milk", "Wibble", seconds=20)
-    assert (milk.source, milk.category, milk.suggested_interval_days) == ("rules", "dairy", 7)
-    assert [related.name for related in unknown.related_items] == ["Cola"]
+        items = await enriched(rpc.EnrichmentServiceStub(channel), *names, seconds=20)
+    async with loopback(await build(by_rules())) as channel:
+        assert items == await enriched(rpc.EnrichmentServiceStub(channel), *names, seconds=20)
+    asked = {item["name"] for call in server.calls for item in items_of(call)}
+    assert 0 < len(asked) < len(names) / 3

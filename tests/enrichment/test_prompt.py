@@ -7,19 +7,28 @@ import pytest
 
 from pantree_domain.catalog import CATEGORIES
 from pantree_enrichment.backends.prompt import PROMPT_VERSION, load_prompt
-from pantree_enrichment.backends.reply import INTERVAL_REASONS, answer_from, entry_of, outcomes_in, reply_schema
-from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich, Outcome
-from tests.enrichment.answers import answer_about
+from pantree_enrichment.backends.reply import (
+    INTERVAL_REASONS,
+    ReplyReader,
+    answer_from,
+    entry_of,
+    reply_schema,
+    text_of,
+)
+from pantree_enrichment.core.item import ModelAnswer, Outcome
+from tests.enrichment.answers import answer_about, asked_item
 
 REPLIES = sorted((Path(__file__).parent / "replies").glob("*.json"))
 
 # Answers are cached by version: a changed text or schema needs a new version.
-DIGESTS = {"v3": "9d83897c0623951c10a5154fea3d658794381fa28cbdcba0cb762ff8153fddb3"}
+DIGESTS = {"v4": "43ad07caf1295b31d83f9124ab45df08851d385706fcbdd2c6f7484e5a1306fe"}
 
 
-def outcomes_of(recorded: dict[str, Any]) -> list[Outcome]:
-    items = [ItemToEnrich(item["name"], item["category"]) for item in recorded["items"]]
-    return outcomes_in(recorded["reply"].encode(), items)
+def outcomes_of(recorded: dict[str, Any]) -> list[Outcome | None]:
+    """The outcome of each item; None for those without an entry."""
+    items = [asked_item(item["name"], item["category"]) for item in recorded["items"]]
+    outcomes = dict(ReplyReader(items).feed(text_of(recorded["reply"].encode())))
+    return [outcomes.get(index) for index in range(len(items))]
 
 
 def test_changed_prompt_has_a_new_version() -> None:
@@ -35,8 +44,6 @@ def test_prompt_names_every_field_and_value_of_the_schema() -> None:
         *entry["required"],
         *CATEGORIES,
         *INTERVAL_REASONS,
-        "complement",
-        "substitute",
         "days",
         "weeks",
         "months",
@@ -50,7 +57,7 @@ def test_recorded_reply_is_parsed(file: Path) -> None:
     recorded = json.loads(file.read_text(encoding="utf-8"))
     assert recorded["prompt_version"] == PROMPT_VERSION
     outcomes = outcomes_of(recorded)
-    assert [outcome.category if isinstance(outcome, EnrichedItem) else None for outcome in outcomes] == recorded[
+    assert [outcome.category if isinstance(outcome, ModelAnswer) else None for outcome in outcomes] == recorded[
         "usable"
     ]
 
@@ -58,9 +65,8 @@ def test_recorded_reply_is_parsed(file: Path) -> None:
 def test_all_fields_of_a_recorded_reply_are_parsed() -> None:
     recorded = json.loads((Path(__file__).parent / "replies" / "compact.json").read_text(encoding="utf-8"))
     chicken = outcomes_of(recorded)[0]
-    assert isinstance(chicken, EnrichedItem)
+    assert isinstance(chicken, ModelAnswer)
     assert (chicken.certainty_ratio, chicken.suggested_interval_days) == (0.97, 10)
-    assert chicken.interval_reason is not None
     assert chicken.interval_reason.code == "spoils_soon"
     assert [(related.name, related.relation.value) for related in chicken.related_items] == [
         ("rice", "complement"),
@@ -70,6 +76,5 @@ def test_all_fields_of_a_recorded_reply_are_parsed() -> None:
 
 
 def test_answer_round_trips_through_an_entry() -> None:
-    item = ItemToEnrich("milk")
-    answer = answer_about(item)
-    assert answer_from(json.loads(json.dumps(entry_of(answer))), item) == answer
+    answer = answer_about(asked_item("milk"))
+    assert answer_from(json.loads(json.dumps(entry_of(answer)))) == answer

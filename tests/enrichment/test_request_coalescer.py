@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from pantree_enrichment.backends.answer_cache import TieredCache
+from pantree_enrichment.backends.nim import LATE, UNAVAILABLE
 from pantree_enrichment.backends.request_coalescer import RequestCoalescer
-from pantree_enrichment.core.item import EnrichedItem, Failure, ItemToEnrich, Outcome
-from tests.enrichment.answers import answer_about
+from pantree_enrichment.core.item import Failure, ItemToEnrich, ModelAnswer, ModelItem, Outcome
+from tests.enrichment.answers import answer_about, asked_item
 from tests.runtime.test_circuit_breaker import Clock
 
 MILK, BREAD, JAM = ItemToEnrich("Milk"), ItemToEnrich("Bread"), ItemToEnrich("Jam")
@@ -26,13 +27,13 @@ class Model:
     max_running: int = 0
     started: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def batches(self, items: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
+    def batches(self, items: Sequence[ModelItem]) -> list[Sequence[ModelItem]]:
         return [items[start : start + 2] for start in range(0, len(items), 2)]
 
     def no_wait_reason(self, seconds: float | None) -> str:
         return self.no_wait
 
-    async def ask(self, items: Sequence[ItemToEnrich], on_outcome: Callable[[int, Outcome], None]) -> None:
+    async def ask(self, items: Sequence[ModelItem], on_outcome: Callable[[int, Outcome], None]) -> None:
         self.names.append([item.name for item in items])
         self.running += 1
         self.max_running = max(self.max_running, self.running)
@@ -79,37 +80,40 @@ async def waiting_request(
 async def test_each_item_gets_its_own_answer() -> None:
     model = Model()
     model.released.set()
-    items = [ItemToEnrich(f"{letter} 12oz") for letter in "abcde"]
+    items = [ItemToEnrich(f" {letter} ") for letter in "abcde"]
     async with coalescing(model) as coalescer:
         answers = await outcomes(coalescer, *items)
-    assert [answer.name for answer in answers if isinstance(answer, EnrichedItem)] == list("abcde")
+    assert answers == [answer_about(asked_item(letter)) for letter in "abcde"]
     assert sorted(model.names) == [["a", "b"], ["c", "d"], ["e"]]
 
 
 async def test_concurrent_requests_for_one_item_are_one_call() -> None:
     model = Model()
     async with coalescing(model) as coalescer:
-        requests = [asyncio.create_task(outcomes(coalescer, ItemToEnrich(f"MILK {size}OZ"))) for size in range(20)]
+        requests = [
+            asyncio.create_task(outcomes(coalescer, ItemToEnrich(spelling)))
+            for spelling in ("MILK", " milk", "Milk\u200b")
+        ]
         await model.started.wait()
         requests.append(asyncio.create_task(outcomes(coalescer, MILK, MILK)))
         await asyncio.sleep(0)
         model.released.set()
         for answers in await asyncio.gather(*requests):
-            assert all(isinstance(answer, EnrichedItem) for answer in answers)
+            assert all(isinstance(answer, ModelAnswer) for answer in answers)
         await outcomes(coalescer, MILK)
-    assert model.names == [["milk"]]
+    assert model.names == [["MILK"]]
 
 
 async def test_answer_after_the_deadline_of_a_request_serves_the_next_one() -> None:
     model = Model()
     async with coalescing(model, seconds_left=0.02) as coalescer:
         (outcome,) = await outcomes(coalescer, MILK)
-        assert outcome == Failure("the language model did not answer before the deadline of the request")
+        assert outcome == Failure(LATE)
         model.released.set()
         await asyncio.sleep(0)
         (outcome,) = await outcomes(coalescer, MILK)
-        assert isinstance(outcome, EnrichedItem)
-    assert model.names == [["milk"]]
+        assert isinstance(outcome, ModelAnswer)
+    assert model.names == [["Milk"]]
 
 
 async def test_call_continues_for_other_requests_when_the_first_one_is_canceled() -> None:
@@ -121,7 +125,7 @@ async def test_call_continues_for_other_requests_when_the_first_one_is_canceled(
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         model.released.set()
-        assert isinstance((await second)[0], EnrichedItem)
+        assert isinstance((await second)[0], ModelAnswer)
 
 
 async def test_queued_calls_are_canceled_when_no_request_waits() -> None:
@@ -132,7 +136,7 @@ async def test_queued_calls_are_canceled_when_no_request_waits() -> None:
         model.released.set()
         await asyncio.sleep(0.02)
         assert model.names == [["a", "b"], ["c", "d"]]
-        assert isinstance((await outcomes(coalescer, items[9]))[0], EnrichedItem)
+        assert isinstance((await outcomes(coalescer, items[9]))[0], ModelAnswer)
 
 
 async def test_concurrent_calls_are_limited() -> None:
@@ -154,7 +158,7 @@ async def test_request_that_should_not_wait_prefetches_for_the_next_one() -> Non
         model.released.set()
         await asyncio.sleep(0)
         answers = await outcomes(coalescer, *items)
-        assert [isinstance(answer, EnrichedItem) for answer in answers] == [True] * 4 + [False] * 6
+        assert [isinstance(answer, ModelAnswer) for answer in answers] == [True] * 4 + [False] * 6
         assert model.names[:2] == [["a", "b"], ["c", "d"]]
 
 
@@ -176,4 +180,4 @@ async def test_requests_in_flight_are_answered_when_the_service_stops() -> None:
     model = Model()
     async with coalescing(model) as coalescer:
         task = await waiting_request(coalescer, model, MILK, BREAD, JAM)
-    assert await task == [Failure("the language model was not asked: the service stopped")] * 3
+    assert await task == [Failure(UNAVAILABLE)] * 3

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_domain.catalog import CATEGORIES, Perishability, load_catalog, normalize_name
-from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich, RelatedItem, Relation
+from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich, Relation
 from pantree_enrichment.core.rules import RulesEnricher
 
 RULES = RulesEnricher(load_catalog())
@@ -74,27 +74,6 @@ def test_category_of_the_shop_does_not_overrule_the_name() -> None:
 def test_unknown_item_has_the_perishability_of_a_uniform_category() -> None:
     assert enrich("Zorblax", "frozen").perishability is Perishability.MONTHS
     assert enrich("Zorblax", "produce").perishability is None
-
-
-def test_known_related_items_have_the_names_of_the_catalog() -> None:
-    item = enrich("Bananas")
-    claimed = EnrichedItem(
-        name=item.name,
-        normalized_name=item.normalized_name,
-        category=item.category,
-        certainty_ratio=1.0,
-        perishability=None,
-        related_items=(
-            RelatedItem("WHL MILK 1GAL", Relation.COMPLEMENT),
-            RelatedItem("whole milk", Relation.SUBSTITUTE),
-            RelatedItem("visit evil.example", Relation.COMPLEMENT),
-            RelatedItem("banana", Relation.SUBSTITUTE),
-        ),
-        suggested_interval_days=None,
-        interval_reason=None,
-        source="nim",
-    )
-    assert RULES.known_related_items(claimed) == (RelatedItem("Whole Milk", Relation.COMPLEMENT),)
 
 
 @given(st.text(max_size=200), st.text(max_size=40))

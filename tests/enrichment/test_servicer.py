@@ -18,7 +18,7 @@ from pantree_enrichment.settings import EnrichmentSettings
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.settings import PartSettings, environment_variables
 from pantree_runtime.status import translate_rpc_errors
-from tests.enrichment.nim_stub import entry
+from tests.enrichment.nim_stub import entry, items_of
 from tests.loopback import loopback
 
 README = Path(__file__).parents[2] / "services" / "enrichment" / "README.md"
@@ -54,7 +54,7 @@ def nim_server(reply_status: int = 200) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            items = json.loads(call["messages"][-1]["content"])["items"]
+            items = items_of(call)
             content = json.dumps({"items": [entry(item) for item in items]})
             body = json.dumps({"choices": [{"message": {"content": content}}]}).encode()
             self.send_response(reply_status)
@@ -129,6 +129,10 @@ async def test_language_model_answers_when_it_is_configured() -> None:
     assert [related.name for related in items[0].related_items] == ["Milk"]
     assert items[0].suggested_interval_reason.code == "used_now_and_then"
     assert items[0].suggested_interval_reason.text == "it is used now and then"
+    assert items[0].sources == messages.FactSources(
+        category="nim", perishability="nim", suggested_interval="nim", related_items="nim"
+    )
+    assert items[1].sources.perishability == "rules"
     assert (items[1].source, items[1].category) == ("rules", "dairy")
 
 
@@ -137,15 +141,15 @@ async def test_rules_answer_and_say_why_when_the_language_model_fails() -> None:
         items = await enrich(request("Milk", "Zorblax"), on_nim(address))
     assert items[0].category == "dairy"
     assert {item.source for item in items.values()} == {"rules"}
-    assert all("HTTP 503" in item.fallback_reason for item in items.values())
+    assert [items[index].fallback_reason for index in range(2)] == ["", "the language model is unavailable"]
 
 
 async def test_rules_answer_when_the_language_model_cannot_be_reached() -> None:
     with nim_server() as address:
         pass
-    items = await enrich(request("Milk"), on_nim(address))
-    assert items[0].category == "dairy"
-    assert "cannot be reached; check LLAMA_NIM_ENDPOINT" in items[0].fallback_reason
+    items = await enrich(request("Wibble"), on_nim(address))
+    assert items[0].category == "other"
+    assert items[0].fallback_reason == "the language model is unavailable"
 
 
 @pytest.mark.parametrize(

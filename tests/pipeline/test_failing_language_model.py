@@ -86,10 +86,11 @@ async def test_working_language_model_enriches_unknown_items() -> None:
         result = await process(stub)
     assert len(intervals(result)) >= 4
     sources = {related.name: related.source for related in result.recommendations.related}
-    assert {sources[name] for name in UNKNOWN if name in sources} == {"nim"}
-    # The stub says that milk is a snack, which contradicts the catalog.
-    assert {warning.component for warning in result.warnings} == {"nim"}
-    assert "contradicts the catalog" in result.warnings[0].message
+    assert sources["Zorblax Crisps"] == "nim"
+    assert not result.warnings
+    facts = {item.name: list(item.facts) for item in result.model_facts}
+    assert facts.keys() == {"Zorblax Crisps"}
+    assert facts["Zorblax Crisps"] == ["suggested_interval", "related_items"]
 
 
 @pytest.mark.parametrize("behavior", [hangs, drops], ids=["hangs", "drops"])

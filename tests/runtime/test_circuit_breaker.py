@@ -1,3 +1,5 @@
+import pytest
+
 from pantree_runtime.circuit_breaker import CircuitBreaker
 
 
@@ -35,11 +37,12 @@ def test_only_one_caller_tries_after_the_cool_down() -> None:
     assert [breaker.allows(), breaker.allows()] == [True, True]
 
 
-def test_retry_after_of_the_system_keeps_the_circuit_open() -> None:
+@pytest.mark.parametrize("seconds", [3, 60])
+def test_retry_after_of_the_system_replaces_the_cool_down(seconds: float) -> None:
     clock = Clock()
-    breaker = CircuitBreaker(30, clock)
-    breaker.record_failure(min_seconds=60)
-    clock.seconds += 59
+    breaker = CircuitBreaker(30, clock, failure_threshold=5)
+    breaker.record_failure(retry_after_seconds=seconds)
+    clock.seconds += seconds - 1
     assert not breaker.allows()
     clock.seconds += 1
     assert breaker.allows()

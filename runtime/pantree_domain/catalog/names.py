@@ -15,34 +15,48 @@ _CONTAINER = r"(?:bags?|btls?|bottles?|cans?|ctn|cartons?|jars?|nr|pet|tubes?|tu
 _AMOUNT = re.compile(rf"(?<!\w)\d+(?: ?[.,/=x-] ?\d+)*(?: *%| *-?{_UNIT}(?!\w)\.?(?: +{_CONTAINER}(?!\w))?)?(?!\w)")
 _LONE_UNIT = re.compile(r"(?<!\w)(?:half gal(?:lon)?|oz|lbs?|ct|ctn|pk|pck|pt|qt|ea|each|per|gal|dz|doz)(?!\w)")
 _APOSTROPHE = re.compile(r"['’`]")
-_NOT_A_WORD = re.compile(r"[\W_]+")
+_SIZE = re.compile(rf"(?<!\w)\d+(?:[.,]\d+)? *{_UNIT}(?!\w)")
+# With no longer word, an amount is likely a part of the name, as in "7 Up".
+_MAX_REST_LETTERS = 2
 
 # Exceptions to the rules of `singular`.
 _SINGULARS = {
-    "brownies": "brownie", "cookies": "cookie", "greens": "greens", "halves": "half", "leaves": "leaf",
-    "loaves": "loaf", "molasses": "molasses", "pies": "pie", "potpies": "potpie", "quiches": "quiche",
-    "smoothies": "smoothie", "veggies": "veggie",
+    "ananas": "ananas", "brownies": "brownie", "cookies": "cookie", "greens": "greens", "halves": "half",
+    "leaves": "leaf", "loaves": "loaf", "molasses": "molasses", "pies": "pie", "potpies": "potpie",
+    "quiches": "quiche", "smoothies": "smoothie", "veggies": "veggie",
 }  # fmt: skip
 
 
 def normalize_name(text: str) -> str:
     """The name in lower case and singular, without pack sizes and punctuation, with abbreviations expanded.
 
-    `OG BNLS CHKN BRST 2LB` becomes `organic boneless chicken breast`. Pack sizes stay if nothing else remains, as in
-    `7`.
+    `OG BNLS CHKN BRST 2LB` becomes `organic boneless chicken breast`. Numbers stay if hardly anything else remains, as
+    in `7` and `7 Up`. Accents are removed from Latin letters only: in other scripts they make other words.
     """
     plain = _APOSTROPHE.sub("", _without_accents(text).casefold())
     plain = plain.replace("w/o", " without ").replace("w/", " with ")
     without_amounts = _LONE_UNIT.sub(" ", _AMOUNT.sub(" ", plain.replace("&", " and ")))
-    words = _NOT_A_WORD.sub(" ", without_amounts).split() or _NOT_A_WORD.sub(" ", plain).split()
+    words = _words(without_amounts)
+    if not any(len(word) > _MAX_REST_LETTERS or not word.isascii() for word in words):
+        words = _words(_SIZE.sub(" ", plain)) or _words(plain)
     expanded = " ".join(read_words().abbreviations.get(word, word) for word in words).split()
     return " ".join(map(singular, expanded))
 
 
+def _words(text: str) -> list[str]:
+    """The words of a text; combining marks of other scripts belong to theirs."""
+    spaced = "".join(character if _is_in_word(character) else " " for character in text)
+    return spaced.split()
+
+
+def _is_in_word(character: str) -> bool:
+    return character.isalnum() or (not character.isascii() and unicodedata.category(character).startswith("M"))
+
+
 def singular(word: str) -> str:
     """Singular of a lower-case English noun, by rule."""
-    if word in _SINGULARS:
-        return _SINGULARS[word]
+    if word in _SINGULARS or not word.isascii():
+        return _SINGULARS.get(word, word)
     if len(word) <= 3 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
     if word.endswith("ies"):
@@ -53,5 +67,14 @@ def singular(word: str) -> str:
 
 
 def _without_accents(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text)
-    return "".join(character for character in decomposed if not unicodedata.combining(character))
+    if text.isascii():
+        return text
+    kept: list[str] = []
+    is_latin = False
+    for character in unicodedata.normalize("NFKD", text):
+        if not unicodedata.combining(character):
+            is_latin = unicodedata.name(character, "").startswith("LATIN")
+        elif is_latin:
+            continue
+        kept.append(character)
+    return unicodedata.normalize("NFC", "".join(kept))

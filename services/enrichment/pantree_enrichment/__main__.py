@@ -2,6 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
+
+import structlog
 
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
 from pantree_domain.catalog import load_catalog
@@ -10,6 +13,7 @@ from pantree_enrichment.backends.nim import NimEnricher, open_client
 from pantree_enrichment.backends.prompt import Prompt, load_prompt
 from pantree_enrichment.backends.request_coalescer import RequestCoalescer
 from pantree_enrichment.core.enrichment import Enrichment
+from pantree_enrichment.core.facts import CheckResult
 from pantree_enrichment.core.rules import RulesEnricher
 from pantree_enrichment.demo import demo
 from pantree_enrichment.servicer import EnrichmentServicer
@@ -18,6 +22,8 @@ from pantree_runtime import telemetry
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.deadline import remaining_seconds
 from pantree_runtime.server import Program, ServiceSpec
+
+_log = structlog.get_logger(__name__)
 
 NAME = "enrichment"
 # Part of a request's time that is reserved for the rules, in case the language model does not answer. They take about
@@ -33,7 +39,7 @@ async def build(settings: EnrichmentSettings) -> ServiceSpec:
     """The service, ready to be served."""
     rules = RulesEnricher(await asyncio.to_thread(load_catalog))
     model = _language_model(settings) if settings.nim_endpoint else None
-    servicer = EnrichmentServicer(Enrichment(rules, model, run_cpu))
+    servicer = EnrichmentServicer(Enrichment(rules, model, run_cpu, _count_results))
 
     async def close() -> None:
         if model is not None:
@@ -57,6 +63,14 @@ def model_seconds_left(item_count: int) -> float | None:
     if remaining is None:
         return None
     return max(remaining - RULES_SECONDS - RULES_SECONDS_PER_ITEM * item_count, 0.0)
+
+
+def _count_results(results: Mapping[CheckResult, int]) -> None:
+    """Counts what became of a model's answers. Disagreement is normal and never degrades an answer."""
+    for result, count in results.items():
+        telemetry.MODEL_ANSWERS.labels(result.value).inc(count)
+    if results.get(CheckResult.DISAGREED) or results.get(CheckResult.OUT_OF_BOUNDS):
+        _log.info("language model disagreed", **{result.value: count for result, count in results.items()})
 
 
 def _language_model(settings: EnrichmentSettings) -> RequestCoalescer:

@@ -41,5 +41,11 @@ def enrich_items_response(index: int, item: EnrichedItem) -> messages.EnrichItem
             else messages.IntervalReason(code=item.interval_reason.code, text=item.interval_reason.text),
             source=item.source,
             fallback_reason=item.fallback_reason,
+            sources=messages.FactSources(
+                category=item.sources.category,
+                perishability=item.sources.perishability,
+                suggested_interval=item.sources.suggested_interval,
+                related_items=item.sources.related_items,
+            ),
         ),
     )

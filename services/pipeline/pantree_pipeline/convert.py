@@ -43,6 +43,9 @@ from pantree_runtime.validation import Violations, check_value, shown
 # Receipt lines in a monthly update; its sums cover all lines of the month.
 MAX_UPDATE_PURCHASES = 1_000
 # Namespace of recommendation ids: an arbitrary UUID.
+# Source of facts from a language model.
+LANGUAGE_MODEL = "nim"
+
 _RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
 
 
@@ -220,6 +223,7 @@ def result_message(result: Completed) -> messages.ProcessResult:
             for degradation in result.degradations
         ],
         customer_profile=cast("CustomerProfile | None", result.profile),
+        model_facts=_model_facts(result),
     )
     if isinstance(job.source, FirstPurchase):
         message.archetype = job.source.archetype
@@ -236,7 +240,18 @@ def _related(result: Completed) -> Iterator[messages.RelatedItems]:
         related_items = cast(EnrichedItem, enrichment.payload).related_items if enrichment else ()
         if enrichment and related_items:
             items = [messages.RelatedItem(name=item.name, relation=item.relation) for item in related_items]
-            yield messages.RelatedItems(name=name, items=items, source=enrichment.source)
+            source = cast(EnrichedItem, enrichment.payload).sources.related_items or enrichment.source
+            yield messages.RelatedItems(name=name, items=items, source=source)
+
+
+def _model_facts(result: Completed) -> Iterator[messages.ModelFacts]:
+    for name in result.recommendations.names:
+        enrichment = result.enrichments.get(name)
+        if enrichment is None or enrichment.source != LANGUAGE_MODEL:
+            continue
+        sources = cast(EnrichedItem, enrichment.payload).sources
+        facts = [field.name for field, source in sources.ListFields() if source == LANGUAGE_MODEL]
+        yield messages.ModelFacts(name=name, facts=facts)
 
 
 def _summary(result: Completed) -> messages.HistorySummary:

@@ -230,6 +230,11 @@ export interface ProcessResult {
   warnings: Warning[];
   /** customer_profile summarizes the household's purchases; absent when the vector part was unavailable. */
   customer_profile?: CustomerProfile;
+  /**
+   * model_facts name the facts about recommended items that come from a language model, in the order of the
+   * recommendations; all others come from purchases and the catalog.
+   */
+  model_facts: ModelFacts[];
 }
 
 /** RecommendationSet holds the recommended items and details about the others. */
@@ -377,7 +382,7 @@ export interface RelatedItems {
   name: string;
   /** items are the related items, best first. */
   items: RelatedItem[];
-  /** source is `rules` or `nim`. */
+  /** source is where the related items come from: `rules` or `nim`. */
   source: string;
 }
 
@@ -508,6 +513,17 @@ export interface CategoryShare {
   category: string;
   /** share_ratio is the share, 0 to 1. */
   share_ratio: number;
+}
+
+/** ModelFacts names what is known about a recommended item only from a language model. */
+export interface ModelFacts {
+  /** name is the recommended item's name. */
+  name: string;
+  /**
+   * facts are `category`, `perishability`, `suggested_interval` and `related_items`, as far as a language model is their
+   * source. They are within what the catalog allows for the category, and never shorten a cadence.
+   */
+  facts: string[];
 }
 
 /** Started is the event that the input is accepted. */

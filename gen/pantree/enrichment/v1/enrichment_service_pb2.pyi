@@ -122,6 +122,7 @@ class EnrichedItem(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     FALLBACK_REASON_FIELD_NUMBER: _builtins.int
     SUGGESTED_INTERVAL_REASON_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name from the request."""
     normalized_name: _builtins.str
@@ -137,9 +138,11 @@ class EnrichedItem(_message.Message):
     shortens a cadence that purchases support.
     """
     source: _builtins.str
-    """source is `rules` or `nim`."""
+    """source is `nim` if any fact comes from a language model, otherwise `rules`."""
     fallback_reason: _builtins.str
-    """fallback_reason is why rules answered although a language model is configured; empty otherwise."""
+    """fallback_reason is why facts of the configured language model are missing that a later answer may have: it is
+    unavailable or has not answered yet. It is empty if the model has nothing to add.
+    """
     @_builtins.property
     def related_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelatedItem]:
         """related_items are complements and substitutes, best first."""
@@ -147,6 +150,10 @@ class EnrichedItem(_message.Message):
     @_builtins.property
     def suggested_interval_reason(self) -> Global___IntervalReason:
         """suggested_interval_reason explains suggested_interval_days; absent when that is 0."""
+
+    @_builtins.property
+    def sources(self) -> Global___FactSources:
+        """sources names where each fact comes from."""
 
     def __init__(
         self,
@@ -161,14 +168,49 @@ class EnrichedItem(_message.Message):
         source: _builtins.str = ...,
         fallback_reason: _builtins.str = ...,
         suggested_interval_reason: Global___IntervalReason | None = ...,
+        sources: Global___FactSources | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["suggested_interval_reason", b"suggested_interval_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sources", b"sources", "suggested_interval_reason", b"suggested_interval_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "certainty_ratio", b"certainty_ratio", "fallback_reason", b"fallback_reason", "name", b"name", "normalized_name", b"normalized_name", "perishability", b"perishability", "related_items", b"related_items", "source", b"source", "suggested_interval_days", b"suggested_interval_days", "suggested_interval_reason", b"suggested_interval_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "certainty_ratio", b"certainty_ratio", "fallback_reason", b"fallback_reason", "name", b"name", "normalized_name", b"normalized_name", "perishability", b"perishability", "related_items", b"related_items", "source", b"source", "sources", b"sources", "suggested_interval_days", b"suggested_interval_days", "suggested_interval_reason", b"suggested_interval_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EnrichedItem: _TypeAlias = EnrichedItem  # noqa: Y015
+
+@_typing.final
+class FactSources(_message.Message):
+    """FactSources names where each fact about an item comes from: `rules`, `nim`, or empty if the fact is unknown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    PERISHABILITY_FIELD_NUMBER: _builtins.int
+    SUGGESTED_INTERVAL_FIELD_NUMBER: _builtins.int
+    RELATED_ITEMS_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """category is the source of the category and its certainty."""
+    perishability: _builtins.str
+    """perishability is the source of the perishability."""
+    suggested_interval: _builtins.str
+    """suggested_interval is the source of the interval and its reason."""
+    related_items: _builtins.str
+    """related_items is the source of the related items."""
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        perishability: _builtins.str = ...,
+        suggested_interval: _builtins.str = ...,
+        related_items: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "perishability", b"perishability", "related_items", b"related_items", "suggested_interval", b"suggested_interval"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FactSources: _TypeAlias = FactSources  # noqa: Y015
 
 @_typing.final
 class IntervalReason(_message.Message):

@@ -47,8 +47,8 @@ class EnrichmentServiceServicer:
     """
 
     def EnrichItems(self, request, context):
-        """EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
-        model cannot; `source` names which of them did.
+        """EnrichItems sends one response for each item as soon as it is available, in any order. Rules over the catalog answer
+        about every item; a language model adds what they don't know, and `sources` names which of them a fact comes from.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

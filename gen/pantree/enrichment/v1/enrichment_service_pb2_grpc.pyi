@@ -34,8 +34,8 @@ class EnrichmentServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> EnrichmentServiceAsyncStub: ...
     EnrichItems: _grpc.UnaryStreamMultiCallable[_enrichment_service_pb2.EnrichItemsRequest, _enrichment_service_pb2.EnrichItemsResponse]
-    """EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
-    model cannot; `source` names which of them did.
+    """EnrichItems sends one response for each item as soon as it is available, in any order. Rules over the catalog answer
+    about every item; a language model adds what they don't know, and `sources` names which of them a fact comes from.
     """
 
 @_typing.type_check_only
@@ -44,8 +44,8 @@ class EnrichmentServiceAsyncStub(EnrichmentServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     EnrichItems: _aio.UnaryStreamMultiCallable[_enrichment_service_pb2.EnrichItemsRequest, _enrichment_service_pb2.EnrichItemsResponse]  # type: ignore[assignment]
-    """EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
-    model cannot; `source` names which of them did.
+    """EnrichItems sends one response for each item as soon as it is available, in any order. Rules over the catalog answer
+    about every item; a language model adds what they don't know, and `sources` names which of them a fact comes from.
     """
 
 class EnrichmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -57,8 +57,8 @@ class EnrichmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _enrichment_service_pb2.EnrichItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_enrichment_service_pb2.EnrichItemsResponse], _abc.AsyncIterator[_enrichment_service_pb2.EnrichItemsResponse]]:
-        """EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
-        model cannot; `source` names which of them did.
+        """EnrichItems sends one response for each item as soon as it is available, in any order. Rules over the catalog answer
+        about every item; a language model adds what they don't know, and `sources` names which of them a fact comes from.
         """
 
 def add_EnrichmentServiceServicer_to_server(servicer: EnrichmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

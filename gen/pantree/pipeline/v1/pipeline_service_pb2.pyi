@@ -381,6 +381,7 @@ class ProcessResult(_message.Message):
     HISTORY_SUMMARY_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     CUSTOMER_PROFILE_FIELD_NUMBER: _builtins.int
+    MODEL_FACTS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     recommendation_id: _builtins.str
@@ -419,6 +420,12 @@ class ProcessResult(_message.Message):
     def customer_profile(self) -> _vector_service_pb2.CustomerProfile:
         """customer_profile summarizes the household's purchases; absent when the vector part was unavailable."""
 
+    @_builtins.property
+    def model_facts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelFacts]:
+        """model_facts name the facts about recommended items that come from a language model, in the order of the
+        recommendations; all others come from purchases and the catalog.
+        """
+
     def __init__(
         self,
         *,
@@ -435,10 +442,11 @@ class ProcessResult(_message.Message):
         history_summary: Global___HistorySummary | None = ...,
         warnings: _abc.Iterable[Global___Warning] | None = ...,
         customer_profile: _vector_service_pb2.CustomerProfile | None = ...,
+        model_facts: _abc.Iterable[Global___ModelFacts] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["confidence_model", b"confidence_model", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "recommendations", b"recommendations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "customer_id", b"customer_id", "customer_name", b"customer_name", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "customer_id", b"customer_id", "customer_name", b"customer_name", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "model_facts", b"model_facts", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -520,7 +528,7 @@ class RelatedItems(_message.Message):
     name: _builtins.str
     """name is the recommended item's name."""
     source: _builtins.str
-    """source is `rules` or `nim`."""
+    """source is where the related items come from: `rules` or `nim`."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelatedItem]:
         """items are the related items, best first."""
@@ -539,6 +547,36 @@ class RelatedItems(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RelatedItems: _TypeAlias = RelatedItems  # noqa: Y015
+
+@_typing.final
+class ModelFacts(_message.Message):
+    """ModelFacts names what is known about a recommended item only from a language model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the recommended item's name."""
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """facts are `category`, `perishability`, `suggested_interval` and `related_items`, as far as a language model is their
+        source. They are within what the catalog allows for the category, and never shorten a cadence.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        facts: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["facts", b"facts", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelFacts: _TypeAlias = ModelFacts  # noqa: Y015
 
 @_typing.final
 class RelatedItem(_message.Message):

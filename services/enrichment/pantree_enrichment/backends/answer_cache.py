@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pantree_enrichment.backends.reply import answer_from, entry_of
-from pantree_enrichment.core.item import EnrichedItem, ItemToEnrich, Outcome
+from pantree_enrichment.core.item import ModelAnswer, ModelItem, Outcome
 from pantree_runtime.cache import ExpiringCache
 
 if TYPE_CHECKING:
@@ -39,29 +39,29 @@ class TieredCache:
         prompt_version: str = "",
         model: str = "",
     ) -> None:
-        self._memory: ExpiringCache[ItemToEnrich, Outcome] = ExpiringCache(size, clock=clock)
+        self._memory: ExpiringCache[ModelItem, Outcome] = ExpiringCache(size, clock=clock)
         self._seconds = seconds
         self._redis = redis
         self._prompt_version = prompt_version
         self._model = model
 
-    async def get(self, items: Sequence[ItemToEnrich]) -> Mapping[ItemToEnrich, Outcome]:
+    async def get(self, items: Sequence[ModelItem]) -> Mapping[ModelItem, Outcome]:
         found = {item: outcome for item in items if (outcome := self._memory.get(item)) is not None}
         answers = await self._read([item for item in items if item not in found])
         self._put_in_memory(answers)
         return {**found, **answers}
 
-    async def put(self, outcomes: Mapping[ItemToEnrich, Outcome]) -> None:
+    async def put(self, outcomes: Mapping[ModelItem, Outcome]) -> None:
         """Stores answers in both, and item-specific failures only in memory: other replicas may use a better model."""
         self._put_in_memory(outcomes)
-        redis, answers = self._redis, [pair for pair in outcomes.items() if isinstance(pair[1], EnrichedItem)]
+        redis, answers = self._redis, [pair for pair in outcomes.items() if isinstance(pair[1], ModelAnswer)]
         if redis is None or not answers:
             return
 
         async def write() -> None:
             async with redis.client.pipeline(transaction=False) as commands:
                 for item, answer in answers:
-                    assert isinstance(answer, EnrichedItem)
+                    assert isinstance(answer, ModelAnswer)
                     text = json.dumps(entry_of(answer))
                     commands.set(self._key(item), text, px=max(1, round(self._seconds * 1000)))
                 await commands.execute()
@@ -72,24 +72,24 @@ class TieredCache:
         if self._redis is not None:
             await self._redis.close()
 
-    def _put_in_memory(self, outcomes: Mapping[ItemToEnrich, Outcome]) -> None:
+    def _put_in_memory(self, outcomes: Mapping[ModelItem, Outcome]) -> None:
         for item, outcome in outcomes.items():
-            if isinstance(outcome, EnrichedItem):
+            if isinstance(outcome, ModelAnswer):
                 self._memory.put(item, outcome, self._seconds)
             elif outcome.is_item_specific:
                 self._memory.put(item, outcome, min(_MAX_FAILURE_SECONDS, self._seconds))
 
-    async def _read(self, items: Sequence[ItemToEnrich]) -> dict[ItemToEnrich, Outcome]:
+    async def _read(self, items: Sequence[ModelItem]) -> dict[ModelItem, Outcome]:
         redis = self._redis
         if redis is None or not items:
             return {}
         keys = [self._key(item) for item in items]
         texts = await redis.run("get", lambda: redis.client.mget(keys), _nothing) or [None] * len(keys)
-        answers = {item: _answer_in(text, item) for item, text in zip(items, texts, strict=True) if text is not None}
+        answers = {item: _answer_in(text) for item, text in zip(items, texts, strict=True) if text is not None}
         return {item: answer for item, answer in answers.items() if answer is not None}
 
-    def _key(self, item: ItemToEnrich) -> str:
-        parts = [self._prompt_version, self._model, item.name, item.category]
+    def _key(self, item: ModelItem) -> str:
+        parts = [self._prompt_version, self._model, *item.key]
         return KEY_PREFIX + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -97,9 +97,9 @@ async def _nothing() -> None:
     """The fallback, which does nothing: the memory already has the answers."""
 
 
-def _answer_in(text: bytes | str, item: ItemToEnrich) -> EnrichedItem | None:
+def _answer_in(text: bytes | str) -> ModelAnswer | None:
     """A stored answer, validated like a model's reply; None if it is invalid."""
     try:
-        return answer_from(json.loads(text), item)
+        return answer_from(json.loads(text))
     except (ValueError, RecursionError):
         return None

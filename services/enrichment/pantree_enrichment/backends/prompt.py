@@ -8,10 +8,10 @@ from pantree_domain.catalog import CATEGORIES
 from pantree_enrichment.backends.reply import INTERVAL_REASONS
 
 # Increase it whenever a text or the schema of replies changes, so that answers to old prompts are no longer used.
-PROMPT_VERSION = "v3"
+PROMPT_VERSION = "v4"
 
 # Fewer than the maximum, because models count badly.
-_RELATED_ITEMS_IN_PROMPT = 4
+_RELATED_ITEMS_IN_PROMPT = 3
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,22 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
-from pantree_enrichment.core.item import Failure, ItemToEnrich, Outcome
+from pantree_enrichment.backends.nim import LATE, UNAVAILABLE
+from pantree_enrichment.core.item import Failure, ItemToEnrich, ModelItem, Outcome
+from pantree_enrichment.core.model_item import model_item
 from pantree_enrichment.core.ports import AnswerCache, LanguageModel
-from pantree_enrichment.core.screening import plain_item
 from pantree_runtime import telemetry
 
-_TOO_LATE = Failure("the language model did not answer before the deadline of the request")
-_STOPPED = Failure("the language model was not asked: the service stopped")
+_TOO_LATE = Failure(LATE)
+_STOPPED = Failure(UNAVAILABLE)
 
 
 @dataclass(eq=False)
 class _Call:
     """A batch in flight or in the queue."""
 
-    items: Sequence[ItemToEnrich]
-    outcomes: dict[ItemToEnrich, asyncio.Future[Outcome]]
+    items: Sequence[ModelItem]
+    outcomes: dict[ModelItem, asyncio.Future[Outcome]]
     waiting_requests: int = 0
     has_started: bool = False
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -51,35 +52,35 @@ class RequestCoalescer:
         self._max_calls = max_calls
         self._slots = asyncio.Semaphore(max_calls)
         self._seconds_left = seconds_left
-        self._calls: dict[ItemToEnrich, _Call] = {}
+        self._calls: dict[ModelItem, _Call] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def stream(self, items: Sequence[ItemToEnrich]) -> AsyncGenerator[Sequence[tuple[int, Outcome]]]:
-        indices: dict[ItemToEnrich, list[int]] = {}
+        indices: dict[ModelItem, list[int]] = {}
         for index, item in enumerate(items):
-            indices.setdefault(plain_item(item), []).append(index)
+            indices.setdefault(model_item(item), []).append(index)
 
-        def group(outcomes: dict[ItemToEnrich, Outcome]) -> list[tuple[int, Outcome]]:
-            return [(index, outcome) for plain, outcome in outcomes.items() for index in indices[plain]]
+        def group(outcomes: dict[ModelItem, Outcome]) -> list[tuple[int, Outcome]]:
+            return [(index, outcome) for item, outcome in outcomes.items() for index in indices[item]]
 
         cached = dict(await self._cache.get(list(indices)))
         if cached:
             yield group(cached)
-        missing = [plain for plain in indices if plain not in cached]
+        missing = [item for item in indices if item not in cached]
         telemetry.count_lookups("language_model", hits=len(cached), misses=len(missing))
         if not missing:
             return
         reason = self._model.no_wait_reason(self._seconds_left(len(items)))
         if reason:
             self._prefetch(missing)
-            yield group({plain: Failure(reason) for plain in missing})
+            yield group(dict.fromkeys(missing, Failure(reason)))
             return
         call_of = self._join_calls(missing)
         calls = set(call_of.values())
         for call in calls:
             call.waiting_requests += 1
         try:
-            pending = {call.outcomes[plain]: plain for plain, call in call_of.items()}
+            pending = {call.outcomes[item]: item for item, call in call_of.items()}
             while pending:
                 done, _ = await asyncio.wait(
                     pending, timeout=self._seconds_left(len(items)), return_when=asyncio.FIRST_COMPLETED
@@ -100,22 +101,22 @@ class RequestCoalescer:
         await self._model.close()
         await self._cache.close()
 
-    def _join_calls(self, items: Sequence[ItemToEnrich]) -> dict[ItemToEnrich, _Call]:
+    def _join_calls(self, items: Sequence[ModelItem]) -> dict[ModelItem, _Call]:
         """The call for each item, which another request may have started."""
         for batch in self._new_batches(items):
             self._start(batch)
         return {item: self._calls[item] for item in items}
 
-    def _prefetch(self, items: Sequence[ItemToEnrich]) -> None:
+    def _prefetch(self, items: Sequence[ModelItem]) -> None:
         """Starts as many calls as can run now, to cache their answers. No request waits for them."""
         free = max(self._max_calls - len(self._tasks), 0)
         for batch in self._new_batches(items)[:free]:
             self._start(batch)
 
-    def _new_batches(self, items: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
+    def _new_batches(self, items: Sequence[ModelItem]) -> list[Sequence[ModelItem]]:
         return self._model.batches([item for item in items if item not in self._calls])
 
-    def _start(self, items: Sequence[ItemToEnrich]) -> None:
+    def _start(self, items: Sequence[ModelItem]) -> None:
         loop = asyncio.get_running_loop()
         call = _Call(items, {item: loop.create_future() for item in items})
         self._calls.update(dict.fromkeys(items, call))
@@ -124,7 +125,7 @@ class RequestCoalescer:
         call.task.add_done_callback(self._tasks.discard)
 
     async def _run(self, call: _Call) -> None:
-        outcomes: dict[ItemToEnrich, Outcome] = {}
+        outcomes: dict[ModelItem, Outcome] = {}
 
         def on_outcome(index: int, outcome: Outcome) -> None:
             item = call.items[index]

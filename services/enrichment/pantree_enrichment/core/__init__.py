@@ -1,1 +1,1 @@
-"""Core of the enrichment service: enriches items from the catalog, and checks answers of a language model."""
+"""Core of the enrichment service: enriches items from the catalog, and checks what a language model adds."""

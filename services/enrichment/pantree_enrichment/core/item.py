@@ -1,13 +1,16 @@
 """An item and what is known about it."""
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pantree_domain.catalog import Perishability
 from pantree_domain.limits import maximum
 
 # An item with longer intervals is not bought regularly.
 MAX_SUGGESTED_INTERVAL_DAYS = int(maximum("pantree.recommendation.v1.Candidate.suggested_interval_days"))
+
+RULES_SOURCE = "rules"
+MODEL_SOURCE = "nim"
 
 
 class Relation(enum.Enum):
@@ -29,6 +32,16 @@ class ItemToEnrich:
 
 
 @dataclass(frozen=True)
+class ModelItem:
+    """An item as a language model gets it. Two spellings of one item are equal."""
+
+    key: tuple[str, str]
+    """Keys of the name and the shop's category."""
+    name: str = field(compare=False)
+    category: str = field(compare=False)
+
+
+@dataclass(frozen=True)
 class RelatedItem:
     """A complement or substitute of an item."""
 
@@ -44,6 +57,16 @@ class IntervalReason:
     """Stable, for programs."""
     text: str
     """For people; never written by a language model."""
+
+
+@dataclass(frozen=True)
+class FactSources:
+    """Where each fact about an item comes from: `rules`, `nim`, or empty if the fact is unknown."""
+
+    category: str = ""
+    perishability: str = ""
+    suggested_interval: str = ""
+    related_items: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,10 +88,33 @@ class EnrichedItem:
     """Typical interval between purchases, 1 to `MAX_SUGGESTED_INTERVAL_DAYS`; None when unknown."""
     interval_reason: IntervalReason | None
     """None when no interval is known."""
-    source: str
-    """`rules` or `nim`."""
+    sources: FactSources
     fallback_reason: str = ""
-    """Why the rules answered instead of a language model; empty if they did not."""
+    """Why facts of a language model are missing that a later answer may have; empty if none are."""
+
+    @property
+    def source(self) -> str:
+        """`nim` if any fact comes from a language model, otherwise `rules`."""
+        facts = (
+            self.sources.category,
+            self.sources.perishability,
+            self.sources.suggested_interval,
+            self.sources.related_items,
+        )
+        return MODEL_SOURCE if MODEL_SOURCE in facts else RULES_SOURCE
+
+
+@dataclass(frozen=True)
+class ModelAnswer:
+    """What a language model says about an item: well-formed, but not checked against the catalog."""
+
+    category: str
+    certainty_ratio: float
+    """As the model states it."""
+    perishability: Perishability
+    suggested_interval_days: int
+    interval_reason: IntervalReason
+    related_items: tuple[RelatedItem, ...]
 
 
 @dataclass(frozen=True)
@@ -76,9 +122,9 @@ class Failure:
     """Why there is no usable answer about an item."""
 
     reason: str
-    """For callers: what failed and what to do about it. Contains no secrets."""
+    """For callers outside: no hosts, settings or secrets, which are only logged."""
     is_item_specific: bool = False
-    """Whether the model answered about other items in the same call, so that asking again would most likely fail."""
+    """Whether the model answered without anything usable about this item, so that asking again would not help."""
 
 
-Outcome = EnrichedItem | Failure
+Outcome = ModelAnswer | Failure

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Protocol
 
-from pantree_enrichment.core.item import ItemToEnrich, Outcome
+from pantree_enrichment.core.item import ItemToEnrich, ModelItem, Outcome
 
 
 class ItemEnricher(Protocol):
@@ -17,15 +17,15 @@ class ItemEnricher(Protocol):
 
 
 class LanguageModel(Protocol):
-    """A model that answers about a batch of items in one call. Items must be in plain form (`plain_item`)."""
+    """A model that answers about a batch of items in one call."""
 
-    def batches(self, items: Sequence[ItemToEnrich]) -> list[Sequence[ItemToEnrich]]:
+    def batches(self, items: Sequence[ModelItem]) -> list[Sequence[ModelItem]]:
         """The items in their order, split into one batch per call."""
 
     def no_wait_reason(self, seconds: float | None) -> str:
         """Why a request that has `seconds` left (None: no limit) should not wait for answers; empty if it should."""
 
-    async def ask(self, items: Sequence[ItemToEnrich], on_outcome: Callable[[int, Outcome], None]) -> None:
+    async def ask(self, items: Sequence[ModelItem], on_outcome: Callable[[int, Outcome], None]) -> None:
         """Asks about one batch. Never raises.
 
         Args:
@@ -38,12 +38,12 @@ class LanguageModel(Protocol):
 
 
 class AnswerCache(Protocol):
-    """Outcomes by item in plain form. Never raises: the model is asked again about what could not be cached."""
+    """Outcomes by item. Never raises: the model is asked again about what could not be cached."""
 
-    async def get(self, items: Sequence[ItemToEnrich]) -> Mapping[ItemToEnrich, Outcome]:
+    async def get(self, items: Sequence[ModelItem]) -> Mapping[ModelItem, Outcome]:
         """The cached outcomes of items."""
 
-    async def put(self, outcomes: Mapping[ItemToEnrich, Outcome]) -> None:
+    async def put(self, outcomes: Mapping[ModelItem, Outcome]) -> None:
         """Stores answers, and item-specific failures for a short time."""
 
     async def close(self) -> None:

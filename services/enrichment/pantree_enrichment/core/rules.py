@@ -1,4 +1,4 @@
-"""Enriches items from the catalog, without a language model, and checks a language model's answers against it."""
+"""Enriches items from the catalog, without a language model."""
 
 import functools
 from collections import Counter
@@ -8,14 +8,14 @@ from pantree_domain.catalog import CATEGORIES, OTHER, Catalog, CatalogItem, Peri
 from pantree_domain.goods import load_goods_policy
 from pantree_enrichment.core.item import (
     MAX_SUGGESTED_INTERVAL_DAYS,
+    RULES_SOURCE,
     EnrichedItem,
+    FactSources,
     IntervalReason,
     ItemToEnrich,
     RelatedItem,
     Relation,
 )
-
-SOURCE = "rules"
 
 # Enough to choose from, few enough for one line.
 MAX_SUBSTITUTES = 4
@@ -33,7 +33,7 @@ class RulesEnricher:
     """Enriches items from the catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         # Households buy mostly the same items, so most of them are cached.
         self.enrich_item = functools.lru_cache(maxsize=_MAX_CACHED)(self._enrich_item)
         """Describes an item by what the catalog knows about it."""
@@ -44,55 +44,51 @@ class RulesEnricher:
         }
 
     def _enrich_item(self, item: ItemToEnrich) -> EnrichedItem:
-        found = self._catalog.categorize(item.name)
+        found = self.catalog.categorize(item.name)
         category, certainty_ratio = found.category, found.certainty_ratio
         if category == OTHER and item.category:
             category = self._category_of_shop(item.category)
             certainty_ratio = certainty_ratio if category == OTHER else _SHOP_CATEGORY_CERTAINTY
         known = found.item
+        perishability = self._perishabilities[category] if known is None else known.perishability
+        related_items = () if known is None else tuple(self._related(item.name, known))
         return EnrichedItem(
             name=item.name,
             normalized_name=normalize_name(item.name),
             category=category,
             certainty_ratio=certainty_ratio,
-            perishability=self._perishabilities[category] if known is None else known.perishability,
-            related_items=() if known is None else tuple(self._related(item.name, known)),
+            perishability=perishability,
+            related_items=related_items,
             suggested_interval_days=None if known is None else _interval_days(known),
             interval_reason=None if known is None else _interval_reason(known, found.certainty_ratio),
-            source=SOURCE,
+            sources=FactSources(
+                category="" if category == OTHER else RULES_SOURCE,
+                perishability="" if perishability is None else RULES_SOURCE,
+                suggested_interval="" if known is None else RULES_SOURCE,
+                related_items=RULES_SOURCE if related_items else "",
+            ),
         )
 
-    def contradicts(self, answer: EnrichedItem) -> bool:
-        """Whether the catalog has exactly this item in another category."""
-        found = self._catalog.categorize(answer.name)
-        return found.certainty_ratio == 1 and found.category != answer.category
+    def knows(self, item: ItemToEnrich) -> bool:
+        """Whether the catalog has the item or a similar one."""
+        return self.enrich_item(item).sources.suggested_interval == RULES_SOURCE
 
-    def known_related_items(self, answer: EnrichedItem) -> tuple[RelatedItem, ...]:
-        """The related items of an answer that are in the catalog, under the catalog's names.
-
-        So shoppers never see text that a language model wrote.
-        """
-        known: dict[str, RelatedItem] = {}
-        for related in answer.related_items:
-            found = self._catalog.categorize(related.name).item
-            if found is None or not _may_suggest(found.name):
-                continue
-            if normalize_name(found.name) != answer.normalized_name:
-                known.setdefault(found.name, RelatedItem(found.name, related.relation))
-        return tuple(known.values())
+    def lacks_facts(self, item: ItemToEnrich) -> bool:
+        """Whether something about the item is unknown that a language model may know."""
+        return not self.knows(item) or not self.enrich_item(item).related_items
 
     def _related(self, name: str, item: CatalogItem) -> Iterator[RelatedItem]:
         """Substitutes, then complements, in the order of the catalog."""
         own_name = normalize_name(name)
         substitutes = [
             other.name
-            for other in self._catalog.items_of_kind(item.kind)
-            if normalize_name(other.name) != own_name and _may_suggest(other.name)
+            for other in self.catalog.items_of_kind(item.kind)
+            if normalize_name(other.name) != own_name and may_suggest(other.name)
         ]
         complements = [
             others[0].name
             for kind in item.complements
-            if (others := self._catalog.items_of_kind(kind)) and _may_suggest(others[0].name)
+            if (others := self.catalog.items_of_kind(kind)) and may_suggest(others[0].name)
         ]
         yield from (RelatedItem(other, Relation.SUBSTITUTE) for other in substitutes[:MAX_SUBSTITUTES])
         yield from (RelatedItem(other, Relation.COMPLEMENT) for other in complements[:MAX_COMPLEMENTS])
@@ -103,18 +99,18 @@ class RulesEnricher:
         for phrase, category in self._category_phrases.items():
             if f" {phrase} " in f" {normalized} ":
                 return category
-        return self._catalog.categorize(text).category
+        return self.catalog.categorize(text).category
 
     def _perishability_of(self, category: str) -> Perishability | None:
         """Perishability of nearly all items of a category; None if they differ."""
-        items = self._catalog.items_in(category)
+        items = self.catalog.items_in(category)
         for perishability, count in Counter(item.perishability for item in items).items():
             if count >= _MIN_AGREEMENT * len(items):
                 return perishability
         return None
 
 
-def _may_suggest(name: str) -> bool:
+def may_suggest(name: str) -> bool:
     match = load_goods_policy().match(name, "")
     return match is None or match.goods.suggest
 

@@ -1,5 +1,6 @@
 """The enrichment service over gRPC."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import grpc
@@ -48,5 +49,13 @@ class GrpcEnricher(Enricher):
         return EnrichmentResult(
             items=tuple(Enrichment(item.name, item.source, payload=item) for item in in_order),
             missing_count=len(items) - len(enriched),
-            fallback_reason=next((item.fallback_reason for item in in_order if item.fallback_reason), ""),
+            fallback_reason=_fallback_reason(in_order),
         )
+
+
+def _fallback_reason(items: Sequence[messages.EnrichedItem]) -> str:
+    """What the items lack and the most frequent reason for it; empty if they lack nothing."""
+    reasons = Counter(item.fallback_reason for item in items if item.fallback_reason)
+    if not reasons:
+        return ""
+    return f"the catalog alone describes {reasons.total()} of {len(items)} items: {reasons.most_common(1)[0][0]}"

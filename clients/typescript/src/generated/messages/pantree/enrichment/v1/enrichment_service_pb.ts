@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/enrichment/v1/enrichment_service.proto.
  */
 export const file_pantree_enrichment_v1_enrichment_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci5wYW50cmVlL2VucmljaG1lbnQvdjEvZW5yaWNobWVudF9zZXJ2aWNlLnByb3RvEhVwYW50cmVlLmVucmljaG1lbnQudjEiTgoSRW5yaWNoSXRlbXNSZXF1ZXN0EjgKBWl0ZW1zGAEgAygLMiMucGFudHJlZS5lbnJpY2htZW50LnYxLkl0ZW1Ub0VucmljaEIE4kEBAiI0CgxJdGVtVG9FbnJpY2gSEgoEbmFtZRgBIAEoCUIE4kEBAhIQCghjYXRlZ29yeRgCIAEoCSKOAQoTRW5yaWNoSXRlbXNSZXNwb25zZRISCgppdGVtX2luZGV4GAEgASgFEjMKBGl0ZW0YAiABKAsyIy5wYW50cmVlLmVucmljaG1lbnQudjEuRW5yaWNoZWRJdGVtSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUi6QIKDEVucmljaGVkSXRlbRIMCgRuYW1lGAEgASgJEhcKD25vcm1hbGl6ZWRfbmFtZRgCIAEoCRIQCghjYXRlZ29yeRgDIAEoCRIXCg9jZXJ0YWludHlfcmF0aW8YBCABKAESOAoNcGVyaXNoYWJpbGl0eRgFIAEoDjIhLnBhbnRyZWUuY2F0YWxvZy52MS5QZXJpc2hhYmlsaXR5EjkKDXJlbGF0ZWRfaXRlbXMYBiADKAsyIi5wYW50cmVlLmVucmljaG1lbnQudjEuUmVsYXRlZEl0ZW0SHwoXc3VnZ2VzdGVkX2ludGVydmFsX2RheXMYByABKAUSDgoGc291cmNlGAggASgJEhcKD2ZhbGxiYWNrX3JlYXNvbhgJIAEoCRJIChlzdWdnZXN0ZWRfaW50ZXJ2YWxfcmVhc29uGAogASgLMiUucGFudHJlZS5lbnJpY2htZW50LnYxLkludGVydmFsUmVhc29uIiwKDkludGVydmFsUmVhc29uEgwKBGNvZGUYASABKAkSDAoEdGV4dBgCIAEoCSJLCgtSZWxhdGVkSXRlbRIMCgRuYW1lGAEgASgJEi4KCHJlbGF0aW9uGAIgASgOMhwucGFudHJlZS5jYXRhbG9nLnYxLlJlbGF0aW9uMnsKEUVucmljaG1lbnRTZXJ2aWNlEmYKC0VucmljaEl0ZW1zEikucGFudHJlZS5lbnJpY2htZW50LnYxLkVucmljaEl0ZW1zUmVxdWVzdBoqLnBhbnRyZWUuZW5yaWNobWVudC52MS5FbnJpY2hJdGVtc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog]);
+  fileDesc("Ci5wYW50cmVlL2VucmljaG1lbnQvdjEvZW5yaWNobWVudF9zZXJ2aWNlLnByb3RvEhVwYW50cmVlLmVucmljaG1lbnQudjEiTgoSRW5yaWNoSXRlbXNSZXF1ZXN0EjgKBWl0ZW1zGAEgAygLMiMucGFudHJlZS5lbnJpY2htZW50LnYxLkl0ZW1Ub0VucmljaEIE4kEBAiI0CgxJdGVtVG9FbnJpY2gSEgoEbmFtZRgBIAEoCUIE4kEBAhIQCghjYXRlZ29yeRgCIAEoCSKOAQoTRW5yaWNoSXRlbXNSZXNwb25zZRISCgppdGVtX2luZGV4GAEgASgFEjMKBGl0ZW0YAiABKAsyIy5wYW50cmVlLmVucmljaG1lbnQudjEuRW5yaWNoZWRJdGVtSAASIwoFZXJyb3IYAyABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUingMKDEVucmljaGVkSXRlbRIMCgRuYW1lGAEgASgJEhcKD25vcm1hbGl6ZWRfbmFtZRgCIAEoCRIQCghjYXRlZ29yeRgDIAEoCRIXCg9jZXJ0YWludHlfcmF0aW8YBCABKAESOAoNcGVyaXNoYWJpbGl0eRgFIAEoDjIhLnBhbnRyZWUuY2F0YWxvZy52MS5QZXJpc2hhYmlsaXR5EjkKDXJlbGF0ZWRfaXRlbXMYBiADKAsyIi5wYW50cmVlLmVucmljaG1lbnQudjEuUmVsYXRlZEl0ZW0SHwoXc3VnZ2VzdGVkX2ludGVydmFsX2RheXMYByABKAUSDgoGc291cmNlGAggASgJEhcKD2ZhbGxiYWNrX3JlYXNvbhgJIAEoCRJIChlzdWdnZXN0ZWRfaW50ZXJ2YWxfcmVhc29uGAogASgLMiUucGFudHJlZS5lbnJpY2htZW50LnYxLkludGVydmFsUmVhc29uEjMKB3NvdXJjZXMYCyABKAsyIi5wYW50cmVlLmVucmljaG1lbnQudjEuRmFjdFNvdXJjZXMiaQoLRmFjdFNvdXJjZXMSEAoIY2F0ZWdvcnkYASABKAkSFQoNcGVyaXNoYWJpbGl0eRgCIAEoCRIaChJzdWdnZXN0ZWRfaW50ZXJ2YWwYAyABKAkSFQoNcmVsYXRlZF9pdGVtcxgEIAEoCSIsCg5JbnRlcnZhbFJlYXNvbhIMCgRjb2RlGAEgASgJEgwKBHRleHQYAiABKAkiSwoLUmVsYXRlZEl0ZW0SDAoEbmFtZRgBIAEoCRIuCghyZWxhdGlvbhgCIAEoDjIcLnBhbnRyZWUuY2F0YWxvZy52MS5SZWxhdGlvbjJ7ChFFbnJpY2htZW50U2VydmljZRJmCgtFbnJpY2hJdGVtcxIpLnBhbnRyZWUuZW5yaWNobWVudC52MS5FbnJpY2hJdGVtc1JlcXVlc3QaKi5wYW50cmVlLmVucmljaG1lbnQudjEuRW5yaWNoSXRlbXNSZXNwb25zZTABYgZwcm90bzM", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog]);
 
 /**
  * EnrichItemsRequest holds the items to enrich.
@@ -167,14 +167,15 @@ export type EnrichedItem = Message<"pantree.enrichment.v1.EnrichedItem"> & {
   suggestedIntervalDays: number;
 
   /**
-   * source is `rules` or `nim`.
+   * source is `nim` if any fact comes from a language model, otherwise `rules`.
    *
    * @generated from field: string source = 8;
    */
   source: string;
 
   /**
-   * fallback_reason is why rules answered although a language model is configured; empty otherwise.
+   * fallback_reason is why facts of the configured language model are missing that a later answer may have: it is
+   * unavailable or has not answered yet. It is empty if the model has nothing to add.
    *
    * @generated from field: string fallback_reason = 9;
    */
@@ -186,6 +187,13 @@ export type EnrichedItem = Message<"pantree.enrichment.v1.EnrichedItem"> & {
    * @generated from field: pantree.enrichment.v1.IntervalReason suggested_interval_reason = 10;
    */
   suggestedIntervalReason?: IntervalReason | undefined;
+
+  /**
+   * sources names where each fact comes from.
+   *
+   * @generated from field: pantree.enrichment.v1.FactSources sources = 11;
+   */
+  sources?: FactSources | undefined;
 };
 
 /**
@@ -194,6 +202,48 @@ export type EnrichedItem = Message<"pantree.enrichment.v1.EnrichedItem"> & {
  */
 export const EnrichedItemSchema: GenMessage<EnrichedItem> = /*@__PURE__*/
   messageDesc(file_pantree_enrichment_v1_enrichment_service, 3);
+
+/**
+ * FactSources names where each fact about an item comes from: `rules`, `nim`, or empty if the fact is unknown.
+ *
+ * @generated from message pantree.enrichment.v1.FactSources
+ */
+export type FactSources = Message<"pantree.enrichment.v1.FactSources"> & {
+  /**
+   * category is the source of the category and its certainty.
+   *
+   * @generated from field: string category = 1;
+   */
+  category: string;
+
+  /**
+   * perishability is the source of the perishability.
+   *
+   * @generated from field: string perishability = 2;
+   */
+  perishability: string;
+
+  /**
+   * suggested_interval is the source of the interval and its reason.
+   *
+   * @generated from field: string suggested_interval = 3;
+   */
+  suggestedInterval: string;
+
+  /**
+   * related_items is the source of the related items.
+   *
+   * @generated from field: string related_items = 4;
+   */
+  relatedItems: string;
+};
+
+/**
+ * Describes the message pantree.enrichment.v1.FactSources.
+ * Use `create(FactSourcesSchema)` to create a new message.
+ */
+export const FactSourcesSchema: GenMessage<FactSources> = /*@__PURE__*/
+  messageDesc(file_pantree_enrichment_v1_enrichment_service, 4);
 
 /**
  * IntervalReason explains a suggested interval.
@@ -222,7 +272,7 @@ export type IntervalReason = Message<"pantree.enrichment.v1.IntervalReason"> & {
  * Use `create(IntervalReasonSchema)` to create a new message.
  */
 export const IntervalReasonSchema: GenMessage<IntervalReason> = /*@__PURE__*/
-  messageDesc(file_pantree_enrichment_v1_enrichment_service, 4);
+  messageDesc(file_pantree_enrichment_v1_enrichment_service, 5);
 
 /**
  * RelatedItem is a complement or substitute of an item.
@@ -250,7 +300,7 @@ export type RelatedItem = Message<"pantree.enrichment.v1.RelatedItem"> & {
  * Use `create(RelatedItemSchema)` to create a new message.
  */
 export const RelatedItemSchema: GenMessage<RelatedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_enrichment_v1_enrichment_service, 5);
+  messageDesc(file_pantree_enrichment_v1_enrichment_service, 6);
 
 /**
  * EnrichmentService normalizes and categorizes items and finds related ones.
@@ -259,8 +309,8 @@ export const RelatedItemSchema: GenMessage<RelatedItem> = /*@__PURE__*/
  */
 export const EnrichmentService: GenService<{
   /**
-   * EnrichItems sends one response for each item as soon as it is available, in any order. Rules answer when a language
-   * model cannot; `source` names which of them did.
+   * EnrichItems sends one response for each item as soon as it is available, in any order. Rules over the catalog answer
+   * about every item; a language model adds what they don't know, and `sources` names which of them a fact comes from.
    *
    * @generated from rpc pantree.enrichment.v1.EnrichmentService.EnrichItems
    */
