@@ -6,7 +6,7 @@ from pantree_enrichment.core.item import IntervalReason, ItemToEnrich, ModelAnsw
 from pantree_enrichment.core.model_item import model_item
 
 
-def asked_item(name: str, category: str = "") -> ModelItem:
+def model_item_of(name: str, category: str = "") -> ModelItem:
     """An item as a language model gets it."""
     return model_item(ItemToEnrich(name, category))
 

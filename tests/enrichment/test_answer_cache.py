@@ -14,12 +14,12 @@ from pantree_enrichment.backends.answer_cache import KEY_PREFIX, TieredCache
 from pantree_enrichment.core.item import Failure, ModelItem
 from pantree_enrichment.core.ports import AnswerCache
 from pantree_runtime.shared_redis import SharedRedis
-from tests.enrichment.answers import answer_about, asked_item
+from tests.enrichment.answers import answer_about, model_item_of
 from tests.enrichment.nim_server import silent_server
 from tests.redis_server import RedisServer, redis_server
 from tests.runtime.test_circuit_breaker import Clock
 
-MILK, BREAD = asked_item("milk"), asked_item("bread", "bakery")
+MILK, BREAD = model_item_of("milk"), model_item_of("bread", "bakery")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ async def test_answers_are_found_by_item(cache: AnswerCache) -> None:
     assert await cache.get([MILK]) == {}
     await cache.put({MILK: answer_about(MILK), BREAD: answer_about(BREAD, "bakery")})
     assert await cache.get([BREAD, MILK]) == {MILK: answer_about(MILK), BREAD: answer_about(BREAD, "bakery")}
-    assert await cache.get([asked_item("milk", "dairy"), asked_item("bread")]) == {}
+    assert await cache.get([model_item_of("milk", "dairy"), model_item_of("bread")]) == {}
 
 
 async def test_only_item_specific_failures_are_cached(cache: AnswerCache) -> None:
@@ -79,7 +79,7 @@ async def test_later_answer_replaces_the_earlier_one(cache: AnswerCache) -> None
     "names", [("パン", "バン", "ハン"), ("दाल", "दिल"), ("7 Up", "Up"), ("Ananas", "Anana"), ("Crème", "Creme")]
 )
 async def test_different_names_in_any_script_have_their_own_answers(cache: AnswerCache, names: tuple[str, ...]) -> None:
-    items = [asked_item(name) for name in names]
+    items = [model_item_of(name) for name in names]
     await cache.put({item: answer_about(item) for item in items})
     found = await cache.get(items)
     assert [found[item] for item in items] == [answer_about(item) for item in items]
@@ -106,11 +106,11 @@ async def test_full_memory_cache_drops_the_oldest_use_first(numbers: list[int], 
     cache = TieredCache(size=size, seconds=3600, clock=Clock())
     used: list[ModelItem] = []
     for number in numbers:
-        item = asked_item(str(number))
+        item = model_item_of(str(number))
         if not await cache.get([item]):
             await cache.put({item: answer_about(item)})
         used = [item, *(other for other in used if other != item)][:size]
-    assert set(await cache.get([asked_item(str(number)) for number in range(21)])) == set(used)
+    assert set(await cache.get([model_item_of(str(number)) for number in range(21)])) == set(used)
 
 
 async def test_replicas_share_answers_which_survive_a_restart(redis: RedisServer) -> None:
@@ -162,7 +162,7 @@ async def test_memory_works_while_redis_is_down_and_redis_is_used_again_afterwar
             assert [log["log_level"] for log in logs] == ["warning"]
 
             clock.seconds += 30
-            await cache.get([asked_item("jam")])
+            await cache.get([model_item_of("jam")])
             assert [log["log_level"] for log in logs] == ["warning"]
 
             server.start()

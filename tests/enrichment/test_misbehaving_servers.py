@@ -228,5 +228,5 @@ async def test_model_that_lies_about_everything_known_changes_nothing() -> None:
         items = await enriched(rpc.EnrichmentServiceStub(channel), *names, seconds=20)
     async with loopback(await build(by_rules())) as channel:
         assert items == await enriched(rpc.EnrichmentServiceStub(channel), *names, seconds=20)
-    asked = {item["name"] for call in server.calls for item in items_of(call)}
-    assert 0 < len(asked) < len(names) / 3
+    requested = {item["name"] for call in server.calls for item in items_of(call)}
+    assert 0 < len(requested) < len(names) / 3

@@ -26,12 +26,12 @@ from pantree_enrichment.core.item import (
     RelatedItem,
     Relation,
 )
-from tests.enrichment.answers import asked_item
+from tests.enrichment.answers import model_item_of
 from tests.enrichment.nim_stub import NimStub, answer, completion, entries, entry, hang, mode_of, status, support
 from tests.runtime.test_circuit_breaker import Clock
 
-CRISPS = asked_item("Zorblax Crisps", "Snacks")
-JUICE = asked_item("Zorblax Juice")
+CRISPS = model_item_of("Zorblax Crisps", "Snacks")
+JUICE = model_item_of("Zorblax Juice")
 SECRET = "not-a-real-key"
 
 USABLE = ModelAnswer(
@@ -304,7 +304,7 @@ async def test_name_decides_which_item_an_answer_is_about(index: object) -> None
 async def test_index_decides_between_items_with_the_same_name() -> None:
     stub = NimStub(lambda call, items: entries([entry(items[1], category="pet"), entry(items[0])]))
     async with nim(stub.transport) as enricher:
-        assert await ask(enricher, asked_item("A"), asked_item("A", "Pets")) == [
+        assert await ask(enricher, model_item_of("A"), model_item_of("A", "Pets")) == [
             USABLE,
             replace(USABLE, category="pet"),
         ]
@@ -483,7 +483,7 @@ async def test_requests_do_not_wait_if_a_call_in_flight_takes_longer_than_they_h
     st.integers(min_value=2048, max_value=10_000),
 )
 async def test_batches_have_every_item_once_in_order(names: list[str], batch_size: int, token_budget: int) -> None:
-    items = [asked_item(name) for name in names]
+    items = [model_item_of(name) for name in names]
     async with nim(NimStub().transport, batch_size=batch_size, token_budget=token_budget) as enricher:
         batches = enricher.batches(items)
         assert [item for batch in batches for item in batch] == items
@@ -495,7 +495,7 @@ async def test_calls_keep_to_the_token_budget(name: str) -> None:
     budget = 2048
     stub = NimStub()
     async with nim(stub.transport, batch_size=50, token_budget=budget) as enricher:
-        for batch in enricher.batches([asked_item(f"{name} {number}") for number in range(60)]):
+        for batch in enricher.batches([model_item_of(f"{name} {number}") for number in range(60)]):
             await ask(enricher, *batch)
     assert len(stub.calls) > 1
     for call in stub.calls:

@@ -16,7 +16,7 @@ from pantree_enrichment.backends.reply import (
     text_of,
 )
 from pantree_enrichment.core.item import ModelAnswer, Outcome
-from tests.enrichment.answers import answer_about, asked_item
+from tests.enrichment.answers import answer_about, model_item_of
 
 REPLIES = sorted((Path(__file__).parent / "replies").glob("*.json"))
 
@@ -26,7 +26,7 @@ DIGESTS = {"v4": "43ad07caf1295b31d83f9124ab45df08851d385706fcbdd2c6f7484e5a1306
 
 def outcomes_of(recorded: dict[str, Any]) -> list[Outcome | None]:
     """The outcome of each item; None for those without an entry."""
-    items = [asked_item(item["name"], item["category"]) for item in recorded["items"]]
+    items = [model_item_of(item["name"], item["category"]) for item in recorded["items"]]
     outcomes = dict(ReplyReader(items).feed(text_of(recorded["reply"].encode())))
     return [outcomes.get(index) for index in range(len(items))]
 
@@ -76,5 +76,5 @@ def test_all_fields_of_a_recorded_reply_are_parsed() -> None:
 
 
 def test_answer_round_trips_through_an_entry() -> None:
-    answer = answer_about(asked_item("milk"))
+    answer = answer_about(model_item_of("milk"))
     assert answer_from(json.loads(json.dumps(entry_of(answer)))) == answer

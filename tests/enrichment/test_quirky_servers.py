@@ -12,13 +12,13 @@ from structlog.testing import capture_logs
 
 from pantree_enrichment.backends.nim import LATE
 from pantree_enrichment.core.item import Failure, ModelAnswer
-from tests.enrichment.answers import asked_item
+from tests.enrichment.answers import model_item_of
 from tests.enrichment.nim_stub import NimStub, answer, entry, hang
 from tests.enrichment.quirky_server import QUIRKS, document, events
 from tests.enrichment.test_nim import USABLE, ask, nim
 from tests.runtime.test_circuit_breaker import Clock
 
-ITEMS = [asked_item(name) for name in ("Zorblax Crisps", "バター", "दाल", 'A "quoted" {name}', "7 Up")]
+ITEMS = [model_item_of(name) for name in ("Zorblax Crisps", "バター", "दाल", 'A "quoted" {name}', "7 Up")]
 
 
 def quirky(quirk: str) -> NimStub:

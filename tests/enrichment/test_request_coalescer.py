@@ -9,7 +9,7 @@ from pantree_enrichment.backends.answer_cache import TieredCache
 from pantree_enrichment.backends.nim import LATE, UNAVAILABLE
 from pantree_enrichment.backends.request_coalescer import RequestCoalescer
 from pantree_enrichment.core.item import Failure, ItemToEnrich, ModelAnswer, ModelItem, Outcome
-from tests.enrichment.answers import answer_about, asked_item
+from tests.enrichment.answers import answer_about, model_item_of
 from tests.runtime.test_circuit_breaker import Clock
 
 MILK, BREAD, JAM = ItemToEnrich("Milk"), ItemToEnrich("Bread"), ItemToEnrich("Jam")
@@ -83,7 +83,7 @@ async def test_each_item_gets_its_own_answer() -> None:
     items = [ItemToEnrich(f" {letter} ") for letter in "abcde"]
     async with coalescing(model) as coalescer:
         answers = await outcomes(coalescer, *items)
-    assert answers == [answer_about(asked_item(letter)) for letter in "abcde"]
+    assert answers == [answer_about(model_item_of(letter)) for letter in "abcde"]
     assert sorted(model.names) == [["a", "b"], ["c", "d"], ["e"]]
 
 

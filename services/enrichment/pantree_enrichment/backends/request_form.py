@@ -49,7 +49,7 @@ _MODES = tuple(StructuredOutputMode)
 
 @dataclass(frozen=True)
 class RequestForm:
-    """What a call contains besides model and items."""
+    """What a call contains in addition to model and items."""
 
     mode: StructuredOutputMode = StructuredOutputMode.RESPONSE_FORMAT
     limit_field: str = "max_tokens"

@@ -65,11 +65,11 @@ class Enrichment:
         if self._model is None:
             yield [(index, _NO_ANSWER_NEEDED) for index in range(len(items))]
             return
-        asked = await self._run_cpu(_RULES_MS_PER_ITEM * len(items), self._items_to_ask, items)
-        yield [(index, _NO_ANSWER_NEEDED) for index in range(len(items)) if index not in asked]
-        if not asked:
+        to_request = await self._run_cpu(_RULES_MS_PER_ITEM * len(items), self._items_to_ask, items)
+        yield [(index, _NO_ANSWER_NEEDED) for index in range(len(items)) if index not in to_request]
+        if not to_request:
             return
-        sent = list(asked)
+        sent = list(to_request)
         async with aclosing(self._model.stream([items[index] for index in sent])) as groups:
             async for group in groups:
                 yield [(sent[at], outcome) for at, outcome in group]
