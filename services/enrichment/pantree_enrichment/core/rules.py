@@ -111,6 +111,7 @@ class RulesEnricher:
 
 
 def may_suggest(name: str) -> bool:
+    """Whether the policy for goods allows suggesting an item."""
     match = load_goods_policy().match(name, "")
     return match is None or match.goods.suggest
 
