@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from pantree_cli.inputs import HistoryFile, read_history, read_request, read_text
+from pantree_cli.inputs import HouseholdHistory, columns_of, households_of, read_request, read_text
 from pantree_client import FieldViolation, History, InvalidInput, Purchase
+from pantree_reader import read_file
 
 
 def fields_of(error: pytest.ExceptionInfo[InvalidInput]) -> list[str]:
@@ -23,66 +24,43 @@ def csv_file(folder: Path, text: str) -> Path:
     return file
 
 
+def household_of(folder: Path, text: str) -> HouseholdHistory:
+    (history,) = households_of(read_file(csv_file(folder, text)), "")
+    return history
+
+
 def test_history_with_all_columns(tmp_path: Path) -> None:
-    file = csv_file(
-        tmp_path,
-        "date,item,price,quantity,category,saving\n2026-05-22,Bananas,1.99,2,produce,0.30\n\n2026-05-29,Milk,5.49,1,,\n",
+    text = (
+        "date,item,price,quantity,category,saving\n2026-05-22,Bananas,1.99,2,produce,0.30\n\n2026-05-29,Milk,5.49,1,,\n"
     )
     purchases = [
         Purchase("Bananas", date(2026, 5, 22), 1.99, 2, "produce", 0.3),
         Purchase("Milk", date(2026, 5, 29), 5.49),
     ]
-    assert read_history(file) == HistoryFile(purchases, [2, 4])
+    assert household_of(tmp_path, text) == HouseholdHistory("", purchases, [2, 4])
 
 
-def test_history_with_other_column_names_order_and_byte_order_mark(tmp_path: Path) -> None:
-    file = csv_file(tmp_path, "\ufeffQty,Name,Date,Unit_Price\n3,Milk,2026-05-29,5.49\n")
-    assert read_history(file).purchases == [Purchase("Milk", date(2026, 5, 29), 5.49, 3)]
+def test_one_household_of_several(tmp_path: Path) -> None:
+    file = read_file(csv_file(tmp_path, "customer_id,date,item,price\na,2026-05-22,Milk,1\nb,2026-05-23,Eggs,2\n"))
+    assert [one.household for one in households_of(file, "")] == ["a", "b"]
+    (only,) = households_of(file, "b")
+    assert [purchase.name for purchase in only.purchases] == ["Eggs"]
+    with pytest.raises(InvalidInput, match="must be one of 'a', 'b'; is 'c'"):
+        households_of(file, "c")
 
 
-def test_missing_column_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput) as raised:
-        read_history(csv_file(tmp_path, "date,item\n2026-05-29,Milk\n"))
-    assert "lacks price" in raised.value.message
-
-
-def test_every_invalid_cell_is_named(tmp_path: Path) -> None:
-    file = csv_file(
-        tmp_path,
-        "date,item,price,quantity\nyesterday,Milk,5.49,1\n2026-05-29,,cheap,1\n2026-05-29,Milk,1,1.5\n2026-05-29\n",
-    )
-    with pytest.raises(InvalidInput) as raised:
-        read_history(file)
-    assert fields_of(raised) == [
-        "line 2, date",
-        "line 3, item",
-        "line 3, price",
-        "line 4, quantity",
-        "line 5, item",
-        "line 5, price",
-    ]
-
-
-def test_many_invalid_cells_are_counted(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput) as raised:
-        read_history(csv_file(tmp_path, "date,item,price\n" + "2026-05-29,Milk,cheap\n" * 300))
-    assert raised.value.omitted_count == 280
-    assert raised.value.violations[-1].description == "and 280 more"
-
-
-@pytest.mark.parametrize("line_count", [5, 20_000], ids=["small file", "file over 128 KiB"])
-def test_open_quote_is_reported_at_its_line(tmp_path: Path, line_count: int) -> None:
-    lines = ["2026-05-22,Milk,1.49,1", '2026-05-29,"Best Milk,1.49,1', *["2026-06-05,Milk,1.49,1"] * line_count]
-    with pytest.raises(InvalidInput, match=r"line 3: has a quote \(\"\) that is not closed") as raised:
-        read_history(csv_file(tmp_path, "date,item,price,quantity\n" + "\n".join(lines)))
-    assert fields_of(raised) == ["line 3"]
+def test_columns_of_roles() -> None:
+    assert columns_of(["date=Order Date", "saving="]) == {"date": "Order Date", "saving": ""}
+    for text in ("date", "flavor=Red"):
+        with pytest.raises(InvalidInput, match="must be ROLE=COLUMN"):
+            columns_of([text])
 
 
 @pytest.mark.parametrize("line_count", [30, 25_000], ids=["rows", "columns"])
 def test_value_out_of_range_is_reported_at_its_line(tmp_path: Path, line_count: int) -> None:
     lines = ["2026-05-22,Milk,1.49,1"] * line_count
-    lines[20] = "2026-05-22,Milk,1.49,5000112548167"
-    file = read_history(csv_file(tmp_path, "date,item,price,quantity\n\n" + "\n".join(lines)))
+    file = household_of(tmp_path, "date,item,price,quantity\n\n" + "\n".join(lines))
+    file.purchases[20] = Purchase("Milk", date(2026, 5, 22), 1.49, 5_000_112_548_167)
     with pytest.raises(InvalidInput) as raised:
         History("cust_001", file.purchases).message()
     error = file.name_lines(raised.value)
@@ -103,22 +81,10 @@ def test_value_out_of_range_is_reported_at_its_line(tmp_path: Path, line_count: 
 )
 def test_field_of_the_request_is_named_by_its_line(field: str, expected: str) -> None:
     milk, eggs = (Purchase(name, date(2026, 5, 29), 1) for name in ("Milk", "Eggs"))
-    file = HistoryFile([milk, milk, eggs], [2, 5, 6])
+    file = HouseholdHistory("", [milk, milk, eggs], [2, 5, 6])
     error = file.name_lines(InvalidInput([FieldViolation(field, "is wrong")], 3))
     assert error.violations[0].field == expected
     assert error.omitted_count == 3
-
-
-def test_empty_history_is_invalid(tmp_path: Path) -> None:
-    with pytest.raises(InvalidInput, match="no purchases"):
-        read_history(csv_file(tmp_path, "date,item,price\n"))
-
-
-def test_history_must_be_utf8(tmp_path: Path) -> None:
-    file = tmp_path / "purchases.csv"
-    file.write_bytes(b"date,item,price\n2026-05-29,Caf\xe9,1\n")
-    with pytest.raises(InvalidInput, match="UTF-8"):
-        read_history(file)
 
 
 @pytest.mark.parametrize(("data", "valid"), [(b"\xef\xbb\xbf{}", True), (b"\xe9", False)])

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2 as recommendations_v1
-from pantree_cli.view import CSV_COLUMNS, print_result, sparkline, spend_line, write_csv
-from pantree_client import FirstPurchase, Item, MonthlyUpdate, Recommendation, Result
+from pantree_cli.view import CSV_COLUMNS, print_result, shown_name, sparkline, spend_line, write_csv
+from pantree_client import FirstPurchase, Item, MonthlyUpdate, Result
 from pantree_client.results import to_result
 from pantree_client.testing import FakePantree
 
@@ -31,12 +31,12 @@ def test_sparkline_is_proportional_to_the_values(values: list[float], bars: str)
     assert sparkline(values) == bars
 
 
-def events() -> tuple[list[MonthlyUpdate], list[Recommendation]]:
-    fake = FakePantree([("Bananas", "weekly"), ('Milk, "whole"', "biweekly")])
+def events(name: str = 'Milk, "whole"') -> tuple[list[MonthlyUpdate], Result]:
+    fake = FakePantree([("Bananas", "weekly"), (name, "biweekly")])
     with fake.sync_client() as client:
         answers = list(client.stream(BASKET))
     assert isinstance(answers[-1], Result)
-    return [event for event in answers if isinstance(event, MonthlyUpdate)], list(answers[-1].recommendations)
+    return [event for event in answers if isinstance(event, MonthlyUpdate)], answers[-1]
 
 
 def test_spend_line_covers_all_months() -> None:
@@ -48,14 +48,14 @@ def test_spend_line_covers_all_months() -> None:
 
 
 def test_csv_has_a_quoted_row_for_each_recommendation() -> None:
-    _, recommendations = events()
+    _, result = events()
     file = io.StringIO()
-    write_csv(file, recommendations)
+    write_csv(file, [result])
     rows = list(csv.DictReader(io.StringIO(file.getvalue())))
     assert [row["name"] for row in rows] == ["Bananas", 'Milk, "whole"']
     assert [row["frequency"] for row in rows] == ["weekly", "biweekly"]
     assert tuple(rows[0]) == CSV_COLUMNS
-    for row, recommendation in zip(rows, recommendations, strict=True):
+    for row, recommendation in zip(rows, result.recommendations, strict=True):
         assert row["next_due_date"] == recommendation.next_due_date.isoformat()
         assert row["first_delivery_date"] == recommendation.first_delivery_date.isoformat()
         assert float(row["annual_cost"]) == recommendation.annual_cost
@@ -67,6 +67,42 @@ def test_csv_without_recommendations_has_its_header() -> None:
     file = io.StringIO()
     write_csv(file, [])
     assert file.getvalue() == ",".join(CSV_COLUMNS) + "\n"
+
+
+ODD_NAMES = [
+    "[bold]Milk[/bold]",
+    "[/] Bread",
+    "Coffee :coffee: [link=http://x.example]beans[/link]",
+    "Käse 🧀 100 %",
+    "牛乳 1L",
+    "שוקולד",
+    "e\u0301clair",
+    'Tea "green", 20 bags',
+    "\\[escaped]",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_name_comes_out_of_the_table_and_the_csv_as_it_is(name: str) -> None:
+    _, result = events(name)
+    file = io.StringIO()
+    print_result(Console(file=file, width=300, markup=True, emoji=True), result)
+    assert name in file.getvalue()
+    file = io.StringIO()
+    write_csv(file, [result])
+    assert [row["name"] for row in csv.DictReader(io.StringIO(file.getvalue()))] == ["Bananas", name]
+
+
+def test_terminal_codes_in_a_name_are_shown_and_not_sent() -> None:
+    assert shown_name("Milk\x9b2J").plain == "Milk\\x9b2J"
+
+
+@pytest.mark.parametrize("name", ['=HYPERLINK("http://x.example","Milk")', "+1", "-1", "@sum"])
+def test_csv_has_no_formulas(name: str) -> None:
+    _, result = events(name)
+    file = io.StringIO()
+    write_csv(file, [result])
+    assert [row["name"] for row in csv.DictReader(io.StringIO(file.getvalue()))] == ["Bananas", f"'{name}"]
 
 
 def printed(recommendations: messages.RecommendationSet) -> str:

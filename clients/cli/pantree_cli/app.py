@@ -6,13 +6,15 @@ Exit codes: 0 success · 1 error · 2 invalid input or usage · 3 a part is unav
 import asyncio
 import contextlib
 import enum
+import io
 import json
 import runpy
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +27,7 @@ from rich.table import Table
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
 from pantree_cli.help import examples
-from pantree_cli.mesh import PARTS, Mesh, PartName, running_mesh
+from pantree_cli.mesh import PARTS, Mesh, PartName, default_address, is_serving_locally, running_mesh
 from pantree_cli.policy import policy_app
 from pantree_cli.simulate import EXAMPLES as SIMULATE_EXAMPLES
 from pantree_cli.simulate import simulate
@@ -40,6 +42,8 @@ from pantree_client import (
     Result,
     TooLarge,
 )
+from pantree_reader import ReadOptions, read_file
+from pantree_reader.layouts import ROLES
 from pantree_runtime.identity import CLIENT
 from pantree_runtime.server import run as run_event_loop
 from pantree_runtime.settings import PartSettings, load_settings
@@ -53,8 +57,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console()
-errors = Console(stderr=True)
+# Names and messages of others have no meaning for the terminal: [bold] and :coffee: are shown as they are.
+console = Console(markup=False, emoji=False)
+errors = Console(stderr=True, markup=False, emoji=False)
 
 # The example of the original API.
 DEMO_REQUEST = """
@@ -78,7 +83,8 @@ Address = Annotated[
     typer.Option(
         metavar="HOST:PORT",
         envvar="PANTREE_PIPELINE_ADDRESS",
-        help="Address of a running pipeline. Without it, the command starts its own mesh.",
+        help="Address of a running pipeline. Without it, the command uses the mesh on this machine's default port, "
+        "or starts its own.",
     ),
 ]
 Certificates = Annotated[
@@ -108,8 +114,20 @@ class Format(enum.Enum):
         return cls.JSON if as_json else cls.CSV if as_csv else cls.TEXT
 
 
+class Duplicates(enum.Enum):
+    """What to do with equal lines of a file."""
+
+    AUTO = "auto"
+    KEEP = "keep"
+    DROP = "drop"
+
+
 def run() -> None:
     """Runs the command line. Prints errors as single lines, without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # Names may have characters that the terminal's encoding lacks; programs get UTF-8.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
     try:
         app()
     except InvalidInput as error:
@@ -154,13 +172,14 @@ def demo(
     request = inputs.read_request(DEMO_REQUEST)
     request.seed = seed
     request.include_cadence_changes = True
-    run_event_loop(lambda: _process(request, "", in_process, output))
+    run_event_loop(lambda: _process([request], None, in_process, output))
 
 
 @app.command(
     epilog=examples(
         "pantree process request.json",
         "pantree process --history purchases.csv --json",
+        "pantree process --history orders.xlsx --map date='Order Date' --map item=Product --date-format %d/%m/%Y",
         "pantree process request.json --address 127.0.0.1:50051 --csv > answer.csv",
     )
 )
@@ -172,12 +191,15 @@ def process(
     history: Annotated[
         Path | None,
         typer.Option(
-            metavar="PURCHASES.csv",
-            help="Real history, with columns date, item, price and optionally quantity, category, saving.",
+            metavar="PURCHASES",
+            help="Real history: CSV and its variants, XLSX, Parquet or JSON lines, with at least a date and an item.",
         ),
     ] = None,
     customer_id: Annotated[
-        str, typer.Option(metavar="ID", help="Household; by default the name of the history file.")
+        str,
+        typer.Option(
+            metavar="ID", help="Household of the answer; by default that of the file's column, or the name of the file."
+        ),
     ] = "",
     as_of: Annotated[
         datetime | None,
@@ -187,6 +209,43 @@ def process(
             help="Date of the request; by default the last day of the history.",
         ),
     ] = None,
+    household: Annotated[
+        str, typer.Option(metavar="ID", help="Household of the file to answer for; by default all, one by one.")
+    ] = "",
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="ROLE=COLUMN",
+            help="Column of the file for a role; repeatable. An empty column ignores the role. "
+            f"Roles: {', '.join(ROLES)}.",
+        ),
+    ] = None,
+    date_format: Annotated[
+        str, typer.Option(metavar="FORMAT", help="Format of the file's dates, such as %d/%m/%Y; detected by default.")
+    ] = "",
+    decimal: Annotated[
+        str, typer.Option(metavar="SIGN", help="Decimal separator of the file, . or ,; detected by default.")
+    ] = "",
+    delimiter: Annotated[
+        str, typer.Option(metavar="SIGN", help="Delimiter of the file's columns; detected by default.")
+    ] = "",
+    encoding: Annotated[
+        str, typer.Option(metavar="NAME", help="Encoding of the file, such as cp1252; detected by default.")
+    ] = "",
+    sheet: Annotated[str, typer.Option(metavar="NAME", help="Sheet of a workbook; the first one by default.")] = "",
+    time_zone: Annotated[
+        str, typer.Option(metavar="NAME", help="Time zone of the shop, for times with an offset: America/New_York.")
+    ] = "",
+    currency: Annotated[
+        str, typer.Option(metavar="CODE", help="ISO 4217 code of the amounts, or of the lines to read.")
+    ] = "",
+    duplicates: Annotated[
+        Duplicates, typer.Option(help="Equal lines: recognize overlapping exports, keep all, or drop all but one.")
+    ] = Duplicates.AUTO,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a file with lines that are left out, changed or in doubt.")
+    ] = False,
     suggestions: Annotated[
         bool, typer.Option("--suggestions", help="Include items that similar stored customers buy regularly.")
     ] = False,
@@ -198,33 +257,70 @@ def process(
 ) -> None:
     """Recommend subscriptions for a first purchase or a real history.
 
-    FILE.json is a first purchase, whose history is simulated. --history is a CSV file with real purchases.
+    FILE.json is a first purchase, whose history is simulated. --history is a file with real purchases: its format is
+    detected and shown, and what is left out, changed or in doubt is listed by line. A file with several households gets
+    one answer for each.
     """
     output = Format.of_options(as_json, as_csv)
     if bool(request_file) == bool(history):
-        raise typer.BadParameter("pass either FILE.json or --history PURCHASES.csv")
-    file = None if history is None else inputs.read_history(history)
-    try:
-        if file is not None and history is not None:
-            day = None if as_of is None else as_of.date()
-            message = History(customer_id or history.stem, file.purchases, as_of=day).message()
-        else:
-            text = inputs.read_text(None if request_file == "-" else Path(request_file))
-            message = inputs.read_request(text)
-            message.customer_id = customer_id or message.customer_id
-            message.as_of = message.as_of if as_of is None else as_of.date().isoformat()
+        raise typer.BadParameter("pass either FILE.json or --history PURCHASES")
+    day = None if as_of is None else as_of.date()
+    histories: list[inputs.HouseholdHistory] = []
+    requests: list[ProcessInput] = []
+    if history is not None:
+        options = ReadOptions(
+            columns=inputs.columns_of(columns or ()),
+            date_format=date_format,
+            decimal=decimal,
+            delimiter=delimiter.replace("\\t", "\t"),
+            encoding=encoding,
+            sheet=sheet,
+            time_zone=time_zone,
+            currency_code=currency,
+            duplicates=duplicates.value,
+            as_of=day,
+            today=datetime.now().date(),
+            strict=strict,
+        )
+        file = read_file(history, options)
+        _print_error(f"Read as {file.format}.")
+        for note in file.notes:
+            _print_error(f"{note}.")
+        histories = inputs.households_of(file, household)
+        if customer_id and len(histories) > 1:
+            raise typer.BadParameter(f"--customer-id is for one household; the file has {len(histories):,}")
+        for one in histories:
+            name = customer_id or one.household or history.stem
+            try:
+                requests.append(History(name, one.purchases, as_of=day).message())
+            except InvalidInput as error:
+                raise one.name_lines(error) from None
+    else:
+        text = inputs.read_text(None if request_file == "-" else Path(request_file))
+        message = inputs.read_request(text)
+        message.customer_id = customer_id or message.customer_id
+        message.as_of = message.as_of if day is None else day.isoformat()
+        requests.append(message)
+    for message in requests:
         message.include_suggestions |= suggestions
         message.include_cadence_changes |= output is Format.TEXT
-        run_event_loop(lambda: _process(message, address, in_process or not address, output, certificates))
-    except InvalidInput as error:
-        raise (file.name_lines(error) if file is not None else error) from None
+
+    def renamed(error: InvalidInput, position: int) -> InvalidInput:
+        return histories[position].name_lines(error) if histories else error
+
+    run_event_loop(lambda: _process(requests, address, in_process, output, certificates, renamed))
 
 
 @app.command(epilog=examples("pantree status", "pantree status --address 10.0.0.5:50051 --json"))
 def status(
     address: Annotated[
-        str, typer.Option(metavar="HOST:PORT", envvar="PANTREE_PIPELINE_ADDRESS", help="Address of the pipeline.")
-    ] = "127.0.0.1:50051",
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            envvar="PANTREE_PIPELINE_ADDRESS",
+            help="Address of the pipeline; by default PANTREE_PIPELINE_PORT on this machine.",
+        ),
+    ] = "",
     certificates: Certificates = None,
     as_json: AsJson = False,
 ) -> None:
@@ -232,7 +328,7 @@ def status(
 
     The exit code is 3 if the mesh cannot answer requests.
     """
-    run_event_loop(lambda: _status(address, as_json, certificates))
+    run_event_loop(lambda: _status(address or default_address("pipeline"), as_json, certificates))
 
 
 @app.command(epilog=examples("PANTREE_FREQUENCY_PORT=6000 pantree serve frequency"))
@@ -247,9 +343,22 @@ def serve(
 @app.command()
 def version() -> None:
     """Print the version."""
-    from importlib.metadata import version as version_of
+    print(version_of("pantree"))
 
-    console.print(version_of("pantree"), highlight=False)
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Recommends grocery subscriptions: which items, how often, and how likely they fit."""
 
 
 app.command(epilog=SIMULATE_EXAMPLES)(simulate)
@@ -301,10 +410,21 @@ def _print_addresses(mesh: Mesh, seconds: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _pipeline_address(address: str, in_process: bool, quiet: bool) -> AsyncIterator[str]:
-    """The given address of a pipeline, or that of a mesh started for this context."""
+async def _pipeline_address(address: str | None, in_process: bool, quiet: bool) -> AsyncIterator[str]:
+    """The given address of a pipeline, that of the mesh on this machine, or that of a mesh started for this context.
+
+    Args:
+        address: given address; empty for none, None to start a mesh in any case.
+        in_process: start a mesh in this process.
+        quiet: print nothing.
+    """
     if address:
         yield address
+        return
+    if address is not None and not in_process and await is_serving_locally("pipeline"):
+        if not quiet:
+            console.print(f"Using the mesh that runs at {default_address('pipeline')}.")
+        yield default_address("pipeline")
         return
     status_line = Console(stderr=True, quiet=quiet).status("starting the mesh")
     serving: set[str] = set()
@@ -326,31 +446,61 @@ async def _pipeline_address(address: str, in_process: bool, quiet: bool) -> Asyn
 
 
 async def _process(
-    message: ProcessInput, address: str, in_process: bool, output: Format, certificates: Path | None = None
+    requests: Sequence[ProcessInput],
+    address: str | None,
+    in_process: bool,
+    output: Format,
+    certificates: Path | None = None,
+    rename: Callable[[InvalidInput, int], InvalidInput] = lambda error, _: error,
 ) -> None:
-    months: list[MonthlyUpdate] = []
+    """Prints the answer to each request, in their order.
+
+    Args:
+        requests: at least one.
+        address: see `_pipeline_address`.
+        in_process: likewise.
+        output: format of the answers.
+        certificates: for a mesh at a given address.
+        rename: error of the request at a position, with the names of its origin.
+    """
     quiet = output is not Format.TEXT
+    results: list[Result] = []
     async with _pipeline_address(address, in_process, quiet) as pipeline_address:
-        started_at = time.perf_counter()
+        is_running = bool(address) or pipeline_address == default_address("pipeline")
+        if not is_running and any(request.include_suggestions for request in requests):
+            text = "suggestions need stored customers, which a mesh of its own lacks; run pantree up first"
+            _print_error(f"warning: {text}")
         # A mesh that the command started has no TLS.
         async with _client(pipeline_address, certificates if address else None) as client:
-            result = await _follow(client, message, quiet, months)
-        seconds = time.perf_counter() - started_at
-    if output is Format.JSON:
-        document = json_format.MessageToDict(
-            result.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
-        )
-        print(json.dumps(document, ensure_ascii=False))
-        return
+            for position, request in enumerate(requests):
+                months: list[MonthlyUpdate] = []
+                started_at = time.perf_counter()
+                try:
+                    result = await _follow(client, request, quiet, months)
+                except InvalidInput as error:
+                    raise rename(error, position) from None
+                seconds = time.perf_counter() - started_at
+                if output is Format.TEXT:
+                    if len(requests) > 1:
+                        console.print()
+                        console.print(view.shown_name(f"Household {result.customer_id}"), style="bold")
+                    view.print_result(console, result)
+                    if months:
+                        console.print(view.spend_line(months), highlight=False)
+                    ending = "" if is_running else " from all services SERVING to the result"
+                    console.print(f"{seconds:.2f} s{ending}.")
+                elif output is Format.JSON:
+                    document = json_format.MessageToDict(
+                        result.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+                    )
+                    print(json.dumps(document, ensure_ascii=False), flush=True)
+                else:
+                    results.append(result)
     if output is Format.CSV:
-        view.write_csv(sys.stdout, result.recommendations)
-        for warning in result.warnings:  # the CSV has no column for them
-            _print_error(f"warning: {warning.component}: {warning.message}")
-        return
-    view.print_result(console, result)
-    if months:
-        console.print(view.spend_line(months), highlight=False)
-    console.print(f"{seconds:.2f} s." if address else f"{seconds:.2f} s from all services SERVING to the result.")
+        view.write_csv(sys.stdout, results)
+        for result in results:
+            for warning in result.warnings:  # the CSV has no column for them
+                _print_error(f"warning: {warning.component}: {warning.message}")
 
 
 async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool, months: list[MonthlyUpdate]) -> Result:

@@ -1,15 +1,12 @@
-"""Input for the command line: a request as JSON, a history as CSV."""
+"""Input for the command line: a request as JSON, histories from a file of purchases."""
 
-import csv
-import io
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -18,18 +15,10 @@ from google.protobuf.message_factory import GetMessageClass
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_client import FieldViolation, InvalidInput, Purchase
 from pantree_client.requests import invalid_input, rename_fields
+from pantree_reader import PurchaseFile
+from pantree_reader.layouts import ROLES
 
-# The columns of a history, with the names that common exports use for them.
-_COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "date": ("date", "day", "purchase_date"),
-    "item": ("item", "name", "product", "item_name"),
-    "price": ("price", "unit_price"),
-    "quantity": ("quantity", "qty"),
-    "category": ("category",),
-    "saving": ("saving", "savings", "discount"),
-}
-_REQUIRED = ("date", "item", "price")
-_COLUMN_OF_FIELD = {
+_ROLE_OF_FIELD = {
     "name": "item",
     "item_names": "item",
     "item_categories": "category",
@@ -38,8 +27,6 @@ _COLUMN_OF_FIELD = {
     "prices": "price",
     "savings": "saving",
 }
-
-ValueT = TypeVar("ValueT")
 
 
 def read_text(path: Path | None) -> str:
@@ -119,9 +106,11 @@ def _violations_of_value(value: Any, field: FieldDescriptor, path: str) -> Itera
 
 
 @dataclass(frozen=True)
-class HistoryFile:
-    """Purchases from a CSV file, with their line numbers."""
+class HouseholdHistory:
+    """Purchases of one household from a file, with their line numbers."""
 
+    household: str
+    """As in the file; empty if it has no column of households."""
     purchases: list[Purchase]
     lines: list[int]
 
@@ -136,102 +125,56 @@ class HistoryFile:
             column, position = match[1] or match[3], int(match[2])
             if column in ("item_names", "item_categories"):  # one per item, not one per line
                 position = next(at for at, purchase in enumerate(self.purchases) if purchase.name == names[position])
-            shown = _COLUMN_OF_FIELD.get(column or "", column)
+            shown = _ROLE_OF_FIELD.get(column or "", column)
             return f"line {self.lines[position]}" + (f", {shown}" if shown else "")
 
         return rename_fields(error, rename)
 
 
-def read_history(path: Path) -> HistoryFile:
-    """Purchases from a CSV file with the columns date, item, price and optionally quantity, category, saving.
+def households_of(file: PurchaseFile, household: str) -> list[HouseholdHistory]:
+    """The histories of all households in a file, or of one.
 
     Raises:
-        InvalidInput: when the file cannot be read, or lines are invalid. It names the first ones and counts the others.
+        InvalidInput: when the file does not have the household.
     """
-    rows = csv.reader(io.StringIO(read_text(path), newline=""))
-    try:
-        header = [column.strip().lower() for column in next(rows, [])]
-    except csv.Error as error:
-        _fail("line 1", f"must be a CSV header: {error}")
-    positions = {
-        column: header.index(name) for column, names in _COLUMNS.items() for name in names[::-1] if name in header
-    }
-    if missing := [column for column in _REQUIRED if column not in positions]:
-        optional = "quantity, category, saving are optional"
-        _fail("line 1", f"must name the columns {', '.join(_REQUIRED)} ({optional}); lacks {', '.join(missing)}")
-    file = HistoryFile([], [])
-    violations: list[FieldViolation] = []
-    first_line = rows.line_num + 1
-    while (row := _next_row(rows, first_line, violations)) is not None:
-        if any(cell.strip() for cell in row):
-            line = _Line(row, positions, first_line)
-            file.purchases.append(line.purchase())
-            file.lines.append(first_line)
-            if line.violations and rows.line_num > first_line:
-                description = f'has a quote (") that is not closed before line {rows.line_num}'
-                line.violations = [FieldViolation(f"line {first_line}", description)]
-            violations += line.violations
-        first_line = rows.line_num + 1
-    if violations:
-        raise invalid_input(violations)
-    if not file.purchases:
-        _fail(str(path), "has no purchases below its header")
-    return file
-
-
-def _next_row(rows: Any, first_line: int, violations: list[FieldViolation]) -> list[str] | None:
-    """The next row of a CSV reader; None at the end, or after an error, which is added to the violations."""
-    try:
-        return next(rows, None)
-    except csv.Error as error:
-        hint = f'has a quote (") that is not closed, or is not CSV: {error}'
-        violations.append(FieldViolation(f"line {first_line}", hint))
-        return None
-
-
-class _Line:
-    """One line of a history and its violations."""
-
-    def __init__(self, row: list[str], positions: Mapping[str, int], number: int) -> None:
-        self._row = row
-        self._positions = positions
-        self._number = number
-        self.violations: list[FieldViolation] = []
-
-    def purchase(self) -> Purchase:
-        """The purchase; an invalid cell is recorded and replaced by a default value."""
-        return Purchase(
-            name=self._value("item", str, "the name of the item", ""),
-            date=self._value("date", date.fromisoformat, "a date such as 2026-05-22", date.min),
-            price=self._value("price", float, "a number such as 1.99", 0.0),
-            quantity=self._value("quantity", _whole_number, "a whole number such as 2", 1),
-            category=self._text("category"),
-            saving=self._value("saving", float, "a number such as 0.50", 0.0),
+    found = [one for one in file.households if not household or one.household == household]
+    if not found:
+        names = [one.household for one in file.households]
+        more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+        _fail("household", f"must be one of {', '.join(map(repr, names[:5]))}{more}; is {household!r}")
+    return [
+        HouseholdHistory(
+            household=one.household,
+            purchases=[
+                Purchase(
+                    name=line.name,
+                    date=line.day,
+                    price=line.price or 0.0,
+                    quantity=line.quantity,
+                    category=line.category,
+                    saving=line.saving,
+                )
+                for line in one.purchases
+            ],
+            lines=[line.line for line in one.purchases],
         )
-
-    def _text(self, column: str) -> str:
-        position = self._positions.get(column, len(self._row))
-        return self._row[position].strip() if position < len(self._row) else ""
-
-    def _value(self, column: str, parse: Callable[[str], ValueT], expected: str, default: ValueT) -> ValueT:
-        text = self._text(column)
-        if not text and column not in _REQUIRED:
-            return default
-        try:
-            if text:
-                return parse(text)
-        except (ValueError, OverflowError):
-            pass
-        found = f"is {_shortened(text)!r}" if text else "is empty"
-        self.violations.append(FieldViolation(f"line {self._number}, {column}", f"must be {expected}; {found}"))
-        return default
+        for one in found
+    ]
 
 
-def _whole_number(text: str) -> int:
-    number = float(text)
-    if number != int(number):
-        raise ValueError
-    return int(number)
+def columns_of(texts: Sequence[str]) -> dict[str, str]:
+    """Columns by role from texts such as `date=Order Date`.
+
+    Raises:
+        InvalidInput: when a text is not of this form, or names an unknown role.
+    """
+    columns = {}
+    for text in texts:
+        role, separator, column = text.partition("=")
+        if not separator or role not in ROLES:
+            _fail("--map", f"must be ROLE=COLUMN with one of the roles {', '.join(ROLES)}; is {_shortened(text)}")
+        columns[role] = column
+    return columns
 
 
 def _shortened(text: str) -> str:

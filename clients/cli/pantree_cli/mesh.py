@@ -121,6 +121,22 @@ def port_settings(own_ports: bool) -> dict[str, str]:
     return variables
 
 
+def default_address(part: PartName) -> str:
+    """Address of a part on this machine, by its port in the environment or `.env`.
+
+    Raises:
+        InvalidInput: when the environment or `.env` has an invalid port.
+    """
+    ports = dict(zip((one.name for one in PARTS), _configured_ports(), strict=True))
+    return f"{HOST}:{ports[part]}"
+
+
+async def is_serving_locally(part: PartName) -> bool:
+    """Whether a part without TLS serves at its default address."""
+    (kind,) = (one for one in PARTS if one.name == part)
+    return await _is_serving(kind, default_address(part), None)
+
+
 def _configured_ports() -> list[int]:
     settings = {**dotenv_values(".env"), **os.environ}
     texts = {part.port_variable: settings.get(part.port_variable) or str(part.port) for part in PARTS}

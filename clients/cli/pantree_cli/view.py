@@ -1,6 +1,7 @@
 """Output of the command line: progress, tables, and recommendations as CSV."""
 
 import csv
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
@@ -8,6 +9,7 @@ from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
+from rich.text import Text
 
 from pantree_client import ComponentStatus, MonthlyUpdate, Plan, Recommendation, Result
 
@@ -31,17 +33,21 @@ CSV_COLUMNS = (
     "annual_cost",
     "estimated_annual_savings",
     "annual_savings_vs_paid",
+    "customer_id",
 )
-"""Header of the CSV. The last column is empty when the prices paid are unknown."""
+"""Header of the CSV. `annual_savings_vs_paid` is empty when the prices paid are unknown."""
+
+# A spreadsheet takes a text that begins with one of these for a formula, and runs it.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def month_progress(console: Console) -> Progress:
     """Progress bar with the month, its trips and its spend."""
     return Progress(
-        TextColumn("{task.description:<15}"),
+        TextColumn("{task.description:<15}", markup=False),
         BarColumn(bar_width=30),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[detail]}", style="dim"),
+        TextColumn("{task.percentage:>3.0f} %", markup=False),
+        TextColumn("{task.fields[detail]}", style="dim", markup=False),
         console=console,
     )
 
@@ -66,13 +72,31 @@ def spend_line(updates: Sequence[MonthlyUpdate]) -> str:
     return f"Spend by month, {first} to {last}: {sparkline(spends)} {min(spends):.2f} to {max(spends):.2f}"
 
 
-def write_csv(file: TextIO, recommendations: Iterable[Recommendation]) -> None:
-    """Writes recommendations as CSV with the header `CSV_COLUMNS`."""
+def write_csv(file: TextIO, results: Iterable[Result]) -> None:
+    """Writes the recommendations of results as CSV with the header `CSV_COLUMNS`.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front.
+    """
     writer = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for item in recommendations:
-        row = {name: getattr(item, name) for name in CSV_COLUMNS[:-1]}
-        writer.writerow(row | {CSV_COLUMNS[-1]: "" if item.savings_vs_paid is None else item.savings_vs_paid.expected})
+    for result in results:
+        for item in result.recommendations:
+            paid = item.savings_vs_paid
+            row = {
+                **{name: getattr(item, name) for name in CSV_COLUMNS[:-2]},
+                "annual_savings_vs_paid": "" if paid is None else paid.expected,
+                "customer_id": result.customer_id,
+            }
+            writer.writerow({name: _without_formula(value) for name, value in row.items()})
+
+
+def _without_formula(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
+
+
+def shown_name(name: str) -> Text:
+    """Name as it is, without a meaning for the terminal: no markup, no emoji codes, control characters as codes."""
+    return Text("".join(repr(one)[1:-1] if unicodedata.category(one) == "Cc" else one for one in name))
 
 
 def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
@@ -97,7 +121,7 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
         savings = item.savings_vs_paid
         saved = f"{savings.expected:.2f}" if savings else f"≤ {item.estimated_annual_savings:.2f}"
         table.add_row(
-            f"{quantity}{item.name}",
+            shown_name(f"{quantity}{item.name}"),
             f"{item.count} ×",
             f"{item.avg_interval:.1f} d",
             f"{item.cadence_probability:.0%}",
@@ -130,23 +154,23 @@ def print_result(console: Console, result: Result) -> None:
         console.print(plan_line(result.plan))
         for item in result.recommendations[:_MAX_CHANGES_SHOWN]:
             if item.cadence_change:
-                console.print(f"{item.name}: {item.cadence_change}", style="dim", markup=False, highlight=False)
+                console.print(shown_name(f"{item.name}: {item.cadence_change}"), style="dim", highlight=False)
     else:
         console.print("No item is bought regularly enough to be worth a subscription.")
         if result.near_misses:
             console.print("Near misses:")
         for omitted in result.near_misses:
-            console.print(f"  {omitted.name}: {omitted.reason}", markup=False, highlight=False)
+            console.print(shown_name(f"  {omitted.name}: {omitted.reason}"), highlight=False)
     if result.suggestions:
         console.print("Similar customers regularly buy these items (suggestions, not habits of this household):")
         for suggestion in result.suggestions:
-            console.print(f"  {suggestion.name}: {' '.join(suggestion.reasons)}", markup=False, highlight=False)
+            console.print(shown_name(f"  {suggestion.name}: {' '.join(suggestion.reasons)}"), highlight=False)
     console.print(
         f"Based on {result.month_count} months: {result.trip_count} trips, {result.purchase_count} purchases of "
         f"{result.item_count} items, as of {result.as_of.isoformat()}."
     )
     for warning in result.warnings:
-        console.print(f"warning: {warning.component}: {warning.message}", style="yellow", markup=False)
+        console.print(shown_name(f"warning: {warning.component}: {warning.message}"), style="yellow")
 
 
 def status_table(components: Iterable[ComponentStatus]) -> Table:
