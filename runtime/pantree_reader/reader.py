@@ -8,12 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 
 from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
+from pantree_reader.amounts import Number, currency_code_of, detect_decimal, parse_number
 from pantree_reader.charges import is_total
 from pantree_reader.dates import DateFormat, detect_format, parse_date
 from pantree_reader.errors import invalid_file, refuse, shortened
 from pantree_reader.layouts import ROLES, Columns, find_columns, normalized, score
 from pantree_reader.notes import Note, NoteKind, Notes, shown_lines
-from pantree_reader.amounts import Number, currency_code_of, detect_decimal, parse_number
 from pantree_reader.options import ReadOptions
 from pantree_reader.receipts import (
     RawLine,

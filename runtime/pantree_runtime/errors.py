@@ -8,6 +8,7 @@ PantreeError
 ├── DeadlineExceeded      the request ran out of time
 │   └── DeadlineTooShort  too little time was left on arrival; no work was started
 ├── Overloaded            the server has too many calls; no work was started; try again after `retry_after_seconds`
+├── Unauthenticated       the call has no credentials, or they are not valid
 ├── PermissionDenied      the caller may not call this part
 ├── ComponentUnavailable  a part or an external system is unavailable; `component` names it
 └── InternalError         unexpected error; the log has the details
@@ -91,6 +92,12 @@ class Overloaded(PantreeError):
     def __init__(self, message: str, retry_after_seconds: float, metadata: Mapping[str, str] | None = None) -> None:
         super().__init__(message, metadata)
         self.retry_after_seconds = retry_after_seconds
+
+
+class Unauthenticated(PantreeError):
+    """The call has no credentials, or they are not valid."""
+
+    reason = "UNAUTHENTICATED"
 
 
 class PermissionDenied(PantreeError):

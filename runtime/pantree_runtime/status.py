@@ -32,6 +32,7 @@ from pantree_runtime.errors import (
     PermissionDenied,
     StoreMismatch,
     TooLarge,
+    Unauthenticated,
 )
 
 DOMAIN = "pantree"
@@ -56,6 +57,7 @@ _CODES: dict[type[PantreeError], int] = {
     DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
     DeadlineTooShort: code_pb2.DEADLINE_EXCEEDED,
     Overloaded: code_pb2.RESOURCE_EXHAUSTED,
+    Unauthenticated: code_pb2.UNAUTHENTICATED,
     PermissionDenied: code_pb2.PERMISSION_DENIED,
     ComponentUnavailable: code_pb2.UNAVAILABLE,
     InternalError: code_pb2.INTERNAL,
@@ -164,6 +166,8 @@ def error_of(rpc_error: grpc.aio.AioRpcError, component: str) -> PantreeError:
         return _PLAIN_ERRORS[info.reason](message, info.metadata)
     if rpc_error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"{component} did not answer in time")
+    if rpc_error.code() is grpc.StatusCode.UNAUTHENTICATED:
+        return Unauthenticated(message)
     if rpc_error.code() is grpc.StatusCode.INVALID_ARGUMENT:
         return InvalidInput([FieldViolation("request", message)])
     if rpc_error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "metadata size" in message:

@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -75,15 +76,25 @@ DEMO_REQUEST = """
 }
 """
 
+ApiKey = Annotated[
+    str,
+    typer.Option(
+        metavar="KEY", envvar="PANTREE_API_KEY", show_envvar=True, help="API key, for a gateway at --address."
+    ),
+]
+Token = Annotated[
+    str,
+    typer.Option(metavar="TOKEN", envvar="PANTREE_TOKEN", help="Bearer token, for a gateway at --address."),
+]
 InProcess = Annotated[bool, typer.Option("--in-process", help="Run all parts in this process, for small machines.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print the recommendations as CSV.")]
 Address = Annotated[
     str,
     typer.Option(
-        metavar="HOST:PORT",
+        metavar="HOST:PORT|URL",
         envvar="PANTREE_PIPELINE_ADDRESS",
-        help="Address of a running pipeline. Without it, the command uses the mesh on this machine's default port, "
+        help="Address of a running pipeline, or URL of a gateway. Without it, the command uses the mesh on this machine's default port, "
         "or starts its own.",
     ),
 ]
@@ -112,6 +123,15 @@ class Format(enum.Enum):
         if as_json and as_csv:
             raise typer.BadParameter("use either --json or --csv, not both")
         return cls.JSON if as_json else cls.CSV if as_csv else cls.TEXT
+
+
+@dataclass(frozen=True)
+class Access:
+    """What proves to a mesh or a gateway who calls."""
+
+    certificates: Path | None = None
+    api_key: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
 
 
 class Duplicates(enum.Enum):
@@ -250,6 +270,8 @@ def process(
         bool, typer.Option("--suggestions", help="Include items that similar stored customers buy regularly.")
     ] = False,
     address: Address = "",
+    api_key: ApiKey = "",
+    token: Token = "",
     certificates: Certificates = None,
     in_process: InProcess = False,
     as_json: AsJson = False,
@@ -308,7 +330,8 @@ def process(
     def renamed(error: InvalidInput, position: int) -> InvalidInput:
         return histories[position].name_lines(error) if histories else error
 
-    run_event_loop(lambda: _process(requests, address, in_process, output, certificates, renamed))
+    access = Access(certificates, api_key, token)
+    run_event_loop(lambda: _process(requests, address, in_process, output, access, renamed))
 
 
 @app.command(epilog=examples("pantree status", "pantree status --address 10.0.0.5:50051 --json"))
@@ -316,11 +339,13 @@ def status(
     address: Annotated[
         str,
         typer.Option(
-            metavar="HOST:PORT",
+            metavar="HOST:PORT|URL",
             envvar="PANTREE_PIPELINE_ADDRESS",
-            help="Address of the pipeline; by default PANTREE_PIPELINE_PORT on this machine.",
+            help="Address of the pipeline, or URL of a gateway; by default PANTREE_PIPELINE_PORT on this machine.",
         ),
     ] = "",
+    api_key: ApiKey = "",
+    token: Token = "",
     certificates: Certificates = None,
     as_json: AsJson = False,
 ) -> None:
@@ -328,7 +353,8 @@ def status(
 
     The exit code is 3 if the mesh cannot answer requests.
     """
-    run_event_loop(lambda: _status(address or default_address("pipeline"), as_json, certificates))
+    access = Access(certificates, api_key, token)
+    run_event_loop(lambda: _status(address or default_address("pipeline"), as_json, access))
 
 
 @app.command(epilog=examples("PANTREE_FREQUENCY_PORT=6000 pantree serve frequency"))
@@ -450,7 +476,7 @@ async def _process(
     address: str | None,
     in_process: bool,
     output: Format,
-    certificates: Path | None = None,
+    access: Access | None = None,
     rename: Callable[[InvalidInput, int], InvalidInput] = lambda error, _: error,
 ) -> None:
     """Prints the answer to each request, in their order.
@@ -460,7 +486,7 @@ async def _process(
         address: see `_pipeline_address`.
         in_process: likewise.
         output: format of the answers.
-        certificates: for a mesh at a given address.
+        access: certificates and credentials for a given address.
         rename: error of the request at a position, with the names of its origin.
     """
     quiet = output is not Format.TEXT
@@ -471,7 +497,7 @@ async def _process(
             text = "suggestions need stored customers, which a mesh of its own lacks; run pantree up first"
             _print_error(f"warning: {text}")
         # A mesh that the command started has no TLS.
-        async with _client(pipeline_address, certificates if address else None) as client:
+        async with _client(pipeline_address, access if address else None) as client:
             for position, request in enumerate(requests):
                 months: list[MonthlyUpdate] = []
                 started_at = time.perf_counter()
@@ -522,17 +548,23 @@ async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool, mon
     raise ComponentUnavailable("pipeline", "the pipeline ended without a result; try again")
 
 
-def _client(address: str, certificates: Path | None, timeout_seconds: float = 60.0) -> PantreeClient:
-    if certificates is None:
-        return PantreeClient(address, timeout_seconds=timeout_seconds)
-    domain = load_settings(PartSettings).tls_domain
-    return PantreeClient(
-        address, timeout_seconds=timeout_seconds, certificates=certificates / CLIENT, tls_domain=domain
-    )
+def _client(address: str, access: Access | None, timeout_seconds: float = 60.0) -> PantreeClient:
+    access = access or Access()
+    try:
+        return PantreeClient(
+            address,
+            timeout_seconds=timeout_seconds,
+            certificates=access.certificates and access.certificates / CLIENT,
+            tls_domain=load_settings(PartSettings).tls_domain if access.certificates else "pantree.internal",
+            api_key=access.api_key or None,
+            token=access.token or None,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
-async def _status(address: str, as_json: bool, certificates: Path | None) -> None:
-    async with _client(address, certificates, timeout_seconds=5) as client:
+async def _status(address: str, as_json: bool, access: Access) -> None:
+    async with _client(address, access, timeout_seconds=5) as client:
         state = await client.status()
     if as_json:
         components = [vars(component) for component in state.components]

@@ -47,6 +47,7 @@ from pantree_runtime.errors import (
     PermissionDenied,
     StoreMismatch,
     TooLarge,
+    Unauthenticated,
 )
 
 __all__ = [
@@ -85,4 +86,5 @@ __all__ = [
     "Suggestion",
     "SyncPantreeClient",
     "TooLarge",
+    "Unauthenticated",
 ]

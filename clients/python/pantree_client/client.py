@@ -22,9 +22,9 @@ from pantree_client.results import (
     to_result,
     to_status,
 )
-from pantree_client.transports import Transport
+from pantree_client.transports import Secret, Transport
 from pantree_client.transports.mesh import MeshTransport
-from pantree_runtime.identity import Identity, load_identity
+from pantree_runtime.identity import AUTHORITY, CERTIFICATE, KEY, Identity, load_identity
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_SIMULATION_ADDRESS = "127.0.0.1:50052"
@@ -42,13 +42,18 @@ class PantreeClient:
         simulation_address: `host:port` of the simulation, for `archetypes`; not used with a gateway.
         timeout_seconds: default timeout of a call, including streams. Every method can override it.
         ssl_context: trusted authorities and client certificate for a gateway at `https://…`.
-        certificates: for a mesh with TLS: directory with `tls.crt`, `tls.key` and `ca.crt` of this client.
+        certificates: directory with `tls.crt`, `tls.key` and `ca.crt` of this client, for a mesh with TLS or a gateway
+            at `https://…`.
         tls_domain: domain of the names in the certificates of the mesh.
+        api_key: API key for a gateway, or a function that returns it.
+        token: bearer token for a gateway, or a function that returns the current one; it may be async, and is called
+            before each request.
         transport: custom transport, used instead of an address; see `pantree_client.testing`.
 
     Raises:
         OSError: when the certificates cannot be read.
-        ValueError: when `ssl_context` is given for an address that does not start with `https://`.
+        ValueError: when `ssl_context` is given for an address that does not start with `https://`, when credentials are
+            given for an address that is not a gateway's, or when both a key and a token are given.
     """
 
     def __init__(
@@ -60,13 +65,22 @@ class PantreeClient:
         ssl_context: ssl.SSLContext | None = None,
         certificates: Path | None = None,
         tls_domain: str = "pantree.internal",
+        api_key: Secret | None = None,
+        token: Secret | None = None,
         transport: Transport | None = None,
     ) -> None:
         self.address = address
         self._timeout_seconds = timeout_seconds
-        self._transport = transport or _transport_to(
-            address, simulation_address, ssl_context, load_identity(certificates, tls_domain)
-        )
+        is_gateway = address.startswith(("http://", "https://"))
+        if (api_key is not None or token is not None) and not (is_gateway or transport):
+            raise ValueError(f"api_key and token require the URL of a gateway; the address is {address}")
+        if api_key is not None and token is not None:
+            raise ValueError("use either api_key or token, not both")
+        if certificates is not None and address.startswith("https://"):
+            ssl_context = ssl_context or _ssl_context_of(certificates)
+            certificates = None
+        identity = load_identity(certificates, tls_domain)
+        self._transport = transport or _transport_to(address, simulation_address, ssl_context, identity, api_key, token)
         self._is_open = False
 
     async def __aenter__(self) -> Self:
@@ -159,8 +173,20 @@ class PantreeClient:
         return self._transport
 
 
+def _ssl_context_of(certificates: Path) -> ssl.SSLContext:
+    """Context that trusts the authority in a directory and sends its certificate."""
+    context = ssl.create_default_context(cafile=certificates / AUTHORITY)
+    context.load_cert_chain(certificates / CERTIFICATE, certificates / KEY)
+    return context
+
+
 def _transport_to(
-    address: str, simulation_address: str, ssl_context: ssl.SSLContext | None, identity: Identity | None
+    address: str,
+    simulation_address: str,
+    ssl_context: ssl.SSLContext | None,
+    identity: Identity | None,
+    api_key: Secret | None,
+    token: Secret | None,
 ) -> Transport:
     if ssl_context is not None and not address.startswith("https://"):
         raise ValueError(f"ssl_context requires a gateway at https://…; the address is {address}")
@@ -172,4 +198,4 @@ def _transport_to(
         raise ModuleNotFoundError(
             f"the gateway transport needs more packages: pip install 'pantree[client]' ({error})", name=error.name
         ) from error
-    return GatewayTransport(address, ssl_context)
+    return GatewayTransport(address, ssl_context, api_key, token)

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 from pantree_client.client import DEFAULT_ADDRESS, DEFAULT_SIMULATION_ADDRESS, PantreeClient
 from pantree_client.requests import FirstPurchase, History
 from pantree_client.results import Archetype, Config, Event, Result, Status
-from pantree_client.transports import Transport
+from pantree_client.transports import Secret, Transport
 
 Value = TypeVar("Value")
 
@@ -31,6 +31,8 @@ class SyncPantreeClient:
         ssl_context: ssl.SSLContext | None = None,
         certificates: Path | None = None,
         tls_domain: str = "pantree.internal",
+        api_key: Secret | None = None,
+        token: Secret | None = None,
         transport: Transport | None = None,
     ) -> None:
         self._client = PantreeClient(
@@ -40,6 +42,8 @@ class SyncPantreeClient:
             ssl_context=ssl_context,
             certificates=certificates,
             tls_domain=tls_domain,
+            api_key=api_key,
+            token=token,
             transport=transport,
         )
         self._loop: asyncio.AbstractEventLoop | None = None

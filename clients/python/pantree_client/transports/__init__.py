@@ -4,11 +4,14 @@ All use the messages of the contract and raise the errors in `pantree_runtime.er
 path in `ProcessInput`, such as `items[0].price`.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
+
+Secret = str | Callable[[], str | Awaitable[str]]
+"""An API key or a token, or a function that returns the current one; it is called before each request."""
 
 
 class Transport(Protocol):

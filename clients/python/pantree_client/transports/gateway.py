@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import json
 import random
 import re
@@ -17,6 +18,7 @@ from google.protobuf.message import Message
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
+from pantree_client.transports import Secret
 from pantree_runtime.deadline import call_timeout
 from pantree_runtime.errors import (
     ComponentUnavailable,
@@ -31,6 +33,7 @@ from pantree_runtime.errors import (
     PermissionDenied,
     StoreMismatch,
     TooLarge,
+    Unauthenticated,
 )
 
 _TIMEOUT_HEADER = "X-Request-Timeout"
@@ -49,19 +52,21 @@ _ERROR_BY_REASON: Mapping[str, type[PantreeError]] = {
         TooLarge,
         DeadlineExceeded,
         DeadlineTooShort,
+        Unauthenticated,
         PermissionDenied,
         InternalError,
     )
 }
 # For other reasons, and for responses of proxies.
 _ERROR_BY_STATUS: Mapping[int, type[PantreeError]] = {
-    401: PermissionDenied,
+    401: Unauthenticated,
     403: PermissionDenied,
     404: NotFound,
     413: TooLarge,
     504: DeadlineExceeded,
 }
 _UNAVAILABLE_STATUSES = (502, 503)
+_PROBLEM_TYPE = "application/problem+json"
 _MORE = re.compile(r"and ([0-9,]+) more")
 _STATES = {
     "healthy": pipeline.COMPONENT_STATE_SERVING,
@@ -80,11 +85,20 @@ class GatewayTransport:
     Args:
         url: URL of the gateway; its path is prepended to every route.
         ssl_context: trusted authorities and client certificate for `https`; the system's authorities if None.
+        api_key: sent as `X-API-Key`; None for none.
+        token: sent as `Authorization: Bearer`; None for none.
     """
 
-    def __init__(self, url: str, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        ssl_context: ssl.SSLContext | None = None,
+        api_key: Secret | None = None,
+        token: Secret | None = None,
+    ) -> None:
         self._url = url.rstrip("/")
         self._ssl_context = ssl_context
+        self._credentials = _Credentials(api_key, token)
         self._client: httpx.AsyncClient | None = None
 
     async def open(self) -> None:
@@ -104,7 +118,7 @@ class GatewayTransport:
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
         deadline = _Deadline(timeout_seconds)
-        stream = _Stream(self._url, self._ssl_context, request, deadline)
+        stream = _Stream(self._url, self._ssl_context, self._credentials, request, deadline)
         try:
             while True:
                 event = await (deadline.retry(stream.next_event) if stream.can_resume else stream.next_event())
@@ -155,7 +169,8 @@ class GatewayTransport:
         async def send() -> dict[str, Any]:
             try:
                 async with deadline.limit():
-                    response = await client.request(verb, self._url + path, headers=deadline.headers, **content)
+                    headers = deadline.headers | await self._credentials.headers()
+                    response = await client.request(verb, self._url + path, headers=headers, **content)
             except httpx.TransportError as error:
                 raise _unreachable(self._url, error) from error
             is_json = response.headers.get("Content-Type", "").startswith("application/json")
@@ -171,10 +186,16 @@ class _Stream:
     """The stream of one request, over one or more connections."""
 
     def __init__(
-        self, url: str, ssl_context: ssl.SSLContext | None, request: pipeline.ProcessInput, deadline: "_Deadline"
+        self,
+        url: str,
+        ssl_context: ssl.SSLContext | None,
+        credentials: "_Credentials",
+        request: pipeline.ProcessInput,
+        deadline: "_Deadline",
     ) -> None:
         self._url = url
         self._ssl_context = ssl_context
+        self._credentials = credentials
         self._request = request
         self._deadline = deadline
         self._connection: websockets.ClientConnection | None = None
@@ -216,9 +237,12 @@ class _Stream:
         options: dict[str, Any] = {"ssl": self._ssl_context} if self._ssl_context else {}
         try:
             async with self._deadline.limit():
+                headers = self._deadline.headers | await self._credentials.headers()
                 connection = await websockets.connect(
-                    url, additional_headers=self._deadline.headers, max_size=None, open_timeout=None, **options
+                    url, additional_headers=headers, max_size=None, open_timeout=None, **options
                 )
+        except websockets.InvalidStatus as error:
+            raise _error_of_handshake(self._url, error) from error
         except (OSError, websockets.WebSocketException) as error:
             raise _unreachable(self._url, error) from error
         token = {} if self._resume_token is None else {"resume_token": self._resume_token}
@@ -235,6 +259,27 @@ class _Stream:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+
+
+class _Credentials:
+    """Headers with the credentials of the caller."""
+
+    def __init__(self, api_key: Secret | None, token: Secret | None) -> None:
+        self._api_key = api_key
+        self._token = token
+
+    async def headers(self) -> dict[str, str]:
+        """The headers; fetches the current key or token."""
+        if self._api_key is not None:
+            return {"X-API-Key": await _current(self._api_key)}
+        if self._token is not None:
+            return {"Authorization": f"Bearer {await _current(self._token)}"}
+        return {}
+
+
+async def _current(secret: Secret) -> str:
+    value = secret if isinstance(secret, str) else secret()
+    return await value if inspect.isawaitable(value) else value
 
 
 class _Deadline:
@@ -294,8 +339,19 @@ def _unreachable(url: str, error: Exception) -> ComponentUnavailable:
     return ComponentUnavailable("gateway", f"cannot connect to {url} ({error}); is the gateway running?")
 
 
+def _error_of_handshake(url: str, error: websockets.InvalidStatus) -> PantreeError:
+    """Error for a WebSocket that the gateway, or a proxy, does not open."""
+    status = error.response.status_code
+    if status in _ERROR_BY_STATUS and error.response.headers.get("Content-Type", "").startswith(_PROBLEM_TYPE):
+        with contextlib.suppress(ValueError, KeyError):
+            return _error_of_problem(json.loads(error.response.body or b""))
+    if status in _ERROR_BY_STATUS:
+        return _ERROR_BY_STATUS[status](f"{url} refuses the WebSocket with status {status}")
+    return _unreachable(url, error)
+
+
 def _error_of_response(response: httpx.Response) -> PantreeError:
-    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+    if response.headers.get("Content-Type", "").startswith(_PROBLEM_TYPE):
         return _error_of_problem(response.json(), response.headers.get("Retry-After", ""))
     detail = f"{response.url} returned {response.status_code}: {response.text[:200]}"
     return _error_of_problem({"code": "HTTP_ERROR", "status": response.status_code, "detail": detail})
