@@ -6,26 +6,23 @@ import tomllib
 from collections.abc import Mapping
 from importlib import resources
 
+from pantree_domain.goods import load_goods_policy
 from pantree_domain.item_key import item_key
+
+# Types of goods that are money in another form.
+_MONEY = frozenset({"gift_cards"})
 
 
 @functools.cache
 def _data() -> Mapping[str, frozenset[str]]:
-    text = resources.files(__package__).joinpath("charges.toml").read_text("utf-8")
+    text = resources.files(__package__).joinpath("words.toml").read_text("utf-8")
     return {name: frozenset(words) for name, words in tomllib.loads(text).items()}
 
 
-def is_charge(name: str) -> bool:
-    """Whether a line of this name is a charge and not goods."""
-    data = _data()
-    rest = f" {' '.join(_words(name))} "
-    found = False
-    for phrase in data["phrases"]:
-        if f" {phrase} " in rest:
-            rest, found = rest.replace(f" {phrase} ", " "), True
-    words = rest.split()
-    found = found or any(word in data["charges"] for word in words)
-    return found and all(word in data["charges"] or word in data["modifiers"] for word in words)
+def is_charge(name: str, category: str) -> bool:
+    """Whether a line of this name is a charge and not goods, by the policy for goods."""
+    match = load_goods_policy().match(name, category)
+    return match is not None and match.certain and (not match.goods.merchandise or match.goods.id in _MONEY)
 
 
 def names_discount(name: str) -> bool:

@@ -74,7 +74,7 @@ def without_charges(lines: Iterable[RawLine], notes: Notes) -> list[RawLine]:
     """The lines of goods and discounts."""
     kept = []
     for one in lines:
-        if is_charge(one.name):
+        if (one.price is None or one.price >= 0) and is_charge(one.name, one.category):
             notes.add(NoteKind.LEFT_OUT, "charge", f"{one.name!r} is a charge, not an item", one.line)
         else:
             kept.append(one)

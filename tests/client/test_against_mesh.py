@@ -111,12 +111,6 @@ async def test_stream_names_an_invalid_customer_id(connect: Connect, transport: 
     assert [violation.field for violation in raised.value.violations] == ["customer_id"]
 
 
-async def test_stream_through_the_gateway_rejects_a_customer_id_with_a_slash(connect: Connect) -> None:
-    async with connect("gateway") as client:
-        with pytest.raises(InvalidInput, match="slash"):
-            [event async for event in client.stream(FirstPurchase("a/b", [Item("Milk", 1)]))]
-
-
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_short_timeout_raises_deadline_exceeded(connect: Connect, transport: str) -> None:
     async with connect(transport) as client:

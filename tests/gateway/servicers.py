@@ -7,11 +7,13 @@ import grpc
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
-from pantree.recommendation.v1.recommendation_service_pb2 import Recommendation
+from pantree.recommendation.v1.recommendation_service_pb2 import Recommendation, Subscription
 from pantree.simulation.v1 import simulation_service_pb2
 from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.server import ServiceSpec
+
+_AS_OF = "2026-11-23"
 
 
 class PipelineServicer(rpc.PipelineServiceServicer):
@@ -58,7 +60,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         self.seconds_left = context.time_remaining()
         count = self.month_count or request.input.simulation_months or 6
         try:
-            started = messages.Started(month_count=count)
+            started = messages.Started(as_of=_AS_OF, month_count=count)
             started.MergeFrom(self.started)
             yield messages.StreamProcessResponse(started=started)
             for number in range(1, count + 1):
@@ -161,5 +163,11 @@ def _result(request: messages.ProcessInput) -> messages.ProcessResult:
     names = [item.name for item in request.items][:1]
     return messages.ProcessResult(
         customer_id=request.customer_id,
-        recommendations=messages.RecommendationSet(recommendations=[Recommendation(name=name) for name in names]),
+        as_of=_AS_OF,
+        recommendations=messages.RecommendationSet(
+            recommendations=[
+                Recommendation(name=name, next_due_date=_AS_OF, subscription=Subscription(first_delivery_date=_AS_OF))
+                for name in names
+            ]
+        ),
     )

@@ -319,8 +319,6 @@ def test_names_longer_than_allowed_stay_distinct() -> None:
     "name",
     [
         "Milk tip top",
-        "Deposit free bottle water",
-        "Gift card holder",
         "Tax free wine",
         "Coffee",
         "Bottle",

@@ -94,8 +94,8 @@ Address = Annotated[
     typer.Option(
         metavar="HOST:PORT|URL",
         envvar="PANTREE_PIPELINE_ADDRESS",
-        help="Address of a running pipeline, or URL of a gateway. Without it, the command uses the mesh on this machine's default port, "
-        "or starts its own.",
+        help="Address of a running pipeline, or URL of a gateway. Without it, the command uses the mesh on this "
+        "machine's default port, or starts its own.",
     ),
 ]
 Certificates = Annotated[
