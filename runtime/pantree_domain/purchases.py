@@ -46,29 +46,48 @@ class PurchaseHistory:
 def fold_items(history: PurchaseHistory) -> PurchaseHistory:
     """The history with one dictionary entry per item; the same object if no item has several spellings.
 
-    Items keep the order of their first spelling. An item gets the spelling of its latest line and the first nonempty
-    category of its spellings.
+    Items keep the order of their first spelling. An item gets the spelling and the category that its latest line has,
+    whatever the order of lines and spellings is.
     """
     positions = distinct_positions(history.item_names)
     if positions is None:
         return history
-    latest_days = np.full(len(positions), -1, np.int64)
-    np.maximum.at(latest_days, history.item_indices, history.days)
-    count = max(positions) + 1
-    entries: list[int] = [-1] * count
-    categories = [""] * count
-    # Of several spellings on the latest day, the one that sorts first.
-    for entry in sorted(range(len(positions)), key=lambda entry: (-latest_days[entry], history.item_names[entry])):
-        if entries[positions[entry]] < 0:
-            entries[positions[entry]] = entry
-    for position, category in zip(positions, history.item_categories, strict=True):
-        categories[position] = categories[position] or category
     return replace(
         history,
-        item_names=tuple(history.item_names[entry] for entry in entries),
-        item_categories=tuple(categories),
+        item_names=_latest_labels(history, positions, history.item_names),
+        item_categories=_latest_labels(history, positions, history.item_categories),
         item_indices=np.array(positions, np.int32)[history.item_indices],
     )
+
+
+def fold_labels(history: PurchaseHistory, labels: Sequence[str]) -> tuple[str, ...]:
+    """A label of each item, such as its type, after `fold_items`: that of its latest line that has one.
+
+    Args:
+        history: before `fold_items`.
+        labels: k labels, an empty string means unknown; or none at all.
+    """
+    positions = distinct_positions(history.item_names) if labels else None
+    return tuple(labels) if positions is None else _latest_labels(history, positions, labels)
+
+
+def _latest_labels(history: PurchaseHistory, positions: Sequence[int], labels: Sequence[str]) -> tuple[str, ...]:
+    """Of the labels of each item's spellings that are known, the one whose spelling was bought last.
+
+    Of several spellings on the latest day, the one that sorts first.
+
+    Args:
+        history: of k spellings.
+        positions: item of each spelling.
+        labels: of each spelling; an empty string means unknown.
+    """
+    latest_days = np.full(len(positions), -1, np.int64)
+    np.maximum.at(latest_days, history.item_indices, history.days)
+    chosen = [""] * (max(positions) + 1)
+    spellings = zip((-latest_days).tolist(), history.item_names, labels, positions, strict=True)
+    for _, _, label, position in sorted(spellings):
+        chosen[position] = chosen[position] or label
+    return tuple(chosen)
 
 
 class PurchaseLines(NamedTuple):

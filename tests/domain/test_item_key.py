@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pantree_domain.item_key import distinct_positions, item_key
-from pantree_domain.purchases import PurchaseHistory, fold_items
+from pantree_domain.purchases import PurchaseHistory, fold_items, fold_labels
 
 Line = tuple[str, str, int]
 
@@ -77,9 +77,18 @@ def test_spellings_of_one_item_are_folded() -> None:
     assert folded.days.tolist() == [1, 1, 9, 5]
 
 
-@given(st.permutations([("Milk", "", 9), ("MILK", "", 9), ("milk ", "", 4), ("Rice", "", 2)]))
-def test_shown_spelling_does_not_depend_on_the_order_of_lines(lines: list[Line]) -> None:
-    assert set(fold_items(history(lines)).item_names) == {"MILK", "Rice"}
+@given(st.permutations([("Milk", "", 9), ("MILK", "", 9), ("milk ", "b", 4), ("MILk", "a", 4), ("Rice", "", 2)]))
+def test_spelling_and_labels_do_not_depend_on_the_order_of_lines(lines: list[Line]) -> None:
+    given_history = history(lines)
+    folded = fold_items(given_history)
+    assert set(zip(folded.item_names, folded.item_categories, strict=True)) == {("MILK", "a"), ("Rice", "")}
+    assert fold_labels(given_history, given_history.item_categories) == folded.item_categories
+
+
+def test_labels_of_distinct_items_stay_as_they_are() -> None:
+    given_history = history([("Rice", "", 3), ("Milk", "dairy", 1)])
+    assert fold_labels(given_history, ["grain", ""]) == ("grain", "")
+    assert fold_labels(given_history, []) == ()
 
 
 def test_folding_80_items_takes_less_than_a_tenth_of_a_millisecond() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pantree_frequency.core import AnalysisRequest, CadenceChange, Options, cadence_changes
+from pantree_frequency.core.counterfactual import with_next_purchase
 from pantree_runtime.errors import InvalidInput
 from tests.frequency.histories import AS_OF_DAY, Line, analyze, bundled_models, history_of
 
@@ -51,6 +52,18 @@ def test_change_of_any_intervals_is_confirmed_by_the_analysis(gaps: list[int]) -
         assert (
             cadence_after(rows, "Milk", change.after_day + 1) == change.interval_days > change.recommended_interval_days
         )
+
+
+def test_next_purchase_has_all_lines_of_the_last_day() -> None:
+    rows: list[Line] = [("Milk", AS_OF_DAY - 9, 5, 2.0, 0.0), ("Soap", AS_OF_DAY, 7, 1.0, 0.0)]
+    last: list[Line] = [("Milk", AS_OF_DAY - 2, 1, 2.0, 0.5), ("Milk", AS_OF_DAY - 2, 2, 3.0, 0.0)]
+    request = AnalysisRequest(history_of([*last, *rows]), AS_OF_DAY)
+    later = with_next_purchase(request, item=0, days=3)
+    assert later.as_of_day == AS_OF_DAY + 3
+    added = later.history.days == AS_OF_DAY + 3
+    assert later.history.item_indices[added].tolist() == [0, 0]
+    assert later.history.quantities[added].tolist() == [1, 2]
+    assert later.history.savings[added].tolist() == [0.5, 0.0]
 
 
 def test_item_that_was_never_bought_is_named() -> None:

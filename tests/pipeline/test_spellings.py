@@ -19,6 +19,16 @@ def source_of(message: ProcessInput) -> PurchaseHistory:
     return source
 
 
+def test_category_of_an_item_is_that_of_its_latest_row_that_has_one() -> None:
+    rows = [
+        Purchase(name="Thing", category=category, date=calendar_day(day).isoformat(), price=1.0)
+        for category, day in (("pantry", 20_600), ("care", 20_607), ("", 20_614))
+    ]
+    for history in (rows, rows[::-1]):
+        source = source_of(ProcessInput(history=history))
+        assert (source.item_names, source.item_categories) == (("Thing",), ("care",))
+
+
 def test_rows_and_columns_are_folded_alike() -> None:
     names = [SPELLINGS[week % len(SPELLINGS)] for week in range(len(DAYS))]
     rows = source_of(

@@ -12,9 +12,8 @@ from pantree.model.v1.model_pb2 import Model
 from pantree_domain.cadence import LADDER
 from pantree_domain.days import calendar_day, day_number
 from pantree_domain.evidence import Need, Trend
-from pantree_domain.item_key import distinct_positions
 from pantree_domain.money import round_to_cent
-from pantree_domain.purchases import fold_items
+from pantree_domain.purchases import fold_items, fold_labels
 from pantree_frequency.core import (
     AnalysisRequest,
     CadenceChange,
@@ -50,18 +49,7 @@ def analysis_request(request: messages.AnalyzeHistoryRequest | messages.Househol
     """Converts a household's history and its as-of date."""
     history = history_of(request.purchases)
     as_of_day = day_number(date.fromisoformat(request.as_of))
-    return AnalysisRequest(fold_items(history), as_of_day, _folded_types(request.item_types, history.item_names))
-
-
-def _folded_types(types: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
-    """Type of each item after `fold_items`: the first one that any of its spellings has."""
-    positions = distinct_positions(names) if types else None
-    if positions is None:
-        return tuple(types)
-    folded = [""] * (max(positions) + 1)
-    for position, type_ in zip(positions, types, strict=True):
-        folded[position] = folded[position] or type_
-    return tuple(folded)
+    return AnalysisRequest(fold_items(history), as_of_day, fold_labels(history, request.item_types))
 
 
 def options(request: messages.AnalyzeHistoryRequest | messages.AnalyzeHistoriesRequest) -> Options:

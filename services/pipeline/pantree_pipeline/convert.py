@@ -115,17 +115,12 @@ def _first_purchase(
 
 
 def _history_of_rows(rows: Sequence[Purchase]) -> PurchaseHistory:
-    positions: dict[str, int] = {}
-    categories: list[str] = []
-    indices: list[int] = []
-    for row in rows:
-        if row.name not in positions:
-            positions[row.name] = len(positions)
-            categories.append(row.category)
-        indices.append(positions[row.name])
+    # A name with several categories has several entries, of which `fold_items` makes one.
+    positions: dict[tuple[str, str], int] = {}
+    indices = [positions.setdefault((row.name, row.category), len(positions)) for row in rows]
     return PurchaseHistory(
-        item_names=tuple(positions),
-        item_categories=tuple(categories),
+        item_names=tuple(name for name, _ in positions),
+        item_categories=tuple(category for _, category in positions),
         item_indices=np.array(indices, dtype=np.int32),
         days=np.array([day_number(date.fromisoformat(row.date)) for row in rows], dtype=np.int32),
         quantities=np.array([row.quantity if row.HasField("quantity") else 1 for row in rows], dtype=np.int32),

@@ -133,8 +133,9 @@ def _numbers(table: "Table", name: str, kind: "DataType") -> NDArray[Any]:
 
 
 def _codes(table: "Table", name: str) -> tuple[NDArray[np.int32], tuple[str, ...]]:
-    """A number for each line's text, and the texts."""
+    """A number for each line's text, and the texts that occur, ascending: independent of the order of lines."""
     import pyarrow as pa
+    from pyarrow import compute
 
     try:
         column: ChunkedArray = table[name]
@@ -143,17 +144,26 @@ def _codes(table: "Table", name: str) -> tuple[NDArray[np.int32], tuple[str, ...
         encoded = column.unify_dictionaries().combine_chunks()
         if isinstance(encoded, pa.ChunkedArray):  # no rows at all
             return np.zeros(0, np.int32), ()
-        texts = tuple(encoded.dictionary.cast(pa.string()).to_pylist())
+        texts = encoded.dictionary.cast(pa.string())
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise InvalidInput([FieldViolation(name, f"must be text: {error}")]) from None
-    return encoded.indices.cast(pa.int32()).to_numpy(), texts
+    indices = encoded.indices.cast(pa.int32()).to_numpy()
+    occurs = np.zeros(len(texts), np.bool_)
+    occurs[indices] = True
+    occurring = texts.filter(occurs)
+    places = np.empty(len(texts), np.int32)
+    places[occurs] = compute.rank(occurring, tiebreaker="dense").to_numpy() - 1
+    return places[indices], tuple(occurring.unique().sort().to_pylist())
 
 
 def _of_items(table: "Table", name: str, items: NDArray[np.int32], item_count: int) -> tuple[str, ...]:
-    """The group of each item, from the item's first line; empty if the column is missing."""
-    if name not in table.column_names or not len(items):
+    """The group of each item, of several the one that sorts first; empty if the column is missing."""
+    if name not in table.column_names:
         return ("",) * item_count
     codes, texts = _codes(table, name)
-    group = np.zeros(item_count, np.int32)
-    group[items[::-1]] = codes[::-1]
-    return tuple(texts[code] for code in group.tolist())
+    unknown = np.int32(len(texts))
+    if "" in texts:
+        codes[codes == texts.index("")] = unknown
+    group = np.full(item_count, unknown, np.int32)
+    np.minimum.at(group, items, codes)
+    return tuple((*texts, "")[code] for code in group.tolist())

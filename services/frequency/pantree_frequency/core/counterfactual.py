@@ -85,13 +85,13 @@ def with_next_purchase(request: AnalysisRequest, item: int, days: int) -> Analys
     """
     history = request.history
     lines = np.flatnonzero(history.item_indices == item)
-    last = lines[np.argmax(history.days[lines])]
+    last = lines[history.days[lines] == history.days[lines].max()]
     day = request.as_of_day + days
     extended = PurchaseHistory(
         item_names=history.item_names,
         item_categories=history.item_categories,
-        item_indices=np.append(history.item_indices, np.int32(item)),
-        days=np.append(history.days, np.int32(day)),
+        item_indices=np.append(history.item_indices, history.item_indices[last]),
+        days=np.append(history.days, np.full(len(last), day, np.int32)),
         quantities=np.append(history.quantities, history.quantities[last]),
         prices=np.append(history.prices, history.prices[last]),
         savings=np.append(history.savings, history.savings[last]),
@@ -112,11 +112,11 @@ def _cadences(
     """
     if not requests:
         return {}
-    table = feature_table(purchases_of(list(requests.values())), models.priors)
-    # The dictionaries of the requests are concatenated.
-    size = len(next(iter(requests.values())).history.item_names)
-    own_items = np.array([number * size + items[name] for number, name in enumerate(requests)])
-    judged = table.only(np.flatnonzero(np.isin(table.items, own_items)))
+    bought = purchases_of(list(requests.values()))
+    table = feature_table(bought, models.priors)
+    wanted = [request.history.item_names[items[name]] for name, request in requests.items()]
+    pairs = zip(table.households.tolist(), table.items.tolist(), strict=True)
+    judged = table.only(np.array([bought.histories.item_names[item] == wanted[number] for number, item in pairs]))
     intervals = models.named(options.model_name).interval_within(judged, cadence.DAYS).round(12)
     risks = cadence.risks_of(intervals, min_steps(judged), near_only=True)
     chosen = cadence.choose_cadences(risks, options.stockout_tolerance)

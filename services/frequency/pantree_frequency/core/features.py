@@ -153,13 +153,7 @@ def _fill_features(
             item_categories, own, purchases.days, today, days, intervals, ordered, rows["category"],
             rows["category_peers"],
         )  # fmt: skip
-        # Ranks by decayed count, the highest first; a share of a millionth is as good as a tie.
-        ranks = ordered[: len(own)]
-        for pair in range(len(own)):
-            ranks[pair] = ((_HIGHEST_SCORE - np.int64(rows[pair].pair.decay_112 * 1e6)) << _PAIR_BITS) | pair
-        ranks.sort()
-        for rank in range(len(own)):
-            rows[ranks[rank] & _PAIR_MASK].rank_in_basket = (rank + 0.5) / len(own)
+        _fill_ranks(rows, ordered[: len(own)])
         for pair in range(len(own)):
             row = rows[pair]
             if row.type.count > 0:
@@ -172,6 +166,27 @@ def _fill_features(
             row.household_repeat_ratio = (count - len(own)) / count
             row.household_promotion_ratio = promotions / count
             row.household_items_per_trip = count / len(trip_days)
+
+
+@compiled()
+def _fill_ranks(rows: Records, ranks: Integers) -> None:
+    """Fills the ranks of a household's pairs by decayed count, the highest first; equals share the mean of their ranks.
+
+    Args:
+        rows: FEATURES[p].
+        ranks: int64[p], scratch.
+    """
+    for pair in range(len(rows)):
+        # A share of a millionth is as good as a tie.
+        ranks[pair] = ((_HIGHEST_SCORE - np.int64(rows[pair].pair.decay_112 * 1e6)) << _PAIR_BITS) | pair
+    ranks.sort()
+    end = 0
+    while end < len(rows):
+        first = end
+        while end < len(rows) and ranks[end] >> _PAIR_BITS == ranks[first] >> _PAIR_BITS:
+            end += 1
+        for rank in range(first, end):
+            rows[ranks[rank] & _PAIR_MASK].rank_in_basket = (first + end) / 2 / len(rows)
 
 
 @compiled()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pantree_domain.compiled import compiled
+from pantree_domain.item_key import item_key
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core.records import LINE, Codes, Floats, Integers, Records
 
@@ -134,6 +135,9 @@ class Histories:
     ) -> "Histories":
         """The histories of several households, in this order; their dictionaries are concatenated.
 
+        Items of a household are ordered by their keys, so that sums over items and ranks of equal items do not depend
+        on the order in which a caller names them.
+
         Args:
             histories: one per household, at least one.
             item_types: for each household the types of its items; None if all are unknown.
@@ -141,21 +145,40 @@ class Histories:
         sizes = [len(history.item_names) for history in histories]
         first_items = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
         types = item_types if item_types is not None else [("",) * size for size in sizes]
+        orders = [_by_key(history.item_names) for history in histories]
         starts = np.concatenate([[0], np.cumsum([len(history) for history in histories])]).astype(np.int64)
         lines = np.zeros(int(starts[-1]), LINE)
         for position, history in enumerate(histories):
             own = lines[starts[position] : starts[position + 1]]
-            own["item"] = history.item_indices + first_items[position]
+            own["item"] = first_items[position] + _places(orders[position])[history.item_indices]
             own["day"], own["quantity"] = history.days, history.quantities
             own["price"], own["saving"] = history.prices, history.savings
         return Histories(
             household_ids=np.arange(len(histories), dtype=np.int64),
             household_starts=starts,
-            item_names=tuple(name for history in histories for name in history.item_names),
-            item_types=tuple(type_ for household in types for type_ in household),
-            item_categories=tuple(category for history in histories for category in history.item_categories),
+            item_names=_in_order([history.item_names for history in histories], orders),
+            item_types=_in_order(types, orders),
+            item_categories=_in_order([history.item_categories for history in histories], orders),
             lines=lines,
         )
+
+
+def _by_key(names: Sequence[str]) -> list[int]:
+    """Positions of items by their keys; those of one item by their spellings."""
+    keys = [(item_key(name), name) for name in names]
+    return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def _places(order: Sequence[int]) -> Codes:
+    """int32[k], where each position comes in an order of k positions."""
+    places = np.empty(len(order), np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return places
+
+
+def _in_order(texts: Sequence[Sequence[str]], orders: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    """The texts of each household in its order, all households' in a row."""
+    return tuple(own[position] for own, order in zip(texts, orders, strict=True) for position in order)
 
 
 def _possible_ids(ids: NDArray[np.int64]) -> NDArray[np.int64] | None:

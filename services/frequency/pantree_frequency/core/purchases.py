@@ -65,21 +65,26 @@ def read_item(
         item_day = keys[line] >> POSITION_BITS
         day_units = np.int64(0)
         day_shelf = 0.0
-        day_paid = 0.0
         day_savings = 0.0
+        # Units at one price are counted before they are multiplied: a line in two halves has the same product.
+        price = lines[keys[line] & POSITION_MASK].price
+        price_units = np.int64(0)
         while line < end and keys[line] >> POSITION_BITS == item_day:
             bought = lines[keys[line] & POSITION_MASK]
-            quantity = np.int64(bought.quantity)
-            price = bought.price * quantity
-            payment = price - bought.saving
-            units += quantity
-            shelf += price
-            paid += payment
-            day_units += quantity
-            day_shelf += price
-            day_paid += payment
+            if bought.price != price:
+                day_units += price_units
+                day_shelf += price * price_units
+                price = bought.price
+                price_units = np.int64(0)
+            price_units += bought.quantity
             day_savings += bought.saving
             line += 1
+        day_units += price_units
+        day_shelf += price * price_units
+        day_paid = day_shelf - day_savings
+        units += day_units
+        shelf += day_shelf
+        paid += day_paid
         purchases.days[place] = item_day & DAY_MASK
         purchases.units[place] = day_units
         purchases.shelf[place] = day_shelf

@@ -63,18 +63,34 @@ def _count_sort(
 
 @compiled()
 def _comes_after(line: Any, other: Any) -> bool:
-    if line.quantity != other.quantity:
-        return bool(line.quantity > other.quantity)
+    """Whether a line belongs after another of the same item and day. Quantities are added exactly, in any order."""
     if line.price != other.price:
         return bool(line.price > other.price)
     return bool(line.saving > other.saving)
 
 
 @compiled()
+def _sort_item_day(keys: Integers, lines: Records) -> None:
+    """Sorts the keys of one item and day by what their lines hold: Shell's sort, for a few lines an insertion."""
+    gap = 1
+    while 3 * gap + 1 < len(keys):
+        gap = 3 * gap + 1
+    while gap:
+        for position in range(gap, len(keys)):
+            key = keys[position]
+            place = position
+            while place >= gap and _comes_after(lines[keys[place - gap] & POSITION_MASK], lines[key & POSITION_MASK]):
+                keys[place] = keys[place - gap]
+                place -= gap
+            keys[place] = key
+        gap //= 3
+
+
+@compiled()
 def sort_household(lines: Records, as_of: Integer, keys: Integers, scratch: Integers, counts: Integers) -> Integer:
     """Fills `keys` with the sorted keys of the lines up to a day; returns how many there are.
 
-    Lines of one item and day are ordered by what they hold, so that the order in which lines came cannot change the
+    Lines of one item and day are ordered by price and saving, so that the order in which lines came cannot change the
     last digit of a sum.
 
     Args:
@@ -112,12 +128,12 @@ def sort_household(lines: Records, as_of: Integer, keys: Integers, scratch: Inte
             ordered, other = _count_sort(ordered, other, counts, POSITION_BITS, DAY_MASK, lowest_day, highest_day)
         ordered, other = _count_sort(ordered, other, counts, ITEM_SHIFT, _ITEM_MASK, lowest_item, highest_item)
         own[:] = ordered
-    for position in range(1, count):
-        # Insertion among the lines of the same item and day, which are few.
-        place = position
-        while place > 0 and own[place] >> POSITION_BITS == own[place - 1] >> POSITION_BITS:
-            if not _comes_after(lines[own[place - 1] & POSITION_MASK], lines[own[place] & POSITION_MASK]):
-                break
-            own[place - 1], own[place] = own[place], own[place - 1]
-            place -= 1
+    first = 0
+    while first < count:
+        end = first + 1
+        while end < count and own[end] >> POSITION_BITS == own[first] >> POSITION_BITS:
+            end += 1
+        if end > first + 1:
+            _sort_item_day(own[first:end], lines)
+        first = end
     return count
