@@ -46,6 +46,7 @@ _LIMITS = {
         "[pantree.rules.v1.no_control_characters]": "no_control_characters",
         "[pantree.rules.v1.calendar_day]": "calendar_day",
         "[pantree.rules.v1.forecast_day]": "forecast_day",
+        "[pantree.rules.v1.currency_code]": "currency_code",
     },
     "enum": {"defined_only": "defined_only"},
     "int32": _NUMBER_LIMITS,

@@ -37,6 +37,8 @@ class FieldLimits:
     """A text must be an ISO 8601 calendar day from 1970-01-01 to 2199-12-31."""
     forecast_day: bool = False
     """A text must be an ISO 8601 calendar day from 1970-01-01 to 9999-12-31."""
+    currency_code: bool = False
+    """A text must be three capital letters, as ISO 4217 codes are."""
     defined_only: bool = False
     """An enum must have a value that the contract defines."""
     min_items: int = 0

@@ -54,8 +54,8 @@ def fold_items(history: PurchaseHistory) -> PurchaseHistory:
         return history
     return replace(
         history,
-        item_names=_latest_labels(history, positions, history.item_names),
-        item_categories=_latest_labels(history, positions, history.item_categories),
+        item_names=latest_labels(history, positions, history.item_names),
+        item_categories=latest_labels(history, positions, history.item_categories),
         item_indices=np.array(positions, np.int32)[history.item_indices],
     )
 
@@ -68,10 +68,10 @@ def fold_labels(history: PurchaseHistory, labels: Sequence[str]) -> tuple[str, .
         labels: k labels, an empty string means unknown; or none at all.
     """
     positions = distinct_positions(history.item_names) if labels else None
-    return tuple(labels) if positions is None else _latest_labels(history, positions, labels)
+    return tuple(labels) if positions is None else latest_labels(history, positions, labels)
 
 
-def _latest_labels(history: PurchaseHistory, positions: Sequence[int], labels: Sequence[str]) -> tuple[str, ...]:
+def latest_labels(history: PurchaseHistory, positions: Sequence[int], labels: Sequence[str]) -> tuple[str, ...]:
     """Of the labels of each item's spellings that are known, the one whose spelling was bought last.
 
     Of several spellings on the latest day, the one that sorts first.

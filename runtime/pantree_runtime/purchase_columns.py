@@ -45,9 +45,14 @@ def history_of(columns: PurchaseColumns) -> PurchaseHistory:
         item_indices=_array(columns.item_indices, np.int32),
         days=_array(columns.days, np.int32),
         quantities=_array(columns.quantities, np.int32),
-        prices=_array(columns.prices, np.float64),
-        savings=_array(columns.savings, np.float64),
+        prices=_amounts(columns.prices, len(columns.days)),
+        savings=_amounts(columns.savings, len(columns.days)),
     )
+
+
+def _amounts(column: Sequence[float], length: int) -> NDArray[np.float64]:
+    """Amounts of lines; 0 when they are unknown."""
+    return _array(column, np.float64) if len(column) else np.zeros(length)
 
 
 def _array(column: Sequence[float], dtype: type[Number]) -> NDArray[Number]:
@@ -63,16 +68,19 @@ def check_columns(columns: PurchaseColumns, as_of: str, violations: Violations) 
         violations: gets the violations, with paths relative to the purchases.
     """
     item_count, line_count = len(columns.item_names), len(columns.days)
-    if len(columns.item_categories) not in (0, item_count):
-        violations.add(
-            "item_categories",
-            f"must have one element for each of the {item_count:,} item_names, or none; "
-            f"has {len(columns.item_categories):,}",
-        )
+    for name in ("item_categories", "item_ids", "item_variants"):
+        if len(getattr(columns, name)) not in (0, item_count):
+            violations.add(
+                name,
+                f"must have one element for each of the {item_count:,} item_names, or none; "
+                f"has {len(getattr(columns, name)):,}",
+            )
     lengths_differ = False
+    # Prices may be unknown; savings need them.
+    may_be_empty = ("prices", "savings") if not columns.prices else ()
     for name in ("item_indices", "quantities", "prices", "savings"):
         length = len(getattr(columns, name))
-        if length != line_count:
+        if length != line_count and not (name in may_be_empty and not length):
             violations.add(name, f"must have one element for each of the {line_count:,} days; has {length:,}")
             lengths_differ = True
     if lengths_differ:
@@ -89,7 +97,7 @@ def check_columns(columns: PurchaseColumns, as_of: str, violations: Violations) 
             violations.add(
                 f"days[{at}]", f"must be at most {day_number(as_of_day):,}, the day of as_of; is {days[at]:,}"
             )
-    prices, savings = _array(columns.prices, np.float64), _array(columns.savings, np.float64)
+    prices, savings = _amounts(columns.prices, line_count), _amounts(columns.savings, line_count)
     with np.errstate(invalid="ignore"):  # an infinite price violates its bound
         full_prices = prices * _array(columns.quantities, np.int32)
     for at in np.flatnonzero(savings > full_prices + HALF_A_CENT):

@@ -23,6 +23,7 @@ FIRST_DAY, LAST_DAY = date(1970, 1, 1), date(2199, 12, 31)
 MAX_VIOLATIONS = 50
 MAX_SHOWN_CHARACTERS = 40
 _DAY_LENGTH = len("2026-05-22")
+_CURRENCY_CODE = re.compile("[A-Z]{3}")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 # For shorter lists, numpy is slower than Python.
@@ -148,6 +149,7 @@ def _validator(message: Descriptor) -> Check:
         "control_character": _CONTROL_CHARACTER.search,
         "parse_day": _parse_day,
         "parse_forecast_day": _parse_forecast_day,
+        "currency_code": _CURRENCY_CODE.fullmatch,
         "isfinite": math.isfinite,
         "are_numbers": _are_numbers,
         "are_texts": _are_texts,
@@ -240,6 +242,8 @@ def _condition(field: FieldDescriptor, limits: FieldLimits, names: dict[str, Any
         parts.append(f"len(value) == {_DAY_LENGTH} and parse_day(value)")
     if limits.forecast_day:
         parts.append("parse_forecast_day(value)")
+    if limits.currency_code:
+        parts.append("currency_code(value)")
     if limits.max_length is not None:
         parts.append(f"len(value) <= {limits.max_length}")
     if limits.not_blank:
@@ -379,6 +383,8 @@ def _problem_of_text(value: str, limits: FieldLimits) -> str:
         return f"must have at most {limits.max_length:,} characters; has {len(value):,}"
     if limits.no_control_characters and _CONTROL_CHARACTER.search(value):
         return "must not contain control characters, such as line breaks and tabs"
+    if limits.currency_code and not _CURRENCY_CODE.fullmatch(value):
+        return f"must be an ISO 4217 code, such as EUR; is {shown(value)}"
     is_no_day = limits.calendar_day and parse_day(value) is None
     if is_no_day or (limits.forecast_day and _parse_forecast_day(value) is None):
         if not value:

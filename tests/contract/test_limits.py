@@ -110,6 +110,8 @@ def valid_values(field: FieldDescriptor, limits: FieldLimits) -> list[Any]:
             return ["1970-01-01", "2199-12-31", "2024-02-29"]
         if limits.forecast_day:
             return ["1970-01-01", "9999-12-31", "2400-02-29"]
+        if limits.currency_code:
+            return ["EUR", "JPY"]
         texts = ["x", "Kaffee\u00a0Röstung", "\u200b", *(["", " "] if not limits.not_blank else [])]
         return [*texts, "é" * limits.max_length] if limits.max_length else texts
     if field.enum_type is not None:
@@ -144,6 +146,8 @@ def invalid_values(field: FieldDescriptor, limits: FieldLimits) -> list[Any]:
         values += [] if limits.ignore_zero_value else [""]
     if limits.forecast_day:
         values += ["1969-12-31", "10000-01-01", "2300-02-29", "2026-02-30", "2026-5-22"]
+    if limits.currency_code:
+        values += ["eur", "EU", "EURO", "€", "E R"]
     if limits.max_length is not None:
         values.append("é" * (limits.max_length + 1))
     if limits.not_blank:

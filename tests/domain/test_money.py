@@ -1,10 +1,12 @@
 import math
+from decimal import Decimal
 from fractions import Fraction
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent, round_to_cent
+from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent, minor_unit_digits, round_to_cent
 
 amounts = st.floats(min_value=-1e9, max_value=1e9, allow_nan=False)
 
@@ -35,3 +37,15 @@ def test_cents_of_a_quotient_are_the_nearest_below_and_above_it(price: float, ra
     cents = Fraction(product) * 100 / divisor
     assert floor_to_cent(product, divisor) == math.floor(cents) / 100
     assert ceil_to_cent(product, divisor) == math.ceil(cents) / 100
+
+
+@pytest.mark.parametrize(("code", "digits"), [("", 2), ("EUR", 2), ("JPY", 0), ("KWD", 3), ("CLF", 4)])
+def test_digits_of_a_currency(code: str, digits: int) -> None:
+    assert minor_unit_digits(code) == digits
+
+
+def test_amounts_are_rounded_to_the_digits_of_their_currency() -> None:
+    assert round_to_cent(298.5, 0) == 299.0
+    assert round_to_cent(1.2345, 3) == 1.235
+    assert floor_to_cent(Decimal("1299.9"), 1, 0) == 1299.0
+    assert ceil_to_cent(Decimal("1.2341"), 1, 3) == 1.235

@@ -153,6 +153,7 @@ class Recommender:
         max_recommendations: int | None,
         include_omitted: bool,
         neighborhood: Neighborhood | None,
+        currency_code: str = "",
     ) -> Recommendations:
         self.neighborhood = neighborhood
         self.customer_id = customer_id

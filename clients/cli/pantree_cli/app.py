@@ -314,7 +314,7 @@ def process(
         for one in histories:
             name = customer_id or one.household or history.stem
             try:
-                requests.append(History(name, one.purchases, as_of=day).message())
+                requests.append(History(name, one.purchases, as_of=day, currency_code=file.currency_code).message())
             except InvalidInput as error:
                 raise one.name_lines(error) from None
     else:

@@ -149,10 +149,12 @@ def households_of(file: PurchaseFile, household: str) -> list[HouseholdHistory]:
                 Purchase(
                     name=line.name,
                     date=line.day,
-                    price=line.price or 0.0,
+                    price=line.price,
                     quantity=line.quantity,
                     category=line.category,
                     saving=line.saving,
+                    item_id=line.item_id,
+                    variant=line.variant,
                 )
                 for line in one.purchases
             ],

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from pantree_client import ComponentStatus, MonthlyUpdate, Plan, Recommendation, Result
+from pantree_client import ComponentStatus, MonthlyUpdate, Plan, Result
+from pantree_domain.money import minor_unit_digits
 
 # Further recommendations are shown without their cadence changes.
 _MAX_CHANGES_SHOWN = 3
@@ -34,8 +35,13 @@ CSV_COLUMNS = (
     "estimated_annual_savings",
     "annual_savings_vs_paid",
     "customer_id",
+    "item_id",
+    "variant",
+    "currency_code",
 )
-"""Header of the CSV. `annual_savings_vs_paid` is empty when the prices paid are unknown."""
+"""Header of the CSV. Amounts are empty when prices are unknown."""
+
+_AMOUNTS = ("annual_cost", "estimated_annual_savings", "annual_savings_vs_paid")
 
 # A spreadsheet takes a text that begins with one of these for a formula, and runs it.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -83,10 +89,13 @@ def write_csv(file: TextIO, results: Iterable[Result]) -> None:
         for item in result.recommendations:
             paid = item.savings_vs_paid
             row = {
-                **{name: getattr(item, name) for name in CSV_COLUMNS[:-2]},
+                **{name: getattr(item, name) for name in CSV_COLUMNS if hasattr(item, name)},
                 "annual_savings_vs_paid": "" if paid is None else paid.expected,
                 "customer_id": result.customer_id,
+                "currency_code": result.currency_code,
             }
+            if not result.has_prices:
+                row |= dict.fromkeys(_AMOUNTS, "")
             writer.writerow({name: _without_formula(value) for name, value in row.items()})
 
 
@@ -99,8 +108,14 @@ def shown_name(name: str) -> Text:
     return Text("".join(repr(one)[1:-1] if unicodedata.category(one) == "Cc" else one for one in name))
 
 
-def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
-    """Table of recommendations, 80 columns wide at most."""
+def money(amount: float, currency_code: str) -> str:
+    """Amount with the decimal places of its currency."""
+    return f"{amount:.{minor_unit_digits(currency_code)}f}"
+
+
+def recommendations_table(result: Result) -> Table:
+    """Table of recommendations, 80 columns wide at most. Amounts are dashes when prices are unknown."""
+    code = result.currency_code
     table = Table(
         title="Worth a subscription",
         title_justify="left",
@@ -115,43 +130,49 @@ def recommendations_table(recommendations: Iterable[Recommendation]) -> Table:
     table.add_column("first", no_wrap=True)
     for heading in ("costs", "saves"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for item in recommendations:
+    for item in result.recommendations:
         quantity = f"{item.quantity} × " if item.quantity > 1 else ""
         # If the prices paid are unknown, the estimate is an upper bound.
         savings = item.savings_vs_paid
-        saved = f"{savings.expected:.2f}" if savings else f"≤ {item.estimated_annual_savings:.2f}"
+        saved = money(savings.expected, code) if savings else f"≤ {money(item.estimated_annual_savings, code)}"
+        variant = f", {item.variant}" if item.variant else ""
         table.add_row(
-            shown_name(f"{quantity}{item.name}"),
+            shown_name(f"{quantity}{item.name}{variant}"),
             f"{item.count} ×",
             f"{item.avg_interval:.1f} d",
             f"{item.cadence_probability:.0%}",
             item.frequency.replace("_", " "),
             f"{item.first_delivery_date.day} {item.first_delivery_date:%b}",
-            f"{item.annual_cost:.2f}",
-            saved,
+            money(item.annual_cost, code) if result.has_prices else "–",
+            saved if result.has_prices else "–",
         )
     return table
 
 
-def plan_line(plan: Plan) -> str:
+def plan_line(plan: Plan, currency_code: str) -> str:
     """Cost and savings of all recommendations together."""
-    cost = f"All {plan.item_count} together cost {plan.annual_cost:.2f} a year"
+    unit = f" {currency_code}" if currency_code else ""
+    cost = f"All {plan.item_count} together cost {money(plan.annual_cost, currency_code)}{unit} a year"
     if plan.annual_savings_vs_paid is None:
         return f"{cost}."
     kind = "less" if plan.annual_savings_vs_paid >= 0 else "more"
-    return f"{cost}, {abs(plan.annual_savings_vs_paid):.2f} {kind} than the prices paid so far, promotions included."
+    difference = money(abs(plan.annual_savings_vs_paid), currency_code)
+    return f"{cost}, {difference} {kind} than the prices paid so far, promotions included."
 
 
 def print_result(console: Console, result: Result) -> None:
     """Prints a result: the table, a summary of the history, and warnings."""
     if result.recommendations:
-        console.print(recommendations_table(result.recommendations))
+        console.print(recommendations_table(result))
         console.print(
             "again: probability of a purchase within 1.5 × the cadence. first: best day for the first delivery. "
             "costs: per year, with the discount for one item. saves: per year, compared with the prices paid.",
             style="dim",
         )
-        console.print(plan_line(result.plan))
+        if result.has_prices:
+            console.print(plan_line(result.plan, result.currency_code))
+        else:
+            console.print("Costs and savings are unknown, because the purchases have no prices.")
         for item in result.recommendations[:_MAX_CHANGES_SHOWN]:
             if item.cadence_change:
                 console.print(shown_name(f"{item.name}: {item.cadence_change}"), style="dim", highlight=False)

@@ -29,6 +29,10 @@ class Item:
     """Units, 1 to 10,000."""
     category: str = ""
     """Derived from the name if empty."""
+    item_id: str = ""
+    """The shop's own id, such as a SKU, at most 128 characters; returned unchanged."""
+    variant: str = ""
+    """Variant or pack size, at most 200 characters; returned unchanged."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,18 @@ class Purchase:
     name: str
     """1 to 200 characters."""
     date: date
-    price: float
-    """Shelf price of one unit before any saving, 0 to 1,000,000."""
+    price: float | None = None
+    """Shelf price of one unit before any saving, 0 to 1,000,000; None if unknown."""
     quantity: int = 1
     """Units, 1 to 10,000."""
     category: str = ""
     """Derived from the name if empty."""
     saving: float = 0.0
     """Amount taken off the whole line, at most price × quantity."""
+    item_id: str = ""
+    """The shop's own id, such as a SKU, at most 128 characters; returned unchanged."""
+    variant: str = ""
+    """Variant or pack size, at most 200 characters; returned unchanged. Each variant is an item of its own."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ class FirstPurchase:
     include_cadence_changes: bool = False
     include_suggestions: bool = False
     """Include items that similar customers buy. The answer then depends on the stored customers, whatever the seed."""
+    currency_code: str = ""
+    """ISO 4217 code of all amounts, such as `EUR`; it decides to how many digits they are rounded."""
 
     def message(self) -> ProcessInput:
         """The request as a message of the contract.
@@ -105,6 +115,8 @@ class History:
     include_cadence_changes: bool = False
     include_suggestions: bool = False
     """Include items that similar customers buy. The answer then depends on the stored customers."""
+    currency_code: str = ""
+    """ISO 4217 code of all amounts, such as `EUR`; it decides to how many digits they are rounded."""
 
     def message(self) -> ProcessInput:
         """The request as a message of the contract. More rows than a message allows become columns.
@@ -131,17 +143,26 @@ def _input_values(request: FirstPurchase | History) -> dict[str, Any]:
 
 
 def _columns(purchases: Sequence[Purchase]) -> purchase_pb2.PurchaseColumns:
-    first_of_item: dict[str, Purchase] = {}
-    for purchase in purchases:
-        first_of_item.setdefault(purchase.name, purchase)
-    positions = {name: position for position, name in enumerate(first_of_item)}
+    """Columns of purchases. The names of items must differ, so items of one name get their variant or id added."""
+    positions: dict[tuple[str, str, str], int] = {}
+    indices = [positions.setdefault((p.name, p.item_id, p.variant), len(positions)) for p in purchases]
+    categories = [""] * len(positions)
+    for position, purchase in zip(indices, purchases, strict=True):
+        categories[position] = categories[position] or purchase.category
+    names: dict[str, None] = {}
+    for name, item_id, variant in positions:
+        candidates = (name, f"{name} {variant}".strip(), f"{name} {variant} {item_id}".strip())
+        names[next((one for one in candidates if one not in names), candidates[-1])] = None
+    has_prices = any(purchase.price is not None for purchase in purchases)
     return purchase_pb2.PurchaseColumns(
-        item_names=positions,
-        item_categories=[purchase.category for purchase in first_of_item.values()],
-        item_indices=[positions[purchase.name] for purchase in purchases],
+        item_names=names,
+        item_categories=categories,
+        item_ids=[item_id for _, item_id, _ in positions] if any(p.item_id for p in purchases) else (),
+        item_variants=[variant for *_, variant in positions] if any(p.variant for p in purchases) else (),
+        item_indices=indices,
         days=[day_number(purchase.date) for purchase in purchases],
         quantities=[purchase.quantity for purchase in purchases],
-        prices=[purchase.price for purchase in purchases],
+        prices=[purchase.price or 0.0 for purchase in purchases] if has_prices else (),
         savings=[purchase.saving for purchase in purchases],
     )
 

@@ -102,6 +102,10 @@ class Recommendation:
     """Text for people, most important first."""
     cadence_change: str
     """Text for people: the date after which a later purchase would make the cadence longer. Empty unless requested."""
+    item_id: str
+    """The shop's own id, as in the request; empty if it has none."""
+    variant: str
+    """Variant or pack size, as in the request."""
     message: recommendation_service_pb2.Recommendation = field(repr=False, compare=False)
 
 
@@ -133,6 +137,10 @@ class OmittedItem:
     """For programs, such as `LOW_PROBABILITY`."""
     reason: str
     """Text for people."""
+    item_id: str = ""
+    """The shop's own id, as in the request; empty if it has none."""
+    variant: str = ""
+    """Variant or pack size, as in the request."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +176,10 @@ class Result:
     trip_count: int
     purchase_count: int
     item_count: int
+    currency_code: str
+    """ISO 4217 code of all amounts, from the request; empty if it had none."""
+    has_prices: bool
+    """False if the history has no prices: costs and savings are 0 and mean nothing."""
     message: messages.ProcessResult = field(repr=False, compare=False)
 
 
@@ -302,7 +314,9 @@ def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_
 
 
 def _omitted(items: Iterable[recommendation_service_pb2.OmittedItem]) -> tuple[OmittedItem, ...]:
-    return tuple(OmittedItem(item.name, item.reason.code, item.reason.text) for item in items)
+    return tuple(
+        OmittedItem(item.name, item.reason.code, item.reason.text, item.item_id, item.variant) for item in items
+    )
 
 
 def _texts(reasons: Iterable[recommendation_service_pb2.Reason]) -> tuple[str, ...]:

@@ -196,6 +196,7 @@ class FakePantree:
         return pipeline.ProcessResult(
             customer_id=request.customer_id,
             customer_name=request.customer_name,
+            currency_code=request.currency_code,
             archetype=(request.archetype or _ARCHETYPES[0]) if request.items else "",
             recommendation_id=f"fake-{request.customer_id}",
             recommendations=pipeline.RecommendationSet(
@@ -222,6 +223,7 @@ class FakePantree:
                 first_date=_month_before(as_of, months - 1)[0].isoformat(),
                 last_date=(as_of - timedelta(days=1)).isoformat(),
                 total_spend=100.0 * months,
+                has_prices=True,
                 simulated=bool(request.items),
             ),
             warnings=[pipeline.Warning(component=part, code=code, message=text) for part, code, text in self._warnings],

@@ -260,6 +260,8 @@ def _string_bounds(limits: FieldLimits) -> dict[str, Any]:
     bounds: dict[str, Any] = {"minLength": 1} if limits.not_blank and not limits.ignore_zero_value else {}
     if limits.max_length is not None:
         bounds["maxLength"] = limits.max_length
+    if limits.currency_code:
+        bounds["pattern"] = "^([A-Z]{3})?$" if limits.ignore_zero_value else "^[A-Z]{3}$"
     return {**bounds, "format": "date"} if limits.calendar_day or limits.forecast_day else bounds
 
 

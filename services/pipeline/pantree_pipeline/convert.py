@@ -4,7 +4,7 @@ import itertools
 import math
 import operator
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import cast
@@ -16,7 +16,7 @@ from pantree.frequency.v1.frequency_service_pb2 import CadenceChange
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.purchase.v1.purchase_pb2 import Purchase
-from pantree.recommendation.v1.recommendation_service_pb2 import RecommendResponse
+from pantree.recommendation.v1.recommendation_service_pb2 import OmittedItem, Recommendation, RecommendResponse
 from pantree.vector.v1.vector_service_pb2 import CustomerProfile
 from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import load_catalog
@@ -28,12 +28,13 @@ from pantree_domain.limits import (
     MAX_HISTORY_ROWS,
     MAX_SIMULATION_MONTHS,
 )
-from pantree_domain.money import round_to_cent
+from pantree_domain.money import minor_unit_digits, round_to_cent
 from pantree_domain.months import add_months, month_display
-from pantree_domain.purchases import PurchaseHistory, fold_items
+from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.events import Completed, Event, Started
 from pantree_pipeline.core.health import Component, ComponentHealth, State, mesh_state
 from pantree_pipeline.core.history import Month
+from pantree_pipeline.core.identity import ItemIdentity, identified_items
 from pantree_pipeline.core.job import FirstPurchase, Job
 from pantree_pipeline.core.ports import Archetypes
 from pantree_runtime.errors import FieldViolation, InvalidInput
@@ -74,14 +75,17 @@ def job_of(
     as_of = date.fromisoformat(message.as_of) if message.as_of else None
     source: FirstPurchase | PurchaseHistory
     if message.history or message.HasField("history_columns"):
-        rows = message.history
-        history = _history_of_rows(rows) if rows else history_of(message.history_columns)
-        stripped = replace(history, item_names=tuple(name.strip() for name in history.item_names))
-        source = _with_categories(fold_items(stripped))
+        history, named = _identified(message)
+        source = _with_categories(history)
         as_of = as_of or calendar_day(int(source.days.max()))
     else:
         as_of = as_of or today
         source = _first_purchase(message, archetypes, as_of, seed)
+        named = {
+            item.name: ItemIdentity(item.name, item.item_id, item.variant)
+            for item in message.items
+            if item.item_id or item.variant
+        }
     return Job(
         customer_id=message.customer_id,
         customer_name=message.customer_name,
@@ -92,6 +96,8 @@ def job_of(
         include_cadence_changes=message.include_cadence_changes,
         include_suggestions=message.include_suggestions,
         tenant_id=tenant_id,
+        currency_code=message.currency_code,
+        identities=named,
     )
 
 
@@ -114,19 +120,39 @@ def _first_purchase(
     )
 
 
-def _history_of_rows(rows: Sequence[Purchase]) -> PurchaseHistory:
-    # A name with several categories has several entries, of which `fold_items` makes one.
-    positions: dict[tuple[str, str], int] = {}
-    indices = [positions.setdefault((row.name, row.category), len(positions)) for row in rows]
-    return PurchaseHistory(
-        item_names=tuple(name for name, _ in positions),
-        item_categories=tuple(category for _, category in positions),
+def _identified(message: messages.ProcessInput) -> tuple[PurchaseHistory, Mapping[str, ItemIdentity]]:
+    """The history of a request with one entry per item, and what the retailer calls the items."""
+    if message.history:
+        history, identities = _history_of_rows(message.history)
+    else:
+        columns = message.history_columns
+        history = history_of(columns)
+        none = [""] * len(columns.item_names)
+        identities = [
+            ItemIdentity(name.strip(), item_id, variant.strip())
+            for name, item_id, variant in zip(
+                columns.item_names, columns.item_ids or none, columns.item_variants or none, strict=True
+            )
+        ]
+    stripped = replace(history, item_names=tuple(name.strip() for name in history.item_names))
+    return identified_items(stripped, identities)
+
+
+def _history_of_rows(rows: Sequence[Purchase]) -> tuple[PurchaseHistory, list[ItemIdentity]]:
+    # A name with several categories has several entries, of which `identified_items` makes one.
+    positions: dict[tuple[str, str, str, str], int] = {}
+    indices = [positions.setdefault((row.name, row.category, row.item_id, row.variant), len(positions)) for row in rows]
+    identities = [ItemIdentity(name.strip(), item_id, variant.strip()) for name, _, item_id, variant in positions]
+    history = PurchaseHistory(
+        item_names=tuple(name for name, *_ in positions),
+        item_categories=tuple(category for _, category, *_ in positions),
         item_indices=np.array(indices, dtype=np.int32),
         days=np.array([day_number(date.fromisoformat(row.date)) for row in rows], dtype=np.int32),
         quantities=np.array([row.quantity if row.HasField("quantity") else 1 for row in rows], dtype=np.int32),
         prices=np.array([row.price for row in rows], dtype=np.float64),
         savings=np.array([row.saving for row in rows], dtype=np.float64),
     )
+    return history, identities
 
 
 def _with_categories(history: PurchaseHistory) -> PurchaseHistory:
@@ -139,10 +165,9 @@ def _with_categories(history: PurchaseHistory) -> PurchaseHistory:
     return replace(history, item_categories=categories)
 
 
-def event_message(event: Event) -> messages.StreamProcessResponse:
-    """Converts an event to its message."""
+def event_message(event: Event, job: Job) -> messages.StreamProcessResponse:
+    """Converts an event of a job to its message."""
     if isinstance(event, Started):
-        job = event.job
         seed = job.source.seed if isinstance(job.source, FirstPurchase) else 0
         return messages.StreamProcessResponse(
             started=messages.Started(
@@ -150,11 +175,11 @@ def event_message(event: Event) -> messages.StreamProcessResponse:
             )
         )
     if isinstance(event, Month):
-        return _monthly_update(event)
+        return _monthly_update(event, job)
     return messages.StreamProcessResponse(completed=result_message(event))
 
 
-def _monthly_update(month: Month) -> messages.StreamProcessResponse:
+def _monthly_update(month: Month, job: Job) -> messages.StreamProcessResponse:
     purchases = month.purchases
     # Dates are formatted once, since many lines share a day. Lines are added in place, which avoids a copy.
     dates = {day: calendar_day(day).isoformat() for day in set(purchases.days)}
@@ -169,8 +194,9 @@ def _monthly_update(month: Month) -> messages.StreamProcessResponse:
     update.trip_count = len(dates)
     full_prices = math.fsum(map(operator.mul, purchases.prices, purchases.quantities))
     savings = math.fsum(purchases.savings)
-    update.total_spend = round_to_cent(full_prices - savings)
-    update.total_savings = round_to_cent(savings)
+    digits = minor_unit_digits(job.currency_code)
+    update.total_spend = round_to_cent(full_prices - savings, digits)
+    update.total_savings = round_to_cent(savings, digits)
     update.purchase_count = len(purchases.days)
     lines = zip(
         purchases.item_indices,
@@ -180,9 +206,12 @@ def _monthly_update(month: Month) -> messages.StreamProcessResponse:
         purchases.savings,
         strict=True,
     )
+    identities = [job.identities.get(name) or ItemIdentity(name) for name in purchases.item_names]
     for item, day, quantity, price, saving in itertools.islice(lines, MAX_UPDATE_PURCHASES):
         update.purchases.add(
-            name=purchases.item_names[item],
+            name=identities[item].name,
+            item_id=identities[item].item_id,
+            variant=identities[item].variant,
             category=purchases.item_categories[item],
             date=dates[day],
             quantity=quantity,
@@ -219,7 +248,9 @@ def result_message(result: Completed) -> messages.ProcessResult:
         ],
         customer_profile=cast("CustomerProfile | None", result.profile),
         model_facts=_model_facts(result),
+        currency_code=job.currency_code,
     )
+    _name_items(message.recommendations, job.identities)
     if isinstance(job.source, FirstPurchase):
         message.archetype = job.source.archetype
         message.seed = job.source.seed
@@ -227,6 +258,22 @@ def result_message(result: Completed) -> messages.ProcessResult:
         uuid.uuid5(_RECOMMENDATION_NAMESPACE, message.SerializeToString(deterministic=True).hex())
     )
     return message
+
+
+def _name_items(answer: messages.RecommendationSet, identities: Mapping[str, ItemIdentity]) -> None:
+    """Gives the items of an answer the retailer's ids, variants and names."""
+    if not identities:
+        return
+    items: Iterator[Recommendation | OmittedItem] = itertools.chain(
+        answer.recommendations, answer.omitted, answer.near_misses
+    )
+    for item in items:
+        if identity := identities.get(item.name):
+            item.name, item.item_id, item.variant = identity
+    others: Iterator[messages.RelatedItems | CadenceChange] = itertools.chain(answer.related, answer.cadence_changes)
+    for named in others:
+        if identity := identities.get(named.name):
+            named.name = identity.name
 
 
 def _related(result: Completed) -> Iterator[messages.RelatedItems]:
@@ -258,7 +305,8 @@ def _summary(result: Completed) -> messages.HistorySummary:
         item_count=len(history.item_names),
         first_date=calendar_day(int(history.days.min())).isoformat(),
         last_date=calendar_day(int(history.days.max())).isoformat(),
-        total_spend=round_to_cent(float(history.paid.sum())),
+        total_spend=round_to_cent(float(history.paid.sum()), minor_unit_digits(result.job.currency_code)),
+        has_prices=bool((history.prices > 0).any()),
         simulated=isinstance(result.job.source, FirstPurchase),
     )
 

@@ -61,7 +61,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         job = await self._job(request.input, context)
         async with aclosing(self._pipeline.run(job)) as events:
             async for event in events:
-                yield convert.event_message(event)
+                yield convert.event_message(event, job)
 
     async def GetConfig(self, request: messages.GetConfigRequest, context: Context) -> messages.GetConfigResponse:
         """The configuration of the pipeline."""

@@ -70,6 +70,7 @@ def recommendation_request(message: messages.RecommendRequest) -> Recommendation
         model=message.model,
         neighborhood=_neighborhood(message.neighborhood) if has("neighborhood") else None,
         max_suggestions=message.max_suggestions if has("max_suggestions") else DEFAULT_SUGGESTIONS,
+        currency_code=message.currency_code,
     )
 
 

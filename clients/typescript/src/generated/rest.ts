@@ -87,6 +87,11 @@ export interface ProcessInput {
    * depends on which customers are stored, regardless of the seed.
    */
   include_suggestions?: boolean;
+  /**
+   * currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+   * when empty.
+   */
+  currency_code?: string;
 }
 
 /** BasketItem is one item of a first purchase. */
@@ -113,6 +118,18 @@ export interface BasketItemInput {
    * @maxLength 200
    */
   category?: string;
+  /**
+   * item_id is the shop's own id of the item, such as a SKU; it is returned unchanged. Lines with the same id and variant
+   * are the same item, whatever their names.
+   * @maxLength 128
+   */
+  item_id?: string;
+  /**
+   * variant is the variant or pack size, such as `500 g`; it is returned unchanged. Lines of different variants are
+   * different items.
+   * @maxLength 200
+   */
+  variant?: string;
 }
 
 /** Purchase is one line of a receipt. */
@@ -136,16 +153,29 @@ export interface PurchaseInput {
    */
   quantity?: number;
   /**
-   * price is the shelf price of one unit, before any saving.
+   * price is the shelf price of one unit, before any saving; absent when unknown. Without any price in a history, only
+   * cadences are computed; its costs and savings are 0 and mean nothing.
    * @minimum 0
    * @maximum 1000000
    */
-  price: number;
+  price?: number;
   /**
    * saving is the amount that promotions took off the whole line, at most price × quantity.
    * @minimum 0
    */
   saving?: number;
+  /**
+   * item_id is the shop's own id of the item, such as a SKU; it is returned unchanged. Lines with the same id and variant
+   * are the same item, whatever their names.
+   * @maxLength 128
+   */
+  item_id?: string;
+  /**
+   * variant is the variant or pack size, such as `500 g`; it is returned unchanged. Lines of different variants are
+   * different items.
+   * @maxLength 200
+   */
+  variant?: string;
 }
 
 /**
@@ -188,18 +218,33 @@ export interface PurchaseColumnsInput {
    */
   quantities?: readonly number[];
   /**
-   * prices holds, for each line, the shelf price of one unit.
+   * prices holds, for each line, the shelf price of one unit; empty when prices are unknown.
    * @maxItems 100000
    * @items.minimum 0
    * @items.maximum 1000000
    */
   prices?: readonly number[];
   /**
-   * savings holds, for each line, the amount that promotions took off the whole line, at most price × quantity.
+   * savings holds, for each line, the amount that promotions took off the whole line, at most price × quantity; it may be
+   * empty when prices is.
    * @maxItems 100000
    * @items.minimum 0
    */
   savings?: readonly number[];
+  /**
+   * item_ids is parallel to item_names, or empty: the shop's own ids, such as SKUs; an empty string means unknown. They are
+   * returned unchanged.
+   * @maxItems 8000
+   * @items.maxLength 128
+   */
+  item_ids?: readonly string[];
+  /**
+   * item_variants is parallel to item_names, or empty: variants or pack sizes; an empty string means none. They are
+   * returned unchanged.
+   * @maxItems 8000
+   * @items.maxLength 200
+   */
+  item_variants?: readonly string[];
 }
 
 /** ProcessResult is the result of a pipeline. */
@@ -230,6 +275,8 @@ export interface ProcessResult {
   warnings: Warning[];
   /** customer_profile summarizes the household's purchases; absent when the vector part was unavailable. */
   customer_profile?: CustomerProfile;
+  /** currency_code is the currency of all amounts, from the request. */
+  currency_code: string;
   /**
    * model_facts name the facts about recommended items that come from a language model, in the order of the
    * recommendations; all others come from purchases and the catalog.
@@ -285,6 +332,10 @@ export interface Recommendation {
   reasons: Reason[];
   /** cadence_probability is the probability of a purchase within 1.5 × the cadence after as_of, 0 to 1. */
   cadence_probability: number;
+  /** item_id is the shop's own id of the item, as in the purchases; the pipeline sets it. */
+  item_id: string;
+  /** variant is the variant or pack size, as in the purchases; the pipeline sets it. */
+  variant: string;
 }
 
 /** Subscription is an offer of regular deliveries of an item. */
@@ -374,6 +425,10 @@ export interface OmittedItem {
   name: string;
   /** reason is why it is not recommended, with the numbers behind it. */
   reason: Reason;
+  /** item_id is the shop's own id of the item, as in the purchases; the pipeline sets it. */
+  item_id: string;
+  /** variant is the variant or pack size, as in the purchases; the pipeline sets it. */
+  variant: string;
 }
 
 /** RelatedItems are the complements and substitutes of a recommended item. */
@@ -477,6 +532,8 @@ export interface HistorySummary {
   total_spend: number;
   /** simulated is whether the history was simulated. */
   simulated: boolean;
+  /** has_prices is whether any price is known. If not, costs and savings are 0 and mean nothing. */
+  has_prices: boolean;
 }
 
 /** Warning is what is missing from a result and why. */
@@ -574,10 +631,23 @@ export interface Purchase {
   date: string;
   /** quantity is the number of units; 1 when absent. Goods sold by weight count as one unit. */
   quantity?: number;
-  /** price is the shelf price of one unit, before any saving. */
-  price: number;
+  /**
+   * price is the shelf price of one unit, before any saving; absent when unknown. Without any price in a history, only
+   * cadences are computed; its costs and savings are 0 and mean nothing.
+   */
+  price?: number;
   /** saving is the amount that promotions took off the whole line, at most price × quantity. */
   saving: number;
+  /**
+   * item_id is the shop's own id of the item, such as a SKU; it is returned unchanged. Lines with the same id and variant
+   * are the same item, whatever their names.
+   */
+  item_id: string;
+  /**
+   * variant is the variant or pack size, such as `500 g`; it is returned unchanged. Lines of different variants are
+   * different items.
+   */
+  variant: string;
 }
 
 /** GetConfigResponse is the pipeline's configuration. */

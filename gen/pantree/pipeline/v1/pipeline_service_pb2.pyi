@@ -190,6 +190,7 @@ class ProcessInput(_message.Message):
     INCLUDE_OMITTED_FIELD_NUMBER: _builtins.int
     INCLUDE_CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
     INCLUDE_SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     customer_name: _builtins.str
@@ -215,6 +216,10 @@ class ProcessInput(_message.Message):
     include_suggestions: _builtins.bool
     """include_suggestions adds items that similar customers buy regularly and the household does not. The result then
     depends on which customers are stored, regardless of the seed.
+    """
+    currency_code: _builtins.str
+    """currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+    when empty.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.BasketItem]:
@@ -244,10 +249,11 @@ class ProcessInput(_message.Message):
         include_omitted: _builtins.bool = ...,
         include_cadence_changes: _builtins.bool = ...,
         include_suggestions: _builtins.bool = ...,
+        currency_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "archetype", b"archetype", "as_of", b"as_of", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "archetype", b"archetype", "as_of", b"as_of", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -381,6 +387,7 @@ class ProcessResult(_message.Message):
     HISTORY_SUMMARY_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     CUSTOMER_PROFILE_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     MODEL_FACTS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
@@ -396,6 +403,8 @@ class ProcessResult(_message.Message):
     """customer_name is the name from the request."""
     archetype: _builtins.str
     """archetype is the kind of shopper that was simulated; empty for a real history."""
+    currency_code: _builtins.str
+    """currency_code is the currency of all amounts, from the request."""
     @_builtins.property
     def recommendations(self) -> Global___RecommendationSet:
         """recommendations are the items worth a subscription."""
@@ -442,11 +451,12 @@ class ProcessResult(_message.Message):
         history_summary: Global___HistorySummary | None = ...,
         warnings: _abc.Iterable[Global___Warning] | None = ...,
         customer_profile: _vector_service_pb2.CustomerProfile | None = ...,
+        currency_code: _builtins.str = ...,
         model_facts: _abc.Iterable[Global___ModelFacts] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["confidence_model", b"confidence_model", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "recommendations", b"recommendations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "customer_id", b"customer_id", "customer_name", b"customer_name", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "model_facts", b"model_facts", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "model_facts", b"model_facts", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -618,6 +628,7 @@ class HistorySummary(_message.Message):
     LAST_DATE_FIELD_NUMBER: _builtins.int
     TOTAL_SPEND_FIELD_NUMBER: _builtins.int
     SIMULATED_FIELD_NUMBER: _builtins.int
+    HAS_PRICES_FIELD_NUMBER: _builtins.int
     month_count: _builtins.int
     """month_count is the number of months."""
     trip_count: _builtins.int
@@ -634,6 +645,8 @@ class HistorySummary(_message.Message):
     """total_spend is the amount paid, after savings, rounded to cents."""
     simulated: _builtins.bool
     """simulated is whether the history was simulated."""
+    has_prices: _builtins.bool
+    """has_prices is whether any price is known. If not, costs and savings are 0 and mean nothing."""
     def __init__(
         self,
         *,
@@ -645,10 +658,11 @@ class HistorySummary(_message.Message):
         last_date: _builtins.str = ...,
         total_spend: _builtins.float = ...,
         simulated: _builtins.bool = ...,
+        has_prices: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_date", b"first_date", "item_count", b"item_count", "last_date", b"last_date", "month_count", b"month_count", "purchase_count", b"purchase_count", "simulated", b"simulated", "total_spend", b"total_spend", "trip_count", b"trip_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_date", b"first_date", "has_prices", b"has_prices", "item_count", b"item_count", "last_date", b"last_date", "month_count", b"month_count", "purchase_count", b"purchase_count", "simulated", b"simulated", "total_spend", b"total_spend", "trip_count", b"trip_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

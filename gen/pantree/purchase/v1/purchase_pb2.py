@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"pantree/purchase/v1/purchase.proto\x12\x13pantree.purchase.v1\x1a\x1fgoogle/api/field_behavior.proto\"z\n\nBasketItem\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05price\x18\x02 \x01(\x01\x42\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x12\x15\n\x08quantity\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\tB\x08\n\x06_priceB\x0b\n\t_quantity\"\x9c\x01\n\x08Purchase\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x12\n\x04\x64\x61te\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x08quantity\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\x05price\x18\x05 \x01(\x01\x42\x04\xe2\x41\x01\x02H\x01\x88\x01\x01\x12\x0e\n\x06saving\x18\x06 \x01(\x01\x42\x0b\n\t_quantityB\x08\n\x06_price\"\x97\x01\n\x0fPurchaseColumns\x12\x12\n\nitem_names\x18\x01 \x03(\t\x12\x17\n\x0fitem_categories\x18\x02 \x03(\t\x12\x14\n\x0citem_indices\x18\x03 \x03(\x05\x12\x0c\n\x04\x64\x61ys\x18\x04 \x03(\x05\x12\x12\n\nquantities\x18\x05 \x03(\x05\x12\x0e\n\x06prices\x18\x06 \x03(\x01\x12\x0f\n\x07savings\x18\x07 \x03(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"pantree/purchase/v1/purchase.proto\x12\x13pantree.purchase.v1\x1a\x1fgoogle/api/field_behavior.proto\"\x9c\x01\n\nBasketItem\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\x05price\x18\x02 \x01(\x01\x42\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x12\x15\n\x08quantity\x18\x03 \x01(\x05H\x01\x88\x01\x01\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x0f\n\x07item_id\x18\x05 \x01(\t\x12\x0f\n\x07variant\x18\x06 \x01(\tB\x08\n\x06_priceB\x0b\n\t_quantity\"\xb8\x01\n\x08Purchase\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x12\n\x04\x64\x61te\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x08quantity\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05price\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06saving\x18\x06 \x01(\x01\x12\x0f\n\x07item_id\x18\x07 \x01(\t\x12\x0f\n\x07variant\x18\x08 \x01(\tB\x0b\n\t_quantityB\x08\n\x06_price\"\xc0\x01\n\x0fPurchaseColumns\x12\x12\n\nitem_names\x18\x01 \x03(\t\x12\x17\n\x0fitem_categories\x18\x02 \x03(\t\x12\x14\n\x0citem_indices\x18\x03 \x03(\x05\x12\x0c\n\x04\x64\x61ys\x18\x04 \x03(\x05\x12\x12\n\nquantities\x18\x05 \x03(\x05\x12\x0e\n\x06prices\x18\x06 \x03(\x01\x12\x0f\n\x07savings\x18\x07 \x03(\x01\x12\x10\n\x08item_ids\x18\x08 \x03(\t\x12\x15\n\ritem_variants\x18\t \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,12 +40,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PURCHASE'].fields_by_name['name']._serialized_options = b'\342A\001\002'
   _globals['_PURCHASE'].fields_by_name['date']._loaded_options = None
   _globals['_PURCHASE'].fields_by_name['date']._serialized_options = b'\342A\001\002'
-  _globals['_PURCHASE'].fields_by_name['price']._loaded_options = None
-  _globals['_PURCHASE'].fields_by_name['price']._serialized_options = b'\342A\001\002'
-  _globals['_BASKETITEM']._serialized_start=92
-  _globals['_BASKETITEM']._serialized_end=214
-  _globals['_PURCHASE']._serialized_start=217
-  _globals['_PURCHASE']._serialized_end=373
-  _globals['_PURCHASECOLUMNS']._serialized_start=376
-  _globals['_PURCHASECOLUMNS']._serialized_end=527
+  _globals['_BASKETITEM']._serialized_start=93
+  _globals['_BASKETITEM']._serialized_end=249
+  _globals['_PURCHASE']._serialized_start=252
+  _globals['_PURCHASE']._serialized_end=436
+  _globals['_PURCHASECOLUMNS']._serialized_start=439
+  _globals['_PURCHASECOLUMNS']._serialized_end=631
 # @@protoc_insertion_point(module_scope)

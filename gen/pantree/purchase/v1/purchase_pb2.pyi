@@ -28,6 +28,8 @@ class BasketItem(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     CATEGORY_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the shop's name of the item."""
     price: _builtins.float
@@ -36,6 +38,14 @@ class BasketItem(_message.Message):
     """quantity is the number of units; 1 when absent. Goods sold by weight count as one unit."""
     category: _builtins.str
     """category is the shop's own category; when empty, it is derived from the name."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item, such as a SKU; it is returned unchanged. Lines with the same id and variant
+    are the same item, whatever their names.
+    """
+    variant: _builtins.str
+    """variant is the variant or pack size, such as `500 g`; it is returned unchanged. Lines of different variants are
+    different items.
+    """
     def __init__(
         self,
         *,
@@ -43,10 +53,12 @@ class BasketItem(_message.Message):
         price: _builtins.float | None = ...,
         quantity: _builtins.int | None = ...,
         category: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_price", b"_price", "_quantity", b"_quantity", "price", b"price", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_price", b"_price", "_quantity", b"_quantity", "category", b"category", "name", b"name", "price", b"price", "quantity", b"quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_price", b"_price", "_quantity", b"_quantity", "category", b"category", "item_id", b"item_id", "name", b"name", "price", b"price", "quantity", b"quantity", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__price: _TypeAlias = _typing.Literal["price"]  # noqa: Y015
     _WhichOneofArgType__price: _TypeAlias = _typing.Literal["_price", b"_price"]  # noqa: Y015
@@ -71,6 +83,8 @@ class Purchase(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     SAVING_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the shop's name of the item."""
     category: _builtins.str
@@ -80,9 +94,19 @@ class Purchase(_message.Message):
     quantity: _builtins.int
     """quantity is the number of units; 1 when absent. Goods sold by weight count as one unit."""
     price: _builtins.float
-    """price is the shelf price of one unit, before any saving."""
+    """price is the shelf price of one unit, before any saving; absent when unknown. Without any price in a history, only
+    cadences are computed; its costs and savings are 0 and mean nothing.
+    """
     saving: _builtins.float
     """saving is the amount that promotions took off the whole line, at most price × quantity."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item, such as a SKU; it is returned unchanged. Lines with the same id and variant
+    are the same item, whatever their names.
+    """
+    variant: _builtins.str
+    """variant is the variant or pack size, such as `500 g`; it is returned unchanged. Lines of different variants are
+    different items.
+    """
     def __init__(
         self,
         *,
@@ -92,10 +116,12 @@ class Purchase(_message.Message):
         quantity: _builtins.int | None = ...,
         price: _builtins.float | None = ...,
         saving: _builtins.float = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_price", b"_price", "_quantity", b"_quantity", "price", b"price", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_price", b"_price", "_quantity", b"_quantity", "category", b"category", "date", b"date", "name", b"name", "price", b"price", "quantity", b"quantity", "saving", b"saving"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_price", b"_price", "_quantity", b"_quantity", "category", b"category", "date", b"date", "item_id", b"item_id", "name", b"name", "price", b"price", "quantity", b"quantity", "saving", b"saving", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__price: _TypeAlias = _typing.Literal["price"]  # noqa: Y015
     _WhichOneofArgType__price: _TypeAlias = _typing.Literal["_price", b"_price"]  # noqa: Y015
@@ -124,6 +150,8 @@ class PurchaseColumns(_message.Message):
     QUANTITIES_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
     SAVINGS_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    ITEM_VARIANTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def item_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """item_names is the dictionary of items."""
@@ -146,11 +174,25 @@ class PurchaseColumns(_message.Message):
 
     @_builtins.property
     def prices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """prices holds, for each line, the shelf price of one unit."""
+        """prices holds, for each line, the shelf price of one unit; empty when prices are unknown."""
 
     @_builtins.property
     def savings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """savings holds, for each line, the amount that promotions took off the whole line, at most price × quantity."""
+        """savings holds, for each line, the amount that promotions took off the whole line, at most price × quantity; it may be
+        empty when prices is.
+        """
+
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_ids is parallel to item_names, or empty: the shop's own ids, such as SKUs; an empty string means unknown. They are
+        returned unchanged.
+        """
+
+    @_builtins.property
+    def item_variants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_variants is parallel to item_names, or empty: variants or pack sizes; an empty string means none. They are
+        returned unchanged.
+        """
 
     def __init__(
         self,
@@ -162,10 +204,12 @@ class PurchaseColumns(_message.Message):
         quantities: _abc.Iterable[_builtins.int] | None = ...,
         prices: _abc.Iterable[_builtins.float] | None = ...,
         savings: _abc.Iterable[_builtins.float] | None = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        item_variants: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "item_categories", b"item_categories", "item_indices", b"item_indices", "item_names", b"item_names", "prices", b"prices", "quantities", b"quantities", "savings", b"savings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "item_categories", b"item_categories", "item_ids", b"item_ids", "item_indices", b"item_indices", "item_names", b"item_names", "item_variants", b"item_variants", "prices", b"prices", "quantities", b"quantities", "savings", b"savings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

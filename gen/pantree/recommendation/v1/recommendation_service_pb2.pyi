@@ -39,6 +39,7 @@ class RecommendRequest(_message.Message):
     MAX_SUGGESTIONS_FIELD_NUMBER: _builtins.int
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
     """as_of is the as-of date, ISO 8601."""
     max_recommendations: _builtins.int
@@ -61,6 +62,10 @@ class RecommendRequest(_message.Message):
     """model chooses the model that ranks, as GetModel names it: `name/version`, or `sagemaker`; when empty, the service
     chooses.
     """
+    currency_code: _builtins.str
+    """currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+    when empty.
+    """
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """candidates are the items to consider; their names must differ."""
@@ -82,10 +87,11 @@ class RecommendRequest(_message.Message):
         max_suggestions: _builtins.int | None = ...,
         customer_id: _builtins.str = ...,
         model: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "neighborhood", b"neighborhood"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model", "neighborhood", b"neighborhood"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "currency_code", b"currency_code", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model", "neighborhood", b"neighborhood"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -324,6 +330,8 @@ class Recommendation(_message.Message):
     NEXT_DUE_DATE_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
     confidence: _builtins.float
@@ -342,6 +350,10 @@ class Recommendation(_message.Message):
     """next_due_date is when the item is expected to be needed again, ISO 8601; never before as_of."""
     cadence_probability: _builtins.float
     """cadence_probability is the probability of a purchase within 1.5 × the cadence after as_of, 0 to 1."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item, as in the purchases; the pipeline sets it."""
+    variant: _builtins.str
+    """variant is the variant or pack size, as in the purchases; the pipeline sets it."""
     @_builtins.property
     def subscription(self) -> Global___Subscription:
         """subscription is the offer."""
@@ -364,10 +376,12 @@ class Recommendation(_message.Message):
         next_due_date: _builtins.str = ...,
         reasons: _abc.Iterable[Global___Reason] | None = ...,
         cadence_probability: _builtins.float = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avg_interval", b"avg_interval", "cadence_probability", b"cadence_probability", "category", b"category", "confidence", b"confidence", "count", b"count", "last_date", b"last_date", "name", b"name", "next_due_date", b"next_due_date", "reasons", b"reasons", "score", b"score", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avg_interval", b"avg_interval", "cadence_probability", b"cadence_probability", "category", b"category", "confidence", b"confidence", "count", b"count", "item_id", b"item_id", "last_date", b"last_date", "name", b"name", "next_due_date", b"next_due_date", "reasons", b"reasons", "score", b"score", "subscription", b"subscription", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -591,8 +605,14 @@ class OmittedItem(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item, as in the purchases; the pipeline sets it."""
+    variant: _builtins.str
+    """variant is the variant or pack size, as in the purchases; the pipeline sets it."""
     @_builtins.property
     def reason(self) -> Global___Reason:
         """reason is why it is not recommended, with the numbers behind it."""
@@ -602,10 +622,12 @@ class OmittedItem(_message.Message):
         *,
         name: _builtins.str = ...,
         reason: Global___Reason | None = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "name", b"name", "reason", b"reason", "variant", b"variant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,12 +30,14 @@ class GrpcRecommender(Recommender):
         max_recommendations: int | None,
         include_omitted: bool,
         neighborhood: Neighborhood | None,
+        currency_code: str = "",
     ) -> Recommendations:
         request = messages.RecommendRequest(
             as_of=as_of.isoformat(),
             max_recommendations=max_recommendations,
             include_omitted=include_omitted,
             customer_id=customer_id,
+            currency_code=currency_code,
             neighborhood=None if neighborhood is None else cast(vector.Neighborhood, neighborhood.payload),
         )
         for candidate in candidates:

@@ -1,9 +1,12 @@
 """The input of the pipeline."""
 
+from collections.abc import Mapping
 from datetime import date
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from pantree_domain.purchases import PurchaseHistory
+from pantree_pipeline.core.identity import ItemIdentity
 
 
 class FirstPurchase(NamedTuple):
@@ -32,3 +35,7 @@ class Job(NamedTuple):
     include_suggestions: bool = False
     tenant_id: str = ""
     """The retailer that the household is a customer of; empty for the default one."""
+    currency_code: str = ""
+    """ISO 4217 code of all amounts; empty when unknown."""
+    identities: Mapping[str, ItemIdentity] = MappingProxyType({})
+    """What the retailer calls an item, by its name in the source; for items with an id or a variant."""

@@ -177,6 +177,7 @@ class Pipeline:
             job.max_recommendations,
             job.include_omitted,
             neighborhood,
+            job.currency_code,
         )
         if recommendations.fallback_reason:
             degradations.append(Degradation("sagemaker", "FALLBACK", recommendations.fallback_reason))

@@ -158,5 +158,6 @@ class Recommender(Protocol):
         max_recommendations: int | None,
         include_omitted: bool,
         neighborhood: Neighborhood | None,
+        currency_code: str = "",
     ) -> Recommendations:
         """The items worth a subscription, and suggestions if there is a neighborhood."""

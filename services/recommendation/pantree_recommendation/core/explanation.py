@@ -91,13 +91,13 @@ def _savings_reasons(offer: Offer, goods: GoodsType | None) -> list[Reason]:
             "estimated_annual_savings": price.estimated_annual_savings,
             "discount_ratio": price.tier.discount_ratio,
         }
-        return [Reason(ReasonCode.SAVES_MONEY, values)]
+        return [Reason(ReasonCode.SAVES_MONEY, values, digits=offer.digits)]
     unit_prices = {
         "paid_unit_price": savings.paid_unit_price,
         "subscription_unit_price": savings.subscription_unit_price,
     }
     if savings.pays_less_today:
-        return [Reason(ReasonCode.PAYS_LESS_TODAY, unit_prices)]
+        return [Reason(ReasonCode.PAYS_LESS_TODAY, unit_prices, digits=offer.digits)]
     if savings.expected <= 0:
         return []
     values = {
@@ -107,4 +107,4 @@ def _savings_reasons(offer: Offer, goods: GoodsType | None) -> list[Reason]:
         "high_annual_savings": savings.high,
         "discount_ratio": price.tier.discount_ratio,
     }
-    return [Reason(ReasonCode.SAVES_VS_PAID, values)]
+    return [Reason(ReasonCode.SAVES_VS_PAID, values, digits=offer.digits)]

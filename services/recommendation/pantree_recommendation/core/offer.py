@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 
 from pantree_domain.cadence import LADDER, Cadence, nearest_cadence
+from pantree_domain.money import CENT_DIGITS
 from pantree_recommendation.core.candidate import Candidate, Forecast
 from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
 from pantree_recommendation.core.savings import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
@@ -41,6 +42,8 @@ class Offer:
     """At each discount tier, smallest delivery first."""
     discounted: bool = True
     """Whether discounts apply; False for goods that the policy excludes from them."""
+    digits: int = CENT_DIGITS
+    """Decimal places of amounts."""
 
     @property
     def price(self) -> Price:
@@ -48,14 +51,17 @@ class Offer:
         return self.prices[0]
 
 
-def offer_of(candidate: Candidate, tiers: DiscountTiers, *, discounted: bool = True) -> Offer:
+def offer_of(
+    candidate: Candidate, tiers: DiscountTiers, *, discounted: bool = True, digits: int = CENT_DIGITS
+) -> Offer:
     """The subscription that the evidence supports.
 
     When there is little evidence and such items are typically bought less often, by a step of the ladder or more, the
     cadence is one step longer. It is only one step, because the household's own purchases outweigh what is typical. It
     is never shorter than the purchases support, because a late delivery does less harm than an early one.
 
-    Without a discount, it has the shelf price at each tier and is not compared with what was paid.
+    Without a discount, it has the shelf price at each tier and is not compared with what was paid. Amounts have
+    `digits` decimal places.
 
     Raises:
         ValueError: when the candidate has no interval.
@@ -76,15 +82,16 @@ def offer_of(candidate: Candidate, tiers: DiscountTiers, *, discounted: bool = T
         supported_cadence=supported,
         forecast=forecast,
         quantity=candidate.typical_quantity,
-        prices=tuple(_price(candidate, cadence, tier, discounted) for tier in tiers.tiers),
+        prices=tuple(_price(candidate, cadence, tier, discounted, digits) for tier in tiers.tiers),
         discounted=discounted,
+        digits=digits,
     )
 
 
-def _price(candidate: Candidate, cadence: Cadence, tier: DiscountTier, discounted: bool) -> Price:
+def _price(candidate: Candidate, cadence: Cadence, tier: DiscountTier, discounted: bool, digits: int) -> Price:
     if not discounted:
         tier = replace(tier, discount_ratio=0.0)
-    terms = (candidate.latest_unit_price, candidate.typical_quantity, tier.discount_ratio, cadence)
+    terms = (candidate.latest_unit_price, candidate.typical_quantity, tier.discount_ratio, cadence, digits)
     return Price(
         tier=tier,
         annual_cost=annual_cost(*terms),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pantree_domain.cadence import LADDER
-from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent
+from pantree_domain.money import CENT_DIGITS, ceil_to_cent, exact, exactly, floor_to_cent
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.discount import DiscountTiers
 from pantree_recommendation.core.offer import Offer
@@ -36,7 +36,7 @@ class Plan:
     """Share of the deliveries of items with a discount that get the largest one, 0 to 1."""
 
 
-def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> Plan:
+def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers, digits: int = CENT_DIGITS) -> Plan:
     """The plan for the offered items, summed exactly over the days of the ladder's cycle, then scaled to 365 days.
 
     Goods without a discount are delivered at the shelf price; they neither save nor count toward a discount.
@@ -76,8 +76,10 @@ def plan_of(offers: Sequence[tuple[Candidate, Offer]], tiers: DiscountTiers) -> 
         paid_is_known = all(candidate.paid_price is not None or not offer.discounted for candidate, offer in offers)
         return Plan(
             item_count=len(offers),
-            annual_cost=ceil_to_cent(cost * DAYS_PER_YEAR, CYCLE_DAYS),
-            estimated_annual_savings=floor_to_cent((shelf - cost) * DAYS_PER_YEAR, CYCLE_DAYS),
-            annual_savings_vs_paid=floor_to_cent((paid - cost) * DAYS_PER_YEAR, CYCLE_DAYS) if paid_is_known else None,
+            annual_cost=ceil_to_cent(cost * DAYS_PER_YEAR, CYCLE_DAYS, digits),
+            estimated_annual_savings=floor_to_cent((shelf - cost) * DAYS_PER_YEAR, CYCLE_DAYS, digits),
+            annual_savings_vs_paid=floor_to_cent((paid - cost) * DAYS_PER_YEAR, CYCLE_DAYS, digits)
+            if paid_is_known
+            else None,
             best_discount_ratio=best / deliveries if deliveries else 0.0,
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from pantree_domain.goods import GoodsType
+from pantree_domain.money import CENT_DIGITS
 
 
 class ReasonCode(enum.StrEnum):
@@ -108,10 +109,15 @@ class Reason(NamedTuple):
     """Name of another item that the text mentions; empty for most reasons."""
     goods: GoodsType | None = None
     """Type of goods that the text mentions; None for most reasons."""
+    digits: int = CENT_DIGITS
+    """Decimal places of amounts in the text."""
 
     @property
     def text(self) -> str:
         """The reason as a sentence."""
-        return _TEXTS[self.code].format(
+        text = _TEXTS[self.code]
+        if self.digits != CENT_DIGITS:
+            text = text.replace(":.2f}", f":.{self.digits}f}}")
+        return text.format(
             **self.values, other_item=self.other_item, goods="" if self.goods is None else self.goods.label["en"]
         )

@@ -6,7 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
+from pantree_domain.catalog import OTHER
 from pantree_domain.evidence import ModelName
+from pantree_domain.money import minor_unit_digits
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.explanation import recommendation_reasons
 from pantree_recommendation.core.offer import Offer, offer_of
@@ -54,6 +56,8 @@ class RecommendationRequest:
     """What similar customers buy; None for no suggestions."""
     max_suggestions: int = DEFAULT_SUGGESTIONS
     """At least 1."""
+    currency_code: str = ""
+    """ISO 4217 code of all amounts; empty when unknown."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,7 @@ def filter_candidates(request: RecommendationRequest, policy: Policy, models: Mo
         # A threshold in the request applies to all items, without the allowance.
         policy = replace(policy, min_cadence_probability=request.min_cadence_probability, predictable_allowance=0.0)
     offers, rejected = [], []
+    digits = minor_unit_digits(request.currency_code)
     # Without any price, prices are unknown; next to other prices, a price of 0 is that of a free sample.
     has_prices = any(candidate.latest_unit_price > 0 for candidate in request.candidates)
     for candidate in request.candidates:
@@ -144,7 +149,7 @@ def filter_candidates(request: RecommendationRequest, policy: Policy, models: Mo
             reason = Reason(ReasonCode.NO_PRICE, {})
         if reason is None:
             discounted = policy.may_discount(candidate.name, candidate.category)
-            offers.append((candidate, offer_of(candidate, policy.tiers, discounted=discounted)))
+            offers.append((candidate, offer_of(candidate, policy.tiers, discounted=discounted, digits=digits)))
         else:
             rejected.append(OmittedItem(candidate.name, reason))
     features = [features_of(candidate, offer, request.as_of) for candidate, offer in offers]
@@ -186,6 +191,7 @@ async def score(filtered: Sequence[FilteredRequest]) -> list[ScoredRequest]:
 def select(scored: ScoredRequest) -> RecommendationResult:
     """The best offers as recommendations, best first; items of equal score are ordered by name."""
     request, policy, _, rejected, *_ = scored.filtered
+    digits = minor_unit_digits(request.currency_code)
     recommendations, outranked = _recommendations(scored)
     omitted = [*rejected, *outranked] if request.include_omitted else []
     suggestions: tuple[Suggestion, ...] = ()
@@ -194,7 +200,7 @@ def select(scored: ScoredRequest) -> RecommendationResult:
     return RecommendationResult(
         recommendations=tuple(recommendations),
         omitted=tuple(sorted(omitted, key=lambda item: item.name)),
-        plan=plan_of([(item.candidate, item.offer) for item in recommendations], policy.tiers),
+        plan=plan_of([(item.candidate, item.offer) for item in recommendations], policy.tiers, digits),
         model=scored.ranker.model,
         source=scored.ranker.source,
         fallback_reason=scored.fallback_reason,
@@ -216,7 +222,8 @@ def _recommendations(scored: ScoredRequest) -> tuple[list[Recommendation], list[
         if len(recommendations) == limit:
             reason = Reason(ReasonCode.OUTRANKED, {"place": place, "max_recommendations": limit})
             outranked.append(OmittedItem(candidate.name, reason))
-        elif candidate.category and category_counts[candidate.category] == max_per_category:
+        # Items without a category, or of none of the catalog's, need not be alike.
+        elif candidate.category not in ("", OTHER) and category_counts[candidate.category] == max_per_category:
             reason = Reason(ReasonCode.CATEGORY_FULL, {"place": place, "max_of_category": max_per_category})
             outranked.append(OmittedItem(candidate.name, reason))
         else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pantree_domain.cadence import Cadence
-from pantree_domain.money import ceil_to_cent, exact, exactly, floor_to_cent
+from pantree_domain.money import CENT_DIGITS, ceil_to_cent, exact, exactly, floor_to_cent
 from pantree_recommendation.core.candidate import PaidPrice
 
 DAYS_PER_YEAR = 365
@@ -29,7 +29,9 @@ class SavingsVsPaid:
     """The household already pays less than the subscription price."""
 
 
-def annual_savings(unit_price: float, quantity: int, discount_ratio: float, cadence: Cadence) -> float:
+def annual_savings(
+    unit_price: float, quantity: int, discount_ratio: float, cadence: Cadence, digits: int = CENT_DIGITS
+) -> float:
     """Price × quantity × discount × 365 / interval, rounded down to a cent: 1.99 weekly at 5 % saves 5.18.
 
     Args:
@@ -37,21 +39,30 @@ def annual_savings(unit_price: float, quantity: int, discount_ratio: float, cade
         quantity: units per delivery.
         discount_ratio: 0 to 1.
         cadence: delivery interval.
+        digits: decimal places of the currency.
     """
     with exactly():
         saving = exact(unit_price) * exact(discount_ratio)
-        return floor_to_cent(saving * (quantity * DAYS_PER_YEAR), cadence.interval_days)
+        return floor_to_cent(saving * (quantity * DAYS_PER_YEAR), cadence.interval_days, digits)
 
 
-def annual_cost(unit_price: float, quantity: int, discount_ratio: float, cadence: Cadence) -> float:
+def annual_cost(
+    unit_price: float, quantity: int, discount_ratio: float, cadence: Cadence, digits: int = CENT_DIGITS
+) -> float:
     """Cost of a year's deliveries after the discount, rounded up to a cent; arguments as in `annual_savings`."""
     with exactly():
         price = _subscription_unit_price(unit_price, discount_ratio)
-        return ceil_to_cent(price * (quantity * DAYS_PER_YEAR), cadence.interval_days)
+        return ceil_to_cent(price * (quantity * DAYS_PER_YEAR), cadence.interval_days, digits)
 
 
 def savings_vs_paid(
-    paid: PaidPrice, purchase_count: int, unit_price: float, quantity: int, discount_ratio: float, cadence: Cadence
+    paid: PaidPrice,
+    purchase_count: int,
+    unit_price: float,
+    quantity: int,
+    discount_ratio: float,
+    cadence: Cadence,
+    digits: int = CENT_DIGITS,
 ) -> SavingsVsPaid:
     """A year's savings compared with the prices that were paid.
 
@@ -68,11 +79,11 @@ def savings_vs_paid(
         expected = (mean - price) * units
         margin = exact(_Z_80 * error) * units
         return SavingsVsPaid(
-            expected=floor_to_cent(expected, interval_days),
-            low=floor_to_cent(expected - margin, interval_days),
-            high=floor_to_cent(expected + margin, interval_days),
+            expected=floor_to_cent(expected, interval_days, digits),
+            low=floor_to_cent(expected - margin, interval_days, digits),
+            high=floor_to_cent(expected + margin, interval_days, digits),
             paid_unit_price=paid.mean,
-            subscription_unit_price=ceil_to_cent(price),
+            subscription_unit_price=ceil_to_cent(price, 1, digits),
             pays_less_today=mean < price,
         )
 

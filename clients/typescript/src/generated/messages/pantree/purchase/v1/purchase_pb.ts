@@ -11,7 +11,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/purchase/v1/purchase.proto.
  */
 export const file_pantree_purchase_v1_purchase: GenFile = /*@__PURE__*/
-  fileDesc("CiJwYW50cmVlL3B1cmNoYXNlL3YxL3B1cmNoYXNlLnByb3RvEhNwYW50cmVlLnB1cmNoYXNlLnYxInoKCkJhc2tldEl0ZW0SEgoEbmFtZRgBIAEoCUIE4kEBAhIYCgVwcmljZRgCIAEoAUIE4kEBAkgAiAEBEhUKCHF1YW50aXR5GAMgASgFSAGIAQESEAoIY2F0ZWdvcnkYBCABKAlCCAoGX3ByaWNlQgsKCV9xdWFudGl0eSKcAQoIUHVyY2hhc2USEgoEbmFtZRgBIAEoCUIE4kEBAhIQCghjYXRlZ29yeRgCIAEoCRISCgRkYXRlGAMgASgJQgTiQQECEhUKCHF1YW50aXR5GAQgASgFSACIAQESGAoFcHJpY2UYBSABKAFCBOJBAQJIAYgBARIOCgZzYXZpbmcYBiABKAFCCwoJX3F1YW50aXR5QggKBl9wcmljZSKXAQoPUHVyY2hhc2VDb2x1bW5zEhIKCml0ZW1fbmFtZXMYASADKAkSFwoPaXRlbV9jYXRlZ29yaWVzGAIgAygJEhQKDGl0ZW1faW5kaWNlcxgDIAMoBRIMCgRkYXlzGAQgAygFEhIKCnF1YW50aXRpZXMYBSADKAUSDgoGcHJpY2VzGAYgAygBEg8KB3NhdmluZ3MYByADKAFiBnByb3RvMw", [file_google_api_field_behavior]);
+  fileDesc("CiJwYW50cmVlL3B1cmNoYXNlL3YxL3B1cmNoYXNlLnByb3RvEhNwYW50cmVlLnB1cmNoYXNlLnYxIpwBCgpCYXNrZXRJdGVtEhIKBG5hbWUYASABKAlCBOJBAQISGAoFcHJpY2UYAiABKAFCBOJBAQJIAIgBARIVCghxdWFudGl0eRgDIAEoBUgBiAEBEhAKCGNhdGVnb3J5GAQgASgJEg8KB2l0ZW1faWQYBSABKAkSDwoHdmFyaWFudBgGIAEoCUIICgZfcHJpY2VCCwoJX3F1YW50aXR5IrgBCghQdXJjaGFzZRISCgRuYW1lGAEgASgJQgTiQQECEhAKCGNhdGVnb3J5GAIgASgJEhIKBGRhdGUYAyABKAlCBOJBAQISFQoIcXVhbnRpdHkYBCABKAVIAIgBARISCgVwcmljZRgFIAEoAUgBiAEBEg4KBnNhdmluZxgGIAEoARIPCgdpdGVtX2lkGAcgASgJEg8KB3ZhcmlhbnQYCCABKAlCCwoJX3F1YW50aXR5QggKBl9wcmljZSLAAQoPUHVyY2hhc2VDb2x1bW5zEhIKCml0ZW1fbmFtZXMYASADKAkSFwoPaXRlbV9jYXRlZ29yaWVzGAIgAygJEhQKDGl0ZW1faW5kaWNlcxgDIAMoBRIMCgRkYXlzGAQgAygFEhIKCnF1YW50aXRpZXMYBSADKAUSDgoGcHJpY2VzGAYgAygBEg8KB3NhdmluZ3MYByADKAESEAoIaXRlbV9pZHMYCCADKAkSFQoNaXRlbV92YXJpYW50cxgJIAMoCWIGcHJvdG8z", [file_google_api_field_behavior]);
 
 /**
  * BasketItem is one item of a first purchase.
@@ -46,6 +46,22 @@ export type BasketItem = Message<"pantree.purchase.v1.BasketItem"> & {
    * @generated from field: string category = 4;
    */
   category: string;
+
+  /**
+   * item_id is the shop's own id of the item, such as a SKU; it is returned unchanged. Lines with the same id and variant
+   * are the same item, whatever their names.
+   *
+   * @generated from field: string item_id = 5;
+   */
+  itemId: string;
+
+  /**
+   * variant is the variant or pack size, such as `500 g`; it is returned unchanged. Lines of different variants are
+   * different items.
+   *
+   * @generated from field: string variant = 6;
+   */
+  variant: string;
 };
 
 /**
@@ -90,7 +106,8 @@ export type Purchase = Message<"pantree.purchase.v1.Purchase"> & {
   quantity?: number | undefined;
 
   /**
-   * price is the shelf price of one unit, before any saving.
+   * price is the shelf price of one unit, before any saving; absent when unknown. Without any price in a history, only
+   * cadences are computed; its costs and savings are 0 and mean nothing.
    *
    * @generated from field: optional double price = 5;
    */
@@ -102,6 +119,22 @@ export type Purchase = Message<"pantree.purchase.v1.Purchase"> & {
    * @generated from field: double saving = 6;
    */
   saving: number;
+
+  /**
+   * item_id is the shop's own id of the item, such as a SKU; it is returned unchanged. Lines with the same id and variant
+   * are the same item, whatever their names.
+   *
+   * @generated from field: string item_id = 7;
+   */
+  itemId: string;
+
+  /**
+   * variant is the variant or pack size, such as `500 g`; it is returned unchanged. Lines of different variants are
+   * different items.
+   *
+   * @generated from field: string variant = 8;
+   */
+  variant: string;
 };
 
 /**
@@ -155,18 +188,35 @@ export type PurchaseColumns = Message<"pantree.purchase.v1.PurchaseColumns"> & {
   quantities: number[];
 
   /**
-   * prices holds, for each line, the shelf price of one unit.
+   * prices holds, for each line, the shelf price of one unit; empty when prices are unknown.
    *
    * @generated from field: repeated double prices = 6;
    */
   prices: number[];
 
   /**
-   * savings holds, for each line, the amount that promotions took off the whole line, at most price × quantity.
+   * savings holds, for each line, the amount that promotions took off the whole line, at most price × quantity; it may be
+   * empty when prices is.
    *
    * @generated from field: repeated double savings = 7;
    */
   savings: number[];
+
+  /**
+   * item_ids is parallel to item_names, or empty: the shop's own ids, such as SKUs; an empty string means unknown. They are
+   * returned unchanged.
+   *
+   * @generated from field: repeated string item_ids = 8;
+   */
+  itemIds: string[];
+
+  /**
+   * item_variants is parallel to item_names, or empty: variants or pack sizes; an empty string means none. They are
+   * returned unchanged.
+   *
+   * @generated from field: repeated string item_variants = 9;
+   */
+  itemVariants: string[];
 };
 
 /**
