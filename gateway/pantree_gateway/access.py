@@ -7,10 +7,12 @@ Requests need credentials only if one of the two is configured. Clients send a k
 
 import asyncio
 import hashlib
-import ipaddress
 import json
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
@@ -22,13 +24,20 @@ from starlette.types import Scope
 
 from pantree.error.v1 import error_pb2
 from pantree_gateway.rate_limit import check_rate_limit
-from pantree_gateway.transcoding.caller import ALL_SCOPES, ANONYMOUS, Caller
+from pantree_gateway.transcoding.caller import ALL_SCOPES, ANONYMOUS, Caller, address_group
 from pantree_gateway.transcoding.problem import ProblemError, problem_for
+from pantree_runtime import telemetry
+from pantree_runtime.cache import ExpiringCache
 
 # Asymmetric signatures only: with a shared secret, anyone who can check a token could issue one.
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _CLOCK_SKEW_SECONDS = 30
 _KEY_CACHE_SECONDS = 300
+MAX_FAILURES = 20
+"""Wrong credentials that an address may send in `_FAILURE_SECONDS`."""
+_FAILURE_SECONDS = 60.0
+_KNOWN_SECONDS = 3600.0
+_MAX_ADDRESSES = 10_000
 
 _log = structlog.get_logger(__name__)
 
@@ -68,6 +77,42 @@ class TokenRules:
     keys: str
     """JWKS document: a file, or an http or https URL."""
     tenant_claim: str = "tenant"
+    customer_claim: str = "customer_id"
+
+
+class _FailedCredentials:
+    """Limits how often an address may send wrong credentials.
+
+    Over the limit, credentials are not even checked, or guessing would go on. Those that the address has used
+    successfully before are still accepted, since many users may share an address.
+    """
+
+    def __init__(self) -> None:
+        self._failures: ExpiringCache[str, list[float]] = ExpiringCache(_MAX_ADDRESSES)
+        self._known: ExpiringCache[tuple[str, str], bool] = ExpiringCache(_MAX_ADDRESSES)
+
+    def check(self, address: str, digest: str) -> None:
+        """Raises a `ProblemError` with 429 when the address is over its limit."""
+        failures = self._failures.get(address)
+        if failures is None or len(failures) < MAX_FAILURES or self._known.get((address, digest)):
+            return
+        seconds = math.ceil(_FAILURE_SECONDS - (time.monotonic() - failures[0]))
+        if seconds <= 0:
+            return
+        telemetry.CALLS_REFUSED.labels("wrong_credentials").inc()
+        detail = f"too many wrong keys or tokens came from this address; try again in {seconds} seconds"
+        headers = {"Retry-After": str(seconds)}
+        raise ProblemError(problem_for(error_pb2.ERROR_REASON_TOO_MANY_REQUESTS, detail, headers=headers))
+
+    def record_failure(self, address: str) -> None:
+        """Counts wrong credentials."""
+        now = time.monotonic()
+        recent = [at for at in self._failures.get(address) or () if now - at < _FAILURE_SECONDS]
+        self._failures.put(address, [*recent, now][-MAX_FAILURES:], _FAILURE_SECONDS)
+
+    def record_success(self, address: str, digest: str) -> None:
+        """Remembers credentials."""
+        self._known.put((address, digest), True, _KNOWN_SECONDS)
 
 
 class Authenticator:
@@ -83,6 +128,7 @@ class Authenticator:
 
     def __init__(self, api_keys: Mapping[str, Caller], tokens: TokenRules | None) -> None:
         self._api_keys = api_keys
+        self._failures = _FailedCredentials()
         self._tokens = tokens
         self._key_set: jwt.PyJWKSet | None = None
         self._key_client: jwt.PyJWKClient | None = None
@@ -107,12 +153,21 @@ class Authenticator:
         secret = _secret_of(scope)
         if not secret:
             raise _unauthenticated("the request has no credentials; send X-API-Key or Authorization: Bearer")
-        caller = self._api_keys.get(hashlib.sha256(secret.encode(errors="replace")).hexdigest())
-        if caller is not None:
-            return caller
-        if self._tokens is None or secret.count(".") != 2:
-            raise _unauthenticated("the key is unknown; ask the operator of this gateway for one")
-        return await self._caller_of_token(secret, self._tokens)
+        digest = hashlib.sha256(secret.encode(errors="replace")).hexdigest()
+        address = address_group(scope.get("client"))
+        self._failures.check(address, digest)
+        try:
+            caller = self._api_keys.get(digest)
+            if caller is None:
+                if self._tokens is None or secret.count(".") != 2:
+                    raise _unauthenticated("the key is unknown; ask the operator of this gateway for one")
+                caller = await self._caller_of_token(secret, self._tokens)
+        except ProblemError as error:
+            if error.problem.status == HTTPStatus.UNAUTHORIZED:
+                self._failures.record_failure(address)
+            raise
+        self._failures.record_success(address, digest)
+        return caller
 
     async def _caller_of_token(self, token: str, rules: TokenRules) -> Caller:
         try:
@@ -139,7 +194,17 @@ class Authenticator:
         granted = scopes.split() if isinstance(scopes, str) else scopes
         if not isinstance(granted, list):
             raise _unauthenticated("the token's claim scope must be a string or a list")
-        return Caller(str(claims["sub"]), tenant, frozenset(map(str, granted)))
+        customer_id = claims.get(rules.customer_claim, "")
+        if not isinstance(customer_id, str):
+            raise _unauthenticated(f"the token's claim {rules.customer_claim} must be a string")
+        return Caller(
+            str(claims["sub"]),
+            tenant,
+            "token",
+            customer_id,
+            float(claims["exp"]) + _CLOCK_SKEW_SECONDS,
+            frozenset(map(str, granted)),
+        )
 
     async def _signing_key(self, token: str) -> jwt.PyJWK:
         if self._key_client is not None:
@@ -165,20 +230,16 @@ def read_api_keys(path: str) -> dict[str, Caller]:
     if not entries:
         raise ValueError(f"the file of API keys {path} is empty; add a key, or unset the setting")
     return {
-        entry.sha256: Caller(entry.name, entry.tenant, frozenset(entry.scopes), entry.rate_limit) for entry in entries
+        entry.sha256: Caller(
+            entry.name, entry.tenant, "key", scopes=frozenset(entry.scopes), rate_limit=entry.rate_limit
+        )
+        for entry in entries
     }
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach an address."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _read_key_set(path: str) -> jwt.PyJWKSet:
     try:
+        # Without a usable key, PyJWKSet raises.
         return jwt.PyJWKSet.from_dict(json.loads(Path(path).read_bytes()))
     except (OSError, ValueError, AttributeError, jwt.PyJWTError) as error:
         raise ValueError(f"cannot read the JWKS file {path}: {error}") from None

@@ -16,19 +16,20 @@ from starlette.responses import Response
 from pantree.error.v1 import error_pb2
 from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
 from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
-from pantree_gateway.access import Authenticator, TokenRules, is_loopback, read_api_keys, security_schemes
+from pantree_gateway.access import Authenticator, TokenRules, read_api_keys, security_schemes
 from pantree_gateway.docs import add_docs
 from pantree_gateway.edge import EdgeMiddleware, InFlightRequests
 from pantree_gateway.metrics import Metrics
-from pantree_gateway.policy import OPEN_PATHS, RequestPolicy
+from pantree_gateway.policy import OPEN_PATHS, RequestPolicy, SitePolicy
 from pantree_gateway.rate_limit import RateLimiter
-from pantree_gateway.settings import GatewaySettings
+from pantree_gateway.settings import GatewaySettings, is_loopback, split_list
 from pantree_gateway.status import STATUS_TAG, add_status_routes
 from pantree_gateway.stores import Store
 from pantree_gateway.transcoding.asyncapi import asyncapi_document
 from pantree_gateway.transcoding.comments import comments_of
-from pantree_gateway.transcoding.context import Limits, RouteContext
+from pantree_gateway.transcoding.context import RouteContext
 from pantree_gateway.transcoding.headers import parse_header_policy
+from pantree_gateway.transcoding.limits import Limits
 from pantree_gateway.transcoding.openapi import SchemaCollection, problem_responses
 from pantree_gateway.transcoding.problem import TRACE_HEADER, problem_for
 from pantree_gateway.transcoding.rest import add_rest_routes
@@ -67,6 +68,8 @@ _STREAM_DESCRIPTION = (
 
 REDIS_TIMEOUT_SECONDS = 0.5
 REDIS_COOL_DOWN_SECONDS = 2.0
+_MIB = 1 << 20
+_STORE_BYTES = 16 * _MIB
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "pantree.pipeline.v1.PipelineService.Process": {
@@ -142,9 +145,16 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    in_flight = InFlightRequests(settings.max_calls)
-    policy = RequestPolicy(_authenticator(settings), RateLimiter(settings.rate_limit, redis, settings.redis_url))
-    store = Store(redis)
+    in_flight = InFlightRequests(settings.max_calls, settings.max_held_mib * _MIB)
+    origins = split_list(settings.cors_origins)
+    policy = RequestPolicy(
+        _authenticator(settings),
+        RateLimiter(settings.rate_limit, redis, settings.redis_url),
+        RateLimiter(settings.tenant_rate_limit, redis, settings.redis_url) if settings.tenant_rate_limit else None,
+        SitePolicy(split_list(settings.allowed_hosts), origins),
+    )
+    # Two, so that cached responses never evict those that idempotency keys must find.
+    cached, once = Store(redis, _STORE_BYTES), Store(redis, _STORE_BYTES)
     context = RouteContext(
         limits=Limits(
             request_timeout_seconds=settings.request_timeout_seconds,
@@ -153,8 +163,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         ),
         headers=parse_header_policy(settings.forwarded_headers),
         check_rate_limit=policy.check_rate_limit,
-        cache=ResponseCache(store, settings.cache_seconds),
-        idempotency=IdempotencyStore(store, settings.idempotency_seconds),
+        cache=ResponseCache(cached, settings.cache_seconds),
+        idempotency=IdempotencyStore(once, settings.idempotency_seconds),
         stopping=in_flight.stopping,
     )
     add_rest_routes(app.router, upstreams, context, schemas, EXAMPLES)
@@ -173,7 +183,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         SchemaCollection(comments),
         list(security.values()),
     )
-    add_status_routes(app.router, lambda: channels["pipeline"], in_flight, version, redis)
+    add_status_routes(
+        app.router, lambda: channels["pipeline"], in_flight, version, redis, authentication=not policy.is_open
+    )
     app.add_api_route("/metrics", metrics.response, include_in_schema=False)
     add_docs(app, app.state.asyncapi)
     app.add_exception_handler(HTTPException, _http_problem)
@@ -187,7 +199,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.add_middleware(EdgeMiddleware, in_flight=in_flight, policy=policy, metrics=metrics)
     app.add_middleware(
         CORSMiddleware,
-        allow_origins=[origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()],
+        allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["*"],
         expose_headers=[TRACE_HEADER, CACHE_HEADER, "RateLimit", "RateLimit-Policy", "Retry-After"],
@@ -222,14 +234,19 @@ def _extend_openapi(
 def _authenticator(settings: GatewaySettings) -> Authenticator:
     """Authenticator from the settings. Logs a warning if anyone on the network may call."""
     keys = read_api_keys(settings.api_keys_file) if settings.api_keys_file else {}
-    rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, settings.jwt_jwks, settings.jwt_tenant_claim)
+    rules = TokenRules(
+        settings.jwt_issuer,
+        settings.jwt_audience,
+        settings.jwt_jwks,
+        settings.jwt_tenant_claim,
+        settings.jwt_customer_claim,
+    )
     authenticator = Authenticator(keys, rules if settings.jwt_issuer else None)
     if not authenticator.required and not is_loopback(settings.host):
         _log.warning(
-            "authentication is off and this address is reachable from other machines",
+            "the gateway is open: anyone who reaches it may call",
             host=settings.host,
-            remedy="set PANTREE_GATEWAY_API_KEYS_FILE, or PANTREE_GATEWAY_JWT_ISSUER, _JWT_AUDIENCE and _JWT_JWKS; "
-            "or listen on 127.0.0.1",
+            remedy="set PANTREE_GATEWAY_API_KEYS_FILE, or PANTREE_GATEWAY_JWT_ISSUER, _JWT_AUDIENCE and _JWT_JWKS",
         )
     return authenticator
 

@@ -12,9 +12,12 @@ from starlette.websockets import WebSocket
 from pantree.error.v1 import error_pb2
 from pantree_gateway.metrics import Metrics
 from pantree_gateway.policy import OPEN_PATHS, RequestPolicy
+from pantree_gateway.transcoding.caller import caller_key, caller_of
+from pantree_gateway.transcoding.held_bytes import set_hold
 from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, ProblemError, problem_for
 from pantree_gateway.transcoding.websocket import SERVICE_RESTART, reject
 from pantree_runtime import telemetry
+from pantree_runtime.fair_shares import FairShares, Hold, Holder
 
 _log = structlog.get_logger(__name__)
 
@@ -24,6 +27,11 @@ _SHUTTING_DOWN = problem_for(
 _OVERLOADED = problem_for(
     error_pb2.ERROR_REASON_OVERLOADED,
     "this gateway has too many requests in flight; try again in a second",
+    headers={"Retry-After": "1"},
+)
+_OVER_SHARE = problem_for(
+    error_pb2.ERROR_REASON_OVERLOADED,
+    "you have too many requests in flight; try again in a second",
     headers={"Retry-After": "1"},
 )
 _INTERNAL = problem_for(error_pb2.ERROR_REASON_INTERNAL, "internal error")
@@ -45,8 +53,11 @@ _PAGE_POLICY = (
 class InFlightRequests:
     """The requests in flight, which are counted and drained."""
 
-    def __init__(self, max_requests: int) -> None:
+    def __init__(self, max_requests: int, max_held_bytes: int = 1 << 40) -> None:
         self._max_requests = max_requests
+        self.places = FairShares(max_requests)
+        self.held_bytes = FairShares(max_held_bytes)
+        """Memory that requests hold."""
         self.stopping = asyncio.Event()
         """Set once new streams are rejected."""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -101,6 +112,7 @@ class EdgeMiddleware:
         status: int | None = None
         response_started = False
         policy_headers: dict[str, str] = {}
+        place = held = None
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status, response_started
@@ -127,6 +139,13 @@ class EdgeMiddleware:
                 telemetry.CALLS_REFUSED.labels("overloaded").inc()
                 raise ProblemError(_OVERLOADED)
             policy_headers = await self._policy.admit(scope)
+            if scope["path"] not in OPEN_PATHS:
+                holder = Holder(caller_key(scope), caller_of(scope).tenant)
+                place, held = Hold(self._in_flight.places, holder), Hold(self._in_flight.held_bytes, holder)
+                set_hold(scope, held)
+                if not place.resize(1):
+                    telemetry.CALLS_REFUSED.labels("overloaded").inc()
+                    raise ProblemError(_OVER_SHARE)
             await self._app(scope, receive, send_with_headers)
         except ProblemError as error:
             await _send_problem(error.problem, scope, receive, send_with_headers)
@@ -138,6 +157,9 @@ class EdgeMiddleware:
                 raise
             await _send_problem(_INTERNAL, scope, receive, send_with_headers)
         finally:
+            for hold in (place, held):
+                if hold is not None:
+                    hold.release()
             seconds = time.perf_counter() - started
             route = _route(scope)
             self._metrics.in_flight.labels(kind).dec()

@@ -3,18 +3,24 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import Iterator
 
 import uvicorn
 
 from pantree_gateway.app import create_app
+from pantree_gateway.connections import ConnectionLimits, Connections, protocols
 from pantree_gateway.edge import InFlightRequests
-from pantree_gateway.settings import GatewaySettings
-from pantree_gateway.transcoding.context import Limits
+from pantree_gateway.settings import GatewaySettings, split_list
+from pantree_gateway.status import probe_app
+from pantree_gateway.transcoding.limits import Limits
 
 NAME = "gateway"
 # How long connections may take to close after the grace period, when uvicorn cancels their streams.
 _CLOSE_TIMEOUT_SECONDS = 1
+# For logs, channels, Redis and the listeners.
+_OTHER_FILES = 128
+_MAX_PROBES = 64
 
 
 class _Server(uvicorn.Server):
@@ -23,6 +29,7 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -36,10 +43,20 @@ class _Server(uvicorn.Server):
 class RunningGateway:
     """A running gateway, from `start`."""
 
-    def __init__(self, server: _Server, serving: asyncio.Task[None], in_flight: InFlightRequests, address: str) -> None:
+    def __init__(
+        self,
+        server: _Server,
+        serving: asyncio.Task[None],
+        in_flight: InFlightRequests,
+        address: str,
+        probes: _Server | None = None,
+    ) -> None:
         self._server = server
+        self._probes = probes
         self._serving = serving
         self._in_flight = in_flight
+        self.held_bytes = in_flight.held_bytes
+        """Memory that requests hold."""
         self.name = NAME
         self.address = address
         """`host:port` where it listens."""
@@ -53,25 +70,39 @@ class RunningGateway:
         await self._in_flight.drain(grace_seconds)
         self._server.should_exit = True
         await self.wait()
+        if self._probes is not None and self._probes.task is not None:
+            self._probes.should_exit = True
+            await self._probes.task
 
     async def wait(self) -> None:
         """Returns when the server has stopped."""
         await asyncio.shield(self._serving)
 
 
-async def start(settings: GatewaySettings) -> RunningGateway:
+async def start(settings: GatewaySettings, limits: ConnectionLimits | None = None) -> RunningGateway:
     """Starts the gateway and returns it once it listens.
+
+    Args:
+        settings: of the gateway.
+        limits: of connections; None for those that the settings imply.
 
     Raises:
         OSError: when it cannot listen on the port.
         ValueError: when a file that the settings name cannot be read.
     """
     app = create_app(settings)
-    listener = _listen(settings.host, settings.port)
+    in_flight = app.state.in_flight
+    listener = _listen(settings.host, settings.port, "PANTREE_GATEWAY_PORT")
+    limits = limits or ConnectionLimits(max_connections=_max_connections(settings.max_connections))
+    connections = Connections(limits, in_flight.held_bytes)
+    http, websocket = protocols(connections)
     config = uvicorn.Config(
         app,
-        http="httptools",
-        ws="websockets-sansio",
+        http=http,
+        ws=websocket,
+        # Otherwise uvicorn trusts X-Forwarded-For from this machine.
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=split_list(settings.trusted_proxies),
         ws_max_size=Limits.body_bytes,
         # A compressor would double the memory of each socket, and slow down every frame.
         ws_per_message_deflate=False,
@@ -95,14 +126,40 @@ async def start(settings: GatewaySettings) -> RunningGateway:
         raise OSError(f"{NAME} stopped before it was listening; see the log")
     host, port = listener.getsockname()[:2]
     shown_host = f"[{host}]" if ":" in host else settings.host
-    return RunningGateway(server, serving, app.state.in_flight, f"{shown_host}:{port}")
+    probes = await _start_probes(settings, in_flight) if settings.probe_port else None
+    return RunningGateway(server, serving, in_flight, f"{shown_host}:{port}", probes)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+async def _start_probes(settings: GatewaySettings, in_flight: InFlightRequests) -> _Server:
+    """Serves the probes on their own port, where no client of the API can use up the connections."""
+    listener = _listen(settings.host, settings.probe_port, "PANTREE_GATEWAY_PROBE_PORT")
+    http, _ = protocols(Connections(ConnectionLimits(max_connections=_MAX_PROBES), in_flight.held_bytes))
+    config = uvicorn.Config(
+        probe_app(in_flight), http=http, ws="none", lifespan="off", log_config=None, log_level="warning",
+        access_log=False, server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=_CLOSE_TIMEOUT_SECONDS,
+    )  # fmt: skip
+    server = _Server(config)
+    server.task = asyncio.create_task(server.serve(sockets=[listener]))
+    await server.listening.wait()
+    return server
+
+
+def _max_connections(configured: int) -> int:
+    """The configured number, or less where the process may not open as many files."""
+    if sys.platform == "win32":
+        return configured
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(min(configured, soft - _OTHER_FILES), 8)
+
+
+def _listen(host: str, port: int, variable: str) -> socket.socket:
     bare_host = host.strip("[]")
     family = socket.AF_INET6 if ":" in bare_host else socket.AF_INET
     try:
         return socket.create_server((bare_host, port), family=family, backlog=2048)
     except OSError as error:
-        remedy = "is the port in use? Set PANTREE_GATEWAY_PORT"
+        remedy = f"is the port in use? Set {variable}"
         raise OSError(f"{NAME} cannot listen on {host}:{port} ({error.strerror or error}); {remedy}") from error

@@ -8,6 +8,11 @@ from typing import Literal
 import grpc
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
@@ -61,6 +66,7 @@ class Health(BaseModel):
         description="`degraded` without some optional parts, `unavailable` without a required one."
     )
     components: dict[str, ComponentHealth] = Field(description="Health of each part, by name.")
+    authentication: bool = Field(default=False, description="Whether requests need a key or token.")
     version: str = Field(description="Version of the gateway.")
 
 
@@ -70,6 +76,8 @@ def add_status_routes(
     in_flight: InFlightRequests,
     version: str,
     redis: SharedRedis | None,
+    *,
+    authentication: bool,
 ) -> None:
     """Adds `/`, `/live`, `/ready` and `/health`."""
     tags: list[str | Enum] = [STATUS_TAG["name"]]
@@ -107,6 +115,7 @@ def add_status_routes(
     async def health(response: Response) -> Health:
         """200 when all required parts are available, otherwise 503."""
         health = await _health(pipeline_channel(), version)
+        health.authentication = authentication
         if redis is not None:
             health.components["redis"] = ComponentHealth(
                 status="degraded" if redis.message else "healthy", required=False, latency_ms=0, message=redis.message
@@ -116,6 +125,19 @@ def add_status_routes(
         if health.status == "unavailable":
             response.status_code = 503
         return health
+
+
+def probe_app(in_flight: InFlightRequests) -> ASGIApp:
+    """Application with the probes only."""
+
+    async def live(_request: Request) -> JSONResponse:
+        return JSONResponse({"status": "live"})
+
+    async def ready(_request: Request) -> JSONResponse:
+        status = "draining" if in_flight.draining else "ready"
+        return JSONResponse({"status": status}, 503 if in_flight.draining else 200)
+
+    return Starlette(routes=[Route("/live", live), Route("/ready", ready)])
 
 
 async def _health(channel: grpc.aio.Channel, version: str) -> Health:

@@ -6,43 +6,43 @@ from typing import Any
 from pantree_runtime.cache import ExpiringCache
 from pantree_runtime.shared_redis import SharedRedis
 
-MAX_BYTES = 64 * 1024 * 1024
+MAX_BYTES = 32 * 1024 * 1024
 
 
 class Store:
-    """Expiring values by key.
+    """Expiring values by partition and key; a partition belongs to a tenant, or to a caller without one.
 
     Args:
         redis: stores the values while it is available; otherwise this process stores them.
-        max_bytes: total size of the values in this process; the least recently used ones are evicted.
+        max_bytes: total size of the values in this process. When it is exceeded, the partition with the most bytes
+            loses its least recently used values, so that no tenant can evict those of another one that stores less.
     """
 
     def __init__(self, redis: SharedRedis | None = None, max_bytes: int = MAX_BYTES) -> None:
         self._redis = redis
-        self._local: ExpiringCache[str, bytes] = ExpiringCache(
-            max_bytes, size_of=lambda key, value: len(key) + len(value)
-        )
+        self._max_bytes = max_bytes
+        self._local: dict[str, ExpiringCache[str, bytes]] = {}
 
-    async def get(self, key: str) -> bytes | None:
+    async def get(self, partition: str, key: str) -> bytes | None:
         """Value of a key; None when it is absent or expired."""
-        value: bytes | None = await self._run("get", lambda redis: redis.get(key), lambda: self._local.get(key))
+        value: bytes | None = await self._run("get", lambda redis: redis.get(key), lambda: self._get(partition, key))
         return value
 
-    async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
+    async def put(self, partition: str, key: str, value: bytes, ttl_seconds: float) -> None:
         """Stores or replaces a value."""
         await self._run(
             "set",
             lambda redis: redis.set(key, value, px=max(int(ttl_seconds * 1000), 1)),
-            lambda: self._local.put(key, value, ttl_seconds),
+            lambda: self._put(partition, key, value, ttl_seconds),
         )
 
-    async def add(self, key: str, value: bytes, ttl_seconds: float) -> bool:
+    async def add(self, partition: str, key: str, value: bytes, ttl_seconds: float) -> bool:
         """Stores a value unless the key has one, and returns whether it did."""
 
         def add_locally() -> bool:
-            if self._local.get(key) is not None:
+            if self._get(partition, key) is not None:
                 return False
-            self._local.put(key, value, ttl_seconds)
+            self._put(partition, key, value, ttl_seconds)
             return True
 
         return bool(
@@ -51,9 +51,28 @@ class Store:
             )
         )
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, partition: str, key: str) -> None:
         """Deletes a value."""
-        await self._run("delete", lambda redis: redis.delete(key), lambda: self._local.delete(key))
+        await self._run("delete", lambda redis: redis.delete(key), lambda: self._delete(partition, key))
+
+    def _get(self, partition: str, key: str) -> bytes | None:
+        values = self._local.get(partition)
+        return None if values is None else values.get(key)
+
+    def _put(self, partition: str, key: str, value: bytes, ttl_seconds: float) -> None:
+        values = self._local.get(partition)
+        if values is None:
+            values = self._local[partition] = ExpiringCache(
+                self._max_bytes, size_of=lambda key, value: len(key) + len(value)
+            )
+        values.put(key, value, ttl_seconds)
+        while sum(one.size for one in self._local.values()) > self._max_bytes:
+            largest = max(self._local, key=lambda name: self._local[name].size)
+            self._local[largest].evict()
+
+    def _delete(self, partition: str, key: str) -> None:
+        if partition in self._local:
+            self._local[partition].delete(key)
 
     async def _run(self, operation: str, command: Callable[[Any], Awaitable[Any]], local: Callable[[], Any]) -> Any:
         async def fallback() -> Any:

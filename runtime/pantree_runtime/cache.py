@@ -52,6 +52,15 @@ class ExpiringCache(Generic[KeyT, ValueT]):
         if size <= self._entries.maxsize:
             self._entries[key] = _Entry(value, seconds, size)
 
+    @property
+    def size(self) -> float:
+        """Number of values, or their total size if `size_of` is given."""
+        return self._entries.currsize
+
+    def evict(self) -> None:
+        """Removes the least recently used value; there is at least one."""
+        self._entries.popitem()
+
     def delete(self, key: KeyT) -> None:
         """Removes a value, if there is one."""
         self._entries.pop(key, None)

@@ -20,6 +20,10 @@ _WIDTHS = {
     FieldDescriptor.TYPE_DOUBLE: 8, FieldDescriptor.TYPE_FIXED64: 8, FieldDescriptor.TYPE_SFIXED64: 8,
     FieldDescriptor.TYPE_FLOAT: 4, FieldDescriptor.TYPE_FIXED32: 4, FieldDescriptor.TYPE_SFIXED32: 4,
 }  # fmt: skip
+# Elements of all lists of messages together. The largest valid request, 4 MiB of candidates, has about 50,000.
+MAX_MESSAGES = 65_536
+# A shorter message cannot hold enough elements to matter for their total.
+_MIN_COUNTED_BYTES = 512
 # Every varint ends with a byte below 128.
 _CONTINUATION_BYTES = bytes(range(128, 256))
 
@@ -30,6 +34,7 @@ class _Field:
 
     name: str
     is_list: bool
+    is_message: bool
     limits: FieldLimits
     max_items: int | None
     width: int | None
@@ -59,13 +64,13 @@ def check_list_sizes(data: bytes, message: Descriptor) -> None:
     """
     if len(data) >= MIN_SCANNED_BYTES:
         try:
-            _scan(data, 0, len(data), _message(message), "")
+            _scan(data, 0, len(data), _message(message), "", [0])
         except IndexError:
             return
 
 
-def _scan(data: bytes, position: int, end: int, message: _Message, path: str) -> None:
-    """Checks the message in `data[position:end]`.
+def _scan(data: bytes, position: int, end: int, message: _Message, path: str, total: list[int]) -> None:
+    """Checks the message in `data[position:end]`, and adds the elements of its lists of messages to `total`.
 
     Raises:
         InvalidInput: if a list is over its limit.
@@ -100,12 +105,17 @@ def _scan(data: bytes, position: int, end: int, message: _Message, path: str) ->
                 )
             else:
                 counts[number] += 1
+                if field.is_list and field.is_message:
+                    total[0] += 1
+                    if total[0] > MAX_MESSAGES:
+                        text = f"the lists of the request have more than {MAX_MESSAGES:,} elements in total"
+                        raise InvalidInput([FieldViolation(path + field.name, text)])
             if field.max_items is not None and counts[number] > field.max_items:
                 raise InvalidInput([FieldViolation(path + field.name, length_problem(None, field.limits))])
             nested = field.nested
             if nested is not None and size >= nested.min_bytes:
                 place = f"{path}{field.name}[{index}]." if field.is_list else f"{path}{field.name}."
-                _scan(data, position, position + size, nested, place)
+                _scan(data, position, position + size, nested, place, total)
         position += size
 
 
@@ -138,10 +148,13 @@ def _message(message: Descriptor, outer: tuple[Descriptor, ...] = ()) -> _Messag
         if max_items is None and nested is None:
             continue
         width = _WIDTHS.get(field.type, 0) if field.is_packed else None
-        fields[field.number] = _Field(field.name, field.is_repeated, limits, max_items, width, nested)
+        is_message = field.message_type is not None
+        fields[field.number] = _Field(field.name, field.is_repeated, is_message, limits, max_items, width, nested)
         tag = _varint(field.number << 3 | _LENGTH_DELIMITED)
         if max_items is not None:
             sizes.append((max_items + 1) * (len(tag) + 1 if width is None else width or 1))
+            if is_message:
+                sizes.append(_MIN_COUNTED_BYTES)
         if nested is not None:
             sizes.append(nested.min_bytes)
         if width is not None or (nested is not None and (field.is_repeated or nested.max_tag_counts is None)):

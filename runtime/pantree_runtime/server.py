@@ -48,7 +48,7 @@ def _options(connection_age_ms: int) -> list[tuple[str, int]]:
     return [
         # Makes a port in use an error; otherwise two processes would share it.
         ("grpc.so_reuseport", 0),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_INTERVAL_MS),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_connection_age_ms", connection_age_ms),
         # Ends the streams of a client that vanished without closing its connection.

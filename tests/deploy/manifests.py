@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ALTERNATIVES = {"prod with qdrant": ("prod", "milvus", "qdrant")}
 OVERLAYS = [*sorted(folder.name for folder in (ROOT / "k8s" / "overlays").iterdir()), *ALTERNATIVES]
 NAME = "app.kubernetes.io/name"
+CHOICE = "choose-access"
+ACCESS = ("access-open", "access-keys", "access-tokens")
 WORKLOADS = ("Deployment", "StatefulSet")
 
 Manifest = dict[str, Any]
@@ -35,13 +37,15 @@ def kustomize() -> list[str]:
 
 
 @functools.cache
-def overlay(name: str) -> list[Manifest]:
+def overlay(name: str, access: str = "access-open") -> list[Manifest]:
     """All manifests of an overlay. They are cached, so do not modify them."""
     folder, from_component, to_component = ALTERNATIVES.get(name, (name, "", ""))
     with tempfile.TemporaryDirectory() as copy:
         tree = Path(shutil.copytree(ROOT / "k8s", Path(copy) / "k8s"))
         file = tree / "overlays" / folder / "kustomization.yaml"
         file.write_text(_with_component_replaced(file.read_text(), from_component, to_component))
+        # `prod` has no default, and the cluster simulation sends no credentials.
+        file.write_text(file.read_text().replace(CHOICE, access))
         command = [*kustomize(), str(file.parent)]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [manifest for manifest in yaml.safe_load_all(text) if manifest is not None]

@@ -26,7 +26,9 @@ from tests.deploy.connections import (
     ingress_connections,
 )
 from tests.deploy.manifests import (
+    ACCESS,
     ALTERNATIVES,
+    CHOICE,
     NAME,
     OVERLAYS,
     ROOT,
@@ -149,7 +151,8 @@ def test_ports_are_those_of_the_settings(name: str, part: ServiceKind) -> None:
     ports = {port["name"]: port["containerPort"] for port in server_of(manifests, part.name)["ports"]}
     metrics_port = environment_of(manifests, part.name).get(f"PANTREE_{part.name.upper()}_METRICS_PORT")
     own = "http" if part.name == "gateway" else "grpc"
-    assert ports == {own: part.port} | ({"metrics": int(metrics_port)} if metrics_port else {})
+    probes = {"probes": 8001} if part.name == "gateway" else {}
+    assert ports == {own: part.port} | probes | ({"metrics": int(metrics_port)} if metrics_port else {})
     service = named(manifests, "Service", part.name)["spec"]
     assert {"name": own, "port": part.port, "targetPort": own}.items() <= service["ports"][0].items()
     assert all(port["targetPort"] == own for port in service["ports"]), "metrics are scraped from pods"
@@ -481,4 +484,5 @@ def test_every_component_is_used_and_no_manifest_is_duplicated(name: str) -> Non
     files = [path.read_text() for path in (ROOT / "k8s").rglob("kustomization.yaml")]
     used = {Path(entry).name for text in files for entry in yaml.safe_load(text).get("components", [])}
     used |= {component for _, _, component in ALTERNATIVES.values()}
+    used = used - {CHOICE} | set(ACCESS)
     assert used == {folder.name for folder in (ROOT / "k8s" / "components").iterdir()}

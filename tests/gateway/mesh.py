@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import httpx
 
 from pantree_gateway.app import create_app
+from pantree_gateway.connections import ConnectionLimits
 from pantree_gateway.server import RunningGateway, start
 from pantree_gateway.settings import GatewaySettings
 from tests.gateway.servicers import PipelineServicer, SimulationServicer
@@ -45,7 +46,15 @@ class Mesh:
     @contextlib.asynccontextmanager
     async def gateway(self, **changes: object) -> AsyncIterator[RunningGateway]:
         """A gateway that listens on a free port."""
-        gateway = await start(self.settings(**changes))
+        async with self.limited_gateway(None, **changes) as gateway:
+            yield gateway
+
+    @contextlib.asynccontextmanager
+    async def limited_gateway(
+        self, limits: ConnectionLimits | None, **changes: object
+    ) -> AsyncIterator[RunningGateway]:
+        """The same with limits of connections."""
+        gateway = await start(self.settings(**changes), limits)
         try:
             yield gateway
         finally:

@@ -15,13 +15,14 @@ import jwt
 import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from pantree_gateway.access import Authenticator, TokenRules, is_loopback, read_api_keys
+from pantree_gateway.access import Authenticator, TokenRules, read_api_keys
 from pantree_gateway.app import create_app
-from pantree_gateway.settings import GatewaySettings
+from pantree_gateway.settings import GatewaySettings, is_loopback
 from tests.gateway.mesh import Mesh
 from tests.gateway.schemas import checked
 
@@ -245,10 +246,13 @@ async def test_log_has_no_key(guarded: httpx.AsyncClient, mesh: Mesh) -> None:
     ("host", "warned"),
     [("127.0.0.1", False), ("localhost", False), ("[::1]", False), ("0.0.0.0", True), ("10.0.0.1", True)],
 )
-def test_public_address_without_authentication_logs_a_warning(host: str, warned: bool) -> None:
+def test_public_address_without_authentication_must_be_chosen_and_is_logged(host: str, warned: bool) -> None:
     assert is_loopback(host) is not warned
+    if warned:
+        with pytest.raises(ValidationError, match="PANTREE_GATEWAY_OPEN=true"):
+            GatewaySettings(host=host)
     with capture_logs() as events:
-        create_app(GatewaySettings(host=host))
+        create_app(GatewaySettings(host=host, open=True))
     assert [event["log_level"] for event in events] == ["warning"] * warned
     if warned:
         assert "PANTREE_GATEWAY_API_KEYS_FILE" in events[0]["remedy"]

@@ -19,6 +19,7 @@ from pantree_gateway.app import REDIS_COOL_DOWN_SECONDS
 from pantree_gateway.stores import Store
 from pantree_gateway.transcoding.problem import ProblemError
 from pantree_gateway.transcoding.stored_responses import IdempotencyStore, ResponseKey
+from pantree_runtime.errors import ComponentUnavailable, DeadlineTooShort, NotFound, Overloaded
 from tests.gateway.mesh import Mesh
 from tests.redis_server import RedisServer, redis_server
 
@@ -179,16 +180,37 @@ async def test_same_key_while_the_first_is_running_is_409(store: dict[str, str],
     assert (second.status_code, second.json()["code"]) == (409, "REQUEST_RUNNING")
 
 
-async def test_key_of_a_failed_request_may_be_used_again(mesh: Mesh) -> None:
+async def test_failure_is_the_answer_to_its_key_too(store: dict[str, str], mesh: Mesh) -> None:
     async def fail(context: Any) -> None:
         raise RuntimeError
 
     mesh.pipeline.before_answer = fail
     headers = {"Idempotency-Key": "failed"}
-    async with mesh.client() as client:
-        assert (await client.post("/api/v1/process", json={"customer_id": "a"}, headers=headers)).status_code == 500
+    async with mesh.client(**store) as client:
+        first = await client.post("/api/v1/process", json={"customer_id": "a"}, headers=headers)
         mesh.pipeline.before_answer = None
-        assert (await client.post("/api/v1/process", json={"customer_id": "a"}, headers=headers)).status_code == 200
+        again = await client.post("/api/v1/process", json={"customer_id": "a"}, headers=headers)
+    assert (first.status_code, again.status_code) == (500, 500)
+    assert again.json() == first.json()
+    assert again.headers["idempotency-replayed"] == "true"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [NotFound("no"), Overloaded("later", 1), ComponentUnavailable("vector", "later"), DeadlineTooShort("soon")],
+)
+async def test_key_of_a_refused_request_may_be_used_again(error: Exception, mesh: Mesh) -> None:
+    async def fail(context: Any) -> None:
+        raise error
+
+    mesh.pipeline.before_answer = fail
+    headers = {"Idempotency-Key": "refused"}
+    async with mesh.client() as client:
+        first = await client.post("/api/v1/process", json={"customer_id": "a"}, headers=headers)
+        mesh.pipeline.before_answer = None
+        again = await client.post("/api/v1/process", json={"customer_id": "a"}, headers=headers)
+    assert first.status_code >= 400
+    assert again.status_code == 200
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, '""', "a\tb"])
@@ -199,25 +221,25 @@ async def test_invalid_key_is_named(key: str, mesh: Mesh, client: httpx.AsyncCli
 
 
 async def test_key_released_between_two_lookups_has_one_owner() -> None:
-    key = ResponseKey("key", "fingerprint")
+    first = ResponseKey("key", "fingerprint")
 
     class Racing(Store):
         """Stores for three requests: the first fails, and the third comes first, while the second looks it up."""
 
         third: Response | None = Response()
 
-        async def get(self, name: str) -> bytes | None:
+        async def get(self, partition: str, key: str) -> bytes | None:
             if self.third is None:
-                return await super().get(name)
-            await self.delete(name)
-            self.third = await responses.find(key)
+                return await super().get(partition, key)
+            await self.delete(partition, key)
+            self.third = await responses.find(first)
             return None
 
     store = Racing()
     responses = IdempotencyStore(store)
-    assert await responses.find(key) is None
+    assert await responses.find(first) is None
     with pytest.raises(ProblemError) as raised:
-        await responses.find(key)
+        await responses.find(first)
     assert store.third is None
     assert raised.value.problem.status == 409
 
@@ -257,13 +279,22 @@ async def test_gateway_falls_back_to_local_limits_while_redis_is_unavailable(tmp
 
 async def test_memory_store_evicts_and_expires() -> None:
     store = Store(max_bytes=30)
-    await store.put("a", b"x" * 14, 60)
-    assert not await store.add("a", b"y", 60)
-    await store.put("b", b"x" * 14, 60)
-    await store.put("c", b"x" * 14, 60)
-    assert [await store.get(key) is not None for key in "abc"] == [False, True, True]
-    await store.put("d", b"", -1)
-    assert await store.get("d") is None
+    await store.put("", "a", b"x" * 14, 60)
+    assert not await store.add("", "a", b"y", 60)
+    await store.put("", "b", b"x" * 14, 60)
+    await store.put("", "c", b"x" * 14, 60)
+    assert [await store.get("", key) is not None for key in "abc"] == [False, True, True]
+    await store.put("", "d", b"", -1)
+    assert await store.get("", "d") is None
+
+
+async def test_partition_cannot_evict_what_another_stores() -> None:
+    store = Store(max_bytes=1_000)
+    await store.put("quiet", "a", b"x" * 100, 60)
+    for number in range(200):
+        await store.put("loud", str(number), b"x" * 100, 60)
+    assert await store.get("quiet", "a") == b"x" * 100
+    assert await store.get("loud", "199") is not None
 
 
 # Headers and metrics

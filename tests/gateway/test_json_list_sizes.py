@@ -99,22 +99,50 @@ def max_list_length(value: Any) -> int:
     return max(map(max_list_length, value.values()), default=0) if isinstance(value, dict) else 0
 
 
+def element_count(value: Any) -> int:
+    if isinstance(value, list | dict):
+        inner = value.values() if isinstance(value, dict) else value
+        return len(value) + sum(map(element_count, inner))
+    return 0
+
+
 @given(JSON_VALUES, st.booleans())
 def test_every_list_of_a_random_value_is_counted(value: Any, ascii_only: bool) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only, indent=1 if ascii_only else None).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_list_sizes, "MAX_UNKNOWN_ITEMS", 5)
-        patch.setattr(json_list_sizes, "_UNKNOWN", json_list_sizes._Place(5, {}))
+        patch.setattr(json_list_sizes, "_UNKNOWN", json_list_sizes._Place(5, {}, is_list=False))
         check = ListSizeCheck(None)
+        patch.setattr(json_list_sizes, "MAX_UNKNOWN_TOTAL", 40)
         if max_list_length(value) > 5:
             field_of_error(body, check)
-        else:
+        elif element_count(value) <= 40:
             check.check(body)
 
 
 def test_message_that_contains_its_own_type_is_checked() -> None:
     body = b'{"inner":{"inner":{"x":' + list_of("1", MAX_UNKNOWN_ITEMS + 1) + b"}}}"
     assert field_of_error(body, ListSizeCheck(Everything.DESCRIPTOR))[0] == "inner.inner.x"
+
+
+FLAT = b"[" + b"1," * 4_000 + b"1]"
+SPREAD = [
+    b'{"customer_id":"a",' + b",".join(b'"k%d":' % number + FLAT for number in range(1_500)) + b"}",
+    b'{"customer_id":"a","x":[' + b",".join([list_of("{}", 9_000)] * 500) + b"]}",
+    b'{"customer_id":"a","items":[' + b",".join([b'{"name":' + FLAT + b"}"] * 100) + b"]}",
+    b'{"history":' + list_of("{" + ",".join(f'"k{n}":1' for n in range(90)) + "}", 10_000) + b"}",
+]
+
+
+@pytest.mark.parametrize("body", SPREAD)
+async def test_unknown_elements_are_limited_however_they_are_spread(body: bytes, client: httpx.AsyncClient) -> None:
+    tracemalloc.start()
+    response = await client.post("/api/v1/process", content=body, headers={"Content-Type": "application/json"})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert response.status_code == 400
+    assert "more than 20,000 elements and fields are not in the contract" in response.json()["detail"]
+    assert peak < 3 * len(body)
 
 
 HOSTILE = [

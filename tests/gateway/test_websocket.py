@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 from pantree.pipeline.v1 import pipeline_service_pb2
 from pantree_gateway.server import RunningGateway
-from pantree_gateway.transcoding.context import Limits, RouteContext
+from pantree_gateway.transcoding.context import RouteContext
+from pantree_gateway.transcoding.limits import Limits
 from pantree_gateway.transcoding.problem import PROBLEM_SCHEMA
 from pantree_gateway.transcoding.upstream import Upstream
 from pantree_gateway.transcoding.websocket import MAX_REASON_BYTES, add_websocket_routes

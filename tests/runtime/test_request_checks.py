@@ -136,6 +136,16 @@ OVERSIZED = {
         field(1, b"") * 3 + field(1, NEIGHBORHOOD),
         "households[3].neighborhood.items",
     ),
+    "spread over a batch": (
+        RecommendBatchRequest.DESCRIPTOR,
+        field(1, field(1, b"") * 9_999) * 20,
+        "households[6].candidates",
+    ),
+    "spread over small households": (
+        RecommendBatchRequest.DESCRIPTOR,
+        field(1, field(1, b"") * 300) * 900,
+        "households[217].candidates",
+    ),
     "packed varints": (PurchaseColumns.DESCRIPTOR, field(4, b"\x80\x01" * 100_001), "days"),
     "packed varints in parts": (PurchaseColumns.DESCRIPTOR, field(4, b"\x01" * 60_000) * 2, "days"),
     "packed doubles": (PurchaseColumns.DESCRIPTOR, field(6, b"\0" * 8 * 100_001), "prices"),

@@ -1,5 +1,6 @@
 """Converts HTTP requests to request messages, and response messages to JSON, according to one HTTP binding."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -10,19 +11,18 @@ from google.protobuf.message_factory import GetMessageClass
 from starlette.requests import Request
 
 from pantree.error.v1 import error_pb2
+from pantree_gateway.transcoding.held_bytes import hold_body
 from pantree_gateway.transcoding.http_rule import HttpBinding
 from pantree_gateway.transcoding.json_codec import WELL_KNOWN, JsonCodec, parse_json
 from pantree_gateway.transcoding.json_list_sizes import MIN_SCANNED_BYTES, ListSizeCheck
+from pantree_gateway.transcoding.limits import Limits
 from pantree_gateway.transcoding.problem import ProblemError, problem_for, too_large
-from pantree_runtime.cpu import run_cpu
 from pantree_runtime.validation import Violations
 
 # Messages that a path or a query can hold.
 _STRING_MESSAGES = WELL_KNOWN - {f"google.protobuf.{name}" for name in ("Any", "ListValue", "Struct", "Value")}
 _MASK = "update_mask"
 _NO_BODY = object()
-# Estimated time to parse and convert JSON.
-MS_PER_BYTE = 5.0 / (128 * 1024)
 
 
 class BoundMethod:
@@ -64,18 +64,19 @@ class BoundMethod:
         bound = {*self.path_fields, self.binding.body}
         return [field for field in self.method.input_type.fields if field.name not in bound]
 
-    async def read_request(self, request: Request, max_body_bytes: int) -> Message:
+    async def read_request(self, request: Request, limits: Limits) -> Message:
         """Request message of an HTTP request.
 
         Raises:
             InvalidInput: with the wrong fields, named by their path in the JSON body or their name in path or query.
-            ProblemError: 415 when the body is not declared as JSON, 413 when it is too large.
+            ProblemError: 415 when the body is not declared as JSON, 413 when it is too large, 408 when it takes too
+                long to arrive, 429 when the caller's requests hold too much memory.
         """
-        body = await _read_body(request, max_body_bytes) if self.has_body else b""
+        body = await _read_body(request, limits) if self.has_body else b""
         query = request.query_params.multi_items()
-        return await run_cpu(len(body) * MS_PER_BYTE, self.request, request.path_params, query, body)
+        return await limits.run_parser(len(body), self.request, request.path_params, query, body)
 
-    def parse_body(self, body: bytes | str) -> Any:
+    def parse_body(self, body: bytes | bytearray | str) -> Any:
         """JSON value of a body.
 
         Raises:
@@ -85,7 +86,9 @@ class BoundMethod:
             self._list_sizes.check(body.encode() if isinstance(body, str) else body)
         return parse_json(body)
 
-    def request(self, parameters: Mapping[str, str], query: Iterable[tuple[str, str]], body: bytes | str) -> Message:
+    def request(
+        self, parameters: Mapping[str, str], query: Iterable[tuple[str, str]], body: bytes | bytearray | str
+    ) -> Message:
         """Request message from path parameters, query and JSON body."""
         # A body that is the whole request may be omitted, such as that of `POST /v1/books/8:archive`.
         has_value = self.has_body and (bool(body) or self.body_field is not None)
@@ -187,22 +190,36 @@ class BoundMethod:
         return field
 
 
-async def _read_body(request: Request, max_bytes: int) -> bytes:
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+async def _read_body(request: Request, limits: Limits) -> bytearray:
+    # Without a body, there is nothing that a Content-Type could describe.
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    content_type = request.headers.get("content-type", "" if has_body else "application/json")
+    media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         detail = f"Content-Type is {media_type[:80]!r}; send JSON with Content-Type: application/json"
         raise ProblemError(problem_for(error_pb2.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE, detail))
-    declared = request.headers.get("content-length", "")
+    declared, max_bytes = request.headers.get("content-length", ""), limits.body_bytes
     if declared.isdecimal() and int(declared) > max_bytes:
         raise too_large(f"the body has {int(declared):,} bytes", max_bytes)
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise too_large(f"the body has over {max_bytes:,} bytes", max_bytes)
-        chunks.append(chunk)
-    return b"".join(chunks)
+    # A list of chunks and their concatenation would take twice the memory.
+    body = bytearray()
+    started = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout_at(started + limits.body_seconds) as timeout:
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > max_bytes:
+                    raise too_large(f"the body has over {max_bytes:,} bytes", max_bytes)
+                hold_body(request.scope, len(body))
+                timeout.reschedule(started + limits.body_seconds + len(body) / limits.min_body_bytes_per_second)
+    except TimeoutError:
+        detail = (
+            f"the body did not arrive in {limits.body_seconds:g} seconds plus a second for every "
+            f"{limits.min_body_bytes_per_second:,} bytes"
+        )
+        reason = error_pb2.ERROR_REASON_REQUEST_TIMEOUT
+        raise ProblemError(problem_for(reason, detail, headers={"Connection": "close"})) from None
+    return body
 
 
 def _find_field(descriptor: Descriptor, field_path: str) -> FieldDescriptor | None:

@@ -9,26 +9,8 @@ from starlette.types import Scope
 from pantree_gateway.stores import Store
 from pantree_gateway.transcoding.headers import HeaderPolicy
 from pantree_gateway.transcoding.json_codec import JsonCodec
+from pantree_gateway.transcoding.limits import Limits
 from pantree_gateway.transcoding.stored_responses import IdempotencyStore, ResponseCache
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of the size and the duration of requests."""
-
-    body_bytes: int = 16 * 1024 * 1024
-    request_timeout_seconds: float = 30.0
-    """Applies to a request without a timeout header."""
-    stream_timeout_seconds: float = 300.0
-    """Applies to a stream without a timeout header."""
-    first_message_seconds: float = 30.0
-    """How long a WebSocket client may take to send its first request."""
-    linger_seconds: float = 1.0
-    """How long a WebSocket stays open for another request after the answer to one without an id."""
-    idle_seconds: float = 300.0
-    """How long a WebSocket stays open for another request after the answer to one with an id."""
-    max_queued_requests: int = 16
-    """Applies to each WebSocket."""
 
 
 async def _no_rate_limit(_scope: Scope) -> None:

@@ -23,9 +23,11 @@ _GRPC_TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])")
 _GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 # Headers of the connection, and credentials for the gateway.
 _NEVER_FORWARDED = frozenset(
-    {"authorization", "connection", "content-length", "content-type", "cookie", "host", "te", "trailer",
+    {"authorization", "connection", "content-length", "content-type", "cookie", "forwarded", "host", "te", "trailer",
      "transfer-encoding", "upgrade", "user-agent", "x-api-key"}
 )  # fmt: skip
+# `x-pantree-` is what services trust the gateway to set; the others belong to gRPC and to proxies.
+_RESERVED_PREFIXES = (":", "grpc-", "x-pantree-", "x-forwarded-")
 
 
 class CallOptions(NamedTuple):
@@ -76,7 +78,9 @@ def parse_header_policy(names: str) -> HeaderPolicy:
     """
     allowed = frozenset(name.strip().lower() for name in names.split(",") if name.strip())
     wrong = sorted(
-        name for name in allowed if name.startswith((":", "grpc-")) or name.endswith("-bin") or name in _NEVER_FORWARDED
+        name
+        for name in allowed
+        if name.startswith(_RESERVED_PREFIXES) or name.endswith("-bin") or name in _NEVER_FORWARDED
     )
     if wrong:
         raise ValueError(f"{', '.join(wrong)} cannot be forwarded")

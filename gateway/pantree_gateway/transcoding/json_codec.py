@@ -66,7 +66,7 @@ WELL_KNOWN = frozenset(
 _NULLABLE = frozenset({"google.protobuf.Value", "google.protobuf.NullValue"})
 
 
-def parse_json(text: bytes | str) -> Any:
+def parse_json(text: bytes | bytearray | str) -> Any:
     """Parsed JSON.
 
     Accepts NaN and the infinities, which are not JSON, so that the error can name their field.

@@ -67,7 +67,8 @@ class RestEndpoint:
         try:
             caller_of(request.scope).check_may_call(method.component)
             options = headers.call_options(request, self._timeout_seconds)
-            message = await bound.read_request(request, context.limits.body_bytes)
+            message = await bound.read_request(request, context.limits)
+            caller_of(request.scope).check_customer(message)
             if self._stream is not None:
                 return await self._stream.respond(request, method.call(message, options))
             has_idempotency_key = request.method == "POST" and KEY_HEADER in request.headers
@@ -82,6 +83,11 @@ class RestEndpoint:
                 response = Response(bound.write_response(answer), headers=forwarded, media_type="application/json")
                 if key is not None:
                     await responses.store(key, response, answer)
+            except Exception as error:
+                problem = method.problem_of(error)
+                response = problem.response(request.scope["path"])
+                if key is not None:
+                    await responses.store_problem(key, response, problem)
             except BaseException:
                 if key is not None:
                     await responses.release(key)

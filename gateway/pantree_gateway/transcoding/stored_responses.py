@@ -1,6 +1,7 @@
 """Stored responses: a cache, and responses to a repeated `Idempotency-Key`.
 
-Before a call, `find` looks for the response. Afterward, `store` stores it, or `release` gives up after a failure.
+Before a call, `find` looks for the response. Afterward, `store` or `store_problem` stores it, or `release` gives up
+when the request is cancelled.
 """
 
 import base64
@@ -15,15 +16,24 @@ from starlette.responses import Response
 from pantree.error.v1 import error_pb2
 from pantree_gateway.stores import Store
 from pantree_gateway.transcoding.binding import BoundMethod
-from pantree_gateway.transcoding.caller import ANONYMOUS, caller_of
+from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.headers import MAX_TIMEOUT_SECONDS
-from pantree_gateway.transcoding.problem import ProblemError, problem_for
+from pantree_gateway.transcoding.problem import Problem, ProblemError, problem_for
 from pantree_runtime import telemetry
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 KEY_HEADER = "Idempotency-Key"
 CACHE_HEADER = "X-Cache"
 _MAX_KEY_CHARACTERS = 255
+# Failures after which the same request may succeed, because nothing was started.
+_TRY_AGAIN = frozenset(
+    error_pb2.ErrorReason.Name(reason).removeprefix("ERROR_REASON_")
+    for reason in (
+        error_pb2.ERROR_REASON_COMPONENT_UNAVAILABLE,
+        error_pb2.ERROR_REASON_DEADLINE_TOO_SHORT,
+        error_pb2.ERROR_REASON_SHUTTING_DOWN,
+    )
+)
 
 
 class ResponseKey(NamedTuple):
@@ -32,6 +42,8 @@ class ResponseKey(NamedTuple):
     key: str
     fingerprint: str
     """Hash of the request and its caller."""
+    partition: str = ""
+    """Whose part of the store holds the response."""
     refresh: bool = False
     """Whether the client requested a new response."""
 
@@ -49,22 +61,26 @@ class ResponseCache:
             return None
         fingerprint = _fingerprint(request, bound, message)
         refresh = "no-cache" in request.headers.get("cache-control", "")
-        return ResponseKey(f"pantree:response:{fingerprint}", fingerprint, refresh)
+        return ResponseKey(f"pantree:response:{fingerprint}", fingerprint, _partition(request), refresh)
 
     async def find(self, key: ResponseKey) -> Response | None:
         """The stored response, if any."""
-        stored = None if key.refresh else await self._store.get(key.key)
+        stored = None if key.refresh else await self._store.get(key.partition, key.key)
         telemetry.count_lookups("responses", hits=stored is not None, misses=stored is None)
         return None if stored is None else _decode(json.loads(stored), CACHE_HEADER, "hit")
 
     async def store(self, key: ResponseKey, response: Response, message: Message) -> None:
         """Stores a response if it is complete."""
         if is_complete(message):
-            await self._store.put(key.key, json.dumps(_encode(response)).encode(), self._ttl_seconds)
+            value = json.dumps(_encode(response)).encode()
+            await self._store.put(key.partition, key.key, value, self._ttl_seconds)
         response.headers[CACHE_HEADER] = "miss"
 
-    async def release(self, key: ResponseKey) -> None:
+    async def store_problem(self, key: ResponseKey, response: Response, problem: Problem) -> None:
         """Does nothing: a failed request leaves no trace."""
+
+    async def release(self, key: ResponseKey) -> None:
+        """Does nothing: a cancelled request leaves no trace."""
 
 
 class IdempotencyStore:
@@ -87,7 +103,8 @@ class IdempotencyStore:
             raise InvalidInput([FieldViolation(KEY_HEADER, expected)])
         # Hashed, since clients may put personal data into their keys.
         digest = hashlib.sha256(f"{_owner(request)}\0{key}".encode()).hexdigest()
-        return ResponseKey(f"pantree:once:{digest}", _fingerprint(request, bound, message))
+        fingerprint = _fingerprint(request, bound, message)
+        return ResponseKey(f"pantree:once:{digest}", fingerprint, _partition(request))
 
     async def find(self, key: ResponseKey) -> Response | None:
         """The stored response; None when this request is the first with its key.
@@ -98,9 +115,9 @@ class IdempotencyStore:
         running = json.dumps({"fingerprint": key.fingerprint}).encode()
         stored = None
         while stored is None:  # again if the first request fails between the two lookups
-            if await self._store.add(key.key, running, MAX_TIMEOUT_SECONDS):
+            if await self._store.add(key.partition, key.key, running, MAX_TIMEOUT_SECONDS):
                 return None
-            stored = await self._store.get(key.key)
+            stored = await self._store.get(key.partition, key.key)
         value = json.loads(stored)
         if value["fingerprint"] != key.fingerprint:
             detail = f"this {KEY_HEADER} was used for another request; use a new key for a new request"
@@ -113,11 +130,19 @@ class IdempotencyStore:
     async def store(self, key: ResponseKey, response: Response, message: Message) -> None:
         """Stores a response."""
         value = json.dumps({"fingerprint": key.fingerprint, **_encode(response)}).encode()
-        await self._store.put(key.key, value, self._ttl_seconds)
+        await self._store.put(key.partition, key.key, value, self._ttl_seconds)
+
+    async def store_problem(self, key: ResponseKey, response: Response, problem: Problem) -> None:
+        """Stores the response to a failed request, unless it says that nothing was started or to try again."""
+        if problem.status < 500 or problem.code in _TRY_AGAIN:
+            await self.release(key)
+            return
+        value = json.dumps({"fingerprint": key.fingerprint, **_encode(response)}).encode()
+        await self._store.put(key.partition, key.key, value, self._ttl_seconds)
 
     async def release(self, key: ResponseKey) -> None:
-        """Deletes the key of a failed request, so that it can be used again."""
-        await self._store.delete(key.key)
+        """Deletes the key of a cancelled request, so that it can be used again."""
+        await self._store.delete(key.partition, key.key)
 
 
 def is_deterministic(message: Any, bound: BoundMethod) -> bool:
@@ -138,9 +163,13 @@ def is_complete(message: Any) -> bool:
     return not any("warnings" in part.DESCRIPTOR.fields_by_name and len(part.warnings) for part in (message, *nested))
 
 
-def _owner(request: Request) -> str:
+def _partition(request: Request) -> str:
     caller = caller_of(request.scope)
-    return "" if caller is ANONYMOUS else f"{caller.tenant}\0{caller.name}"
+    return caller.tenant or caller.identity
+
+
+def _owner(request: Request) -> str:
+    return caller_of(request.scope).identity
 
 
 def _fingerprint(request: Request, bound: BoundMethod, message: Message) -> str:

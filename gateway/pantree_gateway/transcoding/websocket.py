@@ -28,16 +28,15 @@ from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from pantree.error.v1 import error_pb2
-from pantree_gateway.transcoding.binding import MS_PER_BYTE
 from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.context import RouteContext
 from pantree_gateway.transcoding.events import error_event, event_kinds, event_writer
 from pantree_gateway.transcoding.headers import CallOptions
+from pantree_gateway.transcoding.held_bytes import hold_body
 from pantree_gateway.transcoding.json_codec import JsonCodec
-from pantree_gateway.transcoding.problem import Problem, problem_for
+from pantree_gateway.transcoding.problem import Problem, ProblemError, problem_for
 from pantree_gateway.transcoding.resumption import RESUME_TOKEN, progress_of
 from pantree_gateway.transcoding.upstream import Upstream, UpstreamMethod, upstream_methods
-from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 VERB = "WEBSOCKET"
@@ -137,13 +136,24 @@ class _Handshake(NamedTuple):
 class _Conversation:
     """The requests of one socket and their answers; small, since there may be thousands."""
 
-    __slots__ = ("_arrived", "_endpoint", "_handshake", "_id", "_queue", "_queue_size", "_seq", "_websocket")
+    __slots__ = (
+        "_answering_size",
+        "_arrived",
+        "_endpoint",
+        "_handshake",
+        "_id",
+        "_queue",
+        "_queue_size",
+        "_seq",
+        "_websocket",
+    )
 
     def __init__(self, websocket: WebSocket, endpoint: WebSocketEndpoint) -> None:
         self._websocket = websocket
         self._endpoint = endpoint
         self._queue: list[Any] = []
         self._queue_size = 0
+        self._answering_size = 0
         self._arrived: asyncio.Future[None] | None = None
         """Completed by the next message; None unless awaited."""
         self._handshake: _Handshake | None = None
@@ -198,7 +208,11 @@ class _Conversation:
             message = await self._websocket.receive()
             if message["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(message.get("code", 1005))
-            self._queue_size += len(message.get("text") or "")
+            self._queue_size += len(message.get("text") or message.get("bytes") or "")
+            try:
+                hold_body(self._websocket.scope, self._queue_size + self._answering_size)
+            except ProblemError as error:
+                return error.problem
             if len(self._queue) >= limits.max_queued_requests or self._queue_size > limits.body_bytes:
                 limit = f"{limits.max_queued_requests} requests or {limits.body_bytes:,} bytes"
                 detail = f"more than {limit} are queued; send the next request after an answer"
@@ -229,6 +243,7 @@ class _Conversation:
                 text = await self._next_text(limits.idle_seconds if keep_open else limits.linger_seconds)
                 if text is None:
                     return _SHUTTING_DOWN if keep_open and stopping.is_set() else (DONE, "")
+                caller_of(websocket.scope).check_not_expired()
                 await endpoint.context.check_rate_limit(websocket.scope)
         except WebSocketDisconnect:
             raise
@@ -259,28 +274,31 @@ class _Conversation:
         if text is None:
             raise InvalidInput([FieldViolation("", "the message is binary; send JSON as a text message")])
         self._queue_size -= len(text)
+        self._answering_size = len(text)
         return text
 
     async def _answer(self, text: str) -> Problem | None:
         """Sends all frames of an answer, and returns the problem that it ends with, if any."""
         self._id, self._seq = None, 0
-        method, bound, cost_ms = self._endpoint.method, self._endpoint.method.bound, len(text) * MS_PER_BYTE
+        method, bound, size = self._endpoint.method, self._endpoint.method.bound, len(text)
+        run_parser = self._endpoint.context.limits.run_parser
         try:
-            value = await run_cpu(cost_ms, bound.parse_body, text)
+            value = await run_parser(size, bound.parse_body, text)
             if isinstance(value, dict) and ID in value:
                 self._id = _checked_id(value.pop(ID))
             handshake = self._read_handshake()
             progress = None
             token = value.pop(RESUME_TOKEN, None) if isinstance(value, dict) else None
             if token is not None:
-                progress = await run_cpu(cost_ms, progress_of, value, handshake.url, token)
+                progress = await run_parser(size, progress_of, value, handshake.url, token)
                 value = {**(progress.choices or {}), **value}
-            request = await run_cpu(cost_ms, bound.request_of_value, handshake.parameters, handshake.query, value)
+            request = await run_parser(size, bound.request_of_value, handshake.parameters, handshake.query, value)
+            caller_of(self._websocket.scope).check_customer(request)
             call = method.call(request, handshake.options)
             try:
                 if progress is None:
                     await asyncio.sleep(0)  # sends the call; the rest runs while it is in flight
-                    progress = await run_cpu(cost_ms, progress_of, value, handshake.url)
+                    progress = await run_parser(size, progress_of, value, handshake.url)
                 resume_token = None
                 async for message in call:
                     if self._seq < progress.seq:
@@ -302,6 +320,9 @@ class _Conversation:
             problem = method.problem_of(error)
             await self._send_error(problem)
             return problem
+        finally:
+            self._answering_size = 0
+            hold_body(self._websocket.scope, self._queue_size)
         return None
 
     def _read_handshake(self) -> _Handshake:

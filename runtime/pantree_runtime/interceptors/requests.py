@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Callable
 from typing import Any, NamedTuple
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from pantree_runtime.cpu import run_cpu
-from pantree_runtime.errors import InvalidInput
+from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.list_sizes import check_list_sizes
 from pantree_runtime.validation import Rule, validate
 
@@ -27,7 +27,8 @@ class ReceivedRequest(NamedTuple):
 def request_reader(parse: Callable[[bytes], Any]) -> Callable[[bytes], ReceivedRequest]:
     """Deserializer that does not parse messages with a list over its limit.
 
-    It returns the error, because gRPC turns any exception in a deserializer into INTERNAL.
+    It returns this error, or that the message is malformed, because gRPC turns any exception in a deserializer into
+    INTERNAL.
 
     Args:
         parse: the deserializer of the generated code: `FromString` of the message type.
@@ -39,7 +40,11 @@ def request_reader(parse: Callable[[bytes], Any]) -> Callable[[bytes], ReceivedR
             check_list_sizes(data, descriptor)
         except InvalidInput as error:
             return ReceivedRequest(None, len(data), error)
-        return ReceivedRequest(parse(data), len(data))
+        try:
+            return ReceivedRequest(parse(data), len(data))
+        except DecodeError:
+            violation = FieldViolation("", f"the request is not a serialized {descriptor.full_name}")
+            return ReceivedRequest(None, len(data), InvalidInput([violation]))
 
     return read
 

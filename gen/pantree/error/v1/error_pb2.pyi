@@ -78,6 +78,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_SHUTTING_DOWN means that this gateway is shutting down; connect again to reach another replica. Only
     the gateway sends it.
     """
+    ERROR_REASON_REQUEST_TIMEOUT: _ErrorReason.ValueType  # 18
+    """ERROR_REASON_REQUEST_TIMEOUT means that the headers or the body of the request did not arrive in time. Only the
+    gateway sends it.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is why a call failed. Without its prefix it is `google.rpc.ErrorInfo.reason`, with the domain `pantree`,
@@ -139,5 +143,9 @@ later. Only the gateway sends it.
 ERROR_REASON_SHUTTING_DOWN: ErrorReason.ValueType  # 17
 """ERROR_REASON_SHUTTING_DOWN means that this gateway is shutting down; connect again to reach another replica. Only
 the gateway sends it.
+"""
+ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 18
+"""ERROR_REASON_REQUEST_TIMEOUT means that the headers or the body of the request did not arrive in time. Only the
+gateway sends it.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
