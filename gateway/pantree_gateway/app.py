@@ -37,6 +37,7 @@ from pantree_gateway.transcoding.stored_responses import CACHE_HEADER, Idempoten
 from pantree_gateway.transcoding.upstream import Upstream
 from pantree_gateway.transcoding.websocket import add_websocket_routes, websocket_methods
 from pantree_runtime.channel import open_channel
+from pantree_runtime.dependencies import Dependency, DependencyMonitor
 from pantree_runtime.identity import load_identity
 from pantree_runtime.shared_redis import SharedRedis
 
@@ -122,6 +123,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
                 channels[component] = await stack.enter_async_context(channel)
             if redis is not None:
                 stack.push_async_callback(redis.close)
+                monitor = DependencyMonitor([Dependency("redis", redis.check)], _nothing)
+                monitor.start()
+                stack.push_async_callback(monitor.stop)
             stack.enter_context(metrics.published())
             yield
 
@@ -205,6 +209,10 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         expose_headers=[TRACE_HEADER, CACHE_HEADER, "RateLimit", "RateLimit-Policy", "Retry-After"],
     )
     return app
+
+
+async def _nothing(_name: str, _is_up: bool) -> None:
+    """Does nothing: `/health` reads the state of Redis itself."""
 
 
 def _extend_openapi(

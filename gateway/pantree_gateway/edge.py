@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket
 
 from pantree.error.v1 import error_pb2
 from pantree_gateway.metrics import Metrics
-from pantree_gateway.policy import OPEN_PATHS, RequestPolicy
+from pantree_gateway.policy import OPEN_PATHS, PROBE_PATHS, RequestPolicy
 from pantree_gateway.transcoding.caller import caller_key, caller_of
 from pantree_gateway.transcoding.held_bytes import set_hold
 from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, ProblemError, problem_for
@@ -107,7 +107,7 @@ class EdgeMiddleware:
         self._in_flight.add_current_task()
         self._metrics.in_flight.labels(kind).inc()
         started = time.perf_counter()
-        span = telemetry.http_span(method, _incoming_traceparent(scope))
+        span = telemetry.http_span(method, _incoming_traceparent(scope), is_probe=scope["path"] in PROBE_PATHS)
         trace_id = telemetry.trace_id()
         status: int | None = None
         response_started = False

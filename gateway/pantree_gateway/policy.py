@@ -17,6 +17,8 @@ from pantree_gateway.transcoding.problem import ProblemError, problem_for
 
 OPEN_PATHS = frozenset({"/", "/live", "/ready", "/health", "/metrics", "/docs", "/openapi.json", "/asyncapi.json"})
 """Paths without authentication or rate limit: probes, metrics and documents."""
+PROBE_PATHS = frozenset({"/live", "/ready", "/health", "/metrics"})
+"""Paths of probes and scrapes, which begin no traces."""
 _OPEN_PREFIX = "/docs-assets/"
 
 

@@ -97,7 +97,7 @@ class _Method:
         def record(call: Any) -> None:
             code = _code_of(call)
             self._durations(code).observe(time.perf_counter() - began_at)
-            span.end({telemetry.RPC_STATUS: code}, failed=code not in ("OK", "CANCELLED"))
+            span.end_rpc(code, is_server=False)
 
         call.add_done_callback(record)
         return call

@@ -111,9 +111,11 @@ class ComponentUnavailable(PantreeError):
 
     reason = "COMPONENT_UNAVAILABLE"
 
-    def __init__(self, component: str, message: str) -> None:
+    def __init__(self, component: str, message: str, remedy: str = "") -> None:
+        """`remedy` names hosts and settings: it is only for operators, and is not sent to callers."""
         super().__init__(message, {"component": component})
         self.component = component
+        self.remedy = remedy
 
 
 class InternalError(PantreeError):

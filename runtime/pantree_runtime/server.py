@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -21,7 +21,8 @@ from grpc_reflection.v1alpha import reflection
 from pantree_runtime import telemetry
 from pantree_runtime.admission import ConcurrencyLimiter, work_pool
 from pantree_runtime.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MIN_PING_INTERVAL_MS, open_channel
-from pantree_runtime.errors import PantreeError
+from pantree_runtime.dependencies import Dependency, DependencyMonitor, PartHealth, set_health
+from pantree_runtime.errors import ComponentUnavailable, PantreeError
 from pantree_runtime.identity import Identity, load_identity
 from pantree_runtime.interceptors.handlers import CallInterceptor
 from pantree_runtime.interceptors.served_call import AdmissionPolicy
@@ -77,6 +78,8 @@ class ServiceSpec:
     """Costs of calls, by RPC name, counted against `max_calls`; 1 if missing."""
     counts: Mapping[str, Callable[[Any], None]] = field(default_factory=dict)
     """Functions that record a response in metrics, by RPC name; in a stream, called after it is sent."""
+    dependencies: Sequence[Dependency] = ()
+    """Systems outside the mesh without which answers are degraded."""
     rules: Mapping[str, Rule] = field(default_factory=dict)
     """Checks of requests in addition to the bounds of the contract, by RPC name."""
 
@@ -85,9 +88,15 @@ class RunningService:
     """A part that is being served, started by `start`."""
 
     def __init__(
-        self, part: ServiceSpec, server: grpc.aio.Server, health_servicer: health.aio.HealthServicer, address: str
+        self,
+        part: ServiceSpec,
+        server: grpc.aio.Server,
+        health_servicer: PartHealth,
+        monitor: DependencyMonitor,
+        address: str,
     ) -> None:
         self._part = part
+        self._monitor = monitor
         self._server = server
         self._health = health_servicer
         self.name = part.name
@@ -96,6 +105,7 @@ class RunningService:
 
     async def stop(self, grace_seconds: float) -> None:
         """Reports NOT_SERVING, waits up to `grace_seconds` for calls in flight, then closes the part."""
+        await self._monitor.stop()
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
         await self._part.close()
@@ -130,7 +140,7 @@ async def start(
     policy = AdmissionPolicy(ConcurrencyLimiter(work_pool(), max_calls), identity, part.name, dict(part.costs))
     interceptor = CallInterceptor(policy, part.counts, part.rules)
     server = grpc.aio.server(interceptors=[interceptor], options=_options(connection_age_ms))
-    health_servicer = health.aio.HealthServicer()
+    health_servicer = PartHealth()
     names = ["", *part.services]  # "" stands for the whole server
     for name in names:
         await health_servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -149,7 +159,8 @@ async def start(
             f"{part.name} cannot listen on {host}:{port}; is the port in use? Set PANTREE_{part.name.upper()}_PORT"
         ) from error
     await server.start()
-    running = RunningService(part, server, health_servicer, f"{host}:{bound_port}")
+    monitor = DependencyMonitor(part.dependencies, set_health(health_servicer))
+    running = RunningService(part, server, health_servicer, monitor, f"{host}:{bound_port}")
     try:
         await part.warm_up()
     except BaseException:
@@ -158,6 +169,7 @@ async def start(
     policy.is_open = True
     for name in names:
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
+    monitor.start()
     return running
 
 
@@ -262,7 +274,7 @@ def export_telemetry(name: str, settings: PartSettings) -> Iterator[None]:
                     f"{name} cannot serve metrics on {settings.host}:{settings.metrics_port}; set {variable}"
                 ) from error
         if settings.otlp_endpoint:
-            telemetry.start_tracing(name, settings.otlp_endpoint, settings.trace_ratio)
+            telemetry.start_tracing(name, settings.otlp_endpoint, settings.trace_ratio, settings.otlp_protocol)
             stack.callback(telemetry.stop_tracing)
         yield
 
@@ -314,7 +326,8 @@ class Program(Generic[SettingsT]):
             with export_telemetry(self.name, settings):
                 run(lambda: serve_until_signal(lambda: self._start(settings), settings.drain_seconds))
         except (OSError, PantreeError) as error:
-            print(f"error: {error}", file=sys.stderr)
+            remedy = error.remedy if isinstance(error, ComponentUnavailable) else ""
+            print(f"error: {remedy or error}", file=sys.stderr)
             raise SystemExit(1) from None
 
     async def _start(self, settings: SettingsT) -> RunningService:

@@ -63,8 +63,13 @@ class PartSettings(ProgramSettings):
     )
     otlp_endpoint: str = Field(
         default="",
-        description="Trace collector, OTLP over gRPC, such as http://localhost:4317; empty for none.",
+        description="Trace collector, such as http://localhost:4317; empty for none.",
         validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+    )
+    otlp_protocol: Literal["grpc", "http/protobuf"] = Field(
+        default="grpc",
+        description="Protocol of the collector: grpc, or http/protobuf for a URL such as http://localhost:4318.",
+        validation_alias="OTEL_EXPORTER_OTLP_PROTOCOL",
     )
     trace_ratio: float = Field(
         default=1.0,

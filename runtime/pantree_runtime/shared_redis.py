@@ -51,11 +51,13 @@ class SharedRedis:
         self.client = Redis.from_url(url, **self.options)
         self._shared = shared
         self._breaker = CircuitBreaker(cool_down_seconds, clock)
+        self._is_up = True
+        """Result of the last check."""
 
     @property
     def message(self) -> str:
         """Description of the problem with Redis; empty while it works."""
-        if self._breaker.is_closed:
+        if self._breaker.is_closed and self._is_up:
             return ""
         return f"redis is unavailable; {self._shared} are local to this replica"
 
@@ -80,15 +82,36 @@ class SharedRedis:
                 with external_call("redis", operation):
                     result = await command()
             except errors as error:
-                if self._breaker.is_closed:
-                    _log.warning(f"redis failed; {self._shared} are local to this replica", error=type(error).__name__)
-                self._breaker.record_failure()
+                self._record_failure(error)
             else:
-                if not self._breaker.is_closed:
-                    _log.info(f"redis works again; {self._shared} are shared")
-                self._breaker.record_success()
+                self._record_success()
                 return result
         return await fallback()
+
+    async def check(self) -> str:
+        """What is wrong with Redis, for operators; empty if it answers, which also ends the cool-down.
+
+        A failed check does not open the circuit: a busy process may miss the short timeout of one check.
+        """
+        try:
+            await self.client.ping()
+        except (RedisError, OSError) as error:
+            self._is_up = False
+            return f"{type(error).__name__}: {error}"
+        self._is_up = True
+        self._record_success()
+        return ""
+
+    def _record_failure(self, error: Exception) -> None:
+        if self._breaker.is_closed:
+            _log.warning(f"redis failed; {self._shared} are local to this replica", error=type(error).__name__)
+        self._breaker.record_failure()
+
+    def _record_success(self) -> None:
+        self._is_up = True
+        if not self._breaker.is_closed:
+            _log.info(f"redis works again; {self._shared} are shared")
+        self._breaker.record_success()
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -22,6 +22,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 
@@ -59,6 +60,9 @@ CLIENT_CALLS = _histogram(
 EXTERNAL_CALLS = _histogram(
     "pantree_external_call_duration_seconds", "Duration of calls to systems outside the mesh.", ["system", "outcome"]
 )
+DEPENDENCY_UP = _gauge(
+    "pantree_dependency_up", "1 if a system outside the mesh passed its last check, otherwise 0.", ["dependency"]
+)
 CALLS_IN_FLIGHT = _gauge("pantree_calls_in_flight", "Calls in flight, streams included.", ["rpc_method"])
 CALLS_REFUSED = _counter("pantree_calls_refused", "Calls refused before any work was done.", ["reason"])
 QUEUE_DEPTH = _gauge("pantree_queue_depth", "Tasks that wait for a worker thread.")
@@ -94,6 +98,12 @@ def serve_metrics(host: str, port: int) -> Callable[[], None]:
     return stop
 
 
+# https://opentelemetry.io/docs/specs/otlp/#otlphttp-request
+_TRACES_PATH = "/v1/traces"
+# Statuses with which a server span failed; all others are the caller's fault or choice. A client span failed with
+# every status except OK. https://opentelemetry.io/docs/specs/semconv/rpc/grpc/
+_SERVER_FAULTS = frozenset({"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"})
+
 _PROPAGATOR = TraceContextTextMapPropagator()
 # Without a collector, spans only pass on the trace context.
 _NO_TRACER = trace.NoOpTracer()
@@ -102,17 +112,17 @@ _provider: "TracerProvider | None" = None
 _current: contextvars.ContextVar[Context | None] = contextvars.ContextVar("pantree_trace_context", default=None)
 
 
-def start_tracing(part: str, endpoint: str, ratio: float) -> None:
+def start_tracing(part: str, endpoint: str, ratio: float, protocol: str = "grpc") -> None:
     """Starts exporting spans to a collector.
 
     Args:
         part: name of the part; `service.name` of its spans is `pantree-<part>`.
-        endpoint: OTLP over gRPC, such as `http://localhost:4317`.
+        endpoint: URL of the collector, such as `http://localhost:4317`.
         ratio: share of new traces that are sampled, 0 to 1; continued traces are sampled as their caller decided.
+        protocol: OTLP over `grpc` or `http/protobuf`.
     """
     global _provider, _tracer
     # Imported here, because they slow down the start of processes without tracing.
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -123,9 +133,19 @@ def start_tracing(part: str, endpoint: str, ratio: float) -> None:
         resource=Resource.create({"service.name": f"pantree-{part}", "service.namespace": "pantree"}),
         shutdown_on_exit=False,
     )
-    exporter = OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))
-    _provider.add_span_processor(BatchSpanProcessor(exporter))
+    _provider.add_span_processor(BatchSpanProcessor(_exporter(endpoint, protocol)))
     _tracer = _provider.get_tracer("pantree")
+
+
+def _exporter(endpoint: str, protocol: str) -> "SpanExporter":
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+        return OTLPSpanExporter(endpoint=endpoint, insecure=not endpoint.startswith("https://"))
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
+
+    # The variable names the collector, to which the specification appends the path of each signal.
+    return HttpSpanExporter(endpoint=f"{endpoint.rstrip('/').removesuffix(_TRACES_PATH)}{_TRACES_PATH}")
 
 
 def stop_tracing() -> None:
@@ -146,12 +166,12 @@ def _hex_trace_id(span: trace.Span) -> str:
     return trace.format_trace_id(span.get_span_context().trace_id)
 
 
-def _new_root() -> trace.Span:
-    """A span with new ids, which is not exported."""
-    ids = trace.SpanContext(
-        secrets.randbits(128) or 1, secrets.randbits(64) or 1, False, trace.TraceFlags(trace.TraceFlags.SAMPLED)
+def _new_root(*, is_sampled: bool) -> trace.Span:
+    """A span with new ids, which is not exported; if it is not sampled, the spans below it are not either."""
+    flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if is_sampled else trace.TraceFlags.DEFAULT)
+    return trace.NonRecordingSpan(
+        trace.SpanContext(secrets.randbits(128) or 1, secrets.randbits(64) or 1, False, flags)
     )
-    return trace.NonRecordingSpan(ids)
 
 
 class SpanHandle:
@@ -162,15 +182,27 @@ class SpanHandle:
         kind: `SERVER` or `CLIENT`.
         parent: context of the parent span; None starts a new trace.
         attributes: attributes from `ATTRIBUTES`.
+        is_probe: whether a probe or a scrape begins a trace here, which is not sampled.
     """
 
     __slots__ = ("_context", "_name", "_span")
 
-    def __init__(self, name: str, kind: trace.SpanKind, parent: Context | None, attributes: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        kind: trace.SpanKind,
+        parent: Context | None,
+        attributes: Mapping[str, str],
+        *,
+        is_probe: bool = False,
+    ) -> None:
         self._name = name
-        self._span = _tracer.start_span(name, parent or Context(), kind, attributes)
+        if is_probe and parent is None:
+            self._span = _new_root(is_sampled=False)
+        else:
+            self._span = _tracer.start_span(name, parent or Context(), kind, attributes)
         if kind is trace.SpanKind.SERVER and not self._span.get_span_context().is_valid:
-            self._span = _new_root()
+            self._span = _new_root(is_sampled=True)
         self._context = trace.set_span_in_context(self._span, parent or Context())
 
     @property
@@ -198,7 +230,11 @@ class SpanHandle:
         if self._span.is_recording():
             self._span.update_name(f"{self._name} {route}")
             failed = status is None or 500 <= status < 600 or status >= 4500
-            self.end({HTTP_ROUTE: route, HTTP_STATUS: status or 0}, failed=failed)
+            self.end({HTTP_ROUTE: route, **({} if status is None else {HTTP_STATUS: status})}, failed=failed)
+
+    def end_rpc(self, code: str, *, is_server: bool) -> None:
+        """Ends the span of a call with the name of its gRPC status."""
+        self.end({RPC_STATUS: code}, failed=code in _SERVER_FAULTS if is_server else code != "OK")
 
     def end(self, attributes: Mapping[str, str | int], *, failed: bool) -> None:
         """Ends the span."""
@@ -220,19 +256,23 @@ def server_span(method: str, metadata: Any) -> SpanHandle:
     return _entered(method, headers, {RPC_SYSTEM: "grpc", RPC_METHOD: method})
 
 
-def http_span(method: str, traceparent: str) -> SpanHandle:
+def http_span(method: str, traceparent: str, *, is_probe: bool = False) -> SpanHandle:
     """Span of an HTTP request or WebSocket that this process serves; continues the caller's trace, if any.
 
     Args:
         method: HTTP method, or `WEBSOCKET`.
         traceparent: W3C header of the request, or empty.
+        is_probe: whether it is a probe or a scrape, which begins no trace.
     """
-    return _entered(method, {TRACEPARENT: traceparent} if traceparent else {}, {HTTP_METHOD: method})
+    headers = {TRACEPARENT: traceparent} if traceparent else {}
+    return _entered(method, headers, {HTTP_METHOD: method}, is_probe=is_probe)
 
 
-def _entered(name: str, headers: Mapping[str, str], attributes: Mapping[str, str]) -> SpanHandle:
+def _entered(
+    name: str, headers: Mapping[str, str], attributes: Mapping[str, str], *, is_probe: bool = False
+) -> SpanHandle:
     parent = _PROPAGATOR.extract(headers, Context()) if headers else None
-    span = SpanHandle(name, trace.SpanKind.SERVER, parent, attributes)
+    span = SpanHandle(name, trace.SpanKind.SERVER, parent, attributes, is_probe=is_probe)
     span.enter()
     return span
 

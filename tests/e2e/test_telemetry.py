@@ -102,7 +102,8 @@ def nim() -> Iterator[tuple[str, list[str]]]:
                     "perishability": "months",
                     "suggested_interval_days": 21,
                     "interval_reason": "used_now_and_then",
-                    "related_items": [],
+                    "complements": [],
+                    "substitutes": [],
                 }
                 for item in items
             ]

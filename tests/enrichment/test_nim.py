@@ -503,3 +503,32 @@ async def test_calls_keep_to_the_token_budget(name: str) -> None:
         prompt_bytes = sum(len(message["content"].encode()) for message in call["messages"])
         schema_bytes = len(json.dumps(reply_schema()))
         assert (prompt_bytes + schema_bytes) / 3 + call["max_tokens"] <= budget
+
+
+async def test_health_follows_the_server() -> None:
+    clock = Clock()
+    stub = NimStub(status(503))
+    async with nim(stub.transport, clock=clock) as enricher:
+        assert await enricher.check() == "answers HTTP 503"
+        await ask(enricher, CRISPS)
+        assert await enricher.check() == "HTTP 503: top-secret"
+        stub.behavior = answer
+        # A call with a short reply shows that the model works again, so requests need not wait for the cool-down.
+        assert await enricher.check() == ""
+        assert await ask(enricher, CRISPS) == [USABLE]
+
+
+async def test_server_that_lists_models_and_does_not_answer_is_unhealthy() -> None:
+    stub = NimStub(hang)
+    async with nim(stub.transport, timeout_seconds=0.02) as enricher:
+        await ask(enricher, CRISPS)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await enricher.check()
+        stub.behavior = answer
+        assert await enricher.check() == ""
+
+
+async def test_server_without_a_list_of_models_is_healthy() -> None:
+    async with nim(NimStub(status(404)).transport) as enricher:
+        assert await enricher.check() == ""

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from botocore import exceptions
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
@@ -173,9 +174,11 @@ async def test_service_recommends_the_same_through_sagemaker_and_embedded(url: s
 async def test_embedded_model_answers_when_the_runtime_rejects_the_call(
     url: str, changes: dict[str, Any], expected: str
 ) -> None:
-    response = await recommend(settings(url, **changes))
+    with capture_logs() as logs:
+        response = await recommend(settings(url, **changes))
     assert response.source == "embedded"
-    assert expected in response.fallback_reason
+    assert response.fallback_reason == RankerFailure.reason
+    assert expected in str(logs)
     assert len(response.recommendations) == 12
 
 

@@ -246,7 +246,7 @@ async def test_fallback_answers_with_a_reason_when_the_selected_model_fails() ->
     result = await recommend(sent, models=models(Failing(), EmbeddedRanker()))
     assert result.recommendations == (await recommend(sent)).recommendations
     assert (result.model.name, result.source) == ("embedded-heuristic", "embedded")
-    assert result.fallback_reason == "SageMaker is down"
+    assert result.fallback_reason == RankerFailure.reason
 
 
 async def test_failure_of_the_fallback_is_an_error() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from pydantic import SecretStr, ValidationError
+from structlog.testing import capture_logs
 
 from pantree.catalog.v1 import catalog_pb2
 from pantree.frequency.v1.frequency_service_pb2 import (
@@ -29,7 +30,7 @@ from pantree_domain.evidence import ModelName
 from pantree_recommendation.__main__ import build
 from pantree_recommendation.backends import model_artifact
 from pantree_recommendation.core.calibration import Calibration
-from pantree_recommendation.core.ranking import FEATURES
+from pantree_recommendation.core.ranking import FEATURES, RankerFailure
 from pantree_recommendation.core.reason import ReasonCode
 from pantree_recommendation.core.selection import ModelCard, model_id
 from pantree_recommendation.sagemaker.settings import ContainerSettings
@@ -325,7 +326,7 @@ async def test_embedded_model_answers_when_sagemaker_fails() -> None:
         response = await recommend(request(bananas()), on(stub))
     assert response.recommendations == (await recommend(request(bananas()))).recommendations
     assert (response.source, response.model.name) == ("embedded", "embedded-heuristic")
-    assert "ModelError, HTTP 424" in response.fallback_reason
+    assert response.fallback_reason == RankerFailure.reason
 
 
 def never(stub: SageMakerStub) -> Behavior:
@@ -357,13 +358,14 @@ def cut_off(stub: SageMakerStub) -> Behavior:
 async def test_embedded_model_answers_with_a_reason_after_each_failure(
     behavior: Callable[[SageMakerStub], Behavior], expected: str, attempts: int
 ) -> None:
-    with serving() as stub:
+    with serving() as stub, capture_logs() as logs:
         stub.behavior = behavior(stub)
         read_timeout_seconds = 1.5 if behavior is never else 10
         response = await recommend(request(bananas()), on(stub, sagemaker_read_timeout_seconds=read_timeout_seconds))
         stub.released.set()
         assert len(stub.requests) == attempts
-    assert expected in response.fallback_reason
+    assert response.fallback_reason == RankerFailure.reason
+    assert expected in str(logs)
     assert (response.source, response.model.name) == ("embedded", "embedded-heuristic")
     assert response.recommendations == (await recommend(request(bananas()))).recommendations
 
@@ -406,7 +408,7 @@ async def test_embedded_model_answers_within_the_deadline_when_sagemaker_hangs()
             response = await rpc.RecommendationServiceStub(channel).Recommend(request(bananas()), timeout=1)
             stub.released.set()
     assert response.recommendations[0].name == "Bananas"
-    assert response.fallback_reason == "SageMaker did not answer in time"
+    assert response.fallback_reason == RankerFailure.reason
 
 
 CALIBRATED_ID = model_id(model_artifact.load(model_artifact.CALIBRATED_MODEL_DIR).model)

@@ -136,8 +136,7 @@ class ServedCall:
             method.policy.limiter.leave(method.cost)
         method.in_flight.dec()
         method.durations(code).observe(seconds)
-        failed = code not in ("OK", "CANCELLED")
-        self._span.end({telemetry.RPC_STATUS: code}, failed=failed)
+        self._span.end_rpc(code, is_server=True)
         method.log.info("call", code=code, duration_ms=round(seconds * 1000, 1))
 
 

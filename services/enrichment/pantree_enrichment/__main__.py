@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -21,7 +22,11 @@ from pantree_enrichment.settings import EnrichmentSettings
 from pantree_runtime import telemetry
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.deadline import remaining_seconds
+from pantree_runtime.dependencies import Dependency
 from pantree_runtime.server import Program, ServiceSpec
+
+if TYPE_CHECKING:
+    from pantree_runtime.shared_redis import SharedRedis
 
 _log = structlog.get_logger(__name__)
 
@@ -36,9 +41,23 @@ REDIS_COOL_DOWN_SECONDS = 30.0
 
 
 async def build(settings: EnrichmentSettings) -> ServiceSpec:
-    """The service, ready to be served."""
+    """The service, ready to be served.
+
+    Raises:
+        OSError: when the CA file cannot be read.
+    """
     rules = RulesEnricher(await asyncio.to_thread(load_catalog))
-    model = _language_model(settings) if settings.nim_endpoint else None
+    model: RequestCoalescer | None = None
+    dependencies: list[Dependency] = []
+    if settings.nim_endpoint:
+        prompt, redis = load_prompt(), _redis(settings)
+        nim = _nim(settings, prompt)
+        dependencies.append(Dependency("language-model", nim.check))
+        if redis is not None:
+            dependencies.append(Dependency("redis", redis.check))
+        model = RequestCoalescer(
+            nim, _cache(settings, prompt, redis), max_calls=settings.nim_max_calls, seconds_left=model_seconds_left
+        )
     servicer = EnrichmentServicer(Enrichment(rules, model, run_cpu, _count_results))
 
     async def close() -> None:
@@ -53,6 +72,7 @@ async def build(settings: EnrichmentSettings) -> ServiceSpec:
             )
         },
         close=close,
+        dependencies=dependencies,
         counts={"EnrichItems": lambda response: telemetry.ITEMS_ENRICHED.labels(response.item.source).inc()},
     )
 
@@ -73,12 +93,14 @@ def _count_results(results: Mapping[CheckResult, int]) -> None:
         _log.info("language model disagreed", **{result.value: count for result, count in results.items()})
 
 
-def _language_model(settings: EnrichmentSettings) -> RequestCoalescer:
-    prompt = load_prompt()
+def _nim(settings: EnrichmentSettings, prompt: Prompt) -> NimEnricher:
     client = open_client(
-        settings.nim_endpoint, settings.nim_api_key.get_secret_value(), max_calls=settings.nim_max_calls
+        settings.nim_endpoint,
+        settings.nim_api_key.get_secret_value(),
+        max_calls=settings.nim_max_calls,
+        ca_file=settings.nim_ca_file,
     )
-    nim = NimEnricher(
+    return NimEnricher(
         client,
         prompt,
         model=settings.nim_model,
@@ -88,23 +110,24 @@ def _language_model(settings: EnrichmentSettings) -> RequestCoalescer:
         token_budget=settings.nim_token_budget,
         clock=time.monotonic,
     )
-    return RequestCoalescer(
-        nim, _cache(settings, prompt), max_calls=settings.nim_max_calls, seconds_left=model_seconds_left
+
+
+def _redis(settings: EnrichmentSettings) -> "SharedRedis | None":
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return None
+    # Imported here, because it is only needed with Redis.
+    from pantree_runtime.shared_redis import SharedRedis
+
+    return SharedRedis(
+        url,
+        timeout_seconds=REDIS_TIMEOUT_SECONDS,
+        cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
+        shared="answers of the language model",
     )
 
 
-def _cache(settings: EnrichmentSettings, prompt: Prompt) -> TieredCache:
-    url, redis = settings.redis_url.get_secret_value(), None
-    if url:
-        # Imported here, because it is only needed with Redis.
-        from pantree_runtime.shared_redis import SharedRedis
-
-        redis = SharedRedis(
-            url,
-            timeout_seconds=REDIS_TIMEOUT_SECONDS,
-            cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
-            shared="answers of the language model",
-        )
+def _cache(settings: EnrichmentSettings, prompt: Prompt, redis: "SharedRedis | None") -> TieredCache:
     return TieredCache(
         size=settings.cache_size,
         seconds=settings.cache_seconds,

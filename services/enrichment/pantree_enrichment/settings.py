@@ -1,5 +1,6 @@
 """Settings of the enrichment service."""
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
@@ -23,6 +24,9 @@ class EnrichmentSettings(PartSettings):
         default=SecretStr(""),
         description="API key of Llama NIM, if it requires one.",
         validation_alias="LLAMA_NIM_API_KEY",
+    )
+    nim_ca_file: Path | None = Field(
+        default=None, description="PEM file of the CA that signed Llama NIM's certificate; empty for the public ones."
     )
     nim_model: str = Field(
         default="meta/llama-3.1-8b-instruct", min_length=1, description="Model that Llama NIM serves."
@@ -53,6 +57,11 @@ class EnrichmentSettings(PartSettings):
     cache_seconds: float = Field(
         default=2_592_000.0, gt=0, description="How long an answer is cached; the default is 30 days."
     )
+
+    @field_validator("nim_ca_file", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("redis_url")
     @classmethod

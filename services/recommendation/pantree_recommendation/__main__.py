@@ -16,6 +16,7 @@ from pantree_recommendation.rules import RULES
 from pantree_recommendation.servicer import RecommendationServicer
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime import telemetry
+from pantree_runtime.dependencies import Dependency
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
             )
         },
         close=close,
+        dependencies=[] if sagemaker is None else [Dependency("sagemaker", sagemaker.check)],
         costs={"RecommendBatch": BULK_COST},
         rules=RULES,
         counts={"Recommend": _count, "RecommendBatch": _count_batch},

@@ -3,6 +3,7 @@
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime import telemetry
 from pantree_runtime.cpu import run_cpu
+from pantree_runtime.dependencies import Dependency
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.backends.external import StoreOptions
@@ -70,7 +71,8 @@ def embedder_of(settings: VectorSettings) -> Embedder:
 async def build(settings: VectorSettings) -> ServiceSpec:
     """The service, ready to be served."""
     embedder = CachedEmbedder(embedder_of(settings), settings.embedding_cache_size)
-    similarity = Similarity(store_of(settings), embedder, run_cpu)
+    store = store_of(settings)
+    similarity = Similarity(store, embedder, run_cpu)
     servicer = VectorServicer(similarity)
     return ServiceSpec(
         name=NAME,
@@ -79,6 +81,7 @@ async def build(settings: VectorSettings) -> ServiceSpec:
         },
         warm_up=similarity.open,
         close=similarity.close,
+        dependencies=[] if isinstance(store, MemoryStore) else [Dependency("vector-store", store.check)],
         costs={"IndexHistories": BULK_COST},
         rules=RULES,
         counts={

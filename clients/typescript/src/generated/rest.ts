@@ -664,7 +664,10 @@ export interface GetConfigResponse {
   max_items: number;
   /** max_history_rows is the largest number of rows in a history. */
   max_history_rows: number;
-  /** components are the parts behind the pipeline. */
+  /**
+   * components are the parts behind the pipeline, each followed by the systems outside the mesh that it uses, such as
+   * `vector-store`, `language-model`, `enrichment-redis` and `sagemaker`. Their states follow within ten seconds.
+   */
   components: ComponentConfig[];
   /** cadences are the delivery intervals that may be offered, shortest first. */
   cadences: Cadence[];

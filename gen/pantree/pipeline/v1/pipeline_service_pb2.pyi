@@ -743,7 +743,9 @@ class GetConfigResponse(_message.Message):
     """max_history_rows is the largest number of rows in a history."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentConfig]:
-        """components are the parts behind the pipeline."""
+        """components are the parts behind the pipeline, each followed by the systems outside the mesh that it uses, such as
+        `vector-store`, `language-model`, `enrichment-redis` and `sagemaker`. Their states follow within ten seconds.
+        """
 
     @_builtins.property
     def cadences(self) -> _containers.RepeatedCompositeFieldContainer[Global___Cadence]:
@@ -857,7 +859,9 @@ class GetStatusResponse(_message.Message):
     """version is the version of the pipeline."""
     @_builtins.property
     def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentStatus]:
-        """components are the parts behind the pipeline."""
+        """components are the parts behind the pipeline, each followed by the systems outside the mesh that it uses, such as
+        `vector-store`, `language-model`, `enrichment-redis` and `sagemaker`. Their states follow within ten seconds.
+        """
 
     def __init__(
         self,
@@ -876,7 +880,7 @@ Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
 
 @_typing.final
 class ComponentStatus(_message.Message):
-    """ComponentStatus is the state of one part."""
+    """ComponentStatus is the state of one part, or of a system that it uses."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -886,7 +890,7 @@ class ComponentStatus(_message.Message):
     LATENCY_MS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """name is the part's name."""
+    """name is its name."""
     state: Global___ComponentState.ValueType
     """state is its state."""
     required: _builtins.bool

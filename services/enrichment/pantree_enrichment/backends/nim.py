@@ -9,8 +9,10 @@ import asyncio
 import functools
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -74,20 +76,30 @@ class _Unusable(Exception):
 
 
 def open_client(
-    endpoint: str, api_key: str, *, max_calls: int, transport: httpx.AsyncBaseTransport | None = None
+    endpoint: str,
+    api_key: str,
+    *,
+    max_calls: int,
+    ca_file: Path | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
 ) -> httpx.AsyncClient:
     """HTTP client of a server.
 
     Args:
         endpoint: URL of the server, without `/v1`.
         api_key: sent as a bearer token unless empty.
-        max_calls: maximum number of connections.
+        max_calls: maximum number of concurrent calls.
+        ca_file: PEM file of the CA of the server; None for the public ones.
         transport: replaces the network in tests.
+
+    Raises:
+        OSError: when the CA file cannot be read.
     """
     return httpx.AsyncClient(
+        verify=True if ca_file is None else ssl.create_default_context(cafile=str(ca_file)),
         base_url=endpoint,
         headers={"Authorization": f"Bearer {api_key}"} if api_key else None,
-        limits=httpx.Limits(max_connections=max_calls),
+        limits=httpx.Limits(max_connections=max_calls + 1),  # one for checks of the health
         timeout=None,  # noqa: S113 - `ask` limits the total time
         transport=transport,
     )
@@ -180,15 +192,27 @@ class NimEnricher:
             report(index, Failure(reason))
 
     async def check(self) -> str:
-        """What is wrong with the server, for operators; empty if it answers."""
+        """What is wrong with the server, for operators; empty if it answers.
+
+        After a failure, a call with a one-word reply decides whether the server works again.
+        """
         try:
-            response = await self._client.get("/v1/models")
+            if not self.problem:
+                response = await self._client.get("/v1/models")
+                # Servers without this route work, too.
+                is_down = response.status_code in (401, 403) or response.status_code >= 500
+                return f"answers HTTP {response.status_code}" if is_down else ""
+            limit = {self._form.limit_field: 1} if self._form.limit_field else {}
+            request = {"model": self._model, "messages": [{"role": "user", "content": "ok"}], **limit}
+            response = await self._client.post("/v1/chat/completions", json=request)
         except httpx.HTTPError as error:
             return f"cannot be reached ({type(error).__name__})"
-        # Servers without this route work, too.
-        if response.status_code in (401, 403) or response.status_code >= 500:
-            return f"answers HTTP {response.status_code}"
-        return self.problem
+        if response.status_code != 200:
+            return self.problem
+        _log.info("language model works again")
+        self.problem = ""
+        self._breaker.record_success()
+        return ""
 
     async def close(self) -> None:
         await self._client.aclose()

@@ -44,7 +44,7 @@ class HealthProbe(Protocol):
     components: tuple[Component, ...]
 
     async def check(self) -> Sequence[ComponentHealth]:
-        """Health of every component, in the order of `components`."""
+        """Health of every component, in the order of `components`, and of the systems that they depend on."""
 
 
 def mesh_state(healths: Sequence[ComponentHealth]) -> State:

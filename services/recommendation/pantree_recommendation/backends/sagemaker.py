@@ -15,6 +15,7 @@ from pantree_recommendation.core.ranking import ItemFeatures, RankerFailure
 from pantree_runtime import telemetry
 from pantree_runtime.circuit_breaker import CircuitBreaker
 from pantree_runtime.deadline import MIN_SECONDS, remaining_seconds
+from pantree_runtime.logging import RateLimitedLog
 
 _log = structlog.get_logger(__name__)
 
@@ -64,7 +65,10 @@ class SageMakerRanker:
         self._max_body_bytes = max_body_bytes
         self._draw = draw
         self._breaker = CircuitBreaker(cool_down_seconds, clock, failure_threshold=failure_threshold)
-        self._last_failure = ""
+        self._log = RateLimitedLog(_log, clock)
+        self._clock = clock
+        self._cool_down_seconds = cool_down_seconds
+        self._last_failure, self._failed_at = "", 0.0
         self._threads = ThreadPoolExecutor(max_calls, thread_name_prefix="sagemaker")
 
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
@@ -82,11 +86,20 @@ class SageMakerRanker:
             failure = raised
         else:
             self._breaker.record_success()
+            self._last_failure = ""
             return scores
-        self._last_failure = str(failure)
+        self._last_failure, self._failed_at = str(failure), self._clock()
         self._breaker.record_failure()
-        _log.warning("sagemaker failed", reason=str(failure), circuit_open=not self._breaker.is_closed)
+        self._log.warning("sagemaker failed", cause=str(failure), circuit_open=not self._breaker.is_closed)
         raise failure
+
+    async def check(self) -> str:
+        """What was wrong with the last call, for operators; empty if it succeeded or is long ago.
+
+        SageMaker has no call that shows whether an endpoint works except inference, which costs money.
+        """
+        is_recent = self._clock() - self._failed_at < self._cool_down_seconds
+        return self._last_failure if is_recent else ""
 
     async def close(self) -> None:
         """Closes connections and threads. Abandoned calls end when they time out."""

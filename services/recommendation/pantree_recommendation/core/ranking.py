@@ -87,7 +87,10 @@ def features_of(candidate: Candidate, offer: Offer, as_of: date) -> ItemFeatures
 
 
 class RankerFailure(Exception):
-    """A model returned no usable scores. The message is shown to callers, so it never contains a secret."""
+    """A model returned no usable scores. The message is for operators."""
+
+    reason = "SageMaker is unavailable; the embedded model ranked the items"
+    """What callers outside learn: nothing about hosts, settings and permissions."""
 
 
 class Ranker(Protocol):

@@ -178,7 +178,7 @@ async def score(filtered: Sequence[FilteredRequest]) -> list[ScoredRequest]:
         except RankerFailure as failure:
             if ranker is fallback:
                 raise
-            ranker, fallback_reason = fallback, str(failure)
+            ranker, fallback_reason = fallback, failure.reason
             scores = await fallback.scores(features)
         begin = 0
         for position in positions:

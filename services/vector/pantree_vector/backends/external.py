@@ -1,6 +1,7 @@
 """Base class of the stores in external systems: options, telemetry, errors, and the check of the embedding model."""
 
 import functools
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 import structlog
 
 from pantree_runtime.errors import ComponentUnavailable, StoreMismatch
+from pantree_runtime.logging import RateLimitedLog
 from pantree_runtime.telemetry import external_call
 from pantree_vector.core.embedder import EmbeddingModel
 
@@ -18,6 +20,10 @@ COMPONENT = "vector-store"
 _OTHER_PLACE = (
     "set PANTREE_VECTOR_COLLECTION_PREFIX or PANTREE_VECTOR_STORE_URL to an empty place and index the histories again"
 )
+
+# Without new attempts, a failure of an operation says nothing about the store after this time.
+_FAILURE_SECONDS = 60.0
+_MAX_CAUSE_CHARACTERS = 500
 
 P = ParamSpec("P")
 ItemT = TypeVar("ItemT")
@@ -56,15 +62,49 @@ class ExternalStore:
         self._customers = f"{options.collection_prefix}_customers"
         self._options = options
 
+        self._log = RateLimitedLog(_log, time.monotonic)
+        self._failed: dict[str, tuple[float, str]] = {}
+        """Time and cause of the last failure of each operation that did not succeed since."""
+
     @property
     def remedy(self) -> str:
-        """What is wrong if the store is unavailable, and what to do about it."""
+        """What is wrong if the store is unavailable, and what to do about it. For operators only."""
         raise NotImplementedError
 
-    def unavailable(self, error: Exception) -> ComponentUnavailable:
+    async def ping(self) -> None:
+        """Raises one of `client_errors` if the store does not answer."""
+        raise NotImplementedError
+
+    async def check(self) -> str:
+        """What is wrong with the store, for operators; empty if it works.
+
+        A store that answers may still fail at what it is for, such as writing to a full disk. So an operation that has
+        failed lately and has not succeeded since counts as well.
+        """
+        try:
+            await self.ping()
+        except self.client_errors as error:
+            return _one_line(error)
+        failures = [cause for at, cause in self._failed.values() if time.monotonic() - at < _FAILURE_SECONDS]
+        return failures[-1] if failures else ""
+
+    def succeeded(self, operation: str) -> None:
+        """Forgets an earlier failure of an operation."""
+        self._failed.pop(operation, None)
+
+    def unavailable(self, operation: str, error: Exception) -> ComponentUnavailable:
         """Logs an error of the client library, and returns the error to raise for it."""
-        _log.warning("vector store failed", place=str(self._place), error=str(error))
-        return ComponentUnavailable(COMPONENT, self.remedy)
+        cause = _one_line(error)
+        self._failed[operation] = (time.monotonic(), f"{operation}: {cause}")
+        self._log.warning(
+            "vector store failed",
+            cause=cause,
+            operation=operation,
+            place=str(self._place),
+            remedy=self.remedy,
+            exc_info=error,
+        )
+        return ComponentUnavailable(COMPONENT, "the vector store is unavailable", self.remedy)
 
     def _require_model(self, collection: str, stored: EmbeddingModel, model: EmbeddingModel) -> None:
         if stored != model:
@@ -90,11 +130,17 @@ def external_operation(
     async def call(store: StoreT, /, *args: P.args, **kwargs: P.kwargs) -> ResultT:
         with external_call(store.system, method.__name__):
             try:
-                return await method(store, *args, **kwargs)
+                result = await method(store, *args, **kwargs)
             except store.client_errors as error:
-                raise store.unavailable(error) from error
+                raise store.unavailable(method.__name__, error) from error
+            store.succeeded(method.__name__)
+            return result
 
     return call
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:_MAX_CAUSE_CHARACTERS] or type(error).__name__
 
 
 def batches(items: Sequence[ItemT], size: int) -> Iterator[list[ItemT]]:

@@ -98,6 +98,9 @@ class MemoryStore:
     async def open(self, model: EmbeddingModel) -> None:
         self._tenants = defaultdict(lambda: _Tenant(model.dimension))
 
+    async def check(self) -> str:
+        return ""
+
     async def close(self) -> None:
         self._tenants = {}
 

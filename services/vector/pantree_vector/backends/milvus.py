@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from pantree_vector.core.profile import CustomerProfile
 from pantree_vector.core.store import CustomerMatch, CustomerPoint, HouseholdPoints, ItemFilter, ItemMatch
 
 _SERVER_THREADS = 8
+_PING_SECONDS = 2.0
 # Rows in one message: 1,000 vectors of 1,024 numbers are 4 MiB, well below what servers accept.
 _BATCH_ROWS = 1_000
 # Customers whose items are fetched by one query: some megabytes if each has a thousand items.
@@ -85,6 +87,15 @@ _CUSTOMER_FIELDS = (
 _LISTED_ITEMS = "item_ids"
 
 
+def _quiet_client() -> None:
+    """Leaves the log to this service: pymilvus writes dozens of plain lines for each failed call."""
+    for name in ("pymilvus", "pymilvus.milvus_client", "pymilvus.bulk_writer"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+        logger.setLevel(logging.CRITICAL)
+
+
 class MilvusStore(ExternalStore):
     """Stores points in Milvus.
 
@@ -97,6 +108,7 @@ class MilvusStore(ExternalStore):
 
     def __init__(self, place: Path | str, options: StoreOptions) -> None:
         super().__init__(place, options)
+        _quiet_client()
         self._is_file = isinstance(place, Path)
         self._schemas: dict[str, Mapping[str, Any]] = {}
         self._client: MilvusClient | None = None
@@ -142,6 +154,13 @@ class MilvusStore(ExternalStore):
                 self._schemas[name] = client.describe_collection(name, timeout=timeout)
 
         await self._in_thread(connect)
+
+    async def ping(self) -> None:
+        client = self._client
+        # A file is in this process. Its only thread may be busy with a long write.
+        if client is not None and not self._is_file:
+            # Not in the threads of calls, which may all wait for a server that hangs.
+            await asyncio.to_thread(client.has_collection, self._customers, timeout=_PING_SECONDS)
 
     async def close(self) -> None:
 

@@ -89,8 +89,11 @@ class QdrantStore(ExternalStore):
                 self._place.mkdir(parents=True, exist_ok=True)
                 return AsyncQdrantClient(path=str(self._place))
             except RuntimeError as error:  # open in another process
-                raise self.unavailable(error) from error
+                raise self.unavailable("open", error) from error
         return AsyncQdrantClient(IN_MEMORY)
+
+    async def ping(self) -> None:
+        await self._client.collection_exists(self._customers)
 
     async def close(self) -> None:
         if hasattr(self, "_client"):

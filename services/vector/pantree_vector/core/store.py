@@ -94,6 +94,9 @@ class VectorStore(Protocol):
             StoreMismatch: the stored vectors are of another model.
         """
 
+    async def check(self) -> str:
+        """What is wrong with the store, for operators; empty if it works."""
+
     async def close(self) -> None:
         """Closes connections and files. May be called twice."""
 

@@ -838,7 +838,8 @@ export type GetConfigResponse = Message<"pantree.pipeline.v1.GetConfigResponse">
   maxHistoryRows: number;
 
   /**
-   * components are the parts behind the pipeline.
+   * components are the parts behind the pipeline, each followed by the systems outside the mesh that it uses, such as
+   * `vector-store`, `language-model`, `enrichment-redis` and `sagemaker`. Their states follow within ten seconds.
    *
    * @generated from field: repeated pantree.pipeline.v1.ComponentConfig components = 7;
    */
@@ -951,7 +952,8 @@ export type GetStatusResponse = Message<"pantree.pipeline.v1.GetStatusResponse">
   state: ComponentState;
 
   /**
-   * components are the parts behind the pipeline.
+   * components are the parts behind the pipeline, each followed by the systems outside the mesh that it uses, such as
+   * `vector-store`, `language-model`, `enrichment-redis` and `sagemaker`. Their states follow within ten seconds.
    *
    * @generated from field: repeated pantree.pipeline.v1.ComponentStatus components = 2;
    */
@@ -973,13 +975,13 @@ export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE_
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
 
 /**
- * ComponentStatus is the state of one part.
+ * ComponentStatus is the state of one part, or of a system that it uses.
  *
  * @generated from message pantree.pipeline.v1.ComponentStatus
  */
 export type ComponentStatus = Message<"pantree.pipeline.v1.ComponentStatus"> & {
   /**
-   * name is the part's name.
+   * name is its name.
    *
    * @generated from field: string name = 1;
    */
