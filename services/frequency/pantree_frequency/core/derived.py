@@ -32,7 +32,7 @@ def _residual(recency: float, horizon: float, log_interval: float, log_deviation
 @compiled()
 def _shrunken(intervals: Any, prior_mean: float, prior_deviation: float) -> tuple[float, float]:
     """Mean and standard deviation of the log intervals of an INTERVALS record, shrunk toward those of a prior."""
-    gaps = intervals.count - 1.0
+    gaps = np.float64(intervals.count) - 1.0
     own = np.float64(0.0)
     squares = np.float64(0.0)
     between = np.float64(0.0)
@@ -50,10 +50,11 @@ def _group_timing(intervals: Any, prior: Any, household_log_ratio: float) -> tup
     """Log interval, probability within 28 days and log overdue ratio of a pair's group; NaN where it is unknown."""
     if not (intervals.count > 0 and prior.log_deviation > 0):
         return np.nan, np.nan, np.nan
-    mean, deviation = _shrunken(intervals, prior.log_interval + household_log_ratio, prior.log_deviation)
+    prior_mean = np.float64(prior.log_interval) + household_log_ratio
+    mean, deviation = _shrunken(intervals, prior_mean, np.float64(prior.log_deviation))
     due = math.exp(mean)
     residual = _residual(min(np.float64(intervals.recency), due), 28.0, mean, deviation)
-    return mean, residual, math.log(max(intervals.recency / due, 1.0))
+    return mean, residual, math.log(max(np.float64(intervals.recency) / due, 1.0))
 
 
 @compiled()
@@ -69,7 +70,7 @@ def derive(pair_starts: Integers, features: Records) -> None:
         weight = 0.0
         pull = 0.0
         for pair in range(len(rows)):
-            gaps = rows[pair].pair.count - 1.0
+            gaps = np.float64(rows[pair].pair.count) - 1.0
             if gaps > 0:
                 share = gaps / (gaps + 1.0)
                 weight += share
@@ -82,13 +83,14 @@ def derive(pair_starts: Integers, features: Records) -> None:
 def _derive_pair(row: Any, household_log_ratio: float) -> None:
     """Fills the derived features of one FEATURES record."""
     own, prior, trip = row.pair, row.item_prior, row.trip
-    count, recency = own.count, own.recency
-    mean, deviation = _shrunken(own, prior.log_interval + household_log_ratio, prior.log_deviation)
+    count, recency = np.float64(own.count), np.float64(own.recency)
+    prior_mean = np.float64(prior.log_interval) + household_log_ratio
+    mean, deviation = _shrunken(own, prior_mean, np.float64(prior.log_deviation))
     due = math.exp(mean)
     if count > 1:
         due = max(due, np.float64(own.mean_interval))
     # Once the item is overdue, features that would rise with its recency stay as they were on the day it was due.
-    capped = min(np.float64(recency), due)
+    capped = min(recency, due)
     row.household_log_ratio = household_log_ratio
     row.log_interval = mean
     row.log_deviation = deviation
@@ -99,13 +101,13 @@ def _derive_pair(row: Any, household_log_ratio: float) -> None:
     row.residual_14 = _residual(capped, 14.0, mean, deviation)
     row.residual_28 = _residual(capped, 28.0, mean, deviation)
     row.residual_56 = _residual(capped, 56.0, mean, deviation)
-    prior_rate = math.exp(prior.log_rate - household_log_ratio)
-    row.rate = (count - 1.0 + _RATE_STRENGTH) / (own.age + _RATE_STRENGTH / prior_rate)
-    row.recency_by_mean = capped / own.mean_interval
+    prior_rate = math.exp(np.float64(prior.log_rate) - household_log_ratio)
+    row.rate = (count - 1.0 + _RATE_STRENGTH) / (np.float64(own.age) + _RATE_STRENGTH / prior_rate)
+    row.recency_by_mean = capped / np.float64(own.mean_interval)
     row.recency_by_max = recency / own.max_interval
     row.decay_ratio = own.decay_28 / max(own.decay_112, np.float32(1e-9))
-    row.recency_by_median = capped / own.median_interval
-    row.recency_by_last = capped / own.last_interval
+    row.recency_by_median = capped / np.float64(own.median_interval)
+    row.recency_by_last = capped / np.float64(own.last_interval)
     row.overdue_z = max((math.log(recency + 0.5) - math.log(due + 0.5)) / deviation, 0.0)
     row.type_log_interval, row.type_residual_28, row.type_overdue = _group_timing(
         row.type, row.type_prior, household_log_ratio

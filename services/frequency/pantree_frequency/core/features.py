@@ -178,7 +178,7 @@ def _fill_ranks(rows: Records, ranks: Integers) -> None:
     """
     for pair in range(len(rows)):
         # A share of a millionth is as good as a tie.
-        ranks[pair] = ((_HIGHEST_SCORE - np.int64(rows[pair].pair.decay_112 * 1e6)) << _PAIR_BITS) | pair
+        ranks[pair] = ((_HIGHEST_SCORE - np.int64(np.float64(rows[pair].pair.decay_112) * 1e6)) << _PAIR_BITS) | pair
     ranks.sort()
     end = 0
     while end < len(rows):
@@ -285,7 +285,7 @@ def _fill_groups(
     # Pairs by group, so that the features of a group are computed once.
     by_group = np.empty(len(pairs), np.int64)
     for pair in range(len(pairs)):
-        by_group[pair] = (np.int64(groups[pairs[pair].item]) << _PAIR_BITS) | pair
+        by_group[pair] = (np.int64(groups[pairs[pair]["item"]]) << _PAIR_BITS) | pair
     by_group.sort()
     end = 0
     while end < len(pairs):

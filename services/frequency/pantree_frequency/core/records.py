@@ -13,8 +13,14 @@ Codes: TypeAlias = NDArray[np.int32]
 # Compiled functions compute with numbers of numpy.
 Integer: TypeAlias = int | np.int64
 
+
+def _record_type(fields: list[Any], align: bool = False) -> np.dtype[np.void]:
+    """Record type whose elements have their fields as attributes also where functions are not compiled."""
+    return np.dtype((np.record, np.dtype(fields, align=align)))
+
+
 # A receipt line. Grouping by household moves it with one write; 32 bytes are half a cache line.
-LINE = np.dtype(
+LINE = _record_type(
     [
         ("item", np.int32),
         ("day", np.int32),
@@ -27,7 +33,7 @@ LINE = np.dtype(
 )
 
 # An item of a household, with its totals.
-PAIR = np.dtype(
+PAIR = _record_type(
     [
         ("household", np.int32),
         ("item", np.int32),
@@ -62,7 +68,7 @@ class Purchases(NamedTuple):
 
 
 # Statistics of a pair; NaN where there are too few purchases.
-STATISTICS = np.dtype(
+STATISTICS = _record_type(
     [
         ("purchase_count", np.float64),
         ("mean_interval_days", np.float64),
@@ -83,7 +89,7 @@ STATISTICS = np.dtype(
 )
 
 # The same in bulk: 64 bytes for each pair.
-BULK_STATISTICS = np.dtype(
+BULK_STATISTICS = _record_type(
     [
         ("item", np.int32),
         ("purchase_count", np.int32),
@@ -101,7 +107,7 @@ BULK_STATISTICS = np.dtype(
 
 
 def _float_record(*names: str) -> np.dtype[np.void]:
-    return np.dtype([(name, np.float32) for name in names])
+    return _record_type([(name, np.float32) for name in names])
 
 
 # Features of a series of distinct purchase days: of an item, a type or a category.
@@ -154,7 +160,7 @@ PRIOR = _float_record(
 )
 
 # Features of a pair, in the order in which models are fitted on them.
-FEATURES = np.dtype(
+FEATURES = _record_type(
     [
         ("pair", INTERVALS),
         (

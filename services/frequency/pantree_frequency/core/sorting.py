@@ -108,7 +108,7 @@ def sort_household(lines: Records, as_of: Integer, keys: Integers, scratch: Inte
         line = lines[position]
         day = np.int64(line.day)
         if day <= as_of:
-            item = np.int64(line.item)
+            item = np.int64(line["item"])
             keys[count] = (item << ITEM_SHIFT) | (day << POSITION_BITS) | position
             count += 1
             if day < highest_day:
