@@ -3,15 +3,22 @@
 Code that was compiled while the source directory was writable, such as during an image build, is loaded later from the
 read-only directory on the same kind of processor; other processors compile it in each process. With
 `NUMBA_DISABLE_JIT=1` the functions stay Python, slow but with the same results.
+
+With `PANTREE_COMPILE=background`, functions that are not in the cache yet stay Python until `switch_to_compiled`, so
+that a part can serve while another process fills the cache.
 """
 
 import contextlib
 import functools
 import hashlib
-from collections.abc import Callable
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, cast
 
+import llvmlite.binding
 import numba
 import numpy as np
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
@@ -73,6 +80,110 @@ def _digest_of(directory: Path) -> str:
     return digest.hexdigest()
 
 
+class _Calls:
+    """Counts the calls of interpreted functions that run, without those that they make."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._thread = threading.local()
+        self._count = 0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Context of a call."""
+        if getattr(self._thread, "is_inside", False):
+            yield
+            return
+        with self._condition:
+            self._count += 1
+        self._thread.is_inside = True
+        try:
+            yield
+        finally:
+            self._thread.is_inside = False
+            with self._condition:
+                self._count -= 1
+                self._condition.notify_all()
+
+    @contextlib.contextmanager
+    def none_running(self) -> Iterator[None]:
+        """Context in which no call runs; waits for those in flight."""
+        with self._condition:
+            self._condition.wait_for(lambda: not self._count)
+            yield
+
+
+class _Interpreted:
+    """A function that stays Python until `switch_to_compiled`."""
+
+    def __init__(self, function: Callable[..., Any], kernel: Callable[[], Any]) -> None:
+        functools.update_wrapper(self, function)
+        # Hashes overflow, of which numpy would warn and machine code does not.
+        self._function = np.errstate(over="ignore")(function)
+        self._make_kernel = kernel
+        self._kernel: Callable[..., Any] | None = None
+
+    def switch(self) -> Callable[..., Any]:
+        """The function for the compiler, which is called from now on."""
+        self._kernel = self._kernel or self._make_kernel()
+        return self._kernel
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        if self._kernel is not None:
+            return self._kernel(*arguments, **options)
+        with _calls.running():
+            return self._function(*arguments, **options)
+
+
+_calls = _Calls()
+_interpreted: list[_Interpreted] = []
+_directories: set[Path] = set()
+
+
+def _is_interpreted(function: Callable[..., Any]) -> bool:
+    """Whether a function stays Python for now: its directory's cache can be filled, and has not been."""
+    directory = Path(function.__code__.co_filename).parent
+    _directories.add(directory)
+    if os.environ.get("PANTREE_COMPILE") != "background":
+        return False
+    stamp = _stamp(directory)
+    return os.access(directory, os.W_OK) and not stamp.exists()
+
+
+@functools.cache
+def _stamp(directory: Path) -> Path:
+    """File that exists when the functions in a directory are in the cache, for this source, compiler and processor."""
+    target = f"{numba.__version__}-{llvmlite.binding.get_host_cpu_name()}"
+    return directory / "__pycache__" / f"compiled-{_digest_of(directory)[:16]}-{target}"
+
+
+def is_interpreted() -> bool:
+    """Whether some functions of this process stay Python until `switch_to_compiled`."""
+    return bool(_interpreted)
+
+
+def mark_compiled() -> None:
+    """Records that every function of this process is in the cache. Call it after all have been called."""
+    if _interpreted or numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # made when numba is imported
+        return
+    for directory in _directories:
+        with contextlib.suppress(OSError):
+            _stamp(directory).parent.mkdir(exist_ok=True)
+            _stamp(directory).touch()
+
+
+def switch_to_compiled() -> None:
+    """Makes all modules call compiled functions, between two calls; they are loaded from the cache when called."""
+    with _calls.none_running():
+        kernels = {id(one): one.switch() for one in _interpreted}
+        for name, module in list(sys.modules.items()):
+            if name.startswith("pantree_"):
+                for variable, value in list(vars(module).items()):
+                    if id(value) in kernels and isinstance(value, _Interpreted):
+                        setattr(module, variable, kernels[id(value)])
+        _interpreted.clear()
+
+
 def compiled(
     error_model: Literal["python", "numpy"] = "python", *, inline: bool = False
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
@@ -87,20 +198,38 @@ def compiled(
         if numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # made when numba is imported
             # Hashes overflow, of which numpy would warn and machine code does not.
             return np.errstate(over="ignore")(function)
-        how: Literal["always", "never"] = "always" if inline else "never"
-        kernel = numba.njit(nogil=True, error_model=error_model, inline=how)(function)
-        # numba raises RuntimeError without a writable directory, as in a container with a read-only root, and for code
-        # without a file.
-        for cache in (_Cache, _InstalledCache):
-            with contextlib.suppress(RuntimeError):
-                # As numba sets a function's cache itself; there is no public method.
-                vars(kernel)["_cache"] = cache(function)
-                break
-        return cast(Callable[Parameters, Result], kernel)
+
+        def kernel() -> Any:
+            how: Literal["always", "never"] = "always" if inline else "never"
+            kernel = numba.njit(nogil=True, error_model=error_model, inline=how)(function)
+            # numba raises RuntimeError without a writable directory, as in a container with a read-only root, and for
+            # code without a file.
+            for cache in (_Cache, _InstalledCache):
+                with contextlib.suppress(RuntimeError):
+                    # As numba sets a function's cache itself; there is no public method.
+                    vars(kernel)["_cache"] = cache(function)
+                    break
+            return kernel
+
+        return cast(Callable[Parameters, Result], _now_or_later(function, kernel))
 
     return decorate
 
 
+def _now_or_later(function: Callable[..., Any], kernel: Callable[[], Any]) -> Callable[..., Any]:
+    """The function for the compiler, or the interpreted one that is switched later."""
+    if not _is_interpreted(function):
+        return cast(Callable[..., Any], kernel())
+    _interpreted.append(_Interpreted(function, kernel))
+    return _interpreted[-1]
+
+
 def inlined(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
     """The function, compiled as a part of its callers: compiling it on its own as well would take as long again."""
-    return cast(Callable[Parameters, Result], numba.njit(inline="always", error_model="numpy")(function))
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined] # made when numba is imported
+        return function
+
+    def kernel() -> Any:
+        return numba.njit(inline="always", error_model="numpy")(function)
+
+    return cast(Callable[Parameters, Result], _now_or_later(function, kernel))

@@ -37,6 +37,9 @@ _log = structlog.get_logger(__name__)
 # old connection: a bulk stream may run for hours, and all other calls have a deadline.
 CONNECTION_AGE_MS = 300_000
 
+COMPILED = "pantree.compiled"
+"""Name in health checks: NOT_SERVING while a part's answers are interpreted; unknown if they never were."""
+
 BULK_COST = 16
 """Cost of a call that may keep several threads busy for minutes."""
 # Time to exit after draining if the parent process is gone.
@@ -72,6 +75,8 @@ class ServiceSpec:
     """Functions that add a servicer to a server, by full service name."""
     warm_up: Callable[[], Awaitable[None]] = field(default=_nothing)
     """Loads models and opens connections before the part reports SERVING."""
+    compile_in_background: Callable[[], Coroutine[Any, Any, None]] | None = None
+    """Compiles functions while the part serves; None if all are compiled. See `background_compilation`."""
     close: Callable[[], Awaitable[None]] = field(default=_nothing)
     """Releases resources after the last call."""
     costs: Mapping[str, int] = field(default_factory=dict)
@@ -102,10 +107,27 @@ class RunningService:
         self.name = part.name
         self.address = address
         """`host:port` on which it listens."""
+        self._compilation: asyncio.Task[None] | None = None
+
+    async def compile_in_background(self) -> None:
+        """Starts the compilation of functions that are not compiled; `COMPILED` is SERVING when it is done."""
+        if self._part.compile_in_background is None:
+            return
+        await self._health.set(COMPILED, health_pb2.HealthCheckResponse.NOT_SERVING)
+        compilation = self._part.compile_in_background()
+
+        async def compile_and_report() -> None:
+            await compilation
+            await self._health.set(COMPILED, health_pb2.HealthCheckResponse.SERVING)
+
+        self._compilation = asyncio.create_task(compile_and_report())
 
     async def stop(self, grace_seconds: float) -> None:
         """Reports NOT_SERVING, waits up to `grace_seconds` for calls in flight, then closes the part."""
         await self._monitor.stop()
+        if self._compilation is not None:
+            self._compilation.cancel()
+            await asyncio.wait([self._compilation])
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
         await self._part.close()
@@ -170,6 +192,7 @@ async def start(
     for name in names:
         await health_servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
     monitor.start()
+    await running.compile_in_background()
     return running
 
 
@@ -299,6 +322,16 @@ class Program(Generic[SettingsT]):
             OSError: if the port is not available.
         """
         return await self._start(load_settings(self.settings_class))
+
+    def compile(self) -> None:
+        """Calls every function of the part once, so that it is compiled and cached."""
+
+        async def warm_up() -> None:
+            part = await self.build(load_settings(self.settings_class))
+            await part.warm_up()
+            await part.close()
+
+        run(warm_up)
 
     def main(self) -> None:
         """Serves until SIGTERM or Ctrl-C; with `--demo`, makes one call and prints the response.

@@ -458,7 +458,11 @@ async def _pipeline_address(address: str | None, in_process: bool, quiet: bool) 
     def on_state_change(part: str, state: str) -> None:
         if state == "serving":
             serving.add(part)
-        status_line.update(f"starting the mesh: {len(serving)} of {len(PARTS)} parts are serving")
+        waiting = [one.name for one in PARTS if one.name not in serving]
+        status_line.update(
+            f"starting the mesh: {len(serving)} of {len(PARTS)} parts are serving"
+            + (f"; {', '.join(waiting)}: loading libraries and models" if waiting else "")
+        )
 
     started_at = time.perf_counter()
     async with contextlib.AsyncExitStack() as stack:

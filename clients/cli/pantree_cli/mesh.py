@@ -26,8 +26,10 @@ from pantree_runtime.settings import PartSettings, load_settings
 GRPC_VARIABLES = {"GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
 """gRPC settings of every part: the classic poller uses fewer threads per call (docs/decisions/0019)."""
 HOST = "127.0.0.1"
-# The first start on a machine compiles a thousand modules and the numba kernels, which takes some 15 s of CPU.
-MAX_START_SECONDS = 180.0
+COMPILE_VARIABLES = {"PANTREE_COMPILE": "background"}
+"""On a first start, parts serve before their functions are compiled (docs/decisions/0046)."""
+# Only a very slow machine needs this long, and progress is shown.
+MAX_START_SECONDS = 600.0
 _POLL_SECONDS = 0.05
 # A part that exits is restarted with exponential back-off, which starts over after a minute of service.
 _INITIAL_BACKOFF_SECONDS = 0.5
@@ -311,11 +313,15 @@ async def start_processes(
     Raises:
         ComponentUnavailable: when a part exits or is not serving in time; the others are stopped.
     """
-    environment = {"PANTREE_LOG_LEVEL": "WARNING", **GRPC_VARIABLES, **os.environ, **variables}
+    defaults = {"PANTREE_LOG_LEVEL": "WARNING", **GRPC_VARIABLES, **COMPILE_VARIABLES}
+    environment = {**defaults, **os.environ, **variables}
     mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in PARTS}, identity)
+
+    missing = {part.name for part in PARTS}
 
     async def until_serving(part: ServiceKind) -> None:
         await mesh.serving(part)
+        missing.discard(part.name)
         on_state_change(part.name, "serving")
 
     try:
@@ -326,7 +332,8 @@ async def start_processes(
             await asyncio.gather(*(until_serving(part) for part in PARTS))
     except TimeoutError:
         await mesh.stop()
-        raise ComponentUnavailable("mesh", f"not all parts are serving after {MAX_START_SECONDS:.0f} s") from None
+        names = ", ".join(sorted(missing))
+        raise ComponentUnavailable("mesh", f"{names} not serving after {MAX_START_SECONDS:.0f} s") from None
     except BaseException:
         await mesh.stop()
         raise
@@ -364,7 +371,8 @@ async def start_in_process(variables: Mapping[str, str], on_state_change: OnStat
         OSError: when a port is not available; the other parts are stopped.
     """
     os.environ.update(variables)
-    os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")
+    for name, value in {"PANTREE_LOG_LEVEL": "WARNING", **COMPILE_VARIABLES}.items():
+        os.environ.setdefault(name, value)
     settings = load_settings(PartSettings)
     configure_logging("pantree", settings)
     running: list[Any] = []

@@ -14,7 +14,7 @@ from pantree_frequency.demo import demo
 from pantree_frequency.rules import RULES
 from pantree_frequency.servicer import Analyzer, FrequencyServicer
 from pantree_frequency.settings import FrequencySettings
-from pantree_runtime import telemetry
+from pantree_runtime import background_compilation, telemetry
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 
 NAME = "frequency"
@@ -28,6 +28,7 @@ async def build(settings: FrequencySettings) -> ServiceSpec:
 
     async def warm_up() -> None:
         await asyncio.to_thread(_load, analyzer, model_dir, settings.model_threads)
+        await asyncio.to_thread(background_compilation.finish, lambda: _call_all(analyzer))
 
     return ServiceSpec(
         name=NAME,
@@ -37,6 +38,11 @@ async def build(settings: FrequencySettings) -> ServiceSpec:
             )
         },
         warm_up=warm_up,
+        compile_in_background=(
+            (lambda: background_compilation.compile_in_background(NAME, lambda: _call_all(analyzer)))
+            if background_compilation.is_needed()
+            else None
+        ),
         costs={"AnalyzeHistories": BULK_COST},
         rules=RULES,
         counts={"AnalyzeHistory": _count, "AnalyzeHistories": _count_all},
@@ -52,8 +58,12 @@ def _count_all(response: AnalyzeHistoriesResponse) -> None:
 
 
 def _load(analyzer: Analyzer, model_dir: Path, thread_count: int) -> None:
-    """Loads the models and analyzes a history, so that every function is compiled before the first request."""
+    """Loads the models."""
     analyzer.load(model_files.models_of(model_files.load(model_dir), thread_count=thread_count))
+
+
+def _call_all(analyzer: Analyzer) -> None:
+    """Analyzes a history, so that every function is compiled before the first request."""
     history = PurchaseHistory(
         item_names=("warm-up",),
         item_categories=("warm-up",),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_domain.catalog import load_catalog
-from pantree_runtime import telemetry
+from pantree_runtime import background_compilation, telemetry
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 from pantree_runtime.settings import environment_variable
@@ -34,6 +34,10 @@ async def build(settings: SimulationSettings) -> ServiceSpec:
     archetypes = _archetypes(settings.archetypes_file)
     simulator, population_simulator = Simulator(catalog, behavior), PopulationSimulator(catalog, behavior)
     servicer = SimulationServicer(archetypes, simulator.months, population_simulator.batches)
+
+    def call_all() -> None:
+        warm_up(simulator, population_simulator, archetypes)
+
     return ServiceSpec(
         name=NAME,
         services={
@@ -41,7 +45,12 @@ async def build(settings: SimulationSettings) -> ServiceSpec:
                 servicer, server
             )
         },
-        warm_up=lambda: asyncio.to_thread(warm_up, simulator, population_simulator, archetypes),
+        warm_up=lambda: asyncio.to_thread(background_compilation.finish, call_all),
+        compile_in_background=(
+            (lambda: background_compilation.compile_in_background(NAME, call_all))
+            if background_compilation.is_needed()
+            else None
+        ),
         costs={"SimulatePopulation": BULK_COST},
         rules=RULES,
         counts={

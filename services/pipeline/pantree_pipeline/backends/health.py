@@ -10,6 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pantree_pipeline.core.health import Component, ComponentHealth, State
+from pantree_runtime.server import COMPILED
 
 # Name of the whole server in the health protocol.
 _SERVER = ""
@@ -47,7 +48,7 @@ class GrpcHealthProbe:
         if not component.enabled:
             return [ComponentHealth(component, State.DISABLED, message="disabled by the settings")]
         started = time.perf_counter()
-        message = ""
+        message = note = ""
         statuses: Mapping[str, health_pb2.HealthCheckResponse] = {}
         try:
             list_statuses = self._lists[component.name]
@@ -55,12 +56,14 @@ class GrpcHealthProbe:
             statuses = response.statuses
             if _SERVER not in statuses or statuses[_SERVER].status != _SERVING:
                 message = "is starting or stopping"
+            elif COMPILED in statuses and statuses[COMPILED].status != _SERVING:
+                note = "answers are interpreted while its functions are compiled"
         except grpc.aio.AioRpcError as error:
             message = f"does not answer ({error.code().name})"
         latency_ms = (time.perf_counter() - started) * 1000
         state = State.UNAVAILABLE if message else State.SERVING
         return [
-            ComponentHealth(component, state, latency_ms, message),
+            ComponentHealth(component, state, latency_ms, message or note),
             *(
                 self._dependency(component, name, status.status == _SERVING)
                 for name, status in sorted(statuses.items())
