@@ -1,8 +1,8 @@
 """Compiles the functions of a part while it serves; its answers are interpreted until then, with the same results."""
 
 import asyncio
-import contextlib
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -38,21 +38,18 @@ async def compile_in_background(part: str, warm_up: Callable[[], None]) -> None:
     """
     _log.info("compiling in the background; answers are interpreted until then")
     began_at = time.monotonic()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        f"import os; os.nice({_NICENESS})\nfrom pantree_{part}.__main__ import PROGRAM\nPROGRAM.compile()",
+    program = f"import os; os.nice({_NICENESS})\nfrom pantree_{part}.__main__ import PROGRAM\nPROGRAM.compile()"
+    # Not by the event loop, whose way to start a process runs the fork handlers of gRPC.
+    process = subprocess.Popen(  # noqa: ASYNC220, S603 # starts within a millisecond; our own program
+        [sys.executable, "-c", program],
         env={**os.environ, "PANTREE_COMPILE": "first", "PANTREE_LOG_LEVEL": "WARNING"},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
     )
     try:
-        code = await process.wait()
-    except asyncio.CancelledError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-        raise
+        code = await asyncio.to_thread(process.wait)
+    finally:
+        process.kill()  # has no effect once it has ended
     if code:
         _log.warning("functions cannot be compiled; answers stay interpreted", exit_code=code)
         return
