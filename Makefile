@@ -148,7 +148,7 @@ pins: ## Pin the versions that .venv has, in scripts/constraints.txt
 
 ##@ Research
 
-.PHONY: bench quality realism fit-check compare
+.PHONY: bench quality realism fit-check stories compare
 bench: .venv/quality.stamp ## Measure performance against baselines; prints a table, writes bench.json
 	@$(BIN)/python -m tests.benchmarks
 
@@ -160,6 +160,9 @@ realism: .venv/quality.stamp ## Compare simulated with real baskets: a table and
 
 fit-check: .venv/quality.stamp ## Fit the simulation again and compare the result with behavior.toml: some minutes
 	@$(BIN)/python -m pantree_research.fit_simulation --check
+
+stories: .venv/dev.stamp ## Ask about eighty households with known right answers, each with twelve other baskets; a table
+	@$(BIN)/python -m tests.stories --fillers
 
 compare: .venv/dev.stamp ## Compare the answers to random requests with those of the checkout BASELINE
 	@$(BIN)/python -m pantree_research.compare_answers $(BASELINE)

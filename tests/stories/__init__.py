@@ -1,0 +1,1 @@
+"""Household stories: small histories with the answer that an experienced grocer expects."""
