@@ -4,7 +4,6 @@ import enum
 import functools
 import re
 import tomllib
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,17 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pantree_domain.catalog.catalog import load_catalog
-from pantree_domain.catalog.names import singular
 from pantree_domain.catalog.vocabulary import Vocabulary
+from pantree_domain.goods.phrases import PREFIX_LETTERS, Phrases, pattern_words, words_of
 
 BUNDLED_GOODS = Path(__file__).with_name("goods.toml")
 
-_NOT_A_WORD = re.compile(r"[\W_]+")
-_APOSTROPHE = re.compile(r"['’`]")
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 # A receipt rarely shortens a word of less than eight letters, and short words resemble too many others.
 _MIN_SIMILAR_LETTERS = 8
-_PREFIX_LETTERS = 3
 _CACHE_SIZE = 65_536
 
 
@@ -84,30 +80,6 @@ class GoodsMatch(NamedTuple):
     """False when an unknown name only resembles such goods."""
 
 
-class _Phrases:
-    """Phrases of words with the types that they indicate. A word that ends in `*` is a prefix."""
-
-    def __init__(self, phrases: Iterable[tuple[str, GoodsType]]) -> None:
-        self._by_word: defaultdict[str, list[tuple[tuple[str, ...], GoodsType]]] = defaultdict(list)
-        self._by_prefix: defaultdict[str, list[tuple[tuple[str, ...], GoodsType]]] = defaultdict(list)
-        for phrase, goods in phrases:
-            words = _pattern_words(phrase)
-            if words[0].endswith("*"):
-                self._by_prefix[words[0][:_PREFIX_LETTERS]].append((words, goods))
-            else:
-                self._by_word[words[0]].append((words, goods))
-
-    def found_in(self, words: Sequence[str]) -> list[GoodsType]:
-        """The types whose phrases occur in the words, in any order and perhaps repeatedly."""
-        return [
-            goods
-            for at, word in enumerate(words)
-            for candidates in (self._by_word.get(word), self._by_prefix.get(word[:_PREFIX_LETTERS]))
-            for phrase, goods in candidates or ()
-            if _matches(phrase, words, at)
-        ]
-
-
 class GoodsPolicy:
     """The rules of a retailer for types of goods.
 
@@ -131,17 +103,17 @@ class GoodsPolicy:
                 choices = ", ".join(goods.id for goods in self.types if goods.offer is Offering.OPT_IN)
                 raise ValueError(f"{id_!r} is not a type of goods to opt in to; use {choices}")
         self._strictness = {goods.id: place for place, goods in enumerate(sorted(self.types, key=_leniency))}
-        self._categories = _Phrases((phrase, goods) for goods in self.types for phrase in goods.categories)
-        self._names = _Phrases((phrase, goods) for goods in self.types for phrase in goods.names)
-        self._exceptions = _Phrases((phrase, goods) for goods in self.types for phrase in goods.exceptions)
+        self._categories = Phrases((phrase, goods) for goods in self.types for phrase in goods.categories)
+        self._names = Phrases((phrase, goods) for goods in self.types for phrase in goods.names)
+        self._exceptions = Phrases((phrase, goods) for goods in self.types for phrase in goods.exceptions)
         self._by_whole_name: defaultdict[str, list[GoodsType]] = defaultdict(list)
         for goods in self.types:
             for name in goods.whole_names:
-                self._by_whole_name[" ".join(_words(name))].append(goods)
+                self._by_whole_name[" ".join(words_of(name))].append(goods)
         self._by_similar_word = {
             words[0].rstrip("*"): goods
             for goods in sorted(self.types, key=_leniency, reverse=True)
-            for words in map(_pattern_words, goods.names)
+            for words in map(pattern_words, goods.names)
             if len(words) == 1 and len(words[0].rstrip("*")) >= _MIN_SIMILAR_LETTERS
         }
         self.match = functools.lru_cache(maxsize=_CACHE_SIZE)(self._match)
@@ -155,7 +127,7 @@ class GoodsPolicy:
 
         A name that neither the catalog nor the policy knows is compared with the policy's words by its spelling.
         """
-        words, category_words = _words(name), _words(category)
+        words, category_words = words_of(name), words_of(category)
         found = [
             *self._names.found_in(words),
             *self._by_whole_name.get(" ".join(words), ()),
@@ -261,46 +233,8 @@ def load_goods_policy(path: Path | None = None, opted_in: frozenset[str] = froze
 
 
 def _check_phrase(id_: str, phrase: str) -> None:
-    words = _pattern_words(phrase)
+    words = pattern_words(phrase)
     if not words:
         raise ValueError(f"{id_}: {phrase!r} has no word")
-    if any(word.endswith("*") and len(word) <= _PREFIX_LETTERS for word in words):
-        raise ValueError(f"{id_}: {phrase!r} has a prefix of less than {_PREFIX_LETTERS} letters")
-
-
-def _pattern_words(phrase: str) -> tuple[str, ...]:
-    """Words of a phrase in the singular; a `*` stays at the end of its word."""
-    words: list[str] = []
-    for part in phrase.split():
-        if part.endswith("*"):
-            plain = "".join(_plain(part[:-1]))
-            # The words that it is compared with have lost the s of a plural.
-            words.append(f"{plain.removesuffix('s')}*" if plain == f"{singular(plain)}s" else f"{plain}*")
-        else:
-            words += _words(part)
-    return tuple(words)
-
-
-def _words(text: str) -> list[str]:
-    return [singular(word) for word in _plain(text)]
-
-
-def _plain(text: str) -> list[str]:
-    if not text.isascii():
-        decomposed = unicodedata.normalize("NFKD", text)
-        text = "".join(character for character in decomposed if not unicodedata.combining(character))
-        # Invisible characters would split a word.
-        text = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    return _NOT_A_WORD.sub(" ", _APOSTROPHE.sub("", text.casefold()).replace("&", " and ")).split()
-
-
-def _matches(phrase: Sequence[str], words: Sequence[str], at: int) -> bool:
-    if at + len(phrase) > len(words):
-        return False
-    for pattern, word in zip(phrase, words[at : at + len(phrase)], strict=True):
-        if pattern.endswith("*"):
-            if not word.startswith(pattern[:-1]):
-                return False
-        elif pattern != word:
-            return False
-    return True
+    if any(word.endswith("*") and len(word) <= PREFIX_LETTERS for word in words):
+        raise ValueError(f"{id_}: {phrase!r} has a prefix of less than {PREFIX_LETTERS} letters")

@@ -71,6 +71,7 @@ def recommendation_request(message: messages.RecommendRequest) -> Recommendation
         neighborhood=_neighborhood(message.neighborhood) if has("neighborhood") else None,
         max_suggestions=message.max_suggestions if has("max_suggestions") else DEFAULT_SUGGESTIONS,
         currency_code=message.currency_code,
+        replaced={item.name: item.other_item for item in message.replaced_items},
     )
 
 
@@ -78,6 +79,7 @@ def _candidate(message: messages.Candidate) -> Candidate:
     item = message.frequency
     has = item.HasField
     next_due_date = item.next_due_date
+    reference = message.reference_price if message.HasField("reference_price") else None
     has_paid = has("mean_paid_unit_price") and has("paid_unit_price_deviation")
     return Candidate(
         name=item.name,
@@ -90,12 +92,28 @@ def _candidate(message: messages.Candidate) -> Candidate:
         confidence=item.confidence,
         last_day=date.fromisoformat(item.last_date),
         next_due_day=date.fromisoformat(next_due_date) if next_due_date else None,
-        latest_unit_price=item.latest_unit_price,
+        latest_unit_price=item.latest_unit_price if reference is None else reference.shelf_unit_price,
         typical_quantity=item.typical_quantity,
         perishability=_PERISHABILITIES[message.perishability],
         suggested_interval_days=message.suggested_interval_days or None,
         forecast=_forecast(item) if item.recommended_interval_days else None,
-        paid_price=PaidPrice(item.mean_paid_unit_price, item.paid_unit_price_deviation) if has_paid else None,
+        paid_price=_reference_paid(reference)
+        if reference is not None
+        else PaidPrice(item.mean_paid_unit_price, item.paid_unit_price_deviation)
+        if has_paid
+        else None,
+        units_per_pack=message.units_per_pack or 1,
+        other_names=tuple(message.other_names),
+        all_year=message.all_year,
+    )
+
+
+def _reference_paid(reference: messages.ReferencePrice) -> PaidPrice:
+    return PaidPrice(
+        mean=reference.paid_unit_price,
+        deviation=reference.paid_unit_price_deviation,
+        latest=reference.latest_paid_unit_price,
+        purchase_count=reference.purchase_count,
     )
 
 
@@ -211,6 +229,10 @@ def _recommendation_message(recommendation: Recommendation) -> messages.Recommen
             savings_vs_paid=_savings_vs_paid_message(price.savings_vs_paid),
             tiers=[_tier_message(price) for price in offer.prices],
             first_delivery_date=recommendation.first_delivery_day.isoformat(),
+            last_delivery_date=""
+            if recommendation.last_delivery_day is None
+            else recommendation.last_delivery_day.isoformat(),
+            units_per_pack=candidate.units_per_pack,
         ),
         category=candidate.category,
         score=recommendation.score,
@@ -268,7 +290,7 @@ def _reason_message(reason: Reason) -> messages.Reason:
         text=reason.text,
         values=reason.values,
         other_item=reason.other_item,
-        goods_type="" if reason.goods is None else reason.goods.id,
+        goods_type=reason.goods_type,
     )
 
 

@@ -370,6 +370,16 @@ export interface Subscription {
    * between stockouts and overstock, or the recommendation's next_due_date when the evidence has no such day.
    */
   first_delivery_date: string;
+  /**
+   * last_delivery_date is the last day of the season of seasonal goods, ISO 8601, after which deliveries end; empty for
+   * all others.
+   */
+  last_delivery_date: string;
+  /**
+   * units_per_pack is the number of units of the household's smallest pack in one pack that is delivered; 1 when it buys
+   * packs of one size.
+   */
+  units_per_pack: number;
 }
 
 /**
@@ -536,9 +546,9 @@ export interface HistorySummary {
   has_prices: boolean;
 }
 
-/** Warning is what is missing from a result and why. */
+/** Warning is what is missing from a result and why, or what is unusual about the history behind it. */
 export interface Warning {
-  /** component is the part that failed, such as `vector`. */
+  /** component is the part that failed, such as `vector`; `history` for the purchases themselves. */
   component: string;
   /** code is stable and meant for programs, such as `COMPONENT_UNAVAILABLE`. */
   code: string;

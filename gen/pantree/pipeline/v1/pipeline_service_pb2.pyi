@@ -670,7 +670,7 @@ Global___HistorySummary: _TypeAlias = HistorySummary  # noqa: Y015
 
 @_typing.final
 class Warning(_message.Message):
-    """Warning is what is missing from a result and why."""
+    """Warning is what is missing from a result and why, or what is unusual about the history behind it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -678,7 +678,7 @@ class Warning(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     component: _builtins.str
-    """component is the part that failed, such as `vector`."""
+    """component is the part that failed, such as `vector`; `history` for the purchases themselves."""
     code: _builtins.str
     """code is stable and meant for programs, such as `COMPONENT_UNAVAILABLE`."""
     message: _builtins.str

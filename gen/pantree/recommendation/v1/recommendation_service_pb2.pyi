@@ -37,6 +37,7 @@ class RecommendRequest(_message.Message):
     MIN_CADENCE_PROBABILITY_FIELD_NUMBER: _builtins.int
     NEIGHBORHOOD_FIELD_NUMBER: _builtins.int
     MAX_SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    REPLACED_ITEMS_FIELD_NUMBER: _builtins.int
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
@@ -74,6 +75,12 @@ class RecommendRequest(_message.Message):
     def neighborhood(self) -> _vector_service_pb2.Neighborhood:
         """neighborhood is what similar customers buy, from VectorService; without it there are no suggestions."""
 
+    @_builtins.property
+    def replaced_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReplacedItem]:
+        """replaced_items are items that the household no longer buys because another one took their place. They are omitted
+        with that reason.
+        """
+
     def __init__(
         self,
         *,
@@ -85,13 +92,14 @@ class RecommendRequest(_message.Message):
         min_cadence_probability: _builtins.float | None = ...,
         neighborhood: _vector_service_pb2.Neighborhood | None = ...,
         max_suggestions: _builtins.int | None = ...,
+        replaced_items: _abc.Iterable[Global___ReplacedItem] | None = ...,
         customer_id: _builtins.str = ...,
         model: _builtins.str = ...,
         currency_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "neighborhood", b"neighborhood"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "currency_code", b"currency_code", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model", "neighborhood", b"neighborhood"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "currency_code", b"currency_code", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model", "neighborhood", b"neighborhood", "replaced_items", b"replaced_items"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -121,12 +129,22 @@ class Candidate(_message.Message):
     FREQUENCY_FIELD_NUMBER: _builtins.int
     PERISHABILITY_FIELD_NUMBER: _builtins.int
     SUGGESTED_INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    REFERENCE_PRICE_FIELD_NUMBER: _builtins.int
+    UNITS_PER_PACK_FIELD_NUMBER: _builtins.int
+    OTHER_NAMES_FIELD_NUMBER: _builtins.int
+    ALL_YEAR_FIELD_NUMBER: _builtins.int
     perishability: _catalog_pb2.Perishability.ValueType
     """perishability is how long the item keeps; unspecified when unknown."""
     suggested_interval_days: _builtins.int
     """suggested_interval_days is the typical interval between purchases of such an item; 0 when unknown. It may lengthen
     a cadence but never shortens one.
     """
+    units_per_pack: _builtins.int
+    """units_per_pack is how many of the units that typical_quantity counts one pack has; 0 is the same as 1. It is larger
+    when the household buys packs of several sizes, which add up.
+    """
+    all_year: _builtins.bool
+    """all_year is whether the household buys the item in all months, although such goods have a season."""
     @_builtins.property
     def frequency(self) -> _frequency_service_pb2.ItemFrequency:
         """frequency is how regularly the household buys the item, from FrequencyService. Without recommended_interval_days
@@ -134,20 +152,100 @@ class Candidate(_message.Message):
         there is no savings_vs_paid.
         """
 
+    @_builtins.property
+    def reference_price(self) -> Global___ReferencePrice:
+        """reference_price is what the household lately found and paid for one pack. Without it, the latest shelf price and the
+        mean of all payments count.
+        """
+
+    @_builtins.property
+    def other_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """other_names are other names of the item in the household's purchases, such as those of other pack sizes."""
+
     def __init__(
         self,
         *,
         frequency: _frequency_service_pb2.ItemFrequency | None = ...,
         perishability: _catalog_pb2.Perishability.ValueType = ...,
         suggested_interval_days: _builtins.int = ...,
+        reference_price: Global___ReferencePrice | None = ...,
+        units_per_pack: _builtins.int = ...,
+        other_names: _abc.Iterable[_builtins.str] | None = ...,
+        all_year: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["frequency", b"frequency"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["frequency", b"frequency", "reference_price", b"reference_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frequency", b"frequency", "perishability", b"perishability", "suggested_interval_days", b"suggested_interval_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_year", b"all_year", "frequency", b"frequency", "other_names", b"other_names", "perishability", b"perishability", "reference_price", b"reference_price", "suggested_interval_days", b"suggested_interval_days", "units_per_pack", b"units_per_pack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Candidate: _TypeAlias = Candidate  # noqa: Y015
+
+@_typing.final
+class ReferencePrice(_message.Message):
+    """ReferencePrice is what a household lately found and paid for one pack of an item: the last purchases at the present
+    shelf price, without the highest and the lowest payment. One unusual receipt does not change it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHELF_UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    PAID_UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    PAID_UNIT_PRICE_DEVIATION_FIELD_NUMBER: _builtins.int
+    LATEST_PAID_UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    PURCHASE_COUNT_FIELD_NUMBER: _builtins.int
+    shelf_unit_price: _builtins.float
+    """shelf_unit_price is the present shelf price; the usual one for goods that are sold by weight."""
+    paid_unit_price: _builtins.float
+    """paid_unit_price is the mean of what was paid, promotions included."""
+    paid_unit_price_deviation: _builtins.float
+    """paid_unit_price_deviation is the sample standard deviation of what was paid."""
+    latest_paid_unit_price: _builtins.float
+    """latest_paid_unit_price is what was paid last."""
+    purchase_count: _builtins.int
+    """purchase_count is the number of purchases behind it."""
+    def __init__(
+        self,
+        *,
+        shelf_unit_price: _builtins.float = ...,
+        paid_unit_price: _builtins.float = ...,
+        paid_unit_price_deviation: _builtins.float = ...,
+        latest_paid_unit_price: _builtins.float = ...,
+        purchase_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latest_paid_unit_price", b"latest_paid_unit_price", "paid_unit_price", b"paid_unit_price", "paid_unit_price_deviation", b"paid_unit_price_deviation", "purchase_count", b"purchase_count", "shelf_unit_price", b"shelf_unit_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReferencePrice: _TypeAlias = ReferencePrice  # noqa: Y015
+
+@_typing.final
+class ReplacedItem(_message.Message):
+    """ReplacedItem is an item that is no longer bought because another one took its place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OTHER_ITEM_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    other_item: _builtins.str
+    """other_item is the name of the one that took its place."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        other_item: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "other_item", b"other_item"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplacedItem: _TypeAlias = ReplacedItem  # noqa: Y015
 
 @_typing.final
 class RecommendResponse(_message.Message):
@@ -402,6 +500,8 @@ class Subscription(_message.Message):
     SAVINGS_VS_PAID_FIELD_NUMBER: _builtins.int
     TIERS_FIELD_NUMBER: _builtins.int
     FIRST_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
+    LAST_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
+    UNITS_PER_PACK_FIELD_NUMBER: _builtins.int
     frequency: _builtins.str
     """frequency is the name of the cadence: weekly, biweekly, every_3_weeks, monthly, every_6_weeks, bimonthly or
     quarterly.
@@ -421,6 +521,14 @@ class Subscription(_message.Message):
     first_delivery_date: _builtins.str
     """first_delivery_date is the best start of deliveries, ISO 8601, never before as_of: the day with the best trade-off
     between stockouts and overstock, or the recommendation's next_due_date when the evidence has no such day.
+    """
+    last_delivery_date: _builtins.str
+    """last_delivery_date is the last day of the season of seasonal goods, ISO 8601, after which deliveries end; empty for
+    all others.
+    """
+    units_per_pack: _builtins.int
+    """units_per_pack is the number of units of the household's smallest pack in one pack that is delivered; 1 when it buys
+    packs of one size.
     """
     @_builtins.property
     def savings_vs_paid(self) -> Global___SavingsVsPaid:
@@ -444,10 +552,12 @@ class Subscription(_message.Message):
         savings_vs_paid: Global___SavingsVsPaid | None = ...,
         tiers: _abc.Iterable[Global___PriceTier] | None = ...,
         first_delivery_date: _builtins.str = ...,
+        last_delivery_date: _builtins.str = ...,
+        units_per_pack: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "tiers", b"tiers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "last_delivery_date", b"last_delivery_date", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "tiers", b"tiers", "units_per_pack", b"units_per_pack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

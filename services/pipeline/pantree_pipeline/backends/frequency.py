@@ -1,6 +1,6 @@
 """The frequency service over gRPC."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
 import grpc
@@ -20,12 +20,17 @@ class GrpcFrequencyAnalyzer(FrequencyAnalyzer):
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = rpc.FrequencyServiceStub(channel)
 
-    async def analyze(self, history: PurchaseHistory, as_of: date) -> HistoryAnalysis:
+    async def analyze(
+        self, history: PurchaseHistory, as_of: date, last_days: Mapping[str, date] | None = None
+    ) -> HistoryAnalysis:
         request = messages.AnalyzeHistoryRequest(
             purchases=columns_of(history), as_of=as_of.isoformat(), view=messages.ITEM_FREQUENCY_VIEW_BASIC
         )
         with translate_part_errors("frequency"):
             response = await self._stub.AnalyzeHistory(request)
+        if last_days is not None:
+            for item in response.items:
+                item.last_date = last_days[item.name].isoformat()
         return HistoryAnalysis(
             items=tuple([ItemEvidence(item.name, item) for item in response.items]),
             model=ModelName(response.model.name, response.model.version),

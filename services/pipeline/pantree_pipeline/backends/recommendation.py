@@ -1,6 +1,6 @@
 """The recommendation service over gRPC."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import cast
 
@@ -30,6 +30,7 @@ class GrpcRecommender(Recommender):
         max_recommendations: int | None,
         include_omitted: bool,
         neighborhood: Neighborhood | None,
+        replaced: Mapping[str, str],
         currency_code: str = "",
     ) -> Recommendations:
         request = messages.RecommendRequest(
@@ -39,10 +40,24 @@ class GrpcRecommender(Recommender):
             customer_id=customer_id,
             currency_code=currency_code,
             neighborhood=None if neighborhood is None else cast(vector.Neighborhood, neighborhood.payload),
+            replaced_items=[messages.ReplacedItem(name=name, other_item=other) for name, other in replaced.items()],
         )
         for candidate in candidates:
             # Added in place, which copies the evidence only once.
             message = request.candidates.add(frequency=cast(ItemFrequency, candidate.evidence.payload))
+            if candidate.units_per_pack > 1:
+                message.units_per_pack = candidate.units_per_pack
+            if candidate.other_names:
+                message.other_names.extend(candidate.other_names)
+            if candidate.all_year:
+                message.all_year = True
+            price = candidate.reference_price
+            if price is not None:
+                message.reference_price.shelf_unit_price = price.shelf
+                message.reference_price.paid_unit_price = price.paid
+                message.reference_price.paid_unit_price_deviation = price.deviation
+                message.reference_price.latest_paid_unit_price = price.latest_paid
+                message.reference_price.purchase_count = price.purchase_count
             if candidate.enrichment is not None:
                 enriched = cast(EnrichedItem, candidate.enrichment.payload)
                 message.perishability = enriched.perishability

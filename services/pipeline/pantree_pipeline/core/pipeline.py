@@ -14,6 +14,7 @@ from pantree_domain.limits import max_items
 from pantree_domain.purchases import PurchaseHistory, PurchaseLines
 from pantree_pipeline.core.events import Completed, Degradation, Event, Started
 from pantree_pipeline.core.history import join, month_count, months_of, purchase_counts
+from pantree_pipeline.core.household import Household, prepare
 from pantree_pipeline.core.job import FirstPurchase, Job
 from pantree_pipeline.core.ports import (
     Archetypes,
@@ -22,6 +23,7 @@ from pantree_pipeline.core.ports import (
     Enrichment,
     FrequencyAnalyzer,
     HistoryAnalysis,
+    ItemEvidence,
     ItemToEnrich,
     Neighborhood,
     Recommendations,
@@ -92,19 +94,21 @@ class Pipeline:
         yield await self._complete(job, count, join(months))
 
     async def _complete(self, job: Job, count: int, history: PurchaseHistory) -> Completed:
-        degradations: list[Degradation] = []
+        # CPU-bound, but well below the cost of one of the calls that follow.
+        household = prepare(history, job.as_of)
+        degradations: list[Degradation] = list(household.warnings)
         if job.include_suggestions:
             (profile, neighborhood), (analysis, enrichments) = await gather_both(
-                self._profile_and_neighborhood(job, history, degradations), self._evidence(job, history, degradations)
+                self._profile_and_neighborhood(job, history, degradations), self._evidence(job, household, degradations)
             )
-            recommendations = await self._recommend(job, analysis, enrichments, neighborhood, degradations)
+            recommendations = await self._recommend(job, household, analysis, enrichments, neighborhood, degradations)
         else:
             # No other stage depends on the profile.
             profile, (analysis, enrichments, recommendations) = await gather_both(
                 self._profile(job, history, degradations),
-                self._evidence_and_recommendations(job, history, degradations),
+                self._evidence_and_recommendations(job, household, degradations),
             )
-        changes = await self._cadence_changes(job, history, recommendations, degradations)
+        changes = await self._cadence_changes(job, household.clock, recommendations, degradations)
         return Completed(
             job=job,
             month_count=count,
@@ -152,19 +156,24 @@ class Pipeline:
         return profile, neighborhood
 
     async def _evidence(
-        self, job: Job, history: PurchaseHistory, degradations: list[Degradation]
+        self, job: Job, household: Household, degradations: list[Degradation]
     ) -> tuple[HistoryAnalysis, dict[str, Enrichment]]:
-        return await gather_both(self._frequency.analyze(history, job.as_of), self._enrich(history, degradations))
+        return await gather_both(
+            self._frequency.analyze(household.clock, job.as_of, household.last_days),
+            self._enrich(household.history, degradations),
+        )
 
     async def _evidence_and_recommendations(
-        self, job: Job, history: PurchaseHistory, degradations: list[Degradation]
+        self, job: Job, household: Household, degradations: list[Degradation]
     ) -> tuple[HistoryAnalysis, dict[str, Enrichment], Recommendations]:
-        analysis, enrichments = await self._evidence(job, history, degradations)
-        return analysis, enrichments, await self._recommend(job, analysis, enrichments, None, degradations)
+        analysis, enrichments = await self._evidence(job, household, degradations)
+        recommendations = await self._recommend(job, household, analysis, enrichments, None, degradations)
+        return analysis, enrichments, recommendations
 
     async def _recommend(
         self,
         job: Job,
+        household: Household,
         analysis: HistoryAnalysis,
         enrichments: dict[str, Enrichment],
         neighborhood: Neighborhood | None,
@@ -172,11 +181,12 @@ class Pipeline:
     ) -> Recommendations:
         recommendations = await self._recommender.recommend(
             job.customer_id,
-            [Candidate(item, enrichments.get(item.name)) for item in analysis.items],
+            [_candidate(item, enrichments.get(item.name), household) for item in analysis.items],
             job.as_of,
             job.max_recommendations,
             job.include_omitted,
             neighborhood,
+            household.replaced,
             job.currency_code,
         )
         if recommendations.fallback_reason:
@@ -197,6 +207,18 @@ class Pipeline:
         if result.fallback_reason:
             degradations.append(Degradation("nim", "FALLBACK", result.fallback_reason))
         return {enrichment.name: enrichment for enrichment in result.items}
+
+
+def _candidate(item: ItemEvidence, enrichment: Enrichment | None, household: Household) -> Candidate:
+    pack = household.packs.get(item.name)
+    return Candidate(
+        evidence=item,
+        enrichment=enrichment,
+        reference_price=household.prices.get(item.name),
+        units_per_pack=1 if pack is None else pack.units,
+        other_names=() if pack is None else tuple(name for name in pack.names if name != item.name),
+        all_year=item.name in household.all_year,
+    )
 
 
 def _items_to_enrich(history: PurchaseHistory) -> list[ItemToEnrich]:

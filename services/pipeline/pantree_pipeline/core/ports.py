@@ -4,13 +4,14 @@ Each call raises `PantreeError` when it fails. The pipeline passes results from 
 them: a `payload` is a message that only its producer and its consumer interpret.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple, Protocol
 
 from pantree_domain.evidence import ModelName
+from pantree_domain.household.prices import ReferencePrice
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.job import FirstPurchase
@@ -78,6 +79,13 @@ class Candidate(NamedTuple):
 
     evidence: ItemEvidence
     enrichment: Enrichment | None
+    reference_price: ReferencePrice | None = None
+    """Of one pack; None when it was never paid for."""
+    units_per_pack: int = 1
+    """Units of the evidence in one pack."""
+    other_names: tuple[str, ...] = ()
+    all_year: bool = False
+    """Whether the household buys goods of a season in other months, too."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +131,16 @@ class Simulator(Protocol):
 class FrequencyAnalyzer(Protocol):
     """The frequency service."""
 
-    async def analyze(self, history: PurchaseHistory, as_of: date) -> HistoryAnalysis:
-        """The evidence on every item of a history."""
+    async def analyze(
+        self, history: PurchaseHistory, as_of: date, last_days: Mapping[str, date] | None = None
+    ) -> HistoryAnalysis:
+        """The evidence on every item of a history.
+
+        Args:
+            history: perhaps with days moved by the household's absences.
+            as_of: as-of date.
+            last_days: actual days of the latest purchases, by name.
+        """
 
     async def cadence_changes(self, history: PurchaseHistory, as_of: date, names: Sequence[str]) -> Sequence[object]:
         """Messages that say how late the next purchase of an item can be before its cadence gets longer."""
@@ -158,6 +174,10 @@ class Recommender(Protocol):
         max_recommendations: int | None,
         include_omitted: bool,
         neighborhood: Neighborhood | None,
+        replaced: Mapping[str, str],
         currency_code: str = "",
     ) -> Recommendations:
-        """The items worth a subscription, and suggestions if there is a neighborhood."""
+        """The items worth a subscription, and suggestions if there is a neighborhood.
+
+        `replaced` maps items that are no longer bought to those that took their place.
+        """

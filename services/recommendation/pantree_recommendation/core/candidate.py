@@ -40,6 +40,10 @@ class PaidPrice(NamedTuple):
     mean: float
     deviation: float
     """Sample standard deviation over purchases."""
+    latest: float | None = None
+    """What was paid last; None when unknown."""
+    purchase_count: int | None = None
+    """Purchases behind it; None for all."""
 
 
 class Candidate(NamedTuple):
@@ -75,6 +79,12 @@ class Candidate(NamedTuple):
     """None when the evidence has none; see `effective_forecast`."""
     paid_price: PaidPrice | None = None
     """None when unknown, and for one purchase."""
+    units_per_pack: int = 1
+    """Units of `typical_quantity` in one pack. Prices are those of a pack."""
+    other_names: tuple[str, ...] = ()
+    """Other names of the item, such as those of other pack sizes."""
+    all_year: bool = False
+    """Whether the household buys goods of a season in other months, too."""
 
     @property
     def effective_forecast(self) -> Forecast | None:

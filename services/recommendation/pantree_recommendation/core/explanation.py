@@ -7,6 +7,7 @@ from pantree_domain.cadence import GRACE_FACTOR
 from pantree_domain.catalog import Perishability
 from pantree_domain.evidence import Trend
 from pantree_domain.goods import GoodsType
+from pantree_domain.goods.seasons import Season
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.offer import Offer
 from pantree_recommendation.core.reason import Reason, ReasonCode
@@ -14,10 +15,17 @@ from pantree_recommendation.core.reason import Reason, ReasonCode
 # A coefficient of variation of at most 0.5. Only a fifth of the items that real households buy repeatedly are this
 # regular (84.51° Complete Journey, 2017).
 MIN_CONSISTENCY_OF_REGULAR = 1 / 1.5
+# "You may be running out" next to a first delivery weeks away would contradict itself.
+MAX_DAYS_TO_DELIVERY_OF_DUE = 7
 
 
 def recommendation_reasons(
-    candidate: Candidate, offer: Offer, as_of: date, goods: GoodsType | None = None
+    candidate: Candidate,
+    offer: Offer,
+    as_of: date,
+    first_delivery_day: date,
+    goods: GoodsType | None = None,
+    season: Season | None = None,
 ) -> tuple[Reason, ...]:
     """Reasons for recommending an offered item, most important first.
 
@@ -25,7 +33,9 @@ def recommendation_reasons(
         candidate: the item.
         offer: its subscription.
         as_of: as-of date.
+        first_delivery_day: not before the as-of date.
         goods: type of goods with rules of its own; None for ordinary groceries.
+        season: when such goods are bought; None for all year.
     """
     assert candidate.mean_interval_days is not None  # an offer needs an interval
     regular = candidate.consistency_ratio >= MIN_CONSISTENCY_OF_REGULAR
@@ -39,9 +49,13 @@ def recommendation_reasons(
             },
         )
     ]
-    if candidate.next_due_day is not None and candidate.next_due_day <= as_of:
+    due = candidate.next_due_day is not None and candidate.next_due_day <= as_of
+    if due and (first_delivery_day - as_of).days <= MAX_DAYS_TO_DELIVERY_OF_DUE:
+        assert candidate.next_due_day is not None  # it is due
         reasons.append(Reason(ReasonCode.DUE_NOW, {"overdue_days": (as_of - candidate.next_due_day).days}))
     reasons += _cadence_reasons(candidate, offer)
+    if season is not None:
+        reasons.append(Reason(ReasonCode.SEASONAL, {}, label=season.label))
     reasons += _savings_reasons(offer, goods)
     if candidate.trend is Trend.ACCELERATING:
         reasons.append(Reason(ReasonCode.BOUGHT_MORE_OFTEN, {"mean_interval_days": candidate.mean_interval_days}))
@@ -59,7 +73,10 @@ def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
             "days": math.floor(forecast.interval_days * GRACE_FACTOR),
         }
         reasons.append(Reason(ReasonCode.LIKELY_BOUGHT_AGAIN, values))
-    if offer.cadence != offer.supported_cadence:
+    if candidate.units_per_pack > 1:
+        values = {"units_per_pack": candidate.units_per_pack, "interval_days": offer.cadence.interval_days}
+        reasons.append(Reason(ReasonCode.WHOLE_PACKS, values))
+    elif offer.cadence != offer.supported_cadence:
         assert candidate.suggested_interval_days is not None  # nothing else lengthens a cadence
         values = {
             "interval_days": offer.cadence.interval_days,
@@ -79,10 +96,10 @@ def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
 
 
 def _savings_reasons(offer: Offer, goods: GoodsType | None) -> list[Reason]:
-    """The savings compared with what was paid, if that is known; none if the household already pays less."""
+    """The savings compared with what was paid, if that is known; none if it does not save or lately paid less."""
     price = offer.price
-    if not offer.discounted:
-        return [Reason(ReasonCode.SHELF_PRICE_ONLY, {}, goods=goods)]
+    if not offer.discounted and goods is not None:
+        return [Reason(ReasonCode.SHELF_PRICE_ONLY, {}, goods_type=goods.id, label=goods.label)]
     savings = price.savings_vs_paid
     if savings is None:
         if price.estimated_annual_savings <= 0:
@@ -96,9 +113,7 @@ def _savings_reasons(offer: Offer, goods: GoodsType | None) -> list[Reason]:
         "paid_unit_price": savings.paid_unit_price,
         "subscription_unit_price": savings.subscription_unit_price,
     }
-    if savings.pays_less_today:
-        return [Reason(ReasonCode.PAYS_LESS_TODAY, unit_prices, digits=offer.digits)]
-    if savings.expected <= 0:
+    if savings.expected <= 0 or not savings.supported:
         return []
     values = {
         **unit_prices,

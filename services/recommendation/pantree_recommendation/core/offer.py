@@ -11,6 +11,9 @@ from pantree_recommendation.core.savings import SavingsVsPaid, annual_cost, annu
 # With at most three intervals, the typical interval of such items is still informative.
 MAX_PURCHASES_OF_THIN_EVIDENCE = 4
 
+# A longer cadence must bring whole packs this much closer to the use.
+_CLOSE_ENOUGH_RATIO = 0.1
+
 _CADENCE_BY_DAYS = {step.interval_days: step for step in LADDER}
 
 
@@ -77,21 +80,42 @@ def offer_of(
         and nearest_cadence(candidate.suggested_interval_days).interval_days > supported.interval_days
     ):
         cadence = LADDER[LADDER.index(supported) + 1]
+    quantity = candidate.typical_quantity
+    if candidate.units_per_pack > 1:
+        cadence, quantity = _whole_packs(quantity, candidate.units_per_pack, supported, cadence)
     return Offer(
         cadence=cadence,
         supported_cadence=supported,
         forecast=forecast,
-        quantity=candidate.typical_quantity,
-        prices=tuple(_price(candidate, cadence, tier, discounted, digits) for tier in tiers.tiers),
+        quantity=quantity,
+        prices=tuple(_price(candidate, cadence, quantity, tier, discounted, digits) for tier in tiers.tiers),
         discounted=discounted,
         digits=digits,
     )
 
 
-def _price(candidate: Candidate, cadence: Cadence, tier: DiscountTier, discounted: bool, digits: int) -> Price:
+def _whole_packs(units: int, units_per_pack: int, supported: Cadence, cadence: Cadence) -> tuple[Cadence, int]:
+    """Cadence and number of packs that supply what the units at the supported cadence do.
+
+    It is the shortest cadence at which whole packs come close enough, and never a shorter one than `cadence`.
+    """
+    best = None
+    for step in LADDER[LADDER.index(cadence) :]:
+        needed = units * step.interval_days / supported.interval_days / units_per_pack
+        packs = max(1, round(needed))
+        error = abs(packs / needed - 1)
+        if best is None or error < best[0] - _CLOSE_ENOUGH_RATIO:
+            best = error, step, packs
+    assert best is not None  # the ladder has a step from every cadence on
+    return best[1], best[2]
+
+
+def _price(
+    candidate: Candidate, cadence: Cadence, quantity: int, tier: DiscountTier, discounted: bool, digits: int
+) -> Price:
     if not discounted:
         tier = replace(tier, discount_ratio=0.0)
-    terms = (candidate.latest_unit_price, candidate.typical_quantity, tier.discount_ratio, cadence, digits)
+    terms = (candidate.latest_unit_price, quantity, tier.discount_ratio, cadence, digits)
     return Price(
         tier=tier,
         annual_cost=annual_cost(*terms),

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from pantree_domain.cadence import LADDER
+from pantree_domain.catalog import Perishability
 from pantree_domain.evidence import Need
 from pantree_domain.goods import GoodsMatch, GoodsPolicy, Offering, load_goods_policy
+from pantree_domain.goods.seasons import Season, load_seasons
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
 from pantree_recommendation.core.reason import Reason, ReasonCode
@@ -14,6 +16,12 @@ from pantree_recommendation.core.reason import Reason, ReasonCode
 # The ladder ends at 84 days; one more step, growing as the last one did, would begin here. Items bought less often
 # would be delivered faster than they are used up, which is the main reason why people cancel.
 MAX_MEAN_INTERVAL_DAYS = LADDER[-1].interval_days * math.sqrt(LADDER[-1].interval_days / LADDER[-2].interval_days)
+
+# What keeps for days only and is bought more often than this is eaten on the same day; a week's worth of it would
+# spoil.
+MIN_FRESH_INTERVAL_DAYS = 2.5
+# A subscription that would end after its first delivery is not worth one.
+_MIN_INTERVALS_OF_SEASON = 2.0
 
 # Predictable items: a coefficient of variation of at most .43 over at least five intervals.
 MIN_PURCHASES_OF_PREDICTABLE = 6
@@ -85,6 +93,9 @@ def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reaso
     match = policy.goods.match(candidate.name, candidate.category)
     if match is not None and not policy.goods.may_offer(match.goods):
         return _goods_reason(match)
+    season = season_of(candidate)
+    if season is not None and (reason := _season_reason(season, candidate, as_of)) is not None:
+        return reason
     mean, forecast = candidate.mean_interval_days, candidate.effective_forecast
     if mean is None or forecast is None or candidate.purchase_count < policy.min_purchases:
         return Reason(
@@ -93,6 +104,8 @@ def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reaso
         )
     if candidate.category.casefold() in policy.excluded_categories:
         return Reason(ReasonCode.NOT_SUBSCRIBABLE, {})
+    if candidate.perishability is Perishability.DAYS and mean < MIN_FRESH_INTERVAL_DAYS:
+        return Reason(ReasonCode.EATEN_FRESH, {"mean_interval_days": mean})
     if forecast.need is not Need.ACTIVE:
         return Reason(
             _REASON_BY_NEED[forecast.need],
@@ -125,6 +138,21 @@ def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reaso
     return None
 
 
+def season_of(candidate: Candidate) -> Season | None:
+    """The season of an item; None if it, or this household, has none."""
+    return None if candidate.all_year else load_seasons().match(candidate.name, candidate.category)
+
+
+def _season_reason(season: Season, candidate: Candidate, as_of: date) -> Reason | None:
+    last_day = season.last_day(as_of)
+    if last_day is None:
+        return Reason(ReasonCode.OUT_OF_SEASON, {}, label=season.label)
+    days = (last_day - as_of).days
+    if days < _MIN_INTERVALS_OF_SEASON * (candidate.mean_interval_days or LADDER[0].interval_days):
+        return Reason(ReasonCode.SEASON_ENDS, {"days": days}, label=season.label)
+    return None
+
+
 def _goods_reason(match: GoodsMatch) -> Reason:
     if not match.certain:
         code = ReasonCode.GOODS_UNCERTAIN
@@ -132,4 +160,4 @@ def _goods_reason(match: GoodsMatch) -> Reason:
         code = ReasonCode.GOODS_OPT_IN
     else:
         code = ReasonCode.GOODS_NEVER_OFFERED
-    return Reason(code, {}, goods=match.goods)
+    return Reason(code, {}, goods_type=match.goods.id, label=match.goods.label)

@@ -1,8 +1,8 @@
 """The steps from evidence to recommendations: filter, score, select."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.explanation import recommendation_reasons
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
-from pantree_recommendation.core.policy import Policy, rejection_reason
+from pantree_recommendation.core.policy import Policy, rejection_reason, season_of
 from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.selection import Models
@@ -58,6 +58,8 @@ class RecommendationRequest:
     """At least 1."""
     currency_code: str = ""
     """ISO 4217 code of all amounts; empty when unknown."""
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    """Items that are no longer bought, and what took their place."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ class Recommendation:
     """Never before the as-of date."""
     first_delivery_day: date
     """Never before the as-of date."""
+    last_delivery_day: date | None
+    """End of the season; None for what is delivered all year."""
     reasons: tuple[Reason, ...]
     """Most important first."""
 
@@ -193,7 +197,13 @@ def select(scored: ScoredRequest) -> RecommendationResult:
     request, policy, _, rejected, *_ = scored.filtered
     digits = minor_unit_digits(request.currency_code)
     recommendations, outranked = _recommendations(scored)
-    omitted = [*rejected, *outranked] if request.include_omitted else []
+    omitted: list[OmittedItem] = []
+    if request.include_omitted:
+        replaced = [
+            OmittedItem(name, Reason(ReasonCode.REPLACED, {}, other_item=other))
+            for name, other in request.replaced.items()
+        ]
+        omitted = [*rejected, *outranked, *replaced]
     suggestions: tuple[Suggestion, ...] = ()
     if request.neighborhood is not None:
         suggestions = suggestions_of(request.neighborhood, request.candidates, policy, request.max_suggestions)
@@ -229,17 +239,19 @@ def _recommendations(scored: ScoredRequest) -> tuple[list[Recommendation], list[
         else:
             category_counts[candidate.category] += 1
             match = policy.goods.match(candidate.name, candidate.category)
+            season = season_of(candidate)
             next_due_day = max(candidate.next_due_day or request.as_of, request.as_of)
+            first_delivery_day = max(offer.forecast.first_delivery_day or next_due_day, request.as_of)
+            goods = None if match is None else match.goods
             recommendations.append(
                 Recommendation(
                     candidate=candidate,
                     offer=offer,
                     score=score,
                     next_due_day=next_due_day,
-                    first_delivery_day=max(offer.forecast.first_delivery_day or next_due_day, request.as_of),
-                    reasons=recommendation_reasons(
-                        candidate, offer, request.as_of, None if match is None else match.goods
-                    ),
+                    first_delivery_day=first_delivery_day,
+                    last_delivery_day=None if season is None else season.last_day(request.as_of),
+                    reasons=recommendation_reasons(candidate, offer, request.as_of, first_delivery_day, goods, season),
                 )
             )
     return recommendations, outranked

@@ -26,7 +26,9 @@ class SavingsVsPaid:
     subscription_unit_price: float
     """Shelf price less the discount, rounded up to a cent."""
     pays_less_today: bool
-    """The household already pays less than the subscription price."""
+    """The household already pays less than the subscription price, on average and last time."""
+    supported: bool = True
+    """Whether the last payment supports a claim of savings: it was not below the subscription price."""
 
 
 def annual_savings(
@@ -68,10 +70,12 @@ def savings_vs_paid(
 
     `expected` is (mean paid price − subscription price) × units in a year. For `low` and `high`, the mean paid price
     differs by 1.28 standard deviations of its sampling error, `deviation × √(1/n + 1/N)`, for `n` purchases so far and
-    `N` deliveries in a year. `purchase_count` is `n`, at least 2; the other arguments are those of `annual_savings`.
+    `N` deliveries in a year. `purchase_count` is `n`, unless the
+    price has its own; the other arguments are those of `annual_savings`.
     """
     interval_days = cadence.interval_days
-    error = paid.deviation * math.sqrt(1 / purchase_count + 1 / (DAYS_PER_YEAR / interval_days))
+    count = purchase_count if paid.purchase_count is None else paid.purchase_count
+    error = paid.deviation * math.sqrt(1 / count + 1 / (DAYS_PER_YEAR / interval_days))
     with exactly():
         price, mean = _subscription_unit_price(unit_price, discount_ratio), exact(paid.mean)
         # Units of a year × the interval; the division comes last, in the rounding.
@@ -84,7 +88,8 @@ def savings_vs_paid(
             high=floor_to_cent(expected + margin, interval_days, digits),
             paid_unit_price=paid.mean,
             subscription_unit_price=ceil_to_cent(price, 1, digits),
-            pays_less_today=mean < price,
+            pays_less_today=mean < price and (paid.latest is None or exact(paid.latest) < price),
+            supported=paid.latest is None or exact(paid.latest) >= price,
         )
 
 

@@ -81,7 +81,10 @@ def suggestions_of(
     are goods that the policy excludes.
     """
     own_keys = {
-        item_key(candidate.name) for candidate in candidates if candidate.purchase_count >= policy.min_purchases
+        item_key(name)
+        for candidate in candidates
+        if candidate.purchase_count >= policy.min_purchases
+        for name in (candidate.name, *candidate.other_names)
     }
     suggestions = [
         _suggestion(item, neighborhood.neighbor_count)

@@ -740,13 +740,13 @@ export const HistorySummarySchema: GenMessage<HistorySummary> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
 
 /**
- * Warning is what is missing from a result and why.
+ * Warning is what is missing from a result and why, or what is unusual about the history behind it.
  *
  * @generated from message pantree.pipeline.v1.Warning
  */
 export type Warning = Message<"pantree.pipeline.v1.Warning"> & {
   /**
-   * component is the part that failed, such as `vector`.
+   * component is the part that failed, such as `vector`; `history` for the purchases themselves.
    *
    * @generated from field: string component = 1;
    */

@@ -21,7 +21,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/recommendation/v1/recommendation_service.proto.
  */
 export const file_pantree_recommendation_v1_recommendation_service: GenFile = /*@__PURE__*/
-  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEiygMKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEjUKDG5laWdoYm9yaG9vZBgHIAEoCzIfLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm9yaG9vZBIcCg9tYXhfc3VnZ2VzdGlvbnMYCCABKAVIA4gBARITCgtjdXN0b21lcl9pZBgUIAEoCRINCgVtb2RlbBgVIAEoCRIVCg1jdXJyZW5jeV9jb2RlGBYgASgJQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zQhEKD19taW5fY29uZmlkZW5jZUIaChhfbWluX2NhZGVuY2VfcHJvYmFiaWxpdHlCEgoQX21heF9zdWdnZXN0aW9ucyKkAQoJQ2FuZGlkYXRlEjwKCWZyZXF1ZW5jeRgBIAEoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkl0ZW1GcmVxdWVuY3lCBOJBAQISOAoNcGVyaXNoYWJpbGl0eRgCIAEoDjIhLnBhbnRyZWUuY2F0YWxvZy52MS5QZXJpc2hhYmlsaXR5Eh8KF3N1Z2dlc3RlZF9pbnRlcnZhbF9kYXlzGAMgASgFIpUDChFSZWNvbW1lbmRSZXNwb25zZRJCCg9yZWNvbW1lbmRhdGlvbnMYASADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZGF0aW9uEjcKB29taXR0ZWQYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEiYKBW1vZGVsGAMgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYBCABKAkSFwoPZmFsbGJhY2tfcmVhc29uGAUgASgJEjkKBHBsYW4YBiABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvblBsYW4SOgoLc3VnZ2VzdGlvbnMYByADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1Z2dlc3Rpb24SOwoLbmVhcl9taXNzZXMYCCADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtIsUBCgpTdWdnZXN0aW9uEgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSDQoFc2NvcmUYAyABKAESDQoFY291bnQYBCABKAUSGQoRbG93X2ludGVydmFsX2RheXMYBSABKAESGgoSaGlnaF9pbnRlcnZhbF9kYXlzGAYgASgBEg4KBnNvdXJjZRgHIAEoCRIyCgdyZWFzb25zGAggAygLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24iugEKEFN1YnNjcmlwdGlvblBsYW4SEgoKaXRlbV9jb3VudBgBIAEoBRITCgthbm51YWxfY29zdBgCIAEoARIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYAyABKAESIwoWYW5udWFsX3NhdmluZ3NfdnNfcGFpZBgEIAEoAUgAiAEBEhsKE2Jlc3RfZGlzY291bnRfcmF0aW8YBSABKAFCGQoXX2FubnVhbF9zYXZpbmdzX3ZzX3BhaWQi1AIKDlJlY29tbWVuZGF0aW9uEgwKBG5hbWUYASABKAkSEgoKY29uZmlkZW5jZRgCIAEoARINCgVjb3VudBgDIAEoBRIUCgxhdmdfaW50ZXJ2YWwYBCABKAESPQoMc3Vic2NyaXB0aW9uGAUgASgLMicucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb24SEAoIY2F0ZWdvcnkYBiABKAkSDQoFc2NvcmUYByABKAESEQoJbGFzdF9kYXRlGAggASgJEhUKDW5leHRfZHVlX2RhdGUYCSABKAkSMgoHcmVhc29ucxgKIAMoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uEhsKE2NhZGVuY2VfcHJvYmFiaWxpdHkYCyABKAESDwoHaXRlbV9pZBgMIAEoCRIPCgd2YXJpYW50GA0gASgJIq4CCgxTdWJzY3JpcHRpb24SEQoJZnJlcXVlbmN5GAEgASgJEhUKDWludGVydmFsX2RheXMYAiABKAUSIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAMgASgBEhYKDmRpc2NvdW50X3JhdGlvGAQgASgBEhAKCHF1YW50aXR5GAUgASgFEhMKC2FubnVhbF9jb3N0GAYgASgBEkEKD3NhdmluZ3NfdnNfcGFpZBgHIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU2F2aW5nc1ZzUGFpZBIzCgV0aWVycxgIIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJpY2VUaWVyEhsKE2ZpcnN0X2RlbGl2ZXJ5X2RhdGUYCSABKAkivAEKDVNhdmluZ3NWc1BhaWQSHwoXZXhwZWN0ZWRfYW5udWFsX3NhdmluZ3MYASABKAESGgoSbG93X2FubnVhbF9zYXZpbmdzGAIgASgBEhsKE2hpZ2hfYW5udWFsX3NhdmluZ3MYAyABKAESFwoPcGFpZF91bml0X3ByaWNlGAQgASgBEh8KF3N1YnNjcmlwdGlvbl91bml0X3ByaWNlGAUgASgBEhcKD3BheXNfbGVzc190b2RheRgGIAEoCCK9AQoJUHJpY2VUaWVyEh4KFm1pbl9pdGVtc19wZXJfZGVsaXZlcnkYASABKAUSFgoOZGlzY291bnRfcmF0aW8YAiABKAESEwoLYW5udWFsX2Nvc3QYAyABKAESIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAQgASgBEkEKD3NhdmluZ3NfdnNfcGFpZBgFIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU2F2aW5nc1ZzUGFpZCK6AQoGUmVhc29uEgwKBGNvZGUYASABKAkSDAoEdGV4dBgCIAEoCRI9CgZ2YWx1ZXMYAyADKAsyLS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbi5WYWx1ZXNFbnRyeRISCgpvdGhlcl9pdGVtGAQgASgJEhIKCmdvb2RzX3R5cGUYBSABKAkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJwCgtPbWl0dGVkSXRlbRIMCgRuYW1lGAEgASgJEjEKBnJlYXNvbhgCIAEoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uEg8KB2l0ZW1faWQYAyABKAkSDwoHdmFyaWFudBgEIAEoCSJYChVSZWNvbW1lbmRCYXRjaFJlcXVlc3QSPwoKaG91c2Vob2xkcxgBIAMoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdCJgChZSZWNvbW1lbmRCYXRjaFJlc3BvbnNlEkYKCmhvdXNlaG9sZHMYASADKAsyMi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvdXNlaG9sZFJlY29tbWVuZGF0aW9uIokBChdIb3VzZWhvbGRSZWNvbW1lbmRhdGlvbhI+CgZyZXN1bHQYASABKAsyLC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlc3BvbnNlSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiEQoPR2V0TW9kZWxSZXF1ZXN0ItsBChBHZXRNb2RlbFJlc3BvbnNlEiYKBW1vZGVsGAEgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAiABKAkSKQoIZmFsbGJhY2sYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEjcKBm1vZGVscxgEIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuTW9kZWxEZXRhaWxzEhIKCmV4cGVyaW1lbnQYBSABKAkSFwoPc2VsZWN0aW9uX2Vycm9yGAYgASgJIuMCCgxNb2RlbERldGFpbHMSCgoCaWQYASABKAkSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgDIAEoCRITCgtzaGFyZV9yYXRpbxgEIAEoARITCgtpc19mYWxsYmFjaxgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIVCg10cmFpbmluZ19kYXRhGAcgASgJEkUKB21ldHJpY3MYCCADKAsyNC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk1vZGVsRGV0YWlscy5NZXRyaWNzRW50cnkSEAoIY2hlY2tzdW0YCSABKAkSFgoOdGFyZ2V0X3ZhcmlhbnQYCiABKAkSGwoTaW5mZXJlbmNlX2NvbXBvbmVudBgLIAEoCRouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ATLfAgoVUmVjb21tZW5kYXRpb25TZXJ2aWNlEmYKCVJlY29tbWVuZBIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdBosLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVzcG9uc2USeQoOUmVjb21tZW5kQmF0Y2gSMC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZEJhdGNoUmVxdWVzdBoxLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kQmF0Y2hSZXNwb25zZSgBMAESYwoIR2V0TW9kZWwSKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVxdWVzdBorLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_vector_v1_vector_service]);
+  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEiiwQKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEjUKDG5laWdoYm9yaG9vZBgHIAEoCzIfLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm9yaG9vZBIcCg9tYXhfc3VnZ2VzdGlvbnMYCCABKAVIA4gBARI/Cg5yZXBsYWNlZF9pdGVtcxgJIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVwbGFjZWRJdGVtEhMKC2N1c3RvbWVyX2lkGBQgASgJEg0KBW1vZGVsGBUgASgJEhUKDWN1cnJlbmN5X2NvZGUYFiABKAlCFgoUX21heF9yZWNvbW1lbmRhdGlvbnNCEQoPX21pbl9jb25maWRlbmNlQhoKGF9taW5fY2FkZW5jZV9wcm9iYWJpbGl0eUISChBfbWF4X3N1Z2dlc3Rpb25zIqcCCglDYW5kaWRhdGUSPAoJZnJlcXVlbmN5GAEgASgLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuSXRlbUZyZXF1ZW5jeUIE4kEBAhI4Cg1wZXJpc2hhYmlsaXR5GAIgASgOMiEucGFudHJlZS5jYXRhbG9nLnYxLlBlcmlzaGFiaWxpdHkSHwoXc3VnZ2VzdGVkX2ludGVydmFsX2RheXMYAyABKAUSQgoPcmVmZXJlbmNlX3ByaWNlGAQgASgLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWZlcmVuY2VQcmljZRIWCg51bml0c19wZXJfcGFjaxgFIAEoBRITCgtvdGhlcl9uYW1lcxgGIAMoCRIQCghhbGxfeWVhchgHIAEoCCKeAQoOUmVmZXJlbmNlUHJpY2USGAoQc2hlbGZfdW5pdF9wcmljZRgBIAEoARIXCg9wYWlkX3VuaXRfcHJpY2UYAiABKAESIQoZcGFpZF91bml0X3ByaWNlX2RldmlhdGlvbhgDIAEoARIeChZsYXRlc3RfcGFpZF91bml0X3ByaWNlGAQgASgBEhYKDnB1cmNoYXNlX2NvdW50GAUgASgFIjAKDFJlcGxhY2VkSXRlbRIMCgRuYW1lGAEgASgJEhIKCm90aGVyX2l0ZW0YAiABKAkilQMKEVJlY29tbWVuZFJlc3BvbnNlEkIKD3JlY29tbWVuZGF0aW9ucxgBIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kYXRpb24SNwoHb21pdHRlZBgCIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SJgoFbW9kZWwYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgEIAEoCRIXCg9mYWxsYmFja19yZWFzb24YBSABKAkSOQoEcGxhbhgGIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhI6CgtzdWdnZXN0aW9ucxgHIAMoCzIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3VnZ2VzdGlvbhI7CgtuZWFyX21pc3NlcxgIIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0ixQEKClN1Z2dlc3Rpb24SDAoEbmFtZRgBIAEoCRIQCghjYXRlZ29yeRgCIAEoCRINCgVzY29yZRgDIAEoARINCgVjb3VudBgEIAEoBRIZChFsb3dfaW50ZXJ2YWxfZGF5cxgFIAEoARIaChJoaWdoX2ludGVydmFsX2RheXMYBiABKAESDgoGc291cmNlGAcgASgJEjIKB3JlYXNvbnMYCCADKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbiK6AQoQU3Vic2NyaXB0aW9uUGxhbhISCgppdGVtX2NvdW50GAEgASgFEhMKC2FubnVhbF9jb3N0GAIgASgBEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgDIAEoARIjChZhbm51YWxfc2F2aW5nc192c19wYWlkGAQgASgBSACIAQESGwoTYmVzdF9kaXNjb3VudF9yYXRpbxgFIAEoAUIZChdfYW5udWFsX3NhdmluZ3NfdnNfcGFpZCLUAgoOUmVjb21tZW5kYXRpb24SDAoEbmFtZRgBIAEoCRISCgpjb25maWRlbmNlGAIgASgBEg0KBWNvdW50GAMgASgFEhQKDGF2Z19pbnRlcnZhbBgEIAEoARI9CgxzdWJzY3JpcHRpb24YBSABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvbhIQCghjYXRlZ29yeRgGIAEoCRINCgVzY29yZRgHIAEoARIRCglsYXN0X2RhdGUYCCABKAkSFQoNbmV4dF9kdWVfZGF0ZRgJIAEoCRIyCgdyZWFzb25zGAogAygLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24SGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgLIAEoARIPCgdpdGVtX2lkGAwgASgJEg8KB3ZhcmlhbnQYDSABKAki4gIKDFN1YnNjcmlwdGlvbhIRCglmcmVxdWVuY3kYASABKAkSFQoNaW50ZXJ2YWxfZGF5cxgCIAEoBRIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYAyABKAESFgoOZGlzY291bnRfcmF0aW8YBCABKAESEAoIcXVhbnRpdHkYBSABKAUSEwoLYW5udWFsX2Nvc3QYBiABKAESQQoPc2F2aW5nc192c19wYWlkGAcgASgLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TYXZpbmdzVnNQYWlkEjMKBXRpZXJzGAggAygLMiQucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmljZVRpZXISGwoTZmlyc3RfZGVsaXZlcnlfZGF0ZRgJIAEoCRIaChJsYXN0X2RlbGl2ZXJ5X2RhdGUYCiABKAkSFgoOdW5pdHNfcGVyX3BhY2sYCyABKAUivAEKDVNhdmluZ3NWc1BhaWQSHwoXZXhwZWN0ZWRfYW5udWFsX3NhdmluZ3MYASABKAESGgoSbG93X2FubnVhbF9zYXZpbmdzGAIgASgBEhsKE2hpZ2hfYW5udWFsX3NhdmluZ3MYAyABKAESFwoPcGFpZF91bml0X3ByaWNlGAQgASgBEh8KF3N1YnNjcmlwdGlvbl91bml0X3ByaWNlGAUgASgBEhcKD3BheXNfbGVzc190b2RheRgGIAEoCCK9AQoJUHJpY2VUaWVyEh4KFm1pbl9pdGVtc19wZXJfZGVsaXZlcnkYASABKAUSFgoOZGlzY291bnRfcmF0aW8YAiABKAESEwoLYW5udWFsX2Nvc3QYAyABKAESIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAQgASgBEkEKD3NhdmluZ3NfdnNfcGFpZBgFIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU2F2aW5nc1ZzUGFpZCK6AQoGUmVhc29uEgwKBGNvZGUYASABKAkSDAoEdGV4dBgCIAEoCRI9CgZ2YWx1ZXMYAyADKAsyLS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbi5WYWx1ZXNFbnRyeRISCgpvdGhlcl9pdGVtGAQgASgJEhIKCmdvb2RzX3R5cGUYBSABKAkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJwCgtPbWl0dGVkSXRlbRIMCgRuYW1lGAEgASgJEjEKBnJlYXNvbhgCIAEoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uEg8KB2l0ZW1faWQYAyABKAkSDwoHdmFyaWFudBgEIAEoCSJYChVSZWNvbW1lbmRCYXRjaFJlcXVlc3QSPwoKaG91c2Vob2xkcxgBIAMoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdCJgChZSZWNvbW1lbmRCYXRjaFJlc3BvbnNlEkYKCmhvdXNlaG9sZHMYASADKAsyMi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvdXNlaG9sZFJlY29tbWVuZGF0aW9uIokBChdIb3VzZWhvbGRSZWNvbW1lbmRhdGlvbhI+CgZyZXN1bHQYASABKAsyLC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlc3BvbnNlSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiEQoPR2V0TW9kZWxSZXF1ZXN0ItsBChBHZXRNb2RlbFJlc3BvbnNlEiYKBW1vZGVsGAEgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAiABKAkSKQoIZmFsbGJhY2sYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEjcKBm1vZGVscxgEIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuTW9kZWxEZXRhaWxzEhIKCmV4cGVyaW1lbnQYBSABKAkSFwoPc2VsZWN0aW9uX2Vycm9yGAYgASgJIuMCCgxNb2RlbERldGFpbHMSCgoCaWQYASABKAkSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgDIAEoCRITCgtzaGFyZV9yYXRpbxgEIAEoARITCgtpc19mYWxsYmFjaxgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIVCg10cmFpbmluZ19kYXRhGAcgASgJEkUKB21ldHJpY3MYCCADKAsyNC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk1vZGVsRGV0YWlscy5NZXRyaWNzRW50cnkSEAoIY2hlY2tzdW0YCSABKAkSFgoOdGFyZ2V0X3ZhcmlhbnQYCiABKAkSGwoTaW5mZXJlbmNlX2NvbXBvbmVudBgLIAEoCRouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ATLfAgoVUmVjb21tZW5kYXRpb25TZXJ2aWNlEmYKCVJlY29tbWVuZBIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdBosLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVzcG9uc2USeQoOUmVjb21tZW5kQmF0Y2gSMC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZEJhdGNoUmVxdWVzdBoxLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kQmF0Y2hSZXNwb25zZSgBMAESYwoIR2V0TW9kZWwSKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVxdWVzdBorLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_vector_v1_vector_service]);
 
 /**
  * RecommendRequest holds the evidence on one household's items.
@@ -87,6 +87,14 @@ export type RecommendRequest = Message<"pantree.recommendation.v1.RecommendReque
   maxSuggestions?: number | undefined;
 
   /**
+   * replaced_items are items that the household no longer buys because another one took their place. They are omitted
+   * with that reason.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.ReplacedItem replaced_items = 9;
+   */
+  replacedItems: ReplacedItem[];
+
+  /**
    * customer_id selects the model when models are compared: the same customer always gets the same model. When empty,
    * the first model is used.
    *
@@ -147,6 +155,36 @@ export type Candidate = Message<"pantree.recommendation.v1.Candidate"> & {
    * @generated from field: int32 suggested_interval_days = 3;
    */
   suggestedIntervalDays: number;
+
+  /**
+   * reference_price is what the household lately found and paid for one pack. Without it, the latest shelf price and the
+   * mean of all payments count.
+   *
+   * @generated from field: pantree.recommendation.v1.ReferencePrice reference_price = 4;
+   */
+  referencePrice?: ReferencePrice | undefined;
+
+  /**
+   * units_per_pack is how many of the units that typical_quantity counts one pack has; 0 is the same as 1. It is larger
+   * when the household buys packs of several sizes, which add up.
+   *
+   * @generated from field: int32 units_per_pack = 5;
+   */
+  unitsPerPack: number;
+
+  /**
+   * other_names are other names of the item in the household's purchases, such as those of other pack sizes.
+   *
+   * @generated from field: repeated string other_names = 6;
+   */
+  otherNames: string[];
+
+  /**
+   * all_year is whether the household buys the item in all months, although such goods have a season.
+   *
+   * @generated from field: bool all_year = 7;
+   */
+  allYear: boolean;
 };
 
 /**
@@ -155,6 +193,84 @@ export type Candidate = Message<"pantree.recommendation.v1.Candidate"> & {
  */
 export const CandidateSchema: GenMessage<Candidate> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 1);
+
+/**
+ * ReferencePrice is what a household lately found and paid for one pack of an item: the last purchases at the present
+ * shelf price, without the highest and the lowest payment. One unusual receipt does not change it.
+ *
+ * @generated from message pantree.recommendation.v1.ReferencePrice
+ */
+export type ReferencePrice = Message<"pantree.recommendation.v1.ReferencePrice"> & {
+  /**
+   * shelf_unit_price is the present shelf price; the usual one for goods that are sold by weight.
+   *
+   * @generated from field: double shelf_unit_price = 1;
+   */
+  shelfUnitPrice: number;
+
+  /**
+   * paid_unit_price is the mean of what was paid, promotions included.
+   *
+   * @generated from field: double paid_unit_price = 2;
+   */
+  paidUnitPrice: number;
+
+  /**
+   * paid_unit_price_deviation is the sample standard deviation of what was paid.
+   *
+   * @generated from field: double paid_unit_price_deviation = 3;
+   */
+  paidUnitPriceDeviation: number;
+
+  /**
+   * latest_paid_unit_price is what was paid last.
+   *
+   * @generated from field: double latest_paid_unit_price = 4;
+   */
+  latestPaidUnitPrice: number;
+
+  /**
+   * purchase_count is the number of purchases behind it.
+   *
+   * @generated from field: int32 purchase_count = 5;
+   */
+  purchaseCount: number;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.ReferencePrice.
+ * Use `create(ReferencePriceSchema)` to create a new message.
+ */
+export const ReferencePriceSchema: GenMessage<ReferencePrice> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 2);
+
+/**
+ * ReplacedItem is an item that is no longer bought because another one took its place.
+ *
+ * @generated from message pantree.recommendation.v1.ReplacedItem
+ */
+export type ReplacedItem = Message<"pantree.recommendation.v1.ReplacedItem"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * other_item is the name of the one that took its place.
+   *
+   * @generated from field: string other_item = 2;
+   */
+  otherItem: string;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.ReplacedItem.
+ * Use `create(ReplacedItemSchema)` to create a new message.
+ */
+export const ReplacedItemSchema: GenMessage<ReplacedItem> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 3);
 
 /**
  * RecommendResponse holds the items worth a subscription.
@@ -226,7 +342,7 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
  * Use `create(RecommendResponseSchema)` to create a new message.
  */
 export const RecommendResponseSchema: GenMessage<RecommendResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 2);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 4);
 
 /**
  * Suggestion is an item that the household may like to try, or try again. It has too few purchases for a cadence.
@@ -297,7 +413,7 @@ export type Suggestion = Message<"pantree.recommendation.v1.Suggestion"> & {
  * Use `create(SuggestionSchema)` to create a new message.
  */
 export const SuggestionSchema: GenMessage<Suggestion> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 3);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 5);
 
 /**
  * SubscriptionPlan is the cost and saving of a year when all recommended items are subscribed to with the same first
@@ -348,7 +464,7 @@ export type SubscriptionPlan = Message<"pantree.recommendation.v1.SubscriptionPl
  * Use `create(SubscriptionPlanSchema)` to create a new message.
  */
 export const SubscriptionPlanSchema: GenMessage<SubscriptionPlan> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 4);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 6);
 
 /**
  * Recommendation is an item worth a subscription.
@@ -453,7 +569,7 @@ export type Recommendation = Message<"pantree.recommendation.v1.Recommendation">
  * Use `create(RecommendationSchema)` to create a new message.
  */
 export const RecommendationSchema: GenMessage<Recommendation> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 5);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
 
 /**
  * Subscription is an offer of regular deliveries of an item.
@@ -527,6 +643,22 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
    * @generated from field: string first_delivery_date = 9;
    */
   firstDeliveryDate: string;
+
+  /**
+   * last_delivery_date is the last day of the season of seasonal goods, ISO 8601, after which deliveries end; empty for
+   * all others.
+   *
+   * @generated from field: string last_delivery_date = 10;
+   */
+  lastDeliveryDate: string;
+
+  /**
+   * units_per_pack is the number of units of the household's smallest pack in one pack that is delivered; 1 when it buys
+   * packs of one size.
+   *
+   * @generated from field: int32 units_per_pack = 11;
+   */
+  unitsPerPack: number;
 };
 
 /**
@@ -534,7 +666,7 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
  * Use `create(SubscriptionSchema)` to create a new message.
  */
 export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 6);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 8);
 
 /**
  * SavingsVsPaid is the annual saving of a subscription against the prices that the household has paid, promotions
@@ -591,7 +723,7 @@ export type SavingsVsPaid = Message<"pantree.recommendation.v1.SavingsVsPaid"> &
  * Use `create(SavingsVsPaidSchema)` to create a new message.
  */
 export const SavingsVsPaidSchema: GenMessage<SavingsVsPaid> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 9);
 
 /**
  * PriceTier is the cost and saving of a subscription by number of items in a delivery.
@@ -640,7 +772,7 @@ export type PriceTier = Message<"pantree.recommendation.v1.PriceTier"> & {
  * Use `create(PriceTierSchema)` to create a new message.
  */
 export const PriceTierSchema: GenMessage<PriceTier> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 8);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 10);
 
 /**
  * Reason is a reason for a result, with the numbers behind it.
@@ -689,7 +821,7 @@ export type Reason = Message<"pantree.recommendation.v1.Reason"> & {
  * Use `create(ReasonSchema)` to create a new message.
  */
 export const ReasonSchema: GenMessage<Reason> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 9);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 11);
 
 /**
  * OmittedItem is an item that is not recommended.
@@ -731,7 +863,7 @@ export type OmittedItem = Message<"pantree.recommendation.v1.OmittedItem"> & {
  * Use `create(OmittedItemSchema)` to create a new message.
  */
 export const OmittedItemSchema: GenMessage<OmittedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 10);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 12);
 
 /**
  * RecommendBatchRequest holds a batch of households.
@@ -752,7 +884,7 @@ export type RecommendBatchRequest = Message<"pantree.recommendation.v1.Recommend
  * Use `create(RecommendBatchRequestSchema)` to create a new message.
  */
 export const RecommendBatchRequestSchema: GenMessage<RecommendBatchRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 11);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 13);
 
 /**
  * RecommendBatchResponse holds the results of some households, in the order of the requests. The results of a batch may
@@ -774,7 +906,7 @@ export type RecommendBatchResponse = Message<"pantree.recommendation.v1.Recommen
  * Use `create(RecommendBatchResponseSchema)` to create a new message.
  */
 export const RecommendBatchResponseSchema: GenMessage<RecommendBatchResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 12);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 14);
 
 /**
  * HouseholdRecommendation is the result for one household.
@@ -811,7 +943,7 @@ export type HouseholdRecommendation = Message<"pantree.recommendation.v1.Househo
  * Use `create(HouseholdRecommendationSchema)` to create a new message.
  */
 export const HouseholdRecommendationSchema: GenMessage<HouseholdRecommendation> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 13);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 15);
 
 /**
  * GetModelRequest is empty.
@@ -826,7 +958,7 @@ export type GetModelRequest = Message<"pantree.recommendation.v1.GetModelRequest
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 14);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 16);
 
 /**
  * GetModelResponse holds the available models.
@@ -883,7 +1015,7 @@ export type GetModelResponse = Message<"pantree.recommendation.v1.GetModelRespon
  * Use `create(GetModelResponseSchema)` to create a new message.
  */
 export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 15);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 17);
 
 /**
  * ModelDetails describes one model.
@@ -975,7 +1107,7 @@ export type ModelDetails = Message<"pantree.recommendation.v1.ModelDetails"> & {
  * Use `create(ModelDetailsSchema)` to create a new message.
  */
 export const ModelDetailsSchema: GenMessage<ModelDetails> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 16);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 18);
 
 /**
  * RecommendationService recommends items to subscribe to, with their cadences.

@@ -1,0 +1,261 @@
+"""Folds the names of one need: spellings, pack sizes, and what took the place of what is no longer bought.
+
+The history that results has one entry for each need. Its quantities count the largest content that all packs of a need
+are multiples of, so that four rolls and twelve rolls add up; `Pack.units` says how many of them one pack has.
+"""
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_domain.catalog.catalog import Catalog
+from pantree_domain.household.pack import PackName, read_pack
+from pantree_domain.purchases import PurchaseHistory
+
+# A pack counts as usual by the purchases of this time; older ones only if there are none.
+_RECENT_DAYS = 180
+# A successor is bought this many times the interval of the old item after its last purchase, at most.
+_MAX_SUCCESSOR_INTERVALS = 2.5
+_MIN_PURCHASES_TO_SUCCEED = 3
+# The old item may be bought once more after the first purchase of the next size.
+_MAX_OVERLAPPING_PURCHASES = 1
+_MAX_UNITS_PER_PACK = 48
+
+
+class Pack(NamedTuple):
+    """The pack of a need that is offered."""
+
+    units: int
+    """Units of the folded history in one pack; 1 when all packs are alike."""
+    names: tuple[str, ...]
+    """All names of the need, by name; the offered one is among them."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A history with one entry per need."""
+
+    history: PurchaseHistory
+    packs: Mapping[str, Pack]
+    """By name in the folded history; only needs with several names."""
+    replaced: Mapping[str, str]
+    """Names that are no longer bought, and what took their place."""
+
+
+def fold_needs(history: PurchaseHistory, as_of_day: int, catalog: Catalog) -> Needs:
+    """The needs behind the items of a history.
+
+    Args:
+        history: with distinct items, at least one line, none later than the as-of date.
+        as_of_day: days since 1970-01-01.
+        catalog: names the kinds of items, for successors of another brand.
+    """
+    parts = [read_pack(name) for name in history.item_names]
+    spans = _spans(history)
+    groups = _groups(parts)
+    chains, replaced_items = _successors(history, groups, parts, spans, as_of_day, catalog)
+    if all(len(group) == 1 for group in chains):
+        return Needs(history, {}, {})
+    return _fold(history, chains, replaced_items, parts, as_of_day)
+
+
+class _Span(NamedTuple):
+    """When an item was bought."""
+
+    days: NDArray[np.int32]
+    """Distinct days, ascending."""
+
+    @property
+    def mean_interval(self) -> float:
+        return float(self.days[-1] - self.days[0]) / max(len(self.days) - 1, 1)
+
+
+def _spans(history: PurchaseHistory) -> list[_Span]:
+    order = np.lexsort((history.days, history.item_indices))
+    items, days = history.item_indices[order], history.days[order]
+    bounds = np.searchsorted(items, np.arange(len(history.item_names) + 1))
+    return [_Span(np.unique(days[first:end])) for first, end in itertools.pairwise(bounds)]
+
+
+def _groups(parts: Sequence[PackName]) -> list[list[int]]:
+    """Items that are one need in packs of one unit; those without a pack size belong to the only unit there is."""
+    by_need: defaultdict[tuple[object, int | None], dict[str, list[int]]] = defaultdict(dict)
+    for item, part in enumerate(parts):
+        by_need[part.need, part.size].setdefault(part.unit, []).append(item)
+    groups = []
+    for units in by_need.values():
+        sized = [items for unit, items in units.items() if unit]
+        if "" in units and len(sized) == 1:
+            sized[0].extend(units[""])
+        elif "" in units:
+            sized.append(units[""])
+        groups += [sorted(items) for items in sized]
+    return sorted(groups)
+
+
+def _successors(
+    history: PurchaseHistory,
+    groups: list[list[int]],
+    parts: Sequence[PackName],
+    spans: Sequence[_Span],
+    as_of_day: int,
+    catalog: Catalog,
+) -> tuple[list[list[int]], dict[int, int]]:
+    """Groups joined with those that they took the place of, and the items that were replaced with an item of theirs."""
+    days = [
+        _Span(np.unique(np.concatenate([spans[item].days for item in group])))
+        for group in groups
+        if all(len(spans[item].days) for item in group)
+    ]
+    if len(days) < len(groups):
+        return groups, {}
+    successor: dict[int, int] = {}
+    for old, new in _next_sizes(groups, parts, days):
+        successor[old] = new
+    for old, new in _next_brands(history, groups, days, as_of_day, catalog, set(successor)):
+        if old not in successor and new not in successor.values():
+            successor[old] = new
+    joined: dict[int, list[int]] = {number: list(group) for number, group in enumerate(groups)}
+    replaced: dict[int, int] = {}
+    for old in sorted(successor, key=lambda number: int(days[number].days[-1])):
+        new = successor[old]
+        replaced.update((item, groups[new][0]) for item in joined[old])
+        joined[new] += joined.pop(old)
+    return list(joined.values()), replaced
+
+
+def _next_sizes(
+    groups: Sequence[Sequence[int]], parts: Sequence[PackName], days: Sequence[_Span]
+) -> list[tuple[int, int]]:
+    by_need: defaultdict[object, list[tuple[int, int]]] = defaultdict(list)
+    for number, group in enumerate(groups):
+        part = parts[group[0]]
+        if part.size is not None:
+            by_need[part.need].append((part.size, number))
+    pairs = []
+    for sizes in by_need.values():
+        sizes.sort()
+        for (_, old), (_, new) in itertools.pairwise(sizes):
+            overlapping = int((days[old].days > days[new].days[0]).sum())
+            if overlapping <= _MAX_OVERLAPPING_PURCHASES and days[new].days[-1] > days[old].days[-1]:
+                pairs.append((old, new))
+    return pairs
+
+
+def _next_brands(
+    history: PurchaseHistory,
+    groups: Sequence[Sequence[int]],
+    days: Sequence[_Span],
+    as_of_day: int,
+    catalog: Catalog,
+    taken: set[int],
+) -> list[tuple[int, int]]:
+    """Pairs of an item that is no longer bought and the only one of its kind that was first bought when it was due."""
+    stopped = [
+        number
+        for number, span in enumerate(days)
+        if number not in taken
+        and len(span.days) >= _MIN_PURCHASES_TO_SUCCEED
+        and as_of_day - span.days[-1] > 1.5 * span.mean_interval
+    ]
+    pairs = []
+    for old in stopped:
+        last, interval = int(days[old].days[-1]), days[old].mean_interval
+        begun = [
+            new
+            for new, span in enumerate(days)
+            if new != old and last < span.days[0] <= last + _MAX_SUCCESSOR_INTERVALS * interval
+        ]
+        if not begun:
+            continue
+        kind = _kind(history, groups[old], catalog)
+        alike = [new for new in begun if kind and _kind(history, groups[new], catalog) == kind]
+        if len(alike) == 1:
+            pairs.append((old, alike[0]))
+    news = Counter(new for _, new in pairs)
+    return [(old, new) for old, new in pairs if news[new] == 1]
+
+
+def _kind(history: PurchaseHistory, group: Sequence[int], catalog: Catalog) -> str:
+    found = catalog.categorize(history.item_names[group[0]])
+    return "" if found.item is None else found.item.kind
+
+
+def _fold(
+    history: PurchaseHistory,
+    chains: Sequence[Sequence[int]],
+    replaced_items: Mapping[int, int],
+    parts: Sequence[PackName],
+    as_of_day: int,
+) -> Needs:
+    group_of = np.zeros(len(parts), np.int32)
+    factor = np.ones(len(parts))  # units of the folded history in a pack of each item
+    names, categories = [], []
+    packs: dict[str, Pack] = {}
+    replaced: dict[str, str] = {}
+    for number, chain in enumerate(chains):
+        group_of[list(chain)] = number
+        current = [item for item in chain if item not in replaced_items]
+        usual = chain[0] if len(chain) == 1 else _usual(history, current, as_of_day)
+        name = history.item_names[usual]
+        names.append(name)
+        known = [history.item_categories[item] for item in [usual, *chain] if history.item_categories[item]]
+        categories.append(known[0] if known else "")
+        if len(chain) > 1:
+            units = _units(parts, chain, usual)
+            factor[list(chain)] = [units[item] for item in chain]
+            packs[name] = Pack(units[usual], tuple(sorted(history.item_names[item] for item in current)))
+            replaced.update((history.item_names[item], name) for item in chain if item in replaced_items)
+    factors = factor[history.item_indices]
+    folded = replace(
+        history,
+        item_names=tuple(names),
+        item_categories=tuple(categories),
+        item_indices=group_of[history.item_indices],
+        quantities=np.maximum(np.rint(history.quantities * factors), 1).astype(np.int32),
+        prices=history.prices / factors,
+    )
+    return Needs(folded, packs, replaced)
+
+
+def _usual(history: PurchaseHistory, items: Sequence[int], as_of_day: int) -> int:
+    """The item of a need that is bought most often lately; of equals the one bought last."""
+    lines = np.isin(history.item_indices, list(items))
+    recent = lines & (history.days > as_of_day - _RECENT_DAYS)
+    chosen = recent if recent.any() else lines
+    found, days = history.item_indices[chosen], history.days[chosen]
+    packs = Counter(_pack_key(history.item_names[item]) for item in found)
+    latest: dict[int, int] = {}
+    for item, day in zip(found.tolist(), days.tolist(), strict=True):
+        latest[item] = max(day, latest.get(item, day))
+    return min(
+        latest,
+        key=lambda item: (-packs[_pack_key(history.item_names[item])], -latest[item], history.item_names[item]),
+    )
+
+
+def _pack_key(name: str) -> float | None:
+    return read_pack(name).content
+
+
+def _units(parts: Sequence[PackName], chain: Sequence[int], usual: int) -> dict[int, int]:
+    """Units of each item's pack. Packs without a content count as the usual one."""
+    default = parts[usual].content
+    same_unit = {parts[item].unit for item in chain if parts[item].unit}
+    if default is None or len(same_unit) > 1:
+        return dict.fromkeys(chain, 1)
+    contents = {item: parts[item].content or default for item in chain}
+    smallest = min(contents.values())
+    for divisor in range(1, 13):
+        base = smallest / divisor
+        units = {item: content / base for item, content in contents.items()}
+        if max(units.values()) > _MAX_UNITS_PER_PACK:
+            break
+        if all(abs(unit - round(unit)) <= 0.02 * unit for unit in units.values()):
+            return {item: round(unit) for item, unit in units.items()}
+    return {item: max(1, round(content / smallest)) for item, content in contents.items()}

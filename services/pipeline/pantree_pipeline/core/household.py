@@ -1,0 +1,145 @@
+"""What the pipeline finds out about a household before the stages: needs, prices, calendar, and what is unusual."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+
+import numpy as np
+
+from pantree_domain.catalog import OTHER, load_catalog
+from pantree_domain.days import calendar_day, day_number
+from pantree_domain.goods.seasons import load_seasons
+from pantree_domain.household.absences import Calendar, household_calendar
+from pantree_domain.household.needs import Pack, fold_needs
+from pantree_domain.household.pack import read_pack
+from pantree_domain.household.prices import ReferencePrice, reference_price
+from pantree_domain.purchases import PurchaseHistory
+from pantree_pipeline.core.events import Degradation
+
+COMPONENT = "history"
+
+# An item of a season is bought all year if this share of its purchases is outside of the season.
+_MIN_SHARE_OUT_OF_SEASON = 0.25
+_MIN_DAYS_TO_JUDGE_SEASON = 300
+_MIN_UNKNOWN_ITEMS = 10
+_MIN_UNKNOWN_SHARE = 0.5
+_MAX_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Household:
+    """A household's history, prepared for the stages."""
+
+    history: PurchaseHistory
+    """One entry per need; see `pantree_domain.household.needs`."""
+    clock: PurchaseHistory
+    """The same, with the days moved so that the household's absences don't count."""
+    last_days: Mapping[str, date]
+    """Day of the latest purchase of each item."""
+    packs: Mapping[str, Pack]
+    replaced: Mapping[str, str]
+    prices: Mapping[str, ReferencePrice]
+    """By name; only items that were paid for."""
+    all_year: frozenset[str]
+    """Items of a season that this household buys in other months, too."""
+    warnings: tuple[Degradation, ...]
+
+
+def prepare(history: PurchaseHistory, as_of: date) -> Household:
+    """The household behind a history.
+
+    Args:
+        history: at least one line, none later than the as-of date.
+        as_of: as-of date.
+    """
+    needs = fold_needs(history, day_number(as_of), load_catalog())
+    folded = needs.history
+    calendar = household_calendar(history.trip_days, day_number(as_of))
+    last_days = np.zeros(len(folded.item_names), np.int64)
+    np.maximum.at(last_days, folded.item_indices, folded.days)
+    return Household(
+        history=folded,
+        clock=replace(folded, days=calendar.at_home(folded.days)) if calendar.absences else folded,
+        last_days={name: calendar_day(day) for name, day in zip(folded.item_names, last_days.tolist(), strict=True)},
+        packs=needs.packs,
+        replaced=needs.replaced,
+        prices=_prices(history, needs.packs, frozenset(folded.item_names)),
+        all_year=_bought_all_year(folded),
+        warnings=(*_calendar_warnings(calendar, history, as_of), *_name_warnings(history, needs.packs)),
+    )
+
+
+def _prices(history: PurchaseHistory, packs: Mapping[str, Pack], offered: frozenset[str]) -> dict[str, ReferencePrice]:
+    """Reference prices of the packs that are offered, from the lines of packs with the same content."""
+    order = np.argsort(history.item_indices, kind="stable")
+    bounds = np.searchsorted(history.item_indices[order], np.arange(len(history.item_names) + 1))
+    lines_of = {
+        name: order[first:end]
+        for name, first, end in zip(history.item_names, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
+    }
+    found = {}
+    for name in offered:
+        lines = lines_of[name]
+        if name in packs:
+            content = read_pack(name).content
+            alike = [other for other in packs[name].names if read_pack(other).content in {content, None}]
+            lines = np.concatenate([lines_of[other] for other in alike])
+        price = reference_price(
+            history.days[lines], history.quantities[lines], history.prices[lines], history.savings[lines]
+        )
+        if price is not None:
+            found[name] = price
+    return found
+
+
+def _bought_all_year(history: PurchaseHistory) -> frozenset[str]:
+    if int(np.ptp(history.days)) < _MIN_DAYS_TO_JUDGE_SEASON:
+        return frozenset()
+    found = []
+    for item, (name, category) in enumerate(zip(history.item_names, history.item_categories, strict=True)):
+        season = load_seasons().match(name, category)
+        if season is None:
+            continue
+        days = np.unique(history.days[history.item_indices == item])
+        outside = [not season.includes(calendar_day(day).month) for day in days]
+        if sum(outside) >= _MIN_SHARE_OUT_OF_SEASON * len(outside):
+            found.append(name)
+    return frozenset(found)
+
+
+def _calendar_warnings(calendar: Calendar, history: PurchaseHistory, as_of: date) -> list[Degradation]:
+    if calendar.is_stale:
+        last = calendar_day(int(history.days.max()))
+        message = (
+            f"the last purchase was on {last.isoformat()}, {calendar.days_since_last_trip} days before the as-of date "
+            f"{as_of.isoformat()}: send newer purchases, or set as_of to the day of the export"
+        )
+        return [Degradation(COMPONENT, "STALE_HISTORY", message)]
+    if not calendar.absences:
+        return []
+    gaps = ", ".join(
+        f"{absence.days} days after {calendar_day(absence.begin).isoformat()}" for absence in calendar.absences[-3:]
+    )
+    message = f"the household bought nothing for a time ({gaps}): these days don't count as intervals of its items"
+    return [Degradation(COMPONENT, "HOUSEHOLD_GAP", message)]
+
+
+def _name_warnings(history: PurchaseHistory, packs: Mapping[str, Pack]) -> list[Degradation]:
+    warnings = []
+    several = [pack.names for pack in packs.values() if len(pack.names) > 1]
+    if several:
+        shown = "; ".join(" = ".join(names) for names in sorted(several)[:_MAX_NAMES_SHOWN])
+        message = f"{len(several)} items have several names or pack sizes and count as one each: {shown}"
+        warnings.append(Degradation(COMPONENT, "SEVERAL_NAMES", message))
+    unknown = [
+        name
+        for name, category in zip(history.item_names, history.item_categories, strict=True)
+        if category in {"", OTHER}
+    ]
+    if len(unknown) >= max(_MIN_UNKNOWN_ITEMS, _MIN_UNKNOWN_SHARE * len(history.item_names)):
+        message = (
+            f"{len(unknown)} of {len(history.item_names)} items have no category and are unknown to the catalog, such "
+            f"as {', '.join(sorted(unknown)[:_MAX_NAMES_SHOWN])}: send the shop's categories"
+        )
+        warnings.append(Degradation(COMPONENT, "UNKNOWN_ITEMS", message))
+    return warnings

@@ -1,0 +1,88 @@
+"""The sentences that shoppers read, from `texts.toml`."""
+
+import functools
+import string
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pantree_domain.money import CENT_DIGITS
+
+DEFAULT_LANGUAGE = "en"
+BUNDLED_TEXTS = Path(__file__).with_name("texts.toml")
+
+
+@dataclass(frozen=True)
+class Language:
+    """Texts by code, and forms by name, of one language."""
+
+    name: str
+    texts: Mapping[str, str]
+    forms: Mapping[str, Mapping[str, str]]
+
+    def text(
+        self,
+        code: str,
+        values: Mapping[str, float],
+        *,
+        other_item: str = "",
+        goods: str = "",
+        digits: int = CENT_DIGITS,
+    ) -> str:
+        """The sentence for a code.
+
+        Args:
+            code: of a reason.
+            values: numbers by name; those that the sentence names must be there.
+            other_item: name of another item.
+            goods: label of a type of goods.
+            digits: decimal places of amounts of money.
+        """
+        formatter = _Formatter(self.forms, digits)
+        return formatter.vformat(self.texts[code], (), {**values, "other_item": other_item, "goods": goods})
+
+
+class _Formatter(string.Formatter):
+    """Formats numbers by the forms of a language."""
+
+    def __init__(self, forms: Mapping[str, Mapping[str, str]], digits: int) -> None:
+        self._forms = forms
+        self._digits = digits
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if not format_spec:
+            return str(value)
+        if format_spec == "money":
+            return f"{value:.{self._digits}f}"
+        number = round(value)
+        if format_spec == "every":
+            number = max(number, 1)
+            weeks, rest = divmod(number, 7)
+            return self._plural("every_days", number) if rest else self._plural("every_weeks", weeks)
+        return self._plural(format_spec, number)
+
+    def _plural(self, form: str, number: int) -> str:
+        forms = self._forms[form]
+        form_name = {1: "one", 2: "two"}.get(number, "other")
+        return forms.get(form_name, forms["other"]).format(n=number)
+
+
+def read_texts(path: Path) -> dict[str, Language]:
+    """The languages in a file with the format of `texts.toml`, by name.
+
+    Raises:
+        OSError: when the file cannot be read or is invalid.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        return {name: Language(name, table["texts"], table["forms"]) for name, table in tables.items()}
+    except (ValueError, KeyError, TypeError) as error:
+        raise OSError(f"{path}: {error!r}") from error
+
+
+@functools.cache
+def load_texts() -> Language:
+    """The bundled English texts, read once."""
+    return read_texts(BUNDLED_TEXTS)[DEFAULT_LANGUAGE]
