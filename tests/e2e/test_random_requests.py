@@ -77,4 +77,5 @@ def test_any_request_has_a_result_or_errors(client: httpx.Client, request_: dict
 def test_any_valid_history_has_a_result(client: httpx.Client, request_: dict[str, Any]) -> None:
     answer = client.post("/api/v1/process", json=request_)
     assert answer.status_code == 200, answer.text
-    assert answer.json()["warnings"] == []
+    # Nothing is missing from the result, whatever is unusual about the history.
+    assert {warning["component"] for warning in answer.json()["warnings"]} <= {"history"}

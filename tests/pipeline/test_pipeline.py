@@ -1,7 +1,7 @@
 """The order of the stages and how their failures are handled, with fake ports."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 
@@ -80,7 +80,9 @@ class Frequency:
         self.requested = tuple(names)
         return [f"change of {name}" for name in names]
 
-    async def analyze(self, history: PurchaseHistory, as_of: date) -> HistoryAnalysis:
+    async def analyze(
+        self, history: PurchaseHistory, as_of: date, last_days: Mapping[str, date] | None = None
+    ) -> HistoryAnalysis:
         if self._after:
             await self._after.wait()
         if self._error:
@@ -153,6 +155,7 @@ class Recommender:
         max_recommendations: int | None,
         include_omitted: bool,
         neighborhood: Neighborhood | None,
+        replaced: Mapping[str, str],
         currency_code: str = "",
     ) -> Recommendations:
         self.neighborhood = neighborhood

@@ -99,7 +99,11 @@ def _candidate(draw: st.DrawFn, name: str) -> Candidate:
         perishability=draw(st.none() | st.sampled_from(Perishability)),
         suggested_interval_days=draw(st.none() | st.integers(1, 365)),
         forecast=draw(st.none() | forecasts()),
-        paid_price=None if once else draw(st.none() | st.builds(PaidPrice, _prices, _prices)),
+        paid_price=None
+        if once
+        else draw(
+            st.none() | st.builds(PaidPrice, _prices, _prices, st.none() | _prices, st.none() | st.integers(1, 8))
+        ),
     )
 
 

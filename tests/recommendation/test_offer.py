@@ -88,6 +88,20 @@ def test_cadence_on_the_last_step_is_unchanged() -> None:
     assert offer_of(item, DEFAULT_TIERS).cadence.frequency == "quarterly"
 
 
+@pytest.mark.parametrize(
+    ("units", "units_per_pack", "interval_days", "expected"),
+    [(3, 2, 7, (14, 3)), (3, 3, 28, (28, 1)), (1, 6, 7, (42, 1)), (2, 1, 7, (7, 2)), (6, 4, 56, (84, 2))],
+)
+def test_packs_of_the_usual_size_supply_what_all_sizes_did(
+    units: int, units_per_pack: int, interval_days: int, expected: tuple[int, int]
+) -> None:
+    item = bananas(
+        typical_quantity=units, units_per_pack=units_per_pack, forecast=forecast(interval_days=interval_days)
+    )
+    offer = offer_of(item, DEFAULT_TIERS)
+    assert (offer.cadence.interval_days, offer.quantity) == expected
+
+
 def test_candidate_without_an_interval_is_rejected() -> None:
     with pytest.raises(ValueError, match="no interval"):
         offer_of(bananas(mean_interval_days=None), DEFAULT_TIERS)

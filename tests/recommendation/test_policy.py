@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pantree_domain.catalog import Perishability
 from pantree_domain.evidence import Need
 from pantree_recommendation.core.candidate import MIN_RECENCY_WEIGHT, Candidate, Forecast
 from pantree_recommendation.core.policy import Policy, rejection_reason
@@ -59,13 +60,32 @@ def test_reason_has_the_values_behind_it() -> None:
         "recency_weight_ratio": 0.01,
         "need_probability": 0.8534,
     }
-    assert reason.text.startswith("Not bought for 92 days, with a mean interval of 7.2 days")
+    assert reason.text == "You have not bought it for 92 days and may no longer need it."
 
 
-def test_text_of_a_near_miss_does_not_round_up_to_the_threshold() -> None:
+def test_text_of_a_low_probability_names_the_cadence() -> None:
     reason = rejection_reason(bananas(confidence=59.99), AS_OF, Policy())
     assert reason is not None
-    assert reason.text.endswith("has a probability of 0.5999, below the required 0.65.")
+    assert reason.text == "Not regular enough yet for a delivery every week."
+
+
+def test_goods_of_a_season_are_offered_within_it_only() -> None:
+    item = bananas(name="Sunscreen", forecast=forecast())
+    expected = {
+        date(2026, 6, 20): None,
+        date(2026, 8, 25): ReasonCode.SEASON_ENDS,
+        date(2026, 10, 3): ReasonCode.OUT_OF_SEASON,
+    }
+    for as_of, expected_code in expected.items():
+        reason = rejection_reason(item, as_of, Policy())
+        assert (None if reason is None else reason.code) is expected_code
+        assert rejection_reason(item._replace(all_year=True), as_of, Policy()) is None
+
+
+def test_what_is_eaten_fresh_is_no_subscription() -> None:
+    item = bananas(mean_interval_days=1.4, perishability=Perishability.DAYS, forecast=forecast())
+    assert code(item) is ReasonCode.EATEN_FRESH
+    assert code(item._replace(perishability=Perishability.MONTHS)) is None
 
 
 @given(candidate(), st.floats(0, 100), st.floats(0, 100))

@@ -164,17 +164,31 @@ async def test_forecast_and_paid_price_have_reasons() -> None:
         "SAVES_VS_PAID",
     ]
     assert recommendation.reasons[1].values == {"cadence_probability": 0.8, "days": 10}
-    assert recommendation.reasons[1].text == "Bought again within 10 days with a probability of 80%."
+    assert recommendation.reasons[1].text == "You are likely to need it again within 10 days."
 
 
 async def test_household_that_pays_less_gets_no_savings_reason() -> None:
     item = bananas(forecast=forecast(), paid_price=PaidPrice(1.49, 0.1))
     (recommendation,) = (await recommend(request(item))).recommendations
-    (reason,) = [reason for reason in recommendation.reasons if reason.code is ReasonCode.PAYS_LESS_TODAY]
-    assert reason.text == (
-        "You already pay less: 1.49 per unit on average, promotions included; the subscription price is 1.90."
-    )
+    savings = recommendation.offer.price.savings_vs_paid
+    assert savings is not None
+    assert savings.pays_less_today
     assert not {"SAVES_MONEY", "SAVES_VS_PAID"} & {reason.code for reason in recommendation.reasons}
+
+
+async def test_saving_that_the_last_payment_does_not_support_is_no_reason() -> None:
+    item = bananas(forecast=forecast(), paid_price=PaidPrice(1.95, 0.1, latest=1.5, purchase_count=8))
+    (recommendation,) = (await recommend(request(item))).recommendations
+    savings = recommendation.offer.price.savings_vs_paid
+    assert savings is not None
+    assert (savings.pays_less_today, savings.supported) == (False, False)
+    assert not {"SAVES_MONEY", "SAVES_VS_PAID"} & {reason.code for reason in recommendation.reasons}
+
+
+async def test_replaced_item_is_omitted_with_what_took_its_place() -> None:
+    result = await recommend(request(bananas(), include_omitted=True, replaced={"Plantains": "Bananas"}))
+    (omitted,) = result.omitted
+    assert (omitted.name, omitted.reason.text) == ("Plantains", "You now buy Bananas instead.")
 
 
 async def test_plan_covers_all_recommendations() -> None:
@@ -296,7 +310,7 @@ async def test_goods_that_are_not_offered_are_omitted_with_their_reason() -> Non
     result = await recommend(request(*items, include_omitted=True))
     assert result.recommendations == ()
     assert result.near_misses == ()
-    assert {item.name: (item.reason.code, item.reason.goods and item.reason.goods.id) for item in result.omitted} == {
+    assert {item.name: (item.reason.code, item.reason.goods_type) for item in result.omitted} == {
         "Marlboro Gold": (ReasonCode.GOODS_NEVER_OFFERED, "tobacco"),
         "Barefoot Moscato": (ReasonCode.GOODS_OPT_IN, "alcohol"),
         "Zigareten": (ReasonCode.GOODS_UNCERTAIN, "tobacco"),

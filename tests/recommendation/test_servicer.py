@@ -126,7 +126,7 @@ async def test_item_bought_once_is_omitted_with_a_reason() -> None:
     (omitted,) = response.omitted
     assert (omitted.name, omitted.reason.code) == ("Candles", "TOO_FEW_PURCHASES")
     assert omitted.reason.values == {"purchase_count": 1, "min_purchases": 3}
-    assert omitted.reason.text == "Days with a purchase: 1; at least 3 are needed to judge it."
+    assert omitted.reason.text == "Bought once so far; we need 3 purchases."
 
 
 async def test_threshold_of_the_request_overrides_the_settings() -> None:

@@ -14,6 +14,7 @@ _OUTLIER_RATIO = 1.6
 # Goods by weight have another price on nearly every receipt.
 _MIN_DISTINCT_RATIO = 0.6
 _MIN_PURCHASES_BY_WEIGHT = 4
+_MIN_TO_JUDGE_OUTLIERS = 3
 _MIN_TO_TRIM = 5
 
 
@@ -55,11 +56,10 @@ def reference_price(
     outlier = (shelf > typical * _OUTLIER_RATIO) | (shelf < typical / _OUTLIER_RATIO)
     # Two prices in a row are a new price, not an outlier.
     outlier &= ~np.append(_same(shelf[1:], shelf[:-1]), False) & ~np.append(False, _same(shelf[1:], shelf[:-1]))
-    if len(shelf) >= 3:
+    if 2 * outlier.sum() < len(shelf) and len(shelf) >= _MIN_TO_JUDGE_OUTLIERS:
         shelf, paid = shelf[~outlier], paid[~outlier]
-    by_weight = len(shelf) >= _MIN_PURCHASES_BY_WEIGHT and len(np.unique(shelf.round(2))) > _MIN_DISTINCT_RATIO * len(
-        shelf
-    )
+    distinct_ratio = len(np.unique(shelf.round(2))) / len(shelf)
+    by_weight = len(shelf) >= _MIN_PURCHASES_BY_WEIGHT and distinct_ratio > _MIN_DISTINCT_RATIO
     if by_weight:
         center = float(np.median(paid))
         return ReferencePrice(float(np.median(shelf)), center, _deviation(paid), center, len(paid), True)

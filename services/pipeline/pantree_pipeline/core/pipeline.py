@@ -96,7 +96,8 @@ class Pipeline:
     async def _complete(self, job: Job, count: int, history: PurchaseHistory) -> Completed:
         # CPU-bound, but well below the cost of one of the calls that follow.
         household = prepare(history, job.as_of)
-        degradations: list[Degradation] = list(household.warnings)
+        # A simulated history has no one who could correct it.
+        degradations = [] if isinstance(job.source, FirstPurchase) else list(household.warnings)
         if job.include_suggestions:
             (profile, neighborhood), (analysis, enrichments) = await gather_both(
                 self._profile_and_neighborhood(job, history, degradations), self._evidence(job, household, degradations)

@@ -70,8 +70,8 @@ def savings_vs_paid(
 
     `expected` is (mean paid price − subscription price) × units in a year. For `low` and `high`, the mean paid price
     differs by 1.28 standard deviations of its sampling error, `deviation × √(1/n + 1/N)`, for `n` purchases so far and
-    `N` deliveries in a year. `purchase_count` is `n`, unless the
-    price has its own; the other arguments are those of `annual_savings`.
+    `N` deliveries in a year. `purchase_count` is `n`, unless the price has its own; the other
+    arguments are those of `annual_savings`.
     """
     interval_days = cadence.interval_days
     count = purchase_count if paid.purchase_count is None else paid.purchase_count
