@@ -40,6 +40,10 @@ def test_household_that_now_shops_rarely_is_not_away() -> None:
     assert calendar([5, 33, 61, 89, *weekly(96, 20)]).absences == ()
 
 
+def test_household_that_shopped_rarely_at_first_was_not_away() -> None:
+    assert calendar([*weekly(3, 20), 175, 210, 252]).absences == ()
+
+
 def test_a_few_trips_say_nothing_about_absences() -> None:
     assert calendar([1, 8, 60, 67]).absences == ()
     assert calendar([3]).absences == ()

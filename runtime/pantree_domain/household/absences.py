@@ -11,9 +11,11 @@ _MIN_GAP_DAYS = 14
 _MEDIAN_RATIO = 2.5
 _HIGH_RATIO = 1.5
 _HIGH_QUANTILE = 0.9
+# A household that shopped less at the time was not away.
+_USUAL_GAPS_BEFORE = 4
 # More gaps than this, or more of the last three, are how the household shops.
 _MAX_GAP_SHARE = 0.1
-# After more days than this nobody knows whether a household will come back.
+# After more days than this it is unclear whether a household will come back.
 MAX_CURRENT_DAYS = 42
 
 
@@ -63,7 +65,7 @@ def household_calendar(trip_days: NDArray[np.int32], as_of_day: int) -> Calendar
     """When a household shops and when it was away.
 
     A gap between trips is an absence when it is longer than two weeks, than 2.5 typical gaps, and than 1.5 times the
-    gap that nine in ten are shorter than; what the household usually needs between two trips is not part of it.
+    gap that nine in ten are shorter than, after four gaps that are not; what the household usually needs between two trips is not part of it.
 
     Args:
         trip_days: int32[t], distinct days with a purchase, ascending; at least one.
@@ -80,6 +82,9 @@ def household_calendar(trip_days: NDArray[np.int32], as_of_day: int) -> Calendar
         _HIGH_RATIO * float(np.quantile(np.sort(gaps)[:-1], _HIGH_QUANTILE, method="lower")),
     )
     long = gaps > limit
+    for at in np.flatnonzero(long):
+        before = gaps[max(at - _USUAL_GAPS_BEFORE, 0) : at]
+        long[at] = len(before) == _USUAL_GAPS_BEFORE and before.max() <= limit
     if long.sum() > max(1, _MAX_GAP_SHARE * len(gaps)) or long[-3:].sum() > 1:
         long[:] = False
     absences = [
