@@ -82,11 +82,11 @@ def household_calendar(trip_days: NDArray[np.int32], as_of_day: int) -> Calendar
         _HIGH_RATIO * float(np.quantile(np.sort(gaps)[:-1], _HIGH_QUANTILE, method="lower")),
     )
     long = gaps > limit
+    if long.sum() > max(1, _MAX_GAP_SHARE * len(gaps)) or long[-3:].sum() > 1:
+        long[:] = False
     for at in np.flatnonzero(long):
         before = gaps[max(at - _USUAL_GAPS_BEFORE, 0) : at]
         long[at] = len(before) == _USUAL_GAPS_BEFORE and before.max() <= limit
-    if long.sum() > max(1, _MAX_GAP_SHARE * len(gaps)) or long[-3:].sum() > 1:
-        long[:] = False
     absences = [
         Absence(int(day), int(gap - round(usual)), False)
         for day, gap in zip(trip_days[:-1][long], gaps[long], strict=True)
