@@ -65,7 +65,8 @@ def household_calendar(trip_days: NDArray[np.int32], as_of_day: int) -> Calendar
     """When a household shops and when it was away.
 
     A gap between trips is an absence when it is longer than two weeks, than 2.5 typical gaps, and than 1.5 times the
-    gap that nine in ten are shorter than, after four gaps that are not; what the household usually needs between two trips is not part of it.
+    gap that nine in ten are shorter than, after four gaps that are not. What the household usually needs between two
+    trips is not part of it.
 
     Args:
         trip_days: int32[t], distinct days with a purchase, ascending; at least one.
