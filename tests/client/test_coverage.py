@@ -4,6 +4,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Awaitable, Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 import pantree
-from pantree_client import FirstPurchase, Item, PantreeClient, PantreeError, SyncPantreeClient
+from pantree_client import BasketRequest, FirstPurchase, Item, PantreeClient, PantreeError, SyncPantreeClient
 from pantree_client.testing import FakePantree
 from pantree_client.transports import Transport
 from pantree_client.transports.gateway import GatewayTransport
@@ -85,6 +86,7 @@ async def test_client_calls_every_public_method() -> None:
                 "process": lambda: client.process(basket),
                 "stream": lambda: exhausted(client.stream(basket)),
                 "stream_message": lambda: exhausted(client.stream_message(basket.message())),
+                "next_basket": lambda: client.next_basket(BasketRequest("cust_001", as_of=date(2026, 11, 23))),
                 "archetypes": lambda: exhausted(client.archetypes()),
                 "status": client.status,
                 "config": client.config,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pantree_domain.trees import StepTrees
 from pantree_frequency.backends import model_files
 from pantree_frequency.core.models.hazard import STEPS
-from pantree_frequency.core.models.trees import StepTrees
 
 _STEPS = STEPS.astype(np.float32)
 

@@ -7,7 +7,7 @@ import grpc
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
-from pantree.recommendation.v1.recommendation_service_pb2 import Recommendation, Subscription
+from pantree.recommendation.v1.recommendation_service_pb2 import PredictedItem, Recommendation, Subscription
 from pantree.simulation.v1 import simulation_service_pb2
 from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
 from pantree_runtime.grpc_types import Context
@@ -52,6 +52,13 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         result = _result(request.input)
         result.warnings.extend(self.warnings)
         return messages.ProcessResponse(result=result)
+
+    async def NextBasket(self, request: messages.NextBasketRequest, context: Context) -> messages.NextBasketResponse:
+        item = PredictedItem(name="Bananas", probability=0.5)
+        result = messages.NextBasketResult(
+            customer_id=request.input.customer_id, items=[item], as_of=request.input.as_of
+        )
+        return messages.NextBasketResponse(result=result)
 
     async def StreamProcess(
         self, request: messages.StreamProcessRequest, context: Context

@@ -55,7 +55,9 @@ def schema(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def test_every_rest_route_of_the_contract_is_described(document: dict[str, Any]) -> None:
-    assert {"/api/v1/process", "/api/v1/archetypes", "/api/v1/config"} | OWN_PATHS == set(document["paths"])
+    assert {"/api/v1/process", "/api/v1/next-basket", "/api/v1/archetypes", "/api/v1/config"} | OWN_PATHS == set(
+        document["paths"]
+    )
 
 
 def test_document_is_consistent(document: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from pantree_domain.months import add_months
 from pantree_domain.purchases import PurchaseHistory, PurchaseLines
 from pantree_pipeline.core.events import Completed, Started
 from pantree_pipeline.core.history import Month
-from pantree_pipeline.core.job import FirstPurchase, Job
+from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.pipeline import Pipeline
 from pantree_pipeline.core.ports import (
     Archetypes,
@@ -162,6 +162,9 @@ class Recommender:
         self.customer_id = customer_id
         self.candidates = candidates
         return Recommendations(None, ("Bananas",), MODEL, "embedded", self._fallback_reason)
+
+    async def next_basket(self, request: NextBasketJob) -> object:
+        raise NotImplementedError
 
 
 def job(months: int = 6) -> Job:

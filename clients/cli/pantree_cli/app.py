@@ -27,12 +27,14 @@ from rich.table import Table
 
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
+from pantree_cli.fitting import EVALUATE_EXAMPLES, FIT_EXAMPLES, evaluate, fit
 from pantree_cli.help import examples
 from pantree_cli.mesh import PARTS, Mesh, PartName, default_address, is_serving_locally, running_mesh
 from pantree_cli.policy import policy_app
 from pantree_cli.simulate import EXAMPLES as SIMULATE_EXAMPLES
 from pantree_cli.simulate import simulate
 from pantree_client import (
+    BasketRequest,
     ComponentUnavailable,
     DeadlineExceeded,
     History,
@@ -334,6 +336,66 @@ def process(
     run_event_loop(lambda: _process(requests, address, in_process, output, access, renamed))
 
 
+@app.command(
+    "next-basket",
+    epilog=examples(
+        "pantree next-basket purchases.csv",
+        "pantree next-basket purchases.csv --mode explore --as-of 2026-12-01",
+        "pantree next-basket purchases.csv --address 127.0.0.1:50051 --json",
+    ),
+)
+def next_basket(
+    history: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PURCHASES",
+            help="Real history: CSV and its variants, XLSX, Parquet or JSON lines, with at least a date and an item.",
+        ),
+    ],
+    household: Annotated[str, typer.Option(metavar="ID", help="Household of the file, if it has several.")] = "",
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="Day of the basket; by default the expected next trip."
+        ),
+    ] = None,
+    mode: Annotated[
+        inputs.Mode,
+        typer.Option(metavar="MODE", help="repeat for items bought before, explore for others, or both."),
+    ] = inputs.Mode.BOTH,
+    max_items: Annotated[int, typer.Option(metavar="N", min=1, max=100, help="Largest number of items.")] = 20,
+    promoted: Annotated[
+        list[str] | None, typer.Option(metavar="ITEM", help="Item on promotion on that day; repeatable.")
+    ] = None,
+    address: Address = "",
+    api_key: ApiKey = "",
+    token: Token = "",
+    certificates: Certificates = None,
+    as_json: AsJson = False,
+) -> None:
+    """Predict what a household buys on its next shopping trip."""
+    day = None if as_of is None else as_of.date()
+    file = read_file(history, ReadOptions(as_of=day, today=datetime.now().date()))
+    for note in file.notes:
+        _print_error(f"{note}.")
+    households = inputs.households_of(file, household)
+    if len(households) > 1:
+        raise typer.BadParameter(f"the file has {len(households):,} households; choose one with --household")
+    (one,) = households
+    request = BasketRequest(
+        one.household or history.stem,
+        one.purchases,
+        as_of=day,
+        mode=mode.value,
+        max_items=max_items,
+        promoted=promoted,
+    )
+    try:
+        run_event_loop(lambda: _next_basket(request, address, Access(certificates, api_key, token), as_json))
+    except InvalidInput as error:
+        raise one.name_lines(error) from None
+
+
 @app.command(epilog=examples("pantree status", "pantree status --address 10.0.0.5:50051 --json"))
 def status(
     address: Annotated[
@@ -389,6 +451,8 @@ def main(
 
 app.command(epilog=SIMULATE_EXAMPLES)(simulate)
 app.add_typer(policy_app, name="policy")
+app.command(epilog=FIT_EXAMPLES)(fit)
+app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 
 
 async def _up(in_process: bool, certificates: Path | None) -> None:
@@ -531,6 +595,22 @@ async def _process(
         for result in results:
             for warning in result.warnings:  # the CSV has no column for them
                 _print_error(f"warning: {warning.component}: {warning.message}")
+
+
+async def _next_basket(request: BasketRequest, address: str, access: Access, as_json: bool) -> None:
+    async with (
+        _pipeline_address(address, True, as_json) as pipeline_address,
+        _client(pipeline_address, access if address else None) as client,
+    ):
+        basket = await client.next_basket(request)
+    if as_json:
+        document = json_format.MessageToDict(
+            basket.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+        )
+        print(json.dumps(document, ensure_ascii=False))
+        return
+    console.print(view.basket_table(basket.items))
+    console.print(f"Next basket of {request.customer_id} on {basket.as_of}.", highlight=False)
 
 
 async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool, months: list[MonthlyUpdate]) -> Result:

@@ -1,5 +1,6 @@
 """Input for the command line: a request as JSON, histories from a file of purchases."""
 
+import enum
 import json
 import re
 import sys
@@ -27,6 +28,14 @@ _ROLE_OF_FIELD = {
     "prices": "price",
     "savings": "saving",
 }
+
+
+class Mode(enum.StrEnum):
+    """Which items of a next basket are wanted."""
+
+    BOTH = "both"
+    REPEAT = "repeat"
+    EXPLORE = "explore"
 
 
 def read_text(path: Path | None) -> str:

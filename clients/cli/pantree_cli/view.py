@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from pantree_client import ComponentStatus, MonthlyUpdate, Plan, Result
+from pantree_client import ComponentStatus, MonthlyUpdate, Plan, PredictedItem, Result
 from pantree_domain.money import minor_unit_digits
 
 # Further recommendations are shown without their cadence changes.
@@ -106,6 +106,20 @@ def _without_formula(value: object) -> object:
 def shown_name(name: str) -> Text:
     """Name as it is, without a meaning for the terminal: no markup, no emoji codes, control characters as codes."""
     return Text("".join(repr(one)[1:-1] if unicodedata.category(one) == "Cc" else one for one in name))
+
+
+def basket_table(items: Iterable[PredictedItem]) -> Table:
+    """Table of a predicted basket."""
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("item", overflow="fold")
+    table.add_column("probability", justify="right")
+    table.add_column("bought on", justify="right")
+    table.add_column("last")
+    for item in items:
+        count = f"{item.purchase_count} days" if item.purchase_count else "new"
+        last = "" if item.last_date is None else item.last_date.isoformat()
+        table.add_row(shown_name(item.name), f"{item.probability:.0%}", count, last)
+    return table
 
 
 def money(amount: float, currency_code: str) -> str:

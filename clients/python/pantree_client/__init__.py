@@ -13,7 +13,7 @@ Errors are subclasses of `PantreeError` and have a `reason`; `InvalidInput` name
 """
 
 from pantree_client.client import PantreeClient
-from pantree_client.requests import FirstPurchase, History, Item, Purchase
+from pantree_client.requests import AssortmentItem, BasketRequest, FirstPurchase, History, Item, Purchase
 from pantree_client.results import (
     AnswerWarning,
     Archetype,
@@ -24,8 +24,10 @@ from pantree_client.results import (
     Config,
     Event,
     MonthlyUpdate,
+    NextBasket,
     OmittedItem,
     Plan,
+    PredictedItem,
     Recommendation,
     Result,
     SavingsVsPaid,
@@ -53,6 +55,8 @@ from pantree_runtime.errors import (
 __all__ = [
     "AnswerWarning",
     "Archetype",
+    "AssortmentItem",
+    "BasketRequest",
     "Cadence",
     "CategoryWeight",
     "ComponentConfig",
@@ -69,6 +73,7 @@ __all__ = [
     "InvalidInput",
     "Item",
     "MonthlyUpdate",
+    "NextBasket",
     "NotFound",
     "OmittedItem",
     "Overloaded",
@@ -76,6 +81,7 @@ __all__ = [
     "PantreeError",
     "PermissionDenied",
     "Plan",
+    "PredictedItem",
     "Purchase",
     "Recommendation",
     "Result",

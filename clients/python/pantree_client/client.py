@@ -9,16 +9,18 @@ from typing import Self
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.simulation.v1.simulation_service_pb2 import ListArchetypesRequest
-from pantree_client.requests import FirstPurchase, History
+from pantree_client.requests import BasketRequest, FirstPurchase, History
 from pantree_client.results import (
     Archetype,
     Config,
     Event,
+    NextBasket,
     Result,
     Status,
     to_archetype,
     to_config,
     to_event,
+    to_next_basket,
     to_result,
     to_status,
 )
@@ -125,6 +127,14 @@ class PantreeClient:
         async with aclosing(self._opened.stream_process(message, self._seconds(timeout_seconds))) as responses:
             async for response in responses:
                 yield to_event(response)
+
+    async def next_basket(self, request: BasketRequest, *, timeout_seconds: float | None = None) -> NextBasket:
+        """Returns the items that a household is most likely to buy on its next shopping trip.
+
+        Raises:
+            PantreeError: as in `process`.
+        """
+        return to_next_basket(await self._opened.next_basket(request.message(), self._seconds(timeout_seconds)))
 
     async def archetypes(
         self, *, page_size: int = 0, timeout_seconds: float | None = None

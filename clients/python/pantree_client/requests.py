@@ -1,14 +1,16 @@
-"""Requests: a first purchase or a real history."""
+"""Requests: a first purchase, a real history, or a next basket."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf.message import Message
 
-from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
+from pantree.pipeline.v1.pipeline_service_pb2 import NextBasketInput, ProcessInput
 from pantree.purchase.v1 import purchase_pb2
+from pantree.recommendation.v1 import recommendation_service_pb2
+from pantree.recommendation.v1.recommendation_service_pb2 import PromotedItems
 from pantree_domain.days import day_number
 from pantree_domain.limits import MAX_HISTORY_ROWS
 from pantree_runtime.errors import FieldViolation, InvalidInput
@@ -94,7 +96,7 @@ class FirstPurchase:
         try:
             return ProcessInput(**values, items=[purchase_pb2.BasketItem(**item) for item in items])
         except ValueError:
-            raise _out_of_range(values, items=(purchase_pb2.BasketItem, items)) from None
+            raise _out_of_range(ProcessInput, values, items=(purchase_pb2.BasketItem, items)) from None
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,70 @@ class History:
                 return ProcessInput(**values, history_columns=_columns(self.purchases))
             return ProcessInput(**values, history=[purchase_pb2.Purchase(**row) for row in rows])
         except ValueError:
-            raise _out_of_range(values, history=(purchase_pb2.Purchase, rows)) from None
+            raise _out_of_range(ProcessInput, values, history=(purchase_pb2.Purchase, rows)) from None
+
+
+@dataclass(frozen=True)
+class AssortmentItem:
+    """An item that a household could buy for the first time."""
+
+    name: str
+    """1 to 200 characters."""
+    category: str = ""
+    """Empty if unknown."""
+
+
+@dataclass(frozen=True)
+class BasketRequest:
+    """A household whose next basket is wanted."""
+
+    customer_id: str
+    """1 to 128 characters."""
+    purchases: Sequence[Purchase] = ()
+    """In any order, at most 100,000 lines of at most 8,000 distinct items; none for a new customer."""
+    as_of: date | None = None
+    """Day of the basket; the household's expected next trip if None. Required without purchases."""
+    mode: Literal["both", "repeat", "explore"] = "both"
+    """`repeat` for items that the household has bought before, `explore` for others."""
+    max_items: int | None = None
+    """1 to 100; 20 if None."""
+    assortment: Sequence[AssortmentItem] = ()
+    """Items that could be bought for the first time; those that the model knows if empty."""
+    promoted: Sequence[str] | None = None
+    """Names of the items on promotion on that day; None if unknown."""
+
+    def message(self) -> NextBasketInput:
+        """The request as a message of the contract. More rows than a message allows become columns.
+
+        Raises:
+            InvalidInput: when a value does not fit into its field of the message.
+        """
+        values: dict[str, Any] = {
+            "customer_id": self.customer_id,
+            "as_of": "" if self.as_of is None else self.as_of.isoformat(),
+            "mode": f"BASKET_MODE_{self.mode.upper()}",
+            "max_items": self.max_items,
+        }
+        if self.promoted is not None:
+            values["promotions"] = PromotedItems(names=self.promoted)
+        rows = [vars(purchase) | {"date": purchase.date.isoformat()} for purchase in self.purchases]
+        items = [vars(item) for item in self.assortment]
+        try:
+            message = NextBasketInput(
+                **values, assortment=[recommendation_service_pb2.AssortmentItem(**item) for item in items]
+            )
+            if len(rows) > MAX_HISTORY_ROWS:
+                message.history_columns.CopyFrom(_columns(self.purchases))
+            else:
+                message.history.extend(purchase_pb2.Purchase(**row) for row in rows)
+        except ValueError:
+            raise _out_of_range(
+                NextBasketInput,
+                values,
+                history=(purchase_pb2.Purchase, rows),
+                assortment=(recommendation_service_pb2.AssortmentItem, items),
+            ) from None
+        return message
 
 
 def _input_values(request: FirstPurchase | History) -> dict[str, Any]:
@@ -168,13 +233,13 @@ def _columns(purchases: Sequence[Purchase]) -> purchase_pb2.PurchaseColumns:
 
 
 def _out_of_range(
-    values: Mapping[str, Any], **rows_by_field: tuple[type[Message], Sequence[Mapping[str, Any]]]
+    kind: type[Message], values: Mapping[str, Any], **rows_by_field: tuple[type[Message], Sequence[Mapping[str, Any]]]
 ) -> InvalidInput:
     """Error that names the values that do not fit into their fields."""
-    violations = list(_violations(ProcessInput, values, ""))
-    for field, (kind, rows) in rows_by_field.items():
+    violations = list(_violations(kind, values, ""))
+    for field, (row_kind, rows) in rows_by_field.items():
         for position, row in enumerate(rows):
-            violations += _violations(kind, row, f"{field}[{position}].")
+            violations += _violations(row_kind, row, f"{field}[{position}].")
     return invalid_input(violations)
 
 

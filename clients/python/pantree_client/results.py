@@ -184,6 +184,36 @@ class Result:
 
 
 @dataclass(frozen=True)
+class PredictedItem:
+    """An item of a predicted basket."""
+
+    name: str
+    category: str
+    """Empty if unknown."""
+    probability: float
+    """That the household buys it on that day, if it shops then; 0 to 1."""
+    purchase_count: int
+    """Days on which the household bought it; 0 for a new item."""
+    last_date: date | None
+    """Day of the latest purchase; None for a new item."""
+    message: recommendation_service_pb2.PredictedItem = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class NextBasket:
+    """The most probable items of a household's next basket."""
+
+    customer_id: str
+    recommendation_id: str
+    """Equal for equal results."""
+    as_of: date
+    """Day of the basket."""
+    items: tuple[PredictedItem, ...]
+    """The most probable first."""
+    message: messages.NextBasketResult = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class ComponentStatus:
     """State of one part."""
 
@@ -291,6 +321,18 @@ def to_result(message: messages.ProcessResult) -> Result:
         omitted=_omitted(answer.omitted),
         near_misses=_omitted(answer.near_misses),
         warnings=tuple(_value(AnswerWarning, warning) for warning in message.warnings),
+    )
+
+
+def to_next_basket(message: messages.NextBasketResult) -> NextBasket:
+    """A predicted basket."""
+    return _value(
+        NextBasket,
+        message,
+        items=tuple(
+            _value(PredictedItem, item, last_date=date.fromisoformat(item.last_date) if item.last_date else None)
+            for item in message.items
+        ),
     )
 
 

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from pantree_client.client import DEFAULT_ADDRESS, DEFAULT_SIMULATION_ADDRESS, PantreeClient
-from pantree_client.requests import FirstPurchase, History
-from pantree_client.results import Archetype, Config, Event, Result, Status
+from pantree_client.requests import BasketRequest, FirstPurchase, History
+from pantree_client.results import Archetype, Config, Event, NextBasket, Result, Status
 from pantree_client.transports import Secret, Transport
 
 Value = TypeVar("Value")
@@ -76,6 +76,10 @@ class SyncPantreeClient:
     def stream(self, request: FirstPurchase | History, *, timeout_seconds: float | None = None) -> Generator[Event]:
         """See `PantreeClient.stream`. Closing the generator cancels the work in the mesh."""
         return self._iterate(self._client.stream(request, timeout_seconds=timeout_seconds))
+
+    def next_basket(self, request: BasketRequest, *, timeout_seconds: float | None = None) -> NextBasket:
+        """See `PantreeClient.next_basket`."""
+        return self._wait_for(self._client.next_basket(request, timeout_seconds=timeout_seconds))
 
     def archetypes(self, *, page_size: int = 0, timeout_seconds: float | None = None) -> Generator[Archetype]:
         """See `PantreeClient.archetypes`."""

@@ -19,6 +19,7 @@ from datetime import date, timedelta
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1.recommendation_service_pb2 import (
+    PredictedItem,
     PriceTier,
     Reason,
     Recommendation,
@@ -68,6 +69,8 @@ class FakePantree:
         self._failures: list[tuple[PantreeError, int]] = []
         self.requests: list[pipeline.ProcessInput] = []
         """Every request for recommendations, oldest first."""
+        self.basket_requests: list[pipeline.NextBasketInput] = []
+        """Every request for a next basket, oldest first."""
         self.streams_in_flight = 0
         """Number of open streams; 0 once a program has closed all of them."""
 
@@ -114,6 +117,28 @@ class FakePantree:
                 yield event
         finally:
             self.streams_in_flight -= 1
+
+    async def next_basket(self, request: pipeline.NextBasketInput, timeout_seconds: float) -> pipeline.NextBasketResult:
+        """See `Transport`. The basket has the configured items, whatever the mode."""
+        self.basket_requests.append(request)
+        self._raise_next_failure()
+        limit = request.max_items if request.HasField("max_items") else len(self._recommendations)
+        return pipeline.NextBasketResult(
+            customer_id=request.customer_id,
+            recommendation_id=f"fake-{request.customer_id}",
+            items=[
+                PredictedItem(
+                    name=name,
+                    category="produce",
+                    probability=0.9 - 0.001 * position,
+                    purchase_count=12,
+                    last_date=(_DEFAULT_AS_OF - timedelta(days=1)).isoformat(),
+                )
+                for position, (name, _) in enumerate(self._recommendations[:limit])
+            ],
+            as_of=request.as_of or _DEFAULT_AS_OF.isoformat(),
+            model=_MODEL,
+        )
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         """See `Transport`."""

@@ -5,6 +5,8 @@ import type {
   Archetype,
   GetConfigResponse,
   ListArchetypesResponse,
+  NextBasketInput,
+  NextBasketResult,
   ProcessInput,
   ProcessResult,
   StreamProcessEvent,
@@ -142,6 +144,15 @@ export class PantreeClient {
     } finally {
       deadline.dispose();
     }
+  }
+
+  /**
+   * Returns the items that a household is most likely to buy on its next shopping trip.
+   *
+   * @throws PantreeError as in `process`
+   */
+  async nextBasket(input: NextBasketInput, options: CallOptions = {}): Promise<NextBasketResult> {
+    return this.request<NextBasketResult>(ROUTES.nextBasket.path, options, input);
   }
 
   /** Returns the kinds of shopper that can be simulated, from all pages. */

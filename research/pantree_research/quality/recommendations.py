@@ -15,25 +15,18 @@ from typing import Any
 
 import numpy as np
 
-from pantree.frequency.v1.frequency_service_pb2 import ITEM_FREQUENCY_VIEW_BASIC
-from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree_domain.cadence import GRACE_FACTOR, nearest_cadence
-from pantree_domain.days import calendar_day
 from pantree_domain.money import exact
 from pantree_domain.purchases import PurchaseHistory
+from pantree_fitting.recommendation import labels
 from pantree_fitting.recommendation.ranking_models import LabeledItem
-from pantree_frequency import convert as frequency_convert
 from pantree_frequency.core import AnalysisRequest, HistoryAnalysis, Models, Options, analyze_histories
 from pantree_frequency.core.histories import Histories
-from pantree_recommendation import convert as recommendation_convert
 from pantree_recommendation.backends.embedded import EmbeddedRanker
-from pantree_recommendation.core.offer import offer_of
-from pantree_recommendation.core.policy import Policy, rejection_reason
-from pantree_recommendation.core.ranking import features_of
+from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.reason import ReasonCode
 from pantree_recommendation.core.recommender import (
     Recommendation,
-    RecommendationRequest,
     filter_candidates,
     score,
     select,
@@ -189,59 +182,16 @@ def _lines(histories: Histories, household: int, wanted: Any) -> slice | Any:
 
 
 async def _recommend(analysis: HistoryAnalysis, as_of_day: int) -> tuple[Recommendation, ...]:
-    request = _recommendation_request(analysis, as_of_day)
+    request = labels.recommendation_request(analysis, as_of_day, MAX_RECOMMENDATIONS)
     (scored,) = await score([filter_candidates(request, Policy(), _RANKING_MODELS)])
     return select(scored).recommendations
-
-
-def _recommendation_request(analysis: HistoryAnalysis, as_of_day: int) -> RecommendationRequest:
-    """Converted through the messages, as between the services."""
-    response = frequency_convert.analysis_response(analysis, as_of_day, ITEM_FREQUENCY_VIEW_BASIC)
-    request = messages.RecommendRequest(
-        candidates=[messages.Candidate(frequency=item) for item in response.items],
-        as_of=calendar_day(as_of_day).isoformat(),
-        max_recommendations=MAX_RECOMMENDATIONS,
-    )
-    return recommendation_convert.recommendation_request(request)
 
 
 def labeled_items(
     lines: ReceiptLines, level: Level, cutoff: int, models: Models, *, end: int, policy: Policy
 ) -> list[LabeledItem]:
-    """What the ranking model sees of each item that the policy lets pass, and whether it was bought again in time.
-
-    Args:
-        lines: of any households; the models should not have been fitted on them.
-        level: what counts as an item.
-        cutoff: as-of date, days since 1970-01-01.
-        models: of the frequency service.
-        end: last day that is known; items whose 1.5 × cadence goes beyond it are left out.
-        policy: which items a row is made of.
-    """
-    histories = lines.histories(level)
-    questions = [_question(histories, household, cutoff) for household in range(histories.household_count)]
-    evaluation = [(household, question) for household, question in enumerate(questions) if len(question.history)]
-    rows = []
-    for start in range(0, len(evaluation), 50):
-        batch = evaluation[start : start + 50]
-        analyses = analyze_histories([question for _, question in batch], models, Options())
-        for (household, _), analysis in zip(batch, analyses, strict=True):
-            days = _days_to_next(histories, household, cutoff)
-            request = _recommendation_request(analysis, cutoff)
-            for candidate in request.candidates:
-                if rejection_reason(candidate, request.as_of, policy) is not None:
-                    continue
-                offer = offer_of(candidate, policy.tiers)
-                max_days = offer.cadence.interval_days * GRACE_FACTOR
-                if max_days <= end - cutoff:
-                    rows.append(
-                        LabeledItem(
-                            features_of(candidate, offer, request.as_of),
-                            days.get(candidate.name, np.inf) <= max_days,
-                            str(histories.household_ids[household]),
-                        )
-                    )
-    return rows
+    """The items of `labels.labeled_items`, with receipt lines seen at a level."""
+    return labels.labeled_items(lines.histories(level), cutoff, models, end=end, policy=policy)
 
 
 def _first(ranked: Sequence[Any], days: Mapping[str, float]) -> list[tuple[int, float]]:

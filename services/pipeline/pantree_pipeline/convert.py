@@ -10,13 +10,19 @@ from datetime import date
 from typing import cast
 
 import numpy as np
+from google.protobuf.message import Message
 
 from pantree.enrichment.v1.enrichment_service_pb2 import EnrichedItem
 from pantree.frequency.v1.frequency_service_pb2 import CadenceChange
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.purchase.v1.purchase_pb2 import Purchase
-from pantree.recommendation.v1.recommendation_service_pb2 import OmittedItem, Recommendation, RecommendResponse
+from pantree.recommendation.v1.recommendation_service_pb2 import (
+    OmittedItem,
+    PredictNextBasketResponse,
+    Recommendation,
+    RecommendResponse,
+)
 from pantree.vector.v1.vector_service_pb2 import CustomerProfile
 from pantree_domain.cadence import LADDER
 from pantree_domain.catalog import load_catalog
@@ -35,7 +41,7 @@ from pantree_pipeline.core.events import Completed, Event, Started
 from pantree_pipeline.core.health import Component, ComponentHealth, State, mesh_state
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.identity import ItemIdentity, identified_items
-from pantree_pipeline.core.job import FirstPurchase, Job
+from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.ports import Archetypes
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.purchase_columns import history_of
@@ -120,7 +126,36 @@ def _first_purchase(
     )
 
 
-def _identified(message: messages.ProcessInput) -> tuple[PurchaseHistory, Mapping[str, ItemIdentity]]:
+def next_basket_job(message: messages.NextBasketInput) -> NextBasketJob:
+    history, named = _identified(message)
+    return NextBasketJob(
+        customer_id=message.customer_id,
+        history=history,
+        as_of=date.fromisoformat(message.as_of) if message.as_of else None,
+        options=message,
+        identities=named,
+    )
+
+
+def next_basket_result(job: NextBasketJob, response: PredictNextBasketResponse) -> messages.NextBasketResult:
+    """Converts a predicted basket. Its id is a hash of all other fields, so that equal results have equal ids."""
+    message = messages.NextBasketResult(
+        customer_id=job.customer_id, items=response.items, as_of=response.as_of, model=response.model
+    )
+    for item in message.items:
+        if identity := job.identities.get(item.name):
+            item.name, item.item_id, item.variant = identity
+    message.recommendation_id = _id_of(message)
+    return message
+
+
+def _id_of(message: Message) -> str:
+    return str(uuid.uuid5(_RECOMMENDATION_NAMESPACE, message.SerializeToString(deterministic=True).hex()))
+
+
+def _identified(
+    message: messages.ProcessInput | messages.NextBasketInput,
+) -> tuple[PurchaseHistory, Mapping[str, ItemIdentity]]:
     """The history of a request with one entry per item, and what the retailer calls the items."""
     if message.history:
         history, identities = _history_of_rows(message.history)
@@ -254,9 +289,7 @@ def result_message(result: Completed) -> messages.ProcessResult:
     if isinstance(job.source, FirstPurchase):
         message.archetype = job.source.archetype
         message.seed = job.source.seed
-    message.recommendation_id = str(
-        uuid.uuid5(_RECOMMENDATION_NAMESPACE, message.SerializeToString(deterministic=True).hex())
-    )
+    message.recommendation_id = _id_of(message)
     return message
 
 

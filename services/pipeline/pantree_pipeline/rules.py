@@ -20,14 +20,26 @@ def check_input(request: messages.ProcessRequest | messages.StreamProcessRequest
             nested.add(name, "must be absent when there is a history; it is for a simulation")
     if message.HasField("simulation_months"):
         nested.add("simulation_months", "must be absent when there is a history; it is for a simulation")
+    if not message.history and not message.history_columns.days:
+        nested.add("history_columns", "must have at least one purchase; has none")
+    _check_history(message, nested)
+
+
+def check_next_basket(request: messages.NextBasketRequest, violations: Violations) -> None:
+    """Checks the history of a household whose next basket is predicted."""
+    message, nested = request.input, violations.within("input")
+    if not message.history and not message.history_columns.days and not message.as_of:
+        nested.add("as_of", "is required for a household without purchases; use the day of its first trip")
+    _check_history(message, nested)
+
+
+def _check_history(message: messages.ProcessInput | messages.NextBasketInput, violations: Violations) -> None:
     if message.history:
         if message.HasField("history_columns"):
-            nested.add("history_columns", "must be absent when there is history; send one of the two")
-        _check_rows(message, nested)
+            violations.add("history_columns", "must be absent when there is history; send one of the two")
+        _check_rows(message, violations)
     else:
-        if not message.history_columns.days:
-            nested.add("history_columns", "must have at least one purchase; has none")
-        check_columns(message.history_columns, message.as_of, nested.within("history_columns"))
+        check_columns(message.history_columns, message.as_of, violations.within("history_columns"))
 
 
 def _check_first_purchase(message: messages.ProcessInput, violations: Violations) -> None:
@@ -40,7 +52,7 @@ def _check_first_purchase(message: messages.ProcessInput, violations: Violations
         violations.add("as_of", f"must be at least {months:,} months after {FIRST_DAY}; is {as_of}")
 
 
-def _check_rows(message: messages.ProcessInput, violations: Violations) -> None:
+def _check_rows(message: messages.ProcessInput | messages.NextBasketInput, violations: Violations) -> None:
     as_of = parse_day(message.as_of)
     names = set()
     for index, row in enumerate(message.history):
@@ -58,5 +70,9 @@ def _check_rows(message: messages.ProcessInput, violations: Violations) -> None:
         violations.add("history", f"must have at most {MAX_HISTORY_ITEMS:,} distinct items; has {len(names):,}")
 
 
-RULES: Mapping[str, Rule] = {"Process": check_input, "StreamProcess": check_input}
+RULES: Mapping[str, Rule] = {
+    "Process": check_input,
+    "StreamProcess": check_input,
+    "NextBasket": check_next_basket,
+}
 """By name of the RPC."""

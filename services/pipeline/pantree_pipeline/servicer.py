@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from datetime import date
 from importlib.metadata import version
+from typing import cast
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
+from pantree.recommendation.v1.recommendation_service_pb2 import PredictNextBasketResponse
 from pantree_pipeline import convert
 from pantree_pipeline.core.events import Completed
 from pantree_pipeline.core.health import HealthProbe
@@ -62,6 +64,12 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         async with aclosing(self._pipeline.run(job)) as events:
             async for event in events:
                 yield convert.event_message(event, job)
+
+    async def NextBasket(self, request: messages.NextBasketRequest, context: Context) -> messages.NextBasketResponse:
+        """The most probable items of a household's next basket."""
+        job = await run_cpu(request.ByteSize() * _MS_PER_BYTE, convert.next_basket_job, request.input)
+        response = cast(PredictNextBasketResponse, await self._pipeline.next_basket(job))
+        return messages.NextBasketResponse(result=convert.next_basket_result(job, response))
 
     async def GetConfig(self, request: messages.GetConfigRequest, context: Context) -> messages.GetConfigResponse:
         """The configuration of the pipeline."""

@@ -1,13 +1,20 @@
 """Composition root of the recommendation service: `python -m pantree_recommendation [--demo]`."""
 
 import asyncio
+import functools
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.recommendation.v1.recommendation_service_pb2 import RecommendBatchResponse, RecommendResponse
 from pantree_domain.goods import load_goods_policy
+from pantree_domain.purchases import PurchaseHistory
+from pantree_recommendation.backends import basket_files
 from pantree_recommendation.backends.discount_file import BUNDLED, load_discounts
+from pantree_recommendation.backends.model_artifact import InvalidModel
 from pantree_recommendation.backends.model_files import ModelFiles
+from pantree_recommendation.core.next_basket import NextBasketModel, NextBasketRequest
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.ranking import FEATURES
 from pantree_recommendation.core.selection import ModelCard
@@ -44,7 +51,12 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
         goods=await asyncio.to_thread(load_goods_policy, settings.goods_file, settings.opted_in),
     )
     sagemaker = await asyncio.to_thread(_sagemaker, settings) if settings.sagemaker_endpoint else None
-    servicer = RecommendationServicer(policy, await asyncio.to_thread(_models, settings, sagemaker))
+    next_basket = await asyncio.to_thread(_next_basket, settings)
+    servicer = RecommendationServicer(policy, await asyncio.to_thread(_models, settings, sagemaker), next_basket)
+
+    async def warm_up() -> None:
+        # Every function is compiled before the first request.
+        await asyncio.to_thread(next_basket.predict, NextBasketRequest(_WARM_UP))
 
     async def close() -> None:
         if sagemaker is not None:
@@ -57,12 +69,39 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
                 rpc.add_RecommendationServiceServicer_to_server(servicer, server)
             )
         },
+        warm_up=warm_up,
         close=close,
         dependencies=[] if sagemaker is None else [Dependency("sagemaker", sagemaker.check)],
         costs={"RecommendBatch": BULK_COST},
         rules=RULES,
         counts={"Recommend": _count, "RecommendBatch": _count_batch},
     )
+
+
+def _next_basket(settings: RecommendationSettings) -> NextBasketModel:
+    if settings.next_basket_dir is None:
+        return _bundled_next_basket()
+    try:
+        return basket_files.load(settings.next_basket_dir).model()
+    except (InvalidModel, ValueError) as error:
+        raise OSError(f"next-basket model: {error}") from error
+
+
+@functools.cache
+def _bundled_next_basket() -> NextBasketModel:
+    """The bundled model; it never changes, so one is enough for all services of a process."""
+    return basket_files.load().model()
+
+
+_WARM_UP = PurchaseHistory(
+    item_names=("warm-up",),
+    item_categories=("warm-up",),
+    item_indices=np.zeros(3, np.int32),
+    days=np.array([0, 7, 14], np.int32),
+    quantities=np.ones(3, np.int32),
+    prices=np.ones(3),
+    savings=np.zeros(3),
+)
 
 
 def _count(response: RecommendResponse) -> None:

@@ -10,9 +10,14 @@ from pantree.model.v1.model_pb2 import Model
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.catalog import Perishability
+from pantree_domain.days import calendar_day
 from pantree_domain.evidence import ModelName, Need, Trend
+from pantree_domain.item_key import item_key
 from pantree_domain.limits import DEFAULT_RECOMMENDATIONS
+from pantree_domain.purchases import fold_items
+from pantree_recommendation.core.basket_features import Item
 from pantree_recommendation.core.candidate import Candidate, Forecast, PaidPrice
+from pantree_recommendation.core.next_basket import DEFAULT_MAX_ITEMS, BasketMode, NextBasket, NextBasketRequest
 from pantree_recommendation.core.offer import Price
 from pantree_recommendation.core.reason import Reason
 from pantree_recommendation.core.recommender import (
@@ -33,6 +38,7 @@ from pantree_recommendation.core.suggestion import (
 )
 from pantree_runtime.batches import split_by_size
 from pantree_runtime.errors import PantreeError
+from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.status import status_of
 
 _TRENDS = {
@@ -296,3 +302,39 @@ def _reason_message(reason: Reason) -> messages.Reason:
 
 def _model_message(model: ModelName) -> Model:
     return Model(name=model.name, version=model.version)
+
+
+def next_basket_request(message: messages.PredictNextBasketRequest) -> NextBasketRequest:
+    return NextBasketRequest(
+        history=fold_items(history_of(message.history)),
+        as_of=date.fromisoformat(message.as_of) if message.as_of else None,
+        mode=_BASKET_MODES[message.mode],
+        max_items=message.max_items if message.HasField("max_items") else DEFAULT_MAX_ITEMS,
+        assortment=tuple(Item(item.name, item.category) for item in message.assortment),
+        promoted=frozenset(map(item_key, message.promotions.names)) if message.HasField("promotions") else None,
+    )
+
+
+_BASKET_MODES = {
+    messages.BASKET_MODE_UNSPECIFIED: BasketMode.BOTH,
+    messages.BASKET_MODE_REPEAT: BasketMode.REPEAT,
+    messages.BASKET_MODE_EXPLORE: BasketMode.EXPLORE,
+    messages.BASKET_MODE_BOTH: BasketMode.BOTH,
+}
+
+
+def next_basket_response(basket: NextBasket) -> messages.PredictNextBasketResponse:
+    return messages.PredictNextBasketResponse(
+        as_of=basket.as_of.isoformat(),
+        items=[
+            messages.PredictedItem(
+                name=item.name,
+                category=item.category,
+                probability=item.probability,
+                purchase_count=item.purchase_count,
+                last_date="" if item.last_day is None else calendar_day(item.last_day).isoformat(),
+            )
+            for item in basket.items
+        ],
+        model=_model_message(basket.model),
+    )

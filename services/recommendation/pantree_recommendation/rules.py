@@ -6,6 +6,7 @@ from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.cadence import LADDER
+from pantree_runtime.purchase_columns import check_columns
 from pantree_runtime.validation import LAST_DAY, Rule, Violations, parse_day
 
 _LADDER_DAYS = frozenset(step.interval_days for step in LADDER)
@@ -70,5 +71,12 @@ def _check_counts(violations: Violations, whole: int, field: str, part: int) -> 
         violations.add(field, f"must be at most {max(1, whole):,}, since it counts a subset; is {part:,}")
 
 
-RULES: Mapping[str, Rule] = {"Recommend": check_request}
+def check_next_basket(request: messages.PredictNextBasketRequest, violations: Violations) -> None:
+    """Checks the purchases, and that the day of the basket is known."""
+    if not request.history.days and not request.as_of:
+        violations.add("as_of", "is required for a household without purchases; use the day of its first trip")
+    check_columns(request.history, request.as_of, violations.within("history"))
+
+
+RULES: Mapping[str, Rule] = {"Recommend": check_request, "PredictNextBasket": check_next_basket}
 """By name of the RPC."""

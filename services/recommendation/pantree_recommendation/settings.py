@@ -60,6 +60,9 @@ class RecommendationSettings(PartSettings):
         "answers if it is configured, else the default model.",
     )
     selection_reload_seconds: float = Field(default=1.0, ge=0, description="How often the selection file is checked.")
+    next_basket_dir: Path | None = Field(
+        default=None, description="Directory of the next-basket model; the bundled one when absent."
+    )
     sagemaker_variant: str = Field(
         default="", description="Variant of the endpoint to invoke; the endpoint chooses when empty."
     )

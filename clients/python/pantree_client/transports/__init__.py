@@ -1,7 +1,7 @@
 """Transports: `mesh` over gRPC, `gateway` over REST and WebSocket, and the fake in `pantree_client.testing`.
 
 All use the messages of the contract and raise the errors in `pantree_runtime.errors`. An invalid field is named by its
-path in `ProcessInput`, such as `items[0].price`.
+path in the input, such as `items[0].price`.
 """
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -30,6 +30,9 @@ class Transport(Protocol):
         self, request: pipeline.ProcessInput, timeout_seconds: float
     ) -> AsyncGenerator[pipeline.StreamProcessResponse]:
         """Calls `PipelineService.StreamProcess`. Closing the generator cancels the work."""
+
+    async def next_basket(self, request: pipeline.NextBasketInput, timeout_seconds: float) -> pipeline.NextBasketResult:
+        """Calls `PipelineService.NextBasket`."""
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         """Calls `PipelineService.GetConfig`."""

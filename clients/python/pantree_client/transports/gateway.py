@@ -128,6 +128,10 @@ class GatewayTransport:
         finally:
             await stream.close()
 
+    async def next_basket(self, request: pipeline.NextBasketInput, timeout_seconds: float) -> pipeline.NextBasketResult:
+        document = await self._request("POST", "/api/v1/next-basket", timeout_seconds, json=_to_json(request))
+        return _to_message(document, pipeline.NextBasketResult())
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         return _to_message(await self._request("GET", "/api/v1/config", timeout_seconds), pipeline.GetConfigResponse())
 

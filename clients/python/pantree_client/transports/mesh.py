@@ -59,6 +59,12 @@ class MeshTransport:
         finally:
             call.cancel()  # has no effect after the last event
 
+    async def next_basket(self, request: pipeline.NextBasketInput, timeout_seconds: float) -> pipeline.NextBasketResult:
+        message = pipeline.NextBasketRequest(input=request)
+        with _pipeline_errors():
+            answer = await self._pipeline.NextBasket(message, timeout=timeout_seconds)
+        return answer.result
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         with _pipeline_errors():
             return await self._pipeline.GetConfig(pipeline.GetConfigRequest(), timeout=timeout_seconds)
@@ -81,7 +87,7 @@ class MeshTransport:
 
 @contextlib.contextmanager
 def _pipeline_errors() -> Iterator[None]:
-    """Translates gRPC errors, with paths in `ProcessInput` instead of the request around it."""
+    """Translates gRPC errors, with paths in the input instead of the request around it."""
     try:
         with translate_rpc_errors("pipeline"):
             yield

@@ -660,6 +660,105 @@ export interface Purchase {
   variant: string;
 }
 
+/**
+ * NextBasketInput is a household's real history; at most one of history and history_columns may be present. A new
+ * customer has neither.
+ */
+export interface NextBasketInput {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * history is the real history as rows of at most 8,000 distinct items.
+   * @maxItems 20000
+   */
+  history?: readonly PurchaseInput[];
+  /** history_columns is the real history in columnar form. */
+  history_columns?: PurchaseColumnsInput;
+  /**
+   * as_of is the day of the basket, ISO 8601; purchases may not be later. When empty, it is the day of the latest
+   * purchase plus the household's median gap between trips, or a week after its only trip. It is required without
+   * purchases.
+   */
+  as_of?: string;
+  /** mode is which items are returned; both kinds when unspecified. */
+  mode?: BasketMode;
+  /**
+   * max_items is the largest number to return; 20 when absent.
+   * @minimum 1
+   * @maximum 100
+   */
+  max_items?: number;
+  /**
+   * assortment holds the items that the household could buy for the first time; when empty, those that the model knows.
+   * @maxItems 10000
+   */
+  assortment?: readonly AssortmentItemInput[];
+  /**
+   * promotions are the items on promotion on that day; when absent, it is unknown which are. They have an effect only
+   * if the model was fitted with promotions.
+   */
+  promotions?: PromotedItemsInput;
+}
+
+/** AssortmentItem is an item that a household could buy. */
+export interface AssortmentItemInput {
+  /**
+   * name is the shop's name of the item.
+   * @maxLength 200
+   */
+  name: string;
+  /**
+   * category is the shop's own category; empty if unknown.
+   * @maxLength 200
+   */
+  category?: string;
+}
+
+/** PromotedItems are all items on promotion on one day. */
+export interface PromotedItemsInput {
+  /**
+   * names are the items; empty if none is on promotion.
+   * @maxItems 10000
+   * @items.maxLength 200
+   */
+  names?: readonly string[];
+}
+
+/** NextBasketResult is a predicted basket. */
+export interface NextBasketResult {
+  /** customer_id is the household. */
+  customer_id: string;
+  /** items are ordered by probability, the highest first; ties by name. */
+  items: PredictedItem[];
+  /** as_of is the day of the basket, ISO 8601. */
+  as_of: string;
+  /** model is the model that predicted the basket. */
+  model: Model;
+  /** recommendation_id identifies the result; equal results have equal ids. */
+  recommendation_id: string;
+}
+
+/** PredictedItem is an item of a predicted basket. */
+export interface PredictedItem {
+  /** name is the item's name as in the latest purchase, in the assortment, or as the model knows it. */
+  name: string;
+  /** category is the item's category; empty if unknown. */
+  category: string;
+  /** probability is the probability that the household buys the item on that day, given that it shops then; 0 to 1. */
+  probability: number;
+  /** purchase_count is the number of days on which the household bought the item; 0 for a new item. */
+  purchase_count: number;
+  /** last_date is the day of the latest purchase, ISO 8601; empty for a new item. */
+  last_date: string;
+  /** item_id is the shop's own id of the item, as in the purchases; the pipeline sets it. */
+  item_id: string;
+  /** variant is the variant or pack size, as in the purchases; the pipeline sets it. */
+  variant: string;
+}
+
 /** GetConfigResponse is the pipeline's configuration. */
 export interface GetConfigResponse {
   /** version is the version of Pantree. */
@@ -754,6 +853,13 @@ export type Relation =
   | "RELATION_UNSPECIFIED"
   | "RELATION_COMPLEMENT"
   | "RELATION_SUBSTITUTE";
+
+/** BasketMode is which items of a next basket are returned. */
+export type BasketMode =
+  | "BASKET_MODE_UNSPECIFIED"
+  | "BASKET_MODE_REPEAT"
+  | "BASKET_MODE_EXPLORE"
+  | "BASKET_MODE_BOTH";
 
 /**
  * ErrorReason is why a call failed. Without its prefix it is `google.rpc.ErrorInfo.reason`, with the domain `pantree`,

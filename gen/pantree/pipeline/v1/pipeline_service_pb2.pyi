@@ -271,6 +271,163 @@ class ProcessInput(_message.Message):
 Global___ProcessInput: _TypeAlias = ProcessInput  # noqa: Y015
 
 @_typing.final
+class NextBasketRequest(_message.Message):
+    """NextBasketRequest is the input of NextBasket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def input(self) -> Global___NextBasketInput:
+        """input is the household's purchases, and what is wanted."""
+
+    def __init__(
+        self,
+        *,
+        input: Global___NextBasketInput | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NextBasketRequest: _TypeAlias = NextBasketRequest  # noqa: Y015
+
+@_typing.final
+class NextBasketResponse(_message.Message):
+    """NextBasketResponse is the output of NextBasket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___NextBasketResult:
+        """result is the predicted basket."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___NextBasketResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NextBasketResponse: _TypeAlias = NextBasketResponse  # noqa: Y015
+
+@_typing.final
+class NextBasketInput(_message.Message):
+    """NextBasketInput is a household's real history; at most one of history and history_columns may be present. A new
+    customer has neither.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    HISTORY_COLUMNS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    MAX_ITEMS_FIELD_NUMBER: _builtins.int
+    ASSORTMENT_FIELD_NUMBER: _builtins.int
+    PROMOTIONS_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    as_of: _builtins.str
+    """as_of is the day of the basket, ISO 8601; purchases may not be later. When empty, it is the day of the latest
+    purchase plus the household's median gap between trips, or a week after its only trip. It is required without
+    purchases.
+    """
+    mode: _recommendation_service_pb2.BasketMode.ValueType
+    """mode is which items are returned; both kinds when unspecified."""
+    max_items: _builtins.int
+    """max_items is the largest number to return; 20 when absent."""
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.Purchase]:
+        """history is the real history as rows of at most 8,000 distinct items."""
+
+    @_builtins.property
+    def history_columns(self) -> _purchase_pb2.PurchaseColumns:
+        """history_columns is the real history in columnar form."""
+
+    @_builtins.property
+    def assortment(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.AssortmentItem]:
+        """assortment holds the items that the household could buy for the first time; when empty, those that the model knows."""
+
+    @_builtins.property
+    def promotions(self) -> _recommendation_service_pb2.PromotedItems:
+        """promotions are the items on promotion on that day; when absent, it is unknown which are. They have an effect only
+        if the model was fitted with promotions.
+        """
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        history: _abc.Iterable[_purchase_pb2.Purchase] | None = ...,
+        history_columns: _purchase_pb2.PurchaseColumns | None = ...,
+        as_of: _builtins.str = ...,
+        mode: _recommendation_service_pb2.BasketMode.ValueType = ...,
+        max_items: _builtins.int | None = ...,
+        assortment: _abc.Iterable[_recommendation_service_pb2.AssortmentItem] | None = ...,
+        promotions: _recommendation_service_pb2.PromotedItems | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "history_columns", b"history_columns", "max_items", b"max_items", "promotions", b"promotions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "as_of", b"as_of", "assortment", b"assortment", "customer_id", b"customer_id", "history", b"history", "history_columns", b"history_columns", "max_items", b"max_items", "mode", b"mode", "promotions", b"promotions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_items: _TypeAlias = _typing.Literal["max_items"]  # noqa: Y015
+    _WhichOneofArgType__max_items: _TypeAlias = _typing.Literal["_max_items", b"_max_items"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_items) -> _WhichOneofReturnType__max_items | None: ...
+
+Global___NextBasketInput: _TypeAlias = NextBasketInput  # noqa: Y015
+
+@_typing.final
+class NextBasketResult(_message.Message):
+    """NextBasketResult is a predicted basket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    RECOMMENDATION_ID_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    as_of: _builtins.str
+    """as_of is the day of the basket, ISO 8601."""
+    recommendation_id: _builtins.str
+    """recommendation_id identifies the result; equal results have equal ids."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.PredictedItem]:
+        """items are ordered by probability, the highest first; ties by name."""
+
+    @_builtins.property
+    def model(self) -> _model_pb2.Model:
+        """model is the model that predicted the basket."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        items: _abc.Iterable[_recommendation_service_pb2.PredictedItem] | None = ...,
+        as_of: _builtins.str = ...,
+        model: _model_pb2.Model | None = ...,
+        recommendation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "customer_id", b"customer_id", "items", b"items", "model", b"model", "recommendation_id", b"recommendation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NextBasketResult: _TypeAlias = NextBasketResult  # noqa: Y015
+
+@_typing.final
 class Started(_message.Message):
     """Started is the event that the input is accepted."""
 

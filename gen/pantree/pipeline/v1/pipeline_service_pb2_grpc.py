@@ -45,6 +45,11 @@ class PipelineServiceStub:
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.StreamProcessRequest.SerializeToString,
                 response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.StreamProcessResponse.FromString,
                 _registered_method=True)
+        self.NextBasket = channel.unary_unary(
+                '/pantree.pipeline.v1.PipelineService/NextBasket',
+                request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketRequest.SerializeToString,
+                response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketResponse.FromString,
+                _registered_method=True)
         self.GetConfig = channel.unary_unary(
                 '/pantree.pipeline.v1.PipelineService/GetConfig',
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetConfigRequest.SerializeToString,
@@ -76,6 +81,13 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def NextBasket(self, request, context):
+        """NextBasket returns the items that a household is most likely to buy on its next shopping trip.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetConfig(self, request, context):
         """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.
         """
@@ -102,6 +114,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.StreamProcess,
                     request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.StreamProcessRequest.FromString,
                     response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.StreamProcessResponse.SerializeToString,
+            ),
+            'NextBasket': grpc.unary_unary_rpc_method_handler(
+                    servicer.NextBasket,
+                    request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketRequest.FromString,
+                    response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketResponse.SerializeToString,
             ),
             'GetConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConfig,
@@ -169,6 +186,33 @@ class PipelineService:
             '/pantree.pipeline.v1.PipelineService/StreamProcess',
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.StreamProcessRequest.SerializeToString,
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.StreamProcessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NextBasket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.pipeline.v1.PipelineService/NextBasket',
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketRequest.SerializeToString,
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketResponse.FromString,
             options,
             channel_credentials,
             insecure,

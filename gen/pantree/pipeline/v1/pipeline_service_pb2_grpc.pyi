@@ -39,6 +39,8 @@ class PipelineServiceStub:
     """StreamProcess runs the pipeline and sends an event when it starts, one for each month of purchases, and one with
     the result. The result equals that of Process for the same input and seed.
     """
+    NextBasket: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.NextBasketRequest, _pipeline_service_pb2.NextBasketResponse]
+    """NextBasket returns the items that a household is most likely to buy on its next shopping trip."""
     GetConfig: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]
@@ -55,6 +57,8 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """StreamProcess runs the pipeline and sends an event when it starts, one for each month of purchases, and one with
     the result. The result equals that of Process for the same input and seed.
     """
+    NextBasket: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.NextBasketRequest, _pipeline_service_pb2.NextBasketResponse]  # type: ignore[assignment]
+    """NextBasket returns the items that a household is most likely to buy on its next shopping trip."""
     GetConfig: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]  # type: ignore[assignment]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -80,6 +84,14 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         """StreamProcess runs the pipeline and sends an event when it starts, one for each month of purchases, and one with
         the result. The result equals that of Process for the same input and seed.
         """
+
+    @_abc_1.abstractmethod
+    def NextBasket(
+        self,
+        request: _pipeline_service_pb2.NextBasketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.NextBasketResponse, _abc.Awaitable[_pipeline_service_pb2.NextBasketResponse]]:
+        """NextBasket returns the items that a household is most likely to buy on its next shopping trip."""
 
     @_abc_1.abstractmethod
     def GetConfig(

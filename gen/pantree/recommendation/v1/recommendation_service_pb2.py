@@ -27,10 +27,11 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from pantree.catalog.v1 import catalog_pb2 as pantree_dot_catalog_dot_v1_dot_catalog__pb2
 from pantree.frequency.v1 import frequency_service_pb2 as pantree_dot_frequency_dot_v1_dot_frequency__service__pb2
 from pantree.model.v1 import model_pb2 as pantree_dot_model_dot_v1_dot_model__pb2
+from pantree.purchase.v1 import purchase_pb2 as pantree_dot_purchase_dot_v1_dot_purchase__pb2
 from pantree.vector.v1 import vector_service_pb2 as pantree_dot_vector_dot_v1_dot_vector__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6pantree/recommendation/v1/recommendation_service.proto\x12\x19pantree.recommendation.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a pantree/catalog/v1/catalog.proto\x1a,pantree/frequency/v1/frequency_service.proto\x1a\x1cpantree/model/v1/model.proto\x1a&pantree/vector/v1/vector_service.proto\"\x8b\x04\n\x10RecommendRequest\x12\x38\n\ncandidates\x18\x01 \x03(\x0b\x32$.pantree.recommendation.v1.Candidate\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x13max_recommendations\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\x0finclude_omitted\x18\x05 \x01(\x08\x12$\n\x17min_cadence_probability\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x35\n\x0cneighborhood\x18\x07 \x01(\x0b\x32\x1f.pantree.vector.v1.Neighborhood\x12\x1c\n\x0fmax_suggestions\x18\x08 \x01(\x05H\x03\x88\x01\x01\x12?\n\x0ereplaced_items\x18\t \x03(\x0b\x32\'.pantree.recommendation.v1.ReplacedItem\x12\x13\n\x0b\x63ustomer_id\x18\x14 \x01(\t\x12\r\n\x05model\x18\x15 \x01(\t\x12\x15\n\rcurrency_code\x18\x16 \x01(\tB\x16\n\x14_max_recommendationsB\x11\n\x0f_min_confidenceB\x1a\n\x18_min_cadence_probabilityB\x12\n\x10_max_suggestions\"\xa7\x02\n\tCandidate\x12<\n\tfrequency\x18\x01 \x01(\x0b\x32#.pantree.frequency.v1.ItemFrequencyB\x04\xe2\x41\x01\x02\x12\x38\n\rperishability\x18\x02 \x01(\x0e\x32!.pantree.catalog.v1.Perishability\x12\x1f\n\x17suggested_interval_days\x18\x03 \x01(\x05\x12\x42\n\x0freference_price\x18\x04 \x01(\x0b\x32).pantree.recommendation.v1.ReferencePrice\x12\x16\n\x0eunits_per_pack\x18\x05 \x01(\x05\x12\x13\n\x0bother_names\x18\x06 \x03(\t\x12\x10\n\x08\x61ll_year\x18\x07 \x01(\x08\"\x9e\x01\n\x0eReferencePrice\x12\x18\n\x10shelf_unit_price\x18\x01 \x01(\x01\x12\x17\n\x0fpaid_unit_price\x18\x02 \x01(\x01\x12!\n\x19paid_unit_price_deviation\x18\x03 \x01(\x01\x12\x1e\n\x16latest_paid_unit_price\x18\x04 \x01(\x01\x12\x16\n\x0epurchase_count\x18\x05 \x01(\x05\"0\n\x0cReplacedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nother_item\x18\x02 \x01(\t\"\x95\x03\n\x11RecommendResponse\x12\x42\n\x0frecommendations\x18\x01 \x03(\x0b\x32).pantree.recommendation.v1.Recommendation\x12\x37\n\x07omitted\x18\x02 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\x05 \x01(\t\x12\x39\n\x04plan\x18\x06 \x01(\x0b\x32+.pantree.recommendation.v1.SubscriptionPlan\x12:\n\x0bsuggestions\x18\x07 \x03(\x0b\x32%.pantree.recommendation.v1.Suggestion\x12;\n\x0bnear_misses\x18\x08 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\"\xc5\x01\n\nSuggestion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x12\x19\n\x11low_interval_days\x18\x05 \x01(\x01\x12\x1a\n\x12high_interval_days\x18\x06 \x01(\x01\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x32\n\x07reasons\x18\x08 \x03(\x0b\x32!.pantree.recommendation.v1.Reason\"\xba\x01\n\x10SubscriptionPlan\x12\x12\n\nitem_count\x18\x01 \x01(\x05\x12\x13\n\x0b\x61nnual_cost\x18\x02 \x01(\x01\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12#\n\x16\x61nnual_savings_vs_paid\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x13\x62\x65st_discount_ratio\x18\x05 \x01(\x01\x42\x19\n\x17_annual_savings_vs_paid\"\xd4\x02\n\x0eRecommendation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x14\n\x0c\x61vg_interval\x18\x04 \x01(\x01\x12=\n\x0csubscription\x18\x05 \x01(\x0b\x32\'.pantree.recommendation.v1.Subscription\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\r\n\x05score\x18\x07 \x01(\x01\x12\x11\n\tlast_date\x18\x08 \x01(\t\x12\x15\n\rnext_due_date\x18\t \x01(\t\x12\x32\n\x07reasons\x18\n \x03(\x0b\x32!.pantree.recommendation.v1.Reason\x12\x1b\n\x13\x63\x61\x64\x65nce_probability\x18\x0b \x01(\x01\x12\x0f\n\x07item_id\x18\x0c \x01(\t\x12\x0f\n\x07variant\x18\r \x01(\t\"\xe2\x02\n\x0cSubscription\x12\x11\n\tfrequency\x18\x01 \x01(\t\x12\x15\n\rinterval_days\x18\x02 \x01(\x05\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12\x16\n\x0e\x64iscount_ratio\x18\x04 \x01(\x01\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x13\n\x0b\x61nnual_cost\x18\x06 \x01(\x01\x12\x41\n\x0fsavings_vs_paid\x18\x07 \x01(\x0b\x32(.pantree.recommendation.v1.SavingsVsPaid\x12\x33\n\x05tiers\x18\x08 \x03(\x0b\x32$.pantree.recommendation.v1.PriceTier\x12\x1b\n\x13\x66irst_delivery_date\x18\t \x01(\t\x12\x1a\n\x12last_delivery_date\x18\n \x01(\t\x12\x16\n\x0eunits_per_pack\x18\x0b \x01(\x05\"\xbc\x01\n\rSavingsVsPaid\x12\x1f\n\x17\x65xpected_annual_savings\x18\x01 \x01(\x01\x12\x1a\n\x12low_annual_savings\x18\x02 \x01(\x01\x12\x1b\n\x13high_annual_savings\x18\x03 \x01(\x01\x12\x17\n\x0fpaid_unit_price\x18\x04 \x01(\x01\x12\x1f\n\x17subscription_unit_price\x18\x05 \x01(\x01\x12\x17\n\x0fpays_less_today\x18\x06 \x01(\x08\"\xbd\x01\n\tPriceTier\x12\x1e\n\x16min_items_per_delivery\x18\x01 \x01(\x05\x12\x16\n\x0e\x64iscount_ratio\x18\x02 \x01(\x01\x12\x13\n\x0b\x61nnual_cost\x18\x03 \x01(\x01\x12 \n\x18\x65stimated_annual_savings\x18\x04 \x01(\x01\x12\x41\n\x0fsavings_vs_paid\x18\x05 \x01(\x0b\x32(.pantree.recommendation.v1.SavingsVsPaid\"\xba\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12=\n\x06values\x18\x03 \x03(\x0b\x32-.pantree.recommendation.v1.Reason.ValuesEntry\x12\x12\n\nother_item\x18\x04 \x01(\t\x12\x12\n\ngoods_type\x18\x05 \x01(\t\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"p\n\x0bOmittedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0b\x32!.pantree.recommendation.v1.Reason\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x0f\n\x07variant\x18\x04 \x01(\t\"X\n\x15RecommendBatchRequest\x12?\n\nhouseholds\x18\x01 \x03(\x0b\x32+.pantree.recommendation.v1.RecommendRequest\"`\n\x16RecommendBatchResponse\x12\x46\n\nhouseholds\x18\x01 \x03(\x0b\x32\x32.pantree.recommendation.v1.HouseholdRecommendation\"\x89\x01\n\x17HouseholdRecommendation\x12>\n\x06result\x18\x01 \x01(\x0b\x32,.pantree.recommendation.v1.RecommendResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x11\n\x0fGetModelRequest\"\xdb\x01\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x02 \x01(\t\x12)\n\x08\x66\x61llback\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x37\n\x06models\x18\x04 \x03(\x0b\x32\'.pantree.recommendation.v1.ModelDetails\x12\x12\n\nexperiment\x18\x05 \x01(\t\x12\x17\n\x0fselection_error\x18\x06 \x01(\t\"\xe3\x02\n\x0cModelDetails\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0bshare_ratio\x18\x04 \x01(\x01\x12\x13\n\x0bis_fallback\x18\x05 \x01(\x08\x12\x10\n\x08\x66\x65\x61tures\x18\x06 \x03(\t\x12\x15\n\rtraining_data\x18\x07 \x01(\t\x12\x45\n\x07metrics\x18\x08 \x03(\x0b\x32\x34.pantree.recommendation.v1.ModelDetails.MetricsEntry\x12\x10\n\x08\x63hecksum\x18\t \x01(\t\x12\x16\n\x0etarget_variant\x18\n \x01(\t\x12\x1b\n\x13inference_component\x18\x0b \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x32\xdf\x02\n\x15RecommendationService\x12\x66\n\tRecommend\x12+.pantree.recommendation.v1.RecommendRequest\x1a,.pantree.recommendation.v1.RecommendResponse\x12y\n\x0eRecommendBatch\x12\x30.pantree.recommendation.v1.RecommendBatchRequest\x1a\x31.pantree.recommendation.v1.RecommendBatchResponse(\x01\x30\x01\x12\x63\n\x08GetModel\x12*.pantree.recommendation.v1.GetModelRequest\x1a+.pantree.recommendation.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6pantree/recommendation/v1/recommendation_service.proto\x12\x19pantree.recommendation.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a pantree/catalog/v1/catalog.proto\x1a,pantree/frequency/v1/frequency_service.proto\x1a\x1cpantree/model/v1/model.proto\x1a\"pantree/purchase/v1/purchase.proto\x1a&pantree/vector/v1/vector_service.proto\"\x8b\x04\n\x10RecommendRequest\x12\x38\n\ncandidates\x18\x01 \x03(\x0b\x32$.pantree.recommendation.v1.Candidate\x12\x13\n\x05\x61s_of\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\x13max_recommendations\x18\x03 \x01(\x05H\x00\x88\x01\x01\x12\x1b\n\x0emin_confidence\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\x0finclude_omitted\x18\x05 \x01(\x08\x12$\n\x17min_cadence_probability\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x35\n\x0cneighborhood\x18\x07 \x01(\x0b\x32\x1f.pantree.vector.v1.Neighborhood\x12\x1c\n\x0fmax_suggestions\x18\x08 \x01(\x05H\x03\x88\x01\x01\x12?\n\x0ereplaced_items\x18\t \x03(\x0b\x32\'.pantree.recommendation.v1.ReplacedItem\x12\x13\n\x0b\x63ustomer_id\x18\x14 \x01(\t\x12\r\n\x05model\x18\x15 \x01(\t\x12\x15\n\rcurrency_code\x18\x16 \x01(\tB\x16\n\x14_max_recommendationsB\x11\n\x0f_min_confidenceB\x1a\n\x18_min_cadence_probabilityB\x12\n\x10_max_suggestions\"\xa7\x02\n\tCandidate\x12<\n\tfrequency\x18\x01 \x01(\x0b\x32#.pantree.frequency.v1.ItemFrequencyB\x04\xe2\x41\x01\x02\x12\x38\n\rperishability\x18\x02 \x01(\x0e\x32!.pantree.catalog.v1.Perishability\x12\x1f\n\x17suggested_interval_days\x18\x03 \x01(\x05\x12\x42\n\x0freference_price\x18\x04 \x01(\x0b\x32).pantree.recommendation.v1.ReferencePrice\x12\x16\n\x0eunits_per_pack\x18\x05 \x01(\x05\x12\x13\n\x0bother_names\x18\x06 \x03(\t\x12\x10\n\x08\x61ll_year\x18\x07 \x01(\x08\"\x9e\x01\n\x0eReferencePrice\x12\x18\n\x10shelf_unit_price\x18\x01 \x01(\x01\x12\x17\n\x0fpaid_unit_price\x18\x02 \x01(\x01\x12!\n\x19paid_unit_price_deviation\x18\x03 \x01(\x01\x12\x1e\n\x16latest_paid_unit_price\x18\x04 \x01(\x01\x12\x16\n\x0epurchase_count\x18\x05 \x01(\x05\"0\n\x0cReplacedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nother_item\x18\x02 \x01(\t\"\x95\x03\n\x11RecommendResponse\x12\x42\n\x0frecommendations\x18\x01 \x03(\x0b\x32).pantree.recommendation.v1.Recommendation\x12\x37\n\x07omitted\x18\x02 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\x05 \x01(\t\x12\x39\n\x04plan\x18\x06 \x01(\x0b\x32+.pantree.recommendation.v1.SubscriptionPlan\x12:\n\x0bsuggestions\x18\x07 \x03(\x0b\x32%.pantree.recommendation.v1.Suggestion\x12;\n\x0bnear_misses\x18\x08 \x03(\x0b\x32&.pantree.recommendation.v1.OmittedItem\"\xc5\x01\n\nSuggestion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x01\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x12\x19\n\x11low_interval_days\x18\x05 \x01(\x01\x12\x1a\n\x12high_interval_days\x18\x06 \x01(\x01\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x32\n\x07reasons\x18\x08 \x03(\x0b\x32!.pantree.recommendation.v1.Reason\"\xba\x01\n\x10SubscriptionPlan\x12\x12\n\nitem_count\x18\x01 \x01(\x05\x12\x13\n\x0b\x61nnual_cost\x18\x02 \x01(\x01\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12#\n\x16\x61nnual_savings_vs_paid\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x13\x62\x65st_discount_ratio\x18\x05 \x01(\x01\x42\x19\n\x17_annual_savings_vs_paid\"\xd4\x02\n\x0eRecommendation\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\r\n\x05\x63ount\x18\x03 \x01(\x05\x12\x14\n\x0c\x61vg_interval\x18\x04 \x01(\x01\x12=\n\x0csubscription\x18\x05 \x01(\x0b\x32\'.pantree.recommendation.v1.Subscription\x12\x10\n\x08\x63\x61tegory\x18\x06 \x01(\t\x12\r\n\x05score\x18\x07 \x01(\x01\x12\x11\n\tlast_date\x18\x08 \x01(\t\x12\x15\n\rnext_due_date\x18\t \x01(\t\x12\x32\n\x07reasons\x18\n \x03(\x0b\x32!.pantree.recommendation.v1.Reason\x12\x1b\n\x13\x63\x61\x64\x65nce_probability\x18\x0b \x01(\x01\x12\x0f\n\x07item_id\x18\x0c \x01(\t\x12\x0f\n\x07variant\x18\r \x01(\t\"\xe2\x02\n\x0cSubscription\x12\x11\n\tfrequency\x18\x01 \x01(\t\x12\x15\n\rinterval_days\x18\x02 \x01(\x05\x12 \n\x18\x65stimated_annual_savings\x18\x03 \x01(\x01\x12\x16\n\x0e\x64iscount_ratio\x18\x04 \x01(\x01\x12\x10\n\x08quantity\x18\x05 \x01(\x05\x12\x13\n\x0b\x61nnual_cost\x18\x06 \x01(\x01\x12\x41\n\x0fsavings_vs_paid\x18\x07 \x01(\x0b\x32(.pantree.recommendation.v1.SavingsVsPaid\x12\x33\n\x05tiers\x18\x08 \x03(\x0b\x32$.pantree.recommendation.v1.PriceTier\x12\x1b\n\x13\x66irst_delivery_date\x18\t \x01(\t\x12\x1a\n\x12last_delivery_date\x18\n \x01(\t\x12\x16\n\x0eunits_per_pack\x18\x0b \x01(\x05\"\xbc\x01\n\rSavingsVsPaid\x12\x1f\n\x17\x65xpected_annual_savings\x18\x01 \x01(\x01\x12\x1a\n\x12low_annual_savings\x18\x02 \x01(\x01\x12\x1b\n\x13high_annual_savings\x18\x03 \x01(\x01\x12\x17\n\x0fpaid_unit_price\x18\x04 \x01(\x01\x12\x1f\n\x17subscription_unit_price\x18\x05 \x01(\x01\x12\x17\n\x0fpays_less_today\x18\x06 \x01(\x08\"\xbd\x01\n\tPriceTier\x12\x1e\n\x16min_items_per_delivery\x18\x01 \x01(\x05\x12\x16\n\x0e\x64iscount_ratio\x18\x02 \x01(\x01\x12\x13\n\x0b\x61nnual_cost\x18\x03 \x01(\x01\x12 \n\x18\x65stimated_annual_savings\x18\x04 \x01(\x01\x12\x41\n\x0fsavings_vs_paid\x18\x05 \x01(\x0b\x32(.pantree.recommendation.v1.SavingsVsPaid\"\xba\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12=\n\x06values\x18\x03 \x03(\x0b\x32-.pantree.recommendation.v1.Reason.ValuesEntry\x12\x12\n\nother_item\x18\x04 \x01(\t\x12\x12\n\ngoods_type\x18\x05 \x01(\t\x1a-\n\x0bValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"p\n\x0bOmittedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x31\n\x06reason\x18\x02 \x01(\x0b\x32!.pantree.recommendation.v1.Reason\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x0f\n\x07variant\x18\x04 \x01(\t\"X\n\x15RecommendBatchRequest\x12?\n\nhouseholds\x18\x01 \x03(\x0b\x32+.pantree.recommendation.v1.RecommendRequest\"`\n\x16RecommendBatchResponse\x12\x46\n\nhouseholds\x18\x01 \x03(\x0b\x32\x32.pantree.recommendation.v1.HouseholdRecommendation\"\x89\x01\n\x17HouseholdRecommendation\x12>\n\x06result\x18\x01 \x01(\x0b\x32,.pantree.recommendation.v1.RecommendResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x11\n\x0fGetModelRequest\"\xdb\x01\n\x10GetModelResponse\x12&\n\x05model\x18\x01 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x02 \x01(\t\x12)\n\x08\x66\x61llback\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x37\n\x06models\x18\x04 \x03(\x0b\x32\'.pantree.recommendation.v1.ModelDetails\x12\x12\n\nexperiment\x18\x05 \x01(\t\x12\x17\n\x0fselection_error\x18\x06 \x01(\t\"\xe3\x02\n\x0cModelDetails\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x05model\x18\x02 \x01(\x0b\x32\x17.pantree.model.v1.Model\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0bshare_ratio\x18\x04 \x01(\x01\x12\x13\n\x0bis_fallback\x18\x05 \x01(\x08\x12\x10\n\x08\x66\x65\x61tures\x18\x06 \x03(\t\x12\x15\n\rtraining_data\x18\x07 \x01(\t\x12\x45\n\x07metrics\x18\x08 \x03(\x0b\x32\x34.pantree.recommendation.v1.ModelDetails.MetricsEntry\x12\x10\n\x08\x63hecksum\x18\t \x01(\t\x12\x16\n\x0etarget_variant\x18\n \x01(\t\x12\x1b\n\x13inference_component\x18\x0b \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb8\x02\n\x18PredictNextBasketRequest\x12\x35\n\x07history\x18\x01 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumns\x12\r\n\x05\x61s_of\x18\x02 \x01(\t\x12\x33\n\x04mode\x18\x03 \x01(\x0e\x32%.pantree.recommendation.v1.BasketMode\x12\x16\n\tmax_items\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12=\n\nassortment\x18\x05 \x03(\x0b\x32).pantree.recommendation.v1.AssortmentItem\x12<\n\npromotions\x18\x06 \x01(\x0b\x32(.pantree.recommendation.v1.PromotedItemsB\x0c\n\n_max_items\"6\n\x0e\x41ssortmentItem\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\"\x1e\n\rPromotedItems\x12\r\n\x05names\x18\x01 \x03(\t\"\x8b\x01\n\x19PredictNextBasketResponse\x12\r\n\x05\x61s_of\x18\x01 \x01(\t\x12\x37\n\x05items\x18\x02 \x03(\x0b\x32(.pantree.recommendation.v1.PredictedItem\x12&\n\x05model\x18\x03 \x01(\x0b\x32\x17.pantree.model.v1.Model\"\x91\x01\n\rPredictedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x13\n\x0bprobability\x18\x03 \x01(\x01\x12\x16\n\x0epurchase_count\x18\x04 \x01(\x05\x12\x11\n\tlast_date\x18\x05 \x01(\t\x12\x0f\n\x07item_id\x18\x06 \x01(\t\x12\x0f\n\x07variant\x18\x07 \x01(\t*p\n\nBasketMode\x12\x1b\n\x17\x42\x41SKET_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42\x41SKET_MODE_REPEAT\x10\x01\x12\x17\n\x13\x42\x41SKET_MODE_EXPLORE\x10\x02\x12\x14\n\x10\x42\x41SKET_MODE_BOTH\x10\x03\x32\xdf\x03\n\x15RecommendationService\x12\x66\n\tRecommend\x12+.pantree.recommendation.v1.RecommendRequest\x1a,.pantree.recommendation.v1.RecommendResponse\x12y\n\x0eRecommendBatch\x12\x30.pantree.recommendation.v1.RecommendBatchRequest\x1a\x31.pantree.recommendation.v1.RecommendBatchResponse(\x01\x30\x01\x12\x63\n\x08GetModel\x12*.pantree.recommendation.v1.GetModelRequest\x1a+.pantree.recommendation.v1.GetModelResponse\x12~\n\x11PredictNextBasket\x12\x33.pantree.recommendation.v1.PredictNextBasketRequest\x1a\x34.pantree.recommendation.v1.PredictNextBasketResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,48 +46,62 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REASON_VALUESENTRY']._serialized_options = b'8\001'
   _globals['_MODELDETAILS_METRICSENTRY']._loaded_options = None
   _globals['_MODELDETAILS_METRICSENTRY']._serialized_options = b'8\001'
-  _globals['_RECOMMENDREQUEST']._serialized_start=294
-  _globals['_RECOMMENDREQUEST']._serialized_end=817
-  _globals['_CANDIDATE']._serialized_start=820
-  _globals['_CANDIDATE']._serialized_end=1115
-  _globals['_REFERENCEPRICE']._serialized_start=1118
-  _globals['_REFERENCEPRICE']._serialized_end=1276
-  _globals['_REPLACEDITEM']._serialized_start=1278
-  _globals['_REPLACEDITEM']._serialized_end=1326
-  _globals['_RECOMMENDRESPONSE']._serialized_start=1329
-  _globals['_RECOMMENDRESPONSE']._serialized_end=1734
-  _globals['_SUGGESTION']._serialized_start=1737
-  _globals['_SUGGESTION']._serialized_end=1934
-  _globals['_SUBSCRIPTIONPLAN']._serialized_start=1937
-  _globals['_SUBSCRIPTIONPLAN']._serialized_end=2123
-  _globals['_RECOMMENDATION']._serialized_start=2126
-  _globals['_RECOMMENDATION']._serialized_end=2466
-  _globals['_SUBSCRIPTION']._serialized_start=2469
-  _globals['_SUBSCRIPTION']._serialized_end=2823
-  _globals['_SAVINGSVSPAID']._serialized_start=2826
-  _globals['_SAVINGSVSPAID']._serialized_end=3014
-  _globals['_PRICETIER']._serialized_start=3017
-  _globals['_PRICETIER']._serialized_end=3206
-  _globals['_REASON']._serialized_start=3209
-  _globals['_REASON']._serialized_end=3395
-  _globals['_REASON_VALUESENTRY']._serialized_start=3350
-  _globals['_REASON_VALUESENTRY']._serialized_end=3395
-  _globals['_OMITTEDITEM']._serialized_start=3397
-  _globals['_OMITTEDITEM']._serialized_end=3509
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=3511
-  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=3599
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=3601
-  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=3697
-  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_start=3700
-  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_end=3837
-  _globals['_GETMODELREQUEST']._serialized_start=3839
-  _globals['_GETMODELREQUEST']._serialized_end=3856
-  _globals['_GETMODELRESPONSE']._serialized_start=3859
-  _globals['_GETMODELRESPONSE']._serialized_end=4078
-  _globals['_MODELDETAILS']._serialized_start=4081
-  _globals['_MODELDETAILS']._serialized_end=4436
-  _globals['_MODELDETAILS_METRICSENTRY']._serialized_start=4390
-  _globals['_MODELDETAILS_METRICSENTRY']._serialized_end=4436
-  _globals['_RECOMMENDATIONSERVICE']._serialized_start=4439
-  _globals['_RECOMMENDATIONSERVICE']._serialized_end=4790
+  _globals['_ASSORTMENTITEM'].fields_by_name['name']._loaded_options = None
+  _globals['_ASSORTMENTITEM'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_BASKETMODE']._serialized_start=5167
+  _globals['_BASKETMODE']._serialized_end=5279
+  _globals['_RECOMMENDREQUEST']._serialized_start=330
+  _globals['_RECOMMENDREQUEST']._serialized_end=853
+  _globals['_CANDIDATE']._serialized_start=856
+  _globals['_CANDIDATE']._serialized_end=1151
+  _globals['_REFERENCEPRICE']._serialized_start=1154
+  _globals['_REFERENCEPRICE']._serialized_end=1312
+  _globals['_REPLACEDITEM']._serialized_start=1314
+  _globals['_REPLACEDITEM']._serialized_end=1362
+  _globals['_RECOMMENDRESPONSE']._serialized_start=1365
+  _globals['_RECOMMENDRESPONSE']._serialized_end=1770
+  _globals['_SUGGESTION']._serialized_start=1773
+  _globals['_SUGGESTION']._serialized_end=1970
+  _globals['_SUBSCRIPTIONPLAN']._serialized_start=1973
+  _globals['_SUBSCRIPTIONPLAN']._serialized_end=2159
+  _globals['_RECOMMENDATION']._serialized_start=2162
+  _globals['_RECOMMENDATION']._serialized_end=2502
+  _globals['_SUBSCRIPTION']._serialized_start=2505
+  _globals['_SUBSCRIPTION']._serialized_end=2859
+  _globals['_SAVINGSVSPAID']._serialized_start=2862
+  _globals['_SAVINGSVSPAID']._serialized_end=3050
+  _globals['_PRICETIER']._serialized_start=3053
+  _globals['_PRICETIER']._serialized_end=3242
+  _globals['_REASON']._serialized_start=3245
+  _globals['_REASON']._serialized_end=3431
+  _globals['_REASON_VALUESENTRY']._serialized_start=3386
+  _globals['_REASON_VALUESENTRY']._serialized_end=3431
+  _globals['_OMITTEDITEM']._serialized_start=3433
+  _globals['_OMITTEDITEM']._serialized_end=3545
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_start=3547
+  _globals['_RECOMMENDBATCHREQUEST']._serialized_end=3635
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_start=3637
+  _globals['_RECOMMENDBATCHRESPONSE']._serialized_end=3733
+  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_start=3736
+  _globals['_HOUSEHOLDRECOMMENDATION']._serialized_end=3873
+  _globals['_GETMODELREQUEST']._serialized_start=3875
+  _globals['_GETMODELREQUEST']._serialized_end=3892
+  _globals['_GETMODELRESPONSE']._serialized_start=3895
+  _globals['_GETMODELRESPONSE']._serialized_end=4114
+  _globals['_MODELDETAILS']._serialized_start=4117
+  _globals['_MODELDETAILS']._serialized_end=4472
+  _globals['_MODELDETAILS_METRICSENTRY']._serialized_start=4426
+  _globals['_MODELDETAILS_METRICSENTRY']._serialized_end=4472
+  _globals['_PREDICTNEXTBASKETREQUEST']._serialized_start=4475
+  _globals['_PREDICTNEXTBASKETREQUEST']._serialized_end=4787
+  _globals['_ASSORTMENTITEM']._serialized_start=4789
+  _globals['_ASSORTMENTITEM']._serialized_end=4843
+  _globals['_PROMOTEDITEMS']._serialized_start=4845
+  _globals['_PROMOTEDITEMS']._serialized_end=4875
+  _globals['_PREDICTNEXTBASKETRESPONSE']._serialized_start=4878
+  _globals['_PREDICTNEXTBASKETRESPONSE']._serialized_end=5017
+  _globals['_PREDICTEDITEM']._serialized_start=5020
+  _globals['_PREDICTEDITEM']._serialized_end=5165
+  _globals['_RECOMMENDATIONSERVICE']._serialized_start=5282
+  _globals['_RECOMMENDATIONSERVICE']._serialized_end=5761
 # @@protoc_insertion_point(module_scope)

@@ -7,10 +7,12 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from pantree.catalog.v1 import catalog_pb2 as _catalog_pb2
 from pantree.frequency.v1 import frequency_service_pb2 as _frequency_service_pb2
 from pantree.model.v1 import model_pb2 as _model_pb2
+from pantree.purchase.v1 import purchase_pb2 as _purchase_pb2
 from pantree.vector.v1 import vector_service_pb2 as _vector_service_pb2
 import builtins as _builtins
 import sys
@@ -22,6 +24,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _BasketMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BasketModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BasketMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BASKET_MODE_UNSPECIFIED: _BasketMode.ValueType  # 0
+    """BASKET_MODE_UNSPECIFIED means BASKET_MODE_BOTH."""
+    BASKET_MODE_REPEAT: _BasketMode.ValueType  # 1
+    """BASKET_MODE_REPEAT is for items that the household has bought before."""
+    BASKET_MODE_EXPLORE: _BasketMode.ValueType  # 2
+    """BASKET_MODE_EXPLORE is for items that it has not."""
+    BASKET_MODE_BOTH: _BasketMode.ValueType  # 3
+    """BASKET_MODE_BOTH is for both, ranked together."""
+
+class BasketMode(_BasketMode, metaclass=_BasketModeEnumTypeWrapper):
+    """BasketMode is which items of a next basket are returned."""
+
+BASKET_MODE_UNSPECIFIED: BasketMode.ValueType  # 0
+"""BASKET_MODE_UNSPECIFIED means BASKET_MODE_BOTH."""
+BASKET_MODE_REPEAT: BasketMode.ValueType  # 1
+"""BASKET_MODE_REPEAT is for items that the household has bought before."""
+BASKET_MODE_EXPLORE: BasketMode.ValueType  # 2
+"""BASKET_MODE_EXPLORE is for items that it has not."""
+BASKET_MODE_BOTH: BasketMode.ValueType  # 3
+"""BASKET_MODE_BOTH is for both, ranked together."""
+Global___BasketMode: _TypeAlias = BasketMode  # noqa: Y015
 
 @_typing.final
 class RecommendRequest(_message.Message):
@@ -981,3 +1011,188 @@ class ModelDetails(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ModelDetails: _TypeAlias = ModelDetails  # noqa: Y015
+
+@_typing.final
+class PredictNextBasketRequest(_message.Message):
+    """PredictNextBasketRequest holds one household's purchases."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HISTORY_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    MAX_ITEMS_FIELD_NUMBER: _builtins.int
+    ASSORTMENT_FIELD_NUMBER: _builtins.int
+    PROMOTIONS_FIELD_NUMBER: _builtins.int
+    as_of: _builtins.str
+    """as_of is the day of the basket, ISO 8601; purchases may not be later. When empty, it is the day of the latest
+    purchase plus the household's median gap between trips, or a week after its only trip. It is required without
+    purchases.
+    """
+    mode: Global___BasketMode.ValueType
+    """mode is which items are returned; both kinds when unspecified."""
+    max_items: _builtins.int
+    """max_items is the largest number to return; 20 when absent."""
+    @_builtins.property
+    def history(self) -> _purchase_pb2.PurchaseColumns:
+        """history holds the purchases, in any order; absent or empty for a new customer."""
+
+    @_builtins.property
+    def assortment(self) -> _containers.RepeatedCompositeFieldContainer[Global___AssortmentItem]:
+        """assortment holds the items that the household could buy for the first time; when empty, those that the model knows."""
+
+    @_builtins.property
+    def promotions(self) -> Global___PromotedItems:
+        """promotions are the items on promotion on that day; when absent, it is unknown which are. They have an effect only
+        if the model was fitted with promotions.
+        """
+
+    def __init__(
+        self,
+        *,
+        history: _purchase_pb2.PurchaseColumns | None = ...,
+        as_of: _builtins.str = ...,
+        mode: Global___BasketMode.ValueType = ...,
+        max_items: _builtins.int | None = ...,
+        assortment: _abc.Iterable[Global___AssortmentItem] | None = ...,
+        promotions: Global___PromotedItems | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "history", b"history", "max_items", b"max_items", "promotions", b"promotions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "as_of", b"as_of", "assortment", b"assortment", "history", b"history", "max_items", b"max_items", "mode", b"mode", "promotions", b"promotions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_items: _TypeAlias = _typing.Literal["max_items"]  # noqa: Y015
+    _WhichOneofArgType__max_items: _TypeAlias = _typing.Literal["_max_items", b"_max_items"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_items) -> _WhichOneofReturnType__max_items | None: ...
+
+Global___PredictNextBasketRequest: _TypeAlias = PredictNextBasketRequest  # noqa: Y015
+
+@_typing.final
+class AssortmentItem(_message.Message):
+    """AssortmentItem is an item that a household could buy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the shop's name of the item."""
+    category: _builtins.str
+    """category is the shop's own category; empty if unknown."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        category: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AssortmentItem: _TypeAlias = AssortmentItem  # noqa: Y015
+
+@_typing.final
+class PromotedItems(_message.Message):
+    """PromotedItems are all items on promotion on one day."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """names are the items; empty if none is on promotion."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PromotedItems: _TypeAlias = PromotedItems  # noqa: Y015
+
+@_typing.final
+class PredictNextBasketResponse(_message.Message):
+    """PredictNextBasketResponse holds the most probable items."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AS_OF_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    as_of: _builtins.str
+    """as_of is the day of the basket, ISO 8601."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___PredictedItem]:
+        """items are ordered by probability, the highest first; ties by name."""
+
+    @_builtins.property
+    def model(self) -> _model_pb2.Model:
+        """model is the model that predicted them."""
+
+    def __init__(
+        self,
+        *,
+        as_of: _builtins.str = ...,
+        items: _abc.Iterable[Global___PredictedItem] | None = ...,
+        model: _model_pb2.Model | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "items", b"items", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictNextBasketResponse: _TypeAlias = PredictNextBasketResponse  # noqa: Y015
+
+@_typing.final
+class PredictedItem(_message.Message):
+    """PredictedItem is an item of a predicted basket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    PURCHASE_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_DATE_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name as in the latest purchase, in the assortment, or as the model knows it."""
+    category: _builtins.str
+    """category is the item's category; empty if unknown."""
+    probability: _builtins.float
+    """probability is the probability that the household buys the item on that day, given that it shops then; 0 to 1."""
+    purchase_count: _builtins.int
+    """purchase_count is the number of days on which the household bought the item; 0 for a new item."""
+    last_date: _builtins.str
+    """last_date is the day of the latest purchase, ISO 8601; empty for a new item."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item, as in the purchases; the pipeline sets it."""
+    variant: _builtins.str
+    """variant is the variant or pack size, as in the purchases; the pipeline sets it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        category: _builtins.str = ...,
+        probability: _builtins.float = ...,
+        purchase_count: _builtins.int = ...,
+        last_date: _builtins.str = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "item_id", b"item_id", "last_date", b"last_date", "name", b"name", "probability", b"probability", "purchase_count", b"purchase_count", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PredictedItem: _TypeAlias = PredictedItem  # noqa: Y015

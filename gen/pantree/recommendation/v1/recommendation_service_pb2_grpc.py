@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RecommendationServiceStub:
-    """RecommendationService recommends items to subscribe to, with their cadences.
+    """RecommendationService recommends items to subscribe to, with their cadences, and predicts the next basket.
     """
 
     def __init__(self, channel):
@@ -50,10 +50,15 @@ class RecommendationServiceStub:
                 request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelResponse.FromString,
                 _registered_method=True)
+        self.PredictNextBasket = channel.unary_unary(
+                '/pantree.recommendation.v1.RecommendationService/PredictNextBasket',
+                request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketRequest.SerializeToString,
+                response_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketResponse.FromString,
+                _registered_method=True)
 
 
 class RecommendationServiceServicer:
-    """RecommendationService recommends items to subscribe to, with their cadences.
+    """RecommendationService recommends items to subscribe to, with their cadences, and predicts the next basket.
     """
 
     def Recommend(self, request, context):
@@ -79,6 +84,13 @@ class RecommendationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PredictNextBasket(self, request, context):
+        """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RecommendationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -97,6 +109,11 @@ def add_RecommendationServiceServicer_to_server(servicer, server):
                     request_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelRequest.FromString,
                     response_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelResponse.SerializeToString,
             ),
+            'PredictNextBasket': grpc.unary_unary_rpc_method_handler(
+                    servicer.PredictNextBasket,
+                    request_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketRequest.FromString,
+                    response_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'pantree.recommendation.v1.RecommendationService', rpc_method_handlers)
@@ -106,7 +123,7 @@ def add_RecommendationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RecommendationService:
-    """RecommendationService recommends items to subscribe to, with their cadences.
+    """RecommendationService recommends items to subscribe to, with their cadences, and predicts the next basket.
     """
 
     @staticmethod
@@ -180,6 +197,33 @@ class RecommendationService:
             '/pantree.recommendation.v1.RecommendationService/GetModel',
             pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelRequest.SerializeToString,
             pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PredictNextBasket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.recommendation.v1.RecommendationService/PredictNextBasket',
+            pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketRequest.SerializeToString,
+            pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RecommendationServiceStub:
-    """RecommendationService recommends items to subscribe to, with their cadences."""
+    """RecommendationService recommends items to subscribe to, with their cadences, and predicts the next basket."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,10 +42,12 @@ class RecommendationServiceStub:
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.GetModelRequest, _recommendation_service_pb2.GetModelResponse]
     """GetModel returns the available models, the customers' shares, and the fallback."""
+    PredictNextBasket: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.PredictNextBasketRequest, _recommendation_service_pb2.PredictNextBasketResponse]
+    """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip."""
 
 @_typing.type_check_only
 class RecommendationServiceAsyncStub(RecommendationServiceStub):
-    """RecommendationService recommends items to subscribe to, with their cadences."""
+    """RecommendationService recommends items to subscribe to, with their cadences, and predicts the next basket."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Recommend: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.RecommendRequest, _recommendation_service_pb2.RecommendResponse]  # type: ignore[assignment]
@@ -57,9 +59,11 @@ class RecommendationServiceAsyncStub(RecommendationServiceStub):
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.GetModelRequest, _recommendation_service_pb2.GetModelResponse]  # type: ignore[assignment]
     """GetModel returns the available models, the customers' shares, and the fallback."""
+    PredictNextBasket: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.PredictNextBasketRequest, _recommendation_service_pb2.PredictNextBasketResponse]  # type: ignore[assignment]
+    """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip."""
 
 class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
-    """RecommendationService recommends items to subscribe to, with their cadences."""
+    """RecommendationService recommends items to subscribe to, with their cadences, and predicts the next basket."""
 
     @_abc_1.abstractmethod
     def Recommend(
@@ -87,5 +91,13 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommendation_service_pb2.GetModelResponse, _abc.Awaitable[_recommendation_service_pb2.GetModelResponse]]:
         """GetModel returns the available models, the customers' shares, and the fallback."""
+
+    @_abc_1.abstractmethod
+    def PredictNextBasket(
+        self,
+        request: _recommendation_service_pb2.PredictNextBasketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommendation_service_pb2.PredictNextBasketResponse, _abc.Awaitable[_recommendation_service_pb2.PredictNextBasketResponse]]:
+        """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip."""
 
 def add_RecommendationServiceServicer_to_server(servicer: RecommendationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

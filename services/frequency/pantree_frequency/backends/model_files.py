@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from pantree_domain.trees import StepTrees
 from pantree_frequency.core import Models
 from pantree_frequency.core.models import CLOSED_FORMS, Hazard, Heuristic, Model
 from pantree_frequency.core.models.hazard import STEPS, Trees
-from pantree_frequency.core.models.trees import StepTrees
 from pantree_frequency.core.need import Switching
 from pantree_frequency.core.priors import Priors
 

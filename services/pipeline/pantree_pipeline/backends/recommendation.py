@@ -8,12 +8,15 @@ import grpc
 
 from pantree.enrichment.v1.enrichment_service_pb2 import EnrichedItem
 from pantree.frequency.v1.frequency_service_pb2 import ItemFrequency
+from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.evidence import ModelName
 from pantree_pipeline.backends.calls import translate_part_errors
+from pantree_pipeline.core.job import NextBasketJob
 from pantree_pipeline.core.ports import Candidate, Neighborhood, Recommendations, Recommender
+from pantree_runtime.purchase_columns import columns_of
 
 
 class GrpcRecommender(Recommender):
@@ -71,3 +74,16 @@ class GrpcRecommender(Recommender):
             source=response.source,
             fallback_reason=response.fallback_reason,
         )
+
+    async def next_basket(self, request: NextBasketJob) -> messages.PredictNextBasketResponse:
+        options = cast(pipeline.NextBasketInput, request.options)
+        message = messages.PredictNextBasketRequest(
+            history=columns_of(request.history),
+            as_of="" if request.as_of is None else request.as_of.isoformat(),
+            mode=options.mode,
+            max_items=options.max_items if options.HasField("max_items") else None,
+            assortment=options.assortment,
+            promotions=options.promotions if options.HasField("promotions") else None,
+        )
+        with translate_part_errors("recommendation"):
+            return await self._stub.PredictNextBasket(message)

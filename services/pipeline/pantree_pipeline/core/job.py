@@ -39,3 +39,17 @@ class Job(NamedTuple):
     """ISO 4217 code of all amounts; empty when unknown."""
     identities: Mapping[str, ItemIdentity] = MappingProxyType({})
     """What the retailer calls an item, by its name in the source; for items with an id or a variant."""
+
+
+class NextBasketJob(NamedTuple):
+    """One household whose next basket is predicted."""
+
+    customer_id: str
+    history: PurchaseHistory
+    """May be empty."""
+    as_of: date | None
+    """None for the household's expected next trip."""
+    options: object
+    """Message with the options of the request, passed on unchanged."""
+    identities: Mapping[str, ItemIdentity] = MappingProxyType({})
+    """What the retailer calls an item, by its name in the history; for items with an id or a variant."""

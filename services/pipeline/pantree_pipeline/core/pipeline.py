@@ -15,7 +15,7 @@ from pantree_domain.purchases import PurchaseHistory, PurchaseLines
 from pantree_pipeline.core.events import Completed, Degradation, Event, Started
 from pantree_pipeline.core.history import join, month_count, months_of, purchase_counts
 from pantree_pipeline.core.household import Household, prepare
-from pantree_pipeline.core.job import FirstPurchase, Job
+from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.ports import (
     Archetypes,
     Candidate,
@@ -64,6 +64,14 @@ class Pipeline:
     async def archetypes(self) -> Archetypes:
         """The kinds of shopper that can be simulated."""
         return await self._simulator.archetypes()
+
+    async def next_basket(self, job: NextBasketJob) -> object:
+        """The most probable items of a household's next basket.
+
+        Raises:
+            PantreeError: when the recommendation service fails.
+        """
+        return await self._recommender.next_basket(job)
 
     async def run(self, job: Job) -> AsyncGenerator[Event]:
         """The events: `Started`, each `Month` as soon as it is available, and `Completed`.

@@ -14,7 +14,7 @@ from pantree_domain.evidence import ModelName
 from pantree_domain.household.prices import ReferencePrice
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.history import Month
-from pantree_pipeline.core.job import FirstPurchase
+from pantree_pipeline.core.job import FirstPurchase, NextBasketJob
 
 
 @dataclass(frozen=True)
@@ -181,3 +181,6 @@ class Recommender(Protocol):
 
         `replaced` maps items that are no longer bought to those that took their place.
         """
+
+    async def next_basket(self, request: NextBasketJob) -> object:
+        """Message of the recommendation service with the most probable items of a next basket."""

@@ -14,7 +14,7 @@ import type { Model } from "../../model/v1/model_pb.js";
 import { file_pantree_model_v1_model } from "../../model/v1/model_pb.js";
 import type { BasketItem, Purchase, PurchaseColumns } from "../../purchase/v1/purchase_pb.js";
 import { file_pantree_purchase_v1_purchase } from "../../purchase/v1/purchase_pb.js";
-import type { OmittedItem, Recommendation, SubscriptionPlan, Suggestion } from "../../recommendation/v1/recommendation_service_pb.js";
+import type { AssortmentItem, BasketMode, OmittedItem, PredictedItem, PromotedItems, Recommendation, SubscriptionPlan, Suggestion } from "../../recommendation/v1/recommendation_service_pb.js";
 import { file_pantree_recommendation_v1_recommendation_service } from "../../recommendation/v1/recommendation_service_pb.js";
 import type { CustomerProfile } from "../../vector/v1/vector_service_pb.js";
 import { file_pantree_vector_v1_vector_service } from "../../vector/v1/vector_service_pb.js";
@@ -24,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/pipeline/v1/pipeline_service.proto.
  */
 export const file_pantree_pipeline_v1_pipeline_service: GenFile = /*@__PURE__*/
-  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCL7AwoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJQhQKEl9zaW11bGF0aW9uX21vbnRoc0IHCgVfc2VlZEIWChRfbWF4X3JlY29tbWVuZGF0aW9ucyJQCgdTdGFydGVkEhMKC2N1c3RvbWVyX2lkGAEgASgJEhMKC21vbnRoX2NvdW50GAIgASgFEgwKBHNlZWQYAyABKA0SDQoFYXNfb2YYBCABKAkilwIKDU1vbnRobHlVcGRhdGUSFQoNbW9udGhfZGlzcGxheRgBIAEoCRIQCghwcm9ncmVzcxgCIAEoARIUCgxtb250aF9udW1iZXIYAyABKAUSEwoLbW9udGhfY291bnQYBCABKAUSFAoMcGVyaW9kX3N0YXJ0GAUgASgJEhIKCnBlcmlvZF9lbmQYBiABKAkSEgoKdHJpcF9jb3VudBgHIAEoBRITCgt0b3RhbF9zcGVuZBgIIAEoARIVCg10b3RhbF9zYXZpbmdzGAkgASgBEjAKCXB1cmNoYXNlcxgKIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USFgoOcHVyY2hhc2VfY291bnQYCyABKAUiqwQKDVByb2Nlc3NSZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSPwoPcmVjb21tZW5kYXRpb25zGAIgASgLMiYucGFudHJlZS5waXBlbGluZS52MS5SZWNvbW1lbmRhdGlvblNldBIZChFyZWNvbW1lbmRhdGlvbl9pZBgDIAEoCRImCgVtb2RlbBgEIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAUgASgJEjEKEGNvbmZpZGVuY2VfbW9kZWwYBiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg0KBWFzX29mGAcgASgJEgwKBHNlZWQYCCABKA0SFQoNY3VzdG9tZXJfbmFtZRgJIAEoCRIRCglhcmNoZXR5cGUYCiABKAkSPAoPaGlzdG9yeV9zdW1tYXJ5GAsgASgLMiMucGFudHJlZS5waXBlbGluZS52MS5IaXN0b3J5U3VtbWFyeRIuCgh3YXJuaW5ncxgMIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuV2FybmluZxI8ChBjdXN0b21lcl9wcm9maWxlGA0gASgLMiIucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJQcm9maWxlEhUKDWN1cnJlbmN5X2NvZGUYDiABKAkSNAoLbW9kZWxfZmFjdHMYEiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLk1vZGVsRmFjdHMitgMKEVJlY29tbWVuZGF0aW9uU2V0EkIKD3JlY29tbWVuZGF0aW9ucxgBIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kYXRpb24SNwoHb21pdHRlZBgCIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SMgoHcmVsYXRlZBgDIAMoCzIhLnBhbnRyZWUucGlwZWxpbmUudjEuUmVsYXRlZEl0ZW1zEjkKBHBsYW4YBCABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvblBsYW4SPAoPY2FkZW5jZV9jaGFuZ2VzGAUgAygLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuQ2FkZW5jZUNoYW5nZRI6CgtzdWdnZXN0aW9ucxgGIAMoCzIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3VnZ2VzdGlvbhI7CgtuZWFyX21pc3NlcxgHIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0iXQoMUmVsYXRlZEl0ZW1zEgwKBG5hbWUYASABKAkSLwoFaXRlbXMYAiADKAsyIC5wYW50cmVlLnBpcGVsaW5lLnYxLlJlbGF0ZWRJdGVtEg4KBnNvdXJjZRgDIAEoCSIpCgpNb2RlbEZhY3RzEgwKBG5hbWUYASABKAkSDQoFZmFjdHMYAiADKAkiSwoLUmVsYXRlZEl0ZW0SDAoEbmFtZRgBIAEoCRIuCghyZWxhdGlvbhgCIAEoDjIcLnBhbnRyZWUuY2F0YWxvZy52MS5SZWxhdGlvbiLIAQoOSGlzdG9yeVN1bW1hcnkSEwoLbW9udGhfY291bnQYASABKAUSEgoKdHJpcF9jb3VudBgCIAEoBRIWCg5wdXJjaGFzZV9jb3VudBgDIAEoBRISCgppdGVtX2NvdW50GAQgASgFEhIKCmZpcnN0X2RhdGUYBSABKAkSEQoJbGFzdF9kYXRlGAYgASgJEhMKC3RvdGFsX3NwZW5kGAcgASgBEhEKCXNpbXVsYXRlZBgIIAEoCBISCgpoYXNfcHJpY2VzGAkgASgIIjsKB1dhcm5pbmcSEQoJY29tcG9uZW50GAEgASgJEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSISChBHZXRDb25maWdSZXF1ZXN0IpgCChFHZXRDb25maWdSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhkKEWRlZmF1bHRfYXJjaGV0eXBlGAIgASgJEiEKGWRlZmF1bHRfc2ltdWxhdGlvbl9tb250aHMYAyABKAUSHQoVbWF4X3NpbXVsYXRpb25fbW9udGhzGAQgASgFEhEKCW1heF9pdGVtcxgFIAEoBRIYChBtYXhfaGlzdG9yeV9yb3dzGAYgASgFEjgKCmNvbXBvbmVudHMYByADKAsyJC5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudENvbmZpZxIuCghjYWRlbmNlcxgIIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuQ2FkZW5jZSJCCg9Db21wb25lbnRDb25maWcSDAoEbmFtZRgBIAEoCRIQCghyZXF1aXJlZBgCIAEoCBIPCgdlbmFibGVkGAMgASgIIjMKB0NhZGVuY2USEQoJZnJlcXVlbmN5GAEgASgJEhUKDWludGVydmFsX2RheXMYAiABKAUiEgoQR2V0U3RhdHVzUmVxdWVzdCKSAQoRR2V0U3RhdHVzUmVzcG9uc2USMgoFc3RhdGUYASABKA4yIy5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXRlEjgKCmNvbXBvbmVudHMYAiADKAsyJC5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXR1cxIPCgd2ZXJzaW9uGAMgASgJIooBCg9Db21wb25lbnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIyCgVzdGF0ZRgCIAEoDjIjLnBhbnRyZWUucGlwZWxpbmUudjEuQ29tcG9uZW50U3RhdGUSEAoIcmVxdWlyZWQYAyABKAgSEgoKbGF0ZW5jeV9tcxgEIAEoARIPCgdtZXNzYWdlGAUgASgJKqsBCg5Db21wb25lbnRTdGF0ZRIfChtDT01QT05FTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdDT01QT05FTlRfU1RBVEVfU0VSVklORxABEhwKGENPTVBPTkVOVF9TVEFURV9ERUdSQURFRBACEh8KG0NPTVBPTkVOVF9TVEFURV9VTkFWQUlMQUJMRRADEhwKGENPTVBPTkVOVF9TVEFURV9ESVNBQkxFRBAEMoYECg9QaXBlbGluZVNlcnZpY2USfAoHUHJvY2VzcxIjLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1JlcXVlc3QaJC5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXNwb25zZSImgtPkkwIgIg8vYXBpL3YxL3Byb2Nlc3M6BWlucHV0YgZyZXN1bHQSpAEKDVN0cmVhbVByb2Nlc3MSKS5wYW50cmVlLnBpcGVsaW5lLnYxLlN0cmVhbVByb2Nlc3NSZXF1ZXN0GioucGFudHJlZS5waXBlbGluZS52MS5TdHJlYW1Qcm9jZXNzUmVzcG9uc2UiOoLT5JMCNDoFaW5wdXRCKwoJV0VCU09DS0VUEh4vd3Mvc3RyZWFtL3tpbnB1dC5jdXN0b21lcl9pZH0wARJyCglHZXRDb25maWcSJS5wYW50cmVlLnBpcGVsaW5lLnYxLkdldENvbmZpZ1JlcXVlc3QaJi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldENvbmZpZ1Jlc3BvbnNlIhaC0+STAhASDi9hcGkvdjEvY29uZmlnEloKCUdldFN0YXR1cxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0U3RhdHVzUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0U3RhdHVzUmVzcG9uc2ViBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
+  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCL7AwoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJQhQKEl9zaW11bGF0aW9uX21vbnRoc0IHCgVfc2VlZEIWChRfbWF4X3JlY29tbWVuZGF0aW9ucyJOChFOZXh0QmFza2V0UmVxdWVzdBI5CgVpbnB1dBgBIAEoCzIkLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldElucHV0QgTiQQECIksKEk5leHRCYXNrZXRSZXNwb25zZRI1CgZyZXN1bHQYASABKAsyJS5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXN1bHQiggMKD05leHRCYXNrZXRJbnB1dBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhIuCgdoaXN0b3J5GAIgAygLMh0ucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZRI9Cg9oaXN0b3J5X2NvbHVtbnMYAyABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucxINCgVhc19vZhgEIAEoCRIzCgRtb2RlGAUgASgOMiUucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5CYXNrZXRNb2RlEhYKCW1heF9pdGVtcxgGIAEoBUgAiAEBEj0KCmFzc29ydG1lbnQYByADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkFzc29ydG1lbnRJdGVtEjwKCnByb21vdGlvbnMYCCABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByb21vdGVkSXRlbXNCDAoKX21heF9pdGVtcyKyAQoQTmV4dEJhc2tldFJlc3VsdBITCgtjdXN0b21lcl9pZBgBIAEoCRI3CgVpdGVtcxgCIAMoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJlZGljdGVkSXRlbRINCgVhc19vZhgDIAEoCRImCgVtb2RlbBgEIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSGQoRcmVjb21tZW5kYXRpb25faWQYBSABKAkiUAoHU3RhcnRlZBITCgtjdXN0b21lcl9pZBgBIAEoCRITCgttb250aF9jb3VudBgCIAEoBRIMCgRzZWVkGAMgASgNEg0KBWFzX29mGAQgASgJIpcCCg1Nb250aGx5VXBkYXRlEhUKDW1vbnRoX2Rpc3BsYXkYASABKAkSEAoIcHJvZ3Jlc3MYAiABKAESFAoMbW9udGhfbnVtYmVyGAMgASgFEhMKC21vbnRoX2NvdW50GAQgASgFEhQKDHBlcmlvZF9zdGFydBgFIAEoCRISCgpwZXJpb2RfZW5kGAYgASgJEhIKCnRyaXBfY291bnQYByABKAUSEwoLdG90YWxfc3BlbmQYCCABKAESFQoNdG90YWxfc2F2aW5ncxgJIAEoARIwCglwdXJjaGFzZXMYCiADKAsyHS5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlEhYKDnB1cmNoYXNlX2NvdW50GAsgASgFIqsECg1Qcm9jZXNzUmVzdWx0EhMKC2N1c3RvbWVyX2lkGAEgASgJEj8KD3JlY29tbWVuZGF0aW9ucxgCIAEoCzImLnBhbnRyZWUucGlwZWxpbmUudjEuUmVjb21tZW5kYXRpb25TZXQSGQoRcmVjb21tZW5kYXRpb25faWQYAyABKAkSJgoFbW9kZWwYBCABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgFIAEoCRIxChBjb25maWRlbmNlX21vZGVsGAYgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBINCgVhc19vZhgHIAEoCRIMCgRzZWVkGAggASgNEhUKDWN1c3RvbWVyX25hbWUYCSABKAkSEQoJYXJjaGV0eXBlGAogASgJEjwKD2hpc3Rvcnlfc3VtbWFyeRgLIAEoCzIjLnBhbnRyZWUucGlwZWxpbmUudjEuSGlzdG9yeVN1bW1hcnkSLgoId2FybmluZ3MYDCADKAsyHC5wYW50cmVlLnBpcGVsaW5lLnYxLldhcm5pbmcSPAoQY3VzdG9tZXJfcHJvZmlsZRgNIAEoCzIiLnBhbnRyZWUudmVjdG9yLnYxLkN1c3RvbWVyUHJvZmlsZRIVCg1jdXJyZW5jeV9jb2RlGA4gASgJEjQKC21vZGVsX2ZhY3RzGBIgAygLMh8ucGFudHJlZS5waXBlbGluZS52MS5Nb2RlbEZhY3RzIrYDChFSZWNvbW1lbmRhdGlvblNldBJCCg9yZWNvbW1lbmRhdGlvbnMYASADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZGF0aW9uEjcKB29taXR0ZWQYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEjIKB3JlbGF0ZWQYAyADKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlJlbGF0ZWRJdGVtcxI5CgRwbGFuGAQgASgLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb25QbGFuEjwKD2NhZGVuY2VfY2hhbmdlcxgFIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2USOgoLc3VnZ2VzdGlvbnMYBiADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1Z2dlc3Rpb24SOwoLbmVhcl9taXNzZXMYByADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtIl0KDFJlbGF0ZWRJdGVtcxIMCgRuYW1lGAEgASgJEi8KBWl0ZW1zGAIgAygLMiAucGFudHJlZS5waXBlbGluZS52MS5SZWxhdGVkSXRlbRIOCgZzb3VyY2UYAyABKAkiKQoKTW9kZWxGYWN0cxIMCgRuYW1lGAEgASgJEg0KBWZhY3RzGAIgAygJIksKC1JlbGF0ZWRJdGVtEgwKBG5hbWUYASABKAkSLgoIcmVsYXRpb24YAiABKA4yHC5wYW50cmVlLmNhdGFsb2cudjEuUmVsYXRpb24iyAEKDkhpc3RvcnlTdW1tYXJ5EhMKC21vbnRoX2NvdW50GAEgASgFEhIKCnRyaXBfY291bnQYAiABKAUSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSEgoKaXRlbV9jb3VudBgEIAEoBRISCgpmaXJzdF9kYXRlGAUgASgJEhEKCWxhc3RfZGF0ZRgGIAEoCRITCgt0b3RhbF9zcGVuZBgHIAEoARIRCglzaW11bGF0ZWQYCCABKAgSEgoKaGFzX3ByaWNlcxgJIAEoCCI7CgdXYXJuaW5nEhEKCWNvbXBvbmVudBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiEgoQR2V0Q29uZmlnUmVxdWVzdCKYAgoRR2V0Q29uZmlnUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgCIAEoCRIhChlkZWZhdWx0X3NpbXVsYXRpb25fbW9udGhzGAMgASgFEh0KFW1heF9zaW11bGF0aW9uX21vbnRocxgEIAEoBRIRCgltYXhfaXRlbXMYBSABKAUSGAoQbWF4X2hpc3Rvcnlfcm93cxgGIAEoBRI4Cgpjb21wb25lbnRzGAcgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRDb25maWcSLgoIY2FkZW5jZXMYCCADKAsyHC5wYW50cmVlLnBpcGVsaW5lLnYxLkNhZGVuY2UiQgoPQ29tcG9uZW50Q29uZmlnEgwKBG5hbWUYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDwoHZW5hYmxlZBgDIAEoCCIzCgdDYWRlbmNlEhEKCWZyZXF1ZW5jeRgBIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAIgASgFIhIKEEdldFN0YXR1c1JlcXVlc3QikgEKEUdldFN0YXR1c1Jlc3BvbnNlEjIKBXN0YXRlGAEgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRI4Cgpjb21wb25lbnRzGAIgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0dXMSDwoHdmVyc2lvbhgDIAEoCSKKAQoPQ29tcG9uZW50U3RhdHVzEgwKBG5hbWUYASABKAkSMgoFc3RhdGUYAiABKA4yIy5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXRlEhAKCHJlcXVpcmVkGAMgASgIEhIKCmxhdGVuY3lfbXMYBCABKAESDwoHbWVzc2FnZRgFIAEoCSqrAQoOQ29tcG9uZW50U3RhdGUSHwobQ09NUE9ORU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09NUE9ORU5UX1NUQVRFX1NFUlZJTkcQARIcChhDT01QT05FTlRfU1RBVEVfREVHUkFERUQQAhIfChtDT01QT05FTlRfU1RBVEVfVU5BVkFJTEFCTEUQAxIcChhDT01QT05FTlRfU1RBVEVfRElTQUJMRUQQBDKSBQoPUGlwZWxpbmVTZXJ2aWNlEnwKB1Byb2Nlc3MSIy5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXF1ZXN0GiQucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzcG9uc2UiJoLT5JMCICIPL2FwaS92MS9wcm9jZXNzOgVpbnB1dGIGcmVzdWx0EqQBCg1TdHJlYW1Qcm9jZXNzEikucGFudHJlZS5waXBlbGluZS52MS5TdHJlYW1Qcm9jZXNzUmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuU3RyZWFtUHJvY2Vzc1Jlc3BvbnNlIjqC0+STAjQ6BWlucHV0QisKCVdFQlNPQ0tFVBIeL3dzL3N0cmVhbS97aW5wdXQuY3VzdG9tZXJfaWR9MAESiQEKCk5leHRCYXNrZXQSJi5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXF1ZXN0GicucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0UmVzcG9uc2UiKoLT5JMCJCITL2FwaS92MS9uZXh0LWJhc2tldDoFaW5wdXRiBnJlc3VsdBJyCglHZXRDb25maWcSJS5wYW50cmVlLnBpcGVsaW5lLnYxLkdldENvbmZpZ1JlcXVlc3QaJi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldENvbmZpZ1Jlc3BvbnNlIhaC0+STAhASDi9hcGkvdjEvY29uZmlnEloKCUdldFN0YXR1cxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0U3RhdHVzUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0U3RhdHVzUmVzcG9uc2ViBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
 
 /**
  * ProcessRequest is the input of Process.
@@ -253,6 +253,171 @@ export const ProcessInputSchema: GenMessage<ProcessInput> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 4);
 
 /**
+ * NextBasketRequest is the input of NextBasket.
+ *
+ * @generated from message pantree.pipeline.v1.NextBasketRequest
+ */
+export type NextBasketRequest = Message<"pantree.pipeline.v1.NextBasketRequest"> & {
+  /**
+   * input is the household's purchases, and what is wanted.
+   *
+   * @generated from field: pantree.pipeline.v1.NextBasketInput input = 1;
+   */
+  input?: NextBasketInput | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.NextBasketRequest.
+ * Use `create(NextBasketRequestSchema)` to create a new message.
+ */
+export const NextBasketRequestSchema: GenMessage<NextBasketRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 5);
+
+/**
+ * NextBasketResponse is the output of NextBasket.
+ *
+ * @generated from message pantree.pipeline.v1.NextBasketResponse
+ */
+export type NextBasketResponse = Message<"pantree.pipeline.v1.NextBasketResponse"> & {
+  /**
+   * result is the predicted basket.
+   *
+   * @generated from field: pantree.pipeline.v1.NextBasketResult result = 1;
+   */
+  result?: NextBasketResult | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.NextBasketResponse.
+ * Use `create(NextBasketResponseSchema)` to create a new message.
+ */
+export const NextBasketResponseSchema: GenMessage<NextBasketResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 6);
+
+/**
+ * NextBasketInput is a household's real history; at most one of history and history_columns may be present. A new
+ * customer has neither.
+ *
+ * @generated from message pantree.pipeline.v1.NextBasketInput
+ */
+export type NextBasketInput = Message<"pantree.pipeline.v1.NextBasketInput"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * history is the real history as rows of at most 8,000 distinct items.
+   *
+   * @generated from field: repeated pantree.purchase.v1.Purchase history = 2;
+   */
+  history: Purchase[];
+
+  /**
+   * history_columns is the real history in columnar form.
+   *
+   * @generated from field: pantree.purchase.v1.PurchaseColumns history_columns = 3;
+   */
+  historyColumns?: PurchaseColumns | undefined;
+
+  /**
+   * as_of is the day of the basket, ISO 8601; purchases may not be later. When empty, it is the day of the latest
+   * purchase plus the household's median gap between trips, or a week after its only trip. It is required without
+   * purchases.
+   *
+   * @generated from field: string as_of = 4;
+   */
+  asOf: string;
+
+  /**
+   * mode is which items are returned; both kinds when unspecified.
+   *
+   * @generated from field: pantree.recommendation.v1.BasketMode mode = 5;
+   */
+  mode: BasketMode;
+
+  /**
+   * max_items is the largest number to return; 20 when absent.
+   *
+   * @generated from field: optional int32 max_items = 6;
+   */
+  maxItems?: number | undefined;
+
+  /**
+   * assortment holds the items that the household could buy for the first time; when empty, those that the model knows.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.AssortmentItem assortment = 7;
+   */
+  assortment: AssortmentItem[];
+
+  /**
+   * promotions are the items on promotion on that day; when absent, it is unknown which are. They have an effect only
+   * if the model was fitted with promotions.
+   *
+   * @generated from field: pantree.recommendation.v1.PromotedItems promotions = 8;
+   */
+  promotions?: PromotedItems | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.NextBasketInput.
+ * Use `create(NextBasketInputSchema)` to create a new message.
+ */
+export const NextBasketInputSchema: GenMessage<NextBasketInput> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 7);
+
+/**
+ * NextBasketResult is a predicted basket.
+ *
+ * @generated from message pantree.pipeline.v1.NextBasketResult
+ */
+export type NextBasketResult = Message<"pantree.pipeline.v1.NextBasketResult"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * items are ordered by probability, the highest first; ties by name.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PredictedItem items = 2;
+   */
+  items: PredictedItem[];
+
+  /**
+   * as_of is the day of the basket, ISO 8601.
+   *
+   * @generated from field: string as_of = 3;
+   */
+  asOf: string;
+
+  /**
+   * model is the model that predicted the basket.
+   *
+   * @generated from field: pantree.model.v1.Model model = 4;
+   */
+  model?: Model | undefined;
+
+  /**
+   * recommendation_id identifies the result; equal results have equal ids.
+   *
+   * @generated from field: string recommendation_id = 5;
+   */
+  recommendationId: string;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.NextBasketResult.
+ * Use `create(NextBasketResultSchema)` to create a new message.
+ */
+export const NextBasketResultSchema: GenMessage<NextBasketResult> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 8);
+
+/**
  * Started is the event that the input is accepted.
  *
  * @generated from message pantree.pipeline.v1.Started
@@ -292,7 +457,7 @@ export type Started = Message<"pantree.pipeline.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 5);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 9);
 
 /**
  * MonthlyUpdate is one month of purchases.
@@ -383,7 +548,7 @@ export type MonthlyUpdate = Message<"pantree.pipeline.v1.MonthlyUpdate"> & {
  * Use `create(MonthlyUpdateSchema)` to create a new message.
  */
 export const MonthlyUpdateSchema: GenMessage<MonthlyUpdate> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 6);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 10);
 
 /**
  * ProcessResult is the result of a pipeline.
@@ -503,7 +668,7 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
  * Use `create(ProcessResultSchema)` to create a new message.
  */
 export const ProcessResultSchema: GenMessage<ProcessResult> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 7);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 11);
 
 /**
  * RecommendationSet holds the recommended items and details about the others.
@@ -568,7 +733,7 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
  * Use `create(RecommendationSetSchema)` to create a new message.
  */
 export const RecommendationSetSchema: GenMessage<RecommendationSet> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 8);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
 
 /**
  * RelatedItems are the complements and substitutes of a recommended item.
@@ -603,7 +768,7 @@ export type RelatedItems = Message<"pantree.pipeline.v1.RelatedItems"> & {
  * Use `create(RelatedItemsSchema)` to create a new message.
  */
 export const RelatedItemsSchema: GenMessage<RelatedItems> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 9);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 13);
 
 /**
  * ModelFacts names what is known about a recommended item only from a language model.
@@ -632,7 +797,7 @@ export type ModelFacts = Message<"pantree.pipeline.v1.ModelFacts"> & {
  * Use `create(ModelFactsSchema)` to create a new message.
  */
 export const ModelFactsSchema: GenMessage<ModelFacts> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 10);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 14);
 
 /**
  * RelatedItem is a complement or substitute of an item.
@@ -660,7 +825,7 @@ export type RelatedItem = Message<"pantree.pipeline.v1.RelatedItem"> & {
  * Use `create(RelatedItemSchema)` to create a new message.
  */
 export const RelatedItemSchema: GenMessage<RelatedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 11);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 15);
 
 /**
  * HistorySummary describes the history behind a result.
@@ -737,7 +902,7 @@ export type HistorySummary = Message<"pantree.pipeline.v1.HistorySummary"> & {
  * Use `create(HistorySummarySchema)` to create a new message.
  */
 export const HistorySummarySchema: GenMessage<HistorySummary> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 16);
 
 /**
  * Warning is what is missing from a result and why, or what is unusual about the history behind it.
@@ -772,7 +937,7 @@ export type Warning = Message<"pantree.pipeline.v1.Warning"> & {
  * Use `create(WarningSchema)` to create a new message.
  */
 export const WarningSchema: GenMessage<Warning> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 13);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 17);
 
 /**
  * GetConfigRequest is empty.
@@ -787,7 +952,7 @@ export type GetConfigRequest = Message<"pantree.pipeline.v1.GetConfigRequest"> &
  * Use `create(GetConfigRequestSchema)` to create a new message.
  */
 export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 14);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 18);
 
 /**
  * GetConfigResponse is the pipeline's configuration.
@@ -858,7 +1023,7 @@ export type GetConfigResponse = Message<"pantree.pipeline.v1.GetConfigResponse">
  * Use `create(GetConfigResponseSchema)` to create a new message.
  */
 export const GetConfigResponseSchema: GenMessage<GetConfigResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 15);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
 
 /**
  * ComponentConfig is a part behind the pipeline.
@@ -893,7 +1058,7 @@ export type ComponentConfig = Message<"pantree.pipeline.v1.ComponentConfig"> & {
  * Use `create(ComponentConfigSchema)` to create a new message.
  */
 export const ComponentConfigSchema: GenMessage<ComponentConfig> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 16);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
 
 /**
  * Cadence is a delivery interval that may be offered.
@@ -921,7 +1086,7 @@ export type Cadence = Message<"pantree.pipeline.v1.Cadence"> & {
  * Use `create(CadenceSchema)` to create a new message.
  */
 export const CadenceSchema: GenMessage<Cadence> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 17);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 21);
 
 /**
  * GetStatusRequest is empty.
@@ -936,7 +1101,7 @@ export type GetStatusRequest = Message<"pantree.pipeline.v1.GetStatusRequest"> &
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 18);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 22);
 
 /**
  * GetStatusResponse is the state of the mesh.
@@ -972,7 +1137,7 @@ export type GetStatusResponse = Message<"pantree.pipeline.v1.GetStatusResponse">
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 23);
 
 /**
  * ComponentStatus is the state of one part, or of a system that it uses.
@@ -1021,7 +1186,7 @@ export type ComponentStatus = Message<"pantree.pipeline.v1.ComponentStatus"> & {
  * Use `create(ComponentStatusSchema)` to create a new message.
  */
 export const ComponentStatusSchema: GenMessage<ComponentStatus> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 24);
 
 /**
  * ComponentState is the state of a part or of the mesh.
@@ -1097,6 +1262,16 @@ export const PipelineService: GenService<{
     methodKind: "server_streaming";
     input: typeof StreamProcessRequestSchema;
     output: typeof StreamProcessResponseSchema;
+  },
+  /**
+   * NextBasket returns the items that a household is most likely to buy on its next shopping trip.
+   *
+   * @generated from rpc pantree.pipeline.v1.PipelineService.NextBasket
+   */
+  nextBasket: {
+    methodKind: "unary";
+    input: typeof NextBasketRequestSchema;
+    output: typeof NextBasketResponseSchema;
   },
   /**
    * GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.

@@ -2,8 +2,8 @@
 // @generated from file pantree/recommendation/v1/recommendation_service.proto (package pantree.recommendation.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.js";
 import type { Status } from "../../../google/rpc/status_pb.js";
 import { file_google_rpc_status } from "../../../google/rpc/status_pb.js";
@@ -13,6 +13,8 @@ import type { ItemFrequency } from "../../frequency/v1/frequency_service_pb.js";
 import { file_pantree_frequency_v1_frequency_service } from "../../frequency/v1/frequency_service_pb.js";
 import type { Model } from "../../model/v1/model_pb.js";
 import { file_pantree_model_v1_model } from "../../model/v1/model_pb.js";
+import type { PurchaseColumns } from "../../purchase/v1/purchase_pb.js";
+import { file_pantree_purchase_v1_purchase } from "../../purchase/v1/purchase_pb.js";
 import type { Neighborhood } from "../../vector/v1/vector_service_pb.js";
 import { file_pantree_vector_v1_vector_service } from "../../vector/v1/vector_service_pb.js";
 import type { Message } from "@bufbuild/protobuf";
@@ -21,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/recommendation/v1/recommendation_service.proto.
  */
 export const file_pantree_recommendation_v1_recommendation_service: GenFile = /*@__PURE__*/
-  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEiiwQKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEjUKDG5laWdoYm9yaG9vZBgHIAEoCzIfLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm9yaG9vZBIcCg9tYXhfc3VnZ2VzdGlvbnMYCCABKAVIA4gBARI/Cg5yZXBsYWNlZF9pdGVtcxgJIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVwbGFjZWRJdGVtEhMKC2N1c3RvbWVyX2lkGBQgASgJEg0KBW1vZGVsGBUgASgJEhUKDWN1cnJlbmN5X2NvZGUYFiABKAlCFgoUX21heF9yZWNvbW1lbmRhdGlvbnNCEQoPX21pbl9jb25maWRlbmNlQhoKGF9taW5fY2FkZW5jZV9wcm9iYWJpbGl0eUISChBfbWF4X3N1Z2dlc3Rpb25zIqcCCglDYW5kaWRhdGUSPAoJZnJlcXVlbmN5GAEgASgLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuSXRlbUZyZXF1ZW5jeUIE4kEBAhI4Cg1wZXJpc2hhYmlsaXR5GAIgASgOMiEucGFudHJlZS5jYXRhbG9nLnYxLlBlcmlzaGFiaWxpdHkSHwoXc3VnZ2VzdGVkX2ludGVydmFsX2RheXMYAyABKAUSQgoPcmVmZXJlbmNlX3ByaWNlGAQgASgLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWZlcmVuY2VQcmljZRIWCg51bml0c19wZXJfcGFjaxgFIAEoBRITCgtvdGhlcl9uYW1lcxgGIAMoCRIQCghhbGxfeWVhchgHIAEoCCKeAQoOUmVmZXJlbmNlUHJpY2USGAoQc2hlbGZfdW5pdF9wcmljZRgBIAEoARIXCg9wYWlkX3VuaXRfcHJpY2UYAiABKAESIQoZcGFpZF91bml0X3ByaWNlX2RldmlhdGlvbhgDIAEoARIeChZsYXRlc3RfcGFpZF91bml0X3ByaWNlGAQgASgBEhYKDnB1cmNoYXNlX2NvdW50GAUgASgFIjAKDFJlcGxhY2VkSXRlbRIMCgRuYW1lGAEgASgJEhIKCm90aGVyX2l0ZW0YAiABKAkilQMKEVJlY29tbWVuZFJlc3BvbnNlEkIKD3JlY29tbWVuZGF0aW9ucxgBIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kYXRpb24SNwoHb21pdHRlZBgCIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SJgoFbW9kZWwYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgEIAEoCRIXCg9mYWxsYmFja19yZWFzb24YBSABKAkSOQoEcGxhbhgGIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhI6CgtzdWdnZXN0aW9ucxgHIAMoCzIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3VnZ2VzdGlvbhI7CgtuZWFyX21pc3NlcxgIIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0ixQEKClN1Z2dlc3Rpb24SDAoEbmFtZRgBIAEoCRIQCghjYXRlZ29yeRgCIAEoCRINCgVzY29yZRgDIAEoARINCgVjb3VudBgEIAEoBRIZChFsb3dfaW50ZXJ2YWxfZGF5cxgFIAEoARIaChJoaWdoX2ludGVydmFsX2RheXMYBiABKAESDgoGc291cmNlGAcgASgJEjIKB3JlYXNvbnMYCCADKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbiK6AQoQU3Vic2NyaXB0aW9uUGxhbhISCgppdGVtX2NvdW50GAEgASgFEhMKC2FubnVhbF9jb3N0GAIgASgBEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgDIAEoARIjChZhbm51YWxfc2F2aW5nc192c19wYWlkGAQgASgBSACIAQESGwoTYmVzdF9kaXNjb3VudF9yYXRpbxgFIAEoAUIZChdfYW5udWFsX3NhdmluZ3NfdnNfcGFpZCLUAgoOUmVjb21tZW5kYXRpb24SDAoEbmFtZRgBIAEoCRISCgpjb25maWRlbmNlGAIgASgBEg0KBWNvdW50GAMgASgFEhQKDGF2Z19pbnRlcnZhbBgEIAEoARI9CgxzdWJzY3JpcHRpb24YBSABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvbhIQCghjYXRlZ29yeRgGIAEoCRINCgVzY29yZRgHIAEoARIRCglsYXN0X2RhdGUYCCABKAkSFQoNbmV4dF9kdWVfZGF0ZRgJIAEoCRIyCgdyZWFzb25zGAogAygLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24SGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgLIAEoARIPCgdpdGVtX2lkGAwgASgJEg8KB3ZhcmlhbnQYDSABKAki4gIKDFN1YnNjcmlwdGlvbhIRCglmcmVxdWVuY3kYASABKAkSFQoNaW50ZXJ2YWxfZGF5cxgCIAEoBRIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYAyABKAESFgoOZGlzY291bnRfcmF0aW8YBCABKAESEAoIcXVhbnRpdHkYBSABKAUSEwoLYW5udWFsX2Nvc3QYBiABKAESQQoPc2F2aW5nc192c19wYWlkGAcgASgLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TYXZpbmdzVnNQYWlkEjMKBXRpZXJzGAggAygLMiQucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmljZVRpZXISGwoTZmlyc3RfZGVsaXZlcnlfZGF0ZRgJIAEoCRIaChJsYXN0X2RlbGl2ZXJ5X2RhdGUYCiABKAkSFgoOdW5pdHNfcGVyX3BhY2sYCyABKAUivAEKDVNhdmluZ3NWc1BhaWQSHwoXZXhwZWN0ZWRfYW5udWFsX3NhdmluZ3MYASABKAESGgoSbG93X2FubnVhbF9zYXZpbmdzGAIgASgBEhsKE2hpZ2hfYW5udWFsX3NhdmluZ3MYAyABKAESFwoPcGFpZF91bml0X3ByaWNlGAQgASgBEh8KF3N1YnNjcmlwdGlvbl91bml0X3ByaWNlGAUgASgBEhcKD3BheXNfbGVzc190b2RheRgGIAEoCCK9AQoJUHJpY2VUaWVyEh4KFm1pbl9pdGVtc19wZXJfZGVsaXZlcnkYASABKAUSFgoOZGlzY291bnRfcmF0aW8YAiABKAESEwoLYW5udWFsX2Nvc3QYAyABKAESIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAQgASgBEkEKD3NhdmluZ3NfdnNfcGFpZBgFIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU2F2aW5nc1ZzUGFpZCK6AQoGUmVhc29uEgwKBGNvZGUYASABKAkSDAoEdGV4dBgCIAEoCRI9CgZ2YWx1ZXMYAyADKAsyLS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbi5WYWx1ZXNFbnRyeRISCgpvdGhlcl9pdGVtGAQgASgJEhIKCmdvb2RzX3R5cGUYBSABKAkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJwCgtPbWl0dGVkSXRlbRIMCgRuYW1lGAEgASgJEjEKBnJlYXNvbhgCIAEoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uEg8KB2l0ZW1faWQYAyABKAkSDwoHdmFyaWFudBgEIAEoCSJYChVSZWNvbW1lbmRCYXRjaFJlcXVlc3QSPwoKaG91c2Vob2xkcxgBIAMoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdCJgChZSZWNvbW1lbmRCYXRjaFJlc3BvbnNlEkYKCmhvdXNlaG9sZHMYASADKAsyMi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvdXNlaG9sZFJlY29tbWVuZGF0aW9uIokBChdIb3VzZWhvbGRSZWNvbW1lbmRhdGlvbhI+CgZyZXN1bHQYASABKAsyLC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlc3BvbnNlSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiEQoPR2V0TW9kZWxSZXF1ZXN0ItsBChBHZXRNb2RlbFJlc3BvbnNlEiYKBW1vZGVsGAEgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAiABKAkSKQoIZmFsbGJhY2sYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEjcKBm1vZGVscxgEIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuTW9kZWxEZXRhaWxzEhIKCmV4cGVyaW1lbnQYBSABKAkSFwoPc2VsZWN0aW9uX2Vycm9yGAYgASgJIuMCCgxNb2RlbERldGFpbHMSCgoCaWQYASABKAkSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgDIAEoCRITCgtzaGFyZV9yYXRpbxgEIAEoARITCgtpc19mYWxsYmFjaxgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIVCg10cmFpbmluZ19kYXRhGAcgASgJEkUKB21ldHJpY3MYCCADKAsyNC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk1vZGVsRGV0YWlscy5NZXRyaWNzRW50cnkSEAoIY2hlY2tzdW0YCSABKAkSFgoOdGFyZ2V0X3ZhcmlhbnQYCiABKAkSGwoTaW5mZXJlbmNlX2NvbXBvbmVudBgLIAEoCRouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ATLfAgoVUmVjb21tZW5kYXRpb25TZXJ2aWNlEmYKCVJlY29tbWVuZBIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdBosLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVzcG9uc2USeQoOUmVjb21tZW5kQmF0Y2gSMC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZEJhdGNoUmVxdWVzdBoxLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kQmF0Y2hSZXNwb25zZSgBMAESYwoIR2V0TW9kZWwSKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVxdWVzdBorLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_vector_v1_vector_service]);
+  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEiiwQKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEjUKDG5laWdoYm9yaG9vZBgHIAEoCzIfLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm9yaG9vZBIcCg9tYXhfc3VnZ2VzdGlvbnMYCCABKAVIA4gBARI/Cg5yZXBsYWNlZF9pdGVtcxgJIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVwbGFjZWRJdGVtEhMKC2N1c3RvbWVyX2lkGBQgASgJEg0KBW1vZGVsGBUgASgJEhUKDWN1cnJlbmN5X2NvZGUYFiABKAlCFgoUX21heF9yZWNvbW1lbmRhdGlvbnNCEQoPX21pbl9jb25maWRlbmNlQhoKGF9taW5fY2FkZW5jZV9wcm9iYWJpbGl0eUISChBfbWF4X3N1Z2dlc3Rpb25zIqcCCglDYW5kaWRhdGUSPAoJZnJlcXVlbmN5GAEgASgLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuSXRlbUZyZXF1ZW5jeUIE4kEBAhI4Cg1wZXJpc2hhYmlsaXR5GAIgASgOMiEucGFudHJlZS5jYXRhbG9nLnYxLlBlcmlzaGFiaWxpdHkSHwoXc3VnZ2VzdGVkX2ludGVydmFsX2RheXMYAyABKAUSQgoPcmVmZXJlbmNlX3ByaWNlGAQgASgLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWZlcmVuY2VQcmljZRIWCg51bml0c19wZXJfcGFjaxgFIAEoBRITCgtvdGhlcl9uYW1lcxgGIAMoCRIQCghhbGxfeWVhchgHIAEoCCKeAQoOUmVmZXJlbmNlUHJpY2USGAoQc2hlbGZfdW5pdF9wcmljZRgBIAEoARIXCg9wYWlkX3VuaXRfcHJpY2UYAiABKAESIQoZcGFpZF91bml0X3ByaWNlX2RldmlhdGlvbhgDIAEoARIeChZsYXRlc3RfcGFpZF91bml0X3ByaWNlGAQgASgBEhYKDnB1cmNoYXNlX2NvdW50GAUgASgFIjAKDFJlcGxhY2VkSXRlbRIMCgRuYW1lGAEgASgJEhIKCm90aGVyX2l0ZW0YAiABKAkilQMKEVJlY29tbWVuZFJlc3BvbnNlEkIKD3JlY29tbWVuZGF0aW9ucxgBIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kYXRpb24SNwoHb21pdHRlZBgCIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SJgoFbW9kZWwYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgEIAEoCRIXCg9mYWxsYmFja19yZWFzb24YBSABKAkSOQoEcGxhbhgGIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhI6CgtzdWdnZXN0aW9ucxgHIAMoCzIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3VnZ2VzdGlvbhI7CgtuZWFyX21pc3NlcxgIIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0ixQEKClN1Z2dlc3Rpb24SDAoEbmFtZRgBIAEoCRIQCghjYXRlZ29yeRgCIAEoCRINCgVzY29yZRgDIAEoARINCgVjb3VudBgEIAEoBRIZChFsb3dfaW50ZXJ2YWxfZGF5cxgFIAEoARIaChJoaWdoX2ludGVydmFsX2RheXMYBiABKAESDgoGc291cmNlGAcgASgJEjIKB3JlYXNvbnMYCCADKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbiK6AQoQU3Vic2NyaXB0aW9uUGxhbhISCgppdGVtX2NvdW50GAEgASgFEhMKC2FubnVhbF9jb3N0GAIgASgBEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgDIAEoARIjChZhbm51YWxfc2F2aW5nc192c19wYWlkGAQgASgBSACIAQESGwoTYmVzdF9kaXNjb3VudF9yYXRpbxgFIAEoAUIZChdfYW5udWFsX3NhdmluZ3NfdnNfcGFpZCLUAgoOUmVjb21tZW5kYXRpb24SDAoEbmFtZRgBIAEoCRISCgpjb25maWRlbmNlGAIgASgBEg0KBWNvdW50GAMgASgFEhQKDGF2Z19pbnRlcnZhbBgEIAEoARI9CgxzdWJzY3JpcHRpb24YBSABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvbhIQCghjYXRlZ29yeRgGIAEoCRINCgVzY29yZRgHIAEoARIRCglsYXN0X2RhdGUYCCABKAkSFQoNbmV4dF9kdWVfZGF0ZRgJIAEoCRIyCgdyZWFzb25zGAogAygLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24SGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgLIAEoARIPCgdpdGVtX2lkGAwgASgJEg8KB3ZhcmlhbnQYDSABKAki4gIKDFN1YnNjcmlwdGlvbhIRCglmcmVxdWVuY3kYASABKAkSFQoNaW50ZXJ2YWxfZGF5cxgCIAEoBRIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYAyABKAESFgoOZGlzY291bnRfcmF0aW8YBCABKAESEAoIcXVhbnRpdHkYBSABKAUSEwoLYW5udWFsX2Nvc3QYBiABKAESQQoPc2F2aW5nc192c19wYWlkGAcgASgLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TYXZpbmdzVnNQYWlkEjMKBXRpZXJzGAggAygLMiQucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmljZVRpZXISGwoTZmlyc3RfZGVsaXZlcnlfZGF0ZRgJIAEoCRIaChJsYXN0X2RlbGl2ZXJ5X2RhdGUYCiABKAkSFgoOdW5pdHNfcGVyX3BhY2sYCyABKAUivAEKDVNhdmluZ3NWc1BhaWQSHwoXZXhwZWN0ZWRfYW5udWFsX3NhdmluZ3MYASABKAESGgoSbG93X2FubnVhbF9zYXZpbmdzGAIgASgBEhsKE2hpZ2hfYW5udWFsX3NhdmluZ3MYAyABKAESFwoPcGFpZF91bml0X3ByaWNlGAQgASgBEh8KF3N1YnNjcmlwdGlvbl91bml0X3ByaWNlGAUgASgBEhcKD3BheXNfbGVzc190b2RheRgGIAEoCCK9AQoJUHJpY2VUaWVyEh4KFm1pbl9pdGVtc19wZXJfZGVsaXZlcnkYASABKAUSFgoOZGlzY291bnRfcmF0aW8YAiABKAESEwoLYW5udWFsX2Nvc3QYAyABKAESIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAQgASgBEkEKD3NhdmluZ3NfdnNfcGFpZBgFIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU2F2aW5nc1ZzUGFpZCK6AQoGUmVhc29uEgwKBGNvZGUYASABKAkSDAoEdGV4dBgCIAEoCRI9CgZ2YWx1ZXMYAyADKAsyLS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbi5WYWx1ZXNFbnRyeRISCgpvdGhlcl9pdGVtGAQgASgJEhIKCmdvb2RzX3R5cGUYBSABKAkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJwCgtPbWl0dGVkSXRlbRIMCgRuYW1lGAEgASgJEjEKBnJlYXNvbhgCIAEoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uEg8KB2l0ZW1faWQYAyABKAkSDwoHdmFyaWFudBgEIAEoCSJYChVSZWNvbW1lbmRCYXRjaFJlcXVlc3QSPwoKaG91c2Vob2xkcxgBIAMoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdCJgChZSZWNvbW1lbmRCYXRjaFJlc3BvbnNlEkYKCmhvdXNlaG9sZHMYASADKAsyMi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvdXNlaG9sZFJlY29tbWVuZGF0aW9uIokBChdIb3VzZWhvbGRSZWNvbW1lbmRhdGlvbhI+CgZyZXN1bHQYASABKAsyLC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlc3BvbnNlSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiEQoPR2V0TW9kZWxSZXF1ZXN0ItsBChBHZXRNb2RlbFJlc3BvbnNlEiYKBW1vZGVsGAEgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAiABKAkSKQoIZmFsbGJhY2sYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEjcKBm1vZGVscxgEIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuTW9kZWxEZXRhaWxzEhIKCmV4cGVyaW1lbnQYBSABKAkSFwoPc2VsZWN0aW9uX2Vycm9yGAYgASgJIuMCCgxNb2RlbERldGFpbHMSCgoCaWQYASABKAkSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgDIAEoCRITCgtzaGFyZV9yYXRpbxgEIAEoARITCgtpc19mYWxsYmFjaxgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIVCg10cmFpbmluZ19kYXRhGAcgASgJEkUKB21ldHJpY3MYCCADKAsyNC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk1vZGVsRGV0YWlscy5NZXRyaWNzRW50cnkSEAoIY2hlY2tzdW0YCSABKAkSFgoOdGFyZ2V0X3ZhcmlhbnQYCiABKAkSGwoTaW5mZXJlbmNlX2NvbXBvbmVudBgLIAEoCRouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASK4AgoYUHJlZGljdE5leHRCYXNrZXRSZXF1ZXN0EjUKB2hpc3RvcnkYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucxINCgVhc19vZhgCIAEoCRIzCgRtb2RlGAMgASgOMiUucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5CYXNrZXRNb2RlEhYKCW1heF9pdGVtcxgEIAEoBUgAiAEBEj0KCmFzc29ydG1lbnQYBSADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkFzc29ydG1lbnRJdGVtEjwKCnByb21vdGlvbnMYBiABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByb21vdGVkSXRlbXNCDAoKX21heF9pdGVtcyI2Cg5Bc3NvcnRtZW50SXRlbRISCgRuYW1lGAEgASgJQgTiQQECEhAKCGNhdGVnb3J5GAIgASgJIh4KDVByb21vdGVkSXRlbXMSDQoFbmFtZXMYASADKAkiiwEKGVByZWRpY3ROZXh0QmFza2V0UmVzcG9uc2USDQoFYXNfb2YYASABKAkSNwoFaXRlbXMYAiADKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByZWRpY3RlZEl0ZW0SJgoFbW9kZWwYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsIpEBCg1QcmVkaWN0ZWRJdGVtEgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSEwoLcHJvYmFiaWxpdHkYAyABKAESFgoOcHVyY2hhc2VfY291bnQYBCABKAUSEQoJbGFzdF9kYXRlGAUgASgJEg8KB2l0ZW1faWQYBiABKAkSDwoHdmFyaWFudBgHIAEoCSpwCgpCYXNrZXRNb2RlEhsKF0JBU0tFVF9NT0RFX1VOU1BFQ0lGSUVEEAASFgoSQkFTS0VUX01PREVfUkVQRUFUEAESFwoTQkFTS0VUX01PREVfRVhQTE9SRRACEhQKEEJBU0tFVF9NT0RFX0JPVEgQAzLfAwoVUmVjb21tZW5kYXRpb25TZXJ2aWNlEmYKCVJlY29tbWVuZBIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdBosLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVzcG9uc2USeQoOUmVjb21tZW5kQmF0Y2gSMC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZEJhdGNoUmVxdWVzdBoxLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kQmF0Y2hSZXNwb25zZSgBMAESYwoIR2V0TW9kZWwSKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVxdWVzdBorLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXNwb25zZRJ+ChFQcmVkaWN0TmV4dEJhc2tldBIzLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJlZGljdE5leHRCYXNrZXRSZXF1ZXN0GjQucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0TmV4dEJhc2tldFJlc3BvbnNlYgZwcm90bzM", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_vector_v1_vector_service]);
 
 /**
  * RecommendRequest holds the evidence on one household's items.
@@ -1110,7 +1112,254 @@ export const ModelDetailsSchema: GenMessage<ModelDetails> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 18);
 
 /**
- * RecommendationService recommends items to subscribe to, with their cadences.
+ * PredictNextBasketRequest holds one household's purchases.
+ *
+ * @generated from message pantree.recommendation.v1.PredictNextBasketRequest
+ */
+export type PredictNextBasketRequest = Message<"pantree.recommendation.v1.PredictNextBasketRequest"> & {
+  /**
+   * history holds the purchases, in any order; absent or empty for a new customer.
+   *
+   * @generated from field: pantree.purchase.v1.PurchaseColumns history = 1;
+   */
+  history?: PurchaseColumns | undefined;
+
+  /**
+   * as_of is the day of the basket, ISO 8601; purchases may not be later. When empty, it is the day of the latest
+   * purchase plus the household's median gap between trips, or a week after its only trip. It is required without
+   * purchases.
+   *
+   * @generated from field: string as_of = 2;
+   */
+  asOf: string;
+
+  /**
+   * mode is which items are returned; both kinds when unspecified.
+   *
+   * @generated from field: pantree.recommendation.v1.BasketMode mode = 3;
+   */
+  mode: BasketMode;
+
+  /**
+   * max_items is the largest number to return; 20 when absent.
+   *
+   * @generated from field: optional int32 max_items = 4;
+   */
+  maxItems?: number | undefined;
+
+  /**
+   * assortment holds the items that the household could buy for the first time; when empty, those that the model knows.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.AssortmentItem assortment = 5;
+   */
+  assortment: AssortmentItem[];
+
+  /**
+   * promotions are the items on promotion on that day; when absent, it is unknown which are. They have an effect only
+   * if the model was fitted with promotions.
+   *
+   * @generated from field: pantree.recommendation.v1.PromotedItems promotions = 6;
+   */
+  promotions?: PromotedItems | undefined;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PredictNextBasketRequest.
+ * Use `create(PredictNextBasketRequestSchema)` to create a new message.
+ */
+export const PredictNextBasketRequestSchema: GenMessage<PredictNextBasketRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 19);
+
+/**
+ * AssortmentItem is an item that a household could buy.
+ *
+ * @generated from message pantree.recommendation.v1.AssortmentItem
+ */
+export type AssortmentItem = Message<"pantree.recommendation.v1.AssortmentItem"> & {
+  /**
+   * name is the shop's name of the item.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * category is the shop's own category; empty if unknown.
+   *
+   * @generated from field: string category = 2;
+   */
+  category: string;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.AssortmentItem.
+ * Use `create(AssortmentItemSchema)` to create a new message.
+ */
+export const AssortmentItemSchema: GenMessage<AssortmentItem> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 20);
+
+/**
+ * PromotedItems are all items on promotion on one day.
+ *
+ * @generated from message pantree.recommendation.v1.PromotedItems
+ */
+export type PromotedItems = Message<"pantree.recommendation.v1.PromotedItems"> & {
+  /**
+   * names are the items; empty if none is on promotion.
+   *
+   * @generated from field: repeated string names = 1;
+   */
+  names: string[];
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PromotedItems.
+ * Use `create(PromotedItemsSchema)` to create a new message.
+ */
+export const PromotedItemsSchema: GenMessage<PromotedItems> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 21);
+
+/**
+ * PredictNextBasketResponse holds the most probable items.
+ *
+ * @generated from message pantree.recommendation.v1.PredictNextBasketResponse
+ */
+export type PredictNextBasketResponse = Message<"pantree.recommendation.v1.PredictNextBasketResponse"> & {
+  /**
+   * as_of is the day of the basket, ISO 8601.
+   *
+   * @generated from field: string as_of = 1;
+   */
+  asOf: string;
+
+  /**
+   * items are ordered by probability, the highest first; ties by name.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PredictedItem items = 2;
+   */
+  items: PredictedItem[];
+
+  /**
+   * model is the model that predicted them.
+   *
+   * @generated from field: pantree.model.v1.Model model = 3;
+   */
+  model?: Model | undefined;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PredictNextBasketResponse.
+ * Use `create(PredictNextBasketResponseSchema)` to create a new message.
+ */
+export const PredictNextBasketResponseSchema: GenMessage<PredictNextBasketResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 22);
+
+/**
+ * PredictedItem is an item of a predicted basket.
+ *
+ * @generated from message pantree.recommendation.v1.PredictedItem
+ */
+export type PredictedItem = Message<"pantree.recommendation.v1.PredictedItem"> & {
+  /**
+   * name is the item's name as in the latest purchase, in the assortment, or as the model knows it.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * category is the item's category; empty if unknown.
+   *
+   * @generated from field: string category = 2;
+   */
+  category: string;
+
+  /**
+   * probability is the probability that the household buys the item on that day, given that it shops then; 0 to 1.
+   *
+   * @generated from field: double probability = 3;
+   */
+  probability: number;
+
+  /**
+   * purchase_count is the number of days on which the household bought the item; 0 for a new item.
+   *
+   * @generated from field: int32 purchase_count = 4;
+   */
+  purchaseCount: number;
+
+  /**
+   * last_date is the day of the latest purchase, ISO 8601; empty for a new item.
+   *
+   * @generated from field: string last_date = 5;
+   */
+  lastDate: string;
+
+  /**
+   * item_id is the shop's own id of the item, as in the purchases; the pipeline sets it.
+   *
+   * @generated from field: string item_id = 6;
+   */
+  itemId: string;
+
+  /**
+   * variant is the variant or pack size, as in the purchases; the pipeline sets it.
+   *
+   * @generated from field: string variant = 7;
+   */
+  variant: string;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PredictedItem.
+ * Use `create(PredictedItemSchema)` to create a new message.
+ */
+export const PredictedItemSchema: GenMessage<PredictedItem> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 23);
+
+/**
+ * BasketMode is which items of a next basket are returned.
+ *
+ * @generated from enum pantree.recommendation.v1.BasketMode
+ */
+export enum BasketMode {
+  /**
+   * BASKET_MODE_UNSPECIFIED means BASKET_MODE_BOTH.
+   *
+   * @generated from enum value: BASKET_MODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * BASKET_MODE_REPEAT is for items that the household has bought before.
+   *
+   * @generated from enum value: BASKET_MODE_REPEAT = 1;
+   */
+  REPEAT = 1,
+
+  /**
+   * BASKET_MODE_EXPLORE is for items that it has not.
+   *
+   * @generated from enum value: BASKET_MODE_EXPLORE = 2;
+   */
+  EXPLORE = 2,
+
+  /**
+   * BASKET_MODE_BOTH is for both, ranked together.
+   *
+   * @generated from enum value: BASKET_MODE_BOTH = 3;
+   */
+  BOTH = 3,
+}
+
+/**
+ * Describes the enum pantree.recommendation.v1.BasketMode.
+ */
+export const BasketModeSchema: GenEnum<BasketMode> = /*@__PURE__*/
+  enumDesc(file_pantree_recommendation_v1_recommendation_service, 0);
+
+/**
+ * RecommendationService recommends items to subscribe to, with their cadences, and predicts the next basket.
  *
  * @generated from service pantree.recommendation.v1.RecommendationService
  */
@@ -1146,6 +1395,16 @@ export const RecommendationService: GenService<{
     methodKind: "unary";
     input: typeof GetModelRequestSchema;
     output: typeof GetModelResponseSchema;
+  },
+  /**
+   * PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip.
+   *
+   * @generated from rpc pantree.recommendation.v1.RecommendationService.PredictNextBasket
+   */
+  predictNextBasket: {
+    methodKind: "unary";
+    input: typeof PredictNextBasketRequestSchema;
+    output: typeof PredictNextBasketResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pantree_recommendation_v1_recommendation_service, 0);

@@ -1,0 +1,1 @@
+"""Fits and measures next-basket models of the recommendation service."""

@@ -1,0 +1,1 @@
+"""Fits and evaluates all models on any retailer's purchases: `pantree fit` and `pantree evaluate`."""
