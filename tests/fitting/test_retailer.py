@@ -10,6 +10,7 @@ pytest.importorskip("lightgbm", reason="models are fitted with it")
 pytest.importorskip("matplotlib", reason="plots are made with it")
 pytest.importorskip("pyarrow", reason="purchases are read with it")
 
+import numpy as np
 import pyarrow as pa
 from pyarrow import csv, parquet
 from typer.testing import CliRunner
@@ -19,8 +20,10 @@ from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree_cli.app import app
 from pantree_domain.days import calendar_day, day_number
+from pantree_domain.item_key import item_key
 from pantree_fitting.frequency.models import Plan
-from pantree_fitting.next_basket.models import BasketPlan, household_history
+from pantree_fitting.next_basket.evaluation import evaluate, judge
+from pantree_fitting.next_basket.models import BasketPlan, basket_of, household_history
 from pantree_fitting.retailer.evaluation import BUNDLED, FITTED, Report, evaluate_retailer
 from pantree_fitting.retailer.fit import UNFINISHED, FitPlan, fit_retailer, only_part, part_of
 from pantree_fitting.retailer.model_card import write_card
@@ -108,6 +111,7 @@ async def test_next_basket_through_the_rpc_equals_what_is_evaluated_without_pric
     directory = tmp_path / "models" / "next_basket"
     model = basket_files.load(directory).model()
     held_out = only_part(lines.histories, TINY, "held_out")
+    measured = []
     async with loopback(
         await build(RecommendationSettings(sagemaker_endpoint="", next_basket_dir=directory))
     ) as channel:
@@ -126,6 +130,12 @@ async def test_next_basket_through_the_rpc_equals_what_is_evaluated_without_pric
                 (item.name, item.probability) for item in expected.items
             ]
             assert response.model.name == "bare"
+            listed = [item_key(item.name) for item in response.items]
+            seen = {item_key(name) for name in history.item_names}
+            measured.append(judge(listed, basket_of(held_out, household, day), seen))
+    evaluated = evaluate({"bare": model}, held_out, model.statistics).measures["bare"]
+    for measure, values in evaluated.items():
+        np.testing.assert_array_equal(values, [row[measure] for row in measured])
 
 
 class _Interrupted(Exception):

@@ -17,6 +17,7 @@ from pantree_pipeline.settings import PipelineSettings
 from pantree_recommendation.__main__ import build as build_recommendation
 from pantree_recommendation.backends import basket_files
 from pantree_recommendation.core.next_basket import NextBasketRequest
+from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.server import running
@@ -96,7 +97,7 @@ async def test_validation_households_get_to_the_digit_what_research_measures() -
         for household in chosen.tolist():
             day = int(household_history(histories, household).trip_days[-1])
             history = household_history(histories, household, day)
-            expected = model.predict(NextBasketRequest(history, calendar_day(day)))
+            expected = model.predict(NextBasketRequest(history, calendar_day(day)), Policy().may_suggest)
             rows = [
                 Purchase(
                     name=history.item_names[item], category=history.item_categories[item],

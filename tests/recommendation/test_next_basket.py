@@ -130,6 +130,14 @@ def test_an_unknown_item_is_described_by_its_group_else_by_all_items() -> None:
     assert popularity["Quux"] == -5
 
 
+def test_new_items_that_may_not_be_suggested_are_left_out_and_bought_ones_are_not() -> None:
+    def no_bread_or_tea(name: str, category: str) -> bool:
+        return name not in ("Bread", "Tea")
+
+    items = model().predict(NextBasketRequest(SHOPPER, TODAY, max_items=5), no_bread_or_tea).items
+    assert {item.name for item in items} == {"Bread", "Apples", "Zorblax", "Jam", "Whole Milk"}
+
+
 def test_max_items_are_returned_even_of_few_candidates() -> None:
     many = tuple(Item(f"thing {number}") for number in range(150))
     assert len(names_of(NextBasketRequest(SHOPPER, TODAY, BasketMode.EXPLORE, 100, many))) == 100

@@ -12,9 +12,10 @@ from pantree_fitting.next_basket.models import basket_of, household_history
 from pantree_frequency.core.histories import Histories
 from pantree_recommendation.core.basket_features import basket_candidates
 from pantree_recommendation.core.basket_statistics import BasketStatistics
-from pantree_recommendation.core.next_basket import NextBasketModel
+from pantree_recommendation.core.next_basket import NextBasketModel, new_item_count
 
 MIN_BASKETS = 3
+_LISTED = 20
 MEASURES = ("recall@10", "NDCG@10", "recall@20", "repeat recall@10", "explore recall@10")
 _GAINS = 1 / np.log2(np.arange(10) + 2.0)
 _BEST_GAINS = np.concatenate([[0.0], np.cumsum(_GAINS)])
@@ -93,10 +94,12 @@ def evaluate(
         promoted = None if promotions is None else promotions(day)
         for position, (name, model) in enumerate(models.items()):
             given = promoted if model.uses_promotions else None
-            candidates = basket_candidates(history, day, model.statistics, promoted=given)
+            candidates = basket_candidates(
+                history, day, model.statistics, promoted=given, new_count=new_item_count(_LISTED)
+            )
             predicted = model.probabilities(candidates)
             order = sorted(range(len(predicted)), key=lambda row: (-predicted[row], candidates.names[row]))
-            lists[name] = [item_key(candidates.names[row]) for row in order[:20]]
+            lists[name] = [item_key(candidates.names[row]) for row in order[:_LISTED]]
             if position == 0:
                 probabilities.append(predicted)
                 outcomes.append(np.array([item_key(candidate) in truth for candidate in candidates.names], bool))

@@ -63,7 +63,8 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
         return await run_cpu(cost_ms, self._predict, request)
 
     def _predict(self, request: messages.PredictNextBasketRequest) -> messages.PredictNextBasketResponse:
-        return convert.next_basket_response(self._next_basket.predict(convert.next_basket_request(request)))
+        wanted = convert.next_basket_request(request)
+        return convert.next_basket_response(self._next_basket.predict(wanted, self._policy.may_suggest))
 
     def _filter(self, request: messages.RecommendRequest, models: Models) -> FilteredRequest:
         return filter_candidates(convert.recommendation_request(request), self._policy, models)

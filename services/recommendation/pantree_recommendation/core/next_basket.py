@@ -1,8 +1,9 @@
 """Predicts what a household buys on its next shopping trip."""
 
 import enum
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
@@ -16,8 +17,15 @@ from pantree_domain.purchases import PurchaseHistory
 from pantree_recommendation.core.basket_features import BasketCandidates, Item, basket_candidates
 from pantree_recommendation.core.basket_statistics import BasketStatistics
 
+MaySuggest = Callable[[str, str], bool]
+"""Whether an item may be suggested, by its name and category."""
+
 DEFAULT_MAX_ITEMS = 20
 _DEFAULT_TRIP_GAP_DAYS = 7
+
+
+def _anything(name: str, category: str) -> bool:
+    return True
 
 
 class BasketMode(enum.Enum):
@@ -93,8 +101,13 @@ class NextBasketModel:
         """float64[m], the probability of each candidate."""
         return 1 / (1 + np.exp(-self.trees.scores(candidates.values)[:, 0]))
 
-    def predict(self, request: NextBasketRequest) -> NextBasket:
-        """The most probable items of a household's next basket."""
+    def predict(self, request: NextBasketRequest, may_suggest: MaySuggest = _anything) -> NextBasket:
+        """The most probable items of a household's next basket.
+
+        Args:
+            request: the purchases, and what is wanted.
+            may_suggest: whether an item that the household never bought may be returned.
+        """
         as_of = expected_trip(request.history) if request.as_of is None else day_number(request.as_of)
         candidates = basket_candidates(
             request.history,
@@ -102,7 +115,7 @@ class NextBasketModel:
             self.statistics,
             assortment=request.assortment,
             promoted=request.promoted if self.uses_promotions else None,
-            new_count=0 if request.mode is BasketMode.REPEAT else request.max_items,
+            new_count=0 if request.mode is BasketMode.REPEAT else new_item_count(request.max_items),
         )
         probabilities = self.probabilities(candidates)
         wanted = [
@@ -110,8 +123,16 @@ class NextBasketModel:
             for row, bought in enumerate(candidates.bought.tolist())
             if request.mode is BasketMode.BOTH or bought == (request.mode is BasketMode.REPEAT)
         ]
-        best = sorted(wanted, key=lambda row: (-probabilities[row], candidates.names[row]))[: request.max_items]
-        return NextBasket(calendar_day(as_of), _items(candidates, probabilities, best, as_of), self.name)
+        wanted.sort(key=lambda row: (-probabilities[row], candidates.names[row]))
+        best = itertools.islice(
+            (
+                row
+                for row in wanted
+                if candidates.bought[row] or may_suggest(candidates.names[row], candidates.categories[row])
+            ),
+            request.max_items,
+        )
+        return NextBasket(calendar_day(as_of), _items(candidates, probabilities, list(best), as_of), self.name)
 
 
 def _items(
@@ -128,6 +149,11 @@ def _items(
         )
         for row in rows
     )
+
+
+def new_item_count(max_items: int) -> int:
+    """How many items that a household never bought are considered; some of them may not be suggested."""
+    return 2 * max_items + 20
 
 
 def expected_trip(history: PurchaseHistory) -> int:
