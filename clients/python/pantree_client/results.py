@@ -196,6 +196,10 @@ class PredictedItem:
     """Days on which the household bought it; 0 for a new item."""
     last_date: date | None
     """Day of the latest purchase; None for a new item."""
+    item_id: str
+    """As in the purchases; empty if they have none."""
+    variant: str
+    """As in the purchases; empty if they have none."""
     message: recommendation_service_pb2.PredictedItem = field(repr=False, compare=False)
 
 
