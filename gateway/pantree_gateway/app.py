@@ -33,7 +33,7 @@ from pantree_gateway.transcoding.limits import Limits
 from pantree_gateway.transcoding.openapi import SchemaCollection, problem_responses
 from pantree_gateway.transcoding.problem import TRACE_HEADER, problem_for
 from pantree_gateway.transcoding.rest import add_rest_routes
-from pantree_gateway.transcoding.stored_responses import CACHE_HEADER, IdempotencyStore, ResponseCache
+from pantree_gateway.transcoding.stored_responses import CACHE_HEADER, SCOPE_HEADER, IdempotencyStore, ResponseCache
 from pantree_gateway.transcoding.upstream import Upstream
 from pantree_gateway.transcoding.websocket import add_websocket_routes, websocket_methods
 from pantree_runtime.channel import open_channel
@@ -206,7 +206,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         allow_origins=origins,
         allow_methods=["*"],
         allow_headers=["*"],
-        expose_headers=[TRACE_HEADER, CACHE_HEADER, "RateLimit", "RateLimit-Policy", "Retry-After"],
+        expose_headers=[TRACE_HEADER, CACHE_HEADER, SCOPE_HEADER, "RateLimit", "RateLimit-Policy", "Retry-After"],
     )
     return app
 

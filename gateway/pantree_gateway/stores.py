@@ -23,13 +23,20 @@ class Store:
         self._max_bytes = max_bytes
         self._local: dict[str, ExpiringCache[str, bytes]] = {}
 
+    @property
+    def is_local(self) -> bool:
+        """Whether other replicas don't see the values although they should, because Redis is unavailable."""
+        return self._redis is not None and bool(self._redis.message)
+
     async def get(self, partition: str, key: str) -> bytes | None:
         """Value of a key; None when it is absent or expired."""
-        value: bytes | None = await self._run("get", lambda redis: redis.get(key), lambda: self._get(partition, key))
-        return value
+        value: bytes | None = await self._run("get", lambda redis: redis.get(key), lambda: None)
+        # This process may have stored it while Redis was unavailable.
+        return self._get(partition, key) if value is None else value
 
     async def put(self, partition: str, key: str, value: bytes, ttl_seconds: float) -> None:
         """Stores or replaces a value."""
+        self._delete(partition, key)
         await self._run(
             "set",
             lambda redis: redis.set(key, value, px=max(int(ttl_seconds * 1000), 1)),
@@ -45,6 +52,8 @@ class Store:
             self._put(partition, key, value, ttl_seconds)
             return True
 
+        if self._redis is not None and self._get(partition, key) is not None:
+            return False  # stored by this process while Redis was unavailable
         return bool(
             await self._run(
                 "add", lambda redis: redis.set(key, value, px=max(int(ttl_seconds * 1000), 1), nx=True), add_locally
@@ -53,7 +62,8 @@ class Store:
 
     async def delete(self, partition: str, key: str) -> None:
         """Deletes a value."""
-        await self._run("delete", lambda redis: redis.delete(key), lambda: self._delete(partition, key))
+        self._delete(partition, key)
+        await self._run("delete", lambda redis: redis.delete(key), lambda: None)
 
     def _get(self, partition: str, key: str) -> bytes | None:
         values = self._local.get(partition)

@@ -274,6 +274,40 @@ async def test_gateway_falls_back_to_local_limits_while_redis_is_unavailable(tmp
             assert "redis works again; limits and stored responses are shared" in [event["event"] for event in events]
 
 
+async def test_answer_says_when_an_idempotency_key_cannot_be_shared(tmp_path: Path, mesh: Mesh) -> None:
+    headers, body = {"Idempotency-Key": "once"}, {"customer_id": "a"}
+
+    async def post(client: httpx.AsyncClient) -> httpx.Response:
+        return await client.post("/api/v1/process", json=body, headers=headers)
+
+    def promises(response: httpx.Response) -> tuple[bool, bool, bool]:
+        """Whether an answer says that its key is not shared, in a header and a warning, and that it is a repetition."""
+        codes = [warning["code"] for warning in response.json()["warnings"]]
+        return (
+            response.headers.get("Idempotency-Scope") == "replica",
+            "IDEMPOTENCY_LOCAL" in codes,
+            "Idempotency-Replayed" in response.headers,
+        )
+
+    with redis_server(tmp_path) as server:
+        async with clients(mesh, 2, redis_url=server.url) as (one, other):
+            server.kill()
+            assert promises(await post(one)) == (True, True, False)
+            assert promises(await post(other)) == (True, True, False)
+            assert promises(await post(one)) == (True, True, True)
+            assert len(mesh.pipeline.requests) == 2
+            server.start()
+            async with asyncio.timeout(REDIS_COOL_DOWN_SECONDS * 10):
+                while (await one.get("/health")).json()["status"] != "healthy":  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.1)
+            # It still knows its own key, and what was promised with it.
+            assert promises(await post(one)) == (False, True, True)
+            assert len(mesh.pipeline.requests) == 2
+            headers["Idempotency-Key"] = "twice"
+            assert promises(await post(one)) == (False, False, False)
+            assert promises(await post(other)) == (False, False, True)
+
+
 # Memory store
 
 

@@ -93,3 +93,18 @@ def test_invalid_csv_number_is_reported(text: str) -> None:
     columns[FEATURES.index("latest_unit_price")] = text
     with pytest.raises(MalformedBody, match="latest_unit_price: Input should be"):
         items_of(",".join(columns).encode(), BodyFormat.CSV)
+
+
+@pytest.mark.parametrize("body_format", [BodyFormat.JSON_LINES, BodyFormat.CSV])
+@pytest.mark.parametrize("end", [b"", b"\n", b"\n\n", b"\r\n\r\n\n"])
+def test_line_ends_at_the_end_are_no_items(body_format: BodyFormat, end: bytes) -> None:
+    item = features()
+    ((body, _),) = request_bodies([item], body_format)
+    assert items_of(body.rstrip() + end, body_format) == [item]
+    assert items_of(end, body_format) == []
+
+
+def test_empty_line_between_items_is_an_error() -> None:
+    ((body, _),) = request_bodies([features()], BodyFormat.JSON_LINES)
+    with pytest.raises(MalformedBody):
+        items_of(body + b"\n" + body, BodyFormat.JSON_LINES)

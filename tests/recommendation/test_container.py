@@ -111,7 +111,7 @@ async def test_malformed_lines_are_reported_by_position(client: httpx.AsyncClien
     lines = body.split(b"\n")
     lines[16] = b'{"name": "Bana'
     lines[7_000] = json.dumps({**dataclasses.asdict(features()), "cadence_probability": "high"}).encode()
-    lines[9_999] = b""
+    lines[9_998] = b""
     response = await client.post(
         "/invocations", content=b"\n".join(lines), headers={"content-type": "application/jsonlines"}
     )
@@ -121,7 +121,7 @@ async def test_malformed_lines_are_reported_by_position(client: httpx.AsyncClien
         "problems": [
             {"position": 17, "problem": "Invalid JSON: EOF while parsing a string at line 1 column 14"},
             {"position": 7_001, "problem": "cadence_probability: Input should be a valid number"},
-            {"position": 10_000, "problem": "Invalid JSON: EOF while parsing a value at line 1 column 0"},
+            {"position": 9_999, "problem": "Invalid JSON: EOF while parsing a value at line 1 column 0"},
         ],
     }
 

@@ -31,6 +31,7 @@ from pantree_cli.fitting import EVALUATE_EXAMPLES, FIT_EXAMPLES, evaluate, fit
 from pantree_cli.help import examples
 from pantree_cli.mesh import PARTS, Mesh, PartName, default_address, is_serving_locally, running_mesh
 from pantree_cli.policy import policy_app
+from pantree_cli.sagemaker import sagemaker_app
 from pantree_cli.simulate import EXAMPLES as SIMULATE_EXAMPLES
 from pantree_cli.simulate import simulate
 from pantree_client import (
@@ -453,6 +454,7 @@ app.command(epilog=SIMULATE_EXAMPLES)(simulate)
 app.add_typer(policy_app, name="policy")
 app.command(epilog=FIT_EXAMPLES)(fit)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
+app.add_typer(sagemaker_app, name="sagemaker")
 
 
 async def _up(in_process: bool, certificates: Path | None) -> None:

@@ -79,6 +79,8 @@ class RestEndpoint:
             try:
                 call = method.call(message, options)
                 answer = await call
+                if key is not None:
+                    responses.warn(answer)
                 forwarded = headers.headers_of(await call.initial_metadata()) if headers.allowed else None
                 response = Response(bound.write_response(answer), headers=forwarded, media_type="application/json")
                 if key is not None:

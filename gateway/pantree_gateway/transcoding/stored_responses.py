@@ -24,6 +24,12 @@ from pantree_runtime.errors import FieldViolation, InvalidInput
 
 KEY_HEADER = "Idempotency-Key"
 CACHE_HEADER = "X-Cache"
+SCOPE_HEADER = "Idempotency-Scope"
+"""`replica` if only this gateway knows the key; absent if all of them do."""
+_LOCAL_WARNING = (
+    "the gateways cannot share Idempotency-Keys at the moment, so another one may process a repeated request again; "
+    "check the result before you repeat a request"
+)
 _MAX_KEY_CHARACTERS = 255
 # Failures after which the same request may succeed, because nothing was started.
 _TRY_AGAIN = frozenset(
@@ -68,6 +74,9 @@ class ResponseCache:
         stored = None if key.refresh else await self._store.get(key.partition, key.key)
         telemetry.count_lookups("responses", hits=stored is not None, misses=stored is None)
         return None if stored is None else _decode(json.loads(stored), CACHE_HEADER, "hit")
+
+    def warn(self, message: Message) -> None:
+        """Does nothing: equal requests have equal answers in every replica."""
 
     async def store(self, key: ResponseKey, response: Response, message: Message) -> None:
         """Stores a response if it is complete."""
@@ -125,10 +134,20 @@ class IdempotencyStore:
         if "status" not in value:
             detail = f"the first request with this {KEY_HEADER} has not finished; try again later"
             raise ProblemError(problem_for(error_pb2.ERROR_REASON_REQUEST_RUNNING, detail))
-        return _decode(value, "Idempotency-Replayed", "true")
+        response = _decode(value, "Idempotency-Replayed", "true")
+        if self._store.is_local:
+            response.headers[SCOPE_HEADER] = "replica"
+        return response
+
+    def warn(self, message: Message) -> None:
+        """Adds a warning to an answer if its key may get another answer from another replica."""
+        if self._store.is_local:
+            _add_warning(message, "redis", "IDEMPOTENCY_LOCAL", _LOCAL_WARNING)
 
     async def store(self, key: ResponseKey, response: Response, message: Message) -> None:
         """Stores a response."""
+        if self._store.is_local:
+            response.headers[SCOPE_HEADER] = "replica"
         value = json.dumps({"fingerprint": key.fingerprint, **_encode(response)}).encode()
         await self._store.put(key.partition, key.key, value, self._ttl_seconds)
 
@@ -159,8 +178,18 @@ def is_deterministic(message: Any, bound: BoundMethod) -> bool:
 
 def is_complete(message: Any) -> bool:
     """Whether a response has no warnings. A warning may be about a part that is available again next time."""
+    return not any(len(part.warnings) for part in _with_warnings(message))
+
+
+def _with_warnings(message: Any) -> list[Any]:
+    """The message and its submessages that can have warnings."""
     nested = [value for field, value in message.ListFields() if field.message_type and not field.is_repeated]
-    return not any("warnings" in part.DESCRIPTOR.fields_by_name and len(part.warnings) for part in (message, *nested))
+    return [part for part in (message, *nested) if "warnings" in part.DESCRIPTOR.fields_by_name]
+
+
+def _add_warning(message: Message, component: str, code: str, text: str) -> None:
+    for part in _with_warnings(message)[:1]:
+        part.warnings.add(component=component, code=code, message=text)
 
 
 def _partition(request: Request) -> str:

@@ -187,9 +187,12 @@ def _csv_line(item: ItemFeatures) -> bytes:
 
 
 def _lines(body: bytes) -> list[bytes]:
-    """The lines of a body, including empty ones; the last line may end with a newline."""
-    lines = body.split(b"\n")
-    return lines[:-1] if not lines[-1] else lines
+    """The lines of a body, including empty ones between them.
+
+    Empty lines at the end are no items: files often end with several line ends, and batch transform passes them on.
+    """
+    content = body.rstrip(b"\r\n")
+    return content.split(b"\n") if content else []
 
 
 def _instances(body: bytes) -> list[object]:
