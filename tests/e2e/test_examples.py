@@ -1,5 +1,7 @@
 """The examples of the documentation run unchanged except for the address."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -99,3 +101,56 @@ def test_curl_of_the_readme(mesh: RunningMesh) -> None:
     assert result.returncode == 0, result.stderr
     assert '"status":"healthy"' in result.stdout
     assert '"recommendation_id"' in result.stdout
+
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def run_example(mesh: RunningMesh, *command: str) -> str:
+    environment = {**os.environ, "PANTREE_URL": mesh.http}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, cwd=EXAMPLES.parent)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_example_of_the_python_client(mesh: RunningMesh) -> None:
+    output = run_example(mesh, sys.executable, "examples/client.py")
+    assert re.search(r"^COF-1 Coffee beans 1 kg every_3_weeks 20", output, re.MULTILINE)
+    assert "Birthday candles" not in output
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_example_with_curl(mesh: RunningMesh) -> None:
+    assert '"recommendation_id"' in run_example(mesh, "bash", "examples/rest.sh")
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node.js 20 or newer, which has the browsers' WebSocket")
+def test_example_with_a_websocket(mesh: RunningMesh) -> None:
+    assert NODE is not None
+    lines = run_example(mesh, NODE, "--experimental-websocket", "examples/stream.mjs").splitlines()
+    assert [line.split()[-1] for line in lines[:6]][-1] == "100"
+    assert len(lines) > 6
+
+
+@pytest.mark.parametrize(
+    "arguments", [["examples/first-purchase.json"], ["--history", "examples/purchases.csv"]], ids=["first", "history"]
+)
+def test_examples_of_the_command_line(mesh: RunningMesh, arguments: list[str]) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pantree_cli",
+        "process",
+        *arguments,
+        "--address",
+        mesh.address("pipeline"),
+        "--json",
+    ]
+    first, second = (run_example(mesh, *command) for _ in range(2))
+    assert first == second
+    answer = json.loads(first)
+    ids = {item["name"]: item["item_id"] for item in answer["recommendations"]["recommendations"]}
+    if "--history" in arguments:
+        assert ids["Coffee beans 1 kg"] == "COF-1"
+        assert answer["recommendations"]["plan"]["annual_savings_vs_paid"] > 0
+    assert ids

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from google.protobuf import json_format
@@ -27,6 +27,8 @@ from rich.table import Table
 
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
+from pantree_cli.export import EXAMPLES as EXPORT_EXAMPLES
+from pantree_cli.export import export
 from pantree_cli.fitting import EVALUATE_EXAMPLES, FIT_EXAMPLES, evaluate, fit
 from pantree_cli.help import examples
 from pantree_cli.mesh import PARTS, Mesh, PartName, default_address, is_serving_locally, running_mesh
@@ -451,6 +453,7 @@ def main(
 
 
 app.command(epilog=SIMULATE_EXAMPLES)(simulate)
+app.command(epilog=EXPORT_EXAMPLES)(export)
 app.add_typer(policy_app, name="policy")
 app.command(epilog=FIT_EXAMPLES)(fit)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
@@ -589,7 +592,8 @@ async def _process(
                     document = json_format.MessageToDict(
                         result.message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
                     )
-                    print(json.dumps(document, ensure_ascii=False), flush=True)
+                    # The maps of a message have no order of their own.
+                    print(json.dumps(_ordered(document), ensure_ascii=False), flush=True)
                 else:
                     results.append(result)
     if output is Format.CSV:
@@ -613,6 +617,14 @@ async def _next_basket(request: BasketRequest, address: str, access: Access, as_
         return
     console.print(view.basket_table(basket.items))
     console.print(f"Next basket of {request.customer_id} on {basket.as_of}.", highlight=False)
+
+
+def _ordered(value: Any, name: str = "") -> Any:
+    """A JSON value whose maps are ordered by key, so that equal answers are equal texts."""
+    if isinstance(value, dict):
+        items = sorted(value.items()) if name == "values" else value.items()
+        return {key: _ordered(one, key) for key, one in items}
+    return [_ordered(one) for one in value] if isinstance(value, list) else value
 
 
 async def _follow(client: PantreeClient, message: ProcessInput, quiet: bool, months: list[MonthlyUpdate]) -> Result:

@@ -29,8 +29,8 @@ def identified_items(
 
     Entries with the same id and variant are the same item, whatever their names. Entries without an id are the same
     item if they have the same name, apart from spelling, and variant; such an entry is also the item with an id of the
-    same name and variant, if there is only one. An item gets the spelling of its latest line. Items whose names agree
-    are told apart by variant or id.
+    same name and variant, if there is only one. An item gets the spelling of its latest line. The variant or id is
+    added to names that several items have.
 
     Args:
         history: names of its dictionary may repeat.

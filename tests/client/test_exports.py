@@ -1,0 +1,106 @@
+"""Recommendations as the subscription systems document them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from google.protobuf import json_format
+
+from pantree.pipeline.v1 import pipeline_service_pb2 as messages
+from pantree.recommendation.v1.recommendation_service_pb2 import Recommendation, Subscription
+from pantree_client import InvalidInput, Result
+from pantree_client.exports import ordergroove_subscriptions, recharge_subscriptions, shopify_selling_plans
+from pantree_client.results import to_result
+
+
+def answer(*items: tuple[str, str, int, int, float]) -> messages.ProcessResult:
+    """Answer with items (name, id, interval, quantity, discount)."""
+    return messages.ProcessResult(
+        customer_id="c1",
+        as_of="2026-11-26",
+        recommendations=messages.RecommendationSet(
+            recommendations=[
+                Recommendation(
+                    name=name,
+                    item_id=item_id,
+                    next_due_date="2026-12-03",
+                    subscription=Subscription(
+                        interval_days=days,
+                        quantity=quantity,
+                        discount_ratio=discount,
+                        first_delivery_date="2026-12-03",
+                    ),
+                )
+                for name, item_id, days, quantity, discount in items
+            ]
+        ),
+    )
+
+
+def result(*items: tuple[str, str, int, int, float]) -> Result:
+    return to_result(answer(*items))
+
+
+def test_shopify_gets_a_group_for_each_cadence_and_discount() -> None:
+    weekly, monthly, plain = shopify_selling_plans(
+        result(
+            ("Milk", "41", 7, 1, 0.05),
+            ("Coffee", "gid://shopify/ProductVariant/42", 28, 2, 0.05),
+            ("Bread", "SKU-7", 7, 1, 0.05),
+            ("Wine", "43", 7, 1, 0.0),
+        )
+    )
+    (plan,) = weekly["input"]["sellingPlansToCreate"]
+    assert plan == {
+        "name": "Delivery every week",
+        "options": ["week"],
+        "category": "SUBSCRIPTION",
+        "billingPolicy": {"recurring": {"interval": "WEEK", "intervalCount": 1}},
+        "deliveryPolicy": {"recurring": {"interval": "WEEK", "intervalCount": 1}},
+        "pricingPolicies": [{"fixed": {"adjustmentType": "PERCENTAGE", "adjustmentValue": {"percentage": 5.0}}}],
+    }
+    assert weekly["resources"] == {"productVariantIds": ["gid://shopify/ProductVariant/41"]}
+    assert monthly["input"]["sellingPlansToCreate"][0]["deliveryPolicy"]["recurring"]["intervalCount"] == 4
+    assert monthly["resources"] == {"productVariantIds": ["gid://shopify/ProductVariant/42"]}
+    assert plain["input"]["sellingPlansToCreate"][0]["pricingPolicies"] == []
+    assert len({group["input"]["merchantCode"] for group in (weekly, monthly, plain)}) == 3
+
+
+def test_recharge_and_ordergroove_get_subscriptions() -> None:
+    found = result(("Milk", "41", 14, 2, 0.05), ("Filter", "9", 10, 1, 0.05))
+    assert recharge_subscriptions(found)[0] == {
+        "external_variant_id": {"ecommerce": "41"},
+        "quantity": 2,
+        "order_interval_unit": "week",
+        "order_interval_frequency": 2,
+        "charge_interval_frequency": 2,
+        "next_charge_scheduled_at": "2026-12-03",
+    }
+    assert recharge_subscriptions(found)[1]["order_interval_unit"] == "day"
+    assert ordergroove_subscriptions(found)[0] == {
+        "customer": "c1", "product": "41", "quantity": 2, "every": 2, "every_period": 2,
+    }  # fmt: skip
+    assert ordergroove_subscriptions(found)[1] | {"every": 10, "every_period": 1} == ordergroove_subscriptions(found)[1]
+
+
+def test_items_without_an_id_are_named() -> None:
+    for export in (recharge_subscriptions, ordergroove_subscriptions):
+        with pytest.raises(InvalidInput, match=r"recommendations\[0\]\.item_id: is missing for 'Milk'"):
+            export(result(("Milk", "", 7, 1, 0.05)))
+
+
+@pytest.mark.parametrize(("text", "code"), [("answers", 0), ("[1]\n", 2)])
+def test_command_line_exports_one_line_for_each_household(text: str, code: int) -> None:
+    if text == "answers":
+        text = "".join(json.dumps(json_format.MessageToDict(answer(("Milk", "41", 7, 1, 0.05)))) + "\n" for _ in "ab")
+    run = subprocess.run(
+        [sys.executable, "-m", "pantree_cli", "export", "-", "--format", "ordergroove"],
+        input=text, capture_output=True, text=True, env=dict(os.environ),
+    )  # fmt: skip
+    assert run.returncode == code, run.stderr
+    if code:
+        assert "line 1: must be an answer" in run.stderr
+    else:
+        assert [len(json.loads(line)) for line in run.stdout.splitlines()] == [1, 1]
