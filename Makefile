@@ -22,6 +22,12 @@ help: ## List the targets
 	@$(PIP) install --constraint scripts/constraints.txt --upgrade pip
 	@touch $@
 
+# A third of the size of all extras: no clients of external systems.
+.venv/demo.stamp: .venv/pip.stamp pyproject.toml scripts/constraints.txt
+	@[ -f .venv/run.stamp ] || echo "installing what the demo needs into .venv"
+	@[ -f .venv/run.stamp ] || $(PIP) install --constraint scripts/constraints.txt --editable '.[demo]'
+	@touch $@
+
 .venv/run.stamp: .venv/pip.stamp pyproject.toml scripts/constraints.txt
 	@echo "installing Pantree into .venv (a minute or two the first time)"
 	@$(PIP) install --constraint scripts/constraints.txt --editable '.[all]'
@@ -57,7 +63,7 @@ $(SPECTRAL)/node_modules/install.stamp: $(SPECTRAL)/package.json $(SPECTRAL)/pac
 .PHONY: install demo up certs test format protos clean
 install: .venv/run.stamp ## Install Pantree into .venv
 
-demo: .venv/run.stamp ## Start the mesh, process a first purchase, show the recommendations
+demo: .venv/demo.stamp ## Start the mesh, process a first purchase, show the recommendations
 	@$(BIN)/pantree demo
 
 up: .venv/run.stamp ## Start all parts and keep them running until Ctrl-C

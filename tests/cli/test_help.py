@@ -1,5 +1,6 @@
 """Help texts and shell completion."""
 
+import os
 import re
 import subprocess
 import sys
@@ -14,7 +15,12 @@ COMMANDS = sorted(get_command(app).commands)  # type: ignore[attr-defined] # a g
 
 
 def pantree(*arguments: str, columns: int = 120) -> subprocess.CompletedProcess[str]:
-    environment = {"PATH": "/usr/bin:/bin", "COLUMNS": str(columns), "TERM": "dumb"}
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "COLUMNS": str(columns),
+        "TERM": "dumb",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
     return subprocess.run(
         [sys.executable, "-m", "pantree_cli", *arguments], capture_output=True, text=True, timeout=60, env=environment
     )

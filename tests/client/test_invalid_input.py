@@ -5,7 +5,7 @@ import os
 import random
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import grpc
@@ -24,6 +24,8 @@ from pantree_client import (
     Purchase,
     TooLarge,
 )
+from pantree_domain.limits import MAX_HISTORY_ROWS
+from pantree_runtime.channel import MAX_MESSAGE_BYTES
 from pantree_runtime.status import status_of
 from tests.client.test_against_mesh import TRANSPORTS, arguments
 from tests.e2e.mesh import RunningMesh
@@ -136,3 +138,14 @@ async def test_damaged_details_are_ignored() -> None:
     metadata = (("grpc-status-details-bin", b"\xff"),)
     error = await error_of_server(grpc.StatusCode.INVALID_ARGUMENT, "wrong", metadata)
     assert isinstance(error, InvalidInput)
+
+
+@pytest.mark.parametrize("name", ["牛" * 200, "🧀" * 200, "é" * 200])
+def test_the_most_rows_with_the_longest_names_fit_into_a_message(name: str) -> None:
+    names = [f"{name[:196]}{number:04}" for number in range(50)]
+    day = date(2026, 5, 28)
+    purchases = [Purchase(names[row % 50], day + timedelta(row % 180), 1.5) for row in range(MAX_HISTORY_ROWS)]
+    message = History("cust_001", purchases).message()
+    assert message.ByteSize() < MAX_MESSAGE_BYTES
+    assert len(message.history) + len(message.history_columns.days) == MAX_HISTORY_ROWS
+    assert set(message.history_columns.item_names) == set(names)

@@ -10,7 +10,7 @@ def main() -> None:
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in {"typer", "rich"}:
             raise
-        print("error: the command line needs more packages: pip install 'pantree[all]'", file=sys.stderr)
+        print("error: the command line needs more packages: pip install 'pantree[demo]'", file=sys.stderr)
         raise SystemExit(2) from None
     run()
 

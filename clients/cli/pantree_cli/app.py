@@ -204,7 +204,7 @@ def demo(
     epilog=examples(
         "pantree process request.json",
         "pantree process --history purchases.csv --json",
-        "pantree process --history orders.xlsx --map date='Order Date' --map item=Product --date-format %d/%m/%Y",
+        "pantree process --history orders.xlsx --map date='Order Date' \\\n    --date-format %d/%m/%Y",
         "pantree process request.json --address 127.0.0.1:50051 --csv > answer.csv",
     )
 )
@@ -266,7 +266,10 @@ def process(
         str, typer.Option(metavar="CODE", help="ISO 4217 code of the amounts, or of the lines to read.")
     ] = "",
     duplicates: Annotated[
-        Duplicates, typer.Option(help="Equal lines: recognize overlapping exports, keep all, or drop all but one.")
+        Duplicates,
+        typer.Option(
+            metavar="MODE", help="Equal lines: auto recognizes overlapping exports; keep; or drop all but one."
+        ),
     ] = Duplicates.AUTO,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse a file with lines that are left out, changed or in doubt.")

@@ -18,9 +18,8 @@ from pantree_client.exports import ordergroove_subscriptions, recharge_subscript
 from pantree_client.results import to_result
 
 EXAMPLES = examples(
-    "pantree process --history orders.csv --json > answers.json",
     "pantree export answers.json --format shopify > selling-plans.json",
-    "pantree process --history orders.csv --json | pantree export - --format recharge",
+    "pantree export - --format recharge < answers.json",
 )
 
 
@@ -43,9 +42,13 @@ def export(
     answers: Annotated[
         str, typer.Argument(metavar="ANSWERS.json", help="Output of process --json; - reads standard input.")
     ],
-    format_: Annotated[ExportFormat, typer.Option("--format", help="Subscription system.")],
+    format_: Annotated[
+        ExportFormat, typer.Option("--format", metavar="SYSTEM", help="shopify, recharge or ordergroove.")
+    ],
 ) -> None:
-    """Print recommendations in the shape of a subscription system, one JSON list for each household.
+    """Print answers in the shape of a subscription system.
+
+    One JSON list for each household.
 
     shopify: variables of sellingPlanGroupCreate. recharge: bodies of POST /subscriptions, without the address.
     ordergroove: fields of subscriptions, without payment and address. Items are identified by item_id.

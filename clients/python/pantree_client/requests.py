@@ -15,6 +15,8 @@ from pantree_domain.days import day_number
 from pantree_domain.limits import MAX_HISTORY_ROWS
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
+# Rows of more bytes are sent as columns, which name each item once: a message has at most 4 MiB.
+_MAX_ROWS_BYTES = 3 * 1024 * 1024
 # Further invalid fields are only counted.
 _MAX_VIOLATIONS = 20
 
@@ -121,7 +123,7 @@ class History:
     """ISO 4217 code of all amounts, such as `EUR`; it decides to how many digits they are rounded."""
 
     def message(self) -> ProcessInput:
-        """The request as a message of the contract. More rows than a message allows become columns.
+        """The request as a message of the contract. Rows that a message cannot hold, by number or size, become columns.
 
         Raises:
             InvalidInput: when a value does not fit into its field of the message.
@@ -131,7 +133,10 @@ class History:
         try:
             if len(rows) > MAX_HISTORY_ROWS:
                 return ProcessInput(**values, history_columns=_columns(self.purchases))
-            return ProcessInput(**values, history=[purchase_pb2.Purchase(**row) for row in rows])
+            message = ProcessInput(**values, history=[purchase_pb2.Purchase(**row) for row in rows])
+            if message.ByteSize() <= _MAX_ROWS_BYTES:
+                return message
+            return ProcessInput(**values, history_columns=_columns(self.purchases))
         except ValueError:
             raise _out_of_range(ProcessInput, values, history=(purchase_pb2.Purchase, rows)) from None
 

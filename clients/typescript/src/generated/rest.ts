@@ -56,7 +56,8 @@ export interface ProcessInput {
    */
   simulation_months?: number;
   /**
-   * history is the real history as rows of at most 8,000 distinct items.
+   * history is the real history as rows of at most 8,000 distinct items. A request as a message has at most 4 MiB: rows
+   * with long names may need history_columns, which names each item once.
    * @maxItems 20000
    */
   history?: readonly PurchaseInput[];

@@ -227,7 +227,9 @@ class ProcessInput(_message.Message):
 
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.Purchase]:
-        """history is the real history as rows of at most 8,000 distinct items."""
+        """history is the real history as rows of at most 8,000 distinct items. A request as a message has at most 4 MiB: rows
+        with long names may need history_columns, which names each item once.
+        """
 
     @_builtins.property
     def history_columns(self) -> _purchase_pb2.PurchaseColumns:

@@ -178,7 +178,8 @@ export type ProcessInput = Message<"pantree.pipeline.v1.ProcessInput"> & {
   simulationMonths?: number | undefined;
 
   /**
-   * history is the real history as rows of at most 8,000 distinct items.
+   * history is the real history as rows of at most 8,000 distinct items. A request as a message has at most 4 MiB: rows
+   * with long names may need history_columns, which names each item once.
    *
    * @generated from field: repeated pantree.purchase.v1.Purchase history = 6;
    */
