@@ -13,7 +13,7 @@ from pantree_domain.compiled import is_interpreted, mark_compiled, switch_to_com
 
 _log = structlog.get_logger(__name__)
 # A part that serves goes first.
-_NICENESS = 5
+_NICENESS = 19
 
 
 def is_needed() -> bool:

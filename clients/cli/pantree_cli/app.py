@@ -67,11 +67,11 @@ app = typer.Typer(
 console = Console(markup=False, emoji=False)
 errors = Console(stderr=True, markup=False, emoji=False)
 
-# The example of the original API.
+# The example of the original API, on a fixed day.
 DEMO_REQUEST = """
 {
   "customer_id": "cust_001",
-  "customer_name": "John Doe",
+  "as_of": "2026-11-26",
   "archetype": "health_conscious",
   "items": [
     {"name": "Bananas", "price": 1.99, "quantity": 1},
