@@ -1,9 +1,8 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_domain.household.prices import MAX_PURCHASES, ReferencePrice, reference_price
+from pantree_domain.household.prices import MAX_PURCHASES, PaidLine, ReferencePrice, reference_price
 
 
 def price_of(
@@ -11,12 +10,8 @@ def price_of(
 ) -> ReferencePrice:
     """Reference price of weekly purchases, latest last."""
     count = len(prices)
-    found = reference_price(
-        np.arange(count, dtype=np.int32) * 7,
-        np.array(quantities or [1] * count, np.int32),
-        np.array(prices),
-        np.array(savings or [0.0] * count),
-    )
+    columns = (quantities or [1] * count, prices, savings or [0.0] * count)
+    found = reference_price([PaidLine(7 * week, *line) for week, line in enumerate(zip(*columns, strict=True))])
     assert found is not None
     return found
 
@@ -55,15 +50,13 @@ def test_half_of_the_purchases_on_promotion_count_by_half() -> None:
 
 
 def test_lines_of_one_day_are_one_purchase() -> None:
-    days = np.array([3, 3, 10], np.int32)
-    found = reference_price(days, np.array([1, 3, 2], np.int32), np.array([2.0, 2.0, 2.0]), np.array([0.0, 4.0, 0.0]))
+    found = reference_price([PaidLine(3, 1, 2.0, 0.0), PaidLine(3, 3, 2.0, 4.0), PaidLine(10, 2, 2.0, 0.0)])
     assert found is not None
     assert (found.purchase_count, found.paid) == (2, 1.5)
 
 
 def test_item_that_was_always_free_has_no_price() -> None:
-    zeros = np.zeros(3)
-    assert reference_price(np.arange(3, dtype=np.int32), np.ones(3, np.int32), zeros, zeros) is None
+    assert reference_price([PaidLine(day, 1, 0.0, 0.0) for day in range(3)]) is None
 
 
 amounts = st.decimals("0.05", 500, places=2).map(float)

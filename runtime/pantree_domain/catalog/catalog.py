@@ -19,6 +19,9 @@ _CONTRADICTED_RATIO = 0.85  # another word of the name indicates another categor
 _GUESSED_WORD_RATIO = 0.85  # a word is read as an abbreviation or misspelling
 _UNKNOWN_CERTAINTY = 0.1
 
+# Names recur from household to household.
+_CACHE_SIZE = 32_768
+
 # Minimum weight of the words that a name shares with an item that is returned with its category.
 _MIN_SIMILARITY = 0.5
 _MODIFIER_WEIGHT = 0.25
@@ -94,6 +97,7 @@ class Catalog:
             for category, phrases in words_by_category.items():
                 self._clues.update({tuple(phrase.split()): _Clue(category, strength) for phrase in phrases})
         self._max_clue_words = max(map(len, self._clues))
+        self.categorize = functools.lru_cache(maxsize=_CACHE_SIZE)(self._categorize)
         self._vocabulary = Vocabulary(
             [
                 *(word for clue in self._clues for word in clue),
@@ -110,7 +114,7 @@ class Catalog:
         """Items of a kind, in file order."""
         return tuple(self._by_kind.get(kind, ()))
 
-    def categorize(self, name: str) -> Categorization:
+    def _categorize(self, name: str) -> Categorization:
         """Category of a free item name, with its certainty and the most similar catalog item.
 
         The name of a catalog item has that item's category. Otherwise words decide: markers take precedence over forms,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 # What a typical gap between trips is can be said from this many trips on.
 _MIN_TRIPS = 8
-_MIN_GAP_DAYS = 14
+_MIN_GAP_DAYS = 18
 _MEDIAN_RATIO = 2.5
 _HIGH_RATIO = 1.5
 _HIGH_QUANTILE = 0.9
@@ -64,7 +64,7 @@ class Calendar(NamedTuple):
 def household_calendar(trip_days: NDArray[np.int32], as_of_day: int) -> Calendar:
     """When a household shops and when it was away.
 
-    A gap between trips is an absence when it is longer than two weeks, than 2.5 typical gaps, and than 1.5 times the
+    A gap between trips is an absence when it is longer than 18 days, than 2.5 typical gaps, and than 1.5 times the
     gap that nine in ten are shorter than, after four gaps that are not. What the household usually needs between two
     trips is not part of it.
 

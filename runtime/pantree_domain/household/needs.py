@@ -22,6 +22,9 @@ _RECENT_DAYS = 180
 # A successor is bought this many times the interval of the old item after its last purchase, at most.
 _MAX_SUCCESSOR_INTERVALS = 2.5
 _MIN_PURCHASES_TO_SUCCEED = 3
+_OVERDUE_INTERVALS = 1.5
+# Only a regular need is seen to move from one item to another: a coefficient of variation.
+_MAX_VARIATION = 0.5
 # The old item may be bought once more after the first purchase of the next size.
 _MAX_OVERLAPPING_PURCHASES = 1
 _MAX_UNITS_PER_PACK = 48
@@ -65,21 +68,31 @@ def fold_needs(history: PurchaseHistory, as_of_day: int, catalog: Catalog) -> Ne
 
 
 class _Span(NamedTuple):
-    """When an item was bought."""
+    """When an item or a group was bought."""
 
-    days: NDArray[np.int32]
+    days: NDArray[np.int64]
     """Distinct days, ascending."""
+    first: int
+    last: int
 
     @property
     def mean_interval(self) -> float:
-        return float(self.days[-1] - self.days[0]) / max(len(self.days) - 1, 1)
+        return (self.last - self.first) / max(len(self.days) - 1, 1)
 
 
 def _spans(history: PurchaseHistory) -> list[_Span]:
-    order = np.lexsort((history.days, history.item_indices))
-    items, days = history.item_indices[order], history.days[order]
-    bounds = np.searchsorted(items, np.arange(len(history.item_names) + 1))
-    return [_Span(np.unique(days[first:end])) for first, end in itertools.pairwise(bounds)]
+    # One sort for all items.
+    begin = int(history.days.min())
+    width = int(history.days.max()) - begin + 1
+    items, days = np.divmod(np.unique(history.item_indices.astype(np.int64) * width + (history.days - begin)), width)
+    days += begin
+    bounds = np.searchsorted(items, np.arange(len(history.item_names) + 1)).tolist()
+    firsts = days[np.minimum(bounds[:-1], len(days) - 1)].tolist()
+    lasts = days[np.maximum(np.array(bounds[1:]) - 1, 0)].tolist()
+    return [
+        _Span(days[start:end], first, last)
+        for (start, end), first, last in zip(itertools.pairwise(bounds), firsts, lasts, strict=True)
+    ]
 
 
 def _groups(parts: Sequence[PackName]) -> list[list[int]]:
@@ -107,13 +120,9 @@ def _successors(
     catalog: Catalog,
 ) -> tuple[list[list[int]], dict[int, int]]:
     """Groups joined with those that they took the place of, and the items that were replaced with an item of theirs."""
-    days = [
-        _Span(np.unique(np.concatenate([spans[item].days for item in group])))
-        for group in groups
-        if all(len(spans[item].days) for item in group)
-    ]
-    if len(days) < len(groups):
+    if not all(len(span.days) for span in spans):
         return groups, {}
+    days = [_joined([spans[item] for item in group]) for group in groups]
     successor: dict[int, int] = {}
     for old, new in _next_sizes(groups, parts, days):
         successor[old] = new
@@ -122,11 +131,18 @@ def _successors(
             successor[old] = new
     joined: dict[int, list[int]] = {number: list(group) for number, group in enumerate(groups)}
     replaced: dict[int, int] = {}
-    for old in sorted(successor, key=lambda number: int(days[number].days[-1])):
+    for old in sorted(successor, key=lambda number: days[number].last):
         new = successor[old]
         replaced.update((item, groups[new][0]) for item in joined[old])
         joined[new] += joined.pop(old)
     return list(joined.values()), replaced
+
+
+def _joined(spans: Sequence[_Span]) -> _Span:
+    if len(spans) == 1:
+        return spans[0]
+    days = np.unique(np.concatenate([span.days for span in spans]))
+    return _Span(days, int(days[0]), int(days[-1]))
 
 
 def _next_sizes(
@@ -141,8 +157,8 @@ def _next_sizes(
     for sizes in by_need.values():
         sizes.sort()
         for (_, old), (_, new) in itertools.pairwise(sizes):
-            overlapping = int((days[old].days > days[new].days[0]).sum())
-            if overlapping <= _MAX_OVERLAPPING_PURCHASES and days[new].days[-1] > days[old].days[-1]:
+            overlapping = int((days[old].days > days[new].first).sum())
+            if overlapping <= _MAX_OVERLAPPING_PURCHASES and days[new].last > days[old].last:
                 pairs.append((old, new))
     return pairs
 
@@ -161,20 +177,18 @@ def _next_brands(
         for number, span in enumerate(days)
         if number not in taken
         and len(span.days) >= _MIN_PURCHASES_TO_SUCCEED
-        and as_of_day - span.days[-1] > 1.5 * span.mean_interval
+        and as_of_day - span.last > _OVERDUE_INTERVALS * span.mean_interval
+        and np.diff(span.days).std() <= _MAX_VARIATION * span.mean_interval
     ]
     pairs = []
+    firsts = np.array([span.first for span in days])
     for old in stopped:
-        last, interval = int(days[old].days[-1]), days[old].mean_interval
-        begun = [
-            new
-            for new, span in enumerate(days)
-            if new != old and last < span.days[0] <= last + _MAX_SUCCESSOR_INTERVALS * interval
-        ]
+        last, interval = days[old].last, days[old].mean_interval
+        begun = np.flatnonzero((firsts > last) & (firsts <= last + _MAX_SUCCESSOR_INTERVALS * interval)).tolist()
         if not begun:
             continue
         kind = _kind(history, groups[old], catalog)
-        alike = [new for new in begun if kind and _kind(history, groups[new], catalog) == kind]
+        alike = [new for new in begun if _kind(history, groups[new], catalog) == kind] if kind else []
         if len(alike) == 1:
             pairs.append((old, alike[0]))
     news = Counter(new for _, new in pairs)
@@ -182,8 +196,12 @@ def _next_brands(
 
 
 def _kind(history: PurchaseHistory, group: Sequence[int], catalog: Catalog) -> str:
-    found = catalog.categorize(history.item_names[group[0]])
-    return "" if found.item is None else found.item.kind
+    """The kind of the items of a group, if their name contains it; empty otherwise."""
+    name = history.item_names[group[0]]
+    found = catalog.categorize(name)
+    if found.item is None or not set(found.item.kind.split("_")) <= set(read_pack(name).words):
+        return ""
+    return found.item.kind
 
 
 def _fold(

@@ -1,9 +1,7 @@
 """What a household lately paid for an item, robust to a single receipt."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
 
 # Purchases that say what is paid lately.
 MAX_PURCHASES = 8
@@ -16,6 +14,18 @@ _MIN_DISTINCT_RATIO = 0.6
 _MIN_PURCHASES_BY_WEIGHT = 4
 _MIN_TO_JUDGE_OUTLIERS = 3
 _MIN_TO_TRIM = 5
+
+
+class PaidLine(NamedTuple):
+    """A receipt line of an item."""
+
+    day: int
+    """Days since 1970-01-01."""
+    quantity: int
+    price: float
+    """Shelf price of one unit."""
+    saving: float
+    """On the whole line."""
 
 
 class ReferencePrice(NamedTuple):
@@ -33,9 +43,7 @@ class ReferencePrice(NamedTuple):
     """Whether the price differs on nearly every receipt, so that no single one is the price."""
 
 
-def reference_price(
-    days: NDArray[np.int32], quantities: NDArray[np.int32], prices: NDArray[np.float64], savings: NDArray[np.float64]
-) -> ReferencePrice | None:
+def reference_price(lines: Sequence[PaidLine]) -> ReferencePrice | None:
     """The reference price of one item; None when it was never paid for.
 
     The last purchases at the present shelf price count, up to `MAX_PURCHASES`; the highest and the lowest payment do
@@ -43,56 +51,80 @@ def reference_price(
     more than the latest payment.
 
     Args:
-        days: int32[n], days since 1970-01-01, in any order.
-        quantities: int32[n], units.
-        prices: float64[n], shelf price of one unit.
-        savings: float64[n], discount on the whole line.
+        lines: of the item, by day.
     """
-    shelf, paid = _by_day(days, quantities, prices, savings)
-    if not len(shelf):
+    purchases = _last_purchases(lines)
+    if not purchases:
         return None
-    shelf, paid = shelf[-MAX_PURCHASES:], paid[-MAX_PURCHASES:]
-    typical = float(np.median(shelf))
-    outlier = (shelf > typical * _OUTLIER_RATIO) | (shelf < typical / _OUTLIER_RATIO)
-    # Two prices in a row are a new price, not an outlier.
-    outlier &= ~np.append(_same(shelf[1:], shelf[:-1]), False) & ~np.append(False, _same(shelf[1:], shelf[:-1]))
-    if 2 * outlier.sum() < len(shelf) and len(shelf) >= _MIN_TO_JUDGE_OUTLIERS:
-        shelf, paid = shelf[~outlier], paid[~outlier]
-    distinct_ratio = len(np.unique(shelf.round(2))) / len(shelf)
-    by_weight = len(shelf) >= _MIN_PURCHASES_BY_WEIGHT and distinct_ratio > _MIN_DISTINCT_RATIO
-    if by_weight:
-        center = float(np.median(paid))
-        return ReferencePrice(float(np.median(shelf)), center, _deviation(paid), center, len(paid), True)
-    present = _same(shelf, shelf[-1])
-    run = len(shelf) if present.all() else int(np.argmin(present[::-1]))
-    latest = float(paid[-1])
+    purchases = _without_outliers(purchases)
+    shelf = [purchase[0] for purchase in purchases]
+    paid = [purchase[1] for purchase in purchases]
+    distinct_ratio = len({round(price, 2) for price in shelf}) / len(shelf)
+    if len(shelf) >= _MIN_PURCHASES_BY_WEIGHT and distinct_ratio > _MIN_DISTINCT_RATIO:
+        center = _median(paid)
+        return ReferencePrice(_median(shelf), center, _deviation(paid), center, len(paid), True)
+    run = 0
+    while run < len(shelf) and _same(shelf[-1 - run], shelf[-1]):
+        run += 1
+    latest = paid[-1]
     if run >= 2 or len(shelf) == 1:
         paid = paid[-run:]
         mean = _trimmed_mean(paid)
     else:
         mean = min(_trimmed_mean(paid), latest)
-    return ReferencePrice(float(shelf[-1]), mean, _deviation(paid), latest, len(paid), False)
+    return ReferencePrice(shelf[-1], mean, _deviation(paid), latest, len(paid), False)
 
 
-def _by_day(
-    days: NDArray[np.int32], quantities: NDArray[np.int32], prices: NDArray[np.float64], savings: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shelf price and payment per unit on each day with a payment, latest last."""
-    distinct, positions = np.unique(days, return_inverse=True)
-    units = np.bincount(positions, weights=quantities, minlength=len(distinct))
-    shelf = np.bincount(positions, weights=prices * quantities, minlength=len(distinct)) / units
-    paid = shelf - np.bincount(positions, weights=savings, minlength=len(distinct)) / units
-    return shelf[shelf > 0].round(9), np.maximum(paid[shelf > 0], 0.0).round(9)
+def _last_purchases(lines: Sequence[PaidLine]) -> list[tuple[float, float]]:
+    """Shelf price and payment per unit on the last days with a price, latest last."""
+    found: list[tuple[float, float]] = []
+    at = len(lines)
+    while at and len(found) < MAX_PURCHASES:
+        day, units, shelf, saving = lines[at - 1].day, 0, 0.0, 0.0
+        while at and lines[at - 1].day == day:
+            at -= 1
+            line = lines[at]
+            units += line.quantity
+            shelf += line.price * line.quantity
+            saving += line.saving
+        if shelf > 0:
+            found.append((round(shelf / units, 9), round(max(shelf - saving, 0.0) / units, 9)))
+    return found[::-1]
 
 
-def _same(some: NDArray[np.float64], others: NDArray[np.float64] | np.float64) -> NDArray[np.bool_]:
-    return np.asarray((some <= others * _SAME_PRICE_RATIO) & (others <= some * _SAME_PRICE_RATIO))
+def _without_outliers(purchases: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    if len(purchases) < _MIN_TO_JUDGE_OUTLIERS:
+        return purchases
+    shelf = [price for price, _ in purchases]
+    typical = _median(shelf)
+    kept = [
+        purchase
+        for at, purchase in enumerate(purchases)
+        if typical / _OUTLIER_RATIO <= purchase[0] <= typical * _OUTLIER_RATIO
+        # Two prices in a row are a new price, not an outlier.
+        or (at > 0 and _same(shelf[at - 1], shelf[at]))
+        or (at + 1 < len(shelf) and _same(shelf[at], shelf[at + 1]))
+    ]
+    return kept if 2 * len(kept) > len(purchases) else purchases
 
 
-def _trimmed_mean(paid: NDArray[np.float64]) -> float:
-    chosen = np.sort(paid)[1:-1] if len(paid) >= _MIN_TO_TRIM else paid
-    return round(float(chosen.mean()), 9)
+def _same(some: float, other: float) -> bool:
+    return some <= other * _SAME_PRICE_RATIO and other <= some * _SAME_PRICE_RATIO
 
 
-def _deviation(paid: NDArray[np.float64]) -> float:
-    return round(float(paid.std(ddof=1)), 9) if len(paid) > 1 else 0.0
+def _trimmed_mean(paid: Sequence[float]) -> float:
+    chosen = sorted(paid)[1:-1] if len(paid) >= _MIN_TO_TRIM else paid
+    return round(sum(chosen) / len(chosen), 9)
+
+
+def _deviation(paid: Sequence[float]) -> float:
+    if len(paid) < 2:
+        return 0.0
+    mean = sum(paid) / len(paid)
+    return float(round((sum((value - mean) ** 2 for value in paid) / (len(paid) - 1)) ** 0.5, 9))
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

@@ -19,6 +19,7 @@ from pantree_pipeline.servicer import PipelineServicer
 from pantree_pipeline.settings import PipelineSettings
 from pantree_runtime import telemetry
 from pantree_runtime.channel import open_channel
+from pantree_runtime.cpu import run_cpu
 from pantree_runtime.identity import load_identity
 from pantree_runtime.server import Program, ServiceSpec
 
@@ -60,6 +61,7 @@ async def build(settings: PipelineSettings) -> ServiceSpec:
         recommender=GrpcRecommender(channels["recommendation"]),
         vector=GrpcVectorIndex(vector) if vector else None,
         enricher=GrpcEnricher(enrichment, timeout_seconds=settings.optional_call_seconds) if enrichment else None,
+        run_cpu=run_cpu,
     )
     servicer = PipelineServicer(pipeline, GrpcHealthProbe(components, channels, HEALTH_CHECK_SECONDS))
 

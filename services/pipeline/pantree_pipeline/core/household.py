@@ -12,7 +12,7 @@ from pantree_domain.goods.seasons import load_seasons
 from pantree_domain.household.absences import Calendar, household_calendar
 from pantree_domain.household.needs import Pack, fold_needs
 from pantree_domain.household.pack import read_pack
-from pantree_domain.household.prices import ReferencePrice, reference_price
+from pantree_domain.household.prices import PaidLine, ReferencePrice, reference_price
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.events import Degradation
 
@@ -21,6 +21,8 @@ COMPONENT = "history"
 # An item of a season is bought all year if this share of its purchases is outside of the season.
 _MIN_SHARE_OUT_OF_SEASON = 0.25
 _MIN_DAYS_TO_JUDGE_SEASON = 300
+# What was bought less often is not recommended, unless a shop lowers its threshold; then all payments count.
+_MIN_PURCHASES_OF_PRICE = 3
 _MIN_UNKNOWN_ITEMS = 10
 _MIN_UNKNOWN_SHARE = 0.5
 _MAX_NAMES_SHOWN = 3
@@ -71,22 +73,20 @@ def prepare(history: PurchaseHistory, as_of: date) -> Household:
 
 def _prices(history: PurchaseHistory, packs: Mapping[str, Pack], offered: frozenset[str]) -> dict[str, ReferencePrice]:
     """Reference prices of the packs that are offered, from the lines of packs with the same content."""
-    order = np.argsort(history.item_indices, kind="stable")
-    bounds = np.searchsorted(history.item_indices[order], np.arange(len(history.item_names) + 1))
-    lines_of = {
-        name: order[first:end]
-        for name, first, end in zip(history.item_names, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-    }
+    order = np.argsort(history.days, kind="stable")
+    lines_of: list[list[PaidLine]] = [[] for _ in history.item_names]
+    columns = (history.item_indices, history.days, history.quantities, history.prices, history.savings)
+    for item, *line in zip(*(column[order].tolist() for column in columns), strict=True):
+        lines_of[item].append(PaidLine(*line))
+    by_name = dict(zip(history.item_names, lines_of, strict=True))
     found = {}
     for name in offered:
-        lines = lines_of[name]
+        lines = by_name[name]
         if name in packs:
             content = read_pack(name).content
             alike = [other for other in packs[name].names if read_pack(other).content in {content, None}]
-            lines = np.concatenate([lines_of[other] for other in alike])
-        price = reference_price(
-            history.days[lines], history.quantities[lines], history.prices[lines], history.savings[lines]
-        )
+            lines = sorted(line for other in alike for line in by_name[other])
+        price = reference_price(lines) if len(lines) >= _MIN_PURCHASES_OF_PRICE else None
         if price is not None:
             found[name] = price
     return found

@@ -31,6 +31,7 @@ from pantree_pipeline.core.ports import (
     Simulator,
     VectorIndex,
 )
+from pantree_runtime.cpu_runner import CpuRunner, run_inline
 from pantree_runtime.errors import ComponentUnavailable, PantreeError
 
 # An item with fewer purchases has no spread of intervals and is never recommended.
@@ -38,6 +39,8 @@ MIN_PURCHASES_TO_ENRICH = 3
 # Enrichment may call a language model, which is slow. Recommended items are among those bought most often.
 MAX_ITEMS_TO_ENRICH = 200
 MAX_CADENCE_CHANGES = max_items("pantree.frequency.v1.FindCadenceChangesRequest.item_names")
+
+_MS_PER_LINE = 0.005
 
 ResultT = TypeVar("ResultT")
 FirstT = TypeVar("FirstT")
@@ -54,12 +57,14 @@ class Pipeline:
         recommender: Recommender,
         vector: VectorIndex | None,
         enricher: Enricher | None,
+        run_cpu: CpuRunner = run_inline,
     ) -> None:
         self._simulator = simulator
         self._frequency = frequency
         self._recommender = recommender
         self._vector = vector
         self._enricher = enricher
+        self._run_cpu = run_cpu
 
     async def archetypes(self) -> Archetypes:
         """The kinds of shopper that can be simulated."""
@@ -102,8 +107,7 @@ class Pipeline:
         yield await self._complete(job, count, join(months))
 
     async def _complete(self, job: Job, count: int, history: PurchaseHistory) -> Completed:
-        # CPU-bound, but well below the cost of one of the calls that follow.
-        household = prepare(history, job.as_of)
+        household = await self._run_cpu(_MS_PER_LINE * len(history), prepare, history, job.as_of)
         # A simulated history has no one who could correct it.
         degradations = [] if isinstance(job.source, FirstPurchase) else list(household.warnings)
         if job.include_suggestions:
