@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pantree_domain.catalog.catalog import Catalog
 from pantree_domain.household.pack import PackName, read_pack
+from pantree_domain.item_key import item_key
 from pantree_domain.purchases import PurchaseHistory
 
 # A pack counts as usual by the purchases of this time; older ones only if there are none.
@@ -242,7 +243,7 @@ def _fold(
 
 
 def _usual(history: PurchaseHistory, items: Sequence[int], as_of_day: int) -> int:
-    """The item of a need that is bought most often lately; of equals the one bought last."""
+    """The item of a need that is bought most often lately; of equals the larger one, then the one bought last."""
     lines = np.isin(history.item_indices, list(items))
     recent = lines & (history.days > as_of_day - _RECENT_DAYS)
     chosen = recent if recent.any() else lines
@@ -253,7 +254,13 @@ def _usual(history: PurchaseHistory, items: Sequence[int], as_of_day: int) -> in
         latest[item] = max(day, latest.get(item, day))
     return min(
         latest,
-        key=lambda item: (-packs[_pack_key(history.item_names[item])], -latest[item], history.item_names[item]),
+        key=lambda item: (
+            -packs[_pack_key(history.item_names[item])],
+            -(_pack_key(history.item_names[item]) or 0.0),
+            -latest[item],
+            item_key(history.item_names[item]),
+            history.item_names[item],
+        ),
     )
 
 
