@@ -23,7 +23,7 @@ RUN /build/bin/pip --python /opt/pantree/bin/python install --no-cache-dir --con
 RUN printf '#!/opt/pantree/bin/python\nimport runpy\nrunpy.run_module("pantree_%s", run_name="__main__", alter_sys=True)\n' \
     "${PART}" > /opt/pantree/bin/serve && chmod 755 /opt/pantree/bin/serve
 # Fills numba's cache, which is stored next to the modules, so that a pod does not compile on every start.
-RUN case "${PART}" in simulation|frequency) /opt/pantree/bin/serve --demo ;; esac
+RUN case "${PART}" in simulation|frequency|recommendation) /opt/pantree/bin/serve --demo ;; esac
 
 # hadolint ignore=DL3006
 FROM ${BASE_IMAGE}
