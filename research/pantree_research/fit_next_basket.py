@@ -9,7 +9,7 @@ products that are in no vocabulary. It holds sums over many households and trees
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pantree_fitting.metrics import calibration_error, log_loss
 from pantree_fitting.next_basket import models
@@ -19,6 +19,8 @@ from pantree_fitting.next_basket.statistics import fit_statistics
 from pantree_recommendation.backends import basket_files
 from pantree_recommendation.backends.basket_files import BasketArtifact
 from pantree_research.quality.households import Level, ReceiptLines, Split, load_receipt_lines
+from pantree_research.quality.next_basket import MIN_BUYERS as COUNTED_BUYERS
+from pantree_research.quality.next_basket import without_rare_items
 
 _NAME = "complete-journey"
 # Products of a retailer without its own model are unknown, whatever they are.
@@ -40,13 +42,38 @@ def fit_bundled(lines: ReceiptLines, log_line: Callable[[str], None] = print) ->
     return models.fit_lessons(types, Lessons.concatenate(parts), plan, name=_NAME)
 
 
-def print_evaluation(evaluation: BasketEvaluation) -> None:
+def served_evaluations(lines: ReceiptLines) -> Iterator[tuple[str, BasketEvaluation]]:
+    """Models that are served, fitted on fitting households and measured on validation households.
+
+    The recipe of the bundled model with kinds of products and with products, all unknown; and a model of the retailer's
+    own products, of those that enough households buy, as `next_basket_table` counts them.
+    """
+    fitting, validation = lines.of(Split.FITTING), lines.of(Split.VALIDATION)
+    bundled = fit_bundled(fitting).model()
+    for level, title in ((Level.TYPE, "bundled recipe, kinds of products"), (Level.SKU, "bundled recipe, products")):
+        popularity = fit_statistics(fitting.histories(level), min_buyers=MIN_BUYERS)
+        yield title, evaluate({"served": bundled}, validation.histories(level), popularity)
+    counted = without_rare_items(lines, Level.SKU, COUNTED_BUYERS[Level.SKU])
+    own = models.fit(counted.of(Split.FITTING).histories(Level.SKU), BasketPlan(), name=_NAME)
+    histories = counted.of(Split.VALIDATION).histories(Level.SKU)
+    yield "own products", evaluate({"served": own.model()}, histories, own.statistics)
+
+
+def table_of(evaluation: BasketEvaluation) -> dict[str, dict[str, float]]:
+    """Means of all measures, and how good the probabilities are."""
+    rows = evaluation.means()
+    rows["served"] |= {
+        "log loss": log_loss(evaluation.probabilities, evaluation.bought),
+        "ece": calibration_error(evaluation.probabilities, evaluation.bought),
+    }
+    return rows
+
+
+def print_evaluation(title: str, evaluation: BasketEvaluation) -> None:
     """Prints measures of all methods, and how good the probabilities are."""
-    for name, measures in evaluation.means().items():
-        print(f"{name:26s}" + "".join(f"  {measure} {value:.4f}" for measure, value in measures.items()))
-    loss = log_loss(evaluation.probabilities, evaluation.bought)
-    ece = calibration_error(evaluation.probabilities, evaluation.bought)
-    print(f"log loss {loss:.4f}, calibration error {ece:.4f}, {len(evaluation.bought):,} candidates", flush=True)
+    print(f"\nnext basket as served, {title}")
+    for name, measures in table_of(evaluation).items():
+        print(f"{name:26s}" + "".join(f"  {measure} {value:.4f}" for measure, value in measures.items()), flush=True)
 
 
 def main() -> None:
@@ -55,14 +82,8 @@ def main() -> None:
     parser.add_argument("--measure", action="store_true", help="fit on fitting households, measure the others")
     lines = load_receipt_lines()
     if parser.parse_args().measure:
-        artifact = fit_bundled(lines.of(Split.FITTING))
-        for level in (Level.TYPE, Level.SKU):
-            histories = lines.of(Split.VALIDATION).histories(level)
-            popularity = artifact.statistics
-            if level is Level.SKU:
-                popularity = fit_statistics(lines.of(Split.FITTING).histories(level))
-            print(f"\n{level.value}")
-            print_evaluation(evaluate({artifact.name.name: artifact.model()}, histories, popularity))
+        for title, evaluation in served_evaluations(lines):
+            print_evaluation(title, evaluation)
         return
     artifact = dataclasses.replace(
         fit_bundled(lines),

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pantree_client import (
+    BasketRequest,
     ComponentUnavailable,
     DeadlineExceeded,
     FirstPurchase,
@@ -59,6 +60,18 @@ async def test_both_transports_return_the_same_result(connect: Connect) -> None:
         result = await direct.process(history)
         assert result == await through_gateway.process(history)
         assert result.recommendations[0].frequency == "weekly"
+
+
+async def test_both_transports_return_the_same_next_basket(connect: Connect) -> None:
+    candles = Purchase("Birthday Candles", date(2026, 6, 8), price=2.49)
+    request = BasketRequest("cust_001", [*MILK, candles], mode="repeat", promoted=["Milk"])
+    async with connect("mesh") as direct, connect("gateway") as through_gateway:
+        basket = await direct.next_basket(request)
+        assert basket == await through_gateway.next_basket(request)
+        assert basket.message == (await through_gateway.next_basket(request)).message
+    assert basket.as_of == date(2026, 6, 1) + timedelta(weeks=12)
+    assert [(item.name, item.purchase_count) for item in basket.items] == [("Milk", 12), ("Birthday Candles", 1)]
+    assert basket.items[0].probability > 0.5 > basket.items[1].probability
 
 
 async def test_both_transports_return_the_same_events(connect: Connect) -> None:

@@ -122,6 +122,10 @@ def test_an_assortment_limits_new_items_and_may_have_unknown_ones() -> None:
     assert found == ["organic whole milk", "Quux"]
 
 
+def test_what_is_like_an_item_of_the_household_is_not_new() -> None:
+    assert "Whole Milk" not in names_of(NextBasketRequest(history(("whole milk 1 l", 3)), TODAY, BasketMode.EXPLORE))
+
+
 def test_an_unknown_item_is_described_by_its_group_else_by_all_items() -> None:
     bought = history(("Rye", 3), ("Quux", 3), categories=("Bakery", ""))
     found = basket_candidates(bought, DAY, statistics())

@@ -116,7 +116,7 @@ def basket_table(items: Iterable[PredictedItem]) -> Table:
     table.add_column("bought on", justify="right")
     table.add_column("last")
     for item in items:
-        count = f"{item.purchase_count} days" if item.purchase_count else "new"
+        count = "new" if not item.purchase_count else f"{item.purchase_count} day{'s' * (item.purchase_count > 1)}"
         last = "" if item.last_date is None else item.last_date.isoformat()
         table.add_row(shown_name(item.name), f"{item.probability:.0%}", count, last)
     return table

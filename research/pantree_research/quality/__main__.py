@@ -32,6 +32,7 @@ from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
 from pantree_frequency.core.need import GONE_DAYS, is_overdue, likeliest_needs, need_probabilities
 from pantree_recommendation.core.policy import Policy
+from pantree_research.fit_next_basket import print_evaluation, served_evaluations, table_of
 from pantree_research.quality import forecasting, plots
 from pantree_research.quality.households import (
     EVALUATION_CUTOFFS,
@@ -386,6 +387,9 @@ def main() -> None:
             baskets = next_basket_table(without_rare_items(lines, level, MIN_BUYERS[level]), level)
             print_table(level, baskets)
             report["tables"][f"next basket, {level.value}"] = baskets
+        for title, evaluation in served_evaluations(lines):
+            print_evaluation(title, evaluation)
+            report["tables"][f"next basket as served, {title}"] = table_of(evaluation)
     text = json.dumps(_without_nan(report), indent=1, sort_keys=True, allow_nan=False)
     (FOLDER / "quality.json").write_text(text + "\n", "utf-8")
     print(f"\nwrote {FOLDER}/quality.json and plots")

@@ -64,6 +64,17 @@ test("process and stream return the same result", async () => {
   expect(result.customer_id).toBe(FIRST_PURCHASE.customer_id);
 });
 
+test("nextBasket returns items that were bought before, the most probable first", async () => {
+  const history = Array.from({ length: 8 }, (_, week) => ({
+    name: "Milk",
+    price: 1.49,
+    date: new Date(Date.UTC(2026, 5, 1 + 7 * week)).toISOString().slice(0, 10),
+  }));
+  const basket = await pantree.nextBasket({ customer_id: "cust_001", history, mode: "BASKET_MODE_REPEAT" });
+  expect(basket.as_of).toBe("2026-07-27");
+  expect(basket.items.map(({ name, purchase_count }) => [name, purchase_count])).toEqual([["Milk", 8]]);
+});
+
 test("two concurrent streams are independent", async () => {
   const [one, other] = await Promise.all([
     collect(pantree.stream({ ...FIRST_PURCHASE, customer_id: "one" })),

@@ -266,7 +266,8 @@ def _new_items(
             Likeness(likeness.indices[chosen], likeness.weights[chosen]),
         )
     allowed = np.ones(statistics.size, bool)
-    allowed[own.indices[own.weights[:, 0] >= 1.0, 0]] = False
+    # Nor what is like an item that the household buys: its kind is not new.
+    allowed[own.indices[own.weights > 0]] = False
     scores = dict(vocabulary)
     if statistics.size:
         scores["popular"] = np.exp(statistics.item_statistics[:, 0])
