@@ -210,10 +210,11 @@ def _group_of_items(
         return [""] * item_count
     texts, codes = _distinct(columns[name])
     groups = [""] * item_count
-    pairs, counts = np.unique(np.stack([items[kept], codes[kept]], axis=1), axis=0, return_counts=True)
-    for row in np.lexsort((-pairs[:, 1], counts)).tolist():
-        item, text = int(pairs[row, 0]), texts[int(pairs[row, 1])].strip()
-        groups[item] = text or groups[item]
+    pairs, counts = np.unique(items[kept] * len(texts) + codes[kept], return_counts=True)
+    # The most frequent group of an item comes last.
+    for pair in pairs[np.lexsort((-pairs, counts))].tolist():
+        item, code = divmod(pair, len(texts))
+        groups[item] = texts[code].strip() or groups[item]
     return groups
 
 
