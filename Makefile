@@ -175,7 +175,7 @@ compare: .venv/dev.stamp ## Compare the answers to random requests with those of
 
 ##@ Cluster
 
-.PHONY: manifests images image-tests one-image cluster-simulation faults soak
+.PHONY: manifests images image-tests one-image cluster-simulation faults attack soak
 manifests: .venv/dev.stamp ## Check the Kubernetes manifests, the Dockerfiles and the compose file
 	@$(BIN)/pytest -m "not images" tests/deploy
 
@@ -194,6 +194,9 @@ cluster-simulation: .venv/dev.stamp ## Run the prod manifests in network namespa
 
 faults: .venv/dev.stamp ## Inject over 200 faults into a running mesh under load; prints a table
 	@$(BIN)/python -m tests.faults
+
+attack: .venv/dev.stamp ## Attack a mesh with the memory and CPU of the manifests; prints a table (Linux, root for control groups)
+	@$(BIN)/python -m tests.attack
 
 soak: .venv/dev.stamp ## Run ten minutes of full load; prints memory and open files of every part
 	@$(BIN)/python -m tests.faults.soak

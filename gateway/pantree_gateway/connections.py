@@ -54,7 +54,7 @@ class ConnectionLimits:
     header_seconds: float = 10.0
     """From the start of a connection, or of a request on it, to the end of the headers."""
     message_seconds: float = 10.0
-    """How long a WebSocket message may take from its first byte, plus its size over `min_bytes_per_second`."""
+    """How long a WebSocket message may take, plus its size over `min_bytes_per_second`, and a pause within it."""
     min_bytes_per_second: float = 16 * 1024
     unread_seconds: float = 30.0
     """How long a client may leave a response unread without reading any of it."""
@@ -279,6 +279,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         self.is_waiting = False
         self._message_since: float | None = None
         self._refused_since: float | None = None
+        self._data_at = 0.0
         self._hold = Hold(self.open_connections.message_bytes, Holder(address_group(self.client)))
         self.open_connections.add(self)
 
@@ -293,11 +294,12 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self._refused_since is not None:
             return
         super().data_received(data)
+        self._data_at = time.monotonic()
         size = self._incomplete_bytes()
         if not size:
             self._message_since = None
         elif self._message_since is None:
-            self._message_since = time.monotonic()
+            self._message_since = self._data_at
         if not self._hold.resize(size):
             telemetry.CALLS_REFUSED.labels("overloaded").inc()
             self._close_with(_TRY_AGAIN_LATER, "too many incomplete messages; try again later")
@@ -326,7 +328,7 @@ class WebSocketConnection(WebSocketsSansIOProtocol):
         if self._message_since is None or self.read_paused:
             return
         allowed = limits.message_seconds + self._incomplete_bytes() / limits.min_bytes_per_second
-        if now - self._message_since > allowed:
+        if now - self._message_since > allowed or now - self._data_at > limits.message_seconds:
             telemetry.CALLS_REFUSED.labels("slow_message").inc()
             self._close_with(_TOO_SLOW, "the message did not arrive in time")
 

@@ -113,7 +113,7 @@ class ConcurrencyLimiter:
 
     def __init__(self, pool: WorkPool, max_cost: int) -> None:
         self._pool = pool
-        self._max_cost = max_cost
+        self.max_cost = max_cost
         self._cost = 0
 
     def enter(self, cost: int) -> None:
@@ -122,7 +122,7 @@ class ConcurrencyLimiter:
         Raises:
             Overloaded: if the call would exceed the limit or could not be answered in time.
         """
-        if self._cost + cost > self._max_cost:
+        if self._cost + cost > self.max_cost:
             raise _overloaded("too many calls are in flight", _IN_FLIGHT_RETRY_SECONDS)
         if self._pool.queue_depth:
             self._check_queue()

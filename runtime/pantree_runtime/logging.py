@@ -100,7 +100,9 @@ class RateLimitedLog:
 
 
 def _is_not_cancellation(record: logging.LogRecord) -> bool:
-    """Filter for canceled calls: gRPC logs an error for each stream that is canceled when the server stops."""
+    """Filter for canceled calls: gRPC logs an error for each stream that is canceled by its caller or at the end."""
+    if record.msg.__class__ is str and record.msg.startswith("ExecuteBatchError raised in core"):
+        return False  # the caller left while a response was being sent
     return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
 
 

@@ -23,9 +23,10 @@ from pantree_runtime.admission import ConcurrencyLimiter, work_pool
 from pantree_runtime.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS, MIN_PING_INTERVAL_MS, open_channel
 from pantree_runtime.dependencies import Dependency, DependencyMonitor, PartHealth, set_health
 from pantree_runtime.errors import ComponentUnavailable, PantreeError
+from pantree_runtime.free_memory import trim_periodically
 from pantree_runtime.identity import Identity, load_identity
 from pantree_runtime.interceptors.handlers import CallInterceptor
-from pantree_runtime.interceptors.served_call import AdmissionPolicy
+from pantree_runtime.interceptors.served_call import DEFAULT_HELD_MIB, AdmissionPolicy
 from pantree_runtime.logging import configure_logging
 from pantree_runtime.settings import MAX_CALLS, PartSettings, load_settings
 from pantree_runtime.status import translate_rpc_errors
@@ -143,6 +144,7 @@ async def start(
     host: str,
     port: int,
     max_calls: int = MAX_CALLS,
+    max_held_mib: int = DEFAULT_HELD_MIB,
     identity: Identity | None = None,
     connection_age_ms: int = CONNECTION_AGE_MS,
 ) -> RunningService:
@@ -153,13 +155,15 @@ async def start(
         host: address to listen on.
         port: port to listen on; 0 picks a free one.
         max_calls: maximum total cost of the calls in flight.
+        max_held_mib: maximum memory that the requests in flight hold.
         identity: certificate of the part; None to serve any caller without TLS.
         connection_age_ms: age at which, roughly, a connection stops accepting new calls.
 
     Raises:
         OSError: if the port is not available.
     """
-    policy = AdmissionPolicy(ConcurrencyLimiter(work_pool(), max_calls), identity, part.name, dict(part.costs))
+    limiter = ConcurrencyLimiter(work_pool(), max_calls)
+    policy = AdmissionPolicy(limiter, identity, part.name, dict(part.costs), max_held_mib << 20)
     interceptor = CallInterceptor(policy, part.counts, part.rules)
     server = grpc.aio.server(interceptors=[interceptor], options=_options(connection_age_ms))
     health_servicer = PartHealth()
@@ -238,8 +242,10 @@ async def serve_until_signal(start: Callable[[], Awaitable[RunningServer]], drai
         stopping.cancel()
         raise
     freeze_gc()
+    trimming = asyncio.create_task(trim_periodically())
     _log.info("serving", address=running.address)
     await stopping
+    trimming.cancel()
     _log.info("draining", max_seconds=drain_seconds)
     await running.stop(drain_seconds)
     _log.info("stopped")
@@ -367,7 +373,12 @@ class Program(Generic[SettingsT]):
         identity = load_identity(settings.tls_dir, settings.tls_domain)
         part = await self.build(settings)
         return await start(
-            part, host=settings.host, port=settings.port, max_calls=settings.max_calls, identity=identity
+            part,
+            host=settings.host,
+            port=settings.port,
+            max_calls=settings.max_calls,
+            max_held_mib=settings.max_held_mib,
+            identity=identity,
         )
 
     async def _demonstrate(self, settings: SettingsT) -> None:

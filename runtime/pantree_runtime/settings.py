@@ -49,6 +49,12 @@ class PartSettings(ProgramSettings):
         le=100_000,
         description="Largest total cost of the calls in flight; bulk calls cost more than 1 each.",
     )
+    max_held_mib: int = Field(
+        default=128,
+        ge=1,
+        le=1_000_000,
+        description="Largest memory that the requests in flight hold, in MiB: eight times their size.",
+    )
     metrics_port: int = Field(
         default=0, ge=0, le=65535, description="Port of Prometheus metrics, at /metrics; 0 for none."
     )

@@ -2,6 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
 
 from pantree.enrichment.v1 import enrichment_service_pb2 as messages
 from pantree.enrichment.v1 import enrichment_service_pb2_grpc as rpc
@@ -47,9 +50,16 @@ def test_old_connections_have_no_time_limit_for_their_streams() -> None:
     assert "grpc.max_connection_age_grace_ms" not in dict(servers._options(1))
 
 
+def test_grpc_knows_every_option_by_its_name() -> None:
+    # It ignores others silently.
+    library = next((Path(grpc.__file__).parent / "_cython").glob("cygrpc*")).read_bytes()
+    names = {*dict(servers._options(1)), *dict(channels._OPTIONS)}
+    assert [name for name in sorted(names) if name.encode() + b"\0" not in library] == []
+
+
 def test_neither_side_pings_more_often_than_the_other_permits() -> None:
     server, client = dict(servers._options(1)), dict(channels._OPTIONS)
-    min_ping_ms = server["grpc.http2.min_recv_ping_interval_without_data_ms"]
+    min_ping_ms = server["grpc.http2.min_ping_interval_without_data_ms"]
     assert isinstance(min_ping_ms, int)
     for options in (server, client):
         keepalive = options["grpc.keepalive_time_ms"]

@@ -31,10 +31,12 @@ COMPILE_VARIABLES = {"PANTREE_COMPILE": "background"}
 # Only a very slow machine needs this long, and progress is shown.
 MAX_START_SECONDS = 600.0
 _POLL_SECONDS = 0.05
-# A part that exits is restarted with exponential back-off, which starts over after a minute of service.
+# A part that exits is restarted with exponential back-off, which starts over once it has served for a few seconds. A
+# part that served at all is back sooner than one that fails at its start.
 _INITIAL_BACKOFF_SECONDS = 0.5
 _MAX_BACKOFF_SECONDS = 30.0
-_RESET_BACKOFF_SECONDS = 60.0
+_MAX_SERVED_BACKOFF_SECONDS = 2.0
+_RESET_BACKOFF_SECONDS = 3.0
 # Exit codes of a part that cannot start: port in use, invalid settings.
 _CANNOT_START = (1, 2)
 # A part is killed if it takes this much longer than its drain.
@@ -233,14 +235,18 @@ class ProcessMesh:
     async def _keep_running(self, part: ServiceKind, on_state_change: OnStateChange) -> None:
         backoff = _INITIAL_BACKOFF_SECONDS
         is_first = True
+        serving_since: float | None = time.monotonic()
         while True:
             started_at = time.monotonic()
             code = await self._processes[part.name].wait()
             if self._stopping:
                 return
-            if time.monotonic() - started_at > _RESET_BACKOFF_SECONDS:
+            now = time.monotonic()
+            if serving_since is not None and now - serving_since > _RESET_BACKOFF_SECONDS:
                 backoff = _INITIAL_BACKOFF_SECONDS
-            elif is_first and code in _CANNOT_START:
+            elif serving_since is not None:
+                backoff = min(backoff, _MAX_SERVED_BACKOFF_SECONDS)
+            if is_first and code in _CANNOT_START and now - started_at < _RESET_BACKOFF_SECONDS:
                 # For example, another process uses its port, and answered the health checks.
                 raise ComponentUnavailable(
                     part.name, f"{part.name} exited {_how(code)} at its start; its last log lines are above"
@@ -250,8 +256,10 @@ class ProcessMesh:
             await asyncio.sleep(backoff)
             backoff = min(2 * backoff, _MAX_BACKOFF_SECONDS)
             await self.start(part)
+            serving_since = None
             with contextlib.suppress(ComponentUnavailable):  # the next iteration reports it
                 await self.serving(part)
+                serving_since = time.monotonic()
                 on_state_change(part.name, "serving")
 
     async def stop(self) -> None:
@@ -311,8 +319,10 @@ async def start_processes(
     The parts get `variables` in addition to the environment variables of this process.
 
     Raises:
+        OSError: when a port is in use.
         ComponentUnavailable: when a part exits or is not serving in time; the others are stopped.
     """
+    _check_ports({part.name: variables[part.port_variable] for part in PARTS})
     defaults = {"PANTREE_LOG_LEVEL": "WARNING", **GRPC_VARIABLES, **COMPILE_VARIABLES}
     environment = {**defaults, **os.environ, **variables}
     mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in PARTS}, identity)
@@ -338,6 +348,19 @@ async def start_processes(
         await mesh.stop()
         raise
     return mesh
+
+
+def _check_ports(ports: Mapping[str, str]) -> None:
+    """Raises `OSError` for a port in use, whose owner would otherwise answer the health checks of our part."""
+    for name, port in ports.items():
+        try:
+            with socket.create_server((HOST, int(port))):
+                pass
+        except OSError as error:
+            variable = f"PANTREE_{name.upper()}_PORT"
+            raise OSError(
+                f"port {port} of {name} is in use ({error.strerror}); stop its owner, or set {variable}"
+            ) from error
 
 
 async def _is_serving(part: ServiceKind, address: str, identity: Identity | None) -> bool:

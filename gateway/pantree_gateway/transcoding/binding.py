@@ -203,7 +203,8 @@ async def _read_body(request: Request, limits: Limits) -> bytearray:
         raise too_large(f"the body has {int(declared):,} bytes", max_bytes)
     # A list of chunks and their concatenation would take twice the memory.
     body = bytearray()
-    started = asyncio.get_running_loop().time()
+    time = asyncio.get_running_loop().time
+    started = time()
     try:
         async with asyncio.timeout_at(started + limits.body_seconds) as timeout:
             async for chunk in request.stream():
@@ -211,11 +212,12 @@ async def _read_body(request: Request, limits: Limits) -> bytearray:
                 if len(body) > max_bytes:
                     raise too_large(f"the body has over {max_bytes:,} bytes", max_bytes)
                 hold_body(request.scope, len(body))
-                timeout.reschedule(started + limits.body_seconds + len(body) / limits.min_body_bytes_per_second)
+                ends_at = started + limits.body_seconds + len(body) / limits.min_body_bytes_per_second
+                timeout.reschedule(min(ends_at, time() + limits.body_seconds))
     except TimeoutError:
         detail = (
-            f"the body did not arrive in {limits.body_seconds:g} seconds plus a second for every "
-            f"{limits.min_body_bytes_per_second:,} bytes"
+            f"no part of the body arrived for {limits.body_seconds:g} seconds, or it took longer than that plus "
+            f"a second for every {limits.min_body_bytes_per_second:,} bytes"
         )
         reason = error_pb2.ERROR_REASON_REQUEST_TIMEOUT
         raise ProblemError(problem_for(reason, detail, headers={"Connection": "close"})) from None

@@ -28,7 +28,7 @@ class Limits:
     stream_timeout_seconds: float = 300.0
     """Applies to a stream without a timeout header."""
     body_seconds: float = 10.0
-    """How long a body may take, in addition to its size over `min_body_bytes_per_second`."""
+    """How long a body may take, plus its size over `min_body_bytes_per_second`, and a pause within it."""
     min_body_bytes_per_second: int = 16 * 1024
     first_message_seconds: float = 10.0
     """How long a WebSocket client may take to send its first request."""

@@ -1,18 +1,28 @@
 """Server interceptor that wraps handlers of every kind of call."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
 import grpc
 
+from pantree_runtime import telemetry
 from pantree_runtime.grpc_types import Context, MethodHandler
 from pantree_runtime.interceptors.requests import request_reader, valid_request, valid_requests
 from pantree_runtime.interceptors.served_call import AdmissionPolicy, ServedCall, ServedMethod
 from pantree_runtime.validation import Rule
 
+MAX_UNREAD_SECONDS = 60.0
+"""How long the caller of a stream may leave its responses unread, before the stream is cancelled."""
+
 # Records in metrics the work that went into a response.
 Count = Callable[[Any], None]
+
+
+def _end(task: asyncio.Task[Any]) -> None:
+    telemetry.CALLS_REFUSED.labels("stalled_stream").inc()
+    task.cancel()
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -70,12 +80,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 return response
 
         async def stream(received: Any, context: Context) -> AsyncIterator[Any]:
+            loop, task = asyncio.get_running_loop(), asyncio.current_task()
+            assert task is not None  # gRPC runs each call in a task
             async with (
                 ServedCall(method, context),
                 aclosing(behavior(await request_of(received), context)) as responses,
             ):
                 async for response in responses:
-                    yield response
+                    # While the response is being sent, which waits for the caller to read earlier ones.
+                    stalled = loop.call_later(MAX_UNREAD_SECONDS, _end, task)
+                    try:
+                        yield response
+                    finally:
+                        stalled.cancel()
                     if count is not None:
                         count(response)
 
@@ -87,6 +104,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         }[handler.request_streaming, handler.response_streaming]
         return wrap(
             stream if handler.response_streaming else respond,
-            request_deserializer=request_reader(handler.request_deserializer),
+            request_deserializer=request_reader(handler.request_deserializer, self._policy.memory),
             response_serializer=handler.response_serializer,
         )

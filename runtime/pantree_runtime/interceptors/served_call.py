@@ -6,7 +6,7 @@ details, and records metrics, a span and a log line, but never the content of th
 
 import asyncio
 import time
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from types import TracebackType
 
 import grpc
@@ -16,9 +16,18 @@ from grpc_status import rpc_status
 from pantree_runtime import telemetry
 from pantree_runtime.admission import ConcurrencyLimiter
 from pantree_runtime.deadline import MIN_SECONDS, set_remaining_seconds
-from pantree_runtime.errors import ComponentUnavailable, DeadlineTooShort, InternalError, PantreeError, PermissionDenied
+from pantree_runtime.errors import (
+    ComponentUnavailable,
+    DeadlineTooShort,
+    InternalError,
+    Overloaded,
+    PantreeError,
+    PermissionDenied,
+)
+from pantree_runtime.fair_shares import FairShares, Hold, Holder
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.identity import Identity
+from pantree_runtime.interceptors.requests import RequestMemory
 from pantree_runtime.status import status_of
 
 _log = structlog.get_logger(__name__)
@@ -26,6 +35,10 @@ _log = structlog.get_logger(__name__)
 # Retrying a failure that a server itself reports does not help, and calls would multiply with each hop that retries. So
 # callers retry only connection failures.
 # https://github.com/grpc/proposal/blob/master/A6-client-retries.md
+DEFAULT_HELD_MIB = 128
+_BULK_RETRY_SECONDS = 5.0
+# With the default capacity, 4 streams of one caller, which leave threads for other calls.
+_BULK_DIVISOR = 4
 _DO_NOT_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 
@@ -39,8 +52,17 @@ class AdmissionPolicy:
     part: str = ""
     costs: dict[str, int] = field(default_factory=dict)
     """Cost of a call, by RPC name; 1 if missing."""
+    max_held_bytes: InitVar[int] = DEFAULT_HELD_MIB << 20
+    memory: RequestMemory = field(init=False)
+    """Limits the memory that requests hold."""
+    bulk: FairShares = field(init=False)
+    """Divides a quarter of the capacity among the callers of expensive calls, so that they never block the others."""
     is_open: bool = False
     """Whether the part has warmed up. Callers that do not check its health may call it before."""
+
+    def __post_init__(self, max_held_bytes: int) -> None:
+        self.memory = RequestMemory(max_held_bytes)
+        self.bulk = FairShares(max(self.limiter.max_cost // _BULK_DIVISOR, *self.costs.values(), 1))
 
 
 class Starting(ComponentUnavailable):
@@ -63,12 +85,13 @@ class ServedMethod:
 class ServedCall:
     """Async context manager around one call, up to its last message or its error."""
 
-    __slots__ = ("_admitted", "_began_at", "_context", "_method", "_span")
+    __slots__ = ("_admitted", "_began_at", "_context", "_method", "_share", "_span")
 
     def __init__(self, method: ServedMethod, context: Context) -> None:
         self._method = method
         self._context = context
         self._admitted = False
+        self._share: Hold | None = None
 
     async def __aenter__(self) -> None:
         self._began_at = time.perf_counter()
@@ -103,6 +126,11 @@ class ServedCall:
                 f"{method.name} was called with {max(seconds, 0) * 1000:.0f} ms left; "
                 f"at least {MIN_SECONDS * 1000:.0f} ms are needed"
             )
+        if method.cost > 1:
+            self._share = Hold(policy.bulk, Holder(_peer_of(self._context)))
+            if not self._share.resize(method.cost):
+                telemetry.CALLS_REFUSED.labels("overloaded").inc()
+                raise Overloaded("you have too many bulk streams here; wait for one to end", _BULK_RETRY_SECONDS)
         policy.limiter.enter(method.cost)
         self._admitted = True
 
@@ -132,12 +160,20 @@ class ServedCall:
     def _end(self, code: str) -> None:
         method = self._method
         seconds = time.perf_counter() - self._began_at
+        if self._share is not None:
+            self._share.release()
         if self._admitted:
             method.policy.limiter.leave(method.cost)
         method.in_flight.dec()
         method.durations(code).observe(seconds)
         self._span.end_rpc(code, is_server=True)
         method.log.info("call", code=code, duration_ms=round(seconds * 1000, 1))
+
+
+def _peer_of(context: Context) -> str:
+    """Who calls: the names in the certificate, and the address without its port."""
+    names = context.auth_context().get("x509_subject_alternative_name", [])
+    return f"{sorted(names)} {context.peer().rpartition(':')[0]}"
 
 
 def _code_of(context: Context) -> str:

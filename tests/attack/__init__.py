@@ -1,0 +1,1 @@
+"""Attacks on a running mesh whose parts have the memory and the CPU of the manifests."""
