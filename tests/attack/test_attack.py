@@ -11,26 +11,22 @@ from tests.attack.mesh import limited_mesh
 from tests.attack.run import Result, attack, warm_up
 
 SCALE = 0.04
-# The others wait for time limits.
+# The others take longer, or wait for time limits.
 SHORT = (
     "lists of millions in JSON",
     "lists of millions on the wire",
     "endless headers",
     "24 histories of 20,000 lines",
-    "many wrong fields",
-    "bulk streams that nobody reads",
-    "extreme days",
-    "idempotency keys of a neighbor",
     "wrong keys",
     "deep JSON",
-    "random messages",
 )
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits of processes are those of Linux")
 async def test_no_part_dies_and_the_legitimate_caller_is_served(tmp_path: Path) -> None:
     results: list[Result] = []
-    async with asyncio.timeout(280), limited_mesh(tmp_path) as mesh:
+    async with asyncio.timeout(580), limited_mesh(tmp_path) as mesh:
         await warm_up(mesh)
         for name in SHORT:
             results.append(await attack(mesh, name, SCALE))
