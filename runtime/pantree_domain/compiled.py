@@ -21,7 +21,10 @@ from typing import Any, Literal, ParamSpec, TypeVar, cast
 import llvmlite.binding
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, InTreeCacheLocator
+from numba.extending import intrinsic, overload
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -185,13 +188,15 @@ def switch_to_compiled() -> None:
 
 
 def compiled(
-    error_model: Literal["python", "numpy"] = "python", *, inline: bool = False
+    error_model: Literal["python", "numpy"] = "python", *, inline: bool = False, allocates: bool = True
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Decorator that compiles a function at its first call, or loads its cached code.
 
     Args:
         error_model: whether a division by zero raises, as in Python, or results in infinity or NaN, as in numpy.
         inline: whether compiled callers contain the function's code instead of calling it.
+        allocates: whether the function makes arrays. One that does not can leave the counting of references to its
+            callers, which takes longer than all the rest of a short function that is called for every item.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -201,7 +206,9 @@ def compiled(
 
         def kernel() -> Any:
             how: Literal["always", "never"] = "always" if inline else "never"
-            kernel = numba.njit(nogil=True, error_model=error_model, inline=how)(function)
+            # `_nrt`, numba's runtime of counted references, is an option that numba's own sorting functions turn off;
+            # it is not in numba's types.
+            kernel = cast(Any, numba.njit)(nogil=True, error_model=error_model, inline=how, _nrt=allocates)(function)
             # numba raises RuntimeError without a writable directory, as in a container with a read-only root, and for
             # code without a file.
             for cache in (_Cache, _InstalledCache):
@@ -233,3 +240,45 @@ def inlined(function: Callable[Parameters, Result]) -> Callable[Parameters, Resu
         return numba.njit(inline="always", error_model="numpy")(function)
 
     return cast(Callable[Parameters, Result], _now_or_later(function, kernel))
+
+
+def _prefetch_of(_: Any, array: Any, position: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0]
+        struct = context.make_array(kind)(context, builder, arguments[0])
+        element = cgutils.get_item_pointer(  # type: ignore[no-untyped-call]
+            context, builder, kind, struct, [arguments[1]], wraparound=False
+        )
+        address, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        function = builder.module.declare_intrinsic(
+            "llvm.prefetch", [address], ir.FunctionType(ir.VoidType(), [address, number, number, number])
+        )
+        # For writing, into all caches, of data.
+        builder.call(function, [builder.bitcast(element, address), number(1), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(array, position), generate
+
+
+_prefetch: Any = intrinsic(_prefetch_of)
+
+
+def prefetch(array: np.ndarray[Any, Any], position: int | np.integer[Any]) -> None:
+    """Asks for the memory of an array's element that will be written soon, without waiting.
+
+    Where functions are interpreted, it does nothing.
+
+    Args:
+        array: with one dimension.
+        position: 0 or more.
+    """
+
+
+def _compiled_prefetch(array: Any, position: Any) -> Any:
+    def implementation(array: Any, position: Any) -> None:
+        _prefetch(array, position)
+
+    return implementation
+
+
+overload(prefetch)(_compiled_prefetch)

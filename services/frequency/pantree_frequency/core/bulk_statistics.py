@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pantree_domain.compiled import compiled
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.intervals import spread
-from pantree_frequency.core.purchases import max_lines, read_item
-from pantree_frequency.core.records import BULK_STATISTICS, Integer, Integers, Purchases, Records
-from pantree_frequency.core.sorting import DIGITS, ITEM_SHIFT, sort_household
+from pantree_frequency.core.purchases import max_lines, read_day
+from pantree_frequency.core.records import BULK_STATISTICS, Integer, Integers, Records
+from pantree_frequency.core.sorting import DAY_MASK, DIGITS, ITEM_SHIFT, POSITION_BITS, sort_household
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,26 +73,38 @@ def _bulk_statistics(lines: Records, starts: Integers, as_of: Integer, pair_coun
     keys = np.empty(size, np.int64)
     scratch = np.empty(size, np.int64)
     counts = np.empty(DIGITS, np.int64)
+    days = np.empty(size, np.int64)
     intervals = np.empty(size, np.int64)
-    floats = np.empty((3, size))
-    purchases = Purchases(np.empty(size, np.int64), np.empty(size, np.int64), floats[0], floats[1], floats[2])
+    by_length = np.empty(size, np.int64)
     pair = 0
     for household in range(len(starts) - 1):
         own = lines[starts[household] : starts[household + 1]]
-        end = sort_household(own, as_of, keys, scratch, counts)
+        ordered = sort_household(own, as_of, keys, scratch, counts)
         first = pair
         line: Integer = 0
-        while line < end:
+        while line < len(ordered):
+            item = ordered[line] >> ITEM_SHIFT
+            count = 0
+            total_units = np.int64(0)
+            paid = 0.0
+            while line < len(ordered) and ordered[line] >> ITEM_SHIFT == item:
+                days[count] = (ordered[line] >> POSITION_BITS) & DAY_MASK
+                line, units, shelf, savings = read_day(ordered, line, own)
+                total_units += units
+                paid += shelf - savings
+                count += 1
+            mean, median, deviation = spread(days, count, intervals, by_length)
             row = rows[pair]
-            row.item = keys[line] >> ITEM_SHIFT
-            line, count, row.total_quantity, _, row.total_spend = read_item(keys, line, end, own, purchases, 0)
-            mean, row.median_interval_days, deviation = spread(purchases.days[:count], intervals, scratch)
+            row.item = item
             row.purchase_count = count
-            row.first_day = purchases.days[0]
-            row.last_day = purchases.days[count - 1]
+            row.first_day = days[0]
+            row.last_day = days[count - 1]
             row.mean_interval_days = mean
+            row.median_interval_days = median
             row.standard_deviation_days = deviation
             row.coefficient_of_variation = deviation / mean
+            row.total_quantity = total_units
+            row.total_spend = paid
             pair += 1
         pair_counts[household] = pair - first
     return pair

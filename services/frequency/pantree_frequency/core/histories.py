@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pantree_domain.compiled import compiled
+from pantree_domain.compiled import compiled, prefetch
 from pantree_domain.item_key import item_key
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core.records import LINE, Codes, Floats, Integers, Records
@@ -189,12 +189,17 @@ def _possible_ids(ids: NDArray[np.int64]) -> NDArray[np.int64] | None:
     return np.arange(lowest, highest + 1) if highest - lowest < 4 * len(ids) else None
 
 
+# Places of lines are found so many lines ahead; a power of 2.
+_LINES_AHEAD = 32
+
+
 @compiled()
 def _group_lines(codes: Integers, lowest: int, group_count: int, columns: Columns, lines: Records) -> Integers:
     """Groups lines by a code, their order kept within each group; returns int64[group_count + 1], where each begins.
 
     Lines are read in order and each is written to its place: one pass of scattered writes is cheaper than a pass of
-    scattered reads per column.
+    scattered reads per column. Places are found some lines ahead, so that their memory has arrived when they are
+    written.
 
     Args:
         codes: int64[n], `lowest` to `lowest + group_count - 1`.
@@ -209,13 +214,20 @@ def _group_lines(codes: Integers, lowest: int, group_count: int, columns: Column
     for group in range(group_count):
         starts[group + 1] += starts[group]
     filled = starts[:-1].copy()
-    for position in range(len(codes)):
-        group = codes[position] - lowest
-        line = lines[filled[group]]
-        filled[group] += 1
-        line.item = columns.items[position]
-        line.day = columns.days[position]
-        line.quantity = columns.quantities[position]
-        line.price = columns.prices[position]
-        line.saving = columns.savings[position]
+    places = np.empty(_LINES_AHEAD, np.uint64)  # unsigned, so that none is checked for counting from the end
+    for ahead in range(len(codes) + _LINES_AHEAD):
+        slot = ahead & (_LINES_AHEAD - 1)
+        position = ahead - _LINES_AHEAD
+        if position >= 0:
+            line = lines[places[slot]]
+            line.item = columns.items[position]
+            line.day = columns.days[position]
+            line.quantity = columns.quantities[position]
+            line.price = columns.prices[position]
+            line.saving = columns.savings[position]
+        if ahead < len(codes):
+            group = codes[ahead] - lowest
+            places[slot] = filled[group]
+            filled[group] += 1
+            prefetch(lines, places[slot])
     return starts

@@ -9,7 +9,7 @@ from pantree_domain.compiled import compiled
 from pantree_frequency.core.records import Floats, Integer, Integers
 
 
-@compiled()
+@compiled(allocates=False)
 def _insert(ordered: Integers, count: Integer, value: Integer) -> None:
     """Inserts a value into the first `count` ascending ones.
 
@@ -22,7 +22,7 @@ def _insert(ordered: Integers, count: Integer, value: Integer) -> None:
     ordered[place] = value
 
 
-@compiled()
+@compiled(allocates=False)
 def median_of(values: Integers, ordered: Integers) -> float:
     """Median of at least one value; the mean of the middle two if their number is even.
 
@@ -35,16 +35,17 @@ def median_of(values: Integers, ordered: Integers) -> float:
     return float((ordered[(len(values) - 1) >> 1] + ordered[len(values) >> 1]) / 2)
 
 
-@compiled("numpy")
-def spread(days: Integers, intervals: Integers, ordered: Integers) -> tuple[float, float, float]:
+@compiled("numpy", allocates=False)
+def spread(days: Integers, count: Integer, intervals: Integers, ordered: Integers) -> tuple[float, float, float]:
     """Mean, median and sample standard deviation of the intervals between days; NaN where there are too few.
 
     Args:
-        days: int64[d], ascending, distinct.
-        intervals: int64[d - 1 or more], filled.
-        ordered: int64[d - 1 or more], scratch.
+        days: int64[count or more], ascending, distinct.
+        count: how many days there are; a slice of them would cost as much as all the rest.
+        intervals: int64[count - 1 or more], filled.
+        ordered: int64[count - 1 or more], scratch.
     """
-    gaps = len(days) - 1
+    gaps = count - 1
     if gaps < 1:
         return np.nan, np.nan, np.nan
     for gap in range(gaps):
@@ -60,7 +61,7 @@ def spread(days: Integers, intervals: Integers, ordered: Integers) -> tuple[floa
     return mean, median, math.sqrt(squares / (gaps - 1))
 
 
-@compiled("numpy")
+@compiled("numpy", allocates=False)
 def slope_of(intervals: Integers) -> tuple[float, float]:
     """Least-squares change from one interval to the next, and the sum of squares of their positions."""
     gaps = len(intervals)
@@ -73,7 +74,7 @@ def slope_of(intervals: Integers) -> tuple[float, float]:
     return top / bottom, bottom
 
 
-@compiled("numpy")
+@compiled("numpy", allocates=False)
 def slope_t(intervals: Integers, slope: float, bottom: float) -> float:
     """T statistic of a slope, with gaps − 2 degrees of freedom.
 
@@ -95,7 +96,7 @@ def slope_t(intervals: Integers, slope: float, bottom: float) -> float:
     return slope / math.sqrt(squares / (gaps - 2) / bottom)
 
 
-@compiled("numpy")
+@compiled("numpy", allocates=False)
 def deviation_of_ratios(tops: Floats, bottoms: Integers) -> float:
     """Sample standard deviation of quotients."""
     mean = 0.0
@@ -108,7 +109,7 @@ def deviation_of_ratios(tops: Floats, bottoms: Integers) -> float:
     return math.sqrt(squares / (len(tops) - 1))
 
 
-@compiled()
+@compiled(allocates=False)
 def days_after(days: Integers, day: Integer) -> Integer:
     """How many of the ascending days are later than a day."""
     low = 0
@@ -122,7 +123,7 @@ def days_after(days: Integers, day: Integer) -> Integer:
     return len(days) - low
 
 
-@compiled()
+@compiled(allocates=False)
 def decayed_count(days: Integers, as_of: Integer, half_life: float) -> float:
     """Number of days, each halved for every half-life that has passed since."""
     total = 0.0
@@ -131,7 +132,7 @@ def decayed_count(days: Integers, as_of: Integer, half_life: float) -> float:
     return total
 
 
-@compiled()
+@compiled(allocates=False)
 def interval_features(days: Integers, as_of: Integer, intervals: Integers, ordered: Integers, out: Any) -> None:
     """Fills an INTERVALS record with the features of a series of purchase days.
 
@@ -146,7 +147,7 @@ def interval_features(days: Integers, as_of: Integer, intervals: Integers, order
     out.count = len(days)
     out.recency = as_of - days[gaps]
     out.age = as_of - days[0]
-    out.mean_interval, out.median_interval, out.sd_interval = spread(days, intervals, ordered)
+    out.mean_interval, out.median_interval, out.sd_interval = spread(days, len(days), intervals, ordered)
     out.in_7 = days_after(days, as_of - 7)
     out.in_14 = days_after(days, as_of - 14)
     out.in_28 = days_after(days, as_of - 28)

@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 from pantree_domain.compiled import compiled
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.records import PAIR, Codes, Integer, Integers, Purchases, Records
-from pantree_frequency.core.sorting import DAY_MASK, DIGITS, ITEM_SHIFT, POSITION_BITS, POSITION_MASK, sort_household
+from pantree_frequency.core.sorting import (
+    DAY_MASK,
+    DIGITS,
+    ITEM_SHIFT,
+    POSITION_BITS,
+    POSITION_MASK,
+    sort_household,
+    sort_item_day,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,58 +48,48 @@ def purchases_by_pair(histories: Histories, as_of: NDArray[np.int32]) -> PairPur
     return PairPurchases(histories, as_of, pair_starts, pairs[: pair_starts[-1]], purchases)
 
 
-@compiled()
-def read_item(
-    keys: Integers, line: Integer, end: Integer, lines: Records, purchases: Purchases, place: Integer
-) -> tuple[Integer, Integer, Integer, float, float]:
-    """Adds up the lines of the item whose keys begin at `line`, by day, into `purchases` from `place` on.
+@compiled(allocates=False)
+def read_day(keys: Integers, line: Integer, lines: Records) -> tuple[Integer, Integer, float, float]:
+    """Adds up the lines of one item and day, whose keys begin at `line`.
 
     Args:
-        keys: int64[end], sorted keys of one household.
-        line: where the item's keys begin.
-        end: how many keys the household has.
+        keys: int64[n], sorted keys of one household; those of the item and day are sorted by price.
+        line: where those of the item and day begin.
         lines: LINE[n], of the household.
-        purchases: filled.
-        place: where the item's purchases begin.
 
     Returns:
-        Where the next item's keys and purchases begin; units, shelf price and payments of all lines.
+        Where the next keys begin; units, shelf price and savings.
     """
-    item = keys[line] >> ITEM_SHIFT
+    if line + 1 == len(keys) or keys[line + 1] >> POSITION_BITS != keys[line] >> POSITION_BITS:
+        bought = lines[keys[line] & POSITION_MASK]
+        units = np.int64(bought.quantity)
+        return line + 1, units, bought.price * units, bought.saving
+    return _read_lines(keys, line, lines)
+
+
+@compiled(allocates=False)
+def _read_lines(keys: Integers, first: Integer, lines: Records) -> tuple[Integer, Integer, float, float]:
+    """As `read_day`, for any number of lines."""
+    end = first + 1
+    while end < len(keys) and keys[end] >> POSITION_BITS == keys[first] >> POSITION_BITS:
+        end += 1
+    sort_item_day(keys, first, end, lines)
     units = np.int64(0)
     shelf = 0.0
-    paid = 0.0
-    while line < end and keys[line] >> ITEM_SHIFT == item:
-        item_day = keys[line] >> POSITION_BITS
-        day_units = np.int64(0)
-        day_shelf = 0.0
-        day_savings = 0.0
-        # Units at one price are counted before they are multiplied: a line in two halves has the same product.
-        price = lines[keys[line] & POSITION_MASK].price
-        price_units = np.int64(0)
-        while line < end and keys[line] >> POSITION_BITS == item_day:
-            bought = lines[keys[line] & POSITION_MASK]
-            if bought.price != price:
-                day_units += price_units
-                day_shelf += price * price_units
-                price = bought.price
-                price_units = np.int64(0)
-            price_units += bought.quantity
-            day_savings += bought.saving
-            line += 1
-        day_units += price_units
-        day_shelf += price * price_units
-        day_paid = day_shelf - day_savings
-        units += day_units
-        shelf += day_shelf
-        paid += day_paid
-        purchases.days[place] = item_day & DAY_MASK
-        purchases.units[place] = day_units
-        purchases.shelf[place] = day_shelf
-        purchases.paid[place] = day_paid
-        purchases.savings[place] = day_savings
-        place += 1
-    return line, place, units, shelf, paid
+    savings = 0.0
+    # Units at one price are counted before they are multiplied: a line in two halves has the same product.
+    price = lines[keys[first] & POSITION_MASK].price
+    price_units = np.int64(0)
+    for position in range(first, end):
+        bought = lines[keys[position] & POSITION_MASK]
+        if bought.price != price:
+            units += price_units
+            shelf += price * price_units
+            price = bought.price
+            price_units = np.int64(0)
+        price_units += bought.quantity
+        savings += bought.saving
+    return end, units + price_units, shelf + price * price_units, savings
 
 
 @compiled()
@@ -126,14 +124,28 @@ def _collect(
     for household in range(len(starts) - 1):
         pair_starts[household] = pair
         own = lines[starts[household] : starts[household + 1]]
-        end = sort_household(own, as_of[household], keys, scratch, counts)
+        ordered = sort_household(own, as_of[household], keys, scratch, counts)
         line: Integer = 0
-        while line < end:
+        while line < len(ordered):
             row = pairs[pair]
+            item = ordered[line] >> ITEM_SHIFT
             row.household = household
-            row.item = keys[line] >> ITEM_SHIFT
+            row.item = item
             row.first = place
-            line, place, row.units, row.shelf, row.paid = read_item(keys, line, end, own, purchases, place)
+            row.units = 0
+            row.shelf = row.paid = 0.0
+            while line < len(ordered) and ordered[line] >> ITEM_SHIFT == item:
+                day = (ordered[line] >> POSITION_BITS) & DAY_MASK
+                line, units, shelf, savings = read_day(ordered, line, own)
+                purchases.days[place] = day
+                purchases.units[place] = units
+                purchases.shelf[place] = shelf
+                purchases.paid[place] = shelf - savings
+                purchases.savings[place] = savings
+                row.units += units
+                row.shelf += shelf
+                row.paid += shelf - savings
+                place += 1
             row.end = place
             pair += 1
     pair_starts[len(starts) - 1] = pair

@@ -17,9 +17,9 @@ DAY_MASK = (1 << DAY_BITS) - 1
 ITEM_SHIFT = DAY_BITS + POSITION_BITS
 _ITEM_MASK = (1 << ITEM_BITS) - 1
 
-# Digits of the counting sort: 512 counters stay in the nearest cache.
-_DIGIT_BITS = 9
-DIGITS = 1 << _DIGIT_BITS
+# Digits of the counting sort have at most so many bits: 512 counters stay in the nearest cache.
+_MAX_DIGIT_BITS = 9
+DIGITS = 1 << _MAX_DIGIT_BITS
 # With fewer keys, counters cost more than they save.
 _MIN_COUNTED = 96
 
@@ -42,26 +42,32 @@ def _count_sort(
     Returns:
         The two arrays, the sorted one first.
     """
-    digit = 0
-    while (highest - lowest) >> digit:
-        counts[:] = 0
+    bits = 0
+    while (highest - lowest) >> bits:
+        bits += 1
+    # Digits of equal size: two of 8 bits take less time than one of 9 and one of 7.
+    passes = -(-bits // _MAX_DIGIT_BITS)
+    size = -(-bits // max(passes, 1))
+    digit_mask = (1 << size) - 1
+    for number in range(passes):
+        digit = number * size
+        counts[: digit_mask + 1] = 0
         for key in keys:
-            counts[((((key >> shift) & mask) - lowest) >> digit) & (DIGITS - 1)] += 1
+            counts[((((key >> shift) & mask) - lowest) >> digit) & digit_mask] += 1
         total = np.int64(0)
-        for value in range(DIGITS):
-            size = counts[value]
+        for value in range(digit_mask + 1):
+            count = counts[value]
             counts[value] = total
-            total += size
+            total += count
         for key in keys:
-            value = ((((key >> shift) & mask) - lowest) >> digit) & (DIGITS - 1)
+            value = ((((key >> shift) & mask) - lowest) >> digit) & digit_mask
             other[counts[value]] = key
             counts[value] += 1
         keys, other = other, keys
-        digit += _DIGIT_BITS
     return keys, other
 
 
-@compiled()
+@compiled(allocates=False)
 def _comes_after(line: Any, other: Any) -> bool:
     """Whether a line belongs after another of the same item and day. Quantities are added exactly, in any order."""
     if line.price != other.price:
@@ -69,17 +75,28 @@ def _comes_after(line: Any, other: Any) -> bool:
     return bool(line.saving > other.saving)
 
 
-@compiled()
-def _sort_item_day(keys: Integers, lines: Records) -> None:
-    """Sorts the keys of one item and day by what their lines hold: Shell's sort, for a few lines an insertion."""
+@compiled(allocates=False)
+def sort_item_day(keys: Integers, first: Integer, end: Integer, lines: Records) -> None:
+    """Sorts the keys of one item and day by price and saving, so that sums do not depend on the order of lines.
+
+    Shell's sort, for a few lines an insertion.
+
+    Args:
+        keys: int64[n], of one household.
+        first: where the keys of the item and day begin.
+        end: where they end.
+        lines: LINE[n], of the household.
+    """
     gap = 1
-    while 3 * gap + 1 < len(keys):
+    while 3 * gap + 1 < end - first:
         gap = 3 * gap + 1
     while gap:
-        for position in range(gap, len(keys)):
+        for position in range(first + gap, end):
             key = keys[position]
             place = position
-            while place >= gap and _comes_after(lines[keys[place - gap] & POSITION_MASK], lines[key & POSITION_MASK]):
+            while place >= first + gap and _comes_after(
+                lines[keys[place - gap] & POSITION_MASK], lines[key & POSITION_MASK]
+            ):
                 keys[place] = keys[place - gap]
                 place -= gap
             keys[place] = key
@@ -87,17 +104,14 @@ def _sort_item_day(keys: Integers, lines: Records) -> None:
 
 
 @compiled()
-def sort_household(lines: Records, as_of: Integer, keys: Integers, scratch: Integers, counts: Integers) -> Integer:
-    """Fills `keys` with the sorted keys of the lines up to a day; returns how many there are.
-
-    Lines of one item and day are ordered by price and saving, so that the order in which lines came cannot change the
-    last digit of a sum.
+def sort_household(lines: Records, as_of: Integer, keys: Integers, scratch: Integers, counts: Integers) -> Integers:
+    """Sorted keys of the lines up to a day: by item, then day. They are in `keys` or in `scratch`.
 
     Args:
         lines: LINE[n], of one household.
         as_of: the last day that counts.
-        keys: int64[n or more], filled.
-        scratch: int64[n or more].
+        keys: int64[n or more], scratch.
+        scratch: int64[n or more], scratch.
         counts: int64[DIGITS], scratch.
     """
     count = 0
@@ -117,23 +131,12 @@ def sort_household(lines: Records, as_of: Integer, keys: Integers, scratch: Inte
             highest_item = max(highest_item, item)
             lowest_day = min(lowest_day, day)
             highest_day = max(highest_day, day)
-    own = keys[:count]
+    ordered = keys[:count]
     if count < _MIN_COUNTED:
-        own.sort()
-    else:
-        # Positions ascend already; so do days, as a rule.
-        ordered = own
-        other = scratch[:count]
-        if not ascending:
-            ordered, other = _count_sort(ordered, other, counts, POSITION_BITS, DAY_MASK, lowest_day, highest_day)
-        ordered, other = _count_sort(ordered, other, counts, ITEM_SHIFT, _ITEM_MASK, lowest_item, highest_item)
-        own[:] = ordered
-    first = 0
-    while first < count:
-        end = first + 1
-        while end < count and own[end] >> POSITION_BITS == own[first] >> POSITION_BITS:
-            end += 1
-        if end > first + 1:
-            _sort_item_day(own[first:end], lines)
-        first = end
-    return count
+        ordered.sort()
+        return ordered
+    # Positions ascend already; so do days, as a rule.
+    other = scratch[:count]
+    if not ascending:
+        ordered, other = _count_sort(ordered, other, counts, POSITION_BITS, DAY_MASK, lowest_day, highest_day)
+    return _count_sort(ordered, other, counts, ITEM_SHIFT, _ITEM_MASK, lowest_item, highest_item)[0]

@@ -148,7 +148,7 @@ def _pair_statistics(pairs: Records, purchases: Purchases, rows: Records) -> Non
         row, total = rows[pair], pairs[pair]
         first, end = total.first, total.end
         days, units = purchases.days[first:end], purchases.units[first:end]
-        mean, row.median_interval_days, deviation = spread(days, intervals, ordered)
+        mean, row.median_interval_days, deviation = spread(days, len(days), intervals, ordered)
         row.purchase_count = end - first
         row.mean_interval_days = mean
         row.standard_deviation_days = deviation
