@@ -587,7 +587,7 @@ async def _process(
                         console.print()
                         console.print(view.shown_name(f"Household {result.customer_id}"), style="bold")
                     view.print_result(console, result)
-                    if months:
+                    if months and result.has_prices:
                         console.print(view.spend_line(months), highlight=False)
                     ending = "" if is_running else " from all services SERVING to the result"
                     console.print(f"{seconds:.2f} s{ending}.")

@@ -59,8 +59,9 @@ def month_progress(console: Console) -> Progress:
 
 
 def month_detail(update: MonthlyUpdate) -> str:
-    """Trips, purchases and spend of a month."""
-    return f"{update.trip_count} trips, {update.purchase_count} purchases, {update.total_spend:.2f} spent"
+    """Trips, purchases and spend of a month. A month that cost nothing has no known prices."""
+    spent = f", {update.total_spend:.2f} spent" if update.total_spend else ""
+    return f"{update.trip_count} trips, {update.purchase_count} purchases{spent}"
 
 
 def sparkline(values: Sequence[float]) -> str:
