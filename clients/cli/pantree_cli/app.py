@@ -188,7 +188,7 @@ def up(in_process: InProcess = False, certificates: Certificates = None) -> None
 @app.command(epilog=examples("pantree demo", "pantree demo --seed 7 --csv > recommendations.csv"))
 def demo(
     in_process: InProcess = False,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Random seed.")] = 1,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Random seed.")] = 8,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
