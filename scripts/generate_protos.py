@@ -44,6 +44,7 @@ _LIMITS = {
         "max_len": "max_length",
         "[pantree.rules.v1.not_blank]": "not_blank",
         "[pantree.rules.v1.no_control_characters]": "no_control_characters",
+        "[pantree.rules.v1.no_invisible_characters]": "no_invisible_characters",
         "[pantree.rules.v1.calendar_day]": "calendar_day",
         "[pantree.rules.v1.forecast_day]": "forecast_day",
         "[pantree.rules.v1.currency_code]": "currency_code",

@@ -32,7 +32,9 @@ class FieldLimits:
     not_blank: bool = False
     """A text must contain a character other than white space."""
     no_control_characters: bool = False
-    """A text must not contain U+0000 to U+001F or U+007F."""
+    """A text must not contain U+0000 to U+001F or U+007F to U+009F."""
+    no_invisible_characters: bool = False
+    """A text must not contain control characters or characters that show nothing."""
     calendar_day: bool = False
     """A text must be an ISO 8601 calendar day from 1970-01-01 to 2199-12-31."""
     forecast_day: bool = False

@@ -24,7 +24,10 @@ MAX_VIOLATIONS = 50
 MAX_SHOWN_CHARACTERS = 40
 _DAY_LENGTH = len("2026-05-22")
 _CURRENCY_CODE = re.compile("[A-Z]{3}")
-_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_INVISIBLE_CHARACTER = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
 _FLOATS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
 # For shorter lists, numpy is slower than Python.
 _MIN_NUMPY_LENGTH = 64
@@ -147,6 +150,7 @@ def _validator(message: Descriptor) -> Check:
     """A compiled function that returns whether all fields of a message are within bounds."""
     names: dict[str, Any] = {
         "control_character": _CONTROL_CHARACTER.search,
+        "invisible_character": _INVISIBLE_CHARACTER.search,
         "parse_day": _parse_day,
         "parse_forecast_day": _parse_forecast_day,
         "currency_code": _CURRENCY_CODE.fullmatch,
@@ -251,6 +255,8 @@ def _condition(field: FieldDescriptor, limits: FieldLimits, names: dict[str, Any
     if limits.no_control_characters:
         # No control character is printable, and few texts contain unprintable characters.
         parts.append("(value.isprintable() or not control_character(value))")
+    if limits.no_invisible_characters:
+        parts.append("(value.isprintable() or not invisible_character(value))")
     if limits.defined_only:
         names[f"values_{len(names)}"] = frozenset(_enum_names(field))
         parts.append(f"value in values_{len(names) - 1}")
@@ -385,6 +391,8 @@ def _problem_of_text(value: str, limits: FieldLimits) -> str:
         return "must not contain control characters, such as line breaks and tabs"
     if limits.currency_code and not _CURRENCY_CODE.fullmatch(value):
         return f"must be an ISO 4217 code, such as EUR; is {shown(value)}"
+    if limits.no_invisible_characters and (found := _INVISIBLE_CHARACTER.search(value)):
+        return f"must not contain control characters or invisible characters, such as U+{ord(found[0]):04X}"
     is_no_day = limits.calendar_day and parse_day(value) is None
     if is_no_day or (limits.forecast_day and _parse_forecast_day(value) is None):
         if not value:

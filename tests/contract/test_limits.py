@@ -112,7 +112,8 @@ def valid_values(field: FieldDescriptor, limits: FieldLimits) -> list[Any]:
             return ["1970-01-01", "9999-12-31", "2400-02-29"]
         if limits.currency_code:
             return ["EUR", "JPY"]
-        texts = ["x", "Kaffee\u00a0Röstung", "\u200b", *(["", " "] if not limits.not_blank else [])]
+        invisible = [] if limits.no_invisible_characters else ["\u200b"]
+        texts = ["x", "Kaffee\u00a0Röstung", *invisible, *(["", " "] if not limits.not_blank else [])]
         return [*texts, "é" * limits.max_length] if limits.max_length else texts
     if field.enum_type is not None:
         return [value.number for value in field.enum_type.values]
@@ -153,7 +154,9 @@ def invalid_values(field: FieldDescriptor, limits: FieldLimits) -> list[Any]:
     if limits.not_blank:
         values += ["", " ", "\u00a0", "\u3000\u2003"]
     if limits.no_control_characters:
-        values += ["a\nb", "\x00", "a\x1f", "\x7f"]
+        values += ["a\nb", "\x00", "a\x1f", "\x7f", "a\x85b", "\x9f"]
+    if limits.no_invisible_characters:
+        values += ["a\nb", "\x9f", "a\u200bb", "\ufeff", "a\u202eb", "\u00ad", "a\u2066"]
     if limits.defined_only:
         values += [-1, 999]
     is_float = field.cpp_type in FLOATS
