@@ -18,6 +18,9 @@ from pantree_runtime.telemetry import external_call
 
 _log = structlog.get_logger(__name__)
 
+# Without new attempts, a failure of an operation says nothing about Redis after this time.
+_FAILURE_SECONDS = 10.0
+
 ResultT = TypeVar("ResultT")
 FallbackT = TypeVar("FallbackT")
 
@@ -51,8 +54,11 @@ class SharedRedis:
         self.client = Redis.from_url(url, **self.options)
         self._shared = shared
         self._breaker = CircuitBreaker(cool_down_seconds, clock)
+        self._clock = clock
         self._is_up = True
         """Result of the last check."""
+        self._failed: dict[str, tuple[float, str]] = {}
+        """Time and cause of the last failure of each operation that did not succeed since."""
 
     @property
     def message(self) -> str:
@@ -82,8 +88,10 @@ class SharedRedis:
                 with external_call("redis", operation):
                     result = await command()
             except errors as error:
+                self._failed[operation] = (self._clock(), f"{operation}: {type(error).__name__}: {error}")
                 self._record_failure(error)
             else:
+                self._failed.pop(operation, None)
                 self._record_success()
                 return result
         return await fallback()
@@ -98,7 +106,11 @@ class SharedRedis:
         except (RedisError, OSError) as error:
             self._is_up = False
             return f"{type(error).__name__}: {error}"
-        self._is_up = True
+        # A full server answers pings and reads, but stores nothing.
+        failing = [cause for at, cause in self._failed.values() if self._clock() - at < _FAILURE_SECONDS]
+        self._is_up = not failing
+        if failing:
+            return failing[-1]
         self._record_success()
         return ""
 
@@ -108,7 +120,6 @@ class SharedRedis:
         self._breaker.record_failure()
 
     def _record_success(self) -> None:
-        self._is_up = True
         if not self._breaker.is_closed:
             _log.info(f"redis works again; {self._shared} are shared")
         self._breaker.record_success()

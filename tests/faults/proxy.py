@@ -15,6 +15,8 @@ class Proxy:
         self._target_port = target_port
         self._delay_seconds = 0.0
         self._is_cut = False
+        self._is_passing = asyncio.Event()
+        self._is_passing.set()
         self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.port = 0
@@ -39,6 +41,10 @@ class Proxy:
         """Delays every chunk; 0 disables the delay."""
         self._delay_seconds = delay_seconds
 
+    def hang(self) -> None:
+        """Keeps all connections, and accepts new ones, but passes nothing on until `restore`."""
+        self._is_passing.clear()
+
     async def drop_connections(self) -> None:
         """Aborts all connections; new ones are accepted."""
         connections = list(self._connections)
@@ -52,8 +58,10 @@ class Proxy:
         await self.drop_connections()
 
     def restore(self) -> None:
-        """Accepts connections again."""
+        """Passes everything on again, at once."""
         self._is_cut = False
+        self._delay_seconds = 0.0
+        self._is_passing.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -83,6 +91,7 @@ class Proxy:
         while chunk := await reader.read(_CHUNK_BYTES):
             if self._delay_seconds:
                 await asyncio.sleep(self._delay_seconds)
+            await self._is_passing.wait()
             writer.write(chunk)
             await writer.drain()
         with contextlib.suppress(OSError):

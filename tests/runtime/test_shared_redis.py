@@ -1,6 +1,7 @@
 """Tests of commands on Redis and their fallbacks, with commands that can fail."""
 
 import structlog.testing
+from redis.exceptions import OutOfMemoryError
 
 from pantree_runtime.shared_redis import SharedRedis
 
@@ -23,6 +24,13 @@ class Command:
         if self.error is not None:
             raise self.error
         return "redis"
+
+
+class Answering:
+    """A client whose pings are answered."""
+
+    async def ping(self) -> bool:
+        return True
 
 
 async def local() -> str:
@@ -67,3 +75,20 @@ async def test_server_that_does_not_listen_is_unavailable() -> None:
     redis = shared_redis(Clock())
     assert await redis.run("get", lambda: redis.client.get("key"), local) == "local"
     await redis.close()
+
+
+async def test_redis_that_answers_and_stores_nothing_is_unhealthy_until_it_does() -> None:
+    clock, write = Clock(), Command()
+    redis = shared_redis(clock)
+    redis.client = Answering()  # type: ignore[assignment]
+    write.error = OutOfMemoryError("command not allowed when used memory > 'maxmemory'")
+    await redis.run("set", write, local)
+    assert "OutOfMemoryError" in await redis.check()
+    assert redis.message
+    clock.now += 3
+    assert await redis.run("get", Command(), local) == "redis"
+    assert "OutOfMemoryError" in await redis.check()
+    write.error = None
+    await redis.run("set", write, local)
+    assert await redis.check() == ""
+    assert redis.message == ""
