@@ -198,5 +198,8 @@ faults: .venv/dev.stamp ## Inject over 200 faults into a running mesh under load
 attack: .venv/dev.stamp ## Attack a mesh with the memory and CPU of the manifests; prints a table (Linux, root for control groups)
 	@$(BIN)/python -m tests.attack
 
+dependencies: .venv/dev.stamp ## Let every system outside the mesh fail; writes the table of docs/operations.md
+	@$(BIN)/python -m tests.faults.dependencies --write
+
 soak: .venv/dev.stamp ## Run ten minutes of full load; prints memory and open files of every part
 	@$(BIN)/python -m tests.faults.soak

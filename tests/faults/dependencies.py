@@ -133,11 +133,12 @@ class Mesh:
             {"name": name, "date": f"2026-0{month}-0{day}", "quantity": 1, "price": 2.5}
             for name in names for month in range(1, 7) for day in (1, 8)
         ]  # fmt: skip
-        body = {"customer_id": "c", "history": {"purchases": purchases}, "as_of": "2026-06-20"}
+        body = {"customer_id": "c", "history": purchases, "as_of": "2026-06-20"}
         began_at = time.monotonic()
         response = await self._client.post(
             f"{self._gateway}/api/v1/process", json=body, headers={"Idempotency-Key": f"key-{self._requests}"}
         )
+        assert response.status_code == 200, response.text
         return response, time.monotonic() - began_at
 
     def log_lines(self, offset: int = 0) -> list[dict[str, Any]]:
