@@ -103,13 +103,12 @@ class DependencyMonitor:
 
     async def _check(self, dependency: Dependency) -> None:
         name = dependency.name
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                problem = await dependency.check()
-        except TimeoutError:
-            problem = f"did not answer within {self._timeout_seconds:g} s"
-        except Exception as error:
-            problem = f"{type(error).__name__}: {error}"
+        began_at = time.monotonic()
+        problem = await self._problem(dependency)
+        if problem and time.monotonic() - began_at < self._timeout_seconds / 2:
+            # A process that was busy for a moment may have missed a short timeout.
+            await asyncio.sleep(self._timeout_seconds / 10)
+            problem = await self._problem(dependency)
         is_up, was_up = not problem, self._states.get(name)
         telemetry.DEPENDENCY_UP.labels(name).set(is_up)
         if is_up is was_up:
@@ -120,6 +119,15 @@ class DependencyMonitor:
         elif was_up is not None:
             _log.info("dependency works again", dependency=name)
         await self._on_change(name, is_up)
+
+    async def _problem(self, dependency: Dependency) -> str:
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return await dependency.check()
+        except TimeoutError:
+            return f"did not answer within {self._timeout_seconds:g} s"
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
 
 
 def set_health(health_servicer: PartHealth) -> Callable[[str, bool], Awaitable[None]]:

@@ -19,7 +19,7 @@ from pantree_runtime.telemetry import external_call
 _log = structlog.get_logger(__name__)
 
 # Without new attempts, a failure of an operation says nothing about Redis after this time.
-_FAILURE_SECONDS = 10.0
+_FAILURE_SECONDS = 5.0
 
 ResultT = TypeVar("ResultT")
 FallbackT = TypeVar("FallbackT")

@@ -39,7 +39,7 @@ BEGIN, END = "<!-- dependencies: begin -->", "<!-- dependencies: end -->"
 FAILURES = ("stopped", "hung", "full", "slow")
 # Slower than any of the timeouts that a request can afford for it.
 DELAY_SECONDS = 4.0
-MAX_DETECTION_SECONDS = 12.0
+MAX_DETECTION_SECONDS = 10.0
 MAX_RECOVERY_SECONDS = 60.0
 HEADERS = (
     "system", "state", "`/health`", "gRPC health", "`pantree_dependency_up`", "answer", "warning", "alert",
@@ -182,16 +182,23 @@ async def observe(mesh: Mesh, system: System, failure: str) -> list[str]:
         mesh.process(), _until(mesh, system, lambda state: state != "healthy", MAX_DETECTION_SECONDS)
     )
     state, grpc_state = await mesh.state(system), await mesh.grpc_state(system)
-    is_up = await mesh.metric(system.part, "pantree_dependency_up", dependency=system.dependency)
+    is_up = 1.0
+    began_at = time.monotonic()
+    while is_up and time.monotonic() - began_at < (MAX_DETECTION_SECONDS if detected is not None else 0.1):
+        await asyncio.sleep(0.25)  # a check may follow later than the first failed call
+        is_up = await mesh.metric(system.part, "pantree_dependency_up", dependency=system.dependency)
     lacks = await mesh.metric("pipeline", "pantree_fallbacks_total", component=system.warns_as) > fallbacks
     body = response.json()
     warnings = [one["code"] for one in body.get("warnings", ()) if one["component"] == system.warns_as]
     lines = mesh.log_lines(offset)
     await mesh.restore(system)
     recovered = await _until(mesh, system, lambda state: state == "healthy", MAX_RECOVERY_SECONDS)
-    while (await mesh.process())[0].json().get("warnings") and (recovered or 0) < MAX_RECOVERY_SECONDS:
-        await asyncio.sleep(2)  # circuits close
-        recovered = (recovered or 0) + 2
+    restored_at = time.monotonic()
+    while not await _answers_completely(mesh, system):
+        if time.monotonic() - restored_at > MAX_RECOVERY_SECONDS:
+            break
+        await asyncio.sleep(1)
+    complete = time.monotonic() - restored_at + (recovered or 0)
     alerts = [name for name, fires in (("PantreeDependencyDown", not is_up), ("PantreeDegraded", lacks)) if fires]
     return [
         system.name,
@@ -202,9 +209,17 @@ async def observe(mesh: Mesh, system: System, failure: str) -> list[str]:
         f"{response.status_code} in {seconds:.1f} s",
         ", ".join(warnings) or "none",
         ", ".join(alerts) or "none",
-        f"`{lines[0]['event'][:60]}`, {len(lines)}" if lines else "none",
-        f"{recovered:.0f} s" if recovered is not None else f"over {MAX_RECOVERY_SECONDS:.0f} s",
+        f"`{lines[0]['event'].partition(';')[0]}`, {len(lines)}" if lines else "none",
+        f"{recovered:.0f} s; answers after {complete:.0f} s"
+        if recovered is not None
+        else f"over {MAX_RECOVERY_SECONDS:.0f} s",
     ]
+
+
+async def _answers_completely(mesh: Mesh, system: System) -> bool:
+    """Whether an answer has no warning about a system."""
+    response, _ = await mesh.process()
+    return system.warns_as not in {warning["component"] for warning in response.json().get("warnings", ())}
 
 
 @contextlib.asynccontextmanager

@@ -22,7 +22,7 @@ _OTHER_PLACE = (
 )
 
 # Without new attempts, a failure of an operation says nothing about the store after this time.
-_FAILURE_SECONDS = 60.0
+_FAILURE_SECONDS = 5.0
 _MAX_CAUSE_CHARACTERS = 500
 
 P = ParamSpec("P")
