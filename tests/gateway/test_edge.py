@@ -124,6 +124,13 @@ async def test_response_with_warnings_is_not_cached(mesh: Mesh) -> None:
             assert (await client.post("/api/v1/process", json=BODY)).headers["x-cache"] == "miss"
 
 
+async def test_response_with_a_warning_about_its_own_purchases_is_cached(mesh: Mesh) -> None:
+    mesh.pipeline.warnings = [messages.Warning(component="history", code="STALE_HISTORY", message="is old")]
+    async with mesh.client() as client:
+        responses = [await client.post("/api/v1/process", json=BODY) for _ in range(2)]
+    assert [response.headers["x-cache"] for response in responses] == ["miss", "hit"]
+
+
 async def test_cache_can_be_turned_off(mesh: Mesh) -> None:
     async with mesh.client(cache_seconds=0) as client:
         assert "x-cache" not in (await client.post("/api/v1/process", json=BODY)).headers

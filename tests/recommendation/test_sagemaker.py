@@ -1,3 +1,4 @@
+import asyncio
 import contextlib
 import json
 import socket
@@ -16,6 +17,7 @@ from pantree_recommendation.core.ranking import RankerFailure
 from pantree_runtime.deadline import set_remaining_seconds
 from tests.recommendation.evidence import features
 from tests.recommendation.sagemaker_stub import SageMakerStub, error, rank_by_confidence, reply, serving
+from tests.runtime.test_circuit_breaker import Clock
 
 SECRET = "not-a-real-key"
 
@@ -349,3 +351,26 @@ def test_bodies_have_all_items_in_order_within_the_limit(names: list[str], limit
     assert [instance["name"] for part in parts for instance in part] == names
     assert [len(part) for part in parts] == [count for _, count in bodies]
     assert all(len(body) <= limit or count == 1 for body, count in bodies)
+
+
+async def test_health_follows_calls_in_flight_and_the_last_one(stub: SageMakerStub) -> None:
+    clock = Clock()
+    async with ranker(stub.url, clock=clock) as opened:
+        assert await opened.check() == ""
+        stub.behavior = stub.hang
+        call = asyncio.create_task(opened.scores([features()]))
+        while not stub.requests:  # noqa: ASYNC110 - another thread
+            await asyncio.sleep(0.01)
+        clock.seconds += 4
+        assert await opened.check() == "a call has had no answer for 4 s"
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert await opened.check() == ""
+
+        stub.behavior = error("ModelError", 424)
+        with pytest.raises(RankerFailure):
+            await opened.scores([features()])
+        assert "ModelError, HTTP 424" in await opened.check()
+        stub.behavior = rank_by_confidence
+        await opened.scores([features()])
+        assert await opened.check() == ""

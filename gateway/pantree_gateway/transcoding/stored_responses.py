@@ -26,6 +26,8 @@ KEY_HEADER = "Idempotency-Key"
 CACHE_HEADER = "X-Cache"
 SCOPE_HEADER = "Idempotency-Scope"
 """`replica` if only this gateway knows the key; absent if all of them do."""
+_OF_REQUEST = "history"
+"""Component of warnings about the purchases of the request."""
 _LOCAL_WARNING = (
     "the gateways cannot share Idempotency-Keys at the moment, so another one may process a repeated request again; "
     "check the result before you repeat a request"
@@ -177,8 +179,11 @@ def is_deterministic(message: Any, bound: BoundMethod) -> bool:
 
 
 def is_complete(message: Any) -> bool:
-    """Whether a response has no warnings. A warning may be about a part that is available again next time."""
-    return not any(len(part.warnings) for part in _with_warnings(message))
+    """Whether a response lacks nothing that it may have next time, when a part is available again.
+
+    Warnings about the request's own purchases are the same each time.
+    """
+    return not any(warning.component != _OF_REQUEST for part in _with_warnings(message) for warning in part.warnings)
 
 
 def _with_warnings(message: Any) -> list[Any]:

@@ -21,6 +21,8 @@ _log = structlog.get_logger(__name__)
 
 # Time of a request that is reserved for the embedded model, in case SageMaker fails.
 FALLBACK_SECONDS = 0.25
+# A request that takes longer degrades the health: most have less time for all parts together.
+_SLOW_SECONDS = 3.0
 # Maximum of the random wait before the first retry; it doubles with each attempt.
 _FIRST_WAIT_SECONDS = 0.1
 
@@ -69,6 +71,8 @@ class SageMakerRanker:
         self._clock = clock
         self._cool_down_seconds = cool_down_seconds
         self._last_failure, self._failed_at = "", 0.0
+        self._began_at: dict[object, float] = {}
+        """Start time of each request in flight."""
         self._threads = ThreadPoolExecutor(max_calls, thread_name_prefix="sagemaker")
 
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
@@ -77,6 +81,8 @@ class SageMakerRanker:
         seconds = self._available_seconds()
         if not self._breaker.allows():
             raise RankerFailure(f"SageMaker was not called because its circuit is open: {self._last_failure}")
+        call = object()
+        self._began_at[call] = self._clock()
         try:
             async with asyncio.timeout(seconds):
                 scores = await self._scores_of_all(items)
@@ -88,16 +94,21 @@ class SageMakerRanker:
             self._breaker.record_success()
             self._last_failure = ""
             return scores
+        finally:
+            del self._began_at[call]
         self._last_failure, self._failed_at = str(failure), self._clock()
         self._breaker.record_failure()
         self._log.warning("sagemaker failed", cause=str(failure), circuit_open=not self._breaker.is_closed)
         raise failure
 
     async def check(self) -> str:
-        """What was wrong with the last call, for operators; empty if it succeeded or is long ago.
+        """What is wrong with a call in flight or the last one, for operators; empty if it succeeded or is long ago.
 
         SageMaker has no call that shows whether an endpoint works except inference, which costs money.
         """
+        waiting = max((self._clock() - began_at for began_at in self._began_at.values()), default=0.0)
+        if waiting > _SLOW_SECONDS:
+            return f"a call has had no answer for {waiting:.0f} s"
         is_recent = self._clock() - self._failed_at < self._cool_down_seconds
         return self._last_failure if is_recent else ""
 
