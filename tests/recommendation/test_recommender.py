@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -183,6 +184,17 @@ async def test_saving_that_the_last_payment_does_not_support_is_no_reason() -> N
     assert savings is not None
     assert (savings.pays_less_today, savings.supported) == (False, False)
     assert not {"SAVES_MONEY", "SAVES_VS_PAID"} & {reason.code for reason in recommendation.reasons}
+
+
+@pytest.mark.parametrize(
+    ("changes", "supported"),
+    [({}, True), ({"promoted": True}, False), ({"usual_discount_ratio": 0.13}, False)],
+)
+async def test_saving_that_promotions_may_take_away_is_no_claim(changes: dict[str, Any], supported: bool) -> None:
+    item = bananas(forecast=forecast(), paid_price=PaidPrice(1.99, 0.0, 1.99, 8)._replace(**changes))
+    (recommendation,) = (await recommend(request(item))).recommendations
+    codes = {reason.code for reason in recommendation.reasons}
+    assert (ReasonCode.SAVES_VS_PAID in codes) is supported
 
 
 async def test_replaced_item_is_omitted_with_what_took_its_place() -> None:

@@ -120,6 +120,8 @@ def _reference_paid(reference: messages.ReferencePrice) -> PaidPrice:
         deviation=reference.paid_unit_price_deviation,
         latest=reference.latest_paid_unit_price,
         purchase_count=reference.purchase_count,
+        usual_discount_ratio=reference.usual_discount_ratio,
+        promoted=reference.promoted,
     )
 
 
@@ -260,7 +262,7 @@ def _tier_message(price: Price) -> messages.PriceTier:
 
 
 def _savings_vs_paid_message(savings: SavingsVsPaid | None) -> messages.SavingsVsPaid | None:
-    if savings is None:
+    if savings is None or (savings.is_claim and not savings.supported):
         return None
     return messages.SavingsVsPaid(
         expected_annual_savings=savings.expected,

@@ -359,7 +359,10 @@ export interface Subscription {
   quantity: number;
   /** annual_cost is the cost of a year's deliveries after the discount, rounded up to a cent. */
   annual_cost: number;
-  /** savings_vs_paid is the saving against the prices that this household paid; absent when they are unknown. */
+  /**
+   * savings_vs_paid is the saving against the prices that this household paid; absent when they are unknown, or when they
+   * don't support a claim of a saving.
+   */
   savings_vs_paid?: SavingsVsPaid;
   /**
    * tiers are the costs and savings at each discount of the shop, by number of items in a delivery, fewest first. The

@@ -224,16 +224,26 @@ class ReferencePrice(_message.Message):
     PAID_UNIT_PRICE_DEVIATION_FIELD_NUMBER: _builtins.int
     LATEST_PAID_UNIT_PRICE_FIELD_NUMBER: _builtins.int
     PURCHASE_COUNT_FIELD_NUMBER: _builtins.int
+    USUAL_DISCOUNT_RATIO_FIELD_NUMBER: _builtins.int
+    PROMOTED_FIELD_NUMBER: _builtins.int
     shelf_unit_price: _builtins.float
     """shelf_unit_price is the present shelf price; the usual one for goods that are sold by weight."""
     paid_unit_price: _builtins.float
-    """paid_unit_price is the mean of what was paid, promotions included."""
+    """paid_unit_price is what is expected to be paid, promotions included: the mean of what was paid, drawn toward the
+    household's usual discount.
+    """
     paid_unit_price_deviation: _builtins.float
     """paid_unit_price_deviation is the sample standard deviation of what was paid."""
     latest_paid_unit_price: _builtins.float
     """latest_paid_unit_price is what was paid last."""
     purchase_count: _builtins.int
     """purchase_count is the number of purchases behind it."""
+    usual_discount_ratio: _builtins.float
+    """usual_discount_ratio is the share of shelf prices that promotions take off all of the household's purchases, 0 to 1.
+    No saving is claimed at a smaller discount, because promotions may take it away.
+    """
+    promoted: _builtins.bool
+    """promoted is whether one of the purchases behind it was on promotion. Then no saving is claimed."""
     def __init__(
         self,
         *,
@@ -242,10 +252,12 @@ class ReferencePrice(_message.Message):
         paid_unit_price_deviation: _builtins.float = ...,
         latest_paid_unit_price: _builtins.float = ...,
         purchase_count: _builtins.int = ...,
+        usual_discount_ratio: _builtins.float = ...,
+        promoted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["latest_paid_unit_price", b"latest_paid_unit_price", "paid_unit_price", b"paid_unit_price", "paid_unit_price_deviation", b"paid_unit_price_deviation", "purchase_count", b"purchase_count", "shelf_unit_price", b"shelf_unit_price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latest_paid_unit_price", b"latest_paid_unit_price", "paid_unit_price", b"paid_unit_price", "paid_unit_price_deviation", b"paid_unit_price_deviation", "promoted", b"promoted", "purchase_count", b"purchase_count", "shelf_unit_price", b"shelf_unit_price", "usual_discount_ratio", b"usual_discount_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -562,7 +574,9 @@ class Subscription(_message.Message):
     """
     @_builtins.property
     def savings_vs_paid(self) -> Global___SavingsVsPaid:
-        """savings_vs_paid is the saving against the prices that this household paid; absent when they are unknown."""
+        """savings_vs_paid is the saving against the prices that this household paid; absent when they are unknown, or when they
+        don't support a claim of a saving.
+        """
 
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceTier]:

@@ -61,6 +61,8 @@ class GrpcRecommender(Recommender):
                 message.reference_price.paid_unit_price_deviation = price.deviation
                 message.reference_price.latest_paid_unit_price = price.latest_paid
                 message.reference_price.purchase_count = price.purchase_count
+                message.reference_price.usual_discount_ratio = price.usual_discount_ratio
+                message.reference_price.promoted = price.promoted
             if candidate.enrichment is not None:
                 enriched = cast(EnrichedItem, candidate.enrichment.payload)
                 message.perishability = enriched.perishability

@@ -79,6 +79,8 @@ def _prices(history: PurchaseHistory, packs: Mapping[str, Pack], offered: frozen
     for item, *line in zip(*(column[order].tolist() for column in columns), strict=True):
         lines_of[item].append(PaidLine(*line))
     by_name = dict(zip(history.item_names, lines_of, strict=True))
+    full = float((history.prices * history.quantities).sum())
+    usual_discount_ratio = min(max(float(history.savings.sum()) / full, 0.0), 1.0) if full > 0 else 0.0
     found = {}
     for name in offered:
         lines = by_name[name]
@@ -86,7 +88,7 @@ def _prices(history: PurchaseHistory, packs: Mapping[str, Pack], offered: frozen
             content = read_pack(name).content
             alike = [other for other in packs[name].names if read_pack(other).content in {content, None}]
             lines = sorted(line for other in alike for line in by_name[other])
-        price = reference_price(lines) if len(lines) >= _MIN_PURCHASES_OF_PRICE else None
+        price = reference_price(lines, usual_discount_ratio) if len(lines) >= _MIN_PURCHASES_OF_PRICE else None
         if price is not None:
             found[name] = price
     return found

@@ -44,6 +44,10 @@ class PaidPrice(NamedTuple):
     """What was paid last; None when unknown."""
     purchase_count: int | None = None
     """Purchases behind it; None for all."""
+    usual_discount_ratio: float = 0.0
+    """Share that promotions take off all of the household's purchases, 0 to 1."""
+    promoted: bool = False
+    """Whether one of the purchases was on promotion; only known for a reference price."""
 
 
 class Candidate(NamedTuple):

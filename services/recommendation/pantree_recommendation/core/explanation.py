@@ -113,7 +113,7 @@ def _savings_reasons(offer: Offer, goods: GoodsType | None) -> list[Reason]:
         "paid_unit_price": savings.paid_unit_price,
         "subscription_unit_price": savings.subscription_unit_price,
     }
-    if savings.expected <= 0 or not savings.supported:
+    if not (savings.is_claim and savings.supported):
         return []
     values = {
         **unit_prices,

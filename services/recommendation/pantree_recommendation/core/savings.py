@@ -28,7 +28,13 @@ class SavingsVsPaid:
     pays_less_today: bool
     """The household already pays less than the subscription price, on average and last time."""
     supported: bool = True
-    """Whether the last payment supports a claim of savings: it was not below the subscription price."""
+    """Whether the payments support a claim of savings: none was on promotion, the last one was not below the
+    subscription price, and the discount is at least what promotions usually take off the household's purchases."""
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether it promises a saving."""
+        return self.expected > 0
 
 
 def annual_savings(
@@ -89,7 +95,9 @@ def savings_vs_paid(
             paid_unit_price=paid.mean,
             subscription_unit_price=ceil_to_cent(price, 1, digits),
             pays_less_today=mean < price and (paid.latest is None or exact(paid.latest) < price),
-            supported=paid.latest is None or exact(paid.latest) >= price,
+            supported=not paid.promoted
+            and discount_ratio >= paid.usual_discount_ratio
+            and (paid.latest is None or exact(paid.latest) >= price),
         )
 
 
