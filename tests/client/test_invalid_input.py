@@ -141,7 +141,7 @@ async def test_damaged_details_are_ignored() -> None:
 
 
 @pytest.mark.parametrize("name", ["牛" * 200, "🧀" * 200, "é" * 200])
-def test_the_most_rows_with_the_longest_names_fit_into_a_message(name: str) -> None:
+def test_rows_and_names_at_their_limits_fit_into_a_message(name: str) -> None:
     names = [f"{name[:196]}{number:04}" for number in range(50)]
     day = date(2026, 5, 28)
     purchases = [Purchase(names[row % 50], day + timedelta(row % 180), 1.5) for row in range(MAX_HISTORY_ROWS)]
