@@ -15,6 +15,7 @@ _CONTAINER = r"(?:bags?|btls?|bottles?|cans?|ctn|cartons?|jars?|nr|pet|tubes?|tu
 _AMOUNT = re.compile(rf"(?<!\w)\d+(?: ?[.,/=x-] ?\d+)*(?: *%| *-?{_UNIT}(?!\w)\.?(?: +{_CONTAINER}(?!\w))?)?(?!\w)")
 _LONE_UNIT = re.compile(r"(?<!\w)(?:half gal(?:lon)?|oz|lbs?|ct|ctn|pk|pck|pt|qt|ea|each|per|gal|dz|doz)(?!\w)")
 _APOSTROPHE = re.compile(r"['’`]")
+_NOT_A_WORD = re.compile(r"[\W_]+")
 _SIZE = re.compile(rf"(?<!\w)\d+(?:[.,]\d+)? *{_UNIT}(?!\w)")
 # With no longer word, an amount is likely a part of the name, as in "7 Up".
 _MAX_REST_LETTERS = 2
@@ -45,6 +46,8 @@ def normalize_name(text: str) -> str:
 
 def _words(text: str) -> list[str]:
     """The words of a text; combining marks of other scripts belong to theirs."""
+    if text.isascii():
+        return _NOT_A_WORD.sub(" ", text).split()
     spaced = "".join(character if _is_in_word(character) else " " for character in text)
     return spaced.split()
 
