@@ -567,8 +567,10 @@ async def _process(
     """
     quiet = output is not Format.TEXT
     results: list[Result] = []
+    # Before a mesh in this process sets the ports of its own.
+    local_address = default_address("pipeline")
     async with _pipeline_address(address, in_process, quiet) as pipeline_address:
-        is_running = bool(address) or pipeline_address == default_address("pipeline")
+        is_running = bool(address) or pipeline_address == local_address
         if not is_running and any(request.include_suggestions for request in requests):
             text = "suggestions need stored customers, which a mesh of its own lacks; run pantree up first"
             _print_error(f"warning: {text}")
