@@ -86,7 +86,7 @@ def test_wrong_request_ends_with_2_and_names_each_field(mesh: RunningMesh) -> No
 
 def test_wrong_history_ends_with_2_and_names_the_purchase(mesh: RunningMesh, tmp_path: Path) -> None:
     file = tmp_path / "purchases.csv"
-    file.write_text("date,item,price,quantity\n2026-05-22,Milk,1.99,1\n2026-05-29,Milk,-1,1\n")
+    file.write_text("date,item,price,quantity\n2026-05-22,Milk,1.99,1\n2026-05-29,Milk,free,1\n")
     result = pantree("process", "--history", str(file), "--address", mesh.address("pipeline"))
     assert result.returncode == 2
     assert "line 3, price" in result.stderr
