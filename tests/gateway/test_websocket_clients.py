@@ -188,14 +188,16 @@ async def test_reader_of_a_byte_per_second_pauses_the_service(mesh: Mesh, gatewa
     await mesh.pipeline.stream_ended.wait()
 
 
-async def test_500_sockets_are_open_concurrently(mesh: Mesh, address: str) -> None:
+async def test_500_sockets_are_open_concurrently(mesh: Mesh) -> None:
     mesh.pipeline.months_may_go_on.clear()
 
     async def start_stream(websocket: ClientConnection) -> list[str]:
         await websocket.send(REQUEST)
         return [json.loads(await websocket.recv())["type"] for _ in range(2)]
 
-    async with contextlib.AsyncExitStack() as stack:
+    # One address gets half of the places.
+    async with mesh.gateway(max_calls=2 * MANY) as gateway, contextlib.AsyncExitStack() as stack:
+        address = f"ws://{gateway.address}/ws/stream/cust_001"
         websockets = []
         for _ in range(MANY // 50):
             opened = await asyncio.gather(*(connect(address, compression=None) for _ in range(50)))
