@@ -16,6 +16,7 @@ include_patterns = [
     "clients/*/README.md",
     "gateway/README.md",
     "examples/README.md",
+    "fitting/README.md",
     "SECURITY.md",
     "k8s/README.md",
     "k8s/helm/README.md",
