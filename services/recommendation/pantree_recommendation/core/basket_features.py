@@ -170,10 +170,8 @@ def basket_candidates(
         "shared": statistics.shared(likeness.spread(np.ones(len(own)), statistics.size)),
     }
 
-    # Ties go to the item that sorts first, so that the order of the dictionary does not matter.
-    kept = np.array(
-        sorted(range(len(own)), key=lambda row: (-frequency[row], names[row]))[:MAX_OWN_CANDIDATES], np.int64
-    )
+    # Items are ordered by name, and so are ties.
+    kept = np.lexsort((np.arange(len(own)), -frequency))[:MAX_OWN_CANDIDATES]
     new_names, new_categories, new_likeness = _new_items(names, likeness, statistics, vocabulary, assortment, new_count)
     all_likeness = Likeness(
         np.concatenate([likeness.indices[kept], new_likeness.indices]),
