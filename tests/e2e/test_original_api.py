@@ -83,8 +83,9 @@ async def test_process_has_the_original_shape(mesh: RunningMesh, body: str, seed
         assert subscription["estimated_annual_savings"] >= 0
         assert subscription["annual_cost"] > 0
         assert 0.65 <= recommendation["cadence_probability"] <= 1
-        savings = subscription["savings_vs_paid"]
-        assert savings["low_annual_savings"] <= savings["expected_annual_savings"] <= savings["high_annual_savings"]
+        # Absent where the prices paid don't support a claim.
+        if savings := subscription.get("savings_vs_paid"):
+            assert savings["low_annual_savings"] <= savings["expected_annual_savings"] <= savings["high_annual_savings"]
         assert [tier["discount_ratio"] for tier in subscription["tiers"]] == [0.05, 0.15]
     assert document["recommendations"]["plan"]["item_count"] == len(recommendations)
     assert document["recommendation_id"]
