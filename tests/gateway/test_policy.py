@@ -76,7 +76,7 @@ def test_reserved_headers_are_not_forwarded(name: str) -> None:
         ("http://issuer.example/keys", True, True),
     ],
 )
-def test_keys_of_an_issuer_come_over_https_unless_told_otherwise(url: str, insecure: bool, is_valid: bool) -> None:
+def test_keys_of_an_issuer_come_over_https_unless_http_is_allowed(url: str, insecure: bool, is_valid: bool) -> None:
     values = {"jwt_issuer": ISSUER, "jwt_audience": AUDIENCE, "jwt_jwks": url, "jwt_insecure_jwks": insecure}
     if is_valid:
         GatewaySettings.model_validate(values)
