@@ -147,9 +147,9 @@ def recommendations_table(result: Result) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for item in result.recommendations:
         quantity = f"{item.quantity} × " if item.quantity > 1 else ""
-        # If the prices paid are unknown, the estimate is an upper bound.
+        # No claim if the prices paid are unknown or don't support one.
         savings = item.savings_vs_paid
-        saved = money(savings.expected, code) if savings else f"≤ {money(item.estimated_annual_savings, code)}"
+        saved = money(savings.expected, code) if savings else "–"
         variant = f", {item.variant}" if item.variant else ""
         table.add_row(
             shown_name(f"{quantity}{item.name}{variant}"),

@@ -92,7 +92,7 @@ class Recommendation:
     annual_cost: float
     """After the discount."""
     savings_vs_paid: SavingsVsPaid | None
-    """None if the prices paid are unknown."""
+    """None if the prices paid are unknown, or do not support a claim."""
     cadence_probability: float
     """Probability of a purchase within 1.5 times the cadence, 0 to 1."""
     next_due_date: date
