@@ -82,6 +82,15 @@ def test_goods_of_a_season_are_offered_within_it_only() -> None:
         assert rejection_reason(item._replace(all_year=True), as_of, Policy()) is None
 
 
+def test_few_purchases_do_not_get_a_cadence_that_rests_on_others() -> None:
+    item = bananas(purchase_count=3, forecast=forecast(interval_days=28))
+    reason = rejection_reason(item, AS_OF, Policy())
+    assert reason is not None
+    assert reason.text == "Bought 3 times so far; we need 5 purchases."
+    assert code(item._replace(purchase_count=5)) is None
+    assert code(item._replace(mean_interval_days=18.0)) is None
+
+
 def test_what_is_eaten_fresh_is_no_subscription() -> None:
     item = bananas(mean_interval_days=1.4, perishability=Perishability.DAYS, forecast=forecast())
     assert code(item) is ReasonCode.EATEN_FRESH

@@ -27,6 +27,10 @@ _MIN_INTERVALS_OF_SEASON = 2.0
 MIN_PURCHASES_OF_PREDICTABLE = 6
 MIN_CONSISTENCY_OF_PREDICTABLE = 0.7
 
+# With fewer purchases, a cadence that is this much longer than the household's own interval rests on other households.
+_MIN_PURCHASES_OF_OTHER_INTERVAL = 5
+_MAX_THIN_RATIO = 1.75
+
 # Late items are not offered, because they are bought again less often than active items of the same probability
 # (fitting households: half of those at .6 to .7).
 _REASON_BY_NEED = {
@@ -101,6 +105,13 @@ def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reaso
         return Reason(
             ReasonCode.TOO_FEW_PURCHASES,
             {"purchase_count": candidate.purchase_count, "min_purchases": policy.min_purchases},
+        )
+    thin = candidate.purchase_count < _MIN_PURCHASES_OF_OTHER_INTERVAL
+    if thin and forecast.interval_days > _MAX_THIN_RATIO * mean:
+        # What others buy alone would choose the cadence, and equal records would get different answers.
+        return Reason(
+            ReasonCode.TOO_FEW_PURCHASES,
+            {"purchase_count": candidate.purchase_count, "min_purchases": _MIN_PURCHASES_OF_OTHER_INTERVAL},
         )
     if candidate.category.casefold() in policy.excluded_categories:
         return Reason(ReasonCode.NOT_SUBSCRIBABLE, {})
