@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pantree_domain.cadence import LADDER, nearest_cadence
+from pantree_domain.cadence import LADDER, ladder_of, nearest_cadence
 
 intervals = st.floats(min_value=0.5, max_value=500, allow_nan=False)
 
@@ -27,3 +28,22 @@ def test_no_step_is_nearer_by_ratio_than_the_nearest_cadence(interval_days: floa
 def test_longer_intervals_never_get_shorter_cadences(one: float, other: float) -> None:
     shorter, longer = sorted((one, other))
     assert nearest_cadence(shorter).interval_days <= nearest_cadence(longer).interval_days
+
+
+def test_default_ladder_has_the_original_names() -> None:
+    names = [step.frequency for step in ladder_of("")]
+    assert names == [
+        "weekly", "biweekly", "every_3_weeks", "monthly", "every_5_weeks", "every_6_weeks", "bimonthly", "quarterly",
+        "every_16_weeks", "every_24_weeks",
+    ]  # fmt: skip
+
+
+def test_ladder_of_a_retailer_names_each_step() -> None:
+    found = [(step.frequency, step.interval_days) for step in ladder_of("7, 10, 28, 70")]
+    assert found == [("weekly", 7), ("every_10_days", 10), ("monthly", 28), ("every_10_weeks", 70)]
+
+
+@pytest.mark.parametrize("text", ["7", "14,7", "7,7", "0,7", "7,400", "7;14", "a,b", "7,,14", "-7,14", "7,1e1"])
+def test_wrong_ladder_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must"):
+        ladder_of(text)

@@ -81,7 +81,7 @@ def test_fitted_models_serve_and_have_learnt_who_comes_sooner(tmp_path: Path) ->
     ]
     often, seldom = (analysis.items[0] for analysis in analyze_histories(requests, models, Options()))
     assert often.confidence > seldom.confidence
-    assert often.recommended_interval_days < seldom.recommended_interval_days
+    assert often.options[0].interval_days < seldom.options[0].interval_days
 
 
 def test_sample_in_which_nobody_leaves_an_item_has_even_odds_and_says_so() -> None:

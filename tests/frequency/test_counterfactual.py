@@ -25,7 +25,7 @@ def cadence_after(rows: list[Line], name: str, day: int) -> int:
     """The cadence that the whole analysis gives on a day, had the item been bought on it."""
     analysis = analyze(history_of([*rows, (name, day, 1, 2.0, 0.5)]), day)
     (item,) = [item for item in analysis.items if item.statistics.name == name]
-    return item.recommended_interval_days
+    return item.options[0].interval_days
 
 
 HOUSEHOLD = [*bought("Milk", [7] * 12), *bought("Coffee", [14, 13, 15, 14]), *bought("Soap", [60, 40])]
@@ -37,7 +37,7 @@ def test_changes_are_what_the_analysis_gives_when_they_happen() -> None:
     for change in changes:
         now = analyze(history_of(HOUSEHOLD), AS_OF_DAY)
         (item,) = [item for item in now.items if item.statistics.name == change.name]
-        assert change.recommended_interval_days == item.recommended_interval_days
+        assert change.recommended_interval_days == item.options[0].interval_days
         assert change.interval_days > change.recommended_interval_days
         assert cadence_after(HOUSEHOLD, change.name, change.after_day + 1) == change.interval_days
         if change.after_day > AS_OF_DAY:

@@ -8,6 +8,7 @@ from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
 from pantree.recommendation.v1.recommendation_service_pb2 import Candidate, RecommendRequest
+from pantree_domain.cadence import LADDER
 from pantree_frequency.__main__ import build
 from pantree_frequency.settings import FrequencySettings
 from pantree_recommendation import convert as recommendation_convert
@@ -78,10 +79,10 @@ async def test_answer_says_which_model_spoke_and_how_sure_it_is() -> None:
     response = await analyze(messages.AnalyzeHistoryRequest(purchases=weekly_bananas(), as_of="2024-11-05"))
     (item,) = response.items
     assert (response.model.name, bool(response.model.version)) == ("hazard", True)
-    assert [step.horizon_days for step in item.purchase_probabilities] == [7, 14, 21, 28, 42, 56, 84]
+    assert [step.horizon_days for step in item.purchase_probabilities] == [step.interval_days for step in LADDER]
     assert item.purchase_probabilities[3].probability == pytest.approx(item.confidence / 100)
     assert sum(entry.probability for entry in item.need_probabilities) == pytest.approx(1)
-    assert item.recommended_interval_days in (7, 14, 21, 28, 42, 56, 84)
+    assert item.recommended_interval_days in [step.interval_days for step in LADDER]
 
 
 async def test_first_delivery_is_a_day_after_the_question_with_its_risks() -> None:

@@ -84,13 +84,13 @@ def test_cadence_with_a_suggestion_of_the_same_step_is_unchanged() -> None:
 
 
 def test_cadence_on_the_last_step_is_unchanged() -> None:
-    item = bananas(purchase_count=3, mean_interval_days=90.0, suggested_interval_days=365)
-    assert offer_of(item, DEFAULT_TIERS).cadence.frequency == "quarterly"
+    item = bananas(purchase_count=3, mean_interval_days=180.0, suggested_interval_days=365)
+    assert offer_of(item, DEFAULT_TIERS).cadence.frequency == "every_24_weeks"
 
 
 @pytest.mark.parametrize(
     ("units", "units_per_pack", "interval_days", "expected"),
-    [(3, 2, 7, (14, 3)), (3, 3, 28, (28, 1)), (1, 6, 7, (42, 1)), (2, 1, 7, (7, 2)), (6, 4, 56, (84, 2))],
+    [(3, 2, 7, (14, 3)), (3, 3, 28, (28, 1)), (1, 6, 7, (42, 1)), (2, 1, 7, (7, 2)), (6, 4, 56, (112, 3))],
 )
 def test_packs_of_the_usual_size_supply_what_all_sizes_did(
     units: int, units_per_pack: int, interval_days: int, expected: tuple[int, int]

@@ -365,7 +365,8 @@ async def test_item_of_an_excluded_category_is_no_near_miss() -> None:
     assert result.near_misses == ()
 
 
-async def test_threshold_of_the_request_applies_to_predictable_items_too() -> None:
-    regular = bananas(forecast=forecast(cadence_probability=0.62))
+async def test_threshold_of_the_request_applies_to_regular_items_too() -> None:
+    regular = bananas(forecast=forecast(cadence_probability=0.5, regularity_ratio=0.8))
+    assert names(await recommend(request(bananas(forecast=forecast(cadence_probability=0.5))))) == []
     assert names(await recommend(request(regular))) == ["Bananas"]
     assert names(await recommend(request(regular, min_cadence_probability=0.65))) == []

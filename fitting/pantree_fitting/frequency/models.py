@@ -29,6 +29,7 @@ from pantree_frequency.core.models.hazard import STEPS
 from pantree_frequency.core.need import GONE_DAYS, switching_columns
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.purchases import purchases_by_pair
+from pantree_frequency.core.rhythm import Rhythms
 
 # The closed forms that are averaged with the trees: the three that are best alone.
 ENSEMBLE = ("bg-nbd", "log-normal", "hawkes")
@@ -81,7 +82,7 @@ class Sample:
         """The features of some rows."""
         values = self.values[rows]
         unknown = np.zeros(len(values), np.int32)
-        return FeatureTable(unknown, unknown, values)
+        return FeatureTable(unknown, unknown, values, Rhythms.none(len(values)))
 
 
 def household_fold(household_id: int, fold_count: int) -> int:
@@ -264,7 +265,7 @@ def fit_closed_form(closed_form: type[ClosedForm], sample: Sample, plan: Plan) -
     candidates = np.flatnonzero(sample.values[:, COLUMN["pair_count"]] >= 3)
     rows = np.sort(generator.choice(candidates, min(plan.closed_form_rows, len(candidates)), replace=False))
     plain = sample.table(rows)
-    table = _CachingTable(plain.households, plain.items, plain.values)
+    table = _CachingTable(plain.households, plain.items, plain.values, plain.rhythms)
     bought = sample.outcomes.days_to_first[rows][:, None] <= _CLOSED_FORM_DAYS
     weights = (sample.outcomes.follow_up[rows][:, None] >= _CLOSED_FORM_DAYS) * _CLOSED_FORM_WEIGHTS
 

@@ -15,7 +15,6 @@ import numpy as np
 
 from pantree_domain.cadence import GRACE_FACTOR
 from pantree_domain.days import calendar_day
-from pantree_domain.evidence import Need
 from pantree_fitting.frequency import models as fitting
 from pantree_fitting.metrics import (
     MEASURES,
@@ -27,10 +26,10 @@ from pantree_fitting.metrics import (
 )
 from pantree_frequency.backends import model_files
 from pantree_frequency.core import Models, cadence
-from pantree_frequency.core.analysis import min_steps
+from pantree_frequency.core.analysis import schedules_of
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
-from pantree_frequency.core.need import GONE_DAYS, is_overdue, likeliest_needs, need_probabilities
+from pantree_frequency.core.need import gone_days, is_overdue, need_probabilities, own_interval_days
 from pantree_recommendation.core.policy import Policy
 from pantree_research.fit_next_basket import print_evaluation, served_evaluations, table_of
 from pantree_research.quality import forecasting, plots
@@ -134,17 +133,10 @@ def delivery_table(evaluation: EvaluationSet, models: Mapping[str, Model]) -> di
         name: asdict(deliveries(first, interval, evaluation.typical_units, needs))
         for name, (first, interval) in schedules.items()
     }
-    model = models["hazard"]
-    near, intervals = (
-        model.within(evaluation.table, cadence.DAYS),
-        model.interval_within(evaluation.table, cadence.DAYS),
-    )
-    risks = cadence.risks_of(intervals, min_steps(evaluation.table))
     frontier = {}
     for tolerance in _TOLERANCES.tolist():
-        days = cadence.choose_cadences(risks, tolerance).interval_days
-        first = cadence.choose_first_deliveries(near, intervals, days, tolerance).days
-        frontier[tolerance] = asdict(deliveries(first, days, evaluation.typical_units, needs))
+        first, days, units = _by_risk(evaluation, models, tolerance)
+        frontier[tolerance] = asdict(deliveries(first, days, units, needs))
     default = cadence.DEFAULT_STOCKOUT_TOLERANCE
     rows["by risk, as shipped"] = {**frontier[default], "tolerance": default}
     rows |= _with_rules("by risk", frontier, {rule: rows[rule] for rule in schedules})
@@ -161,13 +153,18 @@ def steady_delivery_table(evaluation: EvaluationSet, models: Mapping[str, Model]
         f"{rule} interval": asdict(deliveries(days, days, evaluation.typical_units, needs))
         for rule, days in rules.items()
     }
-    intervals = models["hazard"].interval_within(evaluation.table, cadence.DAYS)
-    risks = cadence.risks_of(intervals, min_steps(evaluation.table))
     frontier = {}
     for tolerance in _TOLERANCES.tolist():
-        days = cadence.choose_cadences(risks, tolerance).interval_days
-        frontier[tolerance] = asdict(deliveries(days, days, evaluation.typical_units, needs))
+        _, days, units = _by_risk(evaluation, models, tolerance)
+        frontier[tolerance] = asdict(deliveries(days, days, units, needs))
     return rows | _with_rules("by risk", frontier, dict(rows))
+
+
+def _by_risk(evaluation: EvaluationSet, models: Mapping[str, Model], tolerance: float) -> tuple[Any, Any, Any]:
+    """First delivery, interval and units of each pair, int64[p] each."""
+    schedules = schedules_of(evaluation.table, evaluation.typical_units, models["hazard"], tolerance)
+    units = schedules.supply.quantity[np.arange(len(schedules.best)), schedules.best]
+    return schedules.first.days, cadence.STEPS[schedules.best], units
 
 
 def _rules(evaluation: EvaluationSet) -> dict[str, tuple[Any, Any]]:
@@ -212,15 +209,12 @@ def _bounds(evaluation: EvaluationSet, needs: Needs) -> dict[str, Deliveries]:
 def recommendable(evaluation: EvaluationSet, models: Models) -> Bools:
     """bool[p], pairs that pass for a recommendation: an active need, and likely enough within 1.5 × the cadence."""
     model, policy = models.named(""), Policy()
-    intervals = model.interval_within(evaluation.table, cadence.DAYS)
-    chosen = cadence.choose_cadences(cadence.risks_of(intervals, min_steps(evaluation.table))).interval_days
-    grace = np.floor(cadence.LADDER_DAYS * GRACE_FACTOR)
-    within = model.within(evaluation.table, grace)[np.arange(len(chosen)), np.searchsorted(cadence.LADDER_DAYS, chosen)]
-    curve = model.within(evaluation.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
-    overdue = is_overdue(evaluation.table["pair_recency"], intervals)
-    needs = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(evaluation.table))
-    active = np.array([need is Need.ACTIVE for need in likeliest_needs(needs)])
-    return np.asarray(active & (within >= policy.min_cadence_probability))
+    schedules = schedules_of(evaluation.table, evaluation.typical_units, model)
+    chosen = cadence.STEPS[schedules.best]
+    within = cadence.probability_by(schedules.curve, chosen.astype(np.float64) * GRACE_FACTOR)
+    own_days = own_interval_days(evaluation.table, schedules.supply.use_days)
+    overdue = is_overdue(evaluation.table["pair_recency"], own_days)
+    return np.asarray(~overdue & (within >= policy.min_cadence_probability))
 
 
 def forecast_table(kind: str, evaluation: EvaluationSet, models: Mapping[str, Model]) -> dict[str, Any]:
@@ -255,13 +249,16 @@ def _nearest_step(days: Floats) -> Any:
 def need_table(evaluation: EvaluationSet, models: Models) -> dict[str, Any]:
     """Quality of the forecast states of needs: mean probability, share, and calibration error."""
     model = models.named("")
-    curve = model.within(evaluation.table, np.array([CONFIDENCE_DAYS, GONE_DAYS]))
-    intervals = model.interval_within(evaluation.table, cadence.DAYS)
-    overdue = is_overdue(evaluation.table["pair_recency"], intervals)
-    given = need_probabilities(curve[:, 0], curve[:, 1], overdue, models.switching(evaluation.table))
+    schedules = schedules_of(evaluation.table, evaluation.typical_units, model)
+    own_days = own_interval_days(evaluation.table, schedules.supply.use_days)
+    gone = gone_days(own_days)
+    soonest, ever = schedules.curve[:, int(CONFIDENCE_DAYS) - 1], cadence.probability_by(schedules.curve, gone)
+    model.interval_within(evaluation.table, cadence.DAYS)
+    overdue = is_overdue(evaluation.table["pair_recency"], own_days)
+    given = need_probabilities(soonest, ever, overdue, models.switching(evaluation.table))
     first = evaluation.truth.days_to_first
-    back, soon = first <= GONE_DAYS, first <= CONFIDENCE_DAYS
-    switched = ~back & (evaluation.others_within <= GONE_DAYS)
+    back, soon = first <= gone, first <= CONFIDENCE_DAYS
+    switched = ~back & (evaluation.others_within <= gone)
     truths = {
         "active": back & ~overdue,
         "late": soon & overdue,

@@ -27,6 +27,7 @@ from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.reason import ReasonCode
 from pantree_recommendation.core.recommender import (
     Recommendation,
+    RecommendationResult,
     filter_candidates,
     score,
     select,
@@ -101,7 +102,7 @@ def recommendations_table(
         analyses = analyze_histories(batch, models, Options())
         scores = analyze_histories(batch, models, Options(model_name=HEURISTIC))
         for question, analysis, heuristic, days in zip(batch, analyses, scores, later[start : start + 50], strict=True):
-            recommendations = asyncio.run(_recommend(analysis, question.as_of_day))
+            recommendations = asyncio.run(recommend(analysis, question.as_of_day)).recommendations
             answers.append(recommendations)
             chosen["recommended"].append(
                 [(item.offer.cadence.interval_days, days.get(item.candidate.name, np.inf)) for item in recommendations]
@@ -181,10 +182,13 @@ def _lines(histories: Histories, household: int, wanted: Any) -> slice | Any:
     return start + np.flatnonzero(wanted[start:end])
 
 
-async def _recommend(analysis: HistoryAnalysis, as_of_day: int) -> tuple[Recommendation, ...]:
-    request = labels.recommendation_request(analysis, as_of_day, MAX_RECOMMENDATIONS)
+async def recommend(
+    analysis: HistoryAnalysis, as_of_day: int, *, max_recommendations: int = MAX_RECOMMENDATIONS
+) -> RecommendationResult:
+    """What the recommendation service answers to an analysis, with the default policy."""
+    request = labels.recommendation_request(analysis, as_of_day, max_recommendations)
     (scored,) = await score([filter_candidates(request, Policy(), _RANKING_MODELS)])
-    return select(scored).recommendations
+    return select(scored)
 
 
 def labeled_items(

@@ -67,13 +67,13 @@ def _call_all(analyzer: Analyzer) -> None:
     history = PurchaseHistory(
         item_names=("warm-up",),
         item_categories=("warm-up",),
-        item_indices=np.zeros(3, np.int32),
-        days=np.array([0, 7, 14], np.int32),
-        quantities=np.ones(3, np.int32),
-        prices=np.ones(3),
-        savings=np.zeros(3),
+        item_indices=np.zeros(8, np.int32),
+        days=np.arange(0, 56, 7, dtype=np.int32),  # regular, so that its rhythm is followed
+        quantities=np.array([1, 2, 1, 1, 1, 1, 1, 1], np.int32),
+        prices=np.ones(8),
+        savings=np.zeros(8),
     )
-    analyzer.analyze([AnalysisRequest(history, 21)], Options())
+    analyzer.analyze([AnalysisRequest(history, 52)], Options())
 
 
 PROGRAM = Program(NAME, FrequencySettings, build, demo)

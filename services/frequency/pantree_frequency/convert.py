@@ -21,6 +21,7 @@ from pantree_frequency.core import (
     ItemFrequency,
     Options,
 )
+from pantree_frequency.core.analysis import MAX_FITTED_DAYS, DeliveryOption
 from pantree_frequency.rules import check_history
 from pantree_runtime.batches import split_by_size
 from pantree_runtime.errors import InvalidInput, PantreeError
@@ -132,6 +133,18 @@ def batch_responses(
         yield messages.AnalyzeHistoriesResponse(households=households)
 
 
+def _delivery_options(options: Sequence[DeliveryOption]) -> messages.DeliveryOptions:
+    intervals, quantities, ratios, stockouts, overstocks, probabilities = zip(*options, strict=True)
+    return messages.DeliveryOptions(
+        interval_days=intervals,
+        quantities=quantities,
+        delivered_per_used_ratios=ratios,
+        stockout_probabilities=stockouts,
+        overstock_ratios=overstocks,
+        cadence_probabilities=probabilities,
+    )
+
+
 # Cached: the items of a household were bought on the same few days.
 @functools.lru_cache(maxsize=8192)
 def _day_text(day: int) -> str:
@@ -140,7 +153,7 @@ def _day_text(day: int) -> str:
 
 def _item_fields(item: ItemFrequency, view: View) -> dict[str, Any]:
     """The fields of `ItemFrequency` that a view holds."""
-    statistics, first_delivery = item.statistics, item.first_delivery
+    statistics, first_delivery, best = item.statistics, item.first_delivery, item.options[0]
     fields: dict[str, Any] = {
         "name": statistics.name,
         "category": statistics.category,
@@ -156,15 +169,20 @@ def _item_fields(item: ItemFrequency, view: View) -> dict[str, Any]:
         "typical_quantity": statistics.typical_quantity,
         "mean_paid_unit_price": statistics.mean_paid_unit_price,
         "paid_unit_price_deviation": statistics.paid_unit_price_deviation,
-        "recommended_interval_days": item.recommended_interval_days,
-        "stockout_probability": item.stockout_probability,
-        "overstock_ratio": item.overstock_ratio,
+        "recommended_interval_days": best.interval_days,
+        "recommended_quantity": best.quantity,
+        "delivered_per_used_ratio": best.supply_ratio,
+        "stockout_probability": best.stockout_probability,
+        "overstock_ratio": best.overstock_ratio,
+        "cadence_probability": best.cadence_probability,
+        "use_days": item.use_days,
+        "regularity_ratio": item.regularity_ratio,
+        "delivery_options": _delivery_options(item.options),
         "first_delivery": messages.FirstDelivery(
             date=_day_text(first_delivery.day),
             stockout_probability=first_delivery.stockout_probability,
             overstock_ratio=first_delivery.overstock_ratio,
         ),
-        "cadence_probability": item.probability_within_cadence,
         "need": _NEEDS[item.need],
     }
     if view == messages.ITEM_FREQUENCY_VIEW_BASIC:
@@ -184,7 +202,11 @@ def _item_fields(item: ItemFrequency, view: View) -> dict[str, Any]:
         "expected_days": item.expected_days,
         "median_days": item.median_days,
         "purchase_probabilities": [
-            messages.PurchaseProbability(horizon_days=step.interval_days, probability=probability)
+            messages.PurchaseProbability(
+                horizon_days=step.interval_days,
+                probability=probability,
+                extrapolated=step.interval_days > MAX_FITTED_DAYS,
+            )
             for step, probability in zip(LADDER, item.ladder_probabilities, strict=True)
         ],
         "need_probabilities": [

@@ -16,7 +16,7 @@ from pantree_domain.item_key import item_key
 from pantree_domain.limits import DEFAULT_RECOMMENDATIONS
 from pantree_domain.purchases import fold_items
 from pantree_recommendation.core.basket_features import Item
-from pantree_recommendation.core.candidate import Candidate, Forecast, PaidPrice
+from pantree_recommendation.core.candidate import Candidate, DeliveryOption, Forecast, PaidPrice
 from pantree_recommendation.core.next_basket import DEFAULT_MAX_ITEMS, BasketMode, NextBasket, NextBasketRequest
 from pantree_recommendation.core.offer import Price
 from pantree_recommendation.core.reason import Reason
@@ -135,7 +135,20 @@ def _forecast(item: frequency.ItemFrequency) -> Forecast:
         need=_NEEDS[need],
         need_probability=_need_probability(item.need_probabilities, need),
         first_delivery_day=date.fromisoformat(item.first_delivery.date) if item.HasField("first_delivery") else None,
+        quantity=item.recommended_quantity,
+        supply_ratio=item.delivered_per_used_ratio or 1.0,
+        regularity_ratio=item.regularity_ratio,
+        use_days=item.use_days,
+        options=_options(item.delivery_options) if item.HasField("delivery_options") else (),
     )
+
+
+def _options(columns: frequency.DeliveryOptions) -> tuple[DeliveryOption, ...]:
+    rows = zip(
+        columns.interval_days, columns.quantities, columns.delivered_per_used_ratios, columns.stockout_probabilities,
+        columns.overstock_ratios, columns.cadence_probabilities, strict=True,
+    )  # fmt: skip
+    return tuple(map(DeliveryOption._make, rows))
 
 
 def _need_probability(probabilities: Iterable[frequency.NeedProbability], need: int) -> float:
@@ -233,6 +246,7 @@ def _recommendation_message(recommendation: Recommendation) -> messages.Recommen
             estimated_annual_savings=price.estimated_annual_savings,
             discount_ratio=price.tier.discount_ratio,
             quantity=offer.quantity,
+            delivered_per_used_ratio=offer.supply_ratio,
             annual_cost=price.annual_cost,
             savings_vs_paid=_savings_vs_paid_message(price.savings_vs_paid),
             tiers=[_tier_message(price) for price in offer.prices],

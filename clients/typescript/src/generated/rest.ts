@@ -342,11 +342,14 @@ export interface Recommendation {
 /** Subscription is an offer of regular deliveries of an item. */
 export interface Subscription {
   /**
-   * frequency is the name of the cadence: weekly, biweekly, every_3_weeks, monthly, every_6_weeks, bimonthly or
-   * quarterly.
+   * frequency is the name of the cadence, a step of the ladder. By default: weekly, biweekly, every_3_weeks, monthly,
+   * every_5_weeks, every_6_weeks, bimonthly, quarterly, every_16_weeks or every_24_weeks.
    */
   frequency: string;
-  /** interval_days is the number of days between deliveries: 7, 14, 21, 28, 42, 56 or 84. */
+  /**
+   * interval_days is the number of days between deliveries, a step of the ladder. By default: 7, 14, 21, 28, 35, 42, 56,
+   * 84, 112 or 168.
+   */
   interval_days: number;
   /**
    * estimated_annual_savings is price × quantity × discount × 365 / interval_days, rounded down to a cent, against the
@@ -355,7 +358,10 @@ export interface Subscription {
   estimated_annual_savings: number;
   /** discount_ratio is the subscription's discount on the shelf price, 0 to 1. */
   discount_ratio: number;
-  /** quantity is the number of units per delivery. */
+  /**
+   * quantity is the number of units per delivery: what the household usually buys at once, unless another number comes
+   * nearer to what it uses.
+   */
   quantity: number;
   /** annual_cost is the cost of a year's deliveries after the discount, rounded up to a cent. */
   annual_cost: number;
@@ -384,6 +390,11 @@ export interface Subscription {
    * packs of one size.
    */
   units_per_pack: number;
+  /**
+   * delivered_per_used_ratio is the number of units delivered over the number that the household is expected to use: 1
+   * when deliveries cover the use, less when they cover a part of it.
+   */
+  delivered_per_used_ratio: number;
 }
 
 /**

@@ -63,33 +63,37 @@ class _NeedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Need.ValueType],
     NEED_UNSPECIFIED: _Need.ValueType  # 0
     """NEED_UNSPECIFIED is never sent."""
     NEED_ACTIVE: _Need.ValueType  # 1
-    """NEED_ACTIVE means that the item is not overdue and is bought again within 84 days: keep delivering."""
+    """NEED_ACTIVE means that the item, bought on two days or more, is not overdue: keep delivering. Its probability is that
+    of another purchase in time.
+    """
     NEED_LATE: _Need.ValueType  # 2
     """NEED_LATE means that it is overdue and is bought again within 28 days: wait."""
     NEED_PAUSED: _Need.ValueType  # 3
-    """NEED_PAUSED means that it is overdue and is bought again after 28 and within 84 days: pause."""
+    """NEED_PAUSED means that it is overdue and is bought again after 28 days, in time: pause."""
     NEED_ENDED: _Need.ValueType  # 4
-    """NEED_ENDED means that neither it nor another item of its type (or category) is bought within 84 days: stop."""
+    """NEED_ENDED means that neither it nor another item of its type (or category) is bought in time: stop."""
     NEED_SWITCHED: _Need.ValueType  # 5
-    """NEED_SWITCHED means that it is not bought within 84 days, but another item of its type (or category) is: swap."""
+    """NEED_SWITCHED means that it is not bought in time, but another item of its type (or category) is: swap."""
 
 class Need(_Need, metaclass=_NeedEnumTypeWrapper):
-    """Need is the state of the need for an item. An item is overdue when more time has passed than 80 % of its intervals
-    last, and always after 84 days.
+    """Need is the state of the need for an item. An item is overdue when more than 1.5 of its own intervals have passed since
+    the last purchase. It is bought again in time if that is within 84 days, or two of its own intervals if they are longer.
     """
 
 NEED_UNSPECIFIED: Need.ValueType  # 0
 """NEED_UNSPECIFIED is never sent."""
 NEED_ACTIVE: Need.ValueType  # 1
-"""NEED_ACTIVE means that the item is not overdue and is bought again within 84 days: keep delivering."""
+"""NEED_ACTIVE means that the item, bought on two days or more, is not overdue: keep delivering. Its probability is that
+of another purchase in time.
+"""
 NEED_LATE: Need.ValueType  # 2
 """NEED_LATE means that it is overdue and is bought again within 28 days: wait."""
 NEED_PAUSED: Need.ValueType  # 3
-"""NEED_PAUSED means that it is overdue and is bought again after 28 and within 84 days: pause."""
+"""NEED_PAUSED means that it is overdue and is bought again after 28 days, in time: pause."""
 NEED_ENDED: Need.ValueType  # 4
-"""NEED_ENDED means that neither it nor another item of its type (or category) is bought within 84 days: stop."""
+"""NEED_ENDED means that neither it nor another item of its type (or category) is bought in time: stop."""
 NEED_SWITCHED: Need.ValueType  # 5
-"""NEED_SWITCHED means that it is not bought within 84 days, but another item of its type (or category) is: swap."""
+"""NEED_SWITCHED means that it is not bought in time, but another item of its type (or category) is: swap."""
 Global___Need: _TypeAlias = Need  # noqa: Y015
 
 class _Trend:
@@ -477,6 +481,11 @@ class ItemFrequency(_message.Message):
     PAID_UNIT_PRICE_DEVIATION_FIELD_NUMBER: _builtins.int
     TREND_P_VALUE_FIELD_NUMBER: _builtins.int
     FIRST_DELIVERY_FIELD_NUMBER: _builtins.int
+    RECOMMENDED_QUANTITY_FIELD_NUMBER: _builtins.int
+    DELIVERED_PER_USED_RATIO_FIELD_NUMBER: _builtins.int
+    USE_DAYS_FIELD_NUMBER: _builtins.int
+    REGULARITY_RATIO_FIELD_NUMBER: _builtins.int
+    DELIVERY_OPTIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
     category: _builtins.str
@@ -522,7 +531,9 @@ class ItemFrequency(_message.Message):
     latest_unit_price: _builtins.float
     """latest_unit_price is the shelf price of a unit on the latest purchase day; the mean when there were several."""
     typical_quantity: _builtins.int
-    """typical_quantity is the median number of units bought on a purchase day, rounded down to a whole number, at least 1."""
+    """typical_quantity is the median number of units bought on the latest five purchase days, rounded down to a whole
+    number, at least 1.
+    """
     expected_days: _builtins.float
     """expected_days is the expected number of days from as_of to the next purchase, given the days that have already
     passed since the last one; at most a year.
@@ -530,16 +541,15 @@ class ItemFrequency(_message.Message):
     median_days: _builtins.float
     """median_days is the median number of those days; absent when no purchase within a year is more likely than one."""
     recommended_interval_days: _builtins.int
-    """recommended_interval_days is the step of the ladder with the best trade-off between stockouts and overstock while
-    the need lasts, among those within 1.5 × of the median interval; see stockout_tolerance_ratio. From six purchases
-    on it is at least the longest step within the mean interval less its standard deviation.
+    """recommended_interval_days is the step of the ladder of the best option; see delivery_options and
+    stockout_tolerance_ratio.
     """
     stockout_probability: _builtins.float
-    """stockout_probability is the probability of at least one stockout within 84 days of deliveries at that interval: the
-    household needs the item before the delivery that replaces the purchase.
+    """stockout_probability is the probability of at least one stockout within 84 days of deliveries at that interval (or
+    one interval, if that is longer): the household needs the item before the delivery that replaces the purchase.
     """
     overstock_ratio: _builtins.float
-    """overstock_ratio is the share of deliveries at that interval within 84 days that arrive before the household needs
+    """overstock_ratio is the share of deliveries at that interval within that time that arrive before the household needs
     the item.
     """
     cadence_probability: _builtins.float
@@ -556,6 +566,20 @@ class ItemFrequency(_message.Message):
     """trend_p_value is the two-sided significance of trend_slope_days by Student's t-test: the probability of a slope at
     least this far from 0 if the intervals do not change, 0 to 1; absent below four purchases.
     """
+    recommended_quantity: _builtins.int
+    """recommended_quantity is the number of units of a delivery at recommended_interval_days. It differs from
+    typical_quantity where that would deliver much more or less than is used.
+    """
+    delivered_per_used_ratio: _builtins.float
+    """delivered_per_used_ratio is the number of units that such deliveries bring over the number that the household is
+    expected to use, while the need lasts.
+    """
+    use_days: _builtins.float
+    """use_days is the expected number of days in which typical_quantity is used up."""
+    regularity_ratio: _builtins.float
+    """regularity_ratio is how far the item's own rhythm decides, rather than what other households do: near 1 for items
+    with a steady interval, 0 for those without one.
+    """
     @_builtins.property
     def purchase_probabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurchaseProbability]:
         """purchase_probabilities are the probabilities that the next purchase is within each step of the ladder after as_of,
@@ -569,6 +593,10 @@ class ItemFrequency(_message.Message):
     @_builtins.property
     def first_delivery(self) -> Global___FirstDelivery:
         """first_delivery is the best start of deliveries at recommended_interval_days."""
+
+    @_builtins.property
+    def delivery_options(self) -> Global___DeliveryOptions:
+        """delivery_options are the steps of the ladder that come into question, with the quantity that fits each."""
 
     def __init__(
         self,
@@ -606,10 +634,15 @@ class ItemFrequency(_message.Message):
         paid_unit_price_deviation: _builtins.float | None = ...,
         trend_p_value: _builtins.float | None = ...,
         first_delivery: Global___FirstDelivery | None = ...,
+        recommended_quantity: _builtins.int = ...,
+        delivered_per_used_ratio: _builtins.float = ...,
+        use_days: _builtins.float = ...,
+        regularity_ratio: _builtins.float = ...,
+        delivery_options: Global___DeliveryOptions | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "first_delivery", b"first_delivery", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "paid_unit_price_deviation", b"paid_unit_price_deviation", "standard_deviation_days", b"standard_deviation_days", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "delivery_options", b"delivery_options", "first_delivery", b"first_delivery", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "paid_unit_price_deviation", b"paid_unit_price_deviation", "standard_deviation_days", b"standard_deviation_days", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "expected_days", b"expected_days", "first_date", b"first_date", "first_delivery", b"first_delivery", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "overstock_ratio", b"overstock_ratio", "paid_unit_price_deviation", b"paid_unit_price_deviation", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "standard_deviation_days", b"standard_deviation_days", "stockout_probability", b"stockout_probability", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "delivered_per_used_ratio", b"delivered_per_used_ratio", "delivery_options", b"delivery_options", "expected_days", b"expected_days", "first_date", b"first_date", "first_delivery", b"first_delivery", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "overstock_ratio", b"overstock_ratio", "paid_unit_price_deviation", b"paid_unit_price_deviation", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "recommended_quantity", b"recommended_quantity", "regularity_ratio", b"regularity_ratio", "standard_deviation_days", b"standard_deviation_days", "stockout_probability", b"stockout_probability", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity", "use_days", b"use_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__coefficient_of_variation: _TypeAlias = _typing.Literal["coefficient_of_variation"]  # noqa: Y015
     _WhichOneofArgType__coefficient_of_variation: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation"]  # noqa: Y015
@@ -651,6 +684,62 @@ class ItemFrequency(_message.Message):
 Global___ItemFrequency: _TypeAlias = ItemFrequency  # noqa: Y015
 
 @_typing.final
+class DeliveryOptions(_message.Message):
+    """DeliveryOptions are ways to deliver an item, best first, in columns of equal length. The first is the recommended one;
+    the others serve callers with further conditions, such as how long the item keeps. At most six.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    QUANTITIES_FIELD_NUMBER: _builtins.int
+    DELIVERED_PER_USED_RATIOS_FIELD_NUMBER: _builtins.int
+    STOCKOUT_PROBABILITIES_FIELD_NUMBER: _builtins.int
+    OVERSTOCK_RATIOS_FIELD_NUMBER: _builtins.int
+    CADENCE_PROBABILITIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def interval_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """interval_days are the days between deliveries, steps of the ladder."""
+
+    @_builtins.property
+    def quantities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """quantities are the units of a delivery."""
+
+    @_builtins.property
+    def delivered_per_used_ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """delivered_per_used_ratios are the units delivered over the units used, while the need lasts."""
+
+    @_builtins.property
+    def stockout_probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """stockout_probabilities are the probabilities of a stockout within 84 days, or one interval if that is longer."""
+
+    @_builtins.property
+    def overstock_ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """overstock_ratios are the shares of the deliveries within that time that arrive before they are needed."""
+
+    @_builtins.property
+    def cadence_probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """cadence_probabilities are the probabilities of a purchase within 1.5 × the interval after as_of."""
+
+    def __init__(
+        self,
+        *,
+        interval_days: _abc.Iterable[_builtins.int] | None = ...,
+        quantities: _abc.Iterable[_builtins.int] | None = ...,
+        delivered_per_used_ratios: _abc.Iterable[_builtins.float] | None = ...,
+        stockout_probabilities: _abc.Iterable[_builtins.float] | None = ...,
+        overstock_ratios: _abc.Iterable[_builtins.float] | None = ...,
+        cadence_probabilities: _abc.Iterable[_builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_probabilities", b"cadence_probabilities", "delivered_per_used_ratios", b"delivered_per_used_ratios", "interval_days", b"interval_days", "overstock_ratios", b"overstock_ratios", "quantities", b"quantities", "stockout_probabilities", b"stockout_probabilities"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeliveryOptions: _TypeAlias = DeliveryOptions  # noqa: Y015
+
+@_typing.final
 class FirstDelivery(_message.Message):
     """FirstDelivery is the best start of deliveries at the recommended interval. Its risks are counted from as_of and
     consider the days since the last purchase and the probability that the need has ended. The item's own
@@ -663,14 +752,16 @@ class FirstDelivery(_message.Message):
     STOCKOUT_PROBABILITY_FIELD_NUMBER: _builtins.int
     OVERSTOCK_RATIO_FIELD_NUMBER: _builtins.int
     date: _builtins.str
-    """date is the day with the best trade-off, ISO 8601: the day after as_of, or whole weeks after as_of, at most 12. It
-    is the last of them when no further purchase is expected.
+    """date is the first day, ISO 8601, by which the item is needed with the probability stockout_tolerance_ratio: from the
+    day after as_of to one interval after it. It is the last of them when no purchase is that likely.
     """
     stockout_probability: _builtins.float
-    """stockout_probability is the probability of at least one stockout within 84 days of as_of, 0 to 1."""
+    """stockout_probability is the probability of at least one stockout within 84 days of as_of, 0 to 1; up to the first
+    delivery if that is later.
+    """
     overstock_ratio: _builtins.float
-    """overstock_ratio is the share of deliveries within 84 days of as_of that arrive before the household needs the item,
-    0 to 1. After a need has ended, all of them do.
+    """overstock_ratio is the share of deliveries within that time that arrive before the household needs the item, 0 to 1.
+    After a need has ended, all of them do.
     """
     def __init__(
         self,
@@ -695,19 +786,23 @@ class PurchaseProbability(_message.Message):
 
     HORIZON_DAYS_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
+    EXTRAPOLATED_FIELD_NUMBER: _builtins.int
     horizon_days: _builtins.int
     """horizon_days is the number of days after as_of, the last one included."""
     probability: _builtins.float
     """probability is the probability of a purchase within the horizon, 0 to 1."""
+    extrapolated: _builtins.bool
+    """extrapolated means that the horizon, of more than 120 days, is longer than what models are fitted on."""
     def __init__(
         self,
         *,
         horizon_days: _builtins.int = ...,
         probability: _builtins.float = ...,
+        extrapolated: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["horizon_days", b"horizon_days", "probability", b"probability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extrapolated", b"extrapolated", "horizon_days", b"horizon_days", "probability", b"probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -544,12 +544,15 @@ class Subscription(_message.Message):
     FIRST_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
     LAST_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
     UNITS_PER_PACK_FIELD_NUMBER: _builtins.int
+    DELIVERED_PER_USED_RATIO_FIELD_NUMBER: _builtins.int
     frequency: _builtins.str
-    """frequency is the name of the cadence: weekly, biweekly, every_3_weeks, monthly, every_6_weeks, bimonthly or
-    quarterly.
+    """frequency is the name of the cadence, a step of the ladder. By default: weekly, biweekly, every_3_weeks, monthly,
+    every_5_weeks, every_6_weeks, bimonthly, quarterly, every_16_weeks or every_24_weeks.
     """
     interval_days: _builtins.int
-    """interval_days is the number of days between deliveries: 7, 14, 21, 28, 42, 56 or 84."""
+    """interval_days is the number of days between deliveries, a step of the ladder. By default: 7, 14, 21, 28, 35, 42, 56,
+    84, 112 or 168.
+    """
     estimated_annual_savings: _builtins.float
     """estimated_annual_savings is price × quantity × discount × 365 / interval_days, rounded down to a cent, against the
     shelf price. Households that buy on promotion may save less.
@@ -557,7 +560,9 @@ class Subscription(_message.Message):
     discount_ratio: _builtins.float
     """discount_ratio is the subscription's discount on the shelf price, 0 to 1."""
     quantity: _builtins.int
-    """quantity is the number of units per delivery."""
+    """quantity is the number of units per delivery: what the household usually buys at once, unless another number comes
+    nearer to what it uses.
+    """
     annual_cost: _builtins.float
     """annual_cost is the cost of a year's deliveries after the discount, rounded up to a cent."""
     first_delivery_date: _builtins.str
@@ -571,6 +576,10 @@ class Subscription(_message.Message):
     units_per_pack: _builtins.int
     """units_per_pack is the number of units of the household's smallest pack in one pack that is delivered; 1 when it buys
     packs of one size.
+    """
+    delivered_per_used_ratio: _builtins.float
+    """delivered_per_used_ratio is the number of units delivered over the number that the household is expected to use: 1
+    when deliveries cover the use, less when they cover a part of it.
     """
     @_builtins.property
     def savings_vs_paid(self) -> Global___SavingsVsPaid:
@@ -598,10 +607,11 @@ class Subscription(_message.Message):
         first_delivery_date: _builtins.str = ...,
         last_delivery_date: _builtins.str = ...,
         units_per_pack: _builtins.int = ...,
+        delivered_per_used_ratio: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "last_delivery_date", b"last_delivery_date", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "tiers", b"tiers", "units_per_pack", b"units_per_pack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "delivered_per_used_ratio", b"delivered_per_used_ratio", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "last_delivery_date", b"last_delivery_date", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "tiers", b"tiers", "units_per_pack", b"units_per_pack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -11,18 +11,26 @@ from pantree_domain.cadence import GRACE_FACTOR
 from pantree_domain.evidence import Need
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import cadence, need
+from pantree_frequency.core.cadence import DAYS, LADDER_DAYS, STEPS
 from pantree_frequency.core.features import FeatureTable, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.heuristic import recency_weight
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.purchases import PairPurchases, purchases_by_pair
+from pantree_frequency.core.records import Records
 from pantree_frequency.core.statistics import ItemStatistics, pair_statistics, statistics_of_items
+from pantree_frequency.core.supply import Options as SupplyOptions
+from pantree_frequency.core.supply import options_of
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
 CONFIDENCE_DAYS = 28.0
-# Days of the curve to the next purchase: every day at first, up to a year, by which the median is known for nearly all.
-_CURVE_DAYS: NDArray[np.float64] = np.concatenate([np.arange(1.0, 85.0), np.arange(91.0, 366.0, 7.0)])
+# Options sent with an item, cheapest first: enough for one that keeps, and for a longer step.
+MAX_OPTIONS = 6
+# A first delivery comes at the earliest after this share of the item's own interval since the last purchase.
+_MIN_FIRST_FACTOR = 0.5
+# Probabilities beyond this many days are extrapolated: labels of fits end there.
+MAX_FITTED_DAYS = 120
 
 
 class FirstDelivery(NamedTuple):
@@ -33,6 +41,22 @@ class FirstDelivery(NamedTuple):
     stockout_probability: float
     overstock_ratio: float
     """Share of deliveries that come early; all of them if the need has ended."""
+
+
+class DeliveryOption(NamedTuple):
+    """A step of the ladder with the quantity that fits it."""
+
+    interval_days: int
+    quantity: int
+    """Units of a delivery."""
+    supply_ratio: float
+    """Units delivered over units used, while the need lasts."""
+    stockout_probability: float
+    """Of a stockout within 84 days of deliveries, or within one interval if that is longer."""
+    overstock_ratio: float
+    """Share of the deliveries within that time that come early."""
+    cadence_probability: float
+    """Of a purchase within the interval × `GRACE_FACTOR`."""
 
 
 # Named tuples: there is one for every item of every history, and a dataclass takes three times as long to build.
@@ -52,15 +76,14 @@ class ItemFrequency(NamedTuple):
     """From the as-of day to the next purchase; more than a year counts as a year."""
     median_days: float | None
     """From the as-of day to the next purchase; None if a year without a purchase is more likely than not."""
-    recommended_interval_days: int
-    """A step of the ladder."""
-    stockout_probability: float
-    """Of a stockout within 84 days of deliveries at that interval."""
-    overstock_ratio: float
-    """Share of deliveries at that interval that come early."""
+    options: tuple[DeliveryOption, ...]
+    """The best first: the recommended one. At least one."""
+    use_days: float
+    """Days in which the typical quantity is used up."""
+    regularity_ratio: float
+    """How far the pair's own rhythm is trusted, 0 to 1."""
     first_delivery: FirstDelivery
-    probability_within_cadence: float
-    """Of a purchase within the recommended interval × `GRACE_FACTOR`."""
+    """Of the recommended option."""
     need: Need
     """The most likely state."""
     need_probabilities: Mapping[Need, float]
@@ -135,8 +158,10 @@ def analyze_histories(requests: Sequence[AnalysisRequest], models: Models, optio
     if not requests:
         return []
     bought = purchases_of(requests)
-    statistics = statistics_of_items(bought.histories, bought.pairs["item"].tolist(), pair_statistics(bought))
-    forecasts = _forecasts(feature_table(bought, models.priors), model, models.switching, options.stockout_tolerance)
+    records = pair_statistics(bought)
+    statistics = statistics_of_items(bought.histories, bought.pairs["item"].tolist(), records)
+    table = feature_table(bought, models.priors)
+    forecasts = _forecasts(table, usual_quantity(records), model, models.switching, options.stockout_tolerance)
     analyses = []
     for household, request in enumerate(requests):
         items = [
@@ -164,53 +189,135 @@ class _Forecasts:
     ladder: list[list[float]]
     expected_days: list[float]
     median_days: list[float]
-    cadence: list[int]
-    stockout: list[float]
-    overstock: list[float]
+    options: list[tuple[DeliveryOption, ...]]
+    use_days: list[float]
+    regularity: list[float]
     first_day: list[int]
     first_stockout: list[float]
     first_overstock: list[float]
-    within_cadence: list[float]
     need: list[Need]
     need_probabilities: list[list[float]]
 
 
-def min_steps(table: FeatureTable) -> NDArray[np.int64]:
-    """int64[p], the shortest step of the ladder that each pair's own intervals allow."""
-    return cadence.min_steps(table["pair_count"], table["pair_mean_interval"], table["pair_sd_interval"])
+def usual_quantity(statistics: Records) -> NDArray[np.int64]:
+    """int64[p], the median units of a purchase, rounded down, at least 1.
+
+    Args:
+        statistics: STATISTICS[p].
+    """
+    return np.maximum(statistics["median_quantity"].astype(np.int64), 1)
 
 
-def _forecasts(table: FeatureTable, model: Model, switching: need.Switching, tolerance: float) -> _Forecasts:
+@dataclass(frozen=True, eq=False)
+class Schedules:
+    """Predictions for `p` pairs, and the deliveries that follow from them."""
+
+    curve: NDArray[np.float64]
+    """[p, len(DAYS)], probability of a purchase within each number of `cadence.DAYS`."""
+    supply: SupplyOptions
+    best: NDArray[np.intp]
+    """[p], position of the recommended step."""
+    first: cadence.FirstDeliveries
+    """Of the recommended step."""
+
+
+def schedules_of(
+    table: FeatureTable,
+    quantity: NDArray[np.int64],
+    model: Model,
+    tolerance: float = cadence.DEFAULT_STOCKOUT_TOLERANCE,
+) -> Schedules:
+    """When and how each pair should be delivered.
+
+    Args:
+        table: features of p pairs.
+        quantity: int64[p], units that the household buys at once.
+        model: predicts the purchases.
+        tolerance: of stockouts, above 0 and below 1.
+    """
     # The last bits of an exponential depend on its place in an array; equal items must stay equal, or their order would
     # depend on their neighbors.
-    curve = model.within(table, _CURVE_DAYS).round(12)
-    intervals = model.interval_within(table, cadence.DAYS).round(12)
-    cadences = cadence.choose_cadences(cadence.risks_of(intervals, min_steps(table), near_only=True), tolerance)
-    near = curve[:, : len(cadence.DAYS)]  # the curve begins with the same days
-    first = cadence.choose_first_deliveries(near, intervals, cadences.interval_days, tolerance)
-    soon, ever = curve[:, int(need.SOON_DAYS) - 1], curve[:, int(need.GONE_DAYS) - 1]
+    curve = model.within(table, DAYS).round(12)
+    intervals = model.interval_within(table, DAYS).round(12)
+    supply = options_of(intervals, table.rhythms, quantity, tolerance)
+    best = supply.best
+    own_days = need.own_interval_days(table, supply.use_days)
+    # What was bought lately is not delivered tomorrow, however unsure the forecast is.
+    earliest = np.maximum(np.ceil(_MIN_FIRST_FACTOR * own_days - table["pair_recency"]), 1.0).astype(np.int64)
+    first = cadence.choose_first_deliveries(curve, intervals, STEPS[best], earliest, tolerance)
+    regular = np.flatnonzero(table.rhythms.regular)
+    own = table.rhythms.only(regular).within(DAYS)
+    # An item that is not overdue is bought before it is, if the need lasts and no purchase is missed: a delivery waits
+    # for neither.
+    remaining = need.OVERDUE_FACTOR * own_days[regular] - table["pair_recency"][regular]
+    by_then = cadence.probability_by(own, np.maximum(remaining, 3.0))
+    own = np.where(remaining[:, None] > 0, np.minimum(own / np.maximum(by_then, 1e-9)[:, None], 1.0), own).round(12)
+    of_regular = cadence.first_deliveries_of_regular(own, intervals[regular], STEPS[best[regular]], tolerance)
+    for every, some in zip(vars(first).values(), vars(of_regular).values(), strict=True):
+        every[regular] = some
+    return Schedules(curve, supply, best, first)
+
+
+def _forecasts(
+    table: FeatureTable, quantity: NDArray[np.int64], model: Model, switching: need.Switching, tolerance: float
+) -> _Forecasts:
+    schedules = schedules_of(table, quantity, model, tolerance)
+    curve, supply, first = schedules.curve, schedules.supply, schedules.first
     recency = table["pair_recency"]
-    needs = need.need_probabilities(soon, ever, need.is_overdue(recency, intervals), switching(table))
-    days = np.concatenate([[0.0], _CURVE_DAYS])
+    own_days = need.own_interval_days(table, supply.use_days)
+    overdue = need.is_overdue(recency, own_days)
+    ever = cadence.probability_by(curve, need.gone_days(own_days))
+    needs = need.need_probabilities(curve[:, int(need.SOON_DAYS) - 1], ever, overdue, switching(table))
     survival = 1.0 - np.concatenate([np.zeros((len(table), 1)), curve], axis=1)
-    median_known = curve[:, -1] >= 0.5
-    grace_ends = np.searchsorted(_CURVE_DAYS, cadences.interval_days * GRACE_FACTOR, side="right") - 1
+    within = np.stack([cadence.probability_by(curve, step * GRACE_FACTOR) for step in LADDER_DAYS.tolist()], axis=1)
     return _Forecasts(
         recency_weight=recency_weight(recency, table["pair_mean_interval"]).tolist(),
         confidence=(100.0 * curve[:, int(CONFIDENCE_DAYS) - 1]).tolist(),
-        ladder=curve[:, cadence.LADDER_DAYS.astype(int) - 1].tolist(),
-        expected_days=((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(days)).sum(axis=1).tolist(),
-        median_days=np.where(median_known, _CURVE_DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
-        cadence=cadences.interval_days.tolist(),
-        stockout=cadences.stockout_probability.tolist(),
-        overstock=cadences.overstock_ratio.tolist(),
+        ladder=np.stack([cadence.probability_by(curve, step) for step in LADDER_DAYS.tolist()], axis=1).tolist(),
+        expected_days=((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(DAYS, prepend=0.0)).sum(axis=1).tolist(),
+        median_days=np.where(curve[:, -1] >= 0.5, DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
+        options=_delivery_options(supply, schedules.best, within),
+        use_days=supply.use_days.tolist(),
+        regularity=np.where(table.rhythms.regular, np.sqrt(table.rhythms.trust), 0.0).tolist(),
         first_day=first.days.tolist(),
         first_stockout=first.stockout_probability.tolist(),
         first_overstock=first.overstock_ratio.tolist(),
-        within_cadence=curve[np.arange(len(table)), grace_ends].tolist(),
-        need=need.likeliest_needs(needs),
+        need=need.likeliest_needs(needs, overdue, table["pair_count"]),
         need_probabilities=needs.tolist(),
     )
+
+
+def _delivery_options(
+    supply: SupplyOptions, best: NDArray[np.intp], within: NDArray[np.float64]
+) -> list[tuple[DeliveryOption, ...]]:
+    """The options of each pair by cost, and the next longer steps that the risks leave out.
+
+    Args:
+        supply: of p pairs.
+        best: int[p], position of the recommended step.
+        within: float64[p, steps], probability of a purchase within each step's grace.
+    """
+    steps = STEPS.tolist()
+    rows = zip(
+        supply.cost.tolist(), supply.quantity.tolist(), supply.supply_ratio.tolist(), supply.stockout.tolist(),
+        supply.overstock.tolist(), within.tolist(), best.tolist(), strict=True,
+    )  # fmt: skip
+    found = []
+    for cost, quantity, ratio, stockout, overstock, probability, first in rows:
+        order = sorted(
+            (position for position in range(len(steps)) if cost[position] < np.inf or position > first),
+            key=lambda position: (position != first, cost[position], position),
+        )
+        found.append(
+            tuple(
+                DeliveryOption(
+                    steps[position], quantity[position], ratio[position], stockout[position], overstock[position],
+                    probability[position],
+                )
+                for position in order[:MAX_OPTIONS]
+            )
+        )  # fmt: skip
+    return found
 
 
 def _item_frequency(statistics: ItemStatistics, forecasts: _Forecasts, pair: int, as_of_day: int) -> ItemFrequency:
@@ -223,13 +330,12 @@ def _item_frequency(statistics: ItemStatistics, forecasts: _Forecasts, pair: int
         ladder_probabilities=tuple(forecasts.ladder[pair]),
         expected_days=forecasts.expected_days[pair],
         median_days=None if np.isnan(median) else median,
-        recommended_interval_days=forecasts.cadence[pair],
-        stockout_probability=forecasts.stockout[pair],
-        overstock_ratio=forecasts.overstock[pair],
+        options=forecasts.options[pair],
+        use_days=forecasts.use_days[pair],
+        regularity_ratio=forecasts.regularity[pair],
         first_delivery=FirstDelivery(
             as_of_day + forecasts.first_day[pair], forecasts.first_stockout[pair], forecasts.first_overstock[pair]
         ),
-        probability_within_cadence=forecasts.within_cadence[pair],
         need=forecasts.need[pair],
         need_probabilities=dict(zip(need.NEEDS, forecasts.need_probabilities[pair], strict=True)),
     )

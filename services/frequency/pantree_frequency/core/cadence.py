@@ -1,6 +1,6 @@
 """Chooses cadences by risk: the delivery interval with the best trade-off between stockouts and overstock.
 
-A subscription is followed for the longest step of the ladder, 84 days, starting with a purchase. The k-th delivery
+A subscription is followed for 84 days (for one interval if that is longer), starting with a purchase. The k-th delivery
 replaces the k-th purchase that the household would have made. A *stockout* occurs if any of these purchases would have
 come before its delivery; a delivery is *early* if its purchase would have come later, or not within that time.
 
@@ -18,11 +18,11 @@ from pantree_domain.compiled import compiled
 from pantree_frequency.core.records import Floats, Integers
 
 LADDER_DAYS: Floats = np.array([step.interval_days for step in LADDER], np.float64)
-_STEPS: Integers = LADDER_DAYS.astype(np.int64)
-_HORIZON = int(_STEPS[-1])
+STEPS: Integers = LADDER_DAYS.astype(np.int64)
+HORIZON = 84
 
-# Days for which the distribution of an interval is computed.
-DAYS: Floats = np.arange(1.0, _HORIZON + 1)
+# Days for which distributions are computed: each of the horizon, then weeks, to beyond the longest step's grace.
+DAYS: Floats = np.concatenate([np.arange(1.0, HORIZON + 1), np.arange(HORIZON + 7.0, 366.0, 7.0)])
 
 # Default weight of early deliveries against stockouts. Real households then have about as many stockouts as under the
 # rule "mean interval" (see the model card).
@@ -35,15 +35,13 @@ _STOCKOUT_WEIGHT = 10.0
 # come every 28 or every 56 days. On fitting households the bound matches the next interval more often (products: .196
 # instead of .186), with 2 % more households that have a stockout and as many early deliveries.
 _MAX_MEDIAN_RATIO = 1.5
-# From this many purchases on, no step is shorter than the item's own intervals allow (see `min_steps`). With four, the
-# bound would change 93 real pairs (types), and miss their next interval by 25 days instead of 19.
-_MIN_REGULAR_PURCHASES = 6
 
-# Days from today on which deliveries may begin: tomorrow, or after whole weeks, up to the longest step of the ladder.
-# Twice as many are no better: on fitting households the share of early deliveries at equal stockouts differs by .001.
-FIRST_DAYS: Integers = np.array([1, *range(7, _HORIZON + 1, 7)])
-# The same for the first delivery. Households then have as many stockouts as with deliveries every mean interval after
-# the last purchase (fitting households, types).
+
+# Days from today on which deliveries may begin: tomorrow, or after whole weeks. Twice as many are no better: on fitting
+# households the share of early deliveries at equal stockouts differs by .001.
+FIRST_DAYS: Integers = np.array([1, *range(7, HORIZON + 1, 7)])
+# The same as `_STOCKOUT_WEIGHT` for the first delivery. Households then have as many stockouts as with deliveries every
+# mean interval after the last purchase (fitting households, types).
 _FIRST_STOCKOUT_WEIGHT = 6.5
 
 
@@ -52,23 +50,11 @@ class Risks:
     """Risks of each step of the ladder for `p` pairs."""
 
     stockout: Floats
-    """[p, steps], probability of a stockout within 84 days."""
+    """[p, steps], probability of a stockout within 84 days, or one interval."""
     overstock: Floats
-    """[p, steps], share of the deliveries within 84 days that are early."""
+    """[p, steps], share of the deliveries within that time that are early."""
     allowed: NDArray[np.bool_]
-    """[p, steps], the steps that `choose_cadences` may choose, at least one for each pair."""
-
-
-@dataclass(frozen=True, eq=False)
-class Cadences:
-    """The chosen step of the ladder for each of `p` pairs."""
-
-    interval_days: Integers
-    """[p]."""
-    stockout_probability: Floats
-    """[p]."""
-    overstock_ratio: Floats
-    """[p]."""
+    """[p, steps], the steps that `harm_of` prefers to others, at least one for each pair."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,54 +62,42 @@ class FirstDeliveries:
     """When deliveries at the chosen interval should begin, for each of `p` pairs."""
 
     days: Integers
-    """[p], from the as-of day, one of `FIRST_DAYS`."""
+    """[p], from the as-of day, 1 or more."""
     stockout_probability: Floats
-    """[p], of a stockout within 84 days of the as-of day."""
+    """[p], of a stockout within 84 days of the as-of day, or up to the first delivery if that is later."""
     overstock_ratio: Floats
     """[p], share of the deliveries within that time that are early."""
 
 
-def min_steps(purchase_counts: Floats, mean_days: Floats, deviation_days: Floats) -> Integers:
-    """int64[p], the shortest step that each pair's own intervals allow.
-
-    With six purchases or more that is the longest step within the mean interval less a standard deviation, otherwise
-    the first one. Such regular needs are rare in the data that models are fitted on: for an item that was bought every
-    eight weeks to the day, the trees expect intervals of three weeks. In real baskets the bound has no effect: none of
-    34,000 pairs of fitting households (types, at 2017-08-31) would be delivered more often than it allows.
-
-    Args:
-        purchase_counts: float64[p].
-        mean_days: float64[p], mean interval; NaN for one purchase.
-        deviation_days: float64[p], standard deviation of the intervals; NaN below three purchases.
-    """
-    shortest = np.where(purchase_counts >= _MIN_REGULAR_PURCHASES, mean_days - deviation_days, 0.0)
-    position = np.searchsorted(LADDER_DAYS, shortest, side="right") - 1
-    return _STEPS[np.clip(position, 0, len(_STEPS) - 1)]
-
-
-def risks_of(intervals: Floats, min_step: Integers | None = None, *, near_only: bool = False) -> Risks:
+def risks_of(intervals: Floats, *, near_only: bool = False) -> Risks:
     """Risks of each step of the ladder, for independent intervals of one distribution.
 
     The day of the k-th purchase is a sum of k intervals, whose distribution is a convolution; stockouts are removed
-    from it delivery by delivery.
+    from it delivery by delivery. Steps longer than the horizon have one delivery.
 
     Args:
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
-        min_step: int64[p], the shortest step that may be chosen for each pair; None for any.
-        near_only: skips the steps that `choose_cadences` never chooses, which saves most of the time; their risks are
-            0.
+        near_only: skips the steps that are not `allowed`, which saves most of the time; their risks are 0.
     """
-    density = np.diff(intervals, axis=1, prepend=0.0)
-    allowed = _steps_near(_median_days(intervals.round(9)))
-    if min_step is not None:
-        allowed &= min_step[:, None] <= _STEPS
-        allowed |= ~allowed.any(axis=1, keepdims=True) & (min_step[:, None] == _STEPS)
-    stockout = np.zeros((len(intervals), len(_STEPS)))
+    density = np.diff(intervals[:, :HORIZON], axis=1, prepend=0.0)
+    allowed = _steps_near(median_days(intervals.round(9)))
+    stockout = np.zeros((len(intervals), len(STEPS)))
     overstock = np.zeros_like(stockout)
-    computed = allowed if near_only else np.ones_like(allowed)
-    _add_risks(density, _STEPS, computed, stockout, overstock)
+    short = int(np.searchsorted(STEPS, HORIZON, side="right"))
+    computed = allowed.copy() if near_only else np.ones_like(allowed)
+    _add_risks(density, STEPS[:short], np.ascontiguousarray(computed[:, :short]), stockout, overstock)
+    for position in range(short, len(STEPS)):
+        # Beyond the horizon, distributions are known by weeks.
+        stockout[:, position] = probability_by(intervals, LADDER_DAYS[position] - 1)
+        overstock[:, position] = 1.0 - probability_by(intervals, LADDER_DAYS[position])
     # The last bits depend on the machine; a response must not.
     return Risks(np.clip(stockout.round(9), 0.0, 1.0), np.clip(overstock.round(9), 0.0, 1.0), allowed)
+
+
+def probability_by(curve: Floats, days: Floats | float) -> Floats:
+    """float64[p], a curve over `DAYS` at one number of days, or at float64[p] days; at most the last of `DAYS`."""
+    position = np.clip(np.searchsorted(DAYS, days, side="right") - 1, 0, len(DAYS) - 1)
+    return np.asarray(curve[np.arange(len(curve)), position])
 
 
 def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
@@ -133,8 +107,8 @@ def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
     return np.asarray((median * _MAX_MEDIAN_RATIO >= LADDER_DAYS) & (median <= LADDER_DAYS * _MAX_MEDIAN_RATIO))
 
 
-def choose_cadences(risks: Risks, stockout_tolerance: float = DEFAULT_STOCKOUT_TOLERANCE) -> Cadences:
-    """The allowed step of the ladder with the least harm for each pair; the longer one if two are equal.
+def harm_of(risks: Risks, stockout_tolerance: float = DEFAULT_STOCKOUT_TOLERANCE) -> Floats:
+    """float64[p, steps], the harm of each step; infinite for steps that are not allowed.
 
     Each early delivery adds to the harm, each timely one subtracts as much; a stockout adds once. Deliveries count by
     number rather than by share; otherwise short steps would seem as good as long ones.
@@ -143,27 +117,59 @@ def choose_cadences(risks: Risks, stockout_tolerance: float = DEFAULT_STOCKOUT_T
         risks: of p pairs.
         stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
-    surplus = (2.0 * risks.overstock - 1.0) * (_HORIZON // _STEPS)
+    surplus = (2.0 * risks.overstock - 1.0) * np.maximum(HORIZON // STEPS, 1)
     harm = (1.0 - stockout_tolerance) * _STOCKOUT_WEIGHT * risks.stockout + stockout_tolerance * surplus
     harm[~risks.allowed] = np.inf
-    chosen = len(_STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1)
-    rows = np.arange(len(chosen))
-    return Cadences(_STEPS[chosen].astype(np.int64), risks.stockout[rows, chosen], risks.overstock[rows, chosen])
+    return np.asarray(harm)
 
 
 def choose_first_deliveries(
     next_purchase: Floats,
     intervals: Floats,
     interval_days: Integers,
+    earliest: Integers,
     stockout_tolerance: float = DEFAULT_STOCKOUT_TOLERANCE,
 ) -> FirstDeliveries:
     """The first day with the least harm in 84 days of deliveries at each pair's interval; the latest one of equals.
 
     Harm is weighed as for the interval. The first need follows `next_purchase`, all others follow it by independent
-    intervals; a household whose need has ended has no stockout. No first delivery is later than the first of
-    `FIRST_DAYS` by which the item is more likely than not to be needed. Otherwise the first delivery would be delayed
-    where a stockout is likely anyway (on fitting households that would avoid two percent of the early deliveries at
-    equal stockouts).
+    intervals; a household whose need has ended has no stockout. The day is one of `FIRST_DAYS`, or the earliest; no
+    later than the first of `FIRST_DAYS` by which the item is more likely than not to be needed. Otherwise the first
+    delivery would be delayed where a stockout is likely anyway (on fitting households that would avoid two percent of
+    the early deliveries at equal stockouts).
+
+    Args:
+        next_purchase: float64[p, len(DAYS)], probability that the next purchase comes within each number of `DAYS`.
+        intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
+        interval_days: int64[p], steps of the ladder.
+        earliest: int64[p], the first day that comes into question, 1 or more.
+        stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
+    """
+    # The earliest day takes the place of tomorrow.
+    candidates = np.tile(FIRST_DAYS, (len(earliest), 1))
+    candidates[:, 0] = np.minimum(earliest, HORIZON)
+    stockout, overstock = _first_risks(next_purchase, intervals, interval_days, candidates)
+    deliveries = (HORIZON - candidates) // interval_days[:, None] + 1
+    surplus = (2.0 * overstock - 1.0) * deliveries
+    harm = (1.0 - stockout_tolerance) * _FIRST_STOCKOUT_WEIGHT * stockout + stockout_tolerance * surplus
+    latest = np.searchsorted(FIRST_DAYS, median_days(next_purchase))
+    late = np.arange(len(FIRST_DAYS)) > latest[:, None]
+    late[:, 0] = False
+    harm[late | (candidates < earliest[:, None])] = np.inf
+    chosen = len(FIRST_DAYS) - 1 - np.argmin(harm[:, ::-1], axis=1)
+    rows = np.arange(len(chosen))
+    return FirstDeliveries(candidates[rows, chosen], stockout[rows, chosen], overstock[rows, chosen])
+
+
+def first_deliveries_of_regular(
+    next_purchase: Floats, intervals: Floats, interval_days: Integers, stockout_tolerance: float
+) -> FirstDeliveries:
+    """The first day by which an item is needed with the probability `stockout_tolerance`, at most an interval from now.
+
+    A delivery that comes a day late costs a day without the item, one that comes a day early a day of stock. The
+    expected cost is least on the day by which the purchase has come with a probability that equals the tolerance (the
+    newsvendor rule; K. Arrow, T. Harris, J. Marschak, "Optimal Inventory Policy", Econometrica 1951). For items without
+    a rhythm of their own the risks of all deliveries together decide better: see `choose_first_deliveries`.
 
     Args:
         next_purchase: float64[p, len(DAYS)], probability that the next purchase comes within each number of `DAYS`.
@@ -171,21 +177,50 @@ def choose_first_deliveries(
         interval_days: int64[p], steps of the ladder.
         stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
-    stockout = np.zeros((len(intervals), len(FIRST_DAYS)))
-    early = np.zeros_like(stockout)
+    days = np.clip(_quantile_days(next_purchase, stockout_tolerance), 1, interval_days).astype(np.int64)
+    stockout, early = _first_risks(next_purchase, intervals, interval_days, days[:, None])
+    late = days > HORIZON
+    by_then = probability_by(next_purchase, days.astype(np.float64))
+    return FirstDeliveries(
+        days, np.where(late, by_then, stockout[:, 0]).round(9), np.where(late, 1.0 - by_then, early[:, 0]).round(9)
+    )
+
+
+def _first_risks(
+    next_purchase: Floats, intervals: Floats, interval_days: Integers, first_days: Integers
+) -> tuple[Floats, Floats]:
+    """Probability of a stockout within the horizon, and share of early deliveries, float64[p, f] each.
+
+    Args:
+        next_purchase: float64[p, len(DAYS)].
+        intervals: float64[p, len(DAYS)].
+        interval_days: int64[p].
+        first_days: int64[p, f], days on which deliveries may begin; those beyond the horizon have no risk.
+    """
+    stockout, early = np.zeros(first_days.shape), np.zeros(first_days.shape)
     _fill_first_risks(
-        np.diff(next_purchase, axis=1, prepend=0.0), np.diff(intervals, axis=1, prepend=0.0), interval_days, FIRST_DAYS,
-        stockout, early,
+        np.diff(next_purchase[:, :HORIZON], axis=1, prepend=0.0), np.diff(intervals[:, :HORIZON], axis=1, prepend=0.0),
+        interval_days, first_days, stockout, early,
     )  # fmt: skip
-    deliveries = (_HORIZON - FIRST_DAYS) // interval_days[:, None] + 1
-    stockout, overstock = np.clip(stockout.round(9), 0.0, 1.0), np.clip((early / deliveries).round(9), 0.0, 1.0)
-    surplus = (2.0 * overstock - 1.0) * deliveries
-    harm = (1.0 - stockout_tolerance) * _FIRST_STOCKOUT_WEIGHT * stockout + stockout_tolerance * surplus
-    latest = np.searchsorted(FIRST_DAYS, _median_days(next_purchase))
-    harm[np.arange(len(FIRST_DAYS)) > latest[:, None]] = np.inf
-    chosen = len(FIRST_DAYS) - 1 - np.argmin(harm[:, ::-1], axis=1)
-    rows = np.arange(len(chosen))
-    return FirstDeliveries(FIRST_DAYS[chosen], stockout[rows, chosen], overstock[rows, chosen])
+    deliveries = np.maximum((HORIZON - first_days) // interval_days[:, None] + 1, 1)
+    return np.clip(stockout.round(9), 0.0, 1.0), np.clip((early / deliveries).round(9), 0.0, 1.0)
+
+
+def _quantile_days(curve: Floats, share: float) -> Floats:
+    """float64[p], the first day on which a curve over `DAYS` has reached a share, interpolated; infinite if never."""
+    reached = curve >= share
+    position = np.argmax(reached, axis=1)
+    rows = np.arange(len(curve))
+    before = np.where(position > 0, curve[rows, position - 1], 0.0)
+    start = np.where(position > 0, DAYS[position - 1], 0.0)
+    part = (share - before) / np.maximum(curve[rows, position] - before, 1e-12)
+    days = np.ceil((start + (DAYS[position] - start) * np.clip(part, 0.0, 1.0)).round(6))
+    return np.where(reached.any(axis=1), days, np.inf)
+
+
+def median_days(curve: Floats) -> Floats:
+    """float64[p], the median of a curve over `DAYS`; infinite beyond the last of them."""
+    return _quantile_days(curve, 0.5)
 
 
 @compiled()
@@ -197,7 +232,7 @@ def _add_risks(
     Args:
         density: float64[p, days], probability that an interval is 1, 2, … days long.
         steps: int64[s], ascending.
-        computed: bool[p, s], at least one for each pair.
+        computed: bool[p, s].
         stockout: float64[p, s].
         overstock: float64[p, s].
     """
@@ -207,8 +242,10 @@ def _add_risks(
         intervals = density[pair]
         sums[:] = intervals
         position = 0
-        while not computed[pair, position]:  # numpy's argmax takes seconds to compile
+        while position < len(steps) and not computed[pair, position]:  # numpy's argmax takes seconds to compile
             position += 1
+        if position == len(steps):
+            continue
         shortest = steps[position]
         for number in range(1, horizon // shortest + 1):
             if number > 1:
@@ -230,10 +267,6 @@ def _add_risks(
                 _add_interval(sums, before, intervals, following)
                 sums, following = following, sums
             stockout[pair, position] += sums[before:].sum()
-
-
-def _median_days(intervals: Floats) -> Floats:
-    return np.where(intervals[:, -1] >= 0.5, DAYS[np.argmax(intervals >= 0.5, axis=1)], np.inf)
 
 
 @compiled()
@@ -265,7 +298,7 @@ def _add_interval(days: Floats, first: int, intervals: Floats, following: Floats
 
 @compiled()
 def _fill_first_risks(
-    next_density: Floats, density: Floats, steps: Integers, firsts: Integers, stockout: Floats,
+    next_density: Floats, density: Floats, steps: Integers, first_days: Integers, stockout: Floats,
     early: Floats,
 ) -> None:  # fmt: skip
     """Fills the risks of each first day for each pair.
@@ -274,7 +307,7 @@ def _fill_first_risks(
         next_density: float64[p, days], probability that the next purchase comes in 1, 2, … days.
         density: float64[p, days], probability that an interval is 1, 2, … days long.
         steps: int64[p], days between deliveries.
-        firsts: int64[f], days on which deliveries may begin.
+        first_days: int64[p, f], days on which deliveries may begin, ascending; those beyond the horizon are left out.
         stockout: float64[p, f], filled.
         early: float64[p, f], filled with the expected number of early deliveries.
     """
@@ -286,7 +319,7 @@ def _fill_first_risks(
     known = np.empty(horizon + 1, np.bool_)
     risk = np.empty(horizon + 1)
     for pair in range(len(density)):
-        intervals, soonest, step = density[pair], next_density[pair], steps[pair]
+        intervals, soonest, step, firsts = density[pair], next_density[pair], steps[pair], first_days[pair]
         sums[:] = soonest
         for number in range((horizon - firsts[0]) // step + 1):
             if number > 0:
@@ -311,6 +344,8 @@ def _fill_first_risks(
         known[:] = False
         for position in range(len(firsts)):
             first = firsts[position]
+            if first > horizon:
+                continue
             # Deliveries that begin a step later are the same without the first: one pass computes them all.
             if not known[first]:
                 last = first + (horizon - first) // step * step

@@ -6,15 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pantree_domain.cadence import LADDER
 from pantree_domain.item_key import item_key
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import cadence
-from pantree_frequency.core.analysis import AnalysisRequest, Models, Options, min_steps, purchases_of
+from pantree_frequency.core.analysis import AnalysisRequest, Models, Options, purchases_of, usual_quantity
 from pantree_frequency.core.features import feature_table
+from pantree_frequency.core.statistics import pair_statistics
+from pantree_frequency.core.supply import options_of
 from pantree_runtime.errors import FieldViolation, InvalidInput
 
-# The longest step of the ladder: an item that is not bought by then has no cadence to change.
-MAX_WAIT_DAYS = 84
+# An item that is not bought within the longest step of the ladder has no cadence to change.
+MAX_WAIT_DAYS = LADDER[-1].interval_days
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ def cadence_changes(
     """The day after which a next purchase would make the cadence longer, for each item that has one, in order.
 
     The analysis is repeated as if the household bought the item once more on a later day, in the same way as last time,
-    and nothing else before. The days are bisected: nine analyses in all, each of all items together.
+    and nothing else before. The days are bisected: about ten analyses in all, each of all items together.
 
     Args:
         request: the history; the items must have been bought.
@@ -116,8 +119,8 @@ def _cadences(
     table = feature_table(bought, models.priors)
     wanted = [request.history.item_names[items[name]] for name, request in requests.items()]
     pairs = zip(table.households.tolist(), table.items.tolist(), strict=True)
-    judged = table.only(np.array([bought.histories.item_names[item] == wanted[number] for number, item in pairs]))
+    chosen = np.flatnonzero([bought.histories.item_names[item] == wanted[number] for number, item in pairs])
+    judged, quantity = table.only(chosen), usual_quantity(pair_statistics(bought)[chosen])
     intervals = models.named(options.model_name).interval_within(judged, cadence.DAYS).round(12)
-    risks = cadence.risks_of(intervals, min_steps(judged), near_only=True)
-    chosen = cadence.choose_cadences(risks, options.stockout_tolerance)
-    return dict(zip(requests, chosen.interval_days.tolist(), strict=True))
+    supply = options_of(intervals, judged.rhythms, quantity, options.stockout_tolerance)
+    return dict(zip(requests, cadence.STEPS[supply.best].tolist(), strict=True))

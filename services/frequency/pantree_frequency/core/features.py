@@ -14,6 +14,7 @@ from pantree_frequency.core.intervals import days_after, decayed_count, interval
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.purchases import PairPurchases
 from pantree_frequency.core.records import FEATURES, Codes, Integer, Integers, Purchases, Records, flat_names
+from pantree_frequency.core.rhythm import Rhythms, rhythms_of
 
 COLUMN = {name: position for position, name in enumerate(flat_names(FEATURES))}
 
@@ -58,6 +59,7 @@ class FeatureTable:
     """[p], position of the item in the dictionary."""
     values: NDArray[np.float32]
     """[p, len(COLUMN)]; NaN where there are too few purchases."""
+    rhythms: Rhythms
 
     def __len__(self) -> int:
         return len(self.items)
@@ -68,7 +70,7 @@ class FeatureTable:
 
     def only(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> "FeatureTable":
         """The table of some pairs."""
-        return FeatureTable(self.households[chosen], self.items[chosen], self.values[chosen])
+        return FeatureTable(self.households[chosen], self.items[chosen], self.values[chosen], self.rhythms.only(chosen))
 
 
 def feature_table(bought: PairPurchases, priors: Priors) -> FeatureTable:
@@ -89,7 +91,8 @@ def feature_table(bought: PairPurchases, priors: Priors) -> FeatureTable:
         features[name] = prior[items]
     derive(bought.pair_starts, features)
     values = features.view(np.float32).reshape(len(items), len(COLUMN))
-    return FeatureTable(bought.pairs["household"].copy(), items, values)
+    rhythms = rhythms_of(bought.pair_starts, bought.as_of, bought.pairs, bought.purchases.days, bought.purchases.units)
+    return FeatureTable(bought.pairs["household"].copy(), items, values, rhythms)
 
 
 def known_or_zero(values: NDArray[np.float64]) -> NDArray[np.float64]:

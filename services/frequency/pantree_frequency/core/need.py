@@ -10,12 +10,12 @@ from pantree_domain.evidence import Need
 from pantree_frequency.core.features import FeatureTable, known_or_zero
 from pantree_frequency.core.records import Floats
 
-# An item is overdue if this share of its intervals is shorter than the time that has passed; after `GONE_DAYS` in any
-# case.
-OVERDUE_RATIO = 0.8
+# An item is overdue after this many of its own intervals without a purchase.
+OVERDUE_FACTOR = 1.5
 SOON_DAYS = 28.0
-# A need without a purchase for the longest step of the ladder has ended, as far as a subscription is concerned.
+# A need without a purchase for 84 days, or two of its own intervals, has ended, as far as a subscription is concerned.
 GONE_DAYS = 84.0
+_GONE_FACTOR = 2.0
 
 NEEDS = tuple(Need)
 
@@ -49,16 +49,26 @@ def switching_columns(table: FeatureTable) -> dict[str, Floats]:
     }
 
 
-def is_overdue(recency: Floats, intervals: Floats) -> NDArray[np.bool_]:
-    """bool[p], whether more time has passed than most intervals last.
+def own_interval_days(table: FeatureTable, use_days: Floats) -> Floats:
+    """float64[p], the item's own interval: that of its rhythm, else the mean so far; the forecast for one purchase.
 
     Args:
-        recency: float64[p], days since the last purchase.
-        intervals: float64[p, days], probability that an interval is at most 1, 2, … days long.
+        table: of p pairs.
+        use_days: float64[p], forecast of the days between purchases.
     """
-    passed = np.clip(recency.astype(int), 1, intervals.shape[1])
-    unusual = intervals[np.arange(len(recency)), passed - 1] > OVERDUE_RATIO
-    return np.asarray((unusual & (recency >= 1)) | (recency > GONE_DAYS))
+    mean = np.where(np.isnan(table["pair_mean_interval"]), use_days, table["pair_mean_interval"])
+    # After a purchase of more units than usual, the next one is due later.
+    return np.where(table.rhythms.regular, use_days, mean) * np.maximum(table.rhythms.first_scale, 1.0)
+
+
+def is_overdue(recency: Floats, own_days: Floats) -> NDArray[np.bool_]:
+    """bool[p], whether more than `OVERDUE_FACTOR` of the item's own intervals have passed since the last purchase."""
+    return np.asarray(recency > OVERDUE_FACTOR * own_days)
+
+
+def gone_days(own_days: Floats) -> Floats:
+    """float64[p], days without a purchase after which a need has ended."""
+    return np.maximum(GONE_DAYS, _GONE_FACTOR * own_days)
 
 
 def need_probabilities(soon: Floats, ever: Floats, overdue: NDArray[np.bool_], switching: Floats) -> Floats:
@@ -66,7 +76,7 @@ def need_probabilities(soon: Floats, ever: Floats, overdue: NDArray[np.bool_], s
 
     Args:
         soon: float64[p], probability of a purchase within `SOON_DAYS`.
-        ever: float64[p], the same within `GONE_DAYS`.
+        ever: float64[p], the same within `gone_days`.
         overdue: bool[p], from `is_overdue`.
         switching: float64[p], probability that other items of the group are bought, given that this one is not.
     """
@@ -80,10 +90,14 @@ def need_probabilities(soon: Floats, ever: Floats, overdue: NDArray[np.bool_], s
     return np.stack([columns[need] for need in NEEDS], axis=1)
 
 
-def likeliest_needs(probabilities: Floats) -> list[Need]:
-    """The most likely state of each pair.
+def likeliest_needs(probabilities: Floats, overdue: NDArray[np.bool_], counts: Floats) -> list[Need]:
+    """The most likely state of each pair; one that was bought twice is active while it is not overdue.
 
     Args:
         probabilities: from `need_probabilities`.
+        overdue: bool[p], from `is_overdue`.
+        counts: float64[p], purchases.
     """
-    return [NEEDS[position] for position in np.argmax(probabilities, axis=1)]
+    on_time = ~overdue & (counts > 1)
+    found = np.where(on_time, NEEDS.index(Need.ACTIVE), np.argmax(probabilities, axis=1))
+    return [NEEDS[position] for position in found.tolist()]

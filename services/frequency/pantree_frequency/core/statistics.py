@@ -19,6 +19,9 @@ from pantree_frequency.core.purchases import PairPurchases, purchases_by_pair
 from pantree_frequency.core.records import STATISTICS, Purchases, Records
 from pantree_frequency.core.trend import p_value, trend_of
 
+# Latest purchases whose units are typical: a household that has grown or shrunk buys other quantities than before.
+_TYPICAL_PURCHASES = 5
+
 
 # A named tuple: there is one for every item of every history, and a dataclass takes three times as long to build.
 class ItemStatistics(NamedTuple):
@@ -166,4 +169,4 @@ def _pair_statistics(pairs: Records, purchases: Purchases, rows: Records) -> Non
         row.total_spend = total.paid
         row.mean_unit_price = total.shelf / total.units
         row.latest_unit_price = purchases.shelf[end - 1] / units[-1]
-        row.median_quantity = median_of(units, ordered)
+        row.median_quantity = median_of(units[-_TYPICAL_PURCHASES:], ordered)

@@ -16,6 +16,22 @@ from pantree_domain.evidence import Need, Trend
 MIN_RECENCY_WEIGHT = 0.125
 
 
+class DeliveryOption(NamedTuple):
+    """A way to deliver an item: a step of the ladder with the quantity that fits it."""
+
+    interval_days: int
+    quantity: int
+    """Units of a delivery."""
+    supply_ratio: float
+    """Units delivered over units used, while the need lasts."""
+    stockout_probability: float
+    """Of at least one stockout within 84 days, or one interval if that is longer, 0 to 1."""
+    overstock_ratio: float
+    """Share of the deliveries within that time that would come early, 0 to 1."""
+    cadence_probability: float
+    """Of a purchase within 1.5 × the interval, 0 to 1."""
+
+
 class Forecast(NamedTuple):
     """The forecast for an item, as of the as-of date."""
 
@@ -32,6 +48,16 @@ class Forecast(NamedTuple):
     """Of that state, 0 to 1."""
     first_delivery_day: date | None = None
     """None when unknown."""
+    quantity: int = 0
+    """Units of a delivery; 0 for the typical quantity."""
+    supply_ratio: float = 1.0
+    """Units delivered over units used, while the need lasts."""
+    regularity_ratio: float = 0.0
+    """How far the item has a rhythm of its own, 0 to 1."""
+    use_days: float = 0.0
+    """Days in which the typical quantity is used up; 0 when unknown."""
+    options: tuple[DeliveryOption, ...] = ()
+    """Other ways to deliver it, and the one above, best first; empty when unknown."""
 
 
 class PaidPrice(NamedTuple):

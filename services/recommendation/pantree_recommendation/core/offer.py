@@ -6,6 +6,7 @@ from pantree_domain.cadence import LADDER, Cadence, nearest_cadence
 from pantree_domain.money import CENT_DIGITS
 from pantree_recommendation.core.candidate import Candidate, Forecast
 from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
+from pantree_recommendation.core.policy import MIN_REGULARITY
 from pantree_recommendation.core.savings import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
 
 # With at most three intervals, the typical interval of such items is still informative.
@@ -41,6 +42,8 @@ class Offer:
     """Its risks are those of `supported_cadence`."""
     quantity: int
     """Units per delivery."""
+    supply_ratio: float
+    """Units delivered over units used, while the need lasts."""
     prices: tuple[Price, ...]
     """At each discount tier, smallest delivery first."""
     discounted: bool = True
@@ -76,18 +79,23 @@ def offer_of(
     cadence = supported
     if (
         candidate.purchase_count <= MAX_PURCHASES_OF_THIN_EVIDENCE
+        and forecast.regularity_ratio < MIN_REGULARITY
+        and supported != LADDER[-1]
         and candidate.suggested_interval_days is not None
         and nearest_cadence(candidate.suggested_interval_days).interval_days > supported.interval_days
     ):
         cadence = LADDER[LADDER.index(supported) + 1]
-    quantity = candidate.typical_quantity
+    units = forecast.quantity or candidate.typical_quantity
+    quantity = units
     if candidate.units_per_pack > 1:
-        cadence, quantity = _whole_packs(quantity, candidate.units_per_pack, supported, cadence)
+        cadence, quantity = _whole_packs(units, candidate.units_per_pack, supported, cadence)
+    delivered_ratio = quantity * candidate.units_per_pack / units * supported.interval_days / cadence.interval_days
     return Offer(
         cadence=cadence,
         supported_cadence=supported,
         forecast=forecast,
         quantity=quantity,
+        supply_ratio=forecast.supply_ratio * delivered_ratio,
         prices=tuple(_price(candidate, cadence, quantity, tier, discounted, digits) for tier in tiers.tiers),
         discounted=discounted,
         digits=digits,

@@ -1,6 +1,7 @@
 """Which items are eligible for a subscription."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -10,11 +11,12 @@ from pantree_domain.evidence import Need
 from pantree_domain.goods import GoodsMatch, GoodsPolicy, Offering, load_goods_policy
 from pantree_domain.goods.seasons import Season, load_seasons
 from pantree_recommendation.core.candidate import Candidate
+from pantree_recommendation.core.delivery import DEFAULT_MAX_SUPPLY_DAYS
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
 from pantree_recommendation.core.reason import Reason, ReasonCode
 
-# The ladder ends at 84 days; one more step, growing as the last one did, would begin here. Items bought less often
-# would be delivered faster than they are used up, which is the main reason why people cancel.
+# One more step of the ladder, growing as the last one did, would begin here. Items bought less often would be delivered
+# faster than they are used up, which is the main reason why people cancel.
 MAX_MEAN_INTERVAL_DAYS = LADDER[-1].interval_days * math.sqrt(LADDER[-1].interval_days / LADDER[-2].interval_days)
 
 # What keeps for days only and is bought more often than this is eaten on the same day; a week's worth of it would
@@ -23,9 +25,8 @@ MIN_FRESH_INTERVAL_DAYS = 2.5
 # A subscription that would end after its first delivery is not worth one.
 _MIN_INTERVALS_OF_SEASON = 2.0
 
-# Predictable items: a coefficient of variation of at most .43 over at least five intervals.
-MIN_PURCHASES_OF_PREDICTABLE = 6
-MIN_CONSISTENCY_OF_PREDICTABLE = 0.7
+# Items with a rhythm of their own say enough with few purchases.
+MIN_REGULARITY = 0.3
 
 # With fewer purchases, a cadence that is this much longer than the household's own interval rests on other households.
 _MIN_PURCHASES_OF_OTHER_INTERVAL = 5
@@ -52,15 +53,16 @@ class Policy:
     """0 to 100."""
     min_purchases: int = 3
     """At least 2: a cadence needs an interval."""
-    predictable_allowance: float = 0.05
-    """How much lower the required probability of predictable items is, 0 to 1. Forecasts are pulled toward the average,
-    and predictable items are above it: of those forecast at .60 to .65 on fitting households, .67 were bought again in
-    time (574 products and types)."""
+    regular_allowance: float = 0.3
+    """How much lower the required probability of items with a rhythm of their own is, 0 to 1. Forecasts are pulled
+    toward the average, and regular items are above it; when they are due is known best."""
     min_suggestion_score: float = 0.2
     """0 to 1; see `Suggestion.score`."""
     tiers: DiscountTiers = DEFAULT_TIERS
     excluded_categories: frozenset[str] = frozenset()
     """Not delivered by subscription; lower case."""
+    max_supply_days: Mapping[Perishability, int] = field(default_factory=lambda: DEFAULT_MAX_SUPPLY_DAYS)
+    """The longest supply of one delivery, by how long an item keeps."""
     max_category_ratio: float = 0.5
     """Largest share of the requested recommendations that may come from one category, above 0 to 1."""
     goods: GoodsPolicy = field(default_factory=load_goods_policy)
@@ -68,12 +70,8 @@ class Policy:
 
     def required_probability(self, candidate: Candidate) -> float:
         """The minimum `cadence_probability` of an item, 0 to 1."""
-        predictable = (
-            candidate.forecast is not None  # the allowance corrects forecasts, not confidences
-            and candidate.purchase_count >= MIN_PURCHASES_OF_PREDICTABLE
-            and candidate.consistency_ratio >= MIN_CONSISTENCY_OF_PREDICTABLE
-        )
-        return max(0.0, self.min_cadence_probability - (self.predictable_allowance if predictable else 0.0))
+        regular = candidate.forecast is not None and candidate.forecast.regularity_ratio >= MIN_REGULARITY
+        return max(0.0, self.min_cadence_probability - (self.regular_allowance if regular else 0.0))
 
     def max_per_category(self, limit: int) -> int:
         """How many of `limit` items may come from one category, at least 1."""

@@ -10,6 +10,7 @@ from pantree_domain.catalog import OTHER
 from pantree_domain.evidence import ModelName
 from pantree_domain.money import minor_unit_digits
 from pantree_recommendation.core.candidate import Candidate
+from pantree_recommendation.core.delivery import with_best_option
 from pantree_recommendation.core.explanation import recommendation_reasons
 from pantree_recommendation.core.offer import Offer, offer_of
 from pantree_recommendation.core.plan import Plan, plan_of
@@ -142,12 +143,13 @@ def filter_candidates(request: RecommendationRequest, policy: Policy, models: Mo
         policy = replace(policy, min_confidence=request.min_confidence)
     if request.min_cadence_probability is not None:
         # A threshold in the request applies to all items, without the allowance.
-        policy = replace(policy, min_cadence_probability=request.min_cadence_probability, predictable_allowance=0.0)
+        policy = replace(policy, min_cadence_probability=request.min_cadence_probability, regular_allowance=0.0)
     offers, rejected = [], []
     digits = minor_unit_digits(request.currency_code)
     # Without any price, prices are unknown; next to other prices, a price of 0 is that of a free sample.
     has_prices = any(candidate.latest_unit_price > 0 for candidate in request.candidates)
-    for candidate in request.candidates:
+    for evidence in request.candidates:
+        candidate = with_best_option(evidence, policy.required_probability(evidence), policy.max_supply_days)
         reason = rejection_reason(candidate, request.as_of, policy)
         if reason is None and has_prices and _is_free(candidate):
             reason = Reason(ReasonCode.NO_PRICE, {})

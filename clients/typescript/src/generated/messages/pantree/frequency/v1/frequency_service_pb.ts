@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/frequency/v1/frequency_service.proto.
  */
 export const file_pantree_frequency_v1_frequency_service: GenFile = /*@__PURE__*/
-  fileDesc("CixwYW50cmVlL2ZyZXF1ZW5jeS92MS9mcmVxdWVuY3lfc2VydmljZS5wcm90bxIUcGFudHJlZS5mcmVxdWVuY3kudjEicwoZRmluZENhZGVuY2VDaGFuZ2VzUmVxdWVzdBJCCgdoaXN0b3J5GAEgASgLMisucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0QgTiQQECEhIKCml0ZW1fbmFtZXMYAiADKAkiUgoaRmluZENhZGVuY2VDaGFuZ2VzUmVzcG9uc2USNAoHY2hhbmdlcxgBIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2UieQoNQ2FkZW5jZUNoYW5nZRIMCgRuYW1lGAEgASgJEiEKGXJlY29tbWVuZGVkX2ludGVydmFsX2RheXMYAiABKAUSEgoKYWZ0ZXJfZGF0ZRgDIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAQgASgFEgwKBHRleHQYBSABKAkijgIKFUFuYWx5emVIaXN0b3J5UmVxdWVzdBI9CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uc0IE4kEBAhITCgVhc19vZhgCIAEoCUIE4kEBAhISCgppdGVtX3R5cGVzGAMgAygJEhIKCm1vZGVsX25hbWUYBCABKAkSJQoYc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvGAUgASgBSACIAQESNQoEdmlldxgGIAEoDjInLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkl0ZW1GcmVxdWVuY3lWaWV3QhsKGV9zdG9ja291dF90b2xlcmFuY2VfcmF0aW8igwEKFkFuYWx5emVIaXN0b3J5UmVzcG9uc2USMgoFaXRlbXMYASADKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBINCgVhc19vZhgDIAEoCSLkAQoXQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QSOgoKaG91c2Vob2xkcxgBIAMoCzImLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkhvdXNlaG9sZEhpc3RvcnkSEgoKbW9kZWxfbmFtZRgCIAEoCRIlChhzdG9ja291dF90b2xlcmFuY2VfcmF0aW8YAyABKAFIAIgBARI1CgR2aWV3GAQgASgOMicucGFudHJlZS5mcmVxdWVuY3kudjEuSXRlbUZyZXF1ZW5jeVZpZXdCGwoZX3N0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbyJ6ChBIb3VzZWhvbGRIaXN0b3J5Ej0KCXB1cmNoYXNlcxgBIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zQgTiQQECEhMKBWFzX29mGAIgASgJQgTiQQECEhIKCml0ZW1fdHlwZXMYAyADKAkiVwoYQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlEjsKCmhvdXNlaG9sZHMYASADKAsyJy5wYW50cmVlLmZyZXF1ZW5jeS52MS5Ib3VzZWhvbGRBbmFseXNpcyKDAQoRSG91c2Vob2xkQW5hbHlzaXMSPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIoQKCg1JdGVtRnJlcXVlbmN5EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSHwoSbWVhbl9pbnRlcnZhbF9kYXlzGAQgASgBSACIAQESIQoUbWVkaWFuX2ludGVydmFsX2RheXMYBSABKAFIAYgBARIkChdzdGFuZGFyZF9kZXZpYXRpb25fZGF5cxgGIAEoAUgCiAEBEiUKGGNvZWZmaWNpZW50X29mX3ZhcmlhdGlvbhgHIAEoAUgDiAEBEhkKEWNvbnNpc3RlbmN5X3JhdGlvGAggASgBEhwKFHJlY2VuY3lfd2VpZ2h0X3JhdGlvGAkgASgBEioKBXRyZW5kGAogASgOMhsucGFudHJlZS5mcmVxdWVuY3kudjEuVHJlbmQSHQoQdHJlbmRfc2xvcGVfZGF5cxgLIAEoAUgEiAEBEhIKCmNvbmZpZGVuY2UYDCABKAESEgoKZmlyc3RfZGF0ZRgNIAEoCRIRCglsYXN0X2RhdGUYDiABKAkSFQoNbmV4dF9kdWVfZGF0ZRgPIAEoCRIWCg50b3RhbF9xdWFudGl0eRgQIAEoAxITCgt0b3RhbF9zcGVuZBgRIAEoARIXCg9tZWFuX3VuaXRfcHJpY2UYEiABKAESGQoRbGF0ZXN0X3VuaXRfcHJpY2UYEyABKAESGAoQdHlwaWNhbF9xdWFudGl0eRgUIAEoBRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGBUgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGBYgASgBEhgKC21lZGlhbl9kYXlzGBcgASgBSAWIAQESIQoZcmVjb21tZW5kZWRfaW50ZXJ2YWxfZGF5cxgYIAEoBRIcChRzdG9ja291dF9wcm9iYWJpbGl0eRgZIAEoARIXCg9vdmVyc3RvY2tfcmF0aW8YGiABKAESGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgbIAEoARIoCgRuZWVkGBwgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBJBChJuZWVkX3Byb2JhYmlsaXRpZXMYHSADKAsyJS5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkUHJvYmFiaWxpdHkSIQoUbWVhbl9wYWlkX3VuaXRfcHJpY2UYHiABKAFIBogBARImChlwYWlkX3VuaXRfcHJpY2VfZGV2aWF0aW9uGB8gASgBSAeIAQESGgoNdHJlbmRfcF92YWx1ZRggIAEoAUgIiAEBEjsKDmZpcnN0X2RlbGl2ZXJ5GCEgASgLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuRmlyc3REZWxpdmVyeUIVChNfbWVhbl9pbnRlcnZhbF9kYXlzQhcKFV9tZWRpYW5faW50ZXJ2YWxfZGF5c0IaChhfc3RhbmRhcmRfZGV2aWF0aW9uX2RheXNCGwoZX2NvZWZmaWNpZW50X29mX3ZhcmlhdGlvbkITChFfdHJlbmRfc2xvcGVfZGF5c0IOCgxfbWVkaWFuX2RheXNCFwoVX21lYW5fcGFpZF91bml0X3ByaWNlQhwKGl9wYWlkX3VuaXRfcHJpY2VfZGV2aWF0aW9uQhAKDl90cmVuZF9wX3ZhbHVlIlQKDUZpcnN0RGVsaXZlcnkSDAoEZGF0ZRgBIAEoCRIcChRzdG9ja291dF9wcm9iYWJpbGl0eRgCIAEoARIXCg9vdmVyc3RvY2tfcmF0aW8YAyABKAEiQAoTUHVyY2hhc2VQcm9iYWJpbGl0eRIUCgxob3Jpem9uX2RheXMYASABKAUSEwoLcHJvYmFiaWxpdHkYAiABKAEiUAoPTmVlZFByb2JhYmlsaXR5EigKBG5lZWQYASABKA4yGi5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkEhMKC3Byb2JhYmlsaXR5GAIgASgBKnUKEUl0ZW1GcmVxdWVuY3lWaWV3EiMKH0lURU1fRlJFUVVFTkNZX1ZJRVdfVU5TUEVDSUZJRUQQABIdChlJVEVNX0ZSRVFVRU5DWV9WSUVXX0JBU0lDEAESHAoYSVRFTV9GUkVRVUVOQ1lfVklFV19GVUxMEAIqcAoETmVlZBIUChBORUVEX1VOU1BFQ0lGSUVEEAASDwoLTkVFRF9BQ1RJVkUQARINCglORUVEX0xBVEUQAhIPCgtORUVEX1BBVVNFRBADEg4KCk5FRURfRU5ERUQQBBIRCg1ORUVEX1NXSVRDSEVEEAUqWwoFVHJlbmQSFQoRVFJFTkRfVU5TUEVDSUZJRUQQABIQCgxUUkVORF9TVEFCTEUQARIWChJUUkVORF9BQ0NFTEVSQVRJTkcQAhIRCg1UUkVORF9TTE9XSU5HEAMy7wIKEEZyZXF1ZW5jeVNlcnZpY2USawoOQW5hbHl6ZUhpc3RvcnkSKy5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yeVJlcXVlc3QaLC5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yeVJlc3BvbnNlEnUKEEFuYWx5emVIaXN0b3JpZXMSLS5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yaWVzUmVxdWVzdBouLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkFuYWx5emVIaXN0b3JpZXNSZXNwb25zZSgBMAESdwoSRmluZENhZGVuY2VDaGFuZ2VzEi8ucGFudHJlZS5mcmVxdWVuY3kudjEuRmluZENhZGVuY2VDaGFuZ2VzUmVxdWVzdBowLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkZpbmRDYWRlbmNlQ2hhbmdlc1Jlc3BvbnNlYgZwcm90bzM", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
+  fileDesc("CixwYW50cmVlL2ZyZXF1ZW5jeS92MS9mcmVxdWVuY3lfc2VydmljZS5wcm90bxIUcGFudHJlZS5mcmVxdWVuY3kudjEicwoZRmluZENhZGVuY2VDaGFuZ2VzUmVxdWVzdBJCCgdoaXN0b3J5GAEgASgLMisucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0QgTiQQECEhIKCml0ZW1fbmFtZXMYAiADKAkiUgoaRmluZENhZGVuY2VDaGFuZ2VzUmVzcG9uc2USNAoHY2hhbmdlcxgBIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2UieQoNQ2FkZW5jZUNoYW5nZRIMCgRuYW1lGAEgASgJEiEKGXJlY29tbWVuZGVkX2ludGVydmFsX2RheXMYAiABKAUSEgoKYWZ0ZXJfZGF0ZRgDIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAQgASgFEgwKBHRleHQYBSABKAkijgIKFUFuYWx5emVIaXN0b3J5UmVxdWVzdBI9CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1uc0IE4kEBAhITCgVhc19vZhgCIAEoCUIE4kEBAhISCgppdGVtX3R5cGVzGAMgAygJEhIKCm1vZGVsX25hbWUYBCABKAkSJQoYc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvGAUgASgBSACIAQESNQoEdmlldxgGIAEoDjInLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkl0ZW1GcmVxdWVuY3lWaWV3QhsKGV9zdG9ja291dF90b2xlcmFuY2VfcmF0aW8igwEKFkFuYWx5emVIaXN0b3J5UmVzcG9uc2USMgoFaXRlbXMYASADKAsyIy5wYW50cmVlLmZyZXF1ZW5jeS52MS5JdGVtRnJlcXVlbmN5EiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBINCgVhc19vZhgDIAEoCSLkAQoXQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QSOgoKaG91c2Vob2xkcxgBIAMoCzImLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkhvdXNlaG9sZEhpc3RvcnkSEgoKbW9kZWxfbmFtZRgCIAEoCRIlChhzdG9ja291dF90b2xlcmFuY2VfcmF0aW8YAyABKAFIAIgBARI1CgR2aWV3GAQgASgOMicucGFudHJlZS5mcmVxdWVuY3kudjEuSXRlbUZyZXF1ZW5jeVZpZXdCGwoZX3N0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbyJ6ChBIb3VzZWhvbGRIaXN0b3J5Ej0KCXB1cmNoYXNlcxgBIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zQgTiQQECEhMKBWFzX29mGAIgASgJQgTiQQECEhIKCml0ZW1fdHlwZXMYAyADKAkiVwoYQW5hbHl6ZUhpc3Rvcmllc1Jlc3BvbnNlEjsKCmhvdXNlaG9sZHMYASADKAsyJy5wYW50cmVlLmZyZXF1ZW5jeS52MS5Ib3VzZWhvbGRBbmFseXNpcyKDAQoRSG91c2Vob2xkQW5hbHlzaXMSPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIrELCg1JdGVtRnJlcXVlbmN5EgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSHwoSbWVhbl9pbnRlcnZhbF9kYXlzGAQgASgBSACIAQESIQoUbWVkaWFuX2ludGVydmFsX2RheXMYBSABKAFIAYgBARIkChdzdGFuZGFyZF9kZXZpYXRpb25fZGF5cxgGIAEoAUgCiAEBEiUKGGNvZWZmaWNpZW50X29mX3ZhcmlhdGlvbhgHIAEoAUgDiAEBEhkKEWNvbnNpc3RlbmN5X3JhdGlvGAggASgBEhwKFHJlY2VuY3lfd2VpZ2h0X3JhdGlvGAkgASgBEioKBXRyZW5kGAogASgOMhsucGFudHJlZS5mcmVxdWVuY3kudjEuVHJlbmQSHQoQdHJlbmRfc2xvcGVfZGF5cxgLIAEoAUgEiAEBEhIKCmNvbmZpZGVuY2UYDCABKAESEgoKZmlyc3RfZGF0ZRgNIAEoCRIRCglsYXN0X2RhdGUYDiABKAkSFQoNbmV4dF9kdWVfZGF0ZRgPIAEoCRIWCg50b3RhbF9xdWFudGl0eRgQIAEoAxITCgt0b3RhbF9zcGVuZBgRIAEoARIXCg9tZWFuX3VuaXRfcHJpY2UYEiABKAESGQoRbGF0ZXN0X3VuaXRfcHJpY2UYEyABKAESGAoQdHlwaWNhbF9xdWFudGl0eRgUIAEoBRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGBUgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGBYgASgBEhgKC21lZGlhbl9kYXlzGBcgASgBSAWIAQESIQoZcmVjb21tZW5kZWRfaW50ZXJ2YWxfZGF5cxgYIAEoBRIcChRzdG9ja291dF9wcm9iYWJpbGl0eRgZIAEoARIXCg9vdmVyc3RvY2tfcmF0aW8YGiABKAESGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgbIAEoARIoCgRuZWVkGBwgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBJBChJuZWVkX3Byb2JhYmlsaXRpZXMYHSADKAsyJS5wYW50cmVlLmZyZXF1ZW5jeS52MS5OZWVkUHJvYmFiaWxpdHkSIQoUbWVhbl9wYWlkX3VuaXRfcHJpY2UYHiABKAFIBogBARImChlwYWlkX3VuaXRfcHJpY2VfZGV2aWF0aW9uGB8gASgBSAeIAQESGgoNdHJlbmRfcF92YWx1ZRggIAEoAUgIiAEBEjsKDmZpcnN0X2RlbGl2ZXJ5GCEgASgLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuRmlyc3REZWxpdmVyeRIcChRyZWNvbW1lbmRlZF9xdWFudGl0eRgiIAEoBRIgChhkZWxpdmVyZWRfcGVyX3VzZWRfcmF0aW8YIyABKAESEAoIdXNlX2RheXMYJCABKAESGAoQcmVndWxhcml0eV9yYXRpbxglIAEoARI/ChBkZWxpdmVyeV9vcHRpb25zGCYgASgLMiUucGFudHJlZS5mcmVxdWVuY3kudjEuRGVsaXZlcnlPcHRpb25zQhUKE19tZWFuX2ludGVydmFsX2RheXNCFwoVX21lZGlhbl9pbnRlcnZhbF9kYXlzQhoKGF9zdGFuZGFyZF9kZXZpYXRpb25fZGF5c0IbChlfY29lZmZpY2llbnRfb2ZfdmFyaWF0aW9uQhMKEV90cmVuZF9zbG9wZV9kYXlzQg4KDF9tZWRpYW5fZGF5c0IXChVfbWVhbl9wYWlkX3VuaXRfcHJpY2VCHAoaX3BhaWRfdW5pdF9wcmljZV9kZXZpYXRpb25CEAoOX3RyZW5kX3BfdmFsdWUiuAEKD0RlbGl2ZXJ5T3B0aW9ucxIVCg1pbnRlcnZhbF9kYXlzGAEgAygFEhIKCnF1YW50aXRpZXMYAiADKAUSIQoZZGVsaXZlcmVkX3Blcl91c2VkX3JhdGlvcxgDIAMoARIeChZzdG9ja291dF9wcm9iYWJpbGl0aWVzGAQgAygBEhgKEG92ZXJzdG9ja19yYXRpb3MYBSADKAESHQoVY2FkZW5jZV9wcm9iYWJpbGl0aWVzGAYgAygBIlQKDUZpcnN0RGVsaXZlcnkSDAoEZGF0ZRgBIAEoCRIcChRzdG9ja291dF9wcm9iYWJpbGl0eRgCIAEoARIXCg9vdmVyc3RvY2tfcmF0aW8YAyABKAEiVgoTUHVyY2hhc2VQcm9iYWJpbGl0eRIUCgxob3Jpem9uX2RheXMYASABKAUSEwoLcHJvYmFiaWxpdHkYAiABKAESFAoMZXh0cmFwb2xhdGVkGAMgASgIIlAKD05lZWRQcm9iYWJpbGl0eRIoCgRuZWVkGAEgASgOMhoucGFudHJlZS5mcmVxdWVuY3kudjEuTmVlZBITCgtwcm9iYWJpbGl0eRgCIAEoASp1ChFJdGVtRnJlcXVlbmN5VmlldxIjCh9JVEVNX0ZSRVFVRU5DWV9WSUVXX1VOU1BFQ0lGSUVEEAASHQoZSVRFTV9GUkVRVUVOQ1lfVklFV19CQVNJQxABEhwKGElURU1fRlJFUVVFTkNZX1ZJRVdfRlVMTBACKnAKBE5lZWQSFAoQTkVFRF9VTlNQRUNJRklFRBAAEg8KC05FRURfQUNUSVZFEAESDQoJTkVFRF9MQVRFEAISDwoLTkVFRF9QQVVTRUQQAxIOCgpORUVEX0VOREVEEAQSEQoNTkVFRF9TV0lUQ0hFRBAFKlsKBVRyZW5kEhUKEVRSRU5EX1VOU1BFQ0lGSUVEEAASEAoMVFJFTkRfU1RBQkxFEAESFgoSVFJFTkRfQUNDRUxFUkFUSU5HEAISEQoNVFJFTkRfU0xPV0lORxADMu8CChBGcmVxdWVuY3lTZXJ2aWNlEmsKDkFuYWx5emVIaXN0b3J5EisucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXF1ZXN0GiwucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3RvcnlSZXNwb25zZRJ1ChBBbmFseXplSGlzdG9yaWVzEi0ucGFudHJlZS5mcmVxdWVuY3kudjEuQW5hbHl6ZUhpc3Rvcmllc1JlcXVlc3QaLi5wYW50cmVlLmZyZXF1ZW5jeS52MS5BbmFseXplSGlzdG9yaWVzUmVzcG9uc2UoATABEncKEkZpbmRDYWRlbmNlQ2hhbmdlcxIvLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkZpbmRDYWRlbmNlQ2hhbmdlc1JlcXVlc3QaMC5wYW50cmVlLmZyZXF1ZW5jeS52MS5GaW5kQ2FkZW5jZUNoYW5nZXNSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase]);
 
 /**
  * FindCadenceChangesRequest holds one household's history and the items to examine.
@@ -496,7 +496,8 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
   latestUnitPrice: number;
 
   /**
-   * typical_quantity is the median number of units bought on a purchase day, rounded down to a whole number, at least 1.
+   * typical_quantity is the median number of units bought on the latest five purchase days, rounded down to a whole
+   * number, at least 1.
    *
    * @generated from field: int32 typical_quantity = 20;
    */
@@ -526,24 +527,23 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
   medianDays?: number | undefined;
 
   /**
-   * recommended_interval_days is the step of the ladder with the best trade-off between stockouts and overstock while
-   * the need lasts, among those within 1.5 × of the median interval; see stockout_tolerance_ratio. From six purchases
-   * on it is at least the longest step within the mean interval less its standard deviation.
+   * recommended_interval_days is the step of the ladder of the best option; see delivery_options and
+   * stockout_tolerance_ratio.
    *
    * @generated from field: int32 recommended_interval_days = 24;
    */
   recommendedIntervalDays: number;
 
   /**
-   * stockout_probability is the probability of at least one stockout within 84 days of deliveries at that interval: the
-   * household needs the item before the delivery that replaces the purchase.
+   * stockout_probability is the probability of at least one stockout within 84 days of deliveries at that interval (or
+   * one interval, if that is longer): the household needs the item before the delivery that replaces the purchase.
    *
    * @generated from field: double stockout_probability = 25;
    */
   stockoutProbability: number;
 
   /**
-   * overstock_ratio is the share of deliveries at that interval within 84 days that arrive before the household needs
+   * overstock_ratio is the share of deliveries at that interval within that time that arrive before the household needs
    * the item.
    *
    * @generated from field: double overstock_ratio = 26;
@@ -600,6 +600,44 @@ export type ItemFrequency = Message<"pantree.frequency.v1.ItemFrequency"> & {
    * @generated from field: pantree.frequency.v1.FirstDelivery first_delivery = 33;
    */
   firstDelivery?: FirstDelivery | undefined;
+
+  /**
+   * recommended_quantity is the number of units of a delivery at recommended_interval_days. It differs from
+   * typical_quantity where that would deliver much more or less than is used.
+   *
+   * @generated from field: int32 recommended_quantity = 34;
+   */
+  recommendedQuantity: number;
+
+  /**
+   * delivered_per_used_ratio is the number of units that such deliveries bring over the number that the household is
+   * expected to use, while the need lasts.
+   *
+   * @generated from field: double delivered_per_used_ratio = 35;
+   */
+  deliveredPerUsedRatio: number;
+
+  /**
+   * use_days is the expected number of days in which typical_quantity is used up.
+   *
+   * @generated from field: double use_days = 36;
+   */
+  useDays: number;
+
+  /**
+   * regularity_ratio is how far the item's own rhythm decides, rather than what other households do: near 1 for items
+   * with a steady interval, 0 for those without one.
+   *
+   * @generated from field: double regularity_ratio = 37;
+   */
+  regularityRatio: number;
+
+  /**
+   * delivery_options are the steps of the ladder that come into question, with the quantity that fits each.
+   *
+   * @generated from field: pantree.frequency.v1.DeliveryOptions delivery_options = 38;
+   */
+  deliveryOptions?: DeliveryOptions | undefined;
 };
 
 /**
@@ -610,6 +648,63 @@ export const ItemFrequencySchema: GenMessage<ItemFrequency> = /*@__PURE__*/
   messageDesc(file_pantree_frequency_v1_frequency_service, 9);
 
 /**
+ * DeliveryOptions are ways to deliver an item, best first, in columns of equal length. The first is the recommended one;
+ * the others serve callers with further conditions, such as how long the item keeps. At most six.
+ *
+ * @generated from message pantree.frequency.v1.DeliveryOptions
+ */
+export type DeliveryOptions = Message<"pantree.frequency.v1.DeliveryOptions"> & {
+  /**
+   * interval_days are the days between deliveries, steps of the ladder.
+   *
+   * @generated from field: repeated int32 interval_days = 1;
+   */
+  intervalDays: number[];
+
+  /**
+   * quantities are the units of a delivery.
+   *
+   * @generated from field: repeated int32 quantities = 2;
+   */
+  quantities: number[];
+
+  /**
+   * delivered_per_used_ratios are the units delivered over the units used, while the need lasts.
+   *
+   * @generated from field: repeated double delivered_per_used_ratios = 3;
+   */
+  deliveredPerUsedRatios: number[];
+
+  /**
+   * stockout_probabilities are the probabilities of a stockout within 84 days, or one interval if that is longer.
+   *
+   * @generated from field: repeated double stockout_probabilities = 4;
+   */
+  stockoutProbabilities: number[];
+
+  /**
+   * overstock_ratios are the shares of the deliveries within that time that arrive before they are needed.
+   *
+   * @generated from field: repeated double overstock_ratios = 5;
+   */
+  overstockRatios: number[];
+
+  /**
+   * cadence_probabilities are the probabilities of a purchase within 1.5 × the interval after as_of.
+   *
+   * @generated from field: repeated double cadence_probabilities = 6;
+   */
+  cadenceProbabilities: number[];
+};
+
+/**
+ * Describes the message pantree.frequency.v1.DeliveryOptions.
+ * Use `create(DeliveryOptionsSchema)` to create a new message.
+ */
+export const DeliveryOptionsSchema: GenMessage<DeliveryOptions> = /*@__PURE__*/
+  messageDesc(file_pantree_frequency_v1_frequency_service, 10);
+
+/**
  * FirstDelivery is the best start of deliveries at the recommended interval. Its risks are counted from as_of and
  * consider the days since the last purchase and the probability that the need has ended. The item's own
  * stockout_probability and overstock_ratio are counted from a purchase while the need lasts.
@@ -618,23 +713,24 @@ export const ItemFrequencySchema: GenMessage<ItemFrequency> = /*@__PURE__*/
  */
 export type FirstDelivery = Message<"pantree.frequency.v1.FirstDelivery"> & {
   /**
-   * date is the day with the best trade-off, ISO 8601: the day after as_of, or whole weeks after as_of, at most 12. It
-   * is the last of them when no further purchase is expected.
+   * date is the first day, ISO 8601, by which the item is needed with the probability stockout_tolerance_ratio: from the
+   * day after as_of to one interval after it. It is the last of them when no purchase is that likely.
    *
    * @generated from field: string date = 1;
    */
   date: string;
 
   /**
-   * stockout_probability is the probability of at least one stockout within 84 days of as_of, 0 to 1.
+   * stockout_probability is the probability of at least one stockout within 84 days of as_of, 0 to 1; up to the first
+   * delivery if that is later.
    *
    * @generated from field: double stockout_probability = 2;
    */
   stockoutProbability: number;
 
   /**
-   * overstock_ratio is the share of deliveries within 84 days of as_of that arrive before the household needs the item,
-   * 0 to 1. After a need has ended, all of them do.
+   * overstock_ratio is the share of deliveries within that time that arrive before the household needs the item, 0 to 1.
+   * After a need has ended, all of them do.
    *
    * @generated from field: double overstock_ratio = 3;
    */
@@ -646,7 +742,7 @@ export type FirstDelivery = Message<"pantree.frequency.v1.FirstDelivery"> & {
  * Use `create(FirstDeliverySchema)` to create a new message.
  */
 export const FirstDeliverySchema: GenMessage<FirstDelivery> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 10);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 11);
 
 /**
  * PurchaseProbability is the probability that the next purchase is within a horizon.
@@ -667,6 +763,13 @@ export type PurchaseProbability = Message<"pantree.frequency.v1.PurchaseProbabil
    * @generated from field: double probability = 2;
    */
   probability: number;
+
+  /**
+   * extrapolated means that the horizon, of more than 120 days, is longer than what models are fitted on.
+   *
+   * @generated from field: bool extrapolated = 3;
+   */
+  extrapolated: boolean;
 };
 
 /**
@@ -674,7 +777,7 @@ export type PurchaseProbability = Message<"pantree.frequency.v1.PurchaseProbabil
  * Use `create(PurchaseProbabilitySchema)` to create a new message.
  */
 export const PurchaseProbabilitySchema: GenMessage<PurchaseProbability> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 11);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 12);
 
 /**
  * NeedProbability is the probability that a need is in a state.
@@ -702,7 +805,7 @@ export type NeedProbability = Message<"pantree.frequency.v1.NeedProbability"> & 
  * Use `create(NeedProbabilitySchema)` to create a new message.
  */
 export const NeedProbabilitySchema: GenMessage<NeedProbability> = /*@__PURE__*/
-  messageDesc(file_pantree_frequency_v1_frequency_service, 12);
+  messageDesc(file_pantree_frequency_v1_frequency_service, 13);
 
 /**
  * ItemFrequencyView says which fields of ItemFrequency a response holds.
@@ -742,8 +845,8 @@ export const ItemFrequencyViewSchema: GenEnum<ItemFrequencyView> = /*@__PURE__*/
   enumDesc(file_pantree_frequency_v1_frequency_service, 0);
 
 /**
- * Need is the state of the need for an item. An item is overdue when more time has passed than 80 % of its intervals
- * last, and always after 84 days.
+ * Need is the state of the need for an item. An item is overdue when more than 1.5 of its own intervals have passed since
+ * the last purchase. It is bought again in time if that is within 84 days, or two of its own intervals if they are longer.
  *
  * @generated from enum pantree.frequency.v1.Need
  */
@@ -756,7 +859,8 @@ export enum Need {
   UNSPECIFIED = 0,
 
   /**
-   * NEED_ACTIVE means that the item is not overdue and is bought again within 84 days: keep delivering.
+   * NEED_ACTIVE means that the item, bought on two days or more, is not overdue: keep delivering. Its probability is that
+   * of another purchase in time.
    *
    * @generated from enum value: NEED_ACTIVE = 1;
    */
@@ -770,21 +874,21 @@ export enum Need {
   LATE = 2,
 
   /**
-   * NEED_PAUSED means that it is overdue and is bought again after 28 and within 84 days: pause.
+   * NEED_PAUSED means that it is overdue and is bought again after 28 days, in time: pause.
    *
    * @generated from enum value: NEED_PAUSED = 3;
    */
   PAUSED = 3,
 
   /**
-   * NEED_ENDED means that neither it nor another item of its type (or category) is bought within 84 days: stop.
+   * NEED_ENDED means that neither it nor another item of its type (or category) is bought in time: stop.
    *
    * @generated from enum value: NEED_ENDED = 4;
    */
   ENDED = 4,
 
   /**
-   * NEED_SWITCHED means that it is not bought within 84 days, but another item of its type (or category) is: swap.
+   * NEED_SWITCHED means that it is not bought in time, but another item of its type (or category) is: swap.
    *
    * @generated from enum value: NEED_SWITCHED = 5;
    */

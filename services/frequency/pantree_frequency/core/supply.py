@@ -1,0 +1,158 @@
+"""Supply: how many units to deliver at each step of the ladder, and what each choice costs.
+
+Units are used at the pace at which they are bought. At each step there is one option, the quantity whose supply comes
+nearest to that use. The options of a pair are compared by one cost:
+
+- Pairs with a rhythm of their own (`Rhythms.regular`): the squared logarithm of units delivered over
+  units used, weighted by the tolerance, since what is over is stored and what is under runs out; plus small costs of
+  another quantity than the usual one, of storing many units, and of many small deliveries.
+- All others: the harm of stockouts and early deliveries in 84 days (`cadence.harm_of`), at the usual quantity. If the
+  item is used up faster than the shortest step, that step brings as many whole units as are used in it.
+
+Costs are compared within a pair only.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_frequency.core import cadence
+from pantree_frequency.core.cadence import DAYS, HORIZON, LADDER_DAYS, STEPS
+from pantree_frequency.core.records import Floats, Integers
+from pantree_frequency.core.rhythm import Rhythms
+
+# Costs in squared logarithms of the supply ratio: another quantity than the usual one is worth a deviation of 10 %;
+# twice the usual quantity, which must be stored, or half of it, which takes more deliveries, one of 15 %.
+_OTHER_QUANTITY = math.log(1.10) ** 2
+_BUNDLING = math.log(1.15) ** 2
+# Deliveries that supply less than half of the use, or more than twice, are no options.
+_MAX_SUPPLY_RATIO = 2.0
+MAX_QUANTITY = 99
+
+
+@dataclass(frozen=True, eq=False)
+class Options:
+    """What can be delivered at each step of the ladder, for `p` pairs."""
+
+    quantity: Integers
+    """[p, steps], units of a delivery."""
+    supply_ratio: Floats
+    """[p, steps], units delivered over units used, expected while the need lasts."""
+    cost: Floats
+    """[p, steps], less is better; infinite for steps that are no option."""
+    stockout: Floats
+    """[p, steps], probability of a stockout within 84 days, or one interval if that is longer."""
+    overstock: Floats
+    """[p, steps], share of the deliveries within that time that are early."""
+    use_days: Floats
+    """[p], days in which the usual quantity of one purchase is used up."""
+
+    @property
+    def best(self) -> NDArray[np.intp]:
+        """[p], the position of the option of least cost; the longer step of equals."""
+        return np.asarray(len(STEPS) - 1 - np.argmin(self.cost[:, ::-1], axis=1))
+
+
+def options_of(
+    intervals: Floats,
+    rhythms: Rhythms,
+    usual_quantity: Integers,
+    stockout_tolerance: float = cadence.DEFAULT_STOCKOUT_TOLERANCE,
+) -> Options:
+    """The options of each pair.
+
+    Args:
+        intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
+        rhythms: of the same pairs.
+        usual_quantity: int64[p], units that the household buys at once.
+        stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
+    """
+    count = len(intervals)
+    survival = 1.0 - np.concatenate([np.zeros((count, 1)), intervals], axis=1)
+    use_days = ((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(DAYS, prepend=0.0)).sum(axis=1)
+    quantity = np.repeat(usual_quantity[:, None], len(STEPS), axis=1)
+    regular = rhythms.regular
+    risks = cadence.risks_of(intervals[~regular], near_only=True)
+    stockout, overstock, cost = (np.empty((count, len(STEPS))) for _ in range(3))
+    stockout[~regular], overstock[~regular] = risks.stockout, risks.overstock
+    cost[~regular] = cadence.harm_of(risks, stockout_tolerance)
+    fast = ~regular & (use_days < LADDER_DAYS[0])
+    quantity[fast, 0] = np.minimum(usual_quantity[fast] * LADDER_DAYS[0] / use_days[fast], MAX_QUANTITY).astype(int)
+    chosen = np.flatnonzero(regular)
+    if len(chosen):
+        own = rhythms.only(chosen)
+        mean, variance, own_variance = own.moments()
+        use_days[chosen] = mean
+        quantity[chosen], cost[chosen] = _regular_options(mean, usual_quantity[chosen], stockout_tolerance)
+        relative = quantity[chosen] / usual_quantity[chosen, None]
+        stockout[chosen], overstock[chosen] = _regular_risks(mean, variance, own_variance, relative)
+    ratio = quantity * use_days[:, None] / (LADDER_DAYS * usual_quantity[:, None])
+    return Options(quantity, ratio.round(9), cost.round(9), stockout.round(9), overstock.round(9), use_days)
+
+
+def _regular_options(use_days: Floats, usual: Integers, tolerance: float) -> tuple[Integers, Floats]:
+    """Quantity and cost of each step, [p, steps] each.
+
+    Args:
+        use_days: float64[p], in which the usual quantity is used.
+        usual: int64[p], units.
+        tolerance: of stockouts, 0 to 1.
+    """
+    exact = LADDER_DAYS * usual[:, None] / use_days[:, None]
+    best_quantity = np.ones(exact.shape, np.int64)
+    best_cost = np.full(exact.shape, np.inf)
+    for rounded in (np.floor(exact), np.ceil(exact), np.broadcast_to(usual[:, None], exact.shape)):
+        quantity = np.clip(rounded, 1, MAX_QUANTITY)
+        log_ratio = np.log(quantity / exact)
+        weight = np.where(log_ratio < 0, 2.0 * (1.0 - tolerance), 2.0 * tolerance)
+        relative = quantity / usual[:, None]
+        cost = (
+            weight * log_ratio**2
+            + _OTHER_QUANTITY * (quantity != usual[:, None])
+            + _BUNDLING * np.maximum(np.maximum(relative, 1.0 / relative) - 1.0, 0.0)
+        )
+        cost = np.where(np.abs(log_ratio) > math.log(_MAX_SUPPLY_RATIO), np.inf, cost)
+        better = cost < best_cost
+        best_quantity, best_cost = np.where(better, quantity, best_quantity), np.where(better, cost, best_cost)
+    # Beyond the ends of the ladder its nearest step remains.
+    none = ~np.isfinite(best_cost).any(axis=1)
+    end = np.where(use_days[none] > LADDER_DAYS[-1], len(STEPS) - 1, 0)
+    best_cost[np.flatnonzero(none), end] = 0.0
+    return best_quantity.astype(np.int64), best_cost
+
+
+def _regular_risks(mean: Floats, variance: Floats, own_variance: Floats, relative: Floats) -> tuple[Floats, Floats]:
+    """Probability of a stockout and share of early deliveries of each step, [p, steps] each.
+
+    The use of a rhythm deviates little from its mean, so the day on which a delivery is used up is taken as normally
+    distributed: the variances of its intervals add up, that of their mean counts squared. A household runs out at the
+    delivery at which that is most likely.
+
+    Args:
+        mean: float64[p], days in which the usual quantity is used.
+        variance: float64[p], of an interval around the mean.
+        own_variance: float64[p], of the mean, which is not known for sure.
+        relative: float64[p, steps], units of a delivery over the usual quantity.
+    """
+    stockout, early = np.zeros(relative.shape), np.zeros(relative.shape)
+    for position, step in enumerate(LADDER_DAYS.tolist()):
+        deliveries = max(int(HORIZON // step), 1)
+        used = relative[:, position]
+        for number in range(1, deliveries + 1):
+            due = number * used * mean
+            deviation = np.sqrt(number * used * variance + (number * used) ** 2 * own_variance + 0.1)
+            late = normal_probability((number * step - 0.5 - due) / deviation)
+            stockout[:, position] = np.maximum(stockout[:, position], late)
+            early[:, position] += (1.0 - normal_probability((number * step + 0.5 - due) / deviation)) / deliveries
+    return stockout, early
+
+
+def normal_probability(values: Floats) -> Floats:
+    """Distribution function of the standard normal distribution, to 4 digits.
+
+    Source: K. Page, "Approximations to the Cumulative Normal Function and its Inverse", Applied Statistics 1977.
+    """
+    bounded = np.clip(values, -6.0, 6.0)
+    return np.asarray(1.0 / (1.0 + np.exp(-1.5976 * bounded - 0.07056 * bounded**3)))

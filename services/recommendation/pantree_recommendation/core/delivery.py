@@ -1,0 +1,56 @@
+"""Chooses how to deliver an item: the best option that keeps, and that is likely enough."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from pantree_domain.catalog import Perishability
+from pantree_recommendation.core.candidate import Candidate, DeliveryOption, Forecast
+
+# The longest supply of one delivery, by how long an item keeps once it is at home.
+DEFAULT_MAX_SUPPLY_DAYS: Mapping[Perishability, int] = MappingProxyType(
+    {Perishability.DAYS: 10, Perishability.WEEKS: 42, Perishability.MONTHS: 365}
+)
+
+
+def with_best_option(
+    candidate: Candidate, required_probability: float, max_supply_days: Mapping[Perishability, int]
+) -> Candidate:
+    """The candidate with a forecast of the option to offer.
+
+    That is the best option that keeps. If a purchase in its time is not likely enough, longer steps are tried, shortest
+    first: a delivery that comes too seldom does less harm than none. If none is likely enough, the best one remains.
+
+    Args:
+        candidate: one without options is returned as it is.
+        required_probability: of a purchase within 1.5 × the interval, 0 to 1.
+        max_supply_days: longest supply of one delivery; perishabilities that are missing are not limited.
+    """
+    forecast = candidate.forecast
+    if forecast is None or not forecast.options:
+        return candidate
+    keeping = [option for option in forecast.options if _keeps(candidate, forecast, option, max_supply_days)]
+    # Nothing keeps if every option brings more than the household buys at once: then the smallest.
+    best = keeping[0] if keeping else min(forecast.options, key=lambda option: (option.quantity, option.interval_days))
+    longer = sorted(option for option in keeping if option.interval_days > best.interval_days)
+    chosen = next((option for option in (best, *longer) if option.cadence_probability >= required_probability), best)
+    return candidate._replace(
+        forecast=forecast._replace(
+            interval_days=chosen.interval_days,
+            quantity=chosen.quantity,
+            supply_ratio=chosen.supply_ratio,
+            stockout_probability=chosen.stockout_probability,
+            overstock_ratio=chosen.overstock_ratio,
+            cadence_probability=chosen.cadence_probability,
+        )
+    )
+
+
+def _keeps(
+    candidate: Candidate, forecast: Forecast, option: DeliveryOption, max_supply_days: Mapping[Perishability, int]
+) -> bool:
+    """Whether a delivery is used up while it keeps; what the household itself buys at once always does."""
+    perishability = candidate.perishability
+    limit = None if perishability is None else max_supply_days.get(perishability)
+    if limit is None or option.quantity <= candidate.typical_quantity:
+        return True
+    return forecast.use_days * option.quantity / candidate.typical_quantity <= limit

@@ -1,0 +1,115 @@
+"""Items with a rhythm of their own: what is delivered, how much of it, and from which day."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pantree_frequency.core import ItemFrequency
+from tests.frequency.histories import AS_OF_DAY, Line, analyze, history_of
+
+REGULAR_INTERVALS = [3, 5, 7, 10, 14, 21, 28, 42, 56, 84, 112, 140]
+
+
+def gaps_of(interval: int, jitter: float, count: int, seed: int) -> list[int]:
+    """Intervals of one rhythm."""
+    generator = np.random.default_rng(seed)
+    factors = generator.gamma(1 / jitter**2, jitter**2, count) if jitter else np.ones(count)
+    return [max(round(interval * factor), 1) for factor in factors]
+
+
+def lines_of(gaps: Sequence[int], recency: int, units: Sequence[int] | None = None) -> list[Line]:
+    """One item, last bought `recency` days ago."""
+    days = AS_OF_DAY - recency - np.cumsum([0, *reversed(gaps)])[::-1]
+    quantities = units or [1] * len(days)
+    return [("Coffee", int(day), quantity, 5.0, 0.0) for day, quantity in zip(days, quantities, strict=True)]
+
+
+def analyzed(gaps: Sequence[int], recency: int, units: Sequence[int] | None = None) -> ItemFrequency:
+    (item,) = analyze(history_of(lines_of(gaps, recency, units)), AS_OF_DAY).items
+    return item
+
+
+def supply(item: ItemFrequency, interval: int, units: int = 1) -> float:
+    best = item.options[0]
+    return best.quantity * interval / (best.interval_days * units)
+
+
+@pytest.mark.parametrize("interval", REGULAR_INTERVALS)
+@pytest.mark.parametrize("phase", [0.15, 0.5, 0.9])
+def test_regular_item_is_supplied_as_it_is_used_from_the_day_it_is_due(interval: int, phase: float) -> None:
+    recency = round(phase * interval)
+    item = analyzed(gaps_of(interval, 0.12, 7, seed=interval), recency)
+    assert item.regularity_ratio > 0.3
+    assert 0.8 <= supply(item, interval) <= 1.25
+    due = max(interval - recency, 1)
+    assert abs(item.first_delivery.day - AS_OF_DAY - due) <= max(interval / 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "interval"),
+    [
+        ([28, 28, 56, 28, 28, 28], 28),  # a missed purchase
+        ([14, 14, 14, 14, 28, 14, 14], 14),
+        ([7, 7, 7, 7, 7, 14, 14, 14, 14, 14], 14),  # a new rhythm; twice the interval may also be missed purchases
+        ([28, 28, 28, 28, 28, 42, 42, 42], 42),
+        ([42, 42, 42, 42, 28, 28, 28], 28),
+    ],
+)
+def test_rhythm_survives_a_missed_purchase_and_follows_a_change(gaps: Sequence[int], interval: int) -> None:
+    assert supply(analyzed(gaps, interval // 2), interval) == pytest.approx(1.0)
+
+
+def test_larger_purchase_explains_a_longer_interval() -> None:
+    item = analyzed([28, 28, 56, 28, 28], 14, units=[1, 1, 2, 1, 1, 1])
+    assert (item.options[0].interval_days, item.options[0].quantity) == (28, 1)
+    after_two = analyzed([28, 28, 56, 28, 28], 14, units=[1, 1, 2, 1, 1, 2])
+    assert after_two.first_delivery.day - item.first_delivery.day >= 14
+
+
+def test_faster_than_weekly_comes_in_larger_quantity() -> None:
+    best = analyzed([3] * 9, 1).options[0]
+    assert (best.interval_days, best.quantity) == (7, 2)
+    assert best.supply_ratio == pytest.approx(2 * 3 / 7, abs=0.03)
+
+
+def test_irregular_item_has_no_rhythm() -> None:
+    assert analyzed([3, 40, 9, 22, 61, 5, 17], 8).regularity_ratio == 0.0
+
+
+def test_two_equal_intervals_are_no_rhythm_yet() -> None:
+    assert analyzed([28, 28], 5).regularity_ratio == 0.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(REGULAR_INTERVALS), st.integers(4, 10), st.floats(0.02, 0.2), st.integers(0, 10_000))
+def test_one_more_purchase_when_it_was_due_keeps_the_rhythm(
+    interval: int, count: int, jitter: float, seed: int
+) -> None:
+    gaps = gaps_of(interval, jitter, count, seed)
+    before, after = analyzed(gaps, 1), analyzed([*gaps, interval], 1)
+    assert after.regularity_ratio > 0
+    own = abs(np.log(supply(after, interval)))
+    assert own <= max(abs(np.log(supply(before, interval))), np.log(1.25)) + 1e-9
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 150), min_size=1, max_size=12), st.integers(0, 200))
+def test_first_delivery_is_within_an_interval_and_never_right_after_a_purchase(gaps: list[int], recency: int) -> None:
+    item = analyzed(gaps, recency)
+    days = item.first_delivery.day - AS_OF_DAY
+    assert days >= 1
+    if len(gaps) >= 2:
+        assert recency + days >= 0.4 * np.median(gaps) or days >= 80
+
+
+def test_options_begin_with_the_recommended_one_and_name_each_step_once() -> None:
+    item = analyzed([20, 35, 28, 40], 10)
+    steps = [option.interval_days for option in item.options]
+    assert len(steps) == len(set(steps)) <= 6
+    for option in item.options:
+        assert 0.0 <= option.stockout_probability <= 1.0
+        assert 0.0 <= option.overstock_ratio <= 1.0
+        assert option.quantity >= 1
