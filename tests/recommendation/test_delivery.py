@@ -44,9 +44,9 @@ def test_smallest_delivery_remains_when_nothing_keeps() -> None:
 
 
 def test_longer_steps_are_tried_before_an_item_is_refused() -> None:
-    options = (option(7, 1, 0.5), option(14, 1, 0.6), option(21, 1, 0.7), option(28, 1, 0.8))
-    assert chosen(milk(*options)) == (21, 1)
-    assert chosen(milk(*options), required=0.95) == (7, 1)
+    options = (option(14, 1, 0.5), option(21, 1, 0.7), option(28, 1, 0.8), option(42, 1, 0.9))
+    assert chosen(milk(*options)) == (28, 1)
+    assert chosen(milk(*options), required=0.85) == (14, 1)  # 42 days are more than twice as long
 
 
 @pytest.mark.parametrize("candidate", [bananas(), bananas(forecast=forecast())])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pantree_research.regularity import cases, answers_to
+from pantree_research.regularity import answers_to, cases
 from tests.frequency.histories import bundled_models
 
 
