@@ -14,8 +14,8 @@ from tests.stories.story import Story
 
 # Kinds of mistakes that are solved have no wrong answer any more.
 SOLVED_KINDS = (2, 3)
-MIN_RIGHT_RATIO = 0.6
-MAX_ABSURD = 3
+MIN_RIGHT_RATIO = 0.95
+MAX_ABSURD = 0
 
 FIELDS = ("interval_days", "quantity", "first_delivery_date")
 

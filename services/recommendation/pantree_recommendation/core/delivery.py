@@ -38,8 +38,8 @@ def with_best_option(
     keeping = [option for option in forecast.options if _keeps(candidate, forecast, option, max_supply_days)]
     # Nothing keeps if every option brings more than the household buys at once: then the smallest.
     best = keeping[0] if keeping else min(forecast.options, key=lambda option: (option.quantity, option.interval_days))
-    longest = MAX_LONGER_FACTOR * best.interval_days
-    longer = sorted(option for option in keeping if best.interval_days < option.interval_days <= longest)
+    max_interval_days = MAX_LONGER_FACTOR * best.interval_days
+    longer = sorted(option for option in keeping if best.interval_days < option.interval_days <= max_interval_days)
     required_of_longer = max(required_probability, MIN_LONGER_PROBABILITY)
     chosen = best
     if best.cadence_probability < required_probability:
