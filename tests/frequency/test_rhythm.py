@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantree_frequency.core import ItemFrequency
-from tests.frequency.histories import AS_OF_DAY, Line, analyze, history_of
+from pantree_frequency.core import AnalysisRequest, ItemFrequency, Options, analyze_histories
+from tests.frequency.histories import AS_OF_DAY, Line, analyze, bundled_models, history_of
 
 REGULAR_INTERVALS = [3, 5, 7, 10, 14, 21, 28, 42, 56, 84, 112, 140]
 
@@ -113,3 +113,13 @@ def test_options_begin_with_the_recommended_one_and_name_each_step_once() -> Non
         assert 0.0 <= option.stockout_probability <= 1.0
         assert 0.0 <= option.overstock_ratio <= 1.0
         assert option.quantity >= 1
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(REGULAR_INTERVALS), st.floats(0.02, 0.25), st.integers(0, 10_000))
+def test_waiting_never_makes_the_first_delivery_earlier(interval: int, jitter: float, seed: int) -> None:
+    rows = lines_of(gaps_of(interval, jitter, 8, seed), 0)
+    days = range(AS_OF_DAY, AS_OF_DAY + interval + interval // 3 + 1)
+    requests = [AnalysisRequest(history_of(rows), day) for day in days]
+    firsts = [answer.items[0].first_delivery.day for answer in analyze_histories(requests, bundled_models(), Options())]
+    assert firsts == sorted(firsts)

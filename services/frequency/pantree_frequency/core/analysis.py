@@ -246,11 +246,12 @@ def schedules_of(
     earliest = np.maximum(np.ceil(_MIN_FIRST_FACTOR * own_days - table["pair_recency"]), 1.0).astype(np.int64)
     first = cadence.choose_first_deliveries(curve, intervals, STEPS[best], earliest, tolerance)
     regular = np.flatnonzero(table.rhythms.regular)
-    own = table.rhythms.only(regular).within(DAYS)
+    own = table.rhythms.only(regular).within(cadence.EVERY_DAY)
     # An item that is not overdue is bought before it is, if the need lasts and no purchase is missed: a delivery waits
     # for neither.
     remaining = need.OVERDUE_FACTOR * own_days[regular] - table["pair_recency"][regular]
-    by_then = cadence.probability_by(own, np.maximum(remaining, 3.0))
+    last = np.clip(np.floor(remaining), 3, own.shape[1]).astype(np.int64)
+    by_then = own[np.arange(len(own)), last - 1]
     own = np.where(remaining[:, None] > 0, np.minimum(own / np.maximum(by_then, 1e-9)[:, None], 1.0), own).round(12)
     of_regular = cadence.first_deliveries_of_regular(own, intervals[regular], STEPS[best[regular]], tolerance)
     for every, some in zip(vars(first).values(), vars(of_regular).values(), strict=True):

@@ -24,6 +24,9 @@ HORIZON = 84
 # Days for which distributions are computed: each of the horizon, then weeks, to beyond the longest step's grace.
 DAYS: Floats = np.concatenate([np.arange(1.0, HORIZON + 1), np.arange(HORIZON + 7.0, 366.0, 7.0)])
 
+# Days by which the next purchase of items with a rhythm of their own is known.
+EVERY_DAY: Floats = np.arange(1.0, 366.0)
+
 # Default weight of early deliveries against stockouts. Real households then have about as many stockouts as under the
 # rule "mean interval" (see the model card).
 DEFAULT_STOCKOUT_TOLERANCE = 0.5
@@ -172,15 +175,17 @@ def first_deliveries_of_regular(
     a rhythm of their own the risks of all deliveries together decide better: see `choose_first_deliveries`.
 
     Args:
-        next_purchase: float64[p, len(DAYS)], probability that the next purchase comes within each number of `DAYS`.
+        next_purchase: float64[p, d], probability that the next purchase comes within each number of `EVERY_DAY`.
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
         interval_days: int64[p], steps of the ladder.
         stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
-    days = np.clip(_quantile_days(next_purchase, stockout_tolerance), 1, interval_days).astype(np.int64)
+    reached = next_purchase >= stockout_tolerance
+    first = np.where(reached.any(axis=1), np.argmax(reached, axis=1) + 1, interval_days)
+    days = np.clip(first, 1, interval_days).astype(np.int64)
     stockout, early = _first_risks(next_purchase, intervals, interval_days, days[:, None])
     late = days > HORIZON
-    by_then = probability_by(next_purchase, days.astype(np.float64))
+    by_then = next_purchase[np.arange(len(days)), days - 1]
     return FirstDeliveries(
         days, np.where(late, by_then, stockout[:, 0]).round(9), np.where(late, 1.0 - by_then, early[:, 0]).round(9)
     )
@@ -192,8 +197,8 @@ def _first_risks(
     """Probability of a stockout within the horizon, and share of early deliveries, float64[p, f] each.
 
     Args:
-        next_purchase: float64[p, len(DAYS)].
-        intervals: float64[p, len(DAYS)].
+        next_purchase: float64[p, HORIZON or more], by each day of the horizon.
+        intervals: float64[p, HORIZON or more], by each day of the horizon.
         interval_days: int64[p].
         first_days: int64[p, f], days on which deliveries may begin; those beyond the horizon have no risk.
     """
