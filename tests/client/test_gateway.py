@@ -30,6 +30,7 @@ from pantree_client import (
     Started,
     StoreMismatch,
     TooLarge,
+    Unauthenticated,
 )
 
 BASKET = FirstPurchase("cust_001", [Item("Bananas", 1.99)])
@@ -176,7 +177,7 @@ async def test_invalid_input_has_a_text_and_counts_omitted_fields(
         (json_answer(500, problem("INTERNAL", 500)), InternalError),
         (json_answer(429, problem("OVERLOADED", 429)), Overloaded),
         (json_answer(403, problem("PERMISSION_DENIED", 403)), PermissionDenied),
-        (json_answer(401, problem("UNAUTHENTICATED", 401)), PermissionDenied),
+        (json_answer(401, problem("UNAUTHENTICATED", 401)), Unauthenticated),
         (json_answer(504, problem("NEWER_REASON", 504)), DeadlineExceeded),
         ((413, "text/html", "<h1>too large</h1>"), TooLarge),
         ((418, "text/html", "<h1>teapot</h1>"), InternalError),

@@ -285,7 +285,7 @@ def process(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Recommend subscriptions for a first purchase or a real history.
+    """Recommend subscriptions for a first purchase or a history.
 
     FILE.json is a first purchase, whose history is simulated. --history is a file with real purchases: its format is
     detected and shown, and what is left out, changed or in doubt is listed by line. A file with several households gets

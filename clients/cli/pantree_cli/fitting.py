@@ -72,7 +72,10 @@ def evaluate(
     purchases: Purchases,
     models: Annotated[Path, typer.Option(metavar="DIR", help="Directory written by pantree fit.")],
 ) -> None:
-    """Measure fitted models on the households held out, and write a model card with plots."""
+    """Measure fitted models on held-out households.
+
+    Writes a model card with plots.
+    """
     _check_installed()
     from pantree_fitting.retailer.evaluation import Report, evaluate_retailer
     from pantree_fitting.retailer.model_card import CARD, write_card
