@@ -16,8 +16,8 @@ from tests.deploy.manifests import named
 from tests.faults.load import Reference
 
 _CONNECT_SECONDS = 4.0
-# Milvus' health port: only the kubelet connects to it.
-_KUBELET_ONLY = {9091}
+# Ports of probes, of Milvus and of the gateway: only the kubelet connects to them.
+_KUBELET_ONLY = {9091, 8001}
 
 # One process in a pod tries all targets concurrently.
 _CONNECT = """

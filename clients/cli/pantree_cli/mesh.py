@@ -319,8 +319,7 @@ async def start_processes(
     The parts get `variables` in addition to the environment variables of this process.
 
     Raises:
-        OSError: when a port is in use.
-        ComponentUnavailable: when a part exits or is not serving in time; the others are stopped.
+        ComponentUnavailable: when a port is in use, a part exits or is not serving in time; the others are stopped.
     """
     _check_ports({part.name: variables[part.port_variable] for part in PARTS})
     defaults = {"PANTREE_LOG_LEVEL": "WARNING", **GRPC_VARIABLES, **COMPILE_VARIABLES}
@@ -351,15 +350,16 @@ async def start_processes(
 
 
 def _check_ports(ports: Mapping[str, str]) -> None:
-    """Raises `OSError` for a port in use, whose owner would otherwise answer the health checks of our part."""
+    """Raises `ComponentUnavailable` for a port in use, whose owner would answer the health checks of our part."""
     for name, port in ports.items():
         try:
             with socket.create_server((HOST, int(port))):
                 pass
         except OSError as error:
             variable = f"PANTREE_{name.upper()}_PORT"
-            raise OSError(
-                f"port {port} of {name} is in use ({error.strerror}); stop its owner, or set {variable}"
+            problem = os.strerror(error.errno) if error.errno else str(error)
+            raise ComponentUnavailable(
+                name, f"port {port} of {name} is not available: {problem}; stop its owner, or set {variable}"
             ) from error
 
 
