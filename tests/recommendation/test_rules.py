@@ -26,7 +26,8 @@ BOUNDS: dict[str, tuple[list[Any], list[Any]]] = {
     "trend": ([0, 3], [4]),
     "confidence": ([0, 100], [NEXT_TO_0, 100.1, math.nan, math.inf]),
     "last_date": (_DAYS[0], [*_DAYS[1], "", "2026-06-21"]),
-    "next_due_date": ([*_DAYS[0], "2199-12-31"], [*_DAYS[1], ""]),
+    # A forecast may lie beyond the last day of a purchase.
+    "next_due_date": ([*_DAYS[0], "2200-01-01"], ["soon", "20260620", "1969-12-31", "2026-06-31", ""]),
     "latest_unit_price": _PRICES,
     "typical_quantity": ([1, 1_000_000_000], [0, -1, 1_000_000_001]),
     "recommended_interval_days": ([0, 7, 84], [-7, 8]),
