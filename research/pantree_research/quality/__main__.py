@@ -29,7 +29,7 @@ from pantree_frequency.core import Models, cadence
 from pantree_frequency.core.analysis import schedules_of
 from pantree_frequency.core.models import Model
 from pantree_frequency.core.models.base import Floats
-from pantree_frequency.core.need import gone_days, is_overdue, need_probabilities, own_interval_days
+from pantree_frequency.core.need import gone_days, is_overdue, need_probabilities
 from pantree_recommendation.core.policy import Policy
 from pantree_research.fit_next_basket import print_evaluation, served_evaluations, table_of
 from pantree_research.quality import forecasting, plots
@@ -212,8 +212,7 @@ def recommendable(evaluation: EvaluationSet, models: Models) -> Bools:
     schedules = schedules_of(evaluation.table, evaluation.typical_units, model)
     chosen = cadence.STEPS[schedules.best]
     within = cadence.probability_by(schedules.curve, chosen.astype(np.float64) * GRACE_FACTOR)
-    own_days = own_interval_days(evaluation.table, schedules.supply.use_days)
-    overdue = is_overdue(evaluation.table["pair_recency"], own_days)
+    overdue = is_overdue(evaluation.table["pair_recency"], schedules.own_days)
     return np.asarray(~overdue & (within >= policy.min_cadence_probability))
 
 
@@ -250,11 +249,10 @@ def need_table(evaluation: EvaluationSet, models: Models) -> dict[str, Any]:
     """Quality of the forecast states of needs: mean probability, share, and calibration error."""
     model = models.named("")
     schedules = schedules_of(evaluation.table, evaluation.typical_units, model)
-    own_days = own_interval_days(evaluation.table, schedules.supply.use_days)
-    gone = gone_days(own_days)
+    gone = gone_days(schedules.own_days)
     soonest, ever = schedules.curve[:, int(CONFIDENCE_DAYS) - 1], cadence.probability_by(schedules.curve, gone)
     model.interval_within(evaluation.table, cadence.DAYS)
-    overdue = is_overdue(evaluation.table["pair_recency"], own_days)
+    overdue = is_overdue(evaluation.table["pair_recency"], schedules.own_days)
     given = need_probabilities(soonest, ever, overdue, models.switching(evaluation.table))
     first = evaluation.truth.days_to_first
     back, soon = first <= gone, first <= CONFIDENCE_DAYS

@@ -9,6 +9,7 @@ from pantree_domain.cadence import LADDER
 from pantree_domain.compiled import compiled
 from pantree_fitting.frequency.models import group_outcomes
 from pantree_fitting.frequency.outcomes import Outcomes, outcomes
+from pantree_frequency.core.analysis import usual_quantity
 from pantree_frequency.core.features import FeatureTable, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.priors import Priors
@@ -93,7 +94,7 @@ def evaluation_set(lines: ReceiptLines, level: Level, cutoff: int, priors: Prior
     evaluation = table["pair_count"] >= MIN_PURCHASES
     later = _purchases(histories, table.only(evaluation), cutoff, histories.lines["day"] > cutoff)
     earlier = _purchases(histories, table.only(evaluation), cutoff, histories.lines["day"] <= cutoff)
-    units = np.maximum(pair_statistics(ordered)["median_quantity"][evaluation].astype(np.int64), 1)
+    units = usual_quantity(pair_statistics(ordered))[evaluation]
     return EvaluationSet(
         level,
         cutoff,

@@ -219,6 +219,8 @@ class Schedules:
     """[p], position of the recommended step."""
     first: cadence.FirstDeliveries
     """Of the recommended step."""
+    own_days: NDArray[np.float64]
+    """[p], the item's own interval."""
 
 
 def schedules_of(
@@ -256,7 +258,7 @@ def schedules_of(
     of_regular = cadence.first_deliveries_of_regular(own, intervals[regular], STEPS[best[regular]], tolerance)
     for every, some in zip(vars(first).values(), vars(of_regular).values(), strict=True):
         every[regular] = some
-    return Schedules(curve, supply, best, first)
+    return Schedules(curve, supply, best, first, own_days)
 
 
 def _forecasts(
@@ -265,17 +267,15 @@ def _forecasts(
     schedules = schedules_of(table, quantity, model, tolerance)
     curve, supply, first = schedules.curve, schedules.supply, schedules.first
     recency = table["pair_recency"]
-    own_days = need.own_interval_days(table, supply.use_days)
-    overdue = need.is_overdue(recency, own_days)
-    ever = cadence.probability_by(curve, need.gone_days(own_days))
+    overdue = need.is_overdue(recency, schedules.own_days)
+    ever = cadence.probability_by(curve, need.gone_days(schedules.own_days))
     needs = need.need_probabilities(curve[:, int(need.SOON_DAYS) - 1], ever, overdue, switching(table))
-    survival = 1.0 - np.concatenate([np.zeros((len(table), 1)), curve], axis=1)
     within = np.stack([cadence.probability_by(curve, step * GRACE_FACTOR) for step in LADDER_DAYS.tolist()], axis=1)
     return _Forecasts(
         recency_weight=recency_weight(recency, table["pair_mean_interval"]).tolist(),
         confidence=(100.0 * curve[:, int(CONFIDENCE_DAYS) - 1]).tolist(),
         ladder=np.stack([cadence.probability_by(curve, step) for step in LADDER_DAYS.tolist()], axis=1).tolist(),
-        expected_days=((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(DAYS, prepend=0.0)).sum(axis=1).tolist(),
+        expected_days=cadence.expected_days(curve).tolist(),
         median_days=np.where(curve[:, -1] >= 0.5, DAYS[np.argmax(curve >= 0.5, axis=1)], np.nan).tolist(),
         options=_delivery_options(supply, schedules.best, within),
         use_days=supply.use_days.tolist(),

@@ -223,6 +223,12 @@ def _quantile_days(curve: Floats, share: float) -> Floats:
     return np.where(reached.any(axis=1), days, np.inf)
 
 
+def expected_days(curve: Floats) -> Floats:
+    """float64[p], the mean of a curve over `DAYS`; more than the last of them counts as the last."""
+    survival = 1.0 - np.concatenate([np.zeros((len(curve), 1)), curve], axis=1)
+    return np.asarray(((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(DAYS, prepend=0.0)).sum(axis=1))
+
+
 def median_days(curve: Floats) -> Floats:
     """float64[p], the median of a curve over `DAYS`; infinite beyond the last of them."""
     return _quantile_days(curve, 0.5)

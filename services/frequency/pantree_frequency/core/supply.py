@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_frequency.core import cadence
-from pantree_frequency.core.cadence import DAYS, HORIZON, LADDER_DAYS, STEPS
+from pantree_frequency.core.cadence import HORIZON, LADDER_DAYS, STEPS
 from pantree_frequency.core.records import Floats, Integers
 from pantree_frequency.core.rhythm import Rhythms
 
@@ -70,8 +70,7 @@ def options_of(
         stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
     count = len(intervals)
-    survival = 1.0 - np.concatenate([np.zeros((count, 1)), intervals], axis=1)
-    use_days = ((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(DAYS, prepend=0.0)).sum(axis=1)
+    use_days = cadence.expected_days(intervals)
     quantity = np.repeat(usual_quantity[:, None], len(STEPS), axis=1)
     regular = rhythms.regular
     risks = cadence.risks_of(intervals[~regular], near_only=True)
