@@ -342,3 +342,11 @@ async def test_resume_token_of_another_request_is_rejected(mesh: Mesh, address: 
     problem = await assert_rejected(address, {**EXAMPLE_REQUEST, "simulation_months": 5, "resume_token": token})
     assert "another request" in problem["detail"]
     await assert_rejected(address.replace("cust_001", "cust_002"), {**EXAMPLE_REQUEST, "resume_token": token})
+
+
+async def test_resumed_request_nested_too_deep_is_rejected(address: str) -> None:
+    frames, _, _ = await converse(address, EXAMPLE_REQUEST)
+    items = "[" * 1000 + "]" * 1000
+    text = json.dumps({**EXAMPLE_REQUEST, "items": 0, "resume_token": frames[0]["resume_token"]})
+    problem = await assert_rejected(address, text.replace('"items": 0', f'"items": {items}'))
+    assert "nested too deeply" in problem["detail"]

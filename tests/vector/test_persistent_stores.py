@@ -225,3 +225,28 @@ async def test_killed_process_leaves_complete_points_and_a_second_run_completes_
         assert await reopened.delete_customer("", f"customer-{number}") == 4
     assert await reopened.search_items("", "bananas", limit=10) == []
     await reopened.close()
+
+
+def test_files_of_a_store_are_private(kind: str, place: Path) -> None:
+    program = """
+import asyncio, sys
+from pantree_vector.__main__ import store_of
+from pantree_vector.backends.hashing import HashedTrigrams
+from pantree_vector.core.similarity import Similarity
+from pantree_vector.settings import VectorSettings
+from tests.vector.test_persistent_stores import histories
+
+async def main():
+    similarity = Similarity(store_of(VectorSettings()), HashedTrigrams())
+    await similarity.open()
+    await similarity.index_histories(histories(2))
+    await similarity.close()
+
+asyncio.run(main())
+"""
+    scheme = {"milvus-lite": "milvus+lite", "qdrant-directory": "qdrant"}[kind]
+    environment = {**os.environ, "PANTREE_VECTOR_STORE_URL": f"{scheme}://{place}"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=60)
+    found = [place.parent, *place.parent.rglob("*")]
+    assert len(found) > 1
+    assert [path for path in found if path.stat().st_mode & 0o077] == []

@@ -163,7 +163,7 @@ def test_profile_round_trips_through_json(lines: list[Line]) -> None:
 @given(lines_of_households, lines_of_households)
 def test_indexing_is_idempotent(before: list[Line], lines: list[Line]) -> None:
     async def found(times: int) -> tuple[object, object, int]:
-        similarity = Similarity(MemoryStore(), EMBEDDER)
+        similarity = Similarity(MemoryStore(max_items=10_000), EMBEDDER)
         await similarity.open()
         await similarity.index_history(to_index(before))
         for _ in range(times):

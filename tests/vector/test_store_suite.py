@@ -24,7 +24,7 @@ DAY = 20_020
 
 
 STORES: dict[str, Callable[[Path, pytest.FixtureRequest], VectorStore]] = {
-    "memory": lambda directory, request: MemoryStore(),
+    "memory": lambda directory, request: MemoryStore(max_items=10_000),
     "milvus-lite": lambda directory, request: embedded_store(MilvusStore, directory / "vectors.db"),
     "milvus-server": lambda directory, request: server_store(MilvusStore, request.getfixturevalue("milvus_uri")),
     "qdrant-memory": lambda directory, request: embedded_store(QdrantStore, ":memory:"),
@@ -276,3 +276,16 @@ async def test_neighborhood_is_what_many_similar_customers_buy_regularly(similar
     assert {item.name: item.interval_quartiles[1] for item in neighborhood.items} == {"Eggs": 10, "Whole Milk": 7}
     with pytest.raises(NotFound):
         await similarity.neighborhood(f"{tenant}-other", "newcomer", limit=10)
+
+
+async def test_full_store_in_memory_forgets_the_customers_stored_longest_ago_of_the_largest_tenant() -> None:
+    similarity = Similarity(MemoryStore(max_items=9), HashedTrigrams())
+    await similarity.open()
+    await index(similarity, "small", "family")
+    for customer in ("first", "second", "first", "third"):
+        await index(similarity, "large", customer)
+    with pytest.raises(NotFound):
+        await similarity.search_customers("large", "second", limit=1)
+    found = await similarity.search_customers("large", "first", limit=5)
+    assert [match.customer_id for match in found] == ["third"]
+    assert await similar_names(similarity, "small", "whole milk")

@@ -52,9 +52,12 @@ def progress_of(body: Mapping[str, Any], url: str, token: Any = None) -> Progres
     """Progress of the request with a body (without its token), a URL and, unless it is new, a token.
 
     Raises:
-        InvalidInput: when the token is malformed, or belongs to another request.
+        InvalidInput: when the token is malformed, or belongs to another request, or when the body is nested too deeply.
     """
-    canonical = json.dumps([url, body], sort_keys=True).encode()
+    try:
+        canonical = json.dumps([url, body], sort_keys=True).encode()
+    except RecursionError:
+        raise InvalidInput([FieldViolation("", "the message is nested too deeply")]) from None
     digest = hashlib.blake2b(canonical, digest_size=_DIGEST_BYTES).hexdigest()
     if token is None:
         return Progress(digest)

@@ -59,7 +59,7 @@ def suggestions_table(lines: ReceiptLines) -> dict[str, dict[str, float]]:
 
 
 async def _table(lines: ReceiptLines) -> dict[str, dict[str, float]]:
-    similarity = Similarity(MemoryStore(), CachedEmbedder(StaticEmbedder(), 20_000))
+    similarity = Similarity(MemoryStore(max_items=10_000_000), CachedEmbedder(StaticEmbedder(), 20_000))
     await similarity.open()
     stored = lines.of(Split.FITTING).histories(Level.TYPE)
     customers = []

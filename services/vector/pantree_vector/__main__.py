@@ -1,5 +1,8 @@
 """Composition root of the vector service: `python -m pantree_vector [--demo]`."""
 
+import os
+from pathlib import Path
+
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime import telemetry
 from pantree_runtime.cpu import run_cpu
@@ -25,12 +28,14 @@ def store_of(settings: VectorSettings) -> VectorStore:
     """The configured store, which is not open yet."""
     system, place = settings.store
     if system == "memory":
-        return MemoryStore()
+        return MemoryStore(settings.memory_max_items)
     options = StoreOptions(
         collection_prefix=settings.collection_prefix,
         timeout_seconds=settings.store_timeout_seconds,
         token=settings.store_token.get_secret_value() or None,
     )
+    if isinstance(place, Path):
+        os.umask(0o077)  # the store's files hold purchases: only their owner may read them
     # Imported here, because a client takes a second to import and its extra may not be installed.
     if system == "milvus":
         from pantree_vector.backends.milvus import MilvusStore

@@ -105,6 +105,11 @@ class VectorSettings(PartSettings):
     store_timeout_seconds: float = Field(
         default=10.0, gt=0, description="Maximum duration of one call to a Milvus or Qdrant store, including retries."
     )
+    memory_max_items: int = Field(
+        default=65_536,
+        ge=1,
+        description="Maximum number of customers' items with memory://; customers stored longest ago are forgotten.",
+    )
     collection_prefix: str = Field(
         default="pantree",
         pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",

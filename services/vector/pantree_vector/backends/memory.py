@@ -1,4 +1,4 @@
-"""A store in this process: exact, quick to start, and lost when the process ends."""
+"""A store in this process: exact, quick to start, bounded, and lost when the process ends."""
 
 import asyncio
 import itertools
@@ -7,11 +7,14 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from typing import Generic, ParamSpec, TypeVar
 
 import numpy as np
+import structlog
 
 from pantree_runtime.cpu import run_cpu
 from pantree_vector.core.embedder import EmbeddingModel, Vector, Vectors
 from pantree_vector.core.household import CustomerItem
 from pantree_vector.core.store import CustomerMatch, CustomerPoint, HouseholdPoints, ItemFilter, ItemMatch
+
+_log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 KeyT = TypeVar("KeyT", bound=Hashable)
@@ -85,15 +88,22 @@ class _Tenant:
         self.items: _Table[_ItemKey, CustomerItem] = _Table(dimension)
         self.customers: _Table[str, CustomerPoint] = _Table(dimension)
         self.item_keys: dict[str, dict[_ItemKey, None]] = {}
-        """Keys of each customer's items, in the order in which they were stored."""
+        """Keys of each customer's items, in the order in which they were stored. The customer stored last is last."""
 
 
 class MemoryStore:
-    """Stores points in numpy arrays, and compares vectors with all of them."""
+    """Stores points in numpy arrays, and compares vectors with all of them.
 
-    def __init__(self) -> None:
+    Args:
+        max_items: maximum number of items of all customers. When it is exceeded, the tenant with the most items loses
+            the customers that were stored longest ago, so that no tenant can displace the customers of a smaller one.
+    """
+
+    def __init__(self, max_items: int) -> None:
         self._lock = asyncio.Lock()
+        self._max_items = max_items
         self._tenants: dict[str, _Tenant] = {}
+        self._is_full = False
 
     async def open(self, model: EmbeddingModel) -> None:
         self._tenants = defaultdict(lambda: _Tenant(model.dimension))
@@ -122,7 +132,23 @@ class MemoryStore:
                 if key not in keys:
                     tenant.items.remove(key)
             tenant.items.put(list(keys), one.items, one.vectors)
+            tenant.item_keys.pop(customer_id, None)
             tenant.item_keys[customer_id] = keys
+            self._make_room()
+
+    def _make_room(self) -> None:
+        while sum(len(tenant.items) for tenant in self._tenants.values()) > self._max_items:
+            largest = max(self._tenants.values(), key=lambda tenant: len(tenant.items))
+            if len(largest.item_keys) == 1:
+                return  # a single customer, whose request was within the limits
+            _remove(largest, next(iter(largest.item_keys)))
+            if not self._is_full:
+                self._is_full = True
+                _log.warning(
+                    "the vector store in memory is full and forgets the customers that were stored longest ago; set "
+                    "PANTREE_VECTOR_STORE_URL to a Milvus or Qdrant store, or raise PANTREE_VECTOR_MEMORY_MAX_ITEMS",
+                    max_items=self._max_items,
+                )
 
     async def remove_household(self, tenant_id: str, customer_id: str) -> int:
         tenant = self._tenants.get(tenant_id)
