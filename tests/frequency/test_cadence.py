@@ -15,7 +15,7 @@ def fixed(days: int) -> Floats:
     return (cadence.DAYS[None, :] >= days).astype(np.float64)
 
 
-def chosen_steps(intervals: Floats, tolerance: float = cadence.DEFAULT_STOCKOUT_TOLERANCE) -> list[int]:
+def chosen_steps(intervals: Floats, tolerance: Floats | float = cadence.DEFAULT_STOCKOUT_TOLERANCE) -> list[int]:
     """The steps that items without a rhythm get."""
     ones = np.ones(len(intervals), np.int64)
     best = options_of(intervals, Rhythms.none(len(ones)), ones, tolerance).best
@@ -86,6 +86,16 @@ def test_lower_tolerance_never_means_a_longer_step() -> None:
     chosen = np.stack([chosen_steps(intervals, tolerance) for tolerance in (0.1, 0.3, 0.5, 0.7)])
     assert (np.diff(chosen, axis=0) >= 0).all()
     assert (chosen[-1] > chosen[0]).any()
+
+
+@given(st.lists(st.tuples(st.integers(1, 200), st.floats(0.01, 1)), min_size=1, max_size=6))
+def test_higher_tolerance_never_means_a_shorter_step_for_any_intervals(parts: list[tuple[int, float]]) -> None:
+    total = sum(weight for _, weight in parts)
+    intervals = sum(weight / total * fixed(days) for days, weight in parts)
+    tolerances = np.linspace(0.01, 0.99, 99)
+    chosen = chosen_steps(np.repeat(intervals, len(tolerances), axis=0), tolerances)
+    assert chosen == sorted(chosen)
+    assert chosen[49] == chosen_steps(intervals, 0.5)[0]
 
 
 @pytest.mark.parametrize(("mean", "deviation", "step"), [(7.2, 0.8, 7), (8.4, 1.5, 7), (14.0, 2.0, 14)])

@@ -75,14 +75,23 @@ class Frequency:
         self._error = error
         self._after = after
         self.requested: tuple[str, ...] = ()
+        self.tolerances: list[float | None] = []
 
-    async def cadence_changes(self, history: PurchaseHistory, as_of: date, names: Sequence[str]) -> Sequence[object]:
+    async def cadence_changes(
+        self, history: PurchaseHistory, as_of: date, names: Sequence[str], stockout_tolerance: float | None = None
+    ) -> Sequence[object]:
         self.requested = tuple(names)
+        self.tolerances.append(stockout_tolerance)
         return [f"change of {name}" for name in names]
 
     async def analyze(
-        self, history: PurchaseHistory, as_of: date, last_days: Mapping[str, date] | None = None
+        self,
+        history: PurchaseHistory,
+        as_of: date,
+        last_days: Mapping[str, date] | None = None,
+        stockout_tolerance: float | None = None,
     ) -> HistoryAnalysis:
+        self.tolerances.append(stockout_tolerance)
         if self._after:
             await self._after.wait()
         if self._error:
@@ -308,7 +317,7 @@ async def test_cadence_changes_are_returned_on_request() -> None:
 async def test_missing_cadence_changes_are_a_degradation() -> None:
     class WithoutChanges(Frequency):
         async def cadence_changes(
-            self, history: PurchaseHistory, as_of: date, names: Sequence[str]
+            self, history: PurchaseHistory, as_of: date, names: Sequence[str], stockout_tolerance: float | None = None
         ) -> Sequence[object]:
             raise ComponentUnavailable("frequency", "frequency is down")
 
@@ -317,6 +326,14 @@ async def test_missing_cadence_changes_are_a_degradation() -> None:
     assert isinstance(last, Completed)
     assert last.cadence_changes == ()
     assert codes(last) == [("frequency", "COMPONENT_UNAVAILABLE")]
+
+
+async def test_tolerance_of_stockouts_is_passed_to_each_call_of_the_frequency_service() -> None:
+    frequency = Frequency()
+    pipeline = Pipeline(Simulator(), frequency, Recommender(), None, None)
+    requested = job()._replace(include_cadence_changes=True, stockout_tolerance=0.2)
+    assert [event async for event in pipeline.run(requested)]
+    assert frequency.tolerances == [0.2, 0.2]
 
 
 async def with_suggestions(recommender: Recommender, vector: Vector | None) -> Completed:

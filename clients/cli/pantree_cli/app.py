@@ -277,6 +277,13 @@ def process(
     suggestions: Annotated[
         bool, typer.Option("--suggestions", help="Include items that similar stored customers buy regularly.")
     ] = False,
+    stockout_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            help="Above 0, to deliver more and avoid stockouts, and below 1, to deliver less; by default 0.5.",
+        ),
+    ] = None,
     address: Address = "",
     api_key: ApiKey = "",
     token: Token = "",
@@ -333,6 +340,8 @@ def process(
         requests.append(message)
     for message in requests:
         message.include_suggestions |= suggestions
+        if stockout_tolerance is not None:
+            message.stockout_tolerance_ratio = stockout_tolerance
         message.include_cadence_changes |= output is Format.TEXT
 
     def renamed(error: InvalidInput, position: int) -> InvalidInput:

@@ -86,6 +86,8 @@ class FirstPurchase:
     """Include items that similar customers buy. The answer then depends on the stored customers, whatever the seed."""
     currency_code: str = ""
     """ISO 4217 code of all amounts, such as `EUR`; it decides to how many digits they are rounded."""
+    stockout_tolerance_ratio: float | None = None
+    """Above 0, to deliver more and avoid stockouts, and below 1, to deliver less; 0.5 if None."""
 
     def message(self) -> ProcessInput:
         """The request as a message of the contract.
@@ -121,6 +123,8 @@ class History:
     """Include items that similar customers buy. The answer then depends on the stored customers."""
     currency_code: str = ""
     """ISO 4217 code of all amounts, such as `EUR`; it decides to how many digits they are rounded."""
+    stockout_tolerance_ratio: float | None = None
+    """Above 0, to deliver more and avoid stockouts, and below 1, to deliver less; 0.5 if None."""
 
     def message(self) -> ProcessInput:
         """The request as a message of the contract. Rows that a message cannot hold, by number or size, become columns.

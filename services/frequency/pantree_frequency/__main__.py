@@ -8,7 +8,7 @@ import numpy as np
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
 from pantree.frequency.v1.frequency_service_pb2 import AnalyzeHistoriesResponse, AnalyzeHistoryResponse
 from pantree_domain.purchases import PurchaseHistory
-from pantree_frequency.backends import model_files
+from pantree_frequency.backends import cost_file, model_files
 from pantree_frequency.core import AnalysisRequest, Options
 from pantree_frequency.demo import demo
 from pantree_frequency.rules import RULES
@@ -27,7 +27,7 @@ async def build(settings: FrequencySettings) -> ServiceSpec:
     model_dir = settings.model_dir or model_files.BUNDLED
 
     async def warm_up() -> None:
-        await asyncio.to_thread(_load, analyzer, model_dir, settings.model_threads)
+        await asyncio.to_thread(_load, analyzer, model_dir, settings.model_threads, settings.costs_file)
         await asyncio.to_thread(background_compilation.finish, lambda: _call_all(analyzer))
 
     return ServiceSpec(
@@ -57,9 +57,10 @@ def _count_all(response: AnalyzeHistoriesResponse) -> None:
     telemetry.ITEMS_ANALYZED.inc(sum(len(household.result.items) for household in response.households))
 
 
-def _load(analyzer: Analyzer, model_dir: Path, thread_count: int) -> None:
-    """Loads the models."""
-    analyzer.load(model_files.models_of(model_files.load(model_dir), thread_count=thread_count))
+def _load(analyzer: Analyzer, model_dir: Path, thread_count: int, costs_file: Path | None) -> None:
+    """Loads the models and the costs."""
+    costs = cost_file.load_costs(costs_file or cost_file.BUNDLED)
+    analyzer.load(model_files.models_of(model_files.load(model_dir), thread_count=thread_count, costs=costs))
 
 
 def _call_all(analyzer: Analyzer) -> None:

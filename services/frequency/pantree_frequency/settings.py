@@ -17,4 +17,7 @@ class FrequencySettings(PartSettings):
     model_dir: Path | None = Field(
         default=None, description="Directory of the fitted models; the bundled ones by default."
     )
+    costs_file: Path | None = Field(
+        default=None, description="TOML file with costs of stockouts and early deliveries; the bundled ones by default."
+    )
     model_threads: int = Field(default=1, ge=1, le=64, description="Threads of one prediction.")

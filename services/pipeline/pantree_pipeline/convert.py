@@ -104,6 +104,7 @@ def job_of(
         tenant_id=tenant_id,
         currency_code=message.currency_code,
         identities=named,
+        stockout_tolerance=message.stockout_tolerance_ratio if message.HasField("stockout_tolerance_ratio") else None,
     )
 
 

@@ -93,6 +93,13 @@ export interface ProcessInput {
    * when empty.
    */
   currency_code?: string;
+  /**
+   * stockout_tolerance_ratio trades stockouts against overstock: a low value delivers more to avoid stockouts, a high
+   * value delivers less and accepts them. When absent, it is 0.5. A higher value never delivers more units a day.
+   * @exclusiveMinimum 0
+   * @exclusiveMaximum 1
+   */
+  stockout_tolerance_ratio?: number;
 }
 
 /** BasketItem is one item of a first purchase. */

@@ -191,6 +191,7 @@ class ProcessInput(_message.Message):
     INCLUDE_CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
     INCLUDE_SUGGESTIONS_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    STOCKOUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     customer_name: _builtins.str
@@ -220,6 +221,10 @@ class ProcessInput(_message.Message):
     currency_code: _builtins.str
     """currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
     when empty.
+    """
+    stockout_tolerance_ratio: _builtins.float
+    """stockout_tolerance_ratio trades stockouts against overstock: a low value delivers more to avoid stockouts, a high
+    value delivers less and accepts them. When absent, it is 0.5. A higher value never delivers more units a day.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.BasketItem]:
@@ -252,10 +257,11 @@ class ProcessInput(_message.Message):
         include_cadence_changes: _builtins.bool = ...,
         include_suggestions: _builtins.bool = ...,
         currency_code: _builtins.str = ...,
+        stockout_tolerance_ratio: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "archetype", b"archetype", "as_of", b"as_of", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "archetype", b"archetype", "as_of", b"as_of", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -263,12 +269,16 @@ class ProcessInput(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__simulation_months: _TypeAlias = _typing.Literal["simulation_months"]  # noqa: Y015
     _WhichOneofArgType__simulation_months: _TypeAlias = _typing.Literal["_simulation_months", b"_simulation_months"]  # noqa: Y015
+    _WhichOneofReturnType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["stockout_tolerance_ratio"]  # noqa: Y015
+    _WhichOneofArgType__stockout_tolerance_ratio: _TypeAlias = _typing.Literal["_stockout_tolerance_ratio", b"_stockout_tolerance_ratio"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_recommendations) -> _WhichOneofReturnType__max_recommendations | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__simulation_months) -> _WhichOneofReturnType__simulation_months | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__stockout_tolerance_ratio) -> _WhichOneofReturnType__stockout_tolerance_ratio | None: ...
 
 Global___ProcessInput: _TypeAlias = ProcessInput  # noqa: Y015
 

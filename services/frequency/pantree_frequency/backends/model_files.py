@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from pantree_domain.trees import StepTrees
+from pantree_frequency.backends import cost_file
 from pantree_frequency.core import Models
+from pantree_frequency.core.costs import Costs
 from pantree_frequency.core.models import CLOSED_FORMS, Hazard, Heuristic, Model
 from pantree_frequency.core.models.hazard import STEPS, Trees
 from pantree_frequency.core.need import Switching
@@ -99,12 +101,13 @@ def _group(arrays: Mapping[str, NDArray[Any]], name: str) -> dict[str, NDArray[n
     return dict(zip(names, arrays[name].astype(np.float32), strict=True))
 
 
-def models_of(fitted: FittedModels, *, thread_count: int = 1) -> Models:
+def models_of(fitted: FittedModels, *, thread_count: int = 1, costs: Costs | None = None) -> Models:
     """The models of some files; the hazard model is the default.
 
     Args:
         fitted: from `load`.
         thread_count: threads of one prediction.
+        costs: of stockouts and early deliveries; None for the bundled ones.
     """
     manifest = fitted.manifest
     by_name: dict[str, Model] = {Heuristic.name: Heuristic()}
@@ -117,7 +120,8 @@ def models_of(fitted: FittedModels, *, thread_count: int = 1) -> Models:
         interval_trees=_ThreadedTrees(StepTrees(fitted.interval_trees, STEPS), thread_count),
         ensemble=[by_name[name] for name in manifest.ensemble],
     )
-    return Models(by_name, Hazard.name, fitted.priors, Switching(manifest.switching))
+    switching = Switching(manifest.switching)
+    return Models(by_name, Hazard.name, fitted.priors, switching, cost_file.load_costs() if costs is None else costs)
 
 
 class _ThreadedTrees:

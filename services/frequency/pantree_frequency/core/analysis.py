@@ -1,7 +1,7 @@
 """Analyzes histories: statistics of every item, when it is due, with what confidence, and how often to deliver it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from pantree_domain.evidence import Need
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import cadence, need
 from pantree_frequency.core.cadence import DAYS, LADDER_DAYS, STEPS
+from pantree_frequency.core.costs import Costs
 from pantree_frequency.core.features import FeatureTable, feature_table
 from pantree_frequency.core.histories import Histories
 from pantree_frequency.core.models import Model
@@ -127,6 +128,7 @@ class Models:
     default_name: str
     priors: Priors
     switching: need.Switching
+    costs: Costs = field(default_factory=Costs)
 
     def named(self, name: str) -> Model:
         """A model by its name; the default for an empty name.
@@ -161,7 +163,8 @@ def analyze_histories(requests: Sequence[AnalysisRequest], models: Models, optio
     records = pair_statistics(bought)
     statistics = statistics_of_items(bought.histories, bought.pairs["item"].tolist(), records)
     table = feature_table(bought, models.priors)
-    forecasts = _forecasts(table, usual_quantity(records), model, models.switching, options.stockout_tolerance)
+    tolerances = tolerances_of(bought, records, models.costs, options.stockout_tolerance)
+    forecasts = _forecasts(table, usual_quantity(records), model, models.switching, tolerances)
     analyses = []
     for household, request in enumerate(requests):
         items = [
@@ -178,6 +181,25 @@ def purchases_of(requests: Sequence[AnalysisRequest]) -> PairPurchases:
     types = [request.item_types or ("",) * len(request.history.item_names) for request in requests]
     histories = Histories.of_households([request.history for request in requests], types)
     return purchases_by_pair(histories, np.array([request.as_of_day for request in requests], np.int32))
+
+
+def tolerances_of(bought: PairPurchases, statistics: Records, costs: Costs, tolerance: float) -> NDArray[np.float64]:
+    """float64[p], the tolerance of stockouts of each pair.
+
+    Args:
+        bought: p pairs.
+        statistics: STATISTICS[p].
+        costs: of stockouts and early deliveries.
+        tolerance: of the request.
+    """
+    histories = bought.histories
+    return costs.tolerances(
+        tolerance,
+        histories.item_types,
+        histories.item_categories,
+        bought.pairs["item"],
+        statistics["latest_unit_price"],
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +249,7 @@ def schedules_of(
     table: FeatureTable,
     quantity: NDArray[np.int64],
     model: Model,
-    tolerance: float = cadence.DEFAULT_STOCKOUT_TOLERANCE,
+    tolerance: NDArray[np.float64] | float = cadence.DEFAULT_STOCKOUT_TOLERANCE,
 ) -> Schedules:
     """When and how each pair should be delivered.
 
@@ -235,7 +257,7 @@ def schedules_of(
         table: features of p pairs.
         quantity: int64[p], units that the household buys at once.
         model: predicts the purchases.
-        tolerance: of stockouts, above 0 and below 1.
+        tolerance: float64[p], or one for all: of stockouts, above 0 and below 1.
     """
     # The last bits of an exponential depend on its place in an array; equal items must stay equal, or their order would
     # depend on their neighbors.
@@ -255,16 +277,21 @@ def schedules_of(
     last = np.clip(np.floor(remaining), 3, own.shape[1]).astype(np.int64)
     by_then = own[np.arange(len(own)), last - 1]
     own = np.where(remaining[:, None] > 0, np.minimum(own / np.maximum(by_then, 1e-9)[:, None], 1.0), own).round(12)
-    of_regular = cadence.first_deliveries_of_regular(own, intervals[regular], STEPS[best[regular]], tolerance)
+    tolerances = np.broadcast_to(tolerance, len(table))[regular]
+    of_regular = cadence.first_deliveries_of_regular(own, intervals[regular], STEPS[best[regular]], tolerances)
     for every, some in zip(vars(first).values(), vars(of_regular).values(), strict=True):
         every[regular] = some
     return Schedules(curve, supply, best, first, own_days)
 
 
 def _forecasts(
-    table: FeatureTable, quantity: NDArray[np.int64], model: Model, switching: need.Switching, tolerance: float
+    table: FeatureTable,
+    quantity: NDArray[np.int64],
+    model: Model,
+    switching: need.Switching,
+    tolerances: NDArray[np.float64],
 ) -> _Forecasts:
-    schedules = schedules_of(table, quantity, model, tolerance)
+    schedules = schedules_of(table, quantity, model, tolerances)
     curve, supply, first = schedules.curve, schedules.supply, schedules.first
     recency = table["pair_recency"]
     overdue = need.is_overdue(recency, schedules.own_days)

@@ -110,7 +110,7 @@ def _steps_near(median_days: Floats) -> NDArray[np.bool_]:
     return np.asarray((median * _MAX_MEDIAN_RATIO >= LADDER_DAYS) & (median <= LADDER_DAYS * _MAX_MEDIAN_RATIO))
 
 
-def harm_of(risks: Risks, stockout_tolerance: float = DEFAULT_STOCKOUT_TOLERANCE) -> Floats:
+def harm_of(risks: Risks, stockout_tolerance: Floats | float = DEFAULT_STOCKOUT_TOLERANCE) -> Floats:
     """float64[p, steps], the harm of each step; infinite for steps that are not allowed.
 
     Each early delivery adds to the harm, each timely one subtracts as much; a stockout adds once. Deliveries count by
@@ -118,12 +118,61 @@ def harm_of(risks: Risks, stockout_tolerance: float = DEFAULT_STOCKOUT_TOLERANCE
 
     Args:
         risks: of p pairs.
-        stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
+        stockout_tolerance: float64[p], or one for all: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
-    surplus = (2.0 * risks.overstock - 1.0) * np.maximum(HORIZON // STEPS, 1)
-    harm = (1.0 - stockout_tolerance) * _STOCKOUT_WEIGHT * risks.stockout + stockout_tolerance * surplus
+    tolerance = np.broadcast_to(stockout_tolerance, len(risks.stockout))[:, None]
+    harm = (1.0 - tolerance) * _STOCKOUT_WEIGHT * risks.stockout + tolerance * _surplus_of(risks)
     harm[~risks.allowed] = np.inf
     return np.asarray(harm)
+
+
+def _surplus_of(risks: Risks) -> Floats:
+    return np.asarray((2.0 * risks.overstock - 1.0) * np.maximum(HORIZON // STEPS, 1))
+
+
+def least_harmful(harm: Floats) -> NDArray[np.intp]:
+    """int[p], the position of the step of least harm; the longer one of equals."""
+    return np.asarray(len(STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1))
+
+
+def steps_of_tolerances(risks: Risks, tolerances: Floats) -> NDArray[np.intp]:
+    """int[p], the position of the step for each tolerance; a higher tolerance never has a shorter step.
+
+    That is the step of least harm at the default tolerance. At a higher one it is the longest of the steps that have
+    the least harm at any tolerance in between, at a lower one the shortest: a timely delivery subtracts from the harm,
+    so the step of least harm at a higher tolerance may be shorter again.
+
+    Args:
+        risks: of p pairs.
+        tolerances: float64[p], between 0 (avoid stockouts) and 1 (avoid overstock).
+    """
+    best = least_harmful(harm_of(risks).round(9))
+    moved = np.flatnonzero(tolerances != DEFAULT_STOCKOUT_TOLERANCE)
+    if not len(moved):
+        return best
+    some = Risks(risks.stockout[moved], risks.overstock[moved], risks.allowed[moved])
+    tolerance, positions = tolerances[moved], np.arange(len(STEPS))
+    # In terms of the odds of the tolerance, the harm of a step is a line, so it is least between two odds.
+    odds = tolerance / (1.0 - tolerance)
+    default = DEFAULT_STOCKOUT_TOLERANCE / (1.0 - DEFAULT_STOCKOUT_TOLERANCE)
+    low, high = np.minimum(odds, default)[:, None], np.maximum(odds, default)[:, None]
+    start, slope = _STOCKOUT_WEIGHT * some.stockout, _surplus_of(some)
+    least = some.allowed.copy()
+    first, last = np.repeat(low, len(STEPS), axis=1), np.repeat(high, len(STEPS), axis=1)
+    for other in positions:
+        rivals = some.allowed[:, other, None]
+        above, steeper = start - start[:, other, None], slope - slope[:, other, None]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            crossing = -above / steeper
+        first = np.where(rivals & (steeper < 0), np.maximum(first, crossing), first)
+        last = np.where(rivals & (steeper > 0), np.minimum(last, crossing), last)
+        least &= ~(rivals & (steeper == 0) & (above > 0))
+    least &= first <= last
+    longest = np.where(least, positions, -1).max(axis=1)
+    shortest = np.where(least, positions, len(STEPS)).min(axis=1)
+    chosen = best[moved]
+    best[moved] = np.where(odds > default, np.maximum(longest, chosen), np.minimum(shortest, chosen))
+    return best
 
 
 def choose_first_deliveries(
@@ -131,7 +180,7 @@ def choose_first_deliveries(
     intervals: Floats,
     interval_days: Integers,
     earliest: Integers,
-    stockout_tolerance: float = DEFAULT_STOCKOUT_TOLERANCE,
+    stockout_tolerance: Floats | float = DEFAULT_STOCKOUT_TOLERANCE,
 ) -> FirstDeliveries:
     """The first day with the least harm in 84 days of deliveries at each pair's interval; the latest one of equals.
 
@@ -146,7 +195,7 @@ def choose_first_deliveries(
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
         interval_days: int64[p], steps of the ladder.
         earliest: int64[p], the first day that comes into question, 1 or more.
-        stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
+        stockout_tolerance: float64[p], or one for all: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
     # The earliest day takes the place of tomorrow.
     candidates = np.tile(FIRST_DAYS, (len(earliest), 1))
@@ -154,7 +203,8 @@ def choose_first_deliveries(
     stockout, overstock = _first_risks(next_purchase, intervals, interval_days, candidates)
     deliveries = (HORIZON - candidates) // interval_days[:, None] + 1
     surplus = (2.0 * overstock - 1.0) * deliveries
-    harm = (1.0 - stockout_tolerance) * _FIRST_STOCKOUT_WEIGHT * stockout + stockout_tolerance * surplus
+    tolerance = np.broadcast_to(stockout_tolerance, len(earliest))[:, None]
+    harm = (1.0 - tolerance) * _FIRST_STOCKOUT_WEIGHT * stockout + tolerance * surplus
     latest = np.searchsorted(FIRST_DAYS, median_days(next_purchase))
     late = np.arange(len(FIRST_DAYS)) > latest[:, None]
     late[:, 0] = False
@@ -165,7 +215,7 @@ def choose_first_deliveries(
 
 
 def first_deliveries_of_regular(
-    next_purchase: Floats, intervals: Floats, interval_days: Integers, stockout_tolerance: float
+    next_purchase: Floats, intervals: Floats, interval_days: Integers, stockout_tolerance: Floats | float
 ) -> FirstDeliveries:
     """The first day by which an item is needed with the probability `stockout_tolerance`, at most an interval from now.
 
@@ -178,9 +228,9 @@ def first_deliveries_of_regular(
         next_purchase: float64[p, d], probability that the next purchase comes within each number of `EVERY_DAY`.
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
         interval_days: int64[p], steps of the ladder.
-        stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
+        stockout_tolerance: float64[p], or one for all: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
-    reached = next_purchase >= stockout_tolerance
+    reached = next_purchase >= np.broadcast_to(stockout_tolerance, len(next_purchase))[:, None]
     first = np.where(reached.any(axis=1), np.argmax(reached, axis=1) + 1, interval_days)
     days = np.clip(first, 1, interval_days).astype(np.int64)
     stockout, early = _first_risks(next_purchase, intervals, interval_days, days[:, None])

@@ -10,7 +10,14 @@ from pantree_domain.cadence import LADDER
 from pantree_domain.item_key import item_key
 from pantree_domain.purchases import PurchaseHistory
 from pantree_frequency.core import cadence
-from pantree_frequency.core.analysis import AnalysisRequest, Models, Options, purchases_of, usual_quantity
+from pantree_frequency.core.analysis import (
+    AnalysisRequest,
+    Models,
+    Options,
+    purchases_of,
+    tolerances_of,
+    usual_quantity,
+)
 from pantree_frequency.core.features import feature_table
 from pantree_frequency.core.statistics import pair_statistics
 from pantree_frequency.core.supply import options_of
@@ -120,7 +127,9 @@ def _cadences(
     wanted = [request.history.item_names[items[name]] for name, request in requests.items()]
     pairs = zip(table.households.tolist(), table.items.tolist(), strict=True)
     chosen = np.flatnonzero([bought.histories.item_names[item] == wanted[number] for number, item in pairs])
-    judged, quantity = table.only(chosen), usual_quantity(pair_statistics(bought)[chosen])
+    statistics = pair_statistics(bought)
+    judged, quantity = table.only(chosen), usual_quantity(statistics[chosen])
+    tolerances = tolerances_of(bought, statistics, models.costs, options.stockout_tolerance)[chosen]
     intervals = models.named(options.model_name).interval_within(judged, cadence.DAYS).round(12)
-    supply = options_of(intervals, judged.rhythms, quantity, options.stockout_tolerance)
+    supply = options_of(intervals, judged.rhythms, quantity, tolerances)
     return dict(zip(requests, cadence.STEPS[supply.best].tolist(), strict=True))

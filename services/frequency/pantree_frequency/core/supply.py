@@ -48,18 +48,15 @@ class Options:
     """[p, steps], share of the deliveries within that time that are early."""
     use_days: Floats
     """[p], days in which the usual quantity of one purchase is used up."""
-
-    @property
-    def best(self) -> NDArray[np.intp]:
-        """[p], the position of the option of least cost; the longer step of equals."""
-        return np.asarray(len(STEPS) - 1 - np.argmin(self.cost[:, ::-1], axis=1))
+    best: NDArray[np.intp]
+    """[p], the position of the recommended step. With a higher tolerance it never supplies more units a day."""
 
 
 def options_of(
     intervals: Floats,
     rhythms: Rhythms,
     usual_quantity: Integers,
-    stockout_tolerance: float = cadence.DEFAULT_STOCKOUT_TOLERANCE,
+    stockout_tolerance: Floats | float = cadence.DEFAULT_STOCKOUT_TOLERANCE,
 ) -> Options:
     """The options of each pair.
 
@@ -67,16 +64,19 @@ def options_of(
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
         rhythms: of the same pairs.
         usual_quantity: int64[p], units that the household buys at once.
-        stockout_tolerance: between 0 (avoid stockouts) and 1 (avoid overstock).
+        stockout_tolerance: float64[p], or one for all: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
     count = len(intervals)
+    tolerances = np.broadcast_to(np.asarray(stockout_tolerance, np.float64), count)
     use_days = cadence.expected_days(intervals)
     quantity = np.repeat(usual_quantity[:, None], len(STEPS), axis=1)
     regular = rhythms.regular
     risks = cadence.risks_of(intervals[~regular], near_only=True)
     stockout, overstock, cost = (np.empty((count, len(STEPS))) for _ in range(3))
     stockout[~regular], overstock[~regular] = risks.stockout, risks.overstock
-    cost[~regular] = cadence.harm_of(risks, stockout_tolerance)
+    cost[~regular] = cadence.harm_of(risks, tolerances[~regular])
+    best = np.zeros(count, np.intp)
+    best[~regular] = cadence.steps_of_tolerances(risks, tolerances[~regular])
     fast = ~regular & (use_days < LADDER_DAYS[0])
     quantity[fast, 0] = np.minimum(usual_quantity[fast] * LADDER_DAYS[0] / use_days[fast], MAX_QUANTITY).astype(int)
     chosen = np.flatnonzero(regular)
@@ -84,21 +84,23 @@ def options_of(
         own = rhythms.only(chosen)
         mean, variance, own_variance = own.moments()
         use_days[chosen] = mean
-        quantity[chosen], cost[chosen] = _regular_options(mean, usual_quantity[chosen], stockout_tolerance)
+        quantity[chosen], cost[chosen] = _regular_options(mean, usual_quantity[chosen], tolerances[chosen])
+        best[chosen] = cadence.least_harmful(cost[chosen].round(9))
         relative = quantity[chosen] / usual_quantity[chosen, None]
         stockout[chosen], overstock[chosen] = _regular_risks(mean, variance, own_variance, relative)
     ratio = quantity * use_days[:, None] / (LADDER_DAYS * usual_quantity[:, None])
-    return Options(quantity, ratio.round(9), cost.round(9), stockout.round(9), overstock.round(9), use_days)
+    return Options(quantity, ratio.round(9), cost.round(9), stockout.round(9), overstock.round(9), use_days, best)
 
 
-def _regular_options(use_days: Floats, usual: Integers, tolerance: float) -> tuple[Integers, Floats]:
+def _regular_options(use_days: Floats, usual: Integers, tolerances: Floats) -> tuple[Integers, Floats]:
     """Quantity and cost of each step, [p, steps] each.
 
     Args:
         use_days: float64[p], in which the usual quantity is used.
         usual: int64[p], units.
-        tolerance: of stockouts, 0 to 1.
+        tolerances: float64[p], of stockouts, 0 to 1.
     """
+    tolerance = tolerances[:, None]
     exact = LADDER_DAYS * usual[:, None] / use_days[:, None]
     best_quantity = np.ones(exact.shape, np.int64)
     best_cost = np.full(exact.shape, np.inf)

@@ -21,10 +21,17 @@ class GrpcFrequencyAnalyzer(FrequencyAnalyzer):
         self._stub = rpc.FrequencyServiceStub(channel)
 
     async def analyze(
-        self, history: PurchaseHistory, as_of: date, last_days: Mapping[str, date] | None = None
+        self,
+        history: PurchaseHistory,
+        as_of: date,
+        last_days: Mapping[str, date] | None = None,
+        stockout_tolerance: float | None = None,
     ) -> HistoryAnalysis:
         request = messages.AnalyzeHistoryRequest(
-            purchases=columns_of(history), as_of=as_of.isoformat(), view=messages.ITEM_FREQUENCY_VIEW_BASIC
+            purchases=columns_of(history),
+            as_of=as_of.isoformat(),
+            view=messages.ITEM_FREQUENCY_VIEW_BASIC,
+            stockout_tolerance_ratio=stockout_tolerance,
         )
         with translate_part_errors("frequency"):
             response = await self._stub.AnalyzeHistory(request)
@@ -37,10 +44,12 @@ class GrpcFrequencyAnalyzer(FrequencyAnalyzer):
         )
 
     async def cadence_changes(
-        self, history: PurchaseHistory, as_of: date, names: Sequence[str]
+        self, history: PurchaseHistory, as_of: date, names: Sequence[str], stockout_tolerance: float | None = None
     ) -> Sequence[messages.CadenceChange]:
         request = messages.FindCadenceChangesRequest(
-            history=messages.AnalyzeHistoryRequest(purchases=columns_of(history), as_of=as_of.isoformat()),
+            history=messages.AnalyzeHistoryRequest(
+                purchases=columns_of(history), as_of=as_of.isoformat(), stockout_tolerance_ratio=stockout_tolerance
+            ),
             item_names=names,
         )
         with translate_part_errors("frequency"):

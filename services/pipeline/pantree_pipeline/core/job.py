@@ -39,6 +39,8 @@ class Job(NamedTuple):
     """ISO 4217 code of all amounts; empty when unknown."""
     identities: Mapping[str, ItemIdentity] = MappingProxyType({})
     """What the retailer calls an item, by its name in the source; for items with an id or a variant."""
+    stockout_tolerance: float | None = None
+    """Above 0 (avoid stockouts) and below 1 (avoid overstock); None for the default of the frequency service."""
 
 
 class NextBasketJob(NamedTuple):

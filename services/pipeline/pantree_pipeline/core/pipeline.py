@@ -141,7 +141,7 @@ class Pipeline:
         names = recommendations.names[:MAX_CADENCE_CHANGES]
         if not job.include_cadence_changes or not names:
             return ()
-        call = self._frequency.cadence_changes(history, job.as_of, names)
+        call = self._frequency.cadence_changes(history, job.as_of, names, job.stockout_tolerance)
         return tuple(await _optional("frequency", "cadence changes", call, degradations) or ())
 
     async def _profile(self, job: Job, history: PurchaseHistory, degradations: list[Degradation]) -> object | None:
@@ -172,7 +172,7 @@ class Pipeline:
         self, job: Job, household: Household, degradations: list[Degradation]
     ) -> tuple[HistoryAnalysis, dict[str, Enrichment]]:
         return await gather_both(
-            self._frequency.analyze(household.clock, job.as_of, household.last_days),
+            self._frequency.analyze(household.clock, job.as_of, household.last_days, job.stockout_tolerance),
             self._enrich(household.history, degradations),
         )
 

@@ -132,7 +132,11 @@ class FrequencyAnalyzer(Protocol):
     """The frequency service."""
 
     async def analyze(
-        self, history: PurchaseHistory, as_of: date, last_days: Mapping[str, date] | None = None
+        self,
+        history: PurchaseHistory,
+        as_of: date,
+        last_days: Mapping[str, date] | None = None,
+        stockout_tolerance: float | None = None,
     ) -> HistoryAnalysis:
         """The evidence on every item of a history.
 
@@ -140,9 +144,12 @@ class FrequencyAnalyzer(Protocol):
             history: perhaps with days moved by the household's absences.
             as_of: as-of date.
             last_days: actual days of the latest purchases, by name.
+            stockout_tolerance: above 0 and below 1; None for the default.
         """
 
-    async def cadence_changes(self, history: PurchaseHistory, as_of: date, names: Sequence[str]) -> Sequence[object]:
+    async def cadence_changes(
+        self, history: PurchaseHistory, as_of: date, names: Sequence[str], stockout_tolerance: float | None = None
+    ) -> Sequence[object]:
         """Messages that say how late the next purchase of an item can be before its cadence gets longer."""
 
 
