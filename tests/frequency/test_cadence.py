@@ -91,7 +91,7 @@ def test_lower_tolerance_never_means_a_longer_step() -> None:
 @given(st.lists(st.tuples(st.integers(1, 200), st.floats(0.01, 1)), min_size=1, max_size=6))
 def test_higher_tolerance_never_means_a_shorter_step_for_any_intervals(parts: list[tuple[int, float]]) -> None:
     total = sum(weight for _, weight in parts)
-    intervals = sum(weight / total * fixed(days) for days, weight in parts)
+    intervals = np.sum([weight / total * fixed(days) for days, weight in parts], axis=0)
     tolerances = np.linspace(0.01, 0.99, 99)
     chosen = chosen_steps(np.repeat(intervals, len(tolerances), axis=0), tolerances)
     assert chosen == sorted(chosen)

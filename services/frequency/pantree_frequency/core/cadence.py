@@ -130,7 +130,7 @@ def _surplus_of(risks: Risks) -> Floats:
     return np.asarray((2.0 * risks.overstock - 1.0) * np.maximum(HORIZON // STEPS, 1))
 
 
-def least_harmful(harm: Floats) -> NDArray[np.intp]:
+def min_harm_steps(harm: Floats) -> NDArray[np.intp]:
     """int[p], the position of the step of least harm; the longer one of equals."""
     return np.asarray(len(STEPS) - 1 - np.argmin(harm[:, ::-1], axis=1))
 
@@ -146,7 +146,7 @@ def steps_of_tolerances(risks: Risks, tolerances: Floats) -> NDArray[np.intp]:
         risks: of p pairs.
         tolerances: float64[p], between 0 (avoid stockouts) and 1 (avoid overstock).
     """
-    best = least_harmful(harm_of(risks).round(9))
+    best = min_harm_steps(harm_of(risks).round(9))
     moved = np.flatnonzero(tolerances != DEFAULT_STOCKOUT_TOLERANCE)
     if not len(moved):
         return best
@@ -157,7 +157,7 @@ def steps_of_tolerances(risks: Risks, tolerances: Floats) -> NDArray[np.intp]:
     default = DEFAULT_STOCKOUT_TOLERANCE / (1.0 - DEFAULT_STOCKOUT_TOLERANCE)
     low, high = np.minimum(odds, default)[:, None], np.maximum(odds, default)[:, None]
     start, slope = _STOCKOUT_WEIGHT * some.stockout, _surplus_of(some)
-    least = some.allowed.copy()
+    optimal = some.allowed.copy()
     first, last = np.repeat(low, len(STEPS), axis=1), np.repeat(high, len(STEPS), axis=1)
     for other in positions:
         rivals = some.allowed[:, other, None]
@@ -166,12 +166,12 @@ def steps_of_tolerances(risks: Risks, tolerances: Floats) -> NDArray[np.intp]:
             crossing = -above / steeper
         first = np.where(rivals & (steeper < 0), np.maximum(first, crossing), first)
         last = np.where(rivals & (steeper > 0), np.minimum(last, crossing), last)
-        least &= ~(rivals & (steeper == 0) & (above > 0))
-    least &= first <= last
-    longest = np.where(least, positions, -1).max(axis=1)
-    shortest = np.where(least, positions, len(STEPS)).min(axis=1)
+        optimal &= ~(rivals & (steeper == 0) & (above > 0))
+    optimal &= first <= last
+    max_position = np.where(optimal, positions, -1).max(axis=1)
+    min_position = np.where(optimal, positions, len(STEPS)).min(axis=1)
     chosen = best[moved]
-    best[moved] = np.where(odds > default, np.maximum(longest, chosen), np.minimum(shortest, chosen))
+    best[moved] = np.where(odds > default, np.maximum(max_position, chosen), np.minimum(min_position, chosen))
     return best
 
 

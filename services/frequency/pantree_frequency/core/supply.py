@@ -85,7 +85,7 @@ def options_of(
         mean, variance, own_variance = own.moments()
         use_days[chosen] = mean
         quantity[chosen], cost[chosen] = _regular_options(mean, usual_quantity[chosen], tolerances[chosen])
-        best[chosen] = cadence.least_harmful(cost[chosen].round(9))
+        best[chosen] = cadence.min_harm_steps(cost[chosen].round(9))
         relative = quantity[chosen] / usual_quantity[chosen, None]
         stockout[chosen], overstock[chosen] = _regular_risks(mean, variance, own_variance, relative)
     ratio = quantity * use_days[:, None] / (LADDER_DAYS * usual_quantity[:, None])
