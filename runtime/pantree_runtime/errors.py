@@ -3,6 +3,8 @@
 PantreeError
 ├── InvalidInput          fields of the request are invalid; `violations` lists them
 ├── NotFound              nothing is stored under this id
+├── AlreadyExists         something else is stored under the keys of the request
+├── CustomerErased        the customer was erased and has not consented again
 ├── StoreMismatch         a vector collection has a different embedding model or dimension
 ├── TooLarge              a message exceeds the size limit
 ├── DeadlineExceeded      the request ran out of time
@@ -58,6 +60,18 @@ class NotFound(PantreeError):
     """Nothing is stored under this id."""
 
     reason = "NOT_FOUND"
+
+
+class AlreadyExists(PantreeError):
+    """Something else is stored under the keys of the request."""
+
+    reason = "ALREADY_EXISTS"
+
+
+class CustomerErased(PantreeError):
+    """The customer was erased and has not consented again."""
+
+    reason = "CUSTOMER_ERASED"
 
 
 class StoreMismatch(PantreeError):

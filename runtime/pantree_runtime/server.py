@@ -320,6 +320,8 @@ class Program(Generic[SettingsT]):
     """Composition root, called inside the event loop."""
     demo: Callable[[grpc.aio.Channel], Awaitable[None]]
     """Calls the part once and prints the response."""
+    demo_settings: Mapping[str, object] = field(default_factory=dict)
+    """Settings of the demo, by name, such as a store in memory."""
 
     async def start(self) -> RunningService:
         """Reads the settings, builds the part, and serves it in the running event loop.
@@ -355,6 +357,8 @@ class Program(Generic[SettingsT]):
         settings = load_settings(self.settings_class)
         if arguments.demo and not settings.debug:
             settings = settings.model_copy(update={"log_level": "WARNING"})
+        if arguments.demo:
+            settings = settings.model_copy(update=dict(self.demo_settings))
         configure_logging(self.name, settings)
         if arguments.until_stdin_closes:
             stop_when_stdin_closes(settings.drain_seconds)

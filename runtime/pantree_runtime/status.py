@@ -20,7 +20,9 @@ from google.rpc import code_pb2, status_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 
 from pantree_runtime.errors import (
+    AlreadyExists,
     ComponentUnavailable,
+    CustomerErased,
     DeadlineExceeded,
     DeadlineTooShort,
     FieldViolation,
@@ -52,6 +54,8 @@ _FAILED_TO_SEND = 'Failed "execute_batch"'
 _CODES: dict[type[PantreeError], int] = {
     InvalidInput: code_pb2.INVALID_ARGUMENT,
     NotFound: code_pb2.NOT_FOUND,
+    AlreadyExists: code_pb2.ALREADY_EXISTS,
+    CustomerErased: code_pb2.FAILED_PRECONDITION,
     StoreMismatch: code_pb2.FAILED_PRECONDITION,
     TooLarge: code_pb2.OUT_OF_RANGE,
     DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,

@@ -145,7 +145,13 @@ def test_close_code_corresponds_to_the_status(status: int, code: int) -> None:
 def test_reasons_of_the_gateway_are_those_of_the_contract_and_of_the_readme() -> None:
     declared = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.DESCRIPTOR.values_by_name} - {"UNSPECIFIED"}
     used = {ErrorReason.Name(reason).removeprefix("ERROR_REASON_") for reason in STATUS_BY_REASON}
-    of_services = {"DEADLINE_EXCEEDED", "DEADLINE_TOO_SHORT", "STORE_MISMATCH"}
+    of_services = {
+        "ALREADY_EXISTS",
+        "CUSTOMER_ERASED",
+        "DEADLINE_EXCEEDED",
+        "DEADLINE_TOO_SHORT",
+        "STORE_MISMATCH",
+    }
     assert used | of_services == declared
     assert not used & of_services
     readme = (Path(__file__).parents[2] / "gateway" / "README.md").read_text()

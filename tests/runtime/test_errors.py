@@ -9,7 +9,9 @@ from grpc_status import rpc_status
 
 from pantree.error.v1.error_pb2 import ErrorReason
 from pantree_runtime.errors import (
+    AlreadyExists,
     ComponentUnavailable,
+    CustomerErased,
     DeadlineTooShort,
     FieldViolation,
     InternalError,
@@ -53,6 +55,8 @@ def test_every_reason_is_in_the_contract() -> None:
     [
         InvalidInput([FieldViolation("items[0].price", "is -1; give more"), FieldViolation("seed", "is bad")]),
         NotFound("no such customer", {"customer": "x"}),
+        AlreadyExists("other content is stored"),
+        CustomerErased("the customer was erased"),
         StoreMismatch("has another model"),
         TooLarge("too large"),
         DeadlineTooShort("only 3 ms left"),

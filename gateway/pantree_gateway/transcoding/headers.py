@@ -11,10 +11,10 @@ from starlette.requests import HTTPConnection
 
 from pantree_gateway.transcoding.caller import caller_of
 from pantree_runtime.errors import FieldViolation, InvalidInput
+from pantree_runtime.tenants import TENANT_METADATA
 
 Metadata = tuple[tuple[str, str], ...]
 
-TENANT_METADATA = "x-pantree-tenant"
 TIMEOUT_HEADER = "X-Request-Timeout"
 GRPC_TIMEOUT_HEADER = "grpc-timeout"
 MAX_TIMEOUT_SECONDS = 3600.0

@@ -45,7 +45,7 @@ from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.ports import Archetypes
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.purchase_columns import history_of
-from pantree_runtime.validation import Violations, check_value, shown
+from pantree_runtime.validation import shown
 
 # Receipt lines in a monthly update; its sums cover all lines of the month.
 MAX_UPDATE_PURCHASES = 1_000
@@ -54,10 +54,6 @@ MAX_UPDATE_PURCHASES = 1_000
 LANGUAGE_MODEL = "nim"
 
 _RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
-
-
-TENANT_METADATA = "x-pantree-tenant"
-"""Metadata with the retailer's id; the gateway sets it for callers of a retailer."""
 
 
 def job_of(
@@ -73,11 +69,8 @@ def job_of(
         tenant_id: the retailer.
 
     Raises:
-        InvalidInput: when the tenant id is invalid or the archetype is unknown.
+        InvalidInput: when the archetype is unknown.
     """
-    violations = Violations()
-    check_value("pantree.vector.v1.IndexHistoryRequest.tenant_id", tenant_id, TENANT_METADATA, violations)
-    violations.raise_if_any()
     as_of = date.fromisoformat(message.as_of) if message.as_of else None
     source: FirstPurchase | PurchaseHistory
     if message.history or message.HasField("history_columns"):

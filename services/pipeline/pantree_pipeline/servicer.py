@@ -17,6 +17,7 @@ from pantree_pipeline.core.job import Job
 from pantree_pipeline.core.pipeline import Pipeline
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
+from pantree_runtime.tenants import tenant_of
 
 # Estimated time to convert and categorize the purchases of a request.
 _MS_PER_BYTE = 5.0 / (16 * 1024)
@@ -83,8 +84,8 @@ class PipelineServicer(rpc.PipelineServiceServicer):
     async def _job(self, message: messages.ProcessInput, context: Context) -> Job:
         """Converts a request; fetches the archetypes only when a simulation needs them."""
         archetypes = await self._pipeline.archetypes() if message.items else None
-        tenant_id = dict(context.invocation_metadata() or ()).get(convert.TENANT_METADATA, "")
+        tenant_id = tenant_of(context)
         # Drawing a seed is a system call, which most requests do not need.
         seed = message.seed if message.HasField("seed") else self._draw_seed()
-        given = (message, archetypes, self._today(), seed, str(tenant_id))
+        given = (message, archetypes, self._today(), seed, tenant_id)
         return await run_cpu(message.ByteSize() * _MS_PER_BYTE, convert.job_of, *given)

@@ -82,6 +82,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_REQUEST_TIMEOUT means that the headers or the body of the request did not arrive in time. Only the
     gateway sends it.
     """
+    ERROR_REASON_ALREADY_EXISTS: _ErrorReason.ValueType  # 19
+    """ERROR_REASON_ALREADY_EXISTS means that something else is stored under the given keys; the message says how to change
+    it.
+    """
+    ERROR_REASON_CUSTOMER_ERASED: _ErrorReason.ValueType  # 20
+    """ERROR_REASON_CUSTOMER_ERASED means that the customer was erased and has not consented again."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is why a call failed. Without its prefix it is `google.rpc.ErrorInfo.reason`, with the domain `pantree`,
@@ -148,4 +154,10 @@ ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 18
 """ERROR_REASON_REQUEST_TIMEOUT means that the headers or the body of the request did not arrive in time. Only the
 gateway sends it.
 """
+ERROR_REASON_ALREADY_EXISTS: ErrorReason.ValueType  # 19
+"""ERROR_REASON_ALREADY_EXISTS means that something else is stored under the given keys; the message says how to change
+it.
+"""
+ERROR_REASON_CUSTOMER_ERASED: ErrorReason.ValueType  # 20
+"""ERROR_REASON_CUSTOMER_ERASED means that the customer was erased and has not consented again."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

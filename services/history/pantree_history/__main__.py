@@ -1,0 +1,90 @@
+"""Composition root of the history service: `python -m pantree_history [--demo]`."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+import structlog
+
+from pantree.history.v1 import history_service_pb2_grpc as rpc
+from pantree_history.backends.sqlite import COMPONENT, MEMORY, SqliteStore
+from pantree_history.core.history import History
+from pantree_history.core.store import HistoryStore
+from pantree_history.demo import demo
+from pantree_history.rules import RULES
+from pantree_history.servicer import HistoryServicer
+from pantree_history.settings import HistorySettings
+from pantree_runtime.dependencies import Dependency
+from pantree_runtime.server import BULK_COST, Program, ServiceSpec
+
+NAME = "history"
+_KEY_BYTES = 32
+
+_log = structlog.get_logger(__name__)
+
+
+def store_of(settings: HistorySettings) -> HistoryStore:
+    """The configured store, which is not open yet."""
+    return SqliteStore(settings.store.place)
+
+
+def ledger_key_of(settings: HistorySettings) -> bytes:
+    """The key of the ledger: the configured one, or that in a file next to the database, which is created.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    configured = settings.ledger_key.get_secret_value().encode()
+    if configured:
+        return configured
+    place = settings.store.place
+    if place == MEMORY:
+        return secrets.token_bytes(_KEY_BYTES)
+    path = Path(place).with_suffix(".key")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        new = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_hex(_KEY_BYTES))
+        with contextlib.suppress(FileExistsError):  # of another process that starts
+            os.link(new, path)
+        new.unlink()
+    return path.read_text().strip().encode()
+
+
+async def build(settings: HistorySettings) -> ServiceSpec:
+    """The service, ready to be served.
+
+    Raises:
+        OSError: the key of the ledger cannot be read or written.
+    """
+    store = store_of(settings)
+    history = History(store, ledger_key_of(settings))
+    servicer = HistoryServicer(history)
+
+    async def open_store() -> None:
+        erased = await history.open()
+        _log.info("history opened", place=settings.store.place)
+        if erased:
+            _log.warning("customers of the ledger erased again, because a backup was restored", count=erased)
+
+    return ServiceSpec(
+        name=NAME,
+        services={
+            "pantree.history.v1.HistoryService": lambda server: rpc.add_HistoryServiceServicer_to_server(
+                servicer, server
+            )
+        },
+        warm_up=open_store,
+        close=history.close,
+        dependencies=[Dependency(COMPONENT, store.check)],
+        costs={"ExportCustomer": BULK_COST},
+        rules=RULES,
+    )
+
+
+PROGRAM = Program(NAME, HistorySettings, build, demo, demo_settings={"store_url": f"sqlite://{MEMORY}"})
+
+if __name__ == "__main__":
+    PROGRAM.main()

@@ -1,0 +1,1 @@
+"""Stores of purchases, one file per database."""

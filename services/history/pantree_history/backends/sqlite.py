@@ -1,0 +1,538 @@
+"""Purchases in a SQLite file, and the ledger of erasures in another.
+
+One connection writes, in a thread of its own; others read at the same time, which write-ahead logging allows. A commit
+is on disk when it returns (`synchronous=FULL`). Deleted content is overwritten (`secure_delete`).
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pantree_history.backends.migrations import pending, read_migrations
+from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, day_of
+from pantree_history.core.store import (
+    Appended,
+    Corrected,
+    Erasure,
+    HistoryStore,
+    Household,
+    HouseholdState,
+    LineOf,
+    Outcome,
+    StoredLines,
+    StoredRevisions,
+)
+from pantree_runtime.errors import ComponentUnavailable
+
+MEMORY = ":memory:"
+COMPONENT = "history-store"
+_READERS = 4
+# Another process may hold the lock: a backup, or a second service during a restart.
+_BUSY_SECONDS = 10.0
+# For a few hundred lines each.
+_CACHED_STATEMENTS = 64
+
+_CONTENT = ", ".join(COLUMNS)
+_INSERT = (
+    f"INSERT INTO purchase_line ({_CONTENT}, household_key, tenant_id, revision, recorded_at) "  # noqa: S608
+    f"VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?, ?, ?)"
+)
+# The content that the line was stored with, and the current one.
+_FIND = (
+    f"SELECT household_key, {_CONTENT} FROM purchase_line WHERE tenant_id = ? AND order_id = ? AND line_id = ? "  # noqa: S608
+    "AND (revision = 1 OR superseded_at IS NULL) ORDER BY revision"
+)
+_CHANGE = "UPDATE household SET change_number = ?, changed_at = ?, line_count = line_count + ? WHERE household_key = ?"
+_STATE = "household_id, change_number, changed_at, line_count"
+_ORDER = "ORDER BY occurred_on, order_id, line_id"
+
+ResultT = TypeVar("ResultT")
+
+
+class SqliteStore(HistoryStore):
+    """Stores purchases in a file.
+
+    Args:
+        path: the file; `:memory:` to lose everything at the end.
+        ledger_path: file of the ledger; by default next to it.
+    """
+
+    def __init__(self, path: Path | str, ledger_path: Path | str | None = None) -> None:
+        self._path = str(path)
+        self._is_memory = self._path == MEMORY
+        usual_path = MEMORY if self._is_memory else str(Path(path).with_suffix(".erasures.db"))
+        self._ledger_path = usual_path if ledger_path is None else str(ledger_path)
+        self._writer: sqlite3.Connection | None = None
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="history-writer")
+        # A database in memory belongs to one connection.
+        readers = 1 if self._is_memory else _READERS
+        self._read_threads = (
+            self._write_thread if self._is_memory else ThreadPoolExecutor(readers, thread_name_prefix="history-reader")
+        )
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+
+    @property
+    def ledger_path(self) -> str:
+        """File of the ledger of erasures."""
+        return self._ledger_path
+
+    async def open(self) -> None:
+        await self._write(_prepare)
+
+    async def close(self) -> None:
+        def close_all() -> None:
+            for connection in (*self._readers, *([self._writer] if self._writer else [])):
+                connection.close()
+
+        await asyncio.get_running_loop().run_in_executor(self._write_thread, close_all)
+        self._write_thread.shutdown()
+        self._read_threads.shutdown()
+
+    async def check(self) -> str:
+        try:
+            await self._read(lambda connection: connection.execute("SELECT value FROM counter").fetchone())
+        except ComponentUnavailable as error:
+            return error.remedy or error.message
+        return ""
+
+    async def append(
+        self,
+        tenant_id: str,
+        lines: Sequence[LineOf],
+        digests: Mapping[str, bytes],
+        recorded_at: int,
+        *,
+        whole: bool,
+        consent: bool = False,
+        dry_run: bool = False,
+    ) -> Appended:
+        return await self._write(
+            lambda connection: _Append(connection, tenant_id, digests, recorded_at, consent).run(lines, whole, dry_run)
+        )
+
+    async def correct(
+        self, household: Household, lines: Sequence[Line], removed: Sequence[LineKey], recorded_at: int
+    ) -> Corrected | None:
+        return await self._write(lambda connection: _correct(connection, household, lines, removed, recorded_at))
+
+    async def lines(self, household: Household, known_at: int | None) -> StoredLines | None:
+        def read(connection: sqlite3.Connection) -> StoredLines | None:
+            found = _household(connection, household)
+            if found is None:
+                return None
+            key, state = found
+            condition, values = (
+                ("superseded_at IS NULL", ())
+                if known_at is None
+                else ("recorded_at <= ? AND (superseded_at IS NULL OR superseded_at > ?)", (known_at, known_at))
+            )
+            rows = connection.execute(
+                f"SELECT {_CONTENT} FROM purchase_line WHERE household_key = ? AND {condition} {_ORDER}",  # noqa: S608
+                (key, *values),
+            )
+            return StoredLines(state, list(map(Line._make, rows)))
+
+        return await self._read(read)
+
+    async def revisions(self, household: Household) -> StoredRevisions | None:
+        def read(connection: sqlite3.Connection) -> StoredRevisions | None:
+            found = _household(connection, household)
+            if found is None:
+                return None
+            key, state = found
+            rows = connection.execute(
+                f"SELECT {_CONTENT}, revision, recorded_at, superseded_at FROM purchase_line "  # noqa: S608
+                f"WHERE household_key = ? {_ORDER}, revision",
+                (key,),
+            )
+            return StoredRevisions(state, [Revision(Line._make(row[:-3]), *row[-3:]) for row in rows])
+
+        return await self._read(read)
+
+    async def households(self, tenant_id: str, after: str, limit: int) -> Sequence[HouseholdState]:
+        def read(connection: sqlite3.Connection) -> Sequence[HouseholdState]:
+            rows = connection.execute(
+                f"SELECT {_STATE} FROM household "  # noqa: S608
+                "WHERE tenant_id = ? AND household_id > ? ORDER BY household_id LIMIT ?",
+                (tenant_id, after, limit),
+            )
+            return [_state(*row) for row in rows]
+
+        return await self._read(read)
+
+    async def erase(self, household: Household, digest: bytes, erased_at: int) -> tuple[Erasure, int]:
+        # Two transactions: the ledger is on disk before anything is destroyed.
+        position, entry = await self._write(lambda connection: _enter(connection, digest, erased_at))
+        removed = await self._write(lambda connection: _remove(connection, household, position))
+        return entry, removed
+
+    async def replay(self, digest: Callable[[Household], bytes]) -> int:
+        return await self._write(lambda connection: _replay(connection, digest))
+
+    async def _read(self, query: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        def read() -> ResultT:
+            if self._is_memory:
+                assert self._writer is not None
+                return query(self._writer)
+            connection = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = self._local.connection = self._connect()
+                connection.execute("PRAGMA query_only = TRUE")
+                self._readers.append(connection)
+            # One snapshot for all statements.
+            connection.execute("BEGIN")
+            try:
+                return query(connection)
+            finally:
+                connection.execute("ROLLBACK")
+
+        return await self._run(self._read_threads, read)
+
+    async def _write(self, change: Callable[[sqlite3.Connection], ResultT]) -> ResultT:
+        def write() -> ResultT:
+            if self._writer is None:
+                self._writer = self._connect()
+            connection = self._writer
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = change(connection)
+                connection.execute("COMMIT")
+            except BaseException as error:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                if isinstance(error, _Undone):
+                    return error.result  # type: ignore[no-any-return] # of this change
+                raise
+            return result
+
+        return await self._run(self._write_thread, write)
+
+    async def _run(self, threads: ThreadPoolExecutor, call: Callable[[], ResultT]) -> ResultT:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, call)
+        except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
+            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+                raise
+            raise unavailable(str(error), self._path) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self._is_memory:
+            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self._path,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_CACHED_STATEMENTS,
+        )
+        connection.execute("ATTACH DATABASE ? AS ledger", (self._ledger_path,))
+        for database in ("main", "ledger"):
+            connection.execute(f"PRAGMA {database}.journal_mode = WAL")
+            connection.execute(f"PRAGMA {database}.synchronous = FULL")
+            connection.execute(f"PRAGMA {database}.secure_delete = TRUE")
+        return connection
+
+
+class _Undone(Exception):
+    """Rolls a transaction back and has its result all the same."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__("rolled back")
+        self.result = result
+
+
+class _Append:
+    """One call that stores lines, within a transaction."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        tenant_id: str,
+        digests: Mapping[str, bytes],
+        recorded_at: int,
+        consent: bool,
+    ) -> None:
+        self._connection = connection
+        self._tenant_id = tenant_id
+        self._recorded_at = recorded_at
+        self._erasures = {
+            household_id: entry
+            for household_id, digest in digests.items()
+            if (entry := _erasure(connection, digest)) is not None
+        }
+        if consent:
+            for household_id, entry in self._erasures.items():
+                if entry.consented_at is None:
+                    connection.execute(
+                        "UPDATE ledger.erasure SET consented_at = ? WHERE digest = ?", (recorded_at, entry.digest)
+                    )
+                    self._erasures[household_id] = entry._replace(consented_at=recorded_at)
+        self._keys: dict[str, int] = {}
+
+    def run(self, lines: Sequence[LineOf], whole: bool, dry_run: bool) -> Appended:
+        outcomes = [self._refused(*one) for one in lines] if self._erasures else [None] * len(lines)
+        if whole and Outcome.ERASED in outcomes:
+            raise _Undone(Appended([one or Outcome.DUPLICATE for one in outcomes], {}))
+        wanted = [one for one, outcome in zip(lines, outcomes, strict=True) if outcome is None]
+        for household_id in dict.fromkeys(one.household_id for one in wanted):
+            self._keys[household_id] = self._household_key(household_id)
+        stored = iter(self._insert(wanted))
+        result = [next(stored) if outcome is None else outcome for outcome in outcomes]
+        added: dict[str, int] = {}
+        for one, outcome in zip(lines, result, strict=True):
+            if outcome is Outcome.ADDED:
+                added[one.household_id] = added.get(one.household_id, 0) + 1
+        if added:
+            number = _next_change(self._connection)
+            self._connection.executemany(
+                _CHANGE,
+                [(number, self._recorded_at, count, self._keys[one]) for one, count in added.items()],
+            )
+        # A household without lines, because all are refused, is not stored.
+        self._connection.executemany(
+            "DELETE FROM household WHERE household_key = ? AND change_number = 0",
+            [(key,) for one, key in self._keys.items() if one not in added],
+        )
+        states = {
+            household_id: found[1]
+            for household_id in self._keys
+            if (found := _household(self._connection, Household(self._tenant_id, household_id))) is not None
+        }
+        appended = Appended(result, states)
+        if dry_run or (whole and Outcome.CONFLICT in result):
+            raise _Undone(appended)
+        return appended
+
+    def _refused(self, household_id: str, line: Line) -> Outcome | None:
+        entry = self._erasures.get(household_id)
+        if entry is None or not entry.refuses(line.occurred_on, day_of(entry.erased_at)):
+            return None
+        return Outcome.ERASED
+
+    def _household_key(self, household_id: str) -> int:
+        key: int
+        names = (self._tenant_id, household_id)
+        row = self._connection.execute(
+            "SELECT household_key FROM household WHERE tenant_id = ? AND household_id = ?", names
+        ).fetchone()
+        if row is None:
+            row = self._connection.execute(
+                "INSERT INTO household (tenant_id, household_id, change_number, changed_at) VALUES (?, ?, 0, 0) "
+                "RETURNING household_key",
+                names,
+            ).fetchone()
+        (key,) = row
+        return key
+
+    def _insert(self, lines: Sequence[LineOf]) -> list[Outcome]:
+        rows = [
+            (*line, self._keys[household_id], self._tenant_id, 1, self._recorded_at) for household_id, line in lines
+        ]
+        # Usually all lines are new.
+        self._connection.execute("SAVEPOINT lines")
+        try:
+            self._connection.executemany(_INSERT, rows)
+            outcomes = [Outcome.ADDED] * len(lines)
+        except sqlite3.IntegrityError:
+            self._connection.execute("ROLLBACK TO lines")
+            outcomes = [self._insert_one(one, row) for one, row in zip(lines, rows, strict=True)]
+        self._connection.execute("RELEASE lines")
+        return outcomes
+
+    def _insert_one(self, one: LineOf, row: tuple[Any, ...]) -> Outcome:
+        stored = self._connection.execute(_FIND, (self._tenant_id, *one.line.key)).fetchall()
+        if not stored:
+            self._connection.execute(_INSERT, row)
+            return Outcome.ADDED
+        is_same = (self._keys[one.household_id], *one.line) in stored
+        return Outcome.DUPLICATE if is_same else Outcome.CONFLICT
+
+
+def _correct(
+    connection: sqlite3.Connection,
+    household: Household,
+    lines: Sequence[Line],
+    removed: Sequence[LineKey],
+    recorded_at: int,
+) -> Corrected | None:
+    found = _household(connection, household)
+    if found is None:
+        return None
+    key, state = found
+    latest = {}
+    for one in (*(line.key for line in lines), *removed):
+        latest[one] = connection.execute(
+            f"SELECT revision, superseded_at, {_CONTENT} FROM purchase_line "  # noqa: S608
+            "WHERE household_key = ? AND order_id = ? AND line_id = ? ORDER BY revision DESC LIMIT 1",
+            (key, *one),
+        ).fetchone()
+    missing = [one for one, row in latest.items() if row is None]
+    if missing:
+        raise _Undone(Corrected(0, 0, missing, state))
+    corrected = removed_count = line_change = 0
+    for line in lines:
+        revision, superseded_at, *content = latest[line.key]
+        if superseded_at is None and tuple(content) == tuple(line):
+            continue
+        line_change += superseded_at is not None
+        _supersede(connection, key, line.key, recorded_at)
+        connection.execute(_INSERT, (*line, key, household.tenant_id, revision + 1, recorded_at))
+        corrected += 1
+    for one in removed:
+        if latest[one][1] is None:
+            _supersede(connection, key, one, recorded_at)
+            removed_count += 1
+    if corrected or removed_count:
+        connection.execute(
+            _CHANGE,
+            (_next_change(connection), recorded_at, line_change - removed_count, key),
+        )
+        after = _household(connection, household)
+        assert after is not None
+        state = after[1]
+    return Corrected(corrected, removed_count, (), state)
+
+
+def _supersede(connection: sqlite3.Connection, household_key: int, line: LineKey, recorded_at: int) -> None:
+    connection.execute(
+        "UPDATE purchase_line SET superseded_at = ? "
+        "WHERE household_key = ? AND order_id = ? AND line_id = ? AND superseded_at IS NULL",
+        (recorded_at, household_key, *line),
+    )
+
+
+def _next_change(connection: sqlite3.Connection) -> int:
+    number: int
+    (number,) = connection.execute(
+        "UPDATE counter SET value = value + 1 WHERE name = 'change_number' RETURNING value"
+    ).fetchone()
+    return number
+
+
+def _household(connection: sqlite3.Connection, household: Household) -> tuple[int, HouseholdState] | None:
+    row = connection.execute(
+        f"SELECT household_key, {_STATE} FROM household WHERE tenant_id = ? AND household_id = ?",  # noqa: S608
+        household,
+    ).fetchone()
+    return None if row is None else (row[0], _state(*row[1:]))
+
+
+def _state(household_id: str, change_number: int, changed_at: int, line_count: int) -> HouseholdState:
+    return HouseholdState(household_id, version_of(change_number, changed_at), line_count, changed_at)
+
+
+def version_of(change_number: int, changed_at: int) -> str:
+    """Version of a household: the number of its change and, since a restored backup repeats numbers, its time."""
+    return f"{change_number}-{changed_at:x}"
+
+
+def _erasure(connection: sqlite3.Connection, digest: bytes) -> Erasure | None:
+    row = connection.execute(
+        "SELECT digest, erased_at, consented_at FROM ledger.erasure WHERE digest = ?", (digest,)
+    ).fetchone()
+    return None if row is None else Erasure(*row)
+
+
+def _enter(connection: sqlite3.Connection, digest: bytes, erased_at: int) -> tuple[int, Erasure]:
+    """Enters an erasure, also of someone who consented again; its position and the entry."""
+    known = _erasure(connection, digest)
+    if known is not None and known.consented_at is None:
+        (position,) = connection.execute("SELECT position FROM ledger.erasure WHERE digest = ?", (digest,)).fetchone()
+        return position, known
+    # A new position, so that a restored database applies it again.
+    connection.execute("DELETE FROM ledger.erasure WHERE digest = ?", (digest,))
+    (position,) = connection.execute(
+        "INSERT INTO ledger.erasure (digest, erased_at) VALUES (?, ?) RETURNING position", (digest, erased_at)
+    ).fetchone()
+    return position, Erasure(digest, erased_at)
+
+
+def _remove(connection: sqlite3.Connection, household: Household, position: int) -> int:
+    connection.execute(
+        "UPDATE counter SET value = ? WHERE name = 'ledger_position' AND value = ? - 1", (position, position)
+    )
+    found = _household(connection, household)
+    if found is None:
+        return 0
+    key, _ = found
+    removed = connection.execute("DELETE FROM purchase_line WHERE household_key = ?", (key,)).rowcount
+    connection.execute("DELETE FROM household WHERE household_key = ?", (key,))
+    return removed
+
+
+def _replay(connection: sqlite3.Connection, digest: Callable[[Household], bytes]) -> int:
+    (applied,) = connection.execute("SELECT value FROM counter WHERE name = 'ledger_position'").fetchone()
+    entries = {
+        entry: (position, erased_at)
+        for entry, position, erased_at in connection.execute(
+            "SELECT digest, position, erased_at FROM ledger.erasure WHERE position > ?", (applied,)
+        )
+    }
+    if not entries:
+        return 0
+    erased = 0
+    for key, *names in connection.execute("SELECT household_key, tenant_id, household_id FROM household").fetchall():
+        found = entries.get(digest(Household(*names)))
+        if found is None:
+            continue
+        count = connection.execute(
+            "DELETE FROM purchase_line WHERE household_key = ? AND recorded_at <= ?", (key, found[1])
+        ).rowcount
+        erased += count > 0
+        connection.execute(
+            "UPDATE household SET line_count = (SELECT count(*) FROM purchase_line AS line "
+            "WHERE line.household_key = household.household_key AND superseded_at IS NULL) WHERE household_key = ?",
+            (key,),
+        )
+        connection.execute(
+            "DELETE FROM household WHERE household_key = ? "
+            "AND NOT EXISTS (SELECT 1 FROM purchase_line AS line WHERE line.household_key = household.household_key)",
+            (key,),
+        )
+    (last,) = connection.execute("SELECT max(position) FROM ledger.erasure").fetchone()
+    connection.execute("UPDATE counter SET value = ? WHERE name = 'ledger_position'", (last,))
+    return erased
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Migrates the schema."""
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS schema_migration (number INTEGER PRIMARY KEY, name TEXT NOT NULL, "
+        "checksum TEXT NOT NULL) STRICT"
+    )
+    applied = dict(connection.execute("SELECT number, checksum FROM schema_migration"))
+    for migration in pending(read_migrations("sqlite"), applied):
+        for statement in _statements(migration.sql):
+            connection.execute(statement)
+        connection.execute(
+            "INSERT INTO schema_migration (number, name, checksum) VALUES (?, ?, ?)",
+            (migration.number, migration.name, migration.checksum),
+        )
+    ledger = resources.files(__package__).joinpath("migrations", "sqlite", "ledger.sql").read_text(encoding="utf-8")
+    for statement in _statements(ledger):
+        connection.execute(statement)
+
+
+def _statements(sql: str) -> list[str]:
+    """The statements of a script; `executescript` would commit the transaction."""
+    lines = [line for line in sql.splitlines() if not line.lstrip().startswith("--")]
+    return [statement for statement in "\n".join(lines).split(";") if statement.strip()]
+
+
+def unavailable(problem: str, place: str) -> ComponentUnavailable:
+    """The error for a database that cannot be used."""
+    reasons = {
+        "full": "the disk of the history database is full",
+        "readonly": "the history database is read-only",
+        "locked": "the history database is locked by another program",
+    }
+    reason = next((text for sign, text in reasons.items() if sign in problem), "the history database cannot be used")
+    return ComponentUnavailable(
+        COMPONENT, f"{reason}; nothing was stored; try again later", f"history database {place}: {problem}"
+    )

@@ -1,0 +1,169 @@
+"""The port to the database that holds purchases, and what its operations return."""
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+from pantree_history.core.lines import Line, LineKey, Revision
+
+
+class Household(NamedTuple):
+    """A household of a tenant, as callers name it."""
+
+    tenant_id: str
+    household_id: str
+
+
+class Outcome(Enum):
+    """What became of a line that was to be stored."""
+
+    ADDED = "added"
+    DUPLICATE = "duplicate"
+    """It is already stored with the same content."""
+    CONFLICT = "conflict"
+    """Its key is stored with other content, or for another household."""
+    ERASED = "erased"
+    """Its household was erased, and has not consented again or only after the purchase."""
+
+
+class HouseholdState(NamedTuple):
+    """What is known about a stored household."""
+
+    household_id: str
+    version: str
+    """Opaque; equal versions of a household have equal lines."""
+    line_count: int
+    """Current lines."""
+    changed_at: int
+    """Microseconds since 1970-01-01 in UTC."""
+
+
+class StoredLines(NamedTuple):
+    """The current lines of a household, or those of some time."""
+
+    state: HouseholdState
+    lines: Sequence[Line]
+    """Ordered by day, order and line."""
+
+
+class StoredRevisions(NamedTuple):
+    """Everything that is stored about a household."""
+
+    state: HouseholdState
+    revisions: Sequence[Revision]
+    """Ordered by day, order, line and revision."""
+
+
+class LineOf(NamedTuple):
+    """A line and the household that it belongs to."""
+
+    household_id: str
+    line: Line
+
+
+class Appended(NamedTuple):
+    """The outcome of storing lines."""
+
+    outcomes: Sequence[Outcome]
+    """One for each line, in their order."""
+    states: Mapping[str, HouseholdState]
+    """By the id in the request: the households of the lines, as far as they are stored."""
+
+
+class Corrected(NamedTuple):
+    """The outcome of a correction."""
+
+    corrected_count: int
+    removed_count: int
+    missing: Sequence[LineKey]
+    """Keys that the household does not have; if there are any, nothing was changed."""
+    state: HouseholdState
+
+
+class Erasure(NamedTuple):
+    """An entry of the ledger of erasures."""
+
+    digest: bytes
+    """Keyed hash of tenant and household."""
+    erased_at: int
+    """Microseconds since 1970-01-01 in UTC."""
+    consented_at: int | None = None
+    """When the person consented again; None if not."""
+
+    def refuses(self, occurred_on: int, erased_on: int) -> bool:
+        """Whether a purchase of a day may not be stored."""
+        return self.consented_at is None or occurred_on < erased_on
+
+
+class HistoryStore(Protocol):
+    """Stores lines by household. Each call is one transaction: it happens as a whole or not at all.
+
+    All calls may raise `ComponentUnavailable`: the database does not answer, is full or is read-only.
+    """
+
+    async def open(self) -> None:
+        """Connects, and creates or migrates the schema.
+
+        Raises:
+            StoreMismatch: a migration that was applied differs from ours.
+        """
+
+    async def close(self) -> None:
+        """Closes all connections."""
+
+    async def check(self) -> str:
+        """What is wrong with the database; empty if it works."""
+
+    async def append(
+        self,
+        tenant_id: str,
+        lines: Sequence[LineOf],
+        digests: Mapping[str, bytes],
+        recorded_at: int,
+        *,
+        whole: bool,
+        consent: bool = False,
+        dry_run: bool = False,
+    ) -> Appended:
+        """Stores lines.
+
+        Args:
+            tenant_id: the tenant of all lines.
+            lines: the lines.
+            digests: of every household of the lines, by id, as in the ledger.
+            recorded_at: now.
+            whole: store nothing unless every line is new or a duplicate.
+            consent: erased households consent again.
+            dry_run: store nothing at all.
+        """
+
+    async def correct(
+        self, household: Household, lines: Sequence[Line], removed: Sequence[LineKey], recorded_at: int
+    ) -> Corrected | None:
+        """Replaces and removes lines of a household; None if it is not stored."""
+
+    async def lines(self, household: Household, known_at: int | None) -> StoredLines | None:
+        """The lines of a household; None if it is not stored.
+
+        Args:
+            household: the household.
+            known_at: reads what was current at this instant; None for what is current.
+        """
+
+    async def revisions(self, household: Household) -> StoredRevisions | None:
+        """All revisions of a household's lines; None if it is not stored."""
+
+    async def households(self, tenant_id: str, after: str, limit: int) -> Sequence[HouseholdState]:
+        """Households with lines whose id is greater than `after`, ordered by id in code points."""
+
+    async def replay(self, digest: Callable[[Household], bytes]) -> int:
+        """Erases again whom a restored backup brought back, and finishes interrupted erasures; how many households.
+
+        Lines that were stored since the erasure, with a new consent, are kept.
+
+        Args:
+            digest: keyed hash of a household.
+        """
+
+    async def erase(self, household: Household, digest: bytes, erased_at: int) -> tuple[Erasure, int]:
+        """Writes the ledger, then removes all revisions of a household; the entry and the number of revisions."""

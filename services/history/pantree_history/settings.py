@@ -1,0 +1,79 @@
+"""Settings of the history service, and the URL that selects its store."""
+
+import os
+from pathlib import Path
+from typing import Literal, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from pantree_history.core.ledger import MIN_KEY_BYTES
+from pantree_runtime.settings import PartSettings
+
+_STORE_URLS = "sqlite:///path/history.db, or sqlite://:memory:"
+
+
+class StoreLocation(NamedTuple):
+    """The system that stores purchases, and where it is."""
+
+    system: Literal["sqlite"]
+    place: str
+    """Path of a file, or `:memory:`."""
+
+
+def store_location(url: str) -> StoreLocation:
+    """The location in a store URL; for an empty one, a file in the user's data directory.
+
+    Raises:
+        ValueError: the URL is not supported.
+    """
+    if not url:
+        return StoreLocation("sqlite", str(_data_dir() / "history.db"))
+    if url == "sqlite://:memory:":
+        return StoreLocation("sqlite", ":memory:")
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite" and not parts.netloc and parts.path.strip("/") and not (parts.query or parts.fragment):
+        return StoreLocation("sqlite", unquote(parts.path))
+    raise ValueError(f"is not the URL of a store; use {_STORE_URLS}")
+
+
+def _data_dir() -> Path:
+    """The user's directory for application data, according to the XDG base directory specification."""
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pantree"
+
+
+class HistorySettings(PartSettings):
+    """Settings of the history service."""
+
+    # In a copy of .env.example, unset variables are empty.
+    model_config = SettingsConfigDict(env_prefix="PANTREE_HISTORY_", env_ignore_empty=True)
+
+    port: int = Field(default=50057, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    store_url: str = Field(
+        default="",
+        description=f"Where purchases are stored: {_STORE_URLS}. Empty: a file in the user's data directory.",
+    )
+    ledger_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key of the hashes in the ledger of erasures, at least 16 characters. Empty: a random one in a "
+        "file next to the database.",
+    )
+
+    @field_validator("store_url")
+    @classmethod
+    def _check_store_url(cls, url: str) -> str:
+        store_location(url)
+        return url
+
+    @field_validator("ledger_key")
+    @classmethod
+    def _check_ledger_key(cls, key: SecretStr) -> SecretStr:
+        if 0 < len(key.get_secret_value().encode()) < MIN_KEY_BYTES:
+            raise ValueError(f"must have at least {MIN_KEY_BYTES} characters")
+        return key
+
+    @property
+    def store(self) -> StoreLocation:
+        """Where purchases are stored."""
+        return store_location(self.store_url)
