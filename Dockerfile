@@ -17,7 +17,7 @@ RUN python3 -m venv /build && python3 -m venv --without-pip /opt/pantree
 COPY . .
 RUN ["/build/bin/pip", "wheel", "--no-cache-dir", "--no-deps", "--wheel-dir", "/wheels", "."]
 # This stage needs a shell, for the glob and for PART. The final stage does not.
-RUN /build/bin/pip --python /opt/pantree/bin/python install --no-cache-dir --constraint scripts/constraints.txt \
+RUN /build/bin/python scripts/install_with_hashes.py /opt/pantree/bin/python \
     "$(echo /wheels/pantree-*.whl)[${EXTRAS:?pass the part to build, such as --build-arg PART=frequency}]"
 # An ENTRYPOINT does not expand arguments, so this script holds the part's name.
 RUN printf '#!/opt/pantree/bin/python\nimport runpy\nrunpy.run_module("pantree_%s", run_name="__main__", alter_sys=True)\n' \

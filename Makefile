@@ -149,8 +149,10 @@ typescript: .venv/dev.stamp $(TYPESCRIPT)/node_modules/install.stamp ## Build th
 random-requests: .venv/dev.stamp ## Send thousands of random requests to the gateway, as its OpenAPI document describes them
 	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py
 
-pins: ## Pin the versions that .venv has, in scripts/constraints.txt
+pins: ## Pin the versions that .venv has, in scripts/constraints.txt, and their hashes, in scripts/hashes.txt
 	@$(BIN)/python -m pip freeze --all --exclude-editable --exclude pantree > scripts/constraints.txt
+	@$(BIN)/uv pip compile --quiet --generate-hashes --no-deps --no-annotate --no-header --no-emit-find-links \
+	  --no-emit-index-url scripts/constraints.txt --output-file scripts/hashes.txt
 
 ##@ Research
 

@@ -29,6 +29,7 @@ GENERATED = (
     "*.binpb",
     "*.svg",
     "scripts/constraints.txt",
+    "scripts/hashes.txt",
 )
 SUFFIXES = frozenset(
     {".py", ".proto", ".md", ".toml", ".yaml", ".yml", ".ts", ".mjs", ".sh", ".txt", ".json", ".example", ""}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from scripts.build_images import DOCKERFILE, PART_NAMES, ROOT, SAGEMAKER_DOCKERFILE, main
+from scripts.install_with_hashes import hashes_of, normalized, requirements_of
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 WARMED = {part for part in PART_NAMES if "numba" in str(EXTRAS[part])}
@@ -61,4 +62,21 @@ def test_build_context_holds_the_files_of_the_wheel_and_no_settings() -> None:
     packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
     assert {package.split("/")[0] for package in packages} <= included
     assert {project["project"]["readme"], *project["project"]["license-files"], "scripts/constraints.txt"} <= included
+    assert {"scripts/hashes.txt", "scripts/install_with_hashes.py"} <= included
     assert not {".env", ".git", "tests"} & included
+
+
+def test_every_pinned_version_has_hashes() -> None:
+    pins = (ROOT / "scripts/constraints.txt").read_text().split()
+    text = (ROOT / "scripts/hashes.txt").read_text()
+    hashes = hashes_of(text)
+    assert {normalized(pin) for pin in pins} == set(hashes)
+    assert all(re.fullmatch(r"\S+( \\\n    --hash=sha256:[0-9a-f]{64})+", entry) for entry in hashes.values())
+
+
+def test_package_without_a_hash_is_not_installed() -> None:
+    report = {"install": [{"metadata": {"name": name, "version": "1.0"}} for name in ("pantree", "Some_Package")]}
+    hashes = {"some-package==1.0": "some-package==1.0 --hash=sha256:0"}
+    assert requirements_of(report, hashes) == ["some-package==1.0 --hash=sha256:0"]
+    with pytest.raises(SystemExit, match=r"lacks some-package==1.0"):
+        requirements_of(report, {})
