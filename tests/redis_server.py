@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,8 @@ class RedisServer:
     program: str
     folder: Path
     port: int
+    options: Sequence[str] = ()
+    """Further options, such as `--requirepass`; they override the usual ones."""
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -30,7 +32,17 @@ class RedisServer:
 
     def start(self) -> None:
         """Starts it, and waits until it accepts connections."""
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder)]
+        options = [
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(self.folder),
+            *self.options,
+        ]
         self.process = subprocess.Popen([self.program, *options], stdout=subprocess.DEVNULL)
         ends_at = time.monotonic() + MAX_SECONDS
         while True:
@@ -51,14 +63,20 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server(folder: Path) -> Iterator[RedisServer]:
-    """A server as long as the context lasts; the test is skipped where none is installed."""
+def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
+    """A server, as long as the context lasts; the test is skipped where none is installed.
+
+    Args:
+        folder: its directory.
+        options: further options, such as `--requirepass`, in which `{port}` stands for its port.
+    """
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("redis-server is not installed; apt-get install redis-server")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         server = RedisServer(program, folder, free.getsockname()[1])
+    server.options = [option.format(port=server.port) for option in options]
     server.start()
     try:
         yield server

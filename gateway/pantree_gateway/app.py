@@ -104,6 +104,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     redis = (
         SharedRedis(
             settings.redis_url,
+            password=settings.redis_password.get_secret_value(),
             timeout_seconds=REDIS_TIMEOUT_SECONDS,
             cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
             shared="limits and stored responses",

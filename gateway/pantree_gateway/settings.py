@@ -4,7 +4,7 @@ import ipaddress
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pantree_gateway.rate_limit import check_rate_limit
@@ -121,6 +121,9 @@ class GatewaySettings(PartSettings):
         default="",
         description="Redis in which several gateways share rate limits and responses; empty for none.",
         validation_alias="PANTREE_REDIS_URL",
+    )
+    redis_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of that Redis.", validation_alias="PANTREE_REDIS_PASSWORD"
     )
 
     @field_validator("forwarded_headers")

@@ -30,6 +30,7 @@ class SharedRedis:
 
     Args:
         url: `redis://`, `rediss://` or `unix://` URL.
+        password: overridden by one in the URL; empty for none.
         timeout_seconds: timeout of connecting and of each command. A nearby server responds within milliseconds.
         cool_down_seconds: how long the circuit stays open after a failure.
         shared: what replicas share, such as `limits and caches`, for the log.
@@ -40,6 +41,7 @@ class SharedRedis:
         self,
         url: str,
         *,
+        password: str = "",
         timeout_seconds: float,
         cool_down_seconds: float,
         shared: str,
@@ -51,6 +53,8 @@ class SharedRedis:
             "socket_connect_timeout": timeout_seconds,
             "retry": Retry(NoBackoff(), 0),
         }
+        if password:
+            self.options["password"] = password
         self.client = Redis.from_url(url, **self.options)
         self._shared = shared
         self._breaker = CircuitBreaker(cool_down_seconds, clock)

@@ -313,7 +313,7 @@ def test_certificate_has_the_name_that_callers_expect(name: str, part: ServiceKi
 def test_authority_signs_only_for_the_parts(name: str) -> None:
     manifests = overlay(name)
     certificates = {manifest["metadata"]["name"]: manifest["spec"] for manifest in of_kind(manifests, "Certificate")}
-    assert set(certificates) == ({"authority", *PART_NAMES} if is_production(name) else set())
+    assert set(certificates) == ({"authority", "redis", *PART_NAMES} if is_production(name) else set())
     if not is_production(name):
         return
     secrets = [certificate["secretName"] for certificate in certificates.values()]

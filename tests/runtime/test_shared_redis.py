@@ -1,9 +1,14 @@
 """Tests of commands on Redis and their fallbacks, with commands that can fail."""
 
+from pathlib import Path
+from typing import Any
+
 import structlog.testing
 from redis.exceptions import OutOfMemoryError
 
 from pantree_runtime.shared_redis import SharedRedis
+from scripts.make_certificates import Authority
+from tests.redis_server import redis_server
 
 
 class Clock:
@@ -92,3 +97,21 @@ async def test_redis_that_answers_and_stores_nothing_is_unhealthy_until_it_does(
     await redis.run("set", write, local)
     assert await redis.check() == ""
     assert redis.message == ""
+
+
+async def test_redis_with_tls_and_a_password(tmp_path: Path) -> None:
+    Authority().issue(tmp_path / "tls", "localhost")
+    files = {"cert": "tls.crt", "key": "tls.key", "ca-cert": "ca.crt"}
+    tls = [word for key, name in files.items() for word in (f"--tls-{key}-file", str(tmp_path / "tls" / name))]
+    options = ["--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no", "--requirepass", "secret"]
+    with redis_server(tmp_path, *options, *tls) as server:
+        url = f"rediss://localhost:{server.port}/0?ssl_ca_certs={tmp_path}/tls/ca.crt"
+        for password, expected in (("secret", "stored"), ("wrong", "local"), ("", "local")):
+            redis = SharedRedis(url, password=password, timeout_seconds=5, cool_down_seconds=2, shared="caches")
+
+            async def store(client: Any = redis.client) -> str:
+                await client.set("key", "value")
+                return "stored"
+
+            assert await redis.run("set", store, local) == expected
+            await redis.close()

@@ -121,6 +121,7 @@ def _redis(settings: EnrichmentSettings) -> "SharedRedis | None":
 
     return SharedRedis(
         url,
+        password=settings.redis_password.get_secret_value(),
         timeout_seconds=REDIS_TIMEOUT_SECONDS,
         cool_down_seconds=REDIS_COOL_DOWN_SECONDS,
         shared="answers of the language model",

@@ -51,6 +51,9 @@ class EnrichmentSettings(PartSettings):
         description="Redis that replicas share, such as redis://localhost:6379/0; empty for none.",
         validation_alias="PANTREE_REDIS_URL",
     )
+    redis_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of that Redis.", validation_alias="PANTREE_REDIS_PASSWORD"
+    )
     cache_size: int = Field(
         default=20_000, ge=1, description="Maximum number of answers cached in memory, about 1 KiB each."
     )
