@@ -8,8 +8,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
-from scripts.build_images import DOCKERFILE, PART_NAMES, ROOT, SAGEMAKER_DOCKERFILE, main
+from scripts.build_images import DOCKERFILE, IMAGE_NAMES, PART_NAMES, ROOT, SAGEMAKER_DOCKERFILE, main
 from scripts.install_with_hashes import hashes_of, normalized, requirements_of
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -80,3 +81,10 @@ def test_package_without_a_hash_is_not_installed() -> None:
     assert requirements_of(report, hashes) == ["some-package==1.0 --hash=sha256:0"]
     with pytest.raises(SystemExit, match=r"lacks some-package==1.0"):
         requirements_of(report, {})
+
+
+def test_release_builds_every_image() -> None:
+    workflow = yaml.safe_load((ROOT / ".github/workflows/release.yaml").read_text())
+    images = workflow["jobs"]["image"]["strategy"]["matrix"]["include"]
+    assert [image["part"] for image in images] == IMAGE_NAMES
+    assert all((ROOT / image["file"]).exists() for image in images)
