@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 from pantree.error.v1 import error_pb2
+from pantree.history.v1.history_service_pb2 import DESCRIPTOR as _HISTORY
 from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
 from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
 from pantree_gateway.access import Authenticator, TokenRules, read_api_keys, security_schemes
@@ -38,6 +39,7 @@ from pantree_gateway.transcoding.upstream import Upstream
 from pantree_gateway.transcoding.websocket import add_websocket_routes, websocket_methods
 from pantree_runtime.channel import open_channel
 from pantree_runtime.dependencies import Dependency, DependencyMonitor
+from pantree_runtime.errors import ComponentUnavailable
 from pantree_runtime.identity import load_identity
 from pantree_runtime.shared_redis import SharedRedis
 
@@ -99,6 +101,8 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         ValueError: when a file that the settings name cannot be read.
     """
     addresses = {"pipeline": settings.pipeline_address, "simulation": settings.simulation_address}
+    if settings.history_address:
+        addresses["history"] = settings.history_address
     channels: dict[str, grpc.aio.Channel] = {}
     identity = load_identity(settings.tls_dir, settings.tls_domain)
     redis = (
@@ -133,6 +137,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     upstreams = [
         Upstream(_PIPELINE.services_by_name["PipelineService"], "pipeline", lambda: channels["pipeline"]),
         Upstream(_SIMULATION.services_by_name["SimulationService"], "simulation", lambda: channels["simulation"]),
+        Upstream(_HISTORY.services_by_name["HistoryService"], "history", lambda: _history_channel(channels)),
     ]
     comments = comments_of(resources.files("pantree").joinpath("contract.binpb").read_bytes())
     schemas = SchemaCollection(comments)
@@ -210,6 +215,12 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         expose_headers=[TRACE_HEADER, CACHE_HEADER, SCOPE_HEADER, "RateLimit", "RateLimit-Policy", "Retry-After"],
     )
     return app
+
+
+def _history_channel(channels: Mapping[str, grpc.aio.Channel]) -> grpc.aio.Channel:
+    if "history" not in channels:
+        raise ComponentUnavailable("history", "nothing is stored here, because the history part is disabled")
+    return channels["history"]
 
 
 async def _nothing(_name: str, _is_up: bool) -> None:

@@ -41,6 +41,11 @@ class GatewaySettings(PartSettings):
         description="Address of the simulation: host:port, or dns:///name:port for several replicas.",
         validation_alias="PANTREE_SIMULATION_ADDRESS",
     )
+    history_address: str = Field(
+        default="",
+        description="Address of the history service; empty if nothing is stored.",
+        validation_alias="PANTREE_HISTORY_ADDRESS",
+    )
     cors_origins: str = Field(
         default="*",
         description="Origins whose pages may call, separated by commas; * for all, empty for none.",

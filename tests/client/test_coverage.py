@@ -13,12 +13,21 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 import pantree
-from pantree_client import BasketRequest, FirstPurchase, Item, PantreeClient, PantreeError, SyncPantreeClient
+from pantree_client import (
+    BasketRequest,
+    FirstPurchase,
+    Item,
+    PantreeClient,
+    PantreeError,
+    ReceiptLine,
+    SyncPantreeClient,
+)
 from pantree_client.testing import FakePantree
 from pantree_client.transports import Transport
 from pantree_client.transports.gateway import GatewayTransport
 from pantree_client.transports.mesh import MeshTransport
 
+LINE = ReceiptLine("order-1", "1", "Bananas", date(2026, 5, 2), 1.99)
 GEN = Path(pantree.__path__[0])
 
 
@@ -81,12 +90,19 @@ async def test_client_calls_every_public_method() -> None:
     basket = FirstPurchase("cust_001", [Item("Bananas", 1.99)])
     address = f"127.0.0.1:{port}"
     try:
-        async with PantreeClient(address, simulation_address=address) as client:
+        async with PantreeClient(address, simulation_address=address, history_address=address) as client:
             calls: dict[str, Callable[[], Awaitable[object]]] = {
                 "process": lambda: client.process(basket),
                 "stream": lambda: exhausted(client.stream(basket)),
                 "stream_message": lambda: exhausted(client.stream_message(basket.message())),
                 "next_basket": lambda: client.next_basket(BasketRequest("cust_001", as_of=date(2026, 11, 23))),
+                "recommendations": lambda: client.recommendations("cust_001"),
+                "customer_basket": lambda: client.customer_basket("cust_001"),
+                "append_purchases": lambda: client.append_purchases("cust_001", [LINE]),
+                "correct_purchases": lambda: client.correct_purchases("cust_001", [LINE]),
+                "purchases": lambda: exhausted(client.purchases("cust_001")),
+                "export_customer": lambda: exhausted(client.export_customer("cust_001")),
+                "erase_customer": lambda: client.erase_customer("cust_001"),
                 "archetypes": lambda: exhausted(client.archetypes()),
                 "status": client.status,
                 "config": client.config,

@@ -33,11 +33,18 @@ def routes() -> dict[str, str]:
     return found
 
 
-def test_public_routes_are_those_of_the_seed() -> None:
+def test_public_routes_are_those_of_the_seed_and_of_stored_purchases() -> None:
     assert routes() == {
         "POST /api/v1/process": "pantree.pipeline.v1.PipelineService/Process",
         "POST /api/v1/next-basket": "pantree.pipeline.v1.PipelineService/NextBasket",
         "WEBSOCKET /ws/stream/{input.customer_id}": "pantree.pipeline.v1.PipelineService/StreamProcess",
+        "GET /api/v1/customers/{customer_id}/recommendations": "pantree.pipeline.v1.PipelineService/GetRecommendations",
+        "GET /api/v1/customers/{customer_id}/next-basket": "pantree.pipeline.v1.PipelineService/GetNextBasket",
+        "DELETE /api/v1/customers/{customer_id}": "pantree.pipeline.v1.PipelineService/EraseCustomer",
+        "POST /api/v1/customers/{customer_id}/purchases": "pantree.history.v1.HistoryService/AppendPurchases",
+        "GET /api/v1/customers/{customer_id}/purchases": "pantree.history.v1.HistoryService/ListPurchases",
+        "POST /api/v1/customers/{customer_id}/purchases:correct": "pantree.history.v1.HistoryService/CorrectPurchases",
+        "GET /api/v1/customers/{customer_id}/export": "pantree.history.v1.HistoryService/ExportCustomer",
         "GET /api/v1/config": "pantree.pipeline.v1.PipelineService/GetConfig",
         "GET /api/v1/archetypes": "pantree.simulation.v1.SimulationService/ListArchetypes",
     }

@@ -105,7 +105,8 @@ def test_status_shows_each_part(mesh: RunningMesh) -> None:
     document = json.loads(result.stdout)
     assert document["state"] == "serving"
     assert {part["name"]: part["state"] for part in document["components"]} == {
-        part.name: "serving" for part in PARTS if part.name not in ("gateway", "pipeline")
+        "history": "disabled",
+        **{part.name: "serving" for part in PARTS if part.name not in ("gateway", "pipeline")},
     }
 
 

@@ -60,6 +60,21 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         )
         return messages.NextBasketResponse(result=result)
 
+    async def GetRecommendations(
+        self, request: messages.GetRecommendationsRequest, context: Context
+    ) -> messages.GetRecommendationsResponse:
+        return messages.GetRecommendationsResponse(result=messages.ProcessResult(customer_id=request.customer_id))
+
+    async def GetNextBasket(
+        self, request: messages.GetNextBasketRequest, context: Context
+    ) -> messages.GetNextBasketResponse:
+        return messages.GetNextBasketResponse(result=messages.NextBasketResult(customer_id=request.customer_id))
+
+    async def EraseCustomer(
+        self, request: messages.EraseCustomerRequest, context: Context
+    ) -> messages.EraseCustomerResponse:
+        return messages.EraseCustomerResponse(ledger_entry_id=request.customer_id)
+
     async def StreamProcess(
         self, request: messages.StreamProcessRequest, context: Context
     ) -> AsyncIterator[messages.StreamProcessResponse]:

@@ -127,9 +127,9 @@ async def test_export_and_erasure(stub: "rpc.HistoryServiceAsyncStub") -> None:
     await stub.AppendPurchases(append(*(purchase(number=str(number)) for number in range(900))))
     request = messages.ExportCustomerRequest(customer_id="4711")
     batches = [batch async for batch in stub.ExportCustomer(request)]
-    assert [len(batch.lines) for batch in batches] == [500, 400]
+    assert [len(batch.stored_lines.lines) for batch in batches] == [0, 500, 400]
     assert batches[0].customer.line_count == 900
-    assert batches[0].lines[0].recorded_at.endswith("Z")
+    assert batches[1].stored_lines.lines[0].recorded_at.endswith("Z")
     receipt = await stub.EraseCustomer(messages.EraseCustomerRequest(customer_id="4711"))
     assert receipt.removed_line_count == 900
     assert "4711" not in bytes.fromhex(receipt.ledger_entry_id).decode(errors="replace")

@@ -127,6 +127,9 @@ class Vector:
             raise self._neighbors_error
         return Neighborhood(50, self._item_count, f"neighbors of {customer_id}")
 
+    async def delete(self, tenant_id: str, customer_id: str) -> int:
+        return 3
+
 
 class Enricher:
     def __init__(

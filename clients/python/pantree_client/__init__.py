@@ -13,6 +13,7 @@ Errors are subclasses of `PantreeError` and have a `reason`; `InvalidInput` name
 """
 
 from pantree_client.client import PantreeClient
+from pantree_client.customers import CorrectedPurchases, Erasure, ReceiptLine, StoredPurchases
 from pantree_client.requests import AssortmentItem, BasketRequest, FirstPurchase, History, Item, Purchase
 from pantree_client.results import (
     AnswerWarning,
@@ -37,7 +38,9 @@ from pantree_client.results import (
 )
 from pantree_client.sync import SyncPantreeClient
 from pantree_runtime.errors import (
+    AlreadyExists,
     ComponentUnavailable,
+    CustomerErased,
     DeadlineExceeded,
     DeadlineTooShort,
     FieldViolation,
@@ -53,6 +56,7 @@ from pantree_runtime.errors import (
 )
 
 __all__ = [
+    "AlreadyExists",
     "AnswerWarning",
     "Archetype",
     "AssortmentItem",
@@ -63,8 +67,11 @@ __all__ = [
     "ComponentStatus",
     "ComponentUnavailable",
     "Config",
+    "CorrectedPurchases",
+    "CustomerErased",
     "DeadlineExceeded",
     "DeadlineTooShort",
+    "Erasure",
     "Event",
     "FieldViolation",
     "FirstPurchase",
@@ -83,12 +90,14 @@ __all__ = [
     "Plan",
     "PredictedItem",
     "Purchase",
+    "ReceiptLine",
     "Recommendation",
     "Result",
     "SavingsVsPaid",
     "Started",
     "Status",
     "StoreMismatch",
+    "StoredPurchases",
     "Suggestion",
     "SyncPantreeClient",
     "TooLarge",

@@ -1,14 +1,24 @@
 """The async client."""
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.simulation.v1.simulation_service_pb2 import ListArchetypesRequest
+from pantree_client.customers import (
+    CorrectedPurchases,
+    Erasure,
+    ReceiptLine,
+    StoredPurchases,
+    to_erasure,
+    to_line,
+)
 from pantree_client.requests import BasketRequest, FirstPurchase, History
 from pantree_client.results import (
     Archetype,
@@ -30,6 +40,8 @@ from pantree_runtime.identity import AUTHORITY, CERTIFICATE, KEY, Identity, load
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_SIMULATION_ADDRESS = "127.0.0.1:50052"
+DEFAULT_HISTORY_ADDRESS = "127.0.0.1:50057"
+_PAGE_SIZE = 1000
 
 
 class PantreeClient:
@@ -42,6 +54,7 @@ class PantreeClient:
         address: `host:port` of the pipeline, `dns:///name:port` for several replicas, or the URL of a gateway, which
             returns the same results and needs `pantree[client]`.
         simulation_address: `host:port` of the simulation, for `archetypes`; not used with a gateway.
+        history_address: `host:port` of the history, for stored purchases; not used with a gateway.
         timeout_seconds: default timeout of a call, including streams. Every method can override it.
         ssl_context: trusted authorities and client certificate for a gateway at `https://…`.
         certificates: directory with `tls.crt`, `tls.key` and `ca.crt` of this client, for a mesh with TLS or a gateway
@@ -63,6 +76,7 @@ class PantreeClient:
         address: str = DEFAULT_ADDRESS,
         *,
         simulation_address: str = DEFAULT_SIMULATION_ADDRESS,
+        history_address: str = DEFAULT_HISTORY_ADDRESS,
         timeout_seconds: float = 60.0,
         ssl_context: ssl.SSLContext | None = None,
         certificates: Path | None = None,
@@ -82,7 +96,8 @@ class PantreeClient:
             ssl_context = ssl_context or _ssl_context_of(certificates)
             certificates = None
         identity = load_identity(certificates, tls_domain)
-        self._transport = transport or _transport_to(address, simulation_address, ssl_context, identity, api_key, token)
+        addresses = address, simulation_address, history_address
+        self._transport = transport or _transport_to(addresses, ssl_context, identity, api_key, token)
         self._is_open = False
 
     async def __aenter__(self) -> Self:
@@ -136,6 +151,162 @@ class PantreeClient:
         """
         return to_next_basket(await self._opened.next_basket(request.message(), self._seconds(timeout_seconds)))
 
+    async def recommendations(
+        self,
+        customer_id: str,
+        *,
+        as_of: date | None = None,
+        as_known_on: date | None = None,
+        max_recommendations: int | None = None,
+        include_omitted: bool = False,
+        include_suggestions: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> Result:
+        """Returns recommendations for the stored purchases of a customer.
+
+        Args:
+            customer_id: the customer.
+            as_of: date of the request; today if None.
+            as_known_on: leaves out what was stored or corrected after the end of this day (UTC).
+            max_recommendations: 1 to 100; 20 if None.
+            include_omitted: include the items that are not recommended.
+            include_suggestions: include items that similar customers buy.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            NotFound: when nothing is stored of the customer.
+            PantreeError: as in `process`.
+        """
+        request = messages.GetRecommendationsRequest(
+            customer_id=customer_id,
+            as_of=_day(as_of),
+            as_known_on=_day(as_known_on),
+            max_recommendations=max_recommendations,
+            include_omitted=include_omitted,
+            include_suggestions=include_suggestions,
+        )
+        return to_result(await self._opened.get_recommendations(request, self._seconds(timeout_seconds)))
+
+    async def customer_basket(
+        self,
+        customer_id: str,
+        *,
+        as_of: date | None = None,
+        max_items: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> NextBasket:
+        """Returns the next basket that is predicted from the stored purchases of a customer.
+
+        Raises:
+            NotFound: when nothing is stored of the customer.
+            PantreeError: as in `process`.
+        """
+        request = messages.GetNextBasketRequest(customer_id=customer_id, as_of=_day(as_of), max_items=max_items)
+        return to_next_basket(await self._opened.get_next_basket(request, self._seconds(timeout_seconds)))
+
+    async def append_purchases(
+        self,
+        customer_id: str,
+        purchases: Sequence[ReceiptLine],
+        *,
+        new_consent: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> StoredPurchases:
+        """Stores up to 1,000 lines of a customer: all, or none. It can be repeated: a line is stored once.
+
+        Args:
+            customer_id: the customer.
+            purchases: the lines.
+            new_consent: a customer who was erased has consented again.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            AlreadyExists: when other content is stored under the ids of a line.
+            CustomerErased: when the customer was erased.
+            PantreeError: as in `process`.
+        """
+        request = history.AppendPurchasesRequest(
+            customer_id=customer_id, purchases=[line.message() for line in purchases], new_consent=new_consent
+        )
+        answer = await self._opened.append_purchases(request, self._seconds(timeout_seconds))
+        return StoredPurchases(answer.added_count, answer.duplicate_count, answer.history_version)
+
+    async def correct_purchases(
+        self,
+        customer_id: str,
+        purchases: Sequence[ReceiptLine] = (),
+        *,
+        removed: Sequence[tuple[str, str]] = (),
+        timeout_seconds: float | None = None,
+    ) -> CorrectedPurchases:
+        """Replaces and removes stored lines of a customer: all, or none.
+
+        Args:
+            customer_id: the customer.
+            purchases: replace the lines with the same order_id and line_id.
+            removed: order_id and line_id of the lines to remove.
+            timeout_seconds: timeout of the call.
+
+        Raises:
+            NotFound: when nothing is stored of the customer.
+            PantreeError: as in `process`.
+        """
+        request = history.CorrectPurchasesRequest(
+            customer_id=customer_id,
+            purchases=[line.message() for line in purchases],
+            removed=[history.LineKey(order_id=order_id, line_id=line_id) for order_id, line_id in removed],
+        )
+        answer = await self._opened.correct_purchases(request, self._seconds(timeout_seconds))
+        return CorrectedPurchases(answer.corrected_count, answer.removed_count, answer.history_version)
+
+    async def purchases(
+        self, customer_id: str, *, as_known_on: date | None = None, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[ReceiptLine]:
+        """Yields the stored lines of a customer, ordered by day, order and line.
+
+        Args:
+            customer_id: the customer.
+            as_known_on: leaves out what was stored or corrected after the end of this day (UTC).
+            timeout_seconds: timeout per page.
+
+        Raises:
+            NotFound: when nothing is stored of the customer.
+            PantreeError: as in `process`.
+        """
+        request = history.ListPurchasesRequest(
+            customer_id=customer_id, as_known_on=_day(as_known_on), page_size=_PAGE_SIZE
+        )
+        while True:
+            page = await self._opened.list_purchases(request, self._seconds(timeout_seconds))
+            for line in page.purchases:
+                yield to_line(line)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def export_customer(
+        self, customer_id: str, *, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[history.ExportCustomerResponse]:
+        """Yields everything that is stored about a customer, as messages of the contract.
+
+        Raises:
+            NotFound: when nothing is stored of the customer.
+            PantreeError: as in `process`.
+        """
+        request = history.ExportCustomerRequest(customer_id=customer_id)
+        async with aclosing(self._opened.export_customer(request, self._seconds(timeout_seconds))) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def erase_customer(self, customer_id: str, *, timeout_seconds: float | None = None) -> Erasure:
+        """Erases a customer in all parts, and returns the receipt. It can be repeated.
+
+        Raises:
+            ComponentUnavailable: when a part is unavailable; purchases are refused already, but repeat the call.
+        """
+        request = messages.EraseCustomerRequest(customer_id=customer_id)
+        return to_erasure(await self._opened.erase_customer(request, self._seconds(timeout_seconds)))
+
     async def archetypes(
         self, *, page_size: int = 0, timeout_seconds: float | None = None
     ) -> AsyncGenerator[Archetype]:
@@ -183,6 +354,10 @@ class PantreeClient:
         return self._transport
 
 
+def _day(day: date | None) -> str:
+    return "" if day is None else day.isoformat()
+
+
 def _ssl_context_of(certificates: Path) -> ssl.SSLContext:
     """Context that trusts the authority in a directory and sends its certificate."""
     context = ssl.create_default_context(cafile=certificates / AUTHORITY)
@@ -191,17 +366,17 @@ def _ssl_context_of(certificates: Path) -> ssl.SSLContext:
 
 
 def _transport_to(
-    address: str,
-    simulation_address: str,
+    addresses: tuple[str, str, str],
     ssl_context: ssl.SSLContext | None,
     identity: Identity | None,
     api_key: Secret | None,
     token: Secret | None,
 ) -> Transport:
+    address = addresses[0]
     if ssl_context is not None and not address.startswith("https://"):
         raise ValueError(f"ssl_context requires a gateway at https://…; the address is {address}")
     if not address.startswith(("http://", "https://")):
-        return MeshTransport(address, simulation_address, identity)
+        return MeshTransport(*addresses, identity)
     try:
         from pantree_client.transports.gateway import GatewayTransport
     except ModuleNotFoundError as error:

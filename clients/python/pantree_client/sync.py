@@ -3,12 +3,15 @@
 import asyncio
 import ssl
 import threading
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+from datetime import date
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pantree_client.client import DEFAULT_ADDRESS, DEFAULT_SIMULATION_ADDRESS, PantreeClient
+from pantree.history.v1.history_service_pb2 import ExportCustomerResponse
+from pantree_client.client import DEFAULT_ADDRESS, DEFAULT_HISTORY_ADDRESS, DEFAULT_SIMULATION_ADDRESS, PantreeClient
+from pantree_client.customers import CorrectedPurchases, Erasure, ReceiptLine, StoredPurchases
 from pantree_client.requests import BasketRequest, FirstPurchase, History
 from pantree_client.results import Archetype, Config, Event, NextBasket, Result, Status
 from pantree_client.transports import Secret, Transport
@@ -27,6 +30,7 @@ class SyncPantreeClient:
         address: str = DEFAULT_ADDRESS,
         *,
         simulation_address: str = DEFAULT_SIMULATION_ADDRESS,
+        history_address: str = DEFAULT_HISTORY_ADDRESS,
         timeout_seconds: float = 60.0,
         ssl_context: ssl.SSLContext | None = None,
         certificates: Path | None = None,
@@ -38,6 +42,7 @@ class SyncPantreeClient:
         self._client = PantreeClient(
             address,
             simulation_address=simulation_address,
+            history_address=history_address,
             timeout_seconds=timeout_seconds,
             ssl_context=ssl_context,
             certificates=certificates,
@@ -80,6 +85,86 @@ class SyncPantreeClient:
     def next_basket(self, request: BasketRequest, *, timeout_seconds: float | None = None) -> NextBasket:
         """See `PantreeClient.next_basket`."""
         return self._wait_for(self._client.next_basket(request, timeout_seconds=timeout_seconds))
+
+    def recommendations(
+        self,
+        customer_id: str,
+        *,
+        as_of: date | None = None,
+        as_known_on: date | None = None,
+        max_recommendations: int | None = None,
+        include_omitted: bool = False,
+        include_suggestions: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> Result:
+        """See `PantreeClient.recommendations`."""
+        call = self._client.recommendations(
+            customer_id,
+            as_of=as_of,
+            as_known_on=as_known_on,
+            max_recommendations=max_recommendations,
+            include_omitted=include_omitted,
+            include_suggestions=include_suggestions,
+            timeout_seconds=timeout_seconds,
+        )
+        return self._wait_for(call)
+
+    def customer_basket(
+        self,
+        customer_id: str,
+        *,
+        as_of: date | None = None,
+        max_items: int | None = None,
+        timeout_seconds: float | None = None,
+    ) -> NextBasket:
+        """See `PantreeClient.customer_basket`."""
+        call = self._client.customer_basket(
+            customer_id, as_of=as_of, max_items=max_items, timeout_seconds=timeout_seconds
+        )
+        return self._wait_for(call)
+
+    def append_purchases(
+        self,
+        customer_id: str,
+        purchases: Sequence[ReceiptLine],
+        *,
+        new_consent: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> StoredPurchases:
+        """See `PantreeClient.append_purchases`."""
+        call = self._client.append_purchases(
+            customer_id, purchases, new_consent=new_consent, timeout_seconds=timeout_seconds
+        )
+        return self._wait_for(call)
+
+    def correct_purchases(
+        self,
+        customer_id: str,
+        purchases: Sequence[ReceiptLine] = (),
+        *,
+        removed: Sequence[tuple[str, str]] = (),
+        timeout_seconds: float | None = None,
+    ) -> CorrectedPurchases:
+        """See `PantreeClient.correct_purchases`."""
+        call = self._client.correct_purchases(customer_id, purchases, removed=removed, timeout_seconds=timeout_seconds)
+        return self._wait_for(call)
+
+    def purchases(
+        self, customer_id: str, *, as_known_on: date | None = None, timeout_seconds: float | None = None
+    ) -> Generator[ReceiptLine]:
+        """See `PantreeClient.purchases`."""
+        lines = self._client.purchases(customer_id, as_known_on=as_known_on, timeout_seconds=timeout_seconds)
+        return self._iterate(lines)
+
+    def export_customer(
+        self, customer_id: str, *, timeout_seconds: float | None = None
+    ) -> Generator[ExportCustomerResponse]:
+        """See `PantreeClient.export_customer`."""
+        return self._iterate(self._client.export_customer(customer_id, timeout_seconds=timeout_seconds))
+
+    def erase_customer(self, customer_id: str, *, timeout_seconds: float | None = None) -> Erasure:
+        """See `PantreeClient.erase_customer`."""
+        return self._wait_for(self._client.erase_customer(customer_id, timeout_seconds=timeout_seconds))
 
     def archetypes(self, *, page_size: int = 0, timeout_seconds: float | None = None) -> Generator[Archetype]:
         """See `PantreeClient.archetypes`."""

@@ -16,6 +16,7 @@ import calendar
 from collections.abc import AsyncGenerator, Sequence
 from datetime import date, timedelta
 
+from pantree.history.v1 import history_service_pb2 as history
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1.recommendation_service_pb2 import (
@@ -31,7 +32,7 @@ from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree_client.client import PantreeClient
 from pantree_client.sync import SyncPantreeClient
 from pantree_domain.cadence import LADDER
-from pantree_runtime.errors import PantreeError
+from pantree_runtime.errors import NotFound, PantreeError
 
 _MODEL = Model(name="fake", version="1")
 _MONTHS = 6
@@ -71,6 +72,8 @@ class FakePantree:
         """Every request for recommendations, oldest first."""
         self.basket_requests: list[pipeline.NextBasketInput] = []
         """Every request for a next basket, oldest first."""
+        self.purchases: dict[str, dict[tuple[str, str], history.PurchaseLine]] = {}
+        """Stored lines by customer, then by order_id and line_id."""
         self.streams_in_flight = 0
         """Number of open streams; 0 once a program has closed all of them."""
 
@@ -139,6 +142,98 @@ class FakePantree:
             as_of=request.as_of or _DEFAULT_AS_OF.isoformat(),
             model=_MODEL,
         )
+
+    async def get_recommendations(
+        self, request: pipeline.GetRecommendationsRequest, timeout_seconds: float
+    ) -> pipeline.ProcessResult:
+        """See `Transport`."""
+        self._raise_next_failure()
+        self._lines_of(request.customer_id)
+        count = request.max_recommendations if request.HasField("max_recommendations") else None
+        return self._result(
+            pipeline.ProcessInput(
+                customer_id=request.customer_id, stored_history=True, as_of=request.as_of, max_recommendations=count
+            )
+        )
+
+    async def get_next_basket(
+        self, request: pipeline.GetNextBasketRequest, timeout_seconds: float
+    ) -> pipeline.NextBasketResult:
+        """See `Transport`."""
+        self._lines_of(request.customer_id)
+        limit = request.max_items if request.HasField("max_items") else None
+        return await self.next_basket(
+            pipeline.NextBasketInput(
+                customer_id=request.customer_id, stored_history=True, as_of=request.as_of, max_items=limit
+            ),
+            timeout_seconds,
+        )
+
+    async def append_purchases(
+        self, request: history.AppendPurchasesRequest, timeout_seconds: float
+    ) -> history.AppendPurchasesResponse:
+        """See `Transport`. Stores the lines in this fake; the same ids replace a line."""
+        self._raise_next_failure()
+        lines = self.purchases.setdefault(request.customer_id, {})
+        new = {(line.order_id, line.line_id): line for line in request.purchases}
+        added = len(new.keys() - lines.keys())
+        lines.update(new)
+        return history.AppendPurchasesResponse(
+            customer_id=request.customer_id,
+            added_count=added,
+            duplicate_count=len(request.purchases) - added,
+            history_version=f"fake-{len(lines)}",
+        )
+
+    async def correct_purchases(
+        self, request: history.CorrectPurchasesRequest, timeout_seconds: float
+    ) -> history.CorrectPurchasesResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        lines = self._lines_of(request.customer_id)
+        lines.update({(line.order_id, line.line_id): line for line in request.purchases})
+        removed = [lines.pop((key.order_id, key.line_id), None) for key in request.removed]
+        return history.CorrectPurchasesResponse(
+            corrected_count=len(request.purchases),
+            removed_count=sum(one is not None for one in removed),
+            history_version=f"fake-{len(lines)}",
+        )
+
+    async def list_purchases(
+        self, request: history.ListPurchasesRequest, timeout_seconds: float
+    ) -> history.ListPurchasesResponse:
+        """See `Transport`. All lines are on one page."""
+        self._raise_next_failure()
+        lines = self._lines_of(request.customer_id).values()
+        ordered = sorted(lines, key=lambda line: (line.date, line.order_id, line.line_id))
+        return history.ListPurchasesResponse(purchases=ordered, history_version=f"fake-{len(ordered)}")
+
+    async def export_customer(
+        self, request: history.ExportCustomerRequest, timeout_seconds: float
+    ) -> AsyncGenerator[history.ExportCustomerResponse]:
+        """See `Transport`."""
+        self._raise_next_failure()
+        lines = self._lines_of(request.customer_id)
+        customer = history.StoredCustomer(customer_id=request.customer_id, line_count=len(lines))
+        yield history.ExportCustomerResponse(customer=customer)
+        stored = [history.StoredLine(purchase=line, revision=1) for line in lines.values()]
+        yield history.ExportCustomerResponse(stored_lines=history.StoredLines(lines=stored))
+
+    async def erase_customer(
+        self, request: pipeline.EraseCustomerRequest, timeout_seconds: float
+    ) -> pipeline.EraseCustomerResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        count = len(self.purchases.pop(request.customer_id, {}))
+        removed = pipeline.RemovedData(component="history", kind="purchase_lines", removed_count=count)
+        return pipeline.EraseCustomerResponse(
+            erased_at=f"{_DEFAULT_AS_OF.isoformat()}T00:00:00.000000Z", ledger_entry_id="fake", removed=[removed]
+        )
+
+    def _lines_of(self, customer_id: str) -> dict[tuple[str, str], history.PurchaseLine]:
+        if customer_id not in self.purchases:
+            raise NotFound("nothing is stored of this customer")
+        return self.purchases[customer_id]
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         """See `Transport`."""

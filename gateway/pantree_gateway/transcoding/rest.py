@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect
 
 from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.context import RouteContext
+from pantree_gateway.transcoding.encoded_paths import EncodedRoute
 from pantree_gateway.transcoding.openapi import SchemaCollection
 from pantree_gateway.transcoding.stored_responses import KEY_HEADER
 from pantree_gateway.transcoding.streaming import HttpStream
@@ -45,6 +46,7 @@ def add_rest_routes(
             methods=[binding.verb],
             operation_id=name if number == 1 else f"{name}_{number}",
             response_class=Response,
+            route_class_override=EncodedRoute,
             openapi_extra=schemas.operation(method.bound, examples.get(descriptor.full_name, {})),
             **schemas.operation_metadata(descriptor),
         )

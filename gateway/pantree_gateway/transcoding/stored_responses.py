@@ -169,13 +169,14 @@ class IdempotencyStore:
 def is_deterministic(message: Any, bound: BoundMethod) -> bool:
     """Whether the same request always gets the same response.
 
-    It does if it has a seed and an as-of date, unless the response depends on the stored customers.
+    It does if it has a seed and an as-of date, unless the response depends on stored customers or purchases.
     """
     body = message if bound.body_field is None else getattr(message, bound.body_field.name)
     fields = body.DESCRIPTOR.fields_by_name
     if "seed" not in fields or "as_of" not in fields or not fields["seed"].has_presence:
         return False
-    return bool(body.HasField("seed") and body.as_of) and not getattr(body, "include_suggestions", False)
+    depends_on_stored = getattr(body, "include_suggestions", False) or getattr(body, "stored_history", False)
+    return bool(body.HasField("seed") and body.as_of) and not depends_on_stored
 
 
 def is_complete(message: Any) -> bool:

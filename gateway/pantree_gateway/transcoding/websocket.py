@@ -19,7 +19,6 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import orjson
 from fastapi import APIRouter
@@ -30,6 +29,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from pantree.error.v1 import error_pb2
 from pantree_gateway.transcoding.caller import caller_of
 from pantree_gateway.transcoding.context import RouteContext
+from pantree_gateway.transcoding.encoded_paths import match_encoded
 from pantree_gateway.transcoding.events import error_event, event_kinds, event_writer
 from pantree_gateway.transcoding.headers import CallOptions
 from pantree_gateway.transcoding.held_bytes import hold_body
@@ -72,27 +72,12 @@ def websocket_methods(upstreams: Sequence[Upstream], codec: JsonCodec) -> list[U
     return [method for method in upstream_methods(upstreams, codec) if method.bound.binding.verb == VERB]
 
 
-def _encoded_path(scope: Scope) -> str | None:
-    """Path as the client sent it, percent-encoded; None if the server does not keep it."""
-    encoded = (scope.get("raw_path") or b"").partition(b"?")[0].decode("latin-1")
-    return encoded if unquote(encoded) == scope["path"] else None
-
-
 class _Route(WebSocketRoute):
     """Starlette's route. FastAPI's would keep dependency stacks for each socket."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Stores the route in the scope, as FastAPI's routes do.
-
-        Segments end where the path as sent has a slash. A customer id such as `shop/17` is sent with an encoded one.
-        """
-        encoded = _encoded_path(scope)
-        match, child_scope = super().matches(scope if encoded is None else {**scope, "path": encoded})
-        if encoded is not None and match is not Match.NONE:
-            child_scope["path_params"] = {
-                name: unquote(value) if isinstance(value, str) else value
-                for name, value in child_scope["path_params"].items()
-            }
+        """Stores the route in the scope, as FastAPI's routes do."""
+        match, child_scope = match_encoded(super().matches, scope)
         return match, {**child_scope, "route": self} if match is not Match.NONE else child_scope
 
 

@@ -132,13 +132,10 @@ def customers_page(states: Sequence[HouseholdState], size: int) -> messages.List
 
 
 def export_responses(stored: StoredRevisions) -> Iterator[messages.ExportCustomerResponse]:
+    yield messages.ExportCustomerResponse(customer=_customer(stored.state))
     revisions = iter(stored.revisions)
-    yield messages.ExportCustomerResponse(
-        customer=_customer(stored.state),
-        lines=[_stored_line(one) for one in itertools.islice(revisions, _EXPORT_BATCH)],
-    )
-    while batch := list(itertools.islice(revisions, _EXPORT_BATCH)):
-        yield messages.ExportCustomerResponse(lines=[_stored_line(one) for one in batch])
+    while batch := [_stored_line(one) for one in itertools.islice(revisions, _EXPORT_BATCH)]:
+        yield messages.ExportCustomerResponse(stored_lines=messages.StoredLines(lines=batch))
 
 
 def erase_response(entry: Erasure, removed: int) -> messages.EraseCustomerResponse:

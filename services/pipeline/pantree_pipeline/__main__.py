@@ -7,6 +7,7 @@ from pantree.pipeline.v1.pipeline_service_pb2 import ProcessResult
 from pantree_pipeline.backends.enrichment import GrpcEnricher
 from pantree_pipeline.backends.frequency import GrpcFrequencyAnalyzer
 from pantree_pipeline.backends.health import GrpcHealthProbe
+from pantree_pipeline.backends.history import GrpcHistory
 from pantree_pipeline.backends.recommendation import GrpcRecommender
 from pantree_pipeline.backends.simulation import GrpcSimulator
 from pantree_pipeline.backends.vector import GrpcVectorIndex
@@ -24,7 +25,7 @@ from pantree_runtime.identity import load_identity
 from pantree_runtime.server import Program, ServiceSpec
 
 NAME = "pipeline"
-OPTIONAL_PARTS = ("vector", "enrichment")
+OPTIONAL_PARTS = ("vector", "enrichment", "history")
 # Well below the timeouts of the probes that call it.
 HEALTH_CHECK_SECONDS = 1.0
 
@@ -42,6 +43,7 @@ async def build(settings: PipelineSettings) -> ServiceSpec:
         "frequency": settings.frequency_address,
         "enrichment": settings.enrichment_address,
         "recommendation": settings.recommendation_address,
+        "history": settings.history_address,
     }
     components = [Component(part, part not in OPTIONAL_PARTS, bool(address)) for part, address in addresses.items()]
     channels = {
@@ -62,6 +64,7 @@ async def build(settings: PipelineSettings) -> ServiceSpec:
         vector=GrpcVectorIndex(vector) if vector else None,
         enricher=GrpcEnricher(enrichment, timeout_seconds=settings.optional_call_seconds) if enrichment else None,
         run_cpu=run_cpu,
+        history=GrpcHistory(channels["history"]) if "history" in channels else None,
     )
     servicer = PipelineServicer(pipeline, GrpcHealthProbe(components, channels, HEALTH_CHECK_SECONDS))
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 from google.protobuf.message import Message
@@ -16,7 +16,7 @@ from pantree.enrichment.v1.enrichment_service_pb2 import EnrichedItem
 from pantree.frequency.v1.frequency_service_pb2 import CadenceChange
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
-from pantree.purchase.v1.purchase_pb2 import Purchase
+from pantree.purchase.v1.purchase_pb2 import Purchase, PurchaseColumns
 from pantree.recommendation.v1.recommendation_service_pb2 import (
     OmittedItem,
     PredictNextBasketResponse,
@@ -37,13 +37,13 @@ from pantree_domain.limits import (
 from pantree_domain.money import minor_unit_digits, round_to_cent
 from pantree_domain.months import add_months, month_display
 from pantree_domain.purchases import PurchaseHistory
-from pantree_pipeline.core.events import Completed, Event, Started
+from pantree_pipeline.core.events import Completed, Erased, Event, Started
 from pantree_pipeline.core.health import Component, ComponentHealth, State, mesh_state
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.identity import ItemIdentity, identified_items
 from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
-from pantree_pipeline.core.ports import Archetypes
-from pantree_runtime.errors import FieldViolation, InvalidInput
+from pantree_pipeline.core.ports import Archetypes, StoredHistory
+from pantree_runtime.errors import FieldViolation, InvalidInput, NotFound
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.validation import shown
 
@@ -52,6 +52,8 @@ MAX_UPDATE_PURCHASES = 1_000
 # Namespace of recommendation ids: an arbitrary UUID.
 # Source of facts from a language model.
 LANGUAGE_MODEL = "nim"
+
+InputT = TypeVar("InputT", messages.ProcessInput, messages.NextBasketInput)
 
 _RECOMMENDATION_NAMESPACE = uuid.UUID("6f1d4e0c-5b0e-5d0b-9a53-1c3f6f0a7c11")
 
@@ -120,6 +122,61 @@ def _first_purchase(
     )
 
 
+def recommendations_input(request: messages.GetRecommendationsRequest) -> messages.ProcessInput:
+    return messages.ProcessInput(
+        customer_id=request.customer_id,
+        stored_history=True,
+        as_of=request.as_of,
+        as_known_on=request.as_known_on,
+        max_recommendations=request.max_recommendations if request.HasField("max_recommendations") else None,
+        include_omitted=request.include_omitted,
+        include_suggestions=request.include_suggestions,
+        include_cadence_changes=request.include_cadence_changes,
+    )
+
+
+def basket_input(request: messages.GetNextBasketRequest) -> messages.NextBasketInput:
+    return messages.NextBasketInput(
+        customer_id=request.customer_id,
+        stored_history=True,
+        as_of=request.as_of,
+        as_known_on=request.as_known_on,
+        mode=request.mode,
+        max_items=request.max_items if request.HasField("max_items") else None,
+    )
+
+
+def with_stored_history(message: InputT, stored: StoredHistory | None, today: date) -> InputT:
+    """The input with the stored history, if any, as if the request had brought it.
+
+    Raises:
+        NotFound: when there are no purchases until the as-of date.
+    """
+    if stored is None:
+        return message
+    columns = cast(PurchaseColumns, stored.payload)
+    if not columns.days:
+        raise NotFound("no purchases of this customer are stored until as_of, or all were returned")
+    filled = type(message)()
+    filled.CopyFrom(message)
+    filled.history_columns.CopyFrom(columns)
+    if isinstance(filled, messages.ProcessInput):
+        filled.currency_code = filled.currency_code or stored.currency_code
+        filled.as_of = filled.as_of or max(today, calendar_day(columns.days[-1])).isoformat()
+    return filled
+
+
+def erase_response(erased: Erased) -> messages.EraseCustomerResponse:
+    response = messages.EraseCustomerResponse()
+    if erased.history is not None:
+        response.erased_at = erased.history.erased_at
+        response.ledger_entry_id = erased.history.ledger_entry_id
+        response.removed.add(component="history", kind="purchase_lines", removed_count=erased.history.removed_count)
+    if erased.vector_count is not None:
+        response.removed.add(component="vector", kind="vectors", removed_count=erased.vector_count)
+    return response
+
+
 def next_basket_job(message: messages.NextBasketInput) -> NextBasketJob:
     history, named = _identified(message)
     return NextBasketJob(
@@ -134,7 +191,11 @@ def next_basket_job(message: messages.NextBasketInput) -> NextBasketJob:
 def next_basket_result(job: NextBasketJob, response: PredictNextBasketResponse) -> messages.NextBasketResult:
     """Converts a predicted basket. Its id is a hash of all other fields, so that equal results have equal ids."""
     message = messages.NextBasketResult(
-        customer_id=job.customer_id, items=response.items, as_of=response.as_of, model=response.model
+        customer_id=job.customer_id,
+        items=response.items,
+        as_of=response.as_of,
+        model=response.model,
+        history_version=job.history_version,
     )
     for item in message.items:
         if identity := job.identities.get(item.name):
@@ -278,6 +339,7 @@ def result_message(result: Completed) -> messages.ProcessResult:
         customer_profile=cast("CustomerProfile | None", result.profile),
         model_facts=_model_facts(result),
         currency_code=job.currency_code,
+        history_version=job.history_version,
     )
     _name_items(message.recommendations, job.identities)
     if isinstance(job.source, FirstPurchase):

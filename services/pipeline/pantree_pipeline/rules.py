@@ -12,7 +12,8 @@ from pantree_runtime.validation import FIRST_DAY, Rule, Violations, parse_day
 def check_input(request: messages.ProcessRequest | messages.StreamProcessRequest, violations: Violations) -> None:
     """Checks the first purchase or the history of a household."""
     message, nested = request.input, violations.within("input")
-    if not message.history and not message.HasField("history_columns"):
+    _check_stored(message, nested)
+    if not (message.history or message.HasField("history_columns") or message.stored_history):
         _check_first_purchase(message, nested)
         return
     for name in ("items", "archetype"):
@@ -20,6 +21,8 @@ def check_input(request: messages.ProcessRequest | messages.StreamProcessRequest
             nested.add(name, "must be absent when there is a history; it is for a simulation")
     if message.HasField("simulation_months"):
         nested.add("simulation_months", "must be absent when there is a history; it is for a simulation")
+    if message.stored_history:
+        return
     if not message.history and not message.history_columns.days:
         nested.add("history_columns", "must have at least one purchase; has none")
     _check_history(message, nested)
@@ -28,9 +31,22 @@ def check_input(request: messages.ProcessRequest | messages.StreamProcessRequest
 def check_next_basket(request: messages.NextBasketRequest, violations: Violations) -> None:
     """Checks the history of a household whose next basket is predicted."""
     message, nested = request.input, violations.within("input")
+    _check_stored(message, nested)
+    if message.stored_history:
+        return
     if not message.history and not message.history_columns.days and not message.as_of:
         nested.add("as_of", "is required for a household without purchases; use the day of its first trip")
     _check_history(message, nested)
+
+
+def _check_stored(message: messages.ProcessInput | messages.NextBasketInput, violations: Violations) -> None:
+    if message.as_known_on and not message.stored_history:
+        violations.add("as_known_on", "must be absent without stored_history")
+    if message.stored_history:
+        if message.history:
+            violations.add("history", "must be absent with stored_history; send one of the two")
+        if message.HasField("history_columns"):
+            violations.add("history_columns", "must be absent with stored_history; send one of the two")
 
 
 def _check_history(message: messages.ProcessInput | messages.NextBasketInput, violations: Violations) -> None:

@@ -15,6 +15,7 @@ from pantree_pipeline.core.events import Completed
 from pantree_pipeline.core.health import HealthProbe
 from pantree_pipeline.core.job import Job
 from pantree_pipeline.core.pipeline import Pipeline
+from pantree_pipeline.core.ports import StoredHistory
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.tenants import tenant_of
@@ -52,10 +53,20 @@ class PipelineServicer(rpc.PipelineServiceServicer):
 
     async def Process(self, request: messages.ProcessRequest, context: Context) -> messages.ProcessResponse:
         """Recommendations for one household."""
-        job = await self._job(request.input, context)
+        return messages.ProcessResponse(result=await self._result(request.input, context))
+
+    async def GetRecommendations(
+        self, request: messages.GetRecommendationsRequest, context: Context
+    ) -> messages.GetRecommendationsResponse:
+        """Recommendations for the stored purchases of a customer."""
+        result = await self._result(convert.recommendations_input(request), context)
+        return messages.GetRecommendationsResponse(result=result)
+
+    async def _result(self, message: messages.ProcessInput, context: Context) -> messages.ProcessResult:
+        job = await self._job(message, context)
         async with aclosing(self._pipeline.run(job)) as events:
             result = [event async for event in events if isinstance(event, Completed)][-1]
-        return messages.ProcessResponse(result=convert.result_message(result))
+        return convert.result_message(result)
 
     async def StreamProcess(
         self, request: messages.StreamProcessRequest, context: Context
@@ -68,9 +79,28 @@ class PipelineServicer(rpc.PipelineServiceServicer):
 
     async def NextBasket(self, request: messages.NextBasketRequest, context: Context) -> messages.NextBasketResponse:
         """The most probable items of a household's next basket."""
-        job = await run_cpu(request.ByteSize() * _MS_PER_BYTE, convert.next_basket_job, request.input)
+        return messages.NextBasketResponse(result=await self._basket(request.input, context))
+
+    async def GetNextBasket(
+        self, request: messages.GetNextBasketRequest, context: Context
+    ) -> messages.GetNextBasketResponse:
+        """The most probable items of the next basket, from the stored purchases of a customer."""
+        return messages.GetNextBasketResponse(result=await self._basket(convert.basket_input(request), context))
+
+    async def _basket(self, message: messages.NextBasketInput, context: Context) -> messages.NextBasketResult:
+        stored = await self._stored_history(message, tenant_of(context))
+        filled = convert.with_stored_history(message, stored, self._today())
+        job = await run_cpu(filled.ByteSize() * _MS_PER_BYTE, convert.next_basket_job, filled)
+        if stored is not None:
+            job = job._replace(history_version=stored.version)
         response = cast(PredictNextBasketResponse, await self._pipeline.next_basket(job))
-        return messages.NextBasketResponse(result=convert.next_basket_result(job, response))
+        return convert.next_basket_result(job, response)
+
+    async def EraseCustomer(
+        self, request: messages.EraseCustomerRequest, context: Context
+    ) -> messages.EraseCustomerResponse:
+        """Erases a customer in all parts."""
+        return convert.erase_response(await self._pipeline.erase(tenant_of(context), request.customer_id))
 
     async def GetConfig(self, request: messages.GetConfigRequest, context: Context) -> messages.GetConfigResponse:
         """The configuration of the pipeline."""
@@ -87,5 +117,18 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         tenant_id = tenant_of(context)
         # Drawing a seed is a system call, which most requests do not need.
         seed = message.seed if message.HasField("seed") else self._draw_seed()
-        given = (message, archetypes, self._today(), seed, tenant_id)
-        return await run_cpu(message.ByteSize() * _MS_PER_BYTE, convert.job_of, *given)
+        today = self._today()
+        stored = await self._stored_history(message, tenant_id)
+        filled = convert.with_stored_history(message, stored, today)
+        given = (filled, archetypes, today, seed, tenant_id)
+        job = await run_cpu(filled.ByteSize() * _MS_PER_BYTE, convert.job_of, *given)
+        if stored is None:
+            return job
+        return job._replace(history_version=stored.version, omitted_count=stored.omitted_count)
+
+    async def _stored_history(
+        self, message: messages.ProcessInput | messages.NextBasketInput, tenant_id: str
+    ) -> StoredHistory | None:
+        if not message.stored_history:
+            return None
+        return await self._pipeline.stored_history(tenant_id, message.customer_id, message.as_of, message.as_known_on)

@@ -37,6 +37,11 @@ class PipelineSettings(PartSettings):
         description="Where the recommendation service listens.",
         validation_alias="PANTREE_RECOMMENDATION_ADDRESS",
     )
+    history_address: str = Field(
+        default="",
+        description="Where the history service listens; empty disables it.",
+        validation_alias="PANTREE_HISTORY_ADDRESS",
+    )
     call_seconds: float = Field(default=30.0, gt=0, description="Timeout of a call to a required part, in seconds.")
     optional_call_seconds: float = Field(
         default=5.0, gt=0, description="Timeout of a call to an optional part, in seconds."

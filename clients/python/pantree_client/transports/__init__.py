@@ -7,6 +7,7 @@ path in the input, such as `items[0].price`.
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Protocol
 
+from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
 
@@ -33,6 +34,41 @@ class Transport(Protocol):
 
     async def next_basket(self, request: pipeline.NextBasketInput, timeout_seconds: float) -> pipeline.NextBasketResult:
         """Calls `PipelineService.NextBasket`."""
+
+    async def get_recommendations(
+        self, request: pipeline.GetRecommendationsRequest, timeout_seconds: float
+    ) -> pipeline.ProcessResult:
+        """Calls `PipelineService.GetRecommendations`."""
+
+    async def get_next_basket(
+        self, request: pipeline.GetNextBasketRequest, timeout_seconds: float
+    ) -> pipeline.NextBasketResult:
+        """Calls `PipelineService.GetNextBasket`."""
+
+    async def erase_customer(
+        self, request: pipeline.EraseCustomerRequest, timeout_seconds: float
+    ) -> pipeline.EraseCustomerResponse:
+        """Calls `PipelineService.EraseCustomer`."""
+
+    async def append_purchases(
+        self, request: history.AppendPurchasesRequest, timeout_seconds: float
+    ) -> history.AppendPurchasesResponse:
+        """Calls `HistoryService.AppendPurchases`."""
+
+    async def correct_purchases(
+        self, request: history.CorrectPurchasesRequest, timeout_seconds: float
+    ) -> history.CorrectPurchasesResponse:
+        """Calls `HistoryService.CorrectPurchases`."""
+
+    async def list_purchases(
+        self, request: history.ListPurchasesRequest, timeout_seconds: float
+    ) -> history.ListPurchasesResponse:
+        """Calls `HistoryService.ListPurchases`."""
+
+    def export_customer(
+        self, request: history.ExportCustomerRequest, timeout_seconds: float
+    ) -> AsyncGenerator[history.ExportCustomerResponse]:
+        """Calls `HistoryService.ExportCustomer`."""
 
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         """Calls `PipelineService.GetConfig`."""

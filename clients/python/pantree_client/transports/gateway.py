@@ -16,12 +16,15 @@ import websockets
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
+from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
 from pantree_client.transports import Secret
 from pantree_runtime.deadline import call_timeout
 from pantree_runtime.errors import (
+    AlreadyExists,
     ComponentUnavailable,
+    CustomerErased,
     DeadlineExceeded,
     DeadlineTooShort,
     FieldViolation,
@@ -47,6 +50,8 @@ _MAX_BACKOFF_SECONDS = 1.0
 _ERROR_BY_REASON: Mapping[str, type[PantreeError]] = {
     error.reason: error
     for error in (
+        AlreadyExists,
+        CustomerErased,
         NotFound,
         StoreMismatch,
         TooLarge,
@@ -132,6 +137,54 @@ class GatewayTransport:
         document = await self._request("POST", "/api/v1/next-basket", timeout_seconds, json=_to_json(request))
         return _to_message(document, pipeline.NextBasketResult())
 
+    async def get_recommendations(
+        self, request: pipeline.GetRecommendationsRequest, timeout_seconds: float
+    ) -> pipeline.ProcessResult:
+        path, rest = _customer_path(request, "recommendations")
+        return _to_message(await self._request("GET", path, timeout_seconds, params=rest), pipeline.ProcessResult())
+
+    async def get_next_basket(
+        self, request: pipeline.GetNextBasketRequest, timeout_seconds: float
+    ) -> pipeline.NextBasketResult:
+        path, rest = _customer_path(request, "next-basket")
+        return _to_message(await self._request("GET", path, timeout_seconds, params=rest), pipeline.NextBasketResult())
+
+    async def erase_customer(
+        self, request: pipeline.EraseCustomerRequest, timeout_seconds: float
+    ) -> pipeline.EraseCustomerResponse:
+        path, _ = _customer_path(request)
+        return _to_message(await self._request("DELETE", path, timeout_seconds), pipeline.EraseCustomerResponse())
+
+    async def append_purchases(
+        self, request: history.AppendPurchasesRequest, timeout_seconds: float
+    ) -> history.AppendPurchasesResponse:
+        path, rest = _customer_path(request, "purchases")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, history.AppendPurchasesResponse())
+
+    async def correct_purchases(
+        self, request: history.CorrectPurchasesRequest, timeout_seconds: float
+    ) -> history.CorrectPurchasesResponse:
+        path, rest = _customer_path(request, "purchases:correct")
+        document = await self._request("POST", path, timeout_seconds, json=rest)
+        return _to_message(document, history.CorrectPurchasesResponse())
+
+    async def list_purchases(
+        self, request: history.ListPurchasesRequest, timeout_seconds: float
+    ) -> history.ListPurchasesResponse:
+        path, rest = _customer_path(request, "purchases")
+        document = await self._request("GET", path, timeout_seconds, params=rest)
+        return _to_message(document, history.ListPurchasesResponse())
+
+    async def export_customer(
+        self, request: history.ExportCustomerRequest, timeout_seconds: float
+    ) -> AsyncGenerator[history.ExportCustomerResponse]:
+        path, _ = _customer_path(request, "export")
+        for line in await self._lines(path, timeout_seconds):
+            if line["type"] == "error":
+                raise _error_of_problem(line["problem"])
+            yield _to_message({line["type"]: line["data"]}, history.ExportCustomerResponse())
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         return _to_message(await self._request("GET", "/api/v1/config", timeout_seconds), pipeline.GetConfigResponse())
 
@@ -163,6 +216,24 @@ class GatewayTransport:
         document = await self._request("GET", "/api/v1/archetypes", timeout_seconds, params=_to_json(request))
         return _to_message(document, simulation.ListArchetypesResponse())
 
+    async def _lines(self, path: str, timeout_seconds: float) -> list[dict[str, Any]]:
+        """The lines of a stream over HTTP."""
+        assert self._client is not None
+        client, deadline = self._client, _Deadline(timeout_seconds)
+
+        async def send() -> list[dict[str, Any]]:
+            try:
+                async with deadline.limit():
+                    headers = deadline.headers | await self._credentials.headers()
+                    response = await client.get(self._url + path, headers=headers)
+            except httpx.TransportError as error:
+                raise _unreachable(self._url, error) from error
+            if not response.is_success:
+                raise _error_of_response(response)
+            return [json.loads(line) for line in response.text.splitlines()]
+
+        return await deadline.retry(send)
+
     async def _request(
         self, verb: str, path: str, timeout_seconds: float, accepted_status: int = 200, **content: Any
     ) -> dict[str, Any]:
@@ -184,6 +255,18 @@ class GatewayTransport:
             raise _error_of_response(response)
 
         return await deadline.retry(send)
+
+
+def _customer_path(request: Message, *parts: str) -> tuple[str, dict[str, Any]]:
+    """Path of a route of a customer, and the other fields of the request."""
+    rest = _to_json(request)
+    customer_id = quote(rest.pop("customer_id", ""), safe="")
+    if not customer_id:
+        # Such a path has no route. The gateway rejects other invalid IDs.
+        raise InvalidInput([FieldViolation("customer_id", "must have 1 to 128 characters")])
+    # httpx omits nothing: a parameter that is False would be sent as text.
+    rest = {name: str(value).lower() if isinstance(value, bool) and parts else value for name, value in rest.items()}
+    return "/".join(("/api/v1/customers", customer_id, *parts)), rest
 
 
 class _Stream:

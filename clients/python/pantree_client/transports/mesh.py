@@ -5,6 +5,8 @@ from collections.abc import AsyncGenerator, Iterator
 
 import grpc
 
+from pantree.history.v1 import history_service_pb2 as history
+from pantree.history.v1 import history_service_pb2_grpc as history_rpc
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as pipeline_rpc
 from pantree.simulation.v1 import simulation_service_pb2 as simulation
@@ -19,16 +21,23 @@ _MAX_SECONDS = 3600.0  # every call has its own timeout
 
 
 class MeshTransport:
-    """Calls the pipeline and simulation services. The channels retry calls to a part that is unavailable.
+    """Calls the pipeline, simulation and history services. The channels retry calls to a part that is unavailable.
 
     Args:
         pipeline_address: `host:port`, or `dns:///name:port` for several replicas.
         simulation_address: likewise.
+        history_address: likewise.
         identity: certificate of this client; None for a mesh without TLS.
     """
 
-    def __init__(self, pipeline_address: str, simulation_address: str, identity: Identity | None = None) -> None:
-        self._addresses = {"pipeline": pipeline_address, "simulation": simulation_address}
+    def __init__(
+        self, pipeline_address: str, simulation_address: str, history_address: str, identity: Identity | None = None
+    ) -> None:
+        self._addresses = {
+            "pipeline": pipeline_address,
+            "simulation": simulation_address,
+            "history": history_address,
+        }
         self._identity = identity
         self._channels: list[grpc.aio.Channel] = []
 
@@ -65,6 +74,53 @@ class MeshTransport:
             answer = await self._pipeline.NextBasket(message, timeout=timeout_seconds)
         return answer.result
 
+    async def get_recommendations(
+        self, request: pipeline.GetRecommendationsRequest, timeout_seconds: float
+    ) -> pipeline.ProcessResult:
+        with _pipeline_errors():
+            return (await self._pipeline.GetRecommendations(request, timeout=timeout_seconds)).result
+
+    async def get_next_basket(
+        self, request: pipeline.GetNextBasketRequest, timeout_seconds: float
+    ) -> pipeline.NextBasketResult:
+        with _pipeline_errors():
+            return (await self._pipeline.GetNextBasket(request, timeout=timeout_seconds)).result
+
+    async def erase_customer(
+        self, request: pipeline.EraseCustomerRequest, timeout_seconds: float
+    ) -> pipeline.EraseCustomerResponse:
+        with _pipeline_errors():
+            return await self._pipeline.EraseCustomer(request, timeout=timeout_seconds)
+
+    async def append_purchases(
+        self, request: history.AppendPurchasesRequest, timeout_seconds: float
+    ) -> history.AppendPurchasesResponse:
+        with translate_rpc_errors("history"):
+            return await self._history.AppendPurchases(request, timeout=timeout_seconds)
+
+    async def correct_purchases(
+        self, request: history.CorrectPurchasesRequest, timeout_seconds: float
+    ) -> history.CorrectPurchasesResponse:
+        with translate_rpc_errors("history"):
+            return await self._history.CorrectPurchases(request, timeout=timeout_seconds)
+
+    async def list_purchases(
+        self, request: history.ListPurchasesRequest, timeout_seconds: float
+    ) -> history.ListPurchasesResponse:
+        with translate_rpc_errors("history"):
+            return await self._history.ListPurchases(request, timeout=timeout_seconds)
+
+    async def export_customer(
+        self, request: history.ExportCustomerRequest, timeout_seconds: float
+    ) -> AsyncGenerator[history.ExportCustomerResponse]:
+        call = self._history.ExportCustomer(request, timeout=timeout_seconds)
+        try:
+            with translate_rpc_errors("history"):
+                async for piece in call:
+                    yield piece
+        finally:
+            call.cancel()  # has no effect after the last piece
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         with _pipeline_errors():
             return await self._pipeline.GetConfig(pipeline.GetConfigRequest(), timeout=timeout_seconds)
@@ -79,6 +135,10 @@ class MeshTransport:
         with translate_rpc_errors("simulation"):
             stub: simulation_rpc.SimulationServiceAsyncStub = simulation_rpc.SimulationServiceStub(self._channels[1])
             return await stub.ListArchetypes(request, timeout=timeout_seconds)
+
+    @property
+    def _history(self) -> "history_rpc.HistoryServiceAsyncStub":
+        return history_rpc.HistoryServiceStub(self._channels[2])
 
     @property
     def _pipeline(self) -> "pipeline_rpc.PipelineServiceAsyncStub":

@@ -1,5 +1,20 @@
 // Generated from the contract by `npm run generate`. Do not edit.
 
+/** ExportCustomerResponse is a piece of what is stored about a customer: first the customer, then all lines in batches. */
+export type ExportCustomerEvent = CustomerEvent | StoredLinesEvent;
+
+/** customer is the customer. */
+export interface CustomerEvent {
+  type: "customer";
+  data: StoredCustomer;
+}
+
+/** stored_lines are lines. */
+export interface StoredLinesEvent {
+  type: "stored_lines";
+  data: StoredLines;
+}
+
 /**
  * StreamProcessResponse is an event of a pipeline: one started, then one monthly_update for each month, then one
  * completed.
@@ -24,9 +39,285 @@ export interface CompletedEvent {
   data: ProcessResult;
 }
 
+/** AppendPurchasesRequest holds the lines to store. */
+export interface AppendPurchasesRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * purchases are the lines, each with its own order_id and line_id.
+   * @minItems 1
+   * @maxItems 1000
+   */
+  purchases: readonly PurchaseLineInput[];
+  /**
+   * new_consent says that a customer who was erased has consented again. Purchases before the day of the erasure are still
+   * refused. It has no effect on other customers.
+   */
+  new_consent?: boolean;
+}
+
+/**
+ * PurchaseLine is one stored line of a receipt: a `pantree.purchase.v1.Purchase` with its keys. The names are those of
+ * Segment's ecommerce events (order_id, quantity, price, variant, category) and of Google Analytics 4 (item_id).
+ */
+export interface PurchaseLineInput {
+  /**
+   * order_id is the shop's id of the receipt or order, unique within the tenant.
+   * @maxLength 128
+   */
+  order_id: string;
+  /**
+   * line_id identifies the line within its order, such as its number.
+   * @maxLength 128
+   */
+  line_id: string;
+  /**
+   * name is the shop's name of the item.
+   * @maxLength 200
+   */
+  name: string;
+  /**
+   * category is the shop's own category; empty when unknown.
+   * @maxLength 200
+   */
+  category?: string;
+  /** date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored. */
+  date: string;
+  /**
+   * quantity is the number of units, of a return the number of units returned; 1 when absent. Goods sold by weight count
+   * as one unit.
+   * @minimum 1
+   * @maximum 10000
+   */
+  quantity?: number;
+  /**
+   * price is the shelf price of one unit, before any saving; absent when unknown.
+   * @minimum 0
+   * @maximum 1000000
+   */
+  price?: number;
+  /**
+   * saving is the amount that promotions took off the whole line, at most price × quantity.
+   * @minimum 0
+   */
+  saving?: number;
+  /**
+   * item_id is the shop's own id of the item, such as a SKU.
+   * @maxLength 128
+   */
+  item_id?: string;
+  /**
+   * variant is the variant or pack size, such as `500 g`.
+   * @maxLength 200
+   */
+  variant?: string;
+  /** currency_code is the ISO 4217 code of the amounts, such as `EUR`; empty when unknown. */
+  currency_code?: string;
+  /**
+   * weight is the weight of the whole line in weight_unit; absent when it was not weighed.
+   * @exclusiveMinimum 0
+   * @maximum 1000000
+   */
+  weight?: number;
+  /**
+   * weight_unit is `g`, `kg`, `oz` or `lb`; empty without a weight.
+   * @maxLength 2
+   */
+  weight_unit?: string;
+  /**
+   * returned_order_id is the order of the line that this line returns; empty for a purchase.
+   * @maxLength 128
+   */
+  returned_order_id?: string;
+  /**
+   * returned_line_id is the line of that order; empty for a purchase.
+   * @maxLength 128
+   */
+  returned_line_id?: string;
+  /**
+   * recommendation_id is the id of the answer that the purchase followed; empty when unknown.
+   * @maxLength 128
+   */
+  recommendation_id?: string;
+}
+
+/** AppendPurchasesResponse says what was stored. */
+export interface AppendPurchasesResponse {
+  /** customer_id is the household; after a merge, the one that it is part of. */
+  customer_id: string;
+  /** added_count is the number of lines that are new. */
+  added_count: number;
+  /** duplicate_count is the number of lines that were already stored. */
+  duplicate_count: number;
+  /** history_version identifies the stored purchases: as long as it is the same, they are. */
+  history_version: string;
+}
+
+/** CorrectPurchasesRequest holds the corrections. */
+export interface CorrectPurchasesRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * purchases replace the stored lines with the same order_id and line_id.
+   * @maxItems 1000
+   */
+  purchases?: readonly PurchaseLineInput[];
+  /**
+   * removed are the lines to remove, such as those of an order that was canceled.
+   * @maxItems 1000
+   */
+  removed?: readonly LineKeyInput[];
+}
+
+/** LineKey names a stored line. */
+export interface LineKeyInput {
+  /**
+   * order_id is the order of the line.
+   * @maxLength 128
+   */
+  order_id: string;
+  /**
+   * line_id is the line in its order.
+   * @maxLength 128
+   */
+  line_id: string;
+}
+
+/** CorrectPurchasesResponse says what was changed. */
+export interface CorrectPurchasesResponse {
+  /** corrected_count is the number of lines that have other content now. */
+  corrected_count: number;
+  /** removed_count is the number of lines that are no longer part of the history. */
+  removed_count: number;
+  /** history_version identifies the stored purchases. */
+  history_version: string;
+}
+
+/** ListPurchasesRequest names a customer. */
+export interface ListPurchasesRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /**
+   * as_known_on is the day, ISO 8601, whose end (UTC) limits what is read: what was recorded or corrected later is left
+   * out, as in a backtest. When empty, everything is read.
+   */
+  as_known_on?: string;
+  /**
+   * page_size is the largest number to return; 0 means 100.
+   * @minimum 0
+   * @maximum 1000
+   */
+  page_size?: number;
+  /**
+   * page_token is next_page_token of the previous page; empty for the first page.
+   * @maxLength 512
+   */
+  page_token?: string;
+}
+
+/** ListPurchasesResponse holds a page of lines. */
+export interface ListPurchasesResponse {
+  /** purchases are the lines. */
+  purchases: PurchaseLine[];
+  /** next_page_token is the token of the next page; empty after the last one. */
+  next_page_token: string;
+  /** history_version identifies the stored purchases. */
+  history_version: string;
+}
+
+/**
+ * PurchaseLine is one stored line of a receipt: a `pantree.purchase.v1.Purchase` with its keys. The names are those of
+ * Segment's ecommerce events (order_id, quantity, price, variant, category) and of Google Analytics 4 (item_id).
+ */
+export interface PurchaseLine {
+  /** order_id is the shop's id of the receipt or order, unique within the tenant. */
+  order_id: string;
+  /** line_id identifies the line within its order, such as its number. */
+  line_id: string;
+  /** name is the shop's name of the item. */
+  name: string;
+  /** category is the shop's own category; empty when unknown. */
+  category: string;
+  /** date is the calendar day in the shop's time zone, ISO 8601; at most one day after the day (UTC) on which it is stored. */
+  date: string;
+  /**
+   * quantity is the number of units, of a return the number of units returned; 1 when absent. Goods sold by weight count
+   * as one unit.
+   */
+  quantity?: number;
+  /** price is the shelf price of one unit, before any saving; absent when unknown. */
+  price?: number;
+  /** saving is the amount that promotions took off the whole line, at most price × quantity. */
+  saving: number;
+  /** item_id is the shop's own id of the item, such as a SKU. */
+  item_id: string;
+  /** variant is the variant or pack size, such as `500 g`. */
+  variant: string;
+  /** currency_code is the ISO 4217 code of the amounts, such as `EUR`; empty when unknown. */
+  currency_code: string;
+  /** weight is the weight of the whole line in weight_unit; absent when it was not weighed. */
+  weight?: number;
+  /** weight_unit is `g`, `kg`, `oz` or `lb`; empty without a weight. */
+  weight_unit: string;
+  /** returned_order_id is the order of the line that this line returns; empty for a purchase. */
+  returned_order_id: string;
+  /** returned_line_id is the line of that order; empty for a purchase. */
+  returned_line_id: string;
+  /** recommendation_id is the id of the answer that the purchase followed; empty when unknown. */
+  recommendation_id: string;
+}
+
+/** ExportCustomerRequest names a customer. */
+export interface ExportCustomerRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+}
+
+/** StoredCustomer is a customer with purchases. */
+export interface StoredCustomer {
+  /** customer_id is the household. */
+  customer_id: string;
+  /** line_count is the number of lines, without those that were removed. */
+  line_count: number;
+  /** history_version identifies the stored purchases. */
+  history_version: string;
+  /** changed_at is when purchases were last stored or changed, ISO 8601 in UTC. */
+  changed_at: string;
+}
+
+/** StoredLines is a batch of lines. */
+export interface StoredLines {
+  /** lines are revisions of lines; over all batches, they are ordered by day, order_id, line_id and revision. */
+  lines: StoredLine[];
+}
+
+/** StoredLine is a revision of a line. */
+export interface StoredLine {
+  /** purchase is the content. */
+  purchase: PurchaseLine;
+  /** revision counts the revisions of the line from 1. */
+  revision: number;
+  /** recorded_at is when it was stored, ISO 8601 in UTC. */
+  recorded_at: string;
+  /** superseded_at is when it was corrected or removed; empty if it is current. */
+  superseded_at: string;
+}
+
 /**
  * ProcessInput is a household's first purchase, from which a history is simulated, or its real history. Exactly one of
- * items, history and history_columns must be present.
+ * items, history, history_columns and stored_history must be present.
  */
 export interface ProcessInput {
   /**
@@ -100,6 +391,16 @@ export interface ProcessInput {
    * @exclusiveMaximum 1
    */
   stockout_tolerance_ratio?: number;
+  /**
+   * stored_history takes the purchases that are stored of the customer (HistoryService). Without as_of, the as-of date is
+   * then today in UTC, or the day of the latest purchase if that is later; purchases after the as-of date are left out.
+   */
+  stored_history?: boolean;
+  /**
+   * as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+   * corrected later is left out, as in a backtest. It must be empty without stored_history.
+   */
+  as_known_on?: string;
 }
 
 /** BasketItem is one item of a first purchase. */
@@ -290,6 +591,11 @@ export interface ProcessResult {
    * recommendations; all others come from purchases and the catalog.
    */
   model_facts: ModelFacts[];
+  /**
+   * history_version identifies the stored purchases that were taken; empty unless stored_history. As long as it is the same,
+   * the purchases are.
+   */
+  history_version: string;
 }
 
 /** RecommendationSet holds the recommended items and details about the others. */
@@ -683,7 +989,7 @@ export interface Purchase {
 }
 
 /**
- * NextBasketInput is a household's real history; at most one of history and history_columns may be present. A new
+ * NextBasketInput is a household's real history; at most one of history, history_columns and stored_history may be present. A new
  * customer has neither.
  */
 export interface NextBasketInput {
@@ -723,6 +1029,13 @@ export interface NextBasketInput {
    * if the model was fitted with promotions.
    */
   promotions?: PromotedItemsInput;
+  /** stored_history takes the purchases that are stored of the customer (HistoryService). */
+  stored_history?: boolean;
+  /**
+   * as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+   * corrected later is left out, as in a backtest. It must be empty without stored_history.
+   */
+  as_known_on?: string;
 }
 
 /** AssortmentItem is an item that a household could buy. */
@@ -761,6 +1074,8 @@ export interface NextBasketResult {
   model: Model;
   /** recommendation_id identifies the result; equal results have equal ids. */
   recommendation_id: string;
+  /** history_version identifies the stored purchases that were taken; empty unless stored_history. */
+  history_version: string;
 }
 
 /** PredictedItem is an item of a predicted basket. */
@@ -779,6 +1094,93 @@ export interface PredictedItem {
   item_id: string;
   /** variant is the variant or pack size, as in the purchases; the pipeline sets it. */
   variant: string;
+}
+
+/** GetRecommendationsRequest names a customer. */
+export interface GetRecommendationsRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /** as_of is the as-of date, ISO 8601; today in UTC when empty, or the day of the latest purchase if that is later. */
+  as_of?: string;
+  /**
+   * as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+   * corrected later is left out, as in a backtest.
+   */
+  as_known_on?: string;
+  /**
+   * max_recommendations is the largest number to return; 20 when absent.
+   * @minimum 1
+   * @maximum 100
+   */
+  max_recommendations?: number;
+  /** include_omitted adds the items that are not recommended, each with the reason. */
+  include_omitted?: boolean;
+  /** include_suggestions adds items that similar customers buy regularly and the household does not. */
+  include_suggestions?: boolean;
+  /** include_cadence_changes adds how late the next purchases can be before the recommended cadences become longer. */
+  include_cadence_changes?: boolean;
+}
+
+/** GetNextBasketRequest names a customer. */
+export interface GetNextBasketRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /** as_of is the day of the basket, ISO 8601; when empty, the expected day of the next trip. */
+  as_of?: string;
+  /**
+   * as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+   * corrected later is left out, as in a backtest.
+   */
+  as_known_on?: string;
+  /** mode is which items are returned; both kinds when unspecified. */
+  mode?: BasketMode;
+  /**
+   * max_items is the largest number to return; 20 when absent.
+   * @minimum 1
+   * @maximum 100
+   */
+  max_items?: number;
+}
+
+/** EraseCustomerRequest names the customer to erase. */
+export interface EraseCustomerRequest {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+}
+
+/** EraseCustomerResponse is the receipt of an erasure. */
+export interface EraseCustomerResponse {
+  /**
+   * erased_at is when the customer was erased, ISO 8601 in UTC; of a repeated call, when it was erased first. Empty when the
+   * history part is disabled.
+   */
+  erased_at: string;
+  /**
+   * ledger_entry_id is the id of the entry in the ledger of erasures: a keyed hash of tenant and customer. Empty when the
+   * history part is disabled.
+   */
+  ledger_entry_id: string;
+  /** removed are what this call removed, by part. */
+  removed: RemovedData[];
+}
+
+/** RemovedData is what an erasure removed from one part. */
+export interface RemovedData {
+  /** component is the part, such as `history`. */
+  component: string;
+  /** kind is what was removed: `purchase_lines`, with their earlier revisions; or `vectors`, with the profile. */
+  kind: string;
+  /** removed_count is their number; 0 when nothing was stored. */
+  removed_count: number;
 }
 
 /** GetConfigResponse is the pipeline's configuration. */

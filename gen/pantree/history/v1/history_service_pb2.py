@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from pantree.purchase.v1 import purchase_pb2 as pantree_dot_purchase_dot_v1_dot_purchase__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(pantree/history/v1/history_service.proto\x12\x12pantree.history.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\"pantree/purchase/v1/purchase.proto\"\x87\x03\n\x0cPurchaseLine\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07line_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x12\n\x04\x64\x61te\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x08quantity\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05price\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06saving\x18\x08 \x01(\x01\x12\x0f\n\x07item_id\x18\t \x01(\t\x12\x0f\n\x07variant\x18\n \x01(\t\x12\x15\n\rcurrency_code\x18\x0b \x01(\t\x12\x13\n\x06weight\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12\x13\n\x0bweight_unit\x18\r \x01(\t\x12\x19\n\x11returned_order_id\x18\x0e \x01(\t\x12\x18\n\x10returned_line_id\x18\x0f \x01(\t\x12\x19\n\x11recommendation_id\x18\x10 \x01(\tB\x0b\n\t_quantityB\x08\n\x06_priceB\t\n\x07_weight\"\x83\x01\n\x16\x41ppendPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\tpurchases\x18\x02 \x03(\x0b\x32 .pantree.history.v1.PurchaseLineB\x04\xe2\x41\x01\x02\x12\x13\n\x0bnew_consent\x18\x03 \x01(\x08\"u\n\x17\x41ppendPurchasesResponse\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x02 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x03 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x04 \x01(\t\"\x97\x01\n\x17\x43orrectPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\tpurchases\x18\x02 \x03(\x0b\x32 .pantree.history.v1.PurchaseLine\x12,\n\x07removed\x18\x03 \x03(\x0b\x32\x1b.pantree.history.v1.LineKey\"8\n\x07LineKey\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07line_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"c\n\x18\x43orrectPurchasesResponse\x12\x17\n\x0f\x63orrected_count\x18\x01 \x01(\x05\x12\x15\n\rremoved_count\x18\x02 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\"R\n\x11GetHistoryRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0b\x61s_known_on\x18\x02 \x01(\t\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\"\x94\x01\n\x12GetHistoryResponse\x12\x37\n\tpurchases\x18\x01 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumns\x12\x17\n\x0fhistory_version\x18\x02 \x01(\t\x12\x15\n\romitted_count\x18\x03 \x01(\x05\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\"m\n\x14ListPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0b\x61s_known_on\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"~\n\x15ListPurchasesResponse\x12\x33\n\tpurchases\x18\x01 \x03(\x0b\x32 .pantree.history.v1.PurchaseLine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\"=\n\x14ListCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x15ListCustomersResponse\x12\x35\n\tcustomers\x18\x01 \x03(\x0b\x32\".pantree.history.v1.StoredCustomer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x0eStoredCustomer\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\nline_count\x18\x02 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12\x12\n\nchanged_at\x18\x04 \x01(\t\"2\n\x15\x45xportCustomerRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"}\n\x16\x45xportCustomerResponse\x12\x34\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\".pantree.history.v1.StoredCustomer\x12-\n\x05lines\x18\x02 \x03(\x0b\x32\x1e.pantree.history.v1.StoredLine\"~\n\nStoredLine\x12\x32\n\x08purchase\x18\x01 \x01(\x0b\x32 .pantree.history.v1.PurchaseLine\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x13\n\x0brecorded_at\x18\x03 \x01(\t\x12\x15\n\rsuperseded_at\x18\x04 \x01(\t\"1\n\x14\x45raseCustomerRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x15\x45raseCustomerResponse\x12\x11\n\terased_at\x18\x01 \x01(\t\x12\x1a\n\x12removed_line_count\x18\x02 \x01(\x05\x12\x17\n\x0fledger_entry_id\x18\x03 \x01(\t2\xe5\x05\n\x0eHistoryService\x12j\n\x0f\x41ppendPurchases\x12*.pantree.history.v1.AppendPurchasesRequest\x1a+.pantree.history.v1.AppendPurchasesResponse\x12m\n\x10\x43orrectPurchases\x12+.pantree.history.v1.CorrectPurchasesRequest\x1a,.pantree.history.v1.CorrectPurchasesResponse\x12[\n\nGetHistory\x12%.pantree.history.v1.GetHistoryRequest\x1a&.pantree.history.v1.GetHistoryResponse\x12\x64\n\rListPurchases\x12(.pantree.history.v1.ListPurchasesRequest\x1a).pantree.history.v1.ListPurchasesResponse\x12\x64\n\rListCustomers\x12(.pantree.history.v1.ListCustomersRequest\x1a).pantree.history.v1.ListCustomersResponse\x12i\n\x0e\x45xportCustomer\x12).pantree.history.v1.ExportCustomerRequest\x1a*.pantree.history.v1.ExportCustomerResponse0\x01\x12\x64\n\rEraseCustomer\x12(.pantree.history.v1.EraseCustomerRequest\x1a).pantree.history.v1.EraseCustomerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(pantree/history/v1/history_service.proto\x12\x12pantree.history.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"pantree/purchase/v1/purchase.proto\"\x87\x03\n\x0cPurchaseLine\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07line_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x12\n\x04name\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x04 \x01(\t\x12\x12\n\x04\x64\x61te\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x08quantity\x18\x06 \x01(\x05H\x00\x88\x01\x01\x12\x12\n\x05price\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06saving\x18\x08 \x01(\x01\x12\x0f\n\x07item_id\x18\t \x01(\t\x12\x0f\n\x07variant\x18\n \x01(\t\x12\x15\n\rcurrency_code\x18\x0b \x01(\t\x12\x13\n\x06weight\x18\x0c \x01(\x01H\x02\x88\x01\x01\x12\x13\n\x0bweight_unit\x18\r \x01(\t\x12\x19\n\x11returned_order_id\x18\x0e \x01(\t\x12\x18\n\x10returned_line_id\x18\x0f \x01(\t\x12\x19\n\x11recommendation_id\x18\x10 \x01(\tB\x0b\n\t_quantityB\x08\n\x06_priceB\t\n\x07_weight\"\x83\x01\n\x16\x41ppendPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x39\n\tpurchases\x18\x02 \x03(\x0b\x32 .pantree.history.v1.PurchaseLineB\x04\xe2\x41\x01\x02\x12\x13\n\x0bnew_consent\x18\x03 \x01(\x08\"u\n\x17\x41ppendPurchasesResponse\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x64\x64\x65\x64_count\x18\x02 \x01(\x05\x12\x17\n\x0f\x64uplicate_count\x18\x03 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x04 \x01(\t\"\x97\x01\n\x17\x43orrectPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x33\n\tpurchases\x18\x02 \x03(\x0b\x32 .pantree.history.v1.PurchaseLine\x12,\n\x07removed\x18\x03 \x03(\x0b\x32\x1b.pantree.history.v1.LineKey\"8\n\x07LineKey\x12\x16\n\x08order_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x15\n\x07line_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"c\n\x18\x43orrectPurchasesResponse\x12\x17\n\x0f\x63orrected_count\x18\x01 \x01(\x05\x12\x15\n\rremoved_count\x18\x02 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\"R\n\x11GetHistoryRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0b\x61s_known_on\x18\x02 \x01(\t\x12\r\n\x05\x61s_of\x18\x03 \x01(\t\"\x94\x01\n\x12GetHistoryResponse\x12\x37\n\tpurchases\x18\x01 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumns\x12\x17\n\x0fhistory_version\x18\x02 \x01(\t\x12\x15\n\romitted_count\x18\x03 \x01(\x05\x12\x15\n\rcurrency_code\x18\x04 \x01(\t\"m\n\x14ListPurchasesRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x0b\x61s_known_on\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"~\n\x15ListPurchasesResponse\x12\x33\n\tpurchases\x18\x01 \x03(\x0b\x32 .pantree.history.v1.PurchaseLine\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\"=\n\x14ListCustomersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"g\n\x15ListCustomersResponse\x12\x35\n\tcustomers\x18\x01 \x03(\x0b\x32\".pantree.history.v1.StoredCustomer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"f\n\x0eStoredCustomer\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x12\n\nline_count\x18\x02 \x01(\x05\x12\x17\n\x0fhistory_version\x18\x03 \x01(\t\x12\x12\n\nchanged_at\x18\x04 \x01(\t\"2\n\x15\x45xportCustomerRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"\x92\x01\n\x16\x45xportCustomerResponse\x12\x36\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\".pantree.history.v1.StoredCustomerH\x00\x12\x37\n\x0cstored_lines\x18\x02 \x01(\x0b\x32\x1f.pantree.history.v1.StoredLinesH\x00\x42\x07\n\x05piece\"<\n\x0bStoredLines\x12-\n\x05lines\x18\x01 \x03(\x0b\x32\x1e.pantree.history.v1.StoredLine\"~\n\nStoredLine\x12\x32\n\x08purchase\x18\x01 \x01(\x0b\x32 .pantree.history.v1.PurchaseLine\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x13\n\x0brecorded_at\x18\x03 \x01(\t\x12\x15\n\rsuperseded_at\x18\x04 \x01(\t\"1\n\x14\x45raseCustomerRequest\x12\x19\n\x0b\x63ustomer_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"_\n\x15\x45raseCustomerResponse\x12\x11\n\terased_at\x18\x01 \x01(\t\x12\x1a\n\x12removed_line_count\x18\x02 \x01(\x05\x12\x17\n\x0fledger_entry_id\x18\x03 \x01(\t2\xc0\x07\n\x0eHistoryService\x12\xa0\x01\n\x0f\x41ppendPurchases\x12*.pantree.history.v1.AppendPurchasesRequest\x1a+.pantree.history.v1.AppendPurchasesResponse\"4\x82\xd3\xe4\x93\x02.\")/api/v1/customers/{customer_id}/purchases:\x01*\x12\xab\x01\n\x10\x43orrectPurchases\x12+.pantree.history.v1.CorrectPurchasesRequest\x1a,.pantree.history.v1.CorrectPurchasesResponse\"<\x82\xd3\xe4\x93\x02\x36\"1/api/v1/customers/{customer_id}/purchases:correct:\x01*\x12[\n\nGetHistory\x12%.pantree.history.v1.GetHistoryRequest\x1a&.pantree.history.v1.GetHistoryResponse\x12\x97\x01\n\rListPurchases\x12(.pantree.history.v1.ListPurchasesRequest\x1a).pantree.history.v1.ListPurchasesResponse\"1\x82\xd3\xe4\x93\x02+\x12)/api/v1/customers/{customer_id}/purchases\x12\x64\n\rListCustomers\x12(.pantree.history.v1.ListCustomersRequest\x1a).pantree.history.v1.ListCustomersResponse\x12\x99\x01\n\x0e\x45xportCustomer\x12).pantree.history.v1.ExportCustomerRequest\x1a*.pantree.history.v1.ExportCustomerResponse\".\x82\xd3\xe4\x93\x02(\x12&/api/v1/customers/{customer_id}/export0\x01\x12\x64\n\rEraseCustomer\x12(.pantree.history.v1.EraseCustomerRequest\x1a).pantree.history.v1.EraseCustomerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,42 +60,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPORTCUSTOMERREQUEST'].fields_by_name['customer_id']._serialized_options = b'\342A\001\002'
   _globals['_ERASECUSTOMERREQUEST'].fields_by_name['customer_id']._loaded_options = None
   _globals['_ERASECUSTOMERREQUEST'].fields_by_name['customer_id']._serialized_options = b'\342A\001\002'
-  _globals['_PURCHASELINE']._serialized_start=134
-  _globals['_PURCHASELINE']._serialized_end=525
-  _globals['_APPENDPURCHASESREQUEST']._serialized_start=528
-  _globals['_APPENDPURCHASESREQUEST']._serialized_end=659
-  _globals['_APPENDPURCHASESRESPONSE']._serialized_start=661
-  _globals['_APPENDPURCHASESRESPONSE']._serialized_end=778
-  _globals['_CORRECTPURCHASESREQUEST']._serialized_start=781
-  _globals['_CORRECTPURCHASESREQUEST']._serialized_end=932
-  _globals['_LINEKEY']._serialized_start=934
-  _globals['_LINEKEY']._serialized_end=990
-  _globals['_CORRECTPURCHASESRESPONSE']._serialized_start=992
-  _globals['_CORRECTPURCHASESRESPONSE']._serialized_end=1091
-  _globals['_GETHISTORYREQUEST']._serialized_start=1093
-  _globals['_GETHISTORYREQUEST']._serialized_end=1175
-  _globals['_GETHISTORYRESPONSE']._serialized_start=1178
-  _globals['_GETHISTORYRESPONSE']._serialized_end=1326
-  _globals['_LISTPURCHASESREQUEST']._serialized_start=1328
-  _globals['_LISTPURCHASESREQUEST']._serialized_end=1437
-  _globals['_LISTPURCHASESRESPONSE']._serialized_start=1439
-  _globals['_LISTPURCHASESRESPONSE']._serialized_end=1565
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=1567
-  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=1628
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=1630
-  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=1733
-  _globals['_STOREDCUSTOMER']._serialized_start=1735
-  _globals['_STOREDCUSTOMER']._serialized_end=1837
-  _globals['_EXPORTCUSTOMERREQUEST']._serialized_start=1839
-  _globals['_EXPORTCUSTOMERREQUEST']._serialized_end=1889
-  _globals['_EXPORTCUSTOMERRESPONSE']._serialized_start=1891
-  _globals['_EXPORTCUSTOMERRESPONSE']._serialized_end=2016
-  _globals['_STOREDLINE']._serialized_start=2018
-  _globals['_STOREDLINE']._serialized_end=2144
-  _globals['_ERASECUSTOMERREQUEST']._serialized_start=2146
-  _globals['_ERASECUSTOMERREQUEST']._serialized_end=2195
-  _globals['_ERASECUSTOMERRESPONSE']._serialized_start=2197
-  _globals['_ERASECUSTOMERRESPONSE']._serialized_end=2292
-  _globals['_HISTORYSERVICE']._serialized_start=2295
-  _globals['_HISTORYSERVICE']._serialized_end=3036
+  _globals['_HISTORYSERVICE'].methods_by_name['AppendPurchases']._loaded_options = None
+  _globals['_HISTORYSERVICE'].methods_by_name['AppendPurchases']._serialized_options = b'\202\323\344\223\002.\")/api/v1/customers/{customer_id}/purchases:\001*'
+  _globals['_HISTORYSERVICE'].methods_by_name['CorrectPurchases']._loaded_options = None
+  _globals['_HISTORYSERVICE'].methods_by_name['CorrectPurchases']._serialized_options = b'\202\323\344\223\0026\"1/api/v1/customers/{customer_id}/purchases:correct:\001*'
+  _globals['_HISTORYSERVICE'].methods_by_name['ListPurchases']._loaded_options = None
+  _globals['_HISTORYSERVICE'].methods_by_name['ListPurchases']._serialized_options = b'\202\323\344\223\002+\022)/api/v1/customers/{customer_id}/purchases'
+  _globals['_HISTORYSERVICE'].methods_by_name['ExportCustomer']._loaded_options = None
+  _globals['_HISTORYSERVICE'].methods_by_name['ExportCustomer']._serialized_options = b'\202\323\344\223\002(\022&/api/v1/customers/{customer_id}/export'
+  _globals['_PURCHASELINE']._serialized_start=164
+  _globals['_PURCHASELINE']._serialized_end=555
+  _globals['_APPENDPURCHASESREQUEST']._serialized_start=558
+  _globals['_APPENDPURCHASESREQUEST']._serialized_end=689
+  _globals['_APPENDPURCHASESRESPONSE']._serialized_start=691
+  _globals['_APPENDPURCHASESRESPONSE']._serialized_end=808
+  _globals['_CORRECTPURCHASESREQUEST']._serialized_start=811
+  _globals['_CORRECTPURCHASESREQUEST']._serialized_end=962
+  _globals['_LINEKEY']._serialized_start=964
+  _globals['_LINEKEY']._serialized_end=1020
+  _globals['_CORRECTPURCHASESRESPONSE']._serialized_start=1022
+  _globals['_CORRECTPURCHASESRESPONSE']._serialized_end=1121
+  _globals['_GETHISTORYREQUEST']._serialized_start=1123
+  _globals['_GETHISTORYREQUEST']._serialized_end=1205
+  _globals['_GETHISTORYRESPONSE']._serialized_start=1208
+  _globals['_GETHISTORYRESPONSE']._serialized_end=1356
+  _globals['_LISTPURCHASESREQUEST']._serialized_start=1358
+  _globals['_LISTPURCHASESREQUEST']._serialized_end=1467
+  _globals['_LISTPURCHASESRESPONSE']._serialized_start=1469
+  _globals['_LISTPURCHASESRESPONSE']._serialized_end=1595
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_start=1597
+  _globals['_LISTCUSTOMERSREQUEST']._serialized_end=1658
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_start=1660
+  _globals['_LISTCUSTOMERSRESPONSE']._serialized_end=1763
+  _globals['_STOREDCUSTOMER']._serialized_start=1765
+  _globals['_STOREDCUSTOMER']._serialized_end=1867
+  _globals['_EXPORTCUSTOMERREQUEST']._serialized_start=1869
+  _globals['_EXPORTCUSTOMERREQUEST']._serialized_end=1919
+  _globals['_EXPORTCUSTOMERRESPONSE']._serialized_start=1922
+  _globals['_EXPORTCUSTOMERRESPONSE']._serialized_end=2068
+  _globals['_STOREDLINES']._serialized_start=2070
+  _globals['_STOREDLINES']._serialized_end=2130
+  _globals['_STOREDLINE']._serialized_start=2132
+  _globals['_STOREDLINE']._serialized_end=2258
+  _globals['_ERASECUSTOMERREQUEST']._serialized_start=2260
+  _globals['_ERASECUSTOMERREQUEST']._serialized_end=2309
+  _globals['_ERASECUSTOMERRESPONSE']._serialized_start=2311
+  _globals['_ERASECUSTOMERRESPONSE']._serialized_end=2406
+  _globals['_HISTORYSERVICE']._serialized_start=2409
+  _globals['_HISTORYSERVICE']._serialized_end=3369
 # @@protoc_insertion_point(module_scope)

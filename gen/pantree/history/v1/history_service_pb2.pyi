@@ -524,33 +524,59 @@ Global___ExportCustomerRequest: _TypeAlias = ExportCustomerRequest  # noqa: Y015
 
 @_typing.final
 class ExportCustomerResponse(_message.Message):
-    """ExportCustomerResponse is a batch of what is stored about a customer."""
+    """ExportCustomerResponse is a piece of what is stored about a customer: first the customer, then all lines in batches."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CUSTOMER_FIELD_NUMBER: _builtins.int
-    LINES_FIELD_NUMBER: _builtins.int
+    STORED_LINES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def customer(self) -> Global___StoredCustomer:
         """customer is the customer."""
 
     @_builtins.property
-    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredLine]:
-        """lines are all revisions of lines, ordered by day, order_id, line_id and revision."""
+    def stored_lines(self) -> Global___StoredLines:
+        """stored_lines are lines."""
 
     def __init__(
         self,
         *,
         customer: Global___StoredCustomer | None = ...,
+        stored_lines: Global___StoredLines | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "piece", b"piece", "stored_lines", b"stored_lines"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_piece: _TypeAlias = _typing.Literal["customer", "stored_lines"]  # noqa: Y015
+    _WhichOneofArgType_piece: _TypeAlias = _typing.Literal["piece", b"piece"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_piece) -> _WhichOneofReturnType_piece | None: ...
+
+Global___ExportCustomerResponse: _TypeAlias = ExportCustomerResponse  # noqa: Y015
+
+@_typing.final
+class StoredLines(_message.Message):
+    """StoredLines is a batch of lines."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LINES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredLine]:
+        """lines are revisions of lines; over all batches, they are ordered by day, order_id, line_id and revision."""
+
+    def __init__(
+        self,
+        *,
         lines: _abc.Iterable[Global___StoredLine] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer", b"customer", "lines", b"lines"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ExportCustomerResponse: _TypeAlias = ExportCustomerResponse  # noqa: Y015
+Global___StoredLines: _TypeAlias = StoredLines  # noqa: Y015
 
 @_typing.final
 class StoredLine(_message.Message):

@@ -172,7 +172,7 @@ Global___StreamProcessResponse: _TypeAlias = StreamProcessResponse  # noqa: Y015
 @_typing.final
 class ProcessInput(_message.Message):
     """ProcessInput is a household's first purchase, from which a history is simulated, or its real history. Exactly one of
-    items, history and history_columns must be present.
+    items, history, history_columns and stored_history must be present.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -192,6 +192,8 @@ class ProcessInput(_message.Message):
     INCLUDE_SUGGESTIONS_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     STOCKOUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
+    STORED_HISTORY_FIELD_NUMBER: _builtins.int
+    AS_KNOWN_ON_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     customer_name: _builtins.str
@@ -226,6 +228,14 @@ class ProcessInput(_message.Message):
     """stockout_tolerance_ratio trades stockouts against overstock: a low value delivers more to avoid stockouts, a high
     value delivers less and accepts them. When absent, it is 0.5. A higher value never delivers more units a day.
     """
+    stored_history: _builtins.bool
+    """stored_history takes the purchases that are stored of the customer (HistoryService). Without as_of, the as-of date is
+    then today in UTC, or the day of the latest purchase if that is later; purchases after the as-of date are left out.
+    """
+    as_known_on: _builtins.str
+    """as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+    corrected later is left out, as in a backtest. It must be empty without stored_history.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.BasketItem]:
         """items are the first purchase, at least one item. Names must differ by more than case and white space."""
@@ -258,10 +268,12 @@ class ProcessInput(_message.Message):
         include_suggestions: _builtins.bool = ...,
         currency_code: _builtins.str = ...,
         stockout_tolerance_ratio: _builtins.float | None = ...,
+        stored_history: _builtins.bool = ...,
+        as_known_on: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "archetype", b"archetype", "as_of", b"as_of", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "archetype", b"archetype", "as_known_on", b"as_known_on", "as_of", b"as_of", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio", "stored_history", b"stored_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -332,7 +344,7 @@ Global___NextBasketResponse: _TypeAlias = NextBasketResponse  # noqa: Y015
 
 @_typing.final
 class NextBasketInput(_message.Message):
-    """NextBasketInput is a household's real history; at most one of history and history_columns may be present. A new
+    """NextBasketInput is a household's real history; at most one of history, history_columns and stored_history may be present. A new
     customer has neither.
     """
 
@@ -346,6 +358,8 @@ class NextBasketInput(_message.Message):
     MAX_ITEMS_FIELD_NUMBER: _builtins.int
     ASSORTMENT_FIELD_NUMBER: _builtins.int
     PROMOTIONS_FIELD_NUMBER: _builtins.int
+    STORED_HISTORY_FIELD_NUMBER: _builtins.int
+    AS_KNOWN_ON_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     as_of: _builtins.str
@@ -357,6 +371,12 @@ class NextBasketInput(_message.Message):
     """mode is which items are returned; both kinds when unspecified."""
     max_items: _builtins.int
     """max_items is the largest number to return; 20 when absent."""
+    stored_history: _builtins.bool
+    """stored_history takes the purchases that are stored of the customer (HistoryService)."""
+    as_known_on: _builtins.str
+    """as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+    corrected later is left out, as in a backtest. It must be empty without stored_history.
+    """
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.Purchase]:
         """history is the real history as rows of at most 8,000 distinct items."""
@@ -386,10 +406,12 @@ class NextBasketInput(_message.Message):
         max_items: _builtins.int | None = ...,
         assortment: _abc.Iterable[_recommendation_service_pb2.AssortmentItem] | None = ...,
         promotions: _recommendation_service_pb2.PromotedItems | None = ...,
+        stored_history: _builtins.bool = ...,
+        as_known_on: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "history_columns", b"history_columns", "max_items", b"max_items", "promotions", b"promotions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "as_of", b"as_of", "assortment", b"assortment", "customer_id", b"customer_id", "history", b"history", "history_columns", b"history_columns", "max_items", b"max_items", "mode", b"mode", "promotions", b"promotions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "as_known_on", b"as_known_on", "as_of", b"as_of", "assortment", b"assortment", "customer_id", b"customer_id", "history", b"history", "history_columns", b"history_columns", "max_items", b"max_items", "mode", b"mode", "promotions", b"promotions", "stored_history", b"stored_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_items: _TypeAlias = _typing.Literal["max_items"]  # noqa: Y015
     _WhichOneofArgType__max_items: _TypeAlias = _typing.Literal["_max_items", b"_max_items"]  # noqa: Y015
@@ -408,12 +430,15 @@ class NextBasketResult(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     RECOMMENDATION_ID_FIELD_NUMBER: _builtins.int
+    HISTORY_VERSION_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     as_of: _builtins.str
     """as_of is the day of the basket, ISO 8601."""
     recommendation_id: _builtins.str
     """recommendation_id identifies the result; equal results have equal ids."""
+    history_version: _builtins.str
+    """history_version identifies the stored purchases that were taken; empty unless stored_history."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.PredictedItem]:
         """items are ordered by probability, the highest first; ties by name."""
@@ -430,14 +455,243 @@ class NextBasketResult(_message.Message):
         as_of: _builtins.str = ...,
         model: _model_pb2.Model | None = ...,
         recommendation_id: _builtins.str = ...,
+        history_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "customer_id", b"customer_id", "items", b"items", "model", b"model", "recommendation_id", b"recommendation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "customer_id", b"customer_id", "history_version", b"history_version", "items", b"items", "model", b"model", "recommendation_id", b"recommendation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___NextBasketResult: _TypeAlias = NextBasketResult  # noqa: Y015
+
+@_typing.final
+class GetRecommendationsRequest(_message.Message):
+    """GetRecommendationsRequest names a customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    AS_KNOWN_ON_FIELD_NUMBER: _builtins.int
+    MAX_RECOMMENDATIONS_FIELD_NUMBER: _builtins.int
+    INCLUDE_OMITTED_FIELD_NUMBER: _builtins.int
+    INCLUDE_SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    INCLUDE_CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    as_of: _builtins.str
+    """as_of is the as-of date, ISO 8601; today in UTC when empty, or the day of the latest purchase if that is later."""
+    as_known_on: _builtins.str
+    """as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+    corrected later is left out, as in a backtest.
+    """
+    max_recommendations: _builtins.int
+    """max_recommendations is the largest number to return; 20 when absent."""
+    include_omitted: _builtins.bool
+    """include_omitted adds the items that are not recommended, each with the reason."""
+    include_suggestions: _builtins.bool
+    """include_suggestions adds items that similar customers buy regularly and the household does not."""
+    include_cadence_changes: _builtins.bool
+    """include_cadence_changes adds how late the next purchases can be before the recommended cadences become longer."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        as_of: _builtins.str = ...,
+        as_known_on: _builtins.str = ...,
+        max_recommendations: _builtins.int | None = ...,
+        include_omitted: _builtins.bool = ...,
+        include_suggestions: _builtins.bool = ...,
+        include_cadence_changes: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "max_recommendations", b"max_recommendations"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "as_known_on", b"as_known_on", "as_of", b"as_of", "customer_id", b"customer_id", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "max_recommendations", b"max_recommendations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
+    _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_recommendations) -> _WhichOneofReturnType__max_recommendations | None: ...
+
+Global___GetRecommendationsRequest: _TypeAlias = GetRecommendationsRequest  # noqa: Y015
+
+@_typing.final
+class GetRecommendationsResponse(_message.Message):
+    """GetRecommendationsResponse is the output of GetRecommendations."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___ProcessResult:
+        """result is the result of the pipeline."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___ProcessResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRecommendationsResponse: _TypeAlias = GetRecommendationsResponse  # noqa: Y015
+
+@_typing.final
+class GetNextBasketRequest(_message.Message):
+    """GetNextBasketRequest names a customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    AS_KNOWN_ON_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    MAX_ITEMS_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    as_of: _builtins.str
+    """as_of is the day of the basket, ISO 8601; when empty, the expected day of the next trip."""
+    as_known_on: _builtins.str
+    """as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+    corrected later is left out, as in a backtest.
+    """
+    mode: _recommendation_service_pb2.BasketMode.ValueType
+    """mode is which items are returned; both kinds when unspecified."""
+    max_items: _builtins.int
+    """max_items is the largest number to return; 20 when absent."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        as_of: _builtins.str = ...,
+        as_known_on: _builtins.str = ...,
+        mode: _recommendation_service_pb2.BasketMode.ValueType = ...,
+        max_items: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "max_items", b"max_items"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_items", b"_max_items", "as_known_on", b"as_known_on", "as_of", b"as_of", "customer_id", b"customer_id", "max_items", b"max_items", "mode", b"mode"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_items: _TypeAlias = _typing.Literal["max_items"]  # noqa: Y015
+    _WhichOneofArgType__max_items: _TypeAlias = _typing.Literal["_max_items", b"_max_items"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_items) -> _WhichOneofReturnType__max_items | None: ...
+
+Global___GetNextBasketRequest: _TypeAlias = GetNextBasketRequest  # noqa: Y015
+
+@_typing.final
+class GetNextBasketResponse(_message.Message):
+    """GetNextBasketResponse is the output of GetNextBasket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___NextBasketResult:
+        """result is the predicted basket."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___NextBasketResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetNextBasketResponse: _TypeAlias = GetNextBasketResponse  # noqa: Y015
+
+@_typing.final
+class EraseCustomerRequest(_message.Message):
+    """EraseCustomerRequest names the customer to erase."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseCustomerRequest: _TypeAlias = EraseCustomerRequest  # noqa: Y015
+
+@_typing.final
+class EraseCustomerResponse(_message.Message):
+    """EraseCustomerResponse is the receipt of an erasure."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASED_AT_FIELD_NUMBER: _builtins.int
+    LEDGER_ENTRY_ID_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    erased_at: _builtins.str
+    """erased_at is when the customer was erased, ISO 8601 in UTC; of a repeated call, when it was erased first. Empty when the
+    history part is disabled.
+    """
+    ledger_entry_id: _builtins.str
+    """ledger_entry_id is the id of the entry in the ledger of erasures: a keyed hash of tenant and customer. Empty when the
+    history part is disabled.
+    """
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemovedData]:
+        """removed are what this call removed, by part."""
+
+    def __init__(
+        self,
+        *,
+        erased_at: _builtins.str = ...,
+        ledger_entry_id: _builtins.str = ...,
+        removed: _abc.Iterable[Global___RemovedData] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased_at", b"erased_at", "ledger_entry_id", b"ledger_entry_id", "removed", b"removed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseCustomerResponse: _TypeAlias = EraseCustomerResponse  # noqa: Y015
+
+@_typing.final
+class RemovedData(_message.Message):
+    """RemovedData is what an erasure removed from one part."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REMOVED_COUNT_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """component is the part, such as `history`."""
+    kind: _builtins.str
+    """kind is what was removed: `purchase_lines`, with their earlier revisions; or `vectors`, with the profile."""
+    removed_count: _builtins.int
+    """removed_count is their number; 0 when nothing was stored."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        removed_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "kind", b"kind", "removed_count", b"removed_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemovedData: _TypeAlias = RemovedData  # noqa: Y015
 
 @_typing.final
 class Started(_message.Message):
@@ -558,6 +812,7 @@ class ProcessResult(_message.Message):
     CUSTOMER_PROFILE_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     MODEL_FACTS_FIELD_NUMBER: _builtins.int
+    HISTORY_VERSION_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     recommendation_id: _builtins.str
@@ -574,6 +829,10 @@ class ProcessResult(_message.Message):
     """archetype is the kind of shopper that was simulated; empty for a real history."""
     currency_code: _builtins.str
     """currency_code is the currency of all amounts, from the request."""
+    history_version: _builtins.str
+    """history_version identifies the stored purchases that were taken; empty unless stored_history. As long as it is the same,
+    the purchases are.
+    """
     @_builtins.property
     def recommendations(self) -> Global___RecommendationSet:
         """recommendations are the items worth a subscription."""
@@ -622,10 +881,11 @@ class ProcessResult(_message.Message):
         customer_profile: _vector_service_pb2.CustomerProfile | None = ...,
         currency_code: _builtins.str = ...,
         model_facts: _abc.Iterable[Global___ModelFacts] | None = ...,
+        history_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["confidence_model", b"confidence_model", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "recommendations", b"recommendations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "model_facts", b"model_facts", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "history_version", b"history_version", "model", b"model", "model_facts", b"model_facts", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

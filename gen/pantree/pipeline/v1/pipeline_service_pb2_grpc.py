@@ -50,6 +50,21 @@ class PipelineServiceStub:
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketRequest.SerializeToString,
                 response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketResponse.FromString,
                 _registered_method=True)
+        self.GetRecommendations = channel.unary_unary(
+                '/pantree.pipeline.v1.PipelineService/GetRecommendations',
+                request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetRecommendationsRequest.SerializeToString,
+                response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetRecommendationsResponse.FromString,
+                _registered_method=True)
+        self.GetNextBasket = channel.unary_unary(
+                '/pantree.pipeline.v1.PipelineService/GetNextBasket',
+                request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetNextBasketRequest.SerializeToString,
+                response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetNextBasketResponse.FromString,
+                _registered_method=True)
+        self.EraseCustomer = channel.unary_unary(
+                '/pantree.pipeline.v1.PipelineService/EraseCustomer',
+                request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerRequest.SerializeToString,
+                response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerResponse.FromString,
+                _registered_method=True)
         self.GetConfig = channel.unary_unary(
                 '/pantree.pipeline.v1.PipelineService/GetConfig',
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetConfigRequest.SerializeToString,
@@ -88,6 +103,28 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRecommendations(self, request, context):
+        """GetRecommendations returns recommendations for the stored purchases of a customer, as Process does with stored_history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetNextBasket(self, request, context):
+        """GetNextBasket predicts the next basket from the stored purchases of a customer, as NextBasket does with stored_history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseCustomer(self, request, context):
+        """EraseCustomer erases a customer in all parts. The ledger of erasures is written first, so purchases of the customer are
+        refused from then on. When it fails, repeat it: it succeeds when nothing is stored.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetConfig(self, request, context):
         """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.
         """
@@ -119,6 +156,21 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.NextBasket,
                     request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketRequest.FromString,
                     response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketResponse.SerializeToString,
+            ),
+            'GetRecommendations': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRecommendations,
+                    request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetRecommendationsRequest.FromString,
+                    response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetRecommendationsResponse.SerializeToString,
+            ),
+            'GetNextBasket': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetNextBasket,
+                    request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetNextBasketRequest.FromString,
+                    response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetNextBasketResponse.SerializeToString,
+            ),
+            'EraseCustomer': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseCustomer,
+                    request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerRequest.FromString,
+                    response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerResponse.SerializeToString,
             ),
             'GetConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConfig,
@@ -213,6 +265,87 @@ class PipelineService:
             '/pantree.pipeline.v1.PipelineService/NextBasket',
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketRequest.SerializeToString,
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.NextBasketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRecommendations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.pipeline.v1.PipelineService/GetRecommendations',
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetRecommendationsRequest.SerializeToString,
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetRecommendationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetNextBasket(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.pipeline.v1.PipelineService/GetNextBasket',
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetNextBasketRequest.SerializeToString,
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetNextBasketResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.pipeline.v1.PipelineService/EraseCustomer',
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerRequest.SerializeToString,
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerResponse.FromString,
             options,
             channel_credentials,
             insecure,

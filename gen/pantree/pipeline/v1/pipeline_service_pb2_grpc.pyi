@@ -41,6 +41,14 @@ class PipelineServiceStub:
     """
     NextBasket: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.NextBasketRequest, _pipeline_service_pb2.NextBasketResponse]
     """NextBasket returns the items that a household is most likely to buy on its next shopping trip."""
+    GetRecommendations: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetRecommendationsRequest, _pipeline_service_pb2.GetRecommendationsResponse]
+    """GetRecommendations returns recommendations for the stored purchases of a customer, as Process does with stored_history."""
+    GetNextBasket: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetNextBasketRequest, _pipeline_service_pb2.GetNextBasketResponse]
+    """GetNextBasket predicts the next basket from the stored purchases of a customer, as NextBasket does with stored_history."""
+    EraseCustomer: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.EraseCustomerRequest, _pipeline_service_pb2.EraseCustomerResponse]
+    """EraseCustomer erases a customer in all parts. The ledger of erasures is written first, so purchases of the customer are
+    refused from then on. When it fails, repeat it: it succeeds when nothing is stored.
+    """
     GetConfig: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]
@@ -59,6 +67,14 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """
     NextBasket: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.NextBasketRequest, _pipeline_service_pb2.NextBasketResponse]  # type: ignore[assignment]
     """NextBasket returns the items that a household is most likely to buy on its next shopping trip."""
+    GetRecommendations: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetRecommendationsRequest, _pipeline_service_pb2.GetRecommendationsResponse]  # type: ignore[assignment]
+    """GetRecommendations returns recommendations for the stored purchases of a customer, as Process does with stored_history."""
+    GetNextBasket: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetNextBasketRequest, _pipeline_service_pb2.GetNextBasketResponse]  # type: ignore[assignment]
+    """GetNextBasket predicts the next basket from the stored purchases of a customer, as NextBasket does with stored_history."""
+    EraseCustomer: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.EraseCustomerRequest, _pipeline_service_pb2.EraseCustomerResponse]  # type: ignore[assignment]
+    """EraseCustomer erases a customer in all parts. The ledger of erasures is written first, so purchases of the customer are
+    refused from then on. When it fails, repeat it: it succeeds when nothing is stored.
+    """
     GetConfig: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]  # type: ignore[assignment]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -92,6 +108,32 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.NextBasketResponse, _abc.Awaitable[_pipeline_service_pb2.NextBasketResponse]]:
         """NextBasket returns the items that a household is most likely to buy on its next shopping trip."""
+
+    @_abc_1.abstractmethod
+    def GetRecommendations(
+        self,
+        request: _pipeline_service_pb2.GetRecommendationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.GetRecommendationsResponse, _abc.Awaitable[_pipeline_service_pb2.GetRecommendationsResponse]]:
+        """GetRecommendations returns recommendations for the stored purchases of a customer, as Process does with stored_history."""
+
+    @_abc_1.abstractmethod
+    def GetNextBasket(
+        self,
+        request: _pipeline_service_pb2.GetNextBasketRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.GetNextBasketResponse, _abc.Awaitable[_pipeline_service_pb2.GetNextBasketResponse]]:
+        """GetNextBasket predicts the next basket from the stored purchases of a customer, as NextBasket does with stored_history."""
+
+    @_abc_1.abstractmethod
+    def EraseCustomer(
+        self,
+        request: _pipeline_service_pb2.EraseCustomerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.EraseCustomerResponse, _abc.Awaitable[_pipeline_service_pb2.EraseCustomerResponse]]:
+        """EraseCustomer erases a customer in all parts. The ledger of erasures is written first, so purchases of the customer are
+        refused from then on. When it fails, repeat it: it succeeds when nothing is stored.
+        """
 
     @_abc_1.abstractmethod
     def GetConfig(

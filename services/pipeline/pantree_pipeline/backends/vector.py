@@ -38,3 +38,8 @@ class GrpcVectorIndex(VectorIndex):
             response = await self._stub.DescribeNeighborhood(request)
         neighborhood = response.neighborhood
         return Neighborhood(neighborhood.neighbor_count, len(neighborhood.items), neighborhood)
+
+    async def delete(self, tenant_id: str, customer_id: str) -> int:
+        request = messages.DeleteCustomerRequest(tenant_id=tenant_id, customer_id=customer_id)
+        with translate_part_errors("vector"):
+            return (await self._stub.DeleteCustomer(request)).removed_count

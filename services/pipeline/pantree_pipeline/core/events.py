@@ -8,7 +8,7 @@ from pantree_domain.evidence import ModelName
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.job import Job
-from pantree_pipeline.core.ports import Enrichment, Recommendations
+from pantree_pipeline.core.ports import Enrichment, ErasedHistory, Recommendations
 
 
 class Started(NamedTuple):
@@ -43,6 +43,15 @@ class Completed:
     degradations: tuple[Degradation, ...]
     cadence_changes: tuple[object, ...] = ()
     """Messages of the frequency service; empty unless requested."""
+
+
+class Erased(NamedTuple):
+    """What an erasure removed."""
+
+    history: ErasedHistory | None
+    """None if the history service is disabled."""
+    vector_count: int | None
+    """Number of stored points; None if the vector service is disabled."""
 
 
 Event = Started | Month | Completed

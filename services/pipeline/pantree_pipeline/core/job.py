@@ -41,6 +41,10 @@ class Job(NamedTuple):
     """What the retailer calls an item, by its name in the source; for items with an id or a variant."""
     stockout_tolerance: float | None = None
     """Above 0 (avoid stockouts) and below 1 (avoid overstock); None for the default of the frequency service."""
+    history_version: str = ""
+    """Version of the stored history that is the source; empty for another source."""
+    omitted_count: int = 0
+    """Number of the oldest stored lines that the source lacks, because there are too many."""
 
 
 class NextBasketJob(NamedTuple):
@@ -55,3 +59,5 @@ class NextBasketJob(NamedTuple):
     """Message with the options of the request, passed on unchanged."""
     identities: Mapping[str, ItemIdentity] = MappingProxyType({})
     """What the retailer calls an item, by its name in the history; for items with an id or a variant."""
+    history_version: str = ""
+    """Version of the stored history; empty if it comes from the request."""

@@ -12,9 +12,9 @@ import numpy as np
 
 from pantree_domain.limits import max_items
 from pantree_domain.purchases import PurchaseHistory, PurchaseLines
-from pantree_pipeline.core.events import Completed, Degradation, Event, Started
+from pantree_pipeline.core.events import Completed, Degradation, Erased, Event, Started
 from pantree_pipeline.core.history import join, month_count, months_of, purchase_counts
-from pantree_pipeline.core.household import Household, prepare
+from pantree_pipeline.core.household import COMPONENT, Household, prepare
 from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.ports import (
     Archetypes,
@@ -23,12 +23,14 @@ from pantree_pipeline.core.ports import (
     Enrichment,
     FrequencyAnalyzer,
     HistoryAnalysis,
+    HistoryKeeper,
     ItemEvidence,
     ItemToEnrich,
     Neighborhood,
     Recommendations,
     Recommender,
     Simulator,
+    StoredHistory,
     VectorIndex,
 )
 from pantree_runtime.cpu_runner import CpuRunner, run_inline
@@ -58,6 +60,7 @@ class Pipeline:
         vector: VectorIndex | None,
         enricher: Enricher | None,
         run_cpu: CpuRunner = run_inline,
+        history: HistoryKeeper | None = None,
     ) -> None:
         self._simulator = simulator
         self._frequency = frequency
@@ -65,10 +68,36 @@ class Pipeline:
         self._vector = vector
         self._enricher = enricher
         self._run_cpu = run_cpu
+        self._history = history
 
     async def archetypes(self) -> Archetypes:
         """The kinds of shopper that can be simulated."""
         return await self._simulator.archetypes()
+
+    async def stored_history(self, tenant_id: str, customer_id: str, as_of: str, as_known_on: str) -> StoredHistory:
+        """The purchases that are stored of a customer until the as-of date, as known on another.
+
+        Raises:
+            NotFound: nothing is stored.
+            ComponentUnavailable: the history service is disabled or unavailable.
+        """
+        if self._history is None:
+            raise ComponentUnavailable(
+                "history",
+                "no purchases are stored, because the history part is disabled; send the purchases with the request",
+                "set PANTREE_HISTORY_ADDRESS",
+            )
+        return await self._history.history(tenant_id, customer_id, as_of, as_known_on)
+
+    async def erase(self, tenant_id: str, customer_id: str) -> Erased:
+        """Erases a customer: first in the history service, which then refuses purchases, then elsewhere.
+
+        Raises:
+            PantreeError: a service fails; repeat the call.
+        """
+        history = None if self._history is None else await self._history.erase(tenant_id, customer_id)
+        vectors = None if self._vector is None else await self._vector.delete(tenant_id, customer_id)
+        return Erased(history, vectors)
 
     async def next_basket(self, job: NextBasketJob) -> object:
         """The most probable items of a household's next basket.
@@ -110,6 +139,9 @@ class Pipeline:
         household = await self._run_cpu(_MS_PER_LINE * len(history), prepare, history, job.as_of)
         # A simulated history has no one who could correct it.
         degradations = [] if isinstance(job.source, FirstPurchase) else list(household.warnings)
+        if job.omitted_count:
+            text = f"the oldest {job.omitted_count:,} stored purchases are left out, because the customer has too many"
+            degradations.append(Degradation(COMPONENT, "OLD_PURCHASES_OMITTED", text))
         if job.include_suggestions:
             (profile, neighborhood), (analysis, enrichments) = await gather_both(
                 self._profile_and_neighborhood(job, history, degradations), self._evidence(job, household, degradations)

@@ -162,6 +162,40 @@ class VectorIndex(Protocol):
     async def neighborhood(self, tenant_id: str, customer_id: str) -> Neighborhood:
         """The purchases of those customers of the retailer that are similar to a stored one."""
 
+    async def delete(self, tenant_id: str, customer_id: str) -> int:
+        """Removes everything about a customer; the number of stored points."""
+
+
+class StoredHistory(NamedTuple):
+    """The purchases that are stored of a customer."""
+
+    payload: object
+    """Columnar message with the purchases; names of its dictionary may repeat."""
+    version: str
+    omitted_count: int
+    """Number of the oldest lines that are left out, because there are too many."""
+    currency_code: str
+
+
+class ErasedHistory(NamedTuple):
+    """The receipt of the history service for an erasure."""
+
+    erased_at: str
+    """ISO 8601 in UTC."""
+    ledger_entry_id: str
+    removed_count: int
+    """Lines, with their earlier revisions."""
+
+
+class HistoryKeeper(Protocol):
+    """The history service."""
+
+    async def history(self, tenant_id: str, customer_id: str, as_of: str, as_known_on: str) -> StoredHistory:
+        """The purchases of a customer until the as-of date, as known on another; empty days for no limit."""
+
+    async def erase(self, tenant_id: str, customer_id: str) -> ErasedHistory:
+        """Erases a customer and refuses purchases from then on."""
+
 
 class Enricher(Protocol):
     """The enrichment service."""

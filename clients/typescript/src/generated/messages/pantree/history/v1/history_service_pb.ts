@@ -4,6 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_google_api_annotations } from "../../../google/api/annotations_pb.js";
 import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.js";
 import type { PurchaseColumns } from "../../purchase/v1/purchase_pb.js";
 import { file_pantree_purchase_v1_purchase } from "../../purchase/v1/purchase_pb.js";
@@ -13,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/history/v1/history_service.proto.
  */
 export const file_pantree_history_v1_history_service: GenFile = /*@__PURE__*/
-  fileDesc("CihwYW50cmVlL2hpc3RvcnkvdjEvaGlzdG9yeV9zZXJ2aWNlLnByb3RvEhJwYW50cmVlLmhpc3RvcnkudjEihwMKDFB1cmNoYXNlTGluZRIWCghvcmRlcl9pZBgBIAEoCUIE4kEBAhIVCgdsaW5lX2lkGAIgASgJQgTiQQECEhIKBG5hbWUYAyABKAlCBOJBAQISEAoIY2F0ZWdvcnkYBCABKAkSEgoEZGF0ZRgFIAEoCUIE4kEBAhIVCghxdWFudGl0eRgGIAEoBUgAiAEBEhIKBXByaWNlGAcgASgBSAGIAQESDgoGc2F2aW5nGAggASgBEg8KB2l0ZW1faWQYCSABKAkSDwoHdmFyaWFudBgKIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAsgASgJEhMKBndlaWdodBgMIAEoAUgCiAEBEhMKC3dlaWdodF91bml0GA0gASgJEhkKEXJldHVybmVkX29yZGVyX2lkGA4gASgJEhgKEHJldHVybmVkX2xpbmVfaWQYDyABKAkSGQoRcmVjb21tZW5kYXRpb25faWQYECABKAlCCwoJX3F1YW50aXR5QggKBl9wcmljZUIJCgdfd2VpZ2h0IoMBChZBcHBlbmRQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEjkKCXB1cmNoYXNlcxgCIAMoCzIgLnBhbnRyZWUuaGlzdG9yeS52MS5QdXJjaGFzZUxpbmVCBOJBAQISEwoLbmV3X2NvbnNlbnQYAyABKAgidQoXQXBwZW5kUHVyY2hhc2VzUmVzcG9uc2USEwoLY3VzdG9tZXJfaWQYASABKAkSEwoLYWRkZWRfY291bnQYAiABKAUSFwoPZHVwbGljYXRlX2NvdW50GAMgASgFEhcKD2hpc3RvcnlfdmVyc2lvbhgEIAEoCSKXAQoXQ29ycmVjdFB1cmNoYXNlc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISMwoJcHVyY2hhc2VzGAIgAygLMiAucGFudHJlZS5oaXN0b3J5LnYxLlB1cmNoYXNlTGluZRIsCgdyZW1vdmVkGAMgAygLMhsucGFudHJlZS5oaXN0b3J5LnYxLkxpbmVLZXkiOAoHTGluZUtleRIWCghvcmRlcl9pZBgBIAEoCUIE4kEBAhIVCgdsaW5lX2lkGAIgASgJQgTiQQECImMKGENvcnJlY3RQdXJjaGFzZXNSZXNwb25zZRIXCg9jb3JyZWN0ZWRfY291bnQYASABKAUSFQoNcmVtb3ZlZF9jb3VudBgCIAEoBRIXCg9oaXN0b3J5X3ZlcnNpb24YAyABKAkiUgoRR2V0SGlzdG9yeVJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISEwoLYXNfa25vd25fb24YAiABKAkSDQoFYXNfb2YYAyABKAkilAEKEkdldEhpc3RvcnlSZXNwb25zZRI3CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucxIXCg9oaXN0b3J5X3ZlcnNpb24YAiABKAkSFQoNb21pdHRlZF9jb3VudBgDIAEoBRIVCg1jdXJyZW5jeV9jb2RlGAQgASgJIm0KFExpc3RQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhMKC2FzX2tub3duX29uGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIn4KFUxpc3RQdXJjaGFzZXNSZXNwb25zZRIzCglwdXJjaGFzZXMYASADKAsyIC5wYW50cmVlLmhpc3RvcnkudjEuUHVyY2hhc2VMaW5lEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIXCg9oaXN0b3J5X3ZlcnNpb24YAyABKAkiPQoUTGlzdEN1c3RvbWVyc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiZwoVTGlzdEN1c3RvbWVyc1Jlc3BvbnNlEjUKCWN1c3RvbWVycxgBIAMoCzIiLnBhbnRyZWUuaGlzdG9yeS52MS5TdG9yZWRDdXN0b21lchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZgoOU3RvcmVkQ3VzdG9tZXISEwoLY3VzdG9tZXJfaWQYASABKAkSEgoKbGluZV9jb3VudBgCIAEoBRIXCg9oaXN0b3J5X3ZlcnNpb24YAyABKAkSEgoKY2hhbmdlZF9hdBgEIAEoCSIyChVFeHBvcnRDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIifQoWRXhwb3J0Q3VzdG9tZXJSZXNwb25zZRI0CghjdXN0b21lchgBIAEoCzIiLnBhbnRyZWUuaGlzdG9yeS52MS5TdG9yZWRDdXN0b21lchItCgVsaW5lcxgCIAMoCzIeLnBhbnRyZWUuaGlzdG9yeS52MS5TdG9yZWRMaW5lIn4KClN0b3JlZExpbmUSMgoIcHVyY2hhc2UYASABKAsyIC5wYW50cmVlLmhpc3RvcnkudjEuUHVyY2hhc2VMaW5lEhAKCHJldmlzaW9uGAIgASgFEhMKC3JlY29yZGVkX2F0GAMgASgJEhUKDXN1cGVyc2VkZWRfYXQYBCABKAkiMQoURXJhc2VDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIiXwoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhEKCWVyYXNlZF9hdBgBIAEoCRIaChJyZW1vdmVkX2xpbmVfY291bnQYAiABKAUSFwoPbGVkZ2VyX2VudHJ5X2lkGAMgASgJMuUFCg5IaXN0b3J5U2VydmljZRJqCg9BcHBlbmRQdXJjaGFzZXMSKi5wYW50cmVlLmhpc3RvcnkudjEuQXBwZW5kUHVyY2hhc2VzUmVxdWVzdBorLnBhbnRyZWUuaGlzdG9yeS52MS5BcHBlbmRQdXJjaGFzZXNSZXNwb25zZRJtChBDb3JyZWN0UHVyY2hhc2VzEisucGFudHJlZS5oaXN0b3J5LnYxLkNvcnJlY3RQdXJjaGFzZXNSZXF1ZXN0GiwucGFudHJlZS5oaXN0b3J5LnYxLkNvcnJlY3RQdXJjaGFzZXNSZXNwb25zZRJbCgpHZXRIaXN0b3J5EiUucGFudHJlZS5oaXN0b3J5LnYxLkdldEhpc3RvcnlSZXF1ZXN0GiYucGFudHJlZS5oaXN0b3J5LnYxLkdldEhpc3RvcnlSZXNwb25zZRJkCg1MaXN0UHVyY2hhc2VzEigucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RQdXJjaGFzZXNSZXF1ZXN0GikucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RQdXJjaGFzZXNSZXNwb25zZRJkCg1MaXN0Q3VzdG9tZXJzEigucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDdXN0b21lcnNSZXF1ZXN0GikucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDdXN0b21lcnNSZXNwb25zZRJpCg5FeHBvcnRDdXN0b21lchIpLnBhbnRyZWUuaGlzdG9yeS52MS5FeHBvcnRDdXN0b21lclJlcXVlc3QaKi5wYW50cmVlLmhpc3RvcnkudjEuRXhwb3J0Q3VzdG9tZXJSZXNwb25zZTABEmQKDUVyYXNlQ3VzdG9tZXISKC5wYW50cmVlLmhpc3RvcnkudjEuRXJhc2VDdXN0b21lclJlcXVlc3QaKS5wYW50cmVlLmhpc3RvcnkudjEuRXJhc2VDdXN0b21lclJlc3BvbnNlYgZwcm90bzM", [file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
+  fileDesc("CihwYW50cmVlL2hpc3RvcnkvdjEvaGlzdG9yeV9zZXJ2aWNlLnByb3RvEhJwYW50cmVlLmhpc3RvcnkudjEihwMKDFB1cmNoYXNlTGluZRIWCghvcmRlcl9pZBgBIAEoCUIE4kEBAhIVCgdsaW5lX2lkGAIgASgJQgTiQQECEhIKBG5hbWUYAyABKAlCBOJBAQISEAoIY2F0ZWdvcnkYBCABKAkSEgoEZGF0ZRgFIAEoCUIE4kEBAhIVCghxdWFudGl0eRgGIAEoBUgAiAEBEhIKBXByaWNlGAcgASgBSAGIAQESDgoGc2F2aW5nGAggASgBEg8KB2l0ZW1faWQYCSABKAkSDwoHdmFyaWFudBgKIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAsgASgJEhMKBndlaWdodBgMIAEoAUgCiAEBEhMKC3dlaWdodF91bml0GA0gASgJEhkKEXJldHVybmVkX29yZGVyX2lkGA4gASgJEhgKEHJldHVybmVkX2xpbmVfaWQYDyABKAkSGQoRcmVjb21tZW5kYXRpb25faWQYECABKAlCCwoJX3F1YW50aXR5QggKBl9wcmljZUIJCgdfd2VpZ2h0IoMBChZBcHBlbmRQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEjkKCXB1cmNoYXNlcxgCIAMoCzIgLnBhbnRyZWUuaGlzdG9yeS52MS5QdXJjaGFzZUxpbmVCBOJBAQISEwoLbmV3X2NvbnNlbnQYAyABKAgidQoXQXBwZW5kUHVyY2hhc2VzUmVzcG9uc2USEwoLY3VzdG9tZXJfaWQYASABKAkSEwoLYWRkZWRfY291bnQYAiABKAUSFwoPZHVwbGljYXRlX2NvdW50GAMgASgFEhcKD2hpc3RvcnlfdmVyc2lvbhgEIAEoCSKXAQoXQ29ycmVjdFB1cmNoYXNlc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISMwoJcHVyY2hhc2VzGAIgAygLMiAucGFudHJlZS5oaXN0b3J5LnYxLlB1cmNoYXNlTGluZRIsCgdyZW1vdmVkGAMgAygLMhsucGFudHJlZS5oaXN0b3J5LnYxLkxpbmVLZXkiOAoHTGluZUtleRIWCghvcmRlcl9pZBgBIAEoCUIE4kEBAhIVCgdsaW5lX2lkGAIgASgJQgTiQQECImMKGENvcnJlY3RQdXJjaGFzZXNSZXNwb25zZRIXCg9jb3JyZWN0ZWRfY291bnQYASABKAUSFQoNcmVtb3ZlZF9jb3VudBgCIAEoBRIXCg9oaXN0b3J5X3ZlcnNpb24YAyABKAkiUgoRR2V0SGlzdG9yeVJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISEwoLYXNfa25vd25fb24YAiABKAkSDQoFYXNfb2YYAyABKAkilAEKEkdldEhpc3RvcnlSZXNwb25zZRI3CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucxIXCg9oaXN0b3J5X3ZlcnNpb24YAiABKAkSFQoNb21pdHRlZF9jb3VudBgDIAEoBRIVCg1jdXJyZW5jeV9jb2RlGAQgASgJIm0KFExpc3RQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhMKC2FzX2tub3duX29uGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIn4KFUxpc3RQdXJjaGFzZXNSZXNwb25zZRIzCglwdXJjaGFzZXMYASADKAsyIC5wYW50cmVlLmhpc3RvcnkudjEuUHVyY2hhc2VMaW5lEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIXCg9oaXN0b3J5X3ZlcnNpb24YAyABKAkiPQoUTGlzdEN1c3RvbWVyc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiZwoVTGlzdEN1c3RvbWVyc1Jlc3BvbnNlEjUKCWN1c3RvbWVycxgBIAMoCzIiLnBhbnRyZWUuaGlzdG9yeS52MS5TdG9yZWRDdXN0b21lchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZgoOU3RvcmVkQ3VzdG9tZXISEwoLY3VzdG9tZXJfaWQYASABKAkSEgoKbGluZV9jb3VudBgCIAEoBRIXCg9oaXN0b3J5X3ZlcnNpb24YAyABKAkSEgoKY2hhbmdlZF9hdBgEIAEoCSIyChVFeHBvcnRDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIikgEKFkV4cG9ydEN1c3RvbWVyUmVzcG9uc2USNgoIY3VzdG9tZXIYASABKAsyIi5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkQ3VzdG9tZXJIABI3CgxzdG9yZWRfbGluZXMYAiABKAsyHy5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkTGluZXNIAEIHCgVwaWVjZSI8CgtTdG9yZWRMaW5lcxItCgVsaW5lcxgBIAMoCzIeLnBhbnRyZWUuaGlzdG9yeS52MS5TdG9yZWRMaW5lIn4KClN0b3JlZExpbmUSMgoIcHVyY2hhc2UYASABKAsyIC5wYW50cmVlLmhpc3RvcnkudjEuUHVyY2hhc2VMaW5lEhAKCHJldmlzaW9uGAIgASgFEhMKC3JlY29yZGVkX2F0GAMgASgJEhUKDXN1cGVyc2VkZWRfYXQYBCABKAkiMQoURXJhc2VDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIiXwoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhEKCWVyYXNlZF9hdBgBIAEoCRIaChJyZW1vdmVkX2xpbmVfY291bnQYAiABKAUSFwoPbGVkZ2VyX2VudHJ5X2lkGAMgASgJMsAHCg5IaXN0b3J5U2VydmljZRKgAQoPQXBwZW5kUHVyY2hhc2VzEioucGFudHJlZS5oaXN0b3J5LnYxLkFwcGVuZFB1cmNoYXNlc1JlcXVlc3QaKy5wYW50cmVlLmhpc3RvcnkudjEuQXBwZW5kUHVyY2hhc2VzUmVzcG9uc2UiNILT5JMCLiIpL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9wdXJjaGFzZXM6ASoSqwEKEENvcnJlY3RQdXJjaGFzZXMSKy5wYW50cmVlLmhpc3RvcnkudjEuQ29ycmVjdFB1cmNoYXNlc1JlcXVlc3QaLC5wYW50cmVlLmhpc3RvcnkudjEuQ29ycmVjdFB1cmNoYXNlc1Jlc3BvbnNlIjyC0+STAjYiMS9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vcHVyY2hhc2VzOmNvcnJlY3Q6ASoSWwoKR2V0SGlzdG9yeRIlLnBhbnRyZWUuaGlzdG9yeS52MS5HZXRIaXN0b3J5UmVxdWVzdBomLnBhbnRyZWUuaGlzdG9yeS52MS5HZXRIaXN0b3J5UmVzcG9uc2USlwEKDUxpc3RQdXJjaGFzZXMSKC5wYW50cmVlLmhpc3RvcnkudjEuTGlzdFB1cmNoYXNlc1JlcXVlc3QaKS5wYW50cmVlLmhpc3RvcnkudjEuTGlzdFB1cmNoYXNlc1Jlc3BvbnNlIjGC0+STAisSKS9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vcHVyY2hhc2VzEmQKDUxpc3RDdXN0b21lcnMSKC5wYW50cmVlLmhpc3RvcnkudjEuTGlzdEN1c3RvbWVyc1JlcXVlc3QaKS5wYW50cmVlLmhpc3RvcnkudjEuTGlzdEN1c3RvbWVyc1Jlc3BvbnNlEpkBCg5FeHBvcnRDdXN0b21lchIpLnBhbnRyZWUuaGlzdG9yeS52MS5FeHBvcnRDdXN0b21lclJlcXVlc3QaKi5wYW50cmVlLmhpc3RvcnkudjEuRXhwb3J0Q3VzdG9tZXJSZXNwb25zZSIugtPkkwIoEiYvYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9L2V4cG9ydDABEmQKDUVyYXNlQ3VzdG9tZXISKC5wYW50cmVlLmhpc3RvcnkudjEuRXJhc2VDdXN0b21lclJlcXVlc3QaKS5wYW50cmVlLmhpc3RvcnkudjEuRXJhc2VDdXN0b21lclJlc3BvbnNlYgZwcm90bzM", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
 
 /**
  * PurchaseLine is one stored line of a receipt: a `pantree.purchase.v1.Purchase` with its keys. The names are those of
@@ -596,24 +597,33 @@ export const ExportCustomerRequestSchema: GenMessage<ExportCustomerRequest> = /*
   messageDesc(file_pantree_history_v1_history_service, 13);
 
 /**
- * ExportCustomerResponse is a batch of what is stored about a customer.
+ * ExportCustomerResponse is a piece of what is stored about a customer: first the customer, then all lines in batches.
  *
  * @generated from message pantree.history.v1.ExportCustomerResponse
  */
 export type ExportCustomerResponse = Message<"pantree.history.v1.ExportCustomerResponse"> & {
   /**
-   * customer is the customer.
+   * piece is the piece.
    *
-   * @generated from field: pantree.history.v1.StoredCustomer customer = 1;
+   * @generated from oneof pantree.history.v1.ExportCustomerResponse.piece
    */
-  customer?: StoredCustomer | undefined;
-
-  /**
-   * lines are all revisions of lines, ordered by day, order_id, line_id and revision.
-   *
-   * @generated from field: repeated pantree.history.v1.StoredLine lines = 2;
-   */
-  lines: StoredLine[];
+  piece: {
+    /**
+     * customer is the customer.
+     *
+     * @generated from field: pantree.history.v1.StoredCustomer customer = 1;
+     */
+    value: StoredCustomer;
+    case: "customer";
+  } | {
+    /**
+     * stored_lines are lines.
+     *
+     * @generated from field: pantree.history.v1.StoredLines stored_lines = 2;
+     */
+    value: StoredLines;
+    case: "storedLines";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -622,6 +632,27 @@ export type ExportCustomerResponse = Message<"pantree.history.v1.ExportCustomerR
  */
 export const ExportCustomerResponseSchema: GenMessage<ExportCustomerResponse> = /*@__PURE__*/
   messageDesc(file_pantree_history_v1_history_service, 14);
+
+/**
+ * StoredLines is a batch of lines.
+ *
+ * @generated from message pantree.history.v1.StoredLines
+ */
+export type StoredLines = Message<"pantree.history.v1.StoredLines"> & {
+  /**
+   * lines are revisions of lines; over all batches, they are ordered by day, order_id, line_id and revision.
+   *
+   * @generated from field: repeated pantree.history.v1.StoredLine lines = 1;
+   */
+  lines: StoredLine[];
+};
+
+/**
+ * Describes the message pantree.history.v1.StoredLines.
+ * Use `create(StoredLinesSchema)` to create a new message.
+ */
+export const StoredLinesSchema: GenMessage<StoredLines> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 15);
 
 /**
  * StoredLine is a revision of a line.
@@ -663,7 +694,7 @@ export type StoredLine = Message<"pantree.history.v1.StoredLine"> & {
  * Use `create(StoredLineSchema)` to create a new message.
  */
 export const StoredLineSchema: GenMessage<StoredLine> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 15);
+  messageDesc(file_pantree_history_v1_history_service, 16);
 
 /**
  * EraseCustomerRequest names the customer to erase.
@@ -684,7 +715,7 @@ export type EraseCustomerRequest = Message<"pantree.history.v1.EraseCustomerRequ
  * Use `create(EraseCustomerRequestSchema)` to create a new message.
  */
 export const EraseCustomerRequestSchema: GenMessage<EraseCustomerRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 16);
+  messageDesc(file_pantree_history_v1_history_service, 17);
 
 /**
  * EraseCustomerResponse is the receipt of an erasure.
@@ -719,7 +750,7 @@ export type EraseCustomerResponse = Message<"pantree.history.v1.EraseCustomerRes
  * Use `create(EraseCustomerResponseSchema)` to create a new message.
  */
 export const EraseCustomerResponseSchema: GenMessage<EraseCustomerResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 17);
+  messageDesc(file_pantree_history_v1_history_service, 18);
 
 /**
  * HistoryService stores the purchases of households for good, and erases them for good. Every call concerns one tenant:

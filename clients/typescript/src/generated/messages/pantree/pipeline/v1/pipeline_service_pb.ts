@@ -24,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/pipeline/v1/pipeline_service.proto.
  */
 export const file_pantree_pipeline_v1_pipeline_service: GenFile = /*@__PURE__*/
-  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCK/BAoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJEiUKGHN0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbxgPIAEoAUgDiAEBQhQKEl9zaW11bGF0aW9uX21vbnRoc0IHCgVfc2VlZEIWChRfbWF4X3JlY29tbWVuZGF0aW9uc0IbChlfc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvIk4KEU5leHRCYXNrZXRSZXF1ZXN0EjkKBWlucHV0GAEgASgLMiQucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0SW5wdXRCBOJBAQIiSwoSTmV4dEJhc2tldFJlc3BvbnNlEjUKBnJlc3VsdBgBIAEoCzIlLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlc3VsdCKCAwoPTmV4dEJhc2tldElucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEi4KB2hpc3RvcnkYAiADKAsyHS5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlEj0KD2hpc3RvcnlfY29sdW1ucxgDIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zEg0KBWFzX29mGAQgASgJEjMKBG1vZGUYBSABKA4yJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkJhc2tldE1vZGUSFgoJbWF4X2l0ZW1zGAYgASgFSACIAQESPQoKYXNzb3J0bWVudBgHIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQXNzb3J0bWVudEl0ZW0SPAoKcHJvbW90aW9ucxgIIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJvbW90ZWRJdGVtc0IMCgpfbWF4X2l0ZW1zIrIBChBOZXh0QmFza2V0UmVzdWx0EhMKC2N1c3RvbWVyX2lkGAEgASgJEjcKBWl0ZW1zGAIgAygLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0ZWRJdGVtEg0KBWFzX29mGAMgASgJEiYKBW1vZGVsGAQgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIZChFyZWNvbW1lbmRhdGlvbl9pZBgFIAEoCSJQCgdTdGFydGVkEhMKC2N1c3RvbWVyX2lkGAEgASgJEhMKC21vbnRoX2NvdW50GAIgASgFEgwKBHNlZWQYAyABKA0SDQoFYXNfb2YYBCABKAkilwIKDU1vbnRobHlVcGRhdGUSFQoNbW9udGhfZGlzcGxheRgBIAEoCRIQCghwcm9ncmVzcxgCIAEoARIUCgxtb250aF9udW1iZXIYAyABKAUSEwoLbW9udGhfY291bnQYBCABKAUSFAoMcGVyaW9kX3N0YXJ0GAUgASgJEhIKCnBlcmlvZF9lbmQYBiABKAkSEgoKdHJpcF9jb3VudBgHIAEoBRITCgt0b3RhbF9zcGVuZBgIIAEoARIVCg10b3RhbF9zYXZpbmdzGAkgASgBEjAKCXB1cmNoYXNlcxgKIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USFgoOcHVyY2hhc2VfY291bnQYCyABKAUiqwQKDVByb2Nlc3NSZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSPwoPcmVjb21tZW5kYXRpb25zGAIgASgLMiYucGFudHJlZS5waXBlbGluZS52MS5SZWNvbW1lbmRhdGlvblNldBIZChFyZWNvbW1lbmRhdGlvbl9pZBgDIAEoCRImCgVtb2RlbBgEIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAUgASgJEjEKEGNvbmZpZGVuY2VfbW9kZWwYBiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg0KBWFzX29mGAcgASgJEgwKBHNlZWQYCCABKA0SFQoNY3VzdG9tZXJfbmFtZRgJIAEoCRIRCglhcmNoZXR5cGUYCiABKAkSPAoPaGlzdG9yeV9zdW1tYXJ5GAsgASgLMiMucGFudHJlZS5waXBlbGluZS52MS5IaXN0b3J5U3VtbWFyeRIuCgh3YXJuaW5ncxgMIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuV2FybmluZxI8ChBjdXN0b21lcl9wcm9maWxlGA0gASgLMiIucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJQcm9maWxlEhUKDWN1cnJlbmN5X2NvZGUYDiABKAkSNAoLbW9kZWxfZmFjdHMYEiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLk1vZGVsRmFjdHMitgMKEVJlY29tbWVuZGF0aW9uU2V0EkIKD3JlY29tbWVuZGF0aW9ucxgBIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kYXRpb24SNwoHb21pdHRlZBgCIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SMgoHcmVsYXRlZBgDIAMoCzIhLnBhbnRyZWUucGlwZWxpbmUudjEuUmVsYXRlZEl0ZW1zEjkKBHBsYW4YBCABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvblBsYW4SPAoPY2FkZW5jZV9jaGFuZ2VzGAUgAygLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuQ2FkZW5jZUNoYW5nZRI6CgtzdWdnZXN0aW9ucxgGIAMoCzIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3VnZ2VzdGlvbhI7CgtuZWFyX21pc3NlcxgHIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0iXQoMUmVsYXRlZEl0ZW1zEgwKBG5hbWUYASABKAkSLwoFaXRlbXMYAiADKAsyIC5wYW50cmVlLnBpcGVsaW5lLnYxLlJlbGF0ZWRJdGVtEg4KBnNvdXJjZRgDIAEoCSIpCgpNb2RlbEZhY3RzEgwKBG5hbWUYASABKAkSDQoFZmFjdHMYAiADKAkiSwoLUmVsYXRlZEl0ZW0SDAoEbmFtZRgBIAEoCRIuCghyZWxhdGlvbhgCIAEoDjIcLnBhbnRyZWUuY2F0YWxvZy52MS5SZWxhdGlvbiLIAQoOSGlzdG9yeVN1bW1hcnkSEwoLbW9udGhfY291bnQYASABKAUSEgoKdHJpcF9jb3VudBgCIAEoBRIWCg5wdXJjaGFzZV9jb3VudBgDIAEoBRISCgppdGVtX2NvdW50GAQgASgFEhIKCmZpcnN0X2RhdGUYBSABKAkSEQoJbGFzdF9kYXRlGAYgASgJEhMKC3RvdGFsX3NwZW5kGAcgASgBEhEKCXNpbXVsYXRlZBgIIAEoCBISCgpoYXNfcHJpY2VzGAkgASgIIjsKB1dhcm5pbmcSEQoJY29tcG9uZW50GAEgASgJEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSISChBHZXRDb25maWdSZXF1ZXN0IpgCChFHZXRDb25maWdSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhkKEWRlZmF1bHRfYXJjaGV0eXBlGAIgASgJEiEKGWRlZmF1bHRfc2ltdWxhdGlvbl9tb250aHMYAyABKAUSHQoVbWF4X3NpbXVsYXRpb25fbW9udGhzGAQgASgFEhEKCW1heF9pdGVtcxgFIAEoBRIYChBtYXhfaGlzdG9yeV9yb3dzGAYgASgFEjgKCmNvbXBvbmVudHMYByADKAsyJC5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudENvbmZpZxIuCghjYWRlbmNlcxgIIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuQ2FkZW5jZSJCCg9Db21wb25lbnRDb25maWcSDAoEbmFtZRgBIAEoCRIQCghyZXF1aXJlZBgCIAEoCBIPCgdlbmFibGVkGAMgASgIIjMKB0NhZGVuY2USEQoJZnJlcXVlbmN5GAEgASgJEhUKDWludGVydmFsX2RheXMYAiABKAUiEgoQR2V0U3RhdHVzUmVxdWVzdCKSAQoRR2V0U3RhdHVzUmVzcG9uc2USMgoFc3RhdGUYASABKA4yIy5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXRlEjgKCmNvbXBvbmVudHMYAiADKAsyJC5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXR1cxIPCgd2ZXJzaW9uGAMgASgJIooBCg9Db21wb25lbnRTdGF0dXMSDAoEbmFtZRgBIAEoCRIyCgVzdGF0ZRgCIAEoDjIjLnBhbnRyZWUucGlwZWxpbmUudjEuQ29tcG9uZW50U3RhdGUSEAoIcmVxdWlyZWQYAyABKAgSEgoKbGF0ZW5jeV9tcxgEIAEoARIPCgdtZXNzYWdlGAUgASgJKqsBCg5Db21wb25lbnRTdGF0ZRIfChtDT01QT05FTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdDT01QT05FTlRfU1RBVEVfU0VSVklORxABEhwKGENPTVBPTkVOVF9TVEFURV9ERUdSQURFRBACEh8KG0NPTVBPTkVOVF9TVEFURV9VTkFWQUlMQUJMRRADEhwKGENPTVBPTkVOVF9TVEFURV9ESVNBQkxFRBAEMpIFCg9QaXBlbGluZVNlcnZpY2USfAoHUHJvY2VzcxIjLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1JlcXVlc3QaJC5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXNwb25zZSImgtPkkwIgIg8vYXBpL3YxL3Byb2Nlc3M6BWlucHV0YgZyZXN1bHQSpAEKDVN0cmVhbVByb2Nlc3MSKS5wYW50cmVlLnBpcGVsaW5lLnYxLlN0cmVhbVByb2Nlc3NSZXF1ZXN0GioucGFudHJlZS5waXBlbGluZS52MS5TdHJlYW1Qcm9jZXNzUmVzcG9uc2UiOoLT5JMCNDoFaW5wdXRCKwoJV0VCU09DS0VUEh4vd3Mvc3RyZWFtL3tpbnB1dC5jdXN0b21lcl9pZH0wARKJAQoKTmV4dEJhc2tldBImLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlcXVlc3QaJy5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXNwb25zZSIqgtPkkwIkIhMvYXBpL3YxL25leHQtYmFza2V0OgVpbnB1dGIGcmVzdWx0EnIKCUdldENvbmZpZxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9jb25maWcSWgoJR2V0U3RhdHVzEiUucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXF1ZXN0GiYucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXNwb25zZWIGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
+  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCLsBAoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJEiUKGHN0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbxgPIAEoAUgDiAEBEhYKDnN0b3JlZF9oaXN0b3J5GBAgASgIEhMKC2FzX2tub3duX29uGBEgASgJQhQKEl9zaW11bGF0aW9uX21vbnRoc0IHCgVfc2VlZEIWChRfbWF4X3JlY29tbWVuZGF0aW9uc0IbChlfc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvIk4KEU5leHRCYXNrZXRSZXF1ZXN0EjkKBWlucHV0GAEgASgLMiQucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0SW5wdXRCBOJBAQIiSwoSTmV4dEJhc2tldFJlc3BvbnNlEjUKBnJlc3VsdBgBIAEoCzIlLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlc3VsdCKvAwoPTmV4dEJhc2tldElucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEi4KB2hpc3RvcnkYAiADKAsyHS5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlEj0KD2hpc3RvcnlfY29sdW1ucxgDIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zEg0KBWFzX29mGAQgASgJEjMKBG1vZGUYBSABKA4yJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkJhc2tldE1vZGUSFgoJbWF4X2l0ZW1zGAYgASgFSACIAQESPQoKYXNzb3J0bWVudBgHIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQXNzb3J0bWVudEl0ZW0SPAoKcHJvbW90aW9ucxgIIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJvbW90ZWRJdGVtcxIWCg5zdG9yZWRfaGlzdG9yeRgJIAEoCBITCgthc19rbm93bl9vbhgKIAEoCUIMCgpfbWF4X2l0ZW1zIssBChBOZXh0QmFza2V0UmVzdWx0EhMKC2N1c3RvbWVyX2lkGAEgASgJEjcKBWl0ZW1zGAIgAygLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0ZWRJdGVtEg0KBWFzX29mGAMgASgJEiYKBW1vZGVsGAQgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIZChFyZWNvbW1lbmRhdGlvbl9pZBgFIAEoCRIXCg9oaXN0b3J5X3ZlcnNpb24YBiABKAki6wEKGUdldFJlY29tbWVuZGF0aW9uc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSIAoTbWF4X3JlY29tbWVuZGF0aW9ucxgEIAEoBUgAiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIbChNpbmNsdWRlX3N1Z2dlc3Rpb25zGAYgASgIEh8KF2luY2x1ZGVfY2FkZW5jZV9jaGFuZ2VzGAcgASgIQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zIlAKGkdldFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlEjIKBnJlc3VsdBgBIAEoCzIiLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1Jlc3VsdCKwAQoUR2V0TmV4dEJhc2tldFJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSMwoEbW9kZRgEIAEoDjIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmFza2V0TW9kZRIWCgltYXhfaXRlbXMYBSABKAVIAIgBAUIMCgpfbWF4X2l0ZW1zIk4KFUdldE5leHRCYXNrZXRSZXNwb25zZRI1CgZyZXN1bHQYASABKAsyJS5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXN1bHQiMQoURXJhc2VDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIidgoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhEKCWVyYXNlZF9hdBgBIAEoCRIXCg9sZWRnZXJfZW50cnlfaWQYAiABKAkSMQoHcmVtb3ZlZBgDIAMoCzIgLnBhbnRyZWUucGlwZWxpbmUudjEuUmVtb3ZlZERhdGEiRQoLUmVtb3ZlZERhdGESEQoJY29tcG9uZW50GAEgASgJEgwKBGtpbmQYAiABKAkSFQoNcmVtb3ZlZF9jb3VudBgDIAEoBSJQCgdTdGFydGVkEhMKC2N1c3RvbWVyX2lkGAEgASgJEhMKC21vbnRoX2NvdW50GAIgASgFEgwKBHNlZWQYAyABKA0SDQoFYXNfb2YYBCABKAkilwIKDU1vbnRobHlVcGRhdGUSFQoNbW9udGhfZGlzcGxheRgBIAEoCRIQCghwcm9ncmVzcxgCIAEoARIUCgxtb250aF9udW1iZXIYAyABKAUSEwoLbW9udGhfY291bnQYBCABKAUSFAoMcGVyaW9kX3N0YXJ0GAUgASgJEhIKCnBlcmlvZF9lbmQYBiABKAkSEgoKdHJpcF9jb3VudBgHIAEoBRITCgt0b3RhbF9zcGVuZBgIIAEoARIVCg10b3RhbF9zYXZpbmdzGAkgASgBEjAKCXB1cmNoYXNlcxgKIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USFgoOcHVyY2hhc2VfY291bnQYCyABKAUixAQKDVByb2Nlc3NSZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSPwoPcmVjb21tZW5kYXRpb25zGAIgASgLMiYucGFudHJlZS5waXBlbGluZS52MS5SZWNvbW1lbmRhdGlvblNldBIZChFyZWNvbW1lbmRhdGlvbl9pZBgDIAEoCRImCgVtb2RlbBgEIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAUgASgJEjEKEGNvbmZpZGVuY2VfbW9kZWwYBiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg0KBWFzX29mGAcgASgJEgwKBHNlZWQYCCABKA0SFQoNY3VzdG9tZXJfbmFtZRgJIAEoCRIRCglhcmNoZXR5cGUYCiABKAkSPAoPaGlzdG9yeV9zdW1tYXJ5GAsgASgLMiMucGFudHJlZS5waXBlbGluZS52MS5IaXN0b3J5U3VtbWFyeRIuCgh3YXJuaW5ncxgMIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuV2FybmluZxI8ChBjdXN0b21lcl9wcm9maWxlGA0gASgLMiIucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJQcm9maWxlEhUKDWN1cnJlbmN5X2NvZGUYDiABKAkSNAoLbW9kZWxfZmFjdHMYEiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLk1vZGVsRmFjdHMSFwoPaGlzdG9yeV92ZXJzaW9uGBMgASgJIrYDChFSZWNvbW1lbmRhdGlvblNldBJCCg9yZWNvbW1lbmRhdGlvbnMYASADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZGF0aW9uEjcKB29taXR0ZWQYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEjIKB3JlbGF0ZWQYAyADKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlJlbGF0ZWRJdGVtcxI5CgRwbGFuGAQgASgLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb25QbGFuEjwKD2NhZGVuY2VfY2hhbmdlcxgFIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2USOgoLc3VnZ2VzdGlvbnMYBiADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1Z2dlc3Rpb24SOwoLbmVhcl9taXNzZXMYByADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtIl0KDFJlbGF0ZWRJdGVtcxIMCgRuYW1lGAEgASgJEi8KBWl0ZW1zGAIgAygLMiAucGFudHJlZS5waXBlbGluZS52MS5SZWxhdGVkSXRlbRIOCgZzb3VyY2UYAyABKAkiKQoKTW9kZWxGYWN0cxIMCgRuYW1lGAEgASgJEg0KBWZhY3RzGAIgAygJIksKC1JlbGF0ZWRJdGVtEgwKBG5hbWUYASABKAkSLgoIcmVsYXRpb24YAiABKA4yHC5wYW50cmVlLmNhdGFsb2cudjEuUmVsYXRpb24iyAEKDkhpc3RvcnlTdW1tYXJ5EhMKC21vbnRoX2NvdW50GAEgASgFEhIKCnRyaXBfY291bnQYAiABKAUSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSEgoKaXRlbV9jb3VudBgEIAEoBRISCgpmaXJzdF9kYXRlGAUgASgJEhEKCWxhc3RfZGF0ZRgGIAEoCRITCgt0b3RhbF9zcGVuZBgHIAEoARIRCglzaW11bGF0ZWQYCCABKAgSEgoKaGFzX3ByaWNlcxgJIAEoCCI7CgdXYXJuaW5nEhEKCWNvbXBvbmVudBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiEgoQR2V0Q29uZmlnUmVxdWVzdCKYAgoRR2V0Q29uZmlnUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgCIAEoCRIhChlkZWZhdWx0X3NpbXVsYXRpb25fbW9udGhzGAMgASgFEh0KFW1heF9zaW11bGF0aW9uX21vbnRocxgEIAEoBRIRCgltYXhfaXRlbXMYBSABKAUSGAoQbWF4X2hpc3Rvcnlfcm93cxgGIAEoBRI4Cgpjb21wb25lbnRzGAcgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRDb25maWcSLgoIY2FkZW5jZXMYCCADKAsyHC5wYW50cmVlLnBpcGVsaW5lLnYxLkNhZGVuY2UiQgoPQ29tcG9uZW50Q29uZmlnEgwKBG5hbWUYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDwoHZW5hYmxlZBgDIAEoCCIzCgdDYWRlbmNlEhEKCWZyZXF1ZW5jeRgBIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAIgASgFIhIKEEdldFN0YXR1c1JlcXVlc3QikgEKEUdldFN0YXR1c1Jlc3BvbnNlEjIKBXN0YXRlGAEgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRI4Cgpjb21wb25lbnRzGAIgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0dXMSDwoHdmVyc2lvbhgDIAEoCSKKAQoPQ29tcG9uZW50U3RhdHVzEgwKBG5hbWUYASABKAkSMgoFc3RhdGUYAiABKA4yIy5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXRlEhAKCHJlcXVpcmVkGAMgASgIEhIKCmxhdGVuY3lfbXMYBCABKAESDwoHbWVzc2FnZRgFIAEoCSqrAQoOQ29tcG9uZW50U3RhdGUSHwobQ09NUE9ORU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09NUE9ORU5UX1NUQVRFX1NFUlZJTkcQARIcChhDT01QT05FTlRfU1RBVEVfREVHUkFERUQQAhIfChtDT01QT05FTlRfU1RBVEVfVU5BVkFJTEFCTEUQAxIcChhDT01QT05FTlRfU1RBVEVfRElTQUJMRUQQBDKDCQoPUGlwZWxpbmVTZXJ2aWNlEnwKB1Byb2Nlc3MSIy5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXF1ZXN0GiQucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzcG9uc2UiJoLT5JMCICIPL2FwaS92MS9wcm9jZXNzOgVpbnB1dGIGcmVzdWx0EqQBCg1TdHJlYW1Qcm9jZXNzEikucGFudHJlZS5waXBlbGluZS52MS5TdHJlYW1Qcm9jZXNzUmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuU3RyZWFtUHJvY2Vzc1Jlc3BvbnNlIjqC0+STAjQ6BWlucHV0QisKCVdFQlNPQ0tFVBIeL3dzL3N0cmVhbS97aW5wdXQuY3VzdG9tZXJfaWR9MAESiQEKCk5leHRCYXNrZXQSJi5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXF1ZXN0GicucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0UmVzcG9uc2UiKoLT5JMCJCITL2FwaS92MS9uZXh0LWJhc2tldDoFaW5wdXRiBnJlc3VsdBK2AQoSR2V0UmVjb21tZW5kYXRpb25zEi4ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXF1ZXN0Gi8ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXNwb25zZSI/gtPkkwI5Ei8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9L3JlY29tbWVuZGF0aW9uc2IGcmVzdWx0EqMBCg1HZXROZXh0QmFza2V0EikucGFudHJlZS5waXBlbGluZS52MS5HZXROZXh0QmFza2V0UmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0TmV4dEJhc2tldFJlc3BvbnNlIjuC0+STAjUSKy9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vbmV4dC1iYXNrZXRiBnJlc3VsdBKPAQoNRXJhc2VDdXN0b21lchIpLnBhbnRyZWUucGlwZWxpbmUudjEuRXJhc2VDdXN0b21lclJlcXVlc3QaKi5wYW50cmVlLnBpcGVsaW5lLnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZSIngtPkkwIhKh8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9EnIKCUdldENvbmZpZxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9jb25maWcSWgoJR2V0U3RhdHVzEiUucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXF1ZXN0GiYucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXNwb25zZWIGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
 
 /**
  * ProcessRequest is the input of Process.
@@ -137,7 +137,7 @@ export const StreamProcessResponseSchema: GenMessage<StreamProcessResponse> = /*
 
 /**
  * ProcessInput is a household's first purchase, from which a history is simulated, or its real history. Exactly one of
- * items, history and history_columns must be present.
+ * items, history, history_columns and stored_history must be present.
  *
  * @generated from message pantree.pipeline.v1.ProcessInput
  */
@@ -252,6 +252,22 @@ export type ProcessInput = Message<"pantree.pipeline.v1.ProcessInput"> & {
    * @generated from field: optional double stockout_tolerance_ratio = 15;
    */
   stockoutToleranceRatio?: number | undefined;
+
+  /**
+   * stored_history takes the purchases that are stored of the customer (HistoryService). Without as_of, the as-of date is
+   * then today in UTC, or the day of the latest purchase if that is later; purchases after the as-of date are left out.
+   *
+   * @generated from field: bool stored_history = 16;
+   */
+  storedHistory: boolean;
+
+  /**
+   * as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+   * corrected later is left out, as in a backtest. It must be empty without stored_history.
+   *
+   * @generated from field: string as_known_on = 17;
+   */
+  asKnownOn: string;
 };
 
 /**
@@ -304,7 +320,7 @@ export const NextBasketResponseSchema: GenMessage<NextBasketResponse> = /*@__PUR
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 6);
 
 /**
- * NextBasketInput is a household's real history; at most one of history and history_columns may be present. A new
+ * NextBasketInput is a household's real history; at most one of history, history_columns and stored_history may be present. A new
  * customer has neither.
  *
  * @generated from message pantree.pipeline.v1.NextBasketInput
@@ -368,6 +384,21 @@ export type NextBasketInput = Message<"pantree.pipeline.v1.NextBasketInput"> & {
    * @generated from field: pantree.recommendation.v1.PromotedItems promotions = 8;
    */
   promotions?: PromotedItems | undefined;
+
+  /**
+   * stored_history takes the purchases that are stored of the customer (HistoryService).
+   *
+   * @generated from field: bool stored_history = 9;
+   */
+  storedHistory: boolean;
+
+  /**
+   * as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+   * corrected later is left out, as in a backtest. It must be empty without stored_history.
+   *
+   * @generated from field: string as_known_on = 10;
+   */
+  asKnownOn: string;
 };
 
 /**
@@ -417,6 +448,13 @@ export type NextBasketResult = Message<"pantree.pipeline.v1.NextBasketResult"> &
    * @generated from field: string recommendation_id = 5;
    */
   recommendationId: string;
+
+  /**
+   * history_version identifies the stored purchases that were taken; empty unless stored_history.
+   *
+   * @generated from field: string history_version = 6;
+   */
+  historyVersion: string;
 };
 
 /**
@@ -425,6 +463,255 @@ export type NextBasketResult = Message<"pantree.pipeline.v1.NextBasketResult"> &
  */
 export const NextBasketResultSchema: GenMessage<NextBasketResult> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 8);
+
+/**
+ * GetRecommendationsRequest names a customer.
+ *
+ * @generated from message pantree.pipeline.v1.GetRecommendationsRequest
+ */
+export type GetRecommendationsRequest = Message<"pantree.pipeline.v1.GetRecommendationsRequest"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * as_of is the as-of date, ISO 8601; today in UTC when empty, or the day of the latest purchase if that is later.
+   *
+   * @generated from field: string as_of = 2;
+   */
+  asOf: string;
+
+  /**
+   * as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+   * corrected later is left out, as in a backtest.
+   *
+   * @generated from field: string as_known_on = 3;
+   */
+  asKnownOn: string;
+
+  /**
+   * max_recommendations is the largest number to return; 20 when absent.
+   *
+   * @generated from field: optional int32 max_recommendations = 4;
+   */
+  maxRecommendations?: number | undefined;
+
+  /**
+   * include_omitted adds the items that are not recommended, each with the reason.
+   *
+   * @generated from field: bool include_omitted = 5;
+   */
+  includeOmitted: boolean;
+
+  /**
+   * include_suggestions adds items that similar customers buy regularly and the household does not.
+   *
+   * @generated from field: bool include_suggestions = 6;
+   */
+  includeSuggestions: boolean;
+
+  /**
+   * include_cadence_changes adds how late the next purchases can be before the recommended cadences become longer.
+   *
+   * @generated from field: bool include_cadence_changes = 7;
+   */
+  includeCadenceChanges: boolean;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.GetRecommendationsRequest.
+ * Use `create(GetRecommendationsRequestSchema)` to create a new message.
+ */
+export const GetRecommendationsRequestSchema: GenMessage<GetRecommendationsRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 9);
+
+/**
+ * GetRecommendationsResponse is the output of GetRecommendations.
+ *
+ * @generated from message pantree.pipeline.v1.GetRecommendationsResponse
+ */
+export type GetRecommendationsResponse = Message<"pantree.pipeline.v1.GetRecommendationsResponse"> & {
+  /**
+   * result is the result of the pipeline.
+   *
+   * @generated from field: pantree.pipeline.v1.ProcessResult result = 1;
+   */
+  result?: ProcessResult | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.GetRecommendationsResponse.
+ * Use `create(GetRecommendationsResponseSchema)` to create a new message.
+ */
+export const GetRecommendationsResponseSchema: GenMessage<GetRecommendationsResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 10);
+
+/**
+ * GetNextBasketRequest names a customer.
+ *
+ * @generated from message pantree.pipeline.v1.GetNextBasketRequest
+ */
+export type GetNextBasketRequest = Message<"pantree.pipeline.v1.GetNextBasketRequest"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * as_of is the day of the basket, ISO 8601; when empty, the expected day of the next trip.
+   *
+   * @generated from field: string as_of = 2;
+   */
+  asOf: string;
+
+  /**
+   * as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
+   * corrected later is left out, as in a backtest.
+   *
+   * @generated from field: string as_known_on = 3;
+   */
+  asKnownOn: string;
+
+  /**
+   * mode is which items are returned; both kinds when unspecified.
+   *
+   * @generated from field: pantree.recommendation.v1.BasketMode mode = 4;
+   */
+  mode: BasketMode;
+
+  /**
+   * max_items is the largest number to return; 20 when absent.
+   *
+   * @generated from field: optional int32 max_items = 5;
+   */
+  maxItems?: number | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.GetNextBasketRequest.
+ * Use `create(GetNextBasketRequestSchema)` to create a new message.
+ */
+export const GetNextBasketRequestSchema: GenMessage<GetNextBasketRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 11);
+
+/**
+ * GetNextBasketResponse is the output of GetNextBasket.
+ *
+ * @generated from message pantree.pipeline.v1.GetNextBasketResponse
+ */
+export type GetNextBasketResponse = Message<"pantree.pipeline.v1.GetNextBasketResponse"> & {
+  /**
+   * result is the predicted basket.
+   *
+   * @generated from field: pantree.pipeline.v1.NextBasketResult result = 1;
+   */
+  result?: NextBasketResult | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.GetNextBasketResponse.
+ * Use `create(GetNextBasketResponseSchema)` to create a new message.
+ */
+export const GetNextBasketResponseSchema: GenMessage<GetNextBasketResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
+
+/**
+ * EraseCustomerRequest names the customer to erase.
+ *
+ * @generated from message pantree.pipeline.v1.EraseCustomerRequest
+ */
+export type EraseCustomerRequest = Message<"pantree.pipeline.v1.EraseCustomerRequest"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.EraseCustomerRequest.
+ * Use `create(EraseCustomerRequestSchema)` to create a new message.
+ */
+export const EraseCustomerRequestSchema: GenMessage<EraseCustomerRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 13);
+
+/**
+ * EraseCustomerResponse is the receipt of an erasure.
+ *
+ * @generated from message pantree.pipeline.v1.EraseCustomerResponse
+ */
+export type EraseCustomerResponse = Message<"pantree.pipeline.v1.EraseCustomerResponse"> & {
+  /**
+   * erased_at is when the customer was erased, ISO 8601 in UTC; of a repeated call, when it was erased first. Empty when the
+   * history part is disabled.
+   *
+   * @generated from field: string erased_at = 1;
+   */
+  erasedAt: string;
+
+  /**
+   * ledger_entry_id is the id of the entry in the ledger of erasures: a keyed hash of tenant and customer. Empty when the
+   * history part is disabled.
+   *
+   * @generated from field: string ledger_entry_id = 2;
+   */
+  ledgerEntryId: string;
+
+  /**
+   * removed are what this call removed, by part.
+   *
+   * @generated from field: repeated pantree.pipeline.v1.RemovedData removed = 3;
+   */
+  removed: RemovedData[];
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.EraseCustomerResponse.
+ * Use `create(EraseCustomerResponseSchema)` to create a new message.
+ */
+export const EraseCustomerResponseSchema: GenMessage<EraseCustomerResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 14);
+
+/**
+ * RemovedData is what an erasure removed from one part.
+ *
+ * @generated from message pantree.pipeline.v1.RemovedData
+ */
+export type RemovedData = Message<"pantree.pipeline.v1.RemovedData"> & {
+  /**
+   * component is the part, such as `history`.
+   *
+   * @generated from field: string component = 1;
+   */
+  component: string;
+
+  /**
+   * kind is what was removed: `purchase_lines`, with their earlier revisions; or `vectors`, with the profile.
+   *
+   * @generated from field: string kind = 2;
+   */
+  kind: string;
+
+  /**
+   * removed_count is their number; 0 when nothing was stored.
+   *
+   * @generated from field: int32 removed_count = 3;
+   */
+  removedCount: number;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.RemovedData.
+ * Use `create(RemovedDataSchema)` to create a new message.
+ */
+export const RemovedDataSchema: GenMessage<RemovedData> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 15);
 
 /**
  * Started is the event that the input is accepted.
@@ -466,7 +753,7 @@ export type Started = Message<"pantree.pipeline.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 9);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 16);
 
 /**
  * MonthlyUpdate is one month of purchases.
@@ -557,7 +844,7 @@ export type MonthlyUpdate = Message<"pantree.pipeline.v1.MonthlyUpdate"> & {
  * Use `create(MonthlyUpdateSchema)` to create a new message.
  */
 export const MonthlyUpdateSchema: GenMessage<MonthlyUpdate> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 10);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 17);
 
 /**
  * ProcessResult is the result of a pipeline.
@@ -670,6 +957,14 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
    * @generated from field: repeated pantree.pipeline.v1.ModelFacts model_facts = 18;
    */
   modelFacts: ModelFacts[];
+
+  /**
+   * history_version identifies the stored purchases that were taken; empty unless stored_history. As long as it is the same,
+   * the purchases are.
+   *
+   * @generated from field: string history_version = 19;
+   */
+  historyVersion: string;
 };
 
 /**
@@ -677,7 +972,7 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
  * Use `create(ProcessResultSchema)` to create a new message.
  */
 export const ProcessResultSchema: GenMessage<ProcessResult> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 11);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 18);
 
 /**
  * RecommendationSet holds the recommended items and details about the others.
@@ -742,7 +1037,7 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
  * Use `create(RecommendationSetSchema)` to create a new message.
  */
 export const RecommendationSetSchema: GenMessage<RecommendationSet> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
 
 /**
  * RelatedItems are the complements and substitutes of a recommended item.
@@ -777,7 +1072,7 @@ export type RelatedItems = Message<"pantree.pipeline.v1.RelatedItems"> & {
  * Use `create(RelatedItemsSchema)` to create a new message.
  */
 export const RelatedItemsSchema: GenMessage<RelatedItems> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 13);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
 
 /**
  * ModelFacts names what is known about a recommended item only from a language model.
@@ -806,7 +1101,7 @@ export type ModelFacts = Message<"pantree.pipeline.v1.ModelFacts"> & {
  * Use `create(ModelFactsSchema)` to create a new message.
  */
 export const ModelFactsSchema: GenMessage<ModelFacts> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 14);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 21);
 
 /**
  * RelatedItem is a complement or substitute of an item.
@@ -834,7 +1129,7 @@ export type RelatedItem = Message<"pantree.pipeline.v1.RelatedItem"> & {
  * Use `create(RelatedItemSchema)` to create a new message.
  */
 export const RelatedItemSchema: GenMessage<RelatedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 15);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 22);
 
 /**
  * HistorySummary describes the history behind a result.
@@ -911,7 +1206,7 @@ export type HistorySummary = Message<"pantree.pipeline.v1.HistorySummary"> & {
  * Use `create(HistorySummarySchema)` to create a new message.
  */
 export const HistorySummarySchema: GenMessage<HistorySummary> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 16);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 23);
 
 /**
  * Warning is what is missing from a result and why, or what is unusual about the history behind it.
@@ -946,7 +1241,7 @@ export type Warning = Message<"pantree.pipeline.v1.Warning"> & {
  * Use `create(WarningSchema)` to create a new message.
  */
 export const WarningSchema: GenMessage<Warning> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 17);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 24);
 
 /**
  * GetConfigRequest is empty.
@@ -961,7 +1256,7 @@ export type GetConfigRequest = Message<"pantree.pipeline.v1.GetConfigRequest"> &
  * Use `create(GetConfigRequestSchema)` to create a new message.
  */
 export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 18);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 25);
 
 /**
  * GetConfigResponse is the pipeline's configuration.
@@ -1032,7 +1327,7 @@ export type GetConfigResponse = Message<"pantree.pipeline.v1.GetConfigResponse">
  * Use `create(GetConfigResponseSchema)` to create a new message.
  */
 export const GetConfigResponseSchema: GenMessage<GetConfigResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 26);
 
 /**
  * ComponentConfig is a part behind the pipeline.
@@ -1067,7 +1362,7 @@ export type ComponentConfig = Message<"pantree.pipeline.v1.ComponentConfig"> & {
  * Use `create(ComponentConfigSchema)` to create a new message.
  */
 export const ComponentConfigSchema: GenMessage<ComponentConfig> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 27);
 
 /**
  * Cadence is a delivery interval that may be offered.
@@ -1095,7 +1390,7 @@ export type Cadence = Message<"pantree.pipeline.v1.Cadence"> & {
  * Use `create(CadenceSchema)` to create a new message.
  */
 export const CadenceSchema: GenMessage<Cadence> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 21);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 28);
 
 /**
  * GetStatusRequest is empty.
@@ -1110,7 +1405,7 @@ export type GetStatusRequest = Message<"pantree.pipeline.v1.GetStatusRequest"> &
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 22);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 29);
 
 /**
  * GetStatusResponse is the state of the mesh.
@@ -1146,7 +1441,7 @@ export type GetStatusResponse = Message<"pantree.pipeline.v1.GetStatusResponse">
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 23);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 30);
 
 /**
  * ComponentStatus is the state of one part, or of a system that it uses.
@@ -1195,7 +1490,7 @@ export type ComponentStatus = Message<"pantree.pipeline.v1.ComponentStatus"> & {
  * Use `create(ComponentStatusSchema)` to create a new message.
  */
 export const ComponentStatusSchema: GenMessage<ComponentStatus> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 24);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 31);
 
 /**
  * ComponentState is the state of a part or of the mesh.
@@ -1281,6 +1576,37 @@ export const PipelineService: GenService<{
     methodKind: "unary";
     input: typeof NextBasketRequestSchema;
     output: typeof NextBasketResponseSchema;
+  },
+  /**
+   * GetRecommendations returns recommendations for the stored purchases of a customer, as Process does with stored_history.
+   *
+   * @generated from rpc pantree.pipeline.v1.PipelineService.GetRecommendations
+   */
+  getRecommendations: {
+    methodKind: "unary";
+    input: typeof GetRecommendationsRequestSchema;
+    output: typeof GetRecommendationsResponseSchema;
+  },
+  /**
+   * GetNextBasket predicts the next basket from the stored purchases of a customer, as NextBasket does with stored_history.
+   *
+   * @generated from rpc pantree.pipeline.v1.PipelineService.GetNextBasket
+   */
+  getNextBasket: {
+    methodKind: "unary";
+    input: typeof GetNextBasketRequestSchema;
+    output: typeof GetNextBasketResponseSchema;
+  },
+  /**
+   * EraseCustomer erases a customer in all parts. The ledger of erasures is written first, so purchases of the customer are
+   * refused from then on. When it fails, repeat it: it succeeds when nothing is stored.
+   *
+   * @generated from rpc pantree.pipeline.v1.PipelineService.EraseCustomer
+   */
+  eraseCustomer: {
+    methodKind: "unary";
+    input: typeof EraseCustomerRequestSchema;
+    output: typeof EraseCustomerResponseSchema;
   },
   /**
    * GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.

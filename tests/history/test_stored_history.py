@@ -1,0 +1,162 @@
+"""Stored purchases through the gateway and the pipeline, by the REST API and the Python client."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from pantree_client import AlreadyExists, ComponentUnavailable, CustomerErased, NotFound, PantreeClient, ReceiptLine
+from pantree_frequency.__main__ import build as build_frequency
+from pantree_frequency.settings import FrequencySettings
+from pantree_gateway.server import start as start_gateway
+from pantree_gateway.settings import GatewaySettings
+from pantree_history.__main__ import build as build_history
+from pantree_history.settings import HistorySettings
+from pantree_pipeline.__main__ import build as build_pipeline
+from pantree_pipeline.settings import PipelineSettings
+from pantree_recommendation.__main__ import build as build_recommendation
+from pantree_recommendation.settings import RecommendationSettings
+from pantree_runtime.server import running
+from pantree_vector.__main__ import build as build_vector
+from pantree_vector.settings import VectorSettings
+
+LAST = date(2026, 5, 30)
+WEEKLY = [LAST - timedelta(days=7 * number) for number in range(20)]
+
+
+@contextlib.asynccontextmanager
+async def mesh(with_history: bool = True) -> AsyncIterator[str]:
+    """URL of a gateway in front of real parts; enrichment and simulation are not running."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def address(spec: Any) -> str:
+            return (await stack.enter_async_context(running(spec))).address
+
+        history = await address(await build_history(HistorySettings(store_url="sqlite://:memory:")))
+        settings = PipelineSettings(port=0).model_copy(
+            update={
+                "history_address": history if with_history else "",
+                "vector_address": await address(await build_vector(VectorSettings(store_url="memory://"))),
+                "frequency_address": await address(await build_frequency(FrequencySettings())),
+                "recommendation_address": await address(await build_recommendation(RecommendationSettings())),
+                "enrichment_address": "",
+                "simulation_address": "127.0.0.1:1",
+            }
+        )
+        pipeline = await address(await build_pipeline(settings))
+        gateway = await start_gateway(
+            GatewaySettings(port=0).model_copy(
+                update={"pipeline_address": pipeline, "history_address": settings.history_address}
+            )
+        )
+        stack.push_async_callback(gateway.stop, 0)
+        yield f"http://{gateway.address}"
+
+
+def lines(name: str = "Milk", price: float = 1.49) -> list[dict[str, object]]:
+    return [
+        {"order_id": f"o-{day}", "line_id": name, "name": name, "date": day.isoformat(), "price": price}
+        for day in WEEKLY
+    ]
+
+
+def without(answer: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name not in names}
+
+
+async def test_stored_purchases_are_answered_like_those_of_a_request_until_the_customer_is_erased() -> None:
+    async with mesh() as url, httpx.AsyncClient(base_url=url, timeout=60) as rest, PantreeClient(url) as client:
+        customer = "/api/v1/customers/47%20%2B%2F%C3%A911"
+        stored = await rest.post(f"{customer}/purchases", json={"purchases": lines()})
+        assert stored.json() == {
+            "customer_id": "47 +/é11",
+            "added_count": 20,
+            "duplicate_count": 0,
+            "history_version": stored.json()["history_version"],
+        }
+        again = (await rest.post(f"{customer}/purchases", json={"purchases": lines()})).json()
+        assert (again["added_count"], again["history_version"]) == (0, stored.json()["history_version"])
+
+        query = {"as_of": LAST.isoformat()}
+        answer = (await rest.get(f"{customer}/recommendations", params=query)).json()
+        (milk,) = answer["recommendations"]["recommendations"]
+        assert (milk["name"], milk["subscription"]["frequency"]) == ("Milk", "weekly")
+        assert answer["history_version"] == stored.json()["history_version"]
+        own = [{key: line[key] for key in ("name", "date", "price")} for line in lines()]
+        sent = (await rest.post("/api/v1/process", json={"customer_id": "47 +/é11", "history": own})).json()
+        assert without(sent, "history_version", "recommendation_id") == without(
+            answer, "history_version", "recommendation_id"
+        )
+        body = {"customer_id": "47 +/é11", "stored_history": True, **query, "seed": 1}
+        posted = await rest.post("/api/v1/process", json=body)
+        assert posted.json() == answer
+        assert "x-cache" not in posted.headers, "stored purchases may change"
+        basket = (await rest.get(f"{customer}/next-basket")).json()
+        assert [item["name"] for item in basket["items"]][:1] == ["Milk"]
+        today = (await rest.get(f"{customer}/recommendations")).json()
+        assert date.fromisoformat(today["as_of"]) >= max(LAST, datetime.now(UTC).date() - timedelta(days=1))
+
+        corrected = await rest.post(
+            f"{customer}/purchases:correct", json={"removed": [{"order_id": f"o-{LAST}", "line_id": "Milk"}]}
+        )
+        assert corrected.json()["removed_count"] == 1
+        page = (await rest.get(f"{customer}/purchases", params={"page_size": 5})).json()
+        assert (len(page["purchases"]), bool(page["next_page_token"])) == (5, True)
+        changed = (await rest.get(f"{customer}/recommendations", params=query)).json()
+        assert changed["history_summary"]["purchase_count"] == 19
+        assert changed["history_version"] == corrected.json()["history_version"]
+
+        exported = [piece async for piece in client.export_customer("47 +/é11")]
+        assert [len(piece.stored_lines.lines) for piece in exported] == [0, 20]
+        assert len([line async for line in client.purchases("47 +/é11")]) == 19
+        bread = ReceiptLine("o-1", "1", "Bread", LAST, 2.5, category="bakery")
+        assert (await client.append_purchases("47 +/é11", [bread])).added_count == 1
+        with pytest.raises(AlreadyExists):
+            await client.append_purchases("47 +/é11", [ReceiptLine("o-1", "1", "Rice", LAST)])
+
+        receipt = (await rest.delete(customer)).json()
+        assert {one["component"]: one["removed_count"] > 0 for one in receipt["removed"]} == {
+            "history": True,
+            "vector": True,
+        }
+        for path in ("recommendations", "next-basket", "purchases", "export"):
+            gone = await rest.get(f"{customer}/{path}")
+            assert (gone.status_code, gone.json()["code"]) == (404, "NOT_FOUND"), path
+        with pytest.raises(CustomerErased):
+            await client.append_purchases("47 +/é11", [bread])
+        assert (await client.erase_customer("47 +/é11")).removed_counts == {"history": 0, "vector": 0}
+        with pytest.raises(NotFound):
+            await client.recommendations("47 +/é11")
+
+
+async def test_without_the_part_the_original_calls_work_and_the_others_say_why() -> None:
+    async with mesh(with_history=False) as url, httpx.AsyncClient(base_url=url, timeout=60) as rest:
+        own = [{"name": "Milk", "date": day.isoformat()} for day in WEEKLY]
+        assert (await rest.post("/api/v1/process", json={"customer_id": "a", "history": own})).status_code == 200
+        for call in (
+            rest.post("/api/v1/process", json={"customer_id": "a", "stored_history": True}),
+            rest.get("/api/v1/customers/a/recommendations"),
+            rest.get("/api/v1/customers/a/purchases"),
+            rest.get("/api/v1/customers/a/export"),
+        ):
+            answer = await call
+            assert (answer.status_code, answer.json()["component"]) == (503, "history")
+            assert "disabled" in answer.json()["detail"]
+        receipt = (await rest.delete("/api/v1/customers/a")).json()
+        assert [one["component"] for one in receipt["removed"]] == ["vector"]
+        async with PantreeClient(url) as client:
+            with pytest.raises(ComponentUnavailable):
+                await client.recommendations("a", timeout_seconds=1)
+
+
+async def test_stored_history_excludes_other_sources() -> None:
+    async with mesh() as url, httpx.AsyncClient(base_url=url, timeout=60) as rest:
+        items = [{"name": "x", "price": 1}]
+        body: dict[str, object] = {"customer_id": "a", "stored_history": True, "items": items}
+        answer = await rest.post("/api/v1/process", json=body)
+        assert [error["field"] for error in answer.json()["errors"]] == ["items"]
+        answer = await rest.post("/api/v1/process", json={"customer_id": "a", "as_known_on": "2026-01-01"})
+        assert "as_known_on" in [error["field"] for error in answer.json()["errors"]]
