@@ -35,6 +35,8 @@ ALLOWED_CALLERS: Mapping[str, frozenset[str]] = {
 
 # As in a Kubernetes Secret of type `kubernetes.io/tls` that cert-manager creates.
 CERTIFICATE, KEY, AUTHORITY = "tls.crt", "tls.key", "ca.crt"
+# X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL.
+_PERIOD_ERRORS = frozenset({9, 10})
 
 
 class Identity:
@@ -45,7 +47,7 @@ class Identity:
         domain: domain of the names of all parts.
 
     Raises:
-        OSError: if a file is missing or does not match the others.
+        OSError: if a file is missing or does not match the others, or if the certificate has ended.
     """
 
     def __init__(self, directory: Path, domain: str) -> None:
@@ -123,11 +125,39 @@ class Identity:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.load_cert_chain(self._directory / CERTIFICATE, self._directory / KEY)
             context.load_verify_locations(self._directory / AUTHORITY)
+            check_is_valid_now(self._directory)
+        except ssl.SSLCertVerificationError as error:
+            where = self._directory / CERTIFICATE
+            raise OSError(f"{where} is not valid now: {error.verify_message}; issue a new one") from error
         except ssl.SSLError as error:
             what = f"{CERTIFICATE}, {KEY} and {AUTHORITY} in {self._directory}"
             raise OSError(f"{what} are not PEM or do not match each other: {error.reason or error}") from error
         authority, key, certificate = ((self._directory / name).read_bytes() for name in (AUTHORITY, KEY, CERTIFICATE))
         return authority, key, certificate
+
+
+def check_is_valid_now(directory: Path) -> None:
+    """Checks the period of a certificate by a TLS handshake in memory; Python cannot read certificates otherwise.
+
+    Raises:
+        ssl.SSLCertVerificationError: if the certificate has ended or has not begun.
+    """
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    server.load_cert_chain(directory / CERTIFICATE, directory / KEY)
+    client.load_verify_locations(directory / AUTHORITY)
+    client.check_hostname = False
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)]
+    # The client checks the certificate in its second step, after the server's first.
+    for end in (*ends, ends[0]):
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError as error:
+            if error.verify_code in _PERIOD_ERRORS:
+                raise
+            # Such as another authority during its rotation: the other end decides.
 
 
 def load_identity(directory: Path | None, domain: str) -> Identity | None:

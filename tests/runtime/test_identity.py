@@ -103,8 +103,10 @@ async def test_part_that_may_not_call_is_refused_by_name(tls_part: TlsPart) -> N
     ids=["unknown caller", "expired certificate", "plaintext"],
 )
 async def test_caller_without_a_valid_certificate_is_refused(
-    tls_part: TlsPart, who: Callable[[TlsPart], Identity | None], reason: str
+    tls_part: TlsPart, who: Callable[[TlsPart], Identity | None], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Our own callers would not even start with it.
+    monkeypatch.setattr("pantree_runtime.identity.check_is_valid_now", lambda directory: None)
     with pytest.raises(ComponentUnavailable):
         await ask(tls_part.address, who(tls_part))
     tls_part.until_logged("Handshake failed", reason)
@@ -167,6 +169,19 @@ def test_files_that_do_not_match_are_ignored(tmp_path: Path) -> None:
         assert identity.refresh() == 0
     assert [log["event"] for log in logs] == ["certificate cannot be reloaded; the old one stays in use"]
     with pytest.raises(OSError, match="do not match each other"):
+        Identity(tmp_path / "vector", DOMAIN)
+
+
+def test_renewed_certificate_that_has_ended_is_ignored(tmp_path: Path) -> None:
+    make_all(tmp_path, DOMAIN)
+    identity = Identity(tmp_path / "vector", DOMAIN)
+    Authority.load(tmp_path).issue(tmp_path / "vector", f"vector.{DOMAIN}", days=-1)
+    with capture_logs() as logs:
+        assert identity.refresh() == 0
+    (log,) = logs
+    assert log["event"] == "certificate cannot be reloaded; the old one stays in use"
+    assert "certificate has expired" in log["reason"]
+    with pytest.raises(OSError, match=r"tls\.crt is not valid now: certificate has expired; issue a new one"):
         Identity(tmp_path / "vector", DOMAIN)
 
 
