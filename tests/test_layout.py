@@ -136,6 +136,17 @@ def test_env_example_lists_every_variable_with_its_default() -> None:
     assert documented_variables() == expected
 
 
+def test_comments_of_env_example_are_the_descriptions_of_the_settings() -> None:
+    descriptions: dict[str, set[str]] = {}
+    for settings in settings_classes().values():
+        for variable, field in environment_variables(settings).items():
+            descriptions.setdefault(variable, set()).add(settings.model_fields[field].description or "")
+    text = re.sub(r"\n# ", " ", "\n" + (ROOT / ".env.example").read_text())
+    # Parts use a shared system, such as Redis, for different purposes.
+    own = {variable: next(iter(found)) for variable, found in descriptions.items() if len(found) == 1}
+    assert [variable for variable, found in own.items() if f" {found}\n{variable}=" not in text] == []
+
+
 @pytest.mark.parametrize("part", [part.name for part in PARTS])
 def test_readme_of_a_part_lists_its_settings(part: str) -> None:
     readme = (ROOT / ("gateway" if part == "gateway" else f"services/{part}") / "README.md").read_text()
