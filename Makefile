@@ -6,6 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 CODE := runtime services fitting gateway clients research scripts tests
 TYPESCRIPT := clients/typescript
+CONSOLE := clients/console
 SPECTRAL := tests/gateway/spectral
 GENERATED := gen $(TYPESCRIPT)/src/generated
 
@@ -53,6 +54,11 @@ $(TYPESCRIPT)/node_modules/install.stamp: $(TYPESCRIPT)/package.json $(TYPESCRIP
 	@cd $(TYPESCRIPT) && npm ci --silent --no-audit --no-fund
 	@touch $@
 
+$(CONSOLE)/node_modules/install.stamp: $(CONSOLE)/package.json $(CONSOLE)/package-lock.json
+	@echo "installing the development tools of the console"
+	@cd $(CONSOLE) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 $(SPECTRAL)/node_modules/install.stamp: $(SPECTRAL)/package.json $(SPECTRAL)/package-lock.json
 	@echo "installing spectral, which lints the gateway's documents"
 	@cd $(SPECTRAL) && npm ci --silent --no-audit --no-fund
@@ -60,7 +66,7 @@ $(SPECTRAL)/node_modules/install.stamp: $(SPECTRAL)/package.json $(SPECTRAL)/pac
 
 ##@ Daily
 
-.PHONY: install demo up certs test format protos clean
+.PHONY: install demo up certs console test format protos clean
 install: .venv/run.stamp ## Install Pantree into .venv
 
 demo: .venv/demo.stamp ## Start the mesh, process a first purchase, show the recommendations
@@ -68,6 +74,9 @@ demo: .venv/demo.stamp ## Start the mesh, process a first purchase, show the rec
 
 up: .venv/run.stamp ## Start all parts and keep them running until Ctrl-C
 	@$(BIN)/pantree up
+
+console: $(CONSOLE)/node_modules/install.stamp ## Develop the console with hot reload, against the mesh of make up
+	@cd $(CONSOLE) && npm run --silent dev
 
 certs: .venv/dev.stamp ## Make certificates for a mesh with TLS on this machine, in certs/
 	@$(BIN)/python -m scripts.make_certificates
@@ -85,15 +94,15 @@ protos: .venv/dev.stamp ## Generate gen/ and, where its tools are installed, the
 	@if [ -d $(TYPESCRIPT)/node_modules ]; then cd $(TYPESCRIPT) && npm run --silent generate; fi
 
 clean: ## Remove .venv, caches and build results
-	@rm -rf .venv build dist bench.json realism $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist $(SPECTRAL)/node_modules
+	@rm -rf .venv build dist bench.json realism $(TYPESCRIPT)/node_modules $(TYPESCRIPT)/dist $(CONSOLE)/node_modules $(SPECTRAL)/node_modules
 	@rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 ##@ Checks
 
 .PHONY: check format-check lint types imports buf baseline protos-clean docs packaging milvus milvus-install typescript
-.PHONY: typescript-install spectral-install random-requests pins
-check: .venv/dev.stamp format-check lint types imports buf protos-clean docs typescript-install spectral-install test milvus packaging ## Run everything that CI runs, except for one image
+.PHONY: typescript-install console-install console-build console-test spectral-install random-requests pins
+check: .venv/dev.stamp format-check lint types imports buf protos-clean docs typescript-install console-install spectral-install test milvus packaging ## Run everything that CI runs, except for one image
 
 format-check: .venv/dev.stamp ## Check the format of the code and the protos
 	@$(BIN)/ruff format --check $(CODE)
@@ -139,12 +148,22 @@ typescript-install: .venv/dev.stamp
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(TYPESCRIPT)/node_modules/install.stamp; \
 	  else echo "no npm here: the tests of the TypeScript client will be skipped"; fi
 
+console-install: .venv/dev.stamp
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(CONSOLE)/node_modules/install.stamp; \
+	  else echo "no npm here: the tests of the console will be skipped"; fi
+
 spectral-install: .venv/dev.stamp
 	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory $(SPECTRAL)/node_modules/install.stamp; \
 	  else echo "no npm here: the gateway's documents will not be linted"; fi
 
 typescript: .venv/dev.stamp $(TYPESCRIPT)/node_modules/install.stamp ## Build the TypeScript client; test it in Node.js and Chromium
 	@$(BIN)/pytest tests/typescript
+
+console-build: $(CONSOLE)/node_modules/install.stamp ## Build the console into the gateway's package, to be committed
+	@cd $(CONSOLE) && npm run --silent check && npm run --silent build -- --logLevel warn
+
+console-test: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Test the console in Node.js, and in Chromium against a mesh
+	@$(BIN)/pytest tests/console
 
 random-requests: .venv/dev.stamp ## Send thousands of random requests to the gateway, as its OpenAPI document describes them
 	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py

@@ -18,10 +18,12 @@ from pantree.history.v1.history_service_pb2 import DESCRIPTOR as _HISTORY
 from pantree.pipeline.v1.pipeline_service_pb2 import DESCRIPTOR as _PIPELINE
 from pantree.simulation.v1.simulation_service_pb2 import DESCRIPTOR as _SIMULATION
 from pantree_gateway.access import Authenticator, TokenRules, read_api_keys, security_schemes
+from pantree_gateway.console import add_console, read_console
 from pantree_gateway.docs import add_docs
 from pantree_gateway.edge import EdgeMiddleware, InFlightRequests
 from pantree_gateway.metrics import Metrics
 from pantree_gateway.policy import OPEN_PATHS, RequestPolicy, SitePolicy
+from pantree_gateway.purchase_files import FILES_TAG, add_purchase_files
 from pantree_gateway.rate_limit import RateLimiter
 from pantree_gateway.settings import GatewaySettings, is_loopback, split_list
 from pantree_gateway.status import STATUS_TAG, add_status_routes
@@ -149,8 +151,9 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         description=_DESCRIPTION,
         contact=_CONTACT,
         license_info=_LICENSE,
-        servers=[{"url": "/", "description": "This gateway."}],
-        openapi_tags=[*schemas.tags([upstream.service for upstream in upstreams]), STATUS_TAG],
+        # Relative, so that it also holds below a path that a proxy removes.
+        servers=[{"url": ".", "description": "This gateway."}],
+        openapi_tags=[*schemas.tags([upstream.service for upstream in upstreams]), FILES_TAG, STATUS_TAG],
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -193,9 +196,18 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         SchemaCollection(comments),
         list(security.values()),
     )
+    add_purchase_files(app.router, context)
+    console = read_console(resources.files("pantree_gateway") / "console")
     add_status_routes(
-        app.router, lambda: channels["pipeline"], in_flight, version, redis, authentication=not policy.is_open
+        app.router,
+        lambda: channels["pipeline"],
+        in_flight,
+        version,
+        redis,
+        authentication=not policy.is_open,
+        console=bool(console),
     )
+    add_console(app.router, console)
     app.add_api_route("/metrics", metrics.response, include_in_schema=False)
     add_docs(app, app.state.asyncapi)
     app.add_exception_handler(HTTPException, _http_problem)

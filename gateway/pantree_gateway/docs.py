@@ -9,6 +9,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.staticfiles import StaticFiles
 
+# Paths in the page are relative, so that it also works below a path that a proxy removes.
 _ASSETS_PATH = "/docs-assets"
 
 
@@ -18,11 +19,11 @@ def add_docs(app: FastAPI, asyncapi_document: dict[str, Any]) -> None:
     assets = Path(str(resources.files("fastapi_offline"))) / "static"
     app.mount(_ASSETS_PATH, StaticFiles(directory=assets), name="docs-assets")
     page = get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url="openapi.json",
         title=f"{app.title} - Swagger UI",
-        swagger_js_url=f"{_ASSETS_PATH}/swagger-ui-bundle.js",
-        swagger_css_url=f"{_ASSETS_PATH}/swagger-ui.css",
-        swagger_favicon_url=f"{_ASSETS_PATH}/favicon.png",
+        swagger_js_url=f"{_ASSETS_PATH[1:]}/swagger-ui-bundle.js",
+        swagger_css_url=f"{_ASSETS_PATH[1:]}/swagger-ui.css",
+        swagger_favicon_url=f"{_ASSETS_PATH[1:]}/favicon.png",
     )
 
     @app.get("/docs", include_in_schema=False)

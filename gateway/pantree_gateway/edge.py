@@ -10,8 +10,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from pantree.error.v1 import error_pb2
+from pantree_gateway.console import CONSOLE_PATH, CONSOLE_POLICY
 from pantree_gateway.metrics import Metrics
-from pantree_gateway.policy import OPEN_PATHS, PROBE_PATHS, RequestPolicy
+from pantree_gateway.policy import PROBE_PATHS, RequestPolicy, is_open_path
 from pantree_gateway.transcoding.caller import caller_key, caller_of
 from pantree_gateway.transcoding.held_bytes import set_hold
 from pantree_gateway.transcoding.problem import TRACE_HEADER, Problem, ProblemError, problem_for
@@ -135,11 +136,11 @@ class EdgeMiddleware:
             if self._in_flight.draining and kind == "websocket":
                 await _reject_handshake(scope, receive, send_with_headers)
                 return
-            if self._in_flight.over_limit and scope["path"] not in OPEN_PATHS:
+            if self._in_flight.over_limit and not is_open_path(scope["path"]):
                 telemetry.CALLS_REFUSED.labels("overloaded").inc()
                 raise ProblemError(_OVERLOADED)
             policy_headers = await self._policy.admit(scope)
-            if scope["path"] not in OPEN_PATHS:
+            if not is_open_path(scope["path"]):
                 holder = Holder(caller_key(scope), caller_of(scope).tenant)
                 place, held = Hold(self._in_flight.places, holder), Hold(self._in_flight.held_bytes, holder)
                 set_hold(scope, held)
@@ -189,9 +190,11 @@ def _incoming_traceparent(scope: Scope) -> str:
 
 
 def _security_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    policy = _PAGE_POLICY if scope["path"] == "/docs" else _API_POLICY
+    path = scope["path"]
+    policy = _PAGE_POLICY if path == "/docs" else CONSOLE_POLICY if path.startswith(CONSOLE_PATH) else _API_POLICY
+    isolation = ((b"cross-origin-opener-policy", b"same-origin"),) if policy is CONSOLE_POLICY else ()
     transport = _TRANSPORT_HEADERS if scope.get("scheme") == "https" else ()
-    return [*_SECURITY_HEADERS, *transport, (b"content-security-policy", policy)]
+    return [*_SECURITY_HEADERS, *isolation, *transport, (b"content-security-policy", policy)]
 
 
 async def _reject_handshake(scope: Scope, receive: Receive, send: Send) -> None:

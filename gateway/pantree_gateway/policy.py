@@ -11,18 +11,26 @@ from starlette.types import Scope
 
 from pantree.error.v1 import error_pb2
 from pantree_gateway.access import Authenticator
+from pantree_gateway.console import CONSOLE_PATH
 from pantree_gateway.rate_limit import RateLimiter, RateLimitResult
 from pantree_gateway.transcoding.caller import caller_key, caller_of, set_caller
 from pantree_gateway.transcoding.problem import ProblemError, problem_for
 
-OPEN_PATHS = frozenset({"/", "/live", "/ready", "/health", "/metrics", "/docs", "/openapi.json", "/asyncapi.json"})
+OPEN_PATHS = frozenset(
+    {"/", CONSOLE_PATH, "/live", "/ready", "/health", "/metrics", "/docs", "/openapi.json", "/asyncapi.json"}
+)
 """Paths without authentication or rate limit: probes, metrics and documents."""
 PROBE_PATHS = frozenset({"/live", "/ready", "/health", "/metrics"})
 """Paths of probes and scrapes, which begin no traces."""
-_OPEN_PREFIX = "/docs-assets/"
+_OPEN_PREFIXES = ("/docs-assets/", f"{CONSOLE_PATH}/")
 
 
 PROBE_PATHS = frozenset({"/live", "/ready"})
+
+
+def is_open_path(path: str) -> bool:
+    """Whether a path needs no credentials."""
+    return path in OPEN_PATHS or path.startswith(_OPEN_PREFIXES)
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,7 @@ class RequestPolicy:
                 429 over the rate limit, 503 without the issuer's keys.
         """
         self._site.check(scope)
-        if scope["path"] in OPEN_PATHS or scope["path"].startswith(_OPEN_PREFIX):
+        if is_open_path(scope["path"]):
             return {}
         set_caller(scope, await self._authenticator.authenticate(scope))
         return await self.check_rate_limit(scope)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
+from pantree_gateway.console import CONSOLE_PATH, accepts_html
 from pantree_gateway.edge import InFlightRequests
 from pantree_gateway.transcoding.problem import problem_of_rpc_error
 from pantree_runtime.shared_redis import SharedRedis
@@ -78,19 +79,25 @@ def add_status_routes(
     redis: SharedRedis | None,
     *,
     authentication: bool,
+    console: bool,
 ) -> None:
-    """Adds `/`, `/live`, `/ready` and `/health`."""
+    """Adds `/`, `/live`, `/ready` and `/health`; with `console`, `/` leads browsers there."""
     tags: list[str | Enum] = [STATUS_TAG["name"]]
 
     @router.get("/", tags=tags, summary="Name, version and links")
-    async def welcome() -> Welcome:
-        """Name and version of the gateway, and links to its other routes."""
+    async def welcome(request: Request, response: Response) -> Welcome:
+        """Name and version of the gateway, and links to its other routes. A browser is sent to the console instead."""
+        response.headers["Vary"] = "Accept"
+        if console and accepts_html(request.headers.get("accept", "")):
+            response.status_code = 302
+            response.headers["Location"] = f"{CONSOLE_PATH[1:]}/"
         return Welcome(
             name="Pantree",
             version=version,
             status="draining" if in_flight.draining else "running",
             links={
                 "health": "/health",
+                **({"console": f"{CONSOLE_PATH}/"} if console else {}),
                 "docs": "/docs",
                 "openapi": "/openapi.json",
                 "asyncapi": "/asyncapi.json",

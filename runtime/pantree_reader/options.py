@@ -32,5 +32,7 @@ class ReadOptions:
     """As-of date: later lines are left out."""
     today: date | None = None
     """Day on which the file is read: later lines are left out, and an old file is in doubt. None means no check."""
+    leave_out_invalid: bool = False
+    """Leave out lines with values that cannot be read, with a note, instead of refusing the file."""
     strict: bool = False
     """Refuse a file with lines that are left out, changed or in doubt."""

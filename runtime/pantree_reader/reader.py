@@ -59,6 +59,8 @@ class FileFormat:
     """Name of a known export; empty if the columns have been found one by one."""
     columns: Mapping[str, str]
     """Column of the file by role."""
+    header: tuple[str, ...] = ()
+    """All columns of the file, in their order."""
 
     def __str__(self) -> str:
         parts = [self.kind if not self.layout else f"{self.layout} ({self.kind})"]
@@ -124,6 +126,16 @@ def read_purchases(data: bytes, options: ReadOptions | None = None) -> PurchaseF
     return file
 
 
+def header_of(data: bytes, options: ReadOptions | None = None) -> tuple[str, ...]:
+    """Columns of a file, whatever they mean.
+
+    Raises:
+        InvalidInput: when the file is no table.
+    """
+    table = read_table(data, options or ReadOptions(), score, Notes())
+    return tuple(text_of(cell) for cell in table.header.cells)
+
+
 class _Interpreter:
     """Turns a table into purchases."""
 
@@ -132,6 +144,7 @@ class _Interpreter:
         self._options = options
         self._notes = notes
         self._violations: list[FieldViolation] = []
+        self._invalid_lines: set[int] = set()
         self._header = [text_of(cell) for cell in table.header.cells]
         self._rows = [row for row in table.rows if not row.is_empty()]
         self._columns = self._find_columns()
@@ -152,8 +165,9 @@ class _Interpreter:
         self._is_percent = "saving_percent" in columns or self._has_percent_signs()
         relative = self._relative_days()
         lines = [one for row in self._rows if (one := self._raw_line(row, relative)) is not None]
-        if self._violations:
+        if self._violations and not self._options.leave_out_invalid:
             raise invalid_file(self._violations)
+        lines = [line for line in lines if line.line not in self._invalid_lines]
         currency_code, lines = self._one_currency(lines)
         self._check_ambiguous_savings(lines)
         lines = self._with_household(lines)
@@ -178,6 +192,7 @@ class _Interpreter:
             dates=self._dates.description,
             layout=self._columns.layout,
             columns={role: columns[role] for role in ROLES if role in columns},
+            header=tuple(self._header),
         )
 
     # Columns
@@ -348,6 +363,9 @@ class _Interpreter:
     def _fail(self, row: Row, role: str, description: str) -> None:
         column = self._header[self._columns.positions[role]] if role in self._columns.positions else role
         self._violations.append(FieldViolation(f"line {row.line}, {column}", description))
+        if self._options.leave_out_invalid and row.line not in self._invalid_lines:
+            self._invalid_lines.add(row.line)
+            self._notes.add(NoteKind.LEFT_OUT, "invalid", f"{column} {description}", row.line)
 
     def _raw_line(self, row: Row, relative: Mapping[int, date]) -> RawLine | None:
         status = self._text(row, "status").lower()

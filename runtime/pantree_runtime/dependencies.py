@@ -8,18 +8,22 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import structlog
 from grpc_health.v1 import health, health_pb2
 
 from pantree_runtime import telemetry
+from pantree_runtime.grpc_types import Context
 
 _log = structlog.get_logger(__name__)
 
 # A change is reported within the sum of both.
 CHECK_SECONDS = 5.0
 CHECK_TIMEOUT_SECONDS = 3.0
+VERSION_METADATA = "pantree-version"
+"""Metadata of health checks with the version of the part."""
 
 # The type stubs lack `List`.
 _messages: Any = health_pb2
@@ -42,6 +46,7 @@ class PartHealth(health.aio.HealthServicer):
     def __init__(self) -> None:
         super().__init__()
         self._statuses: dict[str, Any] = {}
+        self._version = version("pantree")
 
     async def set(self, service: str, status: Any) -> None:
         """Sets the status of a service, of a dependency, or, for an empty name, of the whole server."""
@@ -53,8 +58,9 @@ class PartHealth(health.aio.HealthServicer):
         self._statuses = dict.fromkeys(self._statuses, _NOT_SERVING)
         await super().enter_graceful_shutdown()
 
-    async def List(self, request: Any, context: object) -> Any:  # noqa: N802 - its name in the protocol
-        """Status of every name."""
+    async def List(self, request: Any, context: Context) -> Any:  # noqa: N802 - its name in the protocol
+        """Status of every name. The version of Pantree is initial metadata: the protocol has no field for it."""
+        await context.send_initial_metadata(((VERSION_METADATA, self._version),))
         return _messages.HealthListResponse(
             statuses={name: health_pb2.HealthCheckResponse(status=status) for name, status in self._statuses.items()}
         )

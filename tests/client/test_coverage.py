@@ -106,6 +106,8 @@ async def test_client_calls_every_public_method() -> None:
                 "archetypes": lambda: exhausted(client.archetypes()),
                 "status": client.status,
                 "config": client.config,
+                "catalog_items": lambda: exhausted(client.catalog_items("ban")),
+                "models": client.models,
             }
             for call in calls.values():
                 try:

@@ -46,6 +46,9 @@ def test_public_routes_are_those_of_the_seed_and_of_stored_purchases() -> None:
         "POST /api/v1/customers/{customer_id}/purchases:correct": "pantree.history.v1.HistoryService/CorrectPurchases",
         "GET /api/v1/customers/{customer_id}/export": "pantree.history.v1.HistoryService/ExportCustomer",
         "GET /api/v1/config": "pantree.pipeline.v1.PipelineService/GetConfig",
+        "GET /api/v1/status": "pantree.pipeline.v1.PipelineService/GetStatus",
+        "GET /api/v1/models": "pantree.pipeline.v1.PipelineService/GetModels",
+        "GET /api/v1/catalog/items": "pantree.simulation.v1.SimulationService/ListCatalogItems",
         "GET /api/v1/archetypes": "pantree.simulation.v1.SimulationService/ListArchetypes",
     }
 

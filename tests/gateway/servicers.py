@@ -7,7 +7,12 @@ import grpc
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
-from pantree.recommendation.v1.recommendation_service_pb2 import PredictedItem, Recommendation, Subscription
+from pantree.recommendation.v1.recommendation_service_pb2 import (
+    GetModelResponse,
+    PredictedItem,
+    Recommendation,
+    Subscription,
+)
 from pantree.simulation.v1 import simulation_service_pb2
 from pantree.simulation.v1 import simulation_service_pb2_grpc as simulation_rpc
 from pantree_runtime.grpc_types import Context
@@ -108,6 +113,9 @@ class PipelineServicer(rpc.PipelineServiceServicer):
     async def GetStatus(self, request: messages.GetStatusRequest, context: Context) -> messages.GetStatusResponse:
         return self.state
 
+    async def GetModels(self, request: messages.GetModelsRequest, context: Context) -> messages.GetModelsResponse:
+        return messages.GetModelsResponse(ranking=GetModelResponse(source="embedded"))
+
 
 def raising(error: Exception) -> Callable[[Context], Awaitable[None]]:
     """For `before_answer`: raises an error."""
@@ -141,6 +149,12 @@ class SimulationServicer(simulation_rpc.SimulationServiceServicer):
         return simulation_service_pb2.ListArchetypesResponse(
             archetypes=[archetype], default_archetype="health_conscious"
         )
+
+    async def ListCatalogItems(
+        self, request: simulation_service_pb2.ListCatalogItemsRequest, context: Context
+    ) -> simulation_service_pb2.ListCatalogItemsResponse:
+        item = simulation_service_pb2.CatalogItem(name="Bananas", category="produce", usual_price=1.89)
+        return simulation_service_pb2.ListCatalogItemsResponse(items=[item])
 
     async def StreamPurchases(
         self, request: simulation_service_pb2.StreamPurchasesRequest, context: Context

@@ -1,10 +1,12 @@
 import pytest
 
 from pantree.pipeline.v1 import pipeline_service_pb2
+from pantree.simulation.v1 import simulation_service_pb2
 from pantree_gateway.transcoding.http_rule import HttpBinding, bindings_of, parse_template
 from tests.gateway.sample import LIBRARY
 
 PIPELINE = pipeline_service_pb2.DESCRIPTOR.services_by_name["PipelineService"]
+SIMULATION = simulation_service_pb2.DESCRIPTOR.services_by_name["SimulationService"]
 
 
 @pytest.mark.parametrize(
@@ -67,4 +69,4 @@ def test_additional_bindings_follow_the_main_one() -> None:
 
 
 def test_method_without_annotation_has_no_binding() -> None:
-    assert bindings_of(PIPELINE.methods_by_name["GetStatus"]) == ()
+    assert bindings_of(SIMULATION.methods_by_name["SimulatePopulation"]) == ()

@@ -47,6 +47,7 @@ async def test_response_includes_fields_without_a_value(client: httpx.AsyncClien
         "cadence_changes": [],
         "suggestions": [],
         "near_misses": [],
+        "forecasts": [],
     }
     assert answer["warnings"] == []
 

@@ -1,4 +1,5 @@
 import asyncio
+from importlib.metadata import version
 
 import pytest
 
@@ -26,6 +27,7 @@ async def healths(dependency: str, problem: str) -> list[ComponentHealth]:
 
 async def test_unavailable_system_degrades_the_mesh_and_names_no_hosts() -> None:
     part, store = await healths("vector-store", "http://10.0.0.1:19530 does not answer; check VECTORDB_HOST")
+    assert (part.version, store.version) == (version("pantree"), "")
     assert (part.state, store.component.name, store.state) == (State.SERVING, "vector-store", State.UNAVAILABLE)
     assert store.message == "vector cannot use it; its log has the reason"
     assert mesh_state([part, store]) is State.DEGRADED

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from pantree_domain.days import day_number
 from pantree_domain.evidence import ModelName
 from pantree_domain.months import add_months
 from pantree_domain.purchases import PurchaseHistory, PurchaseLines
-from pantree_pipeline.core.events import Completed, Started
+from pantree_pipeline.core.events import Completed, Degradation, Started
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.pipeline import Pipeline
@@ -27,6 +27,7 @@ from pantree_pipeline.core.ports import (
     Neighborhood,
     Recommendations,
 )
+from pantree_pipeline.core.warnings import RecentWarnings
 from pantree_runtime.errors import ComponentUnavailable, PantreeError
 
 START = date(2026, 1, 15)
@@ -74,6 +75,7 @@ class Frequency:
     def __init__(self, error: PantreeError | None = None, after: asyncio.Event | None = None) -> None:
         self._error = error
         self._after = after
+        self.with_forecasts = False
         self.requested: tuple[str, ...] = ()
         self.tolerances: list[float | None] = []
 
@@ -90,8 +92,10 @@ class Frequency:
         as_of: date,
         last_days: Mapping[str, date] | None = None,
         stockout_tolerance: float | None = None,
+        with_forecasts: bool = False,
     ) -> HistoryAnalysis:
         self.tolerances.append(stockout_tolerance)
+        self.with_forecasts = with_forecasts
         if self._after:
             await self._after.wait()
         if self._error:
@@ -176,6 +180,9 @@ class Recommender:
         return Recommendations(None, ("Bananas",), MODEL, "embedded", self._fallback_reason)
 
     async def next_basket(self, request: NextBasketJob) -> object:
+        raise NotImplementedError
+
+    async def models(self) -> object:
         raise NotImplementedError
 
 
@@ -337,6 +344,33 @@ async def test_tolerance_of_stockouts_is_passed_to_each_call_of_the_frequency_se
     requested = job()._replace(include_cadence_changes=True, stockout_tolerance=0.2)
     assert [event async for event in pipeline.run(requested)]
     assert frequency.tolerances == [0.2, 0.2]
+
+
+async def test_forecasts_are_returned_on_request() -> None:
+    frequency = Frequency()
+    pipeline = Pipeline(Simulator(), frequency, Recommender(), None, None)
+    assert ((await completed(pipeline)).forecasts, frequency.with_forecasts) == ((), False)
+    *_, last = [event async for event in pipeline.run(job()._replace(include_forecasts=True))]
+    assert isinstance(last, Completed)
+    assert frequency.with_forecasts
+    (forecast,) = last.forecasts
+    assert forecast.evidence.name == "Bananas"
+    history = last.history
+    days = history.days[history.item_indices == history.item_names.index("Bananas")]
+    assert list(forecast.purchased_days) == sorted(set(days.tolist()))
+
+
+def test_recent_warnings_are_counted_without_those_of_households() -> None:
+    times = iter(datetime(2026, 11, 30, hour, tzinfo=UTC) for hour in range(3))
+    warnings = RecentWarnings("history", lambda: next(times))
+    vector, nim = Degradation("vector", "DOWN", "is down"), Degradation("nim", "FALLBACK", "too slow")
+    warnings.add([vector, Degradation("history", "PAUSE", "away in May")])
+    warnings.add([nim])
+    warnings.add([vector])
+    assert [(one.degradation.component, one.result_count, one.last_time.hour) for one in warnings.latest()] == [
+        ("vector", 2, 2),
+        ("nim", 1, 1),
+    ]
 
 
 async def with_suggestions(recommender: Recommender, vector: Vector | None) -> Completed:

@@ -14,6 +14,7 @@ import pytest
 
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
+from pantree_domain.catalog import load_catalog
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.server import ServiceSpec
 from pantree_runtime.status import translate_rpc_errors
@@ -162,7 +163,7 @@ async def test_household_with_more_lines_than_fit_is_sent_in_several_messages(tm
 
 
 def a_part(simulate_population: Callable[[Population], Iterator[PopulationBatch]]) -> ServiceSpec:
-    servicer = SimulationServicer(our_archetypes(), SIMULATOR.months, simulate_population)
+    servicer = SimulationServicer(our_archetypes(), SIMULATOR.months, simulate_population, load_catalog())
     return ServiceSpec(
         name="simulation",
         services={

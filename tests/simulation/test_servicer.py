@@ -8,6 +8,7 @@ import pytest
 from pantree.purchase.v1.purchase_pb2 import BasketItem
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
+from pantree_domain.catalog import load_catalog
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.server import ServiceSpec
 from pantree_runtime.status import translate_rpc_errors
@@ -141,7 +142,7 @@ async def test_canceled_stream_stops_the_work() -> None:
                 calls[0].cancel()
             yield month
 
-    servicer = SimulationServicer(our_archetypes(), simulate_and_cancel, POPULATION_SIMULATOR.batches)
+    servicer = SimulationServicer(our_archetypes(), simulate_and_cancel, POPULATION_SIMULATOR.batches, load_catalog())
     part = ServiceSpec(
         name="simulation",
         services={
@@ -205,3 +206,35 @@ async def test_invalid_request_has_status_invalid_argument() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
             await rpc.SimulationServiceStub(channel).StreamPurchases(a_request(items=[])).read()
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def list_catalog_items(**fields: Any) -> messages.ListCatalogItemsResponse:
+    async with loopback(await build(SimulationSettings())) as channel:
+        with translate_rpc_errors("simulation"):
+            return await rpc.SimulationServiceStub(channel).ListCatalogItems(messages.ListCatalogItemsRequest(**fields))
+
+
+async def test_catalog_items_are_found_by_the_beginnings_of_their_words() -> None:
+    response = await list_catalog_items(prefix="baN")
+    names = [item.name for item in response.items]
+    assert names[0] == "Bananas"
+    assert "Organic Bananas" in names
+    assert all(" ban" in f" {name.lower()}" for name in names)
+    assert response.items[0] == messages.CatalogItem(name="Bananas", category="produce", pack="bunch", usual_price=1.89)
+
+
+async def test_pages_of_catalog_items_have_every_item_once() -> None:
+    names: list[str] = []
+    token = ""
+    for _ in range(4):
+        page = await list_catalog_items(page_size=100, page_token=token)
+        names += [item.name for item in page.items]
+        token = page.next_page_token
+    assert token == ""
+    assert names == [item.name for item in load_catalog().items]
+
+
+async def test_unknown_page_of_catalog_items_is_refused() -> None:
+    with pytest.raises(InvalidInput) as raised:
+        await list_catalog_items(prefix="ban", page_token="Milk")
+    assert [violation.field for violation in raised.value.violations] == ["page_token"]

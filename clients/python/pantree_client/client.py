@@ -10,7 +10,7 @@ from typing import Self
 
 from pantree.history.v1 import history_service_pb2 as history
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
-from pantree.simulation.v1.simulation_service_pb2 import ListArchetypesRequest
+from pantree.simulation.v1.simulation_service_pb2 import ListArchetypesRequest, ListCatalogItemsRequest
 from pantree_client.customers import (
     CorrectedPurchases,
     Erasure,
@@ -22,14 +22,18 @@ from pantree_client.customers import (
 from pantree_client.requests import BasketRequest, FirstPurchase, History
 from pantree_client.results import (
     Archetype,
+    CatalogItem,
     Config,
     Event,
     NextBasket,
+    RankingModel,
     Result,
     Status,
     to_archetype,
+    to_catalog_item,
     to_config,
     to_event,
+    to_models,
     to_next_basket,
     to_result,
     to_status,
@@ -327,6 +331,36 @@ class PantreeClient:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    async def catalog_items(
+        self, prefix: str = "", *, page_size: int = 0, timeout_seconds: float | None = None
+    ) -> AsyncGenerator[CatalogItem]:
+        """Yields ordinary grocery items with a word that begins with a prefix, regardless of case; all without one.
+
+        Args:
+            prefix: at most 200 characters.
+            page_size: number of items to fetch per call; 0 lets the service decide.
+            timeout_seconds: timeout per page.
+
+        Raises:
+            ComponentUnavailable: when the simulation is unavailable.
+        """
+        request = ListCatalogItemsRequest(prefix=prefix, page_size=page_size)
+        while True:
+            page = await self._opened.list_catalog_items(request, self._seconds(timeout_seconds))
+            for item in page.items:
+                yield to_catalog_item(item)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def models(self, *, timeout_seconds: float | None = None) -> tuple[RankingModel, ...]:
+        """Returns the models that rank items.
+
+        Raises:
+            ComponentUnavailable: when the pipeline or the recommendation service is unavailable.
+        """
+        return to_models(await self._opened.get_models(self._seconds(timeout_seconds)))
 
     async def status(self, *, timeout_seconds: float | None = None) -> Status:
         """Returns the state of the mesh and of its parts.

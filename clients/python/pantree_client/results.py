@@ -263,6 +263,34 @@ class Archetype:
 
 
 @dataclass(frozen=True)
+class CatalogItem:
+    """An ordinary grocery item."""
+
+    name: str
+    category: str
+    pack: str
+    """One unit, such as `2 lb bag`."""
+    usual_price: float
+
+
+@dataclass(frozen=True)
+class RankingModel:
+    """A model that ranks items."""
+
+    id: str
+    """Name in requests."""
+    name: str
+    version: str
+    source: str
+    """`embedded` or `sagemaker`."""
+    share_ratio: float
+    """Share of customers, 0 to 1."""
+    is_fallback: bool
+    """Whether it is used when another one fails."""
+    message: recommendation_service_pb2.ModelDetails = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
 class Cadence:
     """A delivery interval on offer."""
 
@@ -390,6 +418,16 @@ def to_archetype(message: simulation_service_pb2.Archetype) -> Archetype:
     """A kind of shopper."""
     weights = tuple(_value(CategoryWeight, item) for item in message.category_weights)
     return _value(Archetype, message, category_weights=weights)
+
+
+def to_catalog_item(message: simulation_service_pb2.CatalogItem) -> CatalogItem:
+    """A grocery item."""
+    return _value(CatalogItem, message)
+
+
+def to_models(message: messages.GetModelsResponse) -> tuple[RankingModel, ...]:
+    """The models that rank items."""
+    return tuple(_value(RankingModel, model, model.model) for model in message.ranking.models)
 
 
 def _value(kind: type[ValueT], message: Message, *others: Message, **values: Any) -> ValueT:

@@ -13,7 +13,7 @@ from pantree.history.v1.history_service_pb2 import ExportCustomerResponse
 from pantree_client.client import DEFAULT_ADDRESS, DEFAULT_HISTORY_ADDRESS, DEFAULT_SIMULATION_ADDRESS, PantreeClient
 from pantree_client.customers import CorrectedPurchases, Erasure, ReceiptLine, StoredPurchases
 from pantree_client.requests import BasketRequest, FirstPurchase, History
-from pantree_client.results import Archetype, Config, Event, NextBasket, Result, Status
+from pantree_client.results import Archetype, CatalogItem, Config, Event, NextBasket, RankingModel, Result, Status
 from pantree_client.transports import Secret, Transport
 
 Value = TypeVar("Value")
@@ -169,6 +169,17 @@ class SyncPantreeClient:
     def archetypes(self, *, page_size: int = 0, timeout_seconds: float | None = None) -> Generator[Archetype]:
         """See `PantreeClient.archetypes`."""
         return self._iterate(self._client.archetypes(page_size=page_size, timeout_seconds=timeout_seconds))
+
+    def catalog_items(
+        self, prefix: str = "", *, page_size: int = 0, timeout_seconds: float | None = None
+    ) -> Generator[CatalogItem]:
+        """See `PantreeClient.catalog_items`."""
+        items = self._client.catalog_items(prefix, page_size=page_size, timeout_seconds=timeout_seconds)
+        return self._iterate(items)
+
+    def models(self, *, timeout_seconds: float | None = None) -> tuple[RankingModel, ...]:
+        """See `PantreeClient.models`."""
+        return self._wait_for(self._client.models(timeout_seconds=timeout_seconds))
 
     def status(self, *, timeout_seconds: float | None = None) -> Status:
         """See `PantreeClient.status`."""

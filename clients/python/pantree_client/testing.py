@@ -20,6 +20,8 @@ from pantree.history.v1 import history_service_pb2 as history
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1.recommendation_service_pb2 import (
+    GetModelResponse,
+    ModelDetails,
     PredictedItem,
     PriceTier,
     Reason,
@@ -256,6 +258,21 @@ class FakePantree:
         self._raise_next_failure()
         component = pipeline.ComponentStatus(name="fake", state=self._state, required=True)
         return pipeline.GetStatusResponse(state=self._state, version="fake", components=[component])
+
+    async def list_catalog_items(
+        self, request: simulation.ListCatalogItemsRequest, timeout_seconds: float
+    ) -> simulation.ListCatalogItemsResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        item = simulation.CatalogItem(name="Bananas", category="produce", pack="bunch", usual_price=1.89)
+        is_wanted = item.name.lower().startswith(request.prefix.strip().lower())
+        return simulation.ListCatalogItemsResponse(items=[item] if is_wanted else [])
+
+    async def get_models(self, timeout_seconds: float) -> pipeline.GetModelsResponse:
+        """See `Transport`."""
+        self._raise_next_failure()
+        model = ModelDetails(id="fake/1", model=Model(name="fake", version="1"), source="embedded", share_ratio=1)
+        return pipeline.GetModelsResponse(ranking=GetModelResponse(source="embedded", models=[model]))
 
     async def list_archetypes(
         self, request: simulation.ListArchetypesRequest, timeout_seconds: float

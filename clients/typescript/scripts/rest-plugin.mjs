@@ -59,13 +59,11 @@ function generateTs(schema) {
 
   const table = schema.generateFile("routes.ts");
   table.print("// Generated from the contract by `npm run generate`. Do not edit.");
+  table.print("// Route of each public method of the contract. Bundlers leave out those that are not used.");
   table.print();
-  table.print("/** Route of each public method of the contract. */");
-  table.print("export const ROUTES = {");
   for (const { method, verb, path } of routes) {
-    table.print(`  ${method.localName}: { verb: "${verb}", path: "${path}" },`);
+    table.print(`export const ${method.localName} = { verb: "${verb}", path: "${path}" } as const;`);
   }
-  table.print("} as const;");
 }
 
 /**

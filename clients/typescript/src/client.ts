@@ -3,15 +3,19 @@ import { converse, type WebSocketConstructor } from "./conversation.js";
 import { ComponentUnavailableError, errorOfResponse, InvalidInputError, isTransient } from "./errors.js";
 import type {
   Archetype,
+  CatalogItem,
   GetConfigResponse,
+  GetModelsResponse,
+  GetStatusResponse,
   ListArchetypesResponse,
+  ListCatalogItemsResponse,
   NextBasketInput,
   NextBasketResult,
   ProcessInput,
   ProcessResult,
   StreamProcessEvent,
 } from "./generated/rest.js";
-import { ROUTES } from "./generated/routes.js";
+import * as ROUTES from "./generated/routes.js";
 import { Deadline } from "./time.js";
 
 const TIMEOUT_HEADER = "X-Request-Timeout";
@@ -26,6 +30,12 @@ export interface ClientOptions {
   streamTimeoutSeconds?: number;
   /** Maximum number of attempts when a part is unavailable; default 4. 1 disables retries. */
   maxAttempts?: number;
+  /** API key, sent as `X-API-Key`, and as a subprotocol of WebSockets, on which browsers set no headers. */
+  apiKey?: string;
+  /** Token, sent as `Authorization: Bearer`, and as a subprotocol of WebSockets. A function is called for each request. */
+  token?: string | (() => string | Promise<string>);
+  /** Called before each pause between two attempts. */
+  onRetry?: (retry: Retry) => void;
   /** Headers of every request, such as `traceparent`. Browsers do not send them with a WebSocket. */
   headers?: Readonly<Record<string, string>>;
   /** Replaces the global `fetch`. */
@@ -34,12 +44,28 @@ export interface ClientOptions {
   WebSocket?: WebSocketConstructor;
 }
 
+/** A failed attempt that will be repeated. */
+export interface Retry {
+  /** Number of the failed attempt, from 1. A stream counts again from 1 after each event. */
+  attempt: number;
+  /** Time until the next attempt. */
+  seconds: number;
+  /** Why the attempt failed. */
+  error: unknown;
+  /** Ends the pause at once. */
+  now: () => void;
+}
+
 /** Options of a call. */
 export interface CallOptions {
   /** Aborts the call. It rejects with the reason of the signal, and the gateway cancels the work. */
   signal?: AbortSignal;
   /** Timeout of this call. */
   timeoutSeconds?: number;
+  /** Called before each pause between two attempts of this call, instead of that of the client. */
+  onRetry?: (retry: Retry) => void;
+  /** Maximum number of attempts of this call, instead of that of the client. */
+  maxAttempts?: number;
 }
 
 /** The kinds of shopper that can be simulated. */
@@ -127,8 +153,9 @@ export class PantreeClient {
       for (let attempt = 1; ; attempt++) {
         try {
           deadline.signal.throwIfAborted();
+          const protocols = await this.subprotocols();
           const text = JSON.stringify({ ...request, resume_token });
-          for await (const event of converse(new WebSocket(url), text, deadline.signal)) {
+          for await (const event of converse(new WebSocket(url, protocols), text, deadline.signal)) {
             started = true;
             resume_token = event.resume_token;
             attempt = 1;
@@ -137,9 +164,9 @@ export class PantreeClient {
           return;
         } catch (error) {
           // Without a token, the gateway would start again.
-          if ((started && resume_token === undefined) || !this.canRetry(error, attempt)) throw error;
+          if ((started && resume_token === undefined) || !this.canRetry(error, attempt, options)) throw error;
+          await this.pause(deadline, attempt, error, options);
         }
-        await deadline.pause(attempt);
       }
     } finally {
       deadline.dispose();
@@ -166,6 +193,44 @@ export class PantreeClient {
       token = page.next_page_token;
       if (!token) return { archetypes, default_archetype: page.default_archetype };
     }
+  }
+
+  /** Returns grocery items with a word that begins with a prefix, regardless of case; all of them without one. */
+  async catalogItems(prefix = "", options: CallOptions = {}): Promise<CatalogItem[]> {
+    const items: CatalogItem[] = [];
+    let page_token = "";
+    do {
+      const query = new URLSearchParams({ prefix, page_size: "500", page_token });
+      const path = `${ROUTES.listCatalogItems.path}?${query}`;
+      const page = await this.request<ListCatalogItemsResponse>(path, options);
+      items.push(...page.items);
+      page_token = page.next_page_token;
+    } while (page_token);
+    return items;
+  }
+
+  /** Returns the state and version of every part, and what results lacked lately. */
+  async status(options: CallOptions = {}): Promise<GetStatusResponse> {
+    return this.request<GetStatusResponse>(ROUTES.getStatus.path, options);
+  }
+
+  /** Returns the models that rank items. */
+  async models(options: CallOptions = {}): Promise<GetModelsResponse> {
+    return this.request<GetModelsResponse>(ROUTES.getModels.path, options);
+  }
+
+  /**
+   * Reads a file of purchases: CSV and its variants, XLSX, Parquet or JSON lines. Nothing is stored.
+   *
+   * @param query how to read it, such as `column=date=Order+Date`; the gateway's `/docs` lists the parameters
+   * @returns the report of the gateway: its `history_columns` go into `process`, or `problems` has the reasons why not
+   */
+  async readPurchaseFile<Report = Record<string, unknown>>(
+    file: Blob,
+    query = "",
+    options: CallOptions = {},
+  ): Promise<Report> {
+    return this.request<Report>(`/api/v1/purchase-files${query && `?${query}`}`, options, file);
   }
 
   /** Returns the configuration of the pipeline: defaults, limits, parts, cadences. */
@@ -197,9 +262,9 @@ export class PantreeClient {
           return (await response.json()) as Body;
         } catch (error) {
           if (deadline.signal.aborted) throw deadline.signal.reason;
-          if (!this.canRetry(error, attempt)) throw error;
+          if (!this.canRetry(error, attempt, options)) throw error;
+          await this.pause(deadline, attempt, error, options);
         }
-        await deadline.pause(attempt);
       }
     } finally {
       deadline.dispose();
@@ -208,14 +273,19 @@ export class PantreeClient {
 
   private async send(path: string, deadline: Deadline, body?: object): Promise<Response> {
     const fetch = this.options.fetch ?? globalThis.fetch;
+    const { apiKey } = this.options;
+    const token = await this.token();
     const headers = {
       ...this.options.headers,
+      ...(apiKey && { "X-API-Key": apiKey }),
+      ...(token && { Authorization: `Bearer ${token}` }),
       [TIMEOUT_HEADER]: deadline.remainingSeconds.toFixed(3),
-      ...(body && { "Content-Type": "application/json" }),
+      ...(body && { "Content-Type": body instanceof Blob ? "application/octet-stream" : "application/json" }),
     };
     const request = { method: body ? "POST" : "GET", headers, signal: deadline.signal };
+    const content = body instanceof Blob ? body : JSON.stringify(body);
     try {
-      return await fetch(this.base + path, body ? { ...request, body: JSON.stringify(body) } : request);
+      return await fetch(this.base + path, body ? { ...request, body: content } : request);
     } catch (cause) {
       if (deadline.signal.aborted) throw cause;
       const message = `cannot connect to ${this.base}; is the gateway running, and does it allow the origin of this page?`;
@@ -223,8 +293,23 @@ export class PantreeClient {
     }
   }
 
-  private canRetry(error: unknown, attempt: number): boolean {
-    return isTransient(error) && attempt < (this.options.maxAttempts ?? 4);
+  private canRetry(error: unknown, attempt: number, options: CallOptions): boolean {
+    return isTransient(error) && attempt < (options.maxAttempts ?? this.options.maxAttempts ?? 4);
+  }
+
+  private async pause(deadline: Deadline, attempt: number, error: unknown, options: CallOptions): Promise<void> {
+    const onRetry = options.onRetry ?? this.options.onRetry;
+    await deadline.pause(attempt, (seconds, now) => onRetry?.({ attempt, seconds, error, now }));
+  }
+
+  private async token(): Promise<string> {
+    const { token } = this.options;
+    return (typeof token === "function" ? await token() : token) ?? "";
+  }
+
+  private async subprotocols(): Promise<string[]> {
+    const secret = this.options.apiKey || (await this.token());
+    return secret ? ["pantree", `bearer.${secret}`] : [];
   }
 
   private webSocket(): WebSocketConstructor {

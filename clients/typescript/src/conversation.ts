@@ -1,6 +1,9 @@
 /** One WebSocket: sends a request and receives events. */
-import { ComponentUnavailableError, errorOfProblem, PantreeError, type Problem } from "./errors.js";
+import { ComponentUnavailableError, errorOfProblem, PantreeError, UnauthenticatedError, type Problem } from "./errors.js";
 import type { StreamProcessEvent } from "./generated/rest.js";
+
+// The gateway's close code for wrong credentials.
+const NOT_ALLOWED = 4401;
 
 /** The interface of a WebSocket that the client uses: that of browsers, of Node.js 22, or of the package `ws`. */
 export interface WebSocketLike {
@@ -13,7 +16,7 @@ export interface WebSocketLike {
 }
 
 /** Constructor of WebSockets. */
-export type WebSocketConstructor = new (url: string) => WebSocketLike;
+export type WebSocketConstructor = new (url: string, protocols?: string[]) => WebSocketLike;
 
 /** An event, with the token that resumes the stream after it; older gateways send no token. */
 export type ResumableEvent = StreamProcessEvent & { resume_token?: string };
@@ -56,6 +59,11 @@ export async function* converse(
   // Browsers give no details of an error; the close event that follows has the code.
   socket.onerror = () => {};
   socket.onclose = (event: { code: number; reason: string }) => {
+    if (event.code === NOT_ALLOWED) {
+      const message = event.reason || "the key or token is missing or not valid";
+      arrive({ error: new UnauthenticatedError(message, { code: "UNAUTHENTICATED", status: 401 }) });
+      return;
+    }
     const reason = event.reason ? `: ${event.reason}` : "";
     const message = `the connection ended with code ${event.code} before the result${reason}; try again`;
     arrive({ error: new ComponentUnavailableError(message, { code: "COMPONENT_UNAVAILABLE" }) });

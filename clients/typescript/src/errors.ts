@@ -11,6 +11,7 @@
  * │   └── DeadlineTooShortError   the remaining time was too short to start
  * ├── ComponentUnavailableError   a part is unavailable; `component` names it, or `gateway`
  * ├── OverloadedError             the server is overloaded; try again later
+ * ├── UnauthenticatedError        the key or token is missing or not valid
  * ├── PermissionDeniedError       the caller may not do this
  * └── InternalError               unexpected error; the server's log has the details
  * ```
@@ -106,6 +107,9 @@ export class OverloadedError extends PantreeError {}
 /** The caller may not do this. */
 export class PermissionDeniedError extends PantreeError {}
 
+/** The key or token is missing or not valid. */
+export class UnauthenticatedError extends PantreeError {}
+
 /** Unexpected error. */
 export class InternalError extends PantreeError {}
 
@@ -120,10 +124,13 @@ const BY_REASON: Partial<Record<ErrorReason, typeof PantreeError>> = {
   INTERNAL: InternalError,
   OVERLOADED: OverloadedError,
   PERMISSION_DENIED: PermissionDeniedError,
+  UNAUTHENTICATED: UnauthenticatedError,
 };
 
 // For reasons without a class of their own, and for answers of proxies.
 const BY_STATUS: Record<number, typeof PantreeError> = {
+  401: UnauthenticatedError,
+  403: PermissionDeniedError,
   404: NotFoundError,
   413: TooLargeError,
   502: ComponentUnavailableError,

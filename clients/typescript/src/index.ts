@@ -6,6 +6,7 @@ export {
   type ClientOptions,
   type ComponentHealth,
   type Health,
+  type Retry,
 } from "./client.js";
 export type { WebSocketConstructor, WebSocketLike } from "./conversation.js";
 export {
@@ -20,8 +21,10 @@ export {
   PermissionDeniedError,
   StoreMismatchError,
   TooLargeError,
+  UnauthenticatedError,
   type FieldProblem,
   type Problem,
 } from "./errors.js";
 export type * from "./generated/rest.js";
-export { ROUTES } from "./generated/routes.js";
+/** Route of each public method of the contract. */
+export * as ROUTES from "./generated/routes.js";

@@ -41,8 +41,12 @@ export class Deadline {
     return Math.max((this.endsAt - Date.now()) / 1000, 0.001);
   }
 
-  /** Waits before the next attempt; rejects if the call is aborted meanwhile. */
-  async pause(failedAttempts: number): Promise<void> {
+  /**
+   * Waits before the next attempt; rejects if the call is aborted meanwhile.
+   *
+   * @param onPause called with the length of the pause in seconds, and a function that ends it
+   */
+  async pause(failedAttempts: number, onPause: (seconds: number, end: () => void) => void = () => {}): Promise<void> {
     const maximum = Math.min(INITIAL_BACKOFF_MS * 2 ** (failedAttempts - 1), MAX_BACKOFF_MS);
     // Jitter, so that many clients do not retry at the same moment.
     const milliseconds = maximum * (0.5 + Math.random() / 2);
@@ -51,12 +55,18 @@ export class Deadline {
         clearTimeout(timer);
         reject(this.signal.reason);
       };
-      const timer = setTimeout(() => {
+      const end = (): void => {
+        clearTimeout(timer);
         this.signal.removeEventListener("abort", fail);
         resolve();
-      }, milliseconds);
-      if (this.signal.aborted) fail();
-      else this.signal.addEventListener("abort", fail, { once: true });
+      };
+      const timer = setTimeout(end, milliseconds);
+      if (this.signal.aborted) {
+        fail();
+        return;
+      }
+      this.signal.addEventListener("abort", fail, { once: true });
+      onPause(milliseconds / 1000, end);
     });
   }
 

@@ -198,6 +198,16 @@ async def _read_body(request: Request, limits: Limits) -> bytearray:
     if media_type != "application/json" and not media_type.endswith("+json"):
         detail = f"Content-Type is {media_type[:80]!r}; send JSON with Content-Type: application/json"
         raise ProblemError(problem_for(error_pb2.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE, detail))
+    return await read_bytes(request, limits)
+
+
+async def read_bytes(request: Request, limits: Limits) -> bytearray:
+    """Body of a request, of any type.
+
+    Raises:
+        ProblemError: 413 when it is too large, 408 when it takes too long to arrive, 429 when the caller's requests
+            hold too much memory.
+    """
     declared, max_bytes = request.headers.get("content-length", ""), limits.body_bytes
     if declared.isdecimal() and int(declared) > max_bytes:
         raise too_large(f"the body has {int(declared):,} bytes", max_bytes)

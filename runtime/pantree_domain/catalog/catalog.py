@@ -114,6 +114,14 @@ class Catalog:
         """Items of a kind, in file order."""
         return tuple(self._by_kind.get(kind, ()))
 
+    def items_with_prefix(self, prefix: str) -> tuple[CatalogItem, ...]:
+        """Items with a word that begins with a prefix: those whose names begin with it, then the others."""
+        start = prefix.strip().casefold()
+        names = [(item, item.name.casefold()) for item in self.items]
+        first = [item for item, name in names if name.startswith(start)]
+        others = [item for item, name in names if not name.startswith(start) and f" {start}" in name]
+        return (*first, *others)
+
     def _categorize(self, name: str) -> Categorization:
         """Category of a free item name, with its certainty and the most similar catalog item.
 

@@ -13,7 +13,7 @@ import numpy as np
 from google.protobuf.message import Message
 
 from pantree.enrichment.v1.enrichment_service_pb2 import EnrichedItem
-from pantree.frequency.v1.frequency_service_pb2 import CadenceChange
+from pantree.frequency.v1.frequency_service_pb2 import CadenceChange, ItemFrequency
 from pantree.model.v1.model_pb2 import Model
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.purchase.v1.purchase_pb2 import Purchase, PurchaseColumns
@@ -37,12 +37,13 @@ from pantree_domain.limits import (
 from pantree_domain.money import minor_unit_digits, round_to_cent
 from pantree_domain.months import add_months, month_display
 from pantree_domain.purchases import PurchaseHistory
-from pantree_pipeline.core.events import Completed, Erased, Event, Started
+from pantree_pipeline.core.events import Completed, Erased, Event, ForecastEvidence, Started
 from pantree_pipeline.core.health import Component, ComponentHealth, State, mesh_state
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.identity import ItemIdentity, identified_items
 from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
 from pantree_pipeline.core.ports import Archetypes, StoredHistory
+from pantree_pipeline.core.warnings import RecentWarning
 from pantree_runtime.errors import FieldViolation, InvalidInput, NotFound
 from pantree_runtime.purchase_columns import history_of
 from pantree_runtime.validation import shown
@@ -96,6 +97,7 @@ def job_of(
         include_omitted=message.include_omitted,
         include_cadence_changes=message.include_cadence_changes,
         include_suggestions=message.include_suggestions,
+        include_forecasts=message.include_forecasts,
         tenant_id=tenant_id,
         currency_code=message.currency_code,
         identities=named,
@@ -325,6 +327,7 @@ def result_message(result: Completed) -> messages.ProcessResult:
             cadence_changes=[cast(CadenceChange, change) for change in result.cadence_changes],
             suggestions=response.suggestions,
             near_misses=response.near_misses,
+            forecasts=[_forecast(forecast) for forecast in result.forecasts],
         ),
         model=_model(result.recommendations.model),
         source=result.recommendations.source,
@@ -359,10 +362,22 @@ def _name_items(answer: messages.RecommendationSet, identities: Mapping[str, Ite
     for item in items:
         if identity := identities.get(item.name):
             item.name, item.item_id, item.variant = identity
-    others: Iterator[messages.RelatedItems | CadenceChange] = itertools.chain(answer.related, answer.cadence_changes)
+    others: Iterator[messages.RelatedItems | CadenceChange | messages.ItemForecast] = itertools.chain(
+        answer.related, answer.cadence_changes, answer.forecasts
+    )
     for named in others:
         if identity := identities.get(named.name):
             named.name = identity.name
+
+
+def _forecast(forecast: ForecastEvidence) -> messages.ItemForecast:
+    frequency = cast(ItemFrequency, forecast.evidence.payload)
+    return messages.ItemForecast(
+        name=forecast.evidence.name,
+        purchase_probabilities=frequency.purchase_probabilities,
+        expected_days=frequency.expected_days,
+        purchased_days=forecast.purchased_days,
+    )
 
 
 def _related(result: Completed) -> Iterator[messages.RelatedItems]:
@@ -423,7 +438,9 @@ def config_response(
     )
 
 
-def status_response(healths: Sequence[ComponentHealth], version: str) -> messages.GetStatusResponse:
+def status_response(
+    healths: Sequence[ComponentHealth], version: str, warnings: Sequence[RecentWarning] = ()
+) -> messages.GetStatusResponse:
     """Converts the results of health checks to a message."""
     return messages.GetStatusResponse(
         state=_state(mesh_state(healths)),
@@ -434,10 +451,21 @@ def status_response(healths: Sequence[ComponentHealth], version: str) -> message
                 required=health.component.required,
                 latency_ms=round(health.latency_ms, 1),
                 message=health.message,
+                version=health.version,
             )
             for health in healths
         ],
         version=version,
+        recent_warnings=[
+            messages.RecentWarning(
+                component=warning.degradation.component,
+                code=warning.degradation.code,
+                message=warning.degradation.message,
+                count=warning.result_count,
+                last_time=warning.last_time.isoformat(timespec="seconds"),
+            )
+            for warning in warnings
+        ],
     )
 
 

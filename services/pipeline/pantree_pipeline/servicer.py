@@ -9,13 +9,15 @@ from typing import cast
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
-from pantree.recommendation.v1.recommendation_service_pb2 import PredictNextBasketResponse
+from pantree.recommendation.v1.recommendation_service_pb2 import GetModelResponse, PredictNextBasketResponse
 from pantree_pipeline import convert
+from pantree_pipeline.core import household
 from pantree_pipeline.core.events import Completed
 from pantree_pipeline.core.health import HealthProbe
 from pantree_pipeline.core.job import Job
 from pantree_pipeline.core.pipeline import Pipeline
 from pantree_pipeline.core.ports import StoredHistory
+from pantree_pipeline.core.warnings import RecentWarnings
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.tenants import tenant_of
@@ -29,7 +31,7 @@ def _draw_seed() -> int:
 
 
 class PipelineServicer(rpc.PipelineServiceServicer):
-    """Runs pipelines; keeps no state between them.
+    """Runs pipelines; keeps nothing of them but counts of warnings.
 
     Args:
         pipeline: the stages.
@@ -50,6 +52,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         self._today = today
         self._draw_seed = draw_seed
         self._version = version("pantree")
+        self._warnings = RecentWarnings(household.COMPONENT)
 
     async def Process(self, request: messages.ProcessRequest, context: Context) -> messages.ProcessResponse:
         """Recommendations for one household."""
@@ -66,6 +69,7 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         job = await self._job(message, context)
         async with aclosing(self._pipeline.run(job)) as events:
             result = [event async for event in events if isinstance(event, Completed)][-1]
+        self._warnings.add(result.degradations)
         return convert.result_message(result)
 
     async def StreamProcess(
@@ -75,6 +79,8 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         job = await self._job(request.input, context)
         async with aclosing(self._pipeline.run(job)) as events:
             async for event in events:
+                if isinstance(event, Completed):
+                    self._warnings.add(event.degradations)
                 yield convert.event_message(event, job)
 
     async def NextBasket(self, request: messages.NextBasketRequest, context: Context) -> messages.NextBasketResponse:
@@ -109,7 +115,11 @@ class PipelineServicer(rpc.PipelineServiceServicer):
 
     async def GetStatus(self, request: messages.GetStatusRequest, context: Context) -> messages.GetStatusResponse:
         """The state of the whole mesh."""
-        return convert.status_response(await self._probe.check(), self._version)
+        return convert.status_response(await self._probe.check(), self._version, self._warnings.latest())
+
+    async def GetModels(self, request: messages.GetModelsRequest, context: Context) -> messages.GetModelsResponse:
+        """The models that rank items."""
+        return messages.GetModelsResponse(ranking=cast(GetModelResponse, await self._pipeline.models()))
 
     async def _job(self, message: messages.ProcessInput, context: Context) -> Job:
         """Converts a request; fetches the archetypes only when a simulation needs them."""

@@ -33,7 +33,7 @@ async def build(settings: SimulationSettings) -> ServiceSpec:
     catalog, behavior = load_catalog(), parse_behavior(_bundled_file("behavior.toml"))
     archetypes = _archetypes(settings.archetypes_file)
     simulator, population_simulator = Simulator(catalog, behavior), PopulationSimulator(catalog, behavior)
-    servicer = SimulationServicer(archetypes, simulator.months, population_simulator.batches)
+    servicer = SimulationServicer(archetypes, simulator.months, population_simulator.batches, catalog)
 
     def call_all() -> None:
         warm_up(simulator, population_simulator, archetypes)

@@ -1,12 +1,14 @@
 """Messages of the simulation service ↔ core types."""
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 import numpy as np
 
 from pantree.simulation.v1 import simulation_service_pb2 as messages
+from pantree_domain.catalog import CatalogItem
+from pantree_domain.money import round_to_cent
 from pantree_runtime.errors import FieldViolation, InvalidInput
 from pantree_runtime.purchase_columns import columns_of_lines
 from pantree_simulation.core.archetypes import Archetype, ArchetypePage, Archetypes
@@ -18,6 +20,7 @@ from pantree_simulation.rules import month_count
 
 _DEFAULT_PAGE_SIZE = 50
 _MAX_PAGE_SIZE = 100
+_MAX_CATALOG_PAGE_SIZE = 500
 # 28 bytes each, well below the message limit of 4 MiB.
 MAX_MESSAGE_LINES = 131_072
 
@@ -38,6 +41,33 @@ def archetypes_response(page: ArchetypePage) -> messages.ListArchetypesResponse:
         archetypes=[_archetype_message(archetype) for archetype in page.archetypes],
         next_page_token=page.next_id,
         default_archetype=page.default_id,
+    )
+
+
+def catalog_response(
+    request: messages.ListCatalogItemsRequest, items: Sequence[CatalogItem]
+) -> messages.ListCatalogItemsResponse:
+    """Response with the page of the items that a request selects.
+
+    Raises:
+        InvalidInput: when the page token is unknown.
+    """
+    names = [item.name for item in items]
+    if request.page_token and request.page_token not in names:
+        raise InvalidInput([FieldViolation("page_token", "must be the next_page_token of an earlier page, or empty")])
+    start = names.index(request.page_token) if request.page_token else 0
+    end = start + min(request.page_size or _DEFAULT_PAGE_SIZE, _MAX_CATALOG_PAGE_SIZE)
+    return messages.ListCatalogItemsResponse(
+        items=[
+            messages.CatalogItem(
+                name=item.name,
+                category=item.category,
+                pack=item.pack,
+                usual_price=round_to_cent((item.price_low + item.price_high) / 2),
+            )
+            for item in items[start:end]
+        ],
+        next_page_token=names[end] if end < len(names) else "",
     )
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
+from pantree_domain.catalog import Catalog
 from pantree_runtime.grpc_types import Context
 from pantree_simulation import convert
 from pantree_simulation.core.archetypes import Archetypes
@@ -23,6 +24,7 @@ class SimulationServicer(rpc.SimulationServiceServicer):
         archetypes: the kinds of shopper that can be simulated.
         simulate: returns the months of a scenario, each computed when it is requested.
         simulate_population: returns the batches of a population, each computed when it is requested.
+        catalog: the items to list.
     """
 
     def __init__(
@@ -30,16 +32,23 @@ class SimulationServicer(rpc.SimulationServiceServicer):
         archetypes: Archetypes,
         simulate: Callable[[Scenario], Iterator[SimulatedMonth]],
         simulate_population: Callable[[Population], Iterator[PopulationBatch]],
+        catalog: Catalog,
     ) -> None:
         self._archetypes = archetypes
         self._simulate = simulate
         self._simulate_population = simulate_population
+        self._catalog = catalog
 
     async def ListArchetypes(
         self, request: messages.ListArchetypesRequest, context: Context
     ) -> messages.ListArchetypesResponse:
         first_id, size = convert.page_start_and_size(request, self._archetypes)
         return convert.archetypes_response(self._archetypes.page(first_id, size))
+
+    async def ListCatalogItems(
+        self, request: messages.ListCatalogItemsRequest, context: Context
+    ) -> messages.ListCatalogItemsResponse:
+        return convert.catalog_response(request, self._catalog.items_with_prefix(request.prefix))
 
     async def StreamPurchases(
         self, request: messages.StreamPurchasesRequest, context: Context

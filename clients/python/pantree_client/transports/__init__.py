@@ -80,3 +80,11 @@ class Transport(Protocol):
         self, request: simulation.ListArchetypesRequest, timeout_seconds: float
     ) -> simulation.ListArchetypesResponse:
         """Calls `SimulationService.ListArchetypes`."""
+
+    async def list_catalog_items(
+        self, request: simulation.ListCatalogItemsRequest, timeout_seconds: float
+    ) -> simulation.ListCatalogItemsResponse:
+        """Calls `SimulationService.ListCatalogItems`."""
+
+    async def get_models(self, timeout_seconds: float) -> pipeline.GetModelsResponse:
+        """Calls `PipelineService.GetModels`."""

@@ -216,6 +216,15 @@ class GatewayTransport:
         document = await self._request("GET", "/api/v1/archetypes", timeout_seconds, params=_to_json(request))
         return _to_message(document, simulation.ListArchetypesResponse())
 
+    async def list_catalog_items(
+        self, request: simulation.ListCatalogItemsRequest, timeout_seconds: float
+    ) -> simulation.ListCatalogItemsResponse:
+        document = await self._request("GET", "/api/v1/catalog/items", timeout_seconds, params=_to_json(request))
+        return _to_message(document, simulation.ListCatalogItemsResponse())
+
+    async def get_models(self, timeout_seconds: float) -> pipeline.GetModelsResponse:
+        return _to_message(await self._request("GET", "/api/v1/models", timeout_seconds), pipeline.GetModelsResponse())
+
     async def _lines(self, path: str, timeout_seconds: float) -> list[dict[str, Any]]:
         """The lines of a stream over HTTP."""
         assert self._client is not None

@@ -136,6 +136,17 @@ class MeshTransport:
             stub: simulation_rpc.SimulationServiceAsyncStub = simulation_rpc.SimulationServiceStub(self._channels[1])
             return await stub.ListArchetypes(request, timeout=timeout_seconds)
 
+    async def list_catalog_items(
+        self, request: simulation.ListCatalogItemsRequest, timeout_seconds: float
+    ) -> simulation.ListCatalogItemsResponse:
+        with translate_rpc_errors("simulation"):
+            stub: simulation_rpc.SimulationServiceAsyncStub = simulation_rpc.SimulationServiceStub(self._channels[1])
+            return await stub.ListCatalogItems(request, timeout=timeout_seconds)
+
+    async def get_models(self, timeout_seconds: float) -> pipeline.GetModelsResponse:
+        with _pipeline_errors():
+            return await self._pipeline.GetModels(pipeline.GetModelsRequest(), timeout=timeout_seconds)
+
     @property
     def _history(self) -> "history_rpc.HistoryServiceAsyncStub":
         return history_rpc.HistoryServiceStub(self._channels[2])

@@ -401,6 +401,8 @@ export interface ProcessInput {
    * corrected later is left out, as in a backtest. It must be empty without stored_history.
    */
   as_known_on?: string;
+  /** include_forecasts adds when the next purchases of the recommended items are expected. */
+  include_forecasts?: boolean;
 }
 
 /** BasketItem is one item of a first purchase. */
@@ -620,6 +622,11 @@ export interface RecommendationSet {
   suggestions: Suggestion[];
   /** near_misses are up to three items closest to being recommended, with the reasons why they are not. */
   near_misses: OmittedItem[];
+  /**
+   * forecasts are when the next purchases of the recommended items are expected, in the order of the recommendations;
+   * empty unless requested.
+   */
+  forecasts: ItemForecast[];
 }
 
 /** Recommendation is an item worth a subscription. */
@@ -842,6 +849,34 @@ export interface Suggestion {
   source: string;
   /** reasons explain the suggestion, most important first. */
   reasons: Reason[];
+}
+
+/** ItemForecast is when the next purchase of an item is expected. */
+export interface ItemForecast {
+  /** name is the item's name. */
+  name: string;
+  /**
+   * purchase_probabilities are the probabilities that the next purchase is within each step of the ladder after as_of,
+   * shortest first.
+   */
+  purchase_probabilities: PurchaseProbability[];
+  /** expected_days is the expected number of days from as_of to the next purchase; at most a year. */
+  expected_days: number;
+  /**
+   * purchased_days are the days on which the item was bought, as days since 1970-01-01, ascending; the latest 200. Days
+   * are actual ones: absences of the household are not taken out.
+   */
+  purchased_days: number[];
+}
+
+/** PurchaseProbability is the probability that the next purchase is within a horizon. */
+export interface PurchaseProbability {
+  /** horizon_days is the number of days after as_of, the last one included. */
+  horizon_days: number;
+  /** probability is the probability of a purchase within the horizon, 0 to 1. */
+  probability: number;
+  /** extrapolated means that the horizon, of more than 120 days, is longer than what models are fitted on. */
+  extrapolated: boolean;
 }
 
 /** Model identifies the model behind a result. */
@@ -1224,6 +1259,105 @@ export interface Cadence {
   interval_days: number;
 }
 
+/** GetStatusResponse is the state of the mesh. */
+export interface GetStatusResponse {
+  /** state is the state of the mesh: serving when all enabled parts serve, degraded when only optional ones do not. */
+  state: ComponentState;
+  /**
+   * components are the parts behind the pipeline, each followed by the systems outside the mesh that it uses, such as
+   * `vector-store`, `language-model`, `enrichment-redis` and `sagemaker`. Their states follow within ten seconds.
+   */
+  components: ComponentStatus[];
+  /** version is the version of the pipeline. */
+  version: string;
+  /** recent_warnings are what results of this pipeline lacked since it started, the latest first; at most 20. */
+  recent_warnings: RecentWarning[];
+}
+
+/** ComponentStatus is the state of one part, or of a system that it uses. */
+export interface ComponentStatus {
+  /** name is its name. */
+  name: string;
+  /** state is its state. */
+  state: ComponentState;
+  /** required is whether a result needs the part. */
+  required: boolean;
+  /** latency_ms is how long the health check took. */
+  latency_ms: number;
+  /** message is the problem; empty when there is none. */
+  message: string;
+  /** version is the part's version; empty when it does not answer, and for other systems. */
+  version: string;
+}
+
+/** RecentWarning is a warning of earlier results. */
+export interface RecentWarning {
+  /** component is the part that failed, such as `vector`. */
+  component: string;
+  /** code is stable and meant for programs, such as `COMPONENT_UNAVAILABLE`. */
+  code: string;
+  /** message is the latest warning for people. */
+  message: string;
+  /** count is the number of results with it. */
+  count: number;
+  /** last_time is when the latest of them was computed, ISO 8601, in UTC. */
+  last_time: string;
+}
+
+/** GetModelsResponse holds the models that rank items. */
+export interface GetModelsResponse {
+  /** ranking is the answer of the recommendation service. */
+  ranking: GetModelResponse;
+}
+
+/** GetModelResponse holds the available models. */
+export interface GetModelResponse {
+  /** model is the model for a request without a customer; the version of a SageMaker endpoint is empty. */
+  model: Model;
+  /** source is where it runs: `embedded` or `sagemaker`. */
+  source: string;
+  /**
+   * fallback is the embedded model that is used when another one fails; equal to model when that is embedded and no
+   * other is selected.
+   */
+  fallback: Model;
+  /** models are the models that a request may choose, by id. */
+  models: ModelDetails[];
+  /** experiment is the name by which customers are assigned to models; another name assigns them again. */
+  experiment: string;
+  /** selection_error is why the selection file or a model on disk is not in use; empty when there is no error. */
+  selection_error: string;
+}
+
+/** ModelDetails describes one model. */
+export interface ModelDetails {
+  /** id is the model's id in requests. */
+  id: string;
+  /** model is its name and version. */
+  model: Model;
+  /** source is where it runs: `embedded` or `sagemaker`. */
+  source: string;
+  /** share_ratio is the model's share of customers, 0 to 1. */
+  share_ratio: number;
+  /** is_fallback is whether it is used when another model fails. */
+  is_fallback: boolean;
+  /** features are its input features. */
+  features: string[];
+  /** training_data describes its training data; empty for an endpoint. */
+  training_data: string;
+  /** metrics are measurements from its training, by name. */
+  metrics: Record<string, number>;
+  /**
+   * checksum is the SHA-256 of its manifest, in hexadecimal; the manifest holds those of its files. It is empty for an
+   * endpoint.
+   */
+  checksum: string;
+  /** target_variant is the variant of the endpoint to call; empty when the endpoint chooses. */
+  target_variant: string;
+  /** inference_component is the component of the endpoint to call; empty when it has none. */
+  inference_component: string;
+}
+
 /** ListArchetypesRequest selects a page of archetypes. */
 export interface ListArchetypesRequest {
   /**
@@ -1272,6 +1406,45 @@ export interface CategoryWeight {
   weight_ratio: number;
 }
 
+/** ListCatalogItemsRequest selects a page of catalog items. */
+export interface ListCatalogItemsRequest {
+  /**
+   * prefix selects the items with a word that begins with it, regardless of case; empty selects all.
+   * @maxLength 200
+   */
+  prefix?: string;
+  /**
+   * page_size is the largest number of items to return; 0 means 50, more than 500 counts as 500.
+   * @minimum 0
+   */
+  page_size?: number;
+  /**
+   * page_token is the next_page_token of the page before; empty for the first page.
+   * @maxLength 200
+   */
+  page_token?: string;
+}
+
+/** ListCatalogItemsResponse is a page of catalog items. */
+export interface ListCatalogItemsResponse {
+  /** items are the items on this page: those whose names begin with the prefix, then the others, each in a stable order. */
+  items: CatalogItem[];
+  /** next_page_token is the page_token of the next page; empty on the last one. */
+  next_page_token: string;
+}
+
+/** CatalogItem is an ordinary grocery item. */
+export interface CatalogItem {
+  /** name is its name. */
+  name: string;
+  /** category is its category, such as `produce`. */
+  category: string;
+  /** pack is one unit, such as `2 lb bag`. */
+  pack: string;
+  /** usual_price is the middle of the shelf prices of one unit, rounded to cents. */
+  usual_price: number;
+}
+
 /** Relation is how two items are used together. */
 export type Relation =
   | "RELATION_UNSPECIFIED"
@@ -1284,6 +1457,14 @@ export type BasketMode =
   | "BASKET_MODE_REPEAT"
   | "BASKET_MODE_EXPLORE"
   | "BASKET_MODE_BOTH";
+
+/** ComponentState is the state of a part or of the mesh. */
+export type ComponentState =
+  | "COMPONENT_STATE_UNSPECIFIED"
+  | "COMPONENT_STATE_SERVING"
+  | "COMPONENT_STATE_DEGRADED"
+  | "COMPONENT_STATE_UNAVAILABLE"
+  | "COMPONENT_STATE_DISABLED";
 
 /**
  * ErrorReason is why a call failed. Without its prefix it is `google.rpc.ErrorInfo.reason`, with the domain `pantree`,

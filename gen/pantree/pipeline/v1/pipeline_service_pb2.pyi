@@ -194,6 +194,7 @@ class ProcessInput(_message.Message):
     STOCKOUT_TOLERANCE_RATIO_FIELD_NUMBER: _builtins.int
     STORED_HISTORY_FIELD_NUMBER: _builtins.int
     AS_KNOWN_ON_FIELD_NUMBER: _builtins.int
+    INCLUDE_FORECASTS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     customer_name: _builtins.str
@@ -236,6 +237,8 @@ class ProcessInput(_message.Message):
     """as_known_on is the day, ISO 8601, whose end (UTC) limits what is read of the stored purchases: what was recorded or
     corrected later is left out, as in a backtest. It must be empty without stored_history.
     """
+    include_forecasts: _builtins.bool
+    """include_forecasts adds when the next purchases of the recommended items are expected."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.BasketItem]:
         """items are the first purchase, at least one item. Names must differ by more than case and white space."""
@@ -270,10 +273,11 @@ class ProcessInput(_message.Message):
         stockout_tolerance_ratio: _builtins.float | None = ...,
         stored_history: _builtins.bool = ...,
         as_known_on: _builtins.str = ...,
+        include_forecasts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "archetype", b"archetype", "as_known_on", b"as_known_on", "as_of", b"as_of", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio", "stored_history", b"stored_history"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "archetype", b"archetype", "as_known_on", b"as_known_on", "as_of", b"as_of", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_forecasts", b"include_forecasts", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio", "stored_history", b"stored_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -904,6 +908,7 @@ class RecommendationSet(_message.Message):
     CADENCE_CHANGES_FIELD_NUMBER: _builtins.int
     SUGGESTIONS_FIELD_NUMBER: _builtins.int
     NEAR_MISSES_FIELD_NUMBER: _builtins.int
+    FORECASTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.Recommendation]:
         """recommendations are ordered best first."""
@@ -936,6 +941,12 @@ class RecommendationSet(_message.Message):
     def near_misses(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.OmittedItem]:
         """near_misses are up to three items closest to being recommended, with the reasons why they are not."""
 
+    @_builtins.property
+    def forecasts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemForecast]:
+        """forecasts are when the next purchases of the recommended items are expected, in the order of the recommendations;
+        empty unless requested.
+        """
+
     def __init__(
         self,
         *,
@@ -946,14 +957,57 @@ class RecommendationSet(_message.Message):
         cadence_changes: _abc.Iterable[_frequency_service_pb2.CadenceChange] | None = ...,
         suggestions: _abc.Iterable[_recommendation_service_pb2.Suggestion] | None = ...,
         near_misses: _abc.Iterable[_recommendation_service_pb2.OmittedItem] | None = ...,
+        forecasts: _abc.Iterable[Global___ItemForecast] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_changes", b"cadence_changes", "near_misses", b"near_misses", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related", "suggestions", b"suggestions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_changes", b"cadence_changes", "forecasts", b"forecasts", "near_misses", b"near_misses", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related", "suggestions", b"suggestions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecommendationSet: _TypeAlias = RecommendationSet  # noqa: Y015
+
+@_typing.final
+class ItemForecast(_message.Message):
+    """ItemForecast is when the next purchase of an item is expected."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PURCHASE_PROBABILITIES_FIELD_NUMBER: _builtins.int
+    EXPECTED_DAYS_FIELD_NUMBER: _builtins.int
+    PURCHASED_DAYS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    expected_days: _builtins.float
+    """expected_days is the expected number of days from as_of to the next purchase; at most a year."""
+    @_builtins.property
+    def purchase_probabilities(self) -> _containers.RepeatedCompositeFieldContainer[_frequency_service_pb2.PurchaseProbability]:
+        """purchase_probabilities are the probabilities that the next purchase is within each step of the ladder after as_of,
+        shortest first.
+        """
+
+    @_builtins.property
+    def purchased_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """purchased_days are the days on which the item was bought, as days since 1970-01-01, ascending; the latest 200. Days
+        are actual ones: absences of the household are not taken out.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        purchase_probabilities: _abc.Iterable[_frequency_service_pb2.PurchaseProbability] | None = ...,
+        expected_days: _builtins.float = ...,
+        purchased_days: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_days", b"expected_days", "name", b"name", "purchase_probabilities", b"purchase_probabilities", "purchased_days", b"purchased_days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemForecast: _TypeAlias = ItemForecast  # noqa: Y015
 
 @_typing.final
 class RelatedItems(_message.Message):
@@ -1282,6 +1336,7 @@ class GetStatusResponse(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     COMPONENTS_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    RECENT_WARNINGS_FIELD_NUMBER: _builtins.int
     state: Global___ComponentState.ValueType
     """state is the state of the mesh: serving when all enabled parts serve, degraded when only optional ones do not."""
     version: _builtins.str
@@ -1292,20 +1347,104 @@ class GetStatusResponse(_message.Message):
         `vector-store`, `language-model`, `enrichment-redis` and `sagemaker`. Their states follow within ten seconds.
         """
 
+    @_builtins.property
+    def recent_warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecentWarning]:
+        """recent_warnings are what results of this pipeline lacked since it started, the latest first; at most 20."""
+
     def __init__(
         self,
         *,
         state: Global___ComponentState.ValueType = ...,
         components: _abc.Iterable[Global___ComponentStatus] | None = ...,
         version: _builtins.str = ...,
+        recent_warnings: _abc.Iterable[Global___RecentWarning] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["components", b"components", "recent_warnings", b"recent_warnings", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class RecentWarning(_message.Message):
+    """RecentWarning is a warning of earlier results."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    component: _builtins.str
+    """component is the part that failed, such as `vector`."""
+    code: _builtins.str
+    """code is stable and meant for programs, such as `COMPONENT_UNAVAILABLE`."""
+    message: _builtins.str
+    """message is the latest warning for people."""
+    count: _builtins.int
+    """count is the number of results with it."""
+    last_time: _builtins.str
+    """last_time is when the latest of them was computed, ISO 8601, in UTC."""
+    def __init__(
+        self,
+        *,
+        component: _builtins.str = ...,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+        count: _builtins.int = ...,
+        last_time: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "component", b"component", "count", b"count", "last_time", b"last_time", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecentWarning: _TypeAlias = RecentWarning  # noqa: Y015
+
+@_typing.final
+class GetModelsRequest(_message.Message):
+    """GetModelsRequest is empty."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelsRequest: _TypeAlias = GetModelsRequest  # noqa: Y015
+
+@_typing.final
+class GetModelsResponse(_message.Message):
+    """GetModelsResponse holds the models that rank items."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RANKING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def ranking(self) -> _recommendation_service_pb2.GetModelResponse:
+        """ranking is the answer of the recommendation service."""
+
+    def __init__(
+        self,
+        *,
+        ranking: _recommendation_service_pb2.GetModelResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ranking", b"ranking"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ranking", b"ranking"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetModelsResponse: _TypeAlias = GetModelsResponse  # noqa: Y015
 
 @_typing.final
 class ComponentStatus(_message.Message):
@@ -1318,6 +1457,7 @@ class ComponentStatus(_message.Message):
     REQUIRED_FIELD_NUMBER: _builtins.int
     LATENCY_MS_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is its name."""
     state: Global___ComponentState.ValueType
@@ -1328,6 +1468,8 @@ class ComponentStatus(_message.Message):
     """latency_ms is how long the health check took."""
     message: _builtins.str
     """message is the problem; empty when there is none."""
+    version: _builtins.str
+    """version is the part's version; empty when it does not answer, and for other systems."""
     def __init__(
         self,
         *,
@@ -1336,10 +1478,11 @@ class ComponentStatus(_message.Message):
         required: _builtins.bool = ...,
         latency_ms: _builtins.float = ...,
         message: _builtins.str = ...,
+        version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["latency_ms", b"latency_ms", "message", b"message", "name", b"name", "required", b"required", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latency_ms", b"latency_ms", "message", b"message", "name", b"name", "required", b"required", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

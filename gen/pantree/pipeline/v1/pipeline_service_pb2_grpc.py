@@ -75,6 +75,11 @@ class PipelineServiceStub:
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetStatusResponse.FromString,
                 _registered_method=True)
+        self.GetModels = channel.unary_unary(
+                '/pantree.pipeline.v1.PipelineService/GetModels',
+                request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetModelsRequest.SerializeToString,
+                response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetModelsResponse.FromString,
+                _registered_method=True)
 
 
 class PipelineServiceServicer:
@@ -133,7 +138,14 @@ class PipelineServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetStatus(self, request, context):
-        """GetStatus checks the health of every part and returns their states.
+        """GetStatus checks the health of every part and returns their states, and what results lacked lately.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModels(self, request, context):
+        """GetModels returns the models that rank items, and how they were trained.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,6 +193,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetStatusRequest.FromString,
                     response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'GetModels': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModels,
+                    request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetModelsRequest.FromString,
+                    response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetModelsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -400,6 +417,33 @@ class PipelineService:
             '/pantree.pipeline.v1.PipelineService/GetStatus',
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetStatusRequest.SerializeToString,
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.pipeline.v1.PipelineService/GetModels',
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetModelsRequest.SerializeToString,
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetModelsResponse.FromString,
             options,
             channel_credentials,
             insecure,

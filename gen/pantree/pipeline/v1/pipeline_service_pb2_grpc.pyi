@@ -52,7 +52,9 @@ class PipelineServiceStub:
     GetConfig: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]
-    """GetStatus checks the health of every part and returns their states."""
+    """GetStatus checks the health of every part and returns their states, and what results lacked lately."""
+    GetModels: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetModelsRequest, _pipeline_service_pb2.GetModelsResponse]
+    """GetModels returns the models that rank items, and how they were trained."""
 
 @_typing.type_check_only
 class PipelineServiceAsyncStub(PipelineServiceStub):
@@ -78,7 +80,9 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     GetConfig: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]  # type: ignore[assignment]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]  # type: ignore[assignment]
-    """GetStatus checks the health of every part and returns their states."""
+    """GetStatus checks the health of every part and returns their states, and what results lacked lately."""
+    GetModels: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetModelsRequest, _pipeline_service_pb2.GetModelsResponse]  # type: ignore[assignment]
+    """GetModels returns the models that rank items, and how they were trained."""
 
 class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
     """PipelineService turns a first purchase or a real history into subscription recommendations."""
@@ -149,6 +153,14 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _pipeline_service_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_pipeline_service_pb2.GetStatusResponse, _abc.Awaitable[_pipeline_service_pb2.GetStatusResponse]]:
-        """GetStatus checks the health of every part and returns their states."""
+        """GetStatus checks the health of every part and returns their states, and what results lacked lately."""
+
+    @_abc_1.abstractmethod
+    def GetModels(
+        self,
+        request: _pipeline_service_pb2.GetModelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.GetModelsResponse, _abc.Awaitable[_pipeline_service_pb2.GetModelsResponse]]:
+        """GetModels returns the models that rank items, and how they were trained."""
 
 def add_PipelineServiceServicer_to_server(servicer: PipelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -394,3 +394,95 @@ class SimulatePopulationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SimulatePopulationResponse: _TypeAlias = SimulatePopulationResponse  # noqa: Y015
+
+@_typing.final
+class ListCatalogItemsRequest(_message.Message):
+    """ListCatalogItemsRequest selects a page of catalog items."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREFIX_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    prefix: _builtins.str
+    """prefix selects the items with a word that begins with it, regardless of case; empty selects all."""
+    page_size: _builtins.int
+    """page_size is the largest number of items to return; 0 means 50, more than 500 counts as 500."""
+    page_token: _builtins.str
+    """page_token is the next_page_token of the page before; empty for the first page."""
+    def __init__(
+        self,
+        *,
+        prefix: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "prefix", b"prefix"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCatalogItemsRequest: _TypeAlias = ListCatalogItemsRequest  # noqa: Y015
+
+@_typing.final
+class ListCatalogItemsResponse(_message.Message):
+    """ListCatalogItemsResponse is a page of catalog items."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """next_page_token is the page_token of the next page; empty on the last one."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___CatalogItem]:
+        """items are the items on this page: those whose names begin with the prefix, then the others, each in a stable order."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___CatalogItem] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCatalogItemsResponse: _TypeAlias = ListCatalogItemsResponse  # noqa: Y015
+
+@_typing.final
+class CatalogItem(_message.Message):
+    """CatalogItem is an ordinary grocery item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    PACK_FIELD_NUMBER: _builtins.int
+    USUAL_PRICE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is its name."""
+    category: _builtins.str
+    """category is its category, such as `produce`."""
+    pack: _builtins.str
+    """pack is one unit, such as `2 lb bag`."""
+    usual_price: _builtins.float
+    """usual_price is the middle of the shelf prices of one unit, rounded to cents."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        category: _builtins.str = ...,
+        pack: _builtins.str = ...,
+        usual_price: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "name", b"name", "pack", b"pack", "usual_price", b"usual_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CatalogItem: _TypeAlias = CatalogItem  # noqa: Y015

@@ -40,6 +40,11 @@ class SimulationServiceStub:
                 request_serializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListArchetypesRequest.SerializeToString,
                 response_deserializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListArchetypesResponse.FromString,
                 _registered_method=True)
+        self.ListCatalogItems = channel.unary_unary(
+                '/pantree.simulation.v1.SimulationService/ListCatalogItems',
+                request_serializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListCatalogItemsRequest.SerializeToString,
+                response_deserializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListCatalogItemsResponse.FromString,
+                _registered_method=True)
         self.StreamPurchases = channel.unary_stream(
                 '/pantree.simulation.v1.SimulationService/StreamPurchases',
                 request_serializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.StreamPurchasesRequest.SerializeToString,
@@ -58,6 +63,13 @@ class SimulationServiceServicer:
 
     def ListArchetypes(self, request, context):
         """ListArchetypes returns the kinds of shopper that can be simulated, in a stable order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCatalogItems(self, request, context):
+        """ListCatalogItems returns ordinary grocery items, with which a first purchase can be filled in.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +100,11 @@ def add_SimulationServiceServicer_to_server(servicer, server):
                     servicer.ListArchetypes,
                     request_deserializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListArchetypesRequest.FromString,
                     response_serializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListArchetypesResponse.SerializeToString,
+            ),
+            'ListCatalogItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCatalogItems,
+                    request_deserializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListCatalogItemsRequest.FromString,
+                    response_serializer=pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListCatalogItemsResponse.SerializeToString,
             ),
             'StreamPurchases': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamPurchases,
@@ -128,6 +145,33 @@ class SimulationService:
             '/pantree.simulation.v1.SimulationService/ListArchetypes',
             pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListArchetypesRequest.SerializeToString,
             pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListArchetypesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCatalogItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.simulation.v1.SimulationService/ListCatalogItems',
+            pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListCatalogItemsRequest.SerializeToString,
+            pantree_dot_simulation_dot_v1_dot_simulation__service__pb2.ListCatalogItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,6 +35,8 @@ class SimulationServiceStub:
     def __new__(cls, channel: _aio.Channel) -> SimulationServiceAsyncStub: ...
     ListArchetypes: _grpc.UnaryUnaryMultiCallable[_simulation_service_pb2.ListArchetypesRequest, _simulation_service_pb2.ListArchetypesResponse]
     """ListArchetypes returns the kinds of shopper that can be simulated, in a stable order."""
+    ListCatalogItems: _grpc.UnaryUnaryMultiCallable[_simulation_service_pb2.ListCatalogItemsRequest, _simulation_service_pb2.ListCatalogItemsResponse]
+    """ListCatalogItems returns ordinary grocery items, with which a first purchase can be filled in."""
     StreamPurchases: _grpc.UnaryStreamMultiCallable[_simulation_service_pb2.StreamPurchasesRequest, _simulation_service_pb2.StreamPurchasesResponse]
     """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is simulated.
     Equal requests with equal seeds have equal streams, and a request for more months begins with the same ones.
@@ -53,6 +55,8 @@ class SimulationServiceAsyncStub(SimulationServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListArchetypes: _aio.UnaryUnaryMultiCallable[_simulation_service_pb2.ListArchetypesRequest, _simulation_service_pb2.ListArchetypesResponse]  # type: ignore[assignment]
     """ListArchetypes returns the kinds of shopper that can be simulated, in a stable order."""
+    ListCatalogItems: _aio.UnaryUnaryMultiCallable[_simulation_service_pb2.ListCatalogItemsRequest, _simulation_service_pb2.ListCatalogItemsResponse]  # type: ignore[assignment]
+    """ListCatalogItems returns ordinary grocery items, with which a first purchase can be filled in."""
     StreamPurchases: _aio.UnaryStreamMultiCallable[_simulation_service_pb2.StreamPurchasesRequest, _simulation_service_pb2.StreamPurchasesResponse]  # type: ignore[assignment]
     """StreamPurchases simulates one household from its first purchase and sends each month as soon as it is simulated.
     Equal requests with equal seeds have equal streams, and a request for more months begins with the same ones.
@@ -74,6 +78,14 @@ class SimulationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_simulation_service_pb2.ListArchetypesResponse, _abc.Awaitable[_simulation_service_pb2.ListArchetypesResponse]]:
         """ListArchetypes returns the kinds of shopper that can be simulated, in a stable order."""
+
+    @_abc_1.abstractmethod
+    def ListCatalogItems(
+        self,
+        request: _simulation_service_pb2.ListCatalogItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_simulation_service_pb2.ListCatalogItemsResponse, _abc.Awaitable[_simulation_service_pb2.ListCatalogItemsResponse]]:
+        """ListCatalogItems returns ordinary grocery items, with which a first purchase can be filled in."""
 
     @_abc_1.abstractmethod
     def StreamPurchases(

@@ -26,11 +26,13 @@ class GrpcFrequencyAnalyzer(FrequencyAnalyzer):
         as_of: date,
         last_days: Mapping[str, date] | None = None,
         stockout_tolerance: float | None = None,
+        with_forecasts: bool = False,
     ) -> HistoryAnalysis:
+        view = messages.ITEM_FREQUENCY_VIEW_FULL if with_forecasts else messages.ITEM_FREQUENCY_VIEW_BASIC
         request = messages.AnalyzeHistoryRequest(
             purchases=columns_of(history),
             as_of=as_of.isoformat(),
-            view=messages.ITEM_FREQUENCY_VIEW_BASIC,
+            view=view,
             stockout_tolerance_ratio=stockout_tolerance,
         )
         with translate_part_errors("frequency"):

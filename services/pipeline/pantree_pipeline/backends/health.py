@@ -3,13 +3,14 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from pantree_pipeline.core.health import Component, ComponentHealth, State
+from pantree_runtime.dependencies import VERSION_METADATA
 from pantree_runtime.server import COMPILED
 
 # Name of the whole server in the health protocol.
@@ -34,7 +35,7 @@ class GrpcHealthProbe:
         self, components: Sequence[Component], channels: Mapping[str, grpc.aio.Channel], timeout_seconds: float
     ) -> None:
         self.components = tuple(components)
-        self._lists: Mapping[str, Callable[..., Awaitable[Any]]] = {
+        self._lists: Mapping[str, Callable[..., Any]] = {
             name: health_pb2_grpc.HealthStub(channel).List  # type: ignore[attr-defined] # set in __init__
             for name, channel in channels.items()
         }
@@ -48,12 +49,14 @@ class GrpcHealthProbe:
         if not component.enabled:
             return [ComponentHealth(component, State.DISABLED, message="disabled by the settings")]
         started = time.perf_counter()
-        message = note = ""
+        message = note = version = ""
         statuses: Mapping[str, health_pb2.HealthCheckResponse] = {}
         try:
             list_statuses = self._lists[component.name]
-            response = await list_statuses(_messages.HealthListRequest(), timeout=self._timeout_seconds)
+            call = list_statuses(_messages.HealthListRequest(), timeout=self._timeout_seconds)
+            response = await call
             statuses = response.statuses
+            version = str(dict(await call.initial_metadata() or ()).get(VERSION_METADATA, ""))
             if _SERVER not in statuses or statuses[_SERVER].status != _SERVING:
                 message = "is starting or stopping"
             elif COMPILED in statuses and statuses[COMPILED].status != _SERVING:
@@ -63,7 +66,7 @@ class GrpcHealthProbe:
         latency_ms = (time.perf_counter() - started) * 1000
         state = State.UNAVAILABLE if message else State.SERVING
         return [
-            ComponentHealth(component, state, latency_ms, message or note),
+            ComponentHealth(component, state, latency_ms, message or note, version),
             *(
                 self._dependency(component, name, status.status == _SERVING)
                 for name, status in sorted(statuses.items())

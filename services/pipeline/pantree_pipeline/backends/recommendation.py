@@ -89,3 +89,7 @@ class GrpcRecommender(Recommender):
         )
         with translate_part_errors("recommendation"):
             return await self._stub.PredictNextBasket(message)
+
+    async def models(self) -> messages.GetModelResponse:
+        with translate_part_errors("recommendation"):
+            return await self._stub.GetModel(messages.GetModelRequest())

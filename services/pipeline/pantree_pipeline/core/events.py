@@ -8,7 +8,7 @@ from pantree_domain.evidence import ModelName
 from pantree_domain.purchases import PurchaseHistory
 from pantree_pipeline.core.history import Month
 from pantree_pipeline.core.job import Job
-from pantree_pipeline.core.ports import Enrichment, ErasedHistory, Recommendations
+from pantree_pipeline.core.ports import Enrichment, ErasedHistory, ItemEvidence, Recommendations
 
 
 class Started(NamedTuple):
@@ -27,6 +27,14 @@ class Degradation:
     message: str
 
 
+class ForecastEvidence(NamedTuple):
+    """What the forecast of an item is made of."""
+
+    evidence: ItemEvidence
+    purchased_days: tuple[int, ...]
+    """Day numbers, ascending."""
+
+
 @dataclass(frozen=True)
 class Completed:
     """The result."""
@@ -43,6 +51,8 @@ class Completed:
     degradations: tuple[Degradation, ...]
     cadence_changes: tuple[object, ...] = ()
     """Messages of the frequency service; empty unless requested."""
+    forecasts: tuple[ForecastEvidence, ...] = ()
+    """Of the recommended items, in their order; empty unless requested."""
 
 
 class Erased(NamedTuple):

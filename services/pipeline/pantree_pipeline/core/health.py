@@ -36,6 +36,8 @@ class ComponentHealth:
     latency_ms: float = 0.0
     message: str = ""
     """What is wrong; empty if the component is healthy."""
+    version: str = ""
+    """Version of Pantree that the component runs; empty if unknown."""
 
 
 class HealthProbe(Protocol):

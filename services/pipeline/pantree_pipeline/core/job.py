@@ -33,6 +33,7 @@ class Job(NamedTuple):
     include_omitted: bool
     include_cadence_changes: bool = False
     include_suggestions: bool = False
+    include_forecasts: bool = False
     tenant_id: str = ""
     """The retailer that the household is a customer of; empty for the default one."""
     currency_code: str = ""

@@ -12,7 +12,7 @@ import numpy as np
 
 from pantree_domain.limits import max_items
 from pantree_domain.purchases import PurchaseHistory, PurchaseLines
-from pantree_pipeline.core.events import Completed, Degradation, Erased, Event, Started
+from pantree_pipeline.core.events import Completed, Degradation, Erased, Event, ForecastEvidence, Started
 from pantree_pipeline.core.history import join, month_count, months_of, purchase_counts
 from pantree_pipeline.core.household import COMPONENT, Household, prepare
 from pantree_pipeline.core.job import FirstPurchase, Job, NextBasketJob
@@ -41,6 +41,8 @@ MIN_PURCHASES_TO_ENRICH = 3
 # Enrichment may call a language model, which is slow. Recommended items are among those bought most often.
 MAX_ITEMS_TO_ENRICH = 200
 MAX_CADENCE_CHANGES = max_items("pantree.frequency.v1.FindCadenceChangesRequest.item_names")
+# As many as a chart of years can show.
+MAX_PURCHASED_DAYS = 200
 
 _MS_PER_LINE = 0.005
 
@@ -107,6 +109,14 @@ class Pipeline:
         """
         return await self._recommender.next_basket(job)
 
+    async def models(self) -> object:
+        """The models that rank items.
+
+        Raises:
+            PantreeError: when the recommendation service fails.
+        """
+        return await self._recommender.models()
+
     async def run(self, job: Job) -> AsyncGenerator[Event]:
         """The events: `Started`, each `Month` as soon as it is available, and `Completed`.
 
@@ -165,6 +175,7 @@ class Pipeline:
             # Concurrent stages finish in any order, but the same input must return the same bytes.
             degradations=tuple(sorted(degradations, key=lambda degradation: (degradation.component, degradation.code))),
             cadence_changes=changes,
+            forecasts=_forecasts(household.history, analysis, recommendations) if job.include_forecasts else (),
         )
 
     async def _cadence_changes(
@@ -204,7 +215,9 @@ class Pipeline:
         self, job: Job, household: Household, degradations: list[Degradation]
     ) -> tuple[HistoryAnalysis, dict[str, Enrichment]]:
         return await gather_both(
-            self._frequency.analyze(household.clock, job.as_of, household.last_days, job.stockout_tolerance),
+            self._frequency.analyze(
+                household.clock, job.as_of, household.last_days, job.stockout_tolerance, job.include_forecasts
+            ),
             self._enrich(household.history, degradations),
         )
 
@@ -252,6 +265,21 @@ class Pipeline:
         if result.fallback_reason:
             degradations.append(Degradation("nim", "FALLBACK", result.fallback_reason))
         return {enrichment.name: enrichment for enrichment in result.items}
+
+
+def _forecasts(
+    history: PurchaseHistory, analysis: HistoryAnalysis, recommendations: Recommendations
+) -> tuple[ForecastEvidence, ...]:
+    evidence = {item.name: item for item in analysis.items}
+    positions = {name: position for position, name in enumerate(history.item_names)}
+    return tuple(
+        ForecastEvidence(
+            evidence[name],
+            tuple(np.unique(history.days[history.item_indices == positions[name]])[-MAX_PURCHASED_DAYS:].tolist()),
+        )
+        for name in recommendations.names
+        if name in evidence
+    )
 
 
 def _candidate(item: ItemEvidence, enrichment: Enrichment | None, household: Household) -> Candidate:

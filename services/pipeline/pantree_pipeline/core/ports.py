@@ -137,6 +137,7 @@ class FrequencyAnalyzer(Protocol):
         as_of: date,
         last_days: Mapping[str, date] | None = None,
         stockout_tolerance: float | None = None,
+        with_forecasts: bool = False,
     ) -> HistoryAnalysis:
         """The evidence on every item of a history.
 
@@ -145,6 +146,7 @@ class FrequencyAnalyzer(Protocol):
             as_of: as-of date.
             last_days: actual days of the latest purchases, by name.
             stockout_tolerance: above 0 and below 1; None for the default.
+            with_forecasts: whether payloads have the probabilities of the next purchases.
         """
 
     async def cadence_changes(
@@ -225,3 +227,6 @@ class Recommender(Protocol):
 
     async def next_basket(self, request: NextBasketJob) -> object:
         """Message of the recommendation service with the most probable items of a next basket."""
+
+    async def models(self) -> object:
+        """Message of the recommendation service with the models that rank items."""

@@ -8,13 +8,13 @@ import { file_google_api_annotations } from "../../../google/api/annotations_pb.
 import { file_google_api_field_behavior } from "../../../google/api/field_behavior_pb.js";
 import type { Relation } from "../../catalog/v1/catalog_pb.js";
 import { file_pantree_catalog_v1_catalog } from "../../catalog/v1/catalog_pb.js";
-import type { CadenceChange } from "../../frequency/v1/frequency_service_pb.js";
+import type { CadenceChange, PurchaseProbability } from "../../frequency/v1/frequency_service_pb.js";
 import { file_pantree_frequency_v1_frequency_service } from "../../frequency/v1/frequency_service_pb.js";
 import type { Model } from "../../model/v1/model_pb.js";
 import { file_pantree_model_v1_model } from "../../model/v1/model_pb.js";
 import type { BasketItem, Purchase, PurchaseColumns } from "../../purchase/v1/purchase_pb.js";
 import { file_pantree_purchase_v1_purchase } from "../../purchase/v1/purchase_pb.js";
-import type { AssortmentItem, BasketMode, OmittedItem, PredictedItem, PromotedItems, Recommendation, SubscriptionPlan, Suggestion } from "../../recommendation/v1/recommendation_service_pb.js";
+import type { AssortmentItem, BasketMode, GetModelResponse, OmittedItem, PredictedItem, PromotedItems, Recommendation, SubscriptionPlan, Suggestion } from "../../recommendation/v1/recommendation_service_pb.js";
 import { file_pantree_recommendation_v1_recommendation_service } from "../../recommendation/v1/recommendation_service_pb.js";
 import type { CustomerProfile } from "../../vector/v1/vector_service_pb.js";
 import { file_pantree_vector_v1_vector_service } from "../../vector/v1/vector_service_pb.js";
@@ -24,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/pipeline/v1/pipeline_service.proto.
  */
 export const file_pantree_pipeline_v1_pipeline_service: GenFile = /*@__PURE__*/
-  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCLsBAoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJEiUKGHN0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbxgPIAEoAUgDiAEBEhYKDnN0b3JlZF9oaXN0b3J5GBAgASgIEhMKC2FzX2tub3duX29uGBEgASgJQhQKEl9zaW11bGF0aW9uX21vbnRoc0IHCgVfc2VlZEIWChRfbWF4X3JlY29tbWVuZGF0aW9uc0IbChlfc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvIk4KEU5leHRCYXNrZXRSZXF1ZXN0EjkKBWlucHV0GAEgASgLMiQucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0SW5wdXRCBOJBAQIiSwoSTmV4dEJhc2tldFJlc3BvbnNlEjUKBnJlc3VsdBgBIAEoCzIlLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlc3VsdCKvAwoPTmV4dEJhc2tldElucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEi4KB2hpc3RvcnkYAiADKAsyHS5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlEj0KD2hpc3RvcnlfY29sdW1ucxgDIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zEg0KBWFzX29mGAQgASgJEjMKBG1vZGUYBSABKA4yJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkJhc2tldE1vZGUSFgoJbWF4X2l0ZW1zGAYgASgFSACIAQESPQoKYXNzb3J0bWVudBgHIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQXNzb3J0bWVudEl0ZW0SPAoKcHJvbW90aW9ucxgIIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJvbW90ZWRJdGVtcxIWCg5zdG9yZWRfaGlzdG9yeRgJIAEoCBITCgthc19rbm93bl9vbhgKIAEoCUIMCgpfbWF4X2l0ZW1zIssBChBOZXh0QmFza2V0UmVzdWx0EhMKC2N1c3RvbWVyX2lkGAEgASgJEjcKBWl0ZW1zGAIgAygLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0ZWRJdGVtEg0KBWFzX29mGAMgASgJEiYKBW1vZGVsGAQgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIZChFyZWNvbW1lbmRhdGlvbl9pZBgFIAEoCRIXCg9oaXN0b3J5X3ZlcnNpb24YBiABKAki6wEKGUdldFJlY29tbWVuZGF0aW9uc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSIAoTbWF4X3JlY29tbWVuZGF0aW9ucxgEIAEoBUgAiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIbChNpbmNsdWRlX3N1Z2dlc3Rpb25zGAYgASgIEh8KF2luY2x1ZGVfY2FkZW5jZV9jaGFuZ2VzGAcgASgIQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zIlAKGkdldFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlEjIKBnJlc3VsdBgBIAEoCzIiLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1Jlc3VsdCKwAQoUR2V0TmV4dEJhc2tldFJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSMwoEbW9kZRgEIAEoDjIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmFza2V0TW9kZRIWCgltYXhfaXRlbXMYBSABKAVIAIgBAUIMCgpfbWF4X2l0ZW1zIk4KFUdldE5leHRCYXNrZXRSZXNwb25zZRI1CgZyZXN1bHQYASABKAsyJS5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXN1bHQiMQoURXJhc2VDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIidgoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhEKCWVyYXNlZF9hdBgBIAEoCRIXCg9sZWRnZXJfZW50cnlfaWQYAiABKAkSMQoHcmVtb3ZlZBgDIAMoCzIgLnBhbnRyZWUucGlwZWxpbmUudjEuUmVtb3ZlZERhdGEiRQoLUmVtb3ZlZERhdGESEQoJY29tcG9uZW50GAEgASgJEgwKBGtpbmQYAiABKAkSFQoNcmVtb3ZlZF9jb3VudBgDIAEoBSJQCgdTdGFydGVkEhMKC2N1c3RvbWVyX2lkGAEgASgJEhMKC21vbnRoX2NvdW50GAIgASgFEgwKBHNlZWQYAyABKA0SDQoFYXNfb2YYBCABKAkilwIKDU1vbnRobHlVcGRhdGUSFQoNbW9udGhfZGlzcGxheRgBIAEoCRIQCghwcm9ncmVzcxgCIAEoARIUCgxtb250aF9udW1iZXIYAyABKAUSEwoLbW9udGhfY291bnQYBCABKAUSFAoMcGVyaW9kX3N0YXJ0GAUgASgJEhIKCnBlcmlvZF9lbmQYBiABKAkSEgoKdHJpcF9jb3VudBgHIAEoBRITCgt0b3RhbF9zcGVuZBgIIAEoARIVCg10b3RhbF9zYXZpbmdzGAkgASgBEjAKCXB1cmNoYXNlcxgKIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USFgoOcHVyY2hhc2VfY291bnQYCyABKAUixAQKDVByb2Nlc3NSZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSPwoPcmVjb21tZW5kYXRpb25zGAIgASgLMiYucGFudHJlZS5waXBlbGluZS52MS5SZWNvbW1lbmRhdGlvblNldBIZChFyZWNvbW1lbmRhdGlvbl9pZBgDIAEoCRImCgVtb2RlbBgEIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAUgASgJEjEKEGNvbmZpZGVuY2VfbW9kZWwYBiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg0KBWFzX29mGAcgASgJEgwKBHNlZWQYCCABKA0SFQoNY3VzdG9tZXJfbmFtZRgJIAEoCRIRCglhcmNoZXR5cGUYCiABKAkSPAoPaGlzdG9yeV9zdW1tYXJ5GAsgASgLMiMucGFudHJlZS5waXBlbGluZS52MS5IaXN0b3J5U3VtbWFyeRIuCgh3YXJuaW5ncxgMIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuV2FybmluZxI8ChBjdXN0b21lcl9wcm9maWxlGA0gASgLMiIucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJQcm9maWxlEhUKDWN1cnJlbmN5X2NvZGUYDiABKAkSNAoLbW9kZWxfZmFjdHMYEiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLk1vZGVsRmFjdHMSFwoPaGlzdG9yeV92ZXJzaW9uGBMgASgJIrYDChFSZWNvbW1lbmRhdGlvblNldBJCCg9yZWNvbW1lbmRhdGlvbnMYASADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZGF0aW9uEjcKB29taXR0ZWQYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEjIKB3JlbGF0ZWQYAyADKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlJlbGF0ZWRJdGVtcxI5CgRwbGFuGAQgASgLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb25QbGFuEjwKD2NhZGVuY2VfY2hhbmdlcxgFIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2USOgoLc3VnZ2VzdGlvbnMYBiADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1Z2dlc3Rpb24SOwoLbmVhcl9taXNzZXMYByADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtIl0KDFJlbGF0ZWRJdGVtcxIMCgRuYW1lGAEgASgJEi8KBWl0ZW1zGAIgAygLMiAucGFudHJlZS5waXBlbGluZS52MS5SZWxhdGVkSXRlbRIOCgZzb3VyY2UYAyABKAkiKQoKTW9kZWxGYWN0cxIMCgRuYW1lGAEgASgJEg0KBWZhY3RzGAIgAygJIksKC1JlbGF0ZWRJdGVtEgwKBG5hbWUYASABKAkSLgoIcmVsYXRpb24YAiABKA4yHC5wYW50cmVlLmNhdGFsb2cudjEuUmVsYXRpb24iyAEKDkhpc3RvcnlTdW1tYXJ5EhMKC21vbnRoX2NvdW50GAEgASgFEhIKCnRyaXBfY291bnQYAiABKAUSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSEgoKaXRlbV9jb3VudBgEIAEoBRISCgpmaXJzdF9kYXRlGAUgASgJEhEKCWxhc3RfZGF0ZRgGIAEoCRITCgt0b3RhbF9zcGVuZBgHIAEoARIRCglzaW11bGF0ZWQYCCABKAgSEgoKaGFzX3ByaWNlcxgJIAEoCCI7CgdXYXJuaW5nEhEKCWNvbXBvbmVudBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiEgoQR2V0Q29uZmlnUmVxdWVzdCKYAgoRR2V0Q29uZmlnUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgCIAEoCRIhChlkZWZhdWx0X3NpbXVsYXRpb25fbW9udGhzGAMgASgFEh0KFW1heF9zaW11bGF0aW9uX21vbnRocxgEIAEoBRIRCgltYXhfaXRlbXMYBSABKAUSGAoQbWF4X2hpc3Rvcnlfcm93cxgGIAEoBRI4Cgpjb21wb25lbnRzGAcgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRDb25maWcSLgoIY2FkZW5jZXMYCCADKAsyHC5wYW50cmVlLnBpcGVsaW5lLnYxLkNhZGVuY2UiQgoPQ29tcG9uZW50Q29uZmlnEgwKBG5hbWUYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDwoHZW5hYmxlZBgDIAEoCCIzCgdDYWRlbmNlEhEKCWZyZXF1ZW5jeRgBIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAIgASgFIhIKEEdldFN0YXR1c1JlcXVlc3QikgEKEUdldFN0YXR1c1Jlc3BvbnNlEjIKBXN0YXRlGAEgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRI4Cgpjb21wb25lbnRzGAIgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0dXMSDwoHdmVyc2lvbhgDIAEoCSKKAQoPQ29tcG9uZW50U3RhdHVzEgwKBG5hbWUYASABKAkSMgoFc3RhdGUYAiABKA4yIy5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXRlEhAKCHJlcXVpcmVkGAMgASgIEhIKCmxhdGVuY3lfbXMYBCABKAESDwoHbWVzc2FnZRgFIAEoCSqrAQoOQ29tcG9uZW50U3RhdGUSHwobQ09NUE9ORU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09NUE9ORU5UX1NUQVRFX1NFUlZJTkcQARIcChhDT01QT05FTlRfU1RBVEVfREVHUkFERUQQAhIfChtDT01QT05FTlRfU1RBVEVfVU5BVkFJTEFCTEUQAxIcChhDT01QT05FTlRfU1RBVEVfRElTQUJMRUQQBDKDCQoPUGlwZWxpbmVTZXJ2aWNlEnwKB1Byb2Nlc3MSIy5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXF1ZXN0GiQucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzcG9uc2UiJoLT5JMCICIPL2FwaS92MS9wcm9jZXNzOgVpbnB1dGIGcmVzdWx0EqQBCg1TdHJlYW1Qcm9jZXNzEikucGFudHJlZS5waXBlbGluZS52MS5TdHJlYW1Qcm9jZXNzUmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuU3RyZWFtUHJvY2Vzc1Jlc3BvbnNlIjqC0+STAjQ6BWlucHV0QisKCVdFQlNPQ0tFVBIeL3dzL3N0cmVhbS97aW5wdXQuY3VzdG9tZXJfaWR9MAESiQEKCk5leHRCYXNrZXQSJi5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXF1ZXN0GicucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0UmVzcG9uc2UiKoLT5JMCJCITL2FwaS92MS9uZXh0LWJhc2tldDoFaW5wdXRiBnJlc3VsdBK2AQoSR2V0UmVjb21tZW5kYXRpb25zEi4ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXF1ZXN0Gi8ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXNwb25zZSI/gtPkkwI5Ei8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9L3JlY29tbWVuZGF0aW9uc2IGcmVzdWx0EqMBCg1HZXROZXh0QmFza2V0EikucGFudHJlZS5waXBlbGluZS52MS5HZXROZXh0QmFza2V0UmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0TmV4dEJhc2tldFJlc3BvbnNlIjuC0+STAjUSKy9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vbmV4dC1iYXNrZXRiBnJlc3VsdBKPAQoNRXJhc2VDdXN0b21lchIpLnBhbnRyZWUucGlwZWxpbmUudjEuRXJhc2VDdXN0b21lclJlcXVlc3QaKi5wYW50cmVlLnBpcGVsaW5lLnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZSIngtPkkwIhKh8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9EnIKCUdldENvbmZpZxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9jb25maWcSWgoJR2V0U3RhdHVzEiUucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXF1ZXN0GiYucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXNwb25zZWIGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
+  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCKHBQoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJEiUKGHN0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbxgPIAEoAUgDiAEBEhYKDnN0b3JlZF9oaXN0b3J5GBAgASgIEhMKC2FzX2tub3duX29uGBEgASgJEhkKEWluY2x1ZGVfZm9yZWNhc3RzGBIgASgIQhQKEl9zaW11bGF0aW9uX21vbnRoc0IHCgVfc2VlZEIWChRfbWF4X3JlY29tbWVuZGF0aW9uc0IbChlfc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvIk4KEU5leHRCYXNrZXRSZXF1ZXN0EjkKBWlucHV0GAEgASgLMiQucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0SW5wdXRCBOJBAQIiSwoSTmV4dEJhc2tldFJlc3BvbnNlEjUKBnJlc3VsdBgBIAEoCzIlLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlc3VsdCKvAwoPTmV4dEJhc2tldElucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEi4KB2hpc3RvcnkYAiADKAsyHS5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlEj0KD2hpc3RvcnlfY29sdW1ucxgDIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zEg0KBWFzX29mGAQgASgJEjMKBG1vZGUYBSABKA4yJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkJhc2tldE1vZGUSFgoJbWF4X2l0ZW1zGAYgASgFSACIAQESPQoKYXNzb3J0bWVudBgHIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQXNzb3J0bWVudEl0ZW0SPAoKcHJvbW90aW9ucxgIIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJvbW90ZWRJdGVtcxIWCg5zdG9yZWRfaGlzdG9yeRgJIAEoCBITCgthc19rbm93bl9vbhgKIAEoCUIMCgpfbWF4X2l0ZW1zIssBChBOZXh0QmFza2V0UmVzdWx0EhMKC2N1c3RvbWVyX2lkGAEgASgJEjcKBWl0ZW1zGAIgAygLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0ZWRJdGVtEg0KBWFzX29mGAMgASgJEiYKBW1vZGVsGAQgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIZChFyZWNvbW1lbmRhdGlvbl9pZBgFIAEoCRIXCg9oaXN0b3J5X3ZlcnNpb24YBiABKAki6wEKGUdldFJlY29tbWVuZGF0aW9uc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSIAoTbWF4X3JlY29tbWVuZGF0aW9ucxgEIAEoBUgAiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIbChNpbmNsdWRlX3N1Z2dlc3Rpb25zGAYgASgIEh8KF2luY2x1ZGVfY2FkZW5jZV9jaGFuZ2VzGAcgASgIQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zIlAKGkdldFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlEjIKBnJlc3VsdBgBIAEoCzIiLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1Jlc3VsdCKwAQoUR2V0TmV4dEJhc2tldFJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSMwoEbW9kZRgEIAEoDjIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmFza2V0TW9kZRIWCgltYXhfaXRlbXMYBSABKAVIAIgBAUIMCgpfbWF4X2l0ZW1zIk4KFUdldE5leHRCYXNrZXRSZXNwb25zZRI1CgZyZXN1bHQYASABKAsyJS5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXN1bHQiMQoURXJhc2VDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIidgoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhEKCWVyYXNlZF9hdBgBIAEoCRIXCg9sZWRnZXJfZW50cnlfaWQYAiABKAkSMQoHcmVtb3ZlZBgDIAMoCzIgLnBhbnRyZWUucGlwZWxpbmUudjEuUmVtb3ZlZERhdGEiRQoLUmVtb3ZlZERhdGESEQoJY29tcG9uZW50GAEgASgJEgwKBGtpbmQYAiABKAkSFQoNcmVtb3ZlZF9jb3VudBgDIAEoBSJQCgdTdGFydGVkEhMKC2N1c3RvbWVyX2lkGAEgASgJEhMKC21vbnRoX2NvdW50GAIgASgFEgwKBHNlZWQYAyABKA0SDQoFYXNfb2YYBCABKAkilwIKDU1vbnRobHlVcGRhdGUSFQoNbW9udGhfZGlzcGxheRgBIAEoCRIQCghwcm9ncmVzcxgCIAEoARIUCgxtb250aF9udW1iZXIYAyABKAUSEwoLbW9udGhfY291bnQYBCABKAUSFAoMcGVyaW9kX3N0YXJ0GAUgASgJEhIKCnBlcmlvZF9lbmQYBiABKAkSEgoKdHJpcF9jb3VudBgHIAEoBRITCgt0b3RhbF9zcGVuZBgIIAEoARIVCg10b3RhbF9zYXZpbmdzGAkgASgBEjAKCXB1cmNoYXNlcxgKIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USFgoOcHVyY2hhc2VfY291bnQYCyABKAUixAQKDVByb2Nlc3NSZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSPwoPcmVjb21tZW5kYXRpb25zGAIgASgLMiYucGFudHJlZS5waXBlbGluZS52MS5SZWNvbW1lbmRhdGlvblNldBIZChFyZWNvbW1lbmRhdGlvbl9pZBgDIAEoCRImCgVtb2RlbBgEIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAUgASgJEjEKEGNvbmZpZGVuY2VfbW9kZWwYBiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg0KBWFzX29mGAcgASgJEgwKBHNlZWQYCCABKA0SFQoNY3VzdG9tZXJfbmFtZRgJIAEoCRIRCglhcmNoZXR5cGUYCiABKAkSPAoPaGlzdG9yeV9zdW1tYXJ5GAsgASgLMiMucGFudHJlZS5waXBlbGluZS52MS5IaXN0b3J5U3VtbWFyeRIuCgh3YXJuaW5ncxgMIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuV2FybmluZxI8ChBjdXN0b21lcl9wcm9maWxlGA0gASgLMiIucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJQcm9maWxlEhUKDWN1cnJlbmN5X2NvZGUYDiABKAkSNAoLbW9kZWxfZmFjdHMYEiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLk1vZGVsRmFjdHMSFwoPaGlzdG9yeV92ZXJzaW9uGBMgASgJIuwDChFSZWNvbW1lbmRhdGlvblNldBJCCg9yZWNvbW1lbmRhdGlvbnMYASADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZGF0aW9uEjcKB29taXR0ZWQYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEjIKB3JlbGF0ZWQYAyADKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlJlbGF0ZWRJdGVtcxI5CgRwbGFuGAQgASgLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb25QbGFuEjwKD2NhZGVuY2VfY2hhbmdlcxgFIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2USOgoLc3VnZ2VzdGlvbnMYBiADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1Z2dlc3Rpb24SOwoLbmVhcl9taXNzZXMYByADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEjQKCWZvcmVjYXN0cxgIIAMoCzIhLnBhbnRyZWUucGlwZWxpbmUudjEuSXRlbUZvcmVjYXN0IpYBCgxJdGVtRm9yZWNhc3QSDAoEbmFtZRgBIAEoCRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGAIgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGAMgASgBEhYKDnB1cmNoYXNlZF9kYXlzGAQgAygFIl0KDFJlbGF0ZWRJdGVtcxIMCgRuYW1lGAEgASgJEi8KBWl0ZW1zGAIgAygLMiAucGFudHJlZS5waXBlbGluZS52MS5SZWxhdGVkSXRlbRIOCgZzb3VyY2UYAyABKAkiKQoKTW9kZWxGYWN0cxIMCgRuYW1lGAEgASgJEg0KBWZhY3RzGAIgAygJIksKC1JlbGF0ZWRJdGVtEgwKBG5hbWUYASABKAkSLgoIcmVsYXRpb24YAiABKA4yHC5wYW50cmVlLmNhdGFsb2cudjEuUmVsYXRpb24iyAEKDkhpc3RvcnlTdW1tYXJ5EhMKC21vbnRoX2NvdW50GAEgASgFEhIKCnRyaXBfY291bnQYAiABKAUSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSEgoKaXRlbV9jb3VudBgEIAEoBRISCgpmaXJzdF9kYXRlGAUgASgJEhEKCWxhc3RfZGF0ZRgGIAEoCRITCgt0b3RhbF9zcGVuZBgHIAEoARIRCglzaW11bGF0ZWQYCCABKAgSEgoKaGFzX3ByaWNlcxgJIAEoCCI7CgdXYXJuaW5nEhEKCWNvbXBvbmVudBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiEgoQR2V0Q29uZmlnUmVxdWVzdCKYAgoRR2V0Q29uZmlnUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgCIAEoCRIhChlkZWZhdWx0X3NpbXVsYXRpb25fbW9udGhzGAMgASgFEh0KFW1heF9zaW11bGF0aW9uX21vbnRocxgEIAEoBRIRCgltYXhfaXRlbXMYBSABKAUSGAoQbWF4X2hpc3Rvcnlfcm93cxgGIAEoBRI4Cgpjb21wb25lbnRzGAcgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRDb25maWcSLgoIY2FkZW5jZXMYCCADKAsyHC5wYW50cmVlLnBpcGVsaW5lLnYxLkNhZGVuY2UiQgoPQ29tcG9uZW50Q29uZmlnEgwKBG5hbWUYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDwoHZW5hYmxlZBgDIAEoCCIzCgdDYWRlbmNlEhEKCWZyZXF1ZW5jeRgBIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAIgASgFIhIKEEdldFN0YXR1c1JlcXVlc3QizwEKEUdldFN0YXR1c1Jlc3BvbnNlEjIKBXN0YXRlGAEgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRI4Cgpjb21wb25lbnRzGAIgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0dXMSDwoHdmVyc2lvbhgDIAEoCRI7Cg9yZWNlbnRfd2FybmluZ3MYBCADKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlJlY2VudFdhcm5pbmciYwoNUmVjZW50V2FybmluZxIRCgljb21wb25lbnQYASABKAkSDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg0KBWNvdW50GAQgASgFEhEKCWxhc3RfdGltZRgFIAEoCSISChBHZXRNb2RlbHNSZXF1ZXN0IlEKEUdldE1vZGVsc1Jlc3BvbnNlEjwKB3JhbmtpbmcYASABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVzcG9uc2UimwEKD0NvbXBvbmVudFN0YXR1cxIMCgRuYW1lGAEgASgJEjIKBXN0YXRlGAIgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRIQCghyZXF1aXJlZBgDIAEoCBISCgpsYXRlbmN5X21zGAQgASgBEg8KB21lc3NhZ2UYBSABKAkSDwoHdmVyc2lvbhgGIAEoCSqrAQoOQ29tcG9uZW50U3RhdGUSHwobQ09NUE9ORU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09NUE9ORU5UX1NUQVRFX1NFUlZJTkcQARIcChhDT01QT05FTlRfU1RBVEVfREVHUkFERUQQAhIfChtDT01QT05FTlRfU1RBVEVfVU5BVkFJTEFCTEUQAxIcChhDT01QT05FTlRfU1RBVEVfRElTQUJMRUQQBDKPCgoPUGlwZWxpbmVTZXJ2aWNlEnwKB1Byb2Nlc3MSIy5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXF1ZXN0GiQucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzcG9uc2UiJoLT5JMCICIPL2FwaS92MS9wcm9jZXNzOgVpbnB1dGIGcmVzdWx0EqQBCg1TdHJlYW1Qcm9jZXNzEikucGFudHJlZS5waXBlbGluZS52MS5TdHJlYW1Qcm9jZXNzUmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuU3RyZWFtUHJvY2Vzc1Jlc3BvbnNlIjqC0+STAjQ6BWlucHV0QisKCVdFQlNPQ0tFVBIeL3dzL3N0cmVhbS97aW5wdXQuY3VzdG9tZXJfaWR9MAESiQEKCk5leHRCYXNrZXQSJi5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXF1ZXN0GicucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0UmVzcG9uc2UiKoLT5JMCJCITL2FwaS92MS9uZXh0LWJhc2tldDoFaW5wdXRiBnJlc3VsdBK2AQoSR2V0UmVjb21tZW5kYXRpb25zEi4ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXF1ZXN0Gi8ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXNwb25zZSI/gtPkkwI5Ei8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9L3JlY29tbWVuZGF0aW9uc2IGcmVzdWx0EqMBCg1HZXROZXh0QmFza2V0EikucGFudHJlZS5waXBlbGluZS52MS5HZXROZXh0QmFza2V0UmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0TmV4dEJhc2tldFJlc3BvbnNlIjuC0+STAjUSKy9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vbmV4dC1iYXNrZXRiBnJlc3VsdBKPAQoNRXJhc2VDdXN0b21lchIpLnBhbnRyZWUucGlwZWxpbmUudjEuRXJhc2VDdXN0b21lclJlcXVlc3QaKi5wYW50cmVlLnBpcGVsaW5lLnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZSIngtPkkwIhKh8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9EnIKCUdldENvbmZpZxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9jb25maWcScgoJR2V0U3RhdHVzEiUucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXF1ZXN0GiYucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXNwb25zZSIWgtPkkwIQEg4vYXBpL3YxL3N0YXR1cxJyCglHZXRNb2RlbHMSJS5wYW50cmVlLnBpcGVsaW5lLnYxLkdldE1vZGVsc1JlcXVlc3QaJi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldE1vZGVsc1Jlc3BvbnNlIhaC0+STAhASDi9hcGkvdjEvbW9kZWxzYgZwcm90bzM", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
 
 /**
  * ProcessRequest is the input of Process.
@@ -268,6 +268,13 @@ export type ProcessInput = Message<"pantree.pipeline.v1.ProcessInput"> & {
    * @generated from field: string as_known_on = 17;
    */
   asKnownOn: string;
+
+  /**
+   * include_forecasts adds when the next purchases of the recommended items are expected.
+   *
+   * @generated from field: bool include_forecasts = 18;
+   */
+  includeForecasts: boolean;
 };
 
 /**
@@ -1030,6 +1037,14 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
    * @generated from field: repeated pantree.recommendation.v1.OmittedItem near_misses = 7;
    */
   nearMisses: OmittedItem[];
+
+  /**
+   * forecasts are when the next purchases of the recommended items are expected, in the order of the recommendations;
+   * empty unless requested.
+   *
+   * @generated from field: repeated pantree.pipeline.v1.ItemForecast forecasts = 8;
+   */
+  forecasts: ItemForecast[];
 };
 
 /**
@@ -1038,6 +1053,50 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
  */
 export const RecommendationSetSchema: GenMessage<RecommendationSet> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
+
+/**
+ * ItemForecast is when the next purchase of an item is expected.
+ *
+ * @generated from message pantree.pipeline.v1.ItemForecast
+ */
+export type ItemForecast = Message<"pantree.pipeline.v1.ItemForecast"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * purchase_probabilities are the probabilities that the next purchase is within each step of the ladder after as_of,
+   * shortest first.
+   *
+   * @generated from field: repeated pantree.frequency.v1.PurchaseProbability purchase_probabilities = 2;
+   */
+  purchaseProbabilities: PurchaseProbability[];
+
+  /**
+   * expected_days is the expected number of days from as_of to the next purchase; at most a year.
+   *
+   * @generated from field: double expected_days = 3;
+   */
+  expectedDays: number;
+
+  /**
+   * purchased_days are the days on which the item was bought, as days since 1970-01-01, ascending; the latest 200. Days
+   * are actual ones: absences of the household are not taken out.
+   *
+   * @generated from field: repeated int32 purchased_days = 4;
+   */
+  purchasedDays: number[];
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.ItemForecast.
+ * Use `create(ItemForecastSchema)` to create a new message.
+ */
+export const ItemForecastSchema: GenMessage<ItemForecast> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
 
 /**
  * RelatedItems are the complements and substitutes of a recommended item.
@@ -1072,7 +1131,7 @@ export type RelatedItems = Message<"pantree.pipeline.v1.RelatedItems"> & {
  * Use `create(RelatedItemsSchema)` to create a new message.
  */
 export const RelatedItemsSchema: GenMessage<RelatedItems> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 21);
 
 /**
  * ModelFacts names what is known about a recommended item only from a language model.
@@ -1101,7 +1160,7 @@ export type ModelFacts = Message<"pantree.pipeline.v1.ModelFacts"> & {
  * Use `create(ModelFactsSchema)` to create a new message.
  */
 export const ModelFactsSchema: GenMessage<ModelFacts> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 21);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 22);
 
 /**
  * RelatedItem is a complement or substitute of an item.
@@ -1129,7 +1188,7 @@ export type RelatedItem = Message<"pantree.pipeline.v1.RelatedItem"> & {
  * Use `create(RelatedItemSchema)` to create a new message.
  */
 export const RelatedItemSchema: GenMessage<RelatedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 22);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 23);
 
 /**
  * HistorySummary describes the history behind a result.
@@ -1206,7 +1265,7 @@ export type HistorySummary = Message<"pantree.pipeline.v1.HistorySummary"> & {
  * Use `create(HistorySummarySchema)` to create a new message.
  */
 export const HistorySummarySchema: GenMessage<HistorySummary> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 23);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 24);
 
 /**
  * Warning is what is missing from a result and why, or what is unusual about the history behind it.
@@ -1241,7 +1300,7 @@ export type Warning = Message<"pantree.pipeline.v1.Warning"> & {
  * Use `create(WarningSchema)` to create a new message.
  */
 export const WarningSchema: GenMessage<Warning> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 24);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 25);
 
 /**
  * GetConfigRequest is empty.
@@ -1256,7 +1315,7 @@ export type GetConfigRequest = Message<"pantree.pipeline.v1.GetConfigRequest"> &
  * Use `create(GetConfigRequestSchema)` to create a new message.
  */
 export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 25);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 26);
 
 /**
  * GetConfigResponse is the pipeline's configuration.
@@ -1327,7 +1386,7 @@ export type GetConfigResponse = Message<"pantree.pipeline.v1.GetConfigResponse">
  * Use `create(GetConfigResponseSchema)` to create a new message.
  */
 export const GetConfigResponseSchema: GenMessage<GetConfigResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 26);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 27);
 
 /**
  * ComponentConfig is a part behind the pipeline.
@@ -1362,7 +1421,7 @@ export type ComponentConfig = Message<"pantree.pipeline.v1.ComponentConfig"> & {
  * Use `create(ComponentConfigSchema)` to create a new message.
  */
 export const ComponentConfigSchema: GenMessage<ComponentConfig> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 27);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 28);
 
 /**
  * Cadence is a delivery interval that may be offered.
@@ -1390,7 +1449,7 @@ export type Cadence = Message<"pantree.pipeline.v1.Cadence"> & {
  * Use `create(CadenceSchema)` to create a new message.
  */
 export const CadenceSchema: GenMessage<Cadence> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 28);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 29);
 
 /**
  * GetStatusRequest is empty.
@@ -1405,7 +1464,7 @@ export type GetStatusRequest = Message<"pantree.pipeline.v1.GetStatusRequest"> &
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 29);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 30);
 
 /**
  * GetStatusResponse is the state of the mesh.
@@ -1434,6 +1493,13 @@ export type GetStatusResponse = Message<"pantree.pipeline.v1.GetStatusResponse">
    * @generated from field: string version = 3;
    */
   version: string;
+
+  /**
+   * recent_warnings are what results of this pipeline lacked since it started, the latest first; at most 20.
+   *
+   * @generated from field: repeated pantree.pipeline.v1.RecentWarning recent_warnings = 4;
+   */
+  recentWarnings: RecentWarning[];
 };
 
 /**
@@ -1441,7 +1507,92 @@ export type GetStatusResponse = Message<"pantree.pipeline.v1.GetStatusResponse">
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 30);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 31);
+
+/**
+ * RecentWarning is a warning of earlier results.
+ *
+ * @generated from message pantree.pipeline.v1.RecentWarning
+ */
+export type RecentWarning = Message<"pantree.pipeline.v1.RecentWarning"> & {
+  /**
+   * component is the part that failed, such as `vector`.
+   *
+   * @generated from field: string component = 1;
+   */
+  component: string;
+
+  /**
+   * code is stable and meant for programs, such as `COMPONENT_UNAVAILABLE`.
+   *
+   * @generated from field: string code = 2;
+   */
+  code: string;
+
+  /**
+   * message is the latest warning for people.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+
+  /**
+   * count is the number of results with it.
+   *
+   * @generated from field: int32 count = 4;
+   */
+  count: number;
+
+  /**
+   * last_time is when the latest of them was computed, ISO 8601, in UTC.
+   *
+   * @generated from field: string last_time = 5;
+   */
+  lastTime: string;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.RecentWarning.
+ * Use `create(RecentWarningSchema)` to create a new message.
+ */
+export const RecentWarningSchema: GenMessage<RecentWarning> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 32);
+
+/**
+ * GetModelsRequest is empty.
+ *
+ * @generated from message pantree.pipeline.v1.GetModelsRequest
+ */
+export type GetModelsRequest = Message<"pantree.pipeline.v1.GetModelsRequest"> & {
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.GetModelsRequest.
+ * Use `create(GetModelsRequestSchema)` to create a new message.
+ */
+export const GetModelsRequestSchema: GenMessage<GetModelsRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 33);
+
+/**
+ * GetModelsResponse holds the models that rank items.
+ *
+ * @generated from message pantree.pipeline.v1.GetModelsResponse
+ */
+export type GetModelsResponse = Message<"pantree.pipeline.v1.GetModelsResponse"> & {
+  /**
+   * ranking is the answer of the recommendation service.
+   *
+   * @generated from field: pantree.recommendation.v1.GetModelResponse ranking = 1;
+   */
+  ranking?: GetModelResponse | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.GetModelsResponse.
+ * Use `create(GetModelsResponseSchema)` to create a new message.
+ */
+export const GetModelsResponseSchema: GenMessage<GetModelsResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 34);
 
 /**
  * ComponentStatus is the state of one part, or of a system that it uses.
@@ -1483,6 +1634,13 @@ export type ComponentStatus = Message<"pantree.pipeline.v1.ComponentStatus"> & {
    * @generated from field: string message = 5;
    */
   message: string;
+
+  /**
+   * version is the part's version; empty when it does not answer, and for other systems.
+   *
+   * @generated from field: string version = 6;
+   */
+  version: string;
 };
 
 /**
@@ -1490,7 +1648,7 @@ export type ComponentStatus = Message<"pantree.pipeline.v1.ComponentStatus"> & {
  * Use `create(ComponentStatusSchema)` to create a new message.
  */
 export const ComponentStatusSchema: GenMessage<ComponentStatus> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 31);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 35);
 
 /**
  * ComponentState is the state of a part or of the mesh.
@@ -1619,7 +1777,7 @@ export const PipelineService: GenService<{
     output: typeof GetConfigResponseSchema;
   },
   /**
-   * GetStatus checks the health of every part and returns their states.
+   * GetStatus checks the health of every part and returns their states, and what results lacked lately.
    *
    * @generated from rpc pantree.pipeline.v1.PipelineService.GetStatus
    */
@@ -1627,6 +1785,16 @@ export const PipelineService: GenService<{
     methodKind: "unary";
     input: typeof GetStatusRequestSchema;
     output: typeof GetStatusResponseSchema;
+  },
+  /**
+   * GetModels returns the models that rank items, and how they were trained.
+   *
+   * @generated from rpc pantree.pipeline.v1.PipelineService.GetModels
+   */
+  getModels: {
+    methodKind: "unary";
+    input: typeof GetModelsRequestSchema;
+    output: typeof GetModelsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_pantree_pipeline_v1_pipeline_service, 0);

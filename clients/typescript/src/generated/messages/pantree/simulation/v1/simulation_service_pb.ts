@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/simulation/v1/simulation_service.proto.
  */
 export const file_pantree_simulation_v1_simulation_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci5wYW50cmVlL3NpbXVsYXRpb24vdjEvc2ltdWxhdGlvbl9zZXJ2aWNlLnByb3RvEhVwYW50cmVlLnNpbXVsYXRpb24udjEiPgoVTGlzdEFyY2hldHlwZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIoIBChZMaXN0QXJjaGV0eXBlc1Jlc3BvbnNlEjQKCmFyY2hldHlwZXMYASADKAsyIC5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgDIAEoCSK6AQoJQXJjaGV0eXBlEgoKAmlkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIaChJtZWFuX3RyaXBfZ2FwX2RheXMYBCABKAESGQoRbWVhbl9iYXNrZXRfaXRlbXMYBSABKAESPwoQY2F0ZWdvcnlfd2VpZ2h0cxgGIAMoCzIlLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5DYXRlZ29yeVdlaWdodCI4Cg5DYXRlZ29yeVdlaWdodBIQCghjYXRlZ29yeRgBIAEoCRIUCgx3ZWlnaHRfcmF0aW8YAiABKAEi1QEKFlN0cmVhbVB1cmNoYXNlc1JlcXVlc3QSFAoMaG91c2Vob2xkX2lkGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRI0CgVpdGVtcxgDIAMoCzIfLnBhbnRyZWUucHVyY2hhc2UudjEuQmFza2V0SXRlbUIE4kEBAhIeChFzaW11bGF0aW9uX21vbnRocxgEIAEoBUgAiAEBEhgKCnN0YXJ0X2RhdGUYBSABKAlCBOJBAQISDAoEc2VlZBgGIAEoDUIUChJfc2ltdWxhdGlvbl9tb250aHMipwEKF1N0cmVhbVB1cmNoYXNlc1Jlc3BvbnNlEhQKDG1vbnRoX251bWJlchgBIAEoBRITCgttb250aF9jb3VudBgCIAEoBRIUCgxwZXJpb2Rfc3RhcnQYAyABKAkSEgoKcGVyaW9kX2VuZBgEIAEoCRI3CglwdXJjaGFzZXMYBSABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucyLsAQoZU2ltdWxhdGVQb3B1bGF0aW9uUmVxdWVzdBIXCg9maXJzdF9ob3VzZWhvbGQYASABKAUSHQoPaG91c2Vob2xkX2NvdW50GAIgASgFQgTiQQECEjkKCmFyY2hldHlwZXMYAyADKAsyJS5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlU2hhcmUSHgoRc2ltdWxhdGlvbl9tb250aHMYBCABKAVIAIgBARIYCgpzdGFydF9kYXRlGAUgASgJQgTiQQECEgwKBHNlZWQYBiABKA1CFAoSX3NpbXVsYXRpb25fbW9udGhzIkQKDkFyY2hldHlwZVNoYXJlEhcKCWFyY2hldHlwZRgBIAEoCUIE4kEBAhIZCgtzaGFyZV9yYXRpbxgCIAEoAUIE4kEBAiKCAgoaU2ltdWxhdGVQb3B1bGF0aW9uUmVzcG9uc2USFwoPZmlyc3RfaG91c2Vob2xkGAEgASgFEhMKC2xpbmVfY291bnRzGAIgAygHEhUKDWFyY2hldHlwZV9pZHMYAyADKAkSGQoRYXJjaGV0eXBlX2luZGljZXMYBCADKAcSEgoKaXRlbV9uYW1lcxgFIAMoCRIXCg9pdGVtX2NhdGVnb3JpZXMYBiADKAkSFAoMaXRlbV9pbmRpY2VzGAcgAygHEgwKBGRheXMYCCADKA8SEgoKcXVhbnRpdGllcxgJIAMoBxIOCgZwcmljZXMYCiADKAESDwoHc2F2aW5ncxgLIAMoATKQAwoRU2ltdWxhdGlvblNlcnZpY2USiQEKDkxpc3RBcmNoZXR5cGVzEiwucGFudHJlZS5zaW11bGF0aW9uLnYxLkxpc3RBcmNoZXR5cGVzUmVxdWVzdBotLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5MaXN0QXJjaGV0eXBlc1Jlc3BvbnNlIhqC0+STAhQSEi9hcGkvdjEvYXJjaGV0eXBlcxJyCg9TdHJlYW1QdXJjaGFzZXMSLS5wYW50cmVlLnNpbXVsYXRpb24udjEuU3RyZWFtUHVyY2hhc2VzUmVxdWVzdBouLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TdHJlYW1QdXJjaGFzZXNSZXNwb25zZTABEnsKElNpbXVsYXRlUG9wdWxhdGlvbhIwLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TaW11bGF0ZVBvcHVsYXRpb25SZXF1ZXN0GjEucGFudHJlZS5zaW11bGF0aW9uLnYxLlNpbXVsYXRlUG9wdWxhdGlvblJlc3BvbnNlMAFiBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
+  fileDesc("Ci5wYW50cmVlL3NpbXVsYXRpb24vdjEvc2ltdWxhdGlvbl9zZXJ2aWNlLnByb3RvEhVwYW50cmVlLnNpbXVsYXRpb24udjEiPgoVTGlzdEFyY2hldHlwZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIoIBChZMaXN0QXJjaGV0eXBlc1Jlc3BvbnNlEjQKCmFyY2hldHlwZXMYASADKAsyIC5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgDIAEoCSK6AQoJQXJjaGV0eXBlEgoKAmlkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIaChJtZWFuX3RyaXBfZ2FwX2RheXMYBCABKAESGQoRbWVhbl9iYXNrZXRfaXRlbXMYBSABKAESPwoQY2F0ZWdvcnlfd2VpZ2h0cxgGIAMoCzIlLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5DYXRlZ29yeVdlaWdodCI4Cg5DYXRlZ29yeVdlaWdodBIQCghjYXRlZ29yeRgBIAEoCRIUCgx3ZWlnaHRfcmF0aW8YAiABKAEi1QEKFlN0cmVhbVB1cmNoYXNlc1JlcXVlc3QSFAoMaG91c2Vob2xkX2lkGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRI0CgVpdGVtcxgDIAMoCzIfLnBhbnRyZWUucHVyY2hhc2UudjEuQmFza2V0SXRlbUIE4kEBAhIeChFzaW11bGF0aW9uX21vbnRocxgEIAEoBUgAiAEBEhgKCnN0YXJ0X2RhdGUYBSABKAlCBOJBAQISDAoEc2VlZBgGIAEoDUIUChJfc2ltdWxhdGlvbl9tb250aHMipwEKF1N0cmVhbVB1cmNoYXNlc1Jlc3BvbnNlEhQKDG1vbnRoX251bWJlchgBIAEoBRITCgttb250aF9jb3VudBgCIAEoBRIUCgxwZXJpb2Rfc3RhcnQYAyABKAkSEgoKcGVyaW9kX2VuZBgEIAEoCRI3CglwdXJjaGFzZXMYBSABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucyLsAQoZU2ltdWxhdGVQb3B1bGF0aW9uUmVxdWVzdBIXCg9maXJzdF9ob3VzZWhvbGQYASABKAUSHQoPaG91c2Vob2xkX2NvdW50GAIgASgFQgTiQQECEjkKCmFyY2hldHlwZXMYAyADKAsyJS5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlU2hhcmUSHgoRc2ltdWxhdGlvbl9tb250aHMYBCABKAVIAIgBARIYCgpzdGFydF9kYXRlGAUgASgJQgTiQQECEgwKBHNlZWQYBiABKA1CFAoSX3NpbXVsYXRpb25fbW9udGhzIkQKDkFyY2hldHlwZVNoYXJlEhcKCWFyY2hldHlwZRgBIAEoCUIE4kEBAhIZCgtzaGFyZV9yYXRpbxgCIAEoAUIE4kEBAiKCAgoaU2ltdWxhdGVQb3B1bGF0aW9uUmVzcG9uc2USFwoPZmlyc3RfaG91c2Vob2xkGAEgASgFEhMKC2xpbmVfY291bnRzGAIgAygHEhUKDWFyY2hldHlwZV9pZHMYAyADKAkSGQoRYXJjaGV0eXBlX2luZGljZXMYBCADKAcSEgoKaXRlbV9uYW1lcxgFIAMoCRIXCg9pdGVtX2NhdGVnb3JpZXMYBiADKAkSFAoMaXRlbV9pbmRpY2VzGAcgAygHEgwKBGRheXMYCCADKA8SEgoKcXVhbnRpdGllcxgJIAMoBxIOCgZwcmljZXMYCiADKAESDwoHc2F2aW5ncxgLIAMoASJQChdMaXN0Q2F0YWxvZ0l0ZW1zUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiZgoYTGlzdENhdGFsb2dJdGVtc1Jlc3BvbnNlEjEKBWl0ZW1zGAEgAygLMiIucGFudHJlZS5zaW11bGF0aW9uLnYxLkNhdGFsb2dJdGVtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJQCgtDYXRhbG9nSXRlbRIMCgRuYW1lGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEgwKBHBhY2sYAyABKAkSEwoLdXN1YWxfcHJpY2UYBCABKAEypQQKEVNpbXVsYXRpb25TZXJ2aWNlEokBCg5MaXN0QXJjaGV0eXBlcxIsLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5MaXN0QXJjaGV0eXBlc1JlcXVlc3QaLS5wYW50cmVlLnNpbXVsYXRpb24udjEuTGlzdEFyY2hldHlwZXNSZXNwb25zZSIagtPkkwIUEhIvYXBpL3YxL2FyY2hldHlwZXMSkgEKEExpc3RDYXRhbG9nSXRlbXMSLi5wYW50cmVlLnNpbXVsYXRpb24udjEuTGlzdENhdGFsb2dJdGVtc1JlcXVlc3QaLy5wYW50cmVlLnNpbXVsYXRpb24udjEuTGlzdENhdGFsb2dJdGVtc1Jlc3BvbnNlIh2C0+STAhcSFS9hcGkvdjEvY2F0YWxvZy9pdGVtcxJyCg9TdHJlYW1QdXJjaGFzZXMSLS5wYW50cmVlLnNpbXVsYXRpb24udjEuU3RyZWFtUHVyY2hhc2VzUmVxdWVzdBouLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TdHJlYW1QdXJjaGFzZXNSZXNwb25zZTABEnsKElNpbXVsYXRlUG9wdWxhdGlvbhIwLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TaW11bGF0ZVBvcHVsYXRpb25SZXF1ZXN0GjEucGFudHJlZS5zaW11bGF0aW9uLnYxLlNpbXVsYXRlUG9wdWxhdGlvblJlc3BvbnNlMAFiBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
 
 /**
  * ListArchetypesRequest selects a page of archetypes.
@@ -448,6 +448,111 @@ export const SimulatePopulationResponseSchema: GenMessage<SimulatePopulationResp
   messageDesc(file_pantree_simulation_v1_simulation_service, 8);
 
 /**
+ * ListCatalogItemsRequest selects a page of catalog items.
+ *
+ * @generated from message pantree.simulation.v1.ListCatalogItemsRequest
+ */
+export type ListCatalogItemsRequest = Message<"pantree.simulation.v1.ListCatalogItemsRequest"> & {
+  /**
+   * prefix selects the items with a word that begins with it, regardless of case; empty selects all.
+   *
+   * @generated from field: string prefix = 1;
+   */
+  prefix: string;
+
+  /**
+   * page_size is the largest number of items to return; 0 means 50, more than 500 counts as 500.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * page_token is the next_page_token of the page before; empty for the first page.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message pantree.simulation.v1.ListCatalogItemsRequest.
+ * Use `create(ListCatalogItemsRequestSchema)` to create a new message.
+ */
+export const ListCatalogItemsRequestSchema: GenMessage<ListCatalogItemsRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_simulation_v1_simulation_service, 9);
+
+/**
+ * ListCatalogItemsResponse is a page of catalog items.
+ *
+ * @generated from message pantree.simulation.v1.ListCatalogItemsResponse
+ */
+export type ListCatalogItemsResponse = Message<"pantree.simulation.v1.ListCatalogItemsResponse"> & {
+  /**
+   * items are the items on this page: those whose names begin with the prefix, then the others, each in a stable order.
+   *
+   * @generated from field: repeated pantree.simulation.v1.CatalogItem items = 1;
+   */
+  items: CatalogItem[];
+
+  /**
+   * next_page_token is the page_token of the next page; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message pantree.simulation.v1.ListCatalogItemsResponse.
+ * Use `create(ListCatalogItemsResponseSchema)` to create a new message.
+ */
+export const ListCatalogItemsResponseSchema: GenMessage<ListCatalogItemsResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_simulation_v1_simulation_service, 10);
+
+/**
+ * CatalogItem is an ordinary grocery item.
+ *
+ * @generated from message pantree.simulation.v1.CatalogItem
+ */
+export type CatalogItem = Message<"pantree.simulation.v1.CatalogItem"> & {
+  /**
+   * name is its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * category is its category, such as `produce`.
+   *
+   * @generated from field: string category = 2;
+   */
+  category: string;
+
+  /**
+   * pack is one unit, such as `2 lb bag`.
+   *
+   * @generated from field: string pack = 3;
+   */
+  pack: string;
+
+  /**
+   * usual_price is the middle of the shelf prices of one unit, rounded to cents.
+   *
+   * @generated from field: double usual_price = 4;
+   */
+  usualPrice: number;
+};
+
+/**
+ * Describes the message pantree.simulation.v1.CatalogItem.
+ * Use `create(CatalogItemSchema)` to create a new message.
+ */
+export const CatalogItemSchema: GenMessage<CatalogItem> = /*@__PURE__*/
+  messageDesc(file_pantree_simulation_v1_simulation_service, 11);
+
+/**
  * SimulationService simulates purchases.
  *
  * @generated from service pantree.simulation.v1.SimulationService
@@ -462,6 +567,16 @@ export const SimulationService: GenService<{
     methodKind: "unary";
     input: typeof ListArchetypesRequestSchema;
     output: typeof ListArchetypesResponseSchema;
+  },
+  /**
+   * ListCatalogItems returns ordinary grocery items, with which a first purchase can be filled in.
+   *
+   * @generated from rpc pantree.simulation.v1.SimulationService.ListCatalogItems
+   */
+  listCatalogItems: {
+    methodKind: "unary";
+    input: typeof ListCatalogItemsRequestSchema;
+    output: typeof ListCatalogItemsResponseSchema;
   },
   /**
    * StreamPurchases simulates one household from its first purchase and sends each month as soon as it is simulated.

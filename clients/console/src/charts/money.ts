@@ -1,0 +1,39 @@
+import { money } from "../format.js";
+import type { Money } from "../state/plan.js";
+import { texts } from "../texts/index.js";
+import type { ChartData } from "./chart.js";
+
+/** What a year costs at the prices paid, at shelf prices, and with the subscriptions. */
+export function moneyChart(amounts: Money, currency: string): ChartData {
+  const { money: words } = texts;
+  const bars = [
+    ...(amounts.paid === null ? [] : [{ name: words.today, amount: amounts.paid, color: "var(--soft)" }]),
+    { name: words.shelf, amount: amounts.shelf, color: "var(--series-other)" },
+    { name: words.plan, amount: amounts.plan, color: "var(--accent)" },
+  ];
+  const rows = bars.map(({ name, amount }) => [name, money(amount, currency)]);
+  return {
+    sentence: words.sentence(rows.map(([name, amount]) => `${name} ${amount}`).join("; ")),
+    header: ["", words.title],
+    rows,
+    points: [],
+    height: 34 * bars.length + 8,
+    options: (plot, width) => ({
+      width,
+      height: 34 * bars.length + 8,
+      marginLeft: 8,
+      marginRight: 8,
+      marginTop: 4,
+      marginBottom: 4,
+      x: { axis: null, domain: [0, Math.max(...bars.map(({ amount }) => amount), 1)] },
+      y: { axis: null, domain: bars.map(({ name }) => name), padding: 0.55 },
+      marks: [
+        plot.barX(bars, { y: "name", x: "amount", fill: "color", rx: 2 }),
+        plot.text(bars, {
+          y: "name", x: 0, text: ({ name, amount }: (typeof bars)[number]) => `${name}  ${money(amount, currency)}`,
+          textAnchor: "start", dy: -15, fill: "var(--ink)", fontSize: 13,
+        }),
+      ],
+    }),
+  };
+}

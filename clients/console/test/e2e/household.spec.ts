@@ -1,0 +1,157 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import type { Page } from "@playwright/test";
+import { checkAxe, expect, picture, test } from "./page.js";
+
+const EXAMPLE = fileURLToPath(new URL("../../../../examples/purchases.csv", import.meta.url));
+
+const drop = (page: Page, name: string, text: string): Promise<void> =>
+  page.locator("input[type=file]").setInputFiles({ name, mimeType: "text/csv", buffer: Buffer.from(text) });
+
+/** Two purchases a week of one item, and others, from a fixed day on. */
+function history(lines: number, names: (at: number) => string): string {
+  const rows = ["date,item,price,quantity"];
+  for (let at = 0; at < lines; at++) {
+    const day = new Date(Date.UTC(2026, 0, 1) + Math.floor((at * 300) / lines) * 86_400_000);
+    rows.push(`${day.toISOString().slice(0, 10)},"${names(at).replaceAll('"', '""')}",2.50,1`);
+  }
+  return rows.join("\n");
+}
+
+test("a file becomes an explained plan", async ({ page }) => {
+  await page.goto("app/#/household");
+  await checkAxe(page);
+  await page.locator("input[type=file]").setInputFiles(EXAMPLE);
+  await expect(page.locator(".cards > li").first()).toBeVisible();
+  await expect(page.getByText("67 purchases read.")).toBeVisible();
+  const card = page.locator(".card").filter({ hasText: "Oat milk" });
+  await expect(card).toContainText("every week");
+  await expect(card).toContainText("% sure you buy it again by");
+  await expect(card.locator(".plot svg")).toHaveCount(2);
+  await checkAxe(page);
+  const [csv] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Download as CSV" }).click()]);
+  const text = readFileSync(await csv.path(), "utf8");
+  expect(text.startsWith("\ufeffitem,every_days")).toBe(true);
+  expect(text).toContain("Oat milk 1 L,7,2,2026-");
+
+  // The mapping can be changed; without prices there is no money.
+  await page.getByText("Columns", { exact: true }).click();
+  await page.getByLabel("Price of one").selectOption("");
+  await expect(page.getByText("The file has no prices, so")).toBeVisible();
+
+  await page.locator(".screen .bar button").first().click();
+  await expect(page.locator(".drop")).toBeVisible();
+});
+
+test("unclear dates are asked once, with both readings", async ({ page }) => {
+  await page.goto("app/#/household");
+  await drop(page, "unclear.csv", "date,item,price\n03/04/26,Milk,1.99\n04/05/26,Milk,1.99\n05/06/26,Milk,1.99\n");
+  await expect(page.getByRole("group", { name: "Is 03/04/26 day first or month first?" })).toBeVisible();
+  await checkAxe(page);
+  await page.getByRole("button", { name: "Month first: Mar 4, 2026" }).click();
+  await expect(page.getByText("3 purchases read.")).toBeVisible();
+  // Three purchases are no habit: it says so.
+  await expect(page.getByText("Nothing is worth a subscription yet.")).toBeVisible();
+});
+
+test("faulty rows are named by line, and the others go on", async ({ page }) => {
+  const good = history(80, (at) => (at % 2 ? "Milk" : "Rice"));
+  await page.goto("app/#/household");
+  await drop(page, "faults.csv", `${good}\n2026-11-01,Bread,free,1\nno date,Rice,2.50,1\n`);
+  const problem = page.getByRole("alert");
+  await expect(problem).toContainText("2 problems");
+  await expect(problem).toContainText("line 82, price");
+  await expect(problem).toContainText("line 83, date");
+  await checkAxe(page);
+  await page.getByRole("button", { name: "Leave these rows out and go on" }).click();
+  await expect(page.getByText("80 purchases read.")).toBeVisible();
+  await expect(page.getByText("Left out").first()).toBeVisible();
+});
+
+test("what is no file of purchases is said plainly", async ({ page }) => {
+  await page.goto("app/#/household");
+  await drop(page, "notes.txt", "dear diary\ntoday it rained\n");
+  await expect(page.getByRole("alert")).toContainText("cannot be read yet");
+  await page.getByRole("button", { name: "Use another file" }).click();
+  await drop(page, "empty.csv", "");
+  await expect(page.getByRole("alert")).toHaveText("The file is empty.");
+});
+
+test("20,000 lines with hostile names", async ({ page }) => {
+  const hostile = ["<img src=x onerror=alert(1)>", "[/6 pieces]", "خبز", "🥛", "=1+1", "Milk"];
+  await page.goto("app/#/household");
+  await drop(page, "big.csv", history(20_000, (at) => hostile[at % hostile.length] ?? ""));
+  await expect(page.getByText("20,000 purchases read.")).toBeVisible({ timeout: 30_000 });
+  await expect(page.locator(".cards > li").first()).toBeVisible({ timeout: 30_000 });
+  const shown = await page.locator(".card h3, .panel li strong").allInnerTexts();
+  expect(shown.length).toBeGreaterThan(0);
+  for (const name of shown) expect([...hostile, name]).toContain(name.trim());
+  expect(await page.locator(".card img, .panel img").count()).toBe(0);
+});
+
+test("500 recommendations are shown by forty, with a filter", async ({ page }) => {
+  // The contract allows 100; the page must not slow down with what later versions send.
+  await page.route("**/api/v1/process", async (route) => {
+    const answer = await (await route.fetch()).json();
+    const [one] = answer.recommendations.recommendations;
+    answer.recommendations.recommendations = Array.from({ length: 500 }, (_, at) => ({ ...one, name: `Item ${at}` }));
+    await route.fulfill({ json: answer });
+  });
+  await page.goto("app/#/household");
+  await page.locator("input[type=file]").setInputFiles(EXAMPLE);
+  await expect(page.locator(".cards > li")).toHaveCount(40);
+  await page.getByRole("button", { name: "Show 40 more" }).click();
+  await expect(page.locator(".cards > li")).toHaveCount(80);
+  await page.getByRole("searchbox").fill("item 49");
+  await expect(page.locator(".cards > li")).toHaveCount(11);
+});
+
+test.describe("when parts fail", () => {
+  test.use({ expectedErrors: /status of (503|429)/ });
+
+  test("the page says which, and the next try succeeds", async ({ page }) => {
+    const problems = [
+      { status: 503, code: "COMPONENT_UNAVAILABLE", component: "frequency" },
+      { status: 503, code: "COMPONENT_UNAVAILABLE", component: "frequency" },
+      { status: 503, code: "COMPONENT_UNAVAILABLE", component: "frequency" },
+      { status: 429, code: "TOO_MANY_REQUESTS" },
+    ];
+    await page.route("**/api/v1/process", (route) => {
+      const problem = problems.shift();
+      if (!problem) return route.continue();
+      return route.fulfill({
+        status: problem.status,
+        contentType: "application/problem+json",
+        json: { type: "about:blank", title: "", detail: "try later", instance: "", errors: [], trace_id: "0af7651916cd43dd", ...problem },
+      });
+    });
+    await page.goto("app/#/household");
+    await page.locator("input[type=file]").setInputFiles(EXAMPLE);
+    await expect(page.getByRole("alert")).toContainText("frequency does not answer");
+    await expect(page.getByRole("alert")).toContainText("0af7651916cd43dd");
+    await checkAxe(page);
+    await page.getByRole("button", { name: "Try again" }).click();
+    await expect(page.getByRole("alert")).toContainText("Too much is going on at once.");
+    await page.getByRole("button", { name: "Try again" }).click();
+    await expect(page.locator(".cards > li").first()).toBeVisible();
+  });
+});
+
+test("pictures of Household", async ({ page }) => {
+  await page.setViewportSize({ width: 1280, height: 1000 });
+  await page.goto("app/#/household");
+  await page.locator("input[type=file]").setInputFiles(EXAMPLE);
+  await expect(page.locator(".card .plot svg").first()).toBeVisible();
+  await page.waitForTimeout(600);
+  await picture(page, "household-light");
+  await page.emulateMedia({ colorScheme: "dark" });
+  await picture(page, "household-dark");
+  await checkAxe(page);
+  await page.emulateMedia({ media: "print", colorScheme: "light" });
+  await picture(page, "household-print");
+  await page.emulateMedia({ media: "screen" });
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.waitForTimeout(400);
+  await picture(page, "household-phone", { fullPage: true });
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+});
