@@ -1,6 +1,6 @@
-"""The console in Chromium against a mesh, its logic in Node.js, and a rebuild. `make console-install` installs the tools.
+"""The console in Chromium against a mesh, its logic in Node.js, and a rebuild.
 
-The tests themselves are in clients/console/test.
+`make console-install` installs the tools. The tests themselves are in clients/console/test.
 """
 
 import asyncio
@@ -62,6 +62,11 @@ async def run(*command: str, **variables: str) -> str:
     return output
 
 
+def files_of(folder: Path) -> list[str]:
+    """Paths of all files in a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
 @pytest_asyncio.fixture(loop_scope="session")
 async def keyed(mesh: RunningMesh, tmp_path: Path) -> AsyncIterator[str]:
     """URL of another gateway of the mesh, which asks for a key."""
@@ -79,18 +84,19 @@ async def keyed(mesh: RunningMesh, tmp_path: Path) -> AsyncIterator[str]:
         await gateway.stop(0)
 
 
-async def test_types() -> None:
-    await run("node_modules/.bin/tsc")
+def test_types() -> None:
+    asyncio.run(run("node_modules/.bin/tsc"))
 
 
-async def test_logic() -> None:
-    await run("node_modules/.bin/vitest", "run")
+def test_logic() -> None:
+    asyncio.run(run("node_modules/.bin/vitest", "run"))
 
 
-async def test_rebuild_is_equal(tmp_path: Path) -> None:
-    await run("node_modules/.bin/vite", "build", "--outDir", str(tmp_path), "--emptyOutDir", "--logLevel", "error")
-    names = sorted(str(path.relative_to(BUILD)) for path in BUILD.rglob("*") if path.is_file())
-    assert names == sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+def test_rebuild_is_equal(tmp_path: Path) -> None:
+    target = ("--outDir", str(tmp_path), "--emptyOutDir")
+    asyncio.run(run("node_modules/.bin/vite", "build", *target, "--logLevel", "error"))
+    names = files_of(BUILD)
+    assert names == files_of(tmp_path)
     assert filecmp.cmpfiles(BUILD, tmp_path, names, shallow=False)[0] == names
 
 
@@ -106,5 +112,5 @@ async def test_in_chromium(mesh: RunningMesh, keyed: str, tmp_path: Path) -> Non
         PANTREE_PICTURES=pictures,
         PANTREE_TEST_RESULTS=str(tmp_path / "results"),
     )
-    taken = {picture.stem for picture in Path(pictures).glob("*.png")}
-    assert {f"{view}-{look}" for view in ("try", "household") for look in ("light", "dark", "phone")} <= taken
+    wanted = {f"{view}-{look}.png" for view in ("try", "household") for look in ("light", "dark", "phone")}
+    assert wanted <= set(files_of(Path(pictures)))

@@ -110,7 +110,7 @@ async def test_unexpected_error_is_a_problem_without_details(mesh: Mesh) -> None
 async def test_access_log_has_the_route_but_no_customer(client: httpx.AsyncClient) -> None:
     with capture_logs() as events:
         await client.post("/api/v1/process", json={"customer_id": "cust_001"})
-        await client.get("/api/v1/customers/cust_001")
+        await client.get("/api/v1/shoppers/cust_001")
     # The loopback services log their calls, too.
     accesses = [event for event in events if event["event"] == "request"]
     assert [(event["method"], event["route"], event["status"]) for event in accesses] == [
