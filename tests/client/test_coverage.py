@@ -13,12 +13,14 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
 import pantree
+from pantree.recommendation.v1.recommendation_service_pb2 import PlanAnalysis
 from pantree_client import (
     BasketRequest,
     FirstPurchase,
     Item,
     PantreeClient,
     PantreeError,
+    PlanRequest,
     ReceiptLine,
     SyncPantreeClient,
 )
@@ -103,6 +105,7 @@ async def test_client_calls_every_public_method() -> None:
                 "purchases": lambda: exhausted(client.purchases("cust_001")),
                 "export_customer": lambda: exhausted(client.export_customer("cust_001")),
                 "erase_customer": lambda: client.erase_customer("cust_001"),
+                "plan": lambda: client.plan(PlanRequest("cust_001", PlanAnalysis(as_of="2026-11-23"))),
                 "archetypes": lambda: exhausted(client.archetypes()),
                 "status": client.status,
                 "config": client.config,

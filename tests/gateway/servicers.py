@@ -58,6 +58,12 @@ class PipelineServicer(rpc.PipelineServiceServicer):
         result.warnings.extend(self.warnings)
         return messages.ProcessResponse(result=result)
 
+    async def Plan(self, request: messages.PlanRequest, context: Context) -> messages.PlanResponse:
+        analysis = request.input.analysis
+        return messages.PlanResponse(
+            result=messages.PlanResult(customer_id=request.input.customer_id, as_of=analysis.as_of)
+        )
+
     async def NextBasket(self, request: messages.NextBasketRequest, context: Context) -> messages.NextBasketResponse:
         item = PredictedItem(name="Bananas", probability=0.5)
         result = messages.NextBasketResult(

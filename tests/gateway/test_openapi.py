@@ -58,7 +58,8 @@ def test_every_rest_route_of_the_contract_is_described(document: dict[str, Any])
     customer = "/api/v1/customers/{customer_id}"
     of_customers = ("recommendations", "next-basket", "purchases", "purchases:correct", "export")
     stored = {customer, *(f"{customer}/{name}" for name in of_customers)}
-    names = ("process", "next-basket", "archetypes", "config", "status", "models", "catalog/items", "purchase-files")
+    system = ("archetypes", "config", "status", "models", "catalog/items", "purchase-files")
+    names = ("process", "plan", "next-basket", *system)
     original = {f"/api/v1/{name}" for name in names}
     assert original | stored | OWN_PATHS == set(document["paths"])
 

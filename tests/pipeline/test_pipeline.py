@@ -173,11 +173,16 @@ class Recommender:
         neighborhood: Neighborhood | None,
         replaced: Mapping[str, str],
         currency_code: str = "",
+        include_analysis: bool = False,
+        constraints: object | None = None,
     ) -> Recommendations:
         self.neighborhood = neighborhood
         self.customer_id = customer_id
         self.candidates = candidates
         return Recommendations(None, ("Bananas",), MODEL, "embedded", self._fallback_reason)
+
+    async def plan(self, analysis: object, constraints: object | None) -> object:
+        raise NotImplementedError
 
     async def next_basket(self, request: NextBasketJob) -> object:
         raise NotImplementedError

@@ -92,6 +92,11 @@ async def recommend(
             return await rpc.RecommendationServiceStub(channel).Recommend(message)
 
 
+async def plan(message: messages.PlanDeliveriesRequest) -> messages.PlanDeliveriesResponse:
+    async with loopback(await build(embedded())) as channel:
+        return await rpc.RecommendationServiceStub(channel).PlanDeliveries(message)
+
+
 async def violated_fields(message: messages.RecommendRequest) -> set[str]:
     with pytest.raises(InvalidInput) as raised:
         await recommend(message)
@@ -172,6 +177,26 @@ async def test_forecast_and_paid_price_reach_the_response() -> None:
     assert offer.savings_vs_paid.low_annual_savings < 1.55 < offer.savings_vs_paid.high_annual_savings
     assert not offer.savings_vs_paid.pays_less_today
     assert offer.tiers[1].savings_vs_paid.expected_annual_savings > 1.55
+
+
+async def test_plan_of_the_analysis_is_the_plan_of_the_answer() -> None:
+    named = [with_forecast(name=f"Item {number}", mean_paid_unit_price=1.9 - 0.1 * number) for number in range(3)]
+    answer = await recommend(request(*named, include_analysis=True, include_omitted=True))
+    again = await plan(messages.PlanDeliveriesRequest(analysis=answer.analysis))
+    assert again.plan == answer.plan
+    assert {one.name: one.subscription.annual_cost for one in again.subscriptions} == {
+        one.name: one.subscription.annual_cost for one in answer.recommendations
+    }
+    assert [item.name for item in again.left_out] == [item.name for item in answer.omitted]
+    first_dates = {one.name: one.subscription.first_delivery_date for one in answer.recommendations}
+    for delivery in reversed(answer.plan.deliveries):
+        for item in delivery.items:
+            assert delivery.date >= first_dates[item.name]
+    without = messages.PlanConstraints(excluded_items=["Item 0"])
+    (left_out, *_) = (
+        await plan(messages.PlanDeliveriesRequest(analysis=answer.analysis, constraints=without))
+    ).left_out
+    assert (left_out.name, left_out.reason.code) == ("Item 0", "EXCLUDED_BY_HOUSEHOLD")
 
 
 # What ITEM_FREQUENCY_VIEW_BASIC leaves out.

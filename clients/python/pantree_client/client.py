@@ -19,11 +19,12 @@ from pantree_client.customers import (
     to_erasure,
     to_line,
 )
-from pantree_client.requests import BasketRequest, FirstPurchase, History
+from pantree_client.requests import BasketRequest, FirstPurchase, History, PlanRequest
 from pantree_client.results import (
     Archetype,
     CatalogItem,
     Config,
+    DeliveryPlan,
     Event,
     NextBasket,
     RankingModel,
@@ -32,6 +33,7 @@ from pantree_client.results import (
     to_archetype,
     to_catalog_item,
     to_config,
+    to_delivery_plan,
     to_event,
     to_models,
     to_next_basket,
@@ -310,6 +312,14 @@ class PantreeClient:
         """
         request = messages.EraseCustomerRequest(customer_id=customer_id)
         return to_erasure(await self._opened.erase_customer(request, self._seconds(timeout_seconds)))
+
+    async def plan(self, request: PlanRequest, *, timeout_seconds: float | None = None) -> DeliveryPlan:
+        """Plans the deliveries of a household again, with constraints, from the analysis of a result.
+
+        Raises:
+            PantreeError: as in `process`.
+        """
+        return to_delivery_plan(await self._opened.plan(request.message(), self._seconds(timeout_seconds)))
 
     async def archetypes(
         self, *, page_size: int = 0, timeout_seconds: float | None = None

@@ -1,13 +1,13 @@
 """Requests: a first purchase, a real history, or a next basket."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
 from google.protobuf.message import Message
 
-from pantree.pipeline.v1.pipeline_service_pb2 import NextBasketInput, ProcessInput
+from pantree.pipeline.v1.pipeline_service_pb2 import NextBasketInput, PlanInput, ProcessInput
 from pantree.purchase.v1 import purchase_pb2
 from pantree.recommendation.v1 import recommendation_service_pb2
 from pantree.recommendation.v1.recommendation_service_pb2 import PromotedItems
@@ -61,6 +61,66 @@ class Purchase:
 
 
 @dataclass(frozen=True)
+class PlanConstraints:
+    """What a household demands of its plan. Items are named as in the answer's analysis."""
+
+    delivery_weekdays: Sequence[int] = ()
+    """Days with deliveries, 1 (Monday) to 7 (Sunday); all if empty."""
+    max_boxes_per_month: int | None = None
+    """In any 28 days in a row."""
+    budget_per_month: float | None = None
+    """Of any 28 days in a row."""
+    required_items: Sequence[str] = ()
+    excluded_items: Sequence[str] = ()
+    min_annual_savings: float | None = None
+    """Against the prices that the household paid."""
+    notice_days: int = 0
+    """Days from the date of the request to the first delivery, at least."""
+    price_limits: Mapping[str, float] = field(default_factory=dict)
+    """Highest price of a unit, by name of the item."""
+
+    def message(self) -> recommendation_service_pb2.PlanConstraints:
+        """The constraints as a message of the contract.
+
+        Raises:
+            InvalidInput: when a value does not fit into its field of the message.
+        """
+        values = {name: value for name, value in vars(self).items() if name != "price_limits"}
+        limits: list[dict[str, Any]] = [
+            {"name": name, "max_unit_price": price} for name, price in self.price_limits.items()
+        ]
+        try:
+            return recommendation_service_pb2.PlanConstraints(
+                **values, price_limits=[recommendation_service_pb2.PriceLimit(**limit) for limit in limits]
+            )
+        except ValueError:
+            raise _out_of_range(
+                recommendation_service_pb2.PlanConstraints,
+                values,
+                price_limits=(recommendation_service_pb2.PriceLimit, limits),
+            ) from None
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """A household whose deliveries are planned again, without its history."""
+
+    customer_id: str
+    """1 to 128 characters."""
+    analysis: recommendation_service_pb2.PlanAnalysis
+    """Of a `Result`; ask for it with `include_analysis`."""
+    constraints: PlanConstraints | None = None
+
+    def message(self) -> PlanInput:
+        """The request as a message of the contract."""
+        return PlanInput(
+            customer_id=self.customer_id,
+            analysis=self.analysis,
+            constraints=None if self.constraints is None else self.constraints.message(),
+        )
+
+
+@dataclass(frozen=True)
 class FirstPurchase:
     """A household's first purchase. Its history is simulated."""
 
@@ -88,6 +148,10 @@ class FirstPurchase:
     """ISO 4217 code of all amounts, such as `EUR`; it decides to how many digits they are rounded."""
     stockout_tolerance_ratio: float | None = None
     """Above 0, to deliver more and avoid stockouts, and below 1, to deliver less; 0.5 if None."""
+    include_analysis: bool = False
+    """Include what `PlanRequest` needs."""
+    constraints: PlanConstraints | None = None
+    """Items that do not fit are not recommended."""
 
     def message(self) -> ProcessInput:
         """The request as a message of the contract.
@@ -125,6 +189,10 @@ class History:
     """ISO 4217 code of all amounts, such as `EUR`; it decides to how many digits they are rounded."""
     stockout_tolerance_ratio: float | None = None
     """Above 0, to deliver more and avoid stockouts, and below 1, to deliver less; 0.5 if None."""
+    include_analysis: bool = False
+    """Include what `PlanRequest` needs."""
+    constraints: PlanConstraints | None = None
+    """Items that do not fit are not recommended."""
 
     def message(self) -> ProcessInput:
         """The request as a message of the contract. Rows that a message cannot hold, by number or size, become columns.
@@ -212,7 +280,8 @@ def _input_values(request: FirstPurchase | History) -> dict[str, Any]:
     """Values of the fields that have the same names in the request and in its message."""
     as_of = "" if request.as_of is None else request.as_of.isoformat()
     return {name: value for name, value in vars(request).items() if name not in ("items", "purchases")} | {
-        "as_of": as_of
+        "as_of": as_of,
+        "constraints": None if request.constraints is None else request.constraints.message(),
     }
 
 
@@ -246,9 +315,9 @@ def _out_of_range(
 ) -> InvalidInput:
     """Error that names the values that do not fit into their fields."""
     violations = list(_violations(kind, values, ""))
-    for field, (row_kind, rows) in rows_by_field.items():
+    for name, (row_kind, rows) in rows_by_field.items():
         for position, row in enumerate(rows):
-            violations += _violations(row_kind, row, f"{field}[{position}].")
+            violations += _violations(row_kind, row, f"{name}[{position}].")
     return invalid_input(violations)
 
 

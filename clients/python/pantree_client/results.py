@@ -59,6 +59,45 @@ class SavingsVsPaid:
 
 
 @dataclass(frozen=True)
+class DeliveredItem:
+    """An item of a box."""
+
+    name: str
+    quantity: int
+    price: float
+    """Of all units, after the discount."""
+    savings_vs_paid: float | None
+    """Compared with the price paid, negative if it costs more; None if that is unknown."""
+    item_id: str
+    variant: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A box of the calendar."""
+
+    date: date
+    items: tuple[DeliveredItem, ...]
+    """By name."""
+    discount_ratio: float
+    """0 to 1."""
+    price: float
+    savings_vs_paid: float | None
+    """Sum over the items; None if one is unknown."""
+
+
+@dataclass(frozen=True)
+class BindingConstraint:
+    """A constraint that cannot be met, and what would fit."""
+
+    constraint: str
+    """Name of its field, such as `budget_per_month`."""
+    text: str
+    """For people."""
+    fitting_value: float | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """Annual cost and savings of all recommendations together, with the discounts for several items per delivery."""
 
@@ -68,6 +107,16 @@ class Plan:
     """Compared with shelf prices."""
     annual_savings_vs_paid: float | None
     """Compared with prices paid, negative if the subscriptions cost more; None unless known for every item."""
+    deliveries: tuple[Delivery, ...]
+    """Boxes of the 84 days after the date of the request, earliest first."""
+    end_date: date | None
+    """Last day of the calendar; None in answers without one."""
+    annual_paid: float | None
+    """A year's deliveries at the prices paid; None unless known for every item."""
+    boxes_per_month: float
+    """Mean number of boxes in 28 days."""
+    best_discount_ratio: float
+    """Share of a year's item deliveries with the largest discount, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +155,18 @@ class Recommendation:
     """The shop's own id, as in the request; empty if it has none."""
     variant: str
     """Variant or pack size, as in the request."""
+    value: str
+    """Compared with the prices paid: `SAVES`, `SAME` or `CONVENIENCE` (costs more); empty if unknown."""
+    discount_ratio_in_plan: float
+    """Mean discount over the deliveries of a year, 0 to 1."""
+    annual_savings_in_plan: float | None
+    """Compared with the prices paid, negative if it costs more; None if unknown."""
+    unit_price: float
+    """Shelf price that all costs are based on."""
+    price_date: date | None
+    """Day of the purchase that the price is from; None if unknown."""
+    next_charge: float
+    """Price of the first delivery."""
     message: recommendation_service_pb2.Recommendation = field(repr=False, compare=False)
 
 
@@ -180,6 +241,10 @@ class Result:
     """ISO 4217 code of all amounts, from the request; empty if it had none."""
     has_prices: bool
     """False if the history has no prices: costs and savings are 0 and mean nothing."""
+    binding_constraints: tuple[BindingConstraint, ...]
+    """Constraints that cannot be met; empty when all are."""
+    analysis: recommendation_service_pb2.PlanAnalysis | None
+    """For `PlanRequest`; None unless requested."""
     message: messages.ProcessResult = field(repr=False, compare=False)
 
 
@@ -201,6 +266,51 @@ class PredictedItem:
     variant: str
     """As in the purchases; empty if they have none."""
     message: recommendation_service_pb2.PredictedItem = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class PlannedSubscription:
+    """An item of a plan."""
+
+    name: str
+    frequency: str
+    """Such as `weekly`."""
+    interval_days: int
+    quantity: int
+    """Units per delivery."""
+    first_delivery_date: date
+    annual_cost: float
+    value: str
+    """Compared with the prices paid: `SAVES`, `SAME` or `CONVENIENCE` (costs more); empty if unknown."""
+    discount_ratio_in_plan: float
+    """Mean discount over the deliveries of a year, 0 to 1."""
+    annual_savings_in_plan: float | None
+    """Compared with the prices paid, negative if it costs more; None if unknown."""
+    unit_price: float
+    price_date: date | None
+    next_charge: float
+    """Price of the first delivery."""
+    item_id: str
+    variant: str
+    message: recommendation_service_pb2.PlannedSubscription = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class DeliveryPlan:
+    """Deliveries planned again, with constraints."""
+
+    customer_id: str
+    recommendation_id: str
+    """Equal for equal results."""
+    as_of: date
+    currency_code: str
+    plan: Plan
+    """Without deliveries when the constraints cannot be met."""
+    subscriptions: tuple[PlannedSubscription, ...]
+    left_out: tuple[OmittedItem, ...]
+    binding_constraints: tuple[BindingConstraint, ...]
+    """Constraints that cannot be met; empty when all are."""
+    message: messages.PlanResult = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -342,18 +452,76 @@ def to_result(message: messages.ProcessResult) -> Result:
     """Result of a request."""
     answer = message.recommendations
     changes = {change.name: change.text for change in answer.cadence_changes}
-    savings = answer.plan.annual_savings_vs_paid if answer.plan.HasField("annual_savings_vs_paid") else None
     return _value(
         Result,
         message,
         message.history_summary,
         recommendations=tuple(_recommendation(item, changes.get(item.name, "")) for item in answer.recommendations),
-        plan=_value(Plan, answer.plan, annual_savings_vs_paid=savings),
+        plan=_plan(answer.plan),
+        binding_constraints=_bindings(answer.binding_constraints),
+        analysis=message.analysis if message.HasField("analysis") else None,
         suggestions=tuple(_value(Suggestion, item, reasons=_texts(item.reasons)) for item in answer.suggestions),
         omitted=_omitted(answer.omitted),
         near_misses=_omitted(answer.near_misses),
         warnings=tuple(_value(AnswerWarning, warning) for warning in message.warnings),
     )
+
+
+def _plan(message: recommendation_service_pb2.SubscriptionPlan) -> Plan:
+    has = message.HasField
+    return _value(
+        Plan,
+        message,
+        annual_savings_vs_paid=message.annual_savings_vs_paid if has("annual_savings_vs_paid") else None,
+        annual_paid=message.annual_paid if has("annual_paid") else None,
+        end_date=date.fromisoformat(message.end_date) if message.end_date else None,
+        deliveries=tuple(
+            _value(
+                Delivery,
+                delivery,
+                savings_vs_paid=delivery.savings_vs_paid if delivery.HasField("savings_vs_paid") else None,
+                items=tuple(
+                    _value(
+                        DeliveredItem,
+                        item,
+                        savings_vs_paid=item.savings_vs_paid if item.HasField("savings_vs_paid") else None,
+                    )
+                    for item in delivery.items
+                ),
+            )
+            for delivery in message.deliveries
+        ),
+    )
+
+
+def _bindings(bindings: Iterable[recommendation_service_pb2.BindingConstraint]) -> tuple[BindingConstraint, ...]:
+    return tuple(
+        BindingConstraint(one.constraint, one.text, one.fitting_value if one.HasField("fitting_value") else None)
+        for one in bindings
+    )
+
+
+def to_delivery_plan(message: messages.PlanResult) -> DeliveryPlan:
+    """A plan."""
+    return _value(
+        DeliveryPlan,
+        message,
+        plan=_plan(message.plan),
+        subscriptions=tuple(
+            _value(PlannedSubscription, one, one.subscription, **_terms(one.subscription))
+            for one in message.subscriptions
+        ),
+        left_out=_omitted(message.left_out),
+        binding_constraints=_bindings(message.binding_constraints),
+    )
+
+
+def _terms(subscription: recommendation_service_pb2.Subscription) -> dict[str, Any]:
+    has_savings = subscription.HasField("annual_savings_in_plan")
+    return {
+        "annual_savings_in_plan": subscription.annual_savings_in_plan if has_savings else None,
+        "price_date": date.fromisoformat(subscription.price_date) if subscription.price_date else None,
+    }
 
 
 def to_next_basket(message: messages.NextBasketResult) -> NextBasket:
@@ -382,6 +550,7 @@ def _recommendation(message: recommendation_service_pb2.Recommendation, cadence_
         message,
         subscription,
         savings_vs_paid=savings_vs_paid if subscription.HasField("savings_vs_paid") else None,
+        **_terms(subscription),
         reasons=_texts(message.reasons),
         cadence_change=cadence_change,
     )

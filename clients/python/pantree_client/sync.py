@@ -12,8 +12,18 @@ from typing import Any, Self, TypeVar
 from pantree.history.v1.history_service_pb2 import ExportCustomerResponse
 from pantree_client.client import DEFAULT_ADDRESS, DEFAULT_HISTORY_ADDRESS, DEFAULT_SIMULATION_ADDRESS, PantreeClient
 from pantree_client.customers import CorrectedPurchases, Erasure, ReceiptLine, StoredPurchases
-from pantree_client.requests import BasketRequest, FirstPurchase, History
-from pantree_client.results import Archetype, CatalogItem, Config, Event, NextBasket, RankingModel, Result, Status
+from pantree_client.requests import BasketRequest, FirstPurchase, History, PlanRequest
+from pantree_client.results import (
+    Archetype,
+    CatalogItem,
+    Config,
+    DeliveryPlan,
+    Event,
+    NextBasket,
+    RankingModel,
+    Result,
+    Status,
+)
 from pantree_client.transports import Secret, Transport
 
 Value = TypeVar("Value")
@@ -81,6 +91,10 @@ class SyncPantreeClient:
     def stream(self, request: FirstPurchase | History, *, timeout_seconds: float | None = None) -> Generator[Event]:
         """See `PantreeClient.stream`. Closing the generator cancels the work in the mesh."""
         return self._iterate(self._client.stream(request, timeout_seconds=timeout_seconds))
+
+    def plan(self, request: PlanRequest, *, timeout_seconds: float | None = None) -> DeliveryPlan:
+        """See `PantreeClient.plan`."""
+        return self._wait_for(self._client.plan(request, timeout_seconds=timeout_seconds))
 
     def next_basket(self, request: BasketRequest, *, timeout_seconds: float | None = None) -> NextBasket:
         """See `PantreeClient.next_basket`."""

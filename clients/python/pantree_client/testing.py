@@ -22,6 +22,8 @@ from pantree.pipeline.v1 import pipeline_service_pb2 as pipeline
 from pantree.recommendation.v1.recommendation_service_pb2 import (
     GetModelResponse,
     ModelDetails,
+    PlannedDelivery,
+    PlannedItem,
     PredictedItem,
     PriceTier,
     Reason,
@@ -76,6 +78,8 @@ class FakePantree:
         """Every request for a next basket, oldest first."""
         self.purchases: dict[str, dict[tuple[str, str], history.PurchaseLine]] = {}
         """Stored lines by customer, then by order_id and line_id."""
+        self.plan_requests: list[pipeline.PlanInput] = []
+        """Every request for a plan, oldest first."""
         self.streams_in_flight = 0
         """Number of open streams; 0 once a program has closed all of them."""
 
@@ -122,6 +126,30 @@ class FakePantree:
                 yield event
         finally:
             self.streams_in_flight -= 1
+
+    async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
+        """See `Transport`. All items of the analysis are delivered alone, one unit each, on their best days."""
+        self.plan_requests.append(request)
+        self._raise_next_failure()
+        items = sorted(request.analysis.items, key=lambda item: (item.best_first_date, item.name))
+        return pipeline.PlanResult(
+            customer_id=request.customer_id,
+            as_of=request.analysis.as_of,
+            currency_code=request.analysis.currency_code,
+            recommendation_id=f"fake-{request.customer_id}",
+            plan=SubscriptionPlan(
+                item_count=len(items),
+                end_date=request.analysis.as_of,
+                deliveries=[
+                    PlannedDelivery(
+                        date=item.best_first_date,
+                        items=[PlannedItem(name=item.name, quantity=1, price=item.unit_price)],
+                        price=item.unit_price,
+                    )
+                    for item in items
+                ],
+            ),
+        )
 
     async def next_basket(self, request: pipeline.NextBasketInput, timeout_seconds: float) -> pipeline.NextBasketResult:
         """See `Transport`. The basket has the configured items, whatever the mode."""

@@ -11,6 +11,8 @@ import type {
   ListCatalogItemsResponse,
   NextBasketInput,
   NextBasketResult,
+  PlanInput,
+  PlanResult,
   ProcessInput,
   ProcessResult,
   StreamProcessEvent,
@@ -180,6 +182,15 @@ export class PantreeClient {
    */
   async nextBasket(input: NextBasketInput, options: CallOptions = {}): Promise<NextBasketResult> {
     return this.request<NextBasketResult>(ROUTES.nextBasket.path, options, input);
+  }
+
+  /**
+   * Plans the deliveries of a household again, with constraints, from the analysis of a result.
+   *
+   * @throws PantreeError as in `process`
+   */
+  async plan(input: PlanInput, options: CallOptions = {}): Promise<PlanResult> {
+    return this.request<PlanResult>(ROUTES.plan.path, options, input);
   }
 
   /** Returns the kinds of shopper that can be simulated, from all pages. */

@@ -19,6 +19,8 @@ from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.purchase.v1.purchase_pb2 import Purchase, PurchaseColumns
 from pantree.recommendation.v1.recommendation_service_pb2 import (
     OmittedItem,
+    PlanDeliveriesResponse,
+    PlannedItem,
     PredictNextBasketResponse,
     Recommendation,
     RecommendResponse,
@@ -102,6 +104,8 @@ def job_of(
         currency_code=message.currency_code,
         identities=named,
         stockout_tolerance=message.stockout_tolerance_ratio if message.HasField("stockout_tolerance_ratio") else None,
+        include_analysis=message.include_analysis,
+        constraints=message.constraints if message.HasField("constraints") else None,
     )
 
 
@@ -204,6 +208,27 @@ def next_basket_result(job: NextBasketJob, response: PredictNextBasketResponse) 
             item.name, item.item_id, item.variant = identity
     message.recommendation_id = _id_of(message)
     return message
+
+
+def plan_result(message: messages.PlanInput, response: PlanDeliveriesResponse) -> messages.PlanResult:
+    """Converts a plan. Its id is a hash of all other fields, so that equal results have equal ids."""
+    analysis = message.analysis
+    result = messages.PlanResult(
+        customer_id=message.customer_id,
+        plan=response.plan,
+        subscriptions=response.subscriptions,
+        left_out=response.left_out,
+        binding_constraints=response.binding_constraints,
+        as_of=analysis.as_of,
+        currency_code=analysis.currency_code,
+    )
+    items = {item.name: item for item in analysis.items if item.item_id or item.variant}
+    for delivery in result.plan.deliveries if items else ():
+        for planned in delivery.items:
+            if item := items.get(planned.name):
+                planned.item_id, planned.variant = item.item_id, item.variant
+    result.recommendation_id = _id_of(result)
+    return result
 
 
 def _id_of(message: Message) -> str:
@@ -328,6 +353,7 @@ def result_message(result: Completed) -> messages.ProcessResult:
             suggestions=response.suggestions,
             near_misses=response.near_misses,
             forecasts=[_forecast(forecast) for forecast in result.forecasts],
+            binding_constraints=response.binding_constraints,
         ),
         model=_model(result.recommendations.model),
         source=result.recommendations.source,
@@ -343,8 +369,13 @@ def result_message(result: Completed) -> messages.ProcessResult:
         model_facts=_model_facts(result),
         currency_code=job.currency_code,
         history_version=job.history_version,
+        analysis=response.analysis if response.HasField("analysis") else None,
     )
     _name_items(message.recommendations, job.identities)
+    for planned in message.analysis.items if response.HasField("analysis") else ():
+        # The names stay distinct, so that constraints can name the items.
+        if identity := job.identities.get(planned.name):
+            _, planned.item_id, planned.variant = identity
     if isinstance(job.source, FirstPurchase):
         message.archetype = job.source.archetype
         message.seed = job.source.seed
@@ -356,8 +387,9 @@ def _name_items(answer: messages.RecommendationSet, identities: Mapping[str, Ite
     """Gives the items of an answer the retailer's ids, variants and names."""
     if not identities:
         return
-    items: Iterator[Recommendation | OmittedItem] = itertools.chain(
-        answer.recommendations, answer.omitted, answer.near_misses
+    delivered = (item for delivery in answer.plan.deliveries for item in delivery.items)
+    items: Iterator[Recommendation | OmittedItem | PlannedItem] = itertools.chain(
+        answer.recommendations, answer.omitted, answer.near_misses, delivered
     )
     for item in items:
         if identity := identities.get(item.name):

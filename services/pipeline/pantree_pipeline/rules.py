@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree_domain.limits import DEFAULT_SIMULATION_MONTHS, MAX_BASKET_ITEMS, MAX_HISTORY_ITEMS
 from pantree_runtime.basket_items import check_basket_items
+from pantree_runtime.plan_analysis import check_analysis
 from pantree_runtime.purchase_columns import HALF_A_CENT, check_columns
 from pantree_runtime.validation import FIRST_DAY, Rule, Violations, parse_day
 
@@ -49,6 +50,11 @@ def _check_stored(message: messages.ProcessInput | messages.NextBasketInput, vio
             violations.add("history_columns", "must be absent with stored_history; send one of the two")
 
 
+def check_plan(request: messages.PlanRequest, violations: Violations) -> None:
+    """Checks the items to plan."""
+    check_analysis(request.input.analysis, violations.within("input").within("analysis"))
+
+
 def _check_history(message: messages.ProcessInput | messages.NextBasketInput, violations: Violations) -> None:
     if message.history:
         if message.HasField("history_columns"):
@@ -90,5 +96,6 @@ RULES: Mapping[str, Rule] = {
     "Process": check_input,
     "StreamProcess": check_input,
     "NextBasket": check_next_basket,
+    "Plan": check_plan,
 }
 """By name of the RPC."""

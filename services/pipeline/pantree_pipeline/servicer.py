@@ -9,7 +9,11 @@ from typing import cast
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
-from pantree.recommendation.v1.recommendation_service_pb2 import GetModelResponse, PredictNextBasketResponse
+from pantree.recommendation.v1.recommendation_service_pb2 import (
+    GetModelResponse,
+    PlanDeliveriesResponse,
+    PredictNextBasketResponse,
+)
 from pantree_pipeline import convert
 from pantree_pipeline.core import household
 from pantree_pipeline.core.events import Completed
@@ -107,6 +111,13 @@ class PipelineServicer(rpc.PipelineServiceServicer):
     ) -> messages.EraseCustomerResponse:
         """Erases a customer in all parts."""
         return convert.erase_response(await self._pipeline.erase(tenant_of(context), request.customer_id))
+
+    async def Plan(self, request: messages.PlanRequest, context: Context) -> messages.PlanResponse:
+        """The deliveries planned again, with constraints."""
+        message = request.input
+        constraints = message.constraints if message.HasField("constraints") else None
+        response = cast(PlanDeliveriesResponse, await self._pipeline.plan(message.analysis, constraints))
+        return messages.PlanResponse(result=convert.plan_result(message, response))
 
     async def GetConfig(self, request: messages.GetConfigRequest, context: Context) -> messages.GetConfigResponse:
         """The configuration of the pipeline."""

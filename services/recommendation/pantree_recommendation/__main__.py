@@ -48,6 +48,8 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
             name.strip().casefold() for name in settings.excluded_categories.split(",") if name.strip()
         ),
         max_category_ratio=settings.max_category_ratio,
+        max_more_expensive_ratio=settings.max_more_expensive_ratio,
+        promotional_prices=settings.promotional_prices,
         goods=await asyncio.to_thread(load_goods_policy, settings.goods_file, settings.opted_in),
     )
     sagemaker = await asyncio.to_thread(_sagemaker, settings) if settings.sagemaker_endpoint else None

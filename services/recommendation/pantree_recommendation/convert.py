@@ -1,8 +1,8 @@
 """Validated messages of the recommendation service ↔ core types."""
 
 import math
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Iterable, Sequence
+from datetime import date, timedelta
 
 from pantree.catalog.v1 import catalog_pb2
 from pantree.frequency.v1 import frequency_service_pb2 as frequency
@@ -16,9 +16,19 @@ from pantree_domain.item_key import item_key
 from pantree_domain.limits import DEFAULT_RECOMMENDATIONS
 from pantree_domain.purchases import fold_items
 from pantree_recommendation.core.basket_features import Item
+from pantree_recommendation.core.bundle import Bundle, binding_text
 from pantree_recommendation.core.candidate import Candidate, DeliveryOption, Forecast, PaidPrice
 from pantree_recommendation.core.next_basket import DEFAULT_MAX_ITEMS, BasketMode, NextBasket, NextBasketRequest
 from pantree_recommendation.core.offer import Price
+from pantree_recommendation.core.plan_request import PlanRequest
+from pantree_recommendation.core.planner import (
+    CALENDAR_DAYS,
+    NO_CONSTRAINTS,
+    Binding,
+    PlanConstraints,
+    PlanItem,
+    PlanOption,
+)
 from pantree_recommendation.core.reason import Reason
 from pantree_recommendation.core.recommender import (
     DEFAULT_SUGGESTIONS,
@@ -29,6 +39,7 @@ from pantree_recommendation.core.recommender import (
 )
 from pantree_recommendation.core.savings import SavingsVsPaid
 from pantree_recommendation.core.selection import ModelCard, Models
+from pantree_recommendation.core.subscription import Delivery, Plan, Subscription
 from pantree_recommendation.core.suggestion import (
     SUGGESTION_SOURCE,
     CoPurchasedItem,
@@ -78,6 +89,59 @@ def recommendation_request(message: messages.RecommendRequest) -> Recommendation
         max_suggestions=message.max_suggestions if has("max_suggestions") else DEFAULT_SUGGESTIONS,
         currency_code=message.currency_code,
         replaced={item.name: item.other_item for item in message.replaced_items},
+        constraints=_constraints(message.constraints) if has("constraints") else NO_CONSTRAINTS,
+        include_analysis=message.include_analysis,
+    )
+
+
+def _constraints(message: messages.PlanConstraints) -> PlanConstraints:
+    has = message.HasField
+    return PlanConstraints(
+        weekdays=frozenset(message.delivery_weekdays),
+        max_boxes=message.max_boxes_per_month if has("max_boxes_per_month") else None,
+        budget=message.budget_per_month if has("budget_per_month") else None,
+        required=frozenset(message.required_items),
+        excluded=frozenset(message.excluded_items),
+        min_annual_savings=message.min_annual_savings if has("min_annual_savings") else None,
+        notice_days=message.notice_days,
+        max_unit_prices={limit.name: limit.max_unit_price for limit in message.price_limits},
+    )
+
+
+def plan_request(message: messages.PlanDeliveriesRequest) -> PlanRequest:
+    """Converts a validated request."""
+    analysis = message.analysis
+    as_of = date.fromisoformat(analysis.as_of)
+    return PlanRequest(
+        items=tuple(_plan_item(item, as_of) for item in analysis.items),
+        as_of=as_of,
+        constraints=_constraints(message.constraints),
+        currency_code=analysis.currency_code,
+        price_dates={item.name: item.price_date for item in analysis.items},
+        units_per_pack={item.name: item.units_per_pack or 1 for item in analysis.items},
+        identities={item.name: (item.item_id, item.variant) for item in analysis.items},
+    )
+
+
+def _plan_item(message: messages.PlanItem, as_of: date) -> PlanItem:
+    return PlanItem(
+        name=message.name,
+        options=tuple(
+            PlanOption(
+                option.interval_days,
+                option.quantity,
+                option.delivered_per_used_ratio or 1.0,
+                option.stockout_probability,
+                option.overstock_ratio,
+            )
+            for option in message.options
+        ),
+        best_first_day=max(1, (date.fromisoformat(message.best_first_date) - as_of).days),
+        unit_price=message.unit_price,
+        paid=_reference_paid(message.paid_price) if message.HasField("paid_price") else None,
+        discounted=message.discounted,
+        regular=message.is_regular,
+        last_day=(date.fromisoformat(message.last_date) - as_of).days if message.last_date else None,
     )
 
 
@@ -181,14 +245,119 @@ def _neighbor_item(item: vector.NeighborItem) -> NeighborItem:
 def recommend_response(result: RecommendationResult) -> messages.RecommendResponse:
     """Converts a result."""
     return messages.RecommendResponse(
-        recommendations=[_recommendation_message(recommendation) for recommendation in result.recommendations],
+        recommendations=[_recommendation_message(one, result.as_of) for one in result.recommendations],
         omitted=[_omitted_message(item) for item in result.omitted],
         model=_model_message(result.model),
         source=result.source,
         fallback_reason=result.fallback_reason,
-        plan=messages.SubscriptionPlan(**vars(result.plan)),
+        plan=_plan_message(result.plan, result.as_of),
         near_misses=[_omitted_message(item) for item in result.near_misses],
         suggestions=[_suggestion_message(suggestion) for suggestion in result.suggestions],
+        binding_constraints=[_binding_message(binding) for binding in result.bindings],
+        analysis=None if result.analysis is None else _analysis_message(result, result.analysis),
+    )
+
+
+def plan_response(request: PlanRequest, bundle: Bundle) -> messages.PlanDeliveriesResponse:
+    """Converts a plan."""
+    return messages.PlanDeliveriesResponse(
+        plan=_plan_message(bundle.plan, request.as_of),
+        subscriptions=[
+            messages.PlannedSubscription(
+                name=(name := one.planned.item.name),
+                subscription=_subscription_message(
+                    one, request.as_of, request.price_dates[name], request.units_per_pack[name], bundle.prices[name]
+                ),
+                item_id=request.identities[name][0],
+                variant=request.identities[name][1],
+            )
+            for one in bundle.subscriptions
+        ],
+        left_out=[
+            messages.OmittedItem(
+                name=name,
+                reason=_reason_message(reason),
+                item_id=request.identities[name][0],
+                variant=request.identities[name][1],
+            )
+            for name, reason in bundle.left_out.items()
+        ],
+        binding_constraints=[_binding_message(binding) for binding in bundle.bindings],
+    )
+
+
+def _plan_message(plan: Plan, as_of: date) -> messages.SubscriptionPlan:
+    return messages.SubscriptionPlan(
+        item_count=plan.item_count,
+        annual_cost=plan.annual_cost,
+        estimated_annual_savings=plan.estimated_annual_savings,
+        annual_savings_vs_paid=plan.annual_savings_vs_paid,
+        best_discount_ratio=plan.best_discount_ratio,
+        deliveries=[_delivery_message(delivery, as_of) for delivery in plan.deliveries],
+        end_date=(as_of + timedelta(days=CALENDAR_DAYS)).isoformat(),
+        annual_paid=plan.annual_paid,
+        boxes_per_month=plan.boxes_per_month,
+        objective=plan.objective if math.isfinite(plan.objective) else 0.0,
+    )
+
+
+def _delivery_message(delivery: Delivery, as_of: date) -> messages.PlannedDelivery:
+    return messages.PlannedDelivery(
+        date=(as_of + timedelta(days=delivery.day)).isoformat(),
+        items=[messages.PlannedItem(**item._asdict()) for item in delivery.items],
+        discount_ratio=delivery.discount_ratio,
+        price=delivery.price,
+        savings_vs_paid=delivery.savings_vs_paid,
+    )
+
+
+def _binding_message(binding: Binding) -> messages.BindingConstraint:
+    return messages.BindingConstraint(
+        constraint=binding.constraint, text=binding_text(binding), fitting_value=binding.fitting_value
+    )
+
+
+def _analysis_message(result: RecommendationResult, items: Iterable[PlanItem]) -> messages.PlanAnalysis:
+    by_name = {one.candidate.name: one.candidate for one in result.recommendations}
+    return messages.PlanAnalysis(
+        items=[_plan_item_message(item, result.as_of, by_name.get(item.name)) for item in items],
+        as_of=result.as_of.isoformat(),
+        currency_code=result.currency_code,
+    )
+
+
+def _plan_item_message(item: PlanItem, as_of: date, candidate: Candidate | None) -> messages.PlanItem:
+    paid = item.paid
+    return messages.PlanItem(
+        name=item.name,
+        options=[
+            messages.PlanOption(
+                interval_days=option.interval_days,
+                quantity=option.quantity,
+                delivered_per_used_ratio=option.supply_ratio,
+                stockout_probability=option.stockout_probability,
+                overstock_ratio=option.overstock_ratio,
+            )
+            for option in item.options
+        ],
+        best_first_date=(as_of + timedelta(days=item.best_first_day)).isoformat(),
+        last_date="" if item.last_day is None else (as_of + timedelta(days=item.last_day)).isoformat(),
+        unit_price=item.unit_price,
+        price_date="" if candidate is None else candidate.last_day.isoformat(),
+        paid_price=None
+        if paid is None
+        else messages.ReferencePrice(
+            shelf_unit_price=item.unit_price,
+            paid_unit_price=paid.mean,
+            paid_unit_price_deviation=paid.deviation,
+            latest_paid_unit_price=paid.mean if paid.latest is None else paid.latest,
+            purchase_count=paid.purchase_count or 1,
+            usual_discount_ratio=paid.usual_discount_ratio,
+            promoted=paid.promoted,
+        ),
+        discounted=item.discounted,
+        is_regular=item.regular,
+        units_per_pack=1 if candidate is None else candidate.units_per_pack,
     )
 
 
@@ -231,30 +400,16 @@ def _details_message(id_: str, models: Models) -> messages.ModelDetails:
     )
 
 
-def _recommendation_message(recommendation: Recommendation) -> messages.Recommendation:
+def _recommendation_message(recommendation: Recommendation, as_of: date) -> messages.Recommendation:
     candidate, offer = recommendation.candidate, recommendation.offer
     assert candidate.mean_interval_days is not None  # an offer needs an interval
-    price = offer.price
     return messages.Recommendation(
         name=candidate.name,
         confidence=round(candidate.confidence, 1),
         count=candidate.purchase_count,
         avg_interval=round(candidate.mean_interval_days, 1),
-        subscription=messages.Subscription(
-            frequency=offer.cadence.frequency,
-            interval_days=offer.cadence.interval_days,
-            estimated_annual_savings=price.estimated_annual_savings,
-            discount_ratio=price.tier.discount_ratio,
-            quantity=offer.quantity,
-            delivered_per_used_ratio=offer.supply_ratio,
-            annual_cost=price.annual_cost,
-            savings_vs_paid=_savings_vs_paid_message(price.savings_vs_paid),
-            tiers=[_tier_message(price) for price in offer.prices],
-            first_delivery_date=recommendation.first_delivery_day.isoformat(),
-            last_delivery_date=""
-            if recommendation.last_delivery_day is None
-            else recommendation.last_delivery_day.isoformat(),
-            units_per_pack=candidate.units_per_pack,
+        subscription=_subscription_message(
+            recommendation.subscription, as_of, candidate.last_day.isoformat(), candidate.units_per_pack, offer.prices
         ),
         category=candidate.category,
         score=recommendation.score,
@@ -262,6 +417,35 @@ def _recommendation_message(recommendation: Recommendation) -> messages.Recommen
         next_due_date=recommendation.next_due_day.isoformat(),
         reasons=[_reason_message(reason) for reason in recommendation.reasons],
         cadence_probability=offer.forecast.cadence_probability,
+    )
+
+
+def _subscription_message(
+    subscription: Subscription, as_of: date, price_date: str, units_per_pack: int, prices: Sequence[Price]
+) -> messages.Subscription:
+    planned = subscription.planned
+    alone = prices[0]
+    return messages.Subscription(
+        frequency=subscription.cadence.frequency,
+        interval_days=subscription.cadence.interval_days,
+        estimated_annual_savings=alone.estimated_annual_savings,
+        discount_ratio=alone.tier.discount_ratio,
+        quantity=planned.option.quantity,
+        delivered_per_used_ratio=planned.option.supply_ratio,
+        annual_cost=subscription.price.annual_cost,
+        savings_vs_paid=_savings_vs_paid_message(subscription.price.savings_vs_paid),
+        tiers=[_tier_message(price) for price in prices],
+        first_delivery_date=(as_of + timedelta(days=planned.days[0])).isoformat(),
+        last_delivery_date=""
+        if planned.item.last_day is None
+        else (as_of + timedelta(days=planned.item.last_day)).isoformat(),
+        units_per_pack=units_per_pack,
+        value=subscription.value,
+        discount_ratio_in_plan=subscription.price.tier.discount_ratio,
+        annual_savings_in_plan=subscription.annual_savings,
+        unit_price=planned.item.unit_price,
+        price_date=price_date,
+        next_charge=subscription.next_charge,
     )
 
 

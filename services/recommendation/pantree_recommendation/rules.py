@@ -6,6 +6,7 @@ from pantree.frequency.v1 import frequency_service_pb2 as frequency
 from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.vector.v1 import vector_service_pb2 as vector
 from pantree_domain.cadence import LADDER
+from pantree_runtime.plan_analysis import check_analysis
 from pantree_runtime.purchase_columns import check_columns
 from pantree_runtime.validation import LAST_DAY, Rule, Violations, parse_day
 
@@ -78,5 +79,14 @@ def check_next_basket(request: messages.PredictNextBasketRequest, violations: Vi
     check_columns(request.history, request.as_of, violations.within("history"))
 
 
-RULES: Mapping[str, Rule] = {"Recommend": check_request, "PredictNextBasket": check_next_basket}
+def check_plan(request: messages.PlanDeliveriesRequest, violations: Violations) -> None:
+    """Checks the items to plan."""
+    check_analysis(request.analysis, violations.within("analysis"))
+
+
+RULES: Mapping[str, Rule] = {
+    "Recommend": check_request,
+    "PlanDeliveries": check_plan,
+    "PredictNextBasket": check_next_basket,
+}
 """By name of the RPC."""

@@ -6,6 +6,7 @@ from pantree.recommendation.v1 import recommendation_service_pb2 as messages
 from pantree.recommendation.v1 import recommendation_service_pb2_grpc as rpc
 from pantree_recommendation import convert
 from pantree_recommendation.core.next_basket import NextBasketModel
+from pantree_recommendation.core.plan_request import plan
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.recommender import FilteredRequest, ScoredRequest, filter_candidates, score, select
 from pantree_recommendation.core.selection import Models, ModelSource
@@ -20,6 +21,8 @@ from pantree_runtime.validation import validate
 _MS_PER_CANDIDATE = 0.025
 _MS_PER_BASKET = 2.0
 _MS_PER_BASKET_ITEM = 0.02
+_MS_PER_PLAN = 1.0
+_MS_PER_PLAN_ITEM = 0.5
 
 
 class RecommendationServicer(rpc.RecommendationServiceServicer):
@@ -54,6 +57,12 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
         """Returns all models, their shares and the fallback."""
         return convert.get_model_response(await self._models.current())
 
+    async def PlanDeliveries(
+        self, request: messages.PlanDeliveriesRequest, context: Context
+    ) -> messages.PlanDeliveriesResponse:
+        """Returns the best plan that meets the constraints."""
+        return await run_cpu(_MS_PER_PLAN + _MS_PER_PLAN_ITEM * len(request.analysis.items), self._plan, request)
+
     async def PredictNextBasket(
         self, request: messages.PredictNextBasketRequest, context: Context
     ) -> messages.PredictNextBasketResponse:
@@ -61,6 +70,10 @@ class RecommendationServicer(rpc.RecommendationServiceServicer):
         item_count = len(request.history.item_names) + len(request.assortment)
         cost_ms = _MS_PER_BASKET + _MS_PER_BASKET_ITEM * item_count
         return await run_cpu(cost_ms, self._predict, request)
+
+    def _plan(self, request: messages.PlanDeliveriesRequest) -> messages.PlanDeliveriesResponse:
+        wanted = convert.plan_request(request)
+        return convert.plan_response(wanted, plan(wanted, self._policy))
 
     def _predict(self, request: messages.PredictNextBasketRequest) -> messages.PredictNextBasketResponse:
         wanted = convert.next_basket_request(request)

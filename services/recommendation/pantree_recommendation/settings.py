@@ -46,6 +46,16 @@ class RecommendationSettings(PartSettings):
     max_category_ratio: float = Field(
         default=0.5, gt=0, le=1, description="Largest share of the recommendations that may come from one category."
     )
+    max_more_expensive_ratio: float = Field(
+        default=0.1,
+        ge=0,
+        le=10,
+        description="How much more than the household paid an item may cost at the discount that the plan reaches.",
+    )
+    promotional_prices: bool = Field(
+        default=False,
+        description="Take discounts off the day's price, promotions included, instead of the shelf price.",
+    )
     sagemaker_endpoint: str = Field(
         default="",
         description="Name of a SageMaker endpoint that ranks the items; empty for the embedded model.",

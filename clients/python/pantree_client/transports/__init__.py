@@ -70,6 +70,9 @@ class Transport(Protocol):
     ) -> AsyncGenerator[history.ExportCustomerResponse]:
         """Calls `HistoryService.ExportCustomer`."""
 
+    async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
+        """Calls `PipelineService.Plan`."""
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         """Calls `PipelineService.GetConfig`."""
 

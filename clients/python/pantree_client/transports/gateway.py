@@ -185,6 +185,10 @@ class GatewayTransport:
                 raise _error_of_problem(line["problem"])
             yield _to_message({line["type"]: line["data"]}, history.ExportCustomerResponse())
 
+    async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
+        document = await self._request("POST", "/api/v1/plan", timeout_seconds, json=_to_json(request))
+        return _to_message(document, pipeline.PlanResult())
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         return _to_message(await self._request("GET", "/api/v1/config", timeout_seconds), pipeline.GetConfigResponse())
 

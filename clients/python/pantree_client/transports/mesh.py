@@ -121,6 +121,11 @@ class MeshTransport:
         finally:
             call.cancel()  # has no effect after the last piece
 
+    async def plan(self, request: pipeline.PlanInput, timeout_seconds: float) -> pipeline.PlanResult:
+        with _pipeline_errors():
+            answer = await self._pipeline.Plan(pipeline.PlanRequest(input=request), timeout=timeout_seconds)
+        return answer.result
+
     async def get_config(self, timeout_seconds: float) -> pipeline.GetConfigResponse:
         with _pipeline_errors():
             return await self._pipeline.GetConfig(pipeline.GetConfigRequest(), timeout=timeout_seconds)

@@ -403,6 +403,10 @@ export interface ProcessInput {
   as_known_on?: string;
   /** include_forecasts adds when the next purchases of the recommended items are expected. */
   include_forecasts?: boolean;
+  /** include_analysis adds what Plan needs to plan again without the history. */
+  include_analysis?: boolean;
+  /** constraints limit the plan; items that they leave out are not recommended. */
+  constraints?: PlanConstraintsInput;
 }
 
 /** BasketItem is one item of a first purchase. */
@@ -558,6 +562,74 @@ export interface PurchaseColumnsInput {
   item_variants?: readonly string[];
 }
 
+/** PlanConstraints are what a household demands of its plan. An absent or empty field demands nothing. */
+export interface PlanConstraintsInput {
+  /**
+   * delivery_weekdays are the days of the week on which deliveries are possible, 1 (Monday) to 7 (Sunday).
+   * @maxItems 7
+   * @items.minimum 1
+   * @items.maximum 7
+   */
+  delivery_weekdays?: readonly number[];
+  /**
+   * max_boxes_per_month is the largest number of boxes in any 28 days in a row.
+   * @minimum 0
+   * @maximum 31
+   */
+  max_boxes_per_month?: number;
+  /**
+   * budget_per_month is the most that the boxes of any 28 days in a row may cost.
+   * @minimum 0
+   * @maximum 1000000000
+   */
+  budget_per_month?: number;
+  /**
+   * required_items are the names of items that must be in the plan.
+   * @maxItems 500
+   * @items.maxLength 200
+   */
+  required_items?: readonly string[];
+  /**
+   * excluded_items are the names of items that must not be in the plan.
+   * @maxItems 500
+   * @items.maxLength 200
+   */
+  excluded_items?: readonly string[];
+  /**
+   * min_annual_savings is the least that the plan must save in a year against the prices that the household paid. Items
+   * whose paid price is unknown count as saving nothing.
+   * @minimum -1000000000
+   * @maximum 1000000000
+   */
+  min_annual_savings?: number;
+  /**
+   * notice_days is the number of days between as_of and the first delivery, at least; 1 when 0.
+   * @minimum 0
+   * @maximum 84
+   */
+  notice_days?: number;
+  /**
+   * price_limits are the highest prices at which items may be delivered.
+   * @maxItems 500
+   */
+  price_limits?: readonly PriceLimitInput[];
+}
+
+/** PriceLimit is the highest price at which an item may be delivered. An item that costs more is left out. */
+export interface PriceLimitInput {
+  /**
+   * name is the item's name.
+   * @maxLength 200
+   */
+  name?: string;
+  /**
+   * max_unit_price is the highest price of a unit after the discount that the plan reaches.
+   * @minimum 0
+   * @maximum 1000000
+   */
+  max_unit_price?: number;
+}
+
 /** ProcessResult is the result of a pipeline. */
 export interface ProcessResult {
   /** customer_id is the household. */
@@ -598,17 +670,19 @@ export interface ProcessResult {
    * the purchases are.
    */
   history_version: string;
+  /** analysis is what Plan needs to plan again; absent unless requested. */
+  analysis?: PlanAnalysis;
 }
 
 /** RecommendationSet holds the recommended items and details about the others. */
 export interface RecommendationSet {
-  /** recommendations are ordered best first. */
+  /** recommendations are ordered best first: by value, then by score. */
   recommendations: Recommendation[];
   /** omitted are the items that are not recommended, ordered by name; empty unless requested. */
   omitted: OmittedItem[];
   /** related are complements and substitutes of the recommended items, in the order of the recommendations. */
   related: RelatedItems[];
-  /** plan is the total cost and saving of all recommendations. */
+  /** plan is the calendar of all recommendations, with its cost and saving. */
   plan: SubscriptionPlan;
   /**
    * cadence_changes are how late the next purchases can be before cadences become longer, for the first 20
@@ -627,6 +701,8 @@ export interface RecommendationSet {
    * empty unless requested.
    */
   forecasts: ItemForecast[];
+  /** binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met. */
+  binding_constraints: BindingConstraint[];
 }
 
 /** Recommendation is an item worth a subscription. */
@@ -643,7 +719,7 @@ export interface Recommendation {
   subscription: Subscription;
   /** category is the item's category; empty when unknown. */
   category: string;
-  /** score orders the recommendations, 0 to 1; higher is better. */
+  /** score orders the recommendations of the same value, 0 to 1; higher is better. */
   score: number;
   /** last_date is the day of the latest purchase, ISO 8601. */
   last_date: string;
@@ -683,21 +759,21 @@ export interface Subscription {
    * nearer to what it uses.
    */
   quantity: number;
-  /** annual_cost is the cost of a year's deliveries after the discount, rounded up to a cent. */
+  /** annual_cost is the cost of a year's deliveries at discount_ratio_in_plan, rounded up to a cent. */
   annual_cost: number;
   /**
-   * savings_vs_paid is the saving against the prices that this household paid; absent when they are unknown, or when they
-   * don't support a claim of a saving.
+   * savings_vs_paid is the saving against the prices that this household paid, at discount_ratio_in_plan; absent when
+   * they are unknown, or when they don't support a claim of a saving.
    */
   savings_vs_paid?: SavingsVsPaid;
   /**
    * tiers are the costs and savings at each discount of the shop, by number of items in a delivery, fewest first. The
-   * first tier is the one above.
+   * first tier is that of discount_ratio and estimated_annual_savings.
    */
   tiers: PriceTier[];
   /**
-   * first_delivery_date is the best start of deliveries, ISO 8601, never before as_of: the day with the best trade-off
-   * between stockouts and overstock, or the recommendation's next_due_date when the evidence has no such day.
+   * first_delivery_date is the day of the first delivery in the plan, ISO 8601, after as_of. It is near the best day for
+   * the item alone, and on a common day with other items.
    */
   first_delivery_date: string;
   /**
@@ -715,6 +791,25 @@ export interface Subscription {
    * when deliveries cover the use, less when they cover a part of it.
    */
   delivered_per_used_ratio: number;
+  /**
+   * value is what the subscription is worth at discount_ratio_in_plan, against the prices that the household paid:
+   * `SAVES` when they support a claim that it costs less, `CONVENIENCE` when it costs more, and `SAME` otherwise, and
+   * within 2 %. It is empty when prices are unknown.
+   */
+  value: string;
+  /** discount_ratio_in_plan is the mean discount over the item's deliveries of a year, 0 to 1. */
+  discount_ratio_in_plan: number;
+  /**
+   * annual_savings_in_plan is what a year's deliveries would cost at the prices that the household paid, less
+   * annual_cost; below 0 when the subscription costs more; absent when the paid price is unknown. The plan adds it up.
+   */
+  annual_savings_in_plan?: number;
+  /** unit_price is the shelf price of a unit that all costs are based on; 0 when unknown. */
+  unit_price: number;
+  /** price_date is the day of the purchase that unit_price is from, ISO 8601. */
+  price_date: string;
+  /** next_charge is the price of the first delivery, on first_delivery_date. */
+  next_charge: number;
 }
 
 /**
@@ -795,23 +890,73 @@ export interface RelatedItem {
 }
 
 /**
- * SubscriptionPlan is the cost and saving of a year when all recommended items are subscribed to with the same first
- * delivery day. Discounts grow with the number of items in a delivery.
+ * SubscriptionPlan is the calendar of deliveries, with the cost and saving of a year. Discounts grow with the number of
+ * items in a delivery, so items are delivered on common days. Amounts of a year are sums over its subscriptions, at the
+ * discounts that the deliveries reach, and add up to a cent.
  */
 export interface SubscriptionPlan {
   /** item_count is the number of items. */
   item_count: number;
-  /** annual_cost is the cost of the deliveries after the discount, rounded up to a cent. */
+  /** annual_cost is the cost of the deliveries after the discount: the sum of annual_cost over the subscriptions. */
   annual_cost: number;
   /** estimated_annual_savings is the saving against shelf prices, rounded down to a cent. */
   estimated_annual_savings: number;
   /**
-   * annual_savings_vs_paid is the saving against the prices that the household paid, promotions included, rounded down
-   * to a cent; below 0 when the subscriptions cost more; absent when a paid price is unknown.
+   * annual_savings_vs_paid is the saving against the prices that the household paid, promotions included: annual_paid
+   * less annual_cost; below 0 when the subscriptions cost more; absent when a paid price is unknown.
    */
   annual_savings_vs_paid?: number;
-  /** best_discount_ratio is the share of item deliveries that get the largest discount, 0 to 1. */
+  /** best_discount_ratio is the share of a year's item deliveries that get the largest discount, 0 to 1. */
   best_discount_ratio: number;
+  /** deliveries are the boxes of the 84 days after as_of, earliest first. */
+  deliveries: PlannedDelivery[];
+  /** end_date is the last day of the calendar, ISO 8601: 84 days after as_of. */
+  end_date: string;
+  /** annual_paid is what a year's deliveries would cost at the prices that the household paid; absent when one is unknown. */
+  annual_paid?: number;
+  /** boxes_per_month is the mean number of boxes in 28 days over a year. */
+  boxes_per_month: number;
+  /**
+   * objective is the cost that planning minimizes, of a year: money, early and late deliveries, boxes, and what the items
+   * left out cost when bought. A constraint never lowers it, apart from the gap of the search.
+   */
+  objective: number;
+}
+
+/** PlannedDelivery is a box of the calendar. */
+export interface PlannedDelivery {
+  /** date is the day of the delivery, ISO 8601. */
+  date: string;
+  /** items are its items, by name. */
+  items: PlannedItem[];
+  /** discount_ratio is the discount that its number of items reaches, 0 to 1. */
+  discount_ratio: number;
+  /** price is the sum of its items' prices. */
+  price: number;
+  /**
+   * savings_vs_paid is what it saves against the prices that the household paid: the sum over its items; below 0 when it
+   * costs more; absent when a paid price is unknown.
+   */
+  savings_vs_paid?: number;
+}
+
+/** PlannedItem is an item of a box. */
+export interface PlannedItem {
+  /** name is the item's name. */
+  name: string;
+  /** quantity is the number of units. */
+  quantity: number;
+  /** price is the price of the units after the discount, rounded up to a cent. */
+  price: number;
+  /**
+   * savings_vs_paid is what the units save against the price that the household paid, rounded down to a cent; absent when
+   * it is unknown.
+   */
+  savings_vs_paid?: number;
+  /** item_id is the shop's own id of the item, as in the purchases; the pipeline sets it. */
+  item_id: string;
+  /** variant is the variant or pack size, as in the purchases; the pipeline sets it. */
+  variant: string;
 }
 
 /** CadenceChange is how an item's recommended interval changes with a later next purchase. */
@@ -877,6 +1022,16 @@ export interface PurchaseProbability {
   probability: number;
   /** extrapolated means that the horizon, of more than 120 days, is longer than what models are fitted on. */
   extrapolated: boolean;
+}
+
+/** BindingConstraint is a constraint that cannot be met together with the others, and what would fit. */
+export interface BindingConstraint {
+  /** constraint is the name of the field in PlanConstraints, such as `budget_per_month`. */
+  constraint: string;
+  /** text is the explanation for people. */
+  text: string;
+  /** fitting_value is the nearest value that can be met; absent when none can, or when the field has no number. */
+  fitting_value?: number;
 }
 
 /** Model identifies the model behind a result. */
@@ -954,6 +1109,91 @@ export interface ModelFacts {
    * source. They are within what the catalog allows for the category, and never shorten a cadence.
    */
   facts: string[];
+}
+
+/** PlanAnalysis is what the planning of deliveries needs to know about a household. It has no purchases. */
+export interface PlanAnalysis {
+  /** items are the items that can be in a plan; their names must differ. */
+  items: PlanItem[];
+  /** as_of is the as-of date, ISO 8601; deliveries are later. */
+  as_of: string;
+  /**
+   * currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+   * when empty.
+   */
+  currency_code: string;
+}
+
+/** PlanItem is an item that can be in a plan. */
+export interface PlanItem {
+  /** name is the item's name. */
+  name: string;
+  /**
+   * options are the ways to deliver it, best first. Only those are planned, so that nothing is delivered for longer than
+   * it keeps.
+   */
+  options: PlanOption[];
+  /** best_first_date is the best day of the first delivery, ISO 8601. */
+  best_first_date: string;
+  /** last_date is the last day of its season, ISO 8601, after which deliveries end; empty for all year. */
+  last_date: string;
+  /** unit_price is the shelf price of a unit; 0 when unknown. */
+  unit_price: number;
+  /** price_date is the day of the purchase that the price is from, ISO 8601. */
+  price_date: string;
+  /** paid_price is what the household paid for a unit; its shelf_unit_price is not used. Absent when unknown. */
+  paid_price: ReferencePrice;
+  /** discounted is whether the item gets discounts and counts toward them. */
+  discounted: boolean;
+  /** is_regular is whether the item has a rhythm of its own. Its deliveries stay near the best day. */
+  is_regular: boolean;
+  /** item_id is the shop's own id of the item, as in the purchases; the pipeline sets it. */
+  item_id: string;
+  /** variant is the variant or pack size, as in the purchases; the pipeline sets it. */
+  variant: string;
+  /** units_per_pack is as in Subscription; 0 is the same as 1. */
+  units_per_pack: number;
+}
+
+/** PlanOption is a way to deliver an item. */
+export interface PlanOption {
+  /** interval_days is the number of days between deliveries, a step of the ladder. */
+  interval_days: number;
+  /** quantity is the number of units of a delivery. */
+  quantity: number;
+  /** delivered_per_used_ratio is the number of units delivered over the number used, while the need lasts. */
+  delivered_per_used_ratio: number;
+  /** stockout_probability is the probability of a stockout within 84 days, or one interval if that is longer. */
+  stockout_probability: number;
+  /** overstock_ratio is the share of the deliveries within that time that arrive before they are needed. */
+  overstock_ratio: number;
+}
+
+/**
+ * ReferencePrice is what a household lately found and paid for one pack of an item: the last purchases at the present
+ * shelf price, without the highest and the lowest payment. One unusual receipt does not change it.
+ */
+export interface ReferencePrice {
+  /** shelf_unit_price is the present shelf price; the usual one for goods that are sold by weight. */
+  shelf_unit_price: number;
+  /**
+   * paid_unit_price is what is expected to be paid, promotions included: the mean of what was paid, drawn toward the
+   * household's usual discount.
+   */
+  paid_unit_price: number;
+  /** paid_unit_price_deviation is the sample standard deviation of what was paid. */
+  paid_unit_price_deviation: number;
+  /** latest_paid_unit_price is what was paid last. */
+  latest_paid_unit_price: number;
+  /** purchase_count is the number of purchases behind it. */
+  purchase_count: number;
+  /**
+   * usual_discount_ratio is the share of shelf prices that promotions take off all of the household's purchases, 0 to 1.
+   * No saving is claimed at a smaller discount, because promotions may take it away.
+   */
+  usual_discount_ratio: number;
+  /** promoted is whether one of the purchases behind it was on promotion. Then no saving is claimed. */
+  promoted: boolean;
 }
 
 /** Started is the event that the input is accepted. */
@@ -1216,6 +1456,198 @@ export interface RemovedData {
   kind: string;
   /** removed_count is their number; 0 when nothing was stored. */
   removed_count: number;
+}
+
+/** PlanInput is what is known about a household, and what it demands. */
+export interface PlanInput {
+  /**
+   * customer_id is the household.
+   * @maxLength 128
+   */
+  customer_id: string;
+  /** analysis is the one in a result of Process. */
+  analysis: PlanAnalysisInput;
+  /** constraints limit the plan. They name items as the analysis does. */
+  constraints?: PlanConstraintsInput;
+}
+
+/** PlanAnalysis is what the planning of deliveries needs to know about a household. It has no purchases. */
+export interface PlanAnalysisInput {
+  /**
+   * items are the items that can be in a plan; their names must differ.
+   * @maxItems 500
+   */
+  items?: readonly PlanItemInput[];
+  /** as_of is the as-of date, ISO 8601; deliveries are later. */
+  as_of: string;
+  /**
+   * currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+   * when empty.
+   */
+  currency_code?: string;
+}
+
+/** PlanItem is an item that can be in a plan. */
+export interface PlanItemInput {
+  /**
+   * name is the item's name.
+   * @maxLength 200
+   */
+  name?: string;
+  /**
+   * options are the ways to deliver it, best first. Only those are planned, so that nothing is delivered for longer than
+   * it keeps.
+   * @minItems 1
+   * @maxItems 8
+   */
+  options?: readonly PlanOptionInput[];
+  /** best_first_date is the best day of the first delivery, ISO 8601. */
+  best_first_date: string;
+  /** last_date is the last day of its season, ISO 8601, after which deliveries end; empty for all year. */
+  last_date?: string;
+  /**
+   * unit_price is the shelf price of a unit; 0 when unknown.
+   * @minimum 0
+   * @maximum 1000000
+   */
+  unit_price?: number;
+  /** price_date is the day of the purchase that the price is from, ISO 8601. */
+  price_date?: string;
+  /** paid_price is what the household paid for a unit; its shelf_unit_price is not used. Absent when unknown. */
+  paid_price?: ReferencePriceInput;
+  /** discounted is whether the item gets discounts and counts toward them. */
+  discounted?: boolean;
+  /** is_regular is whether the item has a rhythm of its own. Its deliveries stay near the best day. */
+  is_regular?: boolean;
+  /**
+   * item_id is the shop's own id of the item, as in the purchases; the pipeline sets it.
+   * @maxLength 200
+   */
+  item_id?: string;
+  /**
+   * variant is the variant or pack size, as in the purchases; the pipeline sets it.
+   * @maxLength 200
+   */
+  variant?: string;
+  /**
+   * units_per_pack is as in Subscription; 0 is the same as 1.
+   * @minimum 0
+   * @maximum 10000
+   */
+  units_per_pack?: number;
+}
+
+/** PlanOption is a way to deliver an item. */
+export interface PlanOptionInput {
+  /**
+   * interval_days is the number of days between deliveries, a step of the ladder.
+   * @minimum 1
+   * @maximum 365
+   */
+  interval_days?: number;
+  /**
+   * quantity is the number of units of a delivery.
+   * @minimum 1
+   * @maximum 1000000000
+   */
+  quantity?: number;
+  /**
+   * delivered_per_used_ratio is the number of units delivered over the number used, while the need lasts.
+   * @minimum 0
+   * @maximum 1000000
+   */
+  delivered_per_used_ratio?: number;
+  /**
+   * stockout_probability is the probability of a stockout within 84 days, or one interval if that is longer.
+   * @minimum 0
+   * @maximum 1
+   */
+  stockout_probability?: number;
+  /**
+   * overstock_ratio is the share of the deliveries within that time that arrive before they are needed.
+   * @minimum 0
+   * @maximum 1
+   */
+  overstock_ratio?: number;
+}
+
+/**
+ * ReferencePrice is what a household lately found and paid for one pack of an item: the last purchases at the present
+ * shelf price, without the highest and the lowest payment. One unusual receipt does not change it.
+ */
+export interface ReferencePriceInput {
+  /**
+   * shelf_unit_price is the present shelf price; the usual one for goods that are sold by weight.
+   * @minimum 0
+   * @maximum 1000000
+   */
+  shelf_unit_price?: number;
+  /**
+   * paid_unit_price is what is expected to be paid, promotions included: the mean of what was paid, drawn toward the
+   * household's usual discount.
+   * @minimum 0
+   * @maximum 1000000
+   */
+  paid_unit_price?: number;
+  /**
+   * paid_unit_price_deviation is the sample standard deviation of what was paid.
+   * @minimum 0
+   * @maximum 1000000
+   */
+  paid_unit_price_deviation?: number;
+  /**
+   * latest_paid_unit_price is what was paid last.
+   * @minimum 0
+   * @maximum 1000000
+   */
+  latest_paid_unit_price?: number;
+  /**
+   * purchase_count is the number of purchases behind it.
+   * @minimum 1
+   * @maximum 100000
+   */
+  purchase_count?: number;
+  /**
+   * usual_discount_ratio is the share of shelf prices that promotions take off all of the household's purchases, 0 to 1.
+   * No saving is claimed at a smaller discount, because promotions may take it away.
+   * @minimum 0
+   * @maximum 1
+   */
+  usual_discount_ratio?: number;
+  /** promoted is whether one of the purchases behind it was on promotion. Then no saving is claimed. */
+  promoted?: boolean;
+}
+
+/** PlanResult is a plan. */
+export interface PlanResult {
+  /** customer_id is the household. */
+  customer_id: string;
+  /** plan is the calendar, with its cost and saving. It has no deliveries when the constraints cannot be met. */
+  plan: SubscriptionPlan;
+  /** subscriptions are the items of the plan, in the order of the analysis. */
+  subscriptions: PlannedSubscription[];
+  /** left_out are the items that are not in the plan, with the reasons, in the order of the analysis. */
+  left_out: OmittedItem[];
+  /** binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met. */
+  binding_constraints: BindingConstraint[];
+  /** as_of is the as-of date, ISO 8601. */
+  as_of: string;
+  /** currency_code is the currency of all amounts. */
+  currency_code: string;
+  /** recommendation_id identifies this result; equal results have equal ids. */
+  recommendation_id: string;
+}
+
+/** PlannedSubscription is an item of a plan. */
+export interface PlannedSubscription {
+  /** name is the item's name. */
+  name: string;
+  /** subscription is the offer, as in Recommendation. */
+  subscription: Subscription;
+  /** item_id is the shop's own id of the item. */
+  item_id: string;
+  /** variant is the variant or pack size. */
+  variant: string;
 }
 
 /** GetConfigResponse is the pipeline's configuration. */

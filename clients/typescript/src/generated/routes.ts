@@ -11,6 +11,7 @@ export const nextBasket = { verb: "POST", path: "/api/v1/next-basket" } as const
 export const getRecommendations = { verb: "GET", path: "/api/v1/customers/{customer_id}/recommendations" } as const;
 export const getNextBasket = { verb: "GET", path: "/api/v1/customers/{customer_id}/next-basket" } as const;
 export const eraseCustomer = { verb: "DELETE", path: "/api/v1/customers/{customer_id}" } as const;
+export const plan = { verb: "POST", path: "/api/v1/plan" } as const;
 export const getConfig = { verb: "GET", path: "/api/v1/config" } as const;
 export const getStatus = { verb: "GET", path: "/api/v1/status" } as const;
 export const getModels = { verb: "GET", path: "/api/v1/models" } as const;

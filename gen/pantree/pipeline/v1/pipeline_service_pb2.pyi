@@ -195,6 +195,8 @@ class ProcessInput(_message.Message):
     STORED_HISTORY_FIELD_NUMBER: _builtins.int
     AS_KNOWN_ON_FIELD_NUMBER: _builtins.int
     INCLUDE_FORECASTS_FIELD_NUMBER: _builtins.int
+    INCLUDE_ANALYSIS_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     customer_name: _builtins.str
@@ -239,6 +241,8 @@ class ProcessInput(_message.Message):
     """
     include_forecasts: _builtins.bool
     """include_forecasts adds when the next purchases of the recommended items are expected."""
+    include_analysis: _builtins.bool
+    """include_analysis adds what Plan needs to plan again without the history."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_purchase_pb2.BasketItem]:
         """items are the first purchase, at least one item. Names must differ by more than case and white space."""
@@ -252,6 +256,10 @@ class ProcessInput(_message.Message):
     @_builtins.property
     def history_columns(self) -> _purchase_pb2.PurchaseColumns:
         """history_columns is the real history in columnar form."""
+
+    @_builtins.property
+    def constraints(self) -> _recommendation_service_pb2.PlanConstraints:
+        """constraints limit the plan; items that they leave out are not recommended."""
 
     def __init__(
         self,
@@ -274,10 +282,12 @@ class ProcessInput(_message.Message):
         stored_history: _builtins.bool = ...,
         as_known_on: _builtins.str = ...,
         include_forecasts: _builtins.bool = ...,
+        include_analysis: _builtins.bool = ...,
+        constraints: _recommendation_service_pb2.PlanConstraints | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "constraints", b"constraints", "history_columns", b"history_columns", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "archetype", b"archetype", "as_known_on", b"as_known_on", "as_of", b"as_of", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_cadence_changes", b"include_cadence_changes", "include_forecasts", b"include_forecasts", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio", "stored_history", b"stored_history"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_seed", b"_seed", "_simulation_months", b"_simulation_months", "_stockout_tolerance_ratio", b"_stockout_tolerance_ratio", "archetype", b"archetype", "as_known_on", b"as_known_on", "as_of", b"as_of", "constraints", b"constraints", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "history", b"history", "history_columns", b"history_columns", "include_analysis", b"include_analysis", "include_cadence_changes", b"include_cadence_changes", "include_forecasts", b"include_forecasts", "include_omitted", b"include_omitted", "include_suggestions", b"include_suggestions", "items", b"items", "max_recommendations", b"max_recommendations", "seed", b"seed", "simulation_months", b"simulation_months", "stockout_tolerance_ratio", b"stockout_tolerance_ratio", "stored_history", b"stored_history"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -297,6 +307,146 @@ class ProcessInput(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stockout_tolerance_ratio) -> _WhichOneofReturnType__stockout_tolerance_ratio | None: ...
 
 Global___ProcessInput: _TypeAlias = ProcessInput  # noqa: Y015
+
+@_typing.final
+class PlanRequest(_message.Message):
+    """PlanRequest is the input of Plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def input(self) -> Global___PlanInput:
+        """input is what to plan."""
+
+    def __init__(
+        self,
+        *,
+        input: Global___PlanInput | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanRequest: _TypeAlias = PlanRequest  # noqa: Y015
+
+@_typing.final
+class PlanResponse(_message.Message):
+    """PlanResponse is the output of Plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def result(self) -> Global___PlanResult:
+        """result is the plan."""
+
+    def __init__(
+        self,
+        *,
+        result: Global___PlanResult | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanResponse: _TypeAlias = PlanResponse  # noqa: Y015
+
+@_typing.final
+class PlanInput(_message.Message):
+    """PlanInput is what is known about a household, and what it demands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    @_builtins.property
+    def analysis(self) -> _recommendation_service_pb2.PlanAnalysis:
+        """analysis is the one in a result of Process."""
+
+    @_builtins.property
+    def constraints(self) -> _recommendation_service_pb2.PlanConstraints:
+        """constraints limit the plan. They name items as the analysis does."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        analysis: _recommendation_service_pb2.PlanAnalysis | None = ...,
+        constraints: _recommendation_service_pb2.PlanConstraints | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "constraints", b"constraints"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "constraints", b"constraints", "customer_id", b"customer_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanInput: _TypeAlias = PlanInput  # noqa: Y015
+
+@_typing.final
+class PlanResult(_message.Message):
+    """PlanResult is a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    BINDING_CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    RECOMMENDATION_ID_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    as_of: _builtins.str
+    """as_of is the as-of date, ISO 8601."""
+    currency_code: _builtins.str
+    """currency_code is the currency of all amounts."""
+    recommendation_id: _builtins.str
+    """recommendation_id identifies this result; equal results have equal ids."""
+    @_builtins.property
+    def plan(self) -> _recommendation_service_pb2.SubscriptionPlan:
+        """plan is the calendar, with its cost and saving. It has no deliveries when the constraints cannot be met."""
+
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.PlannedSubscription]:
+        """subscriptions are the items of the plan, in the order of the analysis."""
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.OmittedItem]:
+        """left_out are the items that are not in the plan, with the reasons, in the order of the analysis."""
+
+    @_builtins.property
+    def binding_constraints(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.BindingConstraint]:
+        """binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        plan: _recommendation_service_pb2.SubscriptionPlan | None = ...,
+        subscriptions: _abc.Iterable[_recommendation_service_pb2.PlannedSubscription] | None = ...,
+        left_out: _abc.Iterable[_recommendation_service_pb2.OmittedItem] | None = ...,
+        binding_constraints: _abc.Iterable[_recommendation_service_pb2.BindingConstraint] | None = ...,
+        as_of: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+        recommendation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "binding_constraints", b"binding_constraints", "currency_code", b"currency_code", "customer_id", b"customer_id", "left_out", b"left_out", "plan", b"plan", "recommendation_id", b"recommendation_id", "subscriptions", b"subscriptions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanResult: _TypeAlias = PlanResult  # noqa: Y015
 
 @_typing.final
 class NextBasketRequest(_message.Message):
@@ -817,6 +967,7 @@ class ProcessResult(_message.Message):
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     MODEL_FACTS_FIELD_NUMBER: _builtins.int
     HISTORY_VERSION_FIELD_NUMBER: _builtins.int
+    ANALYSIS_FIELD_NUMBER: _builtins.int
     customer_id: _builtins.str
     """customer_id is the household."""
     recommendation_id: _builtins.str
@@ -867,6 +1018,10 @@ class ProcessResult(_message.Message):
         recommendations; all others come from purchases and the catalog.
         """
 
+    @_builtins.property
+    def analysis(self) -> _recommendation_service_pb2.PlanAnalysis:
+        """analysis is what Plan needs to plan again; absent unless requested."""
+
     def __init__(
         self,
         *,
@@ -886,10 +1041,11 @@ class ProcessResult(_message.Message):
         currency_code: _builtins.str = ...,
         model_facts: _abc.Iterable[Global___ModelFacts] | None = ...,
         history_version: _builtins.str = ...,
+        analysis: _recommendation_service_pb2.PlanAnalysis | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["confidence_model", b"confidence_model", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "recommendations", b"recommendations"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "confidence_model", b"confidence_model", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "model", b"model", "recommendations", b"recommendations"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "history_version", b"history_version", "model", b"model", "model_facts", b"model_facts", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "archetype", b"archetype", "as_of", b"as_of", "confidence_model", b"confidence_model", "currency_code", b"currency_code", "customer_id", b"customer_id", "customer_name", b"customer_name", "customer_profile", b"customer_profile", "history_summary", b"history_summary", "history_version", b"history_version", "model", b"model", "model_facts", b"model_facts", "recommendation_id", b"recommendation_id", "recommendations", b"recommendations", "seed", b"seed", "source", b"source", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -909,9 +1065,10 @@ class RecommendationSet(_message.Message):
     SUGGESTIONS_FIELD_NUMBER: _builtins.int
     NEAR_MISSES_FIELD_NUMBER: _builtins.int
     FORECASTS_FIELD_NUMBER: _builtins.int
+    BINDING_CONSTRAINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.Recommendation]:
-        """recommendations are ordered best first."""
+        """recommendations are ordered best first: by value, then by score."""
 
     @_builtins.property
     def omitted(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.OmittedItem]:
@@ -923,7 +1080,7 @@ class RecommendationSet(_message.Message):
 
     @_builtins.property
     def plan(self) -> _recommendation_service_pb2.SubscriptionPlan:
-        """plan is the total cost and saving of all recommendations."""
+        """plan is the calendar of all recommendations, with its cost and saving."""
 
     @_builtins.property
     def cadence_changes(self) -> _containers.RepeatedCompositeFieldContainer[_frequency_service_pb2.CadenceChange]:
@@ -947,6 +1104,10 @@ class RecommendationSet(_message.Message):
         empty unless requested.
         """
 
+    @_builtins.property
+    def binding_constraints(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.BindingConstraint]:
+        """binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met."""
+
     def __init__(
         self,
         *,
@@ -958,10 +1119,11 @@ class RecommendationSet(_message.Message):
         suggestions: _abc.Iterable[_recommendation_service_pb2.Suggestion] | None = ...,
         near_misses: _abc.Iterable[_recommendation_service_pb2.OmittedItem] | None = ...,
         forecasts: _abc.Iterable[Global___ItemForecast] | None = ...,
+        binding_constraints: _abc.Iterable[_recommendation_service_pb2.BindingConstraint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_changes", b"cadence_changes", "forecasts", b"forecasts", "near_misses", b"near_misses", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related", "suggestions", b"suggestions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding_constraints", b"binding_constraints", "cadence_changes", b"cadence_changes", "forecasts", b"forecasts", "near_misses", b"near_misses", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related", "suggestions", b"suggestions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

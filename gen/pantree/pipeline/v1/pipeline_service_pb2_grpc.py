@@ -65,6 +65,11 @@ class PipelineServiceStub:
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerRequest.SerializeToString,
                 response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerResponse.FromString,
                 _registered_method=True)
+        self.Plan = channel.unary_unary(
+                '/pantree.pipeline.v1.PipelineService/Plan',
+                request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanRequest.SerializeToString,
+                response_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanResponse.FromString,
+                _registered_method=True)
         self.GetConfig = channel.unary_unary(
                 '/pantree.pipeline.v1.PipelineService/GetConfig',
                 request_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.GetConfigRequest.SerializeToString,
@@ -130,6 +135,13 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Plan(self, request, context):
+        """Plan plans deliveries again, with constraints, from the analysis in a result of Process. It needs no history.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetConfig(self, request, context):
         """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.
         """
@@ -183,6 +195,11 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     servicer.EraseCustomer,
                     request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerRequest.FromString,
                     response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerResponse.SerializeToString,
+            ),
+            'Plan': grpc.unary_unary_rpc_method_handler(
+                    servicer.Plan,
+                    request_deserializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanRequest.FromString,
+                    response_serializer=pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanResponse.SerializeToString,
             ),
             'GetConfig': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConfig,
@@ -363,6 +380,33 @@ class PipelineService:
             '/pantree.pipeline.v1.PipelineService/EraseCustomer',
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerRequest.SerializeToString,
             pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.EraseCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Plan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.pipeline.v1.PipelineService/Plan',
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanRequest.SerializeToString,
+            pantree_dot_pipeline_dot_v1_dot_pipeline__service__pb2.PlanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,8 @@ class PipelineServiceStub:
     """EraseCustomer erases a customer in all parts. The ledger of erasures is written first, so purchases of the customer are
     refused from then on. When it fails, repeat it: it succeeds when nothing is stored.
     """
+    Plan: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.PlanRequest, _pipeline_service_pb2.PlanResponse]
+    """Plan plans deliveries again, with constraints, from the analysis in a result of Process. It needs no history."""
     GetConfig: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]
@@ -77,6 +79,8 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """EraseCustomer erases a customer in all parts. The ledger of erasures is written first, so purchases of the customer are
     refused from then on. When it fails, repeat it: it succeeds when nothing is stored.
     """
+    Plan: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.PlanRequest, _pipeline_service_pb2.PlanResponse]  # type: ignore[assignment]
+    """Plan plans deliveries again, with constraints, from the analysis in a result of Process. It needs no history."""
     GetConfig: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetConfigRequest, _pipeline_service_pb2.GetConfigResponse]  # type: ignore[assignment]
     """GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetStatusRequest, _pipeline_service_pb2.GetStatusResponse]  # type: ignore[assignment]
@@ -138,6 +142,14 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
         """EraseCustomer erases a customer in all parts. The ledger of erasures is written first, so purchases of the customer are
         refused from then on. When it fails, repeat it: it succeeds when nothing is stored.
         """
+
+    @_abc_1.abstractmethod
+    def Plan(
+        self,
+        request: _pipeline_service_pb2.PlanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.PlanResponse, _abc.Awaitable[_pipeline_service_pb2.PlanResponse]]:
+        """Plan plans deliveries again, with constraints, from the analysis in a result of Process. It needs no history."""
 
     @_abc_1.abstractmethod
     def GetConfig(

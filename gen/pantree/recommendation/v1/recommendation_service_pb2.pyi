@@ -71,6 +71,8 @@ class RecommendRequest(_message.Message):
     CUSTOMER_ID_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    INCLUDE_ANALYSIS_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
     as_of: _builtins.str
     """as_of is the as-of date, ISO 8601."""
     max_recommendations: _builtins.int
@@ -97,6 +99,8 @@ class RecommendRequest(_message.Message):
     """currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
     when empty.
     """
+    include_analysis: _builtins.bool
+    """include_analysis adds what PlanDeliveries needs to plan again."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """candidates are the items to consider; their names must differ."""
@@ -110,6 +114,10 @@ class RecommendRequest(_message.Message):
         """replaced_items are items that the household no longer buys because another one took their place. They are omitted
         with that reason.
         """
+
+    @_builtins.property
+    def constraints(self) -> Global___PlanConstraints:
+        """constraints limit the plan; without them, all recommended items are in it."""
 
     def __init__(
         self,
@@ -126,10 +134,12 @@ class RecommendRequest(_message.Message):
         customer_id: _builtins.str = ...,
         model: _builtins.str = ...,
         currency_code: _builtins.str = ...,
+        include_analysis: _builtins.bool = ...,
+        constraints: Global___PlanConstraints | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "neighborhood", b"neighborhood"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "constraints", b"constraints", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "neighborhood", b"neighborhood"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "currency_code", b"currency_code", "customer_id", b"customer_id", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model", "neighborhood", b"neighborhood", "replaced_items", b"replaced_items"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations", "_max_suggestions", b"_max_suggestions", "_min_cadence_probability", b"_min_cadence_probability", "_min_confidence", b"_min_confidence", "as_of", b"as_of", "candidates", b"candidates", "constraints", b"constraints", "currency_code", b"currency_code", "customer_id", b"customer_id", "include_analysis", b"include_analysis", "include_omitted", b"include_omitted", "max_recommendations", b"max_recommendations", "max_suggestions", b"max_suggestions", "min_cadence_probability", b"min_cadence_probability", "min_confidence", b"min_confidence", "model", b"model", "neighborhood", b"neighborhood", "replaced_items", b"replaced_items"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_recommendations: _TypeAlias = _typing.Literal["max_recommendations"]  # noqa: Y015
     _WhichOneofArgType__max_recommendations: _TypeAlias = _typing.Literal["_max_recommendations", b"_max_recommendations"]  # noqa: Y015
@@ -303,13 +313,15 @@ class RecommendResponse(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     SUGGESTIONS_FIELD_NUMBER: _builtins.int
     NEAR_MISSES_FIELD_NUMBER: _builtins.int
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    BINDING_CONSTRAINTS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """source is where the model ran: `embedded` or `sagemaker`."""
     fallback_reason: _builtins.str
     """fallback_reason is why the embedded model was used although SageMaker is configured; empty otherwise."""
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Recommendation]:
-        """recommendations are ordered best first."""
+        """recommendations are ordered best first: by value, then by score."""
 
     @_builtins.property
     def omitted(self) -> _containers.RepeatedCompositeFieldContainer[Global___OmittedItem]:
@@ -321,7 +333,7 @@ class RecommendResponse(_message.Message):
 
     @_builtins.property
     def plan(self) -> Global___SubscriptionPlan:
-        """plan is the total cost and saving of all recommendations."""
+        """plan is the calendar of all recommendations, with its cost and saving."""
 
     @_builtins.property
     def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Suggestion]:
@@ -335,6 +347,14 @@ class RecommendResponse(_message.Message):
         such as too few purchases so far. Goods that are not offered at all are never among them.
         """
 
+    @_builtins.property
+    def analysis(self) -> Global___PlanAnalysis:
+        """analysis is what PlanDeliveries needs to plan again; absent unless requested."""
+
+    @_builtins.property
+    def binding_constraints(self) -> _containers.RepeatedCompositeFieldContainer[Global___BindingConstraint]:
+        """binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met."""
+
     def __init__(
         self,
         *,
@@ -346,10 +366,12 @@ class RecommendResponse(_message.Message):
         plan: Global___SubscriptionPlan | None = ...,
         suggestions: _abc.Iterable[Global___Suggestion] | None = ...,
         near_misses: _abc.Iterable[Global___OmittedItem] | None = ...,
+        analysis: Global___PlanAnalysis | None = ...,
+        binding_constraints: _abc.Iterable[Global___BindingConstraint] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "plan", b"plan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "model", b"model", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fallback_reason", b"fallback_reason", "model", b"model", "near_misses", b"near_misses", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "source", b"source", "suggestions", b"suggestions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "binding_constraints", b"binding_constraints", "fallback_reason", b"fallback_reason", "model", b"model", "near_misses", b"near_misses", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "source", b"source", "suggestions", b"suggestions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -411,8 +433,9 @@ Global___Suggestion: _TypeAlias = Suggestion  # noqa: Y015
 
 @_typing.final
 class SubscriptionPlan(_message.Message):
-    """SubscriptionPlan is the cost and saving of a year when all recommended items are subscribed to with the same first
-    delivery day. Discounts grow with the number of items in a delivery.
+    """SubscriptionPlan is the calendar of deliveries, with the cost and saving of a year. Discounts grow with the number of
+    items in a delivery, so items are delivered on common days. Amounts of a year are sums over its subscriptions, at the
+    discounts that the deliveries reach, and add up to a cent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -422,18 +445,37 @@ class SubscriptionPlan(_message.Message):
     ESTIMATED_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
     ANNUAL_SAVINGS_VS_PAID_FIELD_NUMBER: _builtins.int
     BEST_DISCOUNT_RATIO_FIELD_NUMBER: _builtins.int
+    DELIVERIES_FIELD_NUMBER: _builtins.int
+    END_DATE_FIELD_NUMBER: _builtins.int
+    ANNUAL_PAID_FIELD_NUMBER: _builtins.int
+    BOXES_PER_MONTH_FIELD_NUMBER: _builtins.int
+    OBJECTIVE_FIELD_NUMBER: _builtins.int
     item_count: _builtins.int
     """item_count is the number of items."""
     annual_cost: _builtins.float
-    """annual_cost is the cost of the deliveries after the discount, rounded up to a cent."""
+    """annual_cost is the cost of the deliveries after the discount: the sum of annual_cost over the subscriptions."""
     estimated_annual_savings: _builtins.float
     """estimated_annual_savings is the saving against shelf prices, rounded down to a cent."""
     annual_savings_vs_paid: _builtins.float
-    """annual_savings_vs_paid is the saving against the prices that the household paid, promotions included, rounded down
-    to a cent; below 0 when the subscriptions cost more; absent when a paid price is unknown.
+    """annual_savings_vs_paid is the saving against the prices that the household paid, promotions included: annual_paid
+    less annual_cost; below 0 when the subscriptions cost more; absent when a paid price is unknown.
     """
     best_discount_ratio: _builtins.float
-    """best_discount_ratio is the share of item deliveries that get the largest discount, 0 to 1."""
+    """best_discount_ratio is the share of a year's item deliveries that get the largest discount, 0 to 1."""
+    end_date: _builtins.str
+    """end_date is the last day of the calendar, ISO 8601: 84 days after as_of."""
+    annual_paid: _builtins.float
+    """annual_paid is what a year's deliveries would cost at the prices that the household paid; absent when one is unknown."""
+    boxes_per_month: _builtins.float
+    """boxes_per_month is the mean number of boxes in 28 days over a year."""
+    objective: _builtins.float
+    """objective is the cost that planning minimizes, of a year: money, early and late deliveries, boxes, and what the items
+    left out cost when bought. A constraint never lowers it, apart from the gap of the search.
+    """
+    @_builtins.property
+    def deliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedDelivery]:
+        """deliveries are the boxes of the 84 days after as_of, earliest first."""
+
     def __init__(
         self,
         *,
@@ -442,16 +484,497 @@ class SubscriptionPlan(_message.Message):
         estimated_annual_savings: _builtins.float = ...,
         annual_savings_vs_paid: _builtins.float | None = ...,
         best_discount_ratio: _builtins.float = ...,
+        deliveries: _abc.Iterable[Global___PlannedDelivery] | None = ...,
+        end_date: _builtins.str = ...,
+        annual_paid: _builtins.float | None = ...,
+        boxes_per_month: _builtins.float = ...,
+        objective: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_vs_paid", b"_annual_savings_vs_paid", "annual_savings_vs_paid", b"annual_savings_vs_paid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_annual_paid", b"_annual_paid", "_annual_savings_vs_paid", b"_annual_savings_vs_paid", "annual_paid", b"annual_paid", "annual_savings_vs_paid", b"annual_savings_vs_paid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_vs_paid", b"_annual_savings_vs_paid", "annual_cost", b"annual_cost", "annual_savings_vs_paid", b"annual_savings_vs_paid", "best_discount_ratio", b"best_discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "item_count", b"item_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_paid", b"_annual_paid", "_annual_savings_vs_paid", b"_annual_savings_vs_paid", "annual_cost", b"annual_cost", "annual_paid", b"annual_paid", "annual_savings_vs_paid", b"annual_savings_vs_paid", "best_discount_ratio", b"best_discount_ratio", "boxes_per_month", b"boxes_per_month", "deliveries", b"deliveries", "end_date", b"end_date", "estimated_annual_savings", b"estimated_annual_savings", "item_count", b"item_count", "objective", b"objective"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__annual_paid: _TypeAlias = _typing.Literal["annual_paid"]  # noqa: Y015
+    _WhichOneofArgType__annual_paid: _TypeAlias = _typing.Literal["_annual_paid", b"_annual_paid"]  # noqa: Y015
     _WhichOneofReturnType__annual_savings_vs_paid: _TypeAlias = _typing.Literal["annual_savings_vs_paid"]  # noqa: Y015
     _WhichOneofArgType__annual_savings_vs_paid: _TypeAlias = _typing.Literal["_annual_savings_vs_paid", b"_annual_savings_vs_paid"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__annual_paid) -> _WhichOneofReturnType__annual_paid | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__annual_savings_vs_paid) -> _WhichOneofReturnType__annual_savings_vs_paid | None: ...
 
 Global___SubscriptionPlan: _TypeAlias = SubscriptionPlan  # noqa: Y015
+
+@_typing.final
+class PlannedDelivery(_message.Message):
+    """PlannedDelivery is a box of the calendar."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATE_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    DISCOUNT_RATIO_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    SAVINGS_VS_PAID_FIELD_NUMBER: _builtins.int
+    date: _builtins.str
+    """date is the day of the delivery, ISO 8601."""
+    discount_ratio: _builtins.float
+    """discount_ratio is the discount that its number of items reaches, 0 to 1."""
+    price: _builtins.float
+    """price is the sum of its items' prices."""
+    savings_vs_paid: _builtins.float
+    """savings_vs_paid is what it saves against the prices that the household paid: the sum over its items; below 0 when it
+    costs more; absent when a paid price is unknown.
+    """
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedItem]:
+        """items are its items, by name."""
+
+    def __init__(
+        self,
+        *,
+        date: _builtins.str = ...,
+        items: _abc.Iterable[Global___PlannedItem] | None = ...,
+        discount_ratio: _builtins.float = ...,
+        price: _builtins.float = ...,
+        savings_vs_paid: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_savings_vs_paid", b"_savings_vs_paid", "savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_savings_vs_paid", b"_savings_vs_paid", "date", b"date", "discount_ratio", b"discount_ratio", "items", b"items", "price", b"price", "savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__savings_vs_paid: _TypeAlias = _typing.Literal["savings_vs_paid"]  # noqa: Y015
+    _WhichOneofArgType__savings_vs_paid: _TypeAlias = _typing.Literal["_savings_vs_paid", b"_savings_vs_paid"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__savings_vs_paid) -> _WhichOneofReturnType__savings_vs_paid | None: ...
+
+Global___PlannedDelivery: _TypeAlias = PlannedDelivery  # noqa: Y015
+
+@_typing.final
+class PlannedItem(_message.Message):
+    """PlannedItem is an item of a box."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    SAVINGS_VS_PAID_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    quantity: _builtins.int
+    """quantity is the number of units."""
+    price: _builtins.float
+    """price is the price of the units after the discount, rounded up to a cent."""
+    savings_vs_paid: _builtins.float
+    """savings_vs_paid is what the units save against the price that the household paid, rounded down to a cent; absent when
+    it is unknown.
+    """
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item, as in the purchases; the pipeline sets it."""
+    variant: _builtins.str
+    """variant is the variant or pack size, as in the purchases; the pipeline sets it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        price: _builtins.float = ...,
+        savings_vs_paid: _builtins.float | None = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_savings_vs_paid", b"_savings_vs_paid", "savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_savings_vs_paid", b"_savings_vs_paid", "item_id", b"item_id", "name", b"name", "price", b"price", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__savings_vs_paid: _TypeAlias = _typing.Literal["savings_vs_paid"]  # noqa: Y015
+    _WhichOneofArgType__savings_vs_paid: _TypeAlias = _typing.Literal["_savings_vs_paid", b"_savings_vs_paid"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__savings_vs_paid) -> _WhichOneofReturnType__savings_vs_paid | None: ...
+
+Global___PlannedItem: _TypeAlias = PlannedItem  # noqa: Y015
+
+@_typing.final
+class PlanAnalysis(_message.Message):
+    """PlanAnalysis is what the planning of deliveries needs to know about a household. It has no purchases."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    as_of: _builtins.str
+    """as_of is the as-of date, ISO 8601; deliveries are later."""
+    currency_code: _builtins.str
+    """currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+    when empty.
+    """
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanItem]:
+        """items are the items that can be in a plan; their names must differ."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___PlanItem] | None = ...,
+        as_of: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "currency_code", b"currency_code", "items", b"items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanAnalysis: _TypeAlias = PlanAnalysis  # noqa: Y015
+
+@_typing.final
+class PlanItem(_message.Message):
+    """PlanItem is an item that can be in a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    BEST_FIRST_DATE_FIELD_NUMBER: _builtins.int
+    LAST_DATE_FIELD_NUMBER: _builtins.int
+    UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    PRICE_DATE_FIELD_NUMBER: _builtins.int
+    PAID_PRICE_FIELD_NUMBER: _builtins.int
+    DISCOUNTED_FIELD_NUMBER: _builtins.int
+    IS_REGULAR_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    UNITS_PER_PACK_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    best_first_date: _builtins.str
+    """best_first_date is the best day of the first delivery, ISO 8601."""
+    last_date: _builtins.str
+    """last_date is the last day of its season, ISO 8601, after which deliveries end; empty for all year."""
+    unit_price: _builtins.float
+    """unit_price is the shelf price of a unit; 0 when unknown."""
+    price_date: _builtins.str
+    """price_date is the day of the purchase that the price is from, ISO 8601."""
+    discounted: _builtins.bool
+    """discounted is whether the item gets discounts and counts toward them."""
+    is_regular: _builtins.bool
+    """is_regular is whether the item has a rhythm of its own. Its deliveries stay near the best day."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item, as in the purchases; the pipeline sets it."""
+    variant: _builtins.str
+    """variant is the variant or pack size, as in the purchases; the pipeline sets it."""
+    units_per_pack: _builtins.int
+    """units_per_pack is as in Subscription; 0 is the same as 1."""
+    @_builtins.property
+    def options(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanOption]:
+        """options are the ways to deliver it, best first. Only those are planned, so that nothing is delivered for longer than
+        it keeps.
+        """
+
+    @_builtins.property
+    def paid_price(self) -> Global___ReferencePrice:
+        """paid_price is what the household paid for a unit; its shelf_unit_price is not used. Absent when unknown."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        options: _abc.Iterable[Global___PlanOption] | None = ...,
+        best_first_date: _builtins.str = ...,
+        last_date: _builtins.str = ...,
+        unit_price: _builtins.float = ...,
+        price_date: _builtins.str = ...,
+        paid_price: Global___ReferencePrice | None = ...,
+        discounted: _builtins.bool = ...,
+        is_regular: _builtins.bool = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
+        units_per_pack: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["paid_price", b"paid_price"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["best_first_date", b"best_first_date", "discounted", b"discounted", "is_regular", b"is_regular", "item_id", b"item_id", "last_date", b"last_date", "name", b"name", "options", b"options", "paid_price", b"paid_price", "price_date", b"price_date", "unit_price", b"unit_price", "units_per_pack", b"units_per_pack", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanItem: _TypeAlias = PlanItem  # noqa: Y015
+
+@_typing.final
+class PlanOption(_message.Message):
+    """PlanOption is a way to deliver an item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_DAYS_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    DELIVERED_PER_USED_RATIO_FIELD_NUMBER: _builtins.int
+    STOCKOUT_PROBABILITY_FIELD_NUMBER: _builtins.int
+    OVERSTOCK_RATIO_FIELD_NUMBER: _builtins.int
+    interval_days: _builtins.int
+    """interval_days is the number of days between deliveries, a step of the ladder."""
+    quantity: _builtins.int
+    """quantity is the number of units of a delivery."""
+    delivered_per_used_ratio: _builtins.float
+    """delivered_per_used_ratio is the number of units delivered over the number used, while the need lasts."""
+    stockout_probability: _builtins.float
+    """stockout_probability is the probability of a stockout within 84 days, or one interval if that is longer."""
+    overstock_ratio: _builtins.float
+    """overstock_ratio is the share of the deliveries within that time that arrive before they are needed."""
+    def __init__(
+        self,
+        *,
+        interval_days: _builtins.int = ...,
+        quantity: _builtins.int = ...,
+        delivered_per_used_ratio: _builtins.float = ...,
+        stockout_probability: _builtins.float = ...,
+        overstock_ratio: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered_per_used_ratio", b"delivered_per_used_ratio", "interval_days", b"interval_days", "overstock_ratio", b"overstock_ratio", "quantity", b"quantity", "stockout_probability", b"stockout_probability"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanOption: _TypeAlias = PlanOption  # noqa: Y015
+
+@_typing.final
+class PlanConstraints(_message.Message):
+    """PlanConstraints are what a household demands of its plan. An absent or empty field demands nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_WEEKDAYS_FIELD_NUMBER: _builtins.int
+    MAX_BOXES_PER_MONTH_FIELD_NUMBER: _builtins.int
+    BUDGET_PER_MONTH_FIELD_NUMBER: _builtins.int
+    REQUIRED_ITEMS_FIELD_NUMBER: _builtins.int
+    EXCLUDED_ITEMS_FIELD_NUMBER: _builtins.int
+    MIN_ANNUAL_SAVINGS_FIELD_NUMBER: _builtins.int
+    NOTICE_DAYS_FIELD_NUMBER: _builtins.int
+    PRICE_LIMITS_FIELD_NUMBER: _builtins.int
+    max_boxes_per_month: _builtins.int
+    """max_boxes_per_month is the largest number of boxes in any 28 days in a row."""
+    budget_per_month: _builtins.float
+    """budget_per_month is the most that the boxes of any 28 days in a row may cost."""
+    min_annual_savings: _builtins.float
+    """min_annual_savings is the least that the plan must save in a year against the prices that the household paid. Items
+    whose paid price is unknown count as saving nothing.
+    """
+    notice_days: _builtins.int
+    """notice_days is the number of days between as_of and the first delivery, at least; 1 when 0."""
+    @_builtins.property
+    def delivery_weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """delivery_weekdays are the days of the week on which deliveries are possible, 1 (Monday) to 7 (Sunday)."""
+
+    @_builtins.property
+    def required_items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """required_items are the names of items that must be in the plan."""
+
+    @_builtins.property
+    def excluded_items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """excluded_items are the names of items that must not be in the plan."""
+
+    @_builtins.property
+    def price_limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceLimit]:
+        """price_limits are the highest prices at which items may be delivered."""
+
+    def __init__(
+        self,
+        *,
+        delivery_weekdays: _abc.Iterable[_builtins.int] | None = ...,
+        max_boxes_per_month: _builtins.int | None = ...,
+        budget_per_month: _builtins.float | None = ...,
+        required_items: _abc.Iterable[_builtins.str] | None = ...,
+        excluded_items: _abc.Iterable[_builtins.str] | None = ...,
+        min_annual_savings: _builtins.float | None = ...,
+        notice_days: _builtins.int = ...,
+        price_limits: _abc.Iterable[Global___PriceLimit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_budget_per_month", b"_budget_per_month", "_max_boxes_per_month", b"_max_boxes_per_month", "_min_annual_savings", b"_min_annual_savings", "budget_per_month", b"budget_per_month", "max_boxes_per_month", b"max_boxes_per_month", "min_annual_savings", b"min_annual_savings"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget_per_month", b"_budget_per_month", "_max_boxes_per_month", b"_max_boxes_per_month", "_min_annual_savings", b"_min_annual_savings", "budget_per_month", b"budget_per_month", "delivery_weekdays", b"delivery_weekdays", "excluded_items", b"excluded_items", "max_boxes_per_month", b"max_boxes_per_month", "min_annual_savings", b"min_annual_savings", "notice_days", b"notice_days", "price_limits", b"price_limits", "required_items", b"required_items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__budget_per_month: _TypeAlias = _typing.Literal["budget_per_month"]  # noqa: Y015
+    _WhichOneofArgType__budget_per_month: _TypeAlias = _typing.Literal["_budget_per_month", b"_budget_per_month"]  # noqa: Y015
+    _WhichOneofReturnType__max_boxes_per_month: _TypeAlias = _typing.Literal["max_boxes_per_month"]  # noqa: Y015
+    _WhichOneofArgType__max_boxes_per_month: _TypeAlias = _typing.Literal["_max_boxes_per_month", b"_max_boxes_per_month"]  # noqa: Y015
+    _WhichOneofReturnType__min_annual_savings: _TypeAlias = _typing.Literal["min_annual_savings"]  # noqa: Y015
+    _WhichOneofArgType__min_annual_savings: _TypeAlias = _typing.Literal["_min_annual_savings", b"_min_annual_savings"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__budget_per_month) -> _WhichOneofReturnType__budget_per_month | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_boxes_per_month) -> _WhichOneofReturnType__max_boxes_per_month | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_annual_savings) -> _WhichOneofReturnType__min_annual_savings | None: ...
+
+Global___PlanConstraints: _TypeAlias = PlanConstraints  # noqa: Y015
+
+@_typing.final
+class PriceLimit(_message.Message):
+    """PriceLimit is the highest price at which an item may be delivered. An item that costs more is left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    MAX_UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    max_unit_price: _builtins.float
+    """max_unit_price is the highest price of a unit after the discount that the plan reaches."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        max_unit_price: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_unit_price", b"max_unit_price", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceLimit: _TypeAlias = PriceLimit  # noqa: Y015
+
+@_typing.final
+class BindingConstraint(_message.Message):
+    """BindingConstraint is a constraint that cannot be met together with the others, and what would fit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSTRAINT_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    FITTING_VALUE_FIELD_NUMBER: _builtins.int
+    constraint: _builtins.str
+    """constraint is the name of the field in PlanConstraints, such as `budget_per_month`."""
+    text: _builtins.str
+    """text is the explanation for people."""
+    fitting_value: _builtins.float
+    """fitting_value is the nearest value that can be met; absent when none can, or when the field has no number."""
+    def __init__(
+        self,
+        *,
+        constraint: _builtins.str = ...,
+        text: _builtins.str = ...,
+        fitting_value: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fitting_value", b"_fitting_value", "fitting_value", b"fitting_value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fitting_value", b"_fitting_value", "constraint", b"constraint", "fitting_value", b"fitting_value", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__fitting_value: _TypeAlias = _typing.Literal["fitting_value"]  # noqa: Y015
+    _WhichOneofArgType__fitting_value: _TypeAlias = _typing.Literal["_fitting_value", b"_fitting_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fitting_value) -> _WhichOneofReturnType__fitting_value | None: ...
+
+Global___BindingConstraint: _TypeAlias = BindingConstraint  # noqa: Y015
+
+@_typing.final
+class PlanDeliveriesRequest(_message.Message):
+    """PlanDeliveriesRequest holds the items to plan, and the constraints."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def analysis(self) -> Global___PlanAnalysis:
+        """analysis is what is known about the household, from Recommend."""
+
+    @_builtins.property
+    def constraints(self) -> Global___PlanConstraints:
+        """constraints limit the plan."""
+
+    def __init__(
+        self,
+        *,
+        analysis: Global___PlanAnalysis | None = ...,
+        constraints: Global___PlanConstraints | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "constraints", b"constraints"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis", b"analysis", "constraints", b"constraints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanDeliveriesRequest: _TypeAlias = PlanDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class PlanDeliveriesResponse(_message.Message):
+    """PlanDeliveriesResponse holds the plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
+    BINDING_CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def plan(self) -> Global___SubscriptionPlan:
+        """plan is the calendar, with its cost and saving. It has no deliveries when the constraints cannot be met."""
+
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedSubscription]:
+        """subscriptions are the items of the plan, in the order of the request."""
+
+    @_builtins.property
+    def left_out(self) -> _containers.RepeatedCompositeFieldContainer[Global___OmittedItem]:
+        """left_out are the items that are not in the plan, with the reasons, in the order of the request."""
+
+    @_builtins.property
+    def binding_constraints(self) -> _containers.RepeatedCompositeFieldContainer[Global___BindingConstraint]:
+        """binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met."""
+
+    def __init__(
+        self,
+        *,
+        plan: Global___SubscriptionPlan | None = ...,
+        subscriptions: _abc.Iterable[Global___PlannedSubscription] | None = ...,
+        left_out: _abc.Iterable[Global___OmittedItem] | None = ...,
+        binding_constraints: _abc.Iterable[Global___BindingConstraint] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding_constraints", b"binding_constraints", "left_out", b"left_out", "plan", b"plan", "subscriptions", b"subscriptions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlanDeliveriesResponse: _TypeAlias = PlanDeliveriesResponse  # noqa: Y015
+
+@_typing.final
+class PlannedSubscription(_message.Message):
+    """PlannedSubscription is an item of a plan."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    ITEM_ID_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the item's name."""
+    item_id: _builtins.str
+    """item_id is the shop's own id of the item."""
+    variant: _builtins.str
+    """variant is the variant or pack size."""
+    @_builtins.property
+    def subscription(self) -> Global___Subscription:
+        """subscription is the offer, as in Recommendation."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        subscription: Global___Subscription | None = ...,
+        item_id: _builtins.str = ...,
+        variant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["item_id", b"item_id", "name", b"name", "subscription", b"subscription", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedSubscription: _TypeAlias = PlannedSubscription  # noqa: Y015
 
 @_typing.final
 class Recommendation(_message.Message):
@@ -483,7 +1006,7 @@ class Recommendation(_message.Message):
     category: _builtins.str
     """category is the item's category; empty when unknown."""
     score: _builtins.float
-    """score orders the recommendations, 0 to 1; higher is better."""
+    """score orders the recommendations of the same value, 0 to 1; higher is better."""
     last_date: _builtins.str
     """last_date is the day of the latest purchase, ISO 8601."""
     next_due_date: _builtins.str
@@ -545,6 +1068,12 @@ class Subscription(_message.Message):
     LAST_DELIVERY_DATE_FIELD_NUMBER: _builtins.int
     UNITS_PER_PACK_FIELD_NUMBER: _builtins.int
     DELIVERED_PER_USED_RATIO_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    DISCOUNT_RATIO_IN_PLAN_FIELD_NUMBER: _builtins.int
+    ANNUAL_SAVINGS_IN_PLAN_FIELD_NUMBER: _builtins.int
+    UNIT_PRICE_FIELD_NUMBER: _builtins.int
+    PRICE_DATE_FIELD_NUMBER: _builtins.int
+    NEXT_CHARGE_FIELD_NUMBER: _builtins.int
     frequency: _builtins.str
     """frequency is the name of the cadence, a step of the ladder. By default: weekly, biweekly, every_3_weeks, monthly,
     every_5_weeks, every_6_weeks, bimonthly, quarterly, every_16_weeks or every_24_weeks.
@@ -564,10 +1093,10 @@ class Subscription(_message.Message):
     nearer to what it uses.
     """
     annual_cost: _builtins.float
-    """annual_cost is the cost of a year's deliveries after the discount, rounded up to a cent."""
+    """annual_cost is the cost of a year's deliveries at discount_ratio_in_plan, rounded up to a cent."""
     first_delivery_date: _builtins.str
-    """first_delivery_date is the best start of deliveries, ISO 8601, never before as_of: the day with the best trade-off
-    between stockouts and overstock, or the recommendation's next_due_date when the evidence has no such day.
+    """first_delivery_date is the day of the first delivery in the plan, ISO 8601, after as_of. It is near the best day for
+    the item alone, and on a common day with other items.
     """
     last_delivery_date: _builtins.str
     """last_delivery_date is the last day of the season of seasonal goods, ISO 8601, after which deliveries end; empty for
@@ -581,16 +1110,33 @@ class Subscription(_message.Message):
     """delivered_per_used_ratio is the number of units delivered over the number that the household is expected to use: 1
     when deliveries cover the use, less when they cover a part of it.
     """
+    value: _builtins.str
+    """value is what the subscription is worth at discount_ratio_in_plan, against the prices that the household paid:
+    `SAVES` when they support a claim that it costs less, `CONVENIENCE` when it costs more, and `SAME` otherwise, and
+    within 2 %. It is empty when prices are unknown.
+    """
+    discount_ratio_in_plan: _builtins.float
+    """discount_ratio_in_plan is the mean discount over the item's deliveries of a year, 0 to 1."""
+    annual_savings_in_plan: _builtins.float
+    """annual_savings_in_plan is what a year's deliveries would cost at the prices that the household paid, less
+    annual_cost; below 0 when the subscription costs more; absent when the paid price is unknown. The plan adds it up.
+    """
+    unit_price: _builtins.float
+    """unit_price is the shelf price of a unit that all costs are based on; 0 when unknown."""
+    price_date: _builtins.str
+    """price_date is the day of the purchase that unit_price is from, ISO 8601."""
+    next_charge: _builtins.float
+    """next_charge is the price of the first delivery, on first_delivery_date."""
     @_builtins.property
     def savings_vs_paid(self) -> Global___SavingsVsPaid:
-        """savings_vs_paid is the saving against the prices that this household paid; absent when they are unknown, or when they
-        don't support a claim of a saving.
+        """savings_vs_paid is the saving against the prices that this household paid, at discount_ratio_in_plan; absent when
+        they are unknown, or when they don't support a claim of a saving.
         """
 
     @_builtins.property
     def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PriceTier]:
         """tiers are the costs and savings at each discount of the shop, by number of items in a delivery, fewest first. The
-        first tier is the one above.
+        first tier is that of discount_ratio and estimated_annual_savings.
         """
 
     def __init__(
@@ -608,12 +1154,20 @@ class Subscription(_message.Message):
         last_delivery_date: _builtins.str = ...,
         units_per_pack: _builtins.int = ...,
         delivered_per_used_ratio: _builtins.float = ...,
+        value: _builtins.str = ...,
+        discount_ratio_in_plan: _builtins.float = ...,
+        annual_savings_in_plan: _builtins.float | None = ...,
+        unit_price: _builtins.float = ...,
+        price_date: _builtins.str = ...,
+        next_charge: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan", "annual_savings_in_plan", b"annual_savings_in_plan", "savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["annual_cost", b"annual_cost", "delivered_per_used_ratio", b"delivered_per_used_ratio", "discount_ratio", b"discount_ratio", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "last_delivery_date", b"last_delivery_date", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "tiers", b"tiers", "units_per_pack", b"units_per_pack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan", "annual_cost", b"annual_cost", "annual_savings_in_plan", b"annual_savings_in_plan", "delivered_per_used_ratio", b"delivered_per_used_ratio", "discount_ratio", b"discount_ratio", "discount_ratio_in_plan", b"discount_ratio_in_plan", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "last_delivery_date", b"last_delivery_date", "next_charge", b"next_charge", "price_date", b"price_date", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "tiers", b"tiers", "unit_price", b"unit_price", "units_per_pack", b"units_per_pack", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__annual_savings_in_plan: _TypeAlias = _typing.Literal["annual_savings_in_plan"]  # noqa: Y015
+    _WhichOneofArgType__annual_savings_in_plan: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__annual_savings_in_plan) -> _WhichOneofReturnType__annual_savings_in_plan | None: ...
 
 Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
 

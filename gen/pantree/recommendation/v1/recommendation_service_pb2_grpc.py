@@ -50,6 +50,11 @@ class RecommendationServiceStub:
                 request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelRequest.SerializeToString,
                 response_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelResponse.FromString,
                 _registered_method=True)
+        self.PlanDeliveries = channel.unary_unary(
+                '/pantree.recommendation.v1.RecommendationService/PlanDeliveries',
+                request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PlanDeliveriesRequest.SerializeToString,
+                response_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PlanDeliveriesResponse.FromString,
+                _registered_method=True)
         self.PredictNextBasket = channel.unary_unary(
                 '/pantree.recommendation.v1.RecommendationService/PredictNextBasket',
                 request_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PredictNextBasketRequest.SerializeToString,
@@ -84,6 +89,14 @@ class RecommendationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanDeliveries(self, request, context):
+        """PlanDeliveries chooses the items of a household's subscriptions together: their intervals, quantities and common
+        delivery days. Recommend does the same for the items that it recommends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def PredictNextBasket(self, request, context):
         """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip.
         """
@@ -108,6 +121,11 @@ def add_RecommendationServiceServicer_to_server(servicer, server):
                     servicer.GetModel,
                     request_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelRequest.FromString,
                     response_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelResponse.SerializeToString,
+            ),
+            'PlanDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanDeliveries,
+                    request_deserializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PlanDeliveriesRequest.FromString,
+                    response_serializer=pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PlanDeliveriesResponse.SerializeToString,
             ),
             'PredictNextBasket': grpc.unary_unary_rpc_method_handler(
                     servicer.PredictNextBasket,
@@ -197,6 +215,33 @@ class RecommendationService:
             '/pantree.recommendation.v1.RecommendationService/GetModel',
             pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelRequest.SerializeToString,
             pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.GetModelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.recommendation.v1.RecommendationService/PlanDeliveries',
+            pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PlanDeliveriesRequest.SerializeToString,
+            pantree_dot_recommendation_dot_v1_dot_recommendation__service__pb2.PlanDeliveriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

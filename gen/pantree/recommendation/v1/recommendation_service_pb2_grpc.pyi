@@ -42,6 +42,10 @@ class RecommendationServiceStub:
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.GetModelRequest, _recommendation_service_pb2.GetModelResponse]
     """GetModel returns the available models, the customers' shares, and the fallback."""
+    PlanDeliveries: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.PlanDeliveriesRequest, _recommendation_service_pb2.PlanDeliveriesResponse]
+    """PlanDeliveries chooses the items of a household's subscriptions together: their intervals, quantities and common
+    delivery days. Recommend does the same for the items that it recommends.
+    """
     PredictNextBasket: _grpc.UnaryUnaryMultiCallable[_recommendation_service_pb2.PredictNextBasketRequest, _recommendation_service_pb2.PredictNextBasketResponse]
     """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip."""
 
@@ -59,6 +63,10 @@ class RecommendationServiceAsyncStub(RecommendationServiceStub):
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.GetModelRequest, _recommendation_service_pb2.GetModelResponse]  # type: ignore[assignment]
     """GetModel returns the available models, the customers' shares, and the fallback."""
+    PlanDeliveries: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.PlanDeliveriesRequest, _recommendation_service_pb2.PlanDeliveriesResponse]  # type: ignore[assignment]
+    """PlanDeliveries chooses the items of a household's subscriptions together: their intervals, quantities and common
+    delivery days. Recommend does the same for the items that it recommends.
+    """
     PredictNextBasket: _aio.UnaryUnaryMultiCallable[_recommendation_service_pb2.PredictNextBasketRequest, _recommendation_service_pb2.PredictNextBasketResponse]  # type: ignore[assignment]
     """PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip."""
 
@@ -91,6 +99,16 @@ class RecommendationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_recommendation_service_pb2.GetModelResponse, _abc.Awaitable[_recommendation_service_pb2.GetModelResponse]]:
         """GetModel returns the available models, the customers' shares, and the fallback."""
+
+    @_abc_1.abstractmethod
+    def PlanDeliveries(
+        self,
+        request: _recommendation_service_pb2.PlanDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_recommendation_service_pb2.PlanDeliveriesResponse, _abc.Awaitable[_recommendation_service_pb2.PlanDeliveriesResponse]]:
+        """PlanDeliveries chooses the items of a household's subscriptions together: their intervals, quantities and common
+        delivery days. Recommend does the same for the items that it recommends.
+        """
 
     @_abc_1.abstractmethod
     def PredictNextBasket(

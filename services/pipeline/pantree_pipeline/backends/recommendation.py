@@ -35,6 +35,8 @@ class GrpcRecommender(Recommender):
         neighborhood: Neighborhood | None,
         replaced: Mapping[str, str],
         currency_code: str = "",
+        include_analysis: bool = False,
+        constraints: object | None = None,
     ) -> Recommendations:
         request = messages.RecommendRequest(
             as_of=as_of.isoformat(),
@@ -42,6 +44,8 @@ class GrpcRecommender(Recommender):
             include_omitted=include_omitted,
             customer_id=customer_id,
             currency_code=currency_code,
+            include_analysis=include_analysis,
+            constraints=cast("messages.PlanConstraints | None", constraints),
             neighborhood=None if neighborhood is None else cast(vector.Neighborhood, neighborhood.payload),
             replaced_items=[messages.ReplacedItem(name=name, other_item=other) for name, other in replaced.items()],
         )
@@ -76,6 +80,14 @@ class GrpcRecommender(Recommender):
             source=response.source,
             fallback_reason=response.fallback_reason,
         )
+
+    async def plan(self, analysis: object, constraints: object | None) -> messages.PlanDeliveriesResponse:
+        request = messages.PlanDeliveriesRequest(
+            analysis=cast(messages.PlanAnalysis, analysis),
+            constraints=cast("messages.PlanConstraints | None", constraints),
+        )
+        with translate_part_errors("recommendation"):
+            return await self._stub.PlanDeliveries(request)
 
     async def next_basket(self, request: NextBasketJob) -> messages.PredictNextBasketResponse:
         options = cast(pipeline.NextBasketInput, request.options)

@@ -46,6 +46,9 @@ class Job(NamedTuple):
     """Version of the stored history that is the source; empty for another source."""
     omitted_count: int = 0
     """Number of the oldest stored lines that the source lacks, because there are too many."""
+    include_analysis: bool = False
+    constraints: object | None = None
+    """Message with the constraints of the plan, passed on unchanged; None without any."""
 
 
 class NextBasketJob(NamedTuple):

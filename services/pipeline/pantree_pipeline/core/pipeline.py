@@ -117,6 +117,14 @@ class Pipeline:
         """
         return await self._recommender.models()
 
+    async def plan(self, analysis: object, constraints: object | None) -> object:
+        """The plan of an analysis, with constraints.
+
+        Raises:
+            PantreeError: when the recommendation service fails.
+        """
+        return await self._recommender.plan(analysis, constraints)
+
     async def run(self, job: Job) -> AsyncGenerator[Event]:
         """The events: `Started`, each `Month` as soon as it is available, and `Completed`.
 
@@ -246,6 +254,8 @@ class Pipeline:
             neighborhood,
             household.replaced,
             job.currency_code,
+            job.include_analysis,
+            job.constraints,
         )
         if recommendations.fallback_reason:
             degradations.append(Degradation("sagemaker", "FALLBACK", recommendations.fallback_reason))

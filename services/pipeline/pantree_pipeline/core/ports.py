@@ -219,11 +219,16 @@ class Recommender(Protocol):
         neighborhood: Neighborhood | None,
         replaced: Mapping[str, str],
         currency_code: str = "",
+        include_analysis: bool = False,
+        constraints: object | None = None,
     ) -> Recommendations:
         """The items worth a subscription, and suggestions if there is a neighborhood.
 
-        `replaced` maps items that are no longer bought to those that took their place.
+        `replaced` maps items that are no longer bought to those that took their place; `constraints` is a message.
         """
+
+    async def plan(self, analysis: object, constraints: object | None) -> object:
+        """Message of the recommendation service with the plan of an analysis; both arguments are messages."""
 
     async def next_basket(self, request: NextBasketJob) -> object:
         """Message of the recommendation service with the most probable items of a next basket."""

@@ -35,7 +35,7 @@ def with_best_option(
     forecast = candidate.forecast
     if forecast is None or not forecast.options:
         return candidate
-    keeping = [option for option in forecast.options if _keeps(candidate, forecast, option, max_supply_days)]
+    keeping = [option for option in forecast.options if keeps(candidate, forecast, option, max_supply_days)]
     # Nothing keeps if every option brings more than the household buys at once: then the smallest.
     best = keeping[0] if keeping else min(forecast.options, key=lambda option: (option.quantity, option.interval_days))
     max_interval_days = MAX_LONGER_FACTOR * best.interval_days
@@ -56,7 +56,7 @@ def with_best_option(
     )
 
 
-def _keeps(
+def keeps(
     candidate: Candidate, forecast: Forecast, option: DeliveryOption, max_supply_days: Mapping[Perishability, int]
 ) -> bool:
     """Whether a delivery is used up while it keeps; what the household itself buys at once always does."""

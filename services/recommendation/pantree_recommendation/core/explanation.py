@@ -9,7 +9,7 @@ from pantree_domain.evidence import Trend
 from pantree_domain.goods import GoodsType
 from pantree_domain.goods.seasons import Season
 from pantree_recommendation.core.candidate import Candidate
-from pantree_recommendation.core.offer import Offer
+from pantree_recommendation.core.offer import Offer, Price
 from pantree_recommendation.core.reason import Reason, ReasonCode
 
 # A coefficient of variation of at most 0.5. Only a fifth of the items that real households buy repeatedly are this
@@ -26,6 +26,7 @@ def recommendation_reasons(
     first_delivery_day: date,
     goods: GoodsType | None = None,
     season: Season | None = None,
+    price: Price | None = None,
 ) -> tuple[Reason, ...]:
     """Reasons for recommending an offered item, most important first.
 
@@ -36,6 +37,7 @@ def recommendation_reasons(
         first_delivery_day: not before the as-of date.
         goods: type of goods with rules of its own; None for ordinary groceries.
         season: when such goods are bought; None for all year.
+        price: costs and savings in the plan; None for those of the item alone.
     """
     assert candidate.mean_interval_days is not None  # an offer needs an interval
     regular = candidate.consistency_ratio >= MIN_CONSISTENCY_OF_REGULAR
@@ -56,7 +58,7 @@ def recommendation_reasons(
     reasons += _cadence_reasons(candidate, offer)
     if season is not None:
         reasons.append(Reason(ReasonCode.SEASONAL, {}, label=season.label))
-    reasons += _savings_reasons(offer, goods)
+    reasons += _savings_reasons(offer, price or offer.price, goods)
     if candidate.trend is Trend.ACCELERATING:
         reasons.append(Reason(ReasonCode.BOUGHT_MORE_OFTEN, {"mean_interval_days": candidate.mean_interval_days}))
     if candidate.perishability is Perishability.MONTHS:
@@ -95,9 +97,8 @@ def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
     return reasons
 
 
-def _savings_reasons(offer: Offer, goods: GoodsType | None) -> list[Reason]:
+def _savings_reasons(offer: Offer, price: Price, goods: GoodsType | None) -> list[Reason]:
     """The savings compared with what was paid, if that is known; none if it does not save or lately paid less."""
-    price = offer.price
     if not offer.discounted and goods is not None:
         return [Reason(ReasonCode.SHELF_PRICE_ONLY, {}, goods_type=goods.id, label=goods.label)]
     savings = price.savings_vs_paid

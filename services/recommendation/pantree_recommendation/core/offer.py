@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from pantree_domain.cadence import LADDER, Cadence, nearest_cadence
 from pantree_domain.money import CENT_DIGITS
-from pantree_recommendation.core.candidate import Candidate, Forecast
+from pantree_recommendation.core.candidate import Candidate, Forecast, PaidPrice
 from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
 from pantree_recommendation.core.policy import MIN_REGULARITY
 from pantree_recommendation.core.savings import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
@@ -96,7 +96,19 @@ def offer_of(
         forecast=forecast,
         quantity=quantity,
         supply_ratio=forecast.supply_ratio * delivered_ratio,
-        prices=tuple(_price(candidate, cadence, quantity, tier, discounted, digits) for tier in tiers.tiers),
+        prices=tuple(
+            price_of(
+                candidate.latest_unit_price,
+                candidate.paid_price,
+                candidate.purchase_count,
+                cadence,
+                quantity,
+                tier,
+                discounted,
+                digits,
+            )
+            for tier in tiers.tiers
+        ),
         discounted=discounted,
         digits=digits,
     )
@@ -118,17 +130,23 @@ def _whole_packs(units: int, units_per_pack: int, supported: Cadence, cadence: C
     return best[1], best[2]
 
 
-def _price(
-    candidate: Candidate, cadence: Cadence, quantity: int, tier: DiscountTier, discounted: bool, digits: int
+def price_of(
+    unit_price: float,
+    paid: PaidPrice | None,
+    purchase_count: int,
+    cadence: Cadence,
+    quantity: int,
+    tier: DiscountTier,
+    discounted: bool,
+    digits: int,
 ) -> Price:
+    """Costs and savings of a subscription at a tier."""
     if not discounted:
         tier = replace(tier, discount_ratio=0.0)
-    terms = (candidate.latest_unit_price, quantity, tier.discount_ratio, cadence, digits)
+    terms = (unit_price, quantity, tier.discount_ratio, cadence, digits)
     return Price(
         tier=tier,
         annual_cost=annual_cost(*terms),
         estimated_annual_savings=annual_savings(*terms),
-        savings_vs_paid=None
-        if candidate.paid_price is None or not discounted
-        else savings_vs_paid(candidate.paid_price, candidate.purchase_count, *terms),
+        savings_vs_paid=None if paid is None or not discounted else savings_vs_paid(paid, purchase_count, *terms),
     )

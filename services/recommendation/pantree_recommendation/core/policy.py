@@ -13,6 +13,7 @@ from pantree_domain.goods.seasons import Season, load_seasons
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.delivery import DEFAULT_MAX_SUPPLY_DAYS
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
+from pantree_recommendation.core.planner import PlanPolicy
 from pantree_recommendation.core.reason import Reason, ReasonCode
 
 # One more step of the ladder, growing as the last one did, would begin here. Items bought less often would be delivered
@@ -67,6 +68,15 @@ class Policy:
     """Largest share of the requested recommendations that may come from one category, above 0 to 1."""
     goods: GoodsPolicy = field(default_factory=load_goods_policy)
     """Types of goods that are never offered, discounted or suggested."""
+    max_more_expensive_ratio: float = 0.1
+    """How much more than the household paid an item may cost, at the discount that the plan reaches."""
+    promotional_prices: bool = False
+    """Whether discounts are taken off the day's price, promotions included, instead of the shelf price."""
+
+    @property
+    def plan_policy(self) -> PlanPolicy:
+        """What concerns plans."""
+        return PlanPolicy(self.tiers, self.max_more_expensive_ratio, self.promotional_prices)
 
     def required_probability(self, candidate: Candidate) -> float:
         """The minimum `cadence_probability` of an item, 0 to 1."""

@@ -3,27 +3,31 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from pantree_domain.catalog import OTHER
 from pantree_domain.evidence import ModelName
 from pantree_domain.money import minor_unit_digits
+from pantree_recommendation.core.bundle import Bundle, bundle_of, plan_item_of, planned_offer
 from pantree_recommendation.core.candidate import Candidate
 from pantree_recommendation.core.delivery import with_best_option
 from pantree_recommendation.core.explanation import recommendation_reasons
 from pantree_recommendation.core.offer import Offer, offer_of
-from pantree_recommendation.core.plan import Plan, plan_of
+from pantree_recommendation.core.planner import NO_CONSTRAINTS, Binding, PlanConstraints, PlanItem
 from pantree_recommendation.core.policy import Policy, rejection_reason, season_of
 from pantree_recommendation.core.ranking import ItemFeatures, Ranker, RankerFailure, features_of
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.selection import Models
+from pantree_recommendation.core.subscription import VALUE_ORDER, Plan, Subscription
 from pantree_recommendation.core.suggestion import Neighborhood, Suggestion, suggestions_of
 
 DEFAULT_SUGGESTIONS = 5
 MAX_NEAR_MISSES = 3
-# In order: first the reasons that a little more evidence would remove, last those that it would confirm.
+# In order: first what is only too expensive, then the reasons that a little more evidence would remove, last those that
+# it would confirm.
 _NEAR_MISS_CODES = (
+    ReasonCode.MORE_EXPENSIVE,
     ReasonCode.LOW_PROBABILITY,
     ReasonCode.LOW_CONFIDENCE,
     ReasonCode.TOO_FEW_PURCHASES,
@@ -61,6 +65,9 @@ class RecommendationRequest:
     """ISO 4217 code of all amounts; empty when unknown."""
     replaced: Mapping[str, str] = field(default_factory=dict)
     """Items that are no longer bought, and what took their place."""
+    constraints: PlanConstraints = NO_CONSTRAINTS
+    """What the household demands of its plan."""
+    include_analysis: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,9 @@ class Recommendation:
     next_due_day: date
     """Never before the as-of date."""
     first_delivery_day: date
-    """Never before the as-of date."""
+    """After the as-of date."""
+    subscription: Subscription
+    """The terms in the plan."""
     last_delivery_day: date | None
     """End of the season; None for what is delivered all year."""
     reasons: tuple[Reason, ...]
@@ -97,6 +106,9 @@ class RecommendationResult:
     """By name; empty unless requested."""
     plan: Plan
     """All recommendations together."""
+    as_of: date
+    currency_code: str
+    """ISO 4217 code of all amounts; empty when unknown."""
     model: ModelName
     source: str
     """Where the model ran: `embedded` or `sagemaker`."""
@@ -106,6 +118,10 @@ class RecommendationResult:
     """From similar customers, best first."""
     near_misses: tuple[OmittedItem, ...] = ()
     """Up to `MAX_NEAR_MISSES` items that came closest to being recommended, closest first."""
+    bindings: tuple[Binding, ...] = ()
+    """Constraints that cannot be met."""
+    analysis: tuple[PlanItem, ...] | None = None
+    """The items that were planned; None unless requested."""
 
 
 class FilteredRequest(NamedTuple):
@@ -197,41 +213,62 @@ async def score(filtered: Sequence[FilteredRequest]) -> list[ScoredRequest]:
 def select(scored: ScoredRequest) -> RecommendationResult:
     """The best offers as recommendations, best first; items of equal score are ordered by name."""
     request, policy, _, rejected, *_ = scored.filtered
+    selected, outranked = _selected(scored)
+    items = [
+        plan_item_of(candidate, offer, request.as_of, _best_first_day(candidate, offer, request), last_day, policy)
+        for (candidate, offer), _, last_day in selected
+    ]
     digits = minor_unit_digits(request.currency_code)
-    recommendations, outranked = _recommendations(scored)
+    bundle = bundle_of(items, policy.plan_policy, request.as_of, request.constraints, digits)
+    recommendations = _recommendations(selected, bundle, request, policy)
+    left_out = [OmittedItem(name, reason) for name, reason in bundle.left_out.items()]
     omitted: list[OmittedItem] = []
     if request.include_omitted:
         replaced = [
             OmittedItem(name, Reason(ReasonCode.REPLACED, {}, other_item=other))
             for name, other in request.replaced.items()
         ]
-        omitted = [*rejected, *outranked, *replaced]
+        omitted = [*rejected, *outranked, *left_out, *replaced]
     suggestions: tuple[Suggestion, ...] = ()
     if request.neighborhood is not None:
         suggestions = suggestions_of(request.neighborhood, request.candidates, policy, request.max_suggestions)
     return RecommendationResult(
         recommendations=tuple(recommendations),
         omitted=tuple(sorted(omitted, key=lambda item: item.name)),
-        plan=plan_of([(item.candidate, item.offer) for item in recommendations], policy.tiers, digits),
+        plan=bundle.plan,
         model=scored.ranker.model,
         source=scored.ranker.source,
         fallback_reason=scored.fallback_reason,
         suggestions=suggestions,
-        near_misses=_near_misses(rejected, request.candidates),
+        near_misses=_near_misses([*rejected, *left_out], request.candidates),
+        bindings=bundle.bindings,
+        analysis=tuple(items) if request.include_analysis else None,
+        as_of=request.as_of,
+        currency_code=request.currency_code,
     )
 
 
-def _recommendations(scored: ScoredRequest) -> tuple[list[Recommendation], list[OmittedItem]]:
-    """Recommendations up to the limits of the request and of a category, and the offers beyond them."""
+class _Selected(NamedTuple):
+    """An offer to plan."""
+
+    offered: tuple[Candidate, Offer]
+    score: float
+    last_day: date | None
+    """End of the season; None for what is delivered all year."""
+
+
+def _selected(scored: ScoredRequest) -> tuple[list[_Selected], list[OmittedItem]]:
+    """The best offers up to the limits of the request and of a category, best first, and those beyond them."""
     request, policy, offers, *_ = scored.filtered
     ranked = sorted(zip(offers, scored.scores, strict=True), key=lambda entry: (-entry[1], entry[0][0].name))
     limit = request.max_recommendations
     max_per_category = policy.max_per_category(limit)
     category_counts: Counter[str] = Counter()
-    recommendations: list[Recommendation] = []
+    selected: list[_Selected] = []
     outranked = []
-    for place, ((candidate, offer), score) in enumerate(ranked, start=1):
-        if len(recommendations) == limit:
+    for place, (offered, score) in enumerate(ranked, start=1):
+        candidate = offered[0]
+        if len(selected) == limit:
             reason = Reason(ReasonCode.OUTRANKED, {"place": place, "max_recommendations": limit})
             outranked.append(OmittedItem(candidate.name, reason))
         # Items without a category, or of none of the catalog's, need not be alike.
@@ -240,23 +277,46 @@ def _recommendations(scored: ScoredRequest) -> tuple[list[Recommendation], list[
             outranked.append(OmittedItem(candidate.name, reason))
         else:
             category_counts[candidate.category] += 1
-            match = policy.goods.match(candidate.name, candidate.category)
             season = season_of(candidate)
-            next_due_day = max(candidate.next_due_day or request.as_of, request.as_of)
-            first_delivery_day = max(offer.forecast.first_delivery_day or next_due_day, request.as_of)
-            goods = None if match is None else match.goods
-            recommendations.append(
-                Recommendation(
-                    candidate=candidate,
-                    offer=offer,
-                    score=score,
-                    next_due_day=next_due_day,
-                    first_delivery_day=first_delivery_day,
-                    last_delivery_day=None if season is None else season.last_day(request.as_of),
-                    reasons=recommendation_reasons(candidate, offer, request.as_of, first_delivery_day, goods, season),
-                )
+            selected.append(_Selected(offered, score, None if season is None else season.last_day(request.as_of)))
+    return selected, outranked
+
+
+def _best_first_day(candidate: Candidate, offer: Offer, request: RecommendationRequest) -> date:
+    """The best first delivery of the item alone."""
+    return offer.forecast.first_delivery_day or max(candidate.next_due_day or request.as_of, request.as_of)
+
+
+def _recommendations(
+    selected: Sequence[_Selected], bundle: Bundle, request: RecommendationRequest, policy: Policy
+) -> list[Recommendation]:
+    """The items of the plan, best first: by value, then by score."""
+    subscription_by_name = {one.planned.item.name: one for one in bundle.subscriptions}
+    recommendations = []
+    for (candidate, alone), score, last_day in selected:
+        subscription = subscription_by_name.get(candidate.name)
+        if subscription is None:
+            continue
+        offer = planned_offer(candidate, alone, subscription, policy)
+        match = policy.goods.match(candidate.name, candidate.category)
+        first_delivery_day = request.as_of + timedelta(days=subscription.planned.days[0])
+        goods = None if match is None else match.goods
+        reasons = recommendation_reasons(
+            candidate, offer, request.as_of, first_delivery_day, goods, season_of(candidate), subscription.price
+        )
+        recommendations.append(
+            Recommendation(
+                candidate=candidate,
+                offer=offer,
+                score=score,
+                next_due_day=max(candidate.next_due_day or request.as_of, request.as_of),
+                first_delivery_day=first_delivery_day,
+                subscription=subscription,
+                last_delivery_day=last_day,
+                reasons=reasons,
             )
-    return recommendations, outranked
+        )
+    return sorted(recommendations, key=lambda one: VALUE_ORDER[one.subscription.value])
 
 
 def _near_misses(rejected: Sequence[OmittedItem], candidates: Sequence[Candidate]) -> tuple[OmittedItem, ...]:

@@ -14,7 +14,7 @@ import type { Model } from "../../model/v1/model_pb.js";
 import { file_pantree_model_v1_model } from "../../model/v1/model_pb.js";
 import type { BasketItem, Purchase, PurchaseColumns } from "../../purchase/v1/purchase_pb.js";
 import { file_pantree_purchase_v1_purchase } from "../../purchase/v1/purchase_pb.js";
-import type { AssortmentItem, BasketMode, GetModelResponse, OmittedItem, PredictedItem, PromotedItems, Recommendation, SubscriptionPlan, Suggestion } from "../../recommendation/v1/recommendation_service_pb.js";
+import type { AssortmentItem, BasketMode, BindingConstraint, GetModelResponse, OmittedItem, PlanAnalysis, PlanConstraints, PlannedSubscription, PredictedItem, PromotedItems, Recommendation, SubscriptionPlan, Suggestion } from "../../recommendation/v1/recommendation_service_pb.js";
 import { file_pantree_recommendation_v1_recommendation_service } from "../../recommendation/v1/recommendation_service_pb.js";
 import type { CustomerProfile } from "../../vector/v1/vector_service_pb.js";
 import { file_pantree_vector_v1_vector_service } from "../../vector/v1/vector_service_pb.js";
@@ -24,7 +24,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/pipeline/v1/pipeline_service.proto.
  */
 export const file_pantree_pipeline_v1_pipeline_service: GenFile = /*@__PURE__*/
-  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCKHBQoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJEiUKGHN0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbxgPIAEoAUgDiAEBEhYKDnN0b3JlZF9oaXN0b3J5GBAgASgIEhMKC2FzX2tub3duX29uGBEgASgJEhkKEWluY2x1ZGVfZm9yZWNhc3RzGBIgASgIQhQKEl9zaW11bGF0aW9uX21vbnRoc0IHCgVfc2VlZEIWChRfbWF4X3JlY29tbWVuZGF0aW9uc0IbChlfc3RvY2tvdXRfdG9sZXJhbmNlX3JhdGlvIk4KEU5leHRCYXNrZXRSZXF1ZXN0EjkKBWlucHV0GAEgASgLMiQucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0SW5wdXRCBOJBAQIiSwoSTmV4dEJhc2tldFJlc3BvbnNlEjUKBnJlc3VsdBgBIAEoCzIlLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlc3VsdCKvAwoPTmV4dEJhc2tldElucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEi4KB2hpc3RvcnkYAiADKAsyHS5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlEj0KD2hpc3RvcnlfY29sdW1ucxgDIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zEg0KBWFzX29mGAQgASgJEjMKBG1vZGUYBSABKA4yJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkJhc2tldE1vZGUSFgoJbWF4X2l0ZW1zGAYgASgFSACIAQESPQoKYXNzb3J0bWVudBgHIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQXNzb3J0bWVudEl0ZW0SPAoKcHJvbW90aW9ucxgIIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJvbW90ZWRJdGVtcxIWCg5zdG9yZWRfaGlzdG9yeRgJIAEoCBITCgthc19rbm93bl9vbhgKIAEoCUIMCgpfbWF4X2l0ZW1zIssBChBOZXh0QmFza2V0UmVzdWx0EhMKC2N1c3RvbWVyX2lkGAEgASgJEjcKBWl0ZW1zGAIgAygLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0ZWRJdGVtEg0KBWFzX29mGAMgASgJEiYKBW1vZGVsGAQgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIZChFyZWNvbW1lbmRhdGlvbl9pZBgFIAEoCRIXCg9oaXN0b3J5X3ZlcnNpb24YBiABKAki6wEKGUdldFJlY29tbWVuZGF0aW9uc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSIAoTbWF4X3JlY29tbWVuZGF0aW9ucxgEIAEoBUgAiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIbChNpbmNsdWRlX3N1Z2dlc3Rpb25zGAYgASgIEh8KF2luY2x1ZGVfY2FkZW5jZV9jaGFuZ2VzGAcgASgIQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zIlAKGkdldFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlEjIKBnJlc3VsdBgBIAEoCzIiLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1Jlc3VsdCKwAQoUR2V0TmV4dEJhc2tldFJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSMwoEbW9kZRgEIAEoDjIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmFza2V0TW9kZRIWCgltYXhfaXRlbXMYBSABKAVIAIgBAUIMCgpfbWF4X2l0ZW1zIk4KFUdldE5leHRCYXNrZXRSZXNwb25zZRI1CgZyZXN1bHQYASABKAsyJS5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXN1bHQiMQoURXJhc2VDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIidgoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhEKCWVyYXNlZF9hdBgBIAEoCRIXCg9sZWRnZXJfZW50cnlfaWQYAiABKAkSMQoHcmVtb3ZlZBgDIAMoCzIgLnBhbnRyZWUucGlwZWxpbmUudjEuUmVtb3ZlZERhdGEiRQoLUmVtb3ZlZERhdGESEQoJY29tcG9uZW50GAEgASgJEgwKBGtpbmQYAiABKAkSFQoNcmVtb3ZlZF9jb3VudBgDIAEoBSJQCgdTdGFydGVkEhMKC2N1c3RvbWVyX2lkGAEgASgJEhMKC21vbnRoX2NvdW50GAIgASgFEgwKBHNlZWQYAyABKA0SDQoFYXNfb2YYBCABKAkilwIKDU1vbnRobHlVcGRhdGUSFQoNbW9udGhfZGlzcGxheRgBIAEoCRIQCghwcm9ncmVzcxgCIAEoARIUCgxtb250aF9udW1iZXIYAyABKAUSEwoLbW9udGhfY291bnQYBCABKAUSFAoMcGVyaW9kX3N0YXJ0GAUgASgJEhIKCnBlcmlvZF9lbmQYBiABKAkSEgoKdHJpcF9jb3VudBgHIAEoBRITCgt0b3RhbF9zcGVuZBgIIAEoARIVCg10b3RhbF9zYXZpbmdzGAkgASgBEjAKCXB1cmNoYXNlcxgKIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USFgoOcHVyY2hhc2VfY291bnQYCyABKAUixAQKDVByb2Nlc3NSZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSPwoPcmVjb21tZW5kYXRpb25zGAIgASgLMiYucGFudHJlZS5waXBlbGluZS52MS5SZWNvbW1lbmRhdGlvblNldBIZChFyZWNvbW1lbmRhdGlvbl9pZBgDIAEoCRImCgVtb2RlbBgEIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAUgASgJEjEKEGNvbmZpZGVuY2VfbW9kZWwYBiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg0KBWFzX29mGAcgASgJEgwKBHNlZWQYCCABKA0SFQoNY3VzdG9tZXJfbmFtZRgJIAEoCRIRCglhcmNoZXR5cGUYCiABKAkSPAoPaGlzdG9yeV9zdW1tYXJ5GAsgASgLMiMucGFudHJlZS5waXBlbGluZS52MS5IaXN0b3J5U3VtbWFyeRIuCgh3YXJuaW5ncxgMIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuV2FybmluZxI8ChBjdXN0b21lcl9wcm9maWxlGA0gASgLMiIucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJQcm9maWxlEhUKDWN1cnJlbmN5X2NvZGUYDiABKAkSNAoLbW9kZWxfZmFjdHMYEiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLk1vZGVsRmFjdHMSFwoPaGlzdG9yeV92ZXJzaW9uGBMgASgJIuwDChFSZWNvbW1lbmRhdGlvblNldBJCCg9yZWNvbW1lbmRhdGlvbnMYASADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZGF0aW9uEjcKB29taXR0ZWQYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEjIKB3JlbGF0ZWQYAyADKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlJlbGF0ZWRJdGVtcxI5CgRwbGFuGAQgASgLMisucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb25QbGFuEjwKD2NhZGVuY2VfY2hhbmdlcxgFIAMoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkNhZGVuY2VDaGFuZ2USOgoLc3VnZ2VzdGlvbnMYBiADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1Z2dlc3Rpb24SOwoLbmVhcl9taXNzZXMYByADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEjQKCWZvcmVjYXN0cxgIIAMoCzIhLnBhbnRyZWUucGlwZWxpbmUudjEuSXRlbUZvcmVjYXN0IpYBCgxJdGVtRm9yZWNhc3QSDAoEbmFtZRgBIAEoCRJJChZwdXJjaGFzZV9wcm9iYWJpbGl0aWVzGAIgAygLMikucGFudHJlZS5mcmVxdWVuY3kudjEuUHVyY2hhc2VQcm9iYWJpbGl0eRIVCg1leHBlY3RlZF9kYXlzGAMgASgBEhYKDnB1cmNoYXNlZF9kYXlzGAQgAygFIl0KDFJlbGF0ZWRJdGVtcxIMCgRuYW1lGAEgASgJEi8KBWl0ZW1zGAIgAygLMiAucGFudHJlZS5waXBlbGluZS52MS5SZWxhdGVkSXRlbRIOCgZzb3VyY2UYAyABKAkiKQoKTW9kZWxGYWN0cxIMCgRuYW1lGAEgASgJEg0KBWZhY3RzGAIgAygJIksKC1JlbGF0ZWRJdGVtEgwKBG5hbWUYASABKAkSLgoIcmVsYXRpb24YAiABKA4yHC5wYW50cmVlLmNhdGFsb2cudjEuUmVsYXRpb24iyAEKDkhpc3RvcnlTdW1tYXJ5EhMKC21vbnRoX2NvdW50GAEgASgFEhIKCnRyaXBfY291bnQYAiABKAUSFgoOcHVyY2hhc2VfY291bnQYAyABKAUSEgoKaXRlbV9jb3VudBgEIAEoBRISCgpmaXJzdF9kYXRlGAUgASgJEhEKCWxhc3RfZGF0ZRgGIAEoCRITCgt0b3RhbF9zcGVuZBgHIAEoARIRCglzaW11bGF0ZWQYCCABKAgSEgoKaGFzX3ByaWNlcxgJIAEoCCI7CgdXYXJuaW5nEhEKCWNvbXBvbmVudBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkiEgoQR2V0Q29uZmlnUmVxdWVzdCKYAgoRR2V0Q29uZmlnUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgCIAEoCRIhChlkZWZhdWx0X3NpbXVsYXRpb25fbW9udGhzGAMgASgFEh0KFW1heF9zaW11bGF0aW9uX21vbnRocxgEIAEoBRIRCgltYXhfaXRlbXMYBSABKAUSGAoQbWF4X2hpc3Rvcnlfcm93cxgGIAEoBRI4Cgpjb21wb25lbnRzGAcgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRDb25maWcSLgoIY2FkZW5jZXMYCCADKAsyHC5wYW50cmVlLnBpcGVsaW5lLnYxLkNhZGVuY2UiQgoPQ29tcG9uZW50Q29uZmlnEgwKBG5hbWUYASABKAkSEAoIcmVxdWlyZWQYAiABKAgSDwoHZW5hYmxlZBgDIAEoCCIzCgdDYWRlbmNlEhEKCWZyZXF1ZW5jeRgBIAEoCRIVCg1pbnRlcnZhbF9kYXlzGAIgASgFIhIKEEdldFN0YXR1c1JlcXVlc3QizwEKEUdldFN0YXR1c1Jlc3BvbnNlEjIKBXN0YXRlGAEgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRI4Cgpjb21wb25lbnRzGAIgAygLMiQucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0dXMSDwoHdmVyc2lvbhgDIAEoCRI7Cg9yZWNlbnRfd2FybmluZ3MYBCADKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlJlY2VudFdhcm5pbmciYwoNUmVjZW50V2FybmluZxIRCgljb21wb25lbnQYASABKAkSDAoEY29kZRgCIAEoCRIPCgdtZXNzYWdlGAMgASgJEg0KBWNvdW50GAQgASgFEhEKCWxhc3RfdGltZRgFIAEoCSISChBHZXRNb2RlbHNSZXF1ZXN0IlEKEUdldE1vZGVsc1Jlc3BvbnNlEjwKB3JhbmtpbmcYASABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVzcG9uc2UimwEKD0NvbXBvbmVudFN0YXR1cxIMCgRuYW1lGAEgASgJEjIKBXN0YXRlGAIgASgOMiMucGFudHJlZS5waXBlbGluZS52MS5Db21wb25lbnRTdGF0ZRIQCghyZXF1aXJlZBgDIAEoCBISCgpsYXRlbmN5X21zGAQgASgBEg8KB21lc3NhZ2UYBSABKAkSDwoHdmVyc2lvbhgGIAEoCSqrAQoOQ29tcG9uZW50U3RhdGUSHwobQ09NUE9ORU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASGwoXQ09NUE9ORU5UX1NUQVRFX1NFUlZJTkcQARIcChhDT01QT05FTlRfU1RBVEVfREVHUkFERUQQAhIfChtDT01QT05FTlRfU1RBVEVfVU5BVkFJTEFCTEUQAxIcChhDT01QT05FTlRfU1RBVEVfRElTQUJMRUQQBDKPCgoPUGlwZWxpbmVTZXJ2aWNlEnwKB1Byb2Nlc3MSIy5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXF1ZXN0GiQucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzcG9uc2UiJoLT5JMCICIPL2FwaS92MS9wcm9jZXNzOgVpbnB1dGIGcmVzdWx0EqQBCg1TdHJlYW1Qcm9jZXNzEikucGFudHJlZS5waXBlbGluZS52MS5TdHJlYW1Qcm9jZXNzUmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuU3RyZWFtUHJvY2Vzc1Jlc3BvbnNlIjqC0+STAjQ6BWlucHV0QisKCVdFQlNPQ0tFVBIeL3dzL3N0cmVhbS97aW5wdXQuY3VzdG9tZXJfaWR9MAESiQEKCk5leHRCYXNrZXQSJi5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXF1ZXN0GicucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0UmVzcG9uc2UiKoLT5JMCJCITL2FwaS92MS9uZXh0LWJhc2tldDoFaW5wdXRiBnJlc3VsdBK2AQoSR2V0UmVjb21tZW5kYXRpb25zEi4ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXF1ZXN0Gi8ucGFudHJlZS5waXBlbGluZS52MS5HZXRSZWNvbW1lbmRhdGlvbnNSZXNwb25zZSI/gtPkkwI5Ei8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9L3JlY29tbWVuZGF0aW9uc2IGcmVzdWx0EqMBCg1HZXROZXh0QmFza2V0EikucGFudHJlZS5waXBlbGluZS52MS5HZXROZXh0QmFza2V0UmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0TmV4dEJhc2tldFJlc3BvbnNlIjuC0+STAjUSKy9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vbmV4dC1iYXNrZXRiBnJlc3VsdBKPAQoNRXJhc2VDdXN0b21lchIpLnBhbnRyZWUucGlwZWxpbmUudjEuRXJhc2VDdXN0b21lclJlcXVlc3QaKi5wYW50cmVlLnBpcGVsaW5lLnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZSIngtPkkwIhKh8vYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9EnIKCUdldENvbmZpZxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0Q29uZmlnUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9jb25maWcScgoJR2V0U3RhdHVzEiUucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXF1ZXN0GiYucGFudHJlZS5waXBlbGluZS52MS5HZXRTdGF0dXNSZXNwb25zZSIWgtPkkwIQEg4vYXBpL3YxL3N0YXR1cxJyCglHZXRNb2RlbHMSJS5wYW50cmVlLnBpcGVsaW5lLnYxLkdldE1vZGVsc1JlcXVlc3QaJi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldE1vZGVsc1Jlc3BvbnNlIhaC0+STAhASDi9hcGkvdjEvbW9kZWxzYgZwcm90bzM", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
+  fileDesc("CipwYW50cmVlL3BpcGVsaW5lL3YxL3BpcGVsaW5lX3NlcnZpY2UucHJvdG8SE3BhbnRyZWUucGlwZWxpbmUudjEiSAoOUHJvY2Vzc1JlcXVlc3QSNgoFaW5wdXQYASABKAsyIS5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NJbnB1dEIE4kEBAiJFCg9Qcm9jZXNzUmVzcG9uc2USMgoGcmVzdWx0GAEgASgLMiIucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzUmVzdWx0Ik4KFFN0cmVhbVByb2Nlc3NSZXF1ZXN0EjYKBWlucHV0GAEgASgLMiEucGFudHJlZS5waXBlbGluZS52MS5Qcm9jZXNzSW5wdXRCBOJBAQIiyAEKFVN0cmVhbVByb2Nlc3NSZXNwb25zZRIvCgdzdGFydGVkGAEgASgLMhwucGFudHJlZS5waXBlbGluZS52MS5TdGFydGVkSAASPAoObW9udGhseV91cGRhdGUYAiABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLk1vbnRobHlVcGRhdGVIABI3Cgljb21wbGV0ZWQYAyABKAsyIi5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXN1bHRIAEIHCgVldmVudCLiBQoMUHJvY2Vzc0lucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhUKDWN1c3RvbWVyX25hbWUYAiABKAkSEQoJYXJjaGV0eXBlGAMgASgJEi4KBWl0ZW1zGAQgAygLMh8ucGFudHJlZS5wdXJjaGFzZS52MS5CYXNrZXRJdGVtEh4KEXNpbXVsYXRpb25fbW9udGhzGAUgASgFSACIAQESLgoHaGlzdG9yeRgGIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USPQoPaGlzdG9yeV9jb2x1bW5zGAcgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYCCABKAkSEQoEc2VlZBgJIAEoDUgBiAEBEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYCiABKAVIAogBARIXCg9pbmNsdWRlX29taXR0ZWQYCyABKAgSHwoXaW5jbHVkZV9jYWRlbmNlX2NoYW5nZXMYDCABKAgSGwoTaW5jbHVkZV9zdWdnZXN0aW9ucxgNIAEoCBIVCg1jdXJyZW5jeV9jb2RlGA4gASgJEiUKGHN0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbxgPIAEoAUgDiAEBEhYKDnN0b3JlZF9oaXN0b3J5GBAgASgIEhMKC2FzX2tub3duX29uGBEgASgJEhkKEWluY2x1ZGVfZm9yZWNhc3RzGBIgASgIEhgKEGluY2x1ZGVfYW5hbHlzaXMYEyABKAgSPwoLY29uc3RyYWludHMYFCABKAsyKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlBsYW5Db25zdHJhaW50c0IUChJfc2ltdWxhdGlvbl9tb250aHNCBwoFX3NlZWRCFgoUX21heF9yZWNvbW1lbmRhdGlvbnNCGwoZX3N0b2Nrb3V0X3RvbGVyYW5jZV9yYXRpbyJCCgtQbGFuUmVxdWVzdBIzCgVpbnB1dBgBIAEoCzIeLnBhbnRyZWUucGlwZWxpbmUudjEuUGxhbklucHV0QgTiQQECIj8KDFBsYW5SZXNwb25zZRIvCgZyZXN1bHQYASABKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLlBsYW5SZXN1bHQiqAEKCVBsYW5JbnB1dBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhI/CghhbmFseXNpcxgCIAEoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUGxhbkFuYWx5c2lzQgTiQQECEj8KC2NvbnN0cmFpbnRzGAMgASgLMioucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFuQ29uc3RyYWludHMi6QIKClBsYW5SZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSOQoEcGxhbhgCIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhJFCg1zdWJzY3JpcHRpb25zGAMgAygLMi4ucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFubmVkU3Vic2NyaXB0aW9uEjgKCGxlZnRfb3V0GAQgAygLMiYucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5PbWl0dGVkSXRlbRJJChNiaW5kaW5nX2NvbnN0cmFpbnRzGAUgAygLMiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5CaW5kaW5nQ29uc3RyYWludBINCgVhc19vZhgGIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAcgASgJEhkKEXJlY29tbWVuZGF0aW9uX2lkGAggASgJIk4KEU5leHRCYXNrZXRSZXF1ZXN0EjkKBWlucHV0GAEgASgLMiQucGFudHJlZS5waXBlbGluZS52MS5OZXh0QmFza2V0SW5wdXRCBOJBAQIiSwoSTmV4dEJhc2tldFJlc3BvbnNlEjUKBnJlc3VsdBgBIAEoCzIlLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlc3VsdCKvAwoPTmV4dEJhc2tldElucHV0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEi4KB2hpc3RvcnkYAiADKAsyHS5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlEj0KD2hpc3RvcnlfY29sdW1ucxgDIAEoCzIkLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2VDb2x1bW5zEg0KBWFzX29mGAQgASgJEjMKBG1vZGUYBSABKA4yJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkJhc2tldE1vZGUSFgoJbWF4X2l0ZW1zGAYgASgFSACIAQESPQoKYXNzb3J0bWVudBgHIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQXNzb3J0bWVudEl0ZW0SPAoKcHJvbW90aW9ucxgIIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJvbW90ZWRJdGVtcxIWCg5zdG9yZWRfaGlzdG9yeRgJIAEoCBITCgthc19rbm93bl9vbhgKIAEoCUIMCgpfbWF4X2l0ZW1zIssBChBOZXh0QmFza2V0UmVzdWx0EhMKC2N1c3RvbWVyX2lkGAEgASgJEjcKBWl0ZW1zGAIgAygLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0ZWRJdGVtEg0KBWFzX29mGAMgASgJEiYKBW1vZGVsGAQgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIZChFyZWNvbW1lbmRhdGlvbl9pZBgFIAEoCRIXCg9oaXN0b3J5X3ZlcnNpb24YBiABKAki6wEKGUdldFJlY29tbWVuZGF0aW9uc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSIAoTbWF4X3JlY29tbWVuZGF0aW9ucxgEIAEoBUgAiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIbChNpbmNsdWRlX3N1Z2dlc3Rpb25zGAYgASgIEh8KF2luY2x1ZGVfY2FkZW5jZV9jaGFuZ2VzGAcgASgIQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zIlAKGkdldFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlEjIKBnJlc3VsdBgBIAEoCzIiLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1Jlc3VsdCKwAQoUR2V0TmV4dEJhc2tldFJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISDQoFYXNfb2YYAiABKAkSEwoLYXNfa25vd25fb24YAyABKAkSMwoEbW9kZRgEIAEoDjIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmFza2V0TW9kZRIWCgltYXhfaXRlbXMYBSABKAVIAIgBAUIMCgpfbWF4X2l0ZW1zIk4KFUdldE5leHRCYXNrZXRSZXNwb25zZRI1CgZyZXN1bHQYASABKAsyJS5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXN1bHQiMQoURXJhc2VDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIidgoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhEKCWVyYXNlZF9hdBgBIAEoCRIXCg9sZWRnZXJfZW50cnlfaWQYAiABKAkSMQoHcmVtb3ZlZBgDIAMoCzIgLnBhbnRyZWUucGlwZWxpbmUudjEuUmVtb3ZlZERhdGEiRQoLUmVtb3ZlZERhdGESEQoJY29tcG9uZW50GAEgASgJEgwKBGtpbmQYAiABKAkSFQoNcmVtb3ZlZF9jb3VudBgDIAEoBSJQCgdTdGFydGVkEhMKC2N1c3RvbWVyX2lkGAEgASgJEhMKC21vbnRoX2NvdW50GAIgASgFEgwKBHNlZWQYAyABKA0SDQoFYXNfb2YYBCABKAkilwIKDU1vbnRobHlVcGRhdGUSFQoNbW9udGhfZGlzcGxheRgBIAEoCRIQCghwcm9ncmVzcxgCIAEoARIUCgxtb250aF9udW1iZXIYAyABKAUSEwoLbW9udGhfY291bnQYBCABKAUSFAoMcGVyaW9kX3N0YXJ0GAUgASgJEhIKCnBlcmlvZF9lbmQYBiABKAkSEgoKdHJpcF9jb3VudBgHIAEoBRITCgt0b3RhbF9zcGVuZBgIIAEoARIVCg10b3RhbF9zYXZpbmdzGAkgASgBEjAKCXB1cmNoYXNlcxgKIAMoCzIdLnBhbnRyZWUucHVyY2hhc2UudjEuUHVyY2hhc2USFgoOcHVyY2hhc2VfY291bnQYCyABKAUi/wQKDVByb2Nlc3NSZXN1bHQSEwoLY3VzdG9tZXJfaWQYASABKAkSPwoPcmVjb21tZW5kYXRpb25zGAIgASgLMiYucGFudHJlZS5waXBlbGluZS52MS5SZWNvbW1lbmRhdGlvblNldBIZChFyZWNvbW1lbmRhdGlvbl9pZBgDIAEoCRImCgVtb2RlbBgEIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAUgASgJEjEKEGNvbmZpZGVuY2VfbW9kZWwYBiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg0KBWFzX29mGAcgASgJEgwKBHNlZWQYCCABKA0SFQoNY3VzdG9tZXJfbmFtZRgJIAEoCRIRCglhcmNoZXR5cGUYCiABKAkSPAoPaGlzdG9yeV9zdW1tYXJ5GAsgASgLMiMucGFudHJlZS5waXBlbGluZS52MS5IaXN0b3J5U3VtbWFyeRIuCgh3YXJuaW5ncxgMIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuV2FybmluZxI8ChBjdXN0b21lcl9wcm9maWxlGA0gASgLMiIucGFudHJlZS52ZWN0b3IudjEuQ3VzdG9tZXJQcm9maWxlEhUKDWN1cnJlbmN5X2NvZGUYDiABKAkSNAoLbW9kZWxfZmFjdHMYEiADKAsyHy5wYW50cmVlLnBpcGVsaW5lLnYxLk1vZGVsRmFjdHMSFwoPaGlzdG9yeV92ZXJzaW9uGBMgASgJEjkKCGFuYWx5c2lzGBQgASgLMicucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFuQW5hbHlzaXMitwQKEVJlY29tbWVuZGF0aW9uU2V0EkIKD3JlY29tbWVuZGF0aW9ucxgBIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kYXRpb24SNwoHb21pdHRlZBgCIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SMgoHcmVsYXRlZBgDIAMoCzIhLnBhbnRyZWUucGlwZWxpbmUudjEuUmVsYXRlZEl0ZW1zEjkKBHBsYW4YBCABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvblBsYW4SPAoPY2FkZW5jZV9jaGFuZ2VzGAUgAygLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuQ2FkZW5jZUNoYW5nZRI6CgtzdWdnZXN0aW9ucxgGIAMoCzIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3VnZ2VzdGlvbhI7CgtuZWFyX21pc3NlcxgHIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SNAoJZm9yZWNhc3RzGAggAygLMiEucGFudHJlZS5waXBlbGluZS52MS5JdGVtRm9yZWNhc3QSSQoTYmluZGluZ19jb25zdHJhaW50cxgJIAMoCzIsLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmluZGluZ0NvbnN0cmFpbnQilgEKDEl0ZW1Gb3JlY2FzdBIMCgRuYW1lGAEgASgJEkkKFnB1cmNoYXNlX3Byb2JhYmlsaXRpZXMYAiADKAsyKS5wYW50cmVlLmZyZXF1ZW5jeS52MS5QdXJjaGFzZVByb2JhYmlsaXR5EhUKDWV4cGVjdGVkX2RheXMYAyABKAESFgoOcHVyY2hhc2VkX2RheXMYBCADKAUiXQoMUmVsYXRlZEl0ZW1zEgwKBG5hbWUYASABKAkSLwoFaXRlbXMYAiADKAsyIC5wYW50cmVlLnBpcGVsaW5lLnYxLlJlbGF0ZWRJdGVtEg4KBnNvdXJjZRgDIAEoCSIpCgpNb2RlbEZhY3RzEgwKBG5hbWUYASABKAkSDQoFZmFjdHMYAiADKAkiSwoLUmVsYXRlZEl0ZW0SDAoEbmFtZRgBIAEoCRIuCghyZWxhdGlvbhgCIAEoDjIcLnBhbnRyZWUuY2F0YWxvZy52MS5SZWxhdGlvbiLIAQoOSGlzdG9yeVN1bW1hcnkSEwoLbW9udGhfY291bnQYASABKAUSEgoKdHJpcF9jb3VudBgCIAEoBRIWCg5wdXJjaGFzZV9jb3VudBgDIAEoBRISCgppdGVtX2NvdW50GAQgASgFEhIKCmZpcnN0X2RhdGUYBSABKAkSEQoJbGFzdF9kYXRlGAYgASgJEhMKC3RvdGFsX3NwZW5kGAcgASgBEhEKCXNpbXVsYXRlZBgIIAEoCBISCgpoYXNfcHJpY2VzGAkgASgIIjsKB1dhcm5pbmcSEQoJY29tcG9uZW50GAEgASgJEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSISChBHZXRDb25maWdSZXF1ZXN0IpgCChFHZXRDb25maWdSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhkKEWRlZmF1bHRfYXJjaGV0eXBlGAIgASgJEiEKGWRlZmF1bHRfc2ltdWxhdGlvbl9tb250aHMYAyABKAUSHQoVbWF4X3NpbXVsYXRpb25fbW9udGhzGAQgASgFEhEKCW1heF9pdGVtcxgFIAEoBRIYChBtYXhfaGlzdG9yeV9yb3dzGAYgASgFEjgKCmNvbXBvbmVudHMYByADKAsyJC5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudENvbmZpZxIuCghjYWRlbmNlcxgIIAMoCzIcLnBhbnRyZWUucGlwZWxpbmUudjEuQ2FkZW5jZSJCCg9Db21wb25lbnRDb25maWcSDAoEbmFtZRgBIAEoCRIQCghyZXF1aXJlZBgCIAEoCBIPCgdlbmFibGVkGAMgASgIIjMKB0NhZGVuY2USEQoJZnJlcXVlbmN5GAEgASgJEhUKDWludGVydmFsX2RheXMYAiABKAUiEgoQR2V0U3RhdHVzUmVxdWVzdCLPAQoRR2V0U3RhdHVzUmVzcG9uc2USMgoFc3RhdGUYASABKA4yIy5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXRlEjgKCmNvbXBvbmVudHMYAiADKAsyJC5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXR1cxIPCgd2ZXJzaW9uGAMgASgJEjsKD3JlY2VudF93YXJuaW5ncxgEIAMoCzIiLnBhbnRyZWUucGlwZWxpbmUudjEuUmVjZW50V2FybmluZyJjCg1SZWNlbnRXYXJuaW5nEhEKCWNvbXBvbmVudBgBIAEoCRIMCgRjb2RlGAIgASgJEg8KB21lc3NhZ2UYAyABKAkSDQoFY291bnQYBCABKAUSEQoJbGFzdF90aW1lGAUgASgJIhIKEEdldE1vZGVsc1JlcXVlc3QiUQoRR2V0TW9kZWxzUmVzcG9uc2USPAoHcmFua2luZxgBIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXNwb25zZSKbAQoPQ29tcG9uZW50U3RhdHVzEgwKBG5hbWUYASABKAkSMgoFc3RhdGUYAiABKA4yIy5wYW50cmVlLnBpcGVsaW5lLnYxLkNvbXBvbmVudFN0YXRlEhAKCHJlcXVpcmVkGAMgASgIEhIKCmxhdGVuY3lfbXMYBCABKAESDwoHbWVzc2FnZRgFIAEoCRIPCgd2ZXJzaW9uGAYgASgJKqsBCg5Db21wb25lbnRTdGF0ZRIfChtDT01QT05FTlRfU1RBVEVfVU5TUEVDSUZJRUQQABIbChdDT01QT05FTlRfU1RBVEVfU0VSVklORxABEhwKGENPTVBPTkVOVF9TVEFURV9ERUdSQURFRBACEh8KG0NPTVBPTkVOVF9TVEFURV9VTkFWQUlMQUJMRRADEhwKGENPTVBPTkVOVF9TVEFURV9ESVNBQkxFRBAEMoELCg9QaXBlbGluZVNlcnZpY2USfAoHUHJvY2VzcxIjLnBhbnRyZWUucGlwZWxpbmUudjEuUHJvY2Vzc1JlcXVlc3QaJC5wYW50cmVlLnBpcGVsaW5lLnYxLlByb2Nlc3NSZXNwb25zZSImgtPkkwIgIg8vYXBpL3YxL3Byb2Nlc3M6BWlucHV0YgZyZXN1bHQSpAEKDVN0cmVhbVByb2Nlc3MSKS5wYW50cmVlLnBpcGVsaW5lLnYxLlN0cmVhbVByb2Nlc3NSZXF1ZXN0GioucGFudHJlZS5waXBlbGluZS52MS5TdHJlYW1Qcm9jZXNzUmVzcG9uc2UiOoLT5JMCNDoFaW5wdXRCKwoJV0VCU09DS0VUEh4vd3Mvc3RyZWFtL3tpbnB1dC5jdXN0b21lcl9pZH0wARKJAQoKTmV4dEJhc2tldBImLnBhbnRyZWUucGlwZWxpbmUudjEuTmV4dEJhc2tldFJlcXVlc3QaJy5wYW50cmVlLnBpcGVsaW5lLnYxLk5leHRCYXNrZXRSZXNwb25zZSIqgtPkkwIkIhMvYXBpL3YxL25leHQtYmFza2V0OgVpbnB1dGIGcmVzdWx0ErYBChJHZXRSZWNvbW1lbmRhdGlvbnMSLi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldFJlY29tbWVuZGF0aW9uc1JlcXVlc3QaLy5wYW50cmVlLnBpcGVsaW5lLnYxLkdldFJlY29tbWVuZGF0aW9uc1Jlc3BvbnNlIj+C0+STAjkSLy9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vcmVjb21tZW5kYXRpb25zYgZyZXN1bHQSowEKDUdldE5leHRCYXNrZXQSKS5wYW50cmVlLnBpcGVsaW5lLnYxLkdldE5leHRCYXNrZXRSZXF1ZXN0GioucGFudHJlZS5waXBlbGluZS52MS5HZXROZXh0QmFza2V0UmVzcG9uc2UiO4LT5JMCNRIrL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9uZXh0LWJhc2tldGIGcmVzdWx0Eo8BCg1FcmFzZUN1c3RvbWVyEikucGFudHJlZS5waXBlbGluZS52MS5FcmFzZUN1c3RvbWVyUmVxdWVzdBoqLnBhbnRyZWUucGlwZWxpbmUudjEuRXJhc2VDdXN0b21lclJlc3BvbnNlIieC0+STAiEqHy9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0ScAoEUGxhbhIgLnBhbnRyZWUucGlwZWxpbmUudjEuUGxhblJlcXVlc3QaIS5wYW50cmVlLnBpcGVsaW5lLnYxLlBsYW5SZXNwb25zZSIjgtPkkwIdIgwvYXBpL3YxL3BsYW46BWlucHV0YgZyZXN1bHQScgoJR2V0Q29uZmlnEiUucGFudHJlZS5waXBlbGluZS52MS5HZXRDb25maWdSZXF1ZXN0GiYucGFudHJlZS5waXBlbGluZS52MS5HZXRDb25maWdSZXNwb25zZSIWgtPkkwIQEg4vYXBpL3YxL2NvbmZpZxJyCglHZXRTdGF0dXMSJS5wYW50cmVlLnBpcGVsaW5lLnYxLkdldFN0YXR1c1JlcXVlc3QaJi5wYW50cmVlLnBpcGVsaW5lLnYxLkdldFN0YXR1c1Jlc3BvbnNlIhaC0+STAhASDi9hcGkvdjEvc3RhdHVzEnIKCUdldE1vZGVscxIlLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0TW9kZWxzUmVxdWVzdBomLnBhbnRyZWUucGlwZWxpbmUudjEuR2V0TW9kZWxzUmVzcG9uc2UiFoLT5JMCEBIOL2FwaS92MS9tb2RlbHNiBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_recommendation_v1_recommendation_service, file_pantree_vector_v1_vector_service]);
 
 /**
  * ProcessRequest is the input of Process.
@@ -275,6 +275,20 @@ export type ProcessInput = Message<"pantree.pipeline.v1.ProcessInput"> & {
    * @generated from field: bool include_forecasts = 18;
    */
   includeForecasts: boolean;
+
+  /**
+   * include_analysis adds what Plan needs to plan again without the history.
+   *
+   * @generated from field: bool include_analysis = 19;
+   */
+  includeAnalysis: boolean;
+
+  /**
+   * constraints limit the plan; items that they leave out are not recommended.
+   *
+   * @generated from field: pantree.recommendation.v1.PlanConstraints constraints = 20;
+   */
+  constraints?: PlanConstraints | undefined;
 };
 
 /**
@@ -283,6 +297,153 @@ export type ProcessInput = Message<"pantree.pipeline.v1.ProcessInput"> & {
  */
 export const ProcessInputSchema: GenMessage<ProcessInput> = /*@__PURE__*/
   messageDesc(file_pantree_pipeline_v1_pipeline_service, 4);
+
+/**
+ * PlanRequest is the input of Plan.
+ *
+ * @generated from message pantree.pipeline.v1.PlanRequest
+ */
+export type PlanRequest = Message<"pantree.pipeline.v1.PlanRequest"> & {
+  /**
+   * input is what to plan.
+   *
+   * @generated from field: pantree.pipeline.v1.PlanInput input = 1;
+   */
+  input?: PlanInput | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.PlanRequest.
+ * Use `create(PlanRequestSchema)` to create a new message.
+ */
+export const PlanRequestSchema: GenMessage<PlanRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 5);
+
+/**
+ * PlanResponse is the output of Plan.
+ *
+ * @generated from message pantree.pipeline.v1.PlanResponse
+ */
+export type PlanResponse = Message<"pantree.pipeline.v1.PlanResponse"> & {
+  /**
+   * result is the plan.
+   *
+   * @generated from field: pantree.pipeline.v1.PlanResult result = 1;
+   */
+  result?: PlanResult | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.PlanResponse.
+ * Use `create(PlanResponseSchema)` to create a new message.
+ */
+export const PlanResponseSchema: GenMessage<PlanResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 6);
+
+/**
+ * PlanInput is what is known about a household, and what it demands.
+ *
+ * @generated from message pantree.pipeline.v1.PlanInput
+ */
+export type PlanInput = Message<"pantree.pipeline.v1.PlanInput"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * analysis is the one in a result of Process.
+   *
+   * @generated from field: pantree.recommendation.v1.PlanAnalysis analysis = 2;
+   */
+  analysis?: PlanAnalysis | undefined;
+
+  /**
+   * constraints limit the plan. They name items as the analysis does.
+   *
+   * @generated from field: pantree.recommendation.v1.PlanConstraints constraints = 3;
+   */
+  constraints?: PlanConstraints | undefined;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.PlanInput.
+ * Use `create(PlanInputSchema)` to create a new message.
+ */
+export const PlanInputSchema: GenMessage<PlanInput> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 7);
+
+/**
+ * PlanResult is a plan.
+ *
+ * @generated from message pantree.pipeline.v1.PlanResult
+ */
+export type PlanResult = Message<"pantree.pipeline.v1.PlanResult"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * plan is the calendar, with its cost and saving. It has no deliveries when the constraints cannot be met.
+   *
+   * @generated from field: pantree.recommendation.v1.SubscriptionPlan plan = 2;
+   */
+  plan?: SubscriptionPlan | undefined;
+
+  /**
+   * subscriptions are the items of the plan, in the order of the analysis.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PlannedSubscription subscriptions = 3;
+   */
+  subscriptions: PlannedSubscription[];
+
+  /**
+   * left_out are the items that are not in the plan, with the reasons, in the order of the analysis.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.OmittedItem left_out = 4;
+   */
+  leftOut: OmittedItem[];
+
+  /**
+   * binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.BindingConstraint binding_constraints = 5;
+   */
+  bindingConstraints: BindingConstraint[];
+
+  /**
+   * as_of is the as-of date, ISO 8601.
+   *
+   * @generated from field: string as_of = 6;
+   */
+  asOf: string;
+
+  /**
+   * currency_code is the currency of all amounts.
+   *
+   * @generated from field: string currency_code = 7;
+   */
+  currencyCode: string;
+
+  /**
+   * recommendation_id identifies this result; equal results have equal ids.
+   *
+   * @generated from field: string recommendation_id = 8;
+   */
+  recommendationId: string;
+};
+
+/**
+ * Describes the message pantree.pipeline.v1.PlanResult.
+ * Use `create(PlanResultSchema)` to create a new message.
+ */
+export const PlanResultSchema: GenMessage<PlanResult> = /*@__PURE__*/
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 8);
 
 /**
  * NextBasketRequest is the input of NextBasket.
@@ -303,7 +464,7 @@ export type NextBasketRequest = Message<"pantree.pipeline.v1.NextBasketRequest">
  * Use `create(NextBasketRequestSchema)` to create a new message.
  */
 export const NextBasketRequestSchema: GenMessage<NextBasketRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 5);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 9);
 
 /**
  * NextBasketResponse is the output of NextBasket.
@@ -324,7 +485,7 @@ export type NextBasketResponse = Message<"pantree.pipeline.v1.NextBasketResponse
  * Use `create(NextBasketResponseSchema)` to create a new message.
  */
 export const NextBasketResponseSchema: GenMessage<NextBasketResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 6);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 10);
 
 /**
  * NextBasketInput is a household's real history; at most one of history, history_columns and stored_history may be present. A new
@@ -413,7 +574,7 @@ export type NextBasketInput = Message<"pantree.pipeline.v1.NextBasketInput"> & {
  * Use `create(NextBasketInputSchema)` to create a new message.
  */
 export const NextBasketInputSchema: GenMessage<NextBasketInput> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 7);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 11);
 
 /**
  * NextBasketResult is a predicted basket.
@@ -469,7 +630,7 @@ export type NextBasketResult = Message<"pantree.pipeline.v1.NextBasketResult"> &
  * Use `create(NextBasketResultSchema)` to create a new message.
  */
 export const NextBasketResultSchema: GenMessage<NextBasketResult> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 8);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
 
 /**
  * GetRecommendationsRequest names a customer.
@@ -533,7 +694,7 @@ export type GetRecommendationsRequest = Message<"pantree.pipeline.v1.GetRecommen
  * Use `create(GetRecommendationsRequestSchema)` to create a new message.
  */
 export const GetRecommendationsRequestSchema: GenMessage<GetRecommendationsRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 9);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 13);
 
 /**
  * GetRecommendationsResponse is the output of GetRecommendations.
@@ -554,7 +715,7 @@ export type GetRecommendationsResponse = Message<"pantree.pipeline.v1.GetRecomme
  * Use `create(GetRecommendationsResponseSchema)` to create a new message.
  */
 export const GetRecommendationsResponseSchema: GenMessage<GetRecommendationsResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 10);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 14);
 
 /**
  * GetNextBasketRequest names a customer.
@@ -604,7 +765,7 @@ export type GetNextBasketRequest = Message<"pantree.pipeline.v1.GetNextBasketReq
  * Use `create(GetNextBasketRequestSchema)` to create a new message.
  */
 export const GetNextBasketRequestSchema: GenMessage<GetNextBasketRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 11);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 15);
 
 /**
  * GetNextBasketResponse is the output of GetNextBasket.
@@ -625,7 +786,7 @@ export type GetNextBasketResponse = Message<"pantree.pipeline.v1.GetNextBasketRe
  * Use `create(GetNextBasketResponseSchema)` to create a new message.
  */
 export const GetNextBasketResponseSchema: GenMessage<GetNextBasketResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 12);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 16);
 
 /**
  * EraseCustomerRequest names the customer to erase.
@@ -646,7 +807,7 @@ export type EraseCustomerRequest = Message<"pantree.pipeline.v1.EraseCustomerReq
  * Use `create(EraseCustomerRequestSchema)` to create a new message.
  */
 export const EraseCustomerRequestSchema: GenMessage<EraseCustomerRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 13);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 17);
 
 /**
  * EraseCustomerResponse is the receipt of an erasure.
@@ -683,7 +844,7 @@ export type EraseCustomerResponse = Message<"pantree.pipeline.v1.EraseCustomerRe
  * Use `create(EraseCustomerResponseSchema)` to create a new message.
  */
 export const EraseCustomerResponseSchema: GenMessage<EraseCustomerResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 14);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 18);
 
 /**
  * RemovedData is what an erasure removed from one part.
@@ -718,7 +879,7 @@ export type RemovedData = Message<"pantree.pipeline.v1.RemovedData"> & {
  * Use `create(RemovedDataSchema)` to create a new message.
  */
 export const RemovedDataSchema: GenMessage<RemovedData> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 15);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
 
 /**
  * Started is the event that the input is accepted.
@@ -760,7 +921,7 @@ export type Started = Message<"pantree.pipeline.v1.Started"> & {
  * Use `create(StartedSchema)` to create a new message.
  */
 export const StartedSchema: GenMessage<Started> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 16);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
 
 /**
  * MonthlyUpdate is one month of purchases.
@@ -851,7 +1012,7 @@ export type MonthlyUpdate = Message<"pantree.pipeline.v1.MonthlyUpdate"> & {
  * Use `create(MonthlyUpdateSchema)` to create a new message.
  */
 export const MonthlyUpdateSchema: GenMessage<MonthlyUpdate> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 17);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 21);
 
 /**
  * ProcessResult is the result of a pipeline.
@@ -972,6 +1133,13 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
    * @generated from field: string history_version = 19;
    */
   historyVersion: string;
+
+  /**
+   * analysis is what Plan needs to plan again; absent unless requested.
+   *
+   * @generated from field: pantree.recommendation.v1.PlanAnalysis analysis = 20;
+   */
+  analysis?: PlanAnalysis | undefined;
 };
 
 /**
@@ -979,7 +1147,7 @@ export type ProcessResult = Message<"pantree.pipeline.v1.ProcessResult"> & {
  * Use `create(ProcessResultSchema)` to create a new message.
  */
 export const ProcessResultSchema: GenMessage<ProcessResult> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 18);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 22);
 
 /**
  * RecommendationSet holds the recommended items and details about the others.
@@ -988,7 +1156,7 @@ export const ProcessResultSchema: GenMessage<ProcessResult> = /*@__PURE__*/
  */
 export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet"> & {
   /**
-   * recommendations are ordered best first.
+   * recommendations are ordered best first: by value, then by score.
    *
    * @generated from field: repeated pantree.recommendation.v1.Recommendation recommendations = 1;
    */
@@ -1009,7 +1177,7 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
   related: RelatedItems[];
 
   /**
-   * plan is the total cost and saving of all recommendations.
+   * plan is the calendar of all recommendations, with its cost and saving.
    *
    * @generated from field: pantree.recommendation.v1.SubscriptionPlan plan = 4;
    */
@@ -1045,6 +1213,13 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
    * @generated from field: repeated pantree.pipeline.v1.ItemForecast forecasts = 8;
    */
   forecasts: ItemForecast[];
+
+  /**
+   * binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.BindingConstraint binding_constraints = 9;
+   */
+  bindingConstraints: BindingConstraint[];
 };
 
 /**
@@ -1052,7 +1227,7 @@ export type RecommendationSet = Message<"pantree.pipeline.v1.RecommendationSet">
  * Use `create(RecommendationSetSchema)` to create a new message.
  */
 export const RecommendationSetSchema: GenMessage<RecommendationSet> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 19);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 23);
 
 /**
  * ItemForecast is when the next purchase of an item is expected.
@@ -1096,7 +1271,7 @@ export type ItemForecast = Message<"pantree.pipeline.v1.ItemForecast"> & {
  * Use `create(ItemForecastSchema)` to create a new message.
  */
 export const ItemForecastSchema: GenMessage<ItemForecast> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 20);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 24);
 
 /**
  * RelatedItems are the complements and substitutes of a recommended item.
@@ -1131,7 +1306,7 @@ export type RelatedItems = Message<"pantree.pipeline.v1.RelatedItems"> & {
  * Use `create(RelatedItemsSchema)` to create a new message.
  */
 export const RelatedItemsSchema: GenMessage<RelatedItems> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 21);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 25);
 
 /**
  * ModelFacts names what is known about a recommended item only from a language model.
@@ -1160,7 +1335,7 @@ export type ModelFacts = Message<"pantree.pipeline.v1.ModelFacts"> & {
  * Use `create(ModelFactsSchema)` to create a new message.
  */
 export const ModelFactsSchema: GenMessage<ModelFacts> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 22);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 26);
 
 /**
  * RelatedItem is a complement or substitute of an item.
@@ -1188,7 +1363,7 @@ export type RelatedItem = Message<"pantree.pipeline.v1.RelatedItem"> & {
  * Use `create(RelatedItemSchema)` to create a new message.
  */
 export const RelatedItemSchema: GenMessage<RelatedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 23);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 27);
 
 /**
  * HistorySummary describes the history behind a result.
@@ -1265,7 +1440,7 @@ export type HistorySummary = Message<"pantree.pipeline.v1.HistorySummary"> & {
  * Use `create(HistorySummarySchema)` to create a new message.
  */
 export const HistorySummarySchema: GenMessage<HistorySummary> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 24);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 28);
 
 /**
  * Warning is what is missing from a result and why, or what is unusual about the history behind it.
@@ -1300,7 +1475,7 @@ export type Warning = Message<"pantree.pipeline.v1.Warning"> & {
  * Use `create(WarningSchema)` to create a new message.
  */
 export const WarningSchema: GenMessage<Warning> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 25);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 29);
 
 /**
  * GetConfigRequest is empty.
@@ -1315,7 +1490,7 @@ export type GetConfigRequest = Message<"pantree.pipeline.v1.GetConfigRequest"> &
  * Use `create(GetConfigRequestSchema)` to create a new message.
  */
 export const GetConfigRequestSchema: GenMessage<GetConfigRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 26);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 30);
 
 /**
  * GetConfigResponse is the pipeline's configuration.
@@ -1386,7 +1561,7 @@ export type GetConfigResponse = Message<"pantree.pipeline.v1.GetConfigResponse">
  * Use `create(GetConfigResponseSchema)` to create a new message.
  */
 export const GetConfigResponseSchema: GenMessage<GetConfigResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 27);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 31);
 
 /**
  * ComponentConfig is a part behind the pipeline.
@@ -1421,7 +1596,7 @@ export type ComponentConfig = Message<"pantree.pipeline.v1.ComponentConfig"> & {
  * Use `create(ComponentConfigSchema)` to create a new message.
  */
 export const ComponentConfigSchema: GenMessage<ComponentConfig> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 28);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 32);
 
 /**
  * Cadence is a delivery interval that may be offered.
@@ -1449,7 +1624,7 @@ export type Cadence = Message<"pantree.pipeline.v1.Cadence"> & {
  * Use `create(CadenceSchema)` to create a new message.
  */
 export const CadenceSchema: GenMessage<Cadence> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 29);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 33);
 
 /**
  * GetStatusRequest is empty.
@@ -1464,7 +1639,7 @@ export type GetStatusRequest = Message<"pantree.pipeline.v1.GetStatusRequest"> &
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 30);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 34);
 
 /**
  * GetStatusResponse is the state of the mesh.
@@ -1507,7 +1682,7 @@ export type GetStatusResponse = Message<"pantree.pipeline.v1.GetStatusResponse">
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 31);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 35);
 
 /**
  * RecentWarning is a warning of earlier results.
@@ -1556,7 +1731,7 @@ export type RecentWarning = Message<"pantree.pipeline.v1.RecentWarning"> & {
  * Use `create(RecentWarningSchema)` to create a new message.
  */
 export const RecentWarningSchema: GenMessage<RecentWarning> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 32);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 36);
 
 /**
  * GetModelsRequest is empty.
@@ -1571,7 +1746,7 @@ export type GetModelsRequest = Message<"pantree.pipeline.v1.GetModelsRequest"> &
  * Use `create(GetModelsRequestSchema)` to create a new message.
  */
 export const GetModelsRequestSchema: GenMessage<GetModelsRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 33);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 37);
 
 /**
  * GetModelsResponse holds the models that rank items.
@@ -1592,7 +1767,7 @@ export type GetModelsResponse = Message<"pantree.pipeline.v1.GetModelsResponse">
  * Use `create(GetModelsResponseSchema)` to create a new message.
  */
 export const GetModelsResponseSchema: GenMessage<GetModelsResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 34);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 38);
 
 /**
  * ComponentStatus is the state of one part, or of a system that it uses.
@@ -1648,7 +1823,7 @@ export type ComponentStatus = Message<"pantree.pipeline.v1.ComponentStatus"> & {
  * Use `create(ComponentStatusSchema)` to create a new message.
  */
 export const ComponentStatusSchema: GenMessage<ComponentStatus> = /*@__PURE__*/
-  messageDesc(file_pantree_pipeline_v1_pipeline_service, 35);
+  messageDesc(file_pantree_pipeline_v1_pipeline_service, 39);
 
 /**
  * ComponentState is the state of a part or of the mesh.
@@ -1765,6 +1940,16 @@ export const PipelineService: GenService<{
     methodKind: "unary";
     input: typeof EraseCustomerRequestSchema;
     output: typeof EraseCustomerResponseSchema;
+  },
+  /**
+   * Plan plans deliveries again, with constraints, from the analysis in a result of Process. It needs no history.
+   *
+   * @generated from rpc pantree.pipeline.v1.PipelineService.Plan
+   */
+  plan: {
+    methodKind: "unary";
+    input: typeof PlanRequestSchema;
+    output: typeof PlanResponseSchema;
   },
   /**
    * GetConfig returns the pipeline's configuration: defaults, limits and parts, but no secrets.

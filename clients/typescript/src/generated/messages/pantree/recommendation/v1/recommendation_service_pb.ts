@@ -23,7 +23,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/recommendation/v1/recommendation_service.proto.
  */
 export const file_pantree_recommendation_v1_recommendation_service: GenFile = /*@__PURE__*/
-  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEiiwQKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEjUKDG5laWdoYm9yaG9vZBgHIAEoCzIfLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm9yaG9vZBIcCg9tYXhfc3VnZ2VzdGlvbnMYCCABKAVIA4gBARI/Cg5yZXBsYWNlZF9pdGVtcxgJIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVwbGFjZWRJdGVtEhMKC2N1c3RvbWVyX2lkGBQgASgJEg0KBW1vZGVsGBUgASgJEhUKDWN1cnJlbmN5X2NvZGUYFiABKAlCFgoUX21heF9yZWNvbW1lbmRhdGlvbnNCEQoPX21pbl9jb25maWRlbmNlQhoKGF9taW5fY2FkZW5jZV9wcm9iYWJpbGl0eUISChBfbWF4X3N1Z2dlc3Rpb25zIqcCCglDYW5kaWRhdGUSPAoJZnJlcXVlbmN5GAEgASgLMiMucGFudHJlZS5mcmVxdWVuY3kudjEuSXRlbUZyZXF1ZW5jeUIE4kEBAhI4Cg1wZXJpc2hhYmlsaXR5GAIgASgOMiEucGFudHJlZS5jYXRhbG9nLnYxLlBlcmlzaGFiaWxpdHkSHwoXc3VnZ2VzdGVkX2ludGVydmFsX2RheXMYAyABKAUSQgoPcmVmZXJlbmNlX3ByaWNlGAQgASgLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWZlcmVuY2VQcmljZRIWCg51bml0c19wZXJfcGFjaxgFIAEoBRITCgtvdGhlcl9uYW1lcxgGIAMoCRIQCghhbGxfeWVhchgHIAEoCCLOAQoOUmVmZXJlbmNlUHJpY2USGAoQc2hlbGZfdW5pdF9wcmljZRgBIAEoARIXCg9wYWlkX3VuaXRfcHJpY2UYAiABKAESIQoZcGFpZF91bml0X3ByaWNlX2RldmlhdGlvbhgDIAEoARIeChZsYXRlc3RfcGFpZF91bml0X3ByaWNlGAQgASgBEhYKDnB1cmNoYXNlX2NvdW50GAUgASgFEhwKFHVzdWFsX2Rpc2NvdW50X3JhdGlvGAYgASgBEhAKCHByb21vdGVkGAcgASgIIjAKDFJlcGxhY2VkSXRlbRIMCgRuYW1lGAEgASgJEhIKCm90aGVyX2l0ZW0YAiABKAkilQMKEVJlY29tbWVuZFJlc3BvbnNlEkIKD3JlY29tbWVuZGF0aW9ucxgBIAMoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kYXRpb24SNwoHb21pdHRlZBgCIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SJgoFbW9kZWwYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgEIAEoCRIXCg9mYWxsYmFja19yZWFzb24YBSABKAkSOQoEcGxhbhgGIAEoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3Vic2NyaXB0aW9uUGxhbhI6CgtzdWdnZXN0aW9ucxgHIAMoCzIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU3VnZ2VzdGlvbhI7CgtuZWFyX21pc3NlcxgIIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0ixQEKClN1Z2dlc3Rpb24SDAoEbmFtZRgBIAEoCRIQCghjYXRlZ29yeRgCIAEoCRINCgVzY29yZRgDIAEoARINCgVjb3VudBgEIAEoBRIZChFsb3dfaW50ZXJ2YWxfZGF5cxgFIAEoARIaChJoaWdoX2ludGVydmFsX2RheXMYBiABKAESDgoGc291cmNlGAcgASgJEjIKB3JlYXNvbnMYCCADKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbiK6AQoQU3Vic2NyaXB0aW9uUGxhbhISCgppdGVtX2NvdW50GAEgASgFEhMKC2FubnVhbF9jb3N0GAIgASgBEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgDIAEoARIjChZhbm51YWxfc2F2aW5nc192c19wYWlkGAQgASgBSACIAQESGwoTYmVzdF9kaXNjb3VudF9yYXRpbxgFIAEoAUIZChdfYW5udWFsX3NhdmluZ3NfdnNfcGFpZCLUAgoOUmVjb21tZW5kYXRpb24SDAoEbmFtZRgBIAEoCRISCgpjb25maWRlbmNlGAIgASgBEg0KBWNvdW50GAMgASgFEhQKDGF2Z19pbnRlcnZhbBgEIAEoARI9CgxzdWJzY3JpcHRpb24YBSABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvbhIQCghjYXRlZ29yeRgGIAEoCRINCgVzY29yZRgHIAEoARIRCglsYXN0X2RhdGUYCCABKAkSFQoNbmV4dF9kdWVfZGF0ZRgJIAEoCRIyCgdyZWFzb25zGAogAygLMiEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24SGwoTY2FkZW5jZV9wcm9iYWJpbGl0eRgLIAEoARIPCgdpdGVtX2lkGAwgASgJEg8KB3ZhcmlhbnQYDSABKAkihAMKDFN1YnNjcmlwdGlvbhIRCglmcmVxdWVuY3kYASABKAkSFQoNaW50ZXJ2YWxfZGF5cxgCIAEoBRIgChhlc3RpbWF0ZWRfYW5udWFsX3NhdmluZ3MYAyABKAESFgoOZGlzY291bnRfcmF0aW8YBCABKAESEAoIcXVhbnRpdHkYBSABKAUSEwoLYW5udWFsX2Nvc3QYBiABKAESQQoPc2F2aW5nc192c19wYWlkGAcgASgLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TYXZpbmdzVnNQYWlkEjMKBXRpZXJzGAggAygLMiQucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmljZVRpZXISGwoTZmlyc3RfZGVsaXZlcnlfZGF0ZRgJIAEoCRIaChJsYXN0X2RlbGl2ZXJ5X2RhdGUYCiABKAkSFgoOdW5pdHNfcGVyX3BhY2sYCyABKAUSIAoYZGVsaXZlcmVkX3Blcl91c2VkX3JhdGlvGAwgASgBIrwBCg1TYXZpbmdzVnNQYWlkEh8KF2V4cGVjdGVkX2FubnVhbF9zYXZpbmdzGAEgASgBEhoKEmxvd19hbm51YWxfc2F2aW5ncxgCIAEoARIbChNoaWdoX2FubnVhbF9zYXZpbmdzGAMgASgBEhcKD3BhaWRfdW5pdF9wcmljZRgEIAEoARIfChdzdWJzY3JpcHRpb25fdW5pdF9wcmljZRgFIAEoARIXCg9wYXlzX2xlc3NfdG9kYXkYBiABKAgivQEKCVByaWNlVGllchIeChZtaW5faXRlbXNfcGVyX2RlbGl2ZXJ5GAEgASgFEhYKDmRpc2NvdW50X3JhdGlvGAIgASgBEhMKC2FubnVhbF9jb3N0GAMgASgBEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgEIAEoARJBCg9zYXZpbmdzX3ZzX3BhaWQYBSABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlNhdmluZ3NWc1BhaWQiugEKBlJlYXNvbhIMCgRjb2RlGAEgASgJEgwKBHRleHQYAiABKAkSPQoGdmFsdWVzGAMgAygLMi0ucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWFzb24uVmFsdWVzRW50cnkSEgoKb3RoZXJfaXRlbRgEIAEoCRISCgpnb29kc190eXBlGAUgASgJGi0KC1ZhbHVlc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEicAoLT21pdHRlZEl0ZW0SDAoEbmFtZRgBIAEoCRIxCgZyZWFzb24YAiABKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbhIPCgdpdGVtX2lkGAMgASgJEg8KB3ZhcmlhbnQYBCABKAkiWAoVUmVjb21tZW5kQmF0Y2hSZXF1ZXN0Ej8KCmhvdXNlaG9sZHMYASADKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlcXVlc3QiYAoWUmVjb21tZW5kQmF0Y2hSZXNwb25zZRJGCgpob3VzZWhvbGRzGAEgAygLMjIucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Ib3VzZWhvbGRSZWNvbW1lbmRhdGlvbiKJAQoXSG91c2Vob2xkUmVjb21tZW5kYXRpb24SPgoGcmVzdWx0GAEgASgLMiwucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRSZXNwb25zZUgAEiMKBWVycm9yGAIgASgLMhIuZ29vZ2xlLnJwYy5TdGF0dXNIAEIJCgdvdXRjb21lIhEKD0dldE1vZGVsUmVxdWVzdCLbAQoQR2V0TW9kZWxSZXNwb25zZRImCgVtb2RlbBgBIAEoCzIXLnBhbnRyZWUubW9kZWwudjEuTW9kZWwSDgoGc291cmNlGAIgASgJEikKCGZhbGxiYWNrGAMgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBI3CgZtb2RlbHMYBCADKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk1vZGVsRGV0YWlscxISCgpleHBlcmltZW50GAUgASgJEhcKD3NlbGVjdGlvbl9lcnJvchgGIAEoCSLjAgoMTW9kZWxEZXRhaWxzEgoKAmlkGAEgASgJEiYKBW1vZGVsGAIgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAyABKAkSEwoLc2hhcmVfcmF0aW8YBCABKAESEwoLaXNfZmFsbGJhY2sYBSABKAgSEAoIZmVhdHVyZXMYBiADKAkSFQoNdHJhaW5pbmdfZGF0YRgHIAEoCRJFCgdtZXRyaWNzGAggAygLMjQucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Nb2RlbERldGFpbHMuTWV0cmljc0VudHJ5EhAKCGNoZWNrc3VtGAkgASgJEhYKDnRhcmdldF92YXJpYW50GAogASgJEhsKE2luZmVyZW5jZV9jb21wb25lbnQYCyABKAkaLgoMTWV0cmljc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiuAIKGFByZWRpY3ROZXh0QmFza2V0UmVxdWVzdBI1CgdoaXN0b3J5GAEgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSDQoFYXNfb2YYAiABKAkSMwoEbW9kZRgDIAEoDjIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmFza2V0TW9kZRIWCgltYXhfaXRlbXMYBCABKAVIAIgBARI9Cgphc3NvcnRtZW50GAUgAygLMikucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Bc3NvcnRtZW50SXRlbRI8Cgpwcm9tb3Rpb25zGAYgASgLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5Qcm9tb3RlZEl0ZW1zQgwKCl9tYXhfaXRlbXMiNgoOQXNzb3J0bWVudEl0ZW0SEgoEbmFtZRgBIAEoCUIE4kEBAhIQCghjYXRlZ29yeRgCIAEoCSIeCg1Qcm9tb3RlZEl0ZW1zEg0KBW5hbWVzGAEgAygJIosBChlQcmVkaWN0TmV4dEJhc2tldFJlc3BvbnNlEg0KBWFzX29mGAEgASgJEjcKBWl0ZW1zGAIgAygLMigucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0ZWRJdGVtEiYKBW1vZGVsGAMgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbCKRAQoNUHJlZGljdGVkSXRlbRIMCgRuYW1lGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEhMKC3Byb2JhYmlsaXR5GAMgASgBEhYKDnB1cmNoYXNlX2NvdW50GAQgASgFEhEKCWxhc3RfZGF0ZRgFIAEoCRIPCgdpdGVtX2lkGAYgASgJEg8KB3ZhcmlhbnQYByABKAkqcAoKQmFza2V0TW9kZRIbChdCQVNLRVRfTU9ERV9VTlNQRUNJRklFRBAAEhYKEkJBU0tFVF9NT0RFX1JFUEVBVBABEhcKE0JBU0tFVF9NT0RFX0VYUExPUkUQAhIUChBCQVNLRVRfTU9ERV9CT1RIEAMy3wMKFVJlY29tbWVuZGF0aW9uU2VydmljZRJmCglSZWNvbW1lbmQSKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlcXVlc3QaLC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlc3BvbnNlEnkKDlJlY29tbWVuZEJhdGNoEjAucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5SZWNvbW1lbmRCYXRjaFJlcXVlc3QaMS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZEJhdGNoUmVzcG9uc2UoATABEmMKCEdldE1vZGVsEioucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5HZXRNb2RlbFJlcXVlc3QaKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVzcG9uc2USfgoRUHJlZGljdE5leHRCYXNrZXQSMy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByZWRpY3ROZXh0QmFza2V0UmVxdWVzdBo0LnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJlZGljdE5leHRCYXNrZXRSZXNwb25zZWIGcHJvdG8z", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_vector_v1_vector_service]);
+  fileDesc("CjZwYW50cmVlL3JlY29tbWVuZGF0aW9uL3YxL3JlY29tbWVuZGF0aW9uX3NlcnZpY2UucHJvdG8SGXBhbnRyZWUucmVjb21tZW5kYXRpb24udjEi5gQKEFJlY29tbWVuZFJlcXVlc3QSOAoKY2FuZGlkYXRlcxgBIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQ2FuZGlkYXRlEhMKBWFzX29mGAIgASgJQgTiQQECEiAKE21heF9yZWNvbW1lbmRhdGlvbnMYAyABKAVIAIgBARIbCg5taW5fY29uZmlkZW5jZRgEIAEoAUgBiAEBEhcKD2luY2x1ZGVfb21pdHRlZBgFIAEoCBIkChdtaW5fY2FkZW5jZV9wcm9iYWJpbGl0eRgGIAEoAUgCiAEBEjUKDG5laWdoYm9yaG9vZBgHIAEoCzIfLnBhbnRyZWUudmVjdG9yLnYxLk5laWdoYm9yaG9vZBIcCg9tYXhfc3VnZ2VzdGlvbnMYCCABKAVIA4gBARI/Cg5yZXBsYWNlZF9pdGVtcxgJIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVwbGFjZWRJdGVtEhMKC2N1c3RvbWVyX2lkGBQgASgJEg0KBW1vZGVsGBUgASgJEhUKDWN1cnJlbmN5X2NvZGUYFiABKAkSGAoQaW5jbHVkZV9hbmFseXNpcxgXIAEoCBI/Cgtjb25zdHJhaW50cxgYIAEoCzIqLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUGxhbkNvbnN0cmFpbnRzQhYKFF9tYXhfcmVjb21tZW5kYXRpb25zQhEKD19taW5fY29uZmlkZW5jZUIaChhfbWluX2NhZGVuY2VfcHJvYmFiaWxpdHlCEgoQX21heF9zdWdnZXN0aW9ucyKnAgoJQ2FuZGlkYXRlEjwKCWZyZXF1ZW5jeRgBIAEoCzIjLnBhbnRyZWUuZnJlcXVlbmN5LnYxLkl0ZW1GcmVxdWVuY3lCBOJBAQISOAoNcGVyaXNoYWJpbGl0eRgCIAEoDjIhLnBhbnRyZWUuY2F0YWxvZy52MS5QZXJpc2hhYmlsaXR5Eh8KF3N1Z2dlc3RlZF9pbnRlcnZhbF9kYXlzGAMgASgFEkIKD3JlZmVyZW5jZV9wcmljZRgEIAEoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVmZXJlbmNlUHJpY2USFgoOdW5pdHNfcGVyX3BhY2sYBSABKAUSEwoLb3RoZXJfbmFtZXMYBiADKAkSEAoIYWxsX3llYXIYByABKAgizgEKDlJlZmVyZW5jZVByaWNlEhgKEHNoZWxmX3VuaXRfcHJpY2UYASABKAESFwoPcGFpZF91bml0X3ByaWNlGAIgASgBEiEKGXBhaWRfdW5pdF9wcmljZV9kZXZpYXRpb24YAyABKAESHgoWbGF0ZXN0X3BhaWRfdW5pdF9wcmljZRgEIAEoARIWCg5wdXJjaGFzZV9jb3VudBgFIAEoBRIcChR1c3VhbF9kaXNjb3VudF9yYXRpbxgGIAEoARIQCghwcm9tb3RlZBgHIAEoCCIwCgxSZXBsYWNlZEl0ZW0SDAoEbmFtZRgBIAEoCRISCgpvdGhlcl9pdGVtGAIgASgJIpsEChFSZWNvbW1lbmRSZXNwb25zZRJCCg9yZWNvbW1lbmRhdGlvbnMYASADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZGF0aW9uEjcKB29taXR0ZWQYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEiYKBW1vZGVsGAMgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYBCABKAkSFwoPZmFsbGJhY2tfcmVhc29uGAUgASgJEjkKBHBsYW4YBiABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvblBsYW4SOgoLc3VnZ2VzdGlvbnMYByADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1Z2dlc3Rpb24SOwoLbmVhcl9taXNzZXMYCCADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk9taXR0ZWRJdGVtEjkKCGFuYWx5c2lzGAkgASgLMicucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFuQW5hbHlzaXMSSQoTYmluZGluZ19jb25zdHJhaW50cxgKIAMoCzIsLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmluZGluZ0NvbnN0cmFpbnQixQEKClN1Z2dlc3Rpb24SDAoEbmFtZRgBIAEoCRIQCghjYXRlZ29yeRgCIAEoCRINCgVzY29yZRgDIAEoARINCgVjb3VudBgEIAEoBRIZChFsb3dfaW50ZXJ2YWxfZGF5cxgFIAEoARIaChJoaWdoX2ludGVydmFsX2RheXMYBiABKAESDgoGc291cmNlGAcgASgJEjIKB3JlYXNvbnMYCCADKAsyIS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbiLiAgoQU3Vic2NyaXB0aW9uUGxhbhISCgppdGVtX2NvdW50GAEgASgFEhMKC2FubnVhbF9jb3N0GAIgASgBEiAKGGVzdGltYXRlZF9hbm51YWxfc2F2aW5ncxgDIAEoARIjChZhbm51YWxfc2F2aW5nc192c19wYWlkGAQgASgBSACIAQESGwoTYmVzdF9kaXNjb3VudF9yYXRpbxgFIAEoARI+CgpkZWxpdmVyaWVzGAYgAygLMioucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFubmVkRGVsaXZlcnkSEAoIZW5kX2RhdGUYByABKAkSGAoLYW5udWFsX3BhaWQYCCABKAFIAYgBARIXCg9ib3hlc19wZXJfbW9udGgYCSABKAESEQoJb2JqZWN0aXZlGAogASgBQhkKF19hbm51YWxfc2F2aW5nc192c19wYWlkQg4KDF9hbm51YWxfcGFpZCKvAQoPUGxhbm5lZERlbGl2ZXJ5EgwKBGRhdGUYASABKAkSNQoFaXRlbXMYAiADKAsyJi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlBsYW5uZWRJdGVtEhYKDmRpc2NvdW50X3JhdGlvGAMgASgBEg0KBXByaWNlGAQgASgBEhwKD3NhdmluZ3NfdnNfcGFpZBgFIAEoAUgAiAEBQhIKEF9zYXZpbmdzX3ZzX3BhaWQikAEKC1BsYW5uZWRJdGVtEgwKBG5hbWUYASABKAkSEAoIcXVhbnRpdHkYAiABKAUSDQoFcHJpY2UYAyABKAESHAoPc2F2aW5nc192c19wYWlkGAQgASgBSACIAQESDwoHaXRlbV9pZBgFIAEoCRIPCgd2YXJpYW50GAYgASgJQhIKEF9zYXZpbmdzX3ZzX3BhaWQibgoMUGxhbkFuYWx5c2lzEjIKBWl0ZW1zGAEgAygLMiMucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFuSXRlbRITCgVhc19vZhgCIAEoCUIE4kEBAhIVCg1jdXJyZW5jeV9jb2RlGAMgASgJIssCCghQbGFuSXRlbRIMCgRuYW1lGAEgASgJEjYKB29wdGlvbnMYAiADKAsyJS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlBsYW5PcHRpb24SHQoPYmVzdF9maXJzdF9kYXRlGAMgASgJQgTiQQECEhEKCWxhc3RfZGF0ZRgEIAEoCRISCgp1bml0X3ByaWNlGAUgASgBEhIKCnByaWNlX2RhdGUYBiABKAkSPQoKcGFpZF9wcmljZRgHIAEoCzIpLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVmZXJlbmNlUHJpY2USEgoKZGlzY291bnRlZBgIIAEoCBISCgppc19yZWd1bGFyGAkgASgIEg8KB2l0ZW1faWQYCiABKAkSDwoHdmFyaWFudBgLIAEoCRIWCg51bml0c19wZXJfcGFjaxgMIAEoBSKOAQoKUGxhbk9wdGlvbhIVCg1pbnRlcnZhbF9kYXlzGAEgASgFEhAKCHF1YW50aXR5GAIgASgFEiAKGGRlbGl2ZXJlZF9wZXJfdXNlZF9yYXRpbxgDIAEoARIcChRzdG9ja291dF9wcm9iYWJpbGl0eRgEIAEoARIXCg9vdmVyc3RvY2tfcmF0aW8YBSABKAEi1AIKD1BsYW5Db25zdHJhaW50cxIZChFkZWxpdmVyeV93ZWVrZGF5cxgBIAMoBRIgChNtYXhfYm94ZXNfcGVyX21vbnRoGAIgASgFSACIAQESHQoQYnVkZ2V0X3Blcl9tb250aBgDIAEoAUgBiAEBEhYKDnJlcXVpcmVkX2l0ZW1zGAQgAygJEhYKDmV4Y2x1ZGVkX2l0ZW1zGAUgAygJEh8KEm1pbl9hbm51YWxfc2F2aW5ncxgGIAEoAUgCiAEBEhMKC25vdGljZV9kYXlzGAcgASgFEjsKDHByaWNlX2xpbWl0cxgIIAMoCzIlLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJpY2VMaW1pdEIWChRfbWF4X2JveGVzX3Blcl9tb250aEITChFfYnVkZ2V0X3Blcl9tb250aEIVChNfbWluX2FubnVhbF9zYXZpbmdzIjIKClByaWNlTGltaXQSDAoEbmFtZRgBIAEoCRIWCg5tYXhfdW5pdF9wcmljZRgCIAEoASJjChFCaW5kaW5nQ29uc3RyYWludBISCgpjb25zdHJhaW50GAEgASgJEgwKBHRleHQYAiABKAkSGgoNZml0dGluZ192YWx1ZRgDIAEoAUgAiAEBQhAKDl9maXR0aW5nX3ZhbHVlIpkBChVQbGFuRGVsaXZlcmllc1JlcXVlc3QSPwoIYW5hbHlzaXMYASABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlBsYW5BbmFseXNpc0IE4kEBAhI/Cgtjb25zdHJhaW50cxgCIAEoCzIqLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUGxhbkNvbnN0cmFpbnRzIp8CChZQbGFuRGVsaXZlcmllc1Jlc3BvbnNlEjkKBHBsYW4YASABKAsyKy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvblBsYW4SRQoNc3Vic2NyaXB0aW9ucxgCIAMoCzIuLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUGxhbm5lZFN1YnNjcmlwdGlvbhI4CghsZWZ0X291dBgDIAMoCzImLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuT21pdHRlZEl0ZW0SSQoTYmluZGluZ19jb25zdHJhaW50cxgEIAMoCzIsLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuQmluZGluZ0NvbnN0cmFpbnQihAEKE1BsYW5uZWRTdWJzY3JpcHRpb24SDAoEbmFtZRgBIAEoCRI9CgxzdWJzY3JpcHRpb24YAiABKAsyJy5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlN1YnNjcmlwdGlvbhIPCgdpdGVtX2lkGAMgASgJEg8KB3ZhcmlhbnQYBCABKAki1AIKDlJlY29tbWVuZGF0aW9uEgwKBG5hbWUYASABKAkSEgoKY29uZmlkZW5jZRgCIAEoARINCgVjb3VudBgDIAEoBRIUCgxhdmdfaW50ZXJ2YWwYBCABKAESPQoMc3Vic2NyaXB0aW9uGAUgASgLMicucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5TdWJzY3JpcHRpb24SEAoIY2F0ZWdvcnkYBiABKAkSDQoFc2NvcmUYByABKAESEQoJbGFzdF9kYXRlGAggASgJEhUKDW5leHRfZHVlX2RhdGUYCSABKAkSMgoHcmVhc29ucxgKIAMoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uEhsKE2NhZGVuY2VfcHJvYmFiaWxpdHkYCyABKAESDwoHaXRlbV9pZBgMIAEoCRIPCgd2YXJpYW50GA0gASgJIrAECgxTdWJzY3JpcHRpb24SEQoJZnJlcXVlbmN5GAEgASgJEhUKDWludGVydmFsX2RheXMYAiABKAUSIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAMgASgBEhYKDmRpc2NvdW50X3JhdGlvGAQgASgBEhAKCHF1YW50aXR5GAUgASgFEhMKC2FubnVhbF9jb3N0GAYgASgBEkEKD3NhdmluZ3NfdnNfcGFpZBgHIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU2F2aW5nc1ZzUGFpZBIzCgV0aWVycxgIIAMoCzIkLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUHJpY2VUaWVyEhsKE2ZpcnN0X2RlbGl2ZXJ5X2RhdGUYCSABKAkSGgoSbGFzdF9kZWxpdmVyeV9kYXRlGAogASgJEhYKDnVuaXRzX3Blcl9wYWNrGAsgASgFEiAKGGRlbGl2ZXJlZF9wZXJfdXNlZF9yYXRpbxgMIAEoARINCgV2YWx1ZRgNIAEoCRIeChZkaXNjb3VudF9yYXRpb19pbl9wbGFuGA4gASgBEiMKFmFubnVhbF9zYXZpbmdzX2luX3BsYW4YDyABKAFIAIgBARISCgp1bml0X3ByaWNlGBAgASgBEhIKCnByaWNlX2RhdGUYESABKAkSEwoLbmV4dF9jaGFyZ2UYEiABKAFCGQoXX2FubnVhbF9zYXZpbmdzX2luX3BsYW4ivAEKDVNhdmluZ3NWc1BhaWQSHwoXZXhwZWN0ZWRfYW5udWFsX3NhdmluZ3MYASABKAESGgoSbG93X2FubnVhbF9zYXZpbmdzGAIgASgBEhsKE2hpZ2hfYW5udWFsX3NhdmluZ3MYAyABKAESFwoPcGFpZF91bml0X3ByaWNlGAQgASgBEh8KF3N1YnNjcmlwdGlvbl91bml0X3ByaWNlGAUgASgBEhcKD3BheXNfbGVzc190b2RheRgGIAEoCCK9AQoJUHJpY2VUaWVyEh4KFm1pbl9pdGVtc19wZXJfZGVsaXZlcnkYASABKAUSFgoOZGlzY291bnRfcmF0aW8YAiABKAESEwoLYW5udWFsX2Nvc3QYAyABKAESIAoYZXN0aW1hdGVkX2FubnVhbF9zYXZpbmdzGAQgASgBEkEKD3NhdmluZ3NfdnNfcGFpZBgFIAEoCzIoLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuU2F2aW5nc1ZzUGFpZCK6AQoGUmVhc29uEgwKBGNvZGUYASABKAkSDAoEdGV4dBgCIAEoCRI9CgZ2YWx1ZXMYAyADKAsyLS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlYXNvbi5WYWx1ZXNFbnRyeRISCgpvdGhlcl9pdGVtGAQgASgJEhIKCmdvb2RzX3R5cGUYBSABKAkaLQoLVmFsdWVzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASJwCgtPbWl0dGVkSXRlbRIMCgRuYW1lGAEgASgJEjEKBnJlYXNvbhgCIAEoCzIhLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVhc29uEg8KB2l0ZW1faWQYAyABKAkSDwoHdmFyaWFudBgEIAEoCSJYChVSZWNvbW1lbmRCYXRjaFJlcXVlc3QSPwoKaG91c2Vob2xkcxgBIAMoCzIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdCJgChZSZWNvbW1lbmRCYXRjaFJlc3BvbnNlEkYKCmhvdXNlaG9sZHMYASADKAsyMi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkhvdXNlaG9sZFJlY29tbWVuZGF0aW9uIokBChdIb3VzZWhvbGRSZWNvbW1lbmRhdGlvbhI+CgZyZXN1bHQYASABKAsyLC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZFJlc3BvbnNlSAASIwoFZXJyb3IYAiABKAsyEi5nb29nbGUucnBjLlN0YXR1c0gAQgkKB291dGNvbWUiEQoPR2V0TW9kZWxSZXF1ZXN0ItsBChBHZXRNb2RlbFJlc3BvbnNlEiYKBW1vZGVsGAEgASgLMhcucGFudHJlZS5tb2RlbC52MS5Nb2RlbBIOCgZzb3VyY2UYAiABKAkSKQoIZmFsbGJhY2sYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEjcKBm1vZGVscxgEIAMoCzInLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuTW9kZWxEZXRhaWxzEhIKCmV4cGVyaW1lbnQYBSABKAkSFwoPc2VsZWN0aW9uX2Vycm9yGAYgASgJIuMCCgxNb2RlbERldGFpbHMSCgoCaWQYASABKAkSJgoFbW9kZWwYAiABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsEg4KBnNvdXJjZRgDIAEoCRITCgtzaGFyZV9yYXRpbxgEIAEoARITCgtpc19mYWxsYmFjaxgFIAEoCBIQCghmZWF0dXJlcxgGIAMoCRIVCg10cmFpbmluZ19kYXRhGAcgASgJEkUKB21ldHJpY3MYCCADKAsyNC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLk1vZGVsRGV0YWlscy5NZXRyaWNzRW50cnkSEAoIY2hlY2tzdW0YCSABKAkSFgoOdGFyZ2V0X3ZhcmlhbnQYCiABKAkSGwoTaW5mZXJlbmNlX2NvbXBvbmVudBgLIAEoCRouCgxNZXRyaWNzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASK4AgoYUHJlZGljdE5leHRCYXNrZXRSZXF1ZXN0EjUKB2hpc3RvcnkYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucxINCgVhc19vZhgCIAEoCRIzCgRtb2RlGAMgASgOMiUucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5CYXNrZXRNb2RlEhYKCW1heF9pdGVtcxgEIAEoBUgAiAEBEj0KCmFzc29ydG1lbnQYBSADKAsyKS5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkFzc29ydG1lbnRJdGVtEjwKCnByb21vdGlvbnMYBiABKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByb21vdGVkSXRlbXNCDAoKX21heF9pdGVtcyI2Cg5Bc3NvcnRtZW50SXRlbRISCgRuYW1lGAEgASgJQgTiQQECEhAKCGNhdGVnb3J5GAIgASgJIh4KDVByb21vdGVkSXRlbXMSDQoFbmFtZXMYASADKAkiiwEKGVByZWRpY3ROZXh0QmFza2V0UmVzcG9uc2USDQoFYXNfb2YYASABKAkSNwoFaXRlbXMYAiADKAsyKC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByZWRpY3RlZEl0ZW0SJgoFbW9kZWwYAyABKAsyFy5wYW50cmVlLm1vZGVsLnYxLk1vZGVsIpEBCg1QcmVkaWN0ZWRJdGVtEgwKBG5hbWUYASABKAkSEAoIY2F0ZWdvcnkYAiABKAkSEwoLcHJvYmFiaWxpdHkYAyABKAESFgoOcHVyY2hhc2VfY291bnQYBCABKAUSEQoJbGFzdF9kYXRlGAUgASgJEg8KB2l0ZW1faWQYBiABKAkSDwoHdmFyaWFudBgHIAEoCSpwCgpCYXNrZXRNb2RlEhsKF0JBU0tFVF9NT0RFX1VOU1BFQ0lGSUVEEAASFgoSQkFTS0VUX01PREVfUkVQRUFUEAESFwoTQkFTS0VUX01PREVfRVhQTE9SRRACEhQKEEJBU0tFVF9NT0RFX0JPVEgQAzLWBAoVUmVjb21tZW5kYXRpb25TZXJ2aWNlEmYKCVJlY29tbWVuZBIrLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVxdWVzdBosLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kUmVzcG9uc2USeQoOUmVjb21tZW5kQmF0Y2gSMC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlJlY29tbWVuZEJhdGNoUmVxdWVzdBoxLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUmVjb21tZW5kQmF0Y2hSZXNwb25zZSgBMAESYwoIR2V0TW9kZWwSKi5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLkdldE1vZGVsUmVxdWVzdBorLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuR2V0TW9kZWxSZXNwb25zZRJ1Cg5QbGFuRGVsaXZlcmllcxIwLnBhbnRyZWUucmVjb21tZW5kYXRpb24udjEuUGxhbkRlbGl2ZXJpZXNSZXF1ZXN0GjEucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QbGFuRGVsaXZlcmllc1Jlc3BvbnNlEn4KEVByZWRpY3ROZXh0QmFza2V0EjMucGFudHJlZS5yZWNvbW1lbmRhdGlvbi52MS5QcmVkaWN0TmV4dEJhc2tldFJlcXVlc3QaNC5wYW50cmVlLnJlY29tbWVuZGF0aW9uLnYxLlByZWRpY3ROZXh0QmFza2V0UmVzcG9uc2ViBnByb3RvMw", [file_google_api_field_behavior, file_google_rpc_status, file_pantree_catalog_v1_catalog, file_pantree_frequency_v1_frequency_service, file_pantree_model_v1_model, file_pantree_purchase_v1_purchase, file_pantree_vector_v1_vector_service]);
 
 /**
  * RecommendRequest holds the evidence on one household's items.
@@ -119,6 +119,20 @@ export type RecommendRequest = Message<"pantree.recommendation.v1.RecommendReque
    * @generated from field: string currency_code = 22;
    */
   currencyCode: string;
+
+  /**
+   * include_analysis adds what PlanDeliveries needs to plan again.
+   *
+   * @generated from field: bool include_analysis = 23;
+   */
+  includeAnalysis: boolean;
+
+  /**
+   * constraints limit the plan; without them, all recommended items are in it.
+   *
+   * @generated from field: pantree.recommendation.v1.PlanConstraints constraints = 24;
+   */
+  constraints?: PlanConstraints | undefined;
 };
 
 /**
@@ -297,7 +311,7 @@ export const ReplacedItemSchema: GenMessage<ReplacedItem> = /*@__PURE__*/
  */
 export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResponse"> & {
   /**
-   * recommendations are ordered best first.
+   * recommendations are ordered best first: by value, then by score.
    *
    * @generated from field: repeated pantree.recommendation.v1.Recommendation recommendations = 1;
    */
@@ -332,7 +346,7 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
   fallbackReason: string;
 
   /**
-   * plan is the total cost and saving of all recommendations.
+   * plan is the calendar of all recommendations, with its cost and saving.
    *
    * @generated from field: pantree.recommendation.v1.SubscriptionPlan plan = 6;
    */
@@ -353,6 +367,20 @@ export type RecommendResponse = Message<"pantree.recommendation.v1.RecommendResp
    * @generated from field: repeated pantree.recommendation.v1.OmittedItem near_misses = 8;
    */
   nearMisses: OmittedItem[];
+
+  /**
+   * analysis is what PlanDeliveries needs to plan again; absent unless requested.
+   *
+   * @generated from field: pantree.recommendation.v1.PlanAnalysis analysis = 9;
+   */
+  analysis?: PlanAnalysis | undefined;
+
+  /**
+   * binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.BindingConstraint binding_constraints = 10;
+   */
+  bindingConstraints: BindingConstraint[];
 };
 
 /**
@@ -434,8 +462,9 @@ export const SuggestionSchema: GenMessage<Suggestion> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 5);
 
 /**
- * SubscriptionPlan is the cost and saving of a year when all recommended items are subscribed to with the same first
- * delivery day. Discounts grow with the number of items in a delivery.
+ * SubscriptionPlan is the calendar of deliveries, with the cost and saving of a year. Discounts grow with the number of
+ * items in a delivery, so items are delivered on common days. Amounts of a year are sums over its subscriptions, at the
+ * discounts that the deliveries reach, and add up to a cent.
  *
  * @generated from message pantree.recommendation.v1.SubscriptionPlan
  */
@@ -448,7 +477,7 @@ export type SubscriptionPlan = Message<"pantree.recommendation.v1.SubscriptionPl
   itemCount: number;
 
   /**
-   * annual_cost is the cost of the deliveries after the discount, rounded up to a cent.
+   * annual_cost is the cost of the deliveries after the discount: the sum of annual_cost over the subscriptions.
    *
    * @generated from field: double annual_cost = 2;
    */
@@ -462,19 +491,55 @@ export type SubscriptionPlan = Message<"pantree.recommendation.v1.SubscriptionPl
   estimatedAnnualSavings: number;
 
   /**
-   * annual_savings_vs_paid is the saving against the prices that the household paid, promotions included, rounded down
-   * to a cent; below 0 when the subscriptions cost more; absent when a paid price is unknown.
+   * annual_savings_vs_paid is the saving against the prices that the household paid, promotions included: annual_paid
+   * less annual_cost; below 0 when the subscriptions cost more; absent when a paid price is unknown.
    *
    * @generated from field: optional double annual_savings_vs_paid = 4;
    */
   annualSavingsVsPaid?: number | undefined;
 
   /**
-   * best_discount_ratio is the share of item deliveries that get the largest discount, 0 to 1.
+   * best_discount_ratio is the share of a year's item deliveries that get the largest discount, 0 to 1.
    *
    * @generated from field: double best_discount_ratio = 5;
    */
   bestDiscountRatio: number;
+
+  /**
+   * deliveries are the boxes of the 84 days after as_of, earliest first.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PlannedDelivery deliveries = 6;
+   */
+  deliveries: PlannedDelivery[];
+
+  /**
+   * end_date is the last day of the calendar, ISO 8601: 84 days after as_of.
+   *
+   * @generated from field: string end_date = 7;
+   */
+  endDate: string;
+
+  /**
+   * annual_paid is what a year's deliveries would cost at the prices that the household paid; absent when one is unknown.
+   *
+   * @generated from field: optional double annual_paid = 8;
+   */
+  annualPaid?: number | undefined;
+
+  /**
+   * boxes_per_month is the mean number of boxes in 28 days over a year.
+   *
+   * @generated from field: double boxes_per_month = 9;
+   */
+  boxesPerMonth: number;
+
+  /**
+   * objective is the cost that planning minimizes, of a year: money, early and late deliveries, boxes, and what the items
+   * left out cost when bought. A constraint never lowers it, apart from the gap of the search.
+   *
+   * @generated from field: double objective = 10;
+   */
+  objective: number;
 };
 
 /**
@@ -483,6 +548,543 @@ export type SubscriptionPlan = Message<"pantree.recommendation.v1.SubscriptionPl
  */
 export const SubscriptionPlanSchema: GenMessage<SubscriptionPlan> = /*@__PURE__*/
   messageDesc(file_pantree_recommendation_v1_recommendation_service, 6);
+
+/**
+ * PlannedDelivery is a box of the calendar.
+ *
+ * @generated from message pantree.recommendation.v1.PlannedDelivery
+ */
+export type PlannedDelivery = Message<"pantree.recommendation.v1.PlannedDelivery"> & {
+  /**
+   * date is the day of the delivery, ISO 8601.
+   *
+   * @generated from field: string date = 1;
+   */
+  date: string;
+
+  /**
+   * items are its items, by name.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PlannedItem items = 2;
+   */
+  items: PlannedItem[];
+
+  /**
+   * discount_ratio is the discount that its number of items reaches, 0 to 1.
+   *
+   * @generated from field: double discount_ratio = 3;
+   */
+  discountRatio: number;
+
+  /**
+   * price is the sum of its items' prices.
+   *
+   * @generated from field: double price = 4;
+   */
+  price: number;
+
+  /**
+   * savings_vs_paid is what it saves against the prices that the household paid: the sum over its items; below 0 when it
+   * costs more; absent when a paid price is unknown.
+   *
+   * @generated from field: optional double savings_vs_paid = 5;
+   */
+  savingsVsPaid?: number | undefined;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PlannedDelivery.
+ * Use `create(PlannedDeliverySchema)` to create a new message.
+ */
+export const PlannedDeliverySchema: GenMessage<PlannedDelivery> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
+
+/**
+ * PlannedItem is an item of a box.
+ *
+ * @generated from message pantree.recommendation.v1.PlannedItem
+ */
+export type PlannedItem = Message<"pantree.recommendation.v1.PlannedItem"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * quantity is the number of units.
+   *
+   * @generated from field: int32 quantity = 2;
+   */
+  quantity: number;
+
+  /**
+   * price is the price of the units after the discount, rounded up to a cent.
+   *
+   * @generated from field: double price = 3;
+   */
+  price: number;
+
+  /**
+   * savings_vs_paid is what the units save against the price that the household paid, rounded down to a cent; absent when
+   * it is unknown.
+   *
+   * @generated from field: optional double savings_vs_paid = 4;
+   */
+  savingsVsPaid?: number | undefined;
+
+  /**
+   * item_id is the shop's own id of the item, as in the purchases; the pipeline sets it.
+   *
+   * @generated from field: string item_id = 5;
+   */
+  itemId: string;
+
+  /**
+   * variant is the variant or pack size, as in the purchases; the pipeline sets it.
+   *
+   * @generated from field: string variant = 6;
+   */
+  variant: string;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PlannedItem.
+ * Use `create(PlannedItemSchema)` to create a new message.
+ */
+export const PlannedItemSchema: GenMessage<PlannedItem> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 8);
+
+/**
+ * PlanAnalysis is what the planning of deliveries needs to know about a household. It has no purchases.
+ *
+ * @generated from message pantree.recommendation.v1.PlanAnalysis
+ */
+export type PlanAnalysis = Message<"pantree.recommendation.v1.PlanAnalysis"> & {
+  /**
+   * items are the items that can be in a plan; their names must differ.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PlanItem items = 1;
+   */
+  items: PlanItem[];
+
+  /**
+   * as_of is the as-of date, ISO 8601; deliveries are later.
+   *
+   * @generated from field: string as_of = 2;
+   */
+  asOf: string;
+
+  /**
+   * currency_code is the ISO 4217 code of all amounts, such as `EUR`. It sets the digits to which amounts are rounded: two
+   * when empty.
+   *
+   * @generated from field: string currency_code = 3;
+   */
+  currencyCode: string;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PlanAnalysis.
+ * Use `create(PlanAnalysisSchema)` to create a new message.
+ */
+export const PlanAnalysisSchema: GenMessage<PlanAnalysis> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 9);
+
+/**
+ * PlanItem is an item that can be in a plan.
+ *
+ * @generated from message pantree.recommendation.v1.PlanItem
+ */
+export type PlanItem = Message<"pantree.recommendation.v1.PlanItem"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * options are the ways to deliver it, best first. Only those are planned, so that nothing is delivered for longer than
+   * it keeps.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PlanOption options = 2;
+   */
+  options: PlanOption[];
+
+  /**
+   * best_first_date is the best day of the first delivery, ISO 8601.
+   *
+   * @generated from field: string best_first_date = 3;
+   */
+  bestFirstDate: string;
+
+  /**
+   * last_date is the last day of its season, ISO 8601, after which deliveries end; empty for all year.
+   *
+   * @generated from field: string last_date = 4;
+   */
+  lastDate: string;
+
+  /**
+   * unit_price is the shelf price of a unit; 0 when unknown.
+   *
+   * @generated from field: double unit_price = 5;
+   */
+  unitPrice: number;
+
+  /**
+   * price_date is the day of the purchase that the price is from, ISO 8601.
+   *
+   * @generated from field: string price_date = 6;
+   */
+  priceDate: string;
+
+  /**
+   * paid_price is what the household paid for a unit; its shelf_unit_price is not used. Absent when unknown.
+   *
+   * @generated from field: pantree.recommendation.v1.ReferencePrice paid_price = 7;
+   */
+  paidPrice?: ReferencePrice | undefined;
+
+  /**
+   * discounted is whether the item gets discounts and counts toward them.
+   *
+   * @generated from field: bool discounted = 8;
+   */
+  discounted: boolean;
+
+  /**
+   * is_regular is whether the item has a rhythm of its own. Its deliveries stay near the best day.
+   *
+   * @generated from field: bool is_regular = 9;
+   */
+  isRegular: boolean;
+
+  /**
+   * item_id is the shop's own id of the item, as in the purchases; the pipeline sets it.
+   *
+   * @generated from field: string item_id = 10;
+   */
+  itemId: string;
+
+  /**
+   * variant is the variant or pack size, as in the purchases; the pipeline sets it.
+   *
+   * @generated from field: string variant = 11;
+   */
+  variant: string;
+
+  /**
+   * units_per_pack is as in Subscription; 0 is the same as 1.
+   *
+   * @generated from field: int32 units_per_pack = 12;
+   */
+  unitsPerPack: number;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PlanItem.
+ * Use `create(PlanItemSchema)` to create a new message.
+ */
+export const PlanItemSchema: GenMessage<PlanItem> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 10);
+
+/**
+ * PlanOption is a way to deliver an item.
+ *
+ * @generated from message pantree.recommendation.v1.PlanOption
+ */
+export type PlanOption = Message<"pantree.recommendation.v1.PlanOption"> & {
+  /**
+   * interval_days is the number of days between deliveries, a step of the ladder.
+   *
+   * @generated from field: int32 interval_days = 1;
+   */
+  intervalDays: number;
+
+  /**
+   * quantity is the number of units of a delivery.
+   *
+   * @generated from field: int32 quantity = 2;
+   */
+  quantity: number;
+
+  /**
+   * delivered_per_used_ratio is the number of units delivered over the number used, while the need lasts.
+   *
+   * @generated from field: double delivered_per_used_ratio = 3;
+   */
+  deliveredPerUsedRatio: number;
+
+  /**
+   * stockout_probability is the probability of a stockout within 84 days, or one interval if that is longer.
+   *
+   * @generated from field: double stockout_probability = 4;
+   */
+  stockoutProbability: number;
+
+  /**
+   * overstock_ratio is the share of the deliveries within that time that arrive before they are needed.
+   *
+   * @generated from field: double overstock_ratio = 5;
+   */
+  overstockRatio: number;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PlanOption.
+ * Use `create(PlanOptionSchema)` to create a new message.
+ */
+export const PlanOptionSchema: GenMessage<PlanOption> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 11);
+
+/**
+ * PlanConstraints are what a household demands of its plan. An absent or empty field demands nothing.
+ *
+ * @generated from message pantree.recommendation.v1.PlanConstraints
+ */
+export type PlanConstraints = Message<"pantree.recommendation.v1.PlanConstraints"> & {
+  /**
+   * delivery_weekdays are the days of the week on which deliveries are possible, 1 (Monday) to 7 (Sunday).
+   *
+   * @generated from field: repeated int32 delivery_weekdays = 1;
+   */
+  deliveryWeekdays: number[];
+
+  /**
+   * max_boxes_per_month is the largest number of boxes in any 28 days in a row.
+   *
+   * @generated from field: optional int32 max_boxes_per_month = 2;
+   */
+  maxBoxesPerMonth?: number | undefined;
+
+  /**
+   * budget_per_month is the most that the boxes of any 28 days in a row may cost.
+   *
+   * @generated from field: optional double budget_per_month = 3;
+   */
+  budgetPerMonth?: number | undefined;
+
+  /**
+   * required_items are the names of items that must be in the plan.
+   *
+   * @generated from field: repeated string required_items = 4;
+   */
+  requiredItems: string[];
+
+  /**
+   * excluded_items are the names of items that must not be in the plan.
+   *
+   * @generated from field: repeated string excluded_items = 5;
+   */
+  excludedItems: string[];
+
+  /**
+   * min_annual_savings is the least that the plan must save in a year against the prices that the household paid. Items
+   * whose paid price is unknown count as saving nothing.
+   *
+   * @generated from field: optional double min_annual_savings = 6;
+   */
+  minAnnualSavings?: number | undefined;
+
+  /**
+   * notice_days is the number of days between as_of and the first delivery, at least; 1 when 0.
+   *
+   * @generated from field: int32 notice_days = 7;
+   */
+  noticeDays: number;
+
+  /**
+   * price_limits are the highest prices at which items may be delivered.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PriceLimit price_limits = 8;
+   */
+  priceLimits: PriceLimit[];
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PlanConstraints.
+ * Use `create(PlanConstraintsSchema)` to create a new message.
+ */
+export const PlanConstraintsSchema: GenMessage<PlanConstraints> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 12);
+
+/**
+ * PriceLimit is the highest price at which an item may be delivered. An item that costs more is left out.
+ *
+ * @generated from message pantree.recommendation.v1.PriceLimit
+ */
+export type PriceLimit = Message<"pantree.recommendation.v1.PriceLimit"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * max_unit_price is the highest price of a unit after the discount that the plan reaches.
+   *
+   * @generated from field: double max_unit_price = 2;
+   */
+  maxUnitPrice: number;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PriceLimit.
+ * Use `create(PriceLimitSchema)` to create a new message.
+ */
+export const PriceLimitSchema: GenMessage<PriceLimit> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 13);
+
+/**
+ * BindingConstraint is a constraint that cannot be met together with the others, and what would fit.
+ *
+ * @generated from message pantree.recommendation.v1.BindingConstraint
+ */
+export type BindingConstraint = Message<"pantree.recommendation.v1.BindingConstraint"> & {
+  /**
+   * constraint is the name of the field in PlanConstraints, such as `budget_per_month`.
+   *
+   * @generated from field: string constraint = 1;
+   */
+  constraint: string;
+
+  /**
+   * text is the explanation for people.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * fitting_value is the nearest value that can be met; absent when none can, or when the field has no number.
+   *
+   * @generated from field: optional double fitting_value = 3;
+   */
+  fittingValue?: number | undefined;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.BindingConstraint.
+ * Use `create(BindingConstraintSchema)` to create a new message.
+ */
+export const BindingConstraintSchema: GenMessage<BindingConstraint> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 14);
+
+/**
+ * PlanDeliveriesRequest holds the items to plan, and the constraints.
+ *
+ * @generated from message pantree.recommendation.v1.PlanDeliveriesRequest
+ */
+export type PlanDeliveriesRequest = Message<"pantree.recommendation.v1.PlanDeliveriesRequest"> & {
+  /**
+   * analysis is what is known about the household, from Recommend.
+   *
+   * @generated from field: pantree.recommendation.v1.PlanAnalysis analysis = 1;
+   */
+  analysis?: PlanAnalysis | undefined;
+
+  /**
+   * constraints limit the plan.
+   *
+   * @generated from field: pantree.recommendation.v1.PlanConstraints constraints = 2;
+   */
+  constraints?: PlanConstraints | undefined;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PlanDeliveriesRequest.
+ * Use `create(PlanDeliveriesRequestSchema)` to create a new message.
+ */
+export const PlanDeliveriesRequestSchema: GenMessage<PlanDeliveriesRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 15);
+
+/**
+ * PlanDeliveriesResponse holds the plan.
+ *
+ * @generated from message pantree.recommendation.v1.PlanDeliveriesResponse
+ */
+export type PlanDeliveriesResponse = Message<"pantree.recommendation.v1.PlanDeliveriesResponse"> & {
+  /**
+   * plan is the calendar, with its cost and saving. It has no deliveries when the constraints cannot be met.
+   *
+   * @generated from field: pantree.recommendation.v1.SubscriptionPlan plan = 1;
+   */
+  plan?: SubscriptionPlan | undefined;
+
+  /**
+   * subscriptions are the items of the plan, in the order of the request.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.PlannedSubscription subscriptions = 2;
+   */
+  subscriptions: PlannedSubscription[];
+
+  /**
+   * left_out are the items that are not in the plan, with the reasons, in the order of the request.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.OmittedItem left_out = 3;
+   */
+  leftOut: OmittedItem[];
+
+  /**
+   * binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met.
+   *
+   * @generated from field: repeated pantree.recommendation.v1.BindingConstraint binding_constraints = 4;
+   */
+  bindingConstraints: BindingConstraint[];
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PlanDeliveriesResponse.
+ * Use `create(PlanDeliveriesResponseSchema)` to create a new message.
+ */
+export const PlanDeliveriesResponseSchema: GenMessage<PlanDeliveriesResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 16);
+
+/**
+ * PlannedSubscription is an item of a plan.
+ *
+ * @generated from message pantree.recommendation.v1.PlannedSubscription
+ */
+export type PlannedSubscription = Message<"pantree.recommendation.v1.PlannedSubscription"> & {
+  /**
+   * name is the item's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * subscription is the offer, as in Recommendation.
+   *
+   * @generated from field: pantree.recommendation.v1.Subscription subscription = 2;
+   */
+  subscription?: Subscription | undefined;
+
+  /**
+   * item_id is the shop's own id of the item.
+   *
+   * @generated from field: string item_id = 3;
+   */
+  itemId: string;
+
+  /**
+   * variant is the variant or pack size.
+   *
+   * @generated from field: string variant = 4;
+   */
+  variant: string;
+};
+
+/**
+ * Describes the message pantree.recommendation.v1.PlannedSubscription.
+ * Use `create(PlannedSubscriptionSchema)` to create a new message.
+ */
+export const PlannedSubscriptionSchema: GenMessage<PlannedSubscription> = /*@__PURE__*/
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 17);
 
 /**
  * Recommendation is an item worth a subscription.
@@ -533,7 +1135,7 @@ export type Recommendation = Message<"pantree.recommendation.v1.Recommendation">
   category: string;
 
   /**
-   * score orders the recommendations, 0 to 1; higher is better.
+   * score orders the recommendations of the same value, 0 to 1; higher is better.
    *
    * @generated from field: double score = 7;
    */
@@ -587,7 +1189,7 @@ export type Recommendation = Message<"pantree.recommendation.v1.Recommendation">
  * Use `create(RecommendationSchema)` to create a new message.
  */
 export const RecommendationSchema: GenMessage<Recommendation> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 7);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 18);
 
 /**
  * Subscription is an offer of regular deliveries of an item.
@@ -635,15 +1237,15 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
   quantity: number;
 
   /**
-   * annual_cost is the cost of a year's deliveries after the discount, rounded up to a cent.
+   * annual_cost is the cost of a year's deliveries at discount_ratio_in_plan, rounded up to a cent.
    *
    * @generated from field: double annual_cost = 6;
    */
   annualCost: number;
 
   /**
-   * savings_vs_paid is the saving against the prices that this household paid; absent when they are unknown, or when they
-   * don't support a claim of a saving.
+   * savings_vs_paid is the saving against the prices that this household paid, at discount_ratio_in_plan; absent when
+   * they are unknown, or when they don't support a claim of a saving.
    *
    * @generated from field: pantree.recommendation.v1.SavingsVsPaid savings_vs_paid = 7;
    */
@@ -651,15 +1253,15 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
 
   /**
    * tiers are the costs and savings at each discount of the shop, by number of items in a delivery, fewest first. The
-   * first tier is the one above.
+   * first tier is that of discount_ratio and estimated_annual_savings.
    *
    * @generated from field: repeated pantree.recommendation.v1.PriceTier tiers = 8;
    */
   tiers: PriceTier[];
 
   /**
-   * first_delivery_date is the best start of deliveries, ISO 8601, never before as_of: the day with the best trade-off
-   * between stockouts and overstock, or the recommendation's next_due_date when the evidence has no such day.
+   * first_delivery_date is the day of the first delivery in the plan, ISO 8601, after as_of. It is near the best day for
+   * the item alone, and on a common day with other items.
    *
    * @generated from field: string first_delivery_date = 9;
    */
@@ -688,6 +1290,51 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
    * @generated from field: double delivered_per_used_ratio = 12;
    */
   deliveredPerUsedRatio: number;
+
+  /**
+   * value is what the subscription is worth at discount_ratio_in_plan, against the prices that the household paid:
+   * `SAVES` when they support a claim that it costs less, `CONVENIENCE` when it costs more, and `SAME` otherwise, and
+   * within 2 %. It is empty when prices are unknown.
+   *
+   * @generated from field: string value = 13;
+   */
+  value: string;
+
+  /**
+   * discount_ratio_in_plan is the mean discount over the item's deliveries of a year, 0 to 1.
+   *
+   * @generated from field: double discount_ratio_in_plan = 14;
+   */
+  discountRatioInPlan: number;
+
+  /**
+   * annual_savings_in_plan is what a year's deliveries would cost at the prices that the household paid, less
+   * annual_cost; below 0 when the subscription costs more; absent when the paid price is unknown. The plan adds it up.
+   *
+   * @generated from field: optional double annual_savings_in_plan = 15;
+   */
+  annualSavingsInPlan?: number | undefined;
+
+  /**
+   * unit_price is the shelf price of a unit that all costs are based on; 0 when unknown.
+   *
+   * @generated from field: double unit_price = 16;
+   */
+  unitPrice: number;
+
+  /**
+   * price_date is the day of the purchase that unit_price is from, ISO 8601.
+   *
+   * @generated from field: string price_date = 17;
+   */
+  priceDate: string;
+
+  /**
+   * next_charge is the price of the first delivery, on first_delivery_date.
+   *
+   * @generated from field: double next_charge = 18;
+   */
+  nextCharge: number;
 };
 
 /**
@@ -695,7 +1342,7 @@ export type Subscription = Message<"pantree.recommendation.v1.Subscription"> & {
  * Use `create(SubscriptionSchema)` to create a new message.
  */
 export const SubscriptionSchema: GenMessage<Subscription> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 8);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 19);
 
 /**
  * SavingsVsPaid is the annual saving of a subscription against the prices that the household has paid, promotions
@@ -752,7 +1399,7 @@ export type SavingsVsPaid = Message<"pantree.recommendation.v1.SavingsVsPaid"> &
  * Use `create(SavingsVsPaidSchema)` to create a new message.
  */
 export const SavingsVsPaidSchema: GenMessage<SavingsVsPaid> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 9);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 20);
 
 /**
  * PriceTier is the cost and saving of a subscription by number of items in a delivery.
@@ -801,7 +1448,7 @@ export type PriceTier = Message<"pantree.recommendation.v1.PriceTier"> & {
  * Use `create(PriceTierSchema)` to create a new message.
  */
 export const PriceTierSchema: GenMessage<PriceTier> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 10);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 21);
 
 /**
  * Reason is a reason for a result, with the numbers behind it.
@@ -850,7 +1497,7 @@ export type Reason = Message<"pantree.recommendation.v1.Reason"> & {
  * Use `create(ReasonSchema)` to create a new message.
  */
 export const ReasonSchema: GenMessage<Reason> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 11);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 22);
 
 /**
  * OmittedItem is an item that is not recommended.
@@ -892,7 +1539,7 @@ export type OmittedItem = Message<"pantree.recommendation.v1.OmittedItem"> & {
  * Use `create(OmittedItemSchema)` to create a new message.
  */
 export const OmittedItemSchema: GenMessage<OmittedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 12);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 23);
 
 /**
  * RecommendBatchRequest holds a batch of households.
@@ -913,7 +1560,7 @@ export type RecommendBatchRequest = Message<"pantree.recommendation.v1.Recommend
  * Use `create(RecommendBatchRequestSchema)` to create a new message.
  */
 export const RecommendBatchRequestSchema: GenMessage<RecommendBatchRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 13);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 24);
 
 /**
  * RecommendBatchResponse holds the results of some households, in the order of the requests. The results of a batch may
@@ -935,7 +1582,7 @@ export type RecommendBatchResponse = Message<"pantree.recommendation.v1.Recommen
  * Use `create(RecommendBatchResponseSchema)` to create a new message.
  */
 export const RecommendBatchResponseSchema: GenMessage<RecommendBatchResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 14);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 25);
 
 /**
  * HouseholdRecommendation is the result for one household.
@@ -972,7 +1619,7 @@ export type HouseholdRecommendation = Message<"pantree.recommendation.v1.Househo
  * Use `create(HouseholdRecommendationSchema)` to create a new message.
  */
 export const HouseholdRecommendationSchema: GenMessage<HouseholdRecommendation> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 15);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 26);
 
 /**
  * GetModelRequest is empty.
@@ -987,7 +1634,7 @@ export type GetModelRequest = Message<"pantree.recommendation.v1.GetModelRequest
  * Use `create(GetModelRequestSchema)` to create a new message.
  */
 export const GetModelRequestSchema: GenMessage<GetModelRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 16);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 27);
 
 /**
  * GetModelResponse holds the available models.
@@ -1044,7 +1691,7 @@ export type GetModelResponse = Message<"pantree.recommendation.v1.GetModelRespon
  * Use `create(GetModelResponseSchema)` to create a new message.
  */
 export const GetModelResponseSchema: GenMessage<GetModelResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 17);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 28);
 
 /**
  * ModelDetails describes one model.
@@ -1136,7 +1783,7 @@ export type ModelDetails = Message<"pantree.recommendation.v1.ModelDetails"> & {
  * Use `create(ModelDetailsSchema)` to create a new message.
  */
 export const ModelDetailsSchema: GenMessage<ModelDetails> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 18);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 29);
 
 /**
  * PredictNextBasketRequest holds one household's purchases.
@@ -1195,7 +1842,7 @@ export type PredictNextBasketRequest = Message<"pantree.recommendation.v1.Predic
  * Use `create(PredictNextBasketRequestSchema)` to create a new message.
  */
 export const PredictNextBasketRequestSchema: GenMessage<PredictNextBasketRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 19);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 30);
 
 /**
  * AssortmentItem is an item that a household could buy.
@@ -1223,7 +1870,7 @@ export type AssortmentItem = Message<"pantree.recommendation.v1.AssortmentItem">
  * Use `create(AssortmentItemSchema)` to create a new message.
  */
 export const AssortmentItemSchema: GenMessage<AssortmentItem> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 20);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 31);
 
 /**
  * PromotedItems are all items on promotion on one day.
@@ -1244,7 +1891,7 @@ export type PromotedItems = Message<"pantree.recommendation.v1.PromotedItems"> &
  * Use `create(PromotedItemsSchema)` to create a new message.
  */
 export const PromotedItemsSchema: GenMessage<PromotedItems> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 21);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 32);
 
 /**
  * PredictNextBasketResponse holds the most probable items.
@@ -1279,7 +1926,7 @@ export type PredictNextBasketResponse = Message<"pantree.recommendation.v1.Predi
  * Use `create(PredictNextBasketResponseSchema)` to create a new message.
  */
 export const PredictNextBasketResponseSchema: GenMessage<PredictNextBasketResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 22);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 33);
 
 /**
  * PredictedItem is an item of a predicted basket.
@@ -1342,7 +1989,7 @@ export type PredictedItem = Message<"pantree.recommendation.v1.PredictedItem"> &
  * Use `create(PredictedItemSchema)` to create a new message.
  */
 export const PredictedItemSchema: GenMessage<PredictedItem> = /*@__PURE__*/
-  messageDesc(file_pantree_recommendation_v1_recommendation_service, 23);
+  messageDesc(file_pantree_recommendation_v1_recommendation_service, 34);
 
 /**
  * BasketMode is which items of a next basket are returned.
@@ -1422,6 +2069,17 @@ export const RecommendationService: GenService<{
     methodKind: "unary";
     input: typeof GetModelRequestSchema;
     output: typeof GetModelResponseSchema;
+  },
+  /**
+   * PlanDeliveries chooses the items of a household's subscriptions together: their intervals, quantities and common
+   * delivery days. Recommend does the same for the items that it recommends.
+   *
+   * @generated from rpc pantree.recommendation.v1.RecommendationService.PlanDeliveries
+   */
+  planDeliveries: {
+    methodKind: "unary";
+    input: typeof PlanDeliveriesRequestSchema;
+    output: typeof PlanDeliveriesResponseSchema;
   },
   /**
    * PredictNextBasket returns the items that a household is most likely to buy on its next shopping trip.

@@ -1,0 +1,197 @@
+"""Plans the recommended items together: from offers to the items of a plan, and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from pantree_recommendation.core.candidate import Candidate, DeliveryOption
+from pantree_recommendation.core.delivery import MAX_LONGER_FACTOR, MIN_LONGER_PROBABILITY, keeps
+from pantree_recommendation.core.offer import Offer, Price, offer_of, price_of
+from pantree_recommendation.core.planner import (
+    NO_CONSTRAINTS,
+    Binding,
+    LeftOutCode,
+    PlanConstraints,
+    PlanItem,
+    PlanOption,
+    PlanPolicy,
+    plan_deliveries,
+)
+from pantree_recommendation.core.policy import MIN_REGULARITY, Policy
+from pantree_recommendation.core.reason import Reason, ReasonCode
+from pantree_recommendation.core.subscription import Plan, Subscription, plan_of, subscription_of
+
+# Another option than the best one must supply nearly as much, and run out nearly as seldom.
+_MAX_OTHER_SUPPLY = 0.15
+_MAX_OTHER_STOCKOUT = 0.1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The plan of some items."""
+
+    plan: Plan
+    subscriptions: tuple[Subscription, ...]
+    """In the order of the items."""
+    left_out: Mapping[str, Reason]
+    """By name, in the order of the items."""
+    bindings: tuple[Binding, ...]
+    """Constraints that cannot be met."""
+    policy: PlanPolicy
+    digits: int
+
+    @property
+    def prices(self) -> Mapping[str, tuple[Price, ...]]:
+        """Of each subscription by name, at each discount tier, smallest delivery first."""
+        return {
+            one.planned.item.name: tuple(
+                price_of(
+                    one.planned.item.unit_price,
+                    one.planned.item.paid,
+                    one.planned.item.paid.purchase_count or 1 if one.planned.item.paid else 1,
+                    one.cadence,
+                    one.planned.option.quantity,
+                    tier,
+                    one.planned.item.discounted,
+                    self.digits,
+                )
+                for tier in self.policy.tiers.tiers
+            )
+            for one in self.subscriptions
+        }
+
+
+_WEEKDAYS_TEXT = "No item can be delivered on these days of the week."
+
+
+def binding_text(binding: Binding) -> str:
+    """Why a constraint cannot be met, and what would fit."""
+    value = binding.fitting_value
+    names = ", ".join(binding.items)
+    match binding.constraint:
+        case "budget_per_month":
+            subject = f"the items that must be in ({names})" if names else "any item"
+            return f"The budget is too small for {subject}; {value:g} in 28 days would fit."
+        case "max_boxes_per_month":
+            fits = "" if value is None else f" {value:g} would fit."
+            return f"There are too few boxes a month{f' for {names}' if names else ''}.{fits}"
+        case "min_annual_savings":
+            return f"Such savings cannot be reached; {value:g} a year can."
+        case "required_items":
+            return f"These items cannot be in the plan, since they are unknown or excluded: {names}."
+        case "price_limits":
+            return f"{names} must be in the plan, but costs more than its limit; {value:g} would fit."
+        case _:
+            return f"{names} cannot be delivered on these days of the week." if names else _WEEKDAYS_TEXT
+
+
+def bundle_of(
+    items: Sequence[PlanItem],
+    policy: PlanPolicy,
+    as_of: date,
+    constraints: PlanConstraints = NO_CONSTRAINTS,
+    digits: int = 2,
+) -> Bundle:
+    """The plan of some items, in money."""
+    planned = plan_deliveries(items, policy, constraints, as_of_weekday=as_of.isoweekday(), digits=digits)
+    subscriptions = tuple(subscription_of(entry, policy, digits) for entry in planned.items)
+    by_name = {item.name: item for item in items}
+    left_out = {
+        name: _left_out_reason(by_name[name], code, policy, constraints, digits)
+        for name, code in planned.left_out.items()
+    }
+    if planned.bindings and not planned.items:
+        left_out = {item.name: left_out.get(item.name, Reason(ReasonCode.NO_COMMON_PLAN, {})) for item in items}
+    plan = plan_of(subscriptions, planned, policy, digits)
+    return Bundle(plan, subscriptions, left_out, planned.bindings, policy, digits)
+
+
+def _left_out_reason(
+    item: PlanItem, code: LeftOutCode, policy: PlanPolicy, constraints: PlanConstraints, digits: int
+) -> Reason:
+    values: dict[str, float] = {}
+    best = policy.tiers.tiers[-1].discount_ratio if item.discounted else 0.0
+    price = policy.charged_unit_price(item) * (1 - best)
+    if code is LeftOutCode.MORE_EXPENSIVE and item.paid is not None:
+        # At the largest discount if that does not help, otherwise at the smallest.
+        if price <= item.paid.mean * (1 + policy.max_more_expensive_ratio):
+            price = policy.charged_unit_price(item) * (1 - policy.tiers.tiers[0].discount_ratio)
+        values = {"subscription_unit_price": round(price, 4), "paid_unit_price": round(item.paid.mean, 4)}
+    elif code is LeftOutCode.ABOVE_PRICE_LIMIT:
+        values = {
+            "subscription_unit_price": round(price, 4),
+            "max_unit_price": constraints.max_unit_prices[item.name],
+        }
+    elif code is LeftOutCode.OVER_BUDGET and constraints.budget is not None:
+        values = {"budget_per_month": constraints.budget}
+    return Reason(ReasonCode(code.value), values, digits=digits)
+
+
+def plan_item_of(
+    candidate: Candidate, offer: Offer, as_of: date, best_first_day: date, last_day: date | None, policy: Policy
+) -> PlanItem:
+    """An offered item as an item of a plan, with the other ways to deliver it that are nearly as good."""
+    paid = candidate.paid_price
+    if paid is not None and paid.purchase_count is None:
+        paid = paid._replace(purchase_count=candidate.purchase_count)
+    forecast = offer.forecast
+    best = PlanOption(
+        offer.cadence.interval_days,
+        offer.quantity,
+        offer.supply_ratio,
+        forecast.stockout_probability,
+        forecast.overstock_ratio,
+    )
+    others: list[PlanOption] = []
+    if candidate.units_per_pack == 1 and offer.cadence == offer.supported_cadence:
+        others = [PlanOption(*option[:5]) for option in forecast.options if _is_good(option, best, candidate, policy)]
+    return PlanItem(
+        name=candidate.name,
+        options=(best, *others),
+        best_first_day=max(1, (best_first_day - as_of).days),
+        unit_price=candidate.latest_unit_price,
+        paid=paid,
+        discounted=offer.discounted,
+        regular=forecast.regularity_ratio >= MIN_REGULARITY,
+        last_day=None if last_day is None else (last_day - as_of).days,
+    )
+
+
+def _is_good(option: DeliveryOption, best: PlanOption, candidate: Candidate, policy: Policy) -> bool:
+    interval = option.interval_days
+    if interval == best.interval_days or not (
+        best.interval_days <= MAX_LONGER_FACTOR * interval and interval <= MAX_LONGER_FACTOR * best.interval_days
+    ):
+        return False
+    required = policy.required_probability(candidate)
+    if interval > best.interval_days:
+        required = max(required, MIN_LONGER_PROBABILITY)
+    forecast = candidate.forecast
+    assert forecast is not None  # it has options
+    allowed = max(_MAX_OTHER_SUPPLY, abs(best.supply_ratio - 1))
+    return (
+        option.cadence_probability >= required
+        and abs(option.supply_ratio - 1) <= allowed
+        and option.stockout_probability <= best.stockout_probability + _MAX_OTHER_STOCKOUT
+        and keeps(candidate, forecast, option, policy.max_supply_days)
+    )
+
+
+def planned_offer(candidate: Candidate, offer: Offer, subscription: Subscription, policy: Policy) -> Offer:
+    """The offer as the plan has it: with another interval and quantity if it chose them."""
+    interval = subscription.cadence.interval_days
+    forecast = candidate.forecast
+    if interval == offer.cadence.interval_days or forecast is None:
+        return offer
+    option = next(option for option in forecast.options if option.interval_days == interval)
+    changed = candidate._replace(
+        forecast=forecast._replace(
+            interval_days=option.interval_days,
+            quantity=option.quantity,
+            supply_ratio=option.supply_ratio,
+            stockout_probability=option.stockout_probability,
+            overstock_ratio=option.overstock_ratio,
+            cadence_probability=option.cadence_probability,
+        )
+    )
+    return offer_of(changed, policy.tiers, discounted=offer.discounted, digits=offer.digits)

@@ -1,0 +1,850 @@
+"""Chooses all subscriptions of a household together: intervals, quantities and common delivery days.
+
+Days are grouped into slots: with the default ladder a slot is a week, and all deliveries are on one day of the week. A
+candidate is one way to deliver an item: an option and the slot of its first delivery. Planning chooses one candidate of
+each item, or none where constraints allow that, by coordinate descent from several starts. It minimizes the cost of a
+year (`docs/decisions/0029-plan-of-deliveries.md`):
+
+- the price of the deliveries, at the discounts that their numbers of items reach;
+- what early and late deliveries are worth to the household, and options that supply it worse than the best one;
+- the boxes;
+- what is bought in the shop instead, and the trouble of buying it.
+"""
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pantree_domain.cadence import LADDER
+from pantree_domain.money import CENT_DIGITS
+from pantree_recommendation.core.candidate import PaidPrice
+from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
+
+CALENDAR_DAYS = 84
+MONTH_DAYS = 28
+YEAR_DAYS = 365
+DAYS_PER_WEEK = 7
+
+SLOT_DAYS = math.gcd(*(step.interval_days for step in LADDER))
+"""Days in a slot: all intervals of the ladder are multiples of it."""
+
+# A delivery is this far from the best day at most, as a share of the interval; and this many days, so that any weekday
+# is possible. Most items have no rhythm: their use varies more than that from one interval to the next.
+_MAX_SHIFT_RATIO = 1 / 3
+_MAX_SHIFT_RATIO_OF_REGULAR = 1 / 8
+_MAX_SHIFT_DAYS = 3
+# Starts of the search: the days of the week that come closest to the best days of the items have all patterns.
+_MAX_PHASES = 2
+_MAX_OTHER_PHASES = 14
+# With few items, a local optimum may be far from the best plan, and more starts are cheap.
+_MAX_ITEMS_TO_MOVE = 6
+_MAX_PHASES_OF_MOVES = 5
+_MAX_SLOTS_OF_PATTERNS = 4
+_START_SWEEPS = 2
+_MAX_SWEEPS = 3
+_FINALISTS = 3
+# Differences below this are rounding.
+_SMALLEST_GAIN = 1e-9
+
+
+@dataclass(frozen=True)
+class PlanCosts:
+    """What a household would pay to avoid inconveniences, as shares of the value of the goods."""
+
+    early_ratio: float = 0.05
+    """Of a delivery that is early by a whole interval."""
+    late_ratio: float = 0.15
+    """Of a delivery that is late by a whole interval."""
+    regular_factor: float = 2.0
+    """How much more both cost for items with a rhythm of their own."""
+    stockout_ratio: float = 0.3
+    """Of an option that always runs out, compared with one that never does."""
+    overstock_ratio: float = 0.1
+    """Of an option whose deliveries are all early, compared with one that has none."""
+    other_interval_ratio: float = 0.02
+    """Of twice or half the best interval."""
+    shop_ratio: float = 1.0
+    """Of buying goods in the shop instead."""
+    box_ratio: float = 0.15
+    """Of a box, as a share of the median value of a delivery of one item."""
+
+
+DEFAULT_PLAN_COSTS = PlanCosts()
+
+
+class PlanOption(NamedTuple):
+    """A way to deliver an item."""
+
+    interval_days: int
+    """A multiple of `SLOT_DAYS`."""
+    quantity: int
+    """Units of a delivery."""
+    supply_ratio: float = 1.0
+    """Units delivered over units used."""
+    stockout_probability: float = 0.0
+    overstock_ratio: float = 0.0
+
+
+class PlanItem(NamedTuple):
+    """An item that can be in a plan."""
+
+    name: str
+    options: tuple[PlanOption, ...]
+    """Best first; at least one."""
+    best_first_day: int
+    """Best day of the first delivery, in days after the as-of date."""
+    unit_price: float
+    """Shelf price; 0 when unknown."""
+    paid: PaidPrice | None = None
+    """What the household paid for a unit; None when unknown."""
+    discounted: bool = True
+    """Whether it gets discounts and counts toward them."""
+    regular: bool = False
+    """Whether it has a rhythm of its own."""
+    last_day: int | None = None
+    """Last possible day of a delivery; None for all year."""
+
+
+@dataclass(frozen=True)
+class PlanConstraints:
+    """What a household demands of its plan."""
+
+    weekdays: frozenset[int] = frozenset()
+    """Days of the week with deliveries, 1 (Monday) to 7; empty for all."""
+    max_boxes: int | None = None
+    """In any 28 days in a row."""
+    budget: float | None = None
+    """Of any 28 days in a row."""
+    required: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+    min_annual_savings: float | None = None
+    notice_days: int = 0
+    max_unit_prices: Mapping[str, float] = field(default_factory=dict)
+    """By name of the item."""
+
+
+NO_CONSTRAINTS = PlanConstraints()
+
+
+@dataclass(frozen=True)
+class PlanPolicy:
+    """What the retailer demands of plans."""
+
+    tiers: DiscountTiers = DEFAULT_TIERS
+    max_more_expensive_ratio: float = 0.1
+    """Items that cost more than this share above what was paid are left out, unless they are required."""
+    promotional_prices: bool = False
+    """Whether discounts are taken off the price of the day, promotions included, instead of the shelf price."""
+    costs: PlanCosts = DEFAULT_PLAN_COSTS
+
+    def charged_unit_price(self, item: PlanItem) -> float:
+        """The price of a unit before the discount.
+
+        With promotional prices, the expected one on a day that the household did not choose: half of what its own
+        choice of days saves.
+        """
+        if not self.promotional_prices or item.paid is None:
+            return item.unit_price
+        return min(item.unit_price, (item.unit_price + item.paid.mean) / 2)
+
+
+class LeftOutCode(StrEnum):
+    """Why an item is not in a plan."""
+
+    EXCLUDED_BY_HOUSEHOLD = "EXCLUDED_BY_HOUSEHOLD"
+    MORE_EXPENSIVE = "MORE_EXPENSIVE"
+    ABOVE_PRICE_LIMIT = "ABOVE_PRICE_LIMIT"
+    OVER_BUDGET = "OVER_BUDGET"
+    TOO_MANY_BOXES = "TOO_MANY_BOXES"
+    SAVES_TOO_LITTLE = "SAVES_TOO_LITTLE"
+    NO_DELIVERY_DAY = "NO_DELIVERY_DAY"
+    NOT_WORTH_A_BOX = "NOT_WORTH_A_BOX"
+
+
+class PlannedItem(NamedTuple):
+    """An item with its deliveries of a year."""
+
+    item: PlanItem
+    option: PlanOption
+    days: tuple[int, ...]
+    """Days of its deliveries within a year, after the as-of date; at least the first one."""
+    discount_ratios: tuple[float, ...]
+    """Parallel to the days."""
+
+    @property
+    def mean_discount_ratio(self) -> float:
+        """Over its deliveries, rounded down to four decimals, so that no price is understated."""
+        mean = math.fsum(self.discount_ratios) / len(self.discount_ratios)
+        return math.floor(mean * 10_000 + 1e-6) / 10_000
+
+
+class Binding(NamedTuple):
+    """A constraint that cannot be met."""
+
+    constraint: str
+    """Name of its field in the contract."""
+    fitting_value: float | None = None
+    """Nearest value that can be met."""
+    items: tuple[str, ...] = ()
+    """The items concerned."""
+
+
+@dataclass(frozen=True)
+class PlannedDeliveries:
+    """A plan."""
+
+    items: tuple[PlannedItem, ...]
+    """In the order of the request."""
+    left_out: Mapping[str, LeftOutCode]
+    """By name."""
+    objective: float
+    bindings: tuple[Binding, ...] = ()
+    """Constraints that cannot be met; then the plan is empty."""
+
+
+def plan_deliveries(
+    items: Sequence[PlanItem],
+    policy: PlanPolicy,
+    constraints: PlanConstraints = NO_CONSTRAINTS,
+    *,
+    as_of_weekday: int = 1,
+    digits: int = CENT_DIGITS,
+) -> PlannedDeliveries:
+    """The plan with the lowest cost that the search finds.
+
+    Args:
+        items: with distinct names.
+        policy: of the retailer.
+        constraints: of the household.
+        as_of_weekday: day of the week of the as-of date, 1 (Monday) to 7.
+        digits: decimal places of amounts.
+    """
+    names = {item.name for item in items}
+    unknown = constraints.required - names
+    contradictory = constraints.required & constraints.excluded
+    if unknown or contradictory:
+        return _infeasible(items, Binding("required_items", items=tuple(sorted(unknown | contradictory))))
+    left_out: dict[str, LeftOutCode] = {}
+    for item in items:
+        if item.name in constraints.excluded:
+            left_out[item.name] = LeftOutCode.EXCLUDED_BY_HOUSEHOLD
+        elif (code := _too_expensive(item, policy, constraints, (policy.tiers.tiers[-1].discount_ratio,))) is not None:
+            if item.name in constraints.required:
+                return _infeasible(items, _price_binding(item, policy))
+            left_out[item.name] = code
+    search = _Search([item for item in items if item.name not in left_out], policy, constraints, as_of_weekday, digits)
+    binding = search.run()
+    planned: list[PlannedItem] = []
+    # The discounts that are reached decide what is too expensive, and what is left out changes the discounts.
+    while binding is None:
+        planned = search.planned()
+        dropped: dict[str, LeftOutCode] = {}
+        for entry in planned:
+            code = _too_expensive(entry.item, policy, constraints, entry.discount_ratios)
+            if code is not None:
+                if entry.item.name in constraints.required:
+                    return _infeasible(items, _price_binding(entry.item, policy))
+                dropped[entry.item.name] = code
+        if not dropped:
+            break
+        left_out |= dropped
+        binding = search.without(set(dropped))
+    if binding is not None:
+        return _infeasible(items, binding)
+    objective = search.objective + math.fsum(_shop_cost(item, policy.costs) for item in items if item.name in left_out)
+    left_out |= search.left_out
+    return PlannedDeliveries(
+        tuple(planned),
+        {item.name: left_out[item.name] for item in items if item.name in left_out},
+        objective,
+        () if planned else tuple(search.empty_bindings()),
+    )
+
+
+def _infeasible(items: Sequence[PlanItem], binding: Binding) -> PlannedDeliveries:
+    return PlannedDeliveries((), {}, math.inf, (binding,))
+
+
+def _price_binding(item: PlanItem, policy: PlanPolicy) -> Binding:
+    return Binding("price_limits", policy.charged_unit_price(item), (item.name,))
+
+
+def _too_expensive(
+    item: PlanItem, policy: PlanPolicy, constraints: PlanConstraints, discount_ratios: Sequence[float]
+) -> LeftOutCode | None:
+    """Why an item is too expensive at the discounts of its deliveries; None if it is not."""
+    ratios = discount_ratios if item.discounted else (0.0,)
+    price = policy.charged_unit_price(item)
+    limit = constraints.max_unit_prices.get(item.name)
+    if limit is not None and price * (1 - min(ratios)) > limit + 1e-9:
+        return LeftOutCode.ABOVE_PRICE_LIMIT
+    if item.paid is None or not item.discounted or item.name in constraints.required:
+        return None
+    mean = price * (1 - sum(ratios) / len(ratios))
+    if mean > item.paid.mean * (1 + policy.max_more_expensive_ratio) + 1e-9:
+        return LeftOutCode.MORE_EXPENSIVE
+    return None
+
+
+def _paid_unit_price(item: PlanItem) -> float:
+    """What buying a unit in the shop costs."""
+    return item.unit_price if item.paid is None or not item.discounted else item.paid.mean
+
+
+def _value(item: PlanItem, option: PlanOption) -> float:
+    """Value of a delivery; 1 without a price, so that days and boxes still matter."""
+    return item.unit_price * option.quantity or 1.0
+
+
+def _used_units(item: PlanItem) -> float:
+    """Units that the household uses in a year."""
+    best = item.options[0]
+    return YEAR_DAYS / best.interval_days * best.quantity / (best.supply_ratio or 1.0)
+
+
+def _shop_cost(item: PlanItem, costs: PlanCosts) -> float:
+    """What a year without the subscription costs."""
+    return (1 + costs.shop_ratio) * _used_units(item) * (_paid_unit_price(item) or 1.0)
+
+
+class _Search:
+    """One search for the best plan of some items."""
+
+    def __init__(
+        self,
+        items: Sequence[PlanItem],
+        policy: PlanPolicy,
+        constraints: PlanConstraints,
+        as_of_weekday: int,
+        digits: int,
+    ) -> None:
+        self._items = list(items)
+        self._policy = policy
+        self._constraints = constraints
+        self._weekday = as_of_weekday
+        self._cent = 10.0**-digits
+        self._earliest = max(1, constraints.notice_days)
+        self._finalists: list[tuple[_Column, NDArray[np.intp]]] = []
+        self._column = _Column(0, None, False)
+        self._chosen = np.full(len(items), -1, np.intp)
+        self.left_out: dict[str, LeftOutCode] = {}
+        self.objective = 0.0
+        if items:
+            self._build()
+
+    def run(self) -> Binding | None:
+        """Searches; returns the constraint that cannot be met, if any."""
+        if not self._items:
+            return None
+        columns = self._columns()
+        if not columns:
+            code = LeftOutCode.TOO_MANY_BOXES if self._constraints.max_boxes == 0 else LeftOutCode.NO_DELIVERY_DAY
+            self.left_out = {item.name: code for item in self._items}
+            self.objective = float(self._none_costs.sum())
+            names = tuple(item.name for item in self._items if item.name in self._constraints.required)
+            if not names:
+                return None
+            if code is LeftOutCode.TOO_MANY_BOXES:
+                return Binding("max_boxes_per_month", 1.0, names)
+            return Binding("delivery_weekdays", items=names)
+        fixed = np.stack([self._fixed_of(column) for column in columns], axis=1)
+        chosen, costs = self._sweep(fixed, None, _START_SWEEPS)
+        for number in np.argsort(costs, kind="stable").tolist():
+            column = columns[number]
+            column = _Column(column.phase, column.pattern if column.hard else None, column.hard)
+            selection = chosen[:, number]
+            if not any(one == column and (other == selection).all() for one, other in self._finalists):
+                self._finalists.append((column, selection))
+            if len(self._finalists) == _FINALISTS:
+                break
+        return self._finish()
+
+    def without(self, names: set[str]) -> Binding | None:
+        """Searches again, from the best plans so far, without some items."""
+        kept = np.array([item.name not in names for item in self._items])
+        self._active &= kept
+        self._finalists = [(column, np.where(self._active, chosen, -1)) for column, chosen in self._finalists]
+        return self._finish()
+
+    def _finish(self) -> Binding | None:
+        """Improves the finalists and chooses the best one that meets the constraints."""
+        columns = [column for column, _ in self._finalists]
+        fixed = np.stack([self._fixed_of(column) for column in columns], axis=1)
+        begun = np.stack([chosen for _, chosen in self._finalists], axis=1)
+        final, _ = self._sweep(fixed, begun, _MAX_SWEEPS)
+        self._finalists = [(column, final[:, number]) for number, column in enumerate(columns)]
+        best: tuple[float, _Column, NDArray[np.intp]] | None = None
+        failed: Binding | None = None
+        for column, chosen in self._finalists:
+            binding, chosen = self._restrict(column, chosen)
+            if binding is not None:
+                failed = _easier(failed, binding)
+                continue
+            cost = self._totals(column, chosen).cost
+            if best is None or cost < best[0] - _SMALLEST_GAIN:
+                best = cost, column, chosen
+        if best is None:
+            return failed or Binding("max_boxes_per_month")
+        self.objective, self._column, self._chosen = float(best[0]), best[1], best[2]
+        self._name_left_out()
+        return None
+
+    # --- candidates
+
+    def _build(self) -> None:
+        """Arrays of all candidates, one block per item."""
+        costs = self._policy.costs
+        values = sorted(_value(item, item.options[0]) for item in self._items)
+        self._box_cost = costs.box_ratio * values[len(values) // 2]
+        first_slots: list[int] = []
+        option_rows: list[int] = []
+        rows: list[tuple[float, ...]] = []  # per option
+        self._options: list[PlanOption] = []
+        self._blocks: list[tuple[int, int]] = []
+        for item in self._items:
+            begin = len(first_slots)
+            best = item.options[0]
+            used, paid = _used_units(item), _paid_unit_price(item)
+            price = self._policy.charged_unit_price(item)
+            ratio = _MAX_SHIFT_RATIO_OF_REGULAR if item.regular else _MAX_SHIFT_RATIO
+            factor = costs.regular_factor if item.regular else 1.0
+            ideal = max(item.best_first_day, self._earliest)
+            for option in item.options:
+                interval = option.interval_days
+                window = max(_MAX_SHIFT_DAYS, int(interval * ratio))
+                low = max(0, (ideal - window - self._earliest - SLOT_DAYS + 1) // SLOT_DAYS)
+                high = max(0, (ideal + window - self._earliest) // SLOT_DAYS)
+                annual = YEAR_DAYS / interval * _value(item, option)
+                worse = (
+                    costs.stockout_ratio * max(0.0, option.stockout_probability - best.stockout_probability)
+                    + costs.overstock_ratio * max(0.0, option.overstock_ratio - best.overstock_ratio)
+                    + costs.other_interval_ratio * abs(math.log2(interval / best.interval_days))
+                ) * (YEAR_DAYS / best.interval_days * _value(item, best))
+                missing = max(0.0, 1.0 - option.supply_ratio) * used
+                rows.append(
+                    (
+                        interval,
+                        price * option.quantity,
+                        worse + (1 + costs.shop_ratio) * missing * paid,
+                        factor * costs.early_ratio * annual / interval,
+                        factor * costs.late_ratio * annual / interval,
+                        item.best_first_day,
+                        ideal,
+                        window,
+                        math.inf if item.last_day is None else item.last_day,
+                        0.0 if item.paid is None or not item.discounted else paid * option.quantity,
+                    )
+                )
+                first_slots += range(low, high + 1)
+                option_rows += [len(rows) - 1] * (high - low + 1)
+                self._options.append(option)
+            self._blocks.append((begin, len(first_slots)))
+        self._option_index = np.array(option_rows)
+        table = np.array(rows)[self._option_index]
+        interval, self._price, extra, early, late, wanted, ideal_days, windows, last_days, paid_prices = table.T
+        first = np.array(first_slots)[:, None]
+        self._slot_count = max(YEAR_DAYS // SLOT_DAYS, int(first.max()) + 1)
+        slots = np.arange(self._slot_count)
+        gaps = slots - first
+        step = (interval // SLOT_DAYS)[:, None]
+        latest_days = self._earliest + SLOT_DAYS * (slots + 1) - 1
+        on = (gaps >= 0) & (gaps % step == 0) & ((gaps == 0) | (latest_days <= last_days[:, None]))
+        self._delivered = on.astype(np.intp)
+        self._on = on.astype(np.float64)
+        # A year has as many deliveries as the interval gives, in whichever slot the first one is.
+        per_delivery = YEAR_DAYS / interval / on.sum(axis=1)
+        self._annual = self._price * per_delivery
+        self._annual_paid = paid_prices * YEAR_DAYS / interval
+        days = self._earliest + SLOT_DAYS * first + np.arange(SLOT_DAYS)
+        shift = days - wanted[:, None]
+        fixed = extra[:, None] + np.maximum(-shift * early[:, None], shift * late[:, None])
+        distance = days - ideal_days[:, None]
+        # On the first days, what is due earlier comes as soon as it can.
+        too_far = (np.abs(distance) > windows[:, None]) & ~((first == 0) & (distance >= 0))
+        fixed[too_far | (days > last_days[:, None])] = np.inf
+        self._fixed = fixed
+        count = len(self._items)
+        self._active = np.ones(count, np.bool_)
+        self._required = np.array([item.name in self._constraints.required for item in self._items])
+        self._discounted = np.array([item.discounted for item in self._items])
+        owner = np.repeat(np.arange(count), [end - begin for begin, end in self._blocks])
+        self._is_discounted = self._discounted[owner]
+        self._none_costs = np.array([_shop_cost(item, costs) for item in self._items])
+        tiers = self._policy.tiers
+        self._ratios = np.array([0.0, *(tiers.of(number).discount_ratio for number in range(1, count + 2))])
+        self._per_month = max(1, MONTH_DAYS // SLOT_DAYS)
+        padded = np.zeros((len(first), -(-self._slot_count // self._per_month) * self._per_month), np.bool_)
+        padded[:, : self._slot_count] = on
+        self._hits: NDArray[np.bool_] = padded.reshape(len(first), -1, self._per_month).max(axis=1, initial=False)
+        self._starts = [begin for begin, _ in self._blocks]
+        # Items that can move least come first, and the others join them.
+        self._order = sorted(range(count), key=lambda one: (-self._none_costs[one], one))
+
+    def _columns(self) -> list["_Column"]:
+        """Starts of the search: days of the week, and patterns of slots."""
+        constraints = self._constraints
+        lowest = np.minimum.reduceat(self._fixed, self._starts, axis=0)
+        impossible = ~np.isfinite(lowest)
+        phases = []
+        for phase in range(SLOT_DAYS):
+            if constraints.weekdays and not self._weekdays_of(phase) & constraints.weekdays:
+                continue
+            total = float(np.where(impossible[:, phase], 0.0, lowest[:, phase]).sum())
+            phases.append((int(impossible[:, phase].sum()), total, phase))
+        phases.sort()
+        slots = self._per_month
+        max_boxes = constraints.max_boxes
+        hard = max_boxes is not None and max_boxes < slots
+        patterns: list[frozenset[int] | None]
+        if not hard:
+            patterns = [None]
+            if slots % 2 == 0:
+                patterns += [frozenset(range(offset, slots, 2)) for offset in (0, 1)]
+            if slots <= _MAX_SLOTS_OF_PATTERNS:
+                patterns += [frozenset({offset}) for offset in range(slots)]
+        elif not max_boxes:
+            return []
+        elif slots <= _MAX_SLOTS_OF_PATTERNS:
+            patterns = [frozenset(some) for some in itertools.combinations(range(slots), max_boxes)]
+        else:
+            spacing = -(-slots // max_boxes)
+            patterns = [frozenset(range(offset, slots, spacing)) for offset in range(spacing)]
+        near = [phase for *_, phase in phases[:_MAX_PHASES]]
+        others = [phase for *_, phase in phases[_MAX_PHASES:_MAX_OTHER_PHASES]]
+        columns = [_Column(phase, pattern, hard) for phase in near for pattern in patterns]
+        columns += [_Column(phase, patterns[0], hard) for phase in others]
+        if len(self._items) <= _MAX_ITEMS_TO_MOVE:
+            columns += [
+                _Column(phase, patterns[0], hard, moved)
+                for phase in [*near, *others][:_MAX_PHASES_OF_MOVES]
+                for moved in range(len(self._items))
+            ]
+        return columns
+
+    def _weekdays_of(self, phase: int) -> set[int]:
+        first = self._weekday - 1 + self._earliest + phase
+        count = 1 if SLOT_DAYS % DAYS_PER_WEEK == 0 else DAYS_PER_WEEK
+        return {(first + SLOT_DAYS * slot) % DAYS_PER_WEEK + 1 for slot in range(count)}
+
+    def _fixed_of(self, column: "_Column") -> NDArray[np.float64]:
+        """Fixed costs of all candidates in a column; infinite where the column does not allow a candidate."""
+        fixed: NDArray[np.float64] = self._fixed[:, column.phase]
+        if column.moved is not None:
+            begin, end = self._blocks[column.moved]
+            block = fixed[begin:end]
+            if int(np.isfinite(block).sum()) > 1:
+                fixed = fixed.copy()
+                fixed[begin + int(block.argmin())] = np.inf
+        weekdays = self._constraints.weekdays
+        if weekdays and SLOT_DAYS % DAYS_PER_WEEK:
+            first = self._weekday - 1 + self._earliest + column.phase
+            weekday = (first + SLOT_DAYS * np.arange(self._slot_count)) % DAYS_PER_WEEK + 1
+            forbidden = ~np.isin(weekday, list(weekdays))
+            fixed = np.where((self._on[:, forbidden] > 0).any(axis=1), np.inf, fixed)
+        if column.pattern is None:
+            return fixed
+        others = [slot for slot in range(self._per_month) if slot not in column.pattern]
+        outside = self._hits[:, others].max(axis=1, initial=False)
+        inside = np.where(outside, np.inf, fixed)
+        if column.hard:
+            return inside
+        # A soft pattern is a start only: items that don't fit it are delivered as usual.
+        fits = np.isfinite(np.minimum.reduceat(inside, self._starts))
+        lengths = np.diff([*self._starts, len(fixed)])
+        merged: NDArray[np.float64] = np.where(np.repeat(fits, lengths), inside, fixed)
+        return merged
+
+    # --- search
+
+    def _sweep(
+        self, fixed: NDArray[np.float64], begun: NDArray[np.intp] | None, sweeps: int
+    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Chooses the best candidate of each item in turn, given the others, until nothing changes.
+
+        Args:
+            fixed: float64[candidates, k], fixed costs in k columns.
+            begun: intp[items, k], candidates to start from, -1 for none; None to start from nothing.
+            sweeps: largest number of sweeps.
+
+        Returns:
+            intp[items, k], the chosen candidates, and float64[k], their costs.
+        """
+        width, slots = fixed.shape[1], self._slot_count
+        lanes = np.arange(width)
+        counts = np.zeros((width, slots), np.intp)  # items with discounts
+        boxes = np.zeros((width, slots), np.intp)  # all items
+        value = np.zeros((width, slots))  # price of a year before discounts, items with discounts
+        chosen = np.full((len(self._items), width), -1, np.intp)
+        order = [number for number in self._order if self._active[number]]
+        if begun is not None:
+            chosen[:] = begun
+            for number in order:
+                self._place(number, chosen[number], 1, counts, boxes, value)
+        ratios, on, annual = self._ratios, self._on, self._annual
+        for _ in range(sweeps):
+            changed = False
+            for number in order:
+                begin, end = self._blocks[number]
+                old = chosen[number]
+                there = old >= 0
+                without, empty, worth = counts, boxes == 0, value
+                if there.any():
+                    placed = self._delivered[old] * there[:, None]
+                    empty = boxes == placed
+                    if self._discounted[number]:
+                        without = counts - placed
+                        worth = value - placed * annual[old][:, None]
+                marginal = self._box_cost * empty
+                if self._discounted[number]:
+                    then = ratios[without + 1]
+                    marginal += worth * (ratios[without] - then)
+                    both = on[begin:end] @ np.concatenate((marginal, 1.0 - then)).T
+                    total = fixed[begin:end] + both[:, :width] + both[:, width:] * annual[begin:end, None]
+                else:
+                    total = fixed[begin:end] + on[begin:end] @ marginal.T
+                    total += (annual[begin:end] * on[begin:end].sum(axis=1))[:, None]
+                best = total.argmin(axis=0)
+                lowest = total[best, lanes]
+                new = best + begin
+                limit = np.finfo(np.float64).max if self._required[number] else self._none_costs[number]
+                new[~(lowest <= limit)] = -1
+                if (new != old).any():
+                    changed = True
+                    self._place(number, old, -1, counts, boxes, value)
+                    self._place(number, new, 1, counts, boxes, value)
+                    chosen[number] = new
+            if not changed:
+                break
+        costs = (value * (1 - ratios[counts])).sum(axis=1) + self._box_cost * (boxes > 0).sum(axis=1)
+        for number in range(len(self._items)):
+            picked = chosen[number]
+            there = picked >= 0
+            costs += np.where(there, fixed[picked, lanes], self._none_costs[number] * self._active[number])
+            if not self._discounted[number]:
+                costs += np.where(there, annual[picked] * on[picked].sum(axis=1), 0.0)
+        return chosen, costs
+
+    def _place(
+        self,
+        number: int,
+        selection: NDArray[np.intp],
+        sign: int,
+        counts: NDArray[np.intp],
+        boxes: NDArray[np.intp],
+        value: NDArray[np.float64],
+    ) -> None:
+        """Adds (or removes) the chosen candidates of an item."""
+        there = selection >= 0
+        if not there.any():
+            return
+        on = self._delivered[selection] * (sign * there)[:, None]
+        boxes += on
+        if self._discounted[number]:
+            counts += on
+            value += on * self._annual[selection][:, None]
+
+    # --- totals, and constraints on the whole plan
+
+    def _totals(
+        self, column: "_Column", chosen: NDArray[np.intp], changed: NDArray[np.intp] | None = None, sign: int = 1
+    ) -> "_Totals":
+        """Cost, price of the most expensive 28 days, and saving of a plan.
+
+        With `changed`, of the plans that differ from it by one candidate more (or less) each, as arrays.
+        """
+        there = chosen >= 0
+        picked = chosen[there]
+        variants = np.zeros(0, np.intp) if changed is None else changed
+
+        def sums(rows: NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+            summed: NDArray[np.float64] = weights[rows] @ self._on[rows]
+            return summed
+
+        discounted = self._is_discounted.astype(np.float64)
+        known = self._annual_paid > 0
+        columns = (
+            discounted,
+            np.ones_like(discounted),
+            self._annual * discounted,
+            self._price * discounted,
+            self._price * (1 - discounted) + self._cent,
+            self._annual * known,
+        )
+        count, boxes, annual, price, other, annual_known = (sums(picked, weights) for weights in columns)
+        constant = float(self._none_costs[self._active & ~there].sum()) + float(self._fixed[picked, column.phase].sum())
+        own = self._annual * (1 - discounted) * self._on.sum(axis=1)
+        constant_of = own + self._fixed[:, column.phase]
+        constant += float(own[picked].sum())
+        paid = float(self._annual_paid[picked].sum())
+        if changed is not None:
+            on = sign * self._on[variants]
+            count, boxes, annual, price, other, annual_known = (
+                base + on * weights[variants][:, None]
+                for base, weights in zip((count, boxes, annual, price, other, annual_known), columns, strict=True)
+            )
+        rest = 1 - self._ratios[np.rint(count).astype(np.intp)]
+        cost = (annual * rest).sum(axis=-1) + self._box_cost * (boxes > 0.5).sum(axis=-1) + constant
+        saving = paid - (annual_known * rest).sum(axis=-1)
+        if changed is not None:
+            cost = cost + sign * constant_of[variants]
+            saving = saving + sign * self._annual_paid[variants]
+        # Rounding takes up to two cents of each item.
+        saving = saving - 2 * self._cent * len(picked)
+        run = np.cumsum(price * rest + other, axis=-1)
+        span = -(-MONTH_DAYS // SLOT_DAYS)
+        month = run[..., span - 1 :] if self._slot_count >= span else run[..., -1:]
+        if self._slot_count > span:
+            month = month.copy()
+            month[..., 1:] -= run[..., :-span]
+        return _Totals(cost, month.max(axis=-1), saving)
+
+    def _restrict(self, column: "_Column", chosen: NDArray[np.intp]) -> tuple[Binding | None, NDArray[np.intp]]:
+        """Leaves items out until budget, boxes and savings are met."""
+        constraints = self._constraints
+        chosen = chosen.copy()
+        missing = [item.name for item, due in zip(self._items, self._required & (chosen < 0), strict=True) if due]
+        if missing:
+            fewer = constraints.max_boxes is not None
+            return Binding("max_boxes_per_month" if fewer else "delivery_weekdays", items=tuple(missing)), chosen
+        binding = None
+        if constraints.budget is not None:
+            binding = self._fit_budget(column, chosen, constraints.budget)
+        if binding is None and constraints.min_annual_savings is not None:
+            binding = self._fit_savings(column, chosen, constraints.min_annual_savings)
+        return binding, chosen
+
+    def _fit_budget(self, column: "_Column", chosen: NDArray[np.intp], budget: float) -> Binding | None:
+        """Leaves out the items that give least for their cost, then adds what still fits."""
+        while (now := self._totals(column, chosen)).peak > budget:
+            numbers = np.flatnonzero((chosen >= 0) & ~self._required)
+            if not len(numbers):
+                names = tuple(item.name for item, due in zip(self._items, self._required, strict=True) if due)
+                return Binding("budget_per_month", math.ceil(now.peak / self._cent - 1e-6) * self._cent, names)
+            left = self._totals(column, chosen, chosen[numbers], -1)
+            relief = now.peak - left.peak
+            loss = left.cost + self._none_costs[numbers] - now.cost
+            # What is not in the most expensive month only goes when nothing else does.
+            score = np.where(relief > _SMALLEST_GAIN, loss / np.maximum(relief, _SMALLEST_GAIN), np.inf)
+            position = int(score.argmin()) if np.isfinite(score).any() else int(loss.argmin())
+            chosen[numbers[position]] = -1
+        fixed = self._fixed_of(column)
+        waiting = np.flatnonzero((chosen < 0) & self._active).tolist()
+        for number in sorted(waiting, key=lambda one: (-self._none_costs[one], one)):
+            begin, end = self._blocks[number]
+            candidates = np.arange(begin, end)[np.isfinite(fixed[begin:end])]
+            if not len(candidates):
+                continue
+            now = self._totals(column, chosen)
+            more = self._totals(column, chosen, candidates)
+            cost = np.where(more.peak <= budget, more.cost - self._none_costs[number], np.inf)
+            if cost.min() < now.cost - _SMALLEST_GAIN:
+                chosen[number] = candidates[cost.argmin()]
+        return None
+
+    def _fit_savings(self, column: "_Column", chosen: NDArray[np.intp], minimum: float) -> Binding | None:
+        """Leaves out the items that save least."""
+        while (now := self._totals(column, chosen)).saving < minimum:
+            numbers = np.flatnonzero((chosen >= 0) & ~self._required)
+            savings = self._totals(column, chosen, chosen[numbers], -1).saving + 2 * self._cent
+            if not len(numbers) or savings.max() <= now.saving + _SMALLEST_GAIN:
+                return Binding("min_annual_savings", math.floor(float(now.saving) / self._cent) * self._cent)
+            chosen[numbers[savings.argmax()]] = -1
+        return None
+
+    def _name_left_out(self) -> None:
+        constraints = self._constraints
+        allowed = np.isfinite(np.minimum.reduceat(self._fixed_of(self._column), self._starts))
+        possible = np.isfinite(np.minimum.reduceat(self._fixed[:, self._column.phase], self._starts))
+        self.left_out = {}
+        for number in np.flatnonzero((self._chosen < 0) & self._active).tolist():
+            if not possible[number]:
+                code = LeftOutCode.NO_DELIVERY_DAY
+            elif not allowed[number]:
+                code = LeftOutCode.TOO_MANY_BOXES
+            elif constraints.budget is not None:
+                code = LeftOutCode.OVER_BUDGET
+            elif constraints.min_annual_savings is not None:
+                code = LeftOutCode.SAVES_TOO_LITTLE
+            else:
+                code = LeftOutCode.NOT_WORTH_A_BOX
+            self.left_out[self._items[number].name] = code
+
+    def empty_bindings(self) -> Iterable[Binding]:
+        """Why a plan is empty, and the least that would fit one item."""
+        codes = set(self.left_out.values())
+        if LeftOutCode.OVER_BUDGET in codes:
+            cheapest = math.inf
+            for number, (begin, end) in enumerate(self._blocks):
+                possible = np.arange(begin, end)[np.isfinite(self._fixed_of(self._column)[begin:end])]
+                if self._active[number] and len(possible):
+                    none = np.full(len(self._items), -1, np.intp)
+                    cheapest = min(cheapest, float(self._totals(self._column, none, possible).peak.min()))
+            if math.isfinite(cheapest):
+                yield Binding("budget_per_month", round(math.ceil(cheapest / self._cent - 1e-6) * self._cent, 6))
+        elif LeftOutCode.TOO_MANY_BOXES in codes:
+            yield Binding("max_boxes_per_month", 1.0 if self._constraints.max_boxes == 0 else None)
+        elif LeftOutCode.SAVES_TOO_LITTLE in codes:
+            yield Binding("min_annual_savings", 0.0)
+        elif LeftOutCode.NO_DELIVERY_DAY in codes:
+            yield Binding("delivery_weekdays")
+
+    def planned(self) -> list[PlannedItem]:
+        """The items of the best plan, with their deliveries."""
+        numbers = np.flatnonzero(self._chosen >= 0)
+        if not len(numbers):
+            return []
+        picked = self._chosen[numbers]
+        on = self._on[picked] > 0
+        ratios = self._ratios[on[self._discounted[numbers]].sum(axis=0)]
+        result = []
+        for row, number in enumerate(numbers.tolist()):
+            item = self._items[number]
+            slots = np.flatnonzero(on[row])
+            days = self._earliest + self._column.phase + SLOT_DAYS * slots
+            reached = ratios[slots] if item.discounted else np.zeros(len(slots))
+            option = self._options[self._option_index[picked[row]]]
+            result.append(PlannedItem(item, option, tuple(days.tolist()), tuple(reached.tolist())))
+        return result
+
+
+class _Column(NamedTuple):
+    """One start of the search."""
+
+    phase: int
+    """Days from the earliest day to the first slot."""
+    pattern: frozenset[int] | None
+    """Slots of 28 days with deliveries; None for all."""
+    hard: bool
+    """Whether the pattern is a constraint; otherwise it is only a start."""
+    moved: int | None = None
+    """Number of an item that does not start with its best candidate; None for all with theirs."""
+
+
+class _Totals(NamedTuple):
+    """Figures of one plan, or arrays for several."""
+
+    cost: Any
+    """The objective."""
+    peak: Any
+    """Price of the most expensive 28 days in a row."""
+    saving: Any
+    """Of a year, against what was paid; 0 for items whose paid price is unknown."""
+
+
+def _easier(one: Binding | None, other: Binding) -> Binding:
+    """Of two constraints that cannot be met on different days, the one that is nearer to being met."""
+    if one is None:
+        return other
+    if one.constraint != other.constraint or other.fitting_value is None:
+        return one
+    if one.fitting_value is None:
+        return other
+    if other.constraint == "min_annual_savings":
+        return max(one, other, key=lambda binding: binding.fitting_value or 0.0)
+    return min(one, other, key=lambda binding: binding.fitting_value or 0.0)
