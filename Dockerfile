@@ -8,7 +8,7 @@ ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm
 # hadolint ignore=DL3006
 FROM ${BASE_IMAGE} AS build
 WORKDIR /src
-# The part to build: gateway, pipeline, simulation, vector, frequency, enrichment or recommendation.
+# The part to build: gateway, pipeline, simulation, vector, frequency, enrichment, recommendation or history.
 ARG PART
 # The extras to install, separated by commas. The default is the extra of the part.
 ARG EXTRAS=${PART}

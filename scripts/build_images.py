@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pantree_cli.mesh import PARTS
+from pantree_cli.mesh import ALL_PARTS
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCKERFILE = ROOT / "Dockerfile"
 """Builds the image of any part: the build argument `PART` names it."""
 SAGEMAKER_DOCKERFILE = ROOT / "services" / "recommendation" / "Dockerfile.sagemaker"
-PART_NAMES = [part.name for part in PARTS]
+PART_NAMES = [part.name for part in ALL_PARTS]
 IMAGE_NAMES = [*PART_NAMES, "sagemaker"]
 MEBIBYTE = 1024 * 1024
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-from pantree_cli.mesh import PARTS
+from pantree_cli.mesh import ALL_PARTS
 from pantree_runtime.settings import PartSettings, environment_variables
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -20,7 +20,7 @@ PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 
 def settings_classes() -> dict[str, type[PartSettings]]:
     classes: dict[str, type[PartSettings]] = {}
-    for part in PARTS:
+    for part in ALL_PARTS:
         module = importlib.import_module(f"{part.package}.settings")
         (classes[part.name],) = [
             value
@@ -108,7 +108,7 @@ def test_import_contracts_list_every_package() -> None:
     packages = {package.rpartition("/")[2] for package in PACKAGES}
     assert set(contract("Nothing in the wheel imports research or tests")["source_modules"]) == packages
     assert set(PROJECT["tool"]["importlinter"]["root_packages"]) == {*packages, "pantree_research"}
-    parts = {part.package for part in PARTS}
+    parts = {part.package for part in ALL_PARTS}
     assert set(contract("Parts never import one another")["modules"]) == parts
     shared = contract("Shared packages know no part")
     assert {*shared["source_modules"], *shared["forbidden_modules"]} == packages
@@ -116,14 +116,14 @@ def test_import_contracts_list_every_package() -> None:
 
 def test_every_part_has_an_extra() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
-    assert {part.name for part in PARTS} <= set(extras)
+    assert {part.name for part in ALL_PARTS} <= set(extras)
     # What is large and few need is installed by name.
     by_name = {"all", "demo", "fitting", "qdrant", "sentence-transformers"}
     assert set(re.findall(r"\w+", extras["all"][0].split("[")[1])) == set(extras) - by_name
 
 
 def test_usual_ports_are_those_of_the_settings() -> None:
-    for part in PARTS:
+    for part in ALL_PARTS:
         assert settings_classes()[part.name].model_fields["port"].default == part.port
 
 
@@ -147,7 +147,7 @@ def test_comments_of_env_example_are_the_descriptions_of_the_settings() -> None:
     assert [variable for variable, found in own.items() if f" {found}\n{variable}=" not in text] == []
 
 
-@pytest.mark.parametrize("part", [part.name for part in PARTS])
+@pytest.mark.parametrize("part", [part.name for part in ALL_PARTS])
 def test_readme_of_a_part_lists_its_settings(part: str) -> None:
     readme = (ROOT / ("gateway" if part == "gateway" else f"services/{part}") / "README.md").read_text()
     shared = set(environment_variables(PartSettings))

@@ -30,6 +30,7 @@ ALLOWED_CALLERS: Mapping[str, frozenset[str]] = {
     "frequency": frozenset({"pipeline", CLIENT}),
     "enrichment": frozenset({"pipeline"}),
     "recommendation": frozenset({"pipeline"}),
+    "history": frozenset({"gateway", "pipeline", CLIENT}),
 }
 """Callers of each part. docs/architecture.md explains them; a test compares the two."""
 

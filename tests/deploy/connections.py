@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pantree_cli.mesh import PARTS
+from pantree_cli.mesh import OPTIONAL_PARTS, PARTS
 from tests.deploy.manifests import NAME, ROOT, Manifest, of_kind
 
 
@@ -31,7 +31,10 @@ EVERY_PART = {
     ]
 }
 """Selector of the pods of all parts, and of no other pods of an overlay."""
-ARCHITECTURE = documented_connections(ROOT / "docs" / "architecture.md", "Who calls whom")
+DOCUMENTED = documented_connections(ROOT / "docs" / "architecture.md", "Who calls whom")
+OPTIONAL_NAMES = frozenset(part.name for part in OPTIONAL_PARTS)
+"""Parts that overlays and the compose file leave out unless someone adds them."""
+ARCHITECTURE = {(caller, called) for caller, called in DOCUMENTED if called not in OPTIONAL_NAMES}
 OUTSIDE = documented_connections(ROOT / "k8s" / "README.md", "## Connections to the outside")
 
 

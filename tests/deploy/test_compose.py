@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from pantree_cli.mesh import PARTS, ServiceKind
+from pantree_cli.mesh import ALL_PARTS, OPTIONAL_PARTS, PARTS, ServiceKind
 from pantree_runtime.settings import environment_variables
-from tests.deploy.connections import ARCHITECTURE
+from tests.deploy.connections import ARCHITECTURE, OPTIONAL_NAMES
 from tests.deploy.manifests import ROOT, containers, overlay
 from tests.deploy.parts import settings_class
 
@@ -19,6 +19,19 @@ SERVICES = yaml.safe_load(FILE.read_text())["services"]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
 of_parts = pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+
+
+@pytest.mark.parametrize("part", OPTIONAL_PARTS, ids=lambda part: part.name)
+def test_optional_part_has_a_profile_and_a_volume(part: ServiceKind) -> None:
+    service = SERVICES[part.name]
+    assert service["profiles"] == [part.name]
+    assert service["image"] == f"pantree/{part.name}:{VERSION}"
+    assert service["build"]["args"]["PART"] == part.name
+    assert service["read_only"] is True
+    assert set(service["environment"]) <= set(environment_variables(settings_class(part)))
+    (volume,) = service["volumes"]
+    assert service["environment"]["PANTREE_HISTORY_STORE_URL"].startswith(f"sqlite://{volume.partition(':')[2]}/")
+    assert f"PANTREE_HISTORY_ADDRESS=dns:///{part.name}:{part.port}" in FILE.read_text()
 
 
 @of_parts
@@ -48,6 +61,7 @@ def test_addresses_are_those_of_the_parts_it_calls(part: ServiceKind) -> None:
     environment = SERVICES[part.name]["environment"]
     addresses = {value for variable, value in environment.items() if variable.endswith("_ADDRESS")}
     called = {called for caller, called in ARCHITECTURE if caller == part.name}
+    addresses -= {f"${{PANTREE_{name.upper()}_ADDRESS:-}}" for name in OPTIONAL_NAMES}
     assert addresses == {f"dns:///{kind.name}:{kind.port}" for kind in PARTS if kind.name in called}
     assert environment[f"PANTREE_{part.name.upper()}_HOST"] == "0.0.0.0"
 
@@ -60,7 +74,7 @@ def test_stop_grace_period_exceeds_the_drain(part: ServiceKind) -> None:
 
 def test_other_images_have_a_fixed_tag_and_match_kubernetes() -> None:
     deployed = dict(container["image"].rsplit(":", 1) for container in containers(overlay("prod")))
-    for name in set(SERVICES) - {part.name for part in PARTS}:
+    for name in set(SERVICES) - {part.name for part in ALL_PARTS}:
         image, _, tag = SERVICES[name]["image"].rpartition(":")
         assert image, f"{name} has no tag"
         assert tag != "latest", name

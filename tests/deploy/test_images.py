@@ -13,7 +13,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pantree_cli.mesh import HOST, PARTS, ServiceKind, free_ports
+from pantree_cli.mesh import ALL_PARTS, HOST, ServiceKind, free_ports
 from scripts.build_images import MEBIBYTE, Engine
 from tests.deploy.containers import Container, container
 from tests.deploy.parts import health_names
@@ -26,7 +26,7 @@ READ_ONLY_ERROR = 30  # EROFS
 pytestmark = [pytest.mark.images, pytest.mark.timeout(1800)]
 
 
-@pytest.fixture(scope="module", params=[part for part in PARTS if part.name in CHOSEN], ids=lambda part: part.name)
+@pytest.fixture(scope="module", params=[part for part in ALL_PARTS if part.name in CHOSEN], ids=lambda part: part.name)
 def part(request: pytest.FixtureRequest) -> ServiceKind:
     assert isinstance(request.param, ServiceKind)
     return request.param

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from pantree_cli.mesh import PARTS, port_settings
+from pantree_cli.mesh import ALL_PARTS, PARTS, port_settings
 from tests.e2e.mesh import RunningMesh
 
 PANTREE = [sys.executable, "-m", "pantree_cli"]
@@ -119,7 +119,11 @@ def test_status_without_a_mesh_ends_with_3() -> None:
 def test_up_serves_until_a_signal(how: list[str], number: signal.Signals) -> None:
     variables = {**os.environ, **port_settings(own_ports=True), "COLUMNS": "80"}
     process = subprocess.Popen(
-        [*PANTREE, "up", *how], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=variables
+        [*PANTREE, "up", "--without-history", *how],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=variables,
     )
     assert process.stdout is not None
     try:
@@ -138,16 +142,42 @@ def test_up_serves_until_a_signal(how: list[str], number: signal.Signals) -> Non
         httpx.get(f"http://{gateway}/health")
 
 
+def test_up_says_where_purchases_are_stored_and_answers_for_them(tmp_path: Path) -> None:
+    variables = {**port_settings(own_ports=True, parts=ALL_PARTS), "XDG_DATA_HOME": str(tmp_path), "COLUMNS": "80"}
+    process = subprocess.Popen(
+        [*PANTREE, "up", "--in-process"], stdout=subprocess.PIPE, text=True, env={**os.environ, **variables}
+    )
+    assert process.stdout is not None
+    try:
+        lines = []
+        for line in process.stdout:
+            lines.append(line.strip())
+            if "All parts are serving" in line:
+                break
+        assert f"Purchases are stored in {tmp_path}/pantree/history.db." in lines
+        assert any(line.startswith("history ") for line in lines)
+        customer = f"http://{variables['PANTREE_GATEWAY_ADDRESS']}/api/v1/customers/4711"
+        line_of_milk = {"order_id": "1", "line_id": "1", "name": "Milk", "date": "2026-05-02"}
+        assert httpx.post(f"{customer}/purchases", json={"purchases": [line_of_milk]}).json()["added_count"] == 1
+        assert httpx.get(f"{customer}/recommendations").status_code == 200
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+    names = {file.name for file in (tmp_path / "pantree").iterdir()}
+    assert names >= {"history.db", "history.erasures.db", "history.key"}
+
+
 def test_up_on_a_port_in_use_names_the_setting_and_leaves_nothing_running(mesh: RunningMesh) -> None:
     variables = {**port_settings(own_ports=True), "PANTREE_VECTOR_PORT": mesh.address("vector").split(":")[1]}
-    result = pantree("up", **variables)
+    result = pantree("up", "--without-history", **variables)
     assert result.returncode == 3
     assert "PANTREE_VECTOR_PORT" in result.stderr
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://{variables['PANTREE_GATEWAY_ADDRESS']}/health")
 
 
-@pytest.mark.parametrize("part", ["simulation", "vector", "frequency", "enrichment", "recommendation"])
+@pytest.mark.parametrize("part", ["simulation", "vector", "frequency", "enrichment", "recommendation", "history"])
 def test_each_part_has_a_demo(part: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", f"pantree_{part}", "--demo"], capture_output=True, text=True, timeout=60

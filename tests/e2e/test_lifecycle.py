@@ -32,7 +32,7 @@ def up() -> Iterator[tuple[subprocess.Popen[str], str]]:
     """`pantree up` on free ports, serving, and the gateway's URL."""
     variables = {**os.environ, **port_settings(own_ports=True), "COLUMNS": "80"}
     with subprocess.Popen(
-        [sys.executable, "-m", "pantree_cli", "up"],
+        [sys.executable, "-m", "pantree_cli", "up", "--without-history"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

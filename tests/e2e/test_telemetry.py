@@ -177,7 +177,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         with (
             log.open("w") as errors,
             subprocess.Popen(
-                [sys.executable, "-m", "pantree_cli", "up"],
+                [sys.executable, "-m", "pantree_cli", "up", "--without-history"],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

@@ -260,7 +260,7 @@ async def running(folder: Path) -> AsyncIterator[Mesh]:
                     "SageMaker": lambda is_full: _fill_sagemaker(sagemaker, is_full),
                 }
                 with log.open("w") as errors:
-                    command = [sys.executable, "-m", "pantree_cli", "up"]
+                    command = [sys.executable, "-m", "pantree_cli", "up", "--without-history"]
                     process = await asyncio.create_subprocess_exec(
                         *command, stdout=asyncio.subprocess.PIPE, stderr=errors, env=variables
                     )

@@ -15,7 +15,7 @@ import pytest
 import uv
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from pantree_cli.mesh import HOST, PARTS, ServiceKind, free_ports
+from pantree_cli.mesh import ALL_PARTS, HOST, ServiceKind, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_START_SECONDS = 180
@@ -73,7 +73,7 @@ def is_serving(part: ServiceKind, address: str) -> bool:
         return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-@pytest.mark.parametrize("part", PARTS, ids=lambda part: part.name)
+@pytest.mark.parametrize("part", ALL_PARTS, ids=lambda part: part.name)
 def test_part_starts_with_only_its_own_extra(part: ServiceKind, wheel: Path, tmp_path: Path) -> None:
     binaries = environment(tmp_path / "env", wheel, part.name)
     with serving(part, binaries) as address:

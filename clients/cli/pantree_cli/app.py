@@ -6,6 +6,7 @@ Exit codes: 0 success · 1 error · 2 invalid input or usage · 3 a part is unav
 import asyncio
 import contextlib
 import enum
+import importlib
 import io
 import json
 import runpy
@@ -31,7 +32,16 @@ from pantree_cli.export import EXAMPLES as EXPORT_EXAMPLES
 from pantree_cli.export import export
 from pantree_cli.fitting import EVALUATE_EXAMPLES, FIT_EXAMPLES, evaluate, fit
 from pantree_cli.help import examples
-from pantree_cli.mesh import PARTS, Mesh, PartName, default_address, is_serving_locally, running_mesh
+from pantree_cli.mesh import (
+    ALL_PARTS,
+    PARTS,
+    Mesh,
+    PartName,
+    ServiceKind,
+    default_address,
+    is_serving_locally,
+    running_mesh,
+)
 from pantree_cli.policy import policy_app
 from pantree_cli.sagemaker import sagemaker_app
 from pantree_cli.simulate import EXAMPLES as SIMULATE_EXAMPLES
@@ -175,14 +185,21 @@ def _print_error(text: str) -> None:
 
 
 @app.command(epilog=examples("pantree up", "pantree up --certificates certs"))
-def up(in_process: InProcess = False, certificates: Certificates = None) -> None:
+def up(
+    in_process: InProcess = False,
+    certificates: Certificates = None,
+    without_history: Annotated[
+        bool, typer.Option("--without-history", help="Do not start the part that stores purchases.")
+    ] = False,
+) -> None:
     """Start all parts and keep them running until Ctrl-C.
 
     A part that exits is restarted. All parts stop when this command ends, even if it is killed.
 
-    PANTREE_<PART>_PORT sets the port of a part. The default port of the gateway is 8000.
+    PANTREE_<PART>_PORT sets the port of a part. The default port of the gateway is 8000. PANTREE_HISTORY_STORE_URL says
+    where purchases are stored; by default, in a file of your data directory, which the command shows.
     """
-    run_event_loop(lambda: _up(in_process, certificates))
+    run_event_loop(lambda: _up(in_process, certificates, PARTS if without_history else ALL_PARTS))
 
 
 @app.command(epilog=examples("pantree demo", "pantree demo --seed 7 --csv > recommendations.csv"))
@@ -436,7 +453,9 @@ def status(
 
 @app.command(epilog=examples("PANTREE_FREQUENCY_PORT=6000 pantree serve frequency"))
 def serve(
-    part: Annotated[PartName, typer.Argument(metavar="PART", help=f"One of {', '.join(part.name for part in PARTS)}.")],
+    part: Annotated[
+        PartName, typer.Argument(metavar="PART", help=f"One of {', '.join(part.name for part in ALL_PARTS)}.")
+    ],
 ) -> None:
     """Run one part in this process until SIGTERM or Ctrl-C."""
     sys.argv = [f"pantree_{part}"]
@@ -472,7 +491,7 @@ app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.add_typer(sagemaker_app, name="sagemaker")
 
 
-async def _up(in_process: bool, certificates: Path | None) -> None:
+async def _up(in_process: bool, certificates: Path | None, parts: Sequence[ServiceKind]) -> None:
     main_task = asyncio.current_task()
     assert main_task is not None
 
@@ -485,7 +504,11 @@ async def _up(in_process: bool, certificates: Path | None) -> None:
     started_at = time.perf_counter()
     with contextlib.suppress(asyncio.CancelledError):
         async with running_mesh(
-            in_process=in_process, own_ports=False, on_state_change=_print_serving, certificates=certificates
+            in_process=in_process,
+            own_ports=False,
+            on_state_change=_print_serving,
+            certificates=certificates,
+            parts=parts,
         ) as mesh:
             _print_addresses(mesh, time.perf_counter() - started_at)
             try:
@@ -508,10 +531,14 @@ def _print_addresses(mesh: Mesh, seconds: float) -> None:
     table = Table(header_style="bold", box=box.SIMPLE_HEAD)
     table.add_column("part")
     table.add_column("address")
-    for part in PARTS:
-        scheme = "http://" if part.name == "gateway" else ""
-        table.add_row(part.name, f"{scheme}{mesh.addresses[part.name]}")
+    for name, address in mesh.addresses.items():
+        table.add_row(name, f"http://{address}" if name == "gateway" else address)
     console.print(table)
+    if "history" in mesh.addresses:
+        # Imported by name: the command line depends on no part.
+        settings = importlib.import_module("pantree_history.settings")
+        place = load_settings(settings.HistorySettings).store.place
+        console.print(f"Purchases are stored in {place}.", soft_wrap=True, highlight=False)
     docs = f"http://{mesh.addresses['gateway']}/docs"
     console.print(f"All parts are serving after {seconds:.1f} s. API docs: {docs}. Press Ctrl-C to stop.")
 

@@ -43,7 +43,9 @@ _CANNOT_START = (1, 2)
 _STOP_SECONDS = 10.0
 
 
-PartName = Literal["gateway", "pipeline", "simulation", "vector", "frequency", "enrichment", "recommendation"]
+PartName = Literal[
+    "gateway", "pipeline", "simulation", "vector", "frequency", "enrichment", "recommendation", "history"
+]
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,10 @@ PARTS = (
     ServiceKind("recommendation", 50056),
 )
 
+OPTIONAL_PARTS = (ServiceKind("history", 50057),)
+"""Parts that only `pantree up` starts: they keep data, and everything else works without them."""
+ALL_PARTS = (*PARTS, *OPTIONAL_PARTS)
+
 OnStateChange = Callable[[str, str], None]
 """Called with a part and its new state."""
 
@@ -111,15 +117,18 @@ def free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def port_settings(own_ports: bool) -> dict[str, str]:
-    """Environment variables with the ports and addresses of all parts: free, or else the configured ones.
+def port_settings(own_ports: bool, parts: Sequence[ServiceKind] = PARTS) -> dict[str, str]:
+    """Environment variables with the ports and addresses of the parts: free, or else the configured ones.
+
+    The addresses of parts that don't start are empty, which disables them.
 
     Raises:
         InvalidInput: when the environment or `.env` has an invalid port.
     """
-    ports = free_ports(len(PARTS)) if own_ports else _configured_ports()
-    variables: dict[str, str] = {}
-    for part, port in zip(PARTS, ports, strict=True):
+    ports = dict(zip(ALL_PARTS, free_ports(len(ALL_PARTS)) if own_ports else _configured_ports(), strict=True))
+    variables: dict[str, str] = {part.address_variable: "" for part in OPTIONAL_PARTS}
+    for part in parts:
+        port = ports[part]
         variables[part.port_variable] = str(port)
         variables[part.address_variable] = f"{HOST}:{port}"
     return variables
@@ -131,19 +140,19 @@ def default_address(part: PartName) -> str:
     Raises:
         InvalidInput: when the environment or `.env` has an invalid port.
     """
-    ports = dict(zip((one.name for one in PARTS), _configured_ports(), strict=True))
+    ports = dict(zip((one.name for one in ALL_PARTS), _configured_ports(), strict=True))
     return f"{HOST}:{ports[part]}"
 
 
 async def is_serving_locally(part: PartName) -> bool:
     """Whether a part without TLS serves at its default address."""
-    (kind,) = (one for one in PARTS if one.name == part)
+    (kind,) = (one for one in ALL_PARTS if one.name == part)
     return await _is_serving(kind, default_address(part), None)
 
 
 def _configured_ports() -> list[int]:
     settings = {**dotenv_values(".env"), **os.environ}
-    texts = {part.port_variable: settings.get(part.port_variable) or str(part.port) for part in PARTS}
+    texts = {part.port_variable: settings.get(part.port_variable) or str(part.port) for part in ALL_PARTS}
     violations = [
         FieldViolation(variable, f"must be a port from 1 to 65535; is {text!r}")
         for variable, text in texts.items()
@@ -158,7 +167,7 @@ def tls_settings(certificates: Path | None) -> dict[str, str]:
     """Environment variables with the certificate directory of each part; empty for a mesh without TLS."""
     if certificates is None:
         return {}
-    return {f"PANTREE_{part.name.upper()}_TLS_DIR": str((certificates / part.name).resolve()) for part in PARTS}
+    return {f"PANTREE_{part.name.upper()}_TLS_DIR": str((certificates / part.name).resolve()) for part in ALL_PARTS}
 
 
 def client_identity(certificates: Path | None) -> Identity | None:
@@ -230,7 +239,8 @@ class ProcessMesh:
 
     async def keep_running(self, on_state_change: OnStateChange) -> None:
         """See `Mesh.keep_running`."""
-        await asyncio.gather(*(self._keep_running(part, on_state_change) for part in PARTS))
+        kinds = [part for part in ALL_PARTS if part.name in self._processes]
+        await asyncio.gather(*(self._keep_running(part, on_state_change) for part in kinds))
 
     async def _keep_running(self, part: ServiceKind, on_state_change: OnStateChange) -> None:
         backoff = _INITIAL_BACKOFF_SECONDS
@@ -265,7 +275,7 @@ class ProcessMesh:
     async def stop(self) -> None:
         """Sends SIGTERM to the parts, callers first, and kills those that do not exit in time."""
         self._stopping = True
-        for part in PARTS:
+        for part in ALL_PARTS:
             process = self._processes.get(part.name)
             if process is None or process.returncode is not None:
                 continue
@@ -312,21 +322,24 @@ def _how(return_code: int) -> str:
 
 
 async def start_processes(
-    variables: Mapping[str, str], on_state_change: OnStateChange, identity: Identity | None = None
+    variables: Mapping[str, str],
+    on_state_change: OnStateChange,
+    identity: Identity | None = None,
+    parts: Sequence[ServiceKind] = PARTS,
 ) -> ProcessMesh:
-    """Starts every part in its own process and returns when all are serving.
+    """Starts each part in its own process and returns when all are serving.
 
     The parts get `variables` in addition to the environment variables of this process.
 
     Raises:
         ComponentUnavailable: when a port is in use, a part exits or is not serving in time; the others are stopped.
     """
-    _check_ports({part.name: variables[part.port_variable] for part in PARTS})
+    _check_ports({part.name: variables[part.port_variable] for part in parts})
     defaults = {"PANTREE_LOG_LEVEL": "WARNING", **GRPC_VARIABLES, **COMPILE_VARIABLES}
     environment = {**defaults, **os.environ, **variables}
-    mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in PARTS}, identity)
+    mesh = ProcessMesh(environment, {part.name: variables[part.address_variable] for part in parts}, identity)
 
-    missing = {part.name for part in PARTS}
+    missing = {part.name for part in parts}
 
     async def until_serving(part: ServiceKind) -> None:
         await mesh.serving(part)
@@ -334,11 +347,11 @@ async def start_processes(
         on_state_change(part.name, "serving")
 
     try:
-        for part in PARTS:
+        for part in parts:
             on_state_change(part.name, "starting")
             await mesh.start(part)
         async with asyncio.timeout(MAX_START_SECONDS):
-            await asyncio.gather(*(until_serving(part) for part in PARTS))
+            await asyncio.gather(*(until_serving(part) for part in parts))
     except TimeoutError:
         await mesh.stop()
         names = ", ".join(sorted(missing))
@@ -385,8 +398,10 @@ async def _gateway_is_live(address: str) -> bool:
             return False
 
 
-async def start_in_process(variables: Mapping[str, str], on_state_change: OnStateChange) -> InProcessMesh:
-    """Starts every part in this process and returns when all are serving.
+async def start_in_process(
+    variables: Mapping[str, str], on_state_change: OnStateChange, parts: Sequence[ServiceKind] = PARTS
+) -> InProcessMesh:
+    """Starts each part in this process and returns when all are serving.
 
     Sets the environment variables of the parts in this process.
 
@@ -399,10 +414,10 @@ async def start_in_process(variables: Mapping[str, str], on_state_change: OnStat
     settings = load_settings(PartSettings)
     configure_logging("pantree", settings)
     running: list[Any] = []
-    addresses: dict[str, str] = {part.name: variables[part.address_variable] for part in PARTS}
+    addresses: dict[str, str] = {part.name: variables[part.address_variable] for part in parts}
     mesh = InProcessMesh(running, addresses, settings.drain_seconds)
     try:
-        for part in reversed(PARTS):
+        for part in reversed(parts):
             on_state_change(part.name, "starting")
             program = importlib.import_module(f"{part.package}.__main__").PROGRAM
             running.insert(0, await program.start())
@@ -415,27 +430,33 @@ async def start_in_process(variables: Mapping[str, str], on_state_change: OnStat
 
 @contextlib.asynccontextmanager
 async def running_mesh(
-    *, in_process: bool, own_ports: bool, on_state_change: OnStateChange, certificates: Path | None = None
+    *,
+    in_process: bool,
+    own_ports: bool,
+    on_state_change: OnStateChange,
+    certificates: Path | None = None,
+    parts: Sequence[ServiceKind] = PARTS,
 ) -> AsyncIterator[Mesh]:
-    """Starts the whole mesh and stops it at the end of the context.
+    """Starts a mesh and stops it at the end of the context.
 
     Args:
         in_process: run all parts in this process.
         own_ports: use free ports instead of the configured ones.
         on_state_change: see `OnStateChange`.
         certificates: directory created by `make certs`; None for a mesh without TLS.
+        parts: the parts to start.
 
     Raises:
         InvalidInput: when a port setting is invalid.
         OSError: when a port is not available or a certificate cannot be read.
         ComponentUnavailable: when a part cannot start.
     """
-    settings = {**port_settings(own_ports), **tls_settings(certificates)}
+    settings = {**port_settings(own_ports, parts), **tls_settings(certificates)}
     mesh: Mesh
     if in_process:
-        mesh = await start_in_process(settings, on_state_change)
+        mesh = await start_in_process(settings, on_state_change, parts)
     else:
-        mesh = await start_processes(settings, on_state_change, client_identity(certificates))
+        mesh = await start_processes(settings, on_state_change, client_identity(certificates), parts)
     try:
         yield mesh
     finally:
