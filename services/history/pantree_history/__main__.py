@@ -90,7 +90,7 @@ async def build(settings: HistorySettings) -> ServiceSpec:
         warm_up=open_store,
         close=history.close,
         dependencies=[Dependency(COMPONENT, store.check)],
-        costs={"ExportCustomer": BULK_COST},
+        costs=dict.fromkeys(("ExportCustomer", "ImportPurchases", "StreamHistories"), BULK_COST),
         rules=RULES,
     )
 

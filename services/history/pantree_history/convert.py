@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from pantree.history.v1 import history_service_pb2 as messages
 from pantree.purchase.v1.purchase_pb2 import PurchaseColumns
@@ -13,11 +14,37 @@ from pantree_domain.days import calendar_day, day_number
 from pantree_history.core.history import Counts
 from pantree_history.core.lines import MICROSECONDS, Line, LineKey, Revision
 from pantree_history.core.purchases import Purchases
-from pantree_history.core.store import Corrected, Erasure, HouseholdState, StoredLines, StoredRevisions
-from pantree_runtime.errors import FieldViolation, InvalidInput
+from pantree_history.core.store import (
+    Changes,
+    Corrected,
+    Erasure,
+    HouseholdState,
+    LineOf,
+    Outcome,
+    StoredLines,
+    StoredRevisions,
+)
+from pantree_runtime.errors import AlreadyExists, CustomerErased, FieldViolation, InvalidInput
+from pantree_runtime.purchase_columns import HALF_A_CENT
 
 # About 1 MiB at most, well below the limit of a message.
 _EXPORT_BATCH = 500
+_MAX_REJECTED = 1000
+# Bounds of a PurchaseLine.
+_MAX_QUANTITY = 10_000
+_MAX_PRICE = 1_000_000
+_REFUSALS = {
+    Outcome.CONFLICT: (AlreadyExists.reason, "other content, or another customer, is stored under this order and line"),
+    Outcome.ERASED: (CustomerErased.reason, "the customer was erased"),
+}
+
+
+class Rejection(NamedTuple):
+    """A row that cannot be stored."""
+
+    row: int
+    code: str
+    message: str
 
 
 def lines_of(purchases: Sequence[messages.PurchaseLine]) -> list[Line]:
@@ -42,6 +69,112 @@ def lines_of(purchases: Sequence[messages.PurchaseLine]) -> list[Line]:
         )
         for one in purchases
     ]
+
+
+def import_rows(
+    request: messages.ImportPurchasesRequest, last_day: int
+) -> tuple[list[LineOf], list[int], list[Rejection]]:
+    """The rows that can be stored, their positions in the import, and the rejected ones.
+
+    Args:
+        request: a batch, within the bounds of the contract.
+        last_day: the latest day that is accepted.
+    """
+    count, none = len(request.days), [""] * len(request.item_names)
+    items = list(
+        zip(
+            request.item_names,
+            request.item_categories or none,
+            request.item_ids or none,
+            request.item_variants or none,
+            strict=True,
+        )
+    )
+    prices: list[float | None] = [*request.prices] or [None] * count
+    savings = request.savings[:] or [0.0] * count
+    columns = (
+        request.customer_indices,
+        request.order_ids,
+        request.line_ids,
+        request.days,
+        request.item_indices,
+        request.quantities,
+        prices,
+        savings,
+    )
+    rows: list[LineOf] = []
+    positions: list[int] = []
+    rejected: list[Rejection] = []
+    for at, row in enumerate(zip(*columns, strict=True), request.first_row):
+        customer, order_id, line_id, day, item, quantity, price, saving = row
+        problem = _row_problem(day, last_day, quantity, price, saving)
+        if problem:
+            rejected.append(Rejection(at, InvalidInput.reason, problem))
+            continue
+        name, category, item_id, variant = items[item]
+        line = Line(
+            order_id, line_id, day, name, category, item_id, variant, quantity, price, saving, request.currency_code
+        )
+        rows.append(LineOf(request.customer_ids[customer], line))
+        positions.append(at)
+    return rows, positions, rejected
+
+
+def _row_problem(day: int, last_day: int, quantity: int, price: float | None, saving: float) -> str:
+    if day > last_day:
+        return f"the day must not be after {calendar_day(last_day).isoformat()}; is {calendar_day(day).isoformat()}"
+    if not 1 <= quantity <= _MAX_QUANTITY:
+        return f"the quantity must be 1 to {_MAX_QUANTITY:,}; is {quantity:,}"
+    if price is not None and not 0 <= price <= _MAX_PRICE:
+        return f"the price must be 0 to {_MAX_PRICE:,}; is {price:,g}"
+    if not 0 <= saving <= (price or 0.0) * quantity + HALF_A_CENT:
+        return f"the saving must be 0 to price × quantity, {(price or 0.0) * quantity:,g}; is {saving:,g}"
+    return ""
+
+
+def import_response(
+    request: messages.ImportPurchasesRequest,
+    positions: Sequence[int],
+    outcomes: Sequence[Outcome],
+    rejected: Sequence[Rejection],
+) -> messages.ImportPurchasesResponse:
+    refused = [
+        Rejection(at, *_REFUSALS[outcome])
+        for at, outcome in zip(positions, outcomes, strict=True)
+        if outcome in _REFUSALS
+    ]
+    found = sorted((*rejected, *refused))
+    return messages.ImportPurchasesResponse(
+        next_row=request.first_row + len(request.days),
+        added_count=sum(outcome is Outcome.ADDED for outcome in outcomes),
+        duplicate_count=sum(outcome is Outcome.DUPLICATE for outcome in outcomes),
+        rejected_count=len(found),
+        rejected=[messages.RejectedRow(row=row, code=code, message=text) for row, code, text in found[:_MAX_REJECTED]],
+    )
+
+
+def changes_since(since: str) -> tuple[int, int]:
+    """Position after which changes are wanted.
+
+    Raises:
+        InvalidInput: it is not one of ours.
+    """
+    if not since:
+        return 0, 0
+    first, second = _read_token(since, (int, int), "since", "next_since of an earlier response")
+    assert isinstance(first, int)
+    assert isinstance(second, int)
+    return first, second
+
+
+def changes_response(changes: Changes) -> messages.ListChangedResponse:
+    return messages.ListChangedResponse(
+        customers=[_customer(state) for state in changes.states], next_since=_token(*changes.position)
+    )
+
+
+def bucket_response(state: HouseholdState, purchases: Purchases) -> messages.StreamHistoriesResponse:
+    return messages.StreamHistoriesResponse(customer_id=state.household_id, history=history_response(state, purchases))
 
 
 def keys_of(keys: Sequence[messages.LineKey]) -> list[LineKey]:
@@ -179,12 +312,16 @@ def _token(*values: object) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode()
 
 
-def _read_token(token: str, kinds: tuple[type, ...]) -> tuple[object, ...]:
+def _read_token(
+    token: str,
+    kinds: tuple[type, ...],
+    field: str = "page_token",
+    expected: str = "next_page_token of the previous page",
+) -> tuple[object, ...]:
     try:
         values = json.loads(base64.urlsafe_b64decode(token.encode()))
     except (binascii.Error, ValueError):
         values = None
     if not isinstance(values, list) or [type(value) for value in values] != list(kinds):
-        text = "must be next_page_token of the previous page, or empty"
-        raise InvalidInput([FieldViolation("page_token", text)])
+        raise InvalidInput([FieldViolation(field, f"must be {expected}, or empty")])
     return tuple(values)

@@ -24,6 +24,24 @@ def check_correct(request: messages.CorrectPurchasesRequest, violations: Violati
             violations.add(f"removed[{at}]", "must not also be in purchases")
 
 
+def check_import(request: messages.ImportPurchasesRequest, violations: Violations) -> None:
+    """Checks the lengths of columns, and positions in dictionaries."""
+    rows, items = len(request.days), len(request.item_names)
+    for name in ("customer_indices", "item_indices", "order_ids", "line_ids", "quantities"):
+        if len(getattr(request, name)) != rows:
+            violations.add(name, f"must have one element for each of the {rows:,} days")
+    for name in ("prices", "savings"):
+        if len(getattr(request, name)) not in (0, rows):
+            violations.add(name, f"must have one element for each of the {rows:,} days, or none")
+    for name in ("item_categories", "item_ids", "item_variants"):
+        if len(getattr(request, name)) not in (0, items):
+            violations.add(name, f"must have one element for each of the {items:,} item_names, or none")
+    for name, dictionary in (("customer_indices", request.customer_ids), ("item_indices", request.item_names)):
+        indices = getattr(request, name)
+        if indices and max(indices) >= len(dictionary):
+            violations.add(name, f"must be positions in a dictionary of {len(dictionary):,}; one is {max(indices):,}")
+
+
 def _check_lines(lines: Iterable[messages.PurchaseLine], violations: Violations) -> None:
     seen: dict[tuple[str, str], int] = {}
     for at, line in enumerate(lines):
@@ -47,5 +65,9 @@ def _check_lines(lines: Iterable[messages.PurchaseLine], violations: Violations)
             violations.add(f"{path}.returned_line_id", "must be given with returned_order_id, and only then")
 
 
-RULES: Mapping[str, Rule] = {"AppendPurchases": check_append, "CorrectPurchases": check_correct}
+RULES: Mapping[str, Rule] = {
+    "AppendPurchases": check_append,
+    "CorrectPurchases": check_correct,
+    "ImportPurchases": check_import,
+}
 """By RPC name."""

@@ -1,12 +1,13 @@
 """The RPCs of the history service."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from pantree.history.v1 import history_service_pb2 as messages
 from pantree.history.v1 import history_service_pb2_grpc as rpc
 from pantree_history import convert
 from pantree_history.core.history import History
-from pantree_history.core.store import Household
+from pantree_history.core.store import Household, Progress
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.tenants import tenant_of
@@ -28,6 +29,33 @@ class HistoryServicer(rpc.HistoryServiceServicer):
         household = Household(tenant_of(context), request.customer_id)
         lines = convert.lines_of(request.purchases)
         return convert.append_response(await self._history.append(household, lines, consent=request.new_consent))
+
+    async def ImportPurchases(
+        self, request_iterator: AsyncIterator[messages.ImportPurchasesRequest], context: Context
+    ) -> AsyncIterator[messages.ImportPurchasesResponse]:
+        tenant_id, import_id = tenant_of(context), None
+        async for request in request_iterator:
+            import_id = request.import_id if import_id is None else import_id
+            if not request.days:
+                yield messages.ImportPurchasesResponse(next_row=await self._history.next_row(tenant_id, import_id))
+                continue
+            rows, positions, rejected = await asyncio.to_thread(convert.import_rows, request, self._history.last_day)
+            progress = None
+            if import_id and not request.dry_run:
+                progress = Progress(import_id, request.first_row + len(request.days))
+            outcomes = await self._history.add_batch(tenant_id, rows, dry_run=request.dry_run, progress=progress)
+            yield convert.import_response(request, positions, outcomes, rejected)
+
+    async def ListChanged(self, request: messages.ListChangedRequest, context: Context) -> messages.ListChangedResponse:
+        position, size = convert.changes_since(request.since), request.page_size or DEFAULT_PAGE_SIZE
+        return convert.changes_response(await self._history.changed(tenant_of(context), position, size))
+
+    async def StreamHistories(
+        self, request: messages.StreamHistoriesRequest, context: Context
+    ) -> AsyncIterator[messages.StreamHistoriesResponse]:
+        as_of = convert.day_or_none(request.as_of)
+        async for state, purchases in self._history.bucket(tenant_of(context), request.bucket, as_of):
+            yield convert.bucket_response(state, purchases)
 
     async def CorrectPurchases(
         self, request: messages.CorrectPurchasesRequest, context: Context

@@ -185,6 +185,302 @@ class AppendPurchasesResponse(_message.Message):
 Global___AppendPurchasesResponse: _TypeAlias = AppendPurchasesResponse  # noqa: Y015
 
 @_typing.final
+class ImportPurchasesRequest(_message.Message):
+    """ImportPurchasesRequest is a batch of an import in columnar form: dictionaries of customers and items, and arrays with one
+    element per row. Arrays of rows have the same length.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMPORT_ID_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    FIRST_ROW_FIELD_NUMBER: _builtins.int
+    CUSTOMER_IDS_FIELD_NUMBER: _builtins.int
+    CUSTOMER_INDICES_FIELD_NUMBER: _builtins.int
+    ITEM_NAMES_FIELD_NUMBER: _builtins.int
+    ITEM_CATEGORIES_FIELD_NUMBER: _builtins.int
+    ITEM_IDS_FIELD_NUMBER: _builtins.int
+    ITEM_VARIANTS_FIELD_NUMBER: _builtins.int
+    ITEM_INDICES_FIELD_NUMBER: _builtins.int
+    ORDER_IDS_FIELD_NUMBER: _builtins.int
+    LINE_IDS_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    QUANTITIES_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    SAVINGS_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
+    import_id: _builtins.str
+    """import_id names the import, so that it can be resumed; empty if it is not. That of the first request counts."""
+    dry_run: _builtins.bool
+    """dry_run checks the rows and stores nothing."""
+    first_row: _builtins.int
+    """first_row is the position of the batch's first row in the import, from 0."""
+    currency_code: _builtins.str
+    """currency_code is the ISO 4217 code of all amounts, such as `EUR`; empty when unknown."""
+    @_builtins.property
+    def customer_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """customer_ids is the dictionary of customers."""
+
+    @_builtins.property
+    def customer_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """customer_indices holds, for each row, the position of its customer in customer_ids."""
+
+    @_builtins.property
+    def item_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_names is the dictionary of items; names may repeat."""
+
+    @_builtins.property
+    def item_categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_categories is parallel to item_names, or empty."""
+
+    @_builtins.property
+    def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_ids is parallel to item_names, or empty: the shop's own ids, such as SKUs."""
+
+    @_builtins.property
+    def item_variants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """item_variants is parallel to item_names, or empty: variants or pack sizes."""
+
+    @_builtins.property
+    def item_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """item_indices holds, for each row, the position of its item in item_names."""
+
+    @_builtins.property
+    def order_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """order_ids holds, for each row, the shop's id of the receipt or order."""
+
+    @_builtins.property
+    def line_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """line_ids holds, for each row, the id of the line within its order."""
+
+    @_builtins.property
+    def days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """days holds, for each row, the calendar day as days since 1970-01-01. A row on a later day than tomorrow (UTC) is rejected."""
+
+    @_builtins.property
+    def quantities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """quantities holds, for each row, the number of units. A row with less than 1 or more than 10,000 is rejected."""
+
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """prices holds, for each row, the shelf price of one unit; empty when unknown. A row with a negative price or one over
+        1,000,000 is rejected.
+        """
+
+    @_builtins.property
+    def savings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """savings holds, for each row, the amount that promotions took off the whole line; empty when there are none. A row with
+        a negative saving, or one over price × quantity, is rejected.
+        """
+
+    def __init__(
+        self,
+        *,
+        import_id: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+        first_row: _builtins.int = ...,
+        customer_ids: _abc.Iterable[_builtins.str] | None = ...,
+        customer_indices: _abc.Iterable[_builtins.int] | None = ...,
+        item_names: _abc.Iterable[_builtins.str] | None = ...,
+        item_categories: _abc.Iterable[_builtins.str] | None = ...,
+        item_ids: _abc.Iterable[_builtins.str] | None = ...,
+        item_variants: _abc.Iterable[_builtins.str] | None = ...,
+        item_indices: _abc.Iterable[_builtins.int] | None = ...,
+        order_ids: _abc.Iterable[_builtins.str] | None = ...,
+        line_ids: _abc.Iterable[_builtins.str] | None = ...,
+        days: _abc.Iterable[_builtins.int] | None = ...,
+        quantities: _abc.Iterable[_builtins.int] | None = ...,
+        prices: _abc.Iterable[_builtins.float] | None = ...,
+        savings: _abc.Iterable[_builtins.float] | None = ...,
+        currency_code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency_code", b"currency_code", "customer_ids", b"customer_ids", "customer_indices", b"customer_indices", "days", b"days", "dry_run", b"dry_run", "first_row", b"first_row", "import_id", b"import_id", "item_categories", b"item_categories", "item_ids", b"item_ids", "item_indices", b"item_indices", "item_names", b"item_names", "item_variants", b"item_variants", "line_ids", b"line_ids", "order_ids", b"order_ids", "prices", b"prices", "quantities", b"quantities", "savings", b"savings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportPurchasesRequest: _TypeAlias = ImportPurchasesRequest  # noqa: Y015
+
+@_typing.final
+class ImportPurchasesResponse(_message.Message):
+    """ImportPurchasesResponse is the outcome of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEXT_ROW_FIELD_NUMBER: _builtins.int
+    ADDED_COUNT_FIELD_NUMBER: _builtins.int
+    DUPLICATE_COUNT_FIELD_NUMBER: _builtins.int
+    REJECTED_COUNT_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    next_row: _builtins.int
+    """next_row is the position after the last row of the batch; of a request without rows, where to go on."""
+    added_count: _builtins.int
+    """added_count is the number of rows that are new; of a dry run, that would be."""
+    duplicate_count: _builtins.int
+    """duplicate_count is the number of rows that were already stored."""
+    rejected_count: _builtins.int
+    """rejected_count is the number of rows that cannot be stored."""
+    @_builtins.property
+    def rejected(self) -> _containers.RepeatedCompositeFieldContainer[Global___RejectedRow]:
+        """rejected are the first 1,000 of them."""
+
+    def __init__(
+        self,
+        *,
+        next_row: _builtins.int = ...,
+        added_count: _builtins.int = ...,
+        duplicate_count: _builtins.int = ...,
+        rejected_count: _builtins.int = ...,
+        rejected: _abc.Iterable[Global___RejectedRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added_count", b"added_count", "duplicate_count", b"duplicate_count", "next_row", b"next_row", "rejected", b"rejected", "rejected_count", b"rejected_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImportPurchasesResponse: _TypeAlias = ImportPurchasesResponse  # noqa: Y015
+
+@_typing.final
+class RejectedRow(_message.Message):
+    """RejectedRow is a row that cannot be stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    row: _builtins.int
+    """row is its position in the import, from 0."""
+    code: _builtins.str
+    """code is the reason, a name of ErrorReason without its prefix: `INVALID_INPUT`, `ALREADY_EXISTS` or `CUSTOMER_ERASED`."""
+    message: _builtins.str
+    """message says what is wrong."""
+    def __init__(
+        self,
+        *,
+        row: _builtins.int = ...,
+        code: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "message", b"message", "row", b"row"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectedRow: _TypeAlias = RejectedRow  # noqa: Y015
+
+@_typing.final
+class ListChangedRequest(_message.Message):
+    """ListChangedRequest asks for the changes since an earlier call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    since: _builtins.str
+    """since is next_since of an earlier response; empty for all customers."""
+    page_size: _builtins.int
+    """page_size is the largest number to return; 0 means 100."""
+    def __init__(
+        self,
+        *,
+        since: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChangedRequest: _TypeAlias = ListChangedRequest  # noqa: Y015
+
+@_typing.final
+class ListChangedResponse(_message.Message):
+    """ListChangedResponse holds changed customers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMERS_FIELD_NUMBER: _builtins.int
+    NEXT_SINCE_FIELD_NUMBER: _builtins.int
+    next_since: _builtins.str
+    """next_since is what to send in the next call. When customers is empty, there are no more changes now."""
+    @_builtins.property
+    def customers(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoredCustomer]:
+        """customers are the customers, in the order of their latest changes."""
+
+    def __init__(
+        self,
+        *,
+        customers: _abc.Iterable[Global___StoredCustomer] | None = ...,
+        next_since: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customers", b"customers", "next_since", b"next_since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListChangedResponse: _TypeAlias = ListChangedResponse  # noqa: Y015
+
+@_typing.final
+class StreamHistoriesRequest(_message.Message):
+    """StreamHistoriesRequest names a bucket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKET_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    bucket: _builtins.int
+    """bucket is the bucket, 0 to 63."""
+    as_of: _builtins.str
+    """as_of leaves out purchases after this day, ISO 8601; empty for none."""
+    def __init__(
+        self,
+        *,
+        bucket: _builtins.int = ...,
+        as_of: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "bucket", b"bucket"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamHistoriesRequest: _TypeAlias = StreamHistoriesRequest  # noqa: Y015
+
+@_typing.final
+class StreamHistoriesResponse(_message.Message):
+    """StreamHistoriesResponse is the history of one customer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CUSTOMER_ID_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    customer_id: _builtins.str
+    """customer_id is the household."""
+    @_builtins.property
+    def history(self) -> Global___GetHistoryResponse:
+        """history is its history."""
+
+    def __init__(
+        self,
+        *,
+        customer_id: _builtins.str = ...,
+        history: Global___GetHistoryResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["history", b"history"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["customer_id", b"customer_id", "history", b"history"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamHistoriesResponse: _TypeAlias = StreamHistoriesResponse  # noqa: Y015
+
+@_typing.final
 class CorrectPurchasesRequest(_message.Message):
     """CorrectPurchasesRequest holds the corrections."""
 

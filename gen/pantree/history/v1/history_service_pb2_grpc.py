@@ -42,6 +42,11 @@ class HistoryServiceStub:
                 request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.AppendPurchasesRequest.SerializeToString,
                 response_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.AppendPurchasesResponse.FromString,
                 _registered_method=True)
+        self.ImportPurchases = channel.stream_stream(
+                '/pantree.history.v1.HistoryService/ImportPurchases',
+                request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ImportPurchasesRequest.SerializeToString,
+                response_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ImportPurchasesResponse.FromString,
+                _registered_method=True)
         self.CorrectPurchases = channel.unary_unary(
                 '/pantree.history.v1.HistoryService/CorrectPurchases',
                 request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.CorrectPurchasesRequest.SerializeToString,
@@ -56,6 +61,16 @@ class HistoryServiceStub:
                 '/pantree.history.v1.HistoryService/ListPurchases',
                 request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ListPurchasesRequest.SerializeToString,
                 response_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ListPurchasesResponse.FromString,
+                _registered_method=True)
+        self.ListChanged = channel.unary_unary(
+                '/pantree.history.v1.HistoryService/ListChanged',
+                request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ListChangedRequest.SerializeToString,
+                response_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ListChangedResponse.FromString,
+                _registered_method=True)
+        self.StreamHistories = channel.unary_stream(
+                '/pantree.history.v1.HistoryService/StreamHistories',
+                request_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.StreamHistoriesRequest.SerializeToString,
+                response_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.StreamHistoriesResponse.FromString,
                 _registered_method=True)
         self.ListCustomers = channel.unary_unary(
                 '/pantree.history.v1.HistoryService/ListCustomers',
@@ -90,6 +105,16 @@ class HistoryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ImportPurchases(self, request_iterator, context):
+        """ImportPurchases stores lines of many customers. Each request is a batch, and is answered, in order, once its lines are
+        stored. Lines that cannot be stored are rejected with a reason; the others are stored. After an interruption, send
+        everything again, which stores no line twice; or send a request without rows first and go on at the next_row of its
+        response.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CorrectPurchases(self, request, context):
         """CorrectPurchases replaces or removes stored lines of a customer: all of them, or none and an error. Earlier content
         can still be read with as_known_on. A correction that is already stored changes nothing.
@@ -109,6 +134,22 @@ class HistoryServiceServicer:
     def ListPurchases(self, request, context):
         """ListPurchases returns the stored lines of a customer, returns included, ordered by day, order_id and line_id. A customer
         without purchases is NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListChanged(self, request, context):
+        """ListChanged returns the customers whose purchases changed since an earlier call, the earliest change first. Each change is
+        returned at least once; erased customers are not returned.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamHistories(self, request, context):
+        """StreamHistories returns the histories of all customers of a bucket, as GetHistory does. Every customer is in one of 64
+        buckets, by a hash of the id, so that several workers can share a tenant.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +186,11 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     request_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.AppendPurchasesRequest.FromString,
                     response_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.AppendPurchasesResponse.SerializeToString,
             ),
+            'ImportPurchases': grpc.stream_stream_rpc_method_handler(
+                    servicer.ImportPurchases,
+                    request_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ImportPurchasesRequest.FromString,
+                    response_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ImportPurchasesResponse.SerializeToString,
+            ),
             'CorrectPurchases': grpc.unary_unary_rpc_method_handler(
                     servicer.CorrectPurchases,
                     request_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.CorrectPurchasesRequest.FromString,
@@ -159,6 +205,16 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.ListPurchases,
                     request_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ListPurchasesRequest.FromString,
                     response_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ListPurchasesResponse.SerializeToString,
+            ),
+            'ListChanged': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListChanged,
+                    request_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ListChangedRequest.FromString,
+                    response_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.ListChangedResponse.SerializeToString,
+            ),
+            'StreamHistories': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamHistories,
+                    request_deserializer=pantree_dot_history_dot_v1_dot_history__service__pb2.StreamHistoriesRequest.FromString,
+                    response_serializer=pantree_dot_history_dot_v1_dot_history__service__pb2.StreamHistoriesResponse.SerializeToString,
             ),
             'ListCustomers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCustomers,
@@ -206,6 +262,33 @@ class HistoryService:
             '/pantree.history.v1.HistoryService/AppendPurchases',
             pantree_dot_history_dot_v1_dot_history__service__pb2.AppendPurchasesRequest.SerializeToString,
             pantree_dot_history_dot_v1_dot_history__service__pb2.AppendPurchasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportPurchases(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/pantree.history.v1.HistoryService/ImportPurchases',
+            pantree_dot_history_dot_v1_dot_history__service__pb2.ImportPurchasesRequest.SerializeToString,
+            pantree_dot_history_dot_v1_dot_history__service__pb2.ImportPurchasesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -287,6 +370,60 @@ class HistoryService:
             '/pantree.history.v1.HistoryService/ListPurchases',
             pantree_dot_history_dot_v1_dot_history__service__pb2.ListPurchasesRequest.SerializeToString,
             pantree_dot_history_dot_v1_dot_history__service__pb2.ListPurchasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListChanged(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pantree.history.v1.HistoryService/ListChanged',
+            pantree_dot_history_dot_v1_dot_history__service__pb2.ListChangedRequest.SerializeToString,
+            pantree_dot_history_dot_v1_dot_history__service__pb2.ListChangedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamHistories(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/pantree.history.v1.HistoryService/StreamHistories',
+            pantree_dot_history_dot_v1_dot_history__service__pb2.StreamHistoriesRequest.SerializeToString,
+            pantree_dot_history_dot_v1_dot_history__service__pb2.StreamHistoriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

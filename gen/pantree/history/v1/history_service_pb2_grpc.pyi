@@ -42,6 +42,12 @@ class HistoryServiceStub:
     are stored with other content is ALREADY_EXISTS: CorrectPurchases changes it. The purchases of an erased customer are
     FAILED_PRECONDITION.
     """
+    ImportPurchases: _grpc.StreamStreamMultiCallable[_history_service_pb2.ImportPurchasesRequest, _history_service_pb2.ImportPurchasesResponse]
+    """ImportPurchases stores lines of many customers. Each request is a batch, and is answered, in order, once its lines are
+    stored. Lines that cannot be stored are rejected with a reason; the others are stored. After an interruption, send
+    everything again, which stores no line twice; or send a request without rows first and go on at the next_row of its
+    response.
+    """
     CorrectPurchases: _grpc.UnaryUnaryMultiCallable[_history_service_pb2.CorrectPurchasesRequest, _history_service_pb2.CorrectPurchasesResponse]
     """CorrectPurchases replaces or removes stored lines of a customer: all of them, or none and an error. Earlier content
     can still be read with as_known_on. A correction that is already stored changes nothing.
@@ -53,6 +59,14 @@ class HistoryServiceStub:
     ListPurchases: _grpc.UnaryUnaryMultiCallable[_history_service_pb2.ListPurchasesRequest, _history_service_pb2.ListPurchasesResponse]
     """ListPurchases returns the stored lines of a customer, returns included, ordered by day, order_id and line_id. A customer
     without purchases is NOT_FOUND.
+    """
+    ListChanged: _grpc.UnaryUnaryMultiCallable[_history_service_pb2.ListChangedRequest, _history_service_pb2.ListChangedResponse]
+    """ListChanged returns the customers whose purchases changed since an earlier call, the earliest change first. Each change is
+    returned at least once; erased customers are not returned.
+    """
+    StreamHistories: _grpc.UnaryStreamMultiCallable[_history_service_pb2.StreamHistoriesRequest, _history_service_pb2.StreamHistoriesResponse]
+    """StreamHistories returns the histories of all customers of a bucket, as GetHistory does. Every customer is in one of 64
+    buckets, by a hash of the id, so that several workers can share a tenant.
     """
     ListCustomers: _grpc.UnaryUnaryMultiCallable[_history_service_pb2.ListCustomersRequest, _history_service_pb2.ListCustomersResponse]
     """ListCustomers returns the customers with purchases, ordered by customer_id in code points."""
@@ -79,6 +93,12 @@ class HistoryServiceAsyncStub(HistoryServiceStub):
     are stored with other content is ALREADY_EXISTS: CorrectPurchases changes it. The purchases of an erased customer are
     FAILED_PRECONDITION.
     """
+    ImportPurchases: _aio.StreamStreamMultiCallable[_history_service_pb2.ImportPurchasesRequest, _history_service_pb2.ImportPurchasesResponse]  # type: ignore[assignment]
+    """ImportPurchases stores lines of many customers. Each request is a batch, and is answered, in order, once its lines are
+    stored. Lines that cannot be stored are rejected with a reason; the others are stored. After an interruption, send
+    everything again, which stores no line twice; or send a request without rows first and go on at the next_row of its
+    response.
+    """
     CorrectPurchases: _aio.UnaryUnaryMultiCallable[_history_service_pb2.CorrectPurchasesRequest, _history_service_pb2.CorrectPurchasesResponse]  # type: ignore[assignment]
     """CorrectPurchases replaces or removes stored lines of a customer: all of them, or none and an error. Earlier content
     can still be read with as_known_on. A correction that is already stored changes nothing.
@@ -90,6 +110,14 @@ class HistoryServiceAsyncStub(HistoryServiceStub):
     ListPurchases: _aio.UnaryUnaryMultiCallable[_history_service_pb2.ListPurchasesRequest, _history_service_pb2.ListPurchasesResponse]  # type: ignore[assignment]
     """ListPurchases returns the stored lines of a customer, returns included, ordered by day, order_id and line_id. A customer
     without purchases is NOT_FOUND.
+    """
+    ListChanged: _aio.UnaryUnaryMultiCallable[_history_service_pb2.ListChangedRequest, _history_service_pb2.ListChangedResponse]  # type: ignore[assignment]
+    """ListChanged returns the customers whose purchases changed since an earlier call, the earliest change first. Each change is
+    returned at least once; erased customers are not returned.
+    """
+    StreamHistories: _aio.UnaryStreamMultiCallable[_history_service_pb2.StreamHistoriesRequest, _history_service_pb2.StreamHistoriesResponse]  # type: ignore[assignment]
+    """StreamHistories returns the histories of all customers of a bucket, as GetHistory does. Every customer is in one of 64
+    buckets, by a hash of the id, so that several workers can share a tenant.
     """
     ListCustomers: _aio.UnaryUnaryMultiCallable[_history_service_pb2.ListCustomersRequest, _history_service_pb2.ListCustomersResponse]  # type: ignore[assignment]
     """ListCustomers returns the customers with purchases, ordered by customer_id in code points."""
@@ -121,6 +149,18 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ImportPurchases(
+        self,
+        request_iterator: _MaybeAsyncIterator[_history_service_pb2.ImportPurchasesRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_history_service_pb2.ImportPurchasesResponse], _abc.AsyncIterator[_history_service_pb2.ImportPurchasesResponse]]:
+        """ImportPurchases stores lines of many customers. Each request is a batch, and is answered, in order, once its lines are
+        stored. Lines that cannot be stored are rejected with a reason; the others are stored. After an interruption, send
+        everything again, which stores no line twice; or send a request without rows first and go on at the next_row of its
+        response.
+        """
+
+    @_abc_1.abstractmethod
     def CorrectPurchases(
         self,
         request: _history_service_pb2.CorrectPurchasesRequest,
@@ -148,6 +188,26 @@ class HistoryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_history_service_pb2.ListPurchasesResponse, _abc.Awaitable[_history_service_pb2.ListPurchasesResponse]]:
         """ListPurchases returns the stored lines of a customer, returns included, ordered by day, order_id and line_id. A customer
         without purchases is NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def ListChanged(
+        self,
+        request: _history_service_pb2.ListChangedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_history_service_pb2.ListChangedResponse, _abc.Awaitable[_history_service_pb2.ListChangedResponse]]:
+        """ListChanged returns the customers whose purchases changed since an earlier call, the earliest change first. Each change is
+        returned at least once; erased customers are not returned.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamHistories(
+        self,
+        request: _history_service_pb2.StreamHistoriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_history_service_pb2.StreamHistoriesResponse], _abc.AsyncIterator[_history_service_pb2.StreamHistoriesResponse]]:
+        """StreamHistories returns the histories of all customers of a bucket, as GetHistory does. Every customer is in one of 64
+        buckets, by a hash of the id, so that several workers can share a tenant.
         """
 
     @_abc_1.abstractmethod

@@ -17,6 +17,7 @@ from pantree_history.backends.sqlite import unavailable, version_of
 from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, day_of
 from pantree_history.core.store import (
     Appended,
+    Changes,
     Corrected,
     Erasure,
     HistoryStore,
@@ -24,6 +25,7 @@ from pantree_history.core.store import (
     HouseholdState,
     LineOf,
     Outcome,
+    Progress,
     StoredLines,
     StoredRevisions,
 )
@@ -63,7 +65,8 @@ _FIND = (
 _STATE = "household_id, change_number, changed_at, line_count"
 _HOUSEHOLD = f"SELECT household_key, {_STATE} FROM household WHERE tenant_id = %s AND household_id = %s"  # noqa: S608
 _CHANGE = (
-    "UPDATE household SET change_number = %s, changed_at = %s, line_count = line_count + %s WHERE household_key = %s"
+    "UPDATE household SET change_number = %s, changed_by = pg_current_xact_id(), changed_at = %s, "
+    "line_count = line_count + %s WHERE household_key = %s"
 )
 _ORDER = 'ORDER BY occurred_on, order_id COLLATE "C", line_id COLLATE "C"'
 
@@ -123,16 +126,44 @@ class PostgresqlStore(HistoryStore):
         whole: bool,
         consent: bool = False,
         dry_run: bool = False,
+        progress: Progress | None = None,
     ) -> Appended:
         result: list[Appended] = []
         with contextlib.suppress(psycopg.Rollback):
             async with self._transaction(tenant_id) as cursor:
                 append = _Append(cursor, tenant_id, recorded_at)
                 result.append(await append.run(lines, digests, consent))
+                if progress is not None:
+                    await cursor.execute(
+                        "INSERT INTO import_progress (tenant_id, import_id, next_row, recorded_at) "
+                        "VALUES (%s, %s, %s, %s) ON CONFLICT (tenant_id, import_id) DO UPDATE SET recorded_at = EXCLUDED.recorded_at, "
+                        "next_row = greatest(import_progress.next_row, EXCLUDED.next_row)",
+                        (tenant_id, *progress, recorded_at),
+                    )
                 outcomes = set(result[0].outcomes)
                 if dry_run or (whole and outcomes & {Outcome.CONFLICT, Outcome.ERASED}):
                     raise psycopg.Rollback
         return result[0]
+
+    async def next_row(self, tenant_id: str, import_id: str) -> int:
+        async with self._transaction(tenant_id) as cursor:
+            await cursor.execute(
+                "SELECT next_row FROM import_progress WHERE tenant_id = %s AND import_id = %s", (tenant_id, import_id)
+            )
+            row = await cursor.fetchone()
+            return 0 if row is None else int(row[0])
+
+    async def changed(self, tenant_id: str, position: tuple[int, int], limit: int) -> Changes:
+        async with self._transaction(tenant_id) as cursor:
+            # Not beyond the oldest transaction in flight, whose changes would otherwise be skipped.
+            await cursor.execute(
+                f"SELECT {_STATE}, changed_by::text::int8, household_key FROM household "  # noqa: S608
+                "WHERE tenant_id = %s AND (changed_by, household_key) > (%s::text::xid8, %s) "
+                "AND changed_by < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY changed_by, household_key LIMIT %s",
+                (tenant_id, str(position[0]), position[1], limit),
+            )
+            rows = await cursor.fetchall()
+        return Changes([_state(*row[:-2]) for row in rows], tuple(rows[-1][-2:]) if rows else position)
 
     async def correct(
         self, household: Household, lines: Sequence[Line], removed: Sequence[LineKey], recorded_at: int
@@ -299,7 +330,8 @@ class _Append:
         if added:
             number = await _next_change(self._cursor)
             await self._cursor.execute(
-                "UPDATE household SET change_number = %s, changed_at = %s, line_count = line_count + added.count "
+                "UPDATE household SET change_number = %s, changed_by = pg_current_xact_id(), changed_at = %s, "
+                "line_count = line_count + added.count "
                 "FROM unnest(%s::int8[], %s::int4[]) AS added (key, count) WHERE household_key = added.key",
                 (number, self._recorded_at, [self._keys[one] for one in added], list(added.values())),
             )

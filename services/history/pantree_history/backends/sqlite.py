@@ -17,6 +17,7 @@ from pantree_history.backends.migrations import pending, read_migrations
 from pantree_history.core.lines import COLUMNS, Line, LineKey, Revision, day_of
 from pantree_history.core.store import (
     Appended,
+    Changes,
     Corrected,
     Erasure,
     HistoryStore,
@@ -24,6 +25,7 @@ from pantree_history.core.store import (
     HouseholdState,
     LineOf,
     Outcome,
+    Progress,
     StoredLines,
     StoredRevisions,
 )
@@ -111,10 +113,41 @@ class SqliteStore(HistoryStore):
         whole: bool,
         consent: bool = False,
         dry_run: bool = False,
+        progress: Progress | None = None,
     ) -> Appended:
-        return await self._write(
-            lambda connection: _Append(connection, tenant_id, digests, recorded_at, consent).run(lines, whole, dry_run)
-        )
+        def append(connection: sqlite3.Connection) -> Appended:
+            appended = _Append(connection, tenant_id, digests, recorded_at, consent).run(lines, whole, dry_run)
+            if progress is not None:
+                connection.execute(
+                    "INSERT INTO import_progress (tenant_id, import_id, next_row, recorded_at) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (tenant_id, import_id) DO UPDATE SET next_row = max(next_row, excluded.next_row), "
+                    "recorded_at = excluded.recorded_at",
+                    (tenant_id, *progress, recorded_at),
+                )
+            return appended
+
+        return await self._write(append)
+
+    async def next_row(self, tenant_id: str, import_id: str) -> int:
+        def read(connection: sqlite3.Connection) -> int:
+            row = connection.execute(
+                "SELECT next_row FROM import_progress WHERE tenant_id = ? AND import_id = ?", (tenant_id, import_id)
+            ).fetchone()
+            return 0 if row is None else int(row[0])
+
+        return await self._read(read)
+
+    async def changed(self, tenant_id: str, position: tuple[int, int], limit: int) -> Changes:
+        def read(connection: sqlite3.Connection) -> Changes:
+            rows = connection.execute(
+                f"SELECT {_STATE}, household_key FROM household "  # noqa: S608
+                "WHERE tenant_id = ? AND (change_number, household_key) > (?, ?) "
+                "ORDER BY change_number, household_key LIMIT ?",
+                (tenant_id, *position, limit),
+            ).fetchall()
+            return Changes([_state(*row[:-1]) for row in rows], (rows[-1][1], rows[-1][-1]) if rows else position)
+
+        return await self._read(read)
 
     async def correct(
         self, household: Household, lines: Sequence[Line], removed: Sequence[LineKey], recorded_at: int

@@ -1,8 +1,9 @@
 """What callers can do with stored purchases."""
 
 import time
+import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
 from pantree_domain.days import calendar_day
@@ -11,6 +12,7 @@ from pantree_history.core.lines import MICROSECONDS, Line, LineKey, day_of, end_
 from pantree_history.core.purchases import Purchases, purchases_of
 from pantree_history.core.store import (
     Appended,
+    Changes,
     Corrected,
     Erasure,
     HistoryStore,
@@ -18,6 +20,7 @@ from pantree_history.core.store import (
     HouseholdState,
     LineOf,
     Outcome,
+    Progress,
     StoredLines,
     StoredRevisions,
 )
@@ -26,7 +29,14 @@ from pantree_runtime.errors import AlreadyExists, CustomerErased, FieldViolation
 Clock = Callable[[], int]
 """Microseconds since 1970-01-01 in UTC."""
 
+BUCKETS = 64
 _MAX_SHOWN = 3
+_PAGE_SIZE = 1000
+
+
+def bucket_of(household_id: str) -> int:
+    """Bucket of a household, 0 to 63: the CRC-32 of its id in UTF-8, modulo 64."""
+    return zlib.crc32(household_id.encode()) % BUCKETS
 
 
 def system_clock() -> int:
@@ -83,6 +93,42 @@ class History:
         _raise_refused(lines, appended)
         counts = Counter(appended.outcomes)
         return Counts(appended.states[household_id], counts[Outcome.ADDED], counts[Outcome.DUPLICATE])
+
+    async def add_batch(
+        self, tenant_id: str, lines: Sequence[LineOf], *, dry_run: bool = False, progress: Progress | None = None
+    ) -> Sequence[Outcome]:
+        """Stores those lines of many households that can be stored; the outcome of each."""
+        digests = {one: self._digest(Household(tenant_id, one)) for one in {line.household_id for line in lines}}
+        appended = await self._store.append(
+            tenant_id, lines, digests, self._clock(), whole=False, dry_run=dry_run, progress=progress
+        )
+        return appended.outcomes
+
+    async def next_row(self, tenant_id: str, import_id: str) -> int:
+        """Where an import goes on; 0 if it is unknown or has no id."""
+        return await self._store.next_row(tenant_id, import_id) if import_id else 0
+
+    @property
+    def last_day(self) -> int:
+        """The latest day of purchases that can be stored: a shop east of Greenwich is a day ahead."""
+        return day_of(self._clock()) + 1
+
+    async def changed(self, tenant_id: str, position: tuple[int, int], limit: int) -> Changes:
+        """Households that changed after a position; (0, 0) for all."""
+        return await self._store.changed(tenant_id, position, limit)
+
+    async def bucket(
+        self, tenant_id: str, bucket: int, as_of: int | None
+    ) -> AsyncIterator[tuple[HouseholdState, Purchases]]:
+        """Purchases of all households of a bucket that have any."""
+        after = ""
+        while states := await self._store.households(tenant_id, after, _PAGE_SIZE):
+            for state in states:
+                if bucket_of(state.household_id) == bucket:
+                    stored = await self._store.lines(Household(tenant_id, state.household_id), None)
+                    if stored is not None:  # not erased since
+                        yield stored.state, purchases_of(stored.lines, as_of)
+            after = states[-1].household_id
 
     async def correct(self, household: Household, lines: Sequence[Line], removed: Sequence[LineKey]) -> Corrected:
         """Replaces and removes lines of a household: all, or none.

@@ -70,6 +70,22 @@ class Appended(NamedTuple):
     """By the id in the request: the households of the lines, as far as they are stored."""
 
 
+class Progress(NamedTuple):
+    """How far an import has come."""
+
+    import_id: str
+    next_row: int
+
+
+class Changes(NamedTuple):
+    """Changed households."""
+
+    states: Sequence[HouseholdState]
+    """In the order of their latest changes."""
+    position: tuple[int, int]
+    """Where the next changes begin."""
+
+
 class Corrected(NamedTuple):
     """The outcome of a correction."""
 
@@ -124,6 +140,7 @@ class HistoryStore(Protocol):
         whole: bool,
         consent: bool = False,
         dry_run: bool = False,
+        progress: Progress | None = None,
     ) -> Appended:
         """Stores lines.
 
@@ -135,7 +152,14 @@ class HistoryStore(Protocol):
             whole: store nothing unless every line is new or a duplicate.
             consent: erased households consent again.
             dry_run: store nothing at all.
+            progress: of the import that the lines are of; stored with them.
         """
+
+    async def next_row(self, tenant_id: str, import_id: str) -> int:
+        """Where an import goes on; 0 if it is unknown."""
+
+    async def changed(self, tenant_id: str, position: tuple[int, int], limit: int) -> Changes:
+        """Households that changed after a position; (0, 0) for all. No change is ever skipped."""
 
     async def correct(
         self, household: Household, lines: Sequence[Line], removed: Sequence[LineKey], recorded_at: int

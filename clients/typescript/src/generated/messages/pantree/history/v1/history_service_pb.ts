@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/history/v1/history_service.proto.
  */
 export const file_pantree_history_v1_history_service: GenFile = /*@__PURE__*/
-  fileDesc("CihwYW50cmVlL2hpc3RvcnkvdjEvaGlzdG9yeV9zZXJ2aWNlLnByb3RvEhJwYW50cmVlLmhpc3RvcnkudjEihwMKDFB1cmNoYXNlTGluZRIWCghvcmRlcl9pZBgBIAEoCUIE4kEBAhIVCgdsaW5lX2lkGAIgASgJQgTiQQECEhIKBG5hbWUYAyABKAlCBOJBAQISEAoIY2F0ZWdvcnkYBCABKAkSEgoEZGF0ZRgFIAEoCUIE4kEBAhIVCghxdWFudGl0eRgGIAEoBUgAiAEBEhIKBXByaWNlGAcgASgBSAGIAQESDgoGc2F2aW5nGAggASgBEg8KB2l0ZW1faWQYCSABKAkSDwoHdmFyaWFudBgKIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAsgASgJEhMKBndlaWdodBgMIAEoAUgCiAEBEhMKC3dlaWdodF91bml0GA0gASgJEhkKEXJldHVybmVkX29yZGVyX2lkGA4gASgJEhgKEHJldHVybmVkX2xpbmVfaWQYDyABKAkSGQoRcmVjb21tZW5kYXRpb25faWQYECABKAlCCwoJX3F1YW50aXR5QggKBl9wcmljZUIJCgdfd2VpZ2h0IoMBChZBcHBlbmRQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEjkKCXB1cmNoYXNlcxgCIAMoCzIgLnBhbnRyZWUuaGlzdG9yeS52MS5QdXJjaGFzZUxpbmVCBOJBAQISEwoLbmV3X2NvbnNlbnQYAyABKAgidQoXQXBwZW5kUHVyY2hhc2VzUmVzcG9uc2USEwoLY3VzdG9tZXJfaWQYASABKAkSEwoLYWRkZWRfY291bnQYAiABKAUSFwoPZHVwbGljYXRlX2NvdW50GAMgASgFEhcKD2hpc3RvcnlfdmVyc2lvbhgEIAEoCSKXAQoXQ29ycmVjdFB1cmNoYXNlc1JlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISMwoJcHVyY2hhc2VzGAIgAygLMiAucGFudHJlZS5oaXN0b3J5LnYxLlB1cmNoYXNlTGluZRIsCgdyZW1vdmVkGAMgAygLMhsucGFudHJlZS5oaXN0b3J5LnYxLkxpbmVLZXkiOAoHTGluZUtleRIWCghvcmRlcl9pZBgBIAEoCUIE4kEBAhIVCgdsaW5lX2lkGAIgASgJQgTiQQECImMKGENvcnJlY3RQdXJjaGFzZXNSZXNwb25zZRIXCg9jb3JyZWN0ZWRfY291bnQYASABKAUSFQoNcmVtb3ZlZF9jb3VudBgCIAEoBRIXCg9oaXN0b3J5X3ZlcnNpb24YAyABKAkiUgoRR2V0SGlzdG9yeVJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQISEwoLYXNfa25vd25fb24YAiABKAkSDQoFYXNfb2YYAyABKAkilAEKEkdldEhpc3RvcnlSZXNwb25zZRI3CglwdXJjaGFzZXMYASABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucxIXCg9oaXN0b3J5X3ZlcnNpb24YAiABKAkSFQoNb21pdHRlZF9jb3VudBgDIAEoBRIVCg1jdXJyZW5jeV9jb2RlGAQgASgJIm0KFExpc3RQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhMKC2FzX2tub3duX29uGAIgASgJEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIn4KFUxpc3RQdXJjaGFzZXNSZXNwb25zZRIzCglwdXJjaGFzZXMYASADKAsyIC5wYW50cmVlLmhpc3RvcnkudjEuUHVyY2hhc2VMaW5lEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIXCg9oaXN0b3J5X3ZlcnNpb24YAyABKAkiPQoUTGlzdEN1c3RvbWVyc1JlcXVlc3QSEQoJcGFnZV9zaXplGAEgASgFEhIKCnBhZ2VfdG9rZW4YAiABKAkiZwoVTGlzdEN1c3RvbWVyc1Jlc3BvbnNlEjUKCWN1c3RvbWVycxgBIAMoCzIiLnBhbnRyZWUuaGlzdG9yeS52MS5TdG9yZWRDdXN0b21lchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiZgoOU3RvcmVkQ3VzdG9tZXISEwoLY3VzdG9tZXJfaWQYASABKAkSEgoKbGluZV9jb3VudBgCIAEoBRIXCg9oaXN0b3J5X3ZlcnNpb24YAyABKAkSEgoKY2hhbmdlZF9hdBgEIAEoCSIyChVFeHBvcnRDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIikgEKFkV4cG9ydEN1c3RvbWVyUmVzcG9uc2USNgoIY3VzdG9tZXIYASABKAsyIi5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkQ3VzdG9tZXJIABI3CgxzdG9yZWRfbGluZXMYAiABKAsyHy5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkTGluZXNIAEIHCgVwaWVjZSI8CgtTdG9yZWRMaW5lcxItCgVsaW5lcxgBIAMoCzIeLnBhbnRyZWUuaGlzdG9yeS52MS5TdG9yZWRMaW5lIn4KClN0b3JlZExpbmUSMgoIcHVyY2hhc2UYASABKAsyIC5wYW50cmVlLmhpc3RvcnkudjEuUHVyY2hhc2VMaW5lEhAKCHJldmlzaW9uGAIgASgFEhMKC3JlY29yZGVkX2F0GAMgASgJEhUKDXN1cGVyc2VkZWRfYXQYBCABKAkiMQoURXJhc2VDdXN0b21lclJlcXVlc3QSGQoLY3VzdG9tZXJfaWQYASABKAlCBOJBAQIiXwoVRXJhc2VDdXN0b21lclJlc3BvbnNlEhEKCWVyYXNlZF9hdBgBIAEoCRIaChJyZW1vdmVkX2xpbmVfY291bnQYAiABKAUSFwoPbGVkZ2VyX2VudHJ5X2lkGAMgASgJMsAHCg5IaXN0b3J5U2VydmljZRKgAQoPQXBwZW5kUHVyY2hhc2VzEioucGFudHJlZS5oaXN0b3J5LnYxLkFwcGVuZFB1cmNoYXNlc1JlcXVlc3QaKy5wYW50cmVlLmhpc3RvcnkudjEuQXBwZW5kUHVyY2hhc2VzUmVzcG9uc2UiNILT5JMCLiIpL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9wdXJjaGFzZXM6ASoSqwEKEENvcnJlY3RQdXJjaGFzZXMSKy5wYW50cmVlLmhpc3RvcnkudjEuQ29ycmVjdFB1cmNoYXNlc1JlcXVlc3QaLC5wYW50cmVlLmhpc3RvcnkudjEuQ29ycmVjdFB1cmNoYXNlc1Jlc3BvbnNlIjyC0+STAjYiMS9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vcHVyY2hhc2VzOmNvcnJlY3Q6ASoSWwoKR2V0SGlzdG9yeRIlLnBhbnRyZWUuaGlzdG9yeS52MS5HZXRIaXN0b3J5UmVxdWVzdBomLnBhbnRyZWUuaGlzdG9yeS52MS5HZXRIaXN0b3J5UmVzcG9uc2USlwEKDUxpc3RQdXJjaGFzZXMSKC5wYW50cmVlLmhpc3RvcnkudjEuTGlzdFB1cmNoYXNlc1JlcXVlc3QaKS5wYW50cmVlLmhpc3RvcnkudjEuTGlzdFB1cmNoYXNlc1Jlc3BvbnNlIjGC0+STAisSKS9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vcHVyY2hhc2VzEmQKDUxpc3RDdXN0b21lcnMSKC5wYW50cmVlLmhpc3RvcnkudjEuTGlzdEN1c3RvbWVyc1JlcXVlc3QaKS5wYW50cmVlLmhpc3RvcnkudjEuTGlzdEN1c3RvbWVyc1Jlc3BvbnNlEpkBCg5FeHBvcnRDdXN0b21lchIpLnBhbnRyZWUuaGlzdG9yeS52MS5FeHBvcnRDdXN0b21lclJlcXVlc3QaKi5wYW50cmVlLmhpc3RvcnkudjEuRXhwb3J0Q3VzdG9tZXJSZXNwb25zZSIugtPkkwIoEiYvYXBpL3YxL2N1c3RvbWVycy97Y3VzdG9tZXJfaWR9L2V4cG9ydDABEmQKDUVyYXNlQ3VzdG9tZXISKC5wYW50cmVlLmhpc3RvcnkudjEuRXJhc2VDdXN0b21lclJlcXVlc3QaKS5wYW50cmVlLmhpc3RvcnkudjEuRXJhc2VDdXN0b21lclJlc3BvbnNlYgZwcm90bzM", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
+  fileDesc("CihwYW50cmVlL2hpc3RvcnkvdjEvaGlzdG9yeV9zZXJ2aWNlLnByb3RvEhJwYW50cmVlLmhpc3RvcnkudjEihwMKDFB1cmNoYXNlTGluZRIWCghvcmRlcl9pZBgBIAEoCUIE4kEBAhIVCgdsaW5lX2lkGAIgASgJQgTiQQECEhIKBG5hbWUYAyABKAlCBOJBAQISEAoIY2F0ZWdvcnkYBCABKAkSEgoEZGF0ZRgFIAEoCUIE4kEBAhIVCghxdWFudGl0eRgGIAEoBUgAiAEBEhIKBXByaWNlGAcgASgBSAGIAQESDgoGc2F2aW5nGAggASgBEg8KB2l0ZW1faWQYCSABKAkSDwoHdmFyaWFudBgKIAEoCRIVCg1jdXJyZW5jeV9jb2RlGAsgASgJEhMKBndlaWdodBgMIAEoAUgCiAEBEhMKC3dlaWdodF91bml0GA0gASgJEhkKEXJldHVybmVkX29yZGVyX2lkGA4gASgJEhgKEHJldHVybmVkX2xpbmVfaWQYDyABKAkSGQoRcmVjb21tZW5kYXRpb25faWQYECABKAlCCwoJX3F1YW50aXR5QggKBl9wcmljZUIJCgdfd2VpZ2h0IoMBChZBcHBlbmRQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEjkKCXB1cmNoYXNlcxgCIAMoCzIgLnBhbnRyZWUuaGlzdG9yeS52MS5QdXJjaGFzZUxpbmVCBOJBAQISEwoLbmV3X2NvbnNlbnQYAyABKAgidQoXQXBwZW5kUHVyY2hhc2VzUmVzcG9uc2USEwoLY3VzdG9tZXJfaWQYASABKAkSEwoLYWRkZWRfY291bnQYAiABKAUSFwoPZHVwbGljYXRlX2NvdW50GAMgASgFEhcKD2hpc3RvcnlfdmVyc2lvbhgEIAEoCSLqAgoWSW1wb3J0UHVyY2hhc2VzUmVxdWVzdBIRCglpbXBvcnRfaWQYASABKAkSDwoHZHJ5X3J1bhgCIAEoCBIRCglmaXJzdF9yb3cYAyABKAUSFAoMY3VzdG9tZXJfaWRzGAQgAygJEhgKEGN1c3RvbWVyX2luZGljZXMYBSADKAUSEgoKaXRlbV9uYW1lcxgGIAMoCRIXCg9pdGVtX2NhdGVnb3JpZXMYByADKAkSEAoIaXRlbV9pZHMYCCADKAkSFQoNaXRlbV92YXJpYW50cxgJIAMoCRIUCgxpdGVtX2luZGljZXMYCiADKAUSEQoJb3JkZXJfaWRzGAsgAygJEhAKCGxpbmVfaWRzGAwgAygJEgwKBGRheXMYDSADKAUSEgoKcXVhbnRpdGllcxgOIAMoBRIOCgZwcmljZXMYDyADKAESDwoHc2F2aW5ncxgQIAMoARIVCg1jdXJyZW5jeV9jb2RlGBEgASgJIqQBChdJbXBvcnRQdXJjaGFzZXNSZXNwb25zZRIQCghuZXh0X3JvdxgBIAEoBRITCgthZGRlZF9jb3VudBgCIAEoBRIXCg9kdXBsaWNhdGVfY291bnQYAyABKAUSFgoOcmVqZWN0ZWRfY291bnQYBCABKAUSMQoIcmVqZWN0ZWQYBSADKAsyHy5wYW50cmVlLmhpc3RvcnkudjEuUmVqZWN0ZWRSb3ciOQoLUmVqZWN0ZWRSb3cSCwoDcm93GAEgASgFEgwKBGNvZGUYAiABKAkSDwoHbWVzc2FnZRgDIAEoCSI2ChJMaXN0Q2hhbmdlZFJlcXVlc3QSDQoFc2luY2UYASABKAkSEQoJcGFnZV9zaXplGAIgASgFImAKE0xpc3RDaGFuZ2VkUmVzcG9uc2USNQoJY3VzdG9tZXJzGAEgAygLMiIucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZEN1c3RvbWVyEhIKCm5leHRfc2luY2UYAiABKAkiNwoWU3RyZWFtSGlzdG9yaWVzUmVxdWVzdBIOCgZidWNrZXQYASABKAUSDQoFYXNfb2YYAiABKAkiZwoXU3RyZWFtSGlzdG9yaWVzUmVzcG9uc2USEwoLY3VzdG9tZXJfaWQYASABKAkSNwoHaGlzdG9yeRgCIAEoCzImLnBhbnRyZWUuaGlzdG9yeS52MS5HZXRIaXN0b3J5UmVzcG9uc2UilwEKF0NvcnJlY3RQdXJjaGFzZXNSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEjMKCXB1cmNoYXNlcxgCIAMoCzIgLnBhbnRyZWUuaGlzdG9yeS52MS5QdXJjaGFzZUxpbmUSLAoHcmVtb3ZlZBgDIAMoCzIbLnBhbnRyZWUuaGlzdG9yeS52MS5MaW5lS2V5IjgKB0xpbmVLZXkSFgoIb3JkZXJfaWQYASABKAlCBOJBAQISFQoHbGluZV9pZBgCIAEoCUIE4kEBAiJjChhDb3JyZWN0UHVyY2hhc2VzUmVzcG9uc2USFwoPY29ycmVjdGVkX2NvdW50GAEgASgFEhUKDXJlbW92ZWRfY291bnQYAiABKAUSFwoPaGlzdG9yeV92ZXJzaW9uGAMgASgJIlIKEUdldEhpc3RvcnlSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECEhMKC2FzX2tub3duX29uGAIgASgJEg0KBWFzX29mGAMgASgJIpQBChJHZXRIaXN0b3J5UmVzcG9uc2USNwoJcHVyY2hhc2VzGAEgASgLMiQucGFudHJlZS5wdXJjaGFzZS52MS5QdXJjaGFzZUNvbHVtbnMSFwoPaGlzdG9yeV92ZXJzaW9uGAIgASgJEhUKDW9taXR0ZWRfY291bnQYAyABKAUSFQoNY3VycmVuY3lfY29kZRgEIAEoCSJtChRMaXN0UHVyY2hhc2VzUmVxdWVzdBIZCgtjdXN0b21lcl9pZBgBIAEoCUIE4kEBAhITCgthc19rbm93bl9vbhgCIAEoCRIRCglwYWdlX3NpemUYAyABKAUSEgoKcGFnZV90b2tlbhgEIAEoCSJ+ChVMaXN0UHVyY2hhc2VzUmVzcG9uc2USMwoJcHVyY2hhc2VzGAEgAygLMiAucGFudHJlZS5oaXN0b3J5LnYxLlB1cmNoYXNlTGluZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSFwoPaGlzdG9yeV92ZXJzaW9uGAMgASgJIj0KFExpc3RDdXN0b21lcnNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJImcKFUxpc3RDdXN0b21lcnNSZXNwb25zZRI1CgljdXN0b21lcnMYASADKAsyIi5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkQ3VzdG9tZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJImYKDlN0b3JlZEN1c3RvbWVyEhMKC2N1c3RvbWVyX2lkGAEgASgJEhIKCmxpbmVfY291bnQYAiABKAUSFwoPaGlzdG9yeV92ZXJzaW9uGAMgASgJEhIKCmNoYW5nZWRfYXQYBCABKAkiMgoVRXhwb3J0Q3VzdG9tZXJSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECIpIBChZFeHBvcnRDdXN0b21lclJlc3BvbnNlEjYKCGN1c3RvbWVyGAEgASgLMiIucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZEN1c3RvbWVySAASNwoMc3RvcmVkX2xpbmVzGAIgASgLMh8ucGFudHJlZS5oaXN0b3J5LnYxLlN0b3JlZExpbmVzSABCBwoFcGllY2UiPAoLU3RvcmVkTGluZXMSLQoFbGluZXMYASADKAsyHi5wYW50cmVlLmhpc3RvcnkudjEuU3RvcmVkTGluZSJ+CgpTdG9yZWRMaW5lEjIKCHB1cmNoYXNlGAEgASgLMiAucGFudHJlZS5oaXN0b3J5LnYxLlB1cmNoYXNlTGluZRIQCghyZXZpc2lvbhgCIAEoBRITCgtyZWNvcmRlZF9hdBgDIAEoCRIVCg1zdXBlcnNlZGVkX2F0GAQgASgJIjEKFEVyYXNlQ3VzdG9tZXJSZXF1ZXN0EhkKC2N1c3RvbWVyX2lkGAEgASgJQgTiQQECIl8KFUVyYXNlQ3VzdG9tZXJSZXNwb25zZRIRCgllcmFzZWRfYXQYASABKAkSGgoScmVtb3ZlZF9saW5lX2NvdW50GAIgASgFEhcKD2xlZGdlcl9lbnRyeV9pZBgDIAEoCTL+CQoOSGlzdG9yeVNlcnZpY2USoAEKD0FwcGVuZFB1cmNoYXNlcxIqLnBhbnRyZWUuaGlzdG9yeS52MS5BcHBlbmRQdXJjaGFzZXNSZXF1ZXN0GisucGFudHJlZS5oaXN0b3J5LnYxLkFwcGVuZFB1cmNoYXNlc1Jlc3BvbnNlIjSC0+STAi4iKS9hcGkvdjEvY3VzdG9tZXJzL3tjdXN0b21lcl9pZH0vcHVyY2hhc2VzOgEqEm4KD0ltcG9ydFB1cmNoYXNlcxIqLnBhbnRyZWUuaGlzdG9yeS52MS5JbXBvcnRQdXJjaGFzZXNSZXF1ZXN0GisucGFudHJlZS5oaXN0b3J5LnYxLkltcG9ydFB1cmNoYXNlc1Jlc3BvbnNlKAEwARKrAQoQQ29ycmVjdFB1cmNoYXNlcxIrLnBhbnRyZWUuaGlzdG9yeS52MS5Db3JyZWN0UHVyY2hhc2VzUmVxdWVzdBosLnBhbnRyZWUuaGlzdG9yeS52MS5Db3JyZWN0UHVyY2hhc2VzUmVzcG9uc2UiPILT5JMCNiIxL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9wdXJjaGFzZXM6Y29ycmVjdDoBKhJbCgpHZXRIaXN0b3J5EiUucGFudHJlZS5oaXN0b3J5LnYxLkdldEhpc3RvcnlSZXF1ZXN0GiYucGFudHJlZS5oaXN0b3J5LnYxLkdldEhpc3RvcnlSZXNwb25zZRKXAQoNTGlzdFB1cmNoYXNlcxIoLnBhbnRyZWUuaGlzdG9yeS52MS5MaXN0UHVyY2hhc2VzUmVxdWVzdBopLnBhbnRyZWUuaGlzdG9yeS52MS5MaXN0UHVyY2hhc2VzUmVzcG9uc2UiMYLT5JMCKxIpL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9wdXJjaGFzZXMSXgoLTGlzdENoYW5nZWQSJi5wYW50cmVlLmhpc3RvcnkudjEuTGlzdENoYW5nZWRSZXF1ZXN0GicucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDaGFuZ2VkUmVzcG9uc2USbAoPU3RyZWFtSGlzdG9yaWVzEioucGFudHJlZS5oaXN0b3J5LnYxLlN0cmVhbUhpc3Rvcmllc1JlcXVlc3QaKy5wYW50cmVlLmhpc3RvcnkudjEuU3RyZWFtSGlzdG9yaWVzUmVzcG9uc2UwARJkCg1MaXN0Q3VzdG9tZXJzEigucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDdXN0b21lcnNSZXF1ZXN0GikucGFudHJlZS5oaXN0b3J5LnYxLkxpc3RDdXN0b21lcnNSZXNwb25zZRKZAQoORXhwb3J0Q3VzdG9tZXISKS5wYW50cmVlLmhpc3RvcnkudjEuRXhwb3J0Q3VzdG9tZXJSZXF1ZXN0GioucGFudHJlZS5oaXN0b3J5LnYxLkV4cG9ydEN1c3RvbWVyUmVzcG9uc2UiLoLT5JMCKBImL2FwaS92MS9jdXN0b21lcnMve2N1c3RvbWVyX2lkfS9leHBvcnQwARJkCg1FcmFzZUN1c3RvbWVyEigucGFudHJlZS5oaXN0b3J5LnYxLkVyYXNlQ3VzdG9tZXJSZXF1ZXN0GikucGFudHJlZS5oaXN0b3J5LnYxLkVyYXNlQ3VzdG9tZXJSZXNwb25zZWIGcHJvdG8z", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
 
 /**
  * PurchaseLine is one stored line of a receipt: a `pantree.purchase.v1.Purchase` with its keys. The names are those of
@@ -223,6 +223,338 @@ export const AppendPurchasesResponseSchema: GenMessage<AppendPurchasesResponse> 
   messageDesc(file_pantree_history_v1_history_service, 2);
 
 /**
+ * ImportPurchasesRequest is a batch of an import in columnar form: dictionaries of customers and items, and arrays with one
+ * element per row. Arrays of rows have the same length.
+ *
+ * @generated from message pantree.history.v1.ImportPurchasesRequest
+ */
+export type ImportPurchasesRequest = Message<"pantree.history.v1.ImportPurchasesRequest"> & {
+  /**
+   * import_id names the import, so that it can be resumed; empty if it is not. That of the first request counts.
+   *
+   * @generated from field: string import_id = 1;
+   */
+  importId: string;
+
+  /**
+   * dry_run checks the rows and stores nothing.
+   *
+   * @generated from field: bool dry_run = 2;
+   */
+  dryRun: boolean;
+
+  /**
+   * first_row is the position of the batch's first row in the import, from 0.
+   *
+   * @generated from field: int32 first_row = 3;
+   */
+  firstRow: number;
+
+  /**
+   * customer_ids is the dictionary of customers.
+   *
+   * @generated from field: repeated string customer_ids = 4;
+   */
+  customerIds: string[];
+
+  /**
+   * customer_indices holds, for each row, the position of its customer in customer_ids.
+   *
+   * @generated from field: repeated int32 customer_indices = 5;
+   */
+  customerIndices: number[];
+
+  /**
+   * item_names is the dictionary of items; names may repeat.
+   *
+   * @generated from field: repeated string item_names = 6;
+   */
+  itemNames: string[];
+
+  /**
+   * item_categories is parallel to item_names, or empty.
+   *
+   * @generated from field: repeated string item_categories = 7;
+   */
+  itemCategories: string[];
+
+  /**
+   * item_ids is parallel to item_names, or empty: the shop's own ids, such as SKUs.
+   *
+   * @generated from field: repeated string item_ids = 8;
+   */
+  itemIds: string[];
+
+  /**
+   * item_variants is parallel to item_names, or empty: variants or pack sizes.
+   *
+   * @generated from field: repeated string item_variants = 9;
+   */
+  itemVariants: string[];
+
+  /**
+   * item_indices holds, for each row, the position of its item in item_names.
+   *
+   * @generated from field: repeated int32 item_indices = 10;
+   */
+  itemIndices: number[];
+
+  /**
+   * order_ids holds, for each row, the shop's id of the receipt or order.
+   *
+   * @generated from field: repeated string order_ids = 11;
+   */
+  orderIds: string[];
+
+  /**
+   * line_ids holds, for each row, the id of the line within its order.
+   *
+   * @generated from field: repeated string line_ids = 12;
+   */
+  lineIds: string[];
+
+  /**
+   * days holds, for each row, the calendar day as days since 1970-01-01. A row on a later day than tomorrow (UTC) is rejected.
+   *
+   * @generated from field: repeated int32 days = 13;
+   */
+  days: number[];
+
+  /**
+   * quantities holds, for each row, the number of units. A row with less than 1 or more than 10,000 is rejected.
+   *
+   * @generated from field: repeated int32 quantities = 14;
+   */
+  quantities: number[];
+
+  /**
+   * prices holds, for each row, the shelf price of one unit; empty when unknown. A row with a negative price or one over
+   * 1,000,000 is rejected.
+   *
+   * @generated from field: repeated double prices = 15;
+   */
+  prices: number[];
+
+  /**
+   * savings holds, for each row, the amount that promotions took off the whole line; empty when there are none. A row with
+   * a negative saving, or one over price × quantity, is rejected.
+   *
+   * @generated from field: repeated double savings = 16;
+   */
+  savings: number[];
+
+  /**
+   * currency_code is the ISO 4217 code of all amounts, such as `EUR`; empty when unknown.
+   *
+   * @generated from field: string currency_code = 17;
+   */
+  currencyCode: string;
+};
+
+/**
+ * Describes the message pantree.history.v1.ImportPurchasesRequest.
+ * Use `create(ImportPurchasesRequestSchema)` to create a new message.
+ */
+export const ImportPurchasesRequestSchema: GenMessage<ImportPurchasesRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 3);
+
+/**
+ * ImportPurchasesResponse is the outcome of a batch.
+ *
+ * @generated from message pantree.history.v1.ImportPurchasesResponse
+ */
+export type ImportPurchasesResponse = Message<"pantree.history.v1.ImportPurchasesResponse"> & {
+  /**
+   * next_row is the position after the last row of the batch; of a request without rows, where to go on.
+   *
+   * @generated from field: int32 next_row = 1;
+   */
+  nextRow: number;
+
+  /**
+   * added_count is the number of rows that are new; of a dry run, that would be.
+   *
+   * @generated from field: int32 added_count = 2;
+   */
+  addedCount: number;
+
+  /**
+   * duplicate_count is the number of rows that were already stored.
+   *
+   * @generated from field: int32 duplicate_count = 3;
+   */
+  duplicateCount: number;
+
+  /**
+   * rejected_count is the number of rows that cannot be stored.
+   *
+   * @generated from field: int32 rejected_count = 4;
+   */
+  rejectedCount: number;
+
+  /**
+   * rejected are the first 1,000 of them.
+   *
+   * @generated from field: repeated pantree.history.v1.RejectedRow rejected = 5;
+   */
+  rejected: RejectedRow[];
+};
+
+/**
+ * Describes the message pantree.history.v1.ImportPurchasesResponse.
+ * Use `create(ImportPurchasesResponseSchema)` to create a new message.
+ */
+export const ImportPurchasesResponseSchema: GenMessage<ImportPurchasesResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 4);
+
+/**
+ * RejectedRow is a row that cannot be stored.
+ *
+ * @generated from message pantree.history.v1.RejectedRow
+ */
+export type RejectedRow = Message<"pantree.history.v1.RejectedRow"> & {
+  /**
+   * row is its position in the import, from 0.
+   *
+   * @generated from field: int32 row = 1;
+   */
+  row: number;
+
+  /**
+   * code is the reason, a name of ErrorReason without its prefix: `INVALID_INPUT`, `ALREADY_EXISTS` or `CUSTOMER_ERASED`.
+   *
+   * @generated from field: string code = 2;
+   */
+  code: string;
+
+  /**
+   * message says what is wrong.
+   *
+   * @generated from field: string message = 3;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message pantree.history.v1.RejectedRow.
+ * Use `create(RejectedRowSchema)` to create a new message.
+ */
+export const RejectedRowSchema: GenMessage<RejectedRow> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 5);
+
+/**
+ * ListChangedRequest asks for the changes since an earlier call.
+ *
+ * @generated from message pantree.history.v1.ListChangedRequest
+ */
+export type ListChangedRequest = Message<"pantree.history.v1.ListChangedRequest"> & {
+  /**
+   * since is next_since of an earlier response; empty for all customers.
+   *
+   * @generated from field: string since = 1;
+   */
+  since: string;
+
+  /**
+   * page_size is the largest number to return; 0 means 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message pantree.history.v1.ListChangedRequest.
+ * Use `create(ListChangedRequestSchema)` to create a new message.
+ */
+export const ListChangedRequestSchema: GenMessage<ListChangedRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 6);
+
+/**
+ * ListChangedResponse holds changed customers.
+ *
+ * @generated from message pantree.history.v1.ListChangedResponse
+ */
+export type ListChangedResponse = Message<"pantree.history.v1.ListChangedResponse"> & {
+  /**
+   * customers are the customers, in the order of their latest changes.
+   *
+   * @generated from field: repeated pantree.history.v1.StoredCustomer customers = 1;
+   */
+  customers: StoredCustomer[];
+
+  /**
+   * next_since is what to send in the next call. When customers is empty, there are no more changes now.
+   *
+   * @generated from field: string next_since = 2;
+   */
+  nextSince: string;
+};
+
+/**
+ * Describes the message pantree.history.v1.ListChangedResponse.
+ * Use `create(ListChangedResponseSchema)` to create a new message.
+ */
+export const ListChangedResponseSchema: GenMessage<ListChangedResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 7);
+
+/**
+ * StreamHistoriesRequest names a bucket.
+ *
+ * @generated from message pantree.history.v1.StreamHistoriesRequest
+ */
+export type StreamHistoriesRequest = Message<"pantree.history.v1.StreamHistoriesRequest"> & {
+  /**
+   * bucket is the bucket, 0 to 63.
+   *
+   * @generated from field: int32 bucket = 1;
+   */
+  bucket: number;
+
+  /**
+   * as_of leaves out purchases after this day, ISO 8601; empty for none.
+   *
+   * @generated from field: string as_of = 2;
+   */
+  asOf: string;
+};
+
+/**
+ * Describes the message pantree.history.v1.StreamHistoriesRequest.
+ * Use `create(StreamHistoriesRequestSchema)` to create a new message.
+ */
+export const StreamHistoriesRequestSchema: GenMessage<StreamHistoriesRequest> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 8);
+
+/**
+ * StreamHistoriesResponse is the history of one customer.
+ *
+ * @generated from message pantree.history.v1.StreamHistoriesResponse
+ */
+export type StreamHistoriesResponse = Message<"pantree.history.v1.StreamHistoriesResponse"> & {
+  /**
+   * customer_id is the household.
+   *
+   * @generated from field: string customer_id = 1;
+   */
+  customerId: string;
+
+  /**
+   * history is its history.
+   *
+   * @generated from field: pantree.history.v1.GetHistoryResponse history = 2;
+   */
+  history?: GetHistoryResponse | undefined;
+};
+
+/**
+ * Describes the message pantree.history.v1.StreamHistoriesResponse.
+ * Use `create(StreamHistoriesResponseSchema)` to create a new message.
+ */
+export const StreamHistoriesResponseSchema: GenMessage<StreamHistoriesResponse> = /*@__PURE__*/
+  messageDesc(file_pantree_history_v1_history_service, 9);
+
+/**
  * CorrectPurchasesRequest holds the corrections.
  *
  * @generated from message pantree.history.v1.CorrectPurchasesRequest
@@ -255,7 +587,7 @@ export type CorrectPurchasesRequest = Message<"pantree.history.v1.CorrectPurchas
  * Use `create(CorrectPurchasesRequestSchema)` to create a new message.
  */
 export const CorrectPurchasesRequestSchema: GenMessage<CorrectPurchasesRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 3);
+  messageDesc(file_pantree_history_v1_history_service, 10);
 
 /**
  * LineKey names a stored line.
@@ -283,7 +615,7 @@ export type LineKey = Message<"pantree.history.v1.LineKey"> & {
  * Use `create(LineKeySchema)` to create a new message.
  */
 export const LineKeySchema: GenMessage<LineKey> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 4);
+  messageDesc(file_pantree_history_v1_history_service, 11);
 
 /**
  * CorrectPurchasesResponse says what was changed.
@@ -318,7 +650,7 @@ export type CorrectPurchasesResponse = Message<"pantree.history.v1.CorrectPurcha
  * Use `create(CorrectPurchasesResponseSchema)` to create a new message.
  */
 export const CorrectPurchasesResponseSchema: GenMessage<CorrectPurchasesResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 5);
+  messageDesc(file_pantree_history_v1_history_service, 12);
 
 /**
  * GetHistoryRequest names a customer.
@@ -354,7 +686,7 @@ export type GetHistoryRequest = Message<"pantree.history.v1.GetHistoryRequest"> 
  * Use `create(GetHistoryRequestSchema)` to create a new message.
  */
 export const GetHistoryRequestSchema: GenMessage<GetHistoryRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 6);
+  messageDesc(file_pantree_history_v1_history_service, 13);
 
 /**
  * GetHistoryResponse holds a history.
@@ -397,7 +729,7 @@ export type GetHistoryResponse = Message<"pantree.history.v1.GetHistoryResponse"
  * Use `create(GetHistoryResponseSchema)` to create a new message.
  */
 export const GetHistoryResponseSchema: GenMessage<GetHistoryResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 7);
+  messageDesc(file_pantree_history_v1_history_service, 14);
 
 /**
  * ListPurchasesRequest names a customer.
@@ -440,7 +772,7 @@ export type ListPurchasesRequest = Message<"pantree.history.v1.ListPurchasesRequ
  * Use `create(ListPurchasesRequestSchema)` to create a new message.
  */
 export const ListPurchasesRequestSchema: GenMessage<ListPurchasesRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 8);
+  messageDesc(file_pantree_history_v1_history_service, 15);
 
 /**
  * ListPurchasesResponse holds a page of lines.
@@ -475,7 +807,7 @@ export type ListPurchasesResponse = Message<"pantree.history.v1.ListPurchasesRes
  * Use `create(ListPurchasesResponseSchema)` to create a new message.
  */
 export const ListPurchasesResponseSchema: GenMessage<ListPurchasesResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 9);
+  messageDesc(file_pantree_history_v1_history_service, 16);
 
 /**
  * ListCustomersRequest asks for a page of customers.
@@ -503,7 +835,7 @@ export type ListCustomersRequest = Message<"pantree.history.v1.ListCustomersRequ
  * Use `create(ListCustomersRequestSchema)` to create a new message.
  */
 export const ListCustomersRequestSchema: GenMessage<ListCustomersRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 10);
+  messageDesc(file_pantree_history_v1_history_service, 17);
 
 /**
  * ListCustomersResponse holds a page of customers.
@@ -531,7 +863,7 @@ export type ListCustomersResponse = Message<"pantree.history.v1.ListCustomersRes
  * Use `create(ListCustomersResponseSchema)` to create a new message.
  */
 export const ListCustomersResponseSchema: GenMessage<ListCustomersResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 11);
+  messageDesc(file_pantree_history_v1_history_service, 18);
 
 /**
  * StoredCustomer is a customer with purchases.
@@ -573,7 +905,7 @@ export type StoredCustomer = Message<"pantree.history.v1.StoredCustomer"> & {
  * Use `create(StoredCustomerSchema)` to create a new message.
  */
 export const StoredCustomerSchema: GenMessage<StoredCustomer> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 12);
+  messageDesc(file_pantree_history_v1_history_service, 19);
 
 /**
  * ExportCustomerRequest names a customer.
@@ -594,7 +926,7 @@ export type ExportCustomerRequest = Message<"pantree.history.v1.ExportCustomerRe
  * Use `create(ExportCustomerRequestSchema)` to create a new message.
  */
 export const ExportCustomerRequestSchema: GenMessage<ExportCustomerRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 13);
+  messageDesc(file_pantree_history_v1_history_service, 20);
 
 /**
  * ExportCustomerResponse is a piece of what is stored about a customer: first the customer, then all lines in batches.
@@ -631,7 +963,7 @@ export type ExportCustomerResponse = Message<"pantree.history.v1.ExportCustomerR
  * Use `create(ExportCustomerResponseSchema)` to create a new message.
  */
 export const ExportCustomerResponseSchema: GenMessage<ExportCustomerResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 14);
+  messageDesc(file_pantree_history_v1_history_service, 21);
 
 /**
  * StoredLines is a batch of lines.
@@ -652,7 +984,7 @@ export type StoredLines = Message<"pantree.history.v1.StoredLines"> & {
  * Use `create(StoredLinesSchema)` to create a new message.
  */
 export const StoredLinesSchema: GenMessage<StoredLines> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 15);
+  messageDesc(file_pantree_history_v1_history_service, 22);
 
 /**
  * StoredLine is a revision of a line.
@@ -694,7 +1026,7 @@ export type StoredLine = Message<"pantree.history.v1.StoredLine"> & {
  * Use `create(StoredLineSchema)` to create a new message.
  */
 export const StoredLineSchema: GenMessage<StoredLine> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 16);
+  messageDesc(file_pantree_history_v1_history_service, 23);
 
 /**
  * EraseCustomerRequest names the customer to erase.
@@ -715,7 +1047,7 @@ export type EraseCustomerRequest = Message<"pantree.history.v1.EraseCustomerRequ
  * Use `create(EraseCustomerRequestSchema)` to create a new message.
  */
 export const EraseCustomerRequestSchema: GenMessage<EraseCustomerRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 17);
+  messageDesc(file_pantree_history_v1_history_service, 24);
 
 /**
  * EraseCustomerResponse is the receipt of an erasure.
@@ -750,7 +1082,7 @@ export type EraseCustomerResponse = Message<"pantree.history.v1.EraseCustomerRes
  * Use `create(EraseCustomerResponseSchema)` to create a new message.
  */
 export const EraseCustomerResponseSchema: GenMessage<EraseCustomerResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_history_v1_history_service, 18);
+  messageDesc(file_pantree_history_v1_history_service, 25);
 
 /**
  * HistoryService stores the purchases of households for good, and erases them for good. Every call concerns one tenant:
@@ -772,6 +1104,19 @@ export const HistoryService: GenService<{
     methodKind: "unary";
     input: typeof AppendPurchasesRequestSchema;
     output: typeof AppendPurchasesResponseSchema;
+  },
+  /**
+   * ImportPurchases stores lines of many customers. Each request is a batch, and is answered, in order, once its lines are
+   * stored. Lines that cannot be stored are rejected with a reason; the others are stored. After an interruption, send
+   * everything again, which stores no line twice; or send a request without rows first and go on at the next_row of its
+   * response.
+   *
+   * @generated from rpc pantree.history.v1.HistoryService.ImportPurchases
+   */
+  importPurchases: {
+    methodKind: "bidi_streaming";
+    input: typeof ImportPurchasesRequestSchema;
+    output: typeof ImportPurchasesResponseSchema;
   },
   /**
    * CorrectPurchases replaces or removes stored lines of a customer: all of them, or none and an error. Earlier content
@@ -805,6 +1150,28 @@ export const HistoryService: GenService<{
     methodKind: "unary";
     input: typeof ListPurchasesRequestSchema;
     output: typeof ListPurchasesResponseSchema;
+  },
+  /**
+   * ListChanged returns the customers whose purchases changed since an earlier call, the earliest change first. Each change is
+   * returned at least once; erased customers are not returned.
+   *
+   * @generated from rpc pantree.history.v1.HistoryService.ListChanged
+   */
+  listChanged: {
+    methodKind: "unary";
+    input: typeof ListChangedRequestSchema;
+    output: typeof ListChangedResponseSchema;
+  },
+  /**
+   * StreamHistories returns the histories of all customers of a bucket, as GetHistory does. Every customer is in one of 64
+   * buckets, by a hash of the id, so that several workers can share a tenant.
+   *
+   * @generated from rpc pantree.history.v1.HistoryService.StreamHistories
+   */
+  streamHistories: {
+    methodKind: "server_streaming";
+    input: typeof StreamHistoriesRequestSchema;
+    output: typeof StreamHistoriesResponseSchema;
   },
   /**
    * ListCustomers returns the customers with purchases, ordered by customer_id in code points.
