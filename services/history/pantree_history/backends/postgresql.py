@@ -136,7 +136,8 @@ class PostgresqlStore(HistoryStore):
                 if progress is not None:
                     await cursor.execute(
                         "INSERT INTO import_progress (tenant_id, import_id, next_row, recorded_at) "
-                        "VALUES (%s, %s, %s, %s) ON CONFLICT (tenant_id, import_id) DO UPDATE SET recorded_at = EXCLUDED.recorded_at, "
+                        "VALUES (%s, %s, %s, %s) ON CONFLICT (tenant_id, import_id) DO UPDATE SET "
+                        "recorded_at = EXCLUDED.recorded_at, "
                         "next_row = greatest(import_progress.next_row, EXCLUDED.next_row)",
                         (tenant_id, *progress, recorded_at),
                     )
