@@ -62,6 +62,17 @@ def test_rhythm_survives_a_missed_purchase_and_follows_a_change(gaps: Sequence[i
     assert supply(analyzed(gaps, interval // 2), interval) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("interval", [12, 24, 49, 98])
+@pytest.mark.parametrize("factor", [0.6, 1.6])
+def test_change_is_followed_after_three_intervals_with_jitter(interval: int, factor: float) -> None:
+    right = 0
+    for seed in range(10):
+        before = gaps_of(round(interval * factor), 0.12, 4 + seed % 3, seed)
+        item = analyzed([*before, *gaps_of(interval, 0.12, 3, 100 + seed)], interval // 2)
+        right += 0.8 <= supply(item, interval) <= 1.25
+    assert right >= 8
+
+
 def test_larger_purchase_explains_a_longer_interval() -> None:
     item = analyzed([28, 28, 56, 28, 28], 14, units=[1, 1, 2, 1, 1, 1])
     assert (item.options[0].interval_days, item.options[0].quantity) == (28, 1)

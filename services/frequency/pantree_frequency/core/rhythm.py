@@ -42,7 +42,7 @@ CV_TRUST: Floats = np.clip((0.62 - CVS) / (0.62 - 0.25), 0.0, 1.0)
 MISSED = 0.05
 ENDED = 0.03
 # Prior probability that the last three, or the last five, intervals belong to a new rhythm.
-_CHANGED = 0.3
+_CHANGED = 0.6
 # A new rhythm is trusted less than one that has lasted.
 _NEW_TRUST = 0.5
 
@@ -259,7 +259,7 @@ def _fill_posteriors(
     means = np.empty(_MAX_MEANS)
     size = (_MAX_MEANS, len(prior))
     recent, all_of, before = np.empty((2, *size)), np.empty(size), np.empty(size)
-    best = np.empty(size)
+    best, past = np.empty(size), np.empty(len(prior))
     for household in range(len(pair_starts) - 1):
         for pair in range(pair_starts[household], pair_starts[household + 1]):
             first, end = pairs[pair].first, pairs[pair].end
@@ -311,14 +311,19 @@ def _fill_posteriors(
                     for mean in range(mean_count):
                         for cv in range(len(prior)):
                             before[mean, cv] = all_of[mean, cv] / recent[change, mean, cv]
+                    # A rhythm that changes stays as regular as it was, so both parts share one CV.
+                    for cv in range(len(prior)):
+                        past[cv] = 0.0
+                        for mean in range(mean_count):
+                            past[cv] += before[mean, cv]
+                        past[cv] *= _CHANGED / mean_count
                     # Alternatives are not mixed: the mean of an old and a new interval is neither.
-                    past = _CHANGED * _evidence(prior, before, mean_count)
-                    evidence = past * _evidence(prior, recent[change], mean_count)
+                    evidence = _evidence(prior * past, recent[change], mean_count)
                     if evidence > best_evidence:
                         best_evidence, scale, share = evidence, latest if by_units else 1.0, _NEW_TRUST
                         for mean in range(mean_count):
                             for cv in range(len(prior)):
-                                best[mean, cv] = past * recent[change, mean, cv]
+                                best[mean, cv] = past[cv] * recent[change, mean, cv]
             for mean in range(mean_count):
                 for cv in range(len(prior)):
                     best[mean, cv] *= prior[cv] / best_evidence

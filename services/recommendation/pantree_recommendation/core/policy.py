@@ -135,10 +135,12 @@ def rejection_reason(candidate: Candidate, as_of: date, policy: Policy) -> Reaso
                 "need_probability": forecast.need_probability,
             },
         )
-    if mean > MAX_MEAN_INTERVAL_DAYS:
+    # A rhythm may have changed, so that the mean interval is none that the item still has.
+    own_days = forecast.use_days if forecast.regularity_ratio > 0 and forecast.use_days > 0 else mean
+    if own_days > MAX_MEAN_INTERVAL_DAYS:
         return Reason(
             ReasonCode.INTERVAL_TOO_LONG,
-            {"mean_interval_days": mean, "max_interval_days": LADDER[-1].interval_days},
+            {"mean_interval_days": own_days, "max_interval_days": LADDER[-1].interval_days},
         )
     required = policy.required_probability(candidate)
     if forecast.cadence_probability < required:
