@@ -1,7 +1,7 @@
 """Analyzes histories: statistics of every item, when it is due, with what confidence, and how often to deliver it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from pantree_frequency.core.models.heuristic import recency_weight
 from pantree_frequency.core.priors import Priors
 from pantree_frequency.core.purchases import PairPurchases, purchases_by_pair
 from pantree_frequency.core.records import Records
+from pantree_frequency.core.rhythm import Rhythms
 from pantree_frequency.core.statistics import ItemStatistics, pair_statistics, statistics_of_items
 from pantree_frequency.core.supply import Options as SupplyOptions
 from pantree_frequency.core.supply import options_of
@@ -270,18 +271,32 @@ def schedules_of(
     earliest = np.maximum(np.ceil(_MIN_FIRST_FACTOR * own_days - table["pair_recency"]), 1.0).astype(np.int64)
     first = cadence.choose_first_deliveries(curve, intervals, STEPS[best], earliest, tolerance)
     regular = np.flatnonzero(table.rhythms.regular)
-    own = table.rhythms.only(regular).within(cadence.EVERY_DAY)
-    # An item that is not overdue is bought before it is, if the need lasts and no purchase is missed: a delivery waits
-    # for neither.
-    remaining = need.OVERDUE_FACTOR * own_days[regular] - table["pair_recency"][regular]
-    last = np.clip(np.floor(remaining), 3, own.shape[1]).astype(np.int64)
-    by_then = own[np.arange(len(own)), last - 1]
-    own = np.where(remaining[:, None] > 0, np.minimum(own / np.maximum(by_then, 1e-9)[:, None], 1.0), own).round(12)
+    own = _used_up(table.rhythms.only(regular), own_days[regular])
     tolerances = np.broadcast_to(tolerance, len(table))[regular]
     of_regular = cadence.first_deliveries_of_regular(own, intervals[regular], STEPS[best[regular]], tolerances)
     for every, some in zip(vars(first).values(), vars(of_regular).values(), strict=True):
         every[regular] = some
     return Schedules(curve, supply, best, first, own_days)
+
+
+def _used_up(rhythms: Rhythms, own_days: NDArray[np.float64]) -> NDArray[np.float64]:
+    """float64[p, d], probability that the last purchase is used up within each number of `EVERY_DAY` of the as-of day.
+
+    What was bought is used at the item's own pace, whether or not the household has been to the shop since: a purchase
+    that is late moves nothing. An item is used up before it is overdue, if the need lasts and no purchase is missed.
+
+    Args:
+        rhythms: of p pairs.
+        own_days: float64[p], the item's own interval.
+    """
+    since_purchase = replace(rhythms, recency=np.zeros_like(rhythms.recency)).within(cadence.EVERY_DAY)
+    last = since_purchase.shape[1]
+    overdue = np.clip(np.floor(need.OVERDUE_FACTOR * own_days), 3, last).astype(np.int64)
+    by_then = since_purchase[np.arange(len(overdue)), overdue - 1]
+    days = np.minimum(rhythms.recency[:, None] + np.arange(last), last - 1)
+    return np.minimum(np.take_along_axis(since_purchase, days, axis=1) / np.maximum(by_then, 1e-9)[:, None], 1.0).round(
+        12
+    )
 
 
 def _forecasts(
