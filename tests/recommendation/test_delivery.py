@@ -49,6 +49,14 @@ def test_longer_steps_are_tried_before_an_item_is_refused() -> None:
     assert chosen(milk(*options), required=0.85) == (14, 1)  # 42 days are more than twice as long
 
 
+def test_longer_step_of_an_item_with_a_rhythm_needs_no_more_probability_than_the_best() -> None:
+    options = (option(21, 2, 0.3), option(28, 3, 0.6), option(42, 4, 0.8))
+    loose = milk(*options, perishability=Perishability.MONTHS)
+    steady = loose._replace(forecast=forecast(options=options, use_days=10.0, regularity_ratio=0.9))
+    assert chosen(steady, required=0.35) == (28, 3)
+    assert chosen(loose, required=0.35) == (42, 4)
+
+
 @pytest.mark.parametrize("candidate", [bananas(), bananas(forecast=forecast())])
 def test_candidate_without_options_is_unchanged(candidate: Candidate) -> None:
     assert with_best_option(candidate, 0.65, DEFAULT_MAX_SUPPLY_DAYS) == candidate

@@ -27,6 +27,11 @@ def code(item: Candidate, policy: Policy | None = None) -> ReasonCode | None:
         (bananas(recency_weight_ratio=0.12), ReasonCode.NEED_ENDED),
         (bananas(mean_interval_days=102.0), None),
         (bananas(mean_interval_days=210.0), ReasonCode.INTERVAL_TOO_LONG),
+        (bananas(mean_interval_days=210.0, forecast=forecast(regularity_ratio=0.5, use_days=168.0)), None),
+        (
+            bananas(mean_interval_days=150.0, forecast=forecast(regularity_ratio=0.5, use_days=230.0)),
+            ReasonCode.INTERVAL_TOO_LONG,
+        ),
         (bananas(confidence=64.99), ReasonCode.LOW_PROBABILITY),
         (bananas(confidence=0.0, forecast=forecast()), None),
         (bananas(recency_weight_ratio=0.0, forecast=forecast()), None),

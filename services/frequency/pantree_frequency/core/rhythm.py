@@ -41,7 +41,9 @@ CV_TRUST: Floats = np.clip((0.62 - CVS) / (0.62 - 0.25), 0.0, 1.0)
 # the fitting households (.03 to .3 and .03 to .25), they predict pairs with a trust of .6 or more about best.
 MISSED = 0.05
 ENDED = 0.03
-# Prior probability that the last three, or the last five, intervals belong to a new rhythm.
+# Prior odds that the last three, or the last five, intervals belong to a new rhythm, as regular as the old one.
+# Of .3 and .6, the latter follows .98 instead of .85 of generated changes; forecasts of a fourth of the fitting
+# households are as good with either.
 _CHANGED = 0.6
 # A new rhythm is trusted less than one that has lasted.
 _NEW_TRUST = 0.5

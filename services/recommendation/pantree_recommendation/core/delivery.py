@@ -12,6 +12,9 @@ from pantree_recommendation.core.candidate import Candidate, DeliveryOption, For
 MIN_LONGER_PROBABILITY = 0.75
 MAX_LONGER_FACTOR = 2
 
+# Items with a rhythm of their own say enough with few purchases.
+MIN_REGULARITY = 0.3
+
 # The longest supply of one delivery, by how long an item keeps once it is at home.
 DEFAULT_MAX_SUPPLY_DAYS: Mapping[Perishability, int] = MappingProxyType(
     {Perishability.DAYS: 10, Perishability.WEEKS: 42, Perishability.MONTHS: 365}
@@ -25,7 +28,8 @@ def with_best_option(
 
     That is the best option that keeps. If a purchase in its time is not likely enough, steps up to twice as long are
     tried, shortest first: a delivery that comes too seldom does less harm than none. They must be likelier, since their
-    items are bought again less often (see `MIN_LONGER_PROBABILITY`). If none is likely enough, the best one remains.
+    items are bought again less often (see `MIN_LONGER_PROBABILITY`); but not those of items with a rhythm of their own,
+    whose longer steps bring as many units a day. If none is likely enough, the best one remains.
 
     Args:
         candidate: one without options is returned as it is.
@@ -40,7 +44,8 @@ def with_best_option(
     best = keeping[0] if keeping else min(forecast.options, key=lambda option: (option.quantity, option.interval_days))
     max_interval_days = MAX_LONGER_FACTOR * best.interval_days
     longer = sorted(option for option in keeping if best.interval_days < option.interval_days <= max_interval_days)
-    required_of_longer = max(required_probability, MIN_LONGER_PROBABILITY)
+    steady = forecast.regularity_ratio >= MIN_REGULARITY
+    required_of_longer = required_probability if steady else max(required_probability, MIN_LONGER_PROBABILITY)
     chosen = best
     if best.cadence_probability < required_probability:
         chosen = next((option for option in longer if option.cadence_probability >= required_of_longer), best)

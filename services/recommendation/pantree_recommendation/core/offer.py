@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pantree_domain.cadence import LADDER, Cadence, nearest_cadence
 from pantree_domain.money import CENT_DIGITS
 from pantree_recommendation.core.candidate import Candidate, Forecast, PaidPrice
+from pantree_recommendation.core.delivery import MIN_REGULARITY
 from pantree_recommendation.core.discount import DiscountTier, DiscountTiers
-from pantree_recommendation.core.policy import MIN_REGULARITY
 from pantree_recommendation.core.savings import SavingsVsPaid, annual_cost, annual_savings, savings_vs_paid
 
 # With at most three intervals, the typical interval of such items is still informative.

@@ -11,7 +11,7 @@ from pantree_domain.evidence import Need
 from pantree_domain.goods import GoodsMatch, GoodsPolicy, Offering, load_goods_policy
 from pantree_domain.goods.seasons import Season, load_seasons
 from pantree_recommendation.core.candidate import Candidate
-from pantree_recommendation.core.delivery import DEFAULT_MAX_SUPPLY_DAYS
+from pantree_recommendation.core.delivery import DEFAULT_MAX_SUPPLY_DAYS, MIN_REGULARITY
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
 from pantree_recommendation.core.planner import PlanPolicy
 from pantree_recommendation.core.reason import Reason, ReasonCode
@@ -25,9 +25,6 @@ MAX_MEAN_INTERVAL_DAYS = LADDER[-1].interval_days * math.sqrt(LADDER[-1].interva
 MIN_FRESH_INTERVAL_DAYS = 2.5
 # A subscription that would end after its first delivery is not worth one.
 _MIN_INTERVALS_OF_SEASON = 2.0
-
-# Items with a rhythm of their own say enough with few purchases.
-MIN_REGULARITY = 0.3
 
 # With fewer purchases, a cadence that is this much longer than the household's own interval rests on other households.
 _MIN_PURCHASES_OF_OTHER_INTERVAL = 5
