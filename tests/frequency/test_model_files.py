@@ -9,6 +9,7 @@ from pantree_frequency.backends import model_files
 from pantree_frequency.core import AnalysisRequest, Options, analyze_histories
 from pantree_frequency.core.features import MODELED
 from pantree_frequency.core.models import CLOSED_FORMS
+from pantree_frequency.core.rhythm import CVS, DEFAULT_PRIOR, RhythmPrior
 from tests.frequency.histories import analyze, bought_on, bundled_models
 
 # The wheel contains the models, so they must stay small.
@@ -31,6 +32,25 @@ def test_saved_models_are_loaded_unchanged(tmp_path: Path) -> None:
     assert again.priors.own.keys() == bundled.priors.own.keys()
     for name, prior in bundled.priors.member.items():
         np.testing.assert_array_equal(again.priors.member[name], prior)
+
+
+def test_prior_of_rhythms_is_kept_in_the_manifest_and_has_a_default(tmp_path: Path) -> None:
+    fitted = model_files.load()
+    assert fitted.priors.rhythm == DEFAULT_PRIOR
+    shares = tuple(np.full(len(CVS), 1 / len(CVS)).tolist())
+    other = RhythmPrior(shares, missed=0.1, ended=0.01, stray=0.05)
+    manifest = fitted.manifest.model_copy(update={"rhythm": other})
+    model_files.save(replace(fitted, manifest=manifest), tmp_path)
+    assert model_files.load(tmp_path).priors.rhythm == other
+    # Where regular needs are common, a record is sooner believed to be one.
+    history = bought_on(*np.cumsum([100, 18, 25, 21, 27]).tolist())
+    trust = [
+        analyze_histories([AnalysisRequest(history, 195)], model_files.models_of(model_files.load(path)), Options())[0]
+        .items[0]
+        .regularity_ratio
+        for path in (model_files.BUNDLED, tmp_path)
+    ]
+    assert trust[0] < trust[1]
 
 
 def test_priors_of_products_are_read_back(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_longer_steps_are_tried_before_an_item_is_refused() -> None:
     assert chosen(milk(*options), required=0.85) == (14, 1)  # 42 days are more than twice as long
 
 
-def test_longer_step_of_an_item_with_a_rhythm_needs_no_more_probability_than_the_best() -> None:
+def test_longer_step_of_a_regular_item_needs_no_more_probability_than_the_best() -> None:
     options = (option(21, 2, 0.3), option(28, 3, 0.6), option(42, 4, 0.8))
     loose = milk(*options, perishability=Perishability.MONTHS)
     steady = loose._replace(forecast=forecast(options=options, use_days=10.0, regularity_ratio=0.9))

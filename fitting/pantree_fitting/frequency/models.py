@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pantree_fitting.frequency.outcomes import Outcomes, outcomes
 from pantree_fitting.frequency.priors import PairEvidence, fit_priors, pair_evidence
+from pantree_fitting.frequency.rhythms import fit_rhythm_prior
 from pantree_frequency.backends.model_files import FittedModels, Manifest
 from pantree_frequency.core.features import (
     COLUMN,
@@ -164,7 +165,10 @@ def fit(
     """
     sample = sample_of(levels, end_day, plan)
     log_line(f"{len(sample.values):,} pairs on {len(plan.days_before_end)} as-of days")
-    return fit_sample(sample, priors_of(levels, end_day), plan, name=name, log_line=log_line)
+    rhythm = fit_rhythm_prior([level.histories for level in levels], end_day, seed=plan.seed)
+    log_line(f"rhythm: {rhythm.missed:.2f} missed, {rhythm.stray:.2f} stray, {rhythm.ended:.3f} ended")
+    priors = dataclasses.replace(priors_of(levels, end_day), rhythm=rhythm)
+    return fit_sample(sample, priors, plan, name=name, log_line=log_line)
 
 
 def fit_sample(
@@ -191,6 +195,7 @@ def fit_sample(
         "ensemble": list(ENSEMBLE),
         "features": list(MODELED),
         "plan": dataclasses.asdict(plan),
+        "rhythm": dataclasses.asdict(priors.rhythm),
         "switching": fit_switching(sample, log_line=log_line),
     }
     digest = hashlib.sha256((json.dumps(fitted, sort_keys=True) + next_trees + interval_trees).encode()).hexdigest()

@@ -24,6 +24,7 @@ from pantree_frequency.core.models import CLOSED_FORMS, Hazard, Heuristic, Model
 from pantree_frequency.core.models.hazard import STEPS, Trees
 from pantree_frequency.core.need import Switching
 from pantree_frequency.core.priors import Priors
+from pantree_frequency.core.rhythm import DEFAULT_PRIOR, RhythmPrior
 
 BUNDLED = Path(__file__).resolve().parent.parent / "models" / "default"
 
@@ -45,6 +46,8 @@ class Manifest(BaseModel):
     ensemble: tuple[str, ...]
     """Closed forms whose log odds are averaged with those of the trees."""
     switching: dict[str, float]
+    rhythm: RhythmPrior = DEFAULT_PRIOR
+    """How regular needs are; the default if a fit did not estimate it."""
     plan: dict[str, Any]
     """How much was fitted, and on what days."""
 
@@ -83,11 +86,12 @@ def load(directory: Path = BUNDLED) -> FittedModels:
         FileNotFoundError: if a file is missing.
         ValidationError: if the manifest is invalid.
     """
+    manifest = Manifest.model_validate_json((directory / "model.json").read_bytes())
     with np.load(directory / "priors.npz") as arrays:
         groups = {name: _group(arrays, name) for name in ("own", "member", "product")}
-        priors = Priors(arrays["everything"].astype(np.float32), **groups)
+        priors = Priors(arrays["everything"].astype(np.float32), **groups, rhythm=manifest.rhythm)
     return FittedModels(
-        Manifest.model_validate_json((directory / "model.json").read_bytes()),
+        manifest,
         priors,
         lzma.decompress((directory / "next.txt.xz").read_bytes()).decode(),
         lzma.decompress((directory / "interval.txt.xz").read_bytes()).decode(),

@@ -91,7 +91,8 @@ def feature_table(bought: PairPurchases, priors: Priors) -> FeatureTable:
         features[name] = prior[items]
     derive(bought.pair_starts, features)
     values = features.view(np.float32).reshape(len(items), len(COLUMN))
-    rhythms = rhythms_of(bought.pair_starts, bought.as_of, bought.pairs, bought.purchases.days, bought.purchases.units)
+    purchases = bought.purchases
+    rhythms = rhythms_of(bought.pair_starts, bought.as_of, bought.pairs, purchases.days, purchases.units, priors.rhythm)
     return FeatureTable(bought.pairs["household"].copy(), items, values, rhythms)
 
 

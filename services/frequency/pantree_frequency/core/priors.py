@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pantree_frequency.core.records import PRIOR, Records
+from pantree_frequency.core.rhythm import DEFAULT_PRIOR, RhythmPrior
 
 PRIOR_NAMES = PRIOR.names or ()
 _MISSING = np.full(len(PRIOR_NAMES), np.nan, np.float32)
@@ -37,6 +38,8 @@ class Priors:
     """Of a single product of a type or category."""
     product: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """Of a single product by its own name, where enough households bought it."""
+    rhythm: RhythmPrior = DEFAULT_PRIOR
+    """How regular needs are."""
 
     def of_items(
         self, names: Sequence[str], types: Sequence[str], categories: Sequence[str]

@@ -11,8 +11,10 @@ own rhythm alone, and their probabilities follow it the more, the surer it is.
 - An interval may have nothing to do with the rhythm, with probability `STRAY`.
 - A household that buys more units than usual comes back later: intervals per unit are compared with plain ones, and the
   more likely of the two counts.
-- A rhythm may change: the last three or five intervals may belong to a new one.
+- A rhythm may change: the last three or five intervals may belong to a new one, which is as regular as the old one.
 - After each purchase, the need ends with probability `ENDED`.
+
+The constants are the default of a `RhythmPrior`, which `pantree fit` estimates from a retailer's own households.
 
 Sources: renewal processes, D. Cox, "Renewal Theory", 1962; regularity of purchases as a gamma shape, M. Platzer and
 T. Reutterer, "Ticking Away the Moments: Timing Regularity Helps to Better Predict Customer Activity", Marketing Science
@@ -73,7 +75,31 @@ _CELLS_PER_MEAN = 400
 _MAX_RATIO = 8
 
 
-@functools.cache
+@dataclass(frozen=True)
+class RhythmPrior:
+    """How regular needs are in other households. The default is that of real baskets; a fit estimates it anew."""
+
+    cv_shares: tuple[float, ...] = tuple(CV_PRIOR.tolist())
+    """Share of the pairs at each of `CVS`; above 0."""
+    missed: float = MISSED
+    """Probability that an interval spans two cycles."""
+    ended: float = ENDED
+    """Probability that the need ends after a purchase."""
+    stray: float = STRAY
+    """Probability that an interval has nothing to do with the rhythm."""
+
+    def __post_init__(self) -> None:
+        if len(self.cv_shares) != len(CVS) or min(self.cv_shares) <= 0:
+            raise ValueError(f"cv_shares must have {len(CVS)} shares above 0; has {self.cv_shares}")
+        chances = (self.missed, self.ended, self.stray)
+        if not all(0 < chance < 1 for chance in chances) or self.missed + self.stray >= 1:
+            raise ValueError("missed, ended and stray must be above 0, and missed and stray below 1 together")
+
+
+DEFAULT_PRIOR = RhythmPrior()
+
+
+@functools.lru_cache(maxsize=64)
 def _tables(missed: float, stray: float) -> Floats:
     """float64[_MAX_RATIO * _CELLS_PER_MEAN + 1, c], distribution function of interval over mean for each of `CVS`."""
     fine = 8
@@ -115,6 +141,7 @@ class Rhythms:
     """[p], days since the last purchase."""
     counts: Integers
     """[p], purchases."""
+    prior: RhythmPrior = DEFAULT_PRIOR
 
     @property
     def regular(self) -> NDArray[np.bool_]:
@@ -126,7 +153,7 @@ class Rhythms:
         """The rhythms of some pairs."""
         return Rhythms(
             self.trust[chosen], self.means[chosen], self.cvs[chosen], self.weights[chosen], self.first_scale[chosen],
-            self.recency[chosen], self.counts[chosen],
+            self.recency[chosen], self.counts[chosen], self.prior,
         )  # fmt: skip
 
     @staticmethod
@@ -155,8 +182,9 @@ class Rhythms:
             days: float64[d], ascending.
         """
         out = np.zeros((len(self.trust), len(days)))
+        tables = _tables(self.prior.missed, self.prior.stray)
         _fill_next(
-            self.means, self.cvs, self.weights, self.first_scale, self.recency, _tables(MISSED, STRAY), ENDED, days, out
+            self.means, self.cvs, self.weights, self.first_scale, self.recency, tables, self.prior.ended, days, out
         )
         return out
 
@@ -167,12 +195,18 @@ class Rhythms:
             days: float64[d], ascending.
         """
         out = np.zeros((len(self.trust), len(days)))
-        _fill_intervals(self.means, self.cvs, self.weights, _tables(MISSED, STRAY), days, out)
+        tables = _tables(self.prior.missed, self.prior.stray)
+        _fill_intervals(self.means, self.cvs, self.weights, tables, days, out)
         return out
 
 
 def rhythms_of(
-    pair_starts: Integers, as_of: NDArray[np.int32], pairs: Records, days: Integers, units: Integers
+    pair_starts: Integers,
+    as_of: NDArray[np.int32],
+    pairs: Records,
+    days: Integers,
+    units: Integers,
+    prior: RhythmPrior = DEFAULT_PRIOR,
 ) -> Rhythms:
     """The rhythms of all pairs.
 
@@ -182,6 +216,7 @@ def rhythms_of(
         pairs: PAIR[p].
         days: int64[n], purchase days, pair by pair, ascending.
         units: int64[n], units of each purchase.
+        prior: of other households.
     """
     size = len(pairs)
     trust = np.zeros(size)
@@ -191,10 +226,52 @@ def rhythms_of(
     first_scale = np.ones(size, np.float32)
     recency = np.zeros(size, np.int64)
     _fill_posteriors(
-        pair_starts, as_of, pairs, days, units, _tables(MISSED, STRAY), CV_PRIOR, CV_TRUST, ENDED,
-        trust, means, cvs, weights, first_scale, recency,
+        pair_starts, as_of, pairs, days, units, _tables(prior.missed, prior.stray), np.array(prior.cv_shares), CV_TRUST,
+        prior.ended, trust, means, cvs, weights, first_scale, recency,
     )  # fmt: skip
-    return Rhythms(trust, means, cvs, weights, first_scale, recency, pairs["end"] - pairs["first"])
+    return Rhythms(trust, means, cvs, weights, first_scale, recency, pairs["end"] - pairs["first"], prior)
+
+
+def cv_evidence(gaps: Floats, starts: Integers, recency: Floats, missed: float, stray: float) -> tuple[Floats, Floats]:
+    """Mean likelihood of each pair at each of `CVS`, and the same times the probability of no purchase since the last.
+
+    float64[p, c] each, for any mean interval alike. Fits sum them to estimate a `RhythmPrior`.
+
+    Args:
+        gaps: float64[n], intervals, pair by pair.
+        starts: int64[p + 1], where each pair's intervals begin; at least one each.
+        recency: float64[p], days since the last purchase.
+        missed: probability that an interval spans two cycles.
+        stray: probability that an interval has nothing to do with the rhythm.
+    """
+    evidence = np.zeros((len(recency), len(CVS)))
+    waiting = np.zeros((len(recency), len(CVS)))
+    _fill_evidence(gaps, starts, recency, _tables(missed, stray), evidence, waiting)
+    return evidence, waiting
+
+
+@compiled()
+def _fill_evidence(
+    gaps: Floats, starts: Integers, recency: Floats, tables: Floats, evidence: Floats, waiting: Floats
+) -> None:
+    means = np.empty(_MAX_MEANS)
+    likelihood = np.empty((_MAX_MEANS, tables.shape[1]))
+    for pair in range(len(recency)):
+        low, high = np.inf, 0.0
+        for gap in gaps[starts[pair] : starts[pair + 1]]:
+            low, high = min(low, gap), max(high, gap)
+        low, high = math.log(0.8 * low), math.log(1.25 * high)
+        for mean in range(_MAX_MEANS):
+            means[mean] = math.exp(low + (high - low) * mean / (_MAX_MEANS - 1))
+        likelihood[:] = 1.0
+        for gap in gaps[starts[pair] : starts[pair + 1]]:
+            _multiply_likelihood(gap, 1.0, means, _MAX_MEANS, tables, likelihood)
+        for mean in range(_MAX_MEANS):
+            ratio = (recency[pair] + 0.5) / means[mean]
+            for cv in range(tables.shape[1]):
+                share = likelihood[mean, cv] / _MAX_MEANS
+                evidence[pair, cv] += share
+                waiting[pair, cv] += share * (1.0 - _by(ratio, tables, cv))
 
 
 @compiled()
