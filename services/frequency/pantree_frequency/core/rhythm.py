@@ -77,7 +77,7 @@ _MAX_RATIO = 8
 
 @dataclass(frozen=True)
 class RhythmPrior:
-    """How regular needs are in other households. The default is that of real baskets; a fit estimates it anew."""
+    """How regular needs are in other households. The default is that of real baskets; a fit estimates its own."""
 
     cv_shares: tuple[float, ...] = tuple(CV_PRIOR.tolist())
     """Share of the pairs at each of `CVS`; above 0."""
@@ -91,8 +91,8 @@ class RhythmPrior:
     def __post_init__(self) -> None:
         if len(self.cv_shares) != len(CVS) or min(self.cv_shares) <= 0:
             raise ValueError(f"cv_shares must have {len(CVS)} shares above 0; has {self.cv_shares}")
-        chances = (self.missed, self.ended, self.stray)
-        if not all(0 < chance < 1 for chance in chances) or self.missed + self.stray >= 1:
+        probabilities = (self.missed, self.ended, self.stray)
+        if not all(0 < probability < 1 for probability in probabilities) or self.missed + self.stray >= 1:
             raise ValueError("missed, ended and stray must be above 0, and missed and stray below 1 together")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from pantree_recommendation.core.candidate import Candidate, DeliveryOption
-from pantree_recommendation.core.delivery import MAX_LONGER_FACTOR, MIN_LONGER_PROBABILITY, keeps
+from pantree_recommendation.core.delivery import MAX_LONGER_FACTOR, MIN_LONGER_PROBABILITY, MIN_REGULARITY, keeps
 from pantree_recommendation.core.offer import Offer, Price, offer_of, price_of
 from pantree_recommendation.core.planner import (
     NO_CONSTRAINTS,
@@ -17,7 +17,7 @@ from pantree_recommendation.core.planner import (
     PlanPolicy,
     plan_deliveries,
 )
-from pantree_recommendation.core.policy import MIN_REGULARITY, Policy
+from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.subscription import Plan, Subscription, plan_of, subscription_of
 
