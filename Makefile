@@ -162,8 +162,8 @@ typescript: .venv/dev.stamp $(TYPESCRIPT)/node_modules/install.stamp ## Build th
 console-build: $(CONSOLE)/node_modules/install.stamp ## Build the console into the gateway's package, to be committed
 	@cd $(CONSOLE) && npm run --silent check && npm run --silent build -- --logLevel warn
 
-console-test: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Test the console in Node.js, and in Chromium against a mesh
-	@$(BIN)/pytest tests/console
+console-test: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Test the console; pictures of it go to build/pictures
+	@PANTREE_PICTURES=$(CURDIR)/build/pictures $(BIN)/pytest tests/console
 
 random-requests: .venv/dev.stamp ## Send thousands of random requests to the gateway, as its OpenAPI document describes them
 	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py

@@ -3,8 +3,8 @@ import { defineConfig } from "@playwright/test";
 export default defineConfig({
   testDir: "test/e2e",
   outputDir: process.env["PANTREE_TEST_RESULTS"] ?? "test-results",
-  timeout: 45_000,
-  expect: { timeout: 15_000 },
+  timeout: 90_000,
+  expect: { timeout: 30_000 },
   // One mesh on two cores.
   workers: 1,
   reporter: "line",

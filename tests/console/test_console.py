@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 
@@ -23,6 +24,7 @@ from tests.e2e.mesh import RunningMesh
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 MAX_SECONDS = 240
+MAX_SECONDS_TO_COMPILE = 120
 KEY = "the right key"
 
 
@@ -100,9 +102,20 @@ def test_rebuild_is_equal(tmp_path: Path) -> None:
     assert filecmp.cmpfiles(BUILD, tmp_path, names, shallow=False)[0] == names
 
 
+async def until_compiled(mesh: RunningMesh) -> None:
+    """Waits until answers are no longer interpreted, on a first start: the tests of the page should not wait."""
+    async with httpx.AsyncClient(base_url=mesh.http, timeout=30) as client:
+        for _ in range(MAX_SECONDS_TO_COMPILE):
+            components = (await client.get("/health")).json()["components"].values()
+            if not any("compiled" in component["message"] for component in components):
+                return
+            await asyncio.sleep(1)
+
+
 @needs_chromium
 @pytest.mark.asyncio(loop_scope="session")
 async def test_in_chromium(mesh: RunningMesh, keyed: str, tmp_path: Path) -> None:
+    await until_compiled(mesh)
     pictures = os.environ.get("PANTREE_PICTURES", str(tmp_path / "pictures"))
     await run(
         "node_modules/.bin/playwright",

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -166,6 +167,38 @@ def test_up_says_where_purchases_are_stored_and_answers_for_them(tmp_path: Path)
         process.kill()
     names = {file.name for file in (tmp_path / "pantree").iterdir()}
     assert names >= {"history.db", "history.erasures.db", "history.key"}
+
+
+def test_demo_opens_the_console_and_serves_until_a_signal(tmp_path: Path) -> None:
+    opened = tmp_path / "opened"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}.part\nmv {opened}.part {opened}\n')
+    browser.chmod(0o755)
+    process = subprocess.Popen(
+        [*PANTREE, "demo", "--open", "--in-process"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "BROWSER": f"{browser} %s", "COLUMNS": "80"},
+    )
+    assert process.stdout is not None
+    try:
+        console = next(line.split()[-1] for line in process.stdout if line.startswith("Console:"))
+        page = httpx.get(console)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        for _ in range(100):
+            if opened.exists():
+                break
+            time.sleep(0.1)
+        link = opened.read_text().strip()
+        assert link.startswith(f"{console}#/try?b=Bananas%2A1.99%2A1%7EChicken+Breast%2A12.99%2A1&a=health_conscious")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(console)
 
 
 def test_up_on_a_port_in_use_names_the_setting_and_leaves_nothing_running(mesh: RunningMesh) -> None:

@@ -9,16 +9,19 @@ import enum
 import importlib
 import io
 import json
+import os
 import runpy
 import signal
 import sys
 import time
+import webbrowser
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 from google.protobuf import json_format
@@ -202,17 +205,27 @@ def up(
     run_event_loop(lambda: _up(in_process, certificates, PARTS if without_history else ALL_PARTS))
 
 
-@app.command(epilog=examples("pantree demo", "pantree demo --seed 7 --csv > recommendations.csv"))
+@app.command(
+    epilog=examples("pantree demo", "pantree demo --open", "pantree demo --seed 7 --csv > recommendations.csv")
+)
 def demo(
     in_process: InProcess = False,
     seed: Annotated[int, typer.Option(metavar="N", min=0, max=2**32 - 1, help="Random seed.")] = 8,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
+    open_console: Annotated[
+        bool, typer.Option("--open", help="Open the example in a browser, and keep the mesh until Ctrl-C.")
+    ] = False,
 ) -> None:
-    """Start a mesh and show recommendations for an example."""
+    """Start a mesh and show recommendations for an example, in the terminal or in a browser."""
     output = Format.of_options(as_json, as_csv)
     request = inputs.read_request(DEMO_REQUEST)
     request.seed = seed
+    if open_console:
+        if output is not Format.TEXT:
+            raise typer.BadParameter("--open shows the answer in a browser; leave out --json and --csv")
+        run_event_loop(lambda: _up(in_process, None, PARTS, own_ports=True, route=_try_link(request)))
+        return
     request.include_cadence_changes = True
     run_event_loop(lambda: _process([request], None, in_process, output))
 
@@ -491,7 +504,15 @@ app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.add_typer(sagemaker_app, name="sagemaker")
 
 
-async def _up(in_process: bool, certificates: Path | None, parts: Sequence[ServiceKind]) -> None:
+async def _up(
+    in_process: bool,
+    certificates: Path | None,
+    parts: Sequence[ServiceKind],
+    *,
+    own_ports: bool = False,
+    route: str | None = None,
+) -> None:
+    """Runs a mesh until a signal. `route` is one of the console to open in a browser."""
     main_task = asyncio.current_task()
     assert main_task is not None
 
@@ -505,12 +526,14 @@ async def _up(in_process: bool, certificates: Path | None, parts: Sequence[Servi
     with contextlib.suppress(asyncio.CancelledError):
         async with running_mesh(
             in_process=in_process,
-            own_ports=False,
+            own_ports=own_ports,
             on_state_change=_print_serving,
             certificates=certificates,
             parts=parts,
         ) as mesh:
             _print_addresses(mesh, time.perf_counter() - started_at)
+            if route is not None:
+                _open_browser(f"{_console_url(mesh)}#{route}")
             try:
                 await mesh.keep_running(_print_state)
             finally:
@@ -539,8 +562,37 @@ def _print_addresses(mesh: Mesh, seconds: float) -> None:
         settings = importlib.import_module("pantree_history.settings")
         place = load_settings(settings.HistorySettings).store.place
         console.print(f"Purchases are stored in {place}.", soft_wrap=True, highlight=False)
-    docs = f"http://{mesh.addresses['gateway']}/docs"
-    console.print(f"All parts are serving after {seconds:.1f} s. API docs: {docs}. Press Ctrl-C to stop.")
+    gateway = f"http://{mesh.addresses['gateway']}"
+    console.print(f"All parts are serving after {seconds:.1f} s. Press Ctrl-C to stop.")
+    # On lines of their own, which terminals make links of.
+    console.print(f"Console:  {_console_url(mesh)}", soft_wrap=True)
+    console.print(f"API docs: {gateway}/docs", soft_wrap=True)
+
+
+def _console_url(mesh: Mesh) -> str:
+    return f"http://{mesh.addresses['gateway']}/app/"
+
+
+def _try_link(request: ProcessInput) -> str:
+    """Route of the console that answers a first purchase."""
+    basket = "~".join(f"{item.name}*{item.price:g}*{item.quantity or 1}" for item in request.items)
+    query = {
+        "b": basket,
+        "a": request.archetype,
+        "m": str(request.simulation_months),
+        "s": str(request.seed),
+        "d": request.as_of,
+    }
+    return f"/try?{urlencode(query)}"
+
+
+def _open_browser(url: str) -> None:
+    """Opens a page if there is a screen; a browser in this terminal would hide the output."""
+    has_screen = sys.platform in ("darwin", "win32") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+    )
+    if not (has_screen and webbrowser.open(url)):
+        console.print(f"Open this page in a browser: {url}", soft_wrap=True)
 
 
 @contextlib.asynccontextmanager

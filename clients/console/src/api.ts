@@ -85,20 +85,29 @@ export async function readFile(file: Blob, options: FileOptions, signal?: AbortS
   return client().readPurchaseFile<FileReport>(file, fileQuery(options), signal ? { signal } : {});
 }
 
-export async function processHistory(
-  customerId: string,
-  report: FileReport,
-  signal?: AbortSignal,
-): Promise<ProcessResult> {
+/** A household: its purchases from a file, or the id of a stored customer. */
+export interface Source {
+  customerId: string;
+  /** Null for a stored customer. */
+  report: FileReport | null;
+}
+
+/** @param tolerance from more deliveries, near 0, to more stockouts, near 1 */
+export async function processHousehold(source: Source, tolerance: number, signal: AbortSignal): Promise<ProcessResult> {
+  const { customerId, report } = source;
+  const purchases = report
+    ? { history_columns: report.history_columns, ...(report.currency_code && { currency_code: report.currency_code }) }
+    : { stored_history: true };
   return client().process(
     {
       customer_id: customerId,
-      history_columns: report.history_columns,
-      ...(report.currency_code && { currency_code: report.currency_code }),
+      ...purchases,
+      stockout_tolerance_ratio: tolerance,
       max_recommendations: 100,
       include_forecasts: true,
       include_cadence_changes: true,
     },
-    signal ? { signal } : {},
+    // A large history on a mesh that has just started.
+    { signal, timeoutSeconds: 120 },
   );
 }

@@ -17,10 +17,10 @@ export function moneyChart(amounts: Money, currency: string): ChartData {
     header: ["", words.title],
     rows,
     points: [],
-    height: 34 * bars.length + 8,
+    height: 42 * bars.length + 8,
     options: (plot, width) => ({
       width,
-      height: 34 * bars.length + 8,
+      height: 42 * bars.length + 8,
       marginLeft: 8,
       marginRight: 8,
       marginTop: 4,
@@ -31,7 +31,7 @@ export function moneyChart(amounts: Money, currency: string): ChartData {
         plot.barX(bars, { y: "name", x: "amount", fill: "color", rx: 2 }),
         plot.text(bars, {
           y: "name", x: 0, text: ({ name, amount }: (typeof bars)[number]) => `${name}  ${money(amount, currency)}`,
-          textAnchor: "start", dy: -15, fill: "var(--ink)", fontSize: 13,
+          textAnchor: "start", dy: -17, fill: "var(--ink)", fontSize: 13,
         }),
       ],
     }),

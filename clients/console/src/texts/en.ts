@@ -44,6 +44,7 @@ export const en = {
     waiting: "Choose a basket and press Show me. The months appear here one by one.",
     connecting: "Connecting …",
     running: (month: number, of: number) => `Month ${month} of ${of}`,
+    thinking: "All months are here. Looking for what is worth a subscription …",
     done: (months: number) => `${count(months, "month", "months")} shown.`,
     stopped: "Stopped. Nothing more arrives.",
     lost: (after: string) => `The connection was lost${after ? ` after ${after}` : ""}. Trying again …`,
@@ -107,6 +108,15 @@ export const en = {
       lines.length === 0 ? "The whole file" : `Line ${lines.join(", ")}${more > 0 ? ` and ${more} more` : ""}`,
     kinds: { "left out": "Left out", changed: "Changed", "in doubt": "In doubt" } as Record<string, string>,
     downloadRemarks: "Download all remarks",
+    stored: "Or a stored customer",
+    storedUse: "Show",
+    storedNone: "There is no such customer, or nothing is stored.",
+    doubt: "When in doubt",
+    doubtMore: "rather too much at home",
+    doubtLess: "rather run out",
+    doubtHint: "Move it, and the answer follows: fewer or more deliveries.",
+    doubtText: (tolerance: number) =>
+      tolerance < 0.45 ? "rather too much at home" : tolerance > 0.55 ? "rather run out" : "balanced",
     again: "Use another file",
     summary: (trips: number, items: number, from: string, to: string) =>
       `${count(trips, "shopping trip", "shopping trips")} and ${count(items, "item", "items")} from ${from} to ${to}.`,

@@ -1,13 +1,14 @@
 import { signal } from "@preact/signals";
-import { PantreeError, type ProcessResult } from "pantree-client";
+import { NotFoundError, PantreeError, type ProcessResult } from "pantree-client";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { asksForKey, client, processHistory, readFile, type FileOptions, type FileReport } from "../api.js";
+import { asksForKey, client, processHousehold, readFile, type FileOptions, type FileReport, type Source } from "../api.js";
 import { csvOf, download } from "../csv/write.js";
 import { dayOfText, longDay } from "../format.js";
 import { Answer } from "../parts/answer.js";
 import { announce } from "../parts/live.js";
 import { Problem } from "../parts/problem.js";
 import { dateQuestion, onlyRowsAreWrong, remarkRows } from "../state/faults.js";
+import { Latest } from "../state/latest.js";
 import { archetypes, catalog, config, loadSession } from "../state/session.js";
 import { exampleBasket, requestOf } from "../state/basket.js";
 import { texts } from "../texts/index.js";
@@ -18,6 +19,7 @@ const MAX_MIB = 16;
 const ROLES = ["date", "item", "price", "quantity", "total", "paid", "saving", "category", "household"];
 const DETECT: FileOptions = { columns: {}, dateFormat: "", decimal: "", household: "", leaveOutInvalid: false };
 const SHOWN_REMARKS = 5;
+const BALANCED = 0.5;
 
 type Step = "none" | "reading" | "unreadable" | "thinking" | "done";
 
@@ -27,7 +29,31 @@ const report = signal<FileReport | null>(null);
 const result = signal<ProcessResult | null>(null);
 const step = signal<Step>("none");
 const failure = signal<unknown>(null);
+const source = signal<Source | null>(null);
+const tolerance = signal(BALANCED);
 let current: AbortController | null = null;
+
+// While the slider moves, one request is in flight and the newest value waits.
+const answers = new Latest<{ source: Source; tolerance: number }, ProcessResult>(
+  (input, abort) => processHousehold(input.source, input.tolerance, abort),
+  (found) => {
+    result.value = found;
+    failure.value = null;
+    step.value = "done";
+    announce(texts.plan.shown(found.recommendations.recommendations.length, found.recommendations.recommendations.length));
+  },
+  (error) => {
+    step.value = result.value ? "done" : "none";
+    if (!asksForKey(error)) failure.value = error;
+  },
+);
+
+function answer(): void {
+  if (!source.value) return;
+  step.value = "thinking";
+  failure.value = null;
+  answers.request({ source: source.value, tolerance: tolerance.value });
+}
 
 async function read(next: FileOptions): Promise<void> {
   current?.abort();
@@ -46,13 +72,11 @@ async function read(next: FileOptions): Promise<void> {
       announce(words.cannotRead(found.problem_count));
       return;
     }
-    step.value = "thinking";
     announce(words.thinking);
     const name = found.household || chosen.name.replace(/\.[^.]*$/, "") || "household";
     const id = name.replace(/[\p{C}]/gu, "").trim().slice(0, 128) || "household";
-    result.value = await processHistory(id, found, controller.signal);
-    step.value = "done";
-    announce(texts.plan.title);
+    source.value = { customerId: id, report: found };
+    answer();
   } catch (error) {
     if (controller.signal.aborted) return;
     step.value = result.value ? "done" : "none";
@@ -60,7 +84,14 @@ async function read(next: FileOptions): Promise<void> {
   }
 }
 
+function takeStored(customerId: string): void {
+  source.value = { customerId, report: null };
+  answer();
+}
+
 function take(chosen: File): void {
+  answers.cancel();
+  source.value = null;
   report.value = null;
   result.value = null;
   failure.value = null;
@@ -100,6 +131,9 @@ async function takeExample(): Promise<void> {
 
 function forget(): void {
   current?.abort();
+  answers.cancel();
+  source.value = null;
+  tolerance.value = BALANCED;
   file.value = null;
   report.value = null;
   result.value = null;
@@ -110,38 +144,72 @@ function forget(): void {
 
 export function Household() {
   const found = report.value;
-  const answer = result.value;
+  const shown = result.value;
   const error = failure.value;
   return (
     <div class="household">
       <h1>{words.title}</h1>
       {!file.value && <p class="intro screen">{words.intro}</p>}
       {error !== null && (
-        error instanceof PantreeError
-          ? <Problem error={error} onRetry={file.value ? () => void read(options.value) : undefined} />
+        error instanceof NotFoundError
+          ? <div class="problem" role="alert"><p>{words.storedNone}</p></div>
+          : error instanceof PantreeError
+          ? <Problem error={error} onRetry={source.value ? answer : file.value ? () => void read(options.value) : undefined} />
           : <div class="problem" role="alert"><p>{error instanceof Error ? error.message : String(error)}</p></div>
       )}
       {file.value ? <FilePanel /> : <DropZone />}
-      {(step.value === "reading" || step.value === "thinking") && (
+      {!file.value && <Stored />}
+      {result.value && step.value !== "unreadable" && <Controls />}
+      {(step.value === "reading" || step.value === "thinking") && !result.value && (
         <p class="status" data-phase="running">{step.value === "reading" ? words.reading : words.thinking}</p>
       )}
       {step.value === "unreadable" && found && <Unreadable report={found} />}
-      {answer && found && step.value !== "unreadable" && (
+      {shown && step.value !== "unreadable" && (
         <div class={step.value === "done" ? "" : "earlier"} aria-busy={step.value !== "done"}>
-          {answer.history_summary && (
+          {shown.history_summary && (
             <p>
               {words.summary(
-                answer.history_summary.trip_count,
-                answer.history_summary.item_count,
-                longDay(dayOfText(answer.history_summary.first_date)),
-                longDay(dayOfText(answer.history_summary.last_date)),
+                shown.history_summary.trip_count,
+                shown.history_summary.item_count,
+                longDay(dayOfText(shown.history_summary.first_date)),
+                longDay(dayOfText(shown.history_summary.last_date)),
               )}
             </p>
           )}
-          <Answer result={answer} />
+          <Answer result={shown} />
         </div>
       )}
     </div>
+  );
+}
+
+function Controls() {
+  return (
+    <div class="panel screen doubt">
+      <label for="doubt">{words.doubt}</label>
+      <span aria-hidden="true">{words.doubtMore}</span>
+      <input id="doubt" type="range" min="0.1" max="0.9" step="0.05" value={tolerance.value}
+        aria-valuetext={words.doubtText(tolerance.value)} aria-describedby="doubt-hint"
+        onInput={(event) => { tolerance.value = Number(event.currentTarget.value); answer(); }} />
+      <span aria-hidden="true">{words.doubtLess}</span>
+      <span class="soft" id="doubt-hint">{words.doubtHint}</span>
+    </div>
+  );
+}
+
+/** Only with a history service, which is an optional part. */
+function Stored() {
+  const [id, setId] = useState("");
+  useEffect(() => {
+    void loadSession();
+  }, []);
+  if (!config.value?.components.some(({ name, enabled }) => name === "history" && enabled)) return null;
+  return (
+    <form class="stored" onSubmit={(event) => { event.preventDefault(); if (id.trim()) takeStored(id.trim()); }}>
+      <label for="stored">{words.stored}</label>
+      <input id="stored" class="short" maxLength={128} autocomplete="off" value={id} onInput={(event) => setId(event.currentTarget.value)} />
+      <button type="submit">{words.storedUse}</button>
+    </form>
   );
 }
 

@@ -274,7 +274,7 @@ function Progress({ expected }: { expected: readonly string[] }) {
   const status = {
     idle: words.waiting,
     connecting: words.connecting,
-    running: words.running(months.length, monthCount),
+    running: monthCount > 0 && months.length >= monthCount ? words.thinking : words.running(months.length, monthCount),
     lost: words.lost(months.at(-1)?.label ?? ""),
     stopped: words.stopped,
     done: words.done(months.length),

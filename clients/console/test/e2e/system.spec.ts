@@ -6,7 +6,7 @@ const KEYED = process.env["PANTREE_KEYED_URL"];
 
 test("parts, versions, models and links", async ({ page }) => {
   await page.goto("app/#/system");
-  await expect(page.locator("tbody tr")).toHaveCount(7);
+  await expect(page.locator("tbody tr")).toHaveCount(8);
   await expect(page.locator(".verdict")).toContainText("Everything works.");
   await expect(page.locator("tbody tr").filter({ hasText: "recommendation" })).toContainText("0.1.0");
   await expect(page.locator(".model").first()).toBeVisible();

@@ -200,3 +200,70 @@ test("stream without a WebSocket throws a helpful error", async () => {
     if (own) globalThis.WebSocket = own;
   }
 });
+
+test("credentials are sent with requests and WebSockets, a token function is called for each", async () => {
+  const headers: (string | undefined)[][] = [];
+  const [server, url] = await serve((request, response) => {
+    headers.push([request.headers["x-api-key"] as string | undefined, request.headers.authorization]);
+    send(response, 200, {});
+  });
+  let number = 0;
+  await new PantreeClient(url, { apiKey: "secret" }).config();
+  const withToken = new PantreeClient(url, { token: () => `token ${++number}`, WebSocket });
+  await withToken.config();
+  await withToken.config();
+  expect(headers).toEqual([["secret", undefined], [undefined, "Bearer token 1"], [undefined, "Bearer token 2"]]);
+
+  const protocols: (string | undefined)[] = [];
+  server.on("upgrade", (request, socket) => {
+    protocols.push(request.headers["sec-websocket-protocol"]);
+    socket.end("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  });
+  const client = new PantreeClient(url, { apiKey: "secret", maxAttempts: 1, WebSocket });
+  await expect(client.stream(BASKET).next()).rejects.toBeInstanceOf(ComponentUnavailableError);
+  expect(protocols).toEqual(["pantree,bearer.secret"]);
+});
+
+test("retries are reported, and can be made at once", async () => {
+  let requests = 0;
+  const [, url] = await serve((_request, response) => {
+    if (++requests < 3) send(response, 503, UNAVAILABLE);
+    else send(response, 200, {});
+  });
+  const retries: number[] = [];
+  const client = new PantreeClient(url, {
+    onRetry: ({ attempt, seconds, error, now }) => {
+      expect(error).toBeInstanceOf(ComponentUnavailableError);
+      expect(seconds).toBeGreaterThan(0);
+      retries.push(attempt);
+      now();
+    },
+  });
+  await client.config();
+  expect(retries).toEqual([1, 2]);
+});
+
+test("a socket that is closed for wrong credentials is not tried again", async () => {
+  const [server, url] = await serve((_request, response) => send(response, 404, {}));
+  let connections = 0;
+  const sockets = new WebSocketServer({ server });
+  sockets.on("connection", (socket) => {
+    connections++;
+    socket.close(4401, "the key is unknown");
+  });
+  const client = new PantreeClient(url, { apiKey: "wrong", WebSocket });
+  await expect(client.stream(BASKET).next()).rejects.toMatchObject({ name: "UnauthenticatedError", message: "the key is unknown" });
+  expect(connections).toBe(1);
+  server.close();
+});
+
+test("a file is sent as it is", async () => {
+  const bodies: string[] = [];
+  const [, url] = await serve((request, response) => {
+    request.setEncoding("utf8").on("data", (text: string) => bodies.push(`${request.url} ${request.headers["content-type"]} ${text}`));
+    request.on("end", () => send(response, 200, { problems: [] }));
+  });
+  const report = await new PantreeClient(url).readPurchaseFile(new Blob(["date,item\n"]), "decimal=.");
+  expect(report).toEqual({ problems: [] });
+  expect(bodies).toEqual(["/api/v1/purchase-files?decimal=. application/octet-stream date,item\n"]);
+});
