@@ -191,7 +191,7 @@ def test_demo_opens_the_console_and_serves_until_a_signal(tmp_path: Path) -> Non
                 break
             time.sleep(0.1)
         link = opened.read_text().strip()
-        assert link.startswith(f"{console}#/try?b=Bananas%2A1.99%2A1%7EChicken+Breast%2A12.99%2A1&a=health_conscious")
+        assert link.startswith(f"{console}#/try?b=Bananas%2A1.99%2A1~Chicken+Breast%2A12.99%2A1&a=health_conscious")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     finally:

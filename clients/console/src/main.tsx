@@ -15,6 +15,7 @@ import "./style/print.css";
 
 const THEME = "pantree-theme";
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+const systemIsDark = signal(prefersDark.matches);
 const theme = signal(localStorage.getItem(THEME) ?? "");
 
 const VIEWS: Readonly<Record<string, { view: () => preact.JSX.Element; name: string; isHidden?: boolean }>> = {
@@ -25,7 +26,7 @@ const VIEWS: Readonly<Record<string, { view: () => preact.JSX.Element; name: str
 };
 
 function isDark(): boolean {
-  return theme.value ? theme.value === "dark" : prefersDark.matches;
+  return theme.value ? theme.value === "dark" : systemIsDark.value;
 }
 
 function applyTheme(): void {
@@ -76,6 +77,14 @@ function App() {
 
 document.documentElement.lang = texts.locale;
 applyTheme();
-prefersDark.addEventListener("change", applyTheme);
+prefersDark.addEventListener("change", () => {
+  systemIsDark.value = prefersDark.matches;
+  applyTheme();
+});
+// Paper is white.
+addEventListener("beforeprint", () => {
+  document.documentElement.dataset["theme"] = "light";
+});
+addEventListener("afterprint", applyTheme);
 followHash();
 render(<App />, document.getElementById("app")!);

@@ -184,7 +184,7 @@ export function Try() {
           {run.value.phase === "failed" && <Problem error={run.value.error} onRetry={() => void start()} />}
           {run.value.result && (
             <div class={run.value.phase === "done" ? "" : "earlier"} aria-busy={run.value.phase !== "done"}>
-              <p class="soft">{words.simulatedNote}</p>
+              <p class="soft note">{words.simulatedNote}</p>
               <Answer result={run.value.result} />
             </div>
           )}
