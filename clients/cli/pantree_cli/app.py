@@ -217,7 +217,7 @@ def demo(
         bool, typer.Option("--open", help="Open the example in a browser, and keep the mesh until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Start a mesh and show recommendations for an example, in the terminal or in a browser."""
+    """Start a mesh and show recommendations for an example."""
     output = Format.of_options(as_json, as_csv)
     request = inputs.read_request(DEMO_REQUEST)
     request.seed = seed
