@@ -129,3 +129,29 @@ def test_suggestions_are_marked_as_such() -> None:
     text = printed(messages.RecommendationSet(suggestions=[suggestion]))
     assert "not habits of this household" in text
     assert "Eggs: Bought regularly by 25 of the 50 customers most like you." in text
+
+
+def test_calendar_fits_into_80_columns_and_the_year_adds_up() -> None:
+    message = messages.ProcessResult(as_of="2026-06-20", history_summary=messages.HistorySummary(has_prices=True))
+    plan = message.recommendations.plan
+    plan.item_count, plan.annual_cost, plan.annual_paid, plan.annual_savings_vs_paid = 2, 100.01, 110.02, 10.01
+    plan.end_date = "2026-09-12"
+    for name, cost, saving in (("Whole Milk, organic, half a gallon", 60.0, 7.01), ("Oat Drink", 40.01, 3.0)):
+        item = message.recommendations.recommendations.add(
+            name=name, last_date="2026-06-18", next_due_date="2026-06-25"
+        )
+        item.subscription.annual_cost, item.subscription.annual_savings_in_plan = cost, saving
+        item.subscription.frequency, item.subscription.first_delivery_date = "weekly", "2026-06-27"
+    box = plan.deliveries.add(date="2026-06-27", discount_ratio=0.05, price=10.5, savings_vs_paid=-0.3)
+    for item in message.recommendations.recommendations:
+        box.items.add(name=item.name, quantity=2, price=5.25, savings_vs_paid=-0.15)
+    console = Console(width=80, file=io.StringIO())
+    print_result(console, to_result(message))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(
+        line.split()[:3] == ["Sat", "27", "Jun"] and line.split()[-3:] == ["5%", "10.50", "-0.30"] for line in lines
+    )
+    text = " ".join(" ".join(lines).split())
+    assert "A year: 110.02 at the prices paid so far, 100.01 by subscription: saves 10.01." in text

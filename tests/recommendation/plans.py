@@ -40,7 +40,7 @@ def candidates_of(item: PlanItem) -> list[tuple[PlanOption, int]]:
     """All ways to deliver an item: an option and a first day."""
     found = []
     for option in item.options:
-        window = max(3, int(option.interval_days * (1 / 8 if item.regular else 1 / 3)))
+        window = max(3, int(option.interval_days * (1 / 16 if item.regular else 1 / 3)))
         first = item.best_first_day
         found += [(option, day) for day in range(max(1, first - window), first + window + 1)]
     return found

@@ -314,6 +314,17 @@ def process(
             help="Above 0, to deliver more and avoid stockouts, and below 1, to deliver less; by default 0.5.",
         ),
     ] = None,
+    budget: Annotated[
+        float | None, typer.Option(metavar="AMOUNT", help="Most that the deliveries of any 28 days may cost.")
+    ] = None,
+    boxes: Annotated[int | None, typer.Option(metavar="NUMBER", help="Most deliveries in any 28 days.")] = None,
+    weekdays: Annotated[
+        list[int] | None,
+        typer.Option("--weekday", metavar="1-7", help="Day of delivery, 1 for Monday; repeatable. By default any."),
+    ] = None,
+    excluded: Annotated[
+        list[str] | None, typer.Option("--exclude", metavar="ITEM", help="Item to leave out; repeatable.")
+    ] = None,
     address: Address = "",
     api_key: ApiKey = "",
     token: Token = "",
@@ -372,6 +383,14 @@ def process(
         message.include_suggestions |= suggestions
         if stockout_tolerance is not None:
             message.stockout_tolerance_ratio = stockout_tolerance
+        if budget is not None:
+            message.constraints.budget_per_month = budget
+        if boxes is not None:
+            message.constraints.max_boxes_per_month = boxes
+        message.constraints.delivery_weekdays.extend(weekdays or ())
+        message.constraints.excluded_items.extend(excluded or ())
+        if not message.constraints.ByteSize():
+            message.ClearField("constraints")
         message.include_cadence_changes |= output is Format.TEXT
 
     def renamed(error: InvalidInput, position: int) -> InvalidInput:

@@ -147,9 +147,8 @@ def recommendations_table(result: Result) -> Table:
         table.add_column(heading, justify="right", no_wrap=True)
     for item in result.recommendations:
         quantity = f"{item.quantity} × " if item.quantity > 1 else ""
-        # No claim if the prices paid are unknown or don't support one.
-        savings = item.savings_vs_paid
-        saved = money(savings.expected, code) if savings else "–"
+        savings = item.annual_savings_in_plan
+        saved = money(savings, code) if savings is not None else "–"
         variant = f", {item.variant}" if item.variant else ""
         table.add_row(
             shown_name(f"{quantity}{item.name}{variant}"),
@@ -165,14 +164,46 @@ def recommendations_table(result: Result) -> Table:
 
 
 def plan_line(plan: Plan, currency_code: str) -> str:
-    """Cost and savings of all recommendations together."""
+    """What all subscriptions cost and save in a year: the sum of the table, to the cent."""
     unit = f" {currency_code}" if currency_code else ""
-    cost = f"All {plan.item_count} together cost {money(plan.annual_cost, currency_code)}{unit} a year"
-    if plan.annual_savings_vs_paid is None:
-        return f"{cost}."
-    kind = "less" if plan.annual_savings_vs_paid >= 0 else "more"
+    cost = f"{money(plan.annual_cost, currency_code)}{unit}"
+    if plan.annual_paid is None or plan.annual_savings_vs_paid is None:
+        return f"All {plan.item_count} together cost {cost} a year."
     difference = money(abs(plan.annual_savings_vs_paid), currency_code)
-    return f"{cost}, {difference} {kind} than the prices paid so far, promotions included."
+    paid = money(plan.annual_paid, currency_code)
+    if plan.annual_savings_vs_paid >= 0:
+        return f"A year: {paid}{unit} at the prices paid so far, {cost} by subscription: saves {difference}{unit}."
+    return f"A year: {paid}{unit} at the prices paid so far, {cost} by subscription: costs {difference}{unit} more."
+
+
+def calendar_table(plan: Plan, currency_code: str) -> Table:
+    """The boxes of the next weeks, 80 columns wide at most. Amounts are dashes when prices are unknown."""
+    assert plan.end_date is not None  # there are deliveries
+    end = f"{plan.end_date.day} {plan.end_date:%b}"
+    table = Table(
+        title=f"Deliveries until {end}",
+        title_justify="left",
+        header_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("day", no_wrap=True)
+    table.add_column("items", overflow="fold")
+    for heading in ("off", "price", "saves"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for delivery in plan.deliveries:
+        names = ", ".join(
+            f"{item.quantity} × {item.name}" if item.quantity > 1 else item.name for item in delivery.items
+        )
+        saved = "–" if delivery.savings_vs_paid is None else money(delivery.savings_vs_paid, currency_code)
+        table.add_row(
+            f"{delivery.date:%a} {delivery.date.day:>2} {delivery.date:%b}",
+            shown_name(names),
+            f"{delivery.discount_ratio:.0%}",
+            money(delivery.price, currency_code) if delivery.price else "–",
+            saved if delivery.price else "–",
+        )
+    return table
 
 
 def print_result(console: Console, result: Result) -> None:
@@ -180,10 +211,13 @@ def print_result(console: Console, result: Result) -> None:
     if result.recommendations:
         console.print(recommendations_table(result))
         console.print(
-            "again: probability of a purchase within 1.5 × the cadence. first: best day for the first delivery. "
-            "costs: per year, with the discount for one item. saves: per year, compared with the prices paid.",
+            "again: probability of a purchase within 1.5 × the cadence. first: day of the first delivery. "
+            "costs: per year, with the discounts of the plan. saves: per year, compared with the prices paid; "
+            "below 0 for convenience that costs more.",
             style="dim",
         )
+        if result.plan.deliveries:
+            console.print(calendar_table(result.plan, result.currency_code))
         if result.has_prices:
             console.print(plan_line(result.plan, result.currency_code))
         else:
@@ -191,12 +225,16 @@ def print_result(console: Console, result: Result) -> None:
         for item in result.recommendations[:_MAX_CHANGES_SHOWN]:
             if item.cadence_change:
                 console.print(shown_name(f"{item.name}: {item.cadence_change}"), style="dim", highlight=False)
-    else:
+    elif not result.binding_constraints:
         console.print("No item is bought regularly enough to be worth a subscription.")
-        if result.near_misses:
-            console.print("Near misses:")
-        for omitted in result.near_misses:
-            console.print(shown_name(f"  {omitted.name}: {omitted.reason}"), highlight=False)
+    for binding in result.binding_constraints:
+        console.print(shown_name(f"No plan: {binding.text}"), style="bold", highlight=False)
+    # Next to recommendations, only what they lack because of its price is of interest.
+    misses = [one for one in result.near_misses if not result.recommendations or one.code == "MORE_EXPENSIVE"]
+    if misses:
+        console.print("Near misses:")
+    for omitted in misses:
+        console.print(shown_name(f"  {omitted.name}: {omitted.reason}"), highlight=False)
     if result.suggestions:
         console.print("Similar customers regularly buy these items (suggestions, not habits of this household):")
         for suggestion in result.suggestions:

@@ -21,7 +21,8 @@ from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.reason import Reason, ReasonCode
 from pantree_recommendation.core.subscription import Plan, Subscription, plan_of, subscription_of
 
-# Another option than the best one must supply nearly as much, and run out nearly as seldom.
+# Another option than the best one must supply nearly as much, and run out nearly as seldom: the frequency service chose
+# how much is right.
 _MAX_OTHER_SUPPLY = 0.15
 _MAX_OTHER_STOCKOUT = 0.1
 
@@ -168,10 +169,9 @@ def _is_good(option: DeliveryOption, best: PlanOption, candidate: Candidate, pol
         required = max(required, MIN_LONGER_PROBABILITY)
     forecast = candidate.forecast
     assert forecast is not None  # it has options
-    allowed = max(_MAX_OTHER_SUPPLY, abs(best.supply_ratio - 1))
     return (
         option.cadence_probability >= required
-        and abs(option.supply_ratio - 1) <= allowed
+        and abs(option.supply_ratio / best.supply_ratio - 1) <= _MAX_OTHER_SUPPLY
         and option.stockout_probability <= best.stockout_probability + _MAX_OTHER_STOCKOUT
         and keeps(candidate, forecast, option, policy.max_supply_days)
     )

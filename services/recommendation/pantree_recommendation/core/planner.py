@@ -37,7 +37,7 @@ SLOT_DAYS = math.gcd(*(step.interval_days for step in LADDER))
 # A delivery is this far from the best day at most, as a share of the interval; and this many days, so that any weekday
 # is possible. Most items have no rhythm: their use varies more than that from one interval to the next.
 _MAX_SHIFT_RATIO = 1 / 3
-_MAX_SHIFT_RATIO_OF_REGULAR = 1 / 8
+_MAX_SHIFT_RATIO_OF_REGULAR = 1 / 16
 _MAX_SHIFT_DAYS = 3
 # Starts of the search: the days of the week that come closest to the best days of the items have all patterns.
 _MAX_PHASES = 2
