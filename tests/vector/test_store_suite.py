@@ -278,7 +278,7 @@ async def test_neighborhood_is_what_many_similar_customers_buy_regularly(similar
         await similarity.neighborhood(f"{tenant}-other", "newcomer", limit=10)
 
 
-async def test_full_store_in_memory_forgets_the_customers_stored_longest_ago_of_the_largest_tenant() -> None:
+async def test_full_store_in_memory_forgets_the_oldest_customers_of_the_largest_tenant() -> None:
     similarity = Similarity(MemoryStore(max_items=9), HashedTrigrams())
     await similarity.open()
     await index(similarity, "small", "family")
