@@ -165,6 +165,9 @@ console-build: $(CONSOLE)/node_modules/install.stamp ## Build the console into t
 console-test: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Test the console; pictures of it go to build/pictures
 	@PANTREE_PICTURES=$(CURDIR)/build/pictures $(BIN)/pytest tests/console
 
+history-kills: .venv/dev.stamp ## Kill the history service during a million appended and imported lines; takes half an hour
+	@PANTREE_TEST_KILLED_LINES=1000000 $(BIN)/pytest --timeout=3600 tests/history/test_kill.py
+
 random-requests: .venv/dev.stamp ## Send thousands of random requests to the gateway, as its OpenAPI document describes them
 	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pantree_cli.mesh import PARTS
+from pantree_cli.mesh import ALL_PARTS
 from pantree_runtime.settings import environment_variables
 from tests.deploy.manifests import ROOT, named, of_kind, overlay
 from tests.deploy.parts import settings_class
@@ -25,7 +25,7 @@ def test_links_work(guide: Path) -> None:
 
 @guides
 def test_variables_are_settings(guide: Path) -> None:
-    known = {variable for part in PARTS for variable in environment_variables(settings_class(part))}
+    known = {variable for part in ALL_PARTS for variable in environment_variables(settings_class(part))}
     of_libraries = {"AWS_CA_BUNDLE", "OTEL_EXPORTER_OTLP_CERTIFICATE"}
     in_kubernetes_only = {"NGC_API_KEY", "BASE_IMAGE", "PARTS", "EXTRAS"}
     named_ones = set(re.findall(r"`([A-Z][A-Z_]*[A-Z])(?:=[^`]*)?`", guide.read_text())) - {

@@ -31,6 +31,7 @@ from rich.table import Table
 
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
+from pantree_cli.customer import IMPORT_EXAMPLES, customer_app, import_files
 from pantree_cli.export import EXAMPLES as EXPORT_EXAMPLES
 from pantree_cli.export import export
 from pantree_cli.fitting import EVALUATE_EXAMPLES, FIT_EXAMPLES, evaluate, fit
@@ -517,6 +518,8 @@ def main(
 
 app.command(epilog=SIMULATE_EXAMPLES)(simulate)
 app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command("import", epilog=IMPORT_EXAMPLES)(import_files)
+app.add_typer(customer_app, name="customer")
 app.add_typer(policy_app, name="policy")
 app.command(epilog=FIT_EXAMPLES)(fit)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)

@@ -1,0 +1,163 @@
+"""Kills the service during appends and imports: every acknowledged line is stored once, and none in part.
+
+The number of lines is small in CI; `PANTREE_TEST_KILLED_LINES` sets another (`make history-kills`).
+"""
+
+import asyncio
+import os
+import random
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from pantree.history.v1 import history_service_pb2 as messages
+from pantree.history.v1 import history_service_pb2_grpc as rpc
+from pantree_cli.mesh import free_ports
+
+LINES = int(os.environ.get("PANTREE_TEST_KILLED_LINES", "4000"))
+KILLS = 3 if LINES <= 10_000 else 12
+IMPORTED_PER_BATCH = 1_000
+
+
+class Service:
+    """The service in a process of its own."""
+
+    def __init__(self, url: str) -> None:
+        (self.port,) = free_ports(1)
+        self._environment = {
+            **os.environ,
+            "PANTREE_HISTORY_PORT": str(self.port),
+            "PANTREE_HISTORY_STORE_URL": url,
+            "PANTREE_HISTORY_LEDGER_KEY": "a key of the ledger for tests",
+            "PANTREE_LOG_LEVEL": "ERROR",
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        command = [sys.executable, "-m", "pantree_history"]
+        self._process = await asyncio.create_subprocess_exec(*command, env=self._environment)
+
+    async def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+
+def wait_until_serving(port: int) -> None:
+    """Waits until a service answers health checks."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        grpc.channel_ready_future(channel).result(60)
+
+
+def receipts(prefix: str, count: int) -> Iterator[list[messages.PurchaseLine]]:
+    for order in range(count // 5):
+        yield [
+            messages.PurchaseLine(
+                order_id=f"{prefix}-{order}", line_id=str(number), name=f"item {number}", date="2026-05-02", price=1.5
+            )
+            for number in range(5)
+        ]
+
+
+async def until_answered(call: object) -> object:
+    """The answer of a call, repeated while the service is down."""
+    while True:
+        try:
+            return await call()  # type: ignore[operator]
+        except grpc.aio.AioRpcError as error:
+            # gRPC reports a message that it could not send as an internal error.
+            if error.code() is not grpc.StatusCode.UNAVAILABLE and "execute_batch" not in str(error):
+                raise
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("system", ["sqlite", "postgresql"])
+async def test_every_acknowledged_line_is_stored_once(
+    system: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = f"sqlite://{tmp_path}/history.db" if system == "sqlite" else request.getfixturevalue("database_url")
+    service = Service(url)
+    await service.start()
+    options = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
+    acknowledged: set[tuple[str, str]] = set()
+    finished = asyncio.Event()
+
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{service.port}", options=options) as channel:
+        stub = rpc.HistoryServiceStub(channel)
+
+        async def append(worker: int) -> None:
+            for lines in receipts(f"w{worker}", LINES // 4):
+                message = messages.AppendPurchasesRequest(customer_id=f"customer {worker}", purchases=lines)
+                await until_answered(lambda message=message: stub.AppendPurchases(message, timeout=20))
+                acknowledged.update((line.order_id, line.line_id) for line in lines)
+
+        async def import_lines() -> None:
+            next_row, count = 0, LINES // 2
+
+            async def go_on() -> None:
+                nonlocal next_row
+
+                async def batches() -> AsyncIterator[messages.ImportPurchasesRequest]:
+                    yield messages.ImportPurchasesRequest(import_id="night")
+                    for first in range(next_row, count, IMPORTED_PER_BATCH):
+                        yield batch(first, min(IMPORTED_PER_BATCH, count - first))
+
+                async for response in stub.ImportPurchases(batches(), timeout=60):
+                    if response.next_row > next_row:
+                        acknowledged.update((f"i-{row}", "1") for row in range(next_row, response.next_row))
+                        next_row = response.next_row
+
+            await until_answered(go_on)
+
+        async def kill_at_random() -> None:
+            moments = random.Random(7)
+            for _ in range(KILLS):
+                await asyncio.sleep(moments.uniform(0.2, 0.8) if LINES <= 10_000 else moments.uniform(5, 60))
+                if finished.is_set():
+                    return
+                await service.kill()
+                await service.start()
+
+        killing = asyncio.create_task(kill_at_random())
+        await asyncio.gather(append(0), append(1), import_lines())
+        finished.set()
+        await killing
+        stored = [
+            (line.order_id, line.line_id)
+            for customer in ("customer 0", "customer 1", "imported")
+            for line in await all_lines(stub, customer)
+        ]
+    await service.kill()
+    assert len(stored) == len(set(stored)) == 2 * (LINES // 4 // 5 * 5) + LINES // 2
+    assert acknowledged == set(stored)
+
+
+def batch(first: int, count: int) -> messages.ImportPurchasesRequest:
+    rows = range(first, first + count)
+    return messages.ImportPurchasesRequest(
+        import_id="night",
+        first_row=first,
+        customer_ids=["imported"],
+        customer_indices=[0] * count,
+        item_names=["Milk"],
+        item_indices=[0] * count,
+        order_ids=[f"i-{row}" for row in rows],
+        line_ids=["1"] * count,
+        days=[20_600] * count,
+        quantities=[1] * count,
+    )
+
+
+async def all_lines(stub: "rpc.HistoryServiceAsyncStub", customer: str) -> list[messages.PurchaseLine]:
+    request = messages.ListPurchasesRequest(customer_id=customer, page_size=1000)
+    found: list[messages.PurchaseLine] = []
+    while True:
+        page = await until_answered(lambda: stub.ListPurchases(request, timeout=20))
+        assert isinstance(page, messages.ListPurchasesResponse)
+        found += page.purchases
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
