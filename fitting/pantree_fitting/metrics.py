@@ -94,3 +94,15 @@ def interval_of(values: list[float]) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return float(low), float(high)
+
+
+_CALIBRATION_SAMPLES = 300
+
+
+def calibration_bound(probability: Floats, generator: np.random.Generator) -> float:
+    """Calibration error that a calibrated model stays below in 99.5 % of the cases, by a parametric bootstrap."""
+    drawn = [
+        calibration_error(probability, generator.random(len(probability)) < probability)
+        for _ in range(_CALIBRATION_SAMPLES)
+    ]
+    return float(np.quantile(drawn, 0.995))

@@ -20,6 +20,7 @@ from pantree_fitting.metrics import (
     MEASURES,
     Bools,
     calibration_bins,
+    calibration_bound,
     calibration_error,
     household_samples,
     interval_of,
@@ -113,6 +114,32 @@ def cadence_table(evaluation: EvaluationSet, models: Mapping[str, Model]) -> dic
     for name, (interval, residual) in predictions.items():
         quality: Cadence = cadence_quality(interval, evaluation.next_interval)
         rows[name] = {**asdict(quality), "residual_error": cadence_quality(residual, evaluation.residual).mean_error}
+    return rows
+
+
+def strata_of(evaluation: EvaluationSet) -> dict[str, Bools]:
+    """bool[p] each: pairs by the regularity of their intervals, and by their number of purchases."""
+    count = evaluation.table["pair_count"]
+    cv = evaluation.table["pair_sd_interval"] / evaluation.table["pair_mean_interval"]
+    return {
+        "CV below .4": cv < 0.4,
+        "CV .4 to .8": (cv >= 0.4) & (cv <= 0.8),
+        "CV above .8": cv > 0.8,
+        "3 to 5 purchases": count <= 5,
+        "6 to 12 purchases": (count >= 6) & (count <= 12),
+        "more than 12 purchases": count > 12,
+        "6 or more, CV below .4": (count >= 6) & (cv < 0.4),
+    }
+
+
+def strata_table(evaluation: EvaluationSet, probability: Floats) -> dict[str, dict[str, float]]:
+    """Measures of a model's 28-day probabilities within each stratum, and what chance allows a calibrated model."""
+    generator = np.random.default_rng(1)
+    rows = {}
+    for name, chosen in strata_of(evaluation).items():
+        some, bought = probability[chosen], evaluation.bought[chosen]
+        row = {measure: MEASURES[measure](some, bought) for measure in ("auc", "log loss", "ece")}
+        rows[name] = {"pairs": float(chosen.sum()), **row, "ece by chance": calibration_bound(some, generator)}
     return rows
 
 
@@ -301,7 +328,8 @@ def frequency_tables(evaluation: EvaluationSet, title: str, models: Models) -> d
     print(f"\n=== {title}: {len(evaluation.bought):,} pairs, {evaluation.bought.mean():.1%} bought within 28 days")
     confidence, probabilities = confidence_table(evaluation, models.by_name)
     _print_table("T2 confidence", confidence)
-    tables: dict[str, Any] = {"confidence": confidence}
+    tables: dict[str, Any] = {"confidence": confidence, "strata": strata_table(evaluation, probabilities["hazard"])}
+    _print_table("strata, hazard", tables["strata"])
     for name, pairs in (
         ("all pairs", evaluation),
         ("what may be recommended", evaluation.only(recommendable(evaluation, models))),
@@ -322,6 +350,7 @@ def frequency_tables(evaluation: EvaluationSet, title: str, models: Models) -> d
     tables["need"] = need_table(evaluation, models)
     _print_table("state of the need", tables["need"])
     slug = title.replace(" ", "-")
+    plots.frontier(tables["deliveries, all pairs"], f"deliveries, {title}", FOLDER / f"frontier-{slug}.png")
     bins = {name: calibration_bins(values, evaluation.bought) for name, values in probabilities.items()}
     plots.reliability(bins, f"28-day confidence, {title}", FOLDER / f"reliability-{slug}.png")
     known = ~np.isnan(evaluation.next_interval)

@@ -55,6 +55,25 @@ def quantiles(curve: NDArray[np.float64], truth: NDArray[np.float64], title: str
     _write(figure, path)
 
 
+def frontier(rows: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
+    """Early deliveries over stockouts: a line over the trade-offs, and a point for each rule.
+
+    Args:
+        rows: of a table of deliveries; `by risk, frontier` has a row for each trade-off.
+        title: of the plot.
+        path: where to write.
+    """
+    points = [rows["by risk, frontier"][tolerance] for tolerance in sorted(rows["by risk, frontier"])]
+    figure, axes = plt.subplots(figsize=(6, 6))
+    axes.plot([row["ran_out"] for row in points], [row["early"] for row in points], linewidth=2, label="by risk")
+    for name, row in rows.items():
+        if "interval, from" in name and "|" not in name:
+            axes.plot([row["ran_out"]], [row["early"]], marker="o", linestyle="", label=name)
+    axes.set(title=title, xlabel="share of subscriptions with a stockout", ylabel="share of deliveries that are early")
+    axes.legend(fontsize=7)
+    _write(figure, path)
+
+
 def _write(figure: Any, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=120, metadata=_METADATA)

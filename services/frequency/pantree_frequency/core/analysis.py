@@ -284,6 +284,7 @@ def _used_up(rhythms: Rhythms, own_days: NDArray[np.float64]) -> NDArray[np.floa
 
     What was bought is used at the item's own pace, whether or not the household has been to the shop since: a purchase
     that is late moves nothing. An item is used up before it is overdue, if the need lasts and no purchase is missed.
+    Once it is overdue, the need has perhaps ended: then it is the probability of a purchase.
 
     Args:
         rhythms: of p pairs.
@@ -294,9 +295,10 @@ def _used_up(rhythms: Rhythms, own_days: NDArray[np.float64]) -> NDArray[np.floa
     overdue = np.clip(np.floor(need.OVERDUE_FACTOR * own_days), 3, last).astype(np.int64)
     by_then = since_purchase[np.arange(len(overdue)), overdue - 1]
     days = np.minimum(rhythms.recency[:, None] + np.arange(last), last - 1)
-    return np.minimum(np.take_along_axis(since_purchase, days, axis=1) / np.maximum(by_then, 1e-9)[:, None], 1.0).round(
-        12
-    )
+    used = np.minimum(np.take_along_axis(since_purchase, days, axis=1) / np.maximum(by_then, 1e-9)[:, None], 1.0)
+    late = np.flatnonzero(need.is_overdue(rhythms.recency, own_days))
+    used[late] = rhythms.only(late).within(cadence.EVERY_DAY)
+    return np.asarray(used.round(12))
 
 
 def _forecasts(
