@@ -296,7 +296,7 @@ def _used_up(rhythms: Rhythms, own_days: NDArray[np.float64]) -> NDArray[np.floa
     by_then = since_purchase[np.arange(len(overdue)), overdue - 1]
     days = np.minimum(rhythms.recency[:, None] + np.arange(last), last - 1)
     used = np.minimum(np.take_along_axis(since_purchase, days, axis=1) / np.maximum(by_then, 1e-9)[:, None], 1.0)
-    late = np.flatnonzero(need.is_overdue(rhythms.recency, own_days))
+    late = np.flatnonzero(need.is_overdue(rhythms.recency.astype(np.float64), own_days))
     used[late] = rhythms.only(late).within(cadence.EVERY_DAY)
     return np.asarray(used.round(12))
 
