@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-CODE := runtime services fitting gateway clients research scripts tests
+CODE := runtime services batch fitting gateway clients research scripts tests
 TYPESCRIPT := clients/typescript
 CONSOLE := clients/console
 SPECTRAL := tests/gateway/spectral
@@ -101,7 +101,7 @@ clean: ## Remove .venv, caches and build results
 ##@ Checks
 
 .PHONY: check format-check lint types imports buf baseline protos-clean docs packaging milvus milvus-install typescript
-.PHONY: typescript-install console-install console-build console-test spectral-install random-requests pins
+.PHONY: batch-faults typescript-install console-install console-build console-test spectral-install random-requests pins
 check: .venv/dev.stamp format-check lint types imports buf protos-clean docs typescript-install console-install spectral-install test milvus packaging ## Run everything that CI runs, except for one image
 
 format-check: .venv/dev.stamp ## Check the format of the code and the protos
@@ -167,6 +167,9 @@ console-test: .venv/dev.stamp $(CONSOLE)/node_modules/install.stamp ## Test the 
 
 history-kills: .venv/dev.stamp ## Kill the history service during a million appended and imported lines; takes half an hour
 	@PANTREE_TEST_KILLED_LINES=1000000 $(BIN)/pytest --timeout=3600 tests/history/test_kill.py
+
+batch-faults: .venv/dev.stamp ## Kill workers and drivers of a batch 50 times each, and compare the published runs
+	@PANTREE_TEST_KILLS=50 $(BIN)/pytest tests/batch/test_run.py
 
 random-requests: .venv/dev.stamp ## Send thousands of random requests to the gateway, as its OpenAPI document describes them
 	@PANTREE_TEST_CASES=2000 $(BIN)/pytest tests/gateway/test_random_requests.py

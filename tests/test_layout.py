@@ -52,7 +52,7 @@ def default_text(settings: type[BaseSettings], field: str) -> str:
 def test_wheel_holds_every_package() -> None:
     folders = {
         str(package.parent.relative_to(ROOT))
-        for pattern in ("gen/*", "runtime/*", "services/*/*", "fitting/*", "gateway/*", "clients/*/*")
+        for pattern in ("gen/*", "runtime/*", "services/*/*", "batch/*", "fitting/*", "gateway/*", "clients/*/*")
         for package in (file for folder in ROOT.glob(pattern) for file in folder.glob("__init__.py"))
     }
     assert set(PACKAGES) == folders
@@ -118,7 +118,7 @@ def test_every_part_has_an_extra() -> None:
     extras = PROJECT["project"]["optional-dependencies"]
     assert {part.name for part in ALL_PARTS} <= set(extras)
     # What is large and few need is installed by name.
-    by_name = {"all", "demo", "fitting", "qdrant", "sentence-transformers"}
+    by_name = {"all", "batch", "demo", "fitting", "qdrant", "sentence-transformers"}
     assert set(re.findall(r"\w+", extras["all"][0].split("[")[1])) == set(extras) - by_name
 
 

@@ -31,6 +31,7 @@ from rich.table import Table
 
 from pantree.pipeline.v1.pipeline_service_pb2 import ProcessInput
 from pantree_cli import inputs, view
+from pantree_cli.batch import batch_app
 from pantree_cli.customer import IMPORT_EXAMPLES, customer_app, import_files
 from pantree_cli.export import EXAMPLES as EXPORT_EXAMPLES
 from pantree_cli.export import export
@@ -524,6 +525,7 @@ app.add_typer(policy_app, name="policy")
 app.command(epilog=FIT_EXAMPLES)(fit)
 app.command(epilog=EVALUATE_EXAMPLES)(evaluate)
 app.add_typer(sagemaker_app, name="sagemaker")
+app.add_typer(batch_app, name="batch")
 
 
 async def _up(

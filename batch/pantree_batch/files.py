@@ -1,0 +1,33 @@
+"""Files that are either whole or absent."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Writes a file that never exists in part; equal content gives equal bytes."""
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    with unfinished.open("w", encoding="utf-8") as stream:
+        stream.write(json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    unfinished.replace(file)
+    sync_directory(file.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes renames in a directory outlast a loss of power."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

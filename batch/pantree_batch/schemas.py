@@ -1,0 +1,106 @@
+"""Columns of the tables that a batch reads and writes. docs/batch.md describes them."""
+
+import pyarrow as pa
+
+LINES = pa.schema(
+    [
+        ("tenant_id", pa.string()),
+        ("household", pa.string()),
+        ("line_id", pa.int64()),
+        ("date", pa.date32()),
+        ("item", pa.string()),
+        ("item_id", pa.string()),
+        ("category", pa.string()),
+        ("quantity", pa.int32()),
+        ("price", pa.float64()),
+        ("saving", pa.float64()),
+        ("currency_code", pa.string()),
+    ]
+)
+"""Receipt lines, sorted by household, tenant, date and line."""
+
+REJECTED_LINES = pa.schema(
+    [
+        ("source_row", pa.int64()),
+        ("tenant_id", pa.string()),
+        ("household", pa.string()),
+        ("line_id", pa.int64()),
+        ("item", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+"""Lines that `layout` left out."""
+
+_REASON = pa.struct([("code", pa.string()), ("text", pa.string())])
+
+_OFFER = [
+    ("change_id", pa.string()),
+    ("rank", pa.int32()),
+    ("item", pa.string()),
+    ("item_id", pa.string()),
+    ("variant", pa.string()),
+    ("category", pa.string()),
+    ("frequency", pa.string()),
+    ("interval_days", pa.int32()),
+    ("quantity", pa.int32()),
+    ("units_per_pack", pa.int32()),
+    ("first_delivery_date", pa.date32()),
+    ("last_delivery_date", pa.date32()),
+    ("next_due_date", pa.date32()),
+    ("probability", pa.float64()),
+    ("confidence", pa.float64()),
+    ("score", pa.float64()),
+    ("purchase_count", pa.int32()),
+    ("mean_interval_days", pa.float64()),
+    ("discount_ratio", pa.float64()),
+    ("annual_cost", pa.float64()),
+    ("estimated_annual_savings", pa.float64()),
+    ("annual_savings_vs_paid", pa.float64()),
+    ("reasons", pa.list_(_REASON)),
+]
+
+_RUN = [("run_id", pa.string()), ("tenant_id", pa.string()), ("household", pa.string())]
+_MODEL = [("model_name", pa.string()), ("model_version", pa.string()), ("source", pa.string())]
+
+OFFERS = pa.schema([*_RUN, *_OFFER, ("currency_code", pa.string()), ("as_of", pa.date32()), *_MODEL])
+"""One row per household and item that is offered, best first within a household."""
+
+_HOUSEHOLD = [
+    ("as_of", pa.date32()),
+    ("recommendation_id", pa.string()),
+    ("offer_count", pa.int32()),
+    ("annual_cost", pa.float64()),
+    ("estimated_annual_savings", pa.float64()),
+    ("annual_savings_vs_paid", pa.float64()),
+    ("currency_code", pa.string()),
+    ("line_count", pa.int32()),
+    ("trip_count", pa.int32()),
+    ("item_count", pa.int32()),
+    ("first_date", pa.date32()),
+    ("last_date", pa.date32()),
+    ("total_spend", pa.float64()),
+    ("warnings", pa.list_(_REASON)),
+    (
+        "near_misses",
+        pa.list_(pa.struct([("item", pa.string()), ("code", pa.string()), ("text", pa.string())])),
+    ),
+    *_MODEL,
+    ("confidence_model_name", pa.string()),
+    ("confidence_model_version", pa.string()),
+]
+
+HOUSEHOLDS = pa.schema([*_RUN, *_HOUSEHOLD])
+"""One row per household that was scored."""
+
+REJECTED_HOUSEHOLDS = pa.schema([*_RUN, ("line_count", pa.int64()), ("reason", pa.string()), ("text", pa.string())])
+"""Households that could not be scored."""
+
+SCORED = pa.schema(
+    [
+        *_RUN,
+        ("rejected", pa.struct([("line_count", pa.int64()), ("reason", pa.string()), ("text", pa.string())])),
+        ("result", pa.struct(_HOUSEHOLD)),
+        ("offers", pa.list_(pa.struct(_OFFER))),
+    ]
+)
+"""What scoring returns: one row per household, with either a result or the reason why there is none."""

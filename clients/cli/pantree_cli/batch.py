@@ -1,0 +1,266 @@
+"""`pantree batch`: every household of a retailer, from table to table."""
+
+import contextlib
+import importlib.util
+import os
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as ProgressBar
+from rich.table import Table
+
+from pantree_cli.help import examples
+
+if TYPE_CHECKING:
+    from pantree_batch.run import Progress, RunState
+
+batch_app = typer.Typer(
+    help="Score every household of a retailer, from table to table.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+console = Console(markup=False, emoji=False, highlight=False)
+errors = Console(stderr=True, markup=False, emoji=False)
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Directory of the runs.")]
+Workers = Annotated[
+    int, typer.Option(metavar="N", min=1, max=1024, help="Number of processes; one per processor by default.")
+]
+MaxRejected = Annotated[
+    float,
+    typer.Option(metavar="RATIO", min=0, max=1, help="Share of households that may fail before the run stops."),
+]
+Metrics = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="File to keep up to date with metrics in Prometheus's format.")
+]
+_CPUS = os.cpu_count() or 1
+
+
+@batch_app.command(epilog=examples("pantree batch layout purchases.parquet table/ --buckets 64"))
+def layout(
+    purchases: Annotated[Path, typer.Argument(metavar="IN", help="Parquet file, or directory of such files.")],
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Directory to write.")],
+    buckets: Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="Number of buckets.")] = 64,
+) -> None:
+    """Write purchases as a table that can be scored: buckets of whole households, sorted.
+
+    Invalid lines are left out and listed, with reasons, in TABLE/quarantine.parquet.
+    """
+    _check_installed()
+    from pantree_batch.layout import lay_out
+
+    with _translated_errors(), _bar("laying out lines") as bar:
+        task = bar.add_task("laying out", total=None, rate="")
+        written = lay_out(purchases, table, buckets, lambda done, total: bar.update(task, completed=done, total=total))
+    console.print(
+        f"{written.line_count:,} lines of {written.household_count:,} households in {written.bucket_count:,} buckets "
+        f"in {table}; {written.rejected_count:,} lines left out."
+    )
+
+
+@batch_app.command(epilog=examples("pantree batch score table/ runs/ --as-of 2026-11-30"))
+def score(
+    table: Annotated[Path, typer.Argument(metavar="TABLE", help="Directory written by pantree batch layout.")],
+    out: Out,
+    as_of: Annotated[
+        datetime,
+        typer.Option(metavar="YYYY-MM-DD", formats=["%Y-%m-%d"], help="As-of date; later purchases don't count."),
+    ],
+    engine: Annotated[str, typer.Option(metavar="local", help="Engine: processes of this machine.")] = "local",
+    workers: Workers = _CPUS,
+    max_recommendations: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=100, help="Maximum number of offers of a household.")
+    ] = None,
+    wave_buckets: Annotated[
+        int, typer.Option(metavar="N", min=1, max=4096, help="Buckets that are committed together.")
+    ] = 16,
+    max_rejected: MaxRejected = 0.05,
+    metrics: Metrics = None,
+) -> None:
+    """Score all households of a table and publish the run in OUT/run_id=….
+
+    A run that was stopped continues where it stopped. A run that is published is not repeated.
+    """
+    _check_installed()
+    if engine != "local":
+        raise typer.BadParameter(f"must be local; is {engine}", param_hint="--engine")
+    from pantree_batch.run import ScoreOptions
+    from pantree_batch.run import score as run
+
+    with _translated_errors(), _progress(metrics) as progress:
+        options = ScoreOptions(as_of.date(), max_recommendations, wave_buckets)
+        state = run(table, out, options, worker_count=workers, max_rejected_ratio=max_rejected, progress=progress)
+    _print_published(state, out)
+
+
+@batch_app.command(epilog=examples("pantree batch resume runs/"))
+def resume(
+    out: Out,
+    run_id: Annotated[str, typer.Argument(metavar="[RUN]", help="Run to continue, if there are several.")] = "",
+    workers: Workers = _CPUS,
+    max_rejected: MaxRejected = 0.05,
+    metrics: Metrics = None,
+) -> None:
+    """Continue a run that was stopped. Committed buckets are not scored again."""
+    _check_installed()
+    from pantree_batch.run import resume as run
+
+    with _translated_errors(), _progress(metrics) as progress:
+        state = run(out, run_id, worker_count=workers, max_rejected_ratio=max_rejected, progress=progress)
+    _print_published(state, out)
+
+
+@batch_app.command(epilog=examples("pantree batch status runs/"))
+def status(out: Out) -> None:
+    """List the runs, and how far each is."""
+    _check_installed()
+    from pantree_batch.run import states_of
+
+    table = Table("run", "state", "waves", "households", "offers", "failed", box=None)
+    for state in states_of(out):
+        table.add_row(
+            state.run_id,
+            "published" if state.published else "unpublished",
+            f"{state.committed_wave_count}/{state.wave_count}",
+            f"{state.done_household_count:,}/{state.household_count:,}",
+            f"{state.offer_count:,}",
+            f"{state.rejected_count:,}",
+        )
+    console.print(table)
+
+
+@batch_app.command(
+    epilog=examples(
+        "pantree batch changes runs/ RUN_A RUN_B --to file --file changes.jsonl",
+        "pantree batch changes runs/ RUN_A RUN_B --to webhook --url https://crm.example/offers",
+    )
+)
+def changes(
+    out: Out,
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help="Earlier run.")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help="Later run.")],
+    to: Annotated[str, typer.Option(metavar="file|webhook", help="Where the changes go.")] = "file",
+    file: Annotated[Path, typer.Option(metavar="FILE", help="File of JSON lines to write.")] = Path("changes.jsonl"),
+    url: Annotated[str, typer.Option(metavar="URL", help="Address of the webhook.")] = "",
+    token: Annotated[
+        str, typer.Option(metavar="TOKEN", envvar="PANTREE_BATCH_WEBHOOK_TOKEN", help="Bearer token of the webhook.")
+    ] = "",
+) -> None:
+    """Send the offers that were added, changed or removed from one run to another."""
+    _check_installed()
+    from pantree_batch.changes import ChangeSink, FileSink, WebhookSink, send_changes
+    from pantree_batch.changes import changes as find
+
+    if to not in ("file", "webhook"):
+        raise typer.BadParameter(f"must be file or webhook; is {to}", param_hint="--to")
+    if to == "webhook" and not url.startswith(("http://", "https://")):
+        raise typer.BadParameter("must be a URL such as https://crm.example/offers", param_hint="--url")
+    with _translated_errors():
+        # Before a file is opened: whether there are such runs.
+        found = find(out, run_a, run_b)
+        first = next(found, None)
+        sink: ChangeSink
+        if to == "file":
+            sink = FileSink(file)
+        else:
+            import httpx
+
+            sink = WebhookSink(httpx.Client(timeout=30), url, token)
+
+        def all_changes() -> Iterator[dict[str, object]]:
+            if first is not None:
+                yield first
+            yield from found
+
+        counts = send_changes(all_changes(), sink)
+    summary = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    console.print(f"{summary}: {file if to == 'file' else url}")
+
+
+def _print_published(state: "RunState", out: Path) -> None:
+    console.print(
+        f"{state.household_count - state.rejected_count:,} households, {state.offer_count:,} offers, "
+        f"{state.rejected_count:,} households failed: {out / f'run_id={state.run_id}'}",
+        soft_wrap=True,
+    )
+
+
+def _check_installed() -> None:
+    if importlib.util.find_spec("pyarrow") is None or importlib.util.find_spec("numba") is None:
+        raise typer.BadParameter("a batch needs more packages: pip install 'pantree[batch]'")
+
+
+@contextlib.contextmanager
+def _translated_errors() -> Iterator[None]:
+    from pantree_batch.errors import BatchError
+
+    try:
+        yield
+    except (BatchError, OSError) as error:
+        errors.print(f"error: {error}", style="red", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+def _bar(text: str) -> ProgressBar:
+    return ProgressBar(
+        TextColumn(text),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+@contextlib.contextmanager
+def _progress(metrics: Path | None) -> Iterator["Progress"]:
+    """Progress with rate and remaining time on standard error, and metrics in a file."""
+    from pantree_batch.run import Progress
+
+    bar = _bar("scoring households")
+
+    class Shown(Progress):
+        def __init__(self) -> None:
+            self._task = bar.add_task("scoring", total=None, rate="")
+            self._started_at, self._done, self._first, self._total = time.monotonic(), 0, 0, 0
+            self._waves = (0, 0)
+
+        def start(self, done: int, total: int) -> None:
+            self._started_at, self._done, self._first, self._total = time.monotonic(), done, done, total
+            bar.update(self._task, completed=done, total=total)
+            self._write()
+
+        def advance(self, households: int) -> None:
+            self._done += households
+            rate = (self._done - self._first) / max(time.monotonic() - self._started_at, 1e-9)
+            bar.update(self._task, completed=self._done, rate=f"{max(rate, 0):,.0f}/s")
+            self._write()
+
+        def committed(self, wave: int, wave_count: int) -> None:
+            self._waves = (wave, wave_count)
+            self._write()
+
+        def _write(self) -> None:
+            if metrics is None:
+                return
+            seconds = time.monotonic() - self._started_at
+            values = {
+                "pantree_batch_households_done": self._done,
+                "pantree_batch_households": self._total,
+                "pantree_batch_waves_committed": self._waves[0],
+                "pantree_batch_waves": self._waves[1],
+                "pantree_batch_seconds": round(seconds, 3),
+            }
+            text = "".join(f"# TYPE {name} gauge\n{name} {value}\n" for name, value in values.items())
+            unfinished = metrics.with_name(f".{metrics.name}.unfinished")
+            unfinished.write_text(text, "utf-8")
+            unfinished.replace(metrics)
+
+    with bar:
+        yield Shown()
