@@ -131,7 +131,7 @@ def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
     for line in lines[:5]:  # all of them in household h000
         line["currency_code"] = "USD"
     lines[0]["currency_code"] = "EUR"
-    lay_out(write(tmp_path / "in.parquet", lines[::-1]), tmp_path / "table", 2)
+    lay_out(write(tmp_path / "in.parquet", lines), tmp_path / "table", 2)
     with pytest.raises(RunFailed, match="1 of 4 households cannot be scored"):
         run.score(tmp_path / "table", tmp_path / "out", OPTIONS, worker_count=1, max_rejected_ratio=0.2)
     assert not list(visible(tmp_path / "out"))

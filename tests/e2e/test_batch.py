@@ -1,6 +1,7 @@
 """A batch gives the answers of REST and of the stream, whatever chunk a household is scored in."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Sequence
@@ -78,11 +79,12 @@ def batch_answers(
     """The results of a batch, and the items of its rows, by household."""
     source = write(directory / "in.parquet", [line for lines in households.values() for line in lines])
     table = lay_out(source, directory / "table", 3)
-    recorded = Recorded(Scorer())
     offers: dict[str, list[str]] = {}
-    for file in table.files:
-        for batch in score_batches(batches_of(file, batch_lines=97), recorded, RunOptions("run", AS_OF)):
-            offers |= {row["household"]: [offer["item"] for offer in row["offers"]] for row in batch.to_pylist()}
+    with contextlib.closing(Scorer()) as scorer:
+        recorded = Recorded(scorer)
+        for file in table.files:
+            for batch in score_batches(batches_of(file, batch_lines=97), recorded, RunOptions("run", AS_OF)):
+                offers |= {row["household"]: [offer["item"] for offer in row["offers"]] for row in batch.to_pylist()}
     return recorded.results, offers
 
 
