@@ -33,7 +33,8 @@ def buckets_of(texts: pa.Array, bucket_count: int) -> NDArray[np.int32]:
     """int32[n], the bucket of each text, 0 to `bucket_count` − 1."""
     encoded = texts.dictionary_encode()
     buckets = (hashes_of(encoded.dictionary) & np.int32(0x7FFFFFFF)) % np.int32(bucket_count)
-    return buckets[encoded.indices.to_numpy()].astype(np.int32)
+    chosen: NDArray[np.int32] = buckets[encoded.indices.to_numpy()].astype(np.int32)
+    return chosen
 
 
 def _murmur3(rows: NDArray[np.uint8]) -> NDArray[np.uint32]:

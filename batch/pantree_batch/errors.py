@@ -1,4 +1,4 @@
-"""Errors of a batch, each with a message for whoever started it."""
+"""Errors of a batch, each with a message for its operator."""
 
 
 class BatchError(Exception):

@@ -1,4 +1,4 @@
-"""What a result depends on besides its input: code, models, data and settings."""
+"""What a result depends on in addition to its input: code, models, data and settings."""
 
 import functools
 import hashlib

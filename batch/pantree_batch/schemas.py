@@ -56,6 +56,10 @@ _OFFER = [
     ("annual_cost", pa.float64()),
     ("estimated_annual_savings", pa.float64()),
     ("annual_savings_vs_paid", pa.float64()),
+    ("value", pa.string()),
+    ("discount_ratio_in_plan", pa.float64()),
+    ("annual_savings_in_plan", pa.float64()),
+    ("next_charge", pa.float64()),
     ("reasons", pa.list_(_REASON)),
 ]
 
@@ -65,6 +69,15 @@ _MODEL = [("model_name", pa.string()), ("model_version", pa.string()), ("source"
 OFFERS = pa.schema([*_RUN, *_OFFER, ("currency_code", pa.string()), ("as_of", pa.date32()), *_MODEL])
 """One row per household and item that is offered, best first within a household."""
 
+_DELIVERY = pa.struct(
+    [
+        ("date", pa.date32()),
+        ("items", pa.list_(pa.struct([("item", pa.string()), ("quantity", pa.int32())]))),
+        ("discount_ratio", pa.float64()),
+        ("price", pa.float64()),
+    ]
+)
+
 _HOUSEHOLD = [
     ("as_of", pa.date32()),
     ("recommendation_id", pa.string()),
@@ -72,6 +85,8 @@ _HOUSEHOLD = [
     ("annual_cost", pa.float64()),
     ("estimated_annual_savings", pa.float64()),
     ("annual_savings_vs_paid", pa.float64()),
+    ("boxes_per_month", pa.float64()),
+    ("deliveries", pa.list_(_DELIVERY)),
     ("currency_code", pa.string()),
     ("line_count", pa.int32()),
     ("trip_count", pa.int32()),

@@ -273,6 +273,16 @@ def _row(household: _Household, outcome: pipeline.ProcessResult | _Rejection, op
         "annual_savings_vs_paid": answer.plan.annual_savings_vs_paid
         if answer.plan.HasField("annual_savings_vs_paid")
         else None,
+        "boxes_per_month": answer.plan.boxes_per_month,
+        "deliveries": [
+            {
+                "date": date.fromisoformat(delivery.date),
+                "items": [{"item": item.name, "quantity": item.quantity} for item in delivery.items],
+                "discount_ratio": delivery.discount_ratio,
+                "price": delivery.price,
+            }
+            for delivery in answer.plan.deliveries
+        ],
         "currency_code": outcome.currency_code or None,
         "line_count": summary.purchase_count,
         "trip_count": summary.trip_count,
@@ -322,6 +332,12 @@ def _offer(offer: Recommendation, rank: int, key: Key) -> dict[str, Any]:
         "annual_cost": subscription.annual_cost,
         "estimated_annual_savings": subscription.estimated_annual_savings,
         "annual_savings_vs_paid": paid.expected_annual_savings if subscription.HasField("savings_vs_paid") else None,
+        "value": subscription.value or None,
+        "discount_ratio_in_plan": subscription.discount_ratio_in_plan,
+        "annual_savings_in_plan": subscription.annual_savings_in_plan
+        if subscription.HasField("annual_savings_in_plan")
+        else None,
+        "next_charge": subscription.next_charge,
         "reasons": [{"code": reason.code, "text": reason.text} for reason in offer.reasons],
     }
 

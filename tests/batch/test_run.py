@@ -16,7 +16,7 @@ from pyarrow import parquet
 from pantree_batch import run
 from pantree_batch.errors import BatchError, RunFailed
 from pantree_batch.files import checksum
-from pantree_batch.layout import lay_out
+from pantree_batch.layout import lay_out, read_table
 from pantree_batch.run import Progress, RunState, ScoreOptions
 from tests.batch.populations import AS_OF, population, write
 
@@ -70,7 +70,7 @@ def test_published_run_is_not_repeated(undisturbed: tuple[Path, RunState], table
 
 
 def test_run_id_changes_with_what_decides_on_the_answers(table: Path, undisturbed: tuple[Path, RunState]) -> None:
-    read = run.read_table(table)
+    read = read_table(table)
     ids = {run.run_id_of(read, OPTIONS), run.run_id_of(read, ScoreOptions(date(2026, 6, 2), wave_buckets=2))}
     assert len(ids) == 2
     assert undisturbed[1].run_id in ids
