@@ -24,6 +24,10 @@ batch_app = typer.Typer(
     help="Score every household of a retailer, from table to table.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    epilog=examples(
+        "pantree batch layout purchases.parquet table/",
+        "pantree batch status runs/",
+    ),
 )
 console = Console(markup=False, emoji=False, highlight=False)
 errors = Console(stderr=True, markup=False, emoji=False)
@@ -48,8 +52,9 @@ def layout(
     table: Annotated[Path, typer.Argument(metavar="TABLE", help="Directory to write.")],
     buckets: Annotated[int, typer.Option(metavar="N", min=1, max=4096, help="Number of buckets.")] = 64,
 ) -> None:
-    """Write purchases as a table that can be scored: buckets of whole households, sorted.
+    """Write purchases as a table that can be scored.
 
+    It has buckets of whole households, each sorted.
     Invalid lines are left out and listed, with reasons, in TABLE/quarantine.parquet.
     """
     _check_installed()
@@ -83,8 +88,9 @@ def score(
     max_rejected: MaxRejected = 0.05,
     metrics: Metrics = None,
 ) -> None:
-    """Score all households of a table and publish the run in OUT/run_id=….
+    """Score all households of a table.
 
+    The run is published in OUT/run_id=ID.
     A run that was stopped continues where it stopped. A run that is published is not repeated.
     """
     _check_installed()
@@ -138,7 +144,7 @@ def status(out: Out) -> None:
 @batch_app.command(
     epilog=examples(
         "pantree batch changes runs/ RUN_A RUN_B --to file --file changes.jsonl",
-        "pantree batch changes runs/ RUN_A RUN_B --to webhook --url https://crm.example/offers",
+        "pantree batch changes runs/ RUN_A RUN_B --to webhook --url URL",
     )
 )
 def changes(
@@ -152,7 +158,10 @@ def changes(
         str, typer.Option(metavar="TOKEN", envvar="PANTREE_BATCH_WEBHOOK_TOKEN", help="Bearer token of the webhook.")
     ] = "",
 ) -> None:
-    """Send the offers that were added, changed or removed from one run to another."""
+    """Send what changed from one run to another.
+
+    These are offers that were added, changed or removed.
+    """
     _check_installed()
     from pantree_batch.changes import ChangeSink, FileSink, WebhookSink, send_changes
     from pantree_batch.changes import changes as find
