@@ -4,8 +4,9 @@ Only the catalog assigns categories to free item names. Prices are typical US sh
 """
 
 from pantree_domain.catalog.catalog import Catalog, Categorization, load_catalog
-from pantree_domain.catalog.item import CATEGORIES, OTHER, CatalogItem, Perishability
+from pantree_domain.catalog.item import CATEGORIES, OTHER, CatalogItem, Perishability, Trait
 from pantree_domain.catalog.names import normalize_name
+from pantree_domain.catalog.variants import PackClass, Variant, variants_of
 
 __all__ = [
     "CATEGORIES",
@@ -13,7 +14,11 @@ __all__ = [
     "Catalog",
     "CatalogItem",
     "Categorization",
+    "PackClass",
     "Perishability",
+    "Trait",
+    "Variant",
     "load_catalog",
     "normalize_name",
+    "variants_of",
 ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pantree_domain.catalog.data import Words, read_items, read_words
 from pantree_domain.catalog.item import OTHER, CatalogItem
 from pantree_domain.catalog.names import normalize_name
+from pantree_domain.catalog.variants import Variant, variants_of
 from pantree_domain.catalog.vocabulary import Vocabulary
 
 # Certainty of a category. Judgments that rank the cases; not fitted to data.
@@ -96,6 +97,12 @@ class Catalog:
         ):
             for category, phrases in words_by_category.items():
                 self._clues.update({tuple(phrase.split()): _Clue(category, strength) for phrase in phrases})
+        self.variants = tuple(variant for item in self.items for variant in variants_of(item))
+        """What shops sell of the items, in their order; names are distinct."""
+        self.variant_by_name = {variant.name: variant for variant in self.variants}
+        # After the clues: a make does not decide the category of other names.
+        for variant in self.variants:
+            self._by_name.setdefault(normalize_name(variant.name), variant.item)
         self._max_clue_words = max(map(len, self._clues))
         self.categorize = functools.lru_cache(maxsize=_CACHE_SIZE)(self._categorize)
         self._vocabulary = Vocabulary(

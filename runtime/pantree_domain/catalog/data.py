@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
-from pantree_domain.catalog.item import CatalogItem, Perishability
+from pantree_domain.catalog.item import CatalogItem, Perishability, Trait
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,16 @@ def read_items() -> tuple[CatalogItem, ...]:
             kind=row["kind"],
             category=row["category"],
             pack=row["pack"],
+            small_pack=row["small_pack"],
+            family_pack=row["family_pack"],
             price_low=float(row["price_low"]),
             price_high=float(row["price_high"]),
             perishability=Perishability(row["perishability"]),
             typical_interval_days=float(row["typical_interval_days"]),
+            popularity=float(row["popularity"]),
+            traits=frozenset(map(Trait, row["traits"].split())),
+            makes=tuple(map(Trait, row["makes"].split())),
+            stages=frozenset(row["stages"].split()),
             complements=tuple(row["complements"].split()),
         )
         for row in rows

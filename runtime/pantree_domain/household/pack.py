@@ -35,6 +35,7 @@ _UNITS = {
 _UNIT = "|".join(sorted(map(re.escape, _UNITS), key=len, reverse=True))
 _AMOUNT = re.compile(rf"(?<![\w.,])(?:(\d{{1,3}}) ?[x×] ?)?(\d{{1,4}}(?:[.,]\d{{1,3}})?)[ -]?({_UNIT})(?!\w)")
 _SIZE = re.compile(r"\b(size|stage|stufe|grosse|gr|taille|talla|taglia|maat|step|no|nr)\.? ?(\d{1,2})\b")
+_PACK_CLASS = re.compile(r"\b(?:family|value|club|bonus|jumbo|mega) (?:pack|size)s?\b")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)? ?%?")
 _MAX_PIECES = 10_000.0
 
@@ -62,7 +63,7 @@ class PackName(NamedTuple):
 @functools.lru_cache(maxsize=65_536)
 def read_pack(name: str) -> PackName:
     """The parts of a name. Names of one item by different stores have the same parts."""
-    plain = _plain(name)
+    plain = _PACK_CLASS.sub(" ", _plain(name))
     size = None
     if found := _SIZE.search(plain):
         size = int(found[2])
