@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from pantree_domain.catalog import CATEGORIES
 from pantree_research.realism.archetypes import archetype_deviations
+from pantree_research.realism.kinds import MIN_INTERVAL_ORDER, interval_order
 from pantree_research.realism.real import open_purchases, packaged_tables, read_table
 from pantree_research.realism.simulated import our_behavior, simulated_purchases
 from pantree_research.realism.statistics import (
@@ -39,12 +40,10 @@ from pantree_research.realism.statistics import (
     Purchases,
     measure,
 )
-from pantree_simulation.core.behavior import Behavior, GapKind, Pack, Quantities, Regularity, TripKind
+from pantree_simulation.core.behavior import Behavior, GapKind, Quantities, Regularity, TripKind
 
 TARGET = Path(__file__).resolve().parents[2] / "services/simulation/pantree_simulation/behavior.toml"
 
-# The packs that stand for the spread of prices within a kind of thing; their shares are searched for.
-_PACK_PRICES = (0.45, 1.0, 1.8)
 _DEPTH_SHARES = (0.0, 0.10, 0.25, 0.50, 0.75, 0.90, 1.0)
 # Categories whose prices cannot be compared, for want of purchases.
 _MIN_LINES = 1000
@@ -63,29 +62,27 @@ _PACKAGED = """of 84.51° “Complete Journey”,
 # What is searched for, and where the search starts.
 START: Mapping[str, float] = {
     "trips.gap_ratio": 1.15,
-    "trips.basket_ratio": 1.02,
-    "trips.basket_spread": 0.43,
-    "trips.spell_spread": 0.23,
-    "trips.short_share": 0.22,
+    "trips.basket_ratio": 0.933,
+    "trips.basket_spread": 0.303,
+    "trips.spell_spread": 0.269,
+    "trips.short_share": 0.264,
     "trips.short_mean": 0.19,
     "trips.long_share": 0.06,
-    "trips.long_mean": 3.2,
-    "trips.errand_share": 0.21,
-    "trips.errand_reach": 0.085,
+    "trips.long_mean": 3.44,
+    "trips.errand_share": 0.229,
+    "trips.errand_reach": 0.0778,
     "trips.top_up_reach": 0.29,
-    "trips.shop_reach": 0.67,
-    "needs.staple_ratio": 0.17,
-    "needs.staple_spread": 1.1,
-    "needs.occasional_volume_ratio": 0.39,
-    "needs.occasional_spread": 0.24,
-    "needs.occasional_variation": 0.92,
-    "needs.patience": 2.6,
-    "needs.habit": 0.22,
-    "needs.variation": 0.45,
-    "changes.days_until_pause": 320.0,
-    "changes.pause_days": 180.0,
-    "prices.small_share": 0.27,
-    "prices.large_share": 0.17,
+    "trips.shop_reach": 0.772,
+    "needs.popularity_exponent": 0.8,
+    "needs.staple_spread": 0.42,
+    "needs.occasional_volume_ratio": 0.352,
+    "needs.occasional_spread": 0.232,
+    "needs.occasional_variation": 0.8,
+    "needs.patience": 2.55,
+    "needs.habit": 0.196,
+    "needs.variation": 0.48,
+    "changes.days_until_pause": 283.0,
+    "changes.pause_days": 175.0,
 }
 # Beyond these the parameters lose their meaning.
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -101,7 +98,7 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "trips.errand_reach": (0.03, 0.25),
     "trips.top_up_reach": (0.26, 0.6),
     "trips.shop_reach": (0.61, 0.95),
-    "needs.staple_ratio": (0.1, 0.5),
+    "needs.popularity_exponent": (0.5, 2.0),
     "needs.staple_spread": (0.3, 1.3),
     "needs.occasional_volume_ratio": (0.1, 0.5),
     "needs.occasional_spread": (0.1, 1.0),
@@ -111,8 +108,6 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "needs.variation": (0.2, 1.0),
     "changes.days_until_pause": (80.0, 900.0),
     "changes.pause_days": (45.0, 300.0),
-    "prices.small_share": (0.1, 0.5),
-    "prices.large_share": (0.05, 0.4),
 }
 
 
@@ -121,7 +116,13 @@ def counted(real: Purchases, before: Behavior) -> Behavior:
     more = np.minimum(real.quantities[real.quantities > 1] - 1, 3)
     units = np.bincount(more, minlength=4)[1:] / len(more)
     depths = real.savings / (real.prices * real.quantities)
-    quantiles = np.quantile(depths[depths >= MIN_PROMOTION_RATIO], _DEPTH_SHARES)
+    promoted = depths >= MIN_PROMOTION_RATIO
+    ratios = {}
+    for number, category in enumerate(CATEGORIES):
+        of_category = promoted[real.categories == number]
+        if len(of_category) >= _MIN_LINES:
+            ratios[category] = round(float(of_category.mean() / promoted.mean()), 2)
+    quantiles = np.quantile(depths[promoted], _DEPTH_SHARES)
     quantiles[-1] = min(quantiles[-1], 0.75)  # beyond are clearances and mistakes
     weekdays = measure(real).values["weekday share, Monday to Sunday"]
     return dataclasses.replace(
@@ -130,7 +131,10 @@ def counted(real: Purchases, before: Behavior) -> Behavior:
         prices=dataclasses.replace(before.prices, levels=dict.fromkeys(CATEGORIES, 1.0)),
         quantities=Quantities(extra_units=_shares(units, 3)),
         promotions=dataclasses.replace(
-            before.promotions, depths=tuple(np.round(quantiles, 3).tolist()), depth_shares=_DEPTH_SHARES
+            before.promotions,
+            ratios={category: ratios.get(category, 1.0) for category in CATEGORIES},
+            depths=tuple(np.round(quantiles, 3).tolist()),
+            depth_shares=_DEPTH_SHARES,
         ),
     )
 
@@ -179,7 +183,6 @@ def behavior_with(parameters: Mapping[str, float], before: Behavior) -> Behavior
     """Behavior with the parameters that are searched for; rounded as they are written."""
     own = {name: _rounded(value) for name, value in parameters.items()}
     short, long = own["trips.short_share"], own["trips.long_share"]
-    small, large = own["prices.small_share"], own["prices.large_share"]
     errands = own["trips.errand_share"]
     top_ups, shops = _rounded(0.40 * (1 - errands)), _rounded(0.35 * (1 - errands))
     variation = own["needs.variation"]
@@ -205,7 +208,7 @@ def behavior_with(parameters: Mapping[str, float], before: Behavior) -> Behavior
         ),
         needs=dataclasses.replace(
             before.needs,
-            staple_ratio=own["needs.staple_ratio"],
+            popularity_exponent=own["needs.popularity_exponent"],
             staple_spread=own["needs.staple_spread"],
             occasional_volume_ratio=own["needs.occasional_volume_ratio"],
             occasional_spread=own["needs.occasional_spread"],
@@ -223,20 +226,13 @@ def behavior_with(parameters: Mapping[str, float], before: Behavior) -> Behavior
             days_until_pause=own["changes.days_until_pause"],
             pause_days=own["changes.pause_days"],
         ),
-        prices=dataclasses.replace(
-            before.prices,
-            packs=(
-                Pack(small, _PACK_PRICES[0]),
-                Pack(_rest(small, large), _PACK_PRICES[1]),
-                Pack(large, _PACK_PRICES[2]),
-            ),
-        ),
     )
 
 
 def badness(behavior: Behavior, real: Measured, household_count: int) -> float:
     """How far a simulation is off: squared deviations in tolerances, with an extra for what is outside."""
-    measured = measure(pooled_purchases(behavior, household_count))
+    pool = pooled_purchases(behavior, household_count)
+    measured = measure(pool)
     deviations = [
         statistic.deviations(measured.values[statistic.name], real.values[statistic.name]) for statistic in STATISTICS
     ]
@@ -246,6 +242,8 @@ def badness(behavior: Behavior, real: Measured, household_count: int) -> float:
         deviations.append(_BASKETS.deviations(quantiles, real.values[_BASKETS.name]))
     by_seed = [archetype_deviations(behavior, household_count // 4, seed, _QUANTILE_SHIFT) for seed in _SEEDS]
     deviations += [np.max([of_seed[archetype] for of_seed in by_seed], axis=0) for archetype in by_seed[0]]
+    # The order of the kinds by their intervals, which is the catalog's.
+    deviations.append(np.array([(1 - interval_order(pool)) / (1 - MIN_INTERVAL_ORDER)]))
     worst = np.array([of_one.max() for of_one in deviations])
     average = np.array([np.mean(of_one**2) for of_one in deviations])
     return float(average.sum() + (worst**2).sum() + 40 * np.maximum(worst - _COMFORTABLE, 0).sum())
@@ -284,6 +282,7 @@ def toml_of(behavior: Behavior, statement: str) -> str:
     """Behavior in the form of `behavior.toml`."""
     trips, needs, changes = behavior.trips, behavior.needs, behavior.changes
     prices, promotions = behavior.prices, behavior.promotions
+    ratios = "\n".join(f"{category} = {ratio}" for category, ratio in promotions.ratios.items())
     levels = "\n".join(f"{category} = {level}" for category, level in prices.levels.items())
     return f"""\
 # How shoppers behave, independent of their archetype; the parameters of the archetypes are in archetypes.toml. Each
@@ -299,6 +298,7 @@ basket_ratio = {trips.basket_ratio}
 basket_spread = {trips.basket_spread}
 spell_days = {trips.spell_days} # chosen
 spell_spread = {trips.spell_spread}
+max_new_gap_ratio = {trips.max_new_gap_ratio} # chosen
 weekday_weights = {_list(trips.weekday_weights)}
 gaps = [
 {_tables([dataclasses.asdict(gap) for gap in trips.gaps])}
@@ -308,7 +308,9 @@ kinds = [
 ]
 
 [needs]
-staple_ratio = {needs.staple_ratio}
+popularity_exponent = {needs.popularity_exponent}
+max_staple_ratio = {needs.max_staple_ratio} # chosen
+max_scale = {needs.max_scale} # chosen
 staple_spread = {needs.staple_spread}
 occasional_volume_ratio = {needs.occasional_volume_ratio}
 occasional_spread = {needs.occasional_spread}
@@ -330,21 +332,29 @@ days_until_swap = {changes.days_until_swap} # chosen
 [quantities]
 extra_units = {_list(behavior.quantities.extra_units)}
 
+[variants]
+organic = {behavior.variants.organic} # chosen
+store_brand = {behavior.variants.store_brand} # chosen
+small = {behavior.variants.small} # chosen
+family = {behavior.variants.family} # chosen
+interval_per_content = {behavior.variants.interval_per_content} # chosen
+
 [prices]
 spread = {prices.spread} # chosen
 drift_days = {prices.drift_days} # chosen
 drift_ratio = {prices.drift_ratio} # chosen
-packs = [
-{_tables([dataclasses.asdict(pack) for pack in prices.packs])}
-]
 [prices.levels]
 {levels}
 
 [promotions]
 campaign_days = {promotions.campaign_days} # chosen
 household_spread = {promotions.household_spread} # chosen
+staple_ratio = {promotions.staple_ratio} # chosen
+occasional_ratio = {promotions.occasional_ratio} # chosen
 depths = {_list(promotions.depths)}
 depth_shares = {_list(promotions.depth_shares)}
+[promotions.ratios]
+{ratios}
 """
 
 

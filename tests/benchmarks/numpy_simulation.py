@@ -26,8 +26,6 @@ from pantree_simulation.core.records import (
     INTERVALS,
     NORMAL,
     OCCASIONAL_FACTORS,
-    PACK_ENDS,
-    PACK_PRICES,
     PASSED_TRIPS,
     PAUSES,
     REACHES,
@@ -58,7 +56,7 @@ _NUMBERS_OF_A_HOUSEHOLD, _NUMBERS_OF_A_NEED, _NUMBERS_OF_A_TRIP, _NUMBERS_OF_A_L
 
 @functools.cache
 def _prepared() -> tuple[NamedAssortment, Model]:
-    return catalog_assortment(load_catalog(), OUR_BEHAVIOR.prices.levels), build_model(OUR_BEHAVIOR)
+    return catalog_assortment(load_catalog(), OUR_BEHAVIOR), build_model(OUR_BEHAVIOR)
 
 
 def numbers_drawn(population: Population, line_count: int) -> int:
@@ -81,10 +79,15 @@ def simulated_with_numpy(population: Population) -> Lines:
     named, model = _prepared()
     from_day = day_number(population.start)
     until_day = day_number(add_months(population.start, population.month_count))
-    calendar = Pricing(population.seed, named.item_names, OUR_BEHAVIOR).calendar(from_day, until_day)
+    calendar = Pricing(population.seed, named, OUR_BEHAVIOR).calendar(from_day, until_day)
     mix = population.mix
     archetypes = archetype_arrays(
-        [part.archetype for part in mix], [part.share for part in mix], OUR_BEHAVIOR.trips, model, named.categories
+        [part.archetype for part in mix],
+        [part.share for part in mix],
+        OUR_BEHAVIOR.trips,
+        model,
+        named.categories,
+        named.choices,
     )
     end = population.first_household + population.household_count
     chunks = []
@@ -150,14 +153,32 @@ def _chunk(
     category = needs["category"][None, :]
     wanted = np.broadcast_to(archetypes.weights[archetype][:, needs["category"]] > 0, streams.shape)
     role = _number(streams, 0)
-    chosen = assortment.members[needs["member_start"] + (_high(streams) * needs["member_count"]).astype(np.int64)]
-    staple = wanted & (_high(role) < parameters["staple_ratio"] * needs["preference"])
+    by_need = np.broadcast_to(np.arange(len(needs)), streams.shape)
+
+    def choose(need: Integers, ratios: Floats, of: Integers) -> Integers:
+        """Items of their kinds that archetypes choose."""
+        places = ratios * needs["member_count"][need]
+        whole = places.astype(np.int64)
+        members = needs["member_start"][need] + whole
+        other_member = archetypes.aliases[of, members]
+        members = np.where(places - whole >= archetypes.choice_ratios[of, members], other_member, members)
+        return np.asarray(assortment.members[members].astype(np.int64))
+
+    chosen = choose(by_need, _high(streams), archetype[:, None])
+    size = basket * own["gap_days"] / (gap * own["basket_items"])
+    popularity = archetypes.popularity[archetype][:, needs["kind"]]
+    chance = archetypes.staple_scales[archetype][:, needs["category"]] * popularity * size[:, None]
+    staple = wanted & (_high(role) < np.minimum(chance * needs["preference"], parameters["max_staple_ratio"]))
     other = wanted & ~staple
-    factor = np.where(staple, _drawn(model, STAPLE_FACTORS, _low(role)), _drawn(model, OCCASIONAL_FACTORS, _low(role)))
-    rate = np.where(wanted, factor * items["purchases_a_day"][chosen], 0.0)
+    rate = items["purchases_a_day"][chosen] * own["use_ratio"][:, None]
+    highest = (parameters["max_purchases_per_trip"] / gap)[:, None]
+    of_staples = rate * _drawn(model, STAPLE_FACTORS, _low(role))
+    several = staple & (of_staples > highest)
+    usual_units = np.where(several, (of_staples / highest + 0.5).astype(np.int64).clip(1, 3), 1)
+    of_others = _drawn(model, OCCASIONAL_FACTORS, _low(role)) * np.sqrt(popularity / rate)
+    rate = np.where(staple, of_staples / usual_units * parameters["active_ratio"], np.where(other, of_others, 0.0))
     regularity = np.where(staple, _step(model, REGULARITY_ENDS, _low(streams)), occasional)
     price_bits = _number(streams, 2)
-    pack_price = model.steps[PACK_PRICES][_step(model, PACK_ENDS, _low(price_bits))]
     level = own["price_level"][:, None] + parameters["price_spread"] * _drawn(model, NORMAL, _high(price_bits))
     level = level.clip(0.0, 1.0)
 
@@ -171,14 +192,15 @@ def _chunk(
         )
         return sums
 
-    highest = (parameters["max_purchases_per_trip"] / gap)[:, None]
     total = np.maximum(archetypes.weights[archetype] * (basket / gap)[:, None], 0.0)
     staples, others = by_category(rate, staple), by_category(rate, other)
-    of_others = np.where(staples > 0, total * parameters["occasional_volume_ratio"], total)
-    left = total - of_others
+    for_staples = total * (1 - parameters["occasional_volume_ratio"])
+    max_scale = parameters["max_scale"]
+    min_scale = 1 / max_scale
     with np.errstate(divide="ignore", invalid="ignore"):
-        scale = np.where(staples > 0, left / staples, 0.0)
-        other_scale = np.where(others > 0, of_others / others, 0.0)
+        scale = np.where(staples > 0, (for_staples / staples).clip(min_scale, max_scale), 0.0)
+        left = scale * staples
+        of_capped = np.zeros(left.shape)
         scaled = rate * scale[everyone, category]
         capped = staple & (scaled >= highest)
         # One at a time, as the kernel does it, for the same rounding.
@@ -187,8 +209,15 @@ def _chunk(
             (np.broadcast_to(everyone, capped.shape)[capped], np.broadcast_to(category, capped.shape)[capped]),
             np.broadcast_to(highest, capped.shape)[capped],
         )
+        np.add.at(
+            of_capped,
+            (np.broadcast_to(everyone, capped.shape)[capped], np.broadcast_to(category, capped.shape)[capped]),
+            np.broadcast_to(highest, capped.shape)[capped],
+        )
         uncapped = by_category(scaled, staple & ~capped)
-        more = np.where(uncapped > 0, np.maximum(left, 0.0) / uncapped, 1.0)
+        more = np.where(uncapped > 0, (np.maximum(left, 0.0) / uncapped).clip(min_scale, max_scale), 1.0)
+        rest = np.maximum(total - of_capped - more * uncapped, total * parameters["occasional_volume_ratio"] * 0.25)
+        other_scale = np.where(others > 0, rest / others, 0.0)
     scaled = np.where(staple & ~capped, scaled * more[everyone, category], scaled)
     rate = np.where(other, rate * other_scale[everyone, category], np.where(staple, scaled, 0.0))
     rate = np.minimum(rate, highest)
@@ -203,10 +232,15 @@ def _chunk(
     )
     wait = gaps * (parameters["mean_residual_gap_ratio"] + _drawn(model, PASSED_TRIPS, deferrability))
     room = np.maximum(interval - wait - 0.05 * gaps, 0.0) / parameters["pause_days"]
-    pause_chance = np.minimum(np.minimum(interval / parameters["days_until_pause"], room), 0.5)
+    pause_chance = np.minimum(
+        np.minimum(interval * parameters["active_ratio"] / parameters["days_until_pause"], room), 0.5
+    )
     pause_chance = np.where(regularity != occasional, pause_chance, 0.0)
     swap_chance = np.minimum(interval / parameters["days_until_swap"], 0.5)
-    need_days = np.maximum(interval - wait - pause_chance * parameters["pause_days"], 0.05 * gaps)
+    need_days = interval - wait - pause_chance * parameters["pause_days"]
+    extra_units = (own["multiple_units_ratio"] * parameters["mean_extra_units"])[:, None]
+    need_days = np.where(regularity != occasional, need_days / (1 + extra_units / usual_units), need_days)
+    need_days = np.maximum(need_days, 0.05 * gaps)
     bits = _number(streams, 1)
     interval_quantile = _high(bits)
     pause_bits = _number(streams, 3)
@@ -235,7 +269,7 @@ def _chunk(
         count += active
         bits = _number(trip_stream, 2 * number)
         target = trip_day + np.maximum(
-            1, (_drawn(model, GAPS, _high(bits)) * drawn_gap_days * spell + 0.5).astype(np.int64)
+            1, (_drawn(model, GAPS, _high(bits)) * spell * drawn_gap_days + 0.5).astype(np.int64)
         )
         candidates = target[:, None] + np.arange(-1, 2)
         weights = np.where(candidates > trip_day[:, None], model.steps[WEEKDAYS][(candidates + 3) % 7], 0.0)
@@ -255,7 +289,7 @@ def _chunk(
 
     # Purchases, in rounds: the next one of every need that has one.
     found: list[tuple[Integers, Integers, Integers, Integers, Integers]] = []
-    item = chosen.astype(np.int64)
+    item, usual_item = chosen.copy(), chosen.copy()
     household, need = np.nonzero(needed_at < until_day)
     purchase = 0
     while len(household):
@@ -269,23 +303,27 @@ def _chunk(
         units, change = _low(change_bits), _high(change_bits)
         multiple = own["multiple_units_ratio"][household]
         extra = 1 + _step(model, EXTRA_UNIT_ENDS, units / multiple)
-        quantity = items["usual_quantity"][item[at]]
+        usual_quantity = items["usual_quantity"][item[at]] * usual_units[at]
+        quantity = usual_quantity
         quantity = np.where(units < multiple, np.minimum(quantity + extra, MAX_QUANTITY), quantity)
         found.append((household, trip, need, item[at], quantity))
         interval_quantile[at] = np.where(change < 1 - parameters["habit"], _high(bits), interval_quantile[at])
         later = (
             _drawn(model, int(INTERVALS) + regularity[at], interval_quantile[at])
             * need_days[at]
+            * np.where(regularity[at] != occasional, quantity / usual_quantity, 1.0)
             * spell_of_trip[household, trip]
         )
         swap, pause = swap_chance[at], pause_chance[at]
         swapped = change < swap
-        members = needs["member_count"][need]
-        position = np.minimum((change / swap * members).astype(np.int64), members - 1)
-        item[at] = np.where(
-            swapped, assortment.members[needs["member_start"][need] + np.where(swapped, position, 0)], item[at]
-        )
+        below_1 = 1 - 1e-9
+        swapped_to = choose(need, np.where(swapped, np.minimum(change / swap, below_1), 0.0), archetype[household])
+        usual_item[at] = np.where(swapped, swapped_to, usual_item[at])
         paused = ~swapped & (change < swap + pause)
+        switch = own["switch_chance"][household]
+        switched = ~swapped & ~paused & (change < swap + pause + switch)
+        ratio = np.where(switched, np.minimum((change - swap - pause) / switch, below_1), 0.0)
+        item[at] = np.where(switched, choose(need, ratio, archetype[household]), usual_item[at])
         ratio = np.where(paused, (change - swap) / np.where(pause > 0, pause, 1.0), 0.0)
         later = np.where(paused, later + _drawn(model, PAUSES, ratio) * parameters["pause_days"], later)
         needed_at[at] = day_of_trip[at[0], trip] + np.maximum(later, 1.0)
@@ -302,7 +340,7 @@ def _chunk(
     sought = _low(_number(trip_stream[household], 2 * trip + 1)) * rate_end[household, -1]
     need = np.minimum((rate_end[household] <= sought[:, None]).sum(axis=1), len(needs) - 1)
     fetched = chosen[household, need]
-    extra_events = (household, trip, need, fetched, items["usual_quantity"][fetched])
+    extra_events = (household, trip, need, fetched, items["usual_quantity"][fetched] * usual_units[household, need])
     events = [np.concatenate(pair) for pair in zip(events, extra_events, strict=True)]
     order = np.lexsort((events[2], events[1], events[0]))
     household, trip, need, bought, quantity = (column[order] for column in events)
@@ -312,9 +350,12 @@ def _chunk(
     price = items["lowest_price"][bought]
     price = price + level[household, need] * (items["highest_price"][bought] - price)
     drift = calendar.drifts[bought, calendar.changes[day - from_day]]
-    price = (price * pack_price[household, need] * drift * 10 + 0.5).astype(np.int64)
+    price = (price * drift * 10 + 0.5).astype(np.int64)
     price = (np.maximum(price, 1) * 10 - 1) / 100
     campaign = calendar.campaign_numbers[day - from_day + calendar.shifts[bought]]
-    saving = (price * quantity * calendar.campaigns[bought, campaign, 1] * 100).astype(np.int64) / 100
-    saving = np.where(calendar.campaigns[bought, campaign, 0] < promotion[household], saving, 0.0)
+    staple_ratio, occasional_ratio = parameters["staple_promotion_ratio"], parameters["occasional_promotion_ratio"]
+    by_role = staple_ratio + (occasional_ratio - staple_ratio) * (regularity[household, need] == occasional)
+    promoted = calendar.campaigns[bought, campaign, 0] < promotion[household] * by_role
+    depth = calendar.campaigns[bought, campaign, 1] * own["promotion_depth_ratio"][household] * promoted
+    saving = (price * quantity * depth * 100).astype(np.int64) / 100
     return Lines(day.astype(np.int32), bought.astype(np.int32), quantity.astype(np.int32), price, saving)

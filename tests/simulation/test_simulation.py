@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pantree_domain.catalog import load_catalog, normalize_name
+from pantree_domain.catalog import load_catalog
 from pantree_domain.days import day_number
 from pantree_domain.limits import MAX_PRICE, MAX_QUANTITY
 from pantree_simulation.core.scenario import FirstItem, Scenario
@@ -84,9 +84,10 @@ def test_first_basket_is_the_first_purchase(scenario: Scenario) -> None:
 @given(scenarios())
 def test_first_items_are_not_duplicated_by_catalog_items(scenario: Scenario) -> None:
     first_names = {item.name for item in scenario.items}
-    normalized = {normalize_name(name) for name in first_names}
+    plain = {variant.item.name: variant.name for variant in reversed(load_catalog().variants)}
+    replaced = {plain[item.name] for name in first_names if (item := load_catalog().categorize(name).item)}
     others = {line[1] for line in all_lines_of(scenario)} - first_names
-    assert not {normalize_name(name) for name in others} & normalized
+    assert not others & replaced
 
 
 @few_examples

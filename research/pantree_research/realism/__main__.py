@@ -1,7 +1,8 @@
 """Realism report, run by `make realism`: simulated against real baskets, as a table and as plots.
 
-Writes `realism/realism.md` and one PNG per statistic. Several populations are simulated, each with a seed of its own:
-shelf prices and promotions are a seed's. Ends with 1 when a statistic is outside its tolerance with any of the seeds.
+Writes `realism/realism.md`, one PNG per statistic, and `realism/shoppers.txt`: figures of each archetype's first
+purchases, and a typical month. Several populations are simulated, each with a seed of its own: shelf prices and
+promotions are a seed's. Ends with 1 when a statistic is outside its tolerance with any of the seeds.
 """
 
 import argparse
@@ -19,8 +20,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pantree_research.realism.archetypes import archetype_deviations
+from pantree_research.realism.kinds import MIN_INTERVAL_ORDER, interval_order
 from pantree_research.realism.real import open_purchases, packaged_tables, read_table
-from pantree_research.realism.simulated import our_behavior, simulated_purchases
+from pantree_research.realism.shoppers import figures_of, rows_of, shoppers_of, typical_month
+from pantree_research.realism.simulated import our_archetypes, our_behavior, simulated_purchases
 from pantree_research.realism.statistics import STATISTICS, Floats, Measured, Statistic, measure
 
 _ARCHETYPE_HOUSEHOLDS = 500
@@ -35,6 +38,9 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="transactions and products, Parquet or CSV")
     parser.add_argument("--households", type=int, default=2000, help="how many households to simulate with each seed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5, 6], help="seeds of the populations")
+    parser.add_argument(
+        "--shoppers", type=int, default=200, help="how many first purchases of each archetype to answer"
+    )
     parser.add_argument("--out", type=Path, default=Path("realism"), help="folder for the report")
     arguments = parser.parse_args()
     if len(arguments.files) not in (0, 2):
@@ -42,7 +48,8 @@ def main() -> None:
     transactions, products = map(read_table, arguments.files) if arguments.files else packaged_tables()
     real = measure(open_purchases(transactions, products))
     seeds = arguments.seeds
-    simulated = [measure(simulated_purchases(our_behavior(), arguments.households, seed)) for seed in seeds]
+    populations = [simulated_purchases(our_behavior(), arguments.households, seed) for seed in seeds]
+    simulated = [measure(one) for one in populations]
     arguments.out.mkdir(parents=True, exist_ok=True)
     rows = [_row(statistic, real, simulated) for statistic in STATISTICS]
     by_seed = [archetype_deviations(our_behavior(), _ARCHETYPE_HOUSEHOLDS, seed) for seed in seeds]
@@ -59,8 +66,23 @@ def main() -> None:
     (arguments.out / "realism.md").write_text(f"{heading}\n\n{header}{lines}\n", encoding="utf-8")
     for number, statistic in enumerate(STATISTICS):
         _plot(statistic, real, simulated[0], seeds[0], arguments.out / f"{number + 1:02}.png")
+    order = [interval_order(one) for one in populations]
+    print(f"rank correlation of median intervals with the catalog's: {' '.join(f'{one:.2f}' for one in order)}")
+    shopper_lines = _shoppers(arguments.shoppers)
+    (arguments.out / "shoppers.txt").write_text("\n".join(shopper_lines) + "\n", encoding="utf-8")
+    print("\n".join(shopper_lines))
     print(f"written to {arguments.out}/")
-    sys.exit(any(max(row.deviations) > 1 for row in rows))
+    sys.exit(any(max(row.deviations) > 1 for row in rows) or min(order) < MIN_INTERVAL_ORDER)
+
+
+def _shoppers(seed_count: int) -> list[str]:
+    """What a grocer looks at: figures of each archetype with many first purchases, and a month of each."""
+    archetypes = our_archetypes()
+    figures = {archetype.id: figures_of(shoppers_of(archetype, seed_count)) for archetype in archetypes}
+    lines = [f"{seed_count} first purchases of each archetype: {', '.join(figures)}"]
+    for name, values, level, is_reached in rows_of(figures):
+        lines.append(f"{name:<52} {values:<20} {level:<28} {'' if is_reached else 'missed'}".rstrip())
+    return [*lines, *(f"\n{typical_month(archetype)}" for archetype in archetypes)]
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def figures_of(archetype: Archetype, behavior: Behavior, household_count: int, s
     items = np.concatenate([batch.lines.items for batch in batches])
     trip = (np.diff(days, prepend=-1) != 0) | (np.diff(households, prepend=-1) != 0)
     gaps = np.diff(days[trip])[np.diff(households[trip]) == 0]
-    categories = np.array([CATEGORIES.index(item.category) for item in load_catalog().items])
+    categories = np.array([CATEGORIES.index(category) for category in batches[0].assortment.item_categories])
     counts = np.bincount(categories[items], minlength=len(CATEGORIES))
     return ArchetypeFigures(
         trip_gaps=gaps,

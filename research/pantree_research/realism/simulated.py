@@ -9,6 +9,7 @@ from pantree_domain.catalog import CATEGORIES, load_catalog
 from pantree_research.realism.statistics import Purchases
 from pantree_simulation.core.archetypes import Archetype, parse_archetypes
 from pantree_simulation.core.behavior import Behavior, parse_behavior
+from pantree_simulation.core.choices import Choices
 from pantree_simulation.core.population import ArchetypeShare, Population, PopulationSimulator
 
 FIRST_DAY = date(2017, 1, 1)  # as in the real data
@@ -35,9 +36,9 @@ def simulated_purchases(behavior: Behavior, household_count: int, seed: int = 1)
     mix = [ArchetypeShare(archetype, 1 / len(archetypes)) for archetype in archetypes]
     population = Population(0, household_count, mix, FIRST_DAY, MONTHS, seed)
     batches = [batch.copy() for batch in PopulationSimulator(load_catalog(), behavior).batches(population)]
-    kinds = {kind: number for number, kind in enumerate(dict.fromkeys(item.kind for item in load_catalog().items))}
-    type_of_item = np.array([kinds[item.kind] for item in load_catalog().items])
-    category_of_item = np.array([CATEGORIES.index(item.category) for item in load_catalog().items])
+    choices = Choices(load_catalog(), behavior)
+    type_of_item = np.array([choices.kinds[variant.item.kind] for variant in choices.members])
+    category_of_item = np.array([CATEGORIES.index(variant.item.category) for variant in choices.members])
     items = np.concatenate([batch.lines.items for batch in batches]).astype(np.int64)
     counts = np.concatenate([batch.line_counts for batch in batches])
     return Purchases(

@@ -59,6 +59,8 @@ STATISTICS = (
     Statistic("interval between purchases of a type, days", 0.30, True, _MIDDLE),
     Statistic("CV of these intervals (6 or more purchase days)", 0.15, True, _MIDDLE),
     Statistic("lag-1 autocorrelation of these intervals (8 or more)", 0.10, False, _MIDDLE),
+    Statistic("variance of log intervals that the type explains", 0.05, False, _ALL),
+    Statistic("share of purchases of the most bought 1 %, 10 % of types", 0.30, True, _ALL),
     Statistic("share of (household, type) bought on one day only", 0.07, False, _ALL),
     Statistic("repeat share of purchase days in the second half-year", 0.07, False, _ALL),
     Statistic("weekday share, Monday to Sunday", 0.015, False, _ALL),
@@ -104,6 +106,10 @@ def measure(purchases: Purchases) -> Measured:
     units = np.minimum(purchases.quantities, 4)
     values = {name: np.quantile(sample, QUANTILES) for name, sample in samples.items()}
     values |= {
+        "variance of log intervals that the type explains": np.array(
+            [_explained_variance(np.log(intervals), interval_pairs % _KEY_BASE)]
+        ),
+        "share of purchases of the most bought 1 %, 10 % of types": _most_bought(purchases.types),
         "share of (household, type) bought on one day only": np.array(
             [1 - len(np.unique(interval_pairs)) / len(np.unique(pairs))]
         ),
@@ -113,6 +119,29 @@ def measure(purchases: Purchases) -> Measured:
         "share of purchases on promotion": np.array([promoted.mean()]),
     }
     return Measured(values, samples)
+
+
+def intervals_of_types(purchases: Purchases) -> tuple[Floats, Integers]:
+    """Days between purchases of a type by a household, and the type of each."""
+    intervals, pairs = _intervals(_key(purchases.households, purchases.types), purchases.days)
+    return intervals, pairs % _KEY_BASE
+
+
+# As many as the catalog has kinds: real types include hundreds that hardly anyone buys.
+_COMPARED_TYPES = 250
+
+
+def _most_bought(types: Integers) -> Floats:
+    counts = np.sort(np.bincount(types))[::-1][:_COMPARED_TYPES]
+    counts = counts[counts > 0]
+    return np.array([counts[: max(round(len(counts) * share), 1)].sum() / counts.sum() for share in (0.01, 0.1)])
+
+
+def _explained_variance(values: Floats, groups: Integers) -> float:
+    """Variance of the means of the groups over the variance of the values."""
+    counts = np.bincount(groups)
+    means = np.bincount(groups, values) / np.maximum(counts, 1)
+    return float(means[groups].var() / values.var())
 
 
 # Two numbers below this one make one key.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pantree_domain.catalog.data import Words, read_items, read_words
 from pantree_domain.catalog.item import OTHER, CatalogItem
 from pantree_domain.catalog.names import normalize_name
-from pantree_domain.catalog.variants import Variant, variants_of
+from pantree_domain.catalog.variants import variants_of
 from pantree_domain.catalog.vocabulary import Vocabulary
 
 # Certainty of a category. Judgments that rank the cases; not fitted to data.

@@ -79,8 +79,8 @@ class CatalogItem:
     typical_interval_days: float
     """Days between purchases by a household that uses the item regularly."""
     popularity: float
-    """Share of households that buy its kind in an ordinary quarter, in percent; of those with a baby or a pet, for their
-    kinds. A judgment that orders the kinds of a category."""
+    """Share of households that buy its kind in an ordinary quarter, in percent; of those with a baby or a pet, for
+    their kinds. A judgment that orders the kinds of a category."""
     traits: frozenset[Trait]
     """Traits of all its variants."""
     makes: tuple[Trait, ...]

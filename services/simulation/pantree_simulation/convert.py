@@ -182,4 +182,13 @@ def _archetype_message(archetype: Archetype) -> messages.Archetype:
             messages.CategoryWeight(category=category, weight_ratio=weight)
             for category, weight in archetype.category_weights.items()
         ],
+        household_size=archetype.household_size,
+        trait_weights=[
+            messages.TraitWeight(trait=trait, weight=weight) for trait, weight in archetype.trait_weights.items()
+        ],
+        pack_weights=[
+            messages.PackWeight(pack_class=pack_class, weight=weight)
+            for pack_class, weight in archetype.pack_weights.items()
+        ],
+        variant_loyalty_ratio=archetype.variant_loyalty_ratio,
     )

@@ -89,6 +89,10 @@ class Archetype(_message.Message):
     MEAN_TRIP_GAP_DAYS_FIELD_NUMBER: _builtins.int
     MEAN_BASKET_ITEMS_FIELD_NUMBER: _builtins.int
     CATEGORY_WEIGHTS_FIELD_NUMBER: _builtins.int
+    HOUSEHOLD_SIZE_FIELD_NUMBER: _builtins.int
+    TRAIT_WEIGHTS_FIELD_NUMBER: _builtins.int
+    PACK_WEIGHTS_FIELD_NUMBER: _builtins.int
+    VARIANT_LOYALTY_RATIO_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """id is its id in requests, such as `health_conscious`."""
     display_name: _builtins.str
@@ -99,9 +103,23 @@ class Archetype(_message.Message):
     """mean_trip_gap_days is the mean number of days between two shopping trips."""
     mean_basket_items: _builtins.float
     """mean_basket_items is the mean number of distinct items in a trip's basket."""
+    household_size: _builtins.float
+    """household_size is the number of people, who determine how fast things are used up."""
+    variant_loyalty_ratio: _builtins.float
+    """variant_loyalty_ratio is the share of the purchases of a staple that are of the variant that the household keeps to."""
     @_builtins.property
     def category_weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___CategoryWeight]:
         """category_weights are the shares of purchases by category, largest first; they sum to 1."""
+
+    @_builtins.property
+    def trait_weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraitWeight]:
+        """trait_weights are how much more often than all shoppers they choose items with a trait, in the order of the
+        archetype's file; traits that make no difference are left out.
+        """
+
+    @_builtins.property
+    def pack_weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___PackWeight]:
+        """pack_weights are the same for pack sizes."""
 
     def __init__(
         self,
@@ -112,14 +130,70 @@ class Archetype(_message.Message):
         mean_trip_gap_days: _builtins.float = ...,
         mean_basket_items: _builtins.float = ...,
         category_weights: _abc.Iterable[Global___CategoryWeight] | None = ...,
+        household_size: _builtins.float = ...,
+        trait_weights: _abc.Iterable[Global___TraitWeight] | None = ...,
+        pack_weights: _abc.Iterable[Global___PackWeight] | None = ...,
+        variant_loyalty_ratio: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category_weights", b"category_weights", "description", b"description", "display_name", b"display_name", "id", b"id", "mean_basket_items", b"mean_basket_items", "mean_trip_gap_days", b"mean_trip_gap_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category_weights", b"category_weights", "description", b"description", "display_name", b"display_name", "household_size", b"household_size", "id", b"id", "mean_basket_items", b"mean_basket_items", "mean_trip_gap_days", b"mean_trip_gap_days", "pack_weights", b"pack_weights", "trait_weights", b"trait_weights", "variant_loyalty_ratio", b"variant_loyalty_ratio"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Archetype: _TypeAlias = Archetype  # noqa: Y015
+
+@_typing.final
+class TraitWeight(_message.Message):
+    """TraitWeight is how much an archetype prefers items with a trait."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRAIT_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    trait: _builtins.str
+    """trait is `organic`, `store_brand`, `whole`, `lean`, `processed`, `plant_based`, `convenience` or `occasion`."""
+    weight: _builtins.float
+    """weight is a factor: 2 means chosen twice as often, compared with other items, as by all shoppers together."""
+    def __init__(
+        self,
+        *,
+        trait: _builtins.str = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trait", b"trait", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TraitWeight: _TypeAlias = TraitWeight  # noqa: Y015
+
+@_typing.final
+class PackWeight(_message.Message):
+    """PackWeight is how much an archetype prefers packs of a size."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACK_CLASS_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    pack_class: _builtins.str
+    """pack_class is `small` (for one person), `regular` or `family`."""
+    weight: _builtins.float
+    """weight is a factor, as in TraitWeight."""
+    def __init__(
+        self,
+        *,
+        pack_class: _builtins.str = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pack_class", b"pack_class", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PackWeight: _TypeAlias = PackWeight  # noqa: Y015
 
 @_typing.final
 class CategoryWeight(_message.Message):

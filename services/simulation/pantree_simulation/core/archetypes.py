@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from pantree_domain.catalog import CATEGORIES
+from pantree_domain.catalog import CATEGORIES, PackClass, Trait
 from pantree_simulation.core.toml_file import parse_toml, section
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -17,6 +17,21 @@ def _known_category(category: str) -> str:
     if category not in CATEGORIES:
         raise ValueError(f"is not a category; use one of {', '.join(CATEGORIES)}")
     return category
+
+
+def _known_trait(trait: str) -> str:
+    if trait not in list(Trait):
+        raise ValueError(f"is not a trait; use one of {', '.join(Trait)}")
+    return trait
+
+
+def _known_pack_class(pack_class: str) -> str:
+    if pack_class not in list(PackClass):
+        raise ValueError(f"is not a pack class; use one of {', '.join(PackClass)}")
+    return pack_class
+
+
+Weight = Annotated[float, Field(gt=0, le=1000)]
 
 
 def _largest_first(weights: Mapping[str, float]) -> Mapping[str, float]:
@@ -52,6 +67,20 @@ class Archetype:
         Mapping[Annotated[str, AfterValidator(_known_category)], Ratio], AfterValidator(_largest_first)
     ] = dataclasses.field(hash=False)
     """Shares of purchases by category, largest first; they sum to 1."""
+    household_size: Annotated[float, Field(gt=0, le=20)] = 2.5
+    """People in the household, who determine how fast things are used up; the catalog's intervals are for 2.5."""
+    trait_weights: Mapping[Annotated[str, AfterValidator(_known_trait)], Weight] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
+    """By trait: how much more often items with it are chosen than by all shoppers together; 1 for traits left out."""
+    pack_weights: Mapping[Annotated[str, AfterValidator(_known_pack_class)], Weight] = dataclasses.field(
+        default_factory=dict, hash=False
+    )
+    """The same by pack class: `small`, `regular` and `family`."""
+    variant_loyalty_ratio: Ratio = 0.9
+    """Share of the purchases of a staple that are of the variant that the household keeps to."""
+    promotion_depth_ratio: Annotated[float, Field(gt=0, le=1.3)] = 1.0
+    """Discounts over those of all shoppers together."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,16 +52,7 @@ class Regularity:
     """Coefficient of variation of the time until it is needed again."""
 
 
-@section
-class Pack:
-    """One pack size that households choose."""
-
-    share: float
-    price_ratio: float
-    """Price in proportion to that of the pack in the catalog."""
-
-
-KindT = TypeVar("KindT", GapKind, TripKind, Regularity, Pack)
+KindT = TypeVar("KindT", GapKind, TripKind, Regularity)
 
 
 def _kinds(kinds: Sequence[KindT]) -> Sequence[KindT]:
@@ -99,6 +90,9 @@ class Trips:
     weekday_weights: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=7, max_length=7)]
     """Popularity of Monday to Sunday: a trip is on its day or a neighboring day in these proportions."""
     gaps: Annotated[tuple[GapKind, ...], Field(min_length=1), AfterValidator(_kinds)]
+    max_new_gap_ratio: Annotated[float, Field(ge=1)]
+    """Longest gap of a household with a first purchase, in mean gaps: it is followed because it has begun to shop, and
+    months away would leave nothing to learn from."""
     kinds: Annotated[tuple[TripKind, ...], Steps, AfterValidator(_kinds), AfterValidator(_reaches)]
 
 
@@ -106,8 +100,13 @@ class Trips:
 class Needs:
     """What households need, and how often."""
 
-    staple_ratio: float
-    """Share of the kinds of things in the catalog that a household needs regularly."""
+    popularity_exponent: float
+    """Power of the catalog's popularity in the probability that a household needs a kind of things."""
+    max_staple_ratio: float
+    """Largest share of the households of an archetype that need a kind of things regularly."""
+    max_scale: float
+    """Largest factor, and its reciprocal the smallest, by which the frequency of all staples of a category differs from
+    that in the catalog."""
     staple_spread: float
     """Spread of the frequency of a household's staples: standard deviation of the logarithm."""
     occasional_volume_ratio: float
@@ -165,9 +164,20 @@ class Prices:
     """Days between changes of a shelf price."""
     drift_ratio: float
     """Standard deviation of a shelf price around its long-term level."""
-    packs: Annotated[tuple[Pack, ...], Steps, AfterValidator(_kinds)]
     levels: Annotated[Mapping[str, float], AfterValidator(_every_category)]
     """By category: paid prices in proportion to the catalog's."""
+
+
+@section
+class Variants:
+    """How often the makes and packs of an item are chosen by all shoppers together, over its plain regular pack."""
+
+    organic: Annotated[float, Field(gt=0)]
+    store_brand: Annotated[float, Field(gt=0)]
+    small: Annotated[float, Field(gt=0)]
+    family: Annotated[float, Field(gt=0)]
+    interval_per_content: Annotated[float, Field(ge=0, le=1)]
+    """Power of a pack's content in the time that it lasts: who buys larger packs uses more."""
 
 
 def _zero_to_one(shares: Sequence[float]) -> Sequence[float]:
@@ -183,6 +193,12 @@ class Promotions:
     campaign_days: Annotated[int, Field(ge=1)]
     household_spread: float
     """Standard deviation between households of the share of purchases on promotion."""
+    staple_ratio: Annotated[float, Field(gt=0)]
+    """Share of the purchases of staples on promotion over that of all purchases: a household keeps to its variant."""
+    occasional_ratio: Annotated[float, Field(gt=0)]
+    """The same of occasional needs, which promotions bring to mind."""
+    ratios: Annotated[Mapping[str, float], AfterValidator(_every_category)]
+    """By category: share of purchases on promotion over that of all categories."""
     depths: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], AfterValidator(_ascending)]
     """Quantiles of the discount over the shelf price, ascending."""
     depth_shares: Annotated[
@@ -203,6 +219,7 @@ class Behavior:
     needs: Needs
     changes: Changes
     quantities: Quantities
+    variants: Variants
     prices: Prices
     promotions: Promotions
 

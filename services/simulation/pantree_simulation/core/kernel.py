@@ -8,6 +8,7 @@ All state that lasts from one period to the next is in the household's record an
 simulation yields the same purchases as a simulation month by month. All random numbers come from counter-based streams.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,6 @@ from pantree_simulation.core.records import (
     MAX_STEPS,
     NORMAL,
     OCCASIONAL_FACTORS,
-    PACK_ENDS,
-    PACK_PRICES,
     PASSED_TRIPS,
     PAUSES,
     REACHES,
@@ -35,6 +34,7 @@ from pantree_simulation.core.records import (
     STAPLE_FACTORS,
     TRIP_ENDS,
     WEEKDAYS,
+    ArchetypeArrays,
     Calendar,
     Floats,
     Integers,
@@ -60,10 +60,16 @@ _WEEKDAY_OF_DAY_0 = 3  # 1970-01-01 was a Thursday
 _MIN_NEED_RATIO = 0.05  # shortest time until a need returns, in trip gaps
 _MIN_DEFERRABILITY, _MAX_DEFERRABILITY = 0.02, 1 - 1e-9
 _MAX_CHANCE = 0.5
+_BELOW_1 = 1 - 1e-9
 # Purchase count of a need that has not had its first purchase.
 _NOT_PREPARED = -1
-# Rows of sums by category: purchases a day still wanted, of staples, of occasional needs; scale of staples.
-_WANTED, _STAPLES, _OCCASIONAL, _SCALES = map(np.uint64, range(4))
+# Rows of sums by category: purchases a day still wanted, of staples, of occasional needs; scale of staples; purchases a
+# day of all needs but the first purchase's, and of staples that are bought as often as possible.
+_WANTED, _STAPLES, _OCCASIONAL, _SCALES, _TOTALS, _CAPPED = map(np.uint64, range(6))
+_MAX_UNITS = 3
+# What was bought first says how many units are usual; more are the exception.
+_FIRST_ITEM_EXTRA_RATIO = 0.35
+_MIN_OCCASIONAL_RATIO = 0.25  # of what occasional needs have when staples are as frequent as in the catalog
 
 
 @compiled("numpy")
@@ -111,6 +117,9 @@ def _create_household(key: np.uint64, archetype: int, start_day: int, state: Ker
     """Draws how a household differs from its archetype, what it needs, and how often."""
     model, own, parameters = state.model, state.household[0], state.archetypes.parameters[archetype]
     bits = bits_at(key, _SIZE_FACTORS)
+    own["archetype"] = archetype
+    own["promotion_depth_ratio"] = parameters["promotion_depth_ratio"]
+    own["switch_chance"] = parameters["switch_chance"]
     factor = quantile(model.tables, GAP_FACTORS, high_ratio(bits))
     own["gap_days"], own["drawn_gap_days"] = parameters["gap_days"] * factor, parameters["drawn_gap_days"] * factor
     own["basket_items"] = parameters["basket_items"] * quantile(model.tables, BASKET_FACTORS, low_ratio(bits))
@@ -119,6 +128,10 @@ def _create_household(key: np.uint64, archetype: int, start_day: int, state: Ker
     difference = quantile(model.tables, NORMAL, high_ratio(bits_at(key, _PROMOTIONS)))
     own["promotion_ratio"] = parameters["promotion_ratio"] + model.parameters[0]["promotion_spread"] * difference
     has_first_purchase = state.assortment.needs[0]["first_item"] >= 0
+    own["max_gap_ratio"] = np.inf
+    if has_first_purchase:
+        own["max_gap_ratio"] = model.parameters[0]["max_new_gap_ratio"]
+        own["drawn_gap_days"] *= model.parameters[0]["new_gap_scale"]
     bits = bits_at(key, _FIRST_TRIP)
     own["trip_number"] = 0
     own["trip_kind"] = _step(model.steps, TRIP_ENDS, low_ratio(bits))
@@ -169,9 +182,16 @@ def _step(steps: Floats, row: int, ratio: float) -> int:
 
 
 @compiled("numpy")
-def _initial_item(need: Any, stream: np.uint64, members: Positions) -> np.uint32:
-    """The item of its kind that a household buys first; the key of a need's stream is itself random."""
-    return members[np.uint64(need["member_start"] + int(high_ratio(stream) * need["member_count"]))]  # type: ignore[no-any-return]
+def _choose(
+    need: Any, ratio: float, archetype: np.uint64, archetypes: ArchetypeArrays, members: Positions
+) -> np.uint32:
+    """The item of its kind that an archetype chooses with a random number from 0 to below 1."""
+    place = ratio * need["member_count"]
+    whole = int(place)
+    member = np.uint64(need["member_start"] + whole)
+    if place - whole >= archetypes.choice_ratios[archetype, member]:
+        member = np.uint64(archetypes.aliases[archetype, member])
+    return members[member]  # type: ignore[no-any-return]
 
 
 @inlined
@@ -180,10 +200,13 @@ def _draw_needs(key: np.uint64, archetype: int, state: KernelState) -> int:
 
     Returns the number of staples; the workspace lists them.
     """
-    assortment, model, work, weights = state.assortment, state.model, state.work, state.archetypes.weights
+    assortment, model, work, archetypes = state.assortment, state.model, state.work, state.archetypes
+    weights, usual = archetypes.weights, archetypes.parameters[archetype]
     parameters, tables, own, sums = model.parameters[0], model.tables, state.household[0], work.sums
     occasional = parameters["regularity_count"]
-    staple_ratio = parameters["staple_ratio"]
+    max_staple_ratio, use_ratio = parameters["max_staple_ratio"], usual["use_ratio"]
+    # Purchases a day over the archetype's: who buys more needs more kinds of things.
+    size = own["basket_items"] * usual["gap_days"] / (own["gap_days"] * usual["basket_items"])
     max_a_day = parameters["max_purchases_per_trip"] / own["gap_days"]
     sums[:] = 0.0
     staple_count = 0
@@ -197,26 +220,37 @@ def _draw_needs(key: np.uint64, archetype: int, state: KernelState) -> int:
         stream = bits_at(key, need["stream_code"])
         role = bits_at(stream, _ROLE)
         item = np.uint32(first_item)
+        units = 1
         if first_item >= 0:
             factor = quantile(tables, FIRST_ITEM_FACTORS, low_ratio(role))
-            rate = min(assortment.items[item]["purchases_a_day"] / factor, max_a_day)
-            need["regularity"] = 0  # people put into a first basket what they buy most regularly
+            rate = min(assortment.items[item]["purchases_a_day"] * use_ratio / factor, max_a_day)
+            # People put into a first basket what they buy most regularly.
+            need["regularity"] = 0 if need["preference"] > 0 else occasional
             sums[_WANTED, category] -= rate
         else:
-            item = _initial_item(need, stream, assortment.members)
-            rate = assortment.items[item]["purchases_a_day"]
-            if high_ratio(role) < staple_ratio * need["preference"]:
+            item = _choose(need, high_ratio(stream), np.uint64(archetype), archetypes, assortment.members)
+            rate = assortment.items[item]["purchases_a_day"] * use_ratio
+            popularity = archetypes.popularity[archetype, need["kind"]]
+            chance = archetypes.staple_scales[archetype, category] * popularity * size
+            if high_ratio(role) < min(chance * need["preference"], max_staple_ratio):
                 rate *= quantile(tables, STAPLE_FACTORS, low_ratio(role))
+                if rate > max_a_day:
+                    # More units than one for what is used up before the next trip.
+                    units = min(max(int(rate / max_a_day + 0.5), 1), _MAX_UNITS)
+                    rate /= units
+                rate *= parameters["active_ratio"]
                 need["regularity"] = _step(model.steps, REGULARITY_ENDS, low_ratio(stream))
                 sums[_STAPLES, category] += rate
                 work.staples[staple_count] = at
                 staple_count += 1
             else:
-                rate *= quantile(tables, OCCASIONAL_FACTORS, low_ratio(role))
+                rate = quantile(tables, OCCASIONAL_FACTORS, low_ratio(role)) * math.sqrt(popularity / rate)
                 need["regularity"] = occasional
                 sums[_OCCASIONAL, category] += rate
         need["key"] = stream
         need["item"] = item
+        need["usual_item"] = item
+        need["units"] = units
         need["need_days"] = rate
     return staple_count
 
@@ -225,21 +259,25 @@ def _draw_needs(key: np.uint64, archetype: int, state: KernelState) -> int:
 def _scale_needs(archetype: int, staple_count: int, state: KernelState) -> None:
     """Finds the factor by which to scale the needs of each category so that its purchases match its weight.
 
-    Staples are scaled, then capped; the uncapped ones are scaled a second time to make up for the difference.
+    Staples are scaled, then capped; the uncapped ones are scaled a second time to make up for the difference. Both
+    times within limits, so that their intervals stay those of their kinds; occasional needs make up for the rest.
     """
     weights, needs, work, own = state.archetypes.weights, state.assortment.needs, state.work, state.household[0]
     parameters, sums = state.model.parameters[0], work.sums
+    max_scale = parameters["max_scale"]
+    min_scale = 1 / max_scale
     purchases_a_day = own["basket_items"] / own["gap_days"]
     max_a_day = parameters["max_purchases_per_trip"] / own["gap_days"]
     for category in range(weights.shape[1]):
         wanted = max(weights[archetype, category] * purchases_a_day + sums[_WANTED, category], 0.0)
-        staples, others = sums[_STAPLES, category], sums[_OCCASIONAL, category]
-        for_others = wanted
+        staples = sums[_STAPLES, category]
+        scale = 0.0
         if staples > 0:
-            for_others *= parameters["occasional_volume_ratio"]
-        sums[_WANTED, category] = wanted - for_others
-        sums[_SCALES, category] = (wanted - for_others) / staples if staples > 0 else 0.0
-        sums[_OCCASIONAL, category] = for_others / others if others > 0 else 0.0
+            for_staples = wanted * (1 - parameters["occasional_volume_ratio"])
+            scale = min(max(for_staples / staples, min_scale), max_scale)
+        sums[_TOTALS, category] = wanted
+        sums[_WANTED, category] = scale * staples
+        sums[_SCALES, category] = scale
         sums[_STAPLES, category] = 0.0
     # No item is bought on every trip: less frequent staples make up for the ones that are capped.
     for position in range(staple_count):
@@ -249,11 +287,18 @@ def _scale_needs(archetype: int, staple_count: int, state: KernelState) -> None:
         need["need_days"] = rate
         if rate >= max_a_day:
             sums[_WANTED, category] -= max_a_day
+            sums[_CAPPED, category] += max_a_day
         else:
             sums[_STAPLES, category] += rate
     for category in range(weights.shape[1]):
-        others = sums[_STAPLES, category]
-        sums[_SCALES, category] = max(sums[_WANTED, category], 0.0) / others if others > 0 else 1.0
+        uncapped, others, wanted = sums[_STAPLES, category], sums[_OCCASIONAL, category], sums[_TOTALS, category]
+        scale = 1.0
+        if uncapped > 0:
+            scale = min(max(max(sums[_WANTED, category], 0.0) / uncapped, min_scale), max_scale)
+        sums[_SCALES, category] = scale
+        left = wanted - sums[_CAPPED, category] - scale * uncapped
+        least = wanted * parameters["occasional_volume_ratio"] * _MIN_OCCASIONAL_RATIO
+        sums[_OCCASIONAL, category] = max(left, least) / others if others > 0 else 0.0
 
 
 @inlined
@@ -303,10 +348,11 @@ def _schedule_needs(start_day: int, has_first_purchase: bool, state: KernelState
         need["need_days"] = interval
         need["interval_quantile"] = high_ratio(bits)
         pause_chance = 0.0
-        if regularity != occasional:
+        if regularity != occasional and not is_first:
             # The most frequent needs have no time for pauses.
             left = max(interval - wait - _MIN_NEED_RATIO * gap, 0.0) / pause_days
-            pause_chance = min(interval / parameters["days_until_pause"], left, _MAX_CHANCE)
+            active_days = interval * parameters["active_ratio"]
+            pause_chance = min(active_days / parameters["days_until_pause"], left, _MAX_CHANCE)
         need["pause_chance"] = pause_chance
         if is_first:
             need["needed_at"] = start_day
@@ -325,21 +371,28 @@ def _schedule_needs(start_day: int, has_first_purchase: bool, state: KernelState
 
 
 @compiled("numpy")
-def _prepare_need(need: Any, gap: float, model: Model) -> None:
+def _prepare_need(need: Any, usual_quantity: int, household: Any, model: Model) -> None:
     """Computes the parameters that a need has from its first purchase on. Most needs have no purchase in a period."""
     parameters = model.parameters[0]
-    interval = need["need_days"]
+    interval, gap = need["need_days"], household["gap_days"]
     wait = gap * (parameters["mean_residual_gap_ratio"] + quantile(model.tables, PASSED_TRIPS, need["deferrability"]))
-    need["swap_chance"] = min(interval / parameters["days_until_swap"], _MAX_CHANCE)
+    # A household keeps to what it chose itself.
+    swap_chance = min(interval / parameters["days_until_swap"], _MAX_CHANCE)
+    need["swap_chance"] = 0.0 if need["first_item"] >= 0 else swap_chance
     left = interval - wait - need["pause_chance"] * parameters["pause_days"]
+    if need["regularity"] != parameters["regularity_count"]:
+        # More units than usual last longer.
+        extra_units = household["multiple_units_ratio"] * parameters["mean_extra_units"]
+        if need["first_item"] >= 0:
+            extra_units *= _FIRST_ITEM_EXTRA_RATIO
+        left /= 1 + extra_units / (usual_quantity * need["units"])
     need["need_days"] = max(left, _MIN_NEED_RATIO * gap)
 
 
 @compiled("numpy")
 def _draw_price(need: Any, level: float, model: Model) -> None:
-    """Draws the pack size and the price level of the item that a household buys."""
+    """Draws the price level of the item that a household buys."""
     bits = bits_at(need["key"], _PRICE)
-    need["pack_price"] = model.steps[PACK_PRICES, _step(model.steps, PACK_ENDS, low_ratio(bits))]
     difference = model.parameters[0]["price_spread"] * quantile(model.tables, NORMAL, high_ratio(bits))
     need["price_level"] = min(max(level + difference, 0.0), 1.0)
 
@@ -355,7 +408,7 @@ def _plan_trips(key: np.uint64, from_day: int, until_day: int, state: KernelStat
     filled_days[:] = 0
     count = 0
     day, number, drawn_gap_days = own["trip_day"], own["trip_number"], own["drawn_gap_days"]
-    trip_kind = own["trip_kind"]
+    trip_kind, max_gap_ratio = own["trip_kind"], own["max_gap_ratio"]
     while day < until_day:
         spell = quantile(tables, SPELL_FACTORS, high_ratio(bits_at(spells, np.uint64(day // spell_days))))
         work.trip_offsets[count] = day - from_day
@@ -368,7 +421,8 @@ def _plan_trips(key: np.uint64, from_day: int, until_day: int, state: KernelStat
         bits = bits_at(stream, np.uint64(number) * _TWO)
         trip_kind = _step(steps, TRIP_ENDS, low_ratio(bits))
         # The drawn day or one of its neighbors, weighted by the popularity of their weekdays.
-        target = day + max(1, int(quantile(tables, GAPS, high_ratio(bits)) * drawn_gap_days * spell + 0.5))
+        gap = min(quantile(tables, GAPS, high_ratio(bits)) * spell, max_gap_ratio)
+        target = day + max(1, int(gap * drawn_gap_days + 0.5))
         first = max(day + 1, target - 1)
         total = 0.0
         for candidate in range(first, target + 2):
@@ -392,7 +446,8 @@ def _fill_needs(from_day: int, until_day: int, state: KernelState) -> int:
     assortment, model, work, own = state.assortment, state.model, state.work, state.household[0]
     tables, steps, items, events, starts = model.tables, model.steps, assortment.items, work.events, work.trip_starts
     pause_days, habit = model.parameters[0]["pause_days"], model.parameters[0]["habit"]
-    gap, level, multiple = own["gap_days"], own["price_level"], own["multiple_units_ratio"]
+    level = own["price_level"]
+    switch, archetype = own["switch_chance"], own["archetype"]
     count = 0
     for at in range(len(assortment.needs)):
         need = assortment.needs[at]
@@ -402,11 +457,16 @@ def _fill_needs(from_day: int, until_day: int, state: KernelState) -> int:
         stream, number, item, min_trip_kind = need["key"], need["purchase_count"], need["item"], need["min_trip_kind"]
         if number == _NOT_PREPARED:
             number = 0
-            _prepare_need(need, gap, model)
+            _prepare_need(need, items[item]["usual_quantity"], own, model)
             _draw_price(need, level, model)
         need_days, swap_chance, pause_chance = need["need_days"], need["swap_chance"], need["pause_chance"]
         deferrability, interval_quantile = need["deferrability"], need["interval_quantile"]
         table = INTERVALS + need["regularity"]
+        multiple = own["multiple_units_ratio"]
+        if need["first_item"] >= 0:
+            multiple *= _FIRST_ITEM_EXTRA_RATIO
+        is_staple = need["regularity"] != model.parameters[0]["regularity_count"]
+        usual_item, has_members = need["usual_item"], need["member_count"] > 0
         while needed_at < until_day:
             next_trip = work.next_trips[min_trip_kind, np.uint64(max(int(needed_at) - from_day, 0))]
             if next_trip < 0:
@@ -416,7 +476,8 @@ def _fill_needs(from_day: int, until_day: int, state: KernelState) -> int:
             counter = _PURCHASES + np.uint64(number) * _TWO
             bits = bits_at(stream, counter)
             change_bits = bits_at(stream, counter + _ONE)
-            quantity = items[item]["usual_quantity"]
+            usual_quantity = items[item]["usual_quantity"] * need["units"]
+            quantity = usual_quantity
             units = low_ratio(change_bits)
             if number == 0 and need["first_item"] >= 0:
                 quantity = -quantity
@@ -426,19 +487,27 @@ def _fill_needs(from_day: int, until_day: int, state: KernelState) -> int:
             event["trip"], event["need"], event["item"], event["quantity"] = trip, at, item, quantity
             count += 1
             number += 1
+            stock = 1.0
+            if is_staple and quantity > usual_quantity:
+                stock = quantity / usual_quantity
             change = high_ratio(change_bits)
             if change < 1 - habit:
                 interval_quantile = high_ratio(bits)
-            days = quantile(tables, table, interval_quantile) * need_days * work.spell_factors[trip]
+            days = quantile(tables, table, interval_quantile) * need_days * stock * work.spell_factors[trip]
+            item = usual_item
             if change < swap_chance:
-                members = need["member_count"]
-                if members > 0:
-                    other = min(int(change / swap_chance * members), members - 1)
-                    item = assortment.members[np.uint64(need["member_start"] + other)]
+                item = _choose(
+                    need, min(change / swap_chance, _BELOW_1), archetype, state.archetypes, assortment.members
+                )
+                usual_item = item
             elif change < swap_chance + pause_chance:
                 days += quantile(tables, PAUSES, (change - swap_chance) / pause_chance) * pause_days
+            elif has_members and change < swap_chance + pause_chance + switch:
+                ratio = (change - swap_chance - pause_chance) / switch
+                item = _choose(need, min(ratio, _BELOW_1), archetype, state.archetypes, assortment.members)
             needed_at = from_day + work.trip_offsets[trip] + max(days, 1.0)
             min_trip_kind = np.uint32(_step(steps, REACHES, low_ratio(bits) * deferrability))
+        need["usual_item"] = usual_item
         need["needed_at"], need["purchase_count"], need["item"], need["min_trip_kind"] = (
             needed_at,
             number,
@@ -472,9 +541,10 @@ def _fill_empty_trips(key: np.uint64, trips: int, first_number: int, count: int,
         first_item = needs[low]["first_item"]
         item = np.uint32(first_item)
         if first_item < 0:
-            item = _initial_item(needs[low], needs[low]["key"], assortment.members)
+            ratio = high_ratio(needs[low]["key"])
+            item = _choose(needs[low], ratio, state.household[0]["archetype"], state.archetypes, assortment.members)
         _draw_price(needs[low], state.household[0]["price_level"], state.model)
-        event, quantity = events[count], assortment.items[item]["usual_quantity"]
+        event, quantity = events[count], assortment.items[item]["usual_quantity"] * needs[low]["units"]
         event["trip"], event["need"], event["item"], event["quantity"] = trip, low, item, quantity
         work.trip_starts[trip + 1] = 1
         count += 1
@@ -493,6 +563,10 @@ def write_lines(count: int, calendar: Calendar, state: KernelState, lines: Lines
     """
     drifts, campaigns = calendar.drifts, calendar.campaigns
     promotion_ratio, work, assortment = state.household[0]["promotion_ratio"], state.work, state.assortment
+    depth_ratio = state.household[0]["promotion_depth_ratio"]
+    parameters = state.model.parameters[0]
+    occasional = parameters["regularity_count"]
+    staple_ratio, occasional_ratio = parameters["staple_promotion_ratio"], parameters["occasional_promotion_ratio"]
     needs, items, events, starts = assortment.needs, assortment.items, work.events, work.trip_starts
     for number in range(count):
         event = events[number]
@@ -507,12 +581,12 @@ def write_lines(count: int, calendar: Calendar, state: KernelState, lines: Lines
         else:
             need, low = needs[event["need"]], items[item]["lowest_price"]
             price = low + need["price_level"] * (items[item]["highest_price"] - low)
-            price = (
-                max(int(price * need["pack_price"] * drift * 10 + 0.5), 1) * 10 - 1
-            ) / 100  # ends in 9, as shelf prices do
+            price = (max(int(price * drift * 10 + 0.5), 1) * 10 - 1) / 100  # ends in 9, as shelf prices do
         campaign = calendar.campaign_numbers[offset + calendar.shifts[item]]
-        # A product instead of a branch, which processors cannot predict.
-        depth = campaigns[item, campaign, 1] * (campaigns[item, campaign, 0] < promotion_ratio)
+        is_occasional = needs[event["need"]]["regularity"] == occasional
+        # Products instead of branches, which processors cannot predict.
+        ratio = promotion_ratio * (staple_ratio + (occasional_ratio - staple_ratio) * is_occasional)
+        depth = campaigns[item, campaign, 1] * depth_ratio * (campaigns[item, campaign, 0] < ratio)
         if quantity < 0:
             quantity, depth = -quantity, 0.0
         at = starts[trip]

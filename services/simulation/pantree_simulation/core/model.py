@@ -2,12 +2,16 @@
 
 import functools
 import itertools
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from pantree_domain.catalog import CATEGORIES
 from pantree_simulation.core.archetypes import Archetype
 from pantree_simulation.core.behavior import Behavior, Trips
+from pantree_simulation.core.choices import Choices, ChoiceTables
 from pantree_simulation.core.records import (
     ARCHETYPE,
     EVENT,
@@ -38,6 +42,11 @@ from pantree_simulation.core.tables import (
 
 _ABOVE_ANY_RATIO = 2.0
 _GAP_ITERATIONS = 8
+_SCALE_ITERATIONS = 80
+# Households of which the catalog's intervals are typical (US Census: 2.5 persons a household), and how use grows with
+# the persons: less than in proportion, because much is shared.
+_CATALOG_HOUSEHOLD_SIZE = 2.5
+_USE_PER_PERSON = 0.5
 
 
 def build_model(behavior: Behavior) -> Model:
@@ -66,7 +75,7 @@ def build_model(behavior: Behavior) -> Model:
         *intervals,
         *(residual_table(table) for table in intervals),
     ]
-    steps = np.full((7, STEPS_WIDTH), _ABOVE_ANY_RATIO)
+    steps = np.full((5, STEPS_WIDTH), _ABOVE_ANY_RATIO)
     for row, values in enumerate(
         (
             _ends([regularity.share for regularity in needs.regularity]),
@@ -74,8 +83,6 @@ def build_model(behavior: Behavior) -> Model:
             np.array([*(kind.reach for kind in trips.kinds[:-1]), _ABOVE_ANY_RATIO]),
             _ends(behavior.quantities.extra_units),
             np.array(trips.weekday_weights),
-            _ends([pack.share for pack in behavior.prices.packs]),
-            np.array([pack.price_ratio for pack in behavior.prices.packs]),
         )
     ):
         steps[row, : len(values)] = values
@@ -85,14 +92,21 @@ def build_model(behavior: Behavior) -> Model:
         "spell_days": trips.spell_days,
         # Mean residual time of a gap, in mean gaps (renewal theory).
         "mean_residual_gap_ratio": table_mean_square(gaps) / table_mean(gaps) ** 2 / 2,
-        "staple_ratio": needs.staple_ratio,
+        "max_staple_ratio": needs.max_staple_ratio,
+        "max_scale": needs.max_scale,
         "occasional_volume_ratio": needs.occasional_volume_ratio,
         "max_purchases_per_trip": needs.max_purchases_per_trip,
         "reciprocal_patience": 1 / needs.patience,
         "habit": needs.habit,
         "days_until_pause": changes.days_until_pause,
         "pause_days": changes.pause_days,
+        "active_ratio": 1 / (1 + changes.pause_days / changes.days_until_pause),
         "days_until_swap": changes.days_until_swap,
+        "max_new_gap_ratio": trips.max_new_gap_ratio,
+        "new_gap_scale": table_mean(gaps) / table_mean(np.minimum(gaps, trips.max_new_gap_ratio)),
+        "mean_extra_units": sum(units * share for units, share in enumerate(behavior.quantities.extra_units, start=1)),
+        "staple_promotion_ratio": behavior.promotions.staple_ratio,
+        "occasional_promotion_ratio": behavior.promotions.occasional_ratio,
         "price_spread": behavior.prices.spread,
         "promotion_spread": behavior.promotions.household_spread,
     }.items():
@@ -106,6 +120,7 @@ def archetype_arrays(
     trips: Trips,
     model: Model,
     categories: Sequence[str],
+    choices: Choices,
     added_weights: Mapping[str, float] | None = None,
 ) -> ArchetypeArrays:
     """Archetypes as arrays.
@@ -116,6 +131,7 @@ def archetype_arrays(
         trips: scales the archetypes' gaps and baskets.
         model: the behavior as arrays.
         categories: ids of the categories, in the order of the kernel's category positions.
+        choices: what there is to choose from.
         added_weights: weights of categories that have none in an archetype.
     """
     weights = [{**(added_weights or {}), **archetype.category_weights} for archetype in archetypes]
@@ -127,9 +143,48 @@ def archetype_arrays(
     parameters["price_level"] = [archetype.price_level_ratio for archetype in archetypes]
     parameters["promotion_ratio"] = [archetype.promotion_ratio for archetype in archetypes]
     parameters["multiple_units_ratio"] = [archetype.multiple_units_ratio for archetype in archetypes]
+    parameters["promotion_depth_ratio"] = [archetype.promotion_depth_ratio for archetype in archetypes]
+    parameters["switch_chance"] = [1 - archetype.variant_loyalty_ratio for archetype in archetypes]
+    parameters["use_ratio"] = [
+        (archetype.household_size / _CATALOG_HOUSEHOLD_SIZE) ** _USE_PER_PERSON for archetype in archetypes
+    ]
     parameters["share_end"] = _ends(shares)
     shares_by_category = [[own.get(category, 0) / sum(own.values()) for category in categories] for own in weights]
-    return ArchetypeArrays(parameters, np.array(shares_by_category, dtype=np.float64))
+    weight_rows = np.array(shares_by_category, dtype=np.float64)
+    tables = [choices.tables_of(archetype) for archetype in archetypes]
+    scales = [
+        _staple_scales(own, row, choices, table, model)
+        for own, row, table in zip(parameters, weight_rows, tables, strict=True)
+    ]
+    return ArchetypeArrays(
+        parameters,
+        weight_rows,
+        staple_scales=np.array(scales),
+        popularity=np.array([table.popularity for table in tables]),
+        choice_ratios=np.array([table.choice_ratios for table in tables]),
+        aliases=np.array([table.aliases for table in tables]),
+    )
+
+
+def _staple_scales(own: Any, weights: Floats, choices: Choices, table: ChoiceTables, model: Model) -> Floats:
+    """By category: the factor of the popularity of kinds with which staples make up their share of the purchases."""
+    parameters = model.parameters[0]
+    max_a_day = parameters["max_purchases_per_trip"] / own["gap_days"]
+    rates = np.minimum(table.purchases_a_day * own["use_ratio"], max_a_day) * parameters["active_ratio"]
+    wanted = weights * own["basket_items"] / own["gap_days"] * (1 - parameters["occasional_volume_ratio"])
+    scales = np.zeros(len(weights))
+    for category in range(min(len(weights), len(CATEGORIES))):
+        of_category = choices.kind_categories == category
+        popularity, filled = table.popularity[:-1][of_category], rates[of_category]
+        if wanted[category] <= 0 or not popularity.any():
+            continue
+        low, high = 0.0, 1e6
+        for _ in range(_SCALE_ITERATIONS):
+            middle = math.sqrt(low * high) if low > 0 else high / 2
+            reached = np.minimum(middle * popularity, parameters["max_staple_ratio"]) @ filled
+            low, high = (middle, high) if reached < wanted[category] else (low, middle)
+        scales[category] = high
+    return scales
 
 
 # One entry for each archetype.
@@ -165,7 +220,7 @@ def new_workspace(days: int, assortment: Assortment, trip_kind_count: int, categ
         events=np.empty(days * len(assortment.needs), EVENT),
         filled_days=np.empty(trip_kind_count, np.uint32),
         staples=np.empty(len(assortment.needs), np.uint32),
-        sums=np.empty((4, category_count)),
+        sums=np.empty((6, category_count)),
     )
 
 

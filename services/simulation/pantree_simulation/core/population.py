@@ -76,7 +76,7 @@ class PopulationSimulator:
     def __init__(self, catalog: Catalog, behavior: Behavior) -> None:
         self._behavior = behavior
         self._model = build_model(behavior)
-        self._assortment = catalog_assortment(catalog, behavior.prices.levels)
+        self._assortment = catalog_assortment(catalog, behavior)
 
     def batches(self, population: Population) -> Iterator[PopulationBatch]:
         """The households in order. Each batch is computed when it is requested, and is valid until the next one is.
@@ -86,13 +86,14 @@ class PopulationSimulator:
         assortment, model = self._assortment, self._model
         from_day = day_number(population.start)
         until_day = day_number(add_months(population.start, population.month_count))
-        calendar = Pricing(population.seed, assortment.item_names, self._behavior).calendar(from_day, until_day)
+        calendar = Pricing(population.seed, assortment, self._behavior).calendar(from_day, until_day)
         archetypes = archetype_arrays(
             [part.archetype for part in population.mix],
             [part.share for part in population.mix],
             self._behavior.trips,
             model,
             assortment.categories,
+            assortment.choices,
         )
         arrays = assortment.arrays._replace(needs=assortment.arrays.needs.copy())
         work = new_workspace(until_day - from_day, arrays, len(self._behavior.trips.kinds), len(assortment.categories))

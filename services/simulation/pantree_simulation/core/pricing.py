@@ -9,7 +9,7 @@ from collections.abc import Collection, Set
 import numpy as np
 
 from pantree_domain.compiled import compiled
-from pantree_simulation.core.assortment import ChainedTexts
+from pantree_simulation.core.assortment import NamedAssortment
 from pantree_simulation.core.behavior import Behavior
 from pantree_simulation.core.records import Calendar, Floats, Keys, Positions
 from pantree_simulation.core.streams import Purpose, bits_at, high_ratio, keys_of_names, low_ratio
@@ -27,18 +27,21 @@ _NORMAL, _DEPTHS = 0, 1
 class Pricing:
     """Shelf prices and promotions of a seed.
 
-    Items have the positions that they have in `item_names`.
+    Items have their positions in the assortment.
     """
 
-    def __init__(self, seed: int, item_names: ChainedTexts, behavior: Behavior) -> None:
+    def __init__(self, seed: int, assortment: NamedAssortment, behavior: Behavior) -> None:
         self._seed = seed
-        self._item_names = item_names
-        self._keys = np.zeros(len(item_names), np.uint64)
+        self._item_names = assortment.item_names
+        self._item_categories = assortment.item_categories
+        self._keys = np.zeros(len(assortment.item_names), np.uint64)
+        self._promotion_ratios = np.ones(len(self._keys))
         self._items_with_key: set[int] = set()
         self._drift_days = behavior.prices.drift_days
         self._drift_ratio = behavior.prices.drift_ratio
         self._campaign_days = behavior.promotions.campaign_days
         promotions = behavior.promotions
+        self._ratios = promotions.ratios
         self._tables = _tables(promotions.depths, promotions.depth_shares)
 
     def calendar(self, from_day: int, until_day: int, items: Set[int] | None = None) -> Calendar:
@@ -63,6 +66,7 @@ class Pricing:
         _fill(
             np.fromiter(wanted, np.uint32, len(wanted)),
             self._keys,
+            self._promotion_ratios,
             first_change,
             self._drift_ratio,
             self._tables,
@@ -75,6 +79,7 @@ class Pricing:
         new = [item for item in items if item not in self._items_with_key]
         if new:
             self._keys[new] = keys_of_names(Purpose.PRICING, self._seed, self._item_names.take(new))
+            self._promotion_ratios[new] = [self._ratios.get(each, 1.0) for each in self._item_categories.take(new)]
             self._items_with_key.update(new)
 
 
@@ -94,6 +99,7 @@ def _tables(depths: tuple[float, ...], depth_shares: tuple[float, ...]) -> Float
 def _fill(
     items: Positions,
     keys: Keys,
+    promotion_ratios: Floats,
     first_change: int,
     drift_ratio: float,
     tables: Floats,
@@ -116,5 +122,5 @@ def _fill(
         first = began // campaign_days
         for campaign in range(campaigns.shape[1]):
             bits = bits_at(stream, np.uint64(first + campaign))
-            campaigns[item, campaign, 0] = high_ratio(bits)
+            campaigns[item, campaign, 0] = high_ratio(bits) / promotion_ratios[item]
             campaigns[item, campaign, 1] = quantile(tables, _DEPTHS, low_ratio(bits))

@@ -19,7 +19,8 @@ NEED = np.dtype(
     [
         # Definition, from the assortment.
         ("stream_code", np.uint64),  # separates its random stream from those of other needs
-        ("preference", np.float64),  # factor of the probability to be a staple
+        ("preference", np.float32),  # factor of the probability to be a staple; 0 for a one-off of the first purchase
+        ("kind", np.uint32),  # kind of the catalog; the one after the last is for items of a first purchase without one
         ("category", np.uint32),
         ("first_item", np.int32),  # its item of the first purchase; -1 for none
         ("member_start", np.uint32),  # position in `members` of the first item that fills it
@@ -29,13 +30,14 @@ NEED = np.dtype(
         ("need_days", np.float64),  # mean days from a purchase until it returns; before the first, between purchases
         ("deferrability", np.float64),  # 0 to 1; the urgency of each return is drawn from 0 (urgent) to this
         ("price_level", np.float64),  # where in an item's price range the household buys
-        ("pack_price", np.float64),  # price of the household's pack, in proportion to the catalog's
+        ("usual_item", np.uint32),  # the variant that the household keeps to
+        ("units", np.int32),  # units per purchase, over the usual quantity of the item
         ("pause_chance", np.float64),  # at each purchase
         ("swap_chance", np.float64),  # at each purchase
         ("rate_end", np.float64),  # purchases a day of this need and all before it
         ("regularity", np.uint32),  # class of regularity; the one after the last is for occasional needs
         # State, changes with each purchase.
-        ("item", np.uint32),  # item that fills it
+        ("item", np.uint32),  # item of the next purchase
         ("min_trip_kind", np.uint32),  # smallest kind of trip that fills it
         ("purchase_count", np.int32),  # next to the other 32-bit fields, so that a need is two cache lines long
         ("interval_quantile", np.float64),  # share of intervals that are shorter than the current one
@@ -74,6 +76,10 @@ HOUSEHOLD = np.dtype(
         ("price_level", np.float64),
         ("promotion_ratio", np.float64),
         ("multiple_units_ratio", np.float64),
+        ("promotion_depth_ratio", np.float64),
+        ("switch_chance", np.float64),  # at each purchase: probability that the next one is of another variant
+        ("max_gap_ratio", np.float64),  # longest gap between trips, in mean gaps
+        ("archetype", np.uint64),
         # The next trip.
         ("trip_day", np.int64),
         ("trip_kind", np.int64),
@@ -90,6 +96,9 @@ ARCHETYPE = np.dtype(
         ("price_level", np.float64),
         ("promotion_ratio", np.float64),
         ("multiple_units_ratio", np.float64),
+        ("promotion_depth_ratio", np.float64),  # discounts over those of all shoppers
+        ("switch_chance", np.float64),
+        ("use_ratio", np.float64),  # use of a household over that of the catalog's household
         ("share_end", np.float64),  # share of households of this archetype and all before it
     ],
     align=True,
@@ -100,14 +109,21 @@ PARAMETERS = np.dtype(
         ("regularity_count", np.uint32),  # number of classes of regularity of staples
         ("spell_days", np.int64),
         ("mean_residual_gap_ratio", np.float64),  # mean time from a random moment to the next trip, in mean gaps
-        ("staple_ratio", np.float64),
+        ("max_staple_ratio", np.float64),
+        ("max_scale", np.float64),
         ("occasional_volume_ratio", np.float64),
         ("max_purchases_per_trip", np.float64),
         ("reciprocal_patience", np.float64),
         ("habit", np.float64),
         ("days_until_pause", np.float64),
         ("pause_days", np.float64),
+        ("active_ratio", np.float64),  # share of the time in which a staple is not paused
         ("days_until_swap", np.float64),
+        ("mean_extra_units", np.float64),
+        ("max_new_gap_ratio", np.float64),  # longest gap of a household with a first purchase, in mean gaps
+        ("new_gap_scale", np.float64),  # factor of its gaps, so that their mean stays the same
+        ("staple_promotion_ratio", np.float64),
+        ("occasional_promotion_ratio", np.float64),
         ("price_spread", np.float64),
         ("promotion_spread", np.float64),
     ],
@@ -124,7 +140,7 @@ def _rows(first: int, end: int) -> tuple[int, ...]:
 GAP_FACTORS, BASKET_FACTORS, NORMAL, GAPS, FIRST_GAPS = _rows(0, 5)
 PAUSES, STAPLE_FACTORS, OCCASIONAL_FACTORS, FIRST_ITEM_FACTORS, SPELL_FACTORS, PASSED_TRIPS, INTERVALS = _rows(5, 12)
 # Rows of `Model.steps`: cumulative shares and the values that belong to them.
-REGULARITY_ENDS, TRIP_ENDS, REACHES, EXTRA_UNIT_ENDS, WEEKDAYS, PACK_ENDS, PACK_PRICES = _rows(0, 7)
+REGULARITY_ENDS, TRIP_ENDS, REACHES, EXTRA_UNIT_ENDS, WEEKDAYS = _rows(0, 5)
 STEPS_WIDTH = 8
 MAX_STEPS = 4
 
@@ -137,7 +153,7 @@ class Model(NamedTuple):
     tables: Floats
     """[t, CELLS + 1], quantile tables."""
     steps: Floats
-    """[7, STEPS_WIDTH]; shorter rows are filled with a number above 1."""
+    """[5, STEPS_WIDTH]; shorter rows are filled with a number above 1."""
 
 
 class ArchetypeArrays(NamedTuple):
@@ -147,6 +163,14 @@ class ArchetypeArrays(NamedTuple):
     """ARCHETYPE[a]"""
     weights: Floats
     """[a, c], shares of purchases by category; each row sums to 1."""
+    staple_scales: Floats
+    """[a, c], probability that a kind of a category is a staple, over its popularity."""
+    popularity: Floats
+    """[a, k + 1], popularity of each kind of the catalog, 0 to 1 for all shoppers together; 0 for no kind."""
+    choice_ratios: Floats
+    """[a, m], probability of each member of a kind in its alias table (Walker, 1977)."""
+    aliases: Positions
+    """[a, m], the member that is chosen otherwise."""
 
 
 class Assortment(NamedTuple):
@@ -157,7 +181,7 @@ class Assortment(NamedTuple):
     items: Records
     """ITEM[i]"""
     members: Positions
-    """Items that fill the needs."""
+    """Items that fill the needs, kind by kind."""
 
 
 class Calendar(NamedTuple):
@@ -195,7 +219,7 @@ class Workspace(NamedTuple):
     staples: Positions
     """[s], positions of the needs that are staples."""
     sums: Floats
-    """[4, c]"""
+    """[6, c]"""
 
 
 class KernelState(NamedTuple):

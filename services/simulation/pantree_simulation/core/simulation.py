@@ -45,7 +45,7 @@ class Simulator:
     """
 
     def __init__(self, catalog: Catalog, behavior: Behavior) -> None:
-        self._catalog = CatalogArrays(catalog, behavior.prices.levels)
+        self._catalog = CatalogArrays(catalog, behavior)
         self._behavior = behavior
         self._model = build_model(behavior)
         # Memory of the last month, which is reused unless another month is being computed.
@@ -60,7 +60,7 @@ class Simulator:
         """
         behavior, model = self._behavior, self._model
         assortment = household_assortment(scenario.items, self._catalog, behavior.needs.complement_preference)
-        shop = Pricing(scenario.seed, assortment.item_names, behavior)
+        shop = Pricing(scenario.seed, assortment, behavior)
         arrays = assortment.arrays
         key = household_key(scenario.seed, scenario.household_id)
         archetypes = self._archetype_arrays(
@@ -106,7 +106,15 @@ class Simulator:
     def _new_archetype_arrays(
         self, archetype: Archetype, categories: tuple[str, ...], added_weights: tuple[tuple[str, float], ...]
     ) -> ArchetypeArrays:
-        return archetype_arrays([archetype], [1.0], self._behavior.trips, self._model, categories, dict(added_weights))
+        return archetype_arrays(
+            [archetype],
+            [1.0],
+            self._behavior.trips,
+            self._model,
+            categories,
+            self._catalog.choices,
+            dict(added_weights),
+        )
 
 
 def _lines_with_names(lines: Lines, count: int, assortment: NamedAssortment) -> PurchaseLines:
