@@ -62,27 +62,27 @@ _PACKAGED = """of 84.51° “Complete Journey”,
 # What is searched for, and where the search starts.
 START: Mapping[str, float] = {
     "trips.gap_ratio": 1.15,
-    "trips.basket_ratio": 0.933,
-    "trips.basket_spread": 0.303,
-    "trips.spell_spread": 0.269,
-    "trips.short_share": 0.264,
-    "trips.short_mean": 0.19,
+    "trips.basket_ratio": 0.9,
+    "trips.basket_spread": 0.24,
+    "trips.spell_spread": 0.271,
+    "trips.short_share": 0.262,
+    "trips.short_mean": 0.192,
     "trips.long_share": 0.06,
-    "trips.long_mean": 3.44,
-    "trips.errand_share": 0.229,
-    "trips.errand_reach": 0.0778,
-    "trips.top_up_reach": 0.29,
-    "trips.shop_reach": 0.772,
-    "needs.popularity_exponent": 0.8,
-    "needs.staple_spread": 0.42,
-    "needs.occasional_volume_ratio": 0.352,
+    "trips.long_mean": 3.42,
+    "trips.errand_share": 0.208,
+    "trips.errand_reach": 0.0691,
+    "trips.top_up_reach": 0.262,
+    "trips.shop_reach": 0.85,
+    "needs.popularity_exponent": 0.92,
+    "needs.staple_spread": 0.4,
+    "needs.occasional_volume_ratio": 0.405,
     "needs.occasional_spread": 0.232,
-    "needs.occasional_variation": 0.8,
-    "needs.patience": 2.55,
-    "needs.habit": 0.196,
-    "needs.variation": 0.48,
-    "changes.days_until_pause": 283.0,
-    "changes.pause_days": 175.0,
+    "needs.occasional_variation": 0.811,
+    "needs.patience": 2.8,
+    "needs.habit": 0.175,
+    "needs.variation": 0.47,
+    "changes.days_until_pause": 262.0,
+    "changes.pause_days": 165.0,
 }
 # Beyond these the parameters lose their meaning.
 LIMITS: Mapping[str, tuple[float, float]] = {
@@ -387,7 +387,7 @@ def main() -> None:
     """Reads the data, fits, and writes the file."""
     parser = argparse.ArgumentParser(description="Fits the simulation's behavior to real purchases.")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="transactions and products, Parquet or CSV")
-    parser.add_argument("--rounds", type=int, default=40, help="how many changes to try")
+    parser.add_argument("--rounds", type=int, default=10, help="how many changes to try")
     parser.add_argument("--households", type=int, default=600, help="how many households to simulate for each")
     parser.add_argument("--out", type=Path, default=TARGET)
     parser.add_argument(

@@ -1828,6 +1828,17 @@ export interface Archetype {
   mean_basket_items: number;
   /** category_weights are the shares of purchases by category, largest first; they sum to 1. */
   category_weights: CategoryWeight[];
+  /** household_size is the number of people, who determine how fast things are used up. */
+  household_size: number;
+  /**
+   * trait_weights are how much more often than all shoppers they choose items with a trait, in the order of the
+   * archetype's file; traits that make no difference are left out.
+   */
+  trait_weights: TraitWeight[];
+  /** pack_weights are the same for pack sizes. */
+  pack_weights: PackWeight[];
+  /** variant_loyalty_ratio is the share of the purchases of a staple that are of the variant that the household keeps to. */
+  variant_loyalty_ratio: number;
 }
 
 /** CategoryWeight is the share of an archetype's purchases that fall into one category. */
@@ -1836,6 +1847,22 @@ export interface CategoryWeight {
   category: string;
   /** weight_ratio is the share, 0 to 1. */
   weight_ratio: number;
+}
+
+/** TraitWeight is how much an archetype prefers items with a trait. */
+export interface TraitWeight {
+  /** trait is `organic`, `store_brand`, `whole`, `lean`, `processed`, `plant_based`, `convenience` or `occasion`. */
+  trait: string;
+  /** weight is a factor: 2 means chosen twice as often, compared with other items, as by all shoppers together. */
+  weight: number;
+}
+
+/** PackWeight is how much an archetype prefers packs of a size. */
+export interface PackWeight {
+  /** pack_class is `small` (for one person), `regular` or `family`. */
+  pack_class: string;
+  /** weight is a factor, as in TraitWeight. */
+  weight: number;
 }
 
 /** ListCatalogItemsRequest selects a page of catalog items. */

@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from pantree.purchase.v1 import purchase_pb2 as pantree_dot_purchase_dot_v1_dot_purchase__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.pantree/simulation/v1/simulation_service.proto\x12\x15pantree.simulation.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"pantree/purchase/v1/purchase.proto\">\n\x15ListArchetypesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x82\x01\n\x16ListArchetypesResponse\x12\x34\n\narchetypes\x18\x01 \x03(\x0b\x32 .pantree.simulation.v1.Archetype\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_archetype\x18\x03 \x01(\t\"\xba\x01\n\tArchetype\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x1a\n\x12mean_trip_gap_days\x18\x04 \x01(\x01\x12\x19\n\x11mean_basket_items\x18\x05 \x01(\x01\x12?\n\x10\x63\x61tegory_weights\x18\x06 \x03(\x0b\x32%.pantree.simulation.v1.CategoryWeight\"8\n\x0e\x43\x61tegoryWeight\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x14\n\x0cweight_ratio\x18\x02 \x01(\x01\"\xd5\x01\n\x16StreamPurchasesRequest\x12\x14\n\x0chousehold_id\x18\x01 \x01(\t\x12\x11\n\tarchetype\x18\x02 \x01(\t\x12\x34\n\x05items\x18\x03 \x03(\x0b\x32\x1f.pantree.purchase.v1.BasketItemB\x04\xe2\x41\x01\x02\x12\x1e\n\x11simulation_months\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\nstart_date\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04seed\x18\x06 \x01(\rB\x14\n\x12_simulation_months\"\xa7\x01\n\x17StreamPurchasesResponse\x12\x14\n\x0cmonth_number\x18\x01 \x01(\x05\x12\x13\n\x0bmonth_count\x18\x02 \x01(\x05\x12\x14\n\x0cperiod_start\x18\x03 \x01(\t\x12\x12\n\nperiod_end\x18\x04 \x01(\t\x12\x37\n\tpurchases\x18\x05 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumns\"\xec\x01\n\x19SimulatePopulationRequest\x12\x17\n\x0f\x66irst_household\x18\x01 \x01(\x05\x12\x1d\n\x0fhousehold_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x39\n\narchetypes\x18\x03 \x03(\x0b\x32%.pantree.simulation.v1.ArchetypeShare\x12\x1e\n\x11simulation_months\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\nstart_date\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04seed\x18\x06 \x01(\rB\x14\n\x12_simulation_months\"D\n\x0e\x41rchetypeShare\x12\x17\n\tarchetype\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0bshare_ratio\x18\x02 \x01(\x01\x42\x04\xe2\x41\x01\x02\"\x82\x02\n\x1aSimulatePopulationResponse\x12\x17\n\x0f\x66irst_household\x18\x01 \x01(\x05\x12\x13\n\x0bline_counts\x18\x02 \x03(\x07\x12\x15\n\rarchetype_ids\x18\x03 \x03(\t\x12\x19\n\x11\x61rchetype_indices\x18\x04 \x03(\x07\x12\x12\n\nitem_names\x18\x05 \x03(\t\x12\x17\n\x0fitem_categories\x18\x06 \x03(\t\x12\x14\n\x0citem_indices\x18\x07 \x03(\x07\x12\x0c\n\x04\x64\x61ys\x18\x08 \x03(\x0f\x12\x12\n\nquantities\x18\t \x03(\x07\x12\x0e\n\x06prices\x18\n \x03(\x01\x12\x0f\n\x07savings\x18\x0b \x03(\x01\"P\n\x17ListCatalogItemsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x18ListCatalogItemsResponse\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".pantree.simulation.v1.CatalogItem\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x0b\x43\x61talogItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x13\n\x0busual_price\x18\x04 \x01(\x01\x32\xa5\x04\n\x11SimulationService\x12\x89\x01\n\x0eListArchetypes\x12,.pantree.simulation.v1.ListArchetypesRequest\x1a-.pantree.simulation.v1.ListArchetypesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/archetypes\x12\x92\x01\n\x10ListCatalogItems\x12..pantree.simulation.v1.ListCatalogItemsRequest\x1a/.pantree.simulation.v1.ListCatalogItemsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/catalog/items\x12r\n\x0fStreamPurchases\x12-.pantree.simulation.v1.StreamPurchasesRequest\x1a..pantree.simulation.v1.StreamPurchasesResponse0\x01\x12{\n\x12SimulatePopulation\x12\x30.pantree.simulation.v1.SimulatePopulationRequest\x1a\x31.pantree.simulation.v1.SimulatePopulationResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.pantree/simulation/v1/simulation_service.proto\x12\x15pantree.simulation.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\"pantree/purchase/v1/purchase.proto\">\n\x15ListArchetypesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"\x82\x01\n\x16ListArchetypesResponse\x12\x34\n\narchetypes\x18\x01 \x03(\x0b\x32 .pantree.simulation.v1.Archetype\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x19\n\x11\x64\x65\x66\x61ult_archetype\x18\x03 \x01(\t\"\xe5\x02\n\tArchetype\x12\n\n\x02id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x1a\n\x12mean_trip_gap_days\x18\x04 \x01(\x01\x12\x19\n\x11mean_basket_items\x18\x05 \x01(\x01\x12?\n\x10\x63\x61tegory_weights\x18\x06 \x03(\x0b\x32%.pantree.simulation.v1.CategoryWeight\x12\x16\n\x0ehousehold_size\x18\x07 \x01(\x01\x12\x39\n\rtrait_weights\x18\x08 \x03(\x0b\x32\".pantree.simulation.v1.TraitWeight\x12\x37\n\x0cpack_weights\x18\t \x03(\x0b\x32!.pantree.simulation.v1.PackWeight\x12\x1d\n\x15variant_loyalty_ratio\x18\n \x01(\x01\",\n\x0bTraitWeight\x12\r\n\x05trait\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\"0\n\nPackWeight\x12\x12\n\npack_class\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\"8\n\x0e\x43\x61tegoryWeight\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x14\n\x0cweight_ratio\x18\x02 \x01(\x01\"\xd5\x01\n\x16StreamPurchasesRequest\x12\x14\n\x0chousehold_id\x18\x01 \x01(\t\x12\x11\n\tarchetype\x18\x02 \x01(\t\x12\x34\n\x05items\x18\x03 \x03(\x0b\x32\x1f.pantree.purchase.v1.BasketItemB\x04\xe2\x41\x01\x02\x12\x1e\n\x11simulation_months\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\nstart_date\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04seed\x18\x06 \x01(\rB\x14\n\x12_simulation_months\"\xa7\x01\n\x17StreamPurchasesResponse\x12\x14\n\x0cmonth_number\x18\x01 \x01(\x05\x12\x13\n\x0bmonth_count\x18\x02 \x01(\x05\x12\x14\n\x0cperiod_start\x18\x03 \x01(\t\x12\x12\n\nperiod_end\x18\x04 \x01(\t\x12\x37\n\tpurchases\x18\x05 \x01(\x0b\x32$.pantree.purchase.v1.PurchaseColumns\"\xec\x01\n\x19SimulatePopulationRequest\x12\x17\n\x0f\x66irst_household\x18\x01 \x01(\x05\x12\x1d\n\x0fhousehold_count\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x02\x12\x39\n\narchetypes\x18\x03 \x03(\x0b\x32%.pantree.simulation.v1.ArchetypeShare\x12\x1e\n\x11simulation_months\x18\x04 \x01(\x05H\x00\x88\x01\x01\x12\x18\n\nstart_date\x18\x05 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04seed\x18\x06 \x01(\rB\x14\n\x12_simulation_months\"D\n\x0e\x41rchetypeShare\x12\x17\n\tarchetype\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0bshare_ratio\x18\x02 \x01(\x01\x42\x04\xe2\x41\x01\x02\"\x82\x02\n\x1aSimulatePopulationResponse\x12\x17\n\x0f\x66irst_household\x18\x01 \x01(\x05\x12\x13\n\x0bline_counts\x18\x02 \x03(\x07\x12\x15\n\rarchetype_ids\x18\x03 \x03(\t\x12\x19\n\x11\x61rchetype_indices\x18\x04 \x03(\x07\x12\x12\n\nitem_names\x18\x05 \x03(\t\x12\x17\n\x0fitem_categories\x18\x06 \x03(\t\x12\x14\n\x0citem_indices\x18\x07 \x03(\x07\x12\x0c\n\x04\x64\x61ys\x18\x08 \x03(\x0f\x12\x12\n\nquantities\x18\t \x03(\x07\x12\x0e\n\x06prices\x18\n \x03(\x01\x12\x0f\n\x07savings\x18\x0b \x03(\x01\"P\n\x17ListCatalogItemsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"f\n\x18ListCatalogItemsResponse\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".pantree.simulation.v1.CatalogItem\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x0b\x43\x61talogItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\x12\x0c\n\x04pack\x18\x03 \x01(\t\x12\x13\n\x0busual_price\x18\x04 \x01(\x01\x32\xa5\x04\n\x11SimulationService\x12\x89\x01\n\x0eListArchetypes\x12,.pantree.simulation.v1.ListArchetypesRequest\x1a-.pantree.simulation.v1.ListArchetypesResponse\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/archetypes\x12\x92\x01\n\x10ListCatalogItems\x12..pantree.simulation.v1.ListCatalogItemsRequest\x1a/.pantree.simulation.v1.ListCatalogItemsResponse\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/api/v1/catalog/items\x12r\n\x0fStreamPurchases\x12-.pantree.simulation.v1.StreamPurchasesRequest\x1a..pantree.simulation.v1.StreamPurchasesResponse0\x01\x12{\n\x12SimulatePopulation\x12\x30.pantree.simulation.v1.SimulatePopulationRequest\x1a\x31.pantree.simulation.v1.SimulatePopulationResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -55,25 +55,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTARCHETYPESRESPONSE']._serialized_start=237
   _globals['_LISTARCHETYPESRESPONSE']._serialized_end=367
   _globals['_ARCHETYPE']._serialized_start=370
-  _globals['_ARCHETYPE']._serialized_end=556
-  _globals['_CATEGORYWEIGHT']._serialized_start=558
-  _globals['_CATEGORYWEIGHT']._serialized_end=614
-  _globals['_STREAMPURCHASESREQUEST']._serialized_start=617
-  _globals['_STREAMPURCHASESREQUEST']._serialized_end=830
-  _globals['_STREAMPURCHASESRESPONSE']._serialized_start=833
-  _globals['_STREAMPURCHASESRESPONSE']._serialized_end=1000
-  _globals['_SIMULATEPOPULATIONREQUEST']._serialized_start=1003
-  _globals['_SIMULATEPOPULATIONREQUEST']._serialized_end=1239
-  _globals['_ARCHETYPESHARE']._serialized_start=1241
-  _globals['_ARCHETYPESHARE']._serialized_end=1309
-  _globals['_SIMULATEPOPULATIONRESPONSE']._serialized_start=1312
-  _globals['_SIMULATEPOPULATIONRESPONSE']._serialized_end=1570
-  _globals['_LISTCATALOGITEMSREQUEST']._serialized_start=1572
-  _globals['_LISTCATALOGITEMSREQUEST']._serialized_end=1652
-  _globals['_LISTCATALOGITEMSRESPONSE']._serialized_start=1654
-  _globals['_LISTCATALOGITEMSRESPONSE']._serialized_end=1756
-  _globals['_CATALOGITEM']._serialized_start=1758
-  _globals['_CATALOGITEM']._serialized_end=1838
-  _globals['_SIMULATIONSERVICE']._serialized_start=1841
-  _globals['_SIMULATIONSERVICE']._serialized_end=2390
+  _globals['_ARCHETYPE']._serialized_end=727
+  _globals['_TRAITWEIGHT']._serialized_start=729
+  _globals['_TRAITWEIGHT']._serialized_end=773
+  _globals['_PACKWEIGHT']._serialized_start=775
+  _globals['_PACKWEIGHT']._serialized_end=823
+  _globals['_CATEGORYWEIGHT']._serialized_start=825
+  _globals['_CATEGORYWEIGHT']._serialized_end=881
+  _globals['_STREAMPURCHASESREQUEST']._serialized_start=884
+  _globals['_STREAMPURCHASESREQUEST']._serialized_end=1097
+  _globals['_STREAMPURCHASESRESPONSE']._serialized_start=1100
+  _globals['_STREAMPURCHASESRESPONSE']._serialized_end=1267
+  _globals['_SIMULATEPOPULATIONREQUEST']._serialized_start=1270
+  _globals['_SIMULATEPOPULATIONREQUEST']._serialized_end=1506
+  _globals['_ARCHETYPESHARE']._serialized_start=1508
+  _globals['_ARCHETYPESHARE']._serialized_end=1576
+  _globals['_SIMULATEPOPULATIONRESPONSE']._serialized_start=1579
+  _globals['_SIMULATEPOPULATIONRESPONSE']._serialized_end=1837
+  _globals['_LISTCATALOGITEMSREQUEST']._serialized_start=1839
+  _globals['_LISTCATALOGITEMSREQUEST']._serialized_end=1919
+  _globals['_LISTCATALOGITEMSRESPONSE']._serialized_start=1921
+  _globals['_LISTCATALOGITEMSRESPONSE']._serialized_end=2023
+  _globals['_CATALOGITEM']._serialized_start=2025
+  _globals['_CATALOGITEM']._serialized_end=2105
+  _globals['_SIMULATIONSERVICE']._serialized_start=2108
+  _globals['_SIMULATIONSERVICE']._serialized_end=2657
 # @@protoc_insertion_point(module_scope)

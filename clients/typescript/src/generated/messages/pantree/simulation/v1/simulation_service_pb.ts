@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file pantree/simulation/v1/simulation_service.proto.
  */
 export const file_pantree_simulation_v1_simulation_service: GenFile = /*@__PURE__*/
-  fileDesc("Ci5wYW50cmVlL3NpbXVsYXRpb24vdjEvc2ltdWxhdGlvbl9zZXJ2aWNlLnByb3RvEhVwYW50cmVlLnNpbXVsYXRpb24udjEiPgoVTGlzdEFyY2hldHlwZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIoIBChZMaXN0QXJjaGV0eXBlc1Jlc3BvbnNlEjQKCmFyY2hldHlwZXMYASADKAsyIC5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgDIAEoCSK6AQoJQXJjaGV0eXBlEgoKAmlkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIaChJtZWFuX3RyaXBfZ2FwX2RheXMYBCABKAESGQoRbWVhbl9iYXNrZXRfaXRlbXMYBSABKAESPwoQY2F0ZWdvcnlfd2VpZ2h0cxgGIAMoCzIlLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5DYXRlZ29yeVdlaWdodCI4Cg5DYXRlZ29yeVdlaWdodBIQCghjYXRlZ29yeRgBIAEoCRIUCgx3ZWlnaHRfcmF0aW8YAiABKAEi1QEKFlN0cmVhbVB1cmNoYXNlc1JlcXVlc3QSFAoMaG91c2Vob2xkX2lkGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRI0CgVpdGVtcxgDIAMoCzIfLnBhbnRyZWUucHVyY2hhc2UudjEuQmFza2V0SXRlbUIE4kEBAhIeChFzaW11bGF0aW9uX21vbnRocxgEIAEoBUgAiAEBEhgKCnN0YXJ0X2RhdGUYBSABKAlCBOJBAQISDAoEc2VlZBgGIAEoDUIUChJfc2ltdWxhdGlvbl9tb250aHMipwEKF1N0cmVhbVB1cmNoYXNlc1Jlc3BvbnNlEhQKDG1vbnRoX251bWJlchgBIAEoBRITCgttb250aF9jb3VudBgCIAEoBRIUCgxwZXJpb2Rfc3RhcnQYAyABKAkSEgoKcGVyaW9kX2VuZBgEIAEoCRI3CglwdXJjaGFzZXMYBSABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucyLsAQoZU2ltdWxhdGVQb3B1bGF0aW9uUmVxdWVzdBIXCg9maXJzdF9ob3VzZWhvbGQYASABKAUSHQoPaG91c2Vob2xkX2NvdW50GAIgASgFQgTiQQECEjkKCmFyY2hldHlwZXMYAyADKAsyJS5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlU2hhcmUSHgoRc2ltdWxhdGlvbl9tb250aHMYBCABKAVIAIgBARIYCgpzdGFydF9kYXRlGAUgASgJQgTiQQECEgwKBHNlZWQYBiABKA1CFAoSX3NpbXVsYXRpb25fbW9udGhzIkQKDkFyY2hldHlwZVNoYXJlEhcKCWFyY2hldHlwZRgBIAEoCUIE4kEBAhIZCgtzaGFyZV9yYXRpbxgCIAEoAUIE4kEBAiKCAgoaU2ltdWxhdGVQb3B1bGF0aW9uUmVzcG9uc2USFwoPZmlyc3RfaG91c2Vob2xkGAEgASgFEhMKC2xpbmVfY291bnRzGAIgAygHEhUKDWFyY2hldHlwZV9pZHMYAyADKAkSGQoRYXJjaGV0eXBlX2luZGljZXMYBCADKAcSEgoKaXRlbV9uYW1lcxgFIAMoCRIXCg9pdGVtX2NhdGVnb3JpZXMYBiADKAkSFAoMaXRlbV9pbmRpY2VzGAcgAygHEgwKBGRheXMYCCADKA8SEgoKcXVhbnRpdGllcxgJIAMoBxIOCgZwcmljZXMYCiADKAESDwoHc2F2aW5ncxgLIAMoASJQChdMaXN0Q2F0YWxvZ0l0ZW1zUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiZgoYTGlzdENhdGFsb2dJdGVtc1Jlc3BvbnNlEjEKBWl0ZW1zGAEgAygLMiIucGFudHJlZS5zaW11bGF0aW9uLnYxLkNhdGFsb2dJdGVtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJQCgtDYXRhbG9nSXRlbRIMCgRuYW1lGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEgwKBHBhY2sYAyABKAkSEwoLdXN1YWxfcHJpY2UYBCABKAEypQQKEVNpbXVsYXRpb25TZXJ2aWNlEokBCg5MaXN0QXJjaGV0eXBlcxIsLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5MaXN0QXJjaGV0eXBlc1JlcXVlc3QaLS5wYW50cmVlLnNpbXVsYXRpb24udjEuTGlzdEFyY2hldHlwZXNSZXNwb25zZSIagtPkkwIUEhIvYXBpL3YxL2FyY2hldHlwZXMSkgEKEExpc3RDYXRhbG9nSXRlbXMSLi5wYW50cmVlLnNpbXVsYXRpb24udjEuTGlzdENhdGFsb2dJdGVtc1JlcXVlc3QaLy5wYW50cmVlLnNpbXVsYXRpb24udjEuTGlzdENhdGFsb2dJdGVtc1Jlc3BvbnNlIh2C0+STAhcSFS9hcGkvdjEvY2F0YWxvZy9pdGVtcxJyCg9TdHJlYW1QdXJjaGFzZXMSLS5wYW50cmVlLnNpbXVsYXRpb24udjEuU3RyZWFtUHVyY2hhc2VzUmVxdWVzdBouLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TdHJlYW1QdXJjaGFzZXNSZXNwb25zZTABEnsKElNpbXVsYXRlUG9wdWxhdGlvbhIwLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TaW11bGF0ZVBvcHVsYXRpb25SZXF1ZXN0GjEucGFudHJlZS5zaW11bGF0aW9uLnYxLlNpbXVsYXRlUG9wdWxhdGlvblJlc3BvbnNlMAFiBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
+  fileDesc("Ci5wYW50cmVlL3NpbXVsYXRpb24vdjEvc2ltdWxhdGlvbl9zZXJ2aWNlLnByb3RvEhVwYW50cmVlLnNpbXVsYXRpb24udjEiPgoVTGlzdEFyY2hldHlwZXNSZXF1ZXN0EhEKCXBhZ2Vfc2l6ZRgBIAEoBRISCgpwYWdlX3Rva2VuGAIgASgJIoIBChZMaXN0QXJjaGV0eXBlc1Jlc3BvbnNlEjQKCmFyY2hldHlwZXMYASADKAsyIC5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIZChFkZWZhdWx0X2FyY2hldHlwZRgDIAEoCSLlAgoJQXJjaGV0eXBlEgoKAmlkGAEgASgJEhQKDGRpc3BsYXlfbmFtZRgCIAEoCRITCgtkZXNjcmlwdGlvbhgDIAEoCRIaChJtZWFuX3RyaXBfZ2FwX2RheXMYBCABKAESGQoRbWVhbl9iYXNrZXRfaXRlbXMYBSABKAESPwoQY2F0ZWdvcnlfd2VpZ2h0cxgGIAMoCzIlLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5DYXRlZ29yeVdlaWdodBIWCg5ob3VzZWhvbGRfc2l6ZRgHIAEoARI5Cg10cmFpdF93ZWlnaHRzGAggAygLMiIucGFudHJlZS5zaW11bGF0aW9uLnYxLlRyYWl0V2VpZ2h0EjcKDHBhY2tfd2VpZ2h0cxgJIAMoCzIhLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5QYWNrV2VpZ2h0Eh0KFXZhcmlhbnRfbG95YWx0eV9yYXRpbxgKIAEoASIsCgtUcmFpdFdlaWdodBINCgV0cmFpdBgBIAEoCRIOCgZ3ZWlnaHQYAiABKAEiMAoKUGFja1dlaWdodBISCgpwYWNrX2NsYXNzGAEgASgJEg4KBndlaWdodBgCIAEoASI4Cg5DYXRlZ29yeVdlaWdodBIQCghjYXRlZ29yeRgBIAEoCRIUCgx3ZWlnaHRfcmF0aW8YAiABKAEi1QEKFlN0cmVhbVB1cmNoYXNlc1JlcXVlc3QSFAoMaG91c2Vob2xkX2lkGAEgASgJEhEKCWFyY2hldHlwZRgCIAEoCRI0CgVpdGVtcxgDIAMoCzIfLnBhbnRyZWUucHVyY2hhc2UudjEuQmFza2V0SXRlbUIE4kEBAhIeChFzaW11bGF0aW9uX21vbnRocxgEIAEoBUgAiAEBEhgKCnN0YXJ0X2RhdGUYBSABKAlCBOJBAQISDAoEc2VlZBgGIAEoDUIUChJfc2ltdWxhdGlvbl9tb250aHMipwEKF1N0cmVhbVB1cmNoYXNlc1Jlc3BvbnNlEhQKDG1vbnRoX251bWJlchgBIAEoBRITCgttb250aF9jb3VudBgCIAEoBRIUCgxwZXJpb2Rfc3RhcnQYAyABKAkSEgoKcGVyaW9kX2VuZBgEIAEoCRI3CglwdXJjaGFzZXMYBSABKAsyJC5wYW50cmVlLnB1cmNoYXNlLnYxLlB1cmNoYXNlQ29sdW1ucyLsAQoZU2ltdWxhdGVQb3B1bGF0aW9uUmVxdWVzdBIXCg9maXJzdF9ob3VzZWhvbGQYASABKAUSHQoPaG91c2Vob2xkX2NvdW50GAIgASgFQgTiQQECEjkKCmFyY2hldHlwZXMYAyADKAsyJS5wYW50cmVlLnNpbXVsYXRpb24udjEuQXJjaGV0eXBlU2hhcmUSHgoRc2ltdWxhdGlvbl9tb250aHMYBCABKAVIAIgBARIYCgpzdGFydF9kYXRlGAUgASgJQgTiQQECEgwKBHNlZWQYBiABKA1CFAoSX3NpbXVsYXRpb25fbW9udGhzIkQKDkFyY2hldHlwZVNoYXJlEhcKCWFyY2hldHlwZRgBIAEoCUIE4kEBAhIZCgtzaGFyZV9yYXRpbxgCIAEoAUIE4kEBAiKCAgoaU2ltdWxhdGVQb3B1bGF0aW9uUmVzcG9uc2USFwoPZmlyc3RfaG91c2Vob2xkGAEgASgFEhMKC2xpbmVfY291bnRzGAIgAygHEhUKDWFyY2hldHlwZV9pZHMYAyADKAkSGQoRYXJjaGV0eXBlX2luZGljZXMYBCADKAcSEgoKaXRlbV9uYW1lcxgFIAMoCRIXCg9pdGVtX2NhdGVnb3JpZXMYBiADKAkSFAoMaXRlbV9pbmRpY2VzGAcgAygHEgwKBGRheXMYCCADKA8SEgoKcXVhbnRpdGllcxgJIAMoBxIOCgZwcmljZXMYCiADKAESDwoHc2F2aW5ncxgLIAMoASJQChdMaXN0Q2F0YWxvZ0l0ZW1zUmVxdWVzdBIOCgZwcmVmaXgYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiZgoYTGlzdENhdGFsb2dJdGVtc1Jlc3BvbnNlEjEKBWl0ZW1zGAEgAygLMiIucGFudHJlZS5zaW11bGF0aW9uLnYxLkNhdGFsb2dJdGVtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJQCgtDYXRhbG9nSXRlbRIMCgRuYW1lGAEgASgJEhAKCGNhdGVnb3J5GAIgASgJEgwKBHBhY2sYAyABKAkSEwoLdXN1YWxfcHJpY2UYBCABKAEypQQKEVNpbXVsYXRpb25TZXJ2aWNlEokBCg5MaXN0QXJjaGV0eXBlcxIsLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5MaXN0QXJjaGV0eXBlc1JlcXVlc3QaLS5wYW50cmVlLnNpbXVsYXRpb24udjEuTGlzdEFyY2hldHlwZXNSZXNwb25zZSIagtPkkwIUEhIvYXBpL3YxL2FyY2hldHlwZXMSkgEKEExpc3RDYXRhbG9nSXRlbXMSLi5wYW50cmVlLnNpbXVsYXRpb24udjEuTGlzdENhdGFsb2dJdGVtc1JlcXVlc3QaLy5wYW50cmVlLnNpbXVsYXRpb24udjEuTGlzdENhdGFsb2dJdGVtc1Jlc3BvbnNlIh2C0+STAhcSFS9hcGkvdjEvY2F0YWxvZy9pdGVtcxJyCg9TdHJlYW1QdXJjaGFzZXMSLS5wYW50cmVlLnNpbXVsYXRpb24udjEuU3RyZWFtUHVyY2hhc2VzUmVxdWVzdBouLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TdHJlYW1QdXJjaGFzZXNSZXNwb25zZTABEnsKElNpbXVsYXRlUG9wdWxhdGlvbhIwLnBhbnRyZWUuc2ltdWxhdGlvbi52MS5TaW11bGF0ZVBvcHVsYXRpb25SZXF1ZXN0GjEucGFudHJlZS5zaW11bGF0aW9uLnYxLlNpbXVsYXRlUG9wdWxhdGlvblJlc3BvbnNlMAFiBnByb3RvMw", [file_google_api_annotations, file_google_api_field_behavior, file_pantree_purchase_v1_purchase]);
 
 /**
  * ListArchetypesRequest selects a page of archetypes.
@@ -126,6 +126,35 @@ export type Archetype = Message<"pantree.simulation.v1.Archetype"> & {
    * @generated from field: repeated pantree.simulation.v1.CategoryWeight category_weights = 6;
    */
   categoryWeights: CategoryWeight[];
+
+  /**
+   * household_size is the number of people, who determine how fast things are used up.
+   *
+   * @generated from field: double household_size = 7;
+   */
+  householdSize: number;
+
+  /**
+   * trait_weights are how much more often than all shoppers they choose items with a trait, in the order of the
+   * archetype's file; traits that make no difference are left out.
+   *
+   * @generated from field: repeated pantree.simulation.v1.TraitWeight trait_weights = 8;
+   */
+  traitWeights: TraitWeight[];
+
+  /**
+   * pack_weights are the same for pack sizes.
+   *
+   * @generated from field: repeated pantree.simulation.v1.PackWeight pack_weights = 9;
+   */
+  packWeights: PackWeight[];
+
+  /**
+   * variant_loyalty_ratio is the share of the purchases of a staple that are of the variant that the household keeps to.
+   *
+   * @generated from field: double variant_loyalty_ratio = 10;
+   */
+  variantLoyaltyRatio: number;
 };
 
 /**
@@ -134,6 +163,62 @@ export type Archetype = Message<"pantree.simulation.v1.Archetype"> & {
  */
 export const ArchetypeSchema: GenMessage<Archetype> = /*@__PURE__*/
   messageDesc(file_pantree_simulation_v1_simulation_service, 2);
+
+/**
+ * TraitWeight is how much an archetype prefers items with a trait.
+ *
+ * @generated from message pantree.simulation.v1.TraitWeight
+ */
+export type TraitWeight = Message<"pantree.simulation.v1.TraitWeight"> & {
+  /**
+   * trait is `organic`, `store_brand`, `whole`, `lean`, `processed`, `plant_based`, `convenience` or `occasion`.
+   *
+   * @generated from field: string trait = 1;
+   */
+  trait: string;
+
+  /**
+   * weight is a factor: 2 means chosen twice as often, compared with other items, as by all shoppers together.
+   *
+   * @generated from field: double weight = 2;
+   */
+  weight: number;
+};
+
+/**
+ * Describes the message pantree.simulation.v1.TraitWeight.
+ * Use `create(TraitWeightSchema)` to create a new message.
+ */
+export const TraitWeightSchema: GenMessage<TraitWeight> = /*@__PURE__*/
+  messageDesc(file_pantree_simulation_v1_simulation_service, 3);
+
+/**
+ * PackWeight is how much an archetype prefers packs of a size.
+ *
+ * @generated from message pantree.simulation.v1.PackWeight
+ */
+export type PackWeight = Message<"pantree.simulation.v1.PackWeight"> & {
+  /**
+   * pack_class is `small` (for one person), `regular` or `family`.
+   *
+   * @generated from field: string pack_class = 1;
+   */
+  packClass: string;
+
+  /**
+   * weight is a factor, as in TraitWeight.
+   *
+   * @generated from field: double weight = 2;
+   */
+  weight: number;
+};
+
+/**
+ * Describes the message pantree.simulation.v1.PackWeight.
+ * Use `create(PackWeightSchema)` to create a new message.
+ */
+export const PackWeightSchema: GenMessage<PackWeight> = /*@__PURE__*/
+  messageDesc(file_pantree_simulation_v1_simulation_service, 4);
 
 /**
  * CategoryWeight is the share of an archetype's purchases that fall into one category.
@@ -161,7 +246,7 @@ export type CategoryWeight = Message<"pantree.simulation.v1.CategoryWeight"> & {
  * Use `create(CategoryWeightSchema)` to create a new message.
  */
 export const CategoryWeightSchema: GenMessage<CategoryWeight> = /*@__PURE__*/
-  messageDesc(file_pantree_simulation_v1_simulation_service, 3);
+  messageDesc(file_pantree_simulation_v1_simulation_service, 5);
 
 /**
  * StreamPurchasesRequest selects the household to simulate and the period.
@@ -217,7 +302,7 @@ export type StreamPurchasesRequest = Message<"pantree.simulation.v1.StreamPurcha
  * Use `create(StreamPurchasesRequestSchema)` to create a new message.
  */
 export const StreamPurchasesRequestSchema: GenMessage<StreamPurchasesRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_simulation_v1_simulation_service, 4);
+  messageDesc(file_pantree_simulation_v1_simulation_service, 6);
 
 /**
  * StreamPurchasesResponse is one simulated month.
@@ -266,7 +351,7 @@ export type StreamPurchasesResponse = Message<"pantree.simulation.v1.StreamPurch
  * Use `create(StreamPurchasesResponseSchema)` to create a new message.
  */
 export const StreamPurchasesResponseSchema: GenMessage<StreamPurchasesResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_simulation_v1_simulation_service, 5);
+  messageDesc(file_pantree_simulation_v1_simulation_service, 7);
 
 /**
  * SimulatePopulationRequest selects the households to simulate and the period.
@@ -323,7 +408,7 @@ export type SimulatePopulationRequest = Message<"pantree.simulation.v1.SimulateP
  * Use `create(SimulatePopulationRequestSchema)` to create a new message.
  */
 export const SimulatePopulationRequestSchema: GenMessage<SimulatePopulationRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_simulation_v1_simulation_service, 6);
+  messageDesc(file_pantree_simulation_v1_simulation_service, 8);
 
 /**
  * ArchetypeShare is the share of a population's households that are of one archetype.
@@ -351,7 +436,7 @@ export type ArchetypeShare = Message<"pantree.simulation.v1.ArchetypeShare"> & {
  * Use `create(ArchetypeShareSchema)` to create a new message.
  */
 export const ArchetypeShareSchema: GenMessage<ArchetypeShare> = /*@__PURE__*/
-  messageDesc(file_pantree_simulation_v1_simulation_service, 7);
+  messageDesc(file_pantree_simulation_v1_simulation_service, 9);
 
 /**
  * SimulatePopulationResponse is a batch of purchases of consecutive households, with its own dictionaries. Columns have
@@ -445,7 +530,7 @@ export type SimulatePopulationResponse = Message<"pantree.simulation.v1.Simulate
  * Use `create(SimulatePopulationResponseSchema)` to create a new message.
  */
 export const SimulatePopulationResponseSchema: GenMessage<SimulatePopulationResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_simulation_v1_simulation_service, 8);
+  messageDesc(file_pantree_simulation_v1_simulation_service, 10);
 
 /**
  * ListCatalogItemsRequest selects a page of catalog items.
@@ -480,7 +565,7 @@ export type ListCatalogItemsRequest = Message<"pantree.simulation.v1.ListCatalog
  * Use `create(ListCatalogItemsRequestSchema)` to create a new message.
  */
 export const ListCatalogItemsRequestSchema: GenMessage<ListCatalogItemsRequest> = /*@__PURE__*/
-  messageDesc(file_pantree_simulation_v1_simulation_service, 9);
+  messageDesc(file_pantree_simulation_v1_simulation_service, 11);
 
 /**
  * ListCatalogItemsResponse is a page of catalog items.
@@ -508,7 +593,7 @@ export type ListCatalogItemsResponse = Message<"pantree.simulation.v1.ListCatalo
  * Use `create(ListCatalogItemsResponseSchema)` to create a new message.
  */
 export const ListCatalogItemsResponseSchema: GenMessage<ListCatalogItemsResponse> = /*@__PURE__*/
-  messageDesc(file_pantree_simulation_v1_simulation_service, 10);
+  messageDesc(file_pantree_simulation_v1_simulation_service, 12);
 
 /**
  * CatalogItem is an ordinary grocery item.
@@ -550,7 +635,7 @@ export type CatalogItem = Message<"pantree.simulation.v1.CatalogItem"> & {
  * Use `create(CatalogItemSchema)` to create a new message.
  */
 export const CatalogItemSchema: GenMessage<CatalogItem> = /*@__PURE__*/
-  messageDesc(file_pantree_simulation_v1_simulation_service, 11);
+  messageDesc(file_pantree_simulation_v1_simulation_service, 13);
 
 /**
  * SimulationService simulates purchases.
