@@ -128,7 +128,7 @@ class Figures:
     family_pack_ratio: float
     anchored_ratio: float
     """Share of the staples of the first purchase that are recommended."""
-    unanswered_ratio: float
+    without_offer_ratio: float
     """Share of answers without a recommendation."""
     more_expensive_ratio: float
     """Share of the recommendations that cost more than was paid, with the discount for so many items."""
@@ -162,7 +162,7 @@ def figures_of(shoppers: Sequence[Shopper]) -> Figures:
         store_brand_ratio=share(lambda variant: Trait.STORE_BRAND in variant.traits),
         family_pack_ratio=share(lambda variant: variant.pack_class is PackClass.FAMILY),
         anchored_ratio=float(np.mean(anchors)),
-        unanswered_ratio=float(np.mean([not answer for answer in answers])),
+        without_offer_ratio=float(np.mean([not answer for answer in answers])),
         more_expensive_ratio=float(np.mean([_is_more_expensive(*offer) for offer in offers])),
         supply_ratio=float(np.median([_supply_ratio(shopper.future, one, AS_OF) for shopper, one in offers])),
         supply_vs_past_ratio=float(np.median([_supply_ratio(shopper.past, one, date.min) for shopper, one in offers])),
@@ -255,8 +255,8 @@ def rows_of(figures: Mapping[str, Figures]) -> list[tuple[str, str, str, bool]]:
             min(one.anchored_ratio for one in every) >= 0.60,
         ),
         (
-            "answers without a recommendation", text("unanswered_ratio"), "≤ .02",
-            max(one.unanswered_ratio for one in every) <= 0.02,
+            "answers without a recommendation", text("without_offer_ratio"), "≤ .02",
+            max(one.without_offer_ratio for one in every) <= 0.02,
         ),
         (
             "more expensive than paid, with the plan's tier", text("more_expensive_ratio"), "≤ .30",

@@ -109,7 +109,7 @@ def measure(purchases: Purchases) -> Measured:
         "variance of log intervals that the type explains": np.array(
             [_explained_variance(np.log(intervals), interval_pairs % _KEY_BASE)]
         ),
-        "share of purchases of the most bought 1 %, 10 % of types": _most_bought(purchases.types),
+        "share of purchases of the most bought 1 %, 10 % of types": _shares_of_popular(purchases.types),
         "share of (household, type) bought on one day only": np.array(
             [1 - len(np.unique(interval_pairs)) / len(np.unique(pairs))]
         ),
@@ -131,7 +131,7 @@ def intervals_of_types(purchases: Purchases) -> tuple[Floats, Integers]:
 _COMPARED_TYPES = 250
 
 
-def _most_bought(types: Integers) -> Floats:
+def _shares_of_popular(types: Integers) -> Floats:
     counts = np.sort(np.bincount(types))[::-1][:_COMPARED_TYPES]
     counts = counts[counts > 0]
     return np.array([counts[: max(round(len(counts) * share), 1)].sum() / counts.sum() for share in (0.01, 0.1)])

@@ -297,8 +297,8 @@ def _scale_needs(archetype: int, staple_count: int, state: KernelState) -> None:
             scale = min(max(max(sums[_WANTED, category], 0.0) / uncapped, min_scale), max_scale)
         sums[_SCALES, category] = scale
         left = wanted - sums[_CAPPED, category] - scale * uncapped
-        least = wanted * parameters["occasional_volume_ratio"] * _MIN_OCCASIONAL_RATIO
-        sums[_OCCASIONAL, category] = max(left, least) / others if others > 0 else 0.0
+        min_rate = wanted * parameters["occasional_volume_ratio"] * _MIN_OCCASIONAL_RATIO
+        sums[_OCCASIONAL, category] = max(left, min_rate) / others if others > 0 else 0.0
 
 
 @inlined
