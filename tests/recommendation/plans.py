@@ -55,24 +55,30 @@ def cost_of(items: Sequence[PlanItem], choice: Iterable[tuple[PlanOption, int]],
     items_on = Counter(day for days in days_of for day in days)
     total = 0.15 * median_high(sorted(item.unit_price * item.options[0].quantity for item in items)) * len(items_on)
     for item, (option, day), days in zip(items, chosen, days_of, strict=True):
-        best = item.options[0]
         ratios = [policy.tiers.of(items_on[one]).discount_ratio for one in days]
         per_year = 365 / option.interval_days
         value = item.unit_price * option.quantity * per_year
         total += value * (1 - sum(ratios) / len(ratios))
-        factor = 2.0 if item.regular else 1.0
-        shift = day - item.best_first_day
-        total += factor * value * (0.05 * -shift if shift < 0 else 0.15 * shift) / option.interval_days
-        best_value = item.unit_price * best.quantity * 365 / best.interval_days
-        total += best_value * (
-            0.3 * max(0.0, option.stockout_probability - best.stockout_probability)
-            + 0.1 * max(0.0, option.overstock_ratio - best.overstock_ratio)
-            + 0.02 * abs(math.log2(option.interval_days / best.interval_days))
-        )
-        used = best.quantity * 365 / best.interval_days / best.supply_ratio
-        assert item.paid is not None
-        total += 2.0 * max(0.0, 1 - option.supply_ratio) * used * item.paid.mean
+        total += fixed_cost(item, option, day)
     return total
+
+
+def fixed_cost(item: PlanItem, option: PlanOption, first_day: int) -> float:
+    """The terms of the objective that do not depend on the other items."""
+    best = item.options[0]
+    value = item.unit_price * option.quantity * 365 / option.interval_days
+    shift = first_day - item.best_first_day
+    factor = 2.0 if item.regular else 1.0
+    total = factor * value * (0.05 * -shift if shift < 0 else 0.15 * shift) / option.interval_days
+    best_value = item.unit_price * best.quantity * 365 / best.interval_days
+    total += best_value * (
+        0.3 * max(0.0, option.stockout_probability - best.stockout_probability)
+        + 0.1 * max(0.0, option.overstock_ratio - best.overstock_ratio)
+        + 0.02 * abs(math.log2(option.interval_days / best.interval_days))
+    )
+    used = best.quantity * 365 / best.interval_days / best.supply_ratio
+    assert item.paid is not None
+    return total + 2.0 * max(0.0, 1 - option.supply_ratio) * used * item.paid.mean
 
 
 def best_cost(items: Sequence[PlanItem], policy: PlanPolicy) -> float:

@@ -70,6 +70,20 @@ def test_five_monthly_items_come_in_one_box_with_the_larger_discount() -> None:
     assert {ratio for entry in result.items for ratio in entry.discount_ratios} == {0.15}
 
 
+def test_monthly_items_are_not_stretched_for_fewer_boxes() -> None:
+    monthly = [
+        PlanItem(
+            name, (PlanOption(28, 1, 1.0, 0.43, 0.41), PlanOption(56, 2, 1.0, 0.41, 0.42)), 26, price, None, True, True
+        )
+        for name, price in (("Coffee", 8.0), ("Cat litter", 9.0), ("Rice", 4.0))
+    ]
+    others = [item("Milk", 7, first_day=5), item("Oat drink", 14, first_day=12), item("Dish tabs", 56, first_day=54)]
+    result = plan_deliveries([*monthly, *others], POLICY)
+    assert {
+        entry.option.interval_days for entry in result.items if entry.item.name in ("Coffee", "Cat litter", "Rice")
+    } == {28}
+
+
 def test_regular_item_stays_near_its_best_day() -> None:
     irregular = [item(str(number), 28, first_day=20) for number in range(4)]
     regular = item("regular", 28, first_day=10)._replace(regular=True)

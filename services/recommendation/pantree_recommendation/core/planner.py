@@ -40,15 +40,15 @@ _MAX_SHIFT_RATIO = 1 / 3
 _MAX_SHIFT_RATIO_OF_REGULAR = 1 / 16
 _MAX_SHIFT_DAYS = 3
 # Starts of the search: the days of the week that come closest to the best days of the items have all patterns.
-_MAX_PHASES = 2
-_MAX_OTHER_PHASES = 14
+_MAX_PHASES = 1
+_MAX_OTHER_PHASES = 5
 # With few items, a local optimum may be far from the best plan, and more starts are cheap.
 _MAX_ITEMS_TO_MOVE = 6
 _MAX_PHASES_OF_MOVES = 5
 _MAX_SLOTS_OF_PATTERNS = 4
 _START_SWEEPS = 2
-_MAX_SWEEPS = 3
-_FINALISTS = 3
+_MAX_SWEEPS = 2
+_FINALISTS = 2
 # Differences below this are rounding.
 _SMALLEST_GAIN = 1e-9
 
@@ -483,8 +483,13 @@ class _Search:
         padded[:, : self._slot_count] = on
         self._hits: NDArray[np.bool_] = padded.reshape(len(first), -1, self._per_month).max(axis=1, initial=False)
         self._starts = [begin for begin, _ in self._blocks]
-        # Items that can move least come first, and the others join them.
-        self._order = sorted(range(count), key=lambda one: (-self._none_costs[one], one))
+        # What comes most often makes the boxes, and the others join them.
+        self._order = sorted(
+            range(count), key=lambda one: (self._items[one].options[0].interval_days, -self._none_costs[one], one)
+        )
+        self._is_best = self._option_index == np.repeat(
+            self._option_index[self._starts], [end - begin for begin, end in self._blocks]
+        )
 
     def _columns(self) -> list["_Column"]:
         """Starts of the search: days of the week, and patterns of slots."""
@@ -519,6 +524,7 @@ class _Search:
         others = [phase for *_, phase in phases[_MAX_PHASES:_MAX_OTHER_PHASES]]
         columns = [_Column(phase, pattern, hard) for phase in near for pattern in patterns]
         columns += [_Column(phase, patterns[0], hard) for phase in others]
+        columns += [_Column(phase, patterns[0], hard, best=True) for phase in [*near, *others]]
         if len(self._items) <= _MAX_ITEMS_TO_MOVE:
             columns += [
                 _Column(phase, patterns[0], hard, moved)
@@ -535,6 +541,8 @@ class _Search:
     def _fixed_of(self, column: "_Column") -> NDArray[np.float64]:
         """Fixed costs of all candidates in a column; infinite where the column does not allow a candidate."""
         fixed: NDArray[np.float64] = self._fixed[:, column.phase]
+        if column.best:
+            fixed = self._where_possible(np.where(self._is_best, fixed, np.inf), fixed)
         if column.moved is not None:
             begin, end = self._blocks[column.moved]
             block = fixed[begin:end]
@@ -555,9 +563,13 @@ class _Search:
         if column.hard:
             return inside
         # A soft pattern is a start only: items that don't fit it are delivered as usual.
-        fits = np.isfinite(np.minimum.reduceat(inside, self._starts))
-        lengths = np.diff([*self._starts, len(fixed)])
-        merged: NDArray[np.float64] = np.where(np.repeat(fits, lengths), inside, fixed)
+        return self._where_possible(inside, fixed)
+
+    def _where_possible(self, preferred: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The preferred costs of items that have a finite one, and the others' costs of the rest."""
+        fits = np.isfinite(np.minimum.reduceat(preferred, self._starts))
+        lengths = np.diff([*self._starts, len(preferred)])
+        merged: NDArray[np.float64] = np.where(np.repeat(fits, lengths), preferred, others)
         return merged
 
     # --- search
@@ -824,6 +836,8 @@ class _Column(NamedTuple):
     """Whether the pattern is a constraint; otherwise it is only a start."""
     moved: int | None = None
     """Number of an item that does not start with its best candidate; None for all with theirs."""
+    best: bool = False
+    """Whether items start with their best options."""
 
 
 class _Totals(NamedTuple):
