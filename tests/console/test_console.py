@@ -23,7 +23,7 @@ from tests.console.test_build import BUILD, CONSOLE
 from tests.e2e.mesh import RunningMesh
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-MAX_SECONDS = 240
+MAX_SECONDS = 420
 MAX_SECONDS_TO_COMPILE = 120
 KEY = "the right key"
 

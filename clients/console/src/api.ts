@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import { PantreeClient, UnauthenticatedError, type ProcessResult } from "pantree-client";
 import { go, route } from "./router.js";
+import { constraintsOf, type Wishes } from "./state/plan.js";
 
 const KEY = "pantree-key";
 
@@ -92,8 +93,7 @@ export interface Source {
   report: FileReport | null;
 }
 
-/** @param tolerance from more deliveries, near 0, to more stockouts, near 1 */
-export async function processHousehold(source: Source, tolerance: number, signal: AbortSignal): Promise<ProcessResult> {
+export async function processHousehold(source: Source, wishes: Wishes, signal: AbortSignal): Promise<ProcessResult> {
   const { customerId, report } = source;
   const purchases = report
     ? { history_columns: report.history_columns, ...(report.currency_code && { currency_code: report.currency_code }) }
@@ -102,7 +102,8 @@ export async function processHousehold(source: Source, tolerance: number, signal
     {
       customer_id: customerId,
       ...purchases,
-      stockout_tolerance_ratio: tolerance,
+      stockout_tolerance_ratio: wishes.tolerance,
+      constraints: constraintsOf(wishes),
       max_recommendations: 100,
       include_forecasts: true,
       include_cadence_changes: true,

@@ -8,7 +8,7 @@ import { categoryName } from "../charts/spend.js";
 import { timelineChart } from "../charts/timeline.js";
 import { csvOf, download } from "../csv/write.js";
 import { addDays, dayOfText, longDay, money, percent, share, shortDay } from "../format.js";
-import { calendarOf, deliveriesOf, judge, moneyOf, WEEKS_AHEAD, type Judged, type Value } from "../state/plan.js";
+import { deliveriesOf, judge, moneyOf, weeksOf, type Judged, type Value } from "../state/plan.js";
 import { texts } from "../texts/index.js";
 
 const PAGE = 40;
@@ -26,6 +26,18 @@ export function Answer({ result }: { result: ProcessResult }) {
             {warnings.map((warning) => (
               <li key={warning.component + warning.code}>
                 <bdi>{warning.message}</bdi>
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
+      {set.binding_constraints.length > 0 && (
+        <div class="warning" role="note">
+          <p>{texts.plan.binding}</p>
+          <ul>
+            {set.binding_constraints.map(({ constraint, text }) => (
+              <li key={constraint}>
+                <bdi>{text}</bdi>
               </li>
             ))}
           </ul>
@@ -166,7 +178,7 @@ function Card({ entry, result }: { entry: Entry; result: ProcessResult }) {
   const words = texts.plan;
   const { subscription } = item;
   const currency = result.currency_code;
-  const deliveries = useMemo(() => deliveriesOf(item, result.as_of), [item]);
+  const deliveries = useMemo(() => deliveriesOf(item, result), [item]);
   const timeline = useMemo(
     () => timelineChart(item.name, forecast?.purchased_days ?? [], deliveries, result.as_of),
     [item],
@@ -248,27 +260,23 @@ function NearMisses({ items, isOpen }: { items: readonly OmittedItem[]; isOpen: 
 
 function Calendar({ result }: { result: ProcessResult }) {
   const words = texts.plan;
-  const deliveries = useMemo(() => calendarOf(result), [result]);
-  const start = dayOfText(result.as_of);
-  const weeks = Array.from({ length: WEEKS_AHEAD }, (_, week) => {
-    const from = addDays(start, 7 * week);
-    const to = addDays(from, 7);
-    return { from, days: deliveries.filter(({ day }) => dayOfText(day) >= from && dayOfText(day) < to) };
-  });
-  const itemCount = deliveries.reduce((sum, { items }) => sum + items.length, 0);
+  const weeks = useMemo(() => weeksOf(result), [result]);
+  const boxes = result.recommendations.plan?.deliveries ?? [];
+  const currency = result.currency_code;
   return (
     <section class="panel" aria-labelledby="calendar-title">
       <h2 id="calendar-title">{words.calendar}</h2>
       <p>{words.calendarIntro}</p>
-      <p class="soft">{words.calendarSentence(itemCount, deliveries.length)}</p>
+      <p class="soft">{words.calendarSentence(boxes.length, money(boxes.reduce((sum, { price }) => sum + price, 0), currency))}</p>
       <ol class="weeks">
-        {weeks.map(({ from, days }) => (
-          <li key={from.getTime()} class={days.length ? "" : "blank"}>
+        {weeks.map(({ from, boxes: days }) => (
+          <li key={from.getTime()}>
             <h3>{words.week(shortDay(from))}</h3>
             {days.length === 0 && <p class="soft">{words.nothing}</p>}
-            {days.map(({ day, items }) => (
-              <p key={day}>
-                <strong>{shortDay(dayOfText(day))}</strong>{" "}
+            {days.map(({ date, items, price, discount_ratio }) => (
+              <p key={date}>
+                <strong>{shortDay(dayOfText(date))}</strong> {price > 0 && words.box(money(price, currency), share(discount_ratio))}
+                <br />
                 {items.map(({ name, quantity }, at) => (
                   <span key={at}>
                     {at > 0 && ", "}

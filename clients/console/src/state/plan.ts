@@ -1,11 +1,9 @@
 /** What an answer means for the household: value of each item, money, deliveries ahead. */
-import type { ProcessResult, Recommendation } from "pantree-client";
-import { addDays, dayOfText, isoDay } from "../format.js";
+import type { PlanConstraintsInput, PlannedDelivery, ProcessResult, Recommendation } from "pantree-client";
+import { addDays, dayOfText } from "../format.js";
 
 export type Value = "saves" | "same" | "convenience" | "unknown";
 
-// Within this share of what was paid, the price counts as the same.
-const SAME_RATIO = 0.02;
 export const WEEKS_AHEAD = 12;
 
 export interface Judged {
@@ -16,14 +14,16 @@ export interface Judged {
   high: number;
 }
 
-/** Value of a subscription against the prices that the household paid. */
+const VALUES: Readonly<Record<string, Value>> = { SAVES: "saves", SAME: "same", CONVENIENCE: "convenience" };
+
+/** Value of a subscription, at the discount that the plan reaches, against the prices that the household paid. */
 export function judge({ subscription }: Recommendation): Judged {
+  const value = VALUES[subscription.value] ?? "unknown";
   const paid = subscription.savings_vs_paid;
-  if (!paid) return { value: "unknown", saving: 0, low: 0, high: 0 };
-  const saving = paid.expected_annual_savings;
-  const before = subscription.annual_cost + saving;
-  const value = Math.abs(saving) <= SAME_RATIO * before ? "same" : saving > 0 ? "saves" : "convenience";
-  return { value, saving, low: paid.low_annual_savings, high: paid.high_annual_savings };
+  const saving = subscription.annual_savings_in_plan ?? 0;
+  // The range is that of the saving, moved to the discount of the plan.
+  const moved = paid ? saving - paid.expected_annual_savings : 0;
+  return { value, saving, low: (paid?.low_annual_savings ?? saving) + moved, high: (paid?.high_annual_savings ?? saving) + moved };
 }
 
 export interface Money {
@@ -37,40 +37,57 @@ export interface Money {
 export function moneyOf(result: ProcessResult): Money | null {
   const plan = result.recommendations.plan;
   if (!plan?.item_count || !result.history_summary?.has_prices) return null;
-  const saving = plan.annual_savings_vs_paid;
   return {
-    paid: saving === undefined || saving === null ? null : plan.annual_cost + saving,
+    paid: plan.annual_paid ?? null,
     shelf: plan.annual_cost + plan.estimated_annual_savings,
     plan: plan.annual_cost,
   };
 }
 
-/** Days of deliveries in the next 12 weeks. */
-export function deliveriesOf({ subscription }: Recommendation, asOf: string): Date[] {
-  const end = addDays(dayOfText(asOf), 7 * WEEKS_AHEAD);
-  const last = subscription.last_delivery_date ? dayOfText(subscription.last_delivery_date) : end;
-  const days: Date[] = [];
-  if (!subscription.first_delivery_date || subscription.interval_days < 1) return days;
-  let day = dayOfText(subscription.first_delivery_date);
-  for (; day < end && day <= last; day = addDays(day, subscription.interval_days)) days.push(day);
-  return days;
+/** Days of an item's deliveries in the plan. */
+export function deliveriesOf({ name, item_id }: Recommendation, result: ProcessResult): Date[] {
+  const boxes = result.recommendations.plan?.deliveries ?? [];
+  return boxes
+    .filter(({ items }) => items.some((item) => item.name === name && item.item_id === item_id))
+    .map(({ date }) => dayOfText(date));
 }
 
-export interface Delivery {
-  day: string;
-  items: { name: string; quantity: number }[];
+export interface Week {
+  from: Date;
+  boxes: readonly PlannedDelivery[];
 }
 
-/** Deliveries by day, ascending. */
-export function calendarOf(result: ProcessResult): Delivery[] {
-  const byDay = new Map<string, Delivery>();
-  for (const item of result.recommendations.recommendations) {
-    for (const date of deliveriesOf(item, result.as_of)) {
-      const day = isoDay(date);
-      const delivery = byDay.get(day) ?? { day, items: [] };
-      delivery.items.push({ name: item.name, quantity: item.subscription.quantity });
-      byDay.set(day, delivery);
-    }
-  }
-  return [...byDay.values()].sort((one, other) => one.day.localeCompare(other.day));
+/** The boxes of the plan by week. */
+export function weeksOf(result: ProcessResult): Week[] {
+  const start = dayOfText(result.as_of);
+  return Array.from({ length: WEEKS_AHEAD }, (_, week) => {
+    // Deliveries begin on the day after the as-of date.
+    const from = addDays(start, 7 * week + 1);
+    const to = addDays(from, 7);
+    const boxes = (result.recommendations.plan?.deliveries ?? []).filter(({ date }) => {
+      const day = dayOfText(date);
+      return day >= from && day < to;
+    });
+    return { from, boxes };
+  });
+}
+
+/** What a household demands of its plan; what is empty is free. */
+export interface Wishes {
+  /** From more deliveries, near 0, to more stockouts, near 1. */
+  tolerance: number;
+  budget: string;
+  boxes: string;
+  /** 1 (Monday) to 7 (Sunday). */
+  weekday: string;
+}
+
+export function constraintsOf({ budget, boxes, weekday }: Wishes): PlanConstraintsInput {
+  const amount = Number(budget.replace(",", "."));
+  const count = Number(boxes);
+  return {
+    ...(budget.trim() && amount >= 0 && { budget_per_month: amount }),
+    ...(boxes && Number.isInteger(count) && { max_boxes_per_month: count }),
+    ...(weekday && { delivery_weekdays: [Number(weekday)] }),
+  };
 }

@@ -114,7 +114,12 @@ export const en = {
     doubt: "When in doubt",
     doubtMore: "rather too much at home",
     doubtLess: "rather run out",
-    doubtHint: "Move it, and the answer follows: fewer or more deliveries.",
+    wishesHint: "Change anything, and the plan follows.",
+    budget: "Budget in 4 weeks",
+    boxes: "Boxes in 4 weeks",
+    day: "Delivery day",
+    any: "any",
+    weekdays: ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"],
     doubtText: (tolerance: number) =>
       tolerance < 0.45 ? "rather too much at home" : tolerance > 0.55 ? "rather run out" : "balanced",
     again: "Use another file",
@@ -188,8 +193,10 @@ export const en = {
     calendarIntro: "When each delivery would come. Move or skip any of them at your shop.",
     week: (day: string) => `Week of ${day}`,
     nothing: "nothing",
-    calendarSentence: (deliveries: number, days: number) =>
-      `${count(deliveries, "delivery", "deliveries")} of single items on ${count(days, "day", "days")} in the next 12 weeks.`,
+    calendarSentence: (boxes: number, total: string) =>
+      `${count(boxes, "box", "boxes")} in the next 12 weeks, ${total} in all. Items that come together get a larger discount.`,
+    box: (price: string, discount: string) => `${price}, ${discount} off`,
+    binding: "Not all of your wishes fit together:",
   },
 
   charts: {

@@ -9,6 +9,7 @@ import { announce } from "../parts/live.js";
 import { Problem } from "../parts/problem.js";
 import { dateQuestion, onlyRowsAreWrong, remarkRows } from "../state/faults.js";
 import { Latest } from "../state/latest.js";
+import type { Wishes } from "../state/plan.js";
 import { archetypes, catalog, config, loadSession } from "../state/session.js";
 import { exampleBasket, requestOf } from "../state/basket.js";
 import { texts } from "../texts/index.js";
@@ -19,7 +20,7 @@ const MAX_MIB = 16;
 const ROLES = ["date", "item", "price", "quantity", "total", "paid", "saving", "category", "household"];
 const DETECT: FileOptions = { columns: {}, dateFormat: "", decimal: "", household: "", leaveOutInvalid: false };
 const SHOWN_REMARKS = 5;
-const BALANCED = 0.5;
+const FREE: Wishes = { tolerance: 0.5, budget: "", boxes: "", weekday: "" };
 
 type Step = "none" | "reading" | "unreadable" | "thinking" | "done";
 
@@ -30,12 +31,12 @@ const result = signal<ProcessResult | null>(null);
 const step = signal<Step>("none");
 const failure = signal<unknown>(null);
 const source = signal<Source | null>(null);
-const tolerance = signal(BALANCED);
+const wishes = signal<Wishes>(FREE);
 let current: AbortController | null = null;
 
 // While the slider moves, one request is in flight and the newest value waits.
-const answers = new Latest<{ source: Source; tolerance: number }, ProcessResult>(
-  (input, abort) => processHousehold(input.source, input.tolerance, abort),
+const answers = new Latest<{ source: Source; wishes: Wishes }, ProcessResult>(
+  (input, abort) => processHousehold(input.source, input.wishes, abort),
   (found) => {
     result.value = found;
     failure.value = null;
@@ -52,7 +53,7 @@ function answer(): void {
   if (!source.value) return;
   step.value = "thinking";
   failure.value = null;
-  answers.request({ source: source.value, tolerance: tolerance.value });
+  answers.request({ source: source.value, wishes: wishes.value });
 }
 
 async function read(next: FileOptions): Promise<void> {
@@ -133,7 +134,7 @@ function forget(): void {
   current?.abort();
   answers.cancel();
   source.value = null;
-  tolerance.value = BALANCED;
+  wishes.value = FREE;
   file.value = null;
   report.value = null;
   result.value = null;
@@ -184,15 +185,41 @@ export function Household() {
 }
 
 function Controls() {
+  const now = wishes.value;
+  const set = (part: Partial<Wishes>): void => {
+    wishes.value = { ...now, ...part };
+    answer();
+  };
   return (
-    <div class="panel screen doubt">
-      <label for="doubt">{words.doubt}</label>
-      <span aria-hidden="true">{words.doubtMore}</span>
-      <input id="doubt" type="range" min="0.1" max="0.9" step="0.05" value={tolerance.value}
-        aria-valuetext={words.doubtText(tolerance.value)} aria-describedby="doubt-hint"
-        onInput={(event) => { tolerance.value = Number(event.currentTarget.value); answer(); }} />
-      <span aria-hidden="true">{words.doubtLess}</span>
-      <span class="soft" id="doubt-hint">{words.doubtHint}</span>
+    <div class="panel screen wishes">
+      <div class="doubt">
+        <label for="doubt">{words.doubt}</label>
+        <span aria-hidden="true">{words.doubtMore}</span>
+        <input id="doubt" type="range" min="0.1" max="0.9" step="0.05" value={now.tolerance}
+          aria-valuetext={words.doubtText(now.tolerance)}
+          onInput={(event) => set({ tolerance: Number(event.currentTarget.value) })} />
+        <span aria-hidden="true">{words.doubtLess}</span>
+      </div>
+      <label>
+        {words.budget}
+        <input class="short" inputMode="decimal" autocomplete="off" placeholder={words.any} value={now.budget}
+          onInput={(event) => set({ budget: event.currentTarget.value })} />
+      </label>
+      <label>
+        {words.boxes}
+        <select value={now.boxes} onChange={(event) => set({ boxes: event.currentTarget.value })}>
+          <option value="">{words.any}</option>
+          {[1, 2, 3, 4, 6, 8].map((count) => <option key={count} value={String(count)}>{count}</option>)}
+        </select>
+      </label>
+      <label>
+        {words.day}
+        <select value={now.weekday} onChange={(event) => set({ weekday: event.currentTarget.value })}>
+          <option value="">{words.any}</option>
+          {words.weekdays.map((day, at) => <option key={day} value={String(at + 1)}>{day}</option>)}
+        </select>
+      </label>
+      <p class="soft">{words.wishesHint}</p>
     </div>
   );
 }

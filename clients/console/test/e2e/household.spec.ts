@@ -100,6 +100,23 @@ test("the answer follows the slider", async ({ page }) => {
   await checkAxe(page);
 });
 
+test("the plan keeps to a delivery day and to a number of boxes, and says what does not fit", async ({ page }) => {
+  await page.goto("app/#/household");
+  await page.locator("input[type=file]").setInputFiles(EXAMPLE);
+  await expect(page.locator(".weeks strong").first()).toBeVisible();
+  await page.getByLabel("Delivery day").selectOption("Thursday");
+  await page.getByLabel("Boxes in 4 weeks").selectOption("2");
+  const days = page.locator(".weeks strong");
+  const year = (text: string): number => (/Nov|Dec/.test(text) ? 2026 : 2027);
+  await expect
+    .poll(async () => (await days.allTextContents()).map((text) => new Date(`${text} ${year(text)} UTC`).getUTCDay()).join(""))
+    .toMatch(/^4{1,6}$/);
+  await checkAxe(page);
+  await page.getByLabel("Budget in 4 weeks").fill("0.5");
+  await expect(page.locator(".card, [role=note]").first()).toBeVisible();
+  await expect(page.locator("[aria-busy=false]")).toBeVisible();
+});
+
 test("20,000 lines with hostile names", async ({ page }) => {
   // A mesh that has just started computes slowly at first.
   test.setTimeout(180_000);

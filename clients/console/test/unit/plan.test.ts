@@ -1,52 +1,51 @@
 import type { ProcessResult, Recommendation } from "pantree-client";
 import { expect, test } from "vitest";
-import { calendarOf, deliveriesOf, judge, moneyOf } from "../../src/state/plan.js";
+import { constraintsOf, deliveriesOf, judge, moneyOf, weeksOf } from "../../src/state/plan.js";
 
-function recommended(name: string, part: object = {}): Recommendation {
-  return {
-    name,
-    subscription: {
-      interval_days: 14, quantity: 1, annual_cost: 100, first_delivery_date: "2026-12-03", last_delivery_date: "", ...part,
-    },
-  } as Recommendation;
-}
+const recommended = (name: string, subscription: object = {}): Recommendation =>
+  ({ name, item_id: "", subscription: { interval_days: 14, quantity: 1, annual_cost: 100, value: "", ...subscription } }) as Recommendation;
 
-const paid = (expected: number) => ({
-  savings_vs_paid: { expected_annual_savings: expected, low_annual_savings: expected - 1, high_annual_savings: expected + 1 },
+const box = (date: string, ...names: string[]) => ({ date, items: names.map((name) => ({ name, item_id: "", quantity: 1 })), price: 1 });
+const planned = (...deliveries: object[]) =>
+  ({ as_of: "2026-11-30", recommendations: { plan: { deliveries } } }) as unknown as ProcessResult;
+
+test("value and range are those at the discount of the plan", () => {
+  const savings_vs_paid = { expected_annual_savings: 10, low_annual_savings: 8, high_annual_savings: 12 };
+  expect(judge(recommended("Milk", { value: "SAVES", annual_savings_in_plan: 15, savings_vs_paid }))).toEqual({
+    value: "saves", saving: 15, low: 13, high: 17,
+  });
+  expect(judge(recommended("Milk", { value: "CONVENIENCE", annual_savings_in_plan: -3 }))).toEqual({
+    value: "convenience", saving: -3, low: -3, high: -3,
+  });
+  expect(judge(recommended("Milk")).value).toBe("unknown");
 });
 
-test.each([
-  [10, "saves"], [2.05, "saves"], [2, "same"], [0, "same"], [-1.9, "same"], [-10, "convenience"],
-])("a saving of %d in about 100 is %s", (saving, value) => {
-  expect(judge(recommended("Milk", paid(saving))).value).toBe(value);
+test("an item has the days of its boxes", () => {
+  const result = planned(box("2026-12-03", "Milk", "Eggs"), box("2026-12-17", "Milk"));
+  expect(deliveriesOf(recommended("Milk"), result).map((day) => day.toISOString().slice(0, 10))).toEqual(["2026-12-03", "2026-12-17"]);
+  expect(deliveriesOf(recommended("Eggs"), result)).toHaveLength(1);
 });
 
-test("without a claim the value is open", () => {
-  expect(judge(recommended("Milk"))).toEqual({ value: "unknown", saving: 0, low: 0, high: 0 });
+test("every box of the plan is in one of twelve weeks", () => {
+  const weeks = weeksOf(planned(box("2026-12-01", "Milk"), box("2026-12-07", "Milk"), box("2026-12-08", "Eggs"), box("2027-02-22", "Rice")));
+  expect(weeks).toHaveLength(12);
+  expect(weeks.map(({ boxes }) => boxes.length)).toEqual([2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 });
 
-test("deliveries are within twelve weeks and the season", () => {
-  const days = deliveriesOf(recommended("Milk"), "2026-11-30").map((day) => day.toISOString().slice(0, 10));
-  expect(days).toEqual(["2026-12-03", "2026-12-17", "2026-12-31", "2027-01-14", "2027-01-28", "2027-02-11"]);
-  expect(deliveriesOf(recommended("Plums", { last_delivery_date: "2026-12-17" }), "2026-11-30")).toHaveLength(2);
-  expect(deliveriesOf(recommended("x", { first_delivery_date: "" }), "2026-11-30")).toEqual([]);
-});
-
-test("the calendar puts what comes on one day together", () => {
-  const result = {
-    as_of: "2026-11-30",
-    recommendations: { recommendations: [recommended("Milk"), recommended("Eggs", { interval_days: 28, quantity: 2 })] },
-  } as unknown as ProcessResult;
-  const [first, second] = calendarOf(result);
-  expect(first).toEqual({ day: "2026-12-03", items: [{ name: "Milk", quantity: 1 }, { name: "Eggs", quantity: 2 }] });
-  expect(second).toEqual({ day: "2026-12-17", items: [{ name: "Milk", quantity: 1 }] });
+test("only what is wished for is a constraint", () => {
+  const free = { tolerance: 0.5, budget: "", boxes: "", weekday: "" };
+  expect(constraintsOf(free)).toEqual({});
+  expect(constraintsOf({ ...free, budget: "120,50", boxes: "2", weekday: "4" })).toEqual({
+    budget_per_month: 120.5, max_boxes_per_month: 2, delivery_weekdays: [4],
+  });
+  expect(constraintsOf({ ...free, budget: "a lot" })).toEqual({});
 });
 
 test("money is of the plan; unknown without prices", () => {
-  const plan = { item_count: 2, annual_cost: 90, estimated_annual_savings: 10, annual_savings_vs_paid: -5 };
+  const plan = { item_count: 2, annual_cost: 90, estimated_annual_savings: 10, annual_paid: 85 };
   const result = (part: object, has_prices = true) =>
     ({ recommendations: { plan: { ...plan, ...part } }, history_summary: { has_prices } }) as unknown as ProcessResult;
   expect(moneyOf(result({}))).toEqual({ paid: 85, shelf: 100, plan: 90 });
-  expect(moneyOf(result({ annual_savings_vs_paid: undefined }))?.paid).toBeNull();
+  expect(moneyOf(result({ annual_paid: undefined }))?.paid).toBeNull();
   expect(moneyOf(result({}, false))).toBeNull();
 });
