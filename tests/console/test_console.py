@@ -25,7 +25,7 @@ from tests.e2e.mesh import RunningMesh
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 MAX_SECONDS = 420
 MAX_SECONDS_TO_COMPILE = 120
-KEY = "the right key"
+KEY = "the-right-key"
 
 
 def skip_reason() -> str:

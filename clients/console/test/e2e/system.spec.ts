@@ -71,7 +71,7 @@ test.describe("with a key", () => {
     await page.getByLabel("Key or token").fill("wrong");
     await page.getByRole("button", { name: "Use this key" }).click();
     await expect(page.getByRole("alert")).toHaveText("The gateway does not know this key.");
-    await page.getByLabel("Key or token").fill("the right key");
+    await page.getByLabel("Key or token").fill("the-right-key");
     await page.getByRole("button", { name: "Use this key" }).click();
     // The WebSocket is allowed, too.
     await expect(page.locator(".status")).toHaveText("2 months shown.");
