@@ -355,8 +355,8 @@ async def test_every_response_has_security_headers(mesh: Mesh, client: httpx.Asy
 async def test_metrics_have_routes_but_no_customers(mesh: Mesh) -> None:
     async with mesh.client() as client:
         await client.post("/api/v1/process", json={"customer_id": "cust_001"})
-        await client.get("/api/v1/customers/cust_001")
-        await client.request("BREW", "/api/v1/customers/cust_001")
+        await client.get("/api/v1/shoppers/cust_001")
+        await client.request("BREW", "/api/v1/shoppers/cust_001")
         text = (await client.get("/metrics")).text
     assert 'pantree_gateway_requests_total{method="POST",route="/api/v1/process",status="200"} 1.0' in text
     assert 'pantree_gateway_requests_total{method="any",route="unknown",status="404"} 2.0' in text
