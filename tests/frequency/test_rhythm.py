@@ -103,7 +103,8 @@ def test_one_more_purchase_when_it_was_due_keeps_the_rhythm(
     before, after = analyzed(gaps, 1), analyzed([*gaps, interval], 1)
     assert after.regularity_ratio > 0
     own = abs(np.log(supply(after, interval)))
-    assert own <= max(abs(np.log(supply(before, interval))), np.log(1.25)) + 1e-9
+    # Of an item bought every three days, two or three units a week are .86 or 1.29 of the use.
+    assert own <= max(abs(np.log(supply(before, interval))), np.log(9 / 7)) + 1e-9
 
 
 @settings(max_examples=40, deadline=None)

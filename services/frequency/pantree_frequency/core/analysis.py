@@ -271,15 +271,16 @@ def schedules_of(
     earliest = np.maximum(np.ceil(_MIN_FIRST_FACTOR * own_days - table["pair_recency"]), 1.0).astype(np.int64)
     first = cadence.choose_first_deliveries(curve, intervals, STEPS[best], earliest, tolerance)
     regular = np.flatnonzero(table.rhythms.regular)
-    own = _used_up(table.rhythms.only(regular), own_days[regular])
+    overdue = need.is_overdue(table["pair_recency"][regular].astype(np.float64), own_days[regular])
+    own = _used_up(table.rhythms.only(regular), own_days[regular], overdue)
     tolerances = np.broadcast_to(tolerance, len(table))[regular]
-    of_regular = cadence.first_deliveries_of_regular(own, intervals[regular], STEPS[best[regular]], tolerances)
+    of_regular = cadence.first_deliveries_of_regular(own, intervals[regular], STEPS[best[regular]], overdue, tolerances)
     for every, some in zip(vars(first).values(), vars(of_regular).values(), strict=True):
         every[regular] = some
     return Schedules(curve, supply, best, first, own_days)
 
 
-def _used_up(rhythms: Rhythms, own_days: NDArray[np.float64]) -> NDArray[np.float64]:
+def _used_up(rhythms: Rhythms, own_days: NDArray[np.float64], is_overdue: NDArray[np.bool_]) -> NDArray[np.float64]:
     """float64[p, d], probability that the last purchase is used up within each number of `EVERY_DAY` of the as-of day.
 
     What was bought is used at the item's own pace, whether or not the household has been to the shop since: a purchase
@@ -289,6 +290,7 @@ def _used_up(rhythms: Rhythms, own_days: NDArray[np.float64]) -> NDArray[np.floa
     Args:
         rhythms: of p pairs.
         own_days: float64[p], the item's own interval.
+        is_overdue: bool[p].
     """
     since_purchase = replace(rhythms, recency=np.zeros_like(rhythms.recency)).within(cadence.EVERY_DAY)
     last = since_purchase.shape[1]
@@ -296,7 +298,7 @@ def _used_up(rhythms: Rhythms, own_days: NDArray[np.float64]) -> NDArray[np.floa
     by_then = since_purchase[np.arange(len(overdue)), overdue - 1]
     days = np.minimum(rhythms.recency[:, None] + np.arange(last), last - 1)
     used = np.minimum(np.take_along_axis(since_purchase, days, axis=1) / np.maximum(by_then, 1e-9)[:, None], 1.0)
-    late = np.flatnonzero(need.is_overdue(rhythms.recency.astype(np.float64), own_days))
+    late = np.flatnonzero(is_overdue)
     used[late] = rhythms.only(late).within(cadence.EVERY_DAY)
     return np.asarray(used.round(12))
 

@@ -215,22 +215,29 @@ def choose_first_deliveries(
 
 
 def first_deliveries_of_regular(
-    next_purchase: Floats, intervals: Floats, interval_days: Integers, stockout_tolerance: Floats | float
+    next_purchase: Floats,
+    intervals: Floats,
+    interval_days: Integers,
+    overdue: NDArray[np.bool_],
+    stockout_tolerance: Floats | float,
 ) -> FirstDeliveries:
     """The first day by which an item is needed with the probability `stockout_tolerance`, at most an interval from now.
 
     A delivery that comes a day late costs a day without the item, one that comes a day early a day of stock. The
     expected cost is least on the day by which the purchase has come with a probability that equals the tolerance (the
     newsvendor rule; K. Arrow, T. Harris, J. Marschak, "Optimal Inventory Policy", Econometrica 1951). For items without
-    a rhythm of their own the risks of all deliveries together decide better: see `choose_first_deliveries`.
+    a rhythm of their own the risks of all deliveries together decide better: see `choose_first_deliveries`. The need for
+    an overdue item may have ended, so its first delivery leaves the household an interval to buy it or to decline.
 
     Args:
         next_purchase: float64[p, d], probability that the next purchase comes within each number of `EVERY_DAY`.
         intervals: float64[p, len(DAYS)], probability that an interval is at most each number of `DAYS` long.
         interval_days: int64[p], steps of the ladder.
+        overdue: bool[p].
         stockout_tolerance: float64[p], or one for all: between 0 (avoid stockouts) and 1 (avoid overstock).
     """
     reached = next_purchase >= np.broadcast_to(stockout_tolerance, len(next_purchase))[:, None]
+    reached[overdue] = False
     first = np.where(reached.any(axis=1), np.argmax(reached, axis=1) + 1, interval_days)
     days = np.clip(first, 1, interval_days).astype(np.int64)
     stockout, early = _first_risks(next_purchase, intervals, interval_days, days[:, None])
