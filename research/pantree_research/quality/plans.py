@@ -163,8 +163,8 @@ def main() -> None:
             shelf = float((after.prices[lines] * after.quantities[lines]).sum())
             later[name] = ((shelf - float(after.savings[lines].sum())) / units, shelf / units)
         types = dict(zip(histories.item_names, histories.item_types, strict=True))
-        asked = AnalysisRequest(history, cutoff, tuple(types[name] for name in history.item_names))
-        (analysis,) = analyze_histories([asked], models, Options())
+        request_of_household = AnalysisRequest(history, cutoff, tuple(types[name] for name in history.item_names))
+        (analysis,) = analyze_histories([request_of_household], models, Options())
         request = labels.recommendation_request(analysis, cutoff, 20)
         request = replace(
             request, candidates=tuple(_household_items(history, request.candidates)), include_analysis=True
