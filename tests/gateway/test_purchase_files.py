@@ -70,7 +70,7 @@ async def test_one_household_of_several(client: httpx.AsyncClient) -> None:
     assert (await read(client, content, household="c"))["problems"][0]["field"] == "household"
 
 
-async def test_items_of_one_name_are_told_apart(client: httpx.AsyncClient) -> None:
+async def test_items_of_one_name_stay_apart(client: httpx.AsyncClient) -> None:
     content = b"date,item,sku,size\n2026-05-01,Milk,1,1 l\n2026-05-01,Milk,2,2 l\n2026-05-02,Milk,3,2 l\n"
     report = await read(client, content, column=["item_id=sku", "variant=size"])
     columns = report["history_columns"]

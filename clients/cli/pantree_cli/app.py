@@ -41,7 +41,6 @@ from pantree_cli.mesh import (
     ALL_PARTS,
     PARTS,
     Mesh,
-    PartName,
     ServiceKind,
     default_address,
     is_serving_locally,
@@ -485,10 +484,21 @@ def status(
     run_event_loop(lambda: _status(address or default_address("pipeline"), as_json, access))
 
 
+def _part_name(text: str) -> str:
+    # Not a choice: the help would list the parts twice, on one long line.
+    names = [part.name for part in ALL_PARTS]
+    if text not in names:
+        raise typer.BadParameter(f"{text!r} is not a part; use one of {', '.join(names)}")
+    return text
+
+
 @app.command(epilog=examples("PANTREE_FREQUENCY_PORT=6000 pantree serve frequency"))
 def serve(
     part: Annotated[
-        PartName, typer.Argument(metavar="PART", help=f"One of {', '.join(part.name for part in ALL_PARTS)}.")
+        str,
+        typer.Argument(
+            metavar="PART", parser=_part_name, help=f"One of {', '.join(part.name for part in ALL_PARTS)}."
+        ),
     ],
 ) -> None:
     """Run one part in this process until SIGTERM or Ctrl-C."""

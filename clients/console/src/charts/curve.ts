@@ -25,9 +25,9 @@ export function curveChart(
   ];
   if (points.length < 2) return null;
   const { curve } = texts.charts;
-  const told = points.find(({ sure }) => sure >= 0.8) ?? points[points.length - 1]!;
+  const shown = points.find(({ sure }) => sure >= 0.8) ?? points[points.length - 1]!;
   return {
-    sentence: curve.sentence(item, percent(told.sure), longDay(told.day)),
+    sentence: curve.sentence(item, percent(shown.sure), longDay(shown.day)),
     header: [curve.by, curve.sure],
     rows: points.slice(1).map(({ day, sure, guess }) => [longDay(day), percent(sure) + (guess ? `, ${curve.guess}` : "")]),
     points: points.slice(1).map(({ day, sure }) => ({ x: day, text: `${longDay(day)}: ${percent(sure)}` })),

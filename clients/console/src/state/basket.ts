@@ -100,7 +100,7 @@ export function requestOf(wish: Wish, seed: number): ProcessInput {
   };
 }
 
-/** A basket for a shopper: the first items of the catalog in the categories that the shopper buys most. */
+/** A basket for a shopper: the first items of the catalog in the main categories of the shopper. */
 export function exampleBasket(categories: readonly string[], catalog: readonly CatalogItem[]): Line[] {
   return categories.slice(0, 4).flatMap((category) => {
     const item = catalog.find((one) => one.category === category);

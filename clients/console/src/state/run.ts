@@ -96,7 +96,7 @@ function withEvent(run: Run, event: StreamProcessEvent): Run {
   }
 }
 
-/** The categories that get a color of their own, five at most, largest first; the others are one. */
+/** The categories that get a color of their own, up to five, largest first; the others are one. */
 export function seriesOf(months: readonly Month[], expected: readonly string[] = []): string[] {
   if (expected.length) return expected.slice(0, 5);
   const totals = new Map<string, number>();

@@ -207,7 +207,7 @@ export const en = {
       month: "Month",
       total: "Total",
       sentence: (months: number, total: string, top: string) =>
-        `${count(months, "month", "months")}, ${total} spent in all${top ? `, most of it on ${top}` : ""}.`,
+        `${count(months, "month", "months")}, ${total} spent in all${top ? `, mainly on ${top}` : ""}.`,
       none: "No month yet.",
     },
     timeline: {

@@ -11,12 +11,12 @@ const PICTURES = process.env["PANTREE_PICTURES"] ?? "test-results/pictures";
 interface Options {
   /** Console errors that a test provokes. */
   expectedErrors: RegExp;
-  watched: void;
+  monitored: void;
 }
 
 export const test = base.extend<Options>({
   expectedErrors: [/^$/, { option: true }],
-  watched: [
+  monitored: [
     async ({ page, expectedErrors }, use) => {
       const faults: string[] = [];
       page.on("pageerror", (error) => faults.push(`page error: ${error.message}`));

@@ -49,8 +49,8 @@ function distance(one: string, other: string, seen: number[][]): number {
 test.each([[":root"], [':root[data-theme="dark"]']])("colors of %s can be read and told apart", (selector) => {
   const color = tokens(selector);
   for (const text of ["ink", "soft", "accent", "bad", "saves", "same", "convenience"]) {
-    for (const ground of ["page", "panel"]) {
-      expect(contrast(color[text]!, color[ground]!), `${text} on ${ground}`).toBeGreaterThanOrEqual(4.5);
+    for (const surface of ["page", "panel"]) {
+      expect(contrast(color[text]!, color[surface]!), `${text} on ${surface}`).toBeGreaterThanOrEqual(4.5);
     }
   }
   expect(contrast(color["warn"]!, color["warn-panel"]!)).toBeGreaterThanOrEqual(4.5);
