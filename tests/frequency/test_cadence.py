@@ -178,6 +178,7 @@ def test_first_delivery_is_never_before_the_earliest_day(due: int, median: int, 
 def test_first_delivery_of_a_regular_need_is_a_quantile_of_its_next_purchase() -> None:
     near = (np.array([[5], [33], [150], [300]]) <= cadence.EVERY_DAY).astype(np.float64)
     intervals = np.concatenate([fixed(28)] * 4)
-    first = cadence.first_deliveries_of_regular(near, intervals, np.array([28, 35, 168, 168]), np.zeros(4, np.bool_), 0.5)
+    steps, overdue = np.array([28, 35, 168, 168]), np.zeros(4, np.bool_)
+    first = cadence.first_deliveries_of_regular(near, intervals, steps, overdue, 0.5)
     assert first.days.tolist() == [5, 33, 150, 168]
     assert (first.stockout_probability[3], first.overstock_ratio[3]) == (0.0, 1.0)

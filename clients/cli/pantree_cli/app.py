@@ -496,9 +496,7 @@ def _part_name(text: str) -> str:
 def serve(
     part: Annotated[
         str,
-        typer.Argument(
-            metavar="PART", parser=_part_name, help=f"One of {', '.join(part.name for part in ALL_PARTS)}."
-        ),
+        typer.Argument(metavar="PART", parser=_part_name, help=f"One of {', '.join(part.name for part in ALL_PARTS)}."),
     ],
 ) -> None:
     """Run one part in this process until SIGTERM or Ctrl-C."""

@@ -226,8 +226,8 @@ def first_deliveries_of_regular(
     A delivery that comes a day late costs a day without the item, one that comes a day early a day of stock. The
     expected cost is least on the day by which the purchase has come with a probability that equals the tolerance (the
     newsvendor rule; K. Arrow, T. Harris, J. Marschak, "Optimal Inventory Policy", Econometrica 1951). For items without
-    a rhythm of their own the risks of all deliveries together decide better: see `choose_first_deliveries`. The need for
-    an overdue item may have ended, so its first delivery leaves the household an interval to buy it or to decline.
+    a rhythm of their own the risks of all deliveries together decide better: see `choose_first_deliveries`. The need
+    for an overdue item may have ended, so its first delivery leaves the household an interval to buy it or to decline.
 
     Args:
         next_purchase: float64[p, d], probability that the next purchase comes within each number of `EVERY_DAY`.
