@@ -181,7 +181,7 @@ def _step(steps: Floats, row: int, ratio: float) -> int:
     return step
 
 
-@compiled("numpy")
+@inlined
 def _choose(
     need: Any, ratio: float, archetype: np.uint64, archetypes: ArchetypeArrays, members: Positions
 ) -> np.uint32:
@@ -189,9 +189,8 @@ def _choose(
     place = ratio * need["member_count"]
     whole = int(place)
     member = np.uint64(need["member_start"] + whole)
-    if place - whole >= archetypes.choice_ratios[archetype, member]:
-        member = np.uint64(archetypes.aliases[archetype, member])
-    return members[member]  # type: ignore[no-any-return]
+    other = np.uint64(archetypes.aliases[archetype, member])  # loaded in any case, so that there is no branch
+    return members[member if place - whole < archetypes.choice_ratios[archetype, member] else other]  # type: ignore[no-any-return]
 
 
 @inlined
@@ -370,7 +369,7 @@ def _schedule_needs(start_day: int, has_first_purchase: bool, state: KernelState
         need["min_trip_kind"] = _step(steps, REACHES, low_ratio(bits) * deferrability)
 
 
-@compiled("numpy")
+@inlined
 def _prepare_need(need: Any, usual_quantity: int, household: Any, model: Model) -> None:
     """Computes the parameters that a need has from its first purchase on. Most needs have no purchase in a period."""
     parameters = model.parameters[0]
@@ -389,7 +388,7 @@ def _prepare_need(need: Any, usual_quantity: int, household: Any, model: Model) 
     need["need_days"] = max(left, _MIN_NEED_RATIO * gap)
 
 
-@compiled("numpy")
+@inlined
 def _draw_price(need: Any, level: float, model: Model) -> None:
     """Draws the price level of the item that a household buys."""
     bits = bits_at(need["key"], _PRICE)

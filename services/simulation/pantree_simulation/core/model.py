@@ -2,13 +2,11 @@
 
 import functools
 import itertools
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pantree_domain.catalog import CATEGORIES
 from pantree_simulation.core.archetypes import Archetype
 from pantree_simulation.core.behavior import Behavior, Trips
 from pantree_simulation.core.choices import Choices, ChoiceTables
@@ -42,7 +40,7 @@ from pantree_simulation.core.tables import (
 
 _ABOVE_ANY_RATIO = 2.0
 _GAP_ITERATIONS = 8
-_SCALE_ITERATIONS = 80
+_MAX_SCALE, _SCALE_ITERATIONS = 1e6, 80
 # Households of which the catalog's intervals are typical (US Census: 2.5 persons a household), and how use grows with
 # the persons: less than in proportion, because much is shared.
 _CATALOG_HOUSEHOLD_SIZE = 2.5
@@ -172,19 +170,15 @@ def _staple_scales(own: Any, weights: Floats, choices: Choices, table: ChoiceTab
     max_a_day = parameters["max_purchases_per_trip"] / own["gap_days"]
     rates = np.minimum(table.purchases_a_day * own["use_ratio"], max_a_day) * parameters["active_ratio"]
     wanted = weights * own["basket_items"] / own["gap_days"] * (1 - parameters["occasional_volume_ratio"])
-    scales = np.zeros(len(weights))
-    for category in range(min(len(weights), len(CATEGORIES))):
-        of_category = choices.kind_categories == category
-        popularity, filled = table.popularity[:-1][of_category], rates[of_category]
-        if wanted[category] <= 0 or not popularity.any():
-            continue
-        low, high = 0.0, 1e6
-        for _ in range(_SCALE_ITERATIONS):
-            middle = math.sqrt(low * high) if low > 0 else high / 2
-            reached = np.minimum(middle * popularity, parameters["max_staple_ratio"]) @ filled
-            low, high = (middle, high) if reached < wanted[category] else (low, middle)
-        scales[category] = high
-    return scales
+    categories, popularity = choices.kind_categories, table.popularity[:-1]
+    low, high = np.zeros(len(weights)), np.full(len(weights), _MAX_SCALE)
+    for _ in range(_SCALE_ITERATIONS):  # of all categories together
+        middle = np.where(low > 0, np.sqrt(low * high), high / 2)
+        filled = np.minimum(middle[categories] * popularity, parameters["max_staple_ratio"]) * rates
+        is_enough = np.bincount(categories, filled, len(weights)) >= wanted
+        low, high = np.where(is_enough, low, middle), np.where(is_enough, middle, high)
+    has_staples = (wanted > 0) & (np.bincount(categories, popularity, len(weights)) > 0)
+    return np.where(has_staples, high, 0.0)
 
 
 # One entry for each archetype.

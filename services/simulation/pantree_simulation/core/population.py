@@ -1,5 +1,6 @@
 """Simulates whole populations in batches, in constant memory."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,7 +16,7 @@ from pantree_simulation.core.behavior import Behavior
 from pantree_simulation.core.kernel import simulate
 from pantree_simulation.core.model import archetype_arrays, build_model, new_household, new_lines, new_workspace
 from pantree_simulation.core.pricing import Pricing
-from pantree_simulation.core.records import Integers, KernelState, Lines, slice_lines
+from pantree_simulation.core.records import ArchetypeArrays, Integers, KernelState, Lines, slice_lines
 from pantree_simulation.core.streams import household_keys
 
 # Enough to make the cost per batch negligible, few enough for one message.
@@ -77,6 +78,9 @@ class PopulationSimulator:
         self._behavior = behavior
         self._model = build_model(behavior)
         self._assortment = catalog_assortment(catalog, behavior)
+        # A large population is simulated in parts, which have the seed and the mix in common.
+        self._pricing = functools.lru_cache(maxsize=4)(self._new_pricing)
+        self._archetype_arrays = functools.lru_cache(maxsize=64)(self._new_archetype_arrays)
 
     def batches(self, population: Population) -> Iterator[PopulationBatch]:
         """The households in order. Each batch is computed when it is requested, and is valid until the next one is.
@@ -86,15 +90,8 @@ class PopulationSimulator:
         assortment, model = self._assortment, self._model
         from_day = day_number(population.start)
         until_day = day_number(add_months(population.start, population.month_count))
-        calendar = Pricing(population.seed, assortment, self._behavior).calendar(from_day, until_day)
-        archetypes = archetype_arrays(
-            [part.archetype for part in population.mix],
-            [part.share for part in population.mix],
-            self._behavior.trips,
-            model,
-            assortment.categories,
-            assortment.choices,
-        )
+        calendar = self._pricing(population.seed).calendar(from_day, until_day)
+        archetypes = self._archetype_arrays(tuple(population.mix))
         arrays = assortment.arrays._replace(needs=assortment.arrays.needs.copy())
         work = new_workspace(until_day - from_day, arrays, len(self._behavior.trips.kinds), len(assortment.categories))
         state = KernelState(arrays, archetypes, model, new_household(), work)
@@ -124,3 +121,16 @@ class PopulationSimulator:
             household, capacity = household + done, BATCH_LINES
             # An estimate, from this batch, of how many households will just fit.
             wanted = min(max(int(_FILL_RATIO * capacity * done / max(count, 1)), 1), _MAX_HOUSEHOLDS)
+
+    def _new_pricing(self, seed: int) -> Pricing:
+        return Pricing(seed, self._assortment, self._behavior)
+
+    def _new_archetype_arrays(self, mix: tuple[ArchetypeShare, ...]) -> ArchetypeArrays:
+        return archetype_arrays(
+            [part.archetype for part in mix],
+            [part.share for part in mix],
+            self._behavior.trips,
+            self._model,
+            self._assortment.categories,
+            self._assortment.choices,
+        )
