@@ -18,8 +18,9 @@ from pantree_domain.catalog import load_catalog
 from pantree_runtime.errors import InvalidInput
 from pantree_runtime.server import ServiceSpec
 from pantree_runtime.status import translate_rpc_errors
+from pantree_simulation import convert
 from pantree_simulation.__main__ import build
-from pantree_simulation.core.population import Population, PopulationBatch
+from pantree_simulation.core.population import BATCH_LINES, Population, PopulationBatch
 from pantree_simulation.servicer import SimulationServicer
 from pantree_simulation.settings import SimulationSettings
 from tests.loopback import loopback
@@ -145,19 +146,24 @@ async def test_error_names_the_wrong_field_of_a_population(changes: dict[str, An
     assert [violation.field for violation in raised.value.violations] == [field]
 
 
-async def test_household_with_more_lines_than_fit_is_sent_in_several_messages(tmp_path: Path) -> None:
+async def test_household_with_more_lines_than_fit_is_sent_in_several_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "MAX_MESSAGE_LINES", BATCH_LINES // 2)
     weights = "\n".join(f"{category} = 0.1" for category in our_archetypes().all[2].category_weights)
     text = text_of_archetype(default="budget_conscious", gap=1, weights=weights)
     file = tmp_path / "shoppers.toml"
-    file.write_text(text.replace("mean_basket_items = 5", "mean_basket_items = 1000"), encoding="utf-8")
+    file.write_text(
+        text.replace("mean_basket_items = 5", "mean_basket_items = 1000\nhousehold_size = 20"), encoding="utf-8"
+    )
     students = [messages.ArchetypeShare(archetype="student", share_ratio=1)]
     request = a_request(household_count=2, archetypes=students, simulation_months=60)
     (responses,) = await simulated(request, settings=SimulationSettings(archetypes_file=file))
     assert all(message.ByteSize() < MESSAGE_LIMIT_BYTES for message in responses)
     first = [message for message in responses if message.first_household == 0]
-    assert len(first) > 1
+    assert len(first) > 2
     days = np.concatenate([np.array(message.days) for message in first])
-    assert len(days) > 131_072
+    assert len(days) > BATCH_LINES
     assert np.all(np.diff(days) >= 0)
     assert set(lines_by_household(responses)) == {0, 1}
 
