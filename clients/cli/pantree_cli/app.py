@@ -227,7 +227,7 @@ def demo(
             raise typer.BadParameter("--open shows the answer in a browser; leave out --json and --csv")
         run_event_loop(lambda: _up(in_process, None, PARTS, own_ports=True, route=_try_link(request)))
         return
-    request.include_cadence_changes = True
+    # Without cadence changes, which take most of the time of an interpreted answer, the first start is quick.
     run_event_loop(lambda: _process([request], None, in_process, output))
 
 

@@ -123,12 +123,11 @@ def _cadences(
     if not requests:
         return {}
     bought = purchases_of(list(requests.values()))
-    table = feature_table(bought, models.priors)
     wanted = [request.history.item_names[items[name]] for name, request in requests.items()]
-    pairs = zip(table.households.tolist(), table.items.tolist(), strict=True)
+    pairs = zip(bought.pairs["household"].tolist(), bought.pairs["item"].tolist(), strict=True)
     chosen = np.flatnonzero([bought.histories.item_names[item] == wanted[number] for number, item in pairs])
     statistics = pair_statistics(bought)
-    judged, quantity = table.only(chosen), usual_quantity(statistics[chosen])
+    judged, quantity = feature_table(bought, models.priors, chosen), usual_quantity(statistics[chosen])
     tolerances = tolerances_of(bought, statistics, models.costs, options.stockout_tolerance)[chosen]
     intervals = models.named(options.model_name).interval_within(judged, cadence.DAYS).round(12)
     supply = options_of(intervals, judged.rhythms, quantity, tolerances)

@@ -73,12 +73,13 @@ class FeatureTable:
         return FeatureTable(self.households[chosen], self.items[chosen], self.values[chosen], self.rhythms.only(chosen))
 
 
-def feature_table(bought: PairPurchases, priors: Priors) -> FeatureTable:
+def feature_table(bought: PairPurchases, priors: Priors, chosen: NDArray[np.intp] | None = None) -> FeatureTable:
     """Features of every item that each household has bought by its as-of day.
 
     Args:
         bought: h households with their as-of days.
         priors: of other households.
+        chosen: ascending positions of the pairs that the table has; all by default. Rhythms take most of the time.
     """
     histories, items = bought.histories, bought.pairs["item"].copy()
     features = np.full(len(items) * len(COLUMN), np.nan, np.float32).view(FEATURES)
@@ -92,8 +93,12 @@ def feature_table(bought: PairPurchases, priors: Priors) -> FeatureTable:
     derive(bought.pair_starts, features)
     values = features.view(np.float32).reshape(len(items), len(COLUMN))
     purchases = bought.purchases
-    rhythms = rhythms_of(bought.pair_starts, bought.as_of, bought.pairs, purchases.days, purchases.units, priors.rhythm)
-    return FeatureTable(bought.pairs["household"].copy(), items, values, rhythms)
+    starts, pairs = bought.pair_starts, bought.pairs
+    if chosen is not None:
+        starts, pairs = np.searchsorted(chosen, starts), pairs[chosen]
+        items, values = items[chosen], values[chosen]
+    rhythms = rhythms_of(starts, bought.as_of, pairs, purchases.days, purchases.units, priors.rhythm)
+    return FeatureTable(pairs["household"].copy(), items, values, rhythms)
 
 
 def known_or_zero(values: NDArray[np.float64]) -> NDArray[np.float64]:
