@@ -484,11 +484,13 @@ def status(
     run_event_loop(lambda: _status(address or default_address("pipeline"), as_json, access))
 
 
+_PART_NAMES = tuple(part.name for part in ALL_PARTS)
+
+
 def _part_name(text: str) -> str:
     # Not a choice: the help would list the parts twice, on one long line.
-    names = [part.name for part in ALL_PARTS]
-    if text not in names:
-        raise typer.BadParameter(f"{text!r} is not a part; use one of {', '.join(names)}")
+    if text not in _PART_NAMES:
+        raise typer.BadParameter(f"{text!r} is not a part; use one of {', '.join(_PART_NAMES)}")
     return text
 
 
@@ -496,7 +498,12 @@ def _part_name(text: str) -> str:
 def serve(
     part: Annotated[
         str,
-        typer.Argument(metavar="PART", parser=_part_name, help=f"One of {', '.join(part.name for part in ALL_PARTS)}."),
+        typer.Argument(
+            metavar="PART",
+            parser=_part_name,
+            autocompletion=lambda: list(_PART_NAMES),
+            help=f"One of {', '.join(_PART_NAMES)}.",
+        ),
     ],
 ) -> None:
     """Run one part in this process until SIGTERM or Ctrl-C."""
