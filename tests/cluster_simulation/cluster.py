@@ -246,7 +246,7 @@ class Cluster:
             variables={**(environment_of(self.manifests, name) if is_part else {}), **variables},
             user=(security["runAsUser"], security["runAsGroup"]),
             grace_seconds=float(pod.get("terminationGracePeriodSeconds", 30)),
-            folders=self._folders_of(pod, container) if is_part else {},
+            folders=self._folders_of(pod, container),
             is_part=is_part,
         )
         replicas = min(self.replicas_of(name), max_replicas)
@@ -262,10 +262,9 @@ class Cluster:
 
     def _folders_of(self, pod: Manifest, container: Manifest) -> dict[Path, str]:
         volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
-        return {
-            self._secrets[volumes[mount["name"]]["secret"]["secretName"]]: mount["mountPath"]
-            for mount in container.get("volumeMounts", [])
-        }
+        # Fakes have no other volumes.
+        mounts = [mount for mount in container.get("volumeMounts", []) if "secret" in volumes[mount["name"]]]
+        return {self._secrets[volumes[mount["name"]]["secret"]["secretName"]]: mount["mountPath"] for mount in mounts}
 
     def pods_changed(self) -> None:
         """Updates DNS and Services after a change of pods."""

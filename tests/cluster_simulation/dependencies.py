@@ -23,6 +23,7 @@ COLLECTOR = "opentelemetry-collector"
 _FAKES = "tests.cluster_simulation.fakes"
 # An address outside the cluster that is reserved for documentation (RFC 5737).
 _INTERNET = "203.0.113.10"
+REDIS_PASSWORD = "a password of the simulation"
 
 
 async def start_dependencies(cluster: Cluster, authority: Authority, report: Report) -> None:
@@ -40,7 +41,9 @@ async def start_dependencies(cluster: Cluster, authority: Authority, report: Rep
     if "redis" in workloads:
         (container,) = pod_of(workloads["redis"])["containers"]
         if shutil.which(container["command"][0]):
-            image = Image([*container["command"], *container["args"]], {"PATH": "/usr/local/bin:/usr/bin:/bin"})
+            # The kubelet replaces references to variables.
+            arguments = [word.replace("$(PANTREE_REDIS_PASSWORD)", REDIS_PASSWORD) for word in container["args"]]
+            image = Image([*container["command"], *arguments], {"PATH": "/usr/local/bin:/usr/bin:/bin"})
             pods.append(cluster.add_deployment("redis", 1, image).scale(1))
         else:
             report.not_simulated.append("redis: redis-server is not installed; the parts use their local fallback")
@@ -104,8 +107,11 @@ def changes(part: ServiceKind, region: str) -> dict[str, str]:
         url = f"http://runtime.sagemaker.{region}.amazonaws.com:443"
         keys = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
         return {"PANTREE_RECOMMENDATION_SAGEMAKER_URL": url, **keys}
+    password = {"PANTREE_REDIS_PASSWORD": REDIS_PASSWORD}  # from a Secret
+    if part.name == "enrichment":
+        return password
     # Compute every answer again.
-    return {"PANTREE_GATEWAY_CACHE_SECONDS": "0"} if part.name == "gateway" else {}
+    return {"PANTREE_GATEWAY_CACHE_SECONDS": "0", **password} if part.name == "gateway" else {}
 
 
 async def references(requests: Sequence[dict[str, Any]], manifests: list[Any]) -> list[Reference]:
