@@ -74,7 +74,7 @@ def fixed_cost(item: PlanItem, option: PlanOption, first_day: int) -> float:
     total += best_value * (
         0.3 * max(0.0, option.stockout_probability - best.stockout_probability)
         + 0.1 * max(0.0, option.overstock_ratio - best.overstock_ratio)
-        + 0.02 * abs(math.log2(option.interval_days / best.interval_days))
+        + (0.1 if item.regular else 0.02) * abs(math.log2(option.interval_days / best.interval_days))
     )
     used = best.quantity * 365 / best.interval_days / best.supply_ratio
     assert item.paid is not None

@@ -69,6 +69,9 @@ class PlanCosts:
     """Of an option whose deliveries are all early, compared with one that has none."""
     other_interval_ratio: float = 0.02
     """Of twice or half the best interval."""
+    other_interval_ratio_of_regular: float = 0.1
+    """The same for items with a rhythm of their own: who buys coffee every week wants it every week, not half as many
+    boxes; the discount of a larger box may still be worth it."""
     shop_ratio: float = 1.0
     """Of buying goods in the shop instead."""
     box_ratio: float = 0.15
@@ -414,6 +417,7 @@ class _Search:
             price = self._policy.charged_unit_price(item)
             ratio = _MAX_SHIFT_RATIO_OF_REGULAR if item.regular else _MAX_SHIFT_RATIO
             factor = costs.regular_factor if item.regular else 1.0
+            other_interval_ratio = costs.other_interval_ratio_of_regular if item.regular else costs.other_interval_ratio
             ideal = max(item.best_first_day, self._earliest)
             for option in item.options:
                 interval = option.interval_days
@@ -424,7 +428,7 @@ class _Search:
                 worse = (
                     costs.stockout_ratio * max(0.0, option.stockout_probability - best.stockout_probability)
                     + costs.overstock_ratio * max(0.0, option.overstock_ratio - best.overstock_ratio)
-                    + costs.other_interval_ratio * abs(math.log2(interval / best.interval_days))
+                    + other_interval_ratio * abs(math.log2(interval / best.interval_days))
                 ) * (YEAR_DAYS / best.interval_days * _value(item, best))
                 missing = max(0.0, 1.0 - option.supply_ratio) * used
                 rows.append(
