@@ -15,6 +15,7 @@ from pantree_recommendation.backends.discount_file import BUNDLED, load_discount
 from pantree_recommendation.backends.model_artifact import InvalidModel
 from pantree_recommendation.backends.model_files import ModelFiles
 from pantree_recommendation.core.next_basket import NextBasketModel, NextBasketRequest
+from pantree_recommendation.core.planner import PlanItem, PlanOption, plan_deliveries
 from pantree_recommendation.core.policy import Policy
 from pantree_recommendation.core.ranking import FEATURES
 from pantree_recommendation.core.selection import ModelCard
@@ -59,6 +60,7 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
     async def warm_up() -> None:
         # Every function is compiled before the first request.
         await asyncio.to_thread(next_basket.predict, NextBasketRequest(_WARM_UP))
+        await asyncio.to_thread(plan_deliveries, [_WARM_UP_ITEM], policy.plan_policy)
 
     async def close() -> None:
         if sagemaker is not None:
@@ -104,6 +106,9 @@ _WARM_UP = PurchaseHistory(
     prices=np.ones(3),
     savings=np.zeros(3),
 )
+
+
+_WARM_UP_ITEM = PlanItem("warm-up", (PlanOption(7, 1),), 1, 1.0)
 
 
 def _count(response: RecommendResponse) -> None:

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,19 @@ from pantree_domain.cadence import LADDER
 from pantree_domain.money import CENT_DIGITS
 from pantree_recommendation.core.candidate import PaidPrice
 from pantree_recommendation.core.discount import DEFAULT_TIERS, DiscountTiers
+from pantree_recommendation.core.plan_kernels import (
+    DAYS_PER_WEEK,
+    Calendar,
+    Terms,
+    choose,
+    make_candidates,
+    start_costs,
+    sum_up,
+)
+from pantree_recommendation.core.plan_kernels import YEAR_DAYS as YEAR_DAYS
 
 CALENDAR_DAYS = 84
 MONTH_DAYS = 28
-YEAR_DAYS = 365
-DAYS_PER_WEEK = 7
 
 SLOT_DAYS = math.gcd(*(step.interval_days for step in LADDER))
 """Days in a slot: all intervals of the ladder are multiples of it."""
@@ -51,6 +59,8 @@ _MAX_SWEEPS = 2
 _FINALISTS = 2
 # Differences below this are rounding.
 _SMALLEST_GAIN = 1e-9
+# The plan itself, as a variant of it.
+_UNCHANGED = np.array([-1], np.int64)
 
 
 @dataclass(frozen=True)
@@ -333,9 +343,9 @@ class _Search:
         self._weekday = as_of_weekday
         self._cent = 10.0**-digits
         self._earliest = max(1, constraints.notice_days)
-        self._finalists: list[tuple[_Column, NDArray[np.intp]]] = []
+        self._finalists: list[tuple[_Column, NDArray[np.int64]]] = []
         self._column = _Column(0, None, False)
-        self._chosen = np.full(len(items), -1, np.intp)
+        self._chosen = np.full(len(items), -1, np.int64)
         self.left_out: dict[str, LeftOutCode] = {}
         self.objective = 0.0
         if items:
@@ -356,12 +366,12 @@ class _Search:
             if code is LeftOutCode.TOO_MANY_BOXES:
                 return Binding("max_boxes_per_month", 1.0, names)
             return Binding("delivery_weekdays", items=names)
-        fixed = np.stack([self._fixed_of(column) for column in columns], axis=1)
-        chosen, costs = self._sweep(fixed, None, _START_SWEEPS)
+        begun = np.full((len(columns), len(self._items)), -1, np.int64)
+        chosen, costs = self._choose(columns, begun, _START_SWEEPS)
         for number in np.argsort(costs, kind="stable").tolist():
             column = columns[number]
             column = _Column(column.phase, column.pattern if column.hard else None, column.hard)
-            selection = chosen[:, number]
+            selection = chosen[number]
             if not any(one == column and (other == selection).all() for one, other in self._finalists):
                 self._finalists.append((column, selection))
             if len(self._finalists) == _FINALISTS:
@@ -378,18 +388,17 @@ class _Search:
     def _finish(self) -> Binding | None:
         """Improves the finalists and chooses the best one that meets the constraints."""
         columns = [column for column, _ in self._finalists]
-        fixed = np.stack([self._fixed_of(column) for column in columns], axis=1)
-        begun = np.stack([chosen for _, chosen in self._finalists], axis=1)
-        final, _ = self._sweep(fixed, begun, _MAX_SWEEPS)
-        self._finalists = [(column, final[:, number]) for number, column in enumerate(columns)]
-        best: tuple[float, _Column, NDArray[np.intp]] | None = None
+        begun = np.array([chosen for _, chosen in self._finalists])
+        final, _ = self._choose(columns, begun, _MAX_SWEEPS)
+        self._finalists = list(zip(columns, final, strict=True))
+        best: tuple[float, _Column, NDArray[np.int64]] | None = None
         failed: Binding | None = None
         for column, chosen in self._finalists:
             binding, chosen = self._restrict(column, chosen)
             if binding is not None:
                 failed = _easier(failed, binding)
                 continue
-            cost = self._totals(column, chosen).cost
+            cost = self._totals(column, chosen).cost[0]
             if best is None or cost < best[0] - _SMALLEST_GAIN:
                 best = cost, column, chosen
         if best is None:
@@ -405,15 +414,15 @@ class _Search:
         costs = self._policy.costs
         values = sorted(_value(item, item.options[0]) for item in self._items)
         self._box_cost = costs.box_ratio * values[len(values) // 2]
-        first_slots: list[int] = []
-        option_rows: list[int] = []
         rows: list[tuple[float, ...]] = []  # per option
         self._options: list[PlanOption] = []
-        self._blocks: list[tuple[int, int]] = []
-        for item in self._items:
-            begin = len(first_slots)
+        none_costs = []
+        slot_count = YEAR_DAYS // SLOT_DAYS
+        for number, item in enumerate(self._items):
             best = item.options[0]
             used, paid = _used_units(item), _paid_unit_price(item)
+            none_costs.append((1 + costs.shop_ratio) * used * (paid or 1.0))
+            best_annual = YEAR_DAYS / best.interval_days * _value(item, best)
             price = self._policy.charged_unit_price(item)
             ratio = _MAX_SHIFT_RATIO_OF_REGULAR if item.regular else _MAX_SHIFT_RATIO
             factor = costs.regular_factor if item.regular else 1.0
@@ -429,10 +438,11 @@ class _Search:
                     costs.stockout_ratio * max(0.0, option.stockout_probability - best.stockout_probability)
                     + costs.overstock_ratio * max(0.0, option.overstock_ratio - best.overstock_ratio)
                     + other_interval_ratio * abs(math.log2(interval / best.interval_days))
-                ) * (YEAR_DAYS / best.interval_days * _value(item, best))
+                ) * best_annual
                 missing = max(0.0, 1.0 - option.supply_ratio) * used
                 rows.append(
                     (
+                        number,
                         interval,
                         price * option.quantity,
                         worse + (1 + costs.shop_ratio) * missing * paid,
@@ -443,62 +453,49 @@ class _Search:
                         window,
                         math.inf if item.last_day is None else item.last_day,
                         0.0 if item.paid is None or not item.discounted else paid * option.quantity,
+                        low,
+                        high,
                     )
                 )
-                first_slots += range(low, high + 1)
-                option_rows += [len(rows) - 1] * (high - low + 1)
+                slot_count = max(slot_count, high + 1)
                 self._options.append(option)
-            self._blocks.append((begin, len(first_slots)))
-        self._option_index = np.array(option_rows)
-        table = np.array(rows)[self._option_index]
-        interval, self._price, extra, early, late, wanted, ideal_days, windows, last_days, paid_prices = table.T
-        first = np.array(first_slots)[:, None]
-        self._slot_count = max(YEAR_DAYS // SLOT_DAYS, int(first.max()) + 1)
-        slots = np.arange(self._slot_count)
-        gaps = slots - first
-        step = (interval // SLOT_DAYS)[:, None]
-        latest_days = self._earliest + SLOT_DAYS * (slots + 1) - 1
-        on = (gaps >= 0) & (gaps % step == 0) & ((gaps == 0) | (latest_days <= last_days[:, None]))
-        self._delivered = on.astype(np.intp)
-        self._on = on.astype(np.float64)
-        # A year has as many deliveries as the interval gives, in whichever slot the first one is.
-        per_delivery = YEAR_DAYS / interval / on.sum(axis=1)
-        self._annual = self._price * per_delivery
-        self._annual_paid = paid_prices * YEAR_DAYS / interval
-        days = self._earliest + SLOT_DAYS * first + np.arange(SLOT_DAYS)
-        shift = days - wanted[:, None]
-        fixed = extra[:, None] + np.maximum(-shift * early[:, None], shift * late[:, None])
-        distance = days - ideal_days[:, None]
-        # On the first days, what is due earlier comes as soon as it can.
-        too_far = (np.abs(distance) > windows[:, None]) & ~((first == 0) & (distance >= 0))
-        fixed[too_far | (days > last_days[:, None])] = np.inf
-        self._fixed = fixed
+        self._slot_count = slot_count
+        self._per_month = max(1, MONTH_DAYS // SLOT_DAYS)
+        calendar = Calendar(
+            self._earliest,
+            SLOT_DAYS,
+            slot_count,
+            self._per_month,
+            (self._weekday - 1 + self._earliest) % DAYS_PER_WEEK,
+            sum(1 << (weekday - 1) for weekday in self._constraints.weekdays or range(1, DAYS_PER_WEEK + 1)),
+        )
         count = len(self._items)
+        self._candidates = make_candidates(np.array(rows, np.float64), count, calendar)
+        self._starts = self._candidates.blocks[:-1]
+        bounds = self._candidates.blocks.tolist()
+        self._blocks: list[tuple[int, int]] = list(itertools.pairwise(bounds))
         self._active = np.ones(count, np.bool_)
         self._required = np.array([item.name in self._constraints.required for item in self._items])
-        self._discounted = np.array([item.discounted for item in self._items])
-        owner = np.repeat(np.arange(count), [end - begin for begin, end in self._blocks])
-        self._is_discounted = self._discounted[owner]
-        self._none_costs = np.array([_shop_cost(item, costs) for item in self._items])
+        self._none_costs = np.array(none_costs)
         tiers = self._policy.tiers
         self._ratios = np.array([0.0, *(tiers.of(number).discount_ratio for number in range(1, count + 2))])
-        self._per_month = max(1, MONTH_DAYS // SLOT_DAYS)
-        padded = np.zeros((len(first), -(-self._slot_count // self._per_month) * self._per_month), np.bool_)
-        padded[:, : self._slot_count] = on
-        self._hits: NDArray[np.bool_] = padded.reshape(len(first), -1, self._per_month).max(axis=1, initial=False)
-        self._starts = [begin for begin, _ in self._blocks]
         # What comes most often makes the boxes, and the others join them.
-        self._order = sorted(
-            range(count), key=lambda one: (self._items[one].options[0].interval_days, -self._none_costs[one], one)
-        )
-        self._is_best = self._option_index == np.repeat(
-            self._option_index[self._starts], [end - begin for begin, end in self._blocks]
+        order = sorted(range(count), key=lambda one: (self._items[one].options[0].interval_days, -none_costs[one], one))
+        self._terms = Terms(
+            np.array(order, np.int64),
+            self._active,
+            self._required,
+            np.array([item.discounted for item in self._items]),
+            self._none_costs,
+            self._ratios,
+            self._box_cost,
+            self._cent,
         )
 
     def _columns(self) -> list["_Column"]:
         """Starts of the search: days of the week, and patterns of slots."""
         constraints = self._constraints
-        lowest = np.minimum.reduceat(self._fixed, self._starts, axis=0)
+        lowest = np.minimum.reduceat(self._candidates.fixed, self._starts, axis=0)
         impossible = ~np.isfinite(lowest)
         phases = []
         for phase in range(SLOT_DAYS):
@@ -524,6 +521,11 @@ class _Search:
         else:
             spacing = -(-slots // max_boxes)
             patterns = [frozenset(range(offset, slots, spacing)) for offset in range(spacing)]
+        if len(self._items) == 1:
+            # There are no boxes to share, so that patterns and other starts lead to the same.
+            return [
+                _Column(phase, pattern, hard) for *_, phase in phases for pattern in patterns[: None if hard else 1]
+            ]
         near = [phase for *_, phase in phases[:_MAX_PHASES]]
         others = [phase for *_, phase in phases[_MAX_PHASES:_MAX_OTHER_PHASES]]
         columns = [_Column(phase, pattern, hard) for phase in near for pattern in patterns]
@@ -542,185 +544,44 @@ class _Search:
         count = 1 if SLOT_DAYS % DAYS_PER_WEEK == 0 else DAYS_PER_WEEK
         return {(first + SLOT_DAYS * slot) % DAYS_PER_WEEK + 1 for slot in range(count)}
 
-    def _fixed_of(self, column: "_Column") -> NDArray[np.float64]:
-        """Fixed costs of all candidates in a column; infinite where the column does not allow a candidate."""
-        fixed: NDArray[np.float64] = self._fixed[:, column.phase]
-        if column.best:
-            fixed = self._where_possible(np.where(self._is_best, fixed, np.inf), fixed)
-        if column.moved is not None:
-            begin, end = self._blocks[column.moved]
-            block = fixed[begin:end]
-            if int(np.isfinite(block).sum()) > 1:
-                fixed = fixed.copy()
-                fixed[begin + int(block.argmin())] = np.inf
-        weekdays = self._constraints.weekdays
-        if weekdays and SLOT_DAYS % DAYS_PER_WEEK:
-            first = self._weekday - 1 + self._earliest + column.phase
-            weekday = (first + SLOT_DAYS * np.arange(self._slot_count)) % DAYS_PER_WEEK + 1
-            forbidden = ~np.isin(weekday, list(weekdays))
-            fixed = np.where((self._on[:, forbidden] > 0).any(axis=1), np.inf, fixed)
-        if column.pattern is None:
-            return fixed
-        others = [slot for slot in range(self._per_month) if slot not in column.pattern]
-        outside = self._hits[:, others].max(axis=1, initial=False)
-        inside = np.where(outside, np.inf, fixed)
-        if column.hard:
-            return inside
-        # A soft pattern is a start only: items that don't fit it are delivered as usual.
-        return self._where_possible(inside, fixed)
-
-    def _where_possible(self, preferred: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The preferred costs of items that have a finite one, and the others' costs of the rest."""
-        fits = np.isfinite(np.minimum.reduceat(preferred, self._starts))
-        lengths = np.diff([*self._starts, len(preferred)])
-        merged: NDArray[np.float64] = np.where(np.repeat(fits, lengths), preferred, others)
-        return merged
+    def _fixed_of(self, columns: Sequence["_Column"]) -> NDArray[np.float64]:
+        """Fixed costs of all candidates by column; infinite where the column does not allow a candidate."""
+        starts = [
+            (
+                column.phase,
+                -1 if column.pattern is None else sum(1 << slot for slot in column.pattern),
+                column.hard,
+                -1 if column.moved is None else column.moved,
+                column.best,
+            )
+            for column in columns
+        ]
+        return start_costs(self._candidates, np.array(starts, np.int64))
 
     # --- search
 
-    def _sweep(
-        self, fixed: NDArray[np.float64], begun: NDArray[np.intp] | None, sweeps: int
-    ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-        """Chooses the best candidate of each item in turn, given the others, until nothing changes.
-
-        Args:
-            fixed: float64[candidates, k], fixed costs in k columns.
-            begun: intp[items, k], candidates to start from, -1 for none; None to start from nothing.
-            sweeps: largest number of sweeps.
-
-        Returns:
-            intp[items, k], the chosen candidates, and float64[k], their costs.
-        """
-        width, slots = fixed.shape[1], self._slot_count
-        lanes = np.arange(width)
-        counts = np.zeros((width, slots), np.intp)  # items with discounts
-        boxes = np.zeros((width, slots), np.intp)  # all items
-        value = np.zeros((width, slots))  # price of a year before discounts, items with discounts
-        chosen = np.full((len(self._items), width), -1, np.intp)
-        order = [number for number in self._order if self._active[number]]
-        if begun is not None:
-            chosen[:] = begun
-            for number in order:
-                self._place(number, chosen[number], 1, counts, boxes, value)
-        ratios, on, annual = self._ratios, self._on, self._annual
-        for _ in range(sweeps):
-            changed = False
-            for number in order:
-                begin, end = self._blocks[number]
-                old = chosen[number]
-                there = old >= 0
-                without, empty, worth = counts, boxes == 0, value
-                if there.any():
-                    placed = self._delivered[old] * there[:, None]
-                    empty = boxes == placed
-                    if self._discounted[number]:
-                        without = counts - placed
-                        worth = value - placed * annual[old][:, None]
-                marginal = self._box_cost * empty
-                if self._discounted[number]:
-                    then = ratios[without + 1]
-                    marginal += worth * (ratios[without] - then)
-                    both = on[begin:end] @ np.concatenate((marginal, 1.0 - then)).T
-                    total = fixed[begin:end] + both[:, :width] + both[:, width:] * annual[begin:end, None]
-                else:
-                    total = fixed[begin:end] + on[begin:end] @ marginal.T
-                    total += (annual[begin:end] * on[begin:end].sum(axis=1))[:, None]
-                best = total.argmin(axis=0)
-                lowest = total[best, lanes]
-                new = best + begin
-                limit = np.finfo(np.float64).max if self._required[number] else self._none_costs[number]
-                new[~(lowest <= limit)] = -1
-                if (new != old).any():
-                    changed = True
-                    self._place(number, old, -1, counts, boxes, value)
-                    self._place(number, new, 1, counts, boxes, value)
-                    chosen[number] = new
-            if not changed:
-                break
-        costs = (value * (1 - ratios[counts])).sum(axis=1) + self._box_cost * (boxes > 0).sum(axis=1)
-        for number in range(len(self._items)):
-            picked = chosen[number]
-            there = picked >= 0
-            costs += np.where(there, fixed[picked, lanes], self._none_costs[number] * self._active[number])
-            if not self._discounted[number]:
-                costs += np.where(there, annual[picked] * on[picked].sum(axis=1), 0.0)
-        return chosen, costs
-
-    def _place(
-        self,
-        number: int,
-        selection: NDArray[np.intp],
-        sign: int,
-        counts: NDArray[np.intp],
-        boxes: NDArray[np.intp],
-        value: NDArray[np.float64],
-    ) -> None:
-        """Adds (or removes) the chosen candidates of an item."""
-        there = selection >= 0
-        if not there.any():
-            return
-        on = self._delivered[selection] * (sign * there)[:, None]
-        boxes += on
-        if self._discounted[number]:
-            counts += on
-            value += on * self._annual[selection][:, None]
+    def _choose(
+        self, columns: Sequence["_Column"], begun: NDArray[np.int64], sweeps: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """The best candidate of each item in each column, and the costs."""
+        return choose(self._candidates, self._terms, self._fixed_of(columns), begun, self._slot_count, sweeps)
 
     # --- totals, and constraints on the whole plan
 
     def _totals(
-        self, column: "_Column", chosen: NDArray[np.intp], changed: NDArray[np.intp] | None = None, sign: int = 1
+        self, column: "_Column", chosen: NDArray[np.int64], changed: NDArray[np.int64] | None = None, sign: int = 1
     ) -> "_Totals":
         """Cost, price of the most expensive 28 days, and saving of a plan.
 
-        With `changed`, of the plans that differ from it by one candidate more (or less) each, as arrays.
+        With `changed`, of the plans that differ from it by one candidate more (or less) each.
         """
-        there = chosen >= 0
-        picked = chosen[there]
-        variants = np.zeros(0, np.intp) if changed is None else changed
-
-        def sums(rows: NDArray[np.intp], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-            summed: NDArray[np.float64] = weights[rows] @ self._on[rows]
-            return summed
-
-        discounted = self._is_discounted.astype(np.float64)
-        known = self._annual_paid > 0
-        columns = (
-            discounted,
-            np.ones_like(discounted),
-            self._annual * discounted,
-            self._price * discounted,
-            self._price * (1 - discounted) + self._cent,
-            self._annual * known,
-        )
-        count, boxes, annual, price, other, annual_known = (sums(picked, weights) for weights in columns)
-        constant = float(self._none_costs[self._active & ~there].sum()) + float(self._fixed[picked, column.phase].sum())
-        own = self._annual * (1 - discounted) * self._on.sum(axis=1)
-        constant_of = own + self._fixed[:, column.phase]
-        constant += float(own[picked].sum())
-        paid = float(self._annual_paid[picked].sum())
-        if changed is not None:
-            on = sign * self._on[variants]
-            count, boxes, annual, price, other, annual_known = (
-                base + on * weights[variants][:, None]
-                for base, weights in zip((count, boxes, annual, price, other, annual_known), columns, strict=True)
-            )
-        rest = 1 - self._ratios[np.rint(count).astype(np.intp)]
-        cost = (annual * rest).sum(axis=-1) + self._box_cost * (boxes > 0.5).sum(axis=-1) + constant
-        saving = paid - (annual_known * rest).sum(axis=-1)
-        if changed is not None:
-            cost = cost + sign * constant_of[variants]
-            saving = saving + sign * self._annual_paid[variants]
-        # Rounding takes up to two cents of each item.
-        saving = saving - 2 * self._cent * len(picked)
-        run = np.cumsum(price * rest + other, axis=-1)
+        variants = _UNCHANGED if changed is None else changed
         span = -(-MONTH_DAYS // SLOT_DAYS)
-        month = run[..., span - 1 :] if self._slot_count >= span else run[..., -1:]
-        if self._slot_count > span:
-            month = month.copy()
-            month[..., 1:] -= run[..., :-span]
-        return _Totals(cost, month.max(axis=-1), saving)
+        return _Totals(
+            *sum_up(self._candidates, self._terms, column.phase, chosen, variants, sign, self._slot_count, span)
+        )
 
-    def _restrict(self, column: "_Column", chosen: NDArray[np.intp]) -> tuple[Binding | None, NDArray[np.intp]]:
+    def _restrict(self, column: "_Column", chosen: NDArray[np.int64]) -> tuple[Binding | None, NDArray[np.int64]]:
         """Leaves items out until budget, boxes and savings are met."""
         constraints = self._constraints
         chosen = chosen.copy()
@@ -735,13 +596,15 @@ class _Search:
             binding = self._fit_savings(column, chosen, constraints.min_annual_savings)
         return binding, chosen
 
-    def _fit_budget(self, column: "_Column", chosen: NDArray[np.intp], budget: float) -> Binding | None:
+    def _fit_budget(self, column: "_Column", chosen: NDArray[np.int64], budget: float) -> Binding | None:
         """Leaves out the items that give least for their cost, then adds what still fits."""
-        while (now := self._totals(column, chosen)).peak > budget:
+        while (now := self._totals(column, chosen)).peak[0] > budget:
             numbers = np.flatnonzero((chosen >= 0) & ~self._required)
             if not len(numbers):
                 names = tuple(item.name for item, due in zip(self._items, self._required, strict=True) if due)
-                return Binding("budget_per_month", math.ceil(now.peak / self._cent - 1e-6) * self._cent, names)
+                return Binding(
+                    "budget_per_month", math.ceil(float(now.peak[0]) / self._cent - 1e-6) * self._cent, names
+                )
             left = self._totals(column, chosen, chosen[numbers], -1)
             relief = now.peak - left.peak
             loss = left.cost + self._none_costs[numbers] - now.cost
@@ -749,7 +612,7 @@ class _Search:
             score = np.where(relief > _SMALLEST_GAIN, loss / np.maximum(relief, _SMALLEST_GAIN), np.inf)
             position = int(score.argmin()) if np.isfinite(score).any() else int(loss.argmin())
             chosen[numbers[position]] = -1
-        fixed = self._fixed_of(column)
+        fixed = self._fixed_of([column])[0]
         waiting = np.flatnonzero((chosen < 0) & self._active).tolist()
         for number in sorted(waiting, key=lambda one: (-self._none_costs[one], one)):
             begin, end = self._blocks[number]
@@ -759,25 +622,27 @@ class _Search:
             now = self._totals(column, chosen)
             more = self._totals(column, chosen, candidates)
             cost = np.where(more.peak <= budget, more.cost - self._none_costs[number], np.inf)
-            if cost.min() < now.cost - _SMALLEST_GAIN:
+            if cost.min() < now.cost[0] - _SMALLEST_GAIN:
                 chosen[number] = candidates[cost.argmin()]
         return None
 
-    def _fit_savings(self, column: "_Column", chosen: NDArray[np.intp], minimum: float) -> Binding | None:
+    def _fit_savings(self, column: "_Column", chosen: NDArray[np.int64], minimum: float) -> Binding | None:
         """Leaves out the items that save least."""
-        while (now := self._totals(column, chosen)).saving < minimum:
+        while (now := self._totals(column, chosen)).saving[0] < minimum:
             numbers = np.flatnonzero((chosen >= 0) & ~self._required)
             savings = self._totals(column, chosen, chosen[numbers], -1).saving + 2 * self._cent
-            if not len(numbers) or savings.max() <= now.saving + _SMALLEST_GAIN:
-                return Binding("min_annual_savings", math.floor(float(now.saving) / self._cent) * self._cent)
+            if not len(numbers) or savings.max() <= now.saving[0] + _SMALLEST_GAIN:
+                return Binding("min_annual_savings", math.floor(float(now.saving[0]) / self._cent) * self._cent)
             chosen[numbers[savings.argmax()]] = -1
         return None
 
     def _name_left_out(self) -> None:
         constraints = self._constraints
-        allowed = np.isfinite(np.minimum.reduceat(self._fixed_of(self._column), self._starts))
-        possible = np.isfinite(np.minimum.reduceat(self._fixed[:, self._column.phase], self._starts))
         self.left_out = {}
+        if not ((self._chosen < 0) & self._active).any():
+            return
+        allowed = np.isfinite(np.minimum.reduceat(self._fixed_of([self._column])[0], self._starts))
+        possible = np.isfinite(np.minimum.reduceat(self._candidates.fixed[:, self._column.phase], self._starts))
         for number in np.flatnonzero((self._chosen < 0) & self._active).tolist():
             if not possible[number]:
                 code = LeftOutCode.NO_DELIVERY_DAY
@@ -796,10 +661,11 @@ class _Search:
         codes = set(self.left_out.values())
         if LeftOutCode.OVER_BUDGET in codes:
             cheapest = math.inf
+            fixed = self._fixed_of([self._column])[0]
             for number, (begin, end) in enumerate(self._blocks):
-                possible = np.arange(begin, end)[np.isfinite(self._fixed_of(self._column)[begin:end])]
+                possible = np.arange(begin, end)[np.isfinite(fixed[begin:end])]
                 if self._active[number] and len(possible):
-                    none = np.full(len(self._items), -1, np.intp)
+                    none = np.full(len(self._items), -1, np.int64)
                     cheapest = min(cheapest, float(self._totals(self._column, none, possible).peak.min()))
             if math.isfinite(cheapest):
                 yield Binding("budget_per_month", round(math.ceil(cheapest / self._cent - 1e-6) * self._cent, 6))
@@ -815,17 +681,25 @@ class _Search:
         numbers = np.flatnonzero(self._chosen >= 0)
         if not len(numbers):
             return []
-        picked = self._chosen[numbers]
-        on = self._on[picked] > 0
-        ratios = self._ratios[on[self._discounted[numbers]].sum(axis=0)]
+        candidates = self._candidates
+        slots_of = []
+        counts = np.zeros(self._slot_count, np.int64)
+        for number in numbers.tolist():
+            one = self._chosen[number]
+            first, step = int(candidates.first[one]), int(candidates.step[one])
+            slots = slice(first, first + step * int(candidates.deliveries[one]), step)
+            slots_of.append(slots)
+            if self._items[number].discounted:
+                counts[slots] += 1
+        ratios = self._ratios[counts].tolist()
         result = []
-        for row, number in enumerate(numbers.tolist()):
+        begin = self._earliest + self._column.phase
+        for slots, number in zip(slots_of, numbers.tolist(), strict=True):
             item = self._items[number]
-            slots = np.flatnonzero(on[row])
-            days = self._earliest + self._column.phase + SLOT_DAYS * slots
-            reached = ratios[slots] if item.discounted else np.zeros(len(slots))
-            option = self._options[self._option_index[picked[row]]]
-            result.append(PlannedItem(item, option, tuple(days.tolist()), tuple(reached.tolist())))
+            days = tuple(range(begin + SLOT_DAYS * slots.start, begin + SLOT_DAYS * slots.stop, SLOT_DAYS * slots.step))
+            reached = tuple(ratios[slots]) if item.discounted else (0.0,) * len(days)
+            option = self._options[candidates.option[self._chosen[number]]]
+            result.append(PlannedItem(item, option, days, reached))
         return result
 
 
@@ -845,13 +719,13 @@ class _Column(NamedTuple):
 
 
 class _Totals(NamedTuple):
-    """Figures of one plan, or arrays for several."""
+    """Figures of plans, one or several."""
 
-    cost: Any
+    cost: NDArray[np.float64]
     """The objective."""
-    peak: Any
+    peak: NDArray[np.float64]
     """Price of the most expensive 28 days in a row."""
-    saving: Any
+    saving: NDArray[np.float64]
     """Of a year, against what was paid; 0 for items whose paid price is unknown."""
 
 
