@@ -421,7 +421,7 @@ class _Search:
         for number, item in enumerate(self._items):
             best = item.options[0]
             used, paid = _used_units(item), _paid_unit_price(item)
-            none_costs.append((1 + costs.shop_ratio) * used * (paid or 1.0))
+            none_costs.append(_shop_cost(item, costs))
             best_annual = YEAR_DAYS / best.interval_days * _value(item, best)
             price = self._policy.charged_unit_price(item)
             ratio = _MAX_SHIFT_RATIO_OF_REGULAR if item.regular else _MAX_SHIFT_RATIO
