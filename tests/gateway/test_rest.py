@@ -48,6 +48,7 @@ async def test_response_includes_fields_without_a_value(client: httpx.AsyncClien
         "suggestions": [],
         "near_misses": [],
         "forecasts": [],
+        "binding_constraints": [],
     }
     assert answer["warnings"] == []
 

@@ -23,7 +23,7 @@ from pantree_recommendation.demo import demo
 from pantree_recommendation.rules import RULES
 from pantree_recommendation.servicer import RecommendationServicer
 from pantree_recommendation.settings import RecommendationSettings
-from pantree_runtime import telemetry
+from pantree_runtime import background_compilation, telemetry
 from pantree_runtime.dependencies import Dependency
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 
@@ -57,10 +57,9 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
     next_basket = await asyncio.to_thread(_next_basket, settings)
     servicer = RecommendationServicer(policy, await asyncio.to_thread(_models, settings, sagemaker), next_basket)
 
-    async def warm_up() -> None:
-        # Every function is compiled before the first request.
-        await asyncio.to_thread(next_basket.predict, NextBasketRequest(_WARM_UP))
-        await asyncio.to_thread(plan_deliveries, [_WARM_UP_ITEM], policy.plan_policy)
+    def call_all() -> None:
+        next_basket.predict(NextBasketRequest(_WARM_UP))
+        plan_deliveries([_WARM_UP_ITEM], policy.plan_policy)
 
     async def close() -> None:
         if sagemaker is not None:
@@ -73,7 +72,12 @@ async def build(settings: RecommendationSettings) -> ServiceSpec:
                 rpc.add_RecommendationServiceServicer_to_server(servicer, server)
             )
         },
-        warm_up=warm_up,
+        warm_up=lambda: asyncio.to_thread(background_compilation.finish, call_all),
+        compile_in_background=(
+            (lambda: background_compilation.compile_in_background(NAME, call_all))
+            if background_compilation.is_needed()
+            else None
+        ),
         close=close,
         dependencies=[] if sagemaker is None else [Dependency("sagemaker", sagemaker.check)],
         costs={"RecommendBatch": BULK_COST},
