@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,14 @@ def _keys(folder: Path) -> Path:
     return file
 
 
+async def _compile() -> None:
+    """Fills the caches of compiled functions, which images have: compiling takes more memory than the limits give."""
+    for part in ("simulation", "frequency", "recommendation"):
+        program = f"from pantree_{part}.__main__ import PROGRAM; PROGRAM.compile()"
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", program)
+        assert await process.wait() == 0
+
+
 @contextlib.asynccontextmanager
 async def limited_mesh(folder: Path) -> AsyncIterator[LimitedMesh]:
     """A mesh that requires keys. Its log is `folder/log`."""
@@ -84,6 +93,7 @@ async def limited_mesh(folder: Path) -> AsyncIterator[LimitedMesh]:
     }
     addresses: dict[str, str] = {part.name: settings[part.address_variable] for part in PARTS}
     mesh = LimitedMesh({**os.environ, **GRPC_VARIABLES, **settings}, addresses)
+    await _compile()
     try:
         for part in PARTS:
             await mesh.start(part)
