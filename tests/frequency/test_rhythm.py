@@ -112,9 +112,10 @@ def test_one_more_purchase_when_it_was_due_keeps_the_rhythm(
 def test_first_delivery_is_within_an_interval_and_never_right_after_a_purchase(gaps: list[int], recency: int) -> None:
     item = analyzed(gaps, recency)
     days = item.first_delivery.day - AS_OF_DAY
-    assert days >= 1
-    if len(gaps) >= 2:
-        assert recency + days >= 0.4 * np.median(gaps) or days >= 80
+    own_days = item.use_days if item.regularity_ratio > 0 else np.mean(gaps)
+    assert 1 <= days <= max(84, item.options[0].interval_days)
+    # Half of the item's own interval, or the last day that comes into question.
+    assert recency + days >= 0.5 * own_days or days == 84
 
 
 def test_options_begin_with_the_recommended_one_and_name_each_step_once() -> None:
