@@ -167,7 +167,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
         SitePolicy(split_list(settings.allowed_hosts), origins),
     )
     # Two, so that cached responses never evict those that idempotency keys must find.
-    cached, once = Store(redis, _STORE_BYTES), Store(redis, _STORE_BYTES)
+    cached, once = Store("cache", redis, _STORE_BYTES), Store("once", redis, _STORE_BYTES)
     context = RouteContext(
         limits=Limits(
             request_timeout_seconds=settings.request_timeout_seconds,

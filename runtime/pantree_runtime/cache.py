@@ -1,7 +1,7 @@
 """An in-process cache whose values expire."""
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TLRUCache
@@ -51,6 +51,13 @@ class ExpiringCache(Generic[KeyT, ValueT]):
         self._entries.pop(key, None)
         if size <= self._entries.maxsize:
             self._entries[key] = _Entry(value, seconds, size)
+
+    def items(self) -> Iterator[tuple[KeyT, ValueT]]:
+        """Keys and values that have not expired."""
+        for key in list(self._entries):
+            entry = self._entries.get(key)
+            if entry is not None:
+                yield key, entry.value
 
     @property
     def size(self) -> float:

@@ -44,7 +44,7 @@ class Caller:
 
     def check_customer(self, request: Any) -> None:
         """Raises a `ProblemError` with 403 if a request names a customer whom the caller may not name."""
-        if self.customer_id and any(named != self.customer_id for named in _customers_of(request)):
+        if self.customer_id and any(named != self.customer_id for named in customers_of(request)):
             detail = "the token is for another customer_id"
             raise ProblemError(problem_for(error_pb2.ERROR_REASON_PERMISSION_DENIED, detail))
 
@@ -58,14 +58,14 @@ class Caller:
 ANONYMOUS = Caller()
 
 
-def _customers_of(message: Any) -> list[str]:
-    """The fields `customer_id` of a message and of the messages in it."""
+def customers_of(message: Any) -> list[str]:
+    """Customers that a message names: the fields `customer_id` of a message and of the messages in it."""
     found = []
     for field in message.DESCRIPTOR.fields:
         if field.name == "customer_id" and not field.is_repeated:
             found.append(getattr(message, field.name))
         elif field.message_type is not None and not field.is_repeated and message.HasField(field.name):
-            found += _customers_of(getattr(message, field.name))
+            found += customers_of(getattr(message, field.name))
     return found
 
 

@@ -85,6 +85,12 @@ class RestEndpoint:
                     responses.warn(answer)
                 forwarded = headers.headers_of(await call.initial_metadata()) if headers.allowed else None
                 response = Response(bound.write_response(answer), headers=forwarded, media_type="application/json")
+                if request.method == "DELETE":
+                    # Afterward, so that none of the customer's requests stores a response in between.
+                    try:
+                        await context.cache.forget_customers(request, message)
+                    finally:
+                        await context.idempotency.forget_customers(request, message)
                 if key is not None:
                     await responses.store(key, response, answer)
             except Exception as error:

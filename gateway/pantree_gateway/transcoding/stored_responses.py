@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pantree.error.v1 import error_pb2
-from pantree_gateway.stores import Store
+from pantree_gateway.stores import NOBODY, Store
 from pantree_gateway.transcoding.binding import BoundMethod
-from pantree_gateway.transcoding.caller import caller_of
+from pantree_gateway.transcoding.caller import caller_of, customers_of
 from pantree_gateway.transcoding.headers import MAX_TIMEOUT_SECONDS
 from pantree_gateway.transcoding.problem import Problem, ProblemError, problem_for
 from pantree_runtime import telemetry
@@ -54,6 +54,10 @@ class ResponseKey(NamedTuple):
     """Whose part of the store holds the response."""
     refresh: bool = False
     """Whether the client requested a new response."""
+    subjects: frozenset[str] = NOBODY
+    """Customers of the request, hashed with the tenant."""
+    began_at: float = 0.0
+    """When the request arrived, in seconds since 1970."""
 
 
 class ResponseCache:
@@ -69,7 +73,14 @@ class ResponseCache:
             return None
         fingerprint = _fingerprint(request, bound, message)
         refresh = "no-cache" in request.headers.get("cache-control", "")
-        return ResponseKey(f"pantree:response:{fingerprint}", fingerprint, _partition(request), refresh)
+        return ResponseKey(
+            f"pantree:response:{fingerprint}",
+            fingerprint,
+            _partition(request),
+            refresh,
+            _subjects(request, message),
+            self._store.clock(),
+        )
 
     async def find(self, key: ResponseKey) -> Response | None:
         """The stored response, if any."""
@@ -84,7 +95,7 @@ class ResponseCache:
         """Stores a response if it is complete."""
         if is_complete(message):
             value = json.dumps(_encode(response)).encode()
-            await self._store.put(key.partition, key.key, value, self._ttl_seconds)
+            await _put(self._store, key, value, self._ttl_seconds)
         response.headers[CACHE_HEADER] = "miss"
 
     async def store_problem(self, key: ResponseKey, response: Response, problem: Problem) -> None:
@@ -92,6 +103,10 @@ class ResponseCache:
 
     async def release(self, key: ResponseKey) -> None:
         """Does nothing: a cancelled request leaves no trace."""
+
+    async def forget_customers(self, request: Request, message: Message) -> None:
+        """Deletes the responses to requests that named the same customers."""
+        await _forget(self._store, request, message, self._ttl_seconds)
 
 
 class IdempotencyStore:
@@ -115,7 +130,13 @@ class IdempotencyStore:
         # Hashed, since clients may put personal data into their keys.
         digest = hashlib.sha256(f"{_owner(request)}\0{key}".encode()).hexdigest()
         fingerprint = _fingerprint(request, bound, message)
-        return ResponseKey(f"pantree:once:{digest}", fingerprint, _partition(request))
+        return ResponseKey(
+            f"pantree:once:{digest}",
+            fingerprint,
+            _partition(request),
+            subjects=_subjects(request, message),
+            began_at=self._store.clock(),
+        )
 
     async def find(self, key: ResponseKey) -> Response | None:
         """The stored response; None when this request is the first with its key.
@@ -151,7 +172,7 @@ class IdempotencyStore:
         if self._store.is_local:
             response.headers[SCOPE_HEADER] = "replica"
         value = json.dumps({"fingerprint": key.fingerprint, **_encode(response)}).encode()
-        await self._store.put(key.partition, key.key, value, self._ttl_seconds)
+        await _put(self._store, key, value, self._ttl_seconds)
 
     async def store_problem(self, key: ResponseKey, response: Response, problem: Problem) -> None:
         """Stores the response to a failed request, unless it says that nothing was started or to try again."""
@@ -159,11 +180,15 @@ class IdempotencyStore:
             await self.release(key)
             return
         value = json.dumps({"fingerprint": key.fingerprint, **_encode(response)}).encode()
-        await self._store.put(key.partition, key.key, value, self._ttl_seconds)
+        await _put(self._store, key, value, self._ttl_seconds)
 
     async def release(self, key: ResponseKey) -> None:
         """Deletes the key of a cancelled request, so that it can be used again."""
         await self._store.delete(key.partition, key.key)
+
+    async def forget_customers(self, request: Request, message: Message) -> None:
+        """Deletes the responses to requests that named the same customers."""
+        await _forget(self._store, request, message, self._ttl_seconds)
 
 
 def is_deterministic(message: Any, bound: BoundMethod) -> bool:
@@ -196,6 +221,27 @@ def _with_warnings(message: Any) -> list[Any]:
 def _add_warning(message: Message, component: str, code: str, text: str) -> None:
     for part in _with_warnings(message)[:1]:
         part.warnings.add(component=component, code=code, message=text)
+
+
+async def _put(store: Store, key: ResponseKey, value: bytes, ttl_seconds: float) -> None:
+    subjects, began_at = key.subjects, key.began_at
+    await store.put(key.partition, key.key, value, ttl_seconds, subjects=subjects, began_at=began_at)
+
+
+async def _forget(store: Store, request: Request, message: Message, ttl_seconds: float) -> None:
+    # Requests that are running now must not store their responses afterward.
+    for subject in _subjects(request, message):
+        await store.forget(subject, max(ttl_seconds, MAX_TIMEOUT_SECONDS))
+
+
+def _subjects(request: Request, message: Message) -> frozenset[str]:
+    """Customers of a request, hashed with the tenant, all of whose callers share its customers."""
+    tenant = caller_of(request.scope).tenant
+    return frozenset(
+        hashlib.sha256(f"{tenant}\0{customer_id}".encode()).hexdigest()
+        for customer_id in customers_of(message)
+        if customer_id
+    )
 
 
 def _partition(request: Request) -> str:
