@@ -315,6 +315,52 @@ async def wrong_keys(mesh: LimitedMesh, scale: float) -> Answers:
     return answers
 
 
+# 12: false customers next to a victim
+
+
+_VICTIM_ITEMS = [f"Known {letter}" for letter in "ABCDEFGHIJ"]
+_SECRET = "Quince Jelly"
+
+
+def _rows(items: Iterable[str], *, secret: bool) -> list[dict[str, Any]]:
+    rows = [{"name": item, "date": "2026-01-05", "price": 1.0} for item in items]
+    days = ("2026-01-05", "2026-01-12", "2026-01-19", "2026-01-26") if secret else ()
+    return rows + [{"name": _SECRET, "date": day, "price": 1.0} for day in days]
+
+
+async def false_customers(mesh: LimitedMesh, scale: float) -> Answers:
+    """Four false customers next to a victim, then the question what five similar customers buy."""
+    victim = vector_service_pb2.IndexHistoryRequest(tenant_id="south", customer_id="victim", as_of="2026-02-01")
+    names = [*_VICTIM_ITEMS, _SECRET]
+    columns = victim.purchases
+    columns.item_names.extend(names)
+    columns.item_categories.extend([""] * len(names))
+    lines = [(index, 20_500) for index in range(10)] + [(10, 20_500 + 7 * trip) for trip in range(4)]
+    columns.item_indices.extend(index for index, _ in lines)
+    columns.days.extend(day for _, day in lines)
+    for column, value in ((columns.quantities, 1), (columns.prices, 1.0), (columns.savings, 0.0)):
+        column.extend([value] * len(lines))
+    load = vector_service_pb2.IndexHistoriesRequest(histories=[victim])
+    path = "/pantree.vector.v1.VectorService/IndexHistories"
+    answers = Counter({await _call(mesh, "vector", path, load.SerializeToString(), stream=True): 1})
+    async with _client(mesh) as client:
+
+        async def ask(customer: str, rows: list[dict[str, Any]]) -> Any:
+            body = {"customer_id": customer, "history": rows, "as_of": "2026-02-01", "include_suggestions": True}
+            response = await client.post("/api/v1/process", json=body, headers=_JSON)
+            answers[str(response.status_code)] += 1
+            return response.json()
+
+        for attempt in range(max(int(5 * scale), 1)):
+            for number in range(4):
+                padding = [f"Padding {attempt} {number} {letter}" for letter in "ABCDE"]
+                await ask(f"false-{attempt}-{number}", _rows([*_VICTIM_ITEMS, *padding], secret=True))
+            result = await ask(f"question-{attempt}", _rows(_VICTIM_ITEMS, secret=False))
+            shown = [item["name"] for item in result.get("recommendations", {}).get("suggestions", ())]
+            answers["revealed" if _SECRET in shown else "hidden"] += 1
+    return answers
+
+
 # 14: malformed messages
 
 
@@ -442,6 +488,7 @@ ATTACKS: dict[str, tuple[int, Attack, frozenset[str]]] = {
     "extreme days": (8, extreme_days, frozenset({"200", "400"})),
     "idempotency keys of a neighbor": (9, evicted_keys, frozenset({"200", "replayed"})),
     "wrong keys": (10, wrong_keys, frozenset({"401", "429"})),
+    "false customers": (12, false_customers, frozenset({"OK", "200", "hidden"})),
     "deep JSON": (14, deep_json, frozenset({"400"})),
     "random messages": (
         14,

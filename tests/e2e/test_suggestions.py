@@ -8,7 +8,9 @@ import pytest
 
 from pantree.pipeline.v1 import pipeline_service_pb2 as messages
 from pantree.pipeline.v1 import pipeline_service_pb2_grpc as rpc
-from pantree.purchase.v1.purchase_pb2 import Purchase
+from pantree.purchase.v1.purchase_pb2 import Purchase, PurchaseColumns
+from pantree.vector.v1 import vector_service_pb2 as vector_pb2
+from pantree.vector.v1 import vector_service_pb2_grpc as vector_rpc
 from pantree_runtime.channel import open_channel
 from tests.e2e.mesh import RunningMesh
 
@@ -36,6 +38,29 @@ async def process(mesh: RunningMesh, customer: str, history: list[dict[str, Any]
         return result
 
 
+async def load(mesh: RunningMesh, customers: list[str], lines: list[dict[str, Any]]) -> None:
+    """Stores customers with the same purchases in bulk, as a back end does."""
+    names = sorted({line["name"] for line in lines})
+    columns = PurchaseColumns(
+        item_names=names,
+        item_categories=[next(line["category"] for line in lines if line["name"] == name) for name in names],
+        item_indices=[names.index(line["name"]) for line in lines],
+        days=[(date.fromisoformat(line["date"]) - date(1970, 1, 1)).days for line in lines],
+        quantities=[1] * len(lines),
+        prices=[line["price"] for line in lines],
+        savings=[0] * len(lines),
+    )
+    histories = [
+        vector_pb2.IndexHistoryRequest(customer_id=customer, purchases=columns, as_of="2026-06-01")
+        for customer in customers
+    ]
+    async with open_channel(mesh.address("vector"), timeout_seconds=30) as channel:
+        batches = iter([vector_pb2.IndexHistoriesRequest(histories=histories)])
+        responses = [response async for response in vector_rpc.VectorServiceStub(channel).IndexHistories(batches)]
+    outcomes = [outcome.item_count for response in responses for outcome in response.outcomes]
+    assert outcomes == [len(names)] * len(customers)
+
+
 @pytest.mark.asyncio(loop_scope="session")
 async def test_new_customer_gets_suggestions_from_similar_customers(mesh: RunningMesh) -> None:
     newcomer = [
@@ -45,13 +70,16 @@ async def test_new_customer_gets_suggestions_from_similar_customers(mesh: Runnin
     early = await process(mesh, "newcomer", newcomer, include_suggestions=True)
     # Customers of other tests may be stored, but none of them buys these items.
     assert not {"Rye Sourdough", "Oat Kefir"} & {item["name"] for item in early["recommendations"]["suggestions"]}
+    regular = [
+        *purchases("Rye Sourdough", "bakery", 7, 12),
+        *purchases("Oat Kefir", "dairy", 14, 6),
+        *purchases("Quince Jelly", "pantry", 21, 4),
+    ]
     for number in range(6):
-        regular = [
-            *purchases("Rye Sourdough", "bakery", 7, 12),
-            *purchases("Oat Kefir", "dairy", 14, 6),
-            *purchases("Quince Jelly", "pantry", 21, 4),
-        ]
         await process(mesh, f"regular-{number}", regular)
+    unknown = await process(mesh, "newcomer", newcomer, include_suggestions=True)
+    assert not {"Rye Sourdough", "Oat Kefir"} & {item["name"] for item in unknown["recommendations"]["suggestions"]}
+    await load(mesh, [f"regular-{number}" for number in range(6)], regular)  # now somebody vouches for them
     later = await process(mesh, "newcomer", newcomer, include_suggestions=True)
     assert later["recommendations"]["recommendations"] == []
     assert {item["name"] for item in later["recommendations"]["near_misses"]} == {"Rye Sourdough", "Oat Kefir"}

@@ -78,9 +78,9 @@ async def test_neighborhood_has_associated_items(vector: "rpc.VectorServiceAsync
     for number in range(8):
         pasta = [("Pasta", "pantry", 20_000, 1.0)] if number < 6 else []
         lines = [("Milk", "dairy", 20_000, 4.0), *pasta, *(purchases_of_eggs if number < 5 else [])]
-        await vector.IndexHistory(
-            index_request(customer_id=f"customer-{number}", purchases=columns_of(history_of_lines(lines)))
-        )
+        histories = [index_request(customer_id=f"customer-{number}", purchases=columns_of(history_of_lines(lines)))]
+        batches = iter([messages.IndexHistoriesRequest(histories=histories)])
+        assert [response async for response in vector.IndexHistories(batches)]
     own = history_of_lines([("Milk", "dairy", 20_000, 4.0), ("Pasta", "pantry", 20_000, 1.0)])
     await vector.IndexHistory(index_request(customer_id="newcomer", purchases=columns_of(own)))
     response = await vector.DescribeNeighborhood(messages.DescribeNeighborhoodRequest(customer_id="newcomer"))

@@ -266,8 +266,11 @@ async def test_items_of_customers_have_their_purchase_days(similarity: Similarit
 async def test_neighborhood_is_what_many_similar_customers_buy_regularly(similarity: Similarity, tenant: str) -> None:
     habit = [("Whole Milk", "dairy", day, 4.0) for day in (19_980, 19_987, 19_994)]
     eggs = [("Eggs", "dairy", day, 3.0) for day in (19_980, 19_990, 20_000)]
+    customers = []
     for number in range(12):  # more than one query fetches
-        await index(similarity, tenant, f"customer-{number}", [*habit, *eggs])
+        customers.append(HistoryToIndex(tenant, f"customer-{number}", history_of_lines([*habit, *eggs]), DAY))
+    await similarity.index_histories(customers)
+    await index(similarity, tenant, "unknown", [*habit, *eggs])  # nobody vouches for this one
     await index(similarity, tenant, "newcomer", [("Whole Milk", "dairy", 20_000, 4.0)])
     neighborhood = await similarity.neighborhood(tenant, "newcomer", limit=10)
     assert neighborhood.neighbor_count == 12

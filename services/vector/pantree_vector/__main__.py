@@ -77,7 +77,7 @@ async def build(settings: VectorSettings) -> ServiceSpec:
     """The service, ready to be served."""
     embedder = CachedEmbedder(embedder_of(settings), settings.embedding_cache_size)
     store = store_of(settings)
-    similarity = Similarity(store, embedder, run_cpu)
+    similarity = Similarity(store, embedder, run_cpu, waiting_days=settings.waiting_days)
     servicer = VectorServicer(similarity)
     return ServiceSpec(
         name=NAME,

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from pantree_runtime.settings import PartSettings
+from pantree_vector.core.similarity import DEFAULT_WAITING_DAYS
 
 DEFAULT_MILVUS_PORT = 19530
 DEFAULT_QDRANT_PORT = 6333
@@ -109,6 +110,12 @@ class VectorSettings(PartSettings):
         default=65_536,
         ge=1,
         description="Maximum number of customers' items with memory://; customers stored longest ago are forgotten.",
+    )
+    waiting_days: int = Field(
+        default=DEFAULT_WAITING_DAYS,
+        ge=0,
+        le=3650,
+        description="Days until others may learn from a customer that IndexHistory stored; IndexHistories vouches.",
     )
     collection_prefix: str = Field(
         default="pantree",

@@ -129,7 +129,7 @@ class VectorServiceServicer:
     def DescribeNeighborhood(self, request, context):
         """DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
         regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
-        left out.
+        left out. Customers stored by IndexHistory count after a waiting time, those stored by IndexHistories at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

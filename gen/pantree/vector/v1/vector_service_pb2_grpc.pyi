@@ -53,7 +53,7 @@ class VectorServiceStub:
     DescribeNeighborhood: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighborhoodRequest, _vector_service_pb2.DescribeNeighborhoodResponse]
     """DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
     regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
-    left out.
+    left out. Customers stored by IndexHistory count after a waiting time, those stored by IndexHistories at once.
     """
     DeleteCustomer: _grpc.UnaryUnaryMultiCallable[_vector_service_pb2.DeleteCustomerRequest, _vector_service_pb2.DeleteCustomerResponse]
     """DeleteCustomer removes all data of a customer. It succeeds when the customer is not stored."""
@@ -83,7 +83,7 @@ class VectorServiceAsyncStub(VectorServiceStub):
     DescribeNeighborhood: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.DescribeNeighborhoodRequest, _vector_service_pb2.DescribeNeighborhoodResponse]  # type: ignore[assignment]
     """DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
     regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
-    left out.
+    left out. Customers stored by IndexHistory count after a waiting time, those stored by IndexHistories at once.
     """
     DeleteCustomer: _aio.UnaryUnaryMultiCallable[_vector_service_pb2.DeleteCustomerRequest, _vector_service_pb2.DeleteCustomerResponse]  # type: ignore[assignment]
     """DeleteCustomer removes all data of a customer. It succeeds when the customer is not stored."""
@@ -152,7 +152,7 @@ class VectorServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_vector_service_pb2.DescribeNeighborhoodResponse, _abc.Awaitable[_vector_service_pb2.DescribeNeighborhoodResponse]]:
         """DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
         regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
-        left out.
+        left out. Customers stored by IndexHistory count after a waiting time, those stored by IndexHistories at once.
         """
 
     @_abc_1.abstractmethod

@@ -187,7 +187,9 @@ class MemoryStore:
         found = await self._search(
             tenant.customers, vector, lambda customer: customer.customer_id != exclude_customer_id, limit
         )
-        return [CustomerMatch(customer.customer_id, score) for customer, score in found]
+        return [
+            CustomerMatch(customer.customer_id, score, customer.profile.counts_from_day) for customer, score in found
+        ]
 
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:
         tenant = self._tenants.get(tenant_id)

@@ -272,8 +272,11 @@ class MilvusStore(ExternalStore):
             f'tenant_uuid == "{_uuid("tenant", tenant_id)}"',
             f'id != "{customer_point_id(tenant_id, exclude_customer_id)}"',
         ]
-        found = await self._search(self._customers, vector, conditions, ["customer_id"], limit)
-        return [CustomerMatch(row["customer_id"], score) for row, score in found]
+        found = await self._search(self._customers, vector, conditions, ["customer_id", "profile"], limit)
+        return [
+            CustomerMatch(row["customer_id"], score, CustomerProfile.from_json(row["profile"]).counts_from_day)
+            for row, score in found
+        ]
 
     @external_operation
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:

@@ -169,7 +169,10 @@ class QdrantStore(ExternalStore):
             must_not=[models.HasIdCondition(has_id=[customer_point_id(tenant_id, exclude_customer_id)])],
         )
         found = await self._search(self._customers, vector, query_filter, limit)
-        return [CustomerMatch(payload["customer_id"], score) for payload, score in found]
+        return [
+            CustomerMatch(payload["customer_id"], score, CustomerProfile.from_json(payload["profile"]).counts_from_day)
+            for payload, score in found
+        ]
 
     @external_operation
     async def items_of_customers(self, tenant_id: str, customer_ids: Sequence[str]) -> list[tuple[CustomerItem, ...]]:

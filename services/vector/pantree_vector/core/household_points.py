@@ -1,6 +1,6 @@
 """The points to store for a purchase history."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pantree_domain.purchases import PurchaseHistory
 from pantree_vector.core.embedder import Embedder
@@ -24,14 +24,22 @@ class HistoryToIndex:
     """As-of date of the profile, days since 1970-01-01."""
 
 
-def points_of(to_index: HistoryToIndex, embedder: Embedder) -> HouseholdPoints:
-    """The customer's point and one point for each of the customer's items."""
+def points_of(to_index: HistoryToIndex, embedder: Embedder, counts_from_day: int = 0) -> HouseholdPoints:
+    """The customer's point and one point for each of the customer's items.
+
+    Args:
+        to_index: the household.
+        embedder: computes vectors of names.
+        counts_from_day: first day on which others may learn from the customer.
+    """
     household = household_of(to_index.history)
     vectors = embedder.embed([embedding_text(item.key) for item in household.items])
     customer = CustomerPoint(
         tenant_id=to_index.tenant_id,
         customer_id=to_index.customer_id,
         vector=profile_vector(household, vectors),
-        profile=profile_of(to_index.customer_id, household, to_index.as_of_day),
+        profile=replace(
+            profile_of(to_index.customer_id, household, to_index.as_of_day), counts_from_day=counts_from_day
+        ),
     )
     return HouseholdPoints(customer, household.items, vectors)

@@ -3,6 +3,10 @@
 Of the customers with the nearest profiles, those with the most items in common are the neighbors. Profiles capture
 that oat milk is similar to soy milk; items in common show what the same people buy. An item is included only if enough
 neighbors buy it, because a few buyers are weak evidence and their purchases are private.
+
+Someone who can store customers could invent all buyers but one, and learn from the count what that one buys. So only
+customers count that a back end has vouched for or that were stored long ago, and customers with nearly the same items
+count once (docs/decisions/0049).
 """
 
 import math
@@ -22,6 +26,9 @@ REGULAR_DAYS = 3
 """Minimum number of purchase days of an item that is bought regularly: two intervals, as recommendation requires."""
 MIN_BUYERS = 5
 """Minimum number of regular buyers of an item that is included (k-anonymity)."""
+COPY_RATIO, MIN_COPY_ITEMS = 0.8, 8
+"""Share of common items among all items of two customers, from which on they count as one, and how many items that
+takes. Real households of that size have far less in common."""
 _MIN_LIFT = 1.2
 """Minimum ratio between an item's frequency among the buyers of another item and among all neighbors for the two to be
 associated. A judgment, not fitted: with a smaller one, a single neighbor would decide."""
@@ -119,14 +126,34 @@ def neighborhood_of(
 
 
 def _nearest(own: Set[str], others: Sequence[Sequence[CustomerItem]]) -> list[Sequence[CustomerItem]]:
-    """The customers nearest by cosine similarity of the sets of items ever bought; ties keep their order."""
+    """The customers nearest by cosine similarity of the sets of items ever bought; ties keep their order.
+
+    Of those with nearly the same items, only the nearest is included.
+    """
     scores = []
     for items in others:
         common = sum(item.key in own for item in items)
         # The customer's own number of items is a common factor and does not change the order.
         scores.append(common / math.sqrt(len(items)) if items else 0.0)
     order = sorted(range(len(others)), key=lambda place: -scores[place])
-    return [others[place] for place in order[:NEIGHBORS] if others[place]]
+    nearest: list[Sequence[CustomerItem]] = []
+    found: list[frozenset[str]] = []
+    for place in order:
+        keys = frozenset(item.key for item in others[place])
+        if keys and not any(_are_copies(keys, other) for other in found):
+            nearest.append(others[place])
+            found.append(keys)
+            if len(nearest) == NEIGHBORS:
+                break
+    return nearest
+
+
+def _are_copies(keys: frozenset[str], other: frozenset[str]) -> bool:
+    smaller, larger = sorted((len(keys), len(other)))
+    if larger < MIN_COPY_ITEMS or smaller < COPY_RATIO * larger:
+        return False
+    common = len(keys & other)
+    return common >= COPY_RATIO * (smaller + larger - common)
 
 
 def _quartiles(intervals: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -45,6 +45,8 @@ class CustomerProfile:
     """Largest first; they sum to 1. Empty if nothing was paid."""
     as_of_day: int
     """Days since 1970-01-01."""
+    counts_from_day: int = 0
+    """First day on which others may learn from the customer, days since 1970-01-01 (`neighborhood.py`)."""
 
     def to_json(self) -> str:
         """The JSON object to store."""

@@ -1,8 +1,9 @@
 """Use cases of the vector service: embed, index, search, delete."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 
 from pantree_runtime.cpu_runner import CpuRunner, run_inline
 from pantree_runtime.errors import NotFound
@@ -33,6 +34,9 @@ _MAX_FETCH = 16_384  # Milvus returns no more points from one search
 _MS_PER_LINE = 0.005
 _MS_PER_CANDIDATE = 0.02
 _NEIGHBORHOOD_MS = 10.0
+DEFAULT_WAITING_DAYS = 28
+"""Days until a customer that was stored alone counts as a neighbor."""
+_FIRST_DATE = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,36 @@ class IndexedHistory:
     profile: CustomerProfile
 
 
+def today() -> int:
+    """Days from 1970-01-01 until today, in UTC."""
+    return (datetime.now(UTC).date() - _FIRST_DATE).days
+
+
 class Similarity:
     """Finds similar items and similar customers.
+
+    Args:
+        store: stores the points.
+        embedder: computes vectors of names.
+        run_cpu: runs CPU-bound functions.
+        waiting_days: days until a customer that was stored alone counts as a neighbor of others.
+        today: the current day, in days since 1970-01-01.
 
     Methods raise ComponentUnavailable for `vector-store` if the store does not answer.
     """
 
-    def __init__(self, store: VectorStore, embedder: Embedder, run_cpu: CpuRunner = run_inline) -> None:
+    def __init__(
+        self,
+        store: VectorStore,
+        embedder: Embedder,
+        run_cpu: CpuRunner = run_inline,
+        *,
+        waiting_days: int = DEFAULT_WAITING_DAYS,
+        today: Callable[[], int] = today,
+    ) -> None:
         self._store = store
+        self._waiting_days = waiting_days
+        self._today = today
         self._embedder = embedder
         self._run_cpu = run_cpu
         # Two concurrent writes of one household could mix their items.
@@ -81,12 +107,15 @@ class Similarity:
         return await self._run_cpu(self._embedder.ms_per_name * len(texts), self._embedder.embed, texts)
 
     async def index_history(self, to_index: HistoryToIndex) -> IndexedHistory:
-        """Like `index_histories`, for one household."""
-        (indexed,) = await self.index_histories([to_index])
+        """Like `index_histories`, for one household, which counts as a neighbor after the waiting time."""
+        household = (to_index.tenant_id, to_index.customer_id)
+        (indexed,) = await asyncio.shield(self._writes.submit({household}, lambda: self._index_alone(to_index)))
         return indexed
 
     async def index_histories(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
         """Replaces the stored items and profiles of households, and returns what was stored, in the same order.
+
+        The caller vouches for them: they count as neighbors at once.
 
         Idempotent. If a household has two histories, the later one is stored. Calls for the same household run in the
         order in which they were made, and complete even if the caller is canceled.
@@ -94,18 +123,23 @@ class Similarity:
         if not histories:
             return []
         households = {(one.tenant_id, one.customer_id) for one in histories}
-        return await asyncio.shield(self._writes.submit(households, lambda: self._index(histories)))
+        return await asyncio.shield(self._writes.submit(households, lambda: self._index(histories, self._today())))
 
-    async def _index(self, histories: Sequence[HistoryToIndex]) -> list[IndexedHistory]:
+    async def _index_alone(self, to_index: HistoryToIndex) -> list[IndexedHistory]:
+        known = await self._store.find_customer(to_index.tenant_id, to_index.customer_id)
+        counts_from_day = self._today() + self._waiting_days if known is None else known.profile.counts_from_day
+        return await self._index([to_index], counts_from_day)
+
+    async def _index(self, histories: Sequence[HistoryToIndex], counts_from_day: int) -> list[IndexedHistory]:
         cost_ms = _MS_PER_LINE * sum(len(one.history) for one in histories)
         cost_ms += self._embedder.ms_per_name * sum(len(one.history.item_names) for one in histories)
-        households = await self._run_cpu(cost_ms, self._points_of_all, histories)
+        households = await self._run_cpu(cost_ms, self._points_of_all, histories, counts_from_day)
         latest = {(one.customer.tenant_id, one.customer.customer_id): one for one in households}
         await self._store.replace_households(list(latest.values()))
         return [IndexedHistory(item_count=len(one.items), profile=one.customer.profile) for one in households]
 
-    def _points_of_all(self, histories: Sequence[HistoryToIndex]) -> list[HouseholdPoints]:
-        return [points_of(one, self._embedder) for one in histories]
+    def _points_of_all(self, histories: Sequence[HistoryToIndex], counts_from_day: int) -> list[HouseholdPoints]:
+        return [points_of(one, self._embedder, counts_from_day) for one in histories]
 
     async def search_items(
         self, tenant_id: str, text: str, *, limit: int, item_filter: ItemFilter = ALL_ITEMS, diversity: float = 0.0
@@ -182,9 +216,9 @@ class Similarity:
             NotFound: the customer is not stored.
         """
         matches = await self.search_customers(tenant_id, customer_id, limit=CUSTOMERS_COMPARED)
-        own, *others = await self.items_of_customers(
-            tenant_id, [customer_id, *(match.customer_id for match in matches)]
-        )
+        day = self._today()
+        counted = [match.customer_id for match in matches if match.counts_from_day <= day]
+        own, *others = await self.items_of_customers(tenant_id, [customer_id, *counted])
         return await self._run_cpu(_NEIGHBORHOOD_MS, neighborhood_of, own, others, limit=limit)
 
     async def delete_customer(self, tenant_id: str, customer_id: str) -> int:

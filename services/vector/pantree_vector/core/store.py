@@ -78,6 +78,8 @@ class CustomerMatch:
     customer_id: str
     score: float
     """Cosine similarity, −1 to 1."""
+    counts_from_day: int = 0
+    """That of the profile."""
 
 
 class VectorStore(Protocol):

@@ -937,7 +937,7 @@ export const VectorService: GenService<{
   /**
    * DescribeNeighborhood returns counts of the items that the customers most similar to a stored customer buy
    * regularly, without those that the customer buys regularly. Items that fewer than five of them buy regularly are
-   * left out.
+   * left out. Customers stored by IndexHistory count after a waiting time, those stored by IndexHistories at once.
    *
    * @generated from rpc pantree.vector.v1.VectorService.DescribeNeighborhood
    */
