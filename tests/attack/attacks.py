@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import random
+import tempfile
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -12,11 +13,16 @@ import grpc
 import httpx
 from google.protobuf.message_factory import GetMessageClass
 
+from pantree.enrichment.v1 import enrichment_service_pb2
 from pantree.frequency.v1 import frequency_service_pb2, frequency_service_pb2_grpc
+from pantree.history.v1 import history_service_pb2
 from pantree.pipeline.v1 import pipeline_service_pb2
 from pantree.recommendation.v1 import recommendation_service_pb2
 from pantree.simulation.v1 import simulation_service_pb2, simulation_service_pb2_grpc
 from pantree.vector.v1 import vector_service_pb2
+from pantree_history.__main__ import build as build_history
+from pantree_history.settings import HistorySettings
+from pantree_runtime.server import running
 from pantree_runtime.status import is_lost_connection
 from tests.attack.mesh import ATTACKER_ADDRESS, ATTACKER_KEY, LEGITIMATE_KEY, LimitedMesh
 
@@ -338,8 +344,9 @@ async def false_customers(mesh: LimitedMesh, scale: float) -> Answers:
     lines = [(index, 20_500) for index in range(10)] + [(10, 20_500 + 7 * trip) for trip in range(4)]
     columns.item_indices.extend(index for index, _ in lines)
     columns.days.extend(day for _, day in lines)
-    for column, value in ((columns.quantities, 1), (columns.prices, 1.0), (columns.savings, 0.0)):
-        column.extend([value] * len(lines))
+    columns.quantities.extend([1] * len(lines))
+    columns.prices.extend([1.0] * len(lines))
+    columns.savings.extend([0.0] * len(lines))
     load = vector_service_pb2.IndexHistoriesRequest(histories=[victim])
     path = "/pantree.vector.v1.VectorService/IndexHistories"
     answers = Counter({await _call(mesh, "vector", path, load.SerializeToString(), stream=True): 1})
@@ -384,8 +391,12 @@ _SERVICES = [
     ("simulation", simulation_service_pb2.DESCRIPTOR.services_by_name["SimulationService"]),
     ("vector", vector_service_pb2.DESCRIPTOR.services_by_name["VectorService"]),
     ("frequency", frequency_service_pb2.DESCRIPTOR.services_by_name["FrequencyService"]),
+    ("enrichment", enrichment_service_pb2.DESCRIPTOR.services_by_name["EnrichmentService"]),
     ("recommendation", recommendation_service_pb2.DESCRIPTOR.services_by_name["RecommendationService"]),
+    ("history", history_service_pb2.DESCRIPTOR.services_by_name["HistoryService"]),
 ]
+_ENDLESS = frozenset({"SimulatePopulation", "StreamHistories"})
+"""Methods whose responses are too many to read."""
 _TEXTS = ["", "a", "Milk", "2026-01-01", "2199-12-31", "é" * 300, "a\nb", "\u200b", "x" * 70]
 _NUMBERS = [0, 1, -1, 2, 7, 365, 20_000, 2**31 - 1, -(2**31)]
 
@@ -428,8 +439,13 @@ async def random_messages(mesh: LimitedMesh, scale: float) -> Answers:
     answers: Answers = Counter()
     methods = [(part, method) for part, service in _SERVICES for method in service.methods]
     async with contextlib.AsyncExitStack() as stack:
+        # The mesh has no such part, since it is optional.
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        settings = HistorySettings(store_url=f"sqlite://{folder}/history.db", port=0)
+        history = await stack.enter_async_context(running(await build_history(settings)))
+        addresses = {**mesh.addresses, "history": history.address}
         channels: dict[str, Any] = {
-            part: await stack.enter_async_context(grpc.aio.insecure_channel(mesh.addresses[part], options=_NO_LIMIT))
+            part: await stack.enter_async_context(grpc.aio.insecure_channel(addresses[part], options=_NO_LIMIT))
             for part, _ in _SERVICES
         }
 
@@ -444,7 +460,7 @@ async def random_messages(mesh: LimitedMesh, scale: float) -> Answers:
                             else channels[part].unary_stream(path)(data, timeout=_WAIT_SECONDS)
                         )
                         async for _ in open_call:
-                            if method.name == "SimulatePopulation":
+                            if method.name in _ENDLESS:
                                 open_call.cancel()
                                 break
                     else:
@@ -454,7 +470,7 @@ async def random_messages(mesh: LimitedMesh, scale: float) -> Answers:
                 code = error.code().name
             answers[code if code not in ("INTERNAL", "UNKNOWN") else f"{code} of {path}"] += 1
 
-        total = max(int(10_000 * scale), 600)
+        total = max(int(100_000 * scale), 600)
         for begin in range(0, total, 30):
             tasks = []
             for number in range(begin, min(begin + 30, total)):

@@ -48,7 +48,7 @@ HEADER = (
 async def warm_up(mesh: LimitedMesh) -> None:
     """Calls every RPC a few times, since first calls load code and fill caches."""
     for name in ("random messages", "bulk streams that nobody reads", "24 histories of 20,000 lines"):
-        await ATTACKS[name][1](mesh, 0.02)
+        await ATTACKS[name][1](mesh, 0.006)
 
 
 async def attack(mesh: LimitedMesh, name: str, scale: float) -> Result:

@@ -34,7 +34,7 @@ class _Mesh:
         """What a back end stores in bulk."""
         await self.similarity.index_histories([self.history(customer, items, secret)])
 
-    async def asked(self) -> Neighborhood:
+    async def requested(self) -> Neighborhood:
         """What the attacker sees with a further customer next to the victim."""
         await self.request("question", _KNOWN)
         return await self.similarity.neighborhood("", "question", limit=10)
@@ -59,7 +59,7 @@ async def _attack(mesh: _Mesh, victim_secret: str, *, waiting_days: int, padded:
     mesh.day += waiting_days
     for number in range(MIN_BUYERS - 1):  # an active customer is stored again and again
         await mesh.request(f"false-{number}", _padded(number) if padded else _KNOWN, _SECRET)
-    return await mesh.asked()
+    return await mesh.requested()
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ async def test_patient_attacker_with_independent_customers_is_the_documented_lim
 async def test_customers_of_a_back_end_count_at_once(mesh: _Mesh) -> None:
     for number in range(MIN_BUYERS):
         await mesh.load(f"customer-{number}", _padded(number), "Oat Milk")
-    assert [item.name for item in (await mesh.asked()).items] == ["Oat Milk"]
+    assert [item.name for item in (await mesh.requested()).items] == ["Oat Milk"]
 
 
 async def test_customer_that_was_deleted_waits_again(mesh: _Mesh) -> None:
     await mesh.request("a", _KNOWN)
     mesh.day += DEFAULT_WAITING_DAYS
-    assert (await mesh.asked()).neighbor_count == 1
+    assert (await mesh.requested()).neighbor_count == 1
     await mesh.similarity.delete_customer("", "a")
     await mesh.request("a", _KNOWN)
-    assert (await mesh.asked()).neighbor_count == 0
+    assert (await mesh.requested()).neighbor_count == 0
