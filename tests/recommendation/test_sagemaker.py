@@ -15,6 +15,7 @@ from pantree_recommendation.backends.endpoint import AwsConnection, BotoEndpoint
 from pantree_recommendation.backends.sagemaker import SageMakerRanker
 from pantree_recommendation.core.ranking import RankerFailure
 from pantree_runtime.deadline import set_remaining_seconds
+from pantree_runtime.dependencies import CHECK_SECONDS
 from tests.recommendation.evidence import features
 from tests.recommendation.sagemaker_stub import SageMakerStub, error, rank_by_confidence, reply, serving
 from tests.runtime.test_circuit_breaker import Clock
@@ -374,3 +375,41 @@ async def test_health_follows_calls_in_flight_and_the_last_one(stub: SageMakerSt
         stub.behavior = rank_by_confidence
         await opened.scores([features()])
         assert await opened.check() == ""
+
+
+async def test_after_a_failure_health_and_requests_recover_with_the_next_check(stub: SageMakerStub) -> None:
+    clock = Clock()
+    async with ranker(stub.url, clock=clock, failure_threshold=1, cool_down_seconds=3_600.0) as opened:
+        await opened.scores([features()])
+        assert await opened.check() == ""
+        assert len(stub.requests) == 1, "an endpoint that works is not called by checks"
+
+        stub.behavior = error("ModelNotReadyException", 429)
+        with pytest.raises(RankerFailure):
+            await opened.scores([features(name="milk"), features(name="bread")])
+        for _ in range(3):
+            clock.seconds += CHECK_SECONDS
+            assert "ModelNotReadyException" in await opened.check()
+            assert "ModelNotReadyException" in await opened.check(), "repeated at once, without a call"
+        assert len(stub.requests) == 5
+        with pytest.raises(RankerFailure, match="its circuit is open"):
+            await opened.scores([features()])
+
+        stub.behavior = rank_by_confidence
+        clock.seconds += CHECK_SECONDS
+        assert await opened.check() == ""
+        assert await opened.scores([features(confidence=50.0)]) == [0.5], "the circuit is closed"
+
+
+async def test_checks_that_hang_do_not_pile_up(stub: SageMakerStub) -> None:
+    clock = Clock()
+    async with ranker(stub.url, clock=clock, timeout_seconds=0.2) as opened:
+        stub.behavior = stub.hang
+        with pytest.raises(RankerFailure):
+            await opened.scores([features()])
+        for _ in range(5):
+            clock.seconds += CHECK_SECONDS
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await opened.check()
+        assert len(stub.requests) == 3, "the request and two checks"

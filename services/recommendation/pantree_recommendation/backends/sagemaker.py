@@ -1,6 +1,7 @@
 """Ranks items on a SageMaker endpoint, within its body limit and the request's deadline, behind a circuit breaker."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,10 @@ _log = structlog.get_logger(__name__)
 FALLBACK_SECONDS = 0.25
 # A request that takes longer degrades the health: most have less time for all parts together.
 _SLOW_SECONDS = 3.0
+# Checks that may hang at the same time: with the default timeout, one of them always ends before the next begins.
+_MAX_CHECKS = 2
+# A check that repeats one within this time, to rule out a short disturbance, makes no call.
+_MIN_SECONDS_BETWEEN_CHECKS = 2.0
 # Maximum of the random wait before the first retry; it doubles with each attempt.
 _FIRST_WAIT_SECONDS = 0.1
 
@@ -69,11 +74,15 @@ class SageMakerRanker:
         self._breaker = CircuitBreaker(cool_down_seconds, clock, failure_threshold=failure_threshold)
         self._log = RateLimitedLog(_log, clock)
         self._clock = clock
-        self._cool_down_seconds = cool_down_seconds
-        self._last_failure, self._failed_at = "", 0.0
+        self._last_failure = ""
+        self._last_failed: Sequence[ItemFeatures] = ()
+        """An item of the last failed request."""
+        self._checked_at = -math.inf
         self._began_at: dict[object, float] = {}
         """Start time of each request in flight."""
         self._threads = ThreadPoolExecutor(max_calls, thread_name_prefix="sagemaker")
+        # Of their own, so that calls that hang do not delay them.
+        self._check_threads = ThreadPoolExecutor(_MAX_CHECKS, thread_name_prefix="sagemaker-check")
 
     async def scores(self, items: Sequence[ItemFeatures]) -> Sequence[float]:
         if not items:
@@ -91,31 +100,49 @@ class SageMakerRanker:
         except RankerFailure as raised:
             failure = raised
         else:
-            self._breaker.record_success()
-            self._last_failure = ""
+            self._succeed()
             return scores
         finally:
             del self._began_at[call]
-        self._last_failure, self._failed_at = str(failure), self._clock()
+        self._last_failure, self._last_failed = str(failure), items[:1]
         self._breaker.record_failure()
         self._log.warning("sagemaker failed", cause=str(failure), circuit_open=not self._breaker.is_closed)
         raise failure
 
     async def check(self) -> str:
-        """What is wrong with a call in flight or the last one, for operators; empty if it succeeded or is long ago.
+        """What is wrong with a call in flight or the last one, for operators; empty if it succeeded.
 
-        SageMaker has no call that shows whether an endpoint works except inference, which costs money.
+        SageMaker has no call that shows whether an endpoint works except inference. So nothing is called while requests
+        succeed; after a failed one, one of its items is ranked at each check, until that succeeds. That also closes the
+        circuit.
         """
         waiting = max((self._clock() - began_at for began_at in self._began_at.values()), default=0.0)
         if waiting > _SLOW_SECONDS:
             return f"a call has had no answer for {waiting:.0f} s"
-        is_recent = self._clock() - self._failed_at < self._cool_down_seconds
-        return self._last_failure if is_recent else ""
+        if not self._last_failure or self._clock() - self._checked_at < _MIN_SECONDS_BETWEEN_CHECKS:
+            return self._last_failure
+        self._checked_at = self._clock()
+        items = self._last_failed
+        [(body, count)] = request_bodies(items, self._body_format, self._max_body_bytes)
+        try:
+            loop = asyncio.get_running_loop()
+            response = await loop.run_in_executor(self._check_threads, self._endpoint.invoke, body, self._body_format)
+            predictions(response, count, self._body_format)
+        except (EndpointFailure, RankerFailure):
+            return self._last_failure
+        _log.info("sagemaker works again")
+        self._succeed()
+        return ""
 
     async def close(self) -> None:
         """Closes connections and threads. Abandoned calls end when they time out."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._check_threads.shutdown(wait=False, cancel_futures=True)
         self._endpoint.close()
+
+    def _succeed(self) -> None:
+        self._last_failure = ""
+        self._breaker.record_success()
 
     def _available_seconds(self) -> float:
         remaining = remaining_seconds()
