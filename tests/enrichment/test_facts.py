@@ -49,6 +49,7 @@ answers = st.builds(
     related_items=st.lists(
         st.builds(RelatedItem, st.sampled_from(["Milk", "Cola", "evil.example", ""]), st.sampled_from(Relation))
     ).map(tuple),
+    plain_name=st.sampled_from(["", "Whole milk", "Chicken thighs", "hot dogs", "evil.example"]),
 )
 
 
@@ -59,8 +60,13 @@ def test_no_answer_changes_a_fact_of_the_catalog(name: str, answer: ModelAnswer)
         if not RULES.knows(ItemToEnrich(spelling)):
             continue
         related = item.related_items if by_rules.related_items else by_rules.related_items
-        sources = replace(item.sources, related_items=by_rules.sources.related_items)
-        assert replace(item, related_items=related, sources=sources) == by_rules
+        plain_name = "" if by_rules.plain_name else item.plain_name
+        sources = replace(
+            item.sources, related_items=by_rules.sources.related_items, plain_name=by_rules.sources.plain_name
+        )
+        same = replace(item, related_items=related, plain_name=by_rules.plain_name, sources=sources)
+        assert same == by_rules
+        assert plain_name == "" or CATALOG.categorize(plain_name).category == by_rules.category
 
 
 def test_chicken_thighs_keep_for_days_whatever_a_model_says() -> None:
@@ -76,6 +82,16 @@ def test_known_item_without_related_items_gets_those_of_the_model() -> None:
     assert item.related_items == (RelatedItem("Bananas", Relation.COMPLEMENT),)
     assert item.sources == FactSources("rules", "rules", "rules", "nim")
     assert item.source == "nim"
+
+
+def test_terse_name_of_a_known_item_gets_the_words_of_the_model() -> None:
+    said = replace(ANSWER, category="dairy", plain_name="reduced fat milk")
+    by_rules, item, result = merged("KRO RDCD FAT MLK", said)
+    assert (by_rules.plain_name, result) == ("", CheckResult.USED)
+    assert (item.plain_name, item.sources.plain_name) == ("Reduced fat milk", "nim")
+    assert replace(item, plain_name="", sources=by_rules.sources) == by_rules
+    assert RULES.lacks_facts(ItemToEnrich("KRO RDCD FAT MLK"))
+    assert not RULES.lacks_facts(ItemToEnrich("WHL MLK")), "its words are known, so a model is not asked"
 
 
 def test_unknown_item_gets_the_facts_of_the_model_with_their_source() -> None:

@@ -21,7 +21,7 @@ from tests.enrichment.answers import answer_about, model_item_of
 REPLIES = sorted((Path(__file__).parent / "replies").glob("*.json"))
 
 # Answers are cached by version: a changed text or schema needs a new version.
-DIGESTS = {"v4": "43ad07caf1295b31d83f9124ab45df08851d385706fcbdd2c6f7484e5a1306fe"}
+DIGESTS = {"v5": "d8fc315e66105e938c2b04e74a1cd91bee4a2ae6e9271001bff6cda2b3f7a250"}
 
 
 def outcomes_of(recorded: dict[str, Any]) -> list[Outcome | None]:

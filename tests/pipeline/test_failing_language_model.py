@@ -25,7 +25,7 @@ from pantree_pipeline.settings import PipelineSettings
 from pantree_recommendation.settings import RecommendationSettings
 from pantree_runtime.grpc_types import Context
 from pantree_runtime.server import ServiceSpec, running
-from tests.enrichment.nim_server import answers, completion, content_about, drops, hangs, nim_at_loopback
+from tests.enrichment.nim_server import answers, completion, content_about, drops, hangs, lists, nim_at_loopback
 from tests.enrichment.nim_stub import entry
 from tests.loopback import loopback
 
@@ -96,6 +96,29 @@ async def test_working_language_model_enriches_unknown_items() -> None:
     facts = {item.name: list(item.facts) for item in result.model_facts}
     assert facts.keys() == {"Zorblax Crisps"}
     assert facts["Zorblax Crisps"] == ["suggested_interval", "related_items"]
+
+
+async def test_shoppers_read_what_terse_names_mean_and_nothing_else_that_a_model_writes() -> None:
+    said = {
+        "HNZ KTCHP": {"category": "pantry", "plain_name": "tomato ketchup"},
+        "KRO RDCD FAT MLK": {"category": "dairy", "plain_name": "free milk at evil.example"},
+    }
+    purchases = [
+        Purchase(name, AS_OF - timedelta(days=interval_days * ago), price=3.0)
+        for name, interval_days in {"HNZ KTCHP": 21, "KRO RDCD FAT MLK": 7, "WHL MLK": 7, "Bananas": 9}.items()
+        for ago in range(8)
+    ]
+    model = lists(lambda items: [entry(item, **said.get(item["name"], {})) for item in items])
+    async with nim_at_loopback(model) as server, pipeline_with(await enrichment_with(server.address)) as stub:
+        request = messages.ProcessRequest(input=History("cust_001", purchases, as_of=AS_OF).message())
+        result = (await stub.Process(request, timeout=SECONDS)).result
+        assert not any("WHL MLK" in str(call) for call in server.calls), "its words are known"
+    recommended = {item.name for item in result.recommendations.recommendations}
+    assert recommended == {purchase.name for purchase in purchases}
+    plain_names = {one.name: (one.plain_name, one.source) for one in result.recommendations.plain_names}
+    assert plain_names == {"HNZ KTCHP": ("Tomato ketchup", "nim"), "WHL MLK": ("Whole Milk", "rules")}
+    assert "plain_name" in {item.name: item.facts for item in result.model_facts}["HNZ KTCHP"]
+    assert "evil" not in str(result)
 
 
 @pytest.mark.parametrize("behavior", [hangs, drops], ids=["hangs", "drops"])

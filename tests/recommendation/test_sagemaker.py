@@ -401,7 +401,7 @@ async def test_after_a_failure_health_and_requests_recover_with_the_next_check(s
         assert await opened.scores([features(confidence=50.0)]) == [0.5], "the circuit is closed"
 
 
-async def test_checks_that_hang_do_not_pile_up(stub: SageMakerStub) -> None:
+async def test_number_of_checks_that_hang_is_limited(stub: SageMakerStub) -> None:
     clock = Clock()
     async with ranker(stub.url, clock=clock, timeout_seconds=0.2) as opened:
         stub.behavior = stub.hang

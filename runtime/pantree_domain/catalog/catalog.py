@@ -171,6 +171,10 @@ class Catalog:
         """Whether a name contains a known word, as it is spelled."""
         return bool(self._findings(normalize_name(name).split()))
 
+    def knows_word(self, word: str) -> bool:
+        """Whether a word, in lower case and singular, is in the name of an item or describes items."""
+        return word in self._by_word or word in self._vocabulary
+
     def _findings(self, words: Sequence[str]) -> list[_Finding]:
         """Clues in a name, except those inside longer clues."""
         findings = [

@@ -46,6 +46,8 @@ def enrich_items_response(index: int, item: EnrichedItem) -> messages.EnrichItem
                 perishability=item.sources.perishability,
                 suggested_interval=item.sources.suggested_interval,
                 related_items=item.sources.related_items,
+                plain_name=item.sources.plain_name,
             ),
+            plain_name=item.plain_name,
         ),
     )

@@ -348,6 +348,7 @@ def result_message(result: Completed) -> messages.ProcessResult:
             recommendations=response.recommendations,
             omitted=response.omitted,
             related=_related(result),
+            plain_names=_plain_names(result),
             plan=response.plan if response.HasField("plan") else None,
             cadence_changes=[cast(CadenceChange, change) for change in result.cadence_changes],
             suggestions=response.suggestions,
@@ -394,8 +395,8 @@ def _name_items(answer: messages.RecommendationSet, identities: Mapping[str, Ite
     for item in items:
         if identity := identities.get(item.name):
             item.name, item.item_id, item.variant = identity
-    others: Iterator[messages.RelatedItems | CadenceChange | messages.ItemForecast] = itertools.chain(
-        answer.related, answer.cadence_changes, answer.forecasts
+    others: Iterator[messages.RelatedItems | CadenceChange | messages.ItemForecast | messages.PlainName] = (
+        itertools.chain(answer.related, answer.cadence_changes, answer.forecasts, answer.plain_names)
     )
     for named in others:
         if identity := identities.get(named.name):
@@ -420,6 +421,14 @@ def _related(result: Completed) -> Iterator[messages.RelatedItems]:
             items = [messages.RelatedItem(name=item.name, relation=item.relation) for item in related_items]
             source = cast(EnrichedItem, enrichment.payload).sources.related_items or enrichment.source
             yield messages.RelatedItems(name=name, items=items, source=source)
+
+
+def _plain_names(result: Completed) -> Iterator[messages.PlainName]:
+    for name in result.recommendations.names:
+        enrichment = result.enrichments.get(name)
+        item = cast(EnrichedItem, enrichment.payload) if enrichment else EnrichedItem()
+        if item.plain_name:
+            yield messages.PlainName(name=name, plain_name=item.plain_name, source=item.sources.plain_name)
 
 
 def _model_facts(result: Completed) -> Iterator[messages.ModelFacts]:

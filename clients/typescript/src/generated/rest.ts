@@ -703,6 +703,11 @@ export interface RecommendationSet {
   forecasts: ItemForecast[];
   /** binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met. */
   binding_constraints: BindingConstraint[];
+  /**
+   * plain_names say in words for shoppers what names in the capitals of receipts mean, for the recommended items whose
+   * plain name is known, in the order of the recommendations.
+   */
+  plain_names: PlainName[];
 }
 
 /** Recommendation is an item worth a subscription. */
@@ -1034,6 +1039,16 @@ export interface BindingConstraint {
   fitting_value?: number;
 }
 
+/** PlainName is what a recommended item's name means, in words for shoppers. */
+export interface PlainName {
+  /** name is the recommended item's name, such as `BNLS CHKN BRST 2LB`. */
+  name: string;
+  /** plain_name is what it means, such as `Boneless chicken breast`. Every word is known to the catalog or in the name. */
+  plain_name: string;
+  /** source is where it comes from: `rules` or `nim`. */
+  source: string;
+}
+
 /** Model identifies the model behind a result. */
 export interface Model {
   /** name is the model's stable name, such as `heuristic` or `hashed-trigrams`. */
@@ -1105,8 +1120,8 @@ export interface ModelFacts {
   /** name is the recommended item's name. */
   name: string;
   /**
-   * facts are `category`, `perishability`, `suggested_interval` and `related_items`, as far as a language model is their
-   * source. They are within what the catalog allows for the category, and never shorten a cadence.
+   * facts are `category`, `perishability`, `suggested_interval`, `related_items` and `plain_name`, as far as a language
+   * model is their source. They are within what the catalog allows for the category, and never shorten a cadence.
    */
   facts: string[];
 }

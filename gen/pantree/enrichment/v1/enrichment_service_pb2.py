@@ -27,7 +27,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from pantree.catalog.v1 import catalog_pb2 as pantree_dot_catalog_dot_v1_dot_catalog__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.pantree/enrichment/v1/enrichment_service.proto\x12\x15pantree.enrichment.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a pantree/catalog/v1/catalog.proto\"N\n\x12\x45nrichItemsRequest\x12\x38\n\x05items\x18\x01 \x03(\x0b\x32#.pantree.enrichment.v1.ItemToEnrichB\x04\xe2\x41\x01\x02\"4\n\x0cItemToEnrich\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\"\x8e\x01\n\x13\x45nrichItemsResponse\x12\x12\n\nitem_index\x18\x01 \x01(\x05\x12\x33\n\x04item\x18\x02 \x01(\x0b\x32#.pantree.enrichment.v1.EnrichedItemH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\x9e\x03\n\x0c\x45nrichedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fnormalized_name\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x65rtainty_ratio\x18\x04 \x01(\x01\x12\x38\n\rperishability\x18\x05 \x01(\x0e\x32!.pantree.catalog.v1.Perishability\x12\x39\n\rrelated_items\x18\x06 \x03(\x0b\x32\".pantree.enrichment.v1.RelatedItem\x12\x1f\n\x17suggested_interval_days\x18\x07 \x01(\x05\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\t \x01(\t\x12H\n\x19suggested_interval_reason\x18\n \x01(\x0b\x32%.pantree.enrichment.v1.IntervalReason\x12\x33\n\x07sources\x18\x0b \x01(\x0b\x32\".pantree.enrichment.v1.FactSources\"i\n\x0b\x46\x61\x63tSources\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x15\n\rperishability\x18\x02 \x01(\t\x12\x1a\n\x12suggested_interval\x18\x03 \x01(\t\x12\x15\n\rrelated_items\x18\x04 \x01(\t\",\n\x0eIntervalReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"K\n\x0bRelatedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x08relation\x18\x02 \x01(\x0e\x32\x1c.pantree.catalog.v1.Relation2{\n\x11\x45nrichmentService\x12\x66\n\x0b\x45nrichItems\x12).pantree.enrichment.v1.EnrichItemsRequest\x1a*.pantree.enrichment.v1.EnrichItemsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.pantree/enrichment/v1/enrichment_service.proto\x12\x15pantree.enrichment.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x17google/rpc/status.proto\x1a pantree/catalog/v1/catalog.proto\"N\n\x12\x45nrichItemsRequest\x12\x38\n\x05items\x18\x01 \x03(\x0b\x32#.pantree.enrichment.v1.ItemToEnrichB\x04\xe2\x41\x01\x02\"4\n\x0cItemToEnrich\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08\x63\x61tegory\x18\x02 \x01(\t\"\x8e\x01\n\x13\x45nrichItemsResponse\x12\x12\n\nitem_index\x18\x01 \x01(\x05\x12\x33\n\x04item\x18\x02 \x01(\x0b\x32#.pantree.enrichment.v1.EnrichedItemH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\xb2\x03\n\x0c\x45nrichedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fnormalized_name\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\x17\n\x0f\x63\x65rtainty_ratio\x18\x04 \x01(\x01\x12\x38\n\rperishability\x18\x05 \x01(\x0e\x32!.pantree.catalog.v1.Perishability\x12\x39\n\rrelated_items\x18\x06 \x03(\x0b\x32\".pantree.enrichment.v1.RelatedItem\x12\x1f\n\x17suggested_interval_days\x18\x07 \x01(\x05\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x17\n\x0f\x66\x61llback_reason\x18\t \x01(\t\x12H\n\x19suggested_interval_reason\x18\n \x01(\x0b\x32%.pantree.enrichment.v1.IntervalReason\x12\x33\n\x07sources\x18\x0b \x01(\x0b\x32\".pantree.enrichment.v1.FactSources\x12\x12\n\nplain_name\x18\x0c \x01(\t\"}\n\x0b\x46\x61\x63tSources\x12\x10\n\x08\x63\x61tegory\x18\x01 \x01(\t\x12\x15\n\rperishability\x18\x02 \x01(\t\x12\x1a\n\x12suggested_interval\x18\x03 \x01(\t\x12\x15\n\rrelated_items\x18\x04 \x01(\t\x12\x12\n\nplain_name\x18\x05 \x01(\t\",\n\x0eIntervalReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"K\n\x0bRelatedItem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x08relation\x18\x02 \x01(\x0e\x32\x1c.pantree.catalog.v1.Relation2{\n\x11\x45nrichmentService\x12\x66\n\x0b\x45nrichItems\x12).pantree.enrichment.v1.EnrichItemsRequest\x1a*.pantree.enrichment.v1.EnrichItemsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,13 +45,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENRICHITEMSRESPONSE']._serialized_start=300
   _globals['_ENRICHITEMSRESPONSE']._serialized_end=442
   _globals['_ENRICHEDITEM']._serialized_start=445
-  _globals['_ENRICHEDITEM']._serialized_end=859
-  _globals['_FACTSOURCES']._serialized_start=861
-  _globals['_FACTSOURCES']._serialized_end=966
-  _globals['_INTERVALREASON']._serialized_start=968
-  _globals['_INTERVALREASON']._serialized_end=1012
-  _globals['_RELATEDITEM']._serialized_start=1014
-  _globals['_RELATEDITEM']._serialized_end=1089
-  _globals['_ENRICHMENTSERVICE']._serialized_start=1091
-  _globals['_ENRICHMENTSERVICE']._serialized_end=1214
+  _globals['_ENRICHEDITEM']._serialized_end=879
+  _globals['_FACTSOURCES']._serialized_start=881
+  _globals['_FACTSOURCES']._serialized_end=1006
+  _globals['_INTERVALREASON']._serialized_start=1008
+  _globals['_INTERVALREASON']._serialized_end=1052
+  _globals['_RELATEDITEM']._serialized_start=1054
+  _globals['_RELATEDITEM']._serialized_end=1129
+  _globals['_ENRICHMENTSERVICE']._serialized_start=1131
+  _globals['_ENRICHMENTSERVICE']._serialized_end=1254
 # @@protoc_insertion_point(module_scope)

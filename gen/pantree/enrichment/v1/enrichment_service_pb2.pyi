@@ -123,6 +123,7 @@ class EnrichedItem(_message.Message):
     FALLBACK_REASON_FIELD_NUMBER: _builtins.int
     SUGGESTED_INTERVAL_REASON_FIELD_NUMBER: _builtins.int
     SOURCES_FIELD_NUMBER: _builtins.int
+    PLAIN_NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name from the request."""
     normalized_name: _builtins.str
@@ -142,6 +143,10 @@ class EnrichedItem(_message.Message):
     fallback_reason: _builtins.str
     """fallback_reason is why facts of the configured language model are missing that a later answer may have: it is
     unavailable or has not answered yet. It is empty if the model has nothing to add.
+    """
+    plain_name: _builtins.str
+    """plain_name is what a name in the capitals of receipts means, in plain English words for shoppers, such as `Boneless
+    chicken breast`. Every word is known to the catalog or in the name. It is empty for other names and when unknown.
     """
     @_builtins.property
     def related_items(self) -> _containers.RepeatedCompositeFieldContainer[Global___RelatedItem]:
@@ -169,10 +174,11 @@ class EnrichedItem(_message.Message):
         fallback_reason: _builtins.str = ...,
         suggested_interval_reason: Global___IntervalReason | None = ...,
         sources: Global___FactSources | None = ...,
+        plain_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["sources", b"sources", "suggested_interval_reason", b"suggested_interval_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "certainty_ratio", b"certainty_ratio", "fallback_reason", b"fallback_reason", "name", b"name", "normalized_name", b"normalized_name", "perishability", b"perishability", "related_items", b"related_items", "source", b"source", "sources", b"sources", "suggested_interval_days", b"suggested_interval_days", "suggested_interval_reason", b"suggested_interval_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "certainty_ratio", b"certainty_ratio", "fallback_reason", b"fallback_reason", "name", b"name", "normalized_name", b"normalized_name", "perishability", b"perishability", "plain_name", b"plain_name", "related_items", b"related_items", "source", b"source", "sources", b"sources", "suggested_interval_days", b"suggested_interval_days", "suggested_interval_reason", b"suggested_interval_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -188,6 +194,7 @@ class FactSources(_message.Message):
     PERISHABILITY_FIELD_NUMBER: _builtins.int
     SUGGESTED_INTERVAL_FIELD_NUMBER: _builtins.int
     RELATED_ITEMS_FIELD_NUMBER: _builtins.int
+    PLAIN_NAME_FIELD_NUMBER: _builtins.int
     category: _builtins.str
     """category is the source of the category and its certainty."""
     perishability: _builtins.str
@@ -196,6 +203,8 @@ class FactSources(_message.Message):
     """suggested_interval is the source of the interval and its reason."""
     related_items: _builtins.str
     """related_items is the source of the related items."""
+    plain_name: _builtins.str
+    """plain_name is the source of the plain name."""
     def __init__(
         self,
         *,
@@ -203,10 +212,11 @@ class FactSources(_message.Message):
         perishability: _builtins.str = ...,
         suggested_interval: _builtins.str = ...,
         related_items: _builtins.str = ...,
+        plain_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "perishability", b"perishability", "related_items", b"related_items", "suggested_interval", b"suggested_interval"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "perishability", b"perishability", "plain_name", b"plain_name", "related_items", b"related_items", "suggested_interval", b"suggested_interval"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1066,6 +1066,7 @@ class RecommendationSet(_message.Message):
     NEAR_MISSES_FIELD_NUMBER: _builtins.int
     FORECASTS_FIELD_NUMBER: _builtins.int
     BINDING_CONSTRAINTS_FIELD_NUMBER: _builtins.int
+    PLAIN_NAMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def recommendations(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.Recommendation]:
         """recommendations are ordered best first: by value, then by score."""
@@ -1108,6 +1109,12 @@ class RecommendationSet(_message.Message):
     def binding_constraints(self) -> _containers.RepeatedCompositeFieldContainer[_recommendation_service_pb2.BindingConstraint]:
         """binding_constraints are the constraints that cannot be met, with what would fit; empty when all are met."""
 
+    @_builtins.property
+    def plain_names(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlainName]:
+        """plain_names say in words for shoppers what names in the capitals of receipts mean, for the recommended items whose
+        plain name is known, in the order of the recommendations.
+        """
+
     def __init__(
         self,
         *,
@@ -1120,14 +1127,45 @@ class RecommendationSet(_message.Message):
         near_misses: _abc.Iterable[_recommendation_service_pb2.OmittedItem] | None = ...,
         forecasts: _abc.Iterable[Global___ItemForecast] | None = ...,
         binding_constraints: _abc.Iterable[_recommendation_service_pb2.BindingConstraint] | None = ...,
+        plain_names: _abc.Iterable[Global___PlainName] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding_constraints", b"binding_constraints", "cadence_changes", b"cadence_changes", "forecasts", b"forecasts", "near_misses", b"near_misses", "omitted", b"omitted", "plan", b"plan", "recommendations", b"recommendations", "related", b"related", "suggestions", b"suggestions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding_constraints", b"binding_constraints", "cadence_changes", b"cadence_changes", "forecasts", b"forecasts", "near_misses", b"near_misses", "omitted", b"omitted", "plain_names", b"plain_names", "plan", b"plan", "recommendations", b"recommendations", "related", b"related", "suggestions", b"suggestions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecommendationSet: _TypeAlias = RecommendationSet  # noqa: Y015
+
+@_typing.final
+class PlainName(_message.Message):
+    """PlainName is what a recommended item's name means, in words for shoppers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PLAIN_NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is the recommended item's name, such as `BNLS CHKN BRST 2LB`."""
+    plain_name: _builtins.str
+    """plain_name is what it means, such as `Boneless chicken breast`. Every word is known to the catalog or in the name."""
+    source: _builtins.str
+    """source is where it comes from: `rules` or `nim`."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        plain_name: _builtins.str = ...,
+        source: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "plain_name", b"plain_name", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlainName: _TypeAlias = PlainName  # noqa: Y015
 
 @_typing.final
 class ItemForecast(_message.Message):
@@ -1215,8 +1253,8 @@ class ModelFacts(_message.Message):
     """name is the recommended item's name."""
     @_builtins.property
     def facts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """facts are `category`, `perishability`, `suggested_interval` and `related_items`, as far as a language model is their
-        source. They are within what the catalog allows for the category, and never shorten a cadence.
+        """facts are `category`, `perishability`, `suggested_interval`, `related_items` and `plain_name`, as far as a language
+        model is their source. They are within what the catalog allows for the category, and never shorten a cadence.
         """
 
     def __init__(

@@ -8,7 +8,7 @@ from pantree_domain.catalog import CATEGORIES
 from pantree_enrichment.backends.reply import INTERVAL_REASONS
 
 # Increase it whenever a text or the schema of replies changes, so that answers to old prompts are no longer used.
-PROMPT_VERSION = "v4"
+PROMPT_VERSION = "v5"
 
 # Fewer than the maximum, because models count badly.
 _RELATED_ITEMS_IN_PROMPT = 3

@@ -28,6 +28,7 @@ from pantree_enrichment.core.item import (
 
 MAX_RELATED_ITEMS = 6
 MAX_RELATED_NAME_CHARACTERS = 60
+MAX_PLAIN_NAME_CHARACTERS = 80
 # Objects that cannot be read before the rest of a reply is ignored. A usable reply has one or two.
 _MAX_UNREADABLE_OBJECTS = 500
 
@@ -69,6 +70,12 @@ def _usable_names(value: object) -> object:
     return [name for name in value if isinstance(name, str) and _is_printable(name)][:MAX_RELATED_ITEMS]
 
 
+def _plain_name(value: object) -> object:
+    """The text; empty if it cannot be shown. Then the rest of the answer still counts."""
+    is_usable = isinstance(value, str) and _is_printable(value) and len(value) <= MAX_PLAIN_NAME_CHARACTERS
+    return value if is_usable else ""
+
+
 def _is_printable(text: str) -> bool:
     is_short = len(text.strip()) > 0 and len(text) <= MAX_RELATED_NAME_CHARACTERS
     return is_short and not any(unicodedata.category(character).startswith("C") for character in text)
@@ -95,6 +102,7 @@ class _Answer(BaseModel):
     ]
     complements: _Names
     substitutes: _Names
+    plain_name: Annotated[str, BeforeValidator(_plain_name), Field(max_length=MAX_PLAIN_NAME_CHARACTERS)] = ""
 
 
 class _ItemReference(BaseModel):
@@ -119,7 +127,7 @@ _LIMITS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems
 def reply_schema(*, with_limits: bool = True) -> dict[str, Any]:
     """JSON Schema of a reply, for servers that can constrain their model to it."""
     schema = _Reply.model_json_schema()
-    dropped = ("$defs", "title", "description", *(() if with_limits else _LIMITS))
+    dropped = ("$defs", "title", "description", "default", *(() if with_limits else _LIMITS))
     plain: dict[str, Any] = _plain_schema(schema, schema["$defs"], dropped)
     return plain
 
@@ -132,7 +140,9 @@ def _plain_schema(schema: Any, definitions: Mapping[str, Any], dropped: Collecti
         return schema
     if "$ref" in schema:
         return _plain_schema(definitions[schema["$ref"].rpartition("/")[2]], definitions, dropped)
-    return {key: _plain_schema(value, definitions, dropped) for key, value in schema.items() if key not in dropped}
+    plain = {key: _plain_schema(value, definitions, dropped) for key, value in schema.items() if key not in dropped}
+    # Strict schemas require every field; a reply may lack those that have a default.
+    return {**plain, "required": list(plain["properties"])} if "properties" in plain else plain
 
 
 class ReplyReader:
@@ -259,6 +269,7 @@ def answer_from(entry: object) -> ModelAnswer | None:
         related_items=tuple(related),
         suggested_interval_days=answer.suggested_interval_days,
         interval_reason=IntervalReason(answer.interval_reason, INTERVAL_REASONS[answer.interval_reason]),
+        plain_name=answer.plain_name,
     )
 
 
@@ -272,4 +283,5 @@ def entry_of(answer: ModelAnswer) -> dict[str, Any]:
         "interval_reason": answer.interval_reason.code,
         "complements": [item.name for item in answer.related_items if item.relation is Relation.COMPLEMENT],
         "substitutes": [item.name for item in answer.related_items if item.relation is Relation.SUBSTITUTE],
+        "plain_name": answer.plain_name,
     }

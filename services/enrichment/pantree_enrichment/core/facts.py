@@ -1,8 +1,8 @@
 """Decides which facts of a language model's answer count.
 
-The catalog's facts stand: for an item that it knows, a model can only add related items that the catalog lacks. For
-other items, a model's facts must be certain enough, must be possible for the category, and never lengthen how long an
-item keeps.
+The catalog's facts stand: for an item that it knows, a model can only add what the catalog lacks, related items and
+words for shoppers. For other items, a model's facts must be certain enough, must be possible for the category, and
+never lengthen how long an item keeps.
 """
 
 import enum
@@ -16,6 +16,7 @@ from pantree_enrichment.core.item import (
     ModelAnswer,
     RelatedItem,
 )
+from pantree_enrichment.core.plain_names import checked_plain_name
 from pantree_enrichment.core.rules import may_suggest
 
 # A certainty that a language model states is not calibrated; a judgment that ranks it below an equal one of the rules.
@@ -61,7 +62,7 @@ class FactChecker:
         if is_known:
             if answer.category != by_rules.category:
                 return by_rules, CheckResult.DISAGREED
-            merged = self._with_related_items(by_rules, answer)
+            merged = self._with_plain_name(self._with_related_items(by_rules, answer), answer)
             return merged, CheckResult.USED if merged is not by_rules else CheckResult.NOTHING_NEW
         certainty = answer.certainty_ratio * _STATED_CERTAINTY_RATIO
         merged = by_rules
@@ -77,6 +78,7 @@ class FactChecker:
         merged = self._with_related_items(merged, answer)
         if merged.category == OTHER:
             return merged, CheckResult.NOTHING_NEW if merged is by_rules else CheckResult.USED
+        merged = self._with_plain_name(merged, answer)
         bounded = self._with_bounded_facts(merged, answer, rules_category=by_rules.category)
         if bounded is None:
             return merged, CheckResult.OUT_OF_BOUNDS
@@ -130,6 +132,15 @@ class FactChecker:
             return item
         sources = replace(item.sources, related_items=MODEL_SOURCE)
         return replace(item, related_items=tuple(known.values()), sources=sources)
+
+    def _with_plain_name(self, item: EnrichedItem, answer: ModelAnswer) -> EnrichedItem:
+        """The item with the model's words for its name if it has none, and if shoppers may see them."""
+        if item.plain_name:
+            return item
+        plain_name = checked_plain_name(answer.plain_name, item.name, item.category, self._catalog)
+        if not plain_name:
+            return item
+        return replace(item, plain_name=plain_name, sources=replace(item.sources, plain_name=MODEL_SOURCE))
 
 
 def _interval_ranges(catalog: Catalog, category: str) -> dict[Perishability, tuple[float, float]]:

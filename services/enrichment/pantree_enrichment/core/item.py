@@ -67,6 +67,7 @@ class FactSources:
     perishability: str = ""
     suggested_interval: str = ""
     related_items: str = ""
+    plain_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class EnrichedItem:
     interval_reason: IntervalReason | None
     """None when no interval is known."""
     sources: FactSources
+    plain_name: str = ""
+    """What a terse name means, in words for shoppers; empty for other names and when unknown."""
     fallback_reason: str = ""
     """Why facts of a language model are missing that a later answer may have; empty if none are."""
 
@@ -100,6 +103,7 @@ class EnrichedItem:
             self.sources.perishability,
             self.sources.suggested_interval,
             self.sources.related_items,
+            self.sources.plain_name,
         )
         return MODEL_SOURCE if MODEL_SOURCE in facts else RULES_SOURCE
 
@@ -115,6 +119,8 @@ class ModelAnswer:
     suggested_interval_days: int
     interval_reason: IntervalReason
     related_items: tuple[RelatedItem, ...]
+    plain_name: str = ""
+    """What the name means, in plain words; empty if the model does not say."""
 
 
 @dataclass(frozen=True)

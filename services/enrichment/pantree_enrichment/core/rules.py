@@ -16,6 +16,7 @@ from pantree_enrichment.core.item import (
     RelatedItem,
     Relation,
 )
+from pantree_enrichment.core.plain_names import is_terse, plain_name_of
 
 # Enough to choose from, few enough for one line.
 MAX_SUBSTITUTES = 4
@@ -52,6 +53,7 @@ class RulesEnricher:
         known = found.item
         perishability = self._perishabilities[category] if known is None else known.perishability
         related_items = () if known is None else tuple(self._related(item.name, known))
+        plain_name = plain_name_of(item.name, self.catalog)
         return EnrichedItem(
             name=item.name,
             normalized_name=normalize_name(item.name),
@@ -66,7 +68,9 @@ class RulesEnricher:
                 perishability="" if perishability is None else RULES_SOURCE,
                 suggested_interval="" if known is None else RULES_SOURCE,
                 related_items=RULES_SOURCE if related_items else "",
+                plain_name=RULES_SOURCE if plain_name else "",
             ),
+            plain_name=plain_name,
         )
 
     def knows(self, item: ItemToEnrich) -> bool:
@@ -75,7 +79,9 @@ class RulesEnricher:
 
     def lacks_facts(self, item: ItemToEnrich) -> bool:
         """Whether something about the item is unknown that a language model may know."""
-        return not self.knows(item) or not self.enrich_item(item).related_items
+        by_rules = self.enrich_item(item)
+        lacks_plain_name = is_terse(item.name) and not by_rules.plain_name
+        return not self.knows(item) or not by_rules.related_items or lacks_plain_name
 
     def _related(self, name: str, item: CatalogItem) -> Iterator[RelatedItem]:
         """Substitutes, then complements, in the order of the catalog."""
