@@ -1,5 +1,6 @@
 """Histories over all days and sizes that the contract allows."""
 
+import tracemalloc
 from datetime import date
 
 import pytest
@@ -79,6 +80,17 @@ def test_forecast_may_be_later_than_the_last_day_of_a_request() -> None:
     assert date.fromisoformat(item.first_delivery.date) > calendar_day(_LAST)
 
 
+def _part(analyzer: Analyzer) -> ServiceSpec:
+    return ServiceSpec(
+        "frequency",
+        {
+            "pantree.frequency.v1.FrequencyService": lambda server: rpc.add_FrequencyServiceServicer_to_server(
+                FrequencyServicer(analyzer), server
+            )
+        },
+    )
+
+
 async def test_bulk_answers_each_household_alone_whatever_another_one_raises() -> None:
     class FailsForOldOnes(Analyzer):
         def analyze(self, requests, options):  # type: ignore[no-untyped-def]
@@ -88,16 +100,8 @@ async def test_bulk_answers_each_household_alone_whatever_another_one_raises() -
 
     analyzer = FailsForOldOnes()
     analyzer.load(bundled_models())
-    part = ServiceSpec(
-        "frequency",
-        {
-            "pantree.frequency.v1.FrequencyService": lambda server: rpc.add_FrequencyServiceServicer_to_server(
-                FrequencyServicer(analyzer), server
-            )
-        },
-    )
     households = [household(), household(days=[1, 8, 15, 22, 29]), household()]
-    async with loopback(part) as channel:
+    async with loopback(_part(analyzer)) as channel:
         call = rpc.FrequencyServiceStub(channel).AnalyzeHistories(
             iter([messages.AnalyzeHistoriesRequest(households=households)])
         )
@@ -114,3 +118,64 @@ def test_a_history_of_one_old_day_is_analyzed_alone_and_together_alike() -> None
     ]
     together = analyze_histories(requests, bundled_models(), Options())
     assert together == [analyze_histories([one], bundled_models(), Options())[0] for one in requests]
+
+
+def _large(item_count: int) -> AnalysisRequest:
+    rows = [_line(f"Item {number}", 19_900 - number % 90, 1, 2.0) for number in range(item_count)]
+    return AnalysisRequest(history_of(rows), 20_000)
+
+
+def test_long_batch_is_answered_as_each_household_alone() -> None:
+    requests = [
+        _large(700),
+        *(AnalysisRequest(bought_on(19_980 - day, 19_990), 20_000) for day in range(1, 40)),
+        _large(900),
+    ]
+    together = analyze_histories(requests, bundled_models(), Options())
+    assert together == [analyze_histories([one], bundled_models(), Options())[0] for one in requests]
+
+
+def test_memory_of_a_forecast_does_not_grow_with_the_items() -> None:
+    def bytes_beside_the_result(item_count: int) -> int:
+        request = _large(item_count)
+        tracemalloc.start()
+        try:
+            result = analyze_histories([request], bundled_models(), Options())
+            kept, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert len(result[0].items) == item_count
+        return peak - kept
+
+    bytes_beside_the_result(10)
+    few, many = bytes_beside_the_result(1_000), bytes_beside_the_result(6_000)
+    # Features and statistics take about 1.5 KiB an item; curves of all days would take 7.
+    assert many < few + 5_000 * 2_500
+
+
+async def test_batch_of_many_items_is_answered_in_parts_and_in_order() -> None:
+    sizes = [900, 900, 900, 1, 2_500, 3]
+    households = [
+        household(
+            item_names=[f"Item {number}" for number in range(size)], item_categories=[""] * size,
+            item_indices=range(size), days=[10] * size, quantities=[1] * size, prices=[2.0] * size,
+            savings=[0.0] * size,
+        )
+        for size in sizes
+    ]  # fmt: skip
+    asked = []
+
+    class Counting(Analyzer):
+        def analyze(self, requests, options):  # type: ignore[no-untyped-def]
+            asked.append([len(request.history.item_names) for request in requests])
+            return super().analyze(requests, options)
+
+    analyzer = Counting()
+    analyzer.load(bundled_models())
+    async with loopback(_part(analyzer)) as channel:
+        call = rpc.FrequencyServiceStub(channel).AnalyzeHistories(
+            iter([messages.AnalyzeHistoriesRequest(households=households)])
+        )
+        outcomes = [outcome async for response in call for outcome in response.households]
+    assert [len(outcome.result.items) for outcome in outcomes] == sizes
+    assert asked == [[900, 900], [900, 1], [2_500], [3]]

@@ -1,7 +1,7 @@
 """Messages of the frequency service ↔ core types."""
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -87,9 +87,9 @@ def _change_text(change: CadenceChange) -> str:
     return f"Would become {frequency.replace('_', ' ')} if the next purchase comes after {day.day} {day:%B %Y}."
 
 
-def batch_requests(request: messages.AnalyzeHistoriesRequest) -> list[AnalysisRequest | Status]:
+def batch_requests(households: Iterable[messages.HouseholdHistory]) -> list[AnalysisRequest | Status]:
     """Validates and converts each household of a batch; an invalid one becomes the status of its violations."""
-    return [_request_or_status(household) for household in request.households]
+    return [_request_or_status(household) for household in households]
 
 
 def _request_or_status(household: messages.HouseholdHistory) -> AnalysisRequest | Status:

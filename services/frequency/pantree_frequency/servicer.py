@@ -1,6 +1,6 @@
 """The RPCs of the frequency service."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 from pantree.frequency.v1 import frequency_service_pb2 as messages
 from pantree.frequency.v1 import frequency_service_pb2_grpc as rpc
@@ -23,6 +23,9 @@ from pantree_runtime.grpc_types import Context
 _MS_PER_ITEM = 0.05
 # `FindCadenceChanges` repeats the analysis up to this many times for each of its items.
 _ANALYSES_PER_CHANGE = 9
+# A batch is analyzed in parts of about so many items: what an item takes until its response is read, about 4 KiB,
+# would otherwise exceed the memory of a part when several batches arrive at once.
+_MAX_ITEMS_AT_ONCE = 2048
 
 
 class Analyzer:
@@ -79,12 +82,15 @@ class FrequencyServicer(rpc.FrequencyServiceServicer):
     ) -> AsyncIterator[messages.AnalyzeHistoriesResponse]:
         """The same for many households; a batch is read after the responses to the last one have been read."""
         async for request in request_iterator:
-            cost_ms = _MS_PER_ITEM * sum(len(household.purchases.item_names) for household in request.households)
-            for response in await run_cpu(cost_ms, self._analyze_batch, request):
-                yield response
+            for households in _parts(request.households):
+                cost_ms = _MS_PER_ITEM * sum(len(household.purchases.item_names) for household in households)
+                for response in await run_cpu(cost_ms, self._analyze_batch, households, request):
+                    yield response
 
-    def _analyze_batch(self, request: messages.AnalyzeHistoriesRequest) -> list[messages.AnalyzeHistoriesResponse]:
-        households, options = convert.batch_requests(request), convert.options(request)
+    def _analyze_batch(
+        self, batch: Sequence[messages.HouseholdHistory], request: messages.AnalyzeHistoriesRequest
+    ) -> list[messages.AnalyzeHistoriesResponse]:
+        households, options = convert.batch_requests(batch), convert.options(request)
 
         def responses(requests: Sequence[AnalysisRequest]) -> list[messages.AnalyzeHistoryResponse]:
             analyses = self._analyzer.analyze(requests, options)
@@ -104,3 +110,16 @@ class FrequencyServicer(rpc.FrequencyServiceServicer):
         cost_ms = len(household.history.item_names) * _MS_PER_ITEM * len(item_names) * _ANALYSES_PER_CHANGE
         changes = await run_cpu(cost_ms, self._analyzer.cadence_changes, household, item_names, options)
         return convert.cadence_changes_response(changes)
+
+
+def _parts(households: Sequence[messages.HouseholdHistory]) -> Iterator[Sequence[messages.HouseholdHistory]]:
+    """Households in order, in parts of few items each; a household is never divided."""
+    start = size = 0
+    for position, household in enumerate(households):
+        own_size = len(household.purchases.item_names)
+        if position > start and size + own_size > _MAX_ITEMS_AT_ONCE:
+            yield households[start:position]
+            start, size = position, 0
+        size += own_size
+    if start < len(households):
+        yield households[start:]
