@@ -44,6 +44,12 @@ def page() -> str:
     for code in ReasonCode:
         examples = dict.fromkeys(example(code, number) for number in range(len(_VALUES)))
         lines.append(f"| `{code}` | {texts[code]} | {' · '.join(examples)} |")
+    lines += ["", "## Constraints that cannot be met", "", "| field | sentence | example |", "|---|---|---|"]
+    for constraint, variants in load_texts().constraints.items():
+        for variant, text in variants.items():
+            value = (40.0 if "money" in text else 2.0) if "value" in variant else None
+            items = ["Oat Milk", "Coffee"] if "items" in variant else []
+            lines.append(f"| `{constraint}` | {text} | {load_texts().constraint_text(constraint, value, items)} |")
     lines += ["", "## Names of goods", "", "| type | name |", "|---|---|"]
     lines += [f"| `{goods.id}` | {goods.label[DEFAULT_LANGUAGE]} |" for goods in load_goods_policy().types]
     lines += [f"| `{season.id}` | {season.label[DEFAULT_LANGUAGE]} |" for season in load_seasons().seasons]

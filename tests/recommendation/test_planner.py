@@ -18,6 +18,7 @@ from pantree_recommendation.core.planner import (
     plan_deliveries,
 )
 from pantree_recommendation.core.subscription import plan_of, subscription_of
+from pantree_recommendation.core.texts import load_texts
 from tests.recommendation.plans import best_cost, cost_of, random_items
 
 POLICY = PlanPolicy()
@@ -143,6 +144,13 @@ def test_constraint_that_cannot_be_met_is_named_with_what_would_fit(
     (found,) = result.bindings
     assert (found.constraint, found.items) == (binding.constraint, binding.items)
     assert found.fitting_value == (None if binding.fitting_value is None else pytest.approx(binding.fitting_value))
+    assert_has_a_text(found)
+
+
+def assert_has_a_text(binding: Binding) -> None:
+    text = load_texts().constraint_text(binding.constraint, binding.fitting_value, binding.items)
+    assert text.endswith(".")
+    assert all(name in text for name in binding.items)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -182,6 +190,8 @@ def test_plan_meets_its_constraints(count: int, seed: int, data: st.DataObject) 
     assert planned.isdisjoint(limits.excluded)
     if result.bindings:
         assert not planned
+        for binding in result.bindings:
+            assert_has_a_text(binding)
         return
     assert planned >= limits.required
     assert planned | set(result.left_out) == {one.name for one in items}

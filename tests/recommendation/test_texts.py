@@ -17,6 +17,8 @@ def test_languages_have_the_same_codes_and_name_the_same_values() -> None:
     for language in languages.values():
         assert set(language.texts) == set(load_texts().texts)
         assert set(language.forms) == set(load_texts().forms)
+        for constraint, variants in load_texts().constraints.items():
+            assert set(language.constraints[constraint]) == set(variants)
         for code, text in language.texts.items():
             names = {field for _, field, _, _ in string.Formatter().parse(text) if field}
             expected = {field for _, field, _, _ in string.Formatter().parse(load_texts().texts[code]) if field}

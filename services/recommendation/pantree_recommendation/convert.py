@@ -14,9 +14,10 @@ from pantree_domain.days import calendar_day
 from pantree_domain.evidence import ModelName, Need, Trend
 from pantree_domain.item_key import item_key
 from pantree_domain.limits import DEFAULT_RECOMMENDATIONS
+from pantree_domain.money import minor_unit_digits
 from pantree_domain.purchases import fold_items
 from pantree_recommendation.core.basket_features import Item
-from pantree_recommendation.core.bundle import Bundle, binding_text
+from pantree_recommendation.core.bundle import Bundle
 from pantree_recommendation.core.candidate import Candidate, DeliveryOption, Forecast, PaidPrice
 from pantree_recommendation.core.next_basket import DEFAULT_MAX_ITEMS, BasketMode, NextBasket, NextBasketRequest
 from pantree_recommendation.core.offer import Price
@@ -47,6 +48,7 @@ from pantree_recommendation.core.suggestion import (
     NeighborItem,
     Suggestion,
 )
+from pantree_recommendation.core.texts import load_texts
 from pantree_runtime.batches import split_by_size
 from pantree_runtime.errors import PantreeError
 from pantree_runtime.purchase_columns import history_of
@@ -244,6 +246,7 @@ def _neighbor_item(item: vector.NeighborItem) -> NeighborItem:
 
 def recommend_response(result: RecommendationResult) -> messages.RecommendResponse:
     """Converts a result."""
+    digits = minor_unit_digits(result.currency_code)
     return messages.RecommendResponse(
         recommendations=[_recommendation_message(one, result.as_of) for one in result.recommendations],
         omitted=[_omitted_message(item) for item in result.omitted],
@@ -253,7 +256,7 @@ def recommend_response(result: RecommendationResult) -> messages.RecommendRespon
         plan=_plan_message(result.plan, result.as_of),
         near_misses=[_omitted_message(item) for item in result.near_misses],
         suggestions=[_suggestion_message(suggestion) for suggestion in result.suggestions],
-        binding_constraints=[_binding_message(binding) for binding in result.bindings],
+        binding_constraints=[_binding_message(binding, digits) for binding in result.bindings],
         analysis=None if result.analysis is None else _analysis_message(result, result.analysis),
     )
 
@@ -282,7 +285,7 @@ def plan_response(request: PlanRequest, bundle: Bundle) -> messages.PlanDeliveri
             )
             for name, reason in bundle.left_out.items()
         ],
-        binding_constraints=[_binding_message(binding) for binding in bundle.bindings],
+        binding_constraints=[_binding_message(binding, bundle.digits) for binding in bundle.bindings],
     )
 
 
@@ -311,10 +314,9 @@ def _delivery_message(delivery: Delivery, as_of: date) -> messages.PlannedDelive
     )
 
 
-def _binding_message(binding: Binding) -> messages.BindingConstraint:
-    return messages.BindingConstraint(
-        constraint=binding.constraint, text=binding_text(binding), fitting_value=binding.fitting_value
-    )
+def _binding_message(binding: Binding, digits: int) -> messages.BindingConstraint:
+    text = load_texts().constraint_text(binding.constraint, binding.fitting_value, binding.items, digits)
+    return messages.BindingConstraint(constraint=binding.constraint, text=text, fitting_value=binding.fitting_value)
 
 
 def _analysis_message(result: RecommendationResult, items: Iterable[PlanItem]) -> messages.PlanAnalysis:

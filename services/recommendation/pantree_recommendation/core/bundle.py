@@ -62,30 +62,6 @@ class Bundle:
         }
 
 
-_WEEKDAYS_TEXT = "No item can be delivered on these days of the week."
-
-
-def binding_text(binding: Binding) -> str:
-    """Why a constraint cannot be met, and what would fit."""
-    value = binding.fitting_value
-    names = ", ".join(binding.items)
-    match binding.constraint:
-        case "budget_per_month":
-            subject = f"the items that must be in ({names})" if names else "any item"
-            return f"The budget is too small for {subject}; {value:g} in 28 days would fit."
-        case "max_boxes_per_month":
-            fits = "" if value is None else f" {value:g} would fit."
-            return f"There are too few boxes a month{f' for {names}' if names else ''}.{fits}"
-        case "min_annual_savings":
-            return f"Such savings cannot be reached; {value:g} a year can."
-        case "required_items":
-            return f"These items cannot be in the plan, since they are unknown or excluded: {names}."
-        case "price_limits":
-            return f"{names} must be in the plan, but costs more than its limit; {value:g} would fit."
-        case _:
-            return f"{names} cannot be delivered on these days of the week." if names else _WEEKDAYS_TEXT
-
-
 def bundle_of(
     items: Sequence[PlanItem],
     policy: PlanPolicy,

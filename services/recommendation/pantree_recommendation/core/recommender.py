@@ -84,8 +84,6 @@ class Recommendation:
     """After the as-of date."""
     subscription: Subscription
     """The terms in the plan."""
-    last_delivery_day: date | None
-    """End of the season; None for what is delivered all year."""
     reasons: tuple[Reason, ...]
     """Most important first."""
 
@@ -293,7 +291,7 @@ def _recommendations(
     """The items of the plan, best first: by value, then by score."""
     subscription_by_name = {one.planned.item.name: one for one in bundle.subscriptions}
     recommendations = []
-    for (candidate, alone), score, last_day in selected:
+    for (candidate, alone), score, _ in selected:
         subscription = subscription_by_name.get(candidate.name)
         if subscription is None:
             continue
@@ -312,7 +310,6 @@ def _recommendations(
                 next_due_day=max(candidate.next_due_day or request.as_of, request.as_of),
                 first_delivery_day=first_delivery_day,
                 subscription=subscription,
-                last_delivery_day=last_day,
                 reasons=reasons,
             )
         )

@@ -3,7 +3,7 @@
 import functools
 import string
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ BUNDLED_TEXTS = Path(__file__).with_name("texts.toml")
 
 @dataclass(frozen=True)
 class Language:
-    """Texts by code, and forms by name, of one language."""
+    """Texts by code, texts of constraints that cannot be met, and forms by name, of one language."""
 
     name: str
     texts: Mapping[str, str]
+    constraints: Mapping[str, Mapping[str, str]]
     forms: Mapping[str, Mapping[str, str]]
 
     def text(
@@ -42,6 +43,22 @@ class Language:
         """
         formatter = _Formatter(self.forms, digits)
         return formatter.vformat(self.texts[code], (), {**values, "other_item": other_item, "goods": goods})
+
+    def constraint_text(
+        self, constraint: str, value: float | None, items: Sequence[str], digits: int = CENT_DIGITS
+    ) -> str:
+        """The sentence about a constraint that cannot be met.
+
+        Args:
+            constraint: name of its field in the contract.
+            value: the nearest one that can be met; None when there is none.
+            items: the items concerned.
+            digits: decimal places of amounts of money.
+        """
+        variant = "_".join(["items"] * bool(items) + ["value"] * (value is not None)) or "plain"
+        formatter = _Formatter(self.forms, digits)
+        text = self.constraints[constraint][variant]
+        return formatter.vformat(text, (), {"value": value, "items": ", ".join(items)})
 
 
 class _Formatter(string.Formatter):
@@ -77,7 +94,9 @@ def read_texts(path: Path) -> dict[str, Language]:
     """
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {name: Language(name, table["texts"], table["forms"]) for name, table in tables.items()}
+        return {
+            name: Language(name, table["texts"], table["constraints"], table["forms"]) for name, table in tables.items()
+        }
     except (ValueError, KeyError, TypeError) as error:
         raise OSError(f"{path}: {error!r}") from error
 
