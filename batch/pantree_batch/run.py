@@ -12,18 +12,17 @@ OUT/_unpublished/run_id=ID/        in progress, or stopped
 import fcntl
 import hashlib
 import json
-import os
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pantree_batch.errors import BatchError, InvalidTable, RunFailed
+from pantree_batch.errors import BatchError, RunFailed
 from pantree_batch.files import sync_directory, write_json
 from pantree_batch.fingerprint import fingerprint
 from pantree_batch.layout import Table, read_table
@@ -338,25 +337,15 @@ def states_of(out: Path) -> list[RunState]:
     return sorted(states, key=lambda state: state.run_id)
 
 
-def verify(out: Path, run_id: str, checksum: Callable[[Path], str]) -> None:
-    """Compares the files of a published run with its manifest.
-
-    Raises:
-        InvalidTable: if a file differs.
-    """
-    for file in read_manifest(out, run_id)["files"]:
-        path = out / f"run_id={run_id}" / file["path"]
-        if not path.exists() or checksum(path) != file["sha256"]:
-            raise InvalidTable(f"{path} is missing or differs from the manifest")
-
-
 @contextmanager
 def _lock(file: Path, run_id: str) -> Iterator[None]:
-    """Keeps other processes from the same run. A process that ends releases it, however it ends."""
+    """Keeps other processes from the same run. A process that ends releases it, however it ends.
+
+    The file stays: another process may have opened it already, and would then hold a lock that nobody else sees.
+    """
     with file.open("w") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunFailed(f"run {run_id} is in progress in another process") from None
         yield
-        os.unlink(file)
