@@ -23,9 +23,8 @@ OPEN_PATHS = frozenset(
 PROBE_PATHS = frozenset({"/live", "/ready", "/health", "/metrics"})
 """Paths of probes and scrapes, which begin no traces."""
 _OPEN_PREFIXES = ("/docs-assets/", f"{CONSOLE_PATH}/")
-
-
-PROBE_PATHS = frozenset({"/live", "/ready"})
+# The kubelet names a pod by its address.
+_ANY_HOST_PATHS = frozenset({"/live", "/ready"})
 
 
 def is_open_path(path: str) -> bool:
@@ -47,7 +46,7 @@ class SitePolicy:
         host = headers.get("host", "").lower()
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         is_known = any(fnmatch.fnmatchcase(name, pattern.lower()) for pattern in self.allowed_hosts)
-        if self.allowed_hosts and not is_known and scope["path"] not in PROBE_PATHS:
+        if self.allowed_hosts and not is_known and scope["path"] not in _ANY_HOST_PATHS:
             detail = f"this gateway does not serve the host {name[:100]!r}"
             raise ProblemError(problem_for(error_pb2.ERROR_REASON_INVALID_INPUT, detail))
         origin = headers.get("origin")

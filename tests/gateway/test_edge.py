@@ -19,6 +19,7 @@ from pantree_gateway.app import REDIS_COOL_DOWN_SECONDS
 from pantree_gateway.stores import Store
 from pantree_gateway.transcoding.problem import ProblemError
 from pantree_gateway.transcoding.stored_responses import IdempotencyStore, ResponseKey
+from pantree_runtime import telemetry
 from pantree_runtime.errors import ComponentUnavailable, DeadlineTooShort, NotFound, Overloaded
 from tests.gateway.mesh import Mesh
 from tests.redis_server import RedisServer, redis_server
@@ -439,3 +440,24 @@ async def test_budget_of_50_ms_is_504_and_ends_the_call(mesh: Mesh, client: http
     # The call was either rejected for lack of time, or cancelled.
     if mesh.pipeline.requests:
         await ended.wait()
+
+
+# Traces
+
+
+@pytest.mark.parametrize(
+    ("path", "is_probe"),
+    [("/live", True), ("/ready", True), ("/health", True), ("/metrics", True), ("/api/v1/config", False)],
+)
+async def test_probes_and_scrapes_begin_no_traces(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, path: str, is_probe: bool
+) -> None:
+    begin, probes = telemetry.http_span, []
+
+    def http_span(method: str, traceparent: str, *, is_probe: bool) -> object:
+        probes.append(is_probe)
+        return begin(method, traceparent, is_probe=is_probe)
+
+    monkeypatch.setattr(telemetry, "http_span", http_span)
+    assert (await client.get(path)).status_code == 200
+    assert probes == [is_probe]
