@@ -60,3 +60,15 @@ def test_files_are_imported_once_and_customers_shown(address: str, tmp_path: Pat
     assert json.loads(exported[0])["customer"]["line_count"] == 2
     with pytest.raises(NotFound, match="nothing is stored of this customer"):
         pantree("customer", "show", "4711", "--tenant", "north", "--address", address)
+
+
+def test_only_the_owner_may_read_the_files_of_a_store(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (port,) = free_ports(1)
+    variables = {"PANTREE_HISTORY_PORT": str(port), "PANTREE_HISTORY_STORE_URL": f"sqlite://{folder}/history.db"}
+    with subprocess.Popen([sys.executable, "-m", "pantree_history"], env={**os.environ, **variables}) as process:
+        wait_until_serving(port)
+        modes = {path.name: path.stat().st_mode & 0o077 for path in folder.iterdir()}
+        process.terminate()
+    assert {"history.db", "history.key"} <= set(modes)
+    assert set(modes.values()) == {0}

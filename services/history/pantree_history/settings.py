@@ -1,7 +1,5 @@
 """Settings of the history service, and the URL that selects its store."""
 
-import os
-from pathlib import Path
 from typing import Literal, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
@@ -9,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from pantree_history.core.ledger import MIN_KEY_BYTES
+from pantree_runtime.local_files import data_dir
 from pantree_runtime.settings import PartSettings
 
 _STORE_URLS = "sqlite:///path/history.db, sqlite://:memory:, or postgresql://user@host:5432/database"
@@ -29,7 +28,7 @@ def store_location(url: str) -> StoreLocation:
         ValueError: the URL is not supported.
     """
     if not url:
-        return StoreLocation("sqlite", str(_data_dir() / "history.db"))
+        return StoreLocation("sqlite", str(data_dir() / "history.db"))
     if url == "sqlite://:memory:":
         return StoreLocation("sqlite", ":memory:")
     parts = urlsplit(url)
@@ -40,11 +39,6 @@ def store_location(url: str) -> StoreLocation:
             raise ValueError("has a password; put it into PANTREE_HISTORY_STORE_PASSWORD, which is not shown anywhere")
         return StoreLocation("postgresql", url)
     raise ValueError(f"is not the URL of a store; use {_STORE_URLS}")
-
-
-def _data_dir() -> Path:
-    """The user's directory for application data, according to the XDG base directory specification."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pantree"
 
 
 class HistorySettings(PartSettings):

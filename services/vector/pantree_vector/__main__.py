@@ -1,12 +1,12 @@
 """Composition root of the vector service: `python -m pantree_vector [--demo]`."""
 
-import os
 from pathlib import Path
 
 from pantree.vector.v1 import vector_service_pb2_grpc as rpc
 from pantree_runtime import telemetry
 from pantree_runtime.cpu import run_cpu
 from pantree_runtime.dependencies import Dependency
+from pantree_runtime.local_files import keep_private
 from pantree_runtime.server import BULK_COST, Program, ServiceSpec
 from pantree_vector.backends.cached import CachedEmbedder
 from pantree_vector.backends.external import StoreOptions
@@ -35,7 +35,7 @@ def store_of(settings: VectorSettings) -> VectorStore:
         token=settings.store_token.get_secret_value() or None,
     )
     if isinstance(place, Path):
-        os.umask(0o077)  # the store's files hold purchases: only their owner may read them
+        keep_private()
     # Imported here, because a client takes a second to import and its extra may not be installed.
     if system == "milvus":
         from pantree_vector.backends.milvus import MilvusStore

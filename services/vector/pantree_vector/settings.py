@@ -1,6 +1,5 @@
 """Settings of the vector service, and the URL that selects its store."""
 
-import os
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -8,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from pantree_runtime.local_files import data_dir
 from pantree_runtime.settings import PartSettings
 from pantree_vector.core.similarity import DEFAULT_WAITING_DAYS
 
@@ -50,7 +50,7 @@ def store_location(url: str) -> StoreLocation:
             f"and use {_STORE_URLS}"
         )
     if url == "milvus://":
-        return StoreLocation("milvus", _data_dir() / "vectors.db")
+        return StoreLocation("milvus", data_dir() / "vectors.db")
     if parts.scheme == "milvus+lite" and not parts.netloc and len(parts.path) > len("/.db"):
         path = Path(unquote(parts.path))
         if path.suffix != ".db":
@@ -70,11 +70,6 @@ def store_location(url: str) -> StoreLocation:
 
 def _server(system: Literal["milvus", "qdrant"], scheme: str, host: str, port: int) -> StoreLocation:
     return StoreLocation(system, f"{scheme}://{host}:{port}")
-
-
-def _data_dir() -> Path:
-    """The user's directory for application data, according to the XDG base directory specification."""
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pantree"
 
 
 class VectorSettings(PartSettings):

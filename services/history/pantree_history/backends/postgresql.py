@@ -56,14 +56,14 @@ _STAGE = (
     + ", household_key int8) ON COMMIT DROP"
 )
 _INSERT_STAGED = f"INSERT INTO {_TARGET} {_NEW_LINES} stage {_SKIP_STORED}"
-_INSERT_REVISION = f"INSERT INTO {_TARGET} VALUES ({', '.join(['%s'] * (len(COLUMNS) + 4))})"  # noqa: S608
+_INSERT_REVISION = f"INSERT INTO {_TARGET} VALUES ({', '.join(['%s'] * (len(COLUMNS) + 4))})"
 # The content that each line was stored with, and the current one.
 _FIND = (
-    f"SELECT household_key, {_CONTENT} FROM purchase_line WHERE tenant_id = %s AND (order_id, line_id) IN "  # noqa: S608
+    f"SELECT household_key, {_CONTENT} FROM purchase_line WHERE tenant_id = %s AND (order_id, line_id) IN "
     "(SELECT * FROM unnest(%s::text[], %s::text[])) AND (revision = 1 OR superseded_at IS NULL)"
 )
 _STATE = "household_id, change_number, changed_at, line_count"
-_HOUSEHOLD = f"SELECT household_key, {_STATE} FROM household WHERE tenant_id = %s AND household_id = %s"  # noqa: S608
+_HOUSEHOLD = f"SELECT household_key, {_STATE} FROM household WHERE tenant_id = %s AND household_id = %s"
 _CHANGE = (
     "UPDATE household SET change_number = %s, changed_by = pg_current_xact_id(), changed_at = %s, "
     "line_count = line_count + %s WHERE household_key = %s"
@@ -158,7 +158,7 @@ class PostgresqlStore(HistoryStore):
         async with self._transaction(tenant_id) as cursor:
             # Not beyond the oldest transaction in flight, whose changes would otherwise be skipped.
             await cursor.execute(
-                f"SELECT {_STATE}, changed_by::text::int8, household_key FROM household "  # noqa: S608
+                f"SELECT {_STATE}, changed_by::text::int8, household_key FROM household "
                 "WHERE tenant_id = %s AND (changed_by, household_key) > (%s::text::xid8, %s) "
                 "AND changed_by < pg_snapshot_xmin(pg_current_snapshot()) ORDER BY changed_by, household_key LIMIT %s",
                 (tenant_id, str(position[0]), position[1], limit),
@@ -176,7 +176,7 @@ class PostgresqlStore(HistoryStore):
             key, state = found
             keys = [*(line.key for line in lines), *removed]
             await cursor.execute(
-                "SELECT DISTINCT ON (order_id, line_id) "  # noqa: S608
+                "SELECT DISTINCT ON (order_id, line_id) "
                 f"revision, superseded_at, {_CONTENT} FROM purchase_line WHERE household_key = %s "
                 "AND (order_id, line_id) IN (SELECT * FROM unnest(%s::text[], %s::text[])) "
                 "ORDER BY order_id, line_id, revision DESC",
@@ -218,7 +218,7 @@ class PostgresqlStore(HistoryStore):
                 return None
             key, state = found
             await cursor.execute(
-                f"SELECT {_CONTENT} FROM purchase_line WHERE household_key = %s AND {condition} {_ORDER}",  # noqa: S608
+                f"SELECT {_CONTENT} FROM purchase_line WHERE household_key = %s AND {condition} {_ORDER}",
                 (key, *values),
             )
             return StoredLines(state, list(map(Line._make, await cursor.fetchall())))
@@ -230,7 +230,7 @@ class PostgresqlStore(HistoryStore):
                 return None
             key, state = found
             await cursor.execute(
-                f"SELECT {_CONTENT}, revision, recorded_at, superseded_at FROM purchase_line "  # noqa: S608
+                f"SELECT {_CONTENT}, revision, recorded_at, superseded_at FROM purchase_line "
                 f"WHERE household_key = %s {_ORDER}, revision",
                 (key,),
             )
@@ -240,7 +240,7 @@ class PostgresqlStore(HistoryStore):
     async def households(self, tenant_id: str, after: str, limit: int) -> Sequence[HouseholdState]:
         async with self._transaction(tenant_id) as cursor:
             await cursor.execute(
-                f"SELECT {_STATE} FROM household WHERE tenant_id = %s AND household_id > %s "  # noqa: S608
+                f"SELECT {_STATE} FROM household WHERE tenant_id = %s AND household_id > %s "
                 "ORDER BY household_id LIMIT %s",
                 (tenant_id, after, limit),
             )
@@ -342,7 +342,7 @@ class _Append:
             await self._cursor.execute(
                 "DELETE FROM household WHERE household_key = ANY(%s) AND change_number = 0", (keys,)
             )
-        await self._cursor.execute(f"SELECT {_STATE} FROM household WHERE household_key = ANY(%s)", (keys,))  # noqa: S608
+        await self._cursor.execute(f"SELECT {_STATE} FROM household WHERE household_key = ANY(%s)", (keys,))
         return Appended(result, {row[0]: _state(*row) for row in await self._cursor.fetchall()})
 
     async def _lock(self, household_ids: Sequence[str]) -> None:

@@ -41,12 +41,12 @@ _CACHED_STATEMENTS = 64
 
 _CONTENT = ", ".join(COLUMNS)
 _INSERT = (
-    f"INSERT INTO purchase_line ({_CONTENT}, household_key, tenant_id, revision, recorded_at) "  # noqa: S608
+    f"INSERT INTO purchase_line ({_CONTENT}, household_key, tenant_id, revision, recorded_at) "
     f"VALUES ({', '.join('?' * len(COLUMNS))}, ?, ?, ?, ?)"
 )
 # The content that the line was stored with, and the current one.
 _FIND = (
-    f"SELECT household_key, {_CONTENT} FROM purchase_line WHERE tenant_id = ? AND order_id = ? AND line_id = ? "  # noqa: S608
+    f"SELECT household_key, {_CONTENT} FROM purchase_line WHERE tenant_id = ? AND order_id = ? AND line_id = ? "
     "AND (revision = 1 OR superseded_at IS NULL) ORDER BY revision"
 )
 _CHANGE = "UPDATE household SET change_number = ?, changed_at = ?, line_count = line_count + ? WHERE household_key = ?"
@@ -140,7 +140,7 @@ class SqliteStore(HistoryStore):
     async def changed(self, tenant_id: str, position: tuple[int, int], limit: int) -> Changes:
         def read(connection: sqlite3.Connection) -> Changes:
             rows = connection.execute(
-                f"SELECT {_STATE}, household_key FROM household "  # noqa: S608
+                f"SELECT {_STATE}, household_key FROM household "
                 "WHERE tenant_id = ? AND (change_number, household_key) > (?, ?) "
                 "ORDER BY change_number, household_key LIMIT ?",
                 (tenant_id, *position, limit),
@@ -166,7 +166,7 @@ class SqliteStore(HistoryStore):
                 else ("recorded_at <= ? AND (superseded_at IS NULL OR superseded_at > ?)", (known_at, known_at))
             )
             rows = connection.execute(
-                f"SELECT {_CONTENT} FROM purchase_line WHERE household_key = ? AND {condition} {_ORDER}",  # noqa: S608
+                f"SELECT {_CONTENT} FROM purchase_line WHERE household_key = ? AND {condition} {_ORDER}",
                 (key, *values),
             )
             return StoredLines(state, list(map(Line._make, rows)))
@@ -180,7 +180,7 @@ class SqliteStore(HistoryStore):
                 return None
             key, state = found
             rows = connection.execute(
-                f"SELECT {_CONTENT}, revision, recorded_at, superseded_at FROM purchase_line "  # noqa: S608
+                f"SELECT {_CONTENT}, revision, recorded_at, superseded_at FROM purchase_line "
                 f"WHERE household_key = ? {_ORDER}, revision",
                 (key,),
             )
@@ -191,7 +191,7 @@ class SqliteStore(HistoryStore):
     async def households(self, tenant_id: str, after: str, limit: int) -> Sequence[HouseholdState]:
         def read(connection: sqlite3.Connection) -> Sequence[HouseholdState]:
             rows = connection.execute(
-                f"SELECT {_STATE} FROM household "  # noqa: S608
+                f"SELECT {_STATE} FROM household "
                 "WHERE tenant_id = ? AND household_id > ? ORDER BY household_id LIMIT ?",
                 (tenant_id, after, limit),
             )
@@ -401,7 +401,7 @@ def _correct(
     latest = {}
     for one in (*(line.key for line in lines), *removed):
         latest[one] = connection.execute(
-            f"SELECT revision, superseded_at, {_CONTENT} FROM purchase_line "  # noqa: S608
+            f"SELECT revision, superseded_at, {_CONTENT} FROM purchase_line "
             "WHERE household_key = ? AND order_id = ? AND line_id = ? ORDER BY revision DESC LIMIT 1",
             (key, *one),
         ).fetchone()
@@ -450,7 +450,7 @@ def _next_change(connection: sqlite3.Connection) -> int:
 
 def _household(connection: sqlite3.Connection, household: Household) -> tuple[int, HouseholdState] | None:
     row = connection.execute(
-        f"SELECT household_key, {_STATE} FROM household WHERE tenant_id = ? AND household_id = ?",  # noqa: S608
+        f"SELECT household_key, {_STATE} FROM household WHERE tenant_id = ? AND household_id = ?",
         household,
     ).fetchone()
     return None if row is None else (row[0], _state(*row[1:]))
