@@ -136,7 +136,7 @@ def test_long_batch_is_answered_as_each_household_alone() -> None:
 
 
 def test_memory_of_a_forecast_does_not_grow_with_the_items() -> None:
-    def bytes_beside_the_result(item_count: int) -> int:
+    def temporary_bytes(item_count: int) -> int:
         request = _large(item_count)
         tracemalloc.start()
         try:
@@ -147,8 +147,8 @@ def test_memory_of_a_forecast_does_not_grow_with_the_items() -> None:
         assert len(result[0].items) == item_count
         return peak - kept
 
-    bytes_beside_the_result(10)
-    few, many = bytes_beside_the_result(1_000), bytes_beside_the_result(6_000)
+    temporary_bytes(10)
+    few, many = temporary_bytes(1_000), temporary_bytes(6_000)
     # Features and statistics take about 1.5 KiB an item; curves of all days would take 7.
     assert many < few + 5_000 * 2_500
 
@@ -163,11 +163,11 @@ async def test_batch_of_many_items_is_answered_in_parts_and_in_order() -> None:
         )
         for size in sizes
     ]  # fmt: skip
-    asked = []
+    requested = []
 
     class Counting(Analyzer):
         def analyze(self, requests, options):  # type: ignore[no-untyped-def]
-            asked.append([len(request.history.item_names) for request in requests])
+            requested.append([len(request.history.item_names) for request in requests])
             return super().analyze(requests, options)
 
     analyzer = Counting()
@@ -178,4 +178,4 @@ async def test_batch_of_many_items_is_answered_in_parts_and_in_order() -> None:
         )
         outcomes = [outcome async for response in call for outcome in response.households]
     assert [len(outcome.result.items) for outcome in outcomes] == sizes
-    assert asked == [[900, 900], [900, 1], [2_500], [3]]
+    assert requested == [[900, 900], [900, 1], [2_500], [3]]
