@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pantree_runtime.identity import ALLOWED_CALLERS, AUTHORITY, CERTIFICATE, CLIENT, KEY
+from pantree_runtime.identity import ALLOWED_CALLERS, AUTHORITY, CERTIFICATE, CLIENT, KEY, tenant_uri
 
 PARTS = ("gateway", *ALLOWED_CALLERS)
 _AUTHORITY_DAYS, _DAYS, _RENEW_BEFORE_DAYS = 3650, 90, 30
@@ -73,13 +73,14 @@ class Authority:
             _write(certificate, _pem(authority.certificate))
         return authority
 
-    def issue(self, folder: Path, name: str, *, days: float = _DAYS) -> None:
+    def issue(self, folder: Path, name: str, *, days: float = _DAYS, tenants: Sequence[str] = ()) -> None:
         """Writes a new key, its certificate and the certificate of this authority to a directory.
 
         Args:
             folder: the directory; it is created if necessary.
             name: DNS name in the certificate.
             days: days of validity from now; negative for an expired certificate.
+            tenants: tenants that a client may use.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
@@ -92,7 +93,7 @@ class Authority:
             .not_valid_before(now - datetime.timedelta(days=1 + max(-days, 0)))
             .not_valid_after(now + datetime.timedelta(days=days))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name), *_tenant_uris(tenants)]), critical=False)
             .add_extension(
                 x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
                 critical=False,
@@ -107,6 +108,10 @@ class Authority:
         _write(folder / KEY, _key_pem(key), secret=True)
         _write(folder / CERTIFICATE, _pem(certificate))
         _write(folder / AUTHORITY, _pem(self.certificate))
+
+
+def _tenant_uris(tenants: Sequence[str]) -> list[x509.UniformResourceIdentifier]:
+    return [x509.UniformResourceIdentifier(tenant_uri(tenant)) for tenant in tenants]
 
 
 def _pem(certificate: x509.Certificate) -> bytes:
@@ -127,24 +132,28 @@ def _write(path: Path, content: bytes, *, secret: bool = False) -> None:
     new.replace(path)
 
 
-def is_fresh(folder: Path, authority: Authority) -> bool:
-    """Whether a directory has a certificate of the authority that is not about to expire."""
+def is_fresh(folder: Path, authority: Authority, tenants: Sequence[str] = ()) -> bool:
+    """Whether a directory has a certificate of the authority for these tenants that is not about to expire."""
     try:
         certificate = x509.load_pem_x509_certificate((folder / CERTIFICATE).read_bytes())
         certificate.verify_directly_issued_by(authority.certificate)
     except (OSError, ValueError, TypeError, InvalidSignature):  # InvalidSignature: issued by another authority
         return False
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    if set(names.get_values_for_type(x509.UniformResourceIdentifier)) != set(map(tenant_uri, tenants)):
+        return False
     left = certificate.not_valid_after_utc - datetime.datetime.now(datetime.UTC)
     return left > datetime.timedelta(days=_RENEW_BEFORE_DAYS)
 
 
-def make_all(folder: Path, domain: str) -> Sequence[str]:
+def make_all(folder: Path, domain: str, client_tenants: Sequence[str] = ()) -> Sequence[str]:
     """Issues certificates that are missing or about to expire; returns the names of their parts."""
     authority = Authority.load(folder)
     made = []
     for part in (*PARTS, CLIENT):
-        if not is_fresh(folder / part, authority):
-            authority.issue(folder / part, f"{part}.{domain}")
+        tenants = client_tenants if part == CLIENT else ()
+        if not is_fresh(folder / part, authority, tenants):
+            authority.issue(folder / part, f"{part}.{domain}", tenants=tenants)
             made.append(part)
     return made
 
@@ -154,8 +163,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("certs"))
     parser.add_argument("--domain", default="pantree.internal", help="value of PANTREE_TLS_DOMAIN")
+    parser.add_argument(
+        "--client-tenant", action="append", default=[], metavar="ID", help="tenant that clients may use; repeatable"
+    )
     arguments = parser.parse_args()
-    made = make_all(arguments.folder, arguments.domain)
+    made = make_all(arguments.folder, arguments.domain, arguments.client_tenant)
     print(
         f"{arguments.folder}: created {', '.join(made)}"
         if made

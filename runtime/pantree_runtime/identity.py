@@ -2,7 +2,8 @@
 
 A part's certificate has the DNS name `<part>.<domain>`, such as `pipeline.pantree.internal`. Callers require that name
 regardless of the address they connect to, so no part can impersonate another. Servers require a certificate from the
-same authority and admit the callers in `ALLOWED_CALLERS`.
+same authority and admit the callers in `ALLOWED_CALLERS`. A client's certificate may name the
+tenants that its holder may use, as URIs: `urn:pantree:tenant:north`.
 """
 
 import os
@@ -10,6 +11,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import grpc
 import structlog
@@ -22,6 +24,10 @@ _log = structlog.get_logger(__name__)
 
 CLIENT = "client"
 """Name of callers outside the mesh: back ends, and people at a terminal."""
+
+TENANT_URI = "urn:pantree:tenant:"
+"""Start of a URI in a client's certificate that names a tenant, percent-encoded; without one, the default tenant."""
+DEFAULT_TENANT = frozenset({""})
 
 ALLOWED_CALLERS: Mapping[str, frozenset[str]] = {
     "pipeline": frozenset({"gateway", CLIENT}),
@@ -46,12 +52,14 @@ class Identity:
     Args:
         directory: contains `tls.crt`, `tls.key` and `ca.crt`, in PEM.
         domain: domain of the names of all parts.
+        client_tenants: tenants of clients whose certificates name none; `*` for all.
 
     Raises:
         OSError: if a file is missing or does not match the others, or if the certificate has ended.
     """
 
-    def __init__(self, directory: Path, domain: str) -> None:
+    def __init__(self, directory: Path, domain: str, client_tenants: frozenset[str] = DEFAULT_TENANT) -> None:
+        self._client_tenants = client_tenants
         self._directory = directory
         self._domain = domain
         self._lock = threading.Lock()
@@ -80,14 +88,22 @@ class Identity:
         self._current()
         return self.version
 
-    def check_caller(self, part: str, context: Context) -> None:
-        """Raises `PermissionDenied` if the caller may not call this part."""
+    def check_caller(self, part: str, context: Context) -> frozenset[str] | None:
+        """Tenants that the caller may use; None for all.
+
+        Raises:
+            PermissionDenied: if the caller may not call this part.
+        """
         names = context.auth_context().get("x509_subject_alternative_name", [])
         callers = [name.decode(errors="replace") for name in names]
         suffix = f".{self._domain}"
         allowed = ALLOWED_CALLERS.get(part, frozenset())
-        if any(name.endswith(suffix) and name.removesuffix(suffix) in allowed for name in callers):
-            return
+        admitted = {name.removesuffix(suffix) for name in callers if name.endswith(suffix)} & allowed
+        if admitted - {CLIENT}:
+            return None
+        if admitted:
+            named = frozenset(unquote(name.removeprefix(TENANT_URI)) for name in callers if name.startswith(TENANT_URI))
+            return named or self._client_tenants
         telemetry.CALLS_REFUSED.labels("permission_denied").inc()
         shown = ", ".join(callers) or "without a name"
         _log.warning("caller refused", reason=f"its certificate is for {shown}, which may not call {part}")
@@ -161,6 +177,13 @@ def check_is_valid_now(directory: Path) -> None:
             # Such as another authority during its rotation: the other end decides.
 
 
-def load_identity(directory: Path | None, domain: str) -> Identity | None:
+def tenant_uri(tenant_id: str) -> str:
+    """URI that names a tenant in a certificate."""
+    return TENANT_URI + quote(tenant_id, safe="")
+
+
+def load_identity(
+    directory: Path | None, domain: str, client_tenants: frozenset[str] = DEFAULT_TENANT
+) -> Identity | None:
     """Identity from a directory; None, which means no TLS, if the directory is None."""
-    return None if directory is None else Identity(directory, domain)
+    return None if directory is None else Identity(directory, domain, client_tenants)

@@ -374,7 +374,8 @@ class Program(Generic[SettingsT]):
             raise SystemExit(1) from None
 
     async def _start(self, settings: SettingsT) -> RunningService:
-        identity = load_identity(settings.tls_dir, settings.tls_domain)
+        tenants = frozenset(tenant.strip() for tenant in settings.client_tenants.split(","))
+        identity = load_identity(settings.tls_dir, settings.tls_domain, tenants)
         part = await self.build(settings)
         return await start(
             part,

@@ -67,6 +67,11 @@ class PartSettings(ProgramSettings):
         description="Domain of the names in the certificates of all parts.",
         validation_alias="PANTREE_TLS_DOMAIN",
     )
+    client_tenants: str = Field(
+        default="",
+        description="Tenants of clients whose certificate names none, comma-separated; * for all, empty: the default.",
+        validation_alias="PANTREE_CLIENT_TENANTS",
+    )
     otlp_endpoint: str = Field(
         default="",
         description="Trace collector, such as http://localhost:4317; empty for none.",

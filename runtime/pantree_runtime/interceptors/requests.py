@@ -11,6 +11,7 @@ from pantree_runtime.cpu import run_cpu
 from pantree_runtime.errors import DeadlineExceeded, FieldViolation, InvalidInput, Overloaded, PantreeError
 from pantree_runtime.fair_shares import FairShares, Hold, Holder
 from pantree_runtime.list_sizes import check_list_sizes
+from pantree_runtime.tenants import check_tenants_in
 from pantree_runtime.validation import Rule, validate
 
 # Rows are the slowest: 20 ms per megabyte.
@@ -100,6 +101,7 @@ async def valid_request(received: ReceivedRequest, rule: Rule | None) -> Message
     Raises:
         InvalidInput: naming every field that violates a bound of the contract or the rule.
         Overloaded: if the requests in flight hold too much memory.
+        PermissionDenied: if it names a tenant that the caller may not use.
     """
     if received.error is not None:
         raise received.error
@@ -107,6 +109,7 @@ async def valid_request(received: ReceivedRequest, rule: Rule | None) -> Message
         telemetry.CALLS_REFUSED.labels("overloaded").inc()
         raise Overloaded("the requests in flight hold too much memory; try again in a second", _RETRY_SECONDS)
     await run_cpu(received.size * _MS_PER_BYTE, validate, received.message, rule)
+    check_tenants_in(received.message)
     return received.message
 
 

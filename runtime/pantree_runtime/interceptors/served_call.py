@@ -29,6 +29,7 @@ from pantree_runtime.grpc_types import Context
 from pantree_runtime.identity import Identity
 from pantree_runtime.interceptors.requests import RequestMemory
 from pantree_runtime.status import status_of
+from pantree_runtime.tenants import set_allowed_tenants
 
 _log = structlog.get_logger(__name__)
 
@@ -117,7 +118,7 @@ class ServedCall:
         if not policy.is_open:
             raise Starting(policy.part, f"{policy.part} is starting; try again in a second")
         if policy.identity is not None:
-            policy.identity.check_caller(policy.part, self._context)
+            set_allowed_tenants(policy.identity.check_caller(policy.part, self._context))
         seconds = self._context.time_remaining()
         set_remaining_seconds(seconds)
         if seconds is not None and seconds < MIN_SECONDS:
