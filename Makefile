@@ -181,7 +181,7 @@ pins: ## Pin the versions that .venv has, in scripts/constraints.txt, and their 
 
 ##@ Research
 
-.PHONY: bench quality realism fit-check stories compare
+.PHONY: bench quality realism fit-check stories regular-records compare
 bench: .venv/quality.stamp ## Measure performance against baselines; prints a table, writes bench.json
 	@$(BIN)/python -m tests.benchmarks
 
@@ -196,6 +196,9 @@ fit-check: .venv/quality.stamp ## Fit the simulation again and compare the resul
 
 stories: .venv/dev.stamp ## Ask about eighty households with known right answers, each with twelve other baskets; a table
 	@$(BIN)/python -m tests.stories --fillers
+
+regular-records: .venv/quality.stamp ## Ask about thousands of generated regular needs through REST; a table by regularity
+	@$(BIN)/python -m pantree_research.regular_records
 
 compare: .venv/dev.stamp ## Compare the answers to random requests with those of the checkout BASELINE
 	@$(BIN)/python -m pantree_research.compare_answers $(BASELINE)

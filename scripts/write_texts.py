@@ -17,11 +17,13 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "texts.md"
 _VALUES = (
     {
         "purchase_count": 1, "min_purchases": 3, "mean_interval_days": 7.2, "interval_days": 7, "days": 10,
+        "delivered_per_used_ratio": 0.97, "overstock_ratio": 0.5, "expected_units_on_hand": 0.9,
         "days_since_last_purchase": 1, "subscription_unit_price": 1.89, "paid_unit_price": 1.49, "max_unit_price": 1.5,
         "budget_per_month": 40.0, "expected_annual_savings": 14.57, "estimated_annual_savings": 5.18,
     },
     {
         "purchase_count": 2, "min_purchases": 3, "mean_interval_days": 24.6, "interval_days": 56, "days": 84,
+        "delivered_per_used_ratio": 1.04, "overstock_ratio": 0.41, "expected_units_on_hand": 2.3,
         "days_since_last_purchase": 92, "subscription_unit_price": 1.89, "paid_unit_price": 1.49, "max_unit_price": 1.5,
         "budget_per_month": 40.0, "expected_annual_savings": 14.57, "estimated_annual_savings": 5.18,
     },

@@ -137,3 +137,32 @@ def test_waiting_never_makes_the_first_delivery_earlier(interval: int, jitter: f
     firsts = [answer.items[0].first_delivery.day for answer in analyze_histories(requests, bundled_models(), Options())]
     # Which points of a posterior are kept depends on the days since the last purchase; that may turn a day.
     assert all(later >= max(firsts[:number]) - 1 for number, later in enumerate(firsts) if number)
+
+
+@pytest.mark.parametrize(("interval", "jitter"), [(7, 0.0), (10, 0.2), (28, 0.12), (42, 0.25), (84, 0.0)])
+def test_units_on_hand_are_those_of_simulated_deliveries(interval: int, jitter: float) -> None:
+    item = analyzed(gaps_of(interval, jitter, 9, seed=1), 1)
+    best = item.options[0]
+    generator = np.random.default_rng(2)
+    found = []
+    for _ in range(300):
+        deliveries = max(84 // best.interval_days, 1)
+        # The household starts with a delivery, and each unit is used evenly within its own interval.
+        used_up, unit_days = 0.0, 0.0
+        for number in range(deliveries + 1):
+            arrival = number * best.interval_days
+            for _ in range(best.quantity):
+                factor = generator.gamma(1 / jitter**2, jitter**2) if jitter else 1.0
+                start = max(used_up, arrival)
+                used_up = start + item.use_days * factor
+                if number:
+                    unit_days += start - arrival + (used_up - start) / 2
+        found.append(unit_days / (deliveries * best.interval_days))
+    assert best.units_on_hand == pytest.approx(np.mean(found), rel=0.25, abs=0.1)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.integers(1, 150), min_size=1, max_size=12), st.integers(0, 200), st.integers(1, 6))
+def test_units_on_hand_are_at_least_those_in_use(gaps: list[int], recency: int, units: int) -> None:
+    for option in analyzed(gaps, recency, [units] * (len(gaps) + 1)).options:
+        assert option.units_on_hand >= option.quantity * option.supply_ratio / 2 - 1e-6

@@ -134,7 +134,7 @@ def batch_responses(
 
 
 def _delivery_options(options: Sequence[DeliveryOption]) -> messages.DeliveryOptions:
-    intervals, quantities, ratios, stockouts, overstocks, probabilities = zip(*options, strict=True)
+    intervals, quantities, ratios, stockouts, overstocks, probabilities, on_hand = zip(*options, strict=True)
     return messages.DeliveryOptions(
         interval_days=intervals,
         quantities=quantities,
@@ -142,6 +142,7 @@ def _delivery_options(options: Sequence[DeliveryOption]) -> messages.DeliveryOpt
         stockout_probabilities=stockouts,
         overstock_ratios=overstocks,
         cadence_probabilities=probabilities,
+        expected_units_on_hand=on_hand,
     )
 
 
@@ -174,6 +175,7 @@ def _item_fields(item: ItemFrequency, view: View) -> dict[str, Any]:
         "delivered_per_used_ratio": best.supply_ratio,
         "stockout_probability": best.stockout_probability,
         "overstock_ratio": best.overstock_ratio,
+        "expected_units_on_hand": best.units_on_hand,
         "cadence_probability": best.cadence_probability,
         "use_days": item.use_days,
         "regularity_ratio": item.regularity_ratio,

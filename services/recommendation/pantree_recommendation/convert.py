@@ -135,6 +135,7 @@ def _plan_item(message: messages.PlanItem, as_of: date) -> PlanItem:
                 option.delivered_per_used_ratio or 1.0,
                 option.stockout_probability,
                 option.overstock_ratio,
+                option.expected_units_on_hand,
             )
             for option in message.options
         ),
@@ -205,6 +206,7 @@ def _forecast(item: frequency.ItemFrequency) -> Forecast:
         supply_ratio=item.delivered_per_used_ratio or 1.0,
         regularity_ratio=item.regularity_ratio,
         use_days=item.use_days,
+        units_on_hand=item.expected_units_on_hand,
         options=_options(item.delivery_options) if item.HasField("delivery_options") else (),
     )
 
@@ -212,7 +214,8 @@ def _forecast(item: frequency.ItemFrequency) -> Forecast:
 def _options(columns: frequency.DeliveryOptions) -> tuple[DeliveryOption, ...]:
     rows = zip(
         columns.interval_days, columns.quantities, columns.delivered_per_used_ratios, columns.stockout_probabilities,
-        columns.overstock_ratios, columns.cadence_probabilities, strict=True,
+        columns.overstock_ratios, columns.cadence_probabilities,
+        columns.expected_units_on_hand or [0.0] * len(columns.interval_days), strict=True,
     )  # fmt: skip
     return tuple(map(DeliveryOption._make, rows))
 
@@ -339,6 +342,7 @@ def _plan_item_message(item: PlanItem, as_of: date, candidate: Candidate | None)
                 delivered_per_used_ratio=option.supply_ratio,
                 stockout_probability=option.stockout_probability,
                 overstock_ratio=option.overstock_ratio,
+                expected_units_on_hand=option.units_on_hand,
             )
             for option in item.options
         ],
@@ -448,6 +452,9 @@ def _subscription_message(
         unit_price=planned.item.unit_price,
         price_date=price_date,
         next_charge=subscription.next_charge,
+        overstock_ratio=planned.option.overstock_ratio,
+        stockout_probability=planned.option.stockout_probability,
+        expected_units_on_hand=round(planned.option.units_on_hand, 2),
     )
 
 

@@ -815,6 +815,19 @@ export interface Subscription {
   price_date: string;
   /** next_charge is the price of the first delivery, on first_delivery_date. */
   next_charge: number;
+  /**
+   * overstock_ratio is the share of the deliveries within 84 days, or one interval if that is longer, that are expected to
+   * arrive before the household needs them.
+   */
+  overstock_ratio: number;
+  /** stockout_probability is the probability of at least one stockout within that time. */
+  stockout_probability: number;
+  /**
+   * expected_units_on_hand is the mean number of units that the household is expected to have at home while the need
+   * lasts: quantity × (delivered_per_used_ratio / 2 + days that a delivery arrives early / interval_days); 0 when
+   * unknown.
+   */
+  expected_units_on_hand: number;
 }
 
 /**
@@ -1182,6 +1195,8 @@ export interface PlanOption {
   stockout_probability: number;
   /** overstock_ratio is the share of the deliveries within that time that arrive before they are needed. */
   overstock_ratio: number;
+  /** expected_units_on_hand is as in Subscription; 0 when unknown. */
+  expected_units_on_hand: number;
 }
 
 /**
@@ -1584,6 +1599,12 @@ export interface PlanOptionInput {
    * @maximum 1
    */
   overstock_ratio?: number;
+  /**
+   * expected_units_on_hand is as in Subscription; 0 when unknown.
+   * @minimum 0
+   * @maximum 1000000000000
+   */
+  expected_units_on_hand?: number;
 }
 
 /**

@@ -486,6 +486,7 @@ class ItemFrequency(_message.Message):
     USE_DAYS_FIELD_NUMBER: _builtins.int
     REGULARITY_RATIO_FIELD_NUMBER: _builtins.int
     DELIVERY_OPTIONS_FIELD_NUMBER: _builtins.int
+    EXPECTED_UNITS_ON_HAND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is the item's name."""
     category: _builtins.str
@@ -580,6 +581,11 @@ class ItemFrequency(_message.Message):
     """regularity_ratio is how far the item's own rhythm decides, rather than what other households do: near 1 for items
     with a steady interval, 0 for those without one.
     """
+    expected_units_on_hand: _builtins.float
+    """expected_units_on_hand is the mean number of units that the household has at home with such deliveries, within 84
+    days (or one interval, if that is longer), counted from a purchase while the need lasts: recommended_quantity ×
+    (delivered_per_used_ratio / 2 + days that a delivery is expected to arrive early / recommended_interval_days).
+    """
     @_builtins.property
     def purchase_probabilities(self) -> _containers.RepeatedCompositeFieldContainer[Global___PurchaseProbability]:
         """purchase_probabilities are the probabilities that the next purchase is within each step of the ladder after as_of,
@@ -639,10 +645,11 @@ class ItemFrequency(_message.Message):
         use_days: _builtins.float = ...,
         regularity_ratio: _builtins.float = ...,
         delivery_options: Global___DeliveryOptions | None = ...,
+        expected_units_on_hand: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "coefficient_of_variation", b"coefficient_of_variation", "delivery_options", b"delivery_options", "first_delivery", b"first_delivery", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "paid_unit_price_deviation", b"paid_unit_price_deviation", "standard_deviation_days", b"standard_deviation_days", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "delivered_per_used_ratio", b"delivered_per_used_ratio", "delivery_options", b"delivery_options", "expected_days", b"expected_days", "first_date", b"first_date", "first_delivery", b"first_delivery", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "overstock_ratio", b"overstock_ratio", "paid_unit_price_deviation", b"paid_unit_price_deviation", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "recommended_quantity", b"recommended_quantity", "regularity_ratio", b"regularity_ratio", "standard_deviation_days", b"standard_deviation_days", "stockout_probability", b"stockout_probability", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity", "use_days", b"use_days"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation", "_mean_interval_days", b"_mean_interval_days", "_mean_paid_unit_price", b"_mean_paid_unit_price", "_median_days", b"_median_days", "_median_interval_days", b"_median_interval_days", "_paid_unit_price_deviation", b"_paid_unit_price_deviation", "_standard_deviation_days", b"_standard_deviation_days", "_trend_p_value", b"_trend_p_value", "_trend_slope_days", b"_trend_slope_days", "cadence_probability", b"cadence_probability", "category", b"category", "coefficient_of_variation", b"coefficient_of_variation", "confidence", b"confidence", "consistency_ratio", b"consistency_ratio", "delivered_per_used_ratio", b"delivered_per_used_ratio", "delivery_options", b"delivery_options", "expected_days", b"expected_days", "expected_units_on_hand", b"expected_units_on_hand", "first_date", b"first_date", "first_delivery", b"first_delivery", "last_date", b"last_date", "latest_unit_price", b"latest_unit_price", "mean_interval_days", b"mean_interval_days", "mean_paid_unit_price", b"mean_paid_unit_price", "mean_unit_price", b"mean_unit_price", "median_days", b"median_days", "median_interval_days", b"median_interval_days", "name", b"name", "need", b"need", "need_probabilities", b"need_probabilities", "next_due_date", b"next_due_date", "overstock_ratio", b"overstock_ratio", "paid_unit_price_deviation", b"paid_unit_price_deviation", "purchase_count", b"purchase_count", "purchase_probabilities", b"purchase_probabilities", "recency_weight_ratio", b"recency_weight_ratio", "recommended_interval_days", b"recommended_interval_days", "recommended_quantity", b"recommended_quantity", "regularity_ratio", b"regularity_ratio", "standard_deviation_days", b"standard_deviation_days", "stockout_probability", b"stockout_probability", "total_quantity", b"total_quantity", "total_spend", b"total_spend", "trend", b"trend", "trend_p_value", b"trend_p_value", "trend_slope_days", b"trend_slope_days", "typical_quantity", b"typical_quantity", "use_days", b"use_days"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__coefficient_of_variation: _TypeAlias = _typing.Literal["coefficient_of_variation"]  # noqa: Y015
     _WhichOneofArgType__coefficient_of_variation: _TypeAlias = _typing.Literal["_coefficient_of_variation", b"_coefficient_of_variation"]  # noqa: Y015
@@ -697,6 +704,7 @@ class DeliveryOptions(_message.Message):
     STOCKOUT_PROBABILITIES_FIELD_NUMBER: _builtins.int
     OVERSTOCK_RATIOS_FIELD_NUMBER: _builtins.int
     CADENCE_PROBABILITIES_FIELD_NUMBER: _builtins.int
+    EXPECTED_UNITS_ON_HAND_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def interval_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """interval_days are the days between deliveries, steps of the ladder."""
@@ -721,6 +729,10 @@ class DeliveryOptions(_message.Message):
     def cadence_probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
         """cadence_probabilities are the probabilities of a purchase within 1.5 × the interval after as_of."""
 
+    @_builtins.property
+    def expected_units_on_hand(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """expected_units_on_hand are the mean numbers of units at home, as in ItemFrequency; empty when unknown."""
+
     def __init__(
         self,
         *,
@@ -730,10 +742,11 @@ class DeliveryOptions(_message.Message):
         stockout_probabilities: _abc.Iterable[_builtins.float] | None = ...,
         overstock_ratios: _abc.Iterable[_builtins.float] | None = ...,
         cadence_probabilities: _abc.Iterable[_builtins.float] | None = ...,
+        expected_units_on_hand: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_probabilities", b"cadence_probabilities", "delivered_per_used_ratios", b"delivered_per_used_ratios", "interval_days", b"interval_days", "overstock_ratios", b"overstock_ratios", "quantities", b"quantities", "stockout_probabilities", b"stockout_probabilities"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cadence_probabilities", b"cadence_probabilities", "delivered_per_used_ratios", b"delivered_per_used_ratios", "expected_units_on_hand", b"expected_units_on_hand", "interval_days", b"interval_days", "overstock_ratios", b"overstock_ratios", "quantities", b"quantities", "stockout_probabilities", b"stockout_probabilities"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -712,6 +712,7 @@ class PlanOption(_message.Message):
     DELIVERED_PER_USED_RATIO_FIELD_NUMBER: _builtins.int
     STOCKOUT_PROBABILITY_FIELD_NUMBER: _builtins.int
     OVERSTOCK_RATIO_FIELD_NUMBER: _builtins.int
+    EXPECTED_UNITS_ON_HAND_FIELD_NUMBER: _builtins.int
     interval_days: _builtins.int
     """interval_days is the number of days between deliveries, a step of the ladder."""
     quantity: _builtins.int
@@ -722,6 +723,8 @@ class PlanOption(_message.Message):
     """stockout_probability is the probability of a stockout within 84 days, or one interval if that is longer."""
     overstock_ratio: _builtins.float
     """overstock_ratio is the share of the deliveries within that time that arrive before they are needed."""
+    expected_units_on_hand: _builtins.float
+    """expected_units_on_hand is as in Subscription; 0 when unknown."""
     def __init__(
         self,
         *,
@@ -730,10 +733,11 @@ class PlanOption(_message.Message):
         delivered_per_used_ratio: _builtins.float = ...,
         stockout_probability: _builtins.float = ...,
         overstock_ratio: _builtins.float = ...,
+        expected_units_on_hand: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered_per_used_ratio", b"delivered_per_used_ratio", "interval_days", b"interval_days", "overstock_ratio", b"overstock_ratio", "quantity", b"quantity", "stockout_probability", b"stockout_probability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered_per_used_ratio", b"delivered_per_used_ratio", "expected_units_on_hand", b"expected_units_on_hand", "interval_days", b"interval_days", "overstock_ratio", b"overstock_ratio", "quantity", b"quantity", "stockout_probability", b"stockout_probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1074,6 +1078,9 @@ class Subscription(_message.Message):
     UNIT_PRICE_FIELD_NUMBER: _builtins.int
     PRICE_DATE_FIELD_NUMBER: _builtins.int
     NEXT_CHARGE_FIELD_NUMBER: _builtins.int
+    OVERSTOCK_RATIO_FIELD_NUMBER: _builtins.int
+    STOCKOUT_PROBABILITY_FIELD_NUMBER: _builtins.int
+    EXPECTED_UNITS_ON_HAND_FIELD_NUMBER: _builtins.int
     frequency: _builtins.str
     """frequency is the name of the cadence, a step of the ladder. By default: weekly, biweekly, every_3_weeks, monthly,
     every_5_weeks, every_6_weeks, bimonthly, quarterly, every_16_weeks or every_24_weeks.
@@ -1127,6 +1134,17 @@ class Subscription(_message.Message):
     """price_date is the day of the purchase that unit_price is from, ISO 8601."""
     next_charge: _builtins.float
     """next_charge is the price of the first delivery, on first_delivery_date."""
+    overstock_ratio: _builtins.float
+    """overstock_ratio is the share of the deliveries within 84 days, or one interval if that is longer, that are expected to
+    arrive before the household needs them.
+    """
+    stockout_probability: _builtins.float
+    """stockout_probability is the probability of at least one stockout within that time."""
+    expected_units_on_hand: _builtins.float
+    """expected_units_on_hand is the mean number of units that the household is expected to have at home while the need
+    lasts: quantity × (delivered_per_used_ratio / 2 + days that a delivery arrives early / interval_days); 0 when
+    unknown.
+    """
     @_builtins.property
     def savings_vs_paid(self) -> Global___SavingsVsPaid:
         """savings_vs_paid is the saving against the prices that this household paid, at discount_ratio_in_plan; absent when
@@ -1160,10 +1178,13 @@ class Subscription(_message.Message):
         unit_price: _builtins.float = ...,
         price_date: _builtins.str = ...,
         next_charge: _builtins.float = ...,
+        overstock_ratio: _builtins.float = ...,
+        stockout_probability: _builtins.float = ...,
+        expected_units_on_hand: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan", "annual_savings_in_plan", b"annual_savings_in_plan", "savings_vs_paid", b"savings_vs_paid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan", "annual_cost", b"annual_cost", "annual_savings_in_plan", b"annual_savings_in_plan", "delivered_per_used_ratio", b"delivered_per_used_ratio", "discount_ratio", b"discount_ratio", "discount_ratio_in_plan", b"discount_ratio_in_plan", "estimated_annual_savings", b"estimated_annual_savings", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "last_delivery_date", b"last_delivery_date", "next_charge", b"next_charge", "price_date", b"price_date", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "tiers", b"tiers", "unit_price", b"unit_price", "units_per_pack", b"units_per_pack", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan", "annual_cost", b"annual_cost", "annual_savings_in_plan", b"annual_savings_in_plan", "delivered_per_used_ratio", b"delivered_per_used_ratio", "discount_ratio", b"discount_ratio", "discount_ratio_in_plan", b"discount_ratio_in_plan", "estimated_annual_savings", b"estimated_annual_savings", "expected_units_on_hand", b"expected_units_on_hand", "first_delivery_date", b"first_delivery_date", "frequency", b"frequency", "interval_days", b"interval_days", "last_delivery_date", b"last_delivery_date", "next_charge", b"next_charge", "overstock_ratio", b"overstock_ratio", "price_date", b"price_date", "quantity", b"quantity", "savings_vs_paid", b"savings_vs_paid", "stockout_probability", b"stockout_probability", "tiers", b"tiers", "unit_price", b"unit_price", "units_per_pack", b"units_per_pack", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__annual_savings_in_plan: _TypeAlias = _typing.Literal["annual_savings_in_plan"]  # noqa: Y015
     _WhichOneofArgType__annual_savings_in_plan: _TypeAlias = _typing.Literal["_annual_savings_in_plan", b"_annual_savings_in_plan"]  # noqa: Y015

@@ -63,6 +63,8 @@ class DeliveryOption(NamedTuple):
     """Share of the deliveries within that time that come early."""
     cadence_probability: float
     """Of a purchase within the interval × `GRACE_FACTOR`."""
+    units_on_hand: float
+    """Units at home on average, expected while the need lasts."""
 
 
 # Named tuples: there is one for every item of every history, and a dataclass takes three times as long to build.
@@ -355,10 +357,10 @@ def _delivery_options(
     steps = STEPS.tolist()
     rows = zip(
         supply.cost.tolist(), supply.quantity.tolist(), supply.supply_ratio.tolist(), supply.stockout.tolist(),
-        supply.overstock.tolist(), within.tolist(), best.tolist(), strict=True,
+        supply.overstock.tolist(), within.tolist(), supply.units_on_hand.tolist(), best.tolist(), strict=True,
     )  # fmt: skip
     found = []
-    for cost, quantity, ratio, stockout, overstock, probability, first in rows:
+    for cost, quantity, ratio, stockout, overstock, probability, on_hand, first in rows:
         order = sorted(
             (position for position in range(len(steps)) if cost[position] < np.inf or position > first),
             key=lambda position: (position != first, cost[position], position),
@@ -367,7 +369,7 @@ def _delivery_options(
             tuple(
                 DeliveryOption(
                     steps[position], quantity[position], ratio[position], stockout[position], overstock[position],
-                    probability[position],
+                    probability[position], on_hand[position],
                 )
                 for position in order[:MAX_OPTIONS]
             )

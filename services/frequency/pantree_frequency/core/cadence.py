@@ -286,6 +286,14 @@ def expected_days(curve: Floats) -> Floats:
     return np.asarray(((survival[:, 1:] + survival[:, :-1]) / 2 * np.diff(DAYS, prepend=0.0)).sum(axis=1))
 
 
+def variance_days(curve: Floats, mean: Floats) -> Floats:
+    """float64[p], the variance of a curve over `DAYS`, as `expected_days` has the mean."""
+    survival = 1.0 - np.concatenate([np.zeros((len(curve), 1)), curve], axis=1)
+    weighted = survival * np.concatenate([[0.0], DAYS])
+    squares = ((weighted[:, 1:] + weighted[:, :-1]) * np.diff(DAYS, prepend=0.0)).sum(axis=1)
+    return np.asarray(np.maximum(squares - mean**2, 0.0))
+
+
 def median_days(curve: Floats) -> Floats:
     """float64[p], the median of a curve over `DAYS`; infinite beyond the last of them."""
     return _quantile_days(curve, 0.5)

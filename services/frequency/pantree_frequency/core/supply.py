@@ -27,6 +27,10 @@ from pantree_frequency.core.rhythm import Rhythms
 # twice the usual quantity, which must be stored, or half of it, which takes more deliveries, one of 15 %.
 _OTHER_QUANTITY = math.log(1.10) ** 2
 _BUNDLING = math.log(1.15) ** 2
+# Number of each delivery within the horizon, step by step, and where the deliveries of each step begin.
+_DELIVERIES = np.maximum(HORIZON // STEPS, 1)
+_NUMBERS: Floats = np.concatenate([np.arange(1.0, count + 1) for count in _DELIVERIES.tolist()])
+_STARTS = np.cumsum(_DELIVERIES) - _DELIVERIES
 # Deliveries that supply less than half of the use, or more than twice, are no options.
 _MAX_SUPPLY_RATIO = 2.0
 MAX_QUANTITY = 99
@@ -46,6 +50,8 @@ class Options:
     """[p, steps], probability of a stockout within 84 days, or one interval if that is longer."""
     overstock: Floats
     """[p, steps], share of the deliveries within that time that are early."""
+    units_on_hand: Floats
+    """[p, steps], units that the household has at home on average, expected while the need lasts."""
     use_days: Floats
     """[p], days in which the usual quantity of one purchase is used up."""
     best: NDArray[np.intp]
@@ -80,16 +86,21 @@ def options_of(
     fast = ~regular & (use_days < LADDER_DAYS[0])
     quantity[fast, 0] = np.minimum(usual_quantity[fast] * LADDER_DAYS[0] / use_days[fast], MAX_QUANTITY).astype(int)
     chosen = np.flatnonzero(regular)
+    variance, own_variance = cadence.variance_days(intervals, use_days), np.zeros(count)
     if len(chosen):
         own = rhythms.only(chosen)
-        mean, variance, own_variance = own.moments()
+        mean, variance[chosen], own_variance[chosen] = own.moments()
         use_days[chosen] = mean
         quantity[chosen], cost[chosen] = _regular_options(mean, usual_quantity[chosen], tolerances[chosen])
         best[chosen] = cadence.min_harm_steps(cost[chosen].round(9))
         relative = quantity[chosen] / usual_quantity[chosen, None]
-        stockout[chosen], overstock[chosen] = _regular_risks(mean, variance, own_variance, relative)
+        stockout[chosen], overstock[chosen] = _regular_risks(mean, variance[chosen], own_variance[chosen], relative)
     ratio = quantity * use_days[:, None] / (LADDER_DAYS * usual_quantity[:, None])
-    return Options(quantity, ratio.round(9), cost.round(9), stockout.round(9), overstock.round(9), use_days, best)
+    early = _early_days(use_days, variance, own_variance, quantity / usual_quantity[:, None])
+    on_hand = quantity * (ratio / 2.0 + early / LADDER_DAYS)
+    return Options(
+        quantity, ratio.round(9), cost.round(9), stockout.round(9), overstock.round(9), on_hand.round(6), use_days, best
+    )
 
 
 def _regular_options(use_days: Floats, usual: Integers, tolerances: Floats) -> tuple[Integers, Floats]:
@@ -148,6 +159,28 @@ def _regular_risks(mean: Floats, variance: Floats, own_variance: Floats, relativ
             stockout[:, position] = np.maximum(stockout[:, position], late)
             early[:, position] += (1.0 - normal_probability((number * step + 0.5 - due) / deviation)) / deliveries
     return stockout, early
+
+
+def _early_days(mean: Floats, variance: Floats, own_variance: Floats, relative: Floats) -> Floats:
+    """float64[p, steps], the days that a delivery is expected to wait at home until the earlier ones are used up.
+
+    The mean over the deliveries of `_regular_risks`, of the positive part of a normal distribution. A delivery that is
+    not early is used from its day on, linearly; so units at home are, on average, those of half a delivery for the
+    share of the interval that it lasts, and of a whole one for the share that it waits (J. Little, "A Proof for the
+    Queuing Formula L = λW", Operations Research 1961).
+
+    Args:
+        mean: float64[p], days in which the usual quantity is used.
+        variance: float64[p], of an interval around the mean.
+        own_variance: float64[p], of the mean, which is not known for sure.
+        relative: float64[p, steps], units of a delivery over the usual quantity.
+    """
+    used = _NUMBERS * np.repeat(relative, _DELIVERIES, axis=1)
+    ahead = used * mean[:, None] - _NUMBERS * np.repeat(LADDER_DAYS, _DELIVERIES)
+    deviation = np.sqrt(used * variance[:, None] + used**2 * own_variance[:, None] + 0.1)
+    score = ahead / deviation
+    days = ahead * normal_probability(score) + deviation * np.exp(-0.5 * score**2) / math.sqrt(2.0 * math.pi)
+    return np.asarray(np.add.reduceat(np.maximum(days, 0.0), _STARTS, axis=1) / _DELIVERIES)
 
 
 def normal_probability(values: Floats) -> Floats:

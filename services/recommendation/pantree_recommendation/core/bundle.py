@@ -118,10 +118,15 @@ def plan_item_of(
         offer.supply_ratio,
         forecast.stockout_probability,
         forecast.overstock_ratio,
+        offer.units_on_hand,
     )
     others: list[PlanOption] = []
     if candidate.units_per_pack == 1 and offer.cadence == offer.supported_cadence:
-        others = [PlanOption(*option[:5]) for option in forecast.options if _is_good(option, best, candidate, policy)]
+        others = [
+            PlanOption(*option[:5], option.units_on_hand)
+            for option in forecast.options
+            if _is_good(option, best, candidate, policy)
+        ]
     return PlanItem(
         name=candidate.name,
         options=(best, *others),
@@ -168,6 +173,7 @@ def planned_offer(candidate: Candidate, offer: Offer, subscription: Subscription
             stockout_probability=option.stockout_probability,
             overstock_ratio=option.overstock_ratio,
             cadence_probability=option.cadence_probability,
+            units_on_hand=option.units_on_hand,
         )
     )
     return offer_of(changed, policy.tiers, discounted=offer.discounted, digits=offer.digits)

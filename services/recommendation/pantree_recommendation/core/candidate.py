@@ -30,6 +30,8 @@ class DeliveryOption(NamedTuple):
     """Share of the deliveries within that time that would come early, 0 to 1."""
     cadence_probability: float
     """Of a purchase within 1.5 × the interval, 0 to 1."""
+    units_on_hand: float = 0.0
+    """Units at home on average, expected while the need lasts; 0 when unknown."""
 
 
 class Forecast(NamedTuple):
@@ -56,6 +58,8 @@ class Forecast(NamedTuple):
     """How far the item has a rhythm of its own, 0 to 1."""
     use_days: float = 0.0
     """Days in which the typical quantity is used up; 0 when unknown."""
+    units_on_hand: float = 0.0
+    """Units at home on average, expected while the need lasts; 0 when unknown."""
     options: tuple[DeliveryOption, ...] = ()
     """Other ways to deliver it, and the one above, best first; empty when unknown."""
 

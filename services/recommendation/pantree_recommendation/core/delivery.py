@@ -57,6 +57,7 @@ def with_best_option(
             stockout_probability=chosen.stockout_probability,
             overstock_ratio=chosen.overstock_ratio,
             cadence_probability=chosen.cadence_probability,
+            units_on_hand=chosen.units_on_hand,
         )
     )
 

@@ -94,6 +94,13 @@ def _cadence_reasons(candidate: Candidate, offer: Offer) -> list[Reason]:
             "overstock_ratio": forecast.overstock_ratio,
         }
         reasons.append(Reason(ReasonCode.CADENCE_BY_RISK, values))
+    if forecast is not None and offer.units_on_hand > 0:
+        values = {
+            "delivered_per_used_ratio": offer.supply_ratio,
+            "overstock_ratio": forecast.overstock_ratio,
+            "expected_units_on_hand": round(offer.units_on_hand, 2),
+        }
+        reasons.append(Reason(ReasonCode.STOCK_AT_HOME, values))
     return reasons
 
 

@@ -44,6 +44,8 @@ class Offer:
     """Units per delivery."""
     supply_ratio: float
     """Units delivered over units used, while the need lasts."""
+    units_on_hand: float
+    """Units at home on average, expected while the need lasts; 0 when unknown."""
     prices: tuple[Price, ...]
     """At each discount tier, smallest delivery first."""
     discounted: bool = True
@@ -96,6 +98,7 @@ def offer_of(
         forecast=forecast,
         quantity=quantity,
         supply_ratio=forecast.supply_ratio * delivered_ratio,
+        units_on_hand=_units_on_hand(forecast, units, quantity, candidate.units_per_pack, delivered_ratio),
         prices=tuple(
             price_of(
                 candidate.latest_unit_price,
@@ -112,6 +115,17 @@ def offer_of(
         discounted=discounted,
         digits=digits,
     )
+
+
+def _units_on_hand(forecast: Forecast, units: int, quantity: int, units_per_pack: int, delivered_ratio: float) -> float:
+    """Units at home if `quantity` packs come instead of the `units` of the forecast; 0 when unknown.
+
+    Half of a delivery for the share of the interval that it lasts; what is left of earlier ones stays as forecast.
+    """
+    if forecast.units_on_hand <= 0:
+        return 0.0
+    left_over = max(forecast.units_on_hand - units * forecast.supply_ratio / 2.0, 0.0)
+    return quantity * forecast.supply_ratio * delivered_ratio / 2.0 + left_over / units_per_pack
 
 
 def _whole_packs(units: int, units_per_pack: int, supported: Cadence, cadence: Cadence) -> tuple[Cadence, int]:

@@ -102,6 +102,8 @@ class PlanOption(NamedTuple):
     """Units delivered over units used."""
     stockout_probability: float = 0.0
     overstock_ratio: float = 0.0
+    units_on_hand: float = 0.0
+    """Units at home on average; 0 when unknown."""
 
 
 class PlanItem(NamedTuple):

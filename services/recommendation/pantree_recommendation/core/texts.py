@@ -73,6 +73,8 @@ class _Formatter(string.Formatter):
             return str(value)
         if format_spec == "money":
             return f"{value:.{self._digits}f}"
+        if format_spec == "tenths":
+            return str(round(10 * value))
         number = round(value)
         if format_spec == "every":
             number = max(number, 1)
