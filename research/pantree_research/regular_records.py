@@ -2,8 +2,8 @@
 
 Unlike `regularity`, which looks at the analysis alone, each record is a request to the gateway: names, categories and
 the plan take part. A household makes weekly trips with other purchases, and buys one item in a rhythm of its own, whose
-intervals follow a log-normal distribution. One purchase may be missed, one may be of twice the usual quantity, or the
-household may have changed to another brand. An item is
+intervals follow a log-normal distribution. One purchase may be missed, one may be of twice the usual quantity and last
+twice as long (the latest one, or an earlier one), or the household may have changed to another brand. An item is
 
 - *recommended* if it is among the recommendations; after a change of brand, the new one alone;
 - *supplied* if the units delivered a day are .8 to 1.25 of those used a day;
@@ -33,7 +33,7 @@ AS_OF = date(2026, 6, 20)
 CVS = (0.0, 0.08, 0.15, 0.2, 0.25, 0.4, 0.6, 1.0)
 MAX_REGULAR_CV = 0.25
 PHASES = (0.1, 0.35, 0.6, 0.85)
-KINDS = ("plain", "missed purchase", "doubled quantity", "change of brand")
+KINDS = ("plain", "missed purchase", "doubled quantity", "doubled last", "change of brand")
 
 # What keeps for a week or more, with the intervals at which it might be bought.
 _ITEMS: tuple[tuple[str, str, float, tuple[int, ...]], ...] = (
@@ -177,10 +177,11 @@ def _record(
     if kind == "missed purchase":
         gaps[generator.integers(0, count - 1)] *= 2
     elif kind == "doubled quantity":
-        place = int(generator.integers(0, count))  # the latest one, too
+        place = int(generator.integers(1, count))
         quantities[place] *= 2
-        if place:
-            gaps[place - 1] *= 2
+        gaps[place - 1] *= 2
+    elif kind == "doubled last":
+        quantities[0] *= 2
     elif kind == "change of brand":
         old, new = generator.choice(_BRANDS, 2, replace=False).tolist()
         changed = int(generator.integers(2, 5))
@@ -266,10 +267,14 @@ def _tables(chosen: Sequence[Record], answered: Sequence[Answer]) -> Iterator[st
         return table([record for record, _ in some], [one for _, one in some], label, key)
 
     yield only(lambda record: record.kind == "plain", "CV, plain records", lambda record: record.cv)
+
+    def regular(record: Record) -> bool:
+        return record.cv <= MAX_REGULAR_CV and record.kind != "doubled last"
+
     yield only(lambda record: record.cv <= MAX_REGULAR_CV, "CV up to .25", lambda record: record.kind)
-    yield only(lambda record: record.cv <= MAX_REGULAR_CV, "all kinds, CV", lambda record: record.cv)
-    yield only(lambda record: record.cv <= MAX_REGULAR_CV, "interval, days", lambda record: record.interval_days)
-    yield only(lambda record: record.cv <= MAX_REGULAR_CV, "purchases", lambda record: len(record.purchases))
+    yield only(regular, "all kinds but doubled last, CV", lambda record: record.cv)
+    yield only(regular, "the same, interval in days", lambda record: record.interval_days)
+    yield only(regular, "the same, purchases", lambda record: len(record.purchases))
 
 
 async def _run(url: str, chosen: Sequence[Record]) -> list[Answer]:

@@ -90,6 +90,14 @@ def test_new_brand_of_a_kind_inherits() -> None:
     assert folded(lines).replaced == {"Acme Dry Dog Food": "Bravo Dry Dog Food"}
 
 
+@pytest.mark.parametrize(
+    ("new", "inherits"), [("Bravo Shower Gel", True), ("Bravo Hair Gel", False), ("Shower Cap", False)]
+)
+def test_new_brand_of_an_unknown_kind_inherits_if_the_names_end_alike(new: str, inherits: bool) -> None:
+    lines = [*(("Acme Shower Gel", age) for age in (62, 90, 118, 146)), (new, 6)]
+    assert folded(lines).replaced == ({"Acme Shower Gel": new} if inherits else {})
+
+
 def test_brand_that_was_bought_all_along_is_no_successor() -> None:
     lines = [
         *(("Acme Dry Dog Food", age) for age in (62, 90, 118, 146)),

@@ -26,6 +26,8 @@ _MIN_PURCHASES_TO_SUCCEED = 3
 _OVERDUE_INTERVALS = 1.5
 # Only a regular need is seen to move from one item to another: a coefficient of variation.
 _MAX_VARIATION = 0.5
+# Last words that the names of two brands of an unknown kind have in common: `Acme Shower Gel` and `Bravo Shower Gel`.
+_MIN_COMMON_WORDS = 2
 # The old item may be bought once more after the first purchase of the next size.
 _MAX_OVERLAPPING_PURCHASES = 1
 _MAX_UNITS_PER_PACK = 48
@@ -172,7 +174,7 @@ def _next_brands(
     catalog: Catalog,
     taken: set[int],
 ) -> list[tuple[int, int]]:
-    """Pairs of an item that is no longer bought and the only one of its kind that was first bought when it was due."""
+    """Pairs of an item that is no longer bought and the only one like it that was first bought when it was due."""
     stopped = [
         number
         for number, span in enumerate(days)
@@ -188,12 +190,22 @@ def _next_brands(
         begun = np.flatnonzero((firsts > last) & (firsts <= last + _MAX_SUCCESSOR_INTERVALS * interval)).tolist()
         if not begun:
             continue
-        kind = _kind(history, groups[old], catalog)
-        alike = [new for new in begun if _kind(history, groups[new], catalog) == kind] if kind else []
+        alike = [new for new in begun if _are_alike(history, groups[old], groups[new], catalog)]
         if len(alike) == 1:
             pairs.append((old, alike[0]))
     news = Counter(new for _, new in pairs)
     return [(old, new) for old, new in pairs if news[new] == 1]
+
+
+def _are_alike(history: PurchaseHistory, old: Sequence[int], new: Sequence[int], catalog: Catalog) -> bool:
+    """Whether items of two groups are of one kind; if the catalog knows neither kind, whether the names end alike."""
+    kind = _kind(history, old, catalog)
+    if kind != _kind(history, new, catalog):
+        return False
+    if kind:
+        return True
+    endings = [read_pack(history.item_names[group[0]]).words[-_MIN_COMMON_WORDS:] for group in (old, new)]
+    return len(endings[0]) == _MIN_COMMON_WORDS and endings[0] == endings[1]
 
 
 def _kind(history: PurchaseHistory, group: Sequence[int], catalog: Catalog) -> str:
