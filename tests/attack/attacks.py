@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import json
 import random
+import sys
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -43,6 +44,8 @@ _UPGRADE = (
 )
 _NO_LIMIT = [("grpc.max_send_message_length", -1), ("grpc.use_local_subchannel_pool", 1)]
 _WAIT_SECONDS = 40.0
+_SENDERS = 12
+"""Concurrent senders of random messages."""
 
 
 def _client(mesh: LimitedMesh) -> httpx.AsyncClient:
@@ -433,6 +436,24 @@ def random_message(message: Any, generator: random.Random, depth: int = 0) -> No
                     setattr(message, field.name, value)
 
 
+def _random_data(
+    methods: Sequence[tuple[str, Any]], count: int, generator: random.Random
+) -> Iterator[tuple[str, Any, bytes]]:
+    """Random messages for one method after another."""
+    for number in range(count):
+        part, method = methods[number % len(methods)]
+        message = GetMessageClass(method.input_type)()
+        random_message(message, generator)
+        data = bytearray(message.SerializeToString())
+        kind = generator.random()
+        if kind < 0.2:
+            data = data[: generator.randrange(len(data) + 1)]
+        elif kind < 0.4 and data:
+            for _ in range(3):
+                data[generator.randrange(len(data))] = generator.randrange(256)
+        yield part, method, bytes(data)
+
+
 async def random_messages(mesh: LimitedMesh, scale: float) -> Answers:
     """Random messages to every RPC: well-formed, cut, and with changed bytes."""
     generator = random.Random(14)
@@ -468,24 +489,21 @@ async def random_messages(mesh: LimitedMesh, scale: float) -> Answers:
                 code = "OK"
             except grpc.aio.AioRpcError as error:
                 code = error.code().name
-            answers[code if code not in ("INTERNAL", "UNKNOWN") else f"{code} of {path}"] += 1
+            except TimeoutError:
+                code = "no answer"
+            if code in ("INTERNAL", "UNKNOWN", "no answer"):
+                code = f"{code} of {path}"
+                if not answers[code]:
+                    print(f"{code}: {data.hex()}", file=sys.stderr)  # to reproduce it
+            answers[code] += 1
 
-        total = max(int(100_000 * scale), 600)
-        for begin in range(0, total, 30):
-            tasks = []
-            for number in range(begin, min(begin + 30, total)):
-                part, method = methods[number % len(methods)]
-                message = GetMessageClass(method.input_type)()
-                random_message(message, generator)
-                data = bytearray(message.SerializeToString())
-                kind = generator.random()
-                if kind < 0.2:
-                    data = data[: generator.randrange(len(data) + 1)]
-                elif kind < 0.4 and data:
-                    for _ in range(3):
-                        data[generator.randrange(len(data))] = generator.randrange(256)
-                tasks.append(call(part, method, bytes(data)))
-            await asyncio.gather(*tasks)
+        messages = _random_data(methods, max(int(100_000 * scale), 600), generator)
+
+        async def send() -> None:
+            for part, method, data in messages:  # shared by all senders
+                await call(part, method, data)
+
+        await asyncio.gather(*(send() for _ in range(_SENDERS)))
     return answers
 
 

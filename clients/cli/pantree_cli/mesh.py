@@ -31,11 +31,9 @@ COMPILE_VARIABLES = {"PANTREE_COMPILE": "background"}
 # Only a very slow machine needs this long, and progress is shown.
 MAX_START_SECONDS = 600.0
 _POLL_SECONDS = 0.05
-# A part that exits is restarted with exponential back-off, which starts over once it has served for a few seconds. A
-# part that served at all is back sooner than one that fails at its start.
 _INITIAL_BACKOFF_SECONDS = 0.5
 _MAX_BACKOFF_SECONDS = 30.0
-_MAX_SERVED_BACKOFF_SECONDS = 2.0
+_MAX_KILLED_BACKOFF_SECONDS = 1.0
 _RESET_BACKOFF_SECONDS = 3.0
 # Exit codes of a part that cannot start: port in use, invalid settings.
 _CANNOT_START = (1, 2)
@@ -181,6 +179,32 @@ def client_identity(certificates: Path | None) -> Identity | None:
     return Identity(certificates / CLIENT, load_settings(PartSettings).tls_domain)
 
 
+class Backoff:
+    """How long to wait until a part that has exited is started again.
+
+    The time doubles, and starts over once the part has served for a few seconds. It stays short for a part that served,
+    or that something else killed: only a part that fails at its start will likely fail again.
+    """
+
+    def __init__(self) -> None:
+        self._seconds = _INITIAL_BACKOFF_SECONDS
+
+    def next_seconds(self, code: int, served_seconds: float | None) -> float:
+        """Time to wait now.
+
+        Args:
+            code: exit code, negative for a signal.
+            served_seconds: how long the part served; None if it never did.
+        """
+        if served_seconds is not None and served_seconds > _RESET_BACKOFF_SECONDS:
+            self._seconds = _INITIAL_BACKOFF_SECONDS
+        elif served_seconds is not None or code < 0:
+            self._seconds = min(self._seconds, _MAX_KILLED_BACKOFF_SECONDS)
+        seconds = self._seconds
+        self._seconds = min(2 * seconds, _MAX_BACKOFF_SECONDS)
+        return seconds
+
+
 class ProcessMesh:
     """A mesh with one process per part. No part outlives this process, even if it is killed.
 
@@ -243,7 +267,7 @@ class ProcessMesh:
         await asyncio.gather(*(self._keep_running(part, on_state_change) for part in kinds))
 
     async def _keep_running(self, part: ServiceKind, on_state_change: OnStateChange) -> None:
-        backoff = _INITIAL_BACKOFF_SECONDS
+        backoff = Backoff()
         is_first = True
         serving_since: float | None = time.monotonic()
         while True:
@@ -252,19 +276,15 @@ class ProcessMesh:
             if self._stopping:
                 return
             now = time.monotonic()
-            if serving_since is not None and now - serving_since > _RESET_BACKOFF_SECONDS:
-                backoff = _INITIAL_BACKOFF_SECONDS
-            elif serving_since is not None:
-                backoff = min(backoff, _MAX_SERVED_BACKOFF_SECONDS)
             if is_first and code in _CANNOT_START and now - started_at < _RESET_BACKOFF_SECONDS:
                 # For example, another process uses its port, and answered the health checks.
                 raise ComponentUnavailable(
                     part.name, f"{part.name} exited {_how(code)} at its start; its last log lines are above"
                 )
             is_first = False
-            on_state_change(part.name, f"exited {_how(code)}; restarting in {backoff:g} s")
-            await asyncio.sleep(backoff)
-            backoff = min(2 * backoff, _MAX_BACKOFF_SECONDS)
+            seconds = backoff.next_seconds(code, None if serving_since is None else now - serving_since)
+            on_state_change(part.name, f"exited {_how(code)}; restarting in {seconds:g} s")
+            await asyncio.sleep(seconds)
             await self.start(part)
             serving_since = None
             with contextlib.suppress(ComponentUnavailable):  # the next iteration reports it
@@ -406,8 +426,10 @@ async def start_in_process(
     Sets the environment variables of the parts in this process.
 
     Raises:
-        OSError: when a port is not available; the other parts are stopped.
+        ComponentUnavailable: when a port is in use; nothing is started.
+        OSError: when a part cannot start; the other parts are stopped.
     """
+    _check_ports({part.name: variables[part.port_variable] for part in parts})
     os.environ.update(variables)
     for name, value in {"PANTREE_LOG_LEVEL": "WARNING", **COMPILE_VARIABLES}.items():
         os.environ.setdefault(name, value)
