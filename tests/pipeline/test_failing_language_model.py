@@ -98,6 +98,22 @@ async def test_working_language_model_enriches_unknown_items() -> None:
     assert facts["Zorblax Crisps"] == ["suggested_interval", "related_items"]
 
 
+async def test_disagreement_about_one_item_is_no_warning_and_the_others_gain_their_facts() -> None:
+    wrong = {"Zorblax Crisps": {"category": "pet", "certainty_ratio": 0.6}}
+    purchases = [
+        Purchase(name, AS_OF - timedelta(days=interval_days * ago), price=3.0)
+        for name, interval_days in {"Zorblax Crisps": 14, "Quuxel": 21, "Frobnitz": 28, "Milk": 7}.items()
+        for ago in range(8)
+    ]
+    model = lists(lambda items: [entry(item, **wrong.get(item["name"], {})) for item in items])
+    async with nim_at_loopback(model) as server, pipeline_with(await enrichment_with(server.address)) as stub:
+        request = messages.ProcessRequest(input=History("cust_001", purchases, as_of=AS_OF).message())
+        result = (await stub.Process(request, timeout=SECONDS)).result
+    assert missing(result) == []
+    assert {item.name for item in result.model_facts} == {"Quuxel", "Frobnitz"}
+    assert "Zorblax Crisps" in intervals(result)
+
+
 async def test_shoppers_read_what_terse_names_mean_and_nothing_else_that_a_model_writes() -> None:
     said = {
         "HNZ KTCHP": {"category": "pantry", "plain_name": "tomato ketchup"},
