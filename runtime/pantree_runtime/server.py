@@ -200,11 +200,16 @@ async def start(
     return running
 
 
+# For calls whose caller in the same process has closed its channel: gRPC prints a traceback for those that the server
+# cancels.
+CLOSING_SECONDS = 2.0
+
+
 @contextlib.asynccontextmanager
 async def running(
     part: ServiceSpec, *, host: str = "127.0.0.1", port: int = 0, grace_seconds: float = 0
 ) -> AsyncIterator[RunningService]:
-    """Context in which a part is served."""
+    """Context in which a part is served. Calls that have not ended after `grace_seconds` are cancelled."""
     running_part = await start(part, host=host, port=port)
     try:
         yield running_part
@@ -388,7 +393,7 @@ class Program(Generic[SettingsT]):
 
     async def _demonstrate(self, settings: SettingsT) -> None:
         async with (
-            running(await self.build(settings)) as part,
+            running(await self.build(settings), grace_seconds=CLOSING_SECONDS) as part,
             open_channel(part.address, timeout_seconds=30) as channel,
         ):
             with translate_rpc_errors(self.name):

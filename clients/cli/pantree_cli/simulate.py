@@ -18,7 +18,7 @@ from pantree.simulation.v1 import simulation_service_pb2 as messages
 from pantree.simulation.v1 import simulation_service_pb2_grpc as rpc
 from pantree_cli.help import examples
 from pantree_runtime.channel import open_channel
-from pantree_runtime.server import run, running
+from pantree_runtime.server import CLOSING_SECONDS, run, running
 from pantree_runtime.status import is_lost_connection, translate_rpc_errors
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ async def _service_address(address: str) -> AsyncIterator[str]:
     os.environ.setdefault("PANTREE_LOG_LEVEL", "WARNING")  # the progress bar is enough
     settings = load_settings(SimulationSettings)
     configure_logging("simulation", settings)
-    async with running(await build(settings)) as part:
+    async with running(await build(settings), grace_seconds=CLOSING_SECONDS) as part:
         yield part.address
 
 
